@@ -1,0 +1,5 @@
+# The names everybody knows. Each target installs what it needs by itself (see toolchain/).
+.PHONY: up down check test bench
+
+up down check test bench:
+	@toolchain/bootstrap $@

@@ -1,0 +1,46 @@
+"""One stack: settings → components → outputs. No logic here; see docs/ and the components' own docstrings."""
+
+from __future__ import annotations
+
+from components.errors import reported_to_pulumi
+
+with reported_to_pulumi():
+    import pulumi
+
+    from components.application import read_application
+    from components.deployment import ComposeDeployment, ComposeDeploymentArgs
+    from components.git import read_revision
+    from components.host import Host, HostArgs
+    from components.images import RegistryImages, RegistryImagesArgs
+    from components.preflight import look_at_hosts, warn
+    from components.program import program_settings
+
+    settings = program_settings()
+    application = read_application(settings)
+    revision = read_revision(settings.application)
+    view = look_at_hosts(settings, application)
+    warn(settings, application)
+
+    images = RegistryImages(
+        application.name,
+        RegistryImagesArgs(settings=settings, application=application, revision=revision, live=view.live_images),
+    )
+    hosts = [
+        Host(name, HostArgs(machine=machine, private_key=settings.private_key(), probe=view.probes[name]))
+        for name, machine in view.machines.items()
+    ]
+    deployment = ComposeDeployment(
+        application.stack,
+        ComposeDeploymentArgs(
+            settings=settings,
+            application=application,
+            revision=revision,
+            images=images.images,
+            hosts=hosts,
+            settled=view.settled,
+        ),
+    )
+
+    pulumi.export("release", deployment.release)
+    pulumi.export("urls", deployment.urls)
+    pulumi.export("hosts", deployment.summary)

@@ -1,0 +1,153 @@
+"""Does each kind of step on this host. The only module that knows how every step is done; it decides nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from agent import files
+from agent.fetch import fetch
+from agent.gates import await_healthy
+from agent.migrate import migrate
+from agent.smoke import run_checks
+from agent.steps import Await, Barrier, Fetch, Migrate, Prune, Record, Remove, Smoke, Start, Write, phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from agent.compose import Compose
+    from agent.deadline import Deadline
+    from agent.docker_api import DockerApi
+    from agent.facts import Machine
+    from agent.fleet import Fleet
+    from agent.output import Output
+    from agent.rendering import Rendered
+    from agent.state import StackFolder
+    from agent.steps import Step
+
+__all__ = ["Actions"]
+
+_STOP_SECONDS = 600.0
+
+
+class Actions:
+    """One release on its way to being what runs here."""
+
+    def __init__(
+        self,
+        *,
+        release: Mapping[str, Any],
+        rendered: Rendered,
+        api: DockerApi,
+        machine: Machine,
+        compose: Compose,
+        folder: StackFolder,
+        out: Output,
+        deadline: Deadline,
+        health_deadline: float,
+        registries: Sequence[Mapping[str, str]],
+        fleet: Fleet,
+        touching: Callable[[], None],
+        record: Callable[[], None],
+        migrated: Callable[[str], None],
+        prune: Callable[[int], None],
+    ) -> None:
+        self.release = release
+        self.rendered = rendered
+        self.api = api
+        self.machine = machine
+        self.compose = compose
+        self.folder = folder
+        self.out = out
+        self.deadline = deadline
+        self.health_deadline = health_deadline
+        self.registries = registries
+        self.fleet = fleet
+        self.touching = touching
+        self.record = record
+        self.migrated = migrated
+        self.prune = prune
+
+    def act(self, step: Step) -> None:
+        """Do one step."""
+        self.deadline.check()
+        if isinstance(step, Fetch):
+            self._fetch(step)
+        elif isinstance(step, Write):
+            files.place(dict(self.release), self.rendered, self.folder)
+            self.folder.store_release(dict(self.release))
+        elif isinstance(step, Barrier):
+            begin = time.monotonic()
+            self.fleet.reach(step.reached, self.deadline)
+            self.out.progress(phase(step), step.reached, time.monotonic() - begin)
+        elif isinstance(step, Migrate):
+            self._migrate(step)
+        elif isinstance(step, Start):
+            self._start(step)
+        elif isinstance(step, Remove):
+            self._remove(step)
+        elif isinstance(step, Await):
+            self._await(step)
+        elif isinstance(step, Smoke):
+            self._smoke(step)
+        elif isinstance(step, Record):
+            self.record()
+        elif isinstance(step, Prune):
+            self.prune(step.retention)
+
+    def _fetch(self, step: Fetch) -> None:
+        fetch(
+            step.images,
+            api=self.api,
+            registries=self.registries,
+            architecture=self.machine.architecture,
+            deadline=self.deadline,
+            out=self.out,
+        )
+
+    def _migrate(self, step: Migrate) -> None:
+        self.touching()
+        migrate(
+            step.service,
+            self.release["services"][step.service]["migrate"],
+            rendered=self.rendered,
+            compose=self.compose,
+            api=self.api,
+            stack=self.folder.stack,
+            deadline=self.deadline,
+            out=self.out,
+        )
+        self.migrated(step.service)
+
+    def _start(self, step: Start) -> None:
+        self.touching()
+        begin = time.monotonic()
+        self.compose.up(step.services, self.rendered, self.deadline, recreate=step.recreate)
+        self.out.progress(phase(step), step.name, time.monotonic() - begin)
+
+    def _remove(self, step: Remove) -> None:
+        self.touching()
+        begin = time.monotonic()
+        for identifier in step.containers:
+            self.api.stop(identifier, min(_STOP_SECONDS, self.deadline.remaining()))
+            self.api.remove(identifier)
+        self.out.progress(phase(step), step.name, time.monotonic() - begin)
+
+    def _await(self, step: Await) -> None:
+        await_healthy(
+            [self.rendered.services[name] for name in step.services],
+            api=self.api,
+            stack=self.folder.stack,
+            deadline=self.deadline,
+            limit=self.health_deadline,
+            out=self.out,
+        )
+
+    def _smoke(self, step: Smoke) -> None:
+        run_checks(
+            {name: self.release["services"][name]["smoke"] for name in step.services},
+            api=self.api,
+            stack=self.folder.stack,
+            deadline=self.deadline,
+            out=self.out,
+        )

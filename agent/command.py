@@ -1,0 +1,139 @@
+"""The agent's command line. Parsed by hand: a library for it would cost more start-up time than the probe itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from agent.errors import SlipwayError, UsageError
+from agent.output import Output
+from agent.redaction import Redactor
+from agent.state import StackFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+USAGE = """\
+slipway agent: makes one stack's release so on this host
+
+  version                             which agent this is
+  probe --stack S                     what is here, as one line of JSON; changes nothing
+  attend --stack S                    the same, then the channel of a fleet deployment until standard input ends
+  deploy [--stack S --release R]      make the Deployment on standard input so; S and R must be its own
+         [--dry-run]                  only print its steps
+  destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
+  help                                this text"""
+_STACK = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+_OPTIONS = {
+    "version": (),
+    "help": (),
+    "probe": ("--stack",),
+    "attend": ("--stack",),
+    "deploy": ("--stack", "--release", "--dry-run"),
+    "destroy": ("--stack", "--volumes"),
+}
+_FLAGS = ("--dry-run",)
+
+
+class _Session:
+    """What a failure needs to know wherever it happens."""
+
+    def __init__(self) -> None:
+        self.out = Output(os.uname().nodename)
+        self.folder: StackFolder | None = None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code. No traceback leaves here."""
+    os.umask(0o077)
+    session = _Session()
+    try:
+        _run(arguments, session)
+    except SlipwayError as error:
+        session.out.failure(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        session.out.failure(SlipwayError("interrupted", "the command did not end by itself", "run it again"))
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        from agent.bug import as_error
+
+        session.out.failure(as_error(error, session.folder, session.out.redactor))
+        return 1
+    return 0
+
+
+def _run(arguments: Sequence[str], session: _Session) -> None:
+    command, options = _parse(arguments)
+    out = session.out
+    if command == "help":
+        out.say(USAGE)
+    elif command == "version":
+        from agent.identity import version
+
+        out.say(version())
+    elif command == "deploy":
+        _deploy(session, options)
+    else:
+        folder = session.folder = StackFolder(options["--stack"])
+        out.redactor = Redactor(folder.stored_secrets())
+        if command == "destroy":
+            from agent.destroy import destroy
+
+            named = [name for name in options.get("--volumes", "").split(",") if name]
+            out.result(destroy(folder, named, out))
+            return
+        from agent.probe import probe
+
+        out.result(probe(folder))
+        if command == "attend":
+            from agent.fleet import attend
+
+            attend(folder, out)
+
+
+def _deploy(session: _Session, options: dict[str, str]) -> None:
+    from agent import deploy, document
+
+    content = document.parse(sys.stdin.buffer.read())
+    for name, stated in (("--stack", content["stack"]), ("--release", content["release"]["id"])):
+        if options.get(name, stated) != stated:
+            raise _usage(f"{name} is {options[name]!r}, and the document says {stated!r}")
+    folder = session.folder = StackFolder(content["stack"])
+    passwords = {f"password of {each['address']}": each["password"] for each in content["registries"]}
+    session.out.host = content["host"]
+    session.out.redactor = Redactor(content["secrets"], folder.stored_secrets(), passwords)
+    if "--dry-run" in options:
+        deploy.dry_run(content, folder, session.out)
+    else:
+        session.out.result(deploy.deploy(content, folder, session.out))
+
+
+def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
+    command = (
+        {"--help": "help", "-h": "help", "--version": "version"}.get(arguments[0], arguments[0]) if arguments else ""
+    )
+    if command not in _OPTIONS:
+        raise _usage(f"unknown command {command!r}" if command else "no command")
+    options = {}
+    rest = list(arguments[1:])
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if name not in _OPTIONS[command]:
+            raise _usage(f"{command} has no option {name!r}")
+        if name not in _FLAGS and not equals:
+            if not rest:
+                raise _usage(f"{name} needs a value")
+            value = rest.pop(0)
+        options[name] = value
+    if command in ("probe", "attend", "destroy") and not _STACK.match(options.get("--stack", "")):
+        raise _usage(f"{command} needs --stack with a stack's name")
+    return command, options
+
+
+def _usage(what: str) -> UsageError:
+    return UsageError(what, "the command line is not one of the agent's, so nothing was done", "python3 agent.pyz help")

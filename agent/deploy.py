@@ -1,0 +1,319 @@
+"""One deployment on one host, from the lock to the report.
+
+Owns the order of things and what a failure does: nothing when nothing was touched, else the previous release comes back.
+Does not own how a step is done (`actions`) or which steps there are (`plan`).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from agent import fetch, preflight
+from agent.actions import Actions
+from agent.compose import Compose
+from agent.deadline import Deadline, Stop
+from agent.errors import SlipwayError
+from agent.facts import containers, supports_start_interval
+from agent.fleet import Fleet
+from agent.going_back import clear_first, go_back
+from agent.journal import Journal, end_orphans
+from agent.ledger import Ledger, Proof
+from agent.lock import lock
+from agent.migrate import remove_one_offs
+from agent.observe import observed, proof_state
+from agent.output import RESULT_LIMIT
+from agent.plan import Plan, Wanted, deployment, name_of_proof
+from agent.probe import require_host
+from agent.rendering import render
+from agent.retention import prune
+from agent.runner import Runner
+from agent.steps import names
+
+if TYPE_CHECKING:
+    from agent.docker_api import DockerApi
+    from agent.facts import Machine
+    from agent.output import Output
+    from agent.rendering import Rendered
+    from agent.state import StackFolder
+
+__all__ = ["deploy", "dry_run"]
+
+
+def deploy(document: dict[str, Any], folder: StackFolder, out: Output) -> dict[str, Any]:
+    """Make the release live; the Report.
+
+    Raises:
+        SlipwayError: it failed; the message says which release serves now.
+    """
+    stop = Stop()
+    stop.install()
+    folder.create()
+    begin = time.monotonic()
+    reason = f"deploy {document['release']['id']}"
+    wait = float(document["options"]["lock_wait"])
+    with lock(folder.lock, owner=document["actor"], reason=reason, wait=wait, stop=stop):
+        return _Deployment(document, folder, out, stop, begin).run()
+
+
+def dry_run(document: dict[str, Any], folder: StackFolder, out: Output) -> None:
+    """Print the plan, one step a line; change nothing."""
+    planned = _Deployment(document, folder, out, Stop(), time.monotonic()).planned(keep_key=False)
+    for name in names(planned.steps):
+        out.say(name)
+    if not planned.steps:
+        out.say("nothing to do")
+
+
+class _Deployment:
+    api: DockerApi
+    machine: Machine
+    rendered: Rendered
+
+    def __init__(self, document: dict[str, Any], folder: StackFolder, out: Output, stop: Stop, begin: float) -> None:
+        self.document = document
+        self.release = document["release"]
+        self.options = document["options"]
+        self.folder = folder
+        self.out = out
+        self.stop = stop
+        self.begin = begin
+        self.ledger = Ledger(folder.ledger)
+        self.live = self.ledger.live()
+        self.journal = Journal(folder.journal)
+        self.unfinished = self.journal.unfinished()
+        name = f"{self.release['id']}/{document['convergence']}"
+        self.fleet = Fleet(folder, name, active=document["fleet"] is not None)
+        self.touched = False
+        self.outcome = "unchanged"
+        self.recorded = False
+        self.removed: list[str] = []
+        self.warnings: list[str] = []
+
+    def run(self) -> dict[str, Any]:
+        self._recover()
+        self.fleet.open()
+        self.journal.begin(
+            release=self.release["id"],
+            convergence=self.document["convergence"],
+            previous=self.live.release if self.live else None,
+            actor=self.document["actor"],
+        )
+        try:
+            report = self._forward()
+        except Exception as error:  # the previous release comes back after a bug of ours too
+            if self.recorded:
+                self.journal.end(self.outcome)
+                raise
+            raise self._failed(error) from error
+        self.journal.end(self.outcome)
+        self.fleet.publish("done")
+        return report
+
+    def planned(self, *, keep_key: bool) -> Plan:
+        """Facts read, release rendered, plan made."""
+        self.api, self.machine = require_host()
+        self.rendered = render(
+            self.release,
+            self.document["services"],
+            self.document["secrets"],
+            key=self.folder.hash_key(make=keep_key),
+            folder=self.folder,
+            quick_health=supports_start_interval(self.machine),
+        )
+        seen = containers(self.api, self.folder.stack)
+        images = sorted({service.image for service in self.rendered.services.values()})
+        return deployment(self._wanted(), seen, self.live, fetch.missing(self.api, images))
+
+    def _wanted(self) -> Wanted:
+        own, fleet = self.release["services"], self.document["fleet"]
+        leads = fleet is None or fleet["leader"] == self.document["host"]
+        done = self.ledger.migrated(self.release["id"])
+        return Wanted(
+            release=self.release["id"],
+            convergence=self.document["convergence"],
+            services=self.rendered.services,
+            migrations=tuple(n for n in self.rendered.services if leads and own[n]["migrate"] and n not in done),
+            smoke=tuple(n for n, s in self.rendered.services.items() if own[n]["smoke"] and s.replicas),
+            retention=self.options["retention"],
+            fleet=fleet is not None,
+        )
+
+    def _recover(self) -> None:
+        if self.unfinished is None:
+            return
+        self.out.progress("recover", f"an interrupted deployment: {self.unfinished.text()}")
+        ended = end_orphans(self.unfinished)
+        if ended:
+            self.out.progress("recover", f"ended {ended} process(es) that it had left at work")
+
+    def _forward(self) -> dict[str, Any]:
+        checks = (self.stop.check, self.fleet.check)
+        deadline = Deadline(self.options["deadline"], "the deployment", checks)
+        begin = time.monotonic()
+        planned = self.planned(keep_key=True)
+        if self.unfinished is not None:
+            remove_one_offs(self.api, self.folder.stack)
+        self.outcome = self._outcome_of(planned)
+        if planned.touched:
+            preflight.check(
+                self.rendered.compose,
+                planned.touched,
+                api=self.api,
+                machine=self.machine,
+                stack=self.folder.stack,
+                disk_minimum_mb=self.options["disk_minimum_mb"],
+            )
+        phases = {"facts": time.monotonic() - begin}
+        if not planned.steps:
+            self.out.progress("plan", f"nothing to do: {self.release['id']} is live")
+        actions = self._actions(self.release, self.rendered, deadline)
+        runner = Runner(self.journal, actions.act)
+        runner.run(planned.steps)
+        phases.update(runner.phases)
+        return self._report(planned, phases)
+
+    def _outcome_of(self, planned: Plan) -> str:
+        proofs = self.live.services if self.live else {}
+        unproven = any(name_of_proof(proofs.get(s.name)) != s.config for s in self.rendered.services.values())
+        if not (planned.touched or unproven):
+            return "unchanged"
+        same = self.live is not None and self.live.release == self.release["id"]
+        return "repaired" if same and not unproven else "deployed"
+
+    def _actions(self, release: dict[str, Any], rendered: Rendered, deadline: Deadline) -> Actions:
+        return Actions(
+            release=release,
+            rendered=rendered,
+            api=self.api,
+            machine=self.machine,
+            compose=Compose(self.folder, self.api.path, self.journal.child),
+            folder=self.folder,
+            out=self.out,
+            deadline=deadline,
+            health_deadline=float(self.options["health_deadline"]),
+            registries=self.document["registries"],
+            fleet=self.fleet,
+            touching=self._touching,
+            record=self._record,
+            migrated=lambda service: self.ledger.append(self.release["id"], "migrated", service=service),
+            prune=self._prune,
+        )
+
+    def _touching(self) -> None:
+        self.touched = True
+
+    def _record(self) -> None:
+        seen = containers(self.api, self.folder.stack)
+        proofs = {
+            name: Proof(service.config, service.image, service.replicas, proof_state(seen, name))
+            for name, service in self.rendered.services.items()
+        }
+        earlier = self.live.services if self.live else {}
+        for name, proof in earlier.items():
+            if name in proofs and proof.completed and proof.config == proofs[name].config:
+                proofs[name] = proofs[name]._replace(completed=True)
+        self.folder.store_secrets({**self.folder.stored_secrets(), **self.document["secrets"]})
+        self.ledger.append(
+            self.release["id"],
+            self.outcome,
+            convergence=self.document["convergence"],
+            actor=self.document["actor"],
+            previous=self.live.release if self.live else None,
+            seconds=round(time.monotonic() - self.begin, 3),
+            services=proofs,
+        )
+        self.recorded = True
+        needed = {*self.release["secrets"]}
+        self.folder.store_secrets({name: value for name, value in self.document["secrets"].items() if name in needed})
+
+    def _prune(self, retention: int) -> None:
+        try:
+            removed, warnings = prune(self.folder, self.ledger.proven_releases(), retention, self.api)
+        except (SlipwayError, OSError) as error:
+            removed, warnings = [], [f"pruning stopped: {error}"]
+        self.removed += removed
+        self.warnings += warnings
+
+    def _report(self, planned: Plan, phases: dict[str, float]) -> dict[str, Any]:
+        seen = containers(self.api, self.folder.stack)
+        for each in seen:
+            if each.health == "unhealthy" or each.state == "restarting":
+                self.warnings.append(f"{each.name} is {each.health or each.state}; this deployment did not touch it")
+        images = {name: service.image for name, service in self.rendered.services.items()}
+        replicas = {name: service.replicas for name, service in self.rendered.services.items()}
+        report = {
+            "contract": 1,
+            "stack": self.folder.stack,
+            "host": self.document["host"],
+            "release": self.release["id"],
+            "previous": self.live.release if self.live else None,
+            "outcome": self.outcome,
+            "touched": list(planned.touched),
+            "services": observed(images, replicas, seen),
+            "seconds": round(time.monotonic() - self.begin, 3),
+            "phases": {phase: round(seconds, 3) for phase, seconds in phases.items()},
+            "removed": self.removed,
+            "warnings": self.warnings,
+        }
+        self.out.progress("done", f"{self.release['id']} {self.outcome}", report["seconds"])
+        return _capped(report)
+
+    def _failed(self, error: Exception) -> SlipwayError:
+        from agent.bug import as_error
+
+        failure = as_error(error, self.folder, self.out.redactor)
+        self.stop.clear()
+        self.fleet.publish("failed", self.out.redactor.text(failure.what)[:500])
+        self.out.progress("failed", failure.what)
+        evidence = list(failure.evidence)
+        known = True
+        try:
+            now = self._return()
+        except Exception as second:  # noqa: BLE001 - both failures belong in one message
+            known = False
+            again = as_error(second, self.folder, self.out.redactor)
+            now = f"and going back failed too ({again.what}), so what serves is not certain"
+            evidence += [f"going back: {again.line()}", *again.evidence]
+        reason = self.out.redactor.text(f"{failure.what}; {now}")[:1000]
+        self.ledger.append(self.release["id"], "failed", reason=reason, actor=self.document["actor"])
+        if known:
+            self.journal.end("failed")
+        return SlipwayError(failure.what, f"{failure.meaning}; {now}", failure.mend, evidence)
+
+    def _return(self) -> str:
+        """Leave the host as it was; which release serves now, in words."""
+        if not (self.touched or self.unfinished):
+            return f"release {self.live.release} serves as before" if self.live else "nothing was started"
+        if not hasattr(self, "api"):
+            self.api, self.machine = require_host()
+        deadline = Deadline(self.options["deadline"], "going back")
+        if self.live is None:
+            clear_first(self.api, self.folder.stack, self.out)
+            return "nothing was live before, so what it had started was removed (volumes stay)"
+        return go_back(
+            self.live,
+            now=self.document["secrets"],
+            folder=self.folder,
+            quick_health=supports_start_interval(self.machine),
+            api=self.api,
+            actions=lambda release, rendered: self._actions(release, rendered, deadline),
+            journal=self.journal,
+            ledger=self.ledger,
+            out=self.out,
+        )
+
+
+def _capped(report: dict[str, Any]) -> dict[str, Any]:
+    """The report below the driver's line limit: what is only nice to know goes first."""
+    import json
+
+    for field, keep in (("removed", 20), ("warnings", 5)):
+        if len(json.dumps(report)) < RESULT_LIMIT:
+            return report
+        report[field] = report[field][:keep]
+    for service in report["services"].values():
+        if len(json.dumps(report)) < RESULT_LIMIT:
+            return report
+        service["containers"] = service["containers"][:1]
+    return report

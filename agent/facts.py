@@ -1,0 +1,162 @@
+"""What is true on this host now. Reads only.
+
+Owns turning the engine's answers into plain values. Does not own judging them (`drift`, `plan`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agent.docker_api import PROJECT_LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from agent.docker_api import DockerApi
+
+__all__ = [
+    "CAN_START", "CONFIG_LABEL", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "Machine", "containers", "machine", "one_offs", "supports_start_interval",
+]  # fmt: skip
+
+STACK_LABEL = "dev.slipway.stack"
+CONFIG_LABEL = "dev.slipway.config"
+RELEASE_LABEL = "dev.slipway.release"
+RUNS = ("running", "restarting")
+CAN_START = ("exited", "created")
+
+_SERVICE_LABEL = "com.docker.compose.service"
+_NUMBER_LABEL = "com.docker.compose.container-number"
+_ONE_OFF_LABEL = "com.docker.compose.oneoff"
+# Compose gives a replacement this kind of name until the old container is gone.
+_SHOWN = 300
+_HALFWAY_NAME = re.compile(r"[0-9a-f]{12}_")
+
+
+class Container(NamedTuple):
+    """One container of the stack."""
+
+    id: str
+    name: str
+    service: str
+    number: int = 1
+    config: str = ""
+    release: str = ""
+    image: str = ""
+    state: str = "running"
+    health: str | None = None
+    exit_code: int = 0
+    restarts: int = 0
+    started: str = ""
+    restart_policy: str = "no"
+    addresses: tuple[str, ...] = ()
+    ports: tuple[tuple[str, int, int, str], ...] = ()
+    """published: host address, host port, container port, protocol"""
+    last_check: str = ""
+    """exit code and output of the newest health probe"""
+    image_id: str = ""
+
+    @property
+    def halfway(self) -> bool:
+        """Whether Compose was killed between making this container and giving it its name."""
+        return bool(_HALFWAY_NAME.match(self.name))
+
+
+class Machine(NamedTuple):
+    """The engine and tools of this host."""
+
+    docker: str
+    api: tuple[int, int]
+    architecture: str
+    compose: str
+    root: str
+    volume_drivers: tuple[str, ...]
+
+
+def containers(api: DockerApi, stack: str, services: Collection[str] | None = None) -> list[Container]:
+    """The stack's service containers, those of one-off runs excepted; sorted by service and number."""
+    found = []
+    for entry in api.containers({PROJECT_LABEL: stack}):
+        labels = entry.get("Labels") or {}
+        if labels.get(_ONE_OFF_LABEL) == "True":
+            continue
+        if services is not None and labels.get(_SERVICE_LABEL, "") not in services:
+            continue
+        details = api.container(entry["Id"])
+        if details is not None:
+            found.append(container(details))
+    return sorted(found, key=lambda each: (each.service, each.number, each.name))
+
+
+def one_offs(api: DockerApi, stack: str) -> list[tuple[str, str]]:
+    """Id and name of every container that `docker compose run` made for this stack."""
+    found = api.containers({PROJECT_LABEL: stack, _ONE_OFF_LABEL: "True"})
+    return [(str(entry["Id"]), str(entry["Names"][0]).lstrip("/")) for entry in found]
+
+
+def container(details: dict[str, Any]) -> Container:
+    """A container from the engine's answer to inspecting it."""
+    labels = details["Config"].get("Labels") or {}
+    state = details["State"]
+    health = state.get("Health") or {}
+    status = health.get("Status")
+    number = labels.get(_NUMBER_LABEL, "1")
+    networks = (details.get("NetworkSettings") or {}).get("Networks") or {}
+    return Container(
+        id=details["Id"][:12],
+        name=details["Name"].lstrip("/"),
+        service=labels.get(_SERVICE_LABEL, ""),
+        number=int(number) if str(number).isdigit() else 1,
+        config=labels.get(CONFIG_LABEL, ""),
+        release=labels.get(RELEASE_LABEL, ""),
+        image=details["Config"].get("Image", ""),
+        state=state.get("Status", ""),
+        health=None if status in (None, "none") else str(status),
+        exit_code=int(state.get("ExitCode") or 0),
+        restarts=int(details.get("RestartCount") or 0),
+        started=str(state.get("StartedAt") or ""),
+        restart_policy=((details.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
+        addresses=tuple(str(n["IPAddress"]) for _, n in sorted(networks.items()) if (n or {}).get("IPAddress")),
+        ports=_ports(details),
+        last_check=_last_check(health.get("Log")),
+        image_id=str(details.get("Image", "")),
+    )
+
+
+def machine(api: DockerApi, compose: str) -> Machine:
+    """Facts about the engine; `compose` is the plugin's version, which the engine does not know."""
+    version, info = api.version(), api.info()
+    return Machine(
+        docker=str(version.get("Version", "")),
+        api=_numbers(str(version.get("ApiVersion", "0.0"))),
+        architecture=str(version.get("Arch", "")),
+        compose=compose,
+        root=str(info.get("DockerRootDir") or "/var/lib/docker"),
+        volume_drivers=tuple((info.get("Plugins") or {}).get("Volume") or ("local",)),
+    )
+
+
+def supports_start_interval(host: Machine) -> bool:
+    """`start_interval` needs Engine API 1.44 (Docker 25) and Compose 2.20; older ones refuse the file."""
+    return host.api >= (1, 44) and _numbers(host.compose) >= (2, 20)
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    found = re.findall(r"[0-9]+", version)
+    return (int(found[0]), int(found[1])) if len(found) > 1 else (0, 0)
+
+
+def _ports(details: dict[str, Any]) -> tuple[tuple[str, int, int, str], ...]:
+    found = []
+    for target, bindings in ((details.get("NetworkSettings") or {}).get("Ports") or {}).items():
+        port, _, protocol = target.partition("/")
+        found += [(b.get("HostIp", ""), int(b["HostPort"]), int(port), protocol) for b in bindings or ()]
+    return tuple(sorted(found))
+
+
+def _last_check(log: Sequence[dict[str, Any]] | None) -> str:
+    if not log:
+        return ""
+    # Its end: that is where programs say what went wrong.
+    output = " ".join(str(log[-1].get("Output", "")).split())[-_SHOWN:]
+    return f"exit code {log[-1].get('ExitCode')}" + (f": {output}" if output else "")

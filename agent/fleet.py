@@ -1,0 +1,181 @@
+"""All hosts forward or all back: barriers of a deployment, and the channel between them and the driver.
+
+`attend` is the driver's long-lived call on each host: it prints what the running deployment publishes and hands down what
+the driver decides. Both sides meet in three files under `control/`: `attended` (a lock that ends with the attending
+process, and its session), `status.json` (the deployment's), `verdict.json` (the driver's). A verdict counts only with the
+session that holds the lock now and the deployment it names, so nothing left over from earlier can decide anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import time
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import Interrupted, SlipwayError
+from agent.files import write_atomically
+from agent.lock import is_held
+
+if TYPE_CHECKING:
+    from agent.deadline import Deadline
+    from agent.output import Output
+    from agent.state import StackFolder
+
+__all__ = ["Fleet", "attend"]
+
+POLL_SECONDS = 0.05
+ABANDONED_SECONDS = 3.0
+_TAKE_SECONDS = 10.0
+
+
+class _Channel:
+    def __init__(self, folder: StackFolder) -> None:
+        self.folder = folder.control
+        self.attended = os.path.join(folder.control, "attended")
+        self.status = os.path.join(folder.control, "status.json")
+        self.verdict = os.path.join(folder.control, "verdict.json")
+
+
+class Fleet:
+    """This deployment's end of the channel; does nothing on a single host."""
+
+    def __init__(self, folder: StackFolder, deployment: str, *, active: bool) -> None:
+        self._channel = _Channel(folder)
+        self._deployment = deployment
+        self._active = active
+        self._attended_at = time.monotonic()
+        self._decided = False
+
+    def open(self) -> None:
+        """Start afresh: what an earlier deployment said is no longer true."""
+        if self._active:
+            os.makedirs(self._channel.folder, mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._channel.status)
+            self._attended_at = time.monotonic()
+
+    def publish(self, phase: str, reason: str = "") -> None:
+        """Tell the driver how far this host is."""
+        if self._active:
+            status = {"deployment": self._deployment, "phase": phase, "reason": reason}
+            write_atomically(self._channel.status, json.dumps(status).encode())
+
+    def check(self) -> None:
+        """Raise when the fleet decided against this deployment, or nobody is left to decide."""
+        if not self._active or self._decided:
+            return
+        verdict = self._verdict()
+        if "abort" in verdict:
+            raise Interrupted(
+                f"another host failed: {verdict['abort']}",
+                "all hosts end on the same release, so this one does not go on",
+                "see that host's error",
+            )
+        if is_held(self._channel.attended):
+            self._attended_at = time.monotonic()
+        elif time.monotonic() - self._attended_at > ABANDONED_SECONDS:
+            raise Interrupted(
+                "the driver of this fleet deployment is gone",
+                "without it nobody knows whether the other hosts go on, so this one does not",
+                "run the deployment again",
+            )
+
+    def reach(self, phase: str, deadline: Deadline) -> None:
+        """Publish a phase and wait for the go. After `proven` got its go nothing can turn this deployment back."""
+        if not self._active:
+            return
+        self.publish(phase)
+        while self._verdict().get("go") != phase:
+            self.check()
+            deadline.pause(POLL_SECONDS)
+        self._decided = phase == "proven"
+
+    def _verdict(self) -> dict[str, Any]:
+        verdict = _read(self._channel.verdict)
+        current = _read(self._channel.attended).get("session")
+        mine = verdict.get("deployment") == self._deployment and verdict.get("session") == current is not None
+        return verdict if mine else {}
+
+
+def attend(folder: StackFolder, out: Output) -> None:
+    """Relay until standard input ends.
+
+    Raises:
+        SlipwayError: another driver attends this stack and does not go away.
+    """
+    channel = _Channel(folder)
+    folder.create()
+    os.makedirs(channel.folder, mode=0o700, exist_ok=True)
+    session = os.urandom(8).hex()
+    descriptor = _take(channel.attended)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"session": session, "pid": os.getpid()}).encode(), 0)
+        _relay(channel, session, out, seen=None if is_held(folder.lock) else _version(channel.status))
+    finally:
+        os.close(descriptor)
+
+
+def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
+    pending = b""
+    while True:
+        version = _version(channel.status)
+        if version is not None and version != seen:
+            seen = version
+            status = _read(channel.status)
+            if status:
+                out.result(status)
+        readable, _, _ = select.select([0], [], [], POLL_SECONDS)
+        if not readable:
+            continue
+        chunk = os.read(0, 65_536)
+        if not chunk:
+            return
+        *lines, pending = (pending + chunk).split(b"\n")
+        for line in lines:
+            try:
+                verdict = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(verdict, dict) and "deployment" in verdict:
+                write_atomically(channel.verdict, json.dumps({**verdict, "session": session}).encode())
+
+
+def _take(path: str) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    until = time.monotonic() + _TAKE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > until:
+                os.close(descriptor)
+                raise SlipwayError(
+                    "another driver attends this stack on this host",
+                    "two fleet deployments at once would undo each other",
+                    "wait for the other run to end, then run this one again",
+                ) from None
+            time.sleep(POLL_SECONDS)
+        else:
+            return descriptor
+
+
+def _version(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as handle:
+            content = json.loads(handle.read())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,126 @@
+"""Brings the previous release back after a failed deployment, or clears away a first one.
+
+The previous release comes back as it was proven: its release document and the secret values it was proven with, so that
+containers that were not touched stay as they are and a bad new secret cannot break the way back. Only when that fails is it
+tried with today's values (the old ones may be revoked by now).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from agent import facts, fetch
+from agent.errors import SlipwayError
+from agent.ledger import Proof
+from agent.plan import converge
+from agent.rendering import render
+from agent.runner import Runner
+from agent.steps import Fetch, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from agent.actions import Actions
+    from agent.docker_api import DockerApi
+    from agent.journal import Journal
+    from agent.ledger import Ledger, Live
+    from agent.output import Output
+    from agent.rendering import Rendered
+    from agent.state import StackFolder
+    from agent.steps import Step
+
+__all__ = ["clear_first", "go_back"]
+
+
+def go_back(
+    live: Live,
+    *,
+    now: Mapping[str, str],
+    folder: StackFolder,
+    quick_health: bool,
+    api: DockerApi,
+    actions: Callable[[dict[str, Any], Rendered], Actions],
+    journal: Journal,
+    ledger: Ledger,
+    out: Output,
+) -> str:
+    """Converge on `live` wherever the host differs from it; which release serves now, in words.
+
+    Raises:
+        SlipwayError: it could not be brought back.
+    """
+    release = folder.release(live.release)
+    if release is None:
+        raise SlipwayError(
+            f"the record of release {live.release} is gone from this host",
+            "it cannot be brought back from here",
+            "deploy a release",
+        )
+    stored = folder.stored_secrets()
+    needed = release["secrets"]
+    proven = {name: stored.get(name, now.get(name, "")) for name in needed}
+    today = {name: now.get(name, stored.get(name, "")) for name in needed}
+    begin = time.monotonic()
+    for values in (proven, today):
+        rendered = render(
+            release,
+            list(live.services),
+            values,
+            key=folder.hash_key(make=True),
+            folder=folder,
+            quick_health=quick_health,
+        )
+        try:
+            touched = _converge(live, release, rendered, api=api, actions=actions, journal=journal, stack=folder.stack)
+        except SlipwayError as error:
+            if values == today:
+                raise
+            out.progress("back", f"{live.release} with the secrets it was proven with: {error.what}")
+            continue
+        break
+    if values != proven:
+        _record_again(live, rendered, folder, ledger, values)
+    if not touched:
+        return f"release {live.release} serves as before"
+    out.progress("back", f"{live.release} ({', '.join(touched)})", time.monotonic() - begin)
+    return f"release {live.release} was brought back and serves"
+
+
+def clear_first(api: DockerApi, stack: str, out: Output) -> None:
+    """Remove the containers and networks of a stack that never had a proven release; never its volumes."""
+    begin = time.monotonic()
+    for entry in api.containers({"com.docker.compose.project": stack}):
+        api.remove(str(entry["Id"]))
+    for network in api.networks(stack):
+        api.remove_network(str(network["Id"]))
+    out.progress("back", "removed what the failed deployment had started", time.monotonic() - begin)
+
+
+def _converge(
+    live: Live,
+    release: dict[str, Any],
+    rendered: Rendered,
+    *,
+    api: DockerApi,
+    actions: Callable[[dict[str, Any], Rendered], Actions],
+    journal: Journal,
+    stack: str,
+) -> list[str]:
+    seen = facts.containers(api, stack)
+    steps, touched = converge(rendered.services, seen, live.services)
+    if not steps:
+        return []
+    images = sorted({service.image for service in rendered.services.values()})
+    before: list[Step] = [Fetch(tuple(images))] if fetch.missing(api, images) else []
+    Runner(journal, actions(release, rendered).act, "back:").run([*before, Write(live.release), *steps])
+    return touched
+
+
+def _record_again(live: Live, rendered: Rendered, folder: StackFolder, ledger: Ledger, values: dict[str, str]) -> None:
+    services = {
+        name: Proof(rendered.services[name].config, proof.image, proof.replicas, proof.completed)
+        for name, proof in live.services.items()
+    }
+    folder.store_secrets(values)
+    ledger.append(live.release, "repaired", convergence=live.convergence, reason="secrets of today", services=services)

@@ -1,0 +1,84 @@
+"""The append-only record of what was deployed on this host, and how it ended.
+
+A line per outcome: `deployed`, `unchanged` and `repaired` were proven; `failed` carries the reason; `migrated` notes that a
+release's migration of one service is done. Proven lines hold, per service, the configuration hash that was proven.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from agent.files import append_line
+from agent.journal import read_lines
+from agent.state import moment
+
+__all__ = ["Ledger", "Live", "Proof"]
+
+PROVEN = ("deployed", "unchanged", "repaired")
+
+
+class Proof(NamedTuple):
+    """What was proven of one service."""
+
+    config: str
+    image: str
+    replicas: int
+    completed: bool
+
+
+class Live(NamedTuple):
+    """The release that was proven last."""
+
+    release: str
+    convergence: str
+    since: str
+    services: dict[str, Proof]
+
+
+class Ledger:
+    """One stack's ledger, read once and appended to."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lines = [line for line in read_lines(path) if isinstance(line.get("outcome"), str) and "release" in line]
+
+    def live(self) -> Live | None:
+        """The newest proven release; `since` is when it became live, later repairs of it aside."""
+        proven = [line for line in self._lines if line["outcome"] in PROVEN]
+        if not proven:
+            return None
+        newest = proven[-1]
+        since = newest["at"]
+        for line in reversed(proven):
+            if line["release"] != newest["release"]:
+                break
+            since = line["at"]
+        services = {name: Proof(**proof) for name, proof in newest.get("services", {}).items()}
+        return Live(newest["release"], newest.get("convergence", ""), since, services)
+
+    def last(self) -> dict[str, str] | None:
+        """The newest outcome, for the probe."""
+        outcomes = [line for line in self._lines if line["outcome"] != "migrated"]
+        if not outcomes:
+            return None
+        return {field: str(outcomes[-1].get(field, "")) for field in ("release", "outcome", "at", "reason")}
+
+    def proven_releases(self) -> list[str]:
+        """Ids of proven releases, the most recently proven first, each once."""
+        return list(dict.fromkeys(line["release"] for line in reversed(self._lines) if line["outcome"] in PROVEN))
+
+    def migrated(self, release: str) -> frozenset[str]:
+        """Services whose migration of `release` is done."""
+        return frozenset(
+            line["service"] for line in self._lines if line["outcome"] == "migrated" and line["release"] == release
+        )
+
+    def append(self, release: str, outcome: str, **fields: Any) -> None:  # noqa: ANN401 - plain JSON values
+        """Add a line, on disk when this returns."""
+        services = fields.pop("services", None)
+        line: dict[str, Any] = {"at": moment(), "release": release, "outcome": outcome, "reason": "", **fields}
+        if services is not None:
+            line["services"] = {name: proof._asdict() for name, proof in services.items()}
+        append_line(self._path, json.dumps(line, ensure_ascii=False))
+        self._lines.append(line)

@@ -1,0 +1,75 @@
+"""What the agent says: progress and evidence on standard error, results on standard output.
+
+Every line is redacted and capped (one over 64 KiB hangs the driver's SSH plugin). A reader that went away never ends the
+agent: half a deployment is worse than an unread line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from agent.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.errors import SlipwayError
+
+__all__ = ["LINE_LIMIT", "RESULT_LIMIT", "Output"]
+
+LINE_LIMIT = 2_000
+RESULT_LIMIT = 48_000
+
+
+class Output:
+    """Writes for one host; `redactor` is replaced as soon as the secrets are known."""
+
+    def __init__(self, host: str, redactor: Redactor | None = None) -> None:
+        self.host = host
+        self.redactor = redactor or Redactor()
+
+    def progress(self, phase: str, what: str, seconds: float | None = None) -> None:
+        """One short line: `<host> <phase> <what> <seconds>`."""
+        took = "" if seconds is None else f" {seconds:.2f} s"
+        self._error(f"{self.host} {phase} {what}{took}")
+
+    def evidence(self, lines: Iterable[str]) -> None:
+        """Indented lines that prove an error."""
+        for line in lines:
+            self._error(f"    {line}")
+
+    def failure(self, error: SlipwayError) -> None:
+        """The evidence, then the error's one line, which is always the last."""
+        self.evidence(error.evidence)
+        self._error(error.line())
+
+    def result(self, document: dict[str, Any]) -> None:
+        """One line of JSON on standard output."""
+        self.say(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+
+    def say(self, line: str) -> None:
+        """One line on standard output, not cut."""
+        _write(1, self.redactor.text(line))
+
+    def _error(self, line: str) -> None:
+        text = self.redactor.text(line.replace("\r", "").replace("\n", " "))
+        encoded = text.encode("utf-8", "replace")
+        if len(encoded) > LINE_LIMIT:
+            text = encoded[: LINE_LIMIT - 4].decode("utf-8", "ignore") + " …"
+        _write(2, text)
+
+
+def _write(descriptor: int, line: str) -> None:
+    data = (line + "\n").encode("utf-8", "replace")
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError:
+        # Nobody listens any more; later writes must not be tried for real either.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, descriptor)
+        os.close(null)
+    sys.stdout.flush()

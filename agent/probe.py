@@ -1,0 +1,125 @@
+"""What the agent says about this host and one stack on it; changes nothing, and never fails for what the host lacks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from agent.compose import VersionQuestion
+from agent.docker_api import DockerApi, DockerError, DockerUnreachable, find_socket
+from agent.drift import drift
+from agent.errors import SlipwayError
+from agent.facts import containers, machine
+from agent.identity import version
+from agent.journal import Journal
+from agent.ledger import Ledger
+from agent.lock import held_by
+from agent.observe import observed
+from agent.preflight import free_megabytes
+
+if TYPE_CHECKING:
+    from agent.facts import Container, Machine
+    from agent.ledger import Live
+    from agent.state import StackFolder
+
+__all__ = ["probe", "require_host"]
+
+
+def probe(folder: StackFolder) -> dict[str, Any]:
+    """The Probe document (`contract/probe.schema.json`)."""
+    host, seen, problems = _host(folder.stack)
+    ledger = Ledger(folder.ledger)
+    live = ledger.live()
+    running = held_by(folder.lock)
+    unfinished = None if running else Journal(folder.journal).unfinished()
+    reachable = host is not None and host.docker != ""
+    return {
+        "contract": 1,
+        "stack": folder.stack,
+        "agent": version(),
+        "machine": _machine(host),
+        "problems": problems,
+        "live": _live(folder, live, seen) if live else None,
+        "convergence": live.convergence if live else "",
+        "drift": drift(live.services, seen) if live and reachable else [],
+        "interrupted": unfinished.text() if unfinished else None,
+        "lock": running,
+        "last": ledger.last(),
+    }
+
+
+def require_host() -> tuple[DockerApi, Machine]:
+    """The engine and its facts.
+
+    Raises:
+        SlipwayError: no engine, or no Compose v2.
+    """
+    question = VersionQuestion()
+    try:
+        api = DockerApi(find_socket())
+        api.version()
+    finally:
+        compose = question.answer()
+    if compose is None:
+        problem = _no_compose()
+        raise SlipwayError(problem["what"], problem["meaning"], problem["mend"])
+    return api, machine(api, compose)
+
+
+def _host(stack: str) -> tuple[Machine | None, list[Container], list[dict[str, str]]]:
+    question = VersionQuestion()
+    problems = []
+    seen: list[Container] = []
+    host = None
+    try:
+        api = DockerApi(find_socket(), timeout=10.0)
+        host = machine(api, "")
+        seen = containers(api, stack)
+    except (DockerUnreachable, DockerError) as error:
+        problems.append({"what": error.what, "meaning": error.meaning, "mend": error.mend})
+    compose = question.answer()
+    if compose is None:
+        problems.append(_no_compose())
+    return (host._replace(compose=compose or "") if host else None), seen, problems
+
+
+def _no_compose() -> dict[str, str]:
+    return {
+        "what": "Docker Compose v2 is not installed",
+        "meaning": "the agent has it make the containers",
+        "mend": "sudo apt-get install docker-compose-plugin",
+    }
+
+
+def _machine(host: Machine | None) -> dict[str, Any]:
+    import pwd
+
+    kernel = os.uname()
+    names = {"x86_64": "amd64", "aarch64": "arm64"}
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    return {
+        "hostname": kernel.nodename,
+        "architecture": host.architecture if host else names.get(kernel.machine, kernel.machine),
+        "docker": host.docker if host else None,
+        "compose": (host.compose or None) if host else None,
+        "python": ".".join(str(part) for part in sys.version_info[:3]),
+        "disk_free_mb": free_megabytes(host.root if host else "/var/lib/docker"),
+        "user": user,
+    }
+
+
+def _live(folder: StackFolder, live: Live, seen: list[Container]) -> dict[str, Any]:
+    release = folder.release(live.release) or {}
+    images = {name: proof.image for name, proof in live.services.items()}
+    return {
+        "release": live.release,
+        "commit": str(release.get("commit", "")),
+        "branch": str(release.get("branch", "")),
+        "since": live.since,
+        "images": images,
+        "services": observed(images, {name: proof.replicas for name, proof in live.services.items()}, seen),
+    }

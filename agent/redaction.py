@@ -1,0 +1,72 @@
+"""Keeps secret values out of everything that the agent prints or stores.
+
+Owns the list of forms in which a value can show up in a log. Does not own where values are kept (`state`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Redactor"]
+
+# Shorter values ("1", "on") occur everywhere: replacing them would hide the message and betray the value by its gaps.
+SHORTEST = 4
+# Where standard base64 is cut so that every alignment of the value inside a longer text still shares a recognisable core.
+_BASE64_CORE = 12
+
+
+class Redactor:
+    """Replaces each secret value, in each form it can take, by its name in brackets; longest first."""
+
+    def __init__(self, *secrets: Mapping[str, str]) -> None:
+        names: dict[str, str] = {}
+        for values in secrets:
+            for name, value in values.items():
+                for form in _forms(value):
+                    names.setdefault(form, name)
+        self._names = names
+        ordered = sorted(names, key=len, reverse=True)
+        self._pattern = re.compile("|".join(re.escape(form) for form in ordered)) if ordered else None
+
+    def text(self, text: str) -> str:
+        """`text` without any secret value."""
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(lambda match: f"[{self._names[match.group()]}]", text)
+
+
+def _forms(value: str) -> Iterator[str]:
+    if len(value) < SHORTEST:
+        return
+    for plain in {value, value.strip(), *(line.strip() for line in value.splitlines())}:
+        if len(plain) < SHORTEST:
+            continue
+        yield plain
+        yield json.dumps(plain)[1:-1]
+        yield json.dumps(plain, ensure_ascii=False)[1:-1]
+        yield repr(plain)[1:-1]
+        yield quote(plain, safe="")
+        yield quote(plain)
+        yield quote_plus(plain)
+        yield plain.replace("$", "$$")
+        yield from _base64_forms(plain.encode("utf-8", "surrogatepass"))
+
+
+def _base64_forms(raw: bytes) -> Iterator[str]:
+    """Base64 of the value alone and, for values long enough, of the value at each of the three alignments."""
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(raw).decode()
+        yield encode(raw).decode().rstrip("=")
+        for shift in range(3):
+            # The first and last quanta mix with the neighbours: only the whole quanta between them are certain.
+            body = raw[(3 - shift) % 3 :]
+            core = encode(body[: len(body) - len(body) % 3]).decode()
+            if len(core) >= _BASE64_CORE:
+                yield core

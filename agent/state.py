@@ -1,0 +1,111 @@
+"""Where one stack's state lives on the host: `~/.local/share/slipway/stacks/<stack>/`, 0700.
+
+Owns the names of files and folders there and reading and writing the two small ones (key, secrets). `SLIPWAY_HOME`
+replaces `~/.local/share/slipway`, for tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from agent.errors import SlipwayError
+from agent.files import write_atomically
+
+__all__ = ["StackFolder", "moment", "stacks_folder"]
+
+
+def stacks_folder() -> str:
+    """The folder that holds one folder per stack."""
+    home = os.environ.get("SLIPWAY_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share", "slipway")
+    return os.path.join(home, "stacks")
+
+
+def moment() -> str:
+    """Now, as RFC 3339 in UTC."""
+    import time
+
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+class StackFolder:
+    """The paths of one stack; creating a `StackFolder` touches nothing."""
+
+    def __init__(self, stack: str) -> None:
+        self.stack = stack
+        self.path = os.path.join(stacks_folder(), stack)
+        self.lock = os.path.join(self.path, "lock")
+        self.journal = os.path.join(self.path, "journal.jsonl")
+        self.ledger = os.path.join(self.path, "ledger.jsonl")
+        self.key = os.path.join(self.path, "key")
+        self.secrets = os.path.join(self.path, "secrets.json")
+        self.releases = os.path.join(self.path, "releases")
+        self.files = os.path.join(self.path, "files")
+        self.data = os.path.join(self.path, "data")
+        self.control = os.path.join(self.path, "control")
+        self.compose = os.path.join(self.path, "compose.json")
+
+    def create(self) -> None:
+        """Make the stack's folder, for its owner alone."""
+        try:
+            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            os.chmod(self.path, 0o700)
+        except OSError as error:
+            raise SlipwayError(
+                f"{self.path} cannot be written ({error.strerror})",
+                "Slipway keeps its record of this stack there",
+                f"mkdir -p {self.path} && sudo chown -R $(id -un) {os.path.dirname(os.path.dirname(self.path))}",
+            ) from error
+
+    def file(self, sha: str, name: str) -> str:
+        """Where a shipped file lies; its folder is its content's SHA-256, so a changed file is a new path."""
+        return os.path.join(self.files, sha, name)
+
+    def hash_key(self, *, make: bool) -> bytes:
+        """The key that configuration hashes are made with, so that a label cannot be used to guess a secret."""
+        try:
+            with open(self.key, "rb") as handle:
+                return handle.read()
+        except FileNotFoundError:
+            key = os.urandom(32).hex().encode()
+            if make:
+                write_atomically(self.key, key)
+            return key
+
+    def stored_secrets(self) -> dict[str, str]:
+        """The values that the live release was proven with; empty when there is none."""
+        return {str(name): str(value) for name, value in (_read(self.secrets) or {}).items()}
+
+    def store_secrets(self, values: dict[str, str]) -> None:
+        """Keep values for going back, in a 0600 file."""
+        write_atomically(self.secrets, json.dumps(values, sort_keys=True).encode())
+
+    def release(self, identifier: str) -> dict[str, Any] | None:
+        """A release kept here, or None."""
+        return _read(os.path.join(self.releases, identifier, "release.json"))
+
+    def store_release(self, release: dict[str, Any]) -> None:
+        """Keep a release (it holds no secret values)."""
+        folder = os.path.join(self.releases, release["id"])
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        content = json.dumps(release, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+        write_atomically(os.path.join(folder, "release.json"), content)
+
+    def kept_releases(self) -> dict[str, dict[str, Any]]:
+        """Every release kept here by id."""
+        try:
+            names = sorted(os.listdir(self.releases))
+        except OSError:
+            return {}
+        found = {name: self.release(name) for name in names}
+        return {name: release for name, release in found.items() if release is not None}
+
+
+def _read(path: str) -> dict[str, Any] | None:
+    try:
+        with open(path, "rb") as handle:
+            content = json.loads(handle.read())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

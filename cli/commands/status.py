@@ -1,0 +1,45 @@
+"""`slipway status`: what runs on the hosts of a stack, and whether that is what was deployed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["status"]
+
+
+def status(
+    *,
+    stack: Annotated[
+        str,
+        typer.Option(
+            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to look at; the one selected in Pulumi if none."
+        ),
+    ] = "",
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON (cli/contract/status.schema.json) instead of a table.")
+    ] = False,
+) -> None:
+    """Show the live release of every host, its containers, and where they differ from what was deployed.
+
+    Changes nothing. A host that does not answer is shown as such, beside the others.
+
+    Exit code: 0 when every host runs what was deployed; 1 when one does not (drift, unhealthy, unreachable,
+    interrupted, nothing deployed) or the stack's settings cannot be read; 2 for wrong usage.
+    """
+    from cli.stack import read_stack  # noqa: PLC0415  # help must not wait for it
+    from cli.status_document import status_document  # noqa: PLC0415  # as above
+    from components.probe import survey  # noqa: PLC0415  # as above
+
+    found = read_stack(stack)
+    document = status_document(found, survey(found.settings, found.project))
+    if json:
+        from json import dumps  # noqa: PLC0415  # the option has the name
+
+        typer.echo(dumps(document, indent=2, ensure_ascii=False))
+    else:
+        from cli.status_view import show  # noqa: PLC0415  # JSON needs no rich
+
+        show(document)
+    raise typer.Exit(0 if document["as_deployed"] else 1)

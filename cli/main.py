@@ -1,0 +1,62 @@
+"""The entry point: options that every command shares, and the one form in which anything fails.
+
+Owns: `--version`, and turning whatever a command raises into one line on standard error. Does not own: the commands.
+A new command is a module under `commands/` and one line below.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli.commands.status import status
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="slipway",
+    help="What runs on the hosts of a stack. `pulumi preview` and `pulumi up` change it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help needs no rich, whose import takes as long as all the rest
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(status)
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415  # only this option needs it
+
+        typer.echo(f"slipway {version('slipway')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _shared(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda value: _version(wanted=value),
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; exits with the command's own code, 1 after an error and 2 after wrong usage."""
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001  # the last resort: nobody gets a traceback on the terminal
+        from cli.failure import in_one_line  # noqa: PLC0415  # only a failure needs it
+
+        typer.echo(in_one_line(error), err=True)
+        sys.exit(1)

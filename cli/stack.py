@@ -1,0 +1,165 @@
+"""A stack as a command sees it: its settings, and the names by which hosts know it.
+
+Owns: where the program is, which stack is meant, and asking the engine for its configuration. Does not own: what the
+configuration means (see components/configuration.py). The stack `local` that `make up` made here keeps its state and
+secrets beside the program: commands find them by themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import yaml
+
+from components.application import read_application
+from components.configuration import load_settings
+from components.errors import Problem, SlipwayError
+from toolchain import local
+from toolchain.pulumi import ensure_pulumi
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from components.settings import Settings
+
+__all__ = ["Stack", "program_folder", "read_stack"]
+
+_ENGINE_SECONDS = 120  # a remote state behind a slow link; decrypting with a cloud key
+_LOCAL = "local"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A stack that a command was asked about."""
+
+    settings: Settings
+    application: str
+    """Name of the application."""
+    project: str
+    """Compose project on the hosts: application and stack."""
+
+
+def program_folder(start: Path) -> Path:
+    """The folder of Pulumi.yaml: `start` or the nearest one above it, as the engine looks, else this copy's own.
+
+    Raises:
+        SlipwayError: when there is none.
+    """
+    for folder in (start, *start.parents, Path(__file__).resolve().parent.parent):
+        if (folder / "Pulumi.yaml").is_file():
+            return folder
+    raise SlipwayError(
+        Problem(
+            "there is no Pulumi.yaml here or above",
+            "the stack's settings are beside it",
+            "cd to your copy of Slipway, then run it again",
+        )
+    )
+
+
+def read_stack(name: str) -> Stack:
+    """The stack called `name`, or the one selected in the engine when empty.
+
+    Raises:
+        SlipwayError: when there is no such stack, or anything is wrong with its settings or its Compose file.
+        ToolchainError: when the engine or Docker cannot be had on this machine.
+    """
+    root = program_folder(Path.cwd())
+    if name.rsplit("/", 1)[-1] == _LOCAL and _made_here(root):
+        environment, options = _local_environment()
+    else:
+        environment, options = _environment(), []
+    name = name or _selected(root, environment)
+    configured = _configuration(root, [*options, "--stack", name], environment)
+    settings = load_settings(
+        project=str(yaml.safe_load((root / "Pulumi.yaml").read_text())["name"]),
+        stack=name.rsplit("/", 1)[-1],
+        configuration={key: str(entry.get("value", "")) for key, entry in configured.items()},
+        encrypted={key for key, entry in configured.items() if entry.get("secret")},
+        root=root,
+        environment=environment,
+    )
+    application = read_application(settings)
+    return Stack(settings=settings, application=application.name, project=application.stack)
+
+
+def _made_here(root: Path) -> bool:
+    """Whether `make up` made the stack `local` in this copy; only then may its tools be asked for it."""
+    return root == local.ROOT and (root / ".slipway" / "state").is_dir()
+
+
+def _local_environment() -> tuple[dict[str, str], list[str]]:
+    """The environment and options with which the engine knows the stack `local`."""
+    local.machine()
+    prepared = local.environment()
+    # Beside the state: the stack's file with this machine's encryption salt, which the committed one lacks.
+    state = Path(url2pathname(urlsplit(prepared["PULUMI_BACKEND_URL"]).path))
+    return {**os.environ, **prepared}, ["--config-file", str(state.parent / f"Pulumi.{_LOCAL}.yaml")]
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, with the engine that the toolchain keeps where none is on PATH."""
+    return {**os.environ, **({} if shutil.which("pulumi") else ensure_pulumi())}
+
+
+def _selected(root: Path, environment: Mapping[str, str]) -> str:
+    done = _pulumi(["stack", "--show-name"], root, environment)
+    if done.returncode == 0:
+        return done.stdout.strip()
+    raise SlipwayError(
+        Problem(
+            f"no stack is selected ({_last_words(done)})",
+            "it is not known which hosts to look at",
+            "slipway status --stack NAME (pulumi stack ls tells the names)",
+        )
+    )
+
+
+def _configuration(root: Path, options: Sequence[str], environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The stack's configuration: key → value as text, and whether it is kept encrypted."""
+    done = _pulumi(["config", "--json", "--show-secrets", *options], root, environment)
+    if done.returncode == 0:
+        found: dict[str, dict[str, Any]] = json.loads(done.stdout)
+        return found
+    raise SlipwayError(
+        Problem(
+            f"the engine cannot read the stack's configuration ({_last_words(done)})",
+            "it is not known which hosts to look at",
+            "pulumi login where the state is kept, then: pulumi stack ls",
+        )
+    )
+
+
+def _pulumi(arguments: Sequence[str], root: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the engine. Its standard output may hold secrets, so only its standard error is ever told."""
+    try:
+        return subprocess.run(
+            ["pulumi", *arguments, "--cwd", str(root), "--non-interactive"],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ENGINE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise SlipwayError(
+            Problem(
+                f"pulumi {arguments[0]} did not end within {_ENGINE_SECONDS} s",
+                "the stack's settings cannot be read",
+                "see whether the state answers: pulumi stack ls",
+            )
+        ) from None
+
+
+def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return "; ".join(line.removeprefix("error: ") for line in lines[-2:]) or f"exit code {done.returncode}"

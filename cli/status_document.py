@@ -1,0 +1,88 @@
+"""What `slipway status` found, as data: the form that `--json` prints and the table is made of.
+
+Owns: which findings mean that a host does not run what was deployed. Does not own: looking at hosts (see
+components/probe.py), or the printed form (see `status_view`). The form is cli/contract/status.schema.json.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from components.errors import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cli.stack import Stack
+    from components.settings import HostSettings
+
+__all__ = ["CONTRACT", "status_document"]
+
+CONTRACT = 1
+"""Version of the JSON form; a change that a reader cannot ignore raises it."""
+
+_WELL = ("running", "completed")
+
+
+def status_document(
+    stack: Stack, seen: Mapping[str, Mapping[str, Any] | SlipwayError], now: datetime | None = None
+) -> dict[str, Any]:
+    """What was found on every host of `stack`, by `survey`; `now` is the present moment when left out."""
+    hosts = [_host(host, seen[host.name]) for host in stack.settings.hosts]
+    findings = _apart(hosts)
+    return {
+        "contract": CONTRACT,
+        "stack": stack.settings.stack,
+        "application": stack.application,
+        "project": stack.project,
+        "checked": f"{(now or datetime.now(UTC)):%Y-%m-%dT%H:%M:%SZ}",
+        "as_deployed": not findings and all(host["as_deployed"] for host in hosts),
+        "findings": findings,
+        "hosts": hosts,
+    }
+
+
+def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError) -> dict[str, Any]:
+    if isinstance(seen, SlipwayError):
+        errors, findings, probe = [problem._asdict() for problem in seen.problems], [], None
+    else:
+        errors, findings, probe = list(seen["problems"]), _findings(seen), dict(seen)
+    return {
+        "name": host.name,
+        "address": host.address,
+        "as_deployed": not errors and not findings,
+        "errors": errors,
+        "findings": findings,
+        "probe": probe,
+    }
+
+
+def _findings(probe: Mapping[str, Any]) -> list[str]:
+    """Why a host does not run as deployed, in words. A failed deployment is none: the release before it serves."""
+    findings = [f"{entry['service']}: {entry['what']}" for entry in probe["drift"]]
+    if probe["interrupted"]:
+        findings.append(f"a deployment was interrupted ({probe['interrupted']}); the next one finishes or undoes it")
+    if probe["live"] is None:
+        return [*findings, "nothing is deployed here"]
+    unwell = [
+        f"{service}: {container['name']} is {what}"
+        for service, entry in probe["live"]["services"].items()
+        for container in entry["containers"]
+        if (what := _unwell(container)) and not any(container["name"] in finding for finding in findings)
+    ]
+    return [*findings, *unwell]
+
+
+def _unwell(container: Mapping[str, Any]) -> str:
+    if container["state"] not in _WELL:
+        return str(container["state"])
+    return "unhealthy" if container["health"] == "unhealthy" else ""
+
+
+def _apart(hosts: list[dict[str, Any]]) -> list[str]:
+    """The finding that hosts run different releases, if so: the whole fleet moves together, or not at all."""
+    releases = {host["name"]: host["probe"]["live"]["release"] for host in hosts if (host["probe"] or {}).get("live")}
+    if len(set(releases.values())) <= 1:
+        return []
+    return ["the hosts run different releases: " + ", ".join(f"{name} {live}" for name, live in releases.items())]

@@ -1,0 +1,54 @@
+"""The driver's side of the contract with the agent: agent/contract/*.schema.json, written down once, checked here too.
+
+Owns: validation of what is sent and received. Does not own: the schemas, or the agent's own check of what it is sent.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+
+from components.errors import Problem, SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CONTRACT", "checked"]
+
+CONTRACT = 1
+"""Version of the contract; a change that either side cannot ignore raises it."""
+
+_FOLDER = Path(__file__).resolve().parent.parent / "agent" / "contract"
+
+
+def _schema(uri: str) -> Any:  # noqa: ANN401  # a JSON document
+    return json.loads((_FOLDER / uri.rsplit("/", 1)[-1]).read_text())
+
+
+@functools.cache
+def _validator(kind: str) -> Any:  # noqa: ANN401  # the library's class differs by draft
+    return jsonschema_rs.validator_for(_schema(f"{kind}.schema.json"), retriever=_schema)
+
+
+def checked(kind: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`document` itself, if it is a valid `kind`: deployment, report or probe.
+
+    Raises:
+        SlipwayError: naming the first place that is wrong, without its value (which may be a secret).
+    """
+    error = next(_validator(kind).iter_errors(document), None)
+    if error is not None:
+        place = "/".join(str(part) for part in error.instance_path) or "the document"
+        rule = "/".join(str(part) for part in error.schema_path)
+        raise SlipwayError(
+            Problem(
+                f"{kind}: {place} breaks the contract ({rule})",
+                "driver and agent are of different versions, or this is a bug in Slipway",
+                "run it again from a clean copy of this program",
+            )
+        )
+    return document

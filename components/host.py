@@ -1,0 +1,113 @@
+"""Host: a machine on which the engine can run commands.
+
+Owns: one interface for an SSH host and this machine, and which inputs a command gets. Does not own: what is run on it
+(see `deployment`), or the look at it before planning (see `probe`). Produces: name, address, engine version.
+
+What pulumi-command must not be trusted with is decided here, once: secrets only on stdin (a failing command line is
+printed whole), no `environment` over SSH (a default sshd refuses it), no triggers (they replace: new create, then old
+delete), the host key always pinned, and the host's name in every resource's name, so that another host is another
+resource.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi_command import local, remote
+
+from components.settings import pinned_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from components.settings import BastionSettings, HostSettings
+
+__all__ = ["Host", "HostArgs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostArgs:
+    """What a host is."""
+
+    machine: HostSettings
+    """How to reach it."""
+    private_key: str
+    """Private key for it and its bastion; unused for this machine."""
+    probe: Mapping[str, Any]
+    """What its agent saw before anything was planned (agent/contract/probe.schema.json)."""
+
+
+class Host(pulumi.ComponentResource):
+    """A machine with Docker and Python 3, reached over SSH or this one."""
+
+    name: pulumi.Output[str]
+    address: pulumi.Output[str]
+    docker: pulumi.Output[str]
+
+    def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("slipway:host:Host", name, None, opts)
+        self.label = name
+        self.machine = args.machine
+        self.probe = args.probe
+        self._private_key = args.private_key
+        self.name = pulumi.Output.from_input(name)
+        self.address = pulumi.Output.from_input("127.0.0.1" if args.machine.local else args.machine.address)
+        self.docker = pulumi.Output.from_input(str(args.probe["machine"]["docker"]))
+        self.register_outputs({"name": self.name, "address": self.address, "docker": self.docker})
+
+    def command(
+        self,
+        name: str,
+        *,
+        create: pulumi.Input[str],
+        delete: pulumi.Input[str],
+        stdin: pulumi.Input[str],
+        opts: pulumi.ResourceOptions,
+    ) -> local.Command | remote.Command:
+        """A command that runs on this host whenever `create` or `stdin` changes, in place, and `delete` at the end.
+
+        `stdin` may hold secrets; `create` and `delete` are shown in previews and errors and must not. What it prints on
+        stderr is shown while it runs; its stdout is the resource's output.
+        """
+        if self.machine.local:
+            return local.Command(
+                name,
+                create=create,
+                update=create,
+                delete=delete,
+                stdin=stdin,
+                logging=local.Logging.STDERR,
+                add_previous_output_in_env=False,
+                opts=opts,
+            )
+        return remote.Command(
+            name,
+            connection=self._connection(),
+            create=create,
+            update=create,
+            delete=delete,
+            stdin=stdin,
+            logging=remote.Logging.STDERR,
+            add_previous_output_in_env=False,
+            opts=opts,
+        )
+
+    def _connection(self) -> remote.ConnectionArgs:
+        bastion = self.machine.bastion
+        return remote.ConnectionArgs(
+            **self._reach(self.machine),
+            proxy=remote.ProxyConnectionArgs(**self._reach(bastion)) if bastion else None,
+        )
+
+    def _reach(self, machine: HostSettings | BastionSettings) -> dict[str, Any]:
+        return {
+            "host": machine.address,
+            "port": machine.port,
+            "user": machine.user,
+            "private_key": pulumi.Output.secret(self._private_key),
+            "host_key": pinned_key(machine),
+            "dial_error_limit": 2,  # the probe reached it a moment ago; more tries only delay the error
+            "per_dial_timeout": 15,  # seconds
+        }

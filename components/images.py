@@ -1,0 +1,329 @@
+"""RegistryImages: the images of a release, by digest.
+
+Owns: building what has a `build:` section (cached, pushed, tagged with commit and branch), looking up the digests of
+pinned images and of third-party ones that are new. Does not own: the builds' content (the Compose file), or pulling.
+Produces: service → image by digest.
+
+A build is tagged with the stack's name only, so that a new commit that changes nothing of it changes nothing here: the
+digest stays. Commit and branch are put beside it afterwards, by a command of their own.
+A third-party tag is looked up once, when it first appears; from then on the live release's digest holds until the
+Compose file names another image, so that a moved tag never restarts a database.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pulumi_docker_build as docker_build
+from pulumi_command import local
+
+from components.errors import Problem, SlipwayError
+from components.git import Revision, tag_of
+from components.release import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from components.application import Application, Build
+    from components.settings import Settings
+
+__all__ = ["RegistryImages", "RegistryImagesArgs"]
+
+# Puts tags beside an image that is in the registry already. The credentials arrive on stdin and live in a folder of
+# this command's own while it runs; the user's CLI plugins stay reachable from there.
+_TAG = """\
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+read -r config
+printf '%s' "$config" > "$folder/config.json"
+ln -s "${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins" "$folder/cli-plugins"
+pids=
+for pair in $SLIPWAY_TAGS; do
+    target=${pair%%=*} source=${pair#*=}
+    docker --config "$folder" buildx imagetools create --prefer-index=false --tag "$target" "$source" >/dev/null &
+    pids="$pids $!"
+done
+for pid in $pids; do wait "$pid"; done
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryImagesArgs:
+    """Which images, and where they go."""
+
+    settings: Settings
+    application: Application
+    revision: Revision
+    live: Mapping[str, str]
+    """Service → image by digest of the release that is live now; empty before the first."""
+
+
+class RegistryImages(pulumi.ComponentResource):
+    """The images of one application in one registry."""
+
+    images: pulumi.Output[dict[str, str]]
+    """Service → `NAME:TAG@sha256:…`."""
+
+    def __init__(self, name: str, args: RegistryImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("slipway:images:RegistryImages", name, None, opts)
+        self._args = args
+        settings, application = args.settings, args.application
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._reader = self._registry_reader()
+        if settings.pin:
+            built = {
+                service: self._looked_up(f"{build.repository}:{settings.pin}", "pin")
+                for service, build in application.builds.items()
+            }
+        else:
+            built = self._built(name)
+        third_party = {service: self._third_party(service, image) for service, image in application.images.items()}
+        self.images = pulumi.Output.all(**built, **third_party).apply(dict)
+        self.register_outputs({"images": self.images})
+
+    def _built(self, name: str) -> dict[str, pulumi.Output[str]]:
+        """Build each distinct `build:` once; services that share one share its image."""
+        unique: dict[bytes, docker_build.Image] = {}
+        result: dict[str, pulumi.Output[str]] = {}
+        repositories: dict[str, pulumi.Output[str]] = {}
+        for service, build in sorted(self._args.application.builds.items()):
+            key = canonical({**vars(build), "repository": ""})
+            if key not in unique:
+                unique[key] = self._image(f"{name}-{service}", build)
+                repositories[build.repository] = unique[key].ref
+            result[service] = unique[key].ref
+        self._tags(name, repositories)
+        return result
+
+    def _image(self, name: str, build: Build) -> docker_build.Image:
+        settings = self._args.settings
+        location = _relative(build.context)
+        dockerfile = None
+        if build.dockerfile_inline:
+            dockerfile = docker_build.DockerfileArgs(inline=build.dockerfile_inline)
+        elif build.dockerfile:
+            dockerfile = docker_build.DockerfileArgs(location=_relative(str(Path(build.context) / build.dockerfile)))
+        return docker_build.Image(
+            name,
+            push=True,
+            exec_=True,  # the plain `docker` builder, which every engine has, is only reached through the CLI
+            builder=docker_build.BuilderConfigArgs(name=settings.builder),
+            build_on_preview=False,
+            context=docker_build.BuildContextArgs(
+                location=location,
+                named={
+                    key: docker_build.ContextArgs(location=_relative(value))
+                    for key, value in build.additional_contexts.items()
+                }
+                or None,
+            ),
+            dockerfile=dockerfile,
+            target=build.target,
+            build_args=dict(build.args) or None,
+            secrets=self._secrets(build),
+            ssh=[docker_build.SSHArgs(id=identity) for identity in build.ssh] or None,
+            platforms=[docker_build.Platform(platform) for platform in build.platforms] or None,
+            add_hosts=list(build.extra_hosts) or None,
+            network=docker_build.NetworkMode(build.network) if build.network else None,
+            no_cache=build.no_cache or None,
+            pull=build.pull or None,
+            tags=[f"{build.repository}:{tag_of(settings.stack)}"],
+            registries=self._registries(),
+            opts=self._child,
+            **self._cache(build),
+        )
+
+    def _secrets(self, build: Build) -> dict[str, pulumi.Output[str]] | None:
+        values = self._args.settings.secrets
+        return {
+            identity: pulumi.Output.secret(values[variable].get_secret_value())
+            for identity, variable in build.secrets.items()
+        } or None
+
+    def _cache(self, build: Build) -> dict[str, Any]:
+        """Cache import and export. A refused export costs time, never the build: `ignore_error`."""
+        reference = f"{build.repository}:buildcache"
+        match self._args.settings.cache:
+            case "inline":
+                return {
+                    "cache_from": [
+                        docker_build.CacheFromArgs(
+                            registry=docker_build.CacheFromRegistryArgs(
+                                ref=f"{build.repository}:{tag_of(self._args.settings.stack)}"
+                            )
+                        )
+                    ],
+                    "cache_to": [docker_build.CacheToArgs(inline=docker_build.CacheToInlineArgs())],  # type: ignore[no-untyped-call]
+                }
+            case "registry":
+                return {
+                    "cache_from": [
+                        docker_build.CacheFromArgs(registry=docker_build.CacheFromRegistryArgs(ref=reference))
+                    ],
+                    "cache_to": [
+                        docker_build.CacheToArgs(
+                            registry=docker_build.CacheToRegistryArgs(
+                                ref=reference,
+                                mode=docker_build.CacheMode.MAX,
+                                ignore_error=True,
+                                image_manifest=True,
+                                oci_media_types=True,
+                            )
+                        )
+                    ],
+                }
+            case "github":
+                scope = build.repository.rsplit("/", 1)[-1]
+                return {
+                    "cache_from": [
+                        docker_build.CacheFromArgs(gha=docker_build.CacheFromGitHubActionsArgs(scope=scope))
+                    ],
+                    "cache_to": [
+                        docker_build.CacheToArgs(
+                            gha=docker_build.CacheToGitHubActionsArgs(
+                                scope=scope, mode=docker_build.CacheMode.MAX, ignore_error=True
+                            )
+                        )
+                    ],
+                }
+            case _:
+                return {}
+
+    def _registries(self) -> list[docker_build.RegistryArgs] | None:
+        settings = self._args.settings
+        if not settings.registry_username:
+            return None
+        return [
+            docker_build.RegistryArgs(
+                address=registry_address(settings.registry),
+                username=settings.registry_username,
+                password=pulumi.Output.secret(settings.registry_password.get_secret_value()),
+            )
+        ]
+
+    def _tags(self, name: str, repositories: Mapping[str, pulumi.Output[str]]) -> None:
+        """Tag every built image with commit and branch, beside the deployment and not before it."""
+        tags = [tag_of(text) for text in self._args.revision if text]
+        if not tags or not repositories:
+            return
+        pairs = [
+            pulumi.Output.concat(repository, ":", tag, "=", _without_tag(reference))
+            for repository, reference in repositories.items()
+            for tag in tags
+        ]
+        local.Command(
+            f"{name}-tags",
+            create=_TAG,
+            update=_TAG,
+            environment={"SLIPWAY_TAGS": pulumi.Output.all(*pairs).apply(" ".join)},
+            stdin=pulumi.Output.secret(_docker_config(self._args.settings) + "\n"),
+            add_previous_output_in_env=False,
+            opts=self._child,
+        )
+
+    def _third_party(self, service: str, image: str) -> pulumi.Output[str]:
+        if "@sha256:" in image:
+            return pulumi.Output.from_input(image)
+        tagged = image if ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
+        live = self._args.live.get(service, "")
+        if live.split("@")[0] == tagged:
+            return pulumi.Output.from_input(live)
+        return self._looked_up(tagged, f"services.{service}.image")
+
+    def _looked_up(self, reference: str, where: str) -> pulumi.Output[str]:
+        """The digest of a tag, asked of its registry now: at preview time already.
+
+        Raises:
+            SlipwayError: when the registry does not have it or does not answer.
+        """
+        import pulumi_docker as docker  # noqa: PLC0415  # 0.2 s that a run without look-ups need not pay
+
+        own = registry_address(reference) == registry_address(self._args.settings.registry)
+        try:
+            found = docker.get_registry_image(
+                name=reference,
+                insecure_skip_verify=registry_address(reference).startswith(("127.", "localhost")) or None,
+                opts=pulumi.InvokeOptions(provider=self._reader if own else None),
+            )
+        except Exception as error:  # noqa: BLE001  # the engine raises plain exceptions for a failed invoke
+            raise SlipwayError(_look_up_problem(reference, where, str(error))) from None
+        return pulumi.Output.from_input(f"{reference}@{found.sha256_digest}")
+
+    def _registry_reader(self) -> pulumi.ProviderResource | None:
+        """The provider that reads the stack's own registry; there whenever a look-up in it could ever be needed.
+
+        Its existence must not depend on what is live: a provider that comes and goes would be a change every time.
+        """
+        settings, registry = self._args.settings, registry_address(self._args.settings.registry)
+        own = bool(settings.pin) or any(
+            registry_address(image) == registry for image in self._args.application.images.values()
+        )
+        if not own or not settings.registry_username:
+            return None
+        import pulumi_docker as docker  # noqa: PLC0415  # 0.2 s that a run without look-ups need not pay
+
+        return docker.Provider(
+            "registry-reader",
+            registry_auth=[
+                docker.ProviderRegistryAuthArgs(
+                    address=registry,
+                    username=settings.registry_username,
+                    password=pulumi.Output.secret(settings.registry_password.get_secret_value()),
+                )
+            ],
+            opts=self._child,
+        )
+
+
+def registry_address(registry: str) -> str:
+    """HOST[:PORT] of a registry with or without a path."""
+    return registry.split("/", 1)[0]
+
+
+def _relative(path: str) -> str:
+    """A path below the program's folder relative to it, so that another machine's state looks the same."""
+    return path if "://" in path or path.startswith("git@") else os.path.relpath(path, Path.cwd())
+
+
+def _without_tag(reference: pulumi.Output[str]) -> pulumi.Output[str]:
+    def bare(text: str) -> str:
+        name, _, digest = text.partition("@")
+        head, _, tail = name.rpartition("/")
+        return f"{head}/{tail.split(':')[0]}@{digest}"
+
+    return reference.apply(bare)
+
+
+def _docker_config(settings: Settings) -> str:
+    """A Docker client configuration with the registry's credentials, on one line."""
+    if not settings.registry_username:
+        return "{}"
+    pair = f"{settings.registry_username}:{settings.registry_password.get_secret_value()}"
+    return json.dumps({"auths": {registry_address(settings.registry): {"auth": b64encode(pair.encode()).decode()}}})
+
+
+def _look_up_problem(reference: str, where: str, error: str) -> Problem:
+    text = " ".join(error.split())[-300:]
+    lowered = error.lower()
+    if "404" in lowered or "not found" in lowered or "manifest unknown" in lowered:
+        return Problem(
+            f"{where}: {reference} does not exist in its registry", "hosts could not pull it", "correct the tag"
+        )
+    if "401" in lowered or "unauthorized" in lowered or "denied" in lowered:
+        return Problem(
+            f"{where}: the registry of {reference} refuses the credentials",
+            "hosts could not pull it",
+            "pulumi config set --secret registryPassword",
+        )
+    return Problem(
+        f"{where}: the registry of {reference} does not answer ({text})",
+        "its digest is unknown, so nothing is changed",
+        "run it again when the registry answers",
+    )

@@ -1,0 +1,156 @@
+"""What must hold before anything is planned: hosts that answer and have what they need, a registry that lets us in.
+
+Owns: asking all of it side by side, and telling all problems at once. Does not own: the questions (see `probe`,
+`settings`, `compose`). Produces: `View`, the hosts as they are now.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from components.errors import Problem, SlipwayError
+from components.fleet import Fleet, engine_parallel, require_parallel
+from components.images import registry_address
+from components.probe import HostSessions
+from components.rules import weak_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from components.application import Application
+    from components.settings import HostSettings, Settings
+
+__all__ = ["View", "check_registry", "look_at_hosts", "warn"]
+
+_REGISTRY_SECONDS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """The hosts of a stack as they are now."""
+
+    machines: Mapping[str, HostSettings]
+    """Name → how to reach it."""
+    probes: Mapping[str, Mapping[str, Any]]
+    """Name → probe document."""
+    settled: Callable[[str], None] | None
+    """Tells the fleet that the engine is done with a host; None on a single host."""
+
+    @property
+    def live_images(self) -> dict[str, str]:
+        """Service → image by digest of what is live, over all hosts (they run the same release)."""
+        images: dict[str, str] = {}
+        for probe in self.probes.values():
+            images |= (probe["live"] or {}).get("images", {})
+        return images
+
+
+def look_at_hosts(settings: Settings, application: Application) -> View:
+    """Look at every host and at the registry, side by side.
+
+    Raises:
+        SlipwayError: with the problems of all of them.
+    """
+    machines = {host.name: host for host in settings.hosts}
+    updating = not pulumi.runtime.is_dry_run()
+    together = updating and len(machines) > 1
+    if together:
+        require_parallel(len(machines), engine_parallel())
+    sessions = HostSessions(settings, application.stack, install=updating, attend=together)
+    fleet = Fleet(machines)
+    with ThreadPoolExecutor(1) as pool:
+        registry = pool.submit(check_registry, settings, application)
+        problems: list[Problem] = []
+        probes: dict[str, Mapping[str, Any]] = {}
+        try:
+            probes = sessions.open(fleet.attend if together else None)
+        except SlipwayError as error:
+            problems += error.problems
+        problems += registry.result()
+    if problems:
+        sessions.close()
+        raise SlipwayError(problems)
+    return View(
+        machines=machines,
+        probes=probes,
+        settled=(lambda host: sessions.call(fleet.settled, host)) if together else None,
+    )
+
+
+def check_registry(settings: Settings, application: Application) -> list[Problem]:
+    """Whether the registry answers and takes the credentials; asked only when something is built or pinned."""
+    if not application.builds:
+        return []
+    if settings.registry_username:
+        return _login(settings)
+    address = registry_address(settings.registry)
+    scheme = "http" if address.startswith(("127.", "localhost")) else "https"
+    try:
+        urllib.request.urlopen(f"{scheme}://{address}/v2/", timeout=_REGISTRY_SECONDS).close()  # noqa: S310  # the scheme is ours
+    except urllib.error.HTTPError:
+        return []  # it answered; whether it lets us push without credentials is its own decision, told by the push
+    except (OSError, ValueError) as error:
+        return [_unreachable(address, str(getattr(error, "reason", error)))]
+    return []
+
+
+def _login(settings: Settings) -> list[Problem]:
+    """Try the credentials with Docker's own client, in a folder that is gone afterwards."""
+    address = registry_address(settings.registry)
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        try:
+            done = subprocess.run(
+                [
+                    "docker",
+                    "--config",
+                    folder,
+                    "login",
+                    "--username",
+                    settings.registry_username,
+                    "--password-stdin",
+                    address,
+                ],
+                input=settings.registry_password.get_secret_value(),
+                capture_output=True,
+                text=True,
+                timeout=_REGISTRY_SECONDS,
+                check=False,
+                env=dict(os.environ),
+            )
+        except subprocess.TimeoutExpired:
+            return [_unreachable(address, f"no answer within {_REGISTRY_SECONDS} s")]
+    if done.returncode == 0:
+        return []
+    said = " ".join(done.stderr.split())[-300:]
+    if any(word in said.lower() for word in ("unauthorized", "denied", "incorrect username", "401", "403")):
+        return [
+            Problem(
+                f"registryPassword: {address} refuses user {settings.registry_username}",
+                "images could be neither pushed nor pulled",
+                "pulumi config set --secret registryPassword",
+            )
+        ]
+    return [_unreachable(address, said)]
+
+
+def _unreachable(address: str, reason: str) -> Problem:
+    return Problem(
+        f"registry: {address} does not answer ({reason})",
+        "images could be neither pushed nor pulled",
+        f"curl -i https://{address}/v2/",
+    )
+
+
+def warn(settings: Settings, application: Application) -> None:
+    """Say what is allowed but unwise, once per problem."""
+    for problem in (*weak_secrets(settings, refused=False), *application.warnings):
+        pulumi.log.warn(str(problem))

@@ -1,0 +1,303 @@
+"""What runs on the hosts now: one look at every host before anything is planned.
+
+Owns: starting the agent over one connection per host (shipping it where it is missing) and reading its probe.
+Does not own: the agent, or deciding what the answer means (see `deployment`). Produces: a probe document per host
+(agent/contract/probe.schema.json) and, for an update of a fleet, the control channels that `fleet` speaks over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shlex
+import textwrap
+import threading
+from typing import TYPE_CHECKING, Any
+
+from components.agent_package import pack_agent
+from components.connection import LocalConnection, connect
+from components.contract import checked
+from components.errors import Problem, SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+
+    from components.connection import Connection, Process
+    from components.settings import HostSettings, Settings
+
+__all__ = ["Channel", "HostSessions", "agent_path", "look", "survey"]
+
+_PROBE_SECONDS = 60  # an engine under load answers late; a host that takes longer is as good as unreachable
+
+# Runs on the host: uses the shipped agent when it is the right one, else asks for it. Installed under a name of its
+# own version, because a running agent reads modules out of its archive late; the link moves atomically.
+_BOOTSTRAP = textwrap.dedent("""\
+    import atexit, hashlib, os, runpy, shutil, sys, tempfile
+    stack, digest, size, install = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "install"
+    home = os.environ.get("SLIPWAY_HOME") or os.path.expanduser("~/.local/share/slipway")
+    folder = os.path.join(home, "stacks", stack)
+    path = os.path.join(folder, "agent-%s.pyz" % digest[:12])
+    def good():
+        try:
+            with open(path, "rb") as file:
+                return hashlib.sha256(file.read()).hexdigest() == digest
+        except OSError:
+            return False
+    if good():
+        print("agent: here", flush=True)
+    else:
+        print("agent: wanted", flush=True)
+        content = sys.stdin.buffer.read(size)
+        if hashlib.sha256(content).hexdigest() != digest:
+            sys.exit("the agent arrived damaged")
+        if install:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            os.chmod(folder, 0o700)
+        else:
+            folder = tempfile.mkdtemp(prefix="slipway-")
+            atexit.register(shutil.rmtree, folder, True)
+            path = os.path.join(folder, os.path.basename(path))
+        partial = "%s.%d" % (path, os.getpid())
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(partial, path)
+    if install:
+        link = os.path.join(folder, "agent.pyz")
+        if not os.path.islink(link) or os.readlink(link) != os.path.basename(path):
+            partial = "%s.%d" % (link, os.getpid())
+            os.symlink(os.path.basename(path), partial)
+            os.rename(partial, link)
+    sys.argv = [path] + sys.argv[5:]
+    runpy.run_path(path, run_name="__main__")
+    """)
+
+
+def agent_path(stack: str) -> str:
+    """The agent of `stack` as a word for the shell of a host."""
+    return f'"${{SLIPWAY_HOME:-$HOME/.local/share/slipway}}/stacks/{stack}/agent.pyz"'
+
+
+def _command(stack: str, *, install: bool, command: str) -> str:
+    package = pack_agent()
+    words = [
+        stack,
+        package.digest,
+        str(len(package.content)),
+        "install" if install else "look",
+        command,
+        "--stack",
+        stack,
+    ]
+    script = (
+        'command -v python3 >/dev/null 2>&1 || { echo "agent: no python3"; exit 3; }; '
+        f"exec python3 -c {shlex.quote(_BOOTSTRAP)} {shlex.join(words)}"
+    )
+    return f"exec /bin/sh -c {shlex.quote(script)}"
+
+
+class Channel:
+    """One host's agent, attending: its probe, and from then on its events and the verdicts sent to it."""
+
+    def __init__(self, host: str, process: Process) -> None:
+        self.host = host
+        self._process = process
+        self.probe: Mapping[str, Any] = {}
+
+    async def start(self) -> None:
+        """Ship the agent if it is missing, and read its probe.
+
+        Raises:
+            SlipwayError: when the host lacks Python 3, or the agent does not answer as the contract says.
+        """
+        first = await self._line()
+        if first == b"agent: wanted":
+            self._process.stdin.write(pack_agent().content)
+            await self._process.stdin.drain()
+        elif first == b"agent: no python3":
+            raise SlipwayError(
+                Problem(
+                    f"host {self.host}: python3 is missing",
+                    "the agent cannot run there",
+                    "apt-get install -y python3-minimal (on the host)",
+                )
+            )
+        elif first != b"agent: here":
+            raise SlipwayError(await self._silence(first))
+        line = await self._line()
+        try:
+            self.probe = checked("probe", json.loads(line))
+        except ValueError:
+            raise SlipwayError(await self._silence(line)) from None
+
+    async def _line(self) -> bytes:
+        line: bytes = await asyncio.wait_for(self._process.stdout.readline(), _PROBE_SECONDS)
+        return line.rstrip(b"\n")
+
+    async def _silence(self, said: bytes) -> Problem:
+        with contextlib.suppress(TimeoutError):
+            said += b" " + await asyncio.wait_for(self._process.stderr.read(2000), 2)
+        text = " ".join(said.decode(errors="replace").split())[-400:] or "nothing"
+        return Problem(
+            f"host {self.host}: the agent did not answer (it said: {text})",
+            "its state is unknown, so nothing is changed",
+            "slipway status, or run it again",
+        )
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """The agent's messages until it ends (a fleet's host publishes the phases of its deployment)."""
+        while line := await self._process.stdout.readline():
+            with contextlib.suppress(ValueError):
+                yield json.loads(line)
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Send one message; a host that is gone is told nothing (its own agent sees the silence)."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            await self._process.stdin.drain()
+
+
+@contextlib.asynccontextmanager
+async def _channel(
+    settings: Settings, host: HostSettings, stack: str, *, install: bool, attend: bool
+) -> AsyncIterator[Channel]:
+    async with contextlib.AsyncExitStack() as exits:
+        connection: Connection
+        name = host.name
+        if host.local:
+            connection = LocalConnection()
+        else:
+            connection = await exits.enter_async_context(connect(host, settings.private_key()))
+        try:
+            process = await connection.start(_command(stack, install=install, command="attend" if attend else "probe"))
+            channel = Channel(name, process)
+            await channel.start()
+        except TimeoutError:
+            raise SlipwayError(
+                Problem(
+                    f"host {name}: no answer within {_PROBE_SECONDS} s",
+                    "its state is unknown, so nothing is changed",
+                    "slipway status, or look at the host's load",
+                )
+            ) from None
+        except OSError as error:
+            raise SlipwayError(
+                Problem(
+                    f"host {name}: the connection broke ({error})",
+                    "its state is unknown, so nothing is changed",
+                    "run it again",
+                )
+            ) from None
+        yield channel
+
+
+class HostSessions:
+    """All hosts of a stack, looked at side by side in a thread of their own (the engine's program has its own loop)."""
+
+    def __init__(self, settings: Settings, stack: str, *, install: bool = False, attend: bool = False) -> None:
+        """Prepare to look; `install` leaves the agent on the hosts, `attend` keeps the channels open for a fleet."""
+        self._settings, self._stack = settings, stack
+        self._install, self._attend = install, attend
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="slipway-hosts", daemon=True)
+        self._opened = False
+
+    def open(
+        self, attended: Callable[[list[Channel]], Coroutine[Any, Any, None]] | None = None
+    ) -> dict[str, Mapping[str, Any]]:
+        """Probe every host; with `attended`, hand it the open channels and go on.
+
+        Returns: the probe document of every host, by its name.
+
+        Raises:
+            SlipwayError: with the problems of all hosts: unreachable, or lacking what Slipway needs.
+        """
+        self._thread.start()
+        self._opened = True
+        ready: asyncio.Future[dict[str, Mapping[str, Any]]] = self._loop.create_future()
+        asyncio.run_coroutine_threadsafe(self._run(ready, attended), self._loop)
+        try:
+            return asyncio.run_coroutine_threadsafe(_await(ready), self._loop).result()
+        except BaseException:
+            self.close()
+            raise
+
+    async def _run(
+        self,
+        ready: asyncio.Future[dict[str, Mapping[str, Any]]],
+        attended: Callable[[list[Channel]], Coroutine[Any, Any, None]] | None,
+    ) -> None:
+        async with contextlib.AsyncExitStack() as exits:
+            opened = await asyncio.gather(
+                *(self._open(exits, host) for host in self._settings.hosts), return_exceptions=True
+            )
+            problems: list[Problem] = []
+            for result in opened:
+                if isinstance(result, SlipwayError):
+                    problems += result.problems
+                elif isinstance(result, BaseException):
+                    ready.set_exception(result)
+                    return
+            channels = [result for result in opened if isinstance(result, Channel)]
+            problems += [
+                Problem(f"host {channel.host}: {problem['what']}", problem["meaning"], problem["mend"])
+                for channel in channels
+                for problem in channel.probe["problems"]
+            ]
+            if problems:
+                ready.set_exception(SlipwayError(problems))
+                return
+            ready.set_result({channel.host: channel.probe for channel in channels})
+            if attended:
+                await attended(channels)
+
+    async def _open(self, exits: contextlib.AsyncExitStack, host: HostSettings) -> Channel:
+        return await exits.enter_async_context(
+            _channel(self._settings, host, self._stack, install=self._install, attend=self._attend)
+        )
+
+    def call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call `function` in the sessions' own thread."""
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+    def close(self) -> None:
+        """Let go of every host; twice is fine."""
+        if self._opened:
+            self._opened = False
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=5)
+
+
+async def _await(future: Awaitable[dict[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
+    return await future
+
+
+def look(settings: Settings, stack: str) -> dict[str, Mapping[str, Any]]:
+    """Probe every host of a stack once, leaving nothing on any of them."""
+    sessions = HostSessions(settings, stack)
+    try:
+        return sessions.open()
+    finally:
+        sessions.close()
+
+
+def survey(settings: Settings, stack: str) -> dict[str, Mapping[str, Any] | SlipwayError]:
+    """Probe every host of a stack once, leaving nothing on any of them; one that fails does not hide the others.
+
+    Returns: by host, its probe document, or the error of reaching it. What a host lacks stands in its document.
+    """
+
+    async def look_at(host: HostSettings) -> Mapping[str, Any] | SlipwayError:
+        try:
+            async with _channel(settings, host, stack, install=False, attend=False) as channel:
+                return channel.probe
+        except SlipwayError as error:
+            return error
+
+    async def look_at_all() -> list[Mapping[str, Any] | SlipwayError]:
+        return await asyncio.gather(*map(look_at, settings.hosts))
+
+    names = [host.name for host in settings.hosts]
+    return dict(zip(names, asyncio.run(look_at_all()), strict=True))

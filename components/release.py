@@ -1,0 +1,61 @@
+"""Release: an immutable description of what runs.
+
+Owns: its identity (same inputs, same id) and its document. Does not own: where it runs or how it gets there.
+The document's form is agent/contract/deployment.schema.json, `$defs/release`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from components.application import Application
+    from components.git import Revision
+
+__all__ = ["Release", "canonical"]
+
+
+def canonical(value: object) -> bytes:
+    """The one JSON text of a value: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True)
+class Release:
+    """What runs: id, commit, image digests, resolved Compose file, configuration files, names of its secrets."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """`r-` and 12 hex digits."""
+        return str(self.document["id"])
+
+    @classmethod
+    def assemble(cls, application: Application, revision: Revision, images: Mapping[str, str]) -> Release:
+        """Put a release together from the application and its images.
+
+        Args:
+            application: what the Compose file describes.
+            revision: commit and branch of its source.
+            images: service → image by digest (`NAME[:TAG]@sha256:…`), one for every service.
+        """
+        services = {
+            name: {**service, "image": images[name]} for name, service in application.document["services"].items()
+        }
+        content = {
+            "application": application.name,
+            "commit": revision.commit,
+            "branch": revision.branch,
+            "images": dict(images),
+            "compose": {**application.document, "services": services},
+            "files": dict(application.files),
+            "secrets": list(application.secrets),
+            "services": {name: extension.document() for name, extension in application.extensions.items()},
+        }
+        return cls({"id": f"r-{hashlib.sha256(canonical(content)).hexdigest()[:12]}", **content})

@@ -1,0 +1,197 @@
+"""Everything a stack can be told.
+
+Owns: the names, types and defaults of every setting. Does not own: where values come
+from (see `configuration`), rules over several of them (see `rules`), or what a setting makes happen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+__all__ = [
+    "LOCAL_ADDRESS",
+    "PREFIX",
+    "SECRET_KEYS",
+    "BastionSettings",
+    "HostSettings",
+    "Settings",
+    "known_keys",
+    "named_like_a_secret",
+    "one_host_key",
+    "pinned_key",
+    "tolerate_json",
+]
+
+LOCAL_ADDRESS = "local"
+
+SECRET_KEYS = ("registryPassword", "sshKey", "secrets")
+"""Settings that a stack file may hold only encrypted (`secret: true` in Pulumi.yaml)."""
+
+PREFIX = "SLIPWAY_"
+_NAMED_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|KEY|DSN|CREDENTIAL", re.IGNORECASE)
+
+
+def tolerate_json(value: object) -> object:
+    """Read a list or mapping that arrives as JSON text (from the stack's configuration or the environment)."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        return json.loads(value)
+    return value
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True
+    )
+
+
+class BastionSettings(_Strict):
+    """The SSH host that one must go through to reach another."""
+
+    address: str = Field(min_length=1, description="name or IP address")
+    user: str = Field("root", description="SSH user")
+    port: int = Field(22, ge=1, le=65535, description="SSH port")
+    host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
+
+
+class HostSettings(_Strict):
+    """A machine with Docker and Python 3: reached over SSH, or this one (address `local`)."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="short name, unique in the stack")
+    address: str = Field(min_length=1, description="name or IP address; `local` for this machine")
+    user: str = Field("root", description="SSH user; needs the right to use Docker")
+    port: int = Field(22, ge=1, le=65535, description="SSH port")
+    host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
+    bastion: BastionSettings | None = Field(None, description="SSH host to go through")
+
+    @property
+    def local(self) -> bool:
+        """Whether this is the machine that Slipway itself runs on."""
+        return self.address == LOCAL_ADDRESS
+
+
+def one_host_key(key: str) -> str:
+    """`ALGORITHM BASE64` of a key given in that form or as a line of ssh-keyscan (with the address before it)."""
+    words = key.split()
+    for position, word in enumerate(words[:-1]):
+        if word.startswith(("ssh-", "ecdsa-", "sk-")):
+            return f"{word} {words[position + 1]}"
+    return ""
+
+
+def _texts(value: object) -> object:
+    """A mapping's plain values as Compose would write them: `true`, `5`."""
+    value = tolerate_json(value)
+    if isinstance(value, dict):
+        return {key: entry if isinstance(entry, str) else json.dumps(entry) for key, entry in value.items()}
+    return value
+
+
+Listed = Annotated[list[str], BeforeValidator(tolerate_json)]
+Mapped = Annotated[dict[str, str], BeforeValidator(_texts)]
+
+
+class Settings(BaseSettings):
+    """All settings of one stack. Names are snake case here, camel case in stack files and Pulumi.yaml."""
+
+    model_config = SettingsConfigDict(
+        extra="ignore",  # unknown keys are found by `load_settings`, with the nearest known name
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        env_prefix=PREFIX,
+    )
+
+    stack: str = Field(exclude=True, description="name of the Pulumi stack")
+
+    application: Path = Field(Path("example"), description="folder of the application, relative to Pulumi.yaml")
+    compose_file: str = Field("", description="Compose file in that folder; found by Compose's own rules when empty")
+    name: str = Field(
+        "",
+        pattern=r"^([a-z0-9][a-z0-9-]{0,30})?$",
+        description="name of the application; the Compose file's `name` when empty",
+    )
+    production: bool = Field(
+        default=False,
+        description="refuse weak secrets instead of warning; on by default for stacks named production or prod",
+    )
+
+    registry: str = Field(
+        "", pattern=r"^([\w.:-]+(/[\w./-]+)?)?$", description="where images are pushed: HOST[:PORT]/PATH"
+    )
+    registry_username: str = Field("", description="user of the registry")
+    registry_password: SecretStr = Field(SecretStr(""), description="password or token of the registry")
+    mirror: str = Field("", description="registry HOST[:PORT] through which third-party images are pulled")
+    cache: Literal["none", "inline", "registry", "github"] = Field(
+        "none", description="where build layers are cached between machines: none, inline, registry or github"
+    )
+    builder: str = Field("default", description="BuildKit builder (docker buildx ls)")
+    platforms: Listed = Field(
+        default_factory=list, description="platforms to build for, such as linux/amd64; the engine's own when empty"
+    )
+    pin: str = Field("", description="tag of images built earlier; looked up instead of built")
+
+    hosts: Annotated[list[HostSettings], BeforeValidator(tolerate_json)] = Field(
+        default_factory=list, description="machines to deploy to: name, address, user, port, hostKey, bastion"
+    )
+    ssh_key: SecretStr = Field(SecretStr(""), description="private key for the hosts, in OpenSSH or PEM form")
+    ssh_key_file: str = Field("", description="file with that private key, instead of sshKey")
+
+    domain: str = Field("", description="domain of this stack; ${DOMAIN} in the Compose file")
+    variables: Mapped = Field(default_factory=dict, description="values of the Compose file's variables")
+    secrets: Annotated[dict[str, SecretStr], BeforeValidator(_texts)] = Field(
+        default_factory=dict, description="secret values of the Compose file's variables"
+    )
+
+    retention: int = Field(5, ge=2, le=100, description="releases that can be brought back, the live one included")
+    deadline: int = Field(600, ge=10, le=86400, description="seconds for a whole deployment on a host")
+    health_deadline: int = Field(120, ge=1, le=3600, description="seconds until a service must be healthy")
+    lock_wait: int = Field(60, ge=0, le=3600, description="seconds to wait for another deployment of the stack")
+    disk_minimum_mb: int = Field(500, ge=0, description="free disk space that a host must have, MB of 10^6 bytes")
+    remove_volumes: Listed = Field(
+        default_factory=list, description="volumes that `pulumi destroy` removes, by their name in the Compose file"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` merged: it reads each source once, in this project's own order."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    def private_key(self) -> str:
+        """The private key for the hosts: `sshKey`, or the content of `sshKeyFile`; empty for a local stack."""
+        if self.ssh_key.get_secret_value():
+            return self.ssh_key.get_secret_value()
+        return Path(self.ssh_key_file).expanduser().read_text() if self.ssh_key_file else ""
+
+
+def known_keys() -> dict[str, FieldInfo]:
+    """Every key of a stack file, in camel case, with its field."""
+    return {to_camel(name): field for name, field in Settings.model_fields.items() if name != "stack"}
+
+
+def named_like_a_secret(name: str) -> bool:
+    """Whether a variable's name says that its value is secret."""
+    return _NAMED_SECRET.search(name) is not None
+
+
+def pinned_key(machine: HostSettings | BastionSettings) -> str:
+    """The pinned host key of a validated machine as `ALGORITHM BASE64`."""
+    return one_host_key(machine.host_key)

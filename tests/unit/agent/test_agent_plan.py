@@ -1,0 +1,69 @@
+"""Facts and a wanted release in, step names out: one file per case under cases/."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from case_values import cases, container, live, proof, service
+
+from agent.drift import drift
+from agent.errors import DocumentError
+from agent.graph import levels
+from agent.plan import Plan, Wanted, deployment
+from agent.steps import Remove, names
+from agent.strategies import find
+
+PLANS = cases("plan")
+DRIFTS = cases("drift")
+
+
+def planned(case: dict[str, Any]) -> Plan:
+    wanted = Wanted(
+        release=case.get("release", "r-1"),
+        convergence=case.get("convergence", ""),
+        services={name: service(name, **values) for name, values in case["services"].items()},
+        migrations=tuple(case.get("migrations", ())),
+        smoke=tuple(case.get("smoke", ())),
+        fleet=case.get("fleet", False),
+    )
+    containers = [container(**each) for each in case["containers"]]
+    return deployment(wanted, containers, live(case["live"]), case.get("missing_images", ()))
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_plan(name: str) -> None:
+    case = PLANS[name]
+    plan = planned(case)
+    assert names(plan.steps) == case["steps"]
+    assert list(plan.touched) == case["touched"]
+    if "removes" in case:
+        removed = {step.service: list(step.containers) for step in plan.steps if isinstance(step, Remove)}
+        assert removed == case["removes"]
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_step_names_of_a_plan_are_unique_so_that_a_crash_has_one_place(name: str) -> None:
+    found = names(planned(PLANS[name]).steps)
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("name", DRIFTS)
+def test_drift(name: str) -> None:
+    case = DRIFTS[name]
+    found = drift(
+        {service: proof(**values) for service, values in case["proofs"].items()},
+        [container(**each) for each in case["containers"]],
+    )
+    assert [f"{each['service']}: {each['what']}" for each in found] == case["drift"]
+
+
+def test_circle_of_dependencies_is_named() -> None:
+    with pytest.raises(DocumentError, match="a → b → a"):
+        levels({"a": ["b"], "b": ["a"], "c": []})
+
+
+def test_unknown_strategy_is_named_with_the_known_ones() -> None:
+    with pytest.raises(DocumentError, match="strategy rainbow") as caught:
+        find("rainbow", "api")
+    assert "recreate" in caught.value.meaning

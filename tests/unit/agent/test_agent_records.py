@@ -1,0 +1,206 @@
+"""Journal, ledger, lock, files and retention: what is on disk is whole, whatever was killed when."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from case_values import proof
+
+from agent.errors import SlipwayError
+from agent.files import write_atomically
+from agent.journal import Journal, end_orphans
+from agent.ledger import Ledger
+from agent.lock import held_by, lock
+from agent.preflight import published
+from agent.retention import choose
+from agent.smoke import Answer, judge
+
+
+def test_journal_without_an_end_is_an_interrupted_deployment(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path / "journal"))
+    assert journal.unfinished() is None
+    journal.begin(release="r-1")
+    journal.step("recreate:api", "started")
+    found = journal.unfinished()
+    assert found is not None
+    assert found.text() == "r-1 at recreate:api started"
+    journal.end("deployed")
+    assert journal.unfinished() is None
+
+
+@pytest.mark.parametrize("torn", ['{"end": "depl', "\0\0\0", '{"at"', "[1]"])
+def test_torn_last_line_is_tolerated_and_closed_off(tmp_path: Path, torn: str) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(str(path))
+    journal.begin(release="r-1")
+    with path.open("a") as handle:
+        handle.write(torn)
+    assert journal.unfinished() is not None
+    journal.step("files", "started")
+    found = journal.unfinished()
+    assert found is not None
+    assert found.step == "files started"
+
+
+def test_torn_ledger_line_loses_only_itself(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    Ledger(str(path)).append("r-1", "deployed", services={"api": proof(config="a")}, convergence="x")
+    with path.open("a") as handle:
+        handle.write('{"release": "r-2", "outco')
+    found = Ledger(str(path))
+    live = found.live()
+    assert live is not None
+    assert live.release == "r-1"
+    found.append("r-3", "failed", reason="why")
+    again = Ledger(str(path))
+    assert again.last() == {"release": "r-3", "outcome": "failed", "at": again.last()["at"], "reason": "why"}  # type: ignore[index]
+    assert again.live() == live
+
+
+def test_since_is_when_the_release_became_live_not_when_it_was_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    lines: list[dict[str, Any]] = [
+        {"at": "1", "release": "r-1", "outcome": "deployed"},
+        {"at": "2", "release": "r-2", "outcome": "deployed"},
+        {"at": "3", "release": "r-3", "outcome": "failed"},
+        {"at": "4", "release": "r-2", "outcome": "repaired"},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    live = Ledger(str(path)).live()
+    assert live is not None
+    assert (live.release, live.since) == ("r-2", "2")
+
+
+def test_migration_is_remembered_per_release_and_is_no_outcome(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path / "ledger"))
+    ledger.append("r-1", "migrated", service="api")
+    again = Ledger(str(tmp_path / "ledger"))
+    assert again.migrated("r-1") == {"api"}
+    assert again.migrated("r-2") == frozenset()
+    assert again.last() is None
+    assert again.live() is None
+
+
+def test_retention_keeps_the_newest_proven_releases_and_what_they_need() -> None:
+    def release(image: str, *files: str) -> dict[str, Any]:
+        return {"images": {"api": f"app:{image}@sha256:{image}"}, "files": dict.fromkeys(files, {})}
+
+    kept = {"r-1": release("1", "f1"), "r-2": release("2", "f1", "f2"), "r-3": release("2"), "r-bad": release("4", "f4")}
+    found = choose(kept, ["r-3", "r-2", "r-1"], 2, files=["f1", "f2", "f4", "f9"], needed_elsewhere=[])
+    assert found.releases == ("r-1", "r-bad")
+    assert found.files == ("f4", "f9")
+    assert found.images == ("app@sha256:1", "app@sha256:4")
+    elsewhere = choose(kept, ["r-3", "r-2"], 2, files=[], needed_elsewhere=["app@sha256:4"])
+    assert elsewhere.images == ("app@sha256:1",)
+
+
+def test_lock_names_its_owner_and_ends_with_its_process(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    code = (
+        "import sys, time; from agent.lock import lock\n"
+        f"with lock({path!r}, owner='ci', reason='deploy r-1', wait=0):\n"
+        "    print('held', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        assert "ci (pid" in str(held_by(path))
+        with (
+            pytest.raises(SlipwayError, match=r"ci \(pid \d+\) since \d+ s: deploy r-1"),
+            lock(path, owner="me", reason="x", wait=0),
+        ):
+            pass
+    finally:
+        other.kill()
+        other.wait()
+    with lock(path, owner="me", reason="x", wait=5):
+        pass
+    assert held_by(path) is None
+
+
+def test_probe_looking_at_the_lock_does_not_fail_a_deployment(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    Path(path).touch()
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            held_by(path)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for _ in range(50):
+            with lock(path, owner="me", reason="x", wait=0):
+                pass
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_atomic_write_sets_mode_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    write_atomically(str(path), b"one", 0o600)
+    write_atomically(str(path), b"two", 0o640)
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert os.listdir(tmp_path) == ["secrets.json"]
+
+
+def test_orphan_of_a_killed_deployment_is_ended_and_nobody_else(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path / "journal"))
+    journal.begin(release="r-1")
+    orphan = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    threading.Thread(target=orphan.wait, daemon=True).start()
+    journal.child(orphan.pid)
+    with (tmp_path / "journal").open("a") as handle:
+        handle.write(json.dumps({"child": os.getpid(), "born": "12345"}) + "\n")
+    found = journal.unfinished()
+    assert found is not None
+    begin = time.monotonic()
+    assert end_orphans(found) == 1
+    assert orphan.wait(5) == -9
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "reason"),
+    [
+        ({"status": 200}, Answer(status=200), ""),
+        ({}, Answer(status=503), "status is 503, not 200"),
+        ({"status": 401}, Answer(status=401), ""),
+        ({"contains": "ö"}, Answer(status=200, body="schön"), ""),
+        ({"contains": "x"}, Answer(status=200, body="y"), 'the body does not contain "x"'),
+        ({"json": {"a.b": 1}}, Answer(status=200, body='{"a": {"b": 1}}'), ""),
+        ({"json": {"a.b": 1}}, Answer(status=200, body='{"a": {"b": 2}}'), "field a.b is 2, not 1"),
+        ({"json": {"a.b": 1}}, Answer(status=200, body='{"a.b": 1}'), ""),
+        ({"json": {"a.1": "y"}}, Answer(status=200, body='{"a": ["x", "y"]}'), ""),
+        ({"json": {"a.c": 1}}, Answer(status=200, body='{"a": {}}'), "field a.c is missing"),
+        ({"json": {"ok": True}}, Answer(status=200, body='{"ok": 1}'), "field ok is 1, not true"),
+        ({"json": {"ok": True}}, Answer(status=200, body="<html>"), "the body is not JSON"),
+        ({}, Answer(error="Connection refused"), "Connection refused"),
+    ],
+)
+def test_smoke_check_says_what_was_wrong(check: dict[str, Any], answer: Answer, reason: str) -> None:
+    assert judge({"kind": "http", "port": 1, "deadline": 1, **check}, answer) == reason
+
+
+def test_only_fixed_ports_are_checked_for_being_free() -> None:
+    service = {
+        "ports": [
+            {"target": 80, "published": "8080", "protocol": "tcp", "host_ip": "127.0.0.1"},
+            {"target": 80, "published": "", "protocol": "tcp"},
+            {"target": 80, "published": "9000-9010"},
+            {"target": 53, "published": 53, "protocol": "udp"},
+        ]
+    }
+    assert list(published(service)) == [("127.0.0.1", 8080, "tcp"), ("", 53, "udp")]

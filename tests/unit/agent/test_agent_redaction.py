@@ -1,0 +1,55 @@
+"""No form of a secret value gets through."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from agent.redaction import Redactor
+
+NASTY = 'p$a"ss\'w/ö rd\\1=?&'
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        NASTY,
+        json.dumps(NASTY)[1:-1],
+        json.dumps(NASTY, ensure_ascii=False)[1:-1],
+        quote(NASTY, safe=""),
+        quote_plus(NASTY),
+        base64.b64encode(NASTY.encode()).decode(),
+        base64.urlsafe_b64encode(NASTY.encode()).decode().rstrip("="),
+        NASTY.replace("$", "$$"),
+    ],
+)
+def test_each_form_of_a_value_is_replaced_by_its_name(form: str) -> None:
+    assert Redactor({"PASSWORD": NASTY}).text(f"before {form} after") == "before [PASSWORD] after"
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "use", "user:"])
+def test_value_inside_longer_base64_is_found_at_every_alignment(before: str) -> None:
+    value = "correct-horse-battery-staple"
+    text = base64.b64encode(f"{before}{value}!".encode()).decode()
+    assert "[TOKEN]" in Redactor({"TOKEN": value}).text(text)
+
+
+def test_longest_value_wins_so_that_no_rest_of_it_remains() -> None:
+    redactor = Redactor({"SHORT": "hunter", "LONG": "hunter2-and-more"})
+    assert redactor.text("x hunter2-and-more y hunter z") == "x [LONG] y [SHORT] z"
+
+
+def test_each_line_of_a_key_is_hidden_on_its_own() -> None:
+    key = "-----BEGIN KEY-----\nabcdefgh12345678\nijklmnop\n-----END KEY-----\n"
+    assert "abcdefgh12345678" not in Redactor({"KEY": key}).text("log: abcdefgh12345678")
+
+
+def test_values_too_short_to_be_secret_do_not_shred_the_message() -> None:
+    assert Redactor({"FLAG": "1", "MODE": "on"}).text("1 container on host") == "1 container on host"
+
+
+def test_without_secrets_nothing_changes() -> None:
+    assert Redactor().text("as is") == "as is"

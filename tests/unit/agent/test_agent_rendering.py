@@ -1,0 +1,169 @@
+"""The Compose file that Compose gets: values and paths in place, and a hash that changes when, and only when, it must."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+import yaml
+from documents import IMAGE, release
+
+from agent.health import seconds
+from agent.rendering import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL, Rendered, render, to_yaml, without_tag
+from agent.state import StackFolder
+
+NASTY = ["plain", "$", "$$HOME ${PATH}", "quote\" ' back\\slash", "line\nbreak\r\n\ttab", "ünï ☃ 🚀", "\x7f\x85\u2028", "a: b # c", ""]
+
+
+def rendered(value: str = "x", *, quick: bool = False, base: dict[str, Any] | None = None) -> Rendered:
+    return render(
+        base or release(), ["api"], {"TOKEN": value}, key=b"key", folder=StackFolder("shop"), quick_health=quick
+    )  # fmt: skip
+
+
+def with_service(**more: Any) -> dict[str, Any]:
+    return release(**more)
+
+
+@pytest.mark.parametrize("value", NASTY)
+def test_secret_reaches_compose_exactly_as_it_is(value: str) -> None:
+    read = yaml.safe_load(to_yaml(rendered(value).compose))
+    environment = read["services"]["api"]["environment"]
+    # Compose turns $$ into $ when it reads the file.
+    assert environment == {"TOKEN": value.replace("$", "$$"), "PRICE": "$$5"}
+
+
+def test_doubled_dollar_before_a_brace_is_no_placeholder() -> None:
+    base = release(command=["echo", "$${TOKEN}", "${TOKEN}"])
+    assert rendered("v", base=base).compose["services"]["api"]["command"] == ["echo", "$${TOKEN}", "v"]
+
+
+def test_labels_name_stack_configuration_and_release() -> None:
+    labels = rendered().compose["services"]["api"]["labels"]
+    assert labels[STACK_LABEL] == "shop"
+    assert labels[RELEASE_LABEL] == release()["id"]
+    assert labels[CONFIG_LABEL] == rendered().services["api"].config
+
+
+def config(base: dict[str, Any] | None = None, value: str = "x") -> str:
+    return rendered(value, base=base).services["api"].config
+
+
+UNCHANGED: dict[str, dict[str, Any]] = {
+    "dependency order": {"depends_on": {}},
+    "replicas": {"deploy": {"replicas": 3}},
+    "profiles": {"profiles": ["x"]},
+    "commit tag of the same digest": {"image": IMAGE.replace(":abc@", ":def@")},
+    "extension": {"x-slipway": {"port": 1}},
+}
+CHANGED: dict[str, dict[str, Any]] = {
+    "image": {"image": IMAGE.replace("a" * 64, "b" * 64)},
+    "environment": {"environment": {"TOKEN": "${TOKEN}", "PRICE": "$$6"}},
+    "command": {"command": ["x"]},
+    "limits": {"deploy": {"resources": {"limits": {"memory": "1"}}}},
+    "labels": {"labels": {"a": "b"}},
+}
+
+
+@pytest.mark.parametrize("what", UNCHANGED)
+def test_hash_ignores_what_needs_no_new_container(what: str) -> None:
+    assert config(with_service(**UNCHANGED[what])) == config()
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_hash_sees_what_needs_a_new_container(what: str) -> None:
+    assert config(with_service(**CHANGED[what])) != config()
+
+
+def test_rotated_secret_changes_the_hash_of_its_users() -> None:
+    assert config(value="old") != config(value="new")
+
+
+def test_hash_does_not_depend_on_quick_health_checks() -> None:
+    base = with_service(healthcheck={"test": ["CMD", "true"]})
+    assert rendered(base=base, quick=True).services["api"].config == rendered(base=base).services["api"].config
+
+
+def test_definition_of_a_used_network_is_part_of_the_hash() -> None:
+    other = release()
+    other["compose"]["networks"]["default"]["driver_opts"] = {"mtu": "1400"}
+    assert config(other) != config()
+    other = release()
+    other["compose"]["networks"]["unused"] = {}
+    assert config(other) == config()
+
+
+def test_secret_read_from_the_environment_travels_in_it_and_is_hashed() -> None:
+    base = release(secrets=[{"source": "token"}])
+    base["compose"]["secrets"] = {"token": {"environment": "TOKEN"}}
+    one = rendered("one-value", base=base)
+    assert one.environment == {"TOKEN": "one-value"}
+    assert config(base, "one") != config(base, "two")
+
+
+def test_only_this_hosts_services_and_what_they_use_remain() -> None:
+    base = release(depends_on={"db": {"condition": "service_healthy"}})
+    base["compose"]["services"]["db"] = {"image": IMAGE}
+    base["compose"]["volumes"] = {"data": {}}
+    tree = rendered(base=base).compose
+    assert list(tree["services"]) == ["api"]
+    assert "depends_on" not in tree["services"]["api"]
+    assert tree["volumes"] == {}
+
+
+def test_files_and_data_become_paths_of_this_host() -> None:
+    sha = hashlib.sha256(b"x").hexdigest()
+    base = release(volumes=[
+        {"type": "bind", "source": f"@files/{sha}/nginx.conf", "target": "/a"},
+        {"type": "bind", "source": "@data/uploads/x", "target": "/b"},
+    ])  # fmt: skip
+    base["files"][sha] = {"mode": 0o644, "content": "eA=="}
+    found = rendered(base=base)
+    folder = StackFolder("shop")
+    sources = [each["source"] for each in found.compose["services"]["api"]["volumes"]]
+    assert sources == [folder.file(sha, "nginx.conf"), f"{folder.data}/uploads/x"]
+    assert found.files == ((sha, "nginx.conf"),)
+    assert found.data == ("uploads/x",)
+
+
+def test_text_that_only_looks_like_a_path_of_ours_is_left_alone() -> None:
+    base = release(command=["@data/x"])
+    assert rendered(base=base).compose["services"]["api"]["command"] == ["@data/x"]
+
+
+@pytest.mark.parametrize(
+    ("check", "added", "verdict"),
+    [
+        ({"test": "x", "interval": "10s", "timeout": "5s", "retries": 2}, {"start_interval": "250ms", "start_period": "25000ms"}, 25.0),
+        ({"test": "x"}, {"start_interval": "250ms", "start_period": "120000ms"}, 120.0),
+        ({"test": "x", "start_period": "1m"}, {"start_interval": "250ms"}, None),
+        ({"test": "x", "start_period": "1m", "start_interval": "1s"}, {}, None),
+        ({"disable": True}, {}, None),
+        ({"test": ["NONE"]}, {}, None),
+    ],
+)
+def test_first_health_verdict_is_quick_and_never_later_than_the_users(
+    check: dict[str, Any], added: dict[str, str], verdict: float | None
+) -> None:
+    found = rendered(quick=True, base=release(healthcheck=check))
+    assert found.compose["services"]["api"]["healthcheck"] == {**check, **added}
+    assert found.services["api"].verdict_after == verdict
+    assert rendered(base=release(healthcheck=check)).compose["services"]["api"]["healthcheck"] == check
+
+
+@pytest.mark.parametrize(("text", "value"), [("1m30s", 90.0), ("250ms", 0.25), ("1.5s", 1.5), ("2h", 7200.0), (None, 7.0)])
+def test_durations(text: str | None, value: float) -> None:
+    assert seconds(text, 7.0) == value
+
+
+def test_tag_is_taken_off_but_a_port_is_not() -> None:
+    assert without_tag("h:5000/a/b:tag@sha256:1") == "h:5000/a/b@sha256:1"
+    assert without_tag("h:5000/a/b@sha256:1") == "h:5000/a/b@sha256:1"
+    assert without_tag("nginx:1@sha256:1") == "nginx@sha256:1"
+
+
+def test_no_secret_is_in_anything_but_the_rendered_file() -> None:
+    found = rendered("canary-value")
+    assert "canary-value" not in json.dumps([found.services["api"]._asdict()], default=str)

@@ -1,0 +1,83 @@
+"""Probe documents as data: one healthy host, and what tests change of it."""
+
+import copy
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cli.stack import Stack
+from components.settings import HostSettings, Settings
+
+NOW = datetime(2025, 11, 20, 13, 30, 0, tzinfo=UTC)
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+
+PROBE: dict[str, Any] = {
+    "contract": 1,
+    "stack": "shop-staging",
+    "agent": "0123456789ab",
+    "machine": {
+        "hostname": "web-1", "architecture": "amd64", "docker": "26.1.5", "compose": "2.26.1", "python": "3.13.5",
+        "disk_free_mb": 30000, "user": "deploy",
+    },
+    "problems": [],
+    "live": {
+        "release": "r-0123456789ab",
+        "commit": "3f2a91c04b7d5e8f60123456789abcdef0123456",
+        "branch": "main",
+        "since": "2025-11-20T13:10:00Z",
+        "images": {"api": "registry.example/shop-api:main@sha256:" + "a1" * 32},
+        "services": {
+            "api": {
+                "image": "registry.example/shop-api:main@sha256:" + "a1" * 32,
+                "release": "r-0123456789ab",
+                "replicas": 1,
+                "containers": [
+                    {
+                        "id": "f00dfeedbeef", "name": "shop-staging-api-1", "state": "running", "health": "healthy",
+                        "since": "2025-11-20T13:09:55.123456789Z", "restarts": 0, "ports": [],
+                    }
+                ],
+            },
+            "seed": {
+                "image": "registry.example/shop-api:main@sha256:" + "a1" * 32,
+                "release": "r-0123456789ab",
+                "replicas": 1,
+                "containers": [
+                    {
+                        "id": "f00dfeedbee0", "name": "shop-staging-seed-1", "state": "completed", "health": None,
+                        "since": "2025-11-20T13:09:50Z", "restarts": 0, "ports": [],
+                    }
+                ],
+            },
+        },
+    },
+    "convergence": "c-0011223344556677",
+    "drift": [],
+    "interrupted": None,
+    "lock": None,
+    "last": {"release": "r-0123456789ab", "outcome": "deployed", "at": "2025-11-20T13:10:00Z", "reason": ""},
+}  # fmt: skip
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def probe() -> dict[str, Any]:
+    """What the agent of a host says that runs as deployed; the test's own copy."""
+    return copy.deepcopy(PROBE)
+
+
+@pytest.fixture
+def stack() -> Callable[..., Stack]:
+    """A stack with hosts of these names."""
+
+    def made(*names: str) -> Stack:
+        hosts = [HostSettings(name=name, address=f"{name}.example", host_key=KEY) for name in names]
+        return Stack(settings=Settings(stack="staging", hosts=hosts), application="shop", project="shop-staging")
+
+    return made

@@ -1,0 +1,140 @@
+"""How a command finds a stack. The engine here is a script that answers as the real one does."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import cli.stack
+from cli.stack import program_folder, read_stack
+from components.application import Application
+from components.errors import SlipwayError
+from components.settings import Settings
+
+Engine = Callable[..., Callable[[], list[str]]]
+
+CONFIGURATION = {
+    "shop:application": {"value": "app", "secret": False},
+    "shop:hosts": {"value": '[{"name":"web-1","address":"local"}]', "objectValue": [], "secret": False},
+    "shop:secrets": {"value": '{"API_TOKEN":"canary-secret-value"}', "objectValue": {}, "secret": True},
+}
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the program with an application, and the current folder."""
+    (tmp_path / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+    (tmp_path / "app").mkdir()
+    for name in [name for name in os.environ if name.startswith(("SLIPWAY_", "PULUMI_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def read(settings: Settings) -> Application:
+        return Application(
+            name="shop",
+            stack=f"shop-{settings.stack}",
+            builds={},
+            images={},
+            document={},
+            files={},
+            secrets=(),
+            extensions={},
+        )
+
+    monkeypatch.setattr(cli.stack, "read_application", read)
+    return tmp_path
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Put an engine on PATH that answers so; what it was called with."""
+
+    def answers(
+        *, configuration: object = CONFIGURATION, selected: str = "", stderr: str = "", code: int = 0
+    ) -> Callable[[], list[str]]:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        (folder / "configuration.json").write_text(json.dumps(configuration))
+        script = folder / "pulumi"
+        script.write_text(
+            "#!/bin/sh\n"
+            f'echo "$*" >> {folder}/calls\n'
+            f"[ {code} = 0 ] || {{ echo '{stderr}' >&2; exit {code}; }}\n"
+            f'case "$1" in stack) echo "{selected}";; config) cat {folder}/configuration.json;; esac\n'
+        )
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        return lambda: (folder / "calls").read_text().splitlines()
+
+    return answers
+
+
+def test_the_named_stack_is_read_with_its_secrets(program: Path, engine: Engine) -> None:
+    calls = engine()
+    found = read_stack("team/shop/staging")
+    assert found.settings.stack == "staging"
+    assert found.project == "shop-staging"
+    assert found.settings.secrets["API_TOKEN"].get_secret_value() == "canary-secret-value"
+    assert found.settings.application == program / "app"
+    assert calls() == [f"config --json --show-secrets --stack team/shop/staging --cwd {program} --non-interactive"]
+
+
+def test_without_a_name_the_selected_stack_is_read(program: Path, engine: Engine) -> None:
+    calls = engine(selected="production")
+    (program / "app" / "deep").mkdir()
+    os.chdir(program / "app" / "deep")
+    assert read_stack("").settings.stack == "production"
+    assert calls()[0] == f"stack --show-name --cwd {program} --non-interactive"
+    assert "--stack production" in calls()[1]
+
+
+def test_no_selected_stack_is_an_error_that_says_how_to_name_one(program: Path, engine: Engine) -> None:
+    engine(code=255, stderr="error: no stack selected")
+    with pytest.raises(SlipwayError, match=r"no stack is selected \(no stack selected\) — .+ — slipway status --stack"):
+        read_stack("")
+    assert program.is_dir()
+
+
+def test_what_the_engine_complains_of_is_told(program: Path, engine: Engine) -> None:
+    engine(code=255, stderr="error: no stack named staging found")
+    with pytest.raises(SlipwayError, match="no stack named staging found"):
+        read_stack("staging")
+    assert program.is_dir()
+
+
+def test_an_unusable_setting_is_told_without_any_secret(program: Path, engine: Engine) -> None:
+    engine(configuration=CONFIGURATION | {"shop:retention": {"value": "many", "secret": False}})
+    with pytest.raises(SlipwayError) as raised:
+        read_stack("staging")
+    assert "retention: " in str(raised.value)
+    assert "canary" not in str(raised.value)
+    assert program.is_dir()
+
+
+def test_a_stack_called_local_elsewhere_is_like_any_other(program: Path, engine: Engine) -> None:
+    calls = engine()
+    (program / ".slipway" / "state").mkdir(parents=True)
+    assert read_stack("local").settings.stack == "local"
+    assert len(calls()) == 1
+
+
+def test_the_stack_that_make_up_made_is_read_from_its_own_state(
+    program: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = engine()
+    folder = program / ".slipway"
+    (folder / "state").mkdir(parents=True)
+    prepared = {"PULUMI_BACKEND_URL": (folder / "state").as_uri(), "SLIPWAY_RETENTION": "7"}
+    monkeypatch.setattr("toolchain.local.ROOT", program)
+    monkeypatch.setattr("toolchain.local.machine", dict)
+    monkeypatch.setattr("toolchain.local.environment", lambda: prepared)
+    assert read_stack("local").settings.retention == 7
+    assert f"--config-file {folder}/Pulumi.local.yaml" in calls()[0]
+
+
+def test_the_program_is_found_from_any_folder_of_it(program: Path, tmp_path: Path) -> None:
+    (program / "app" / "deep").mkdir()
+    assert program_folder(program / "app" / "deep") == tmp_path
+    assert program_folder(Path("/")) == Path(cli.stack.__file__).parents[1]

@@ -1,0 +1,126 @@
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cli.stack import Stack
+from cli.status_document import status_document
+from cli.status_view import ago, rendered, show
+from components.errors import Problem, SlipwayError
+
+
+@pytest.fixture
+def printed(stack: Callable[..., Stack], now: datetime) -> Callable[..., str]:
+    """The lines that a terminal of 130 columns shows, without colour."""
+
+    def text(**seen: object) -> str:
+        hosts = {name.replace("_", "-"): answer for name, answer in seen.items()}
+        console = Console(width=130, color_system=None, highlight=False)
+        with console.capture() as capture:
+            console.print(rendered(status_document(stack(*hosts), hosts, now)))
+        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+    return text
+
+
+def test_a_healthy_host_is_one_block_that_says_everything(printed: Callable[..., str], probe: dict[str, Any]) -> None:
+    assert printed(web_1=probe) == (
+        "shop on stack staging: as deployed\n"
+        "\n"
+        "web-1 (web-1.example): release r-0123456789ab, commit 3f2a91c04b7d on main, "
+        "live since 2025-11-20 13:10:00 UTC (20 min ago)\n"
+        "  service  container            state      health   image         started     restarts\n"
+        "  api      shop-staging-api-1   running    healthy  a1a1a1a1a1a1  20 min ago  0\n"
+        "  seed     shop-staging-seed-1  completed  -        a1a1a1a1a1a1  20 min ago  0"
+    )
+
+
+def test_a_service_without_containers_is_a_row_of_its_own(printed: Callable[..., str], probe: dict[str, Any]) -> None:
+    probe["live"]["services"]["api"]["containers"] = []
+    probe["drift"] = [{"service": "api", "what": "is missing"}]
+    text = printed(web_1=probe)
+    assert "shop on stack staging: not as deployed" in text
+    assert "  differs: api: is missing" in text
+    assert "  api      -                    missing" in text
+
+
+def test_an_unreachable_host_has_its_error_where_its_containers_would_be(
+    printed: Callable[..., str], probe: dict[str, Any]
+) -> None:
+    text = printed(web_1=probe, web_2=SlipwayError(Problem("cannot be reached", "state unknown", "ssh web-2 true")))
+    assert "shop-staging-api-1" in text
+    assert "web-2 (web-2.example): not known\n  error: cannot be reached — state unknown — ssh web-2 true" in text
+
+
+def test_a_running_an_interrupted_and_a_failed_deployment_are_told(
+    printed: Callable[..., str], probe: dict[str, Any]
+) -> None:
+    probe["lock"] = "ci@runner (pid 4711) since 12 s: deploy r-2"
+    probe["interrupted"] = "r-2 at start:api started"
+    probe["last"] = {"release": "r-1", "outcome": "failed", "at": "2025-11-20T12:30:00Z", "reason": "smoke check [api]"}
+    text = printed(web_1=probe)
+    assert "  deploying now: ci@runner (pid 4711) since 12 s: deploy r-2" in text
+    assert "  differs: a deployment was interrupted (r-2 at start:api started)" in text
+    assert "  last deployment failed: r-1, 1 h ago: smoke check [api]" in text
+
+
+def test_a_host_without_an_engine_does_not_call_its_containers_missing(
+    printed: Callable[..., str], probe: dict[str, Any]
+) -> None:
+    probe["problems"] = [{"what": "the engine does not answer", "meaning": "unknown", "mend": "systemctl start docker"}]
+    probe["machine"]["docker"] = None
+    probe["live"]["services"]["api"]["containers"] = []
+    text = printed(web_1=probe)
+    assert "error: the engine does not answer — unknown — systemctl start docker" in text
+    assert "missing" not in text
+
+
+def test_nothing_deployed_is_said_and_not_an_empty_table(printed: Callable[..., str], probe: dict[str, Any]) -> None:
+    text = printed(web_1=probe | {"live": None, "last": None, "convergence": ""})
+    assert text.splitlines()[2:] == ["web-1 (web-1.example): nothing deployed", "  differs: nothing is deployed here"]
+
+
+def test_what_a_host_says_can_neither_style_nor_repaint_the_terminal(
+    printed: Callable[..., str], probe: dict[str, Any]
+) -> None:
+    probe["last"] = {
+        "release": "r-1", "outcome": "failed", "at": "2025-11-20T13:29:59Z", "reason": "[red]x[/red]\x1b[2J\r\nend",
+    }  # fmt: skip
+    text = printed(web_1=probe)
+    assert "last deployment failed: r-1, 1 s ago: [red]x[/red] [2J  end" in text
+    assert "\x1b" not in text
+
+
+def test_a_dirty_tree_and_a_release_outside_git_are_told_apart(
+    printed: Callable[..., str], probe: dict[str, Any]
+) -> None:
+    probe["live"] |= {"commit": "3f2a91c04b7d5e8f60123456789abcdef0123456-dirty", "branch": ""}
+    assert "release r-0123456789ab, commit 3f2a91c04b7d-dirty, live since" in printed(web_1=probe)
+    probe["live"] |= {"commit": ""}
+    assert "release r-0123456789ab, live since" in printed(web_1=probe)
+
+
+def test_a_log_gets_whole_lines(
+    stack: Callable[..., Stack], probe: dict[str, Any], now: datetime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(status_document(stack("web-1"), {"web-1": probe}, now))
+    assert "live since 2025-11-20 13:10:00 UTC (20 min ago)\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        ("2025-11-20T13:30:00Z", "now"),
+        ("2025-11-20T13:29:18.999999999Z", "41 s ago"),
+        ("2025-11-20T13:28:00Z", "2 min ago"),
+        ("2025-11-20T10:00:00Z", "3 h ago"),
+        ("2025-11-08T10:00:00+02:00", "12 d ago"),
+        ("2025-11-20T13:30:09Z", "now"),
+        ("0001-01-01T00:00:00Z", "never"),
+        ("", "unknown"),
+    ],
+)
+def test_age_is_told_in_its_largest_unit(moment: str, text: str, now: datetime) -> None:
+    assert ago(moment, now) == text

@@ -1,0 +1,64 @@
+"""What `make check`, `make test` and `make bench` run, each after getting what it needs.
+
+Owns: which checks there are and their order. Does not own: the checks.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from toolchain.images import ensure_images
+from toolchain.local import machine
+from toolchain.progress import say
+from toolchain.registry import ensure_registry
+
+__all__ = ["bench", "check", "test"]
+
+_BIN = Path(sys.executable).parent
+
+
+def _run(what: str, *argv: str) -> bool:
+    begun = time.monotonic()
+    done = subprocess.run([str(_BIN / argv[0]), *argv[1:]], check=False)
+    say(f"{what}: {'ok' if done.returncode == 0 else 'FAILED'} in {time.monotonic() - begun:.1f} s")
+    return done.returncode == 0
+
+
+def check(arguments: list[str]) -> int:
+    """Lint, types and unit tests: no engine, no Docker."""
+    results = [
+        _run("lint", "ruff", "check", "--quiet", "."),
+        _run("format", "ruff", "format", "--check", "--quiet", "."),
+        _run("types", "mypy"),
+        _run("unit tests", "pytest", "-q", "tests/unit", *arguments),
+    ]
+    return 0 if all(results) else 1
+
+
+def _prepare() -> None:
+    machine()
+    registry = ensure_registry()
+    os.environ.update({"SLIPWAY_TEST_REGISTRY": registry, **_test_names(ensure_images(registry))})
+
+
+def _test_names(values: dict[str, str]) -> dict[str, str]:
+    """The stack settings that the machine implies, under names that tests read and settings ignore."""
+    return {name.replace("SLIPWAY_", "SLIPWAY_TEST_", 1): value for name, value in values.items()}
+
+
+def test(arguments: list[str]) -> int:
+    """Every check and test that can run on this machine."""
+    if check([]) != 0:
+        return 1
+    _prepare()
+    return 0 if _run("engine and host tests", "pytest", "tests/engine", "tests/hosts", *arguments) else 1
+
+
+def bench(arguments: list[str]) -> int:
+    """The benchmark; writes bench/results.md and bench/results.json."""
+    _prepare()
+    return 0 if _run("bench", "python", "-m", "bench", *arguments) else 1

@@ -1,0 +1,3 @@
+#!/bin/sh
+# A container has no service manager: installing a package starts nothing.
+exit 101

@@ -1,0 +1,155 @@
+"""The stack `local`: this machine is registry, host and engine state at once.
+
+Owns: the folder .slipway/ (state, passphrase, the local stack's own secrets) and the order in which a machine gets
+ready. Does not own: what a deployment is; `pulumi up` does that, as it does for every other stack.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from toolchain.docker import ensure_docker
+from toolchain.images import ensure_images
+from toolchain.process import run
+from toolchain.progress import say
+from toolchain.pulumi import ensure_pulumi
+from toolchain.registry import ensure_registry, remove_registry
+
+__all__ = ["down", "environment", "machine", "up"]
+
+ROOT = Path(__file__).resolve().parent.parent
+_FOLDER = ROOT / ".slipway"
+_STACK = "local"
+_EXAMPLE_SECRETS = ("POSTGRES_PASSWORD",)  # what the example application asks for; made up once, kept with its volume
+
+
+def machine() -> dict[str, str]:
+    """Everything a deployment from this machine needs; the environment in which `pulumi` and `docker` then work."""
+    found = ensure_docker() | ensure_pulumi()
+    os.environ.update(found)
+    return found
+
+
+def environment() -> dict[str, str]:
+    """The environment in which `pulumi … --stack local` works by hand, too."""
+    registry = ensure_registry()
+    values = ensure_images(registry)
+    return {
+        **values,
+        "SLIPWAY_REGISTRY": registry,
+        "PULUMI_BACKEND_URL": (_FOLDER / "state").as_uri(),
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(_FOLDER / "passphrase"),
+        "SLIPWAY_SECRETS": json.dumps(_secrets()),
+    }
+
+
+def up(arguments: list[str]) -> int:
+    """Deploy the local stack; the exit code of `pulumi up`."""
+    machine()
+    prepared = environment()
+    _initialise(prepared)
+    done = _pulumi(["up", "--yes", "--skip-preview", *arguments], prepared)
+    if done == 0:
+        shown = run(
+            ["pulumi", "stack", "output", "--json", "--stack", _STACK, "--cwd", str(ROOT)], env=prepared
+        )
+        for url in json.loads(shown).get("urls", []):
+            say(f"ready: {url}")
+    return done
+
+
+def down(arguments: list[str]) -> int:
+    """Remove what `up` made: containers, networks, registry, state. Volumes named in VOLUMES go too, others stay."""
+    named = [name for name in os.environ.get("VOLUMES", "").split(",") if name]
+    if (_FOLDER / "state").is_dir():
+        machine()
+        prepared = {
+            "PULUMI_BACKEND_URL": (_FOLDER / "state").as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(_FOLDER / "passphrase"),
+        }
+        if _exists():
+            done = _pulumi(["destroy", "--yes", "--skip-preview", *arguments], prepared)
+            if done != 0:
+                return done
+        shutil.rmtree(_FOLDER / "state")
+    elif shutil.which("docker") is None:
+        say("nothing to remove")
+        return 0
+    remove_registry()
+    _remove_volumes(named)
+    return 0
+
+
+def _exists() -> bool:
+    return (_FOLDER / "state" / ".pulumi" / "stacks" / _project() / f"{_STACK}.json").is_file()
+
+
+def _project() -> str:
+    return str(yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["name"])
+
+
+def _pulumi(arguments: list[str], prepared: dict[str, str]) -> int:
+    """Run the engine on the local stack in the foreground, its output going straight to the terminal."""
+    argv = ["pulumi", *arguments, "--stack", _STACK, "--config-file", str(_configuration()), "--cwd", str(ROOT)]
+    return subprocess.run(argv, env={**os.environ, **prepared}, check=False).returncode
+
+
+def _configuration() -> Path:
+    """Pulumi.local.yaml with this machine's encryption salt, which has no place in a committed file."""
+    file = _FOLDER / "Pulumi.local.yaml"
+    salt = (_FOLDER / "salt").read_text() if (_FOLDER / "salt").is_file() else ""
+    file.write_text((ROOT / "Pulumi.local.yaml").read_text() + (f"encryptionsalt: {salt}\n" if salt else ""))
+    return file
+
+
+def _initialise(prepared: dict[str, str]) -> None:
+    """Make the state folder, a passphrase and the stack, once."""
+    if _exists():
+        return
+    (_FOLDER / "state").mkdir(parents=True, exist_ok=True)
+    passphrase = _FOLDER / "passphrase"
+    if not passphrase.is_file():
+        _write_private(passphrase, secrets.token_urlsafe(24))
+    # In a folder of its own: `stack init` writes the salt into Pulumi.local.yaml, and ours is committed.
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        (Path(folder) / "Pulumi.yaml").write_text(f"name: {_project()}\nruntime: python\n")
+        run(["pulumi", "stack", "init", _STACK, "--cwd", folder], env=prepared)
+        salt = yaml.safe_load((Path(folder) / f"Pulumi.{_STACK}.yaml").read_text())["encryptionsalt"]
+    (_FOLDER / "salt").write_text(salt)
+
+
+def _secrets() -> dict[str, str]:
+    """The local stack's own secrets. They stay as long as volumes may hold data that was made with them."""
+    file = _FOLDER / "secrets.json"
+    if not file.is_file():
+        _FOLDER.mkdir(exist_ok=True)
+        _write_private(file, json.dumps({name: secrets.token_urlsafe(24) for name in _EXAMPLE_SECRETS}))
+    given: dict[str, str] = json.loads(os.environ.get("SLIPWAY_SECRETS", "{}"))
+    return {**json.loads(file.read_text()), **given}
+
+
+def _write_private(file: Path, text: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(text)
+
+
+def _remove_volumes(named: list[str]) -> None:
+    """Remove the local stack's volumes that were named; say which ones are kept and how they would go."""
+    label = "label=com.docker.compose.project"
+    listed = run(["docker", "volume", "ls", "--quiet", "--filter", label]).decode().split()
+    mine = [volume for volume in listed if f"-{_STACK}_" in volume]
+    for volume in mine:
+        short = volume.split("_", 1)[1]
+        if short in named or volume in named:
+            run(["docker", "volume", "rm", volume])
+            say(f"removed volume {volume}")
+        else:
+            say(f"kept volume {volume} (its data stays; `make down VOLUMES={short}` removes it)")

