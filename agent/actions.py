@@ -11,6 +11,7 @@ from agent.gates import await_healthy
 from agent.migrate import migrate
 from agent.smoke import run_checks
 from agent.steps import Await, Barrier, Fetch, Migrate, Prune, Record, Remove, Smoke, Start, Write, phase
+from agent.stopping import stop_and_remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,32 +71,35 @@ class Actions:
 
     def act(self, step: Step) -> None:
         """Do one step."""
-        self.deadline.check()
-        if isinstance(step, Fetch):
-            self._fetch(step)
-        elif isinstance(step, Write):
-            files.place(dict(self.release), self.rendered, self.folder)
-            self.folder.store_release(dict(self.release))
-        elif isinstance(step, Barrier):
-            begin = time.monotonic()
-            self.fleet.reach(step.reached, self.deadline)
-            self.out.progress(phase(step), step.reached, time.monotonic() - begin)
-        elif isinstance(step, Migrate):
-            self._migrate(step)
-        elif isinstance(step, Start):
-            self._start(step)
-        elif isinstance(step, Remove):
-            self._remove(step)
-        elif isinstance(step, Await):
-            self._await(step)
-        elif isinstance(step, Smoke):
-            self._smoke(step)
-        elif isinstance(step, Record):
-            self.record()
-        elif isinstance(step, Prune):
-            self.prune(step.retention)
+        if not isinstance(step, (Record, Prune)):
+            # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
+            self.deadline.check()
+        actions: dict[type, Callable[[Any], None]] = {
+            Fetch: self._fetch,
+            Write: self._write,
+            Barrier: self._meet,
+            Migrate: self._migrate,
+            Start: self._start,
+            Remove: self._remove,
+            Await: self._await,
+            Smoke: self._smoke,
+            Record: lambda _: self.record(),
+            Prune: lambda prune: self.prune(prune.retention),
+        }
+        actions[type(step)](step)
+
+    def _write(self, _: Write) -> None:
+        files.place(dict(self.release), self.rendered, self.folder)
+        self.folder.store_release(dict(self.release))
+
+    def _meet(self, step: Barrier) -> None:
+        begin = time.monotonic()
+        self.fleet.reach(step.reached, self.deadline)
+        self.out.progress(phase(step), step.reached, time.monotonic() - begin)
 
     def _fetch(self, step: Fetch) -> None:
+        # Kept before its images are here, so that another stack's pruning leaves them alone from the first instant.
+        self.folder.store_release(dict(self.release))
         fetch(
             step.images,
             api=self.api,
@@ -128,9 +132,7 @@ class Actions:
     def _remove(self, step: Remove) -> None:
         self.touching()
         begin = time.monotonic()
-        for identifier in step.containers:
-            self.api.stop(identifier, min(_STOP_SECONDS, self.deadline.remaining()))
-            self.api.remove(identifier)
+        stop_and_remove(step.containers, self.api, min(_STOP_SECONDS, self.deadline.remaining()))
         self.out.progress(phase(step), step.name, time.monotonic() - begin)
 
     def _await(self, step: Await) -> None:

@@ -1,6 +1,7 @@
 """Docker Compose: what it is asked (argument lists only) and the one place that asks it.
 
-Compose makes the containers, networks and volumes, so that they are exactly what `docker compose up` makes of the same file.
+Compose makes the containers, networks and volumes, so that they are exactly what `docker compose up` makes of the
+same file.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class VersionQuestion:
         if self._process is None:
             return None
         try:
-            output, _ = self._process.communicate(timeout=10)
+            output, _ = self._process.communicate(timeout=30)
             found = json.loads(output)
             return str(found.get("Version") or found.get("version") or "").lstrip("v") or None
         except subprocess.TimeoutExpired:
@@ -124,7 +125,7 @@ class VersionQuestion:
 
 
 def environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a Compose call: ours without what would lead Compose elsewhere, and the secrets it reads there."""
+    """The environment of a Compose call: ours without what would lead it elsewhere, and the secrets it reads there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "DOCKER_"))}
     for name in ("DOCKER_CONFIG", "DOCKER_API_VERSION"):
         if name in os.environ:
@@ -134,7 +135,9 @@ def environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _plugin() -> str | None:
-    paths = (os.path.join(os.path.expanduser(folder), "docker-compose") for folder in _PLUGIN_FOLDERS)
+    own = os.environ.get("DOCKER_CONFIG")
+    folders = (f"{own}/cli-plugins", *_PLUGIN_FOLDERS) if own else _PLUGIN_FOLDERS
+    paths = (os.path.join(os.path.expanduser(folder), "docker-compose") for folder in folders)
     return next((path for path in paths if os.access(path, os.X_OK)), None)
 
 

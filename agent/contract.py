@@ -1,8 +1,8 @@
 """Reads the contract's schemas (packed beside this module) and holds documents against them.
 
-A validator for the part of JSON Schema that the contract uses, and no more: an unknown keyword is an error here, so that
-a schema can never ask for something that is silently not checked. Messages name places, never values: a value can be a
-secret.
+A validator for the part of JSON Schema that the contract uses, and no more: an unknown keyword is an error here, so
+that a schema can never ask for something that is silently not checked. Messages name places, never values: a value
+can be a secret.
 """
 
 from __future__ import annotations
@@ -62,14 +62,25 @@ def _check(value: Any, rules: dict[str, Any], root: dict[str, Any], place: str) 
         return _check(value, target, root, place)
     if "oneOf" in rules:
         return _one_of(value, rules["oneOf"], root, place)
+    wrong = _itself(value, rules)
+    return [f"{place}: {wrong}"] if wrong else _inside(value, rules, root, place)
+
+
+def _itself(value: Any, rules: dict[str, Any]) -> str:  # noqa: ANN401 - JSON
+    """What is wrong with the value as a whole."""
     if "const" in rules and not _equal(value, rules["const"]):
-        return [f"{place}: must be {json.dumps(rules['const'])}"]
+        return f"must be {json.dumps(rules['const'])}"
     if "enum" in rules and not any(_equal(value, choice) for choice in rules["enum"]):
-        return [f"{place}: must be one of {', '.join(map(str, rules['enum']))}"]
-    if "type" in rules:
-        types = rules["type"] if isinstance(rules["type"], list) else [rules["type"]]
-        if not any(_is(value, kind) for kind in types):
-            return [f"{place}: must be {' or '.join(types)}"]
+        return f"must be one of {', '.join(map(str, rules['enum']))}"
+    kinds = rules.get("type", [])
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if kinds and not any(_is(value, kind) for kind in kinds):
+        return f"must be {' or '.join(kinds)}"
+    return ""
+
+
+def _inside(value: Any, rules: dict[str, Any], root: dict[str, Any], place: str) -> list[str]:  # noqa: ANN401 - JSON
+    """What is wrong with its content."""
     if isinstance(value, str):
         return _text(value, rules, place)
     if isinstance(value, dict):

@@ -15,7 +15,7 @@ __all__ = ["Deadline", "Stop"]
 
 
 class Stop:
-    """Turns SIGTERM and SIGINT into a failure at the next safe point, and outlives the SSH session (SIGHUP, SIGPIPE)."""
+    """Makes SIGTERM and SIGINT a failure at the next safe point, and outlives the SSH session (SIGHUP, SIGPIPE)."""
 
     def __init__(self) -> None:
         self._signal: str | None = None

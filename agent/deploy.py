@@ -1,11 +1,13 @@
 """One deployment on one host, from the lock to the report.
 
-Owns the order of things and what a failure does: nothing when nothing was touched, else the previous release comes back.
-Does not own how a step is done (`actions`) or which steps there are (`plan`).
+Owns the order of things and what a failure does: nothing when nothing was touched, else the previous release comes
+back. Does not own how a step is done (`actions`) or which steps there are (`plan`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +54,7 @@ def deploy(document: dict[str, Any], folder: StackFolder, out: Output) -> dict[s
     begin = time.monotonic()
     reason = f"deploy {document['release']['id']}"
     wait = float(document["options"]["lock_wait"])
-    with lock(folder.lock, owner=document["actor"], reason=reason, wait=wait, stop=stop):
+    with lock(folder.lock, owner=folder.actor(), reason=reason, wait=wait, stop=stop):
         return _Deployment(document, folder, out, stop, begin).run()
 
 
@@ -97,7 +99,7 @@ class _Deployment:
             release=self.release["id"],
             convergence=self.document["convergence"],
             previous=self.live.release if self.live else None,
-            actor=self.document["actor"],
+            actor=self.folder.actor(),
         )
         try:
             report = self._forward()
@@ -143,6 +145,8 @@ class _Deployment:
         if self.unfinished is None:
             return
         self.out.progress("recover", f"an interrupted deployment: {self.unfinished.text()}")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.folder.compose)
         ended = end_orphans(self.unfinished)
         if ended:
             self.out.progress("recover", f"ended {ended} process(es) that it had left at work")
@@ -218,7 +222,7 @@ class _Deployment:
             self.release["id"],
             self.outcome,
             convergence=self.document["convergence"],
-            actor=self.document["actor"],
+            actor=self.folder.actor(),
             previous=self.live.release if self.live else None,
             seconds=round(time.monotonic() - self.begin, 3),
             services=proofs,
@@ -264,7 +268,8 @@ class _Deployment:
 
         failure = as_error(error, self.folder, self.out.redactor)
         self.stop.clear()
-        self.fleet.publish("failed", self.out.redactor.text(failure.what)[:500])
+        with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
+            self.fleet.publish("failed", self.out.redactor.text(failure.what)[:500])
         self.out.progress("failed", failure.what)
         evidence = list(failure.evidence)
         known = True
@@ -276,9 +281,10 @@ class _Deployment:
             now = f"and going back failed too ({again.what}), so what serves is not certain"
             evidence += [f"going back: {again.line()}", *again.evidence]
         reason = self.out.redactor.text(f"{failure.what}; {now}")[:1000]
-        self.ledger.append(self.release["id"], "failed", reason=reason, actor=self.document["actor"])
-        if known:
-            self.journal.end("failed")
+        with contextlib.suppress(OSError):
+            self.ledger.append(self.release["id"], "failed", reason=reason, actor=self.folder.actor())
+            if known:
+                self.journal.end("failed")
         return SlipwayError(failure.what, f"{failure.meaning}; {now}", failure.mend, evidence)
 
     def _return(self) -> str:

@@ -1,4 +1,4 @@
-"""Takes a stack off this host: containers, networks, images nobody else needs, its folder. Volumes stay unless named."""
+"""Takes a stack off this host: containers, networks, images nobody else needs, its folder; no volume unless named."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from agent.errors import SlipwayError
 from agent.files import remove_tree
 from agent.lock import lock
 from agent.retention import images_of, images_of_other_stacks, remove_images
+from agent.stopping import stop_and_remove
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["destroy"]
 
 _LOCK_WAIT = 120.0
+_STOP_SECONDS = 600.0
 _VOLUME_LABEL = "com.docker.compose.volume"
 _DATA = "data/"
 
@@ -41,10 +43,9 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
 def _remove(folder: StackFolder, volumes: Sequence[str], api: DockerApi, out: Output) -> dict[str, Any]:
     begin = time.monotonic()
     removed = []
-    for entry in api.containers({PROJECT_LABEL: folder.stack}):
-        api.stop(str(entry["Id"]))
-        api.remove(str(entry["Id"]))
-        removed.append(str(entry["Names"][0]).lstrip("/"))
+    present = api.containers({PROJECT_LABEL: folder.stack})
+    stop_and_remove([str(entry["Id"]) for entry in present], api, _STOP_SECONDS)
+    removed += sorted(str(entry["Names"][0]).lstrip("/") for entry in present)
     for network in api.networks(folder.stack):
         api.remove_network(str(network["Id"]))
         removed.append(str(network["Name"]))

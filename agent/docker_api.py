@@ -1,7 +1,7 @@
 """A small client of the Docker Engine API over its unix socket.
 
-Owns finding the socket, requests, and what their failures mean. A request costs a few milliseconds where a call of the
-docker command costs 50 to 200.
+Owns finding the socket, requests, and what their failures mean. A request costs a few milliseconds where a call of
+the docker command costs 50 to 200.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from agent.errors import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["DockerApi", "DockerError", "DockerUnreachable", "find_socket"]
+__all__ = ["DockerApi", "DockerError", "DockerUnreachableError", "find_socket"]
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 PROJECT_LABEL = "com.docker.compose.project"
 _LOG_HEADER = 8
 
 
-class DockerUnreachable(SlipwayError):
+class DockerUnreachableError(SlipwayError):
     """No Docker engine answers this user."""
 
 
@@ -45,13 +45,13 @@ def find_socket() -> str:
     """The engine's socket: DOCKER_HOST, else the system's, else the user's own (rootless).
 
     Raises:
-        DockerUnreachable: DOCKER_HOST names something else than a unix socket.
+        DockerUnreachableError: DOCKER_HOST names something else than a unix socket.
     """
     address = os.environ.get("DOCKER_HOST", "")
     if address.startswith("unix://"):
         return address[len("unix://") :]
     if address:
-        raise DockerUnreachable(
+        raise DockerUnreachableError(
             f"DOCKER_HOST is {address}",
             "the agent speaks to the engine of its own host, over a unix socket",
             "unset DOCKER_HOST for this user",
@@ -122,7 +122,9 @@ class DockerApi:
         """Stop a container, giving it the time its own configuration asks for (`timeout` seconds at most is waited)."""
         client = self.again(timeout + 30)
         try:
-            client._raw("POST", f"/containers/{identifier}/stop", absent_is_fine=True)
+            client._raw(  # noqa: SLF001 - its own class
+                "POST", f"/containers/{identifier}/stop", absent_is_fine=True
+            )
         finally:
             client.close()
 
@@ -218,15 +220,15 @@ class DockerApi:
         raise AssertionError
 
 
-def _unreachable(path: str, error: Exception) -> DockerUnreachable:
+def _unreachable(path: str, error: Exception) -> DockerUnreachableError:
     if isinstance(error, PermissionError):
-        return DockerUnreachable(
+        return DockerUnreachableError(
             f"this user may not use Docker ({path}: permission denied)",
             "the agent starts and stops containers through that socket",
             "sudo usermod -aG docker $(id -un), then log in again",
         )
     if isinstance(error, TimeoutError):
-        return DockerUnreachable(
+        return DockerUnreachableError(
             f"Docker did not answer in time ({path})",
             "the engine hangs or is overloaded",
             "sudo systemctl restart docker",
@@ -234,12 +236,12 @@ def _unreachable(path: str, error: Exception) -> DockerUnreachable:
     import shutil
 
     if isinstance(error, FileNotFoundError) and shutil.which("docker") is None and shutil.which("dockerd") is None:
-        return DockerUnreachable(
+        return DockerUnreachableError(
             "Docker is not installed",
             "releases run as containers",
             "curl -fsSL https://get.docker.com | sudo sh",
         )
-    return DockerUnreachable(
+    return DockerUnreachableError(
         f"Docker is not running ({path}: {getattr(error, 'strerror', None) or type(error).__name__})",
         "releases run as containers",
         "sudo systemctl start docker",

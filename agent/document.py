@@ -85,9 +85,23 @@ def _check_references(release: dict[str, Any]) -> None:
             raise _bad(f"file {sha[:12]}… is not base64") from error
         if hashlib.sha256(content).hexdigest() != sha:
             raise _bad(f"file {sha[:12]}… does not have the SHA-256 of its content")
+        if entry.get("folder"):
+            _check_folder(sha, content)
     unknown = placeholders(release["compose"]) - set(release["secrets"])
     if unknown:
         raise _bad(f"release.compose needs {', '.join(sorted(unknown))}, which is not in release.secrets")
+
+
+def _check_folder(sha: str, listed: bytes) -> None:
+    """A shipped folder is a JSON list of {path, mode, content}; no path may lead out of it."""
+    try:
+        for entry in json.loads(listed):
+            inside = entry["path"].split("/")
+            if not all(inside) or ".." in inside or "\0" in entry["path"] or int(entry["mode"]) & ~0o777:
+                raise ValueError(entry["path"])  # noqa: TRY301
+            base64.b64decode(entry["content"], validate=True)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _bad(f"folder {sha[:12]}… is not a list of files inside it") from error
 
 
 def _check_text(document: dict[str, Any]) -> None:

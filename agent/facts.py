@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from agent.docker_api import DockerApi
 
 __all__ = [
-    "CAN_START", "CONFIG_LABEL", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "Machine", "containers", "machine", "one_offs", "supports_start_interval",
+    "CAN_START", "CONFIG_LABEL", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "Machine",
+    "containers", "machine", "one_offs", "supports_start_interval",
 ]  # fmt: skip
 
 STACK_LABEL = "dev.slipway.stack"

@@ -22,6 +22,10 @@ __all__ = ["credentials_for", "explain", "fetch", "missing", "registry_of"]
 _AT_ONCE = 4
 _TRIES = 2
 _HUB = "docker.io"
+_OUT_OF_REACH = (
+    "connection refused", "no such host", "timeout", "unreachable", "server gave http", "reset", "eof", "lookup",
+    "context deadline", "dial", "500 internal", "502", "503",
+)  # fmt: skip
 _HUB_NAMES = ("docker.io", "index.docker.io", "registry-1.docker.io", "")
 
 
@@ -51,31 +55,40 @@ def fetch(
     def work() -> None:
         client = api.again(timeout=max(60.0, deadline.seconds))
         while waiting and not failures:
-            try:
-                image = waiting.pop()
-            except IndexError:
-                return
-            begin = time.monotonic()
-            try:
-                _pull(client, image, registries)
-                out.progress("fetch", without_tag(image), time.monotonic() - begin)
-            except SlipwayError as error:
-                failures.append(error)
-            except Exception as error:  # noqa: BLE001 - a thread's failure must reach the main one
-                failures.append(explain(image, repr(error)))
+            _pull_next(waiting, failures, client, registries, out)
         client.close()
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_AT_ONCE, len(absent)))]
     for thread in threads:
         thread.start()
-    while any(thread.is_alive() for thread in threads):
-        if failures:
-            raise failures[0]
+    while not failures and any(thread.is_alive() for thread in threads):
         deadline.pause(0.02)
     if failures:
         raise failures[0]
     for image in images:
         verify(image, api.image(without_tag(image)), architecture)
+
+
+def _pull_next(
+    waiting: list[str],
+    failures: list[SlipwayError],
+    api: DockerApi,
+    registries: Sequence[Mapping[str, str]],
+    out: Output,
+) -> None:
+    """Pull one of the images that wait; its failure is left for the main thread."""
+    image = ""
+    begin = time.monotonic()
+    try:
+        image = waiting.pop()
+        _pull(api, image, registries)
+        out.progress("fetch", without_tag(image), time.monotonic() - begin)
+    except IndexError:
+        return  # another thread took the last one
+    except SlipwayError as error:
+        failures.append(error)
+    except Exception as error:  # noqa: BLE001 - a thread's failure must reach the main one
+        failures.append(explain(image, repr(error)))
 
 
 def verify(image: str, details: Mapping[str, Any] | None, architecture: str) -> None:
@@ -128,12 +141,12 @@ def _pull(api: DockerApi, image: str, registries: Sequence[Mapping[str, str]]) -
         if not message:
             return
         failure = explain(image, message)
-        if attempt == _TRIES or not isinstance(failure, _Unreachable):
+        if attempt == _TRIES or not isinstance(failure, _UnreachableError):
             raise failure
         time.sleep(1.0)
 
 
-class _Unreachable(SlipwayError):
+class _UnreachableError(SlipwayError):
     """The registry did not answer; worth a second try."""
 
 
@@ -144,8 +157,8 @@ def explain(image: str, message: str) -> SlipwayError:
     evidence = [f"the engine said: {message[:1000]}"]
     if "no space left" in text:
         return SlipwayError(
-            f"no space for image {image}", "the disk of this host is full; nothing live was touched", "docker system df",
-            evidence,
+            f"no space for image {image}", "the disk of this host is full; nothing live was touched",
+            "docker system df", evidence,
         )  # fmt: skip
     if (
         "no matching manifest" in text
@@ -168,10 +181,8 @@ def explain(image: str, message: str) -> SlipwayError:
             f"image {image} does not exist in {registry}", "it was never pushed, or was deleted there",
             "deploy a release whose images still exist, or build this one again", evidence,
         )  # fmt: skip
-    words = ("connection refused", "no such host", "timeout", "unreachable", "server gave http", "reset", "eof", "lookup",
-             "context deadline", "dial", "500 internal", "502", "503")  # fmt: skip
-    if any(word in text for word in words):
-        return _Unreachable(
+    if any(word in text for word in _OUT_OF_REACH):
+        return _UnreachableError(
             f"registry {registry} cannot be reached from this host", f"image {image} cannot be fetched",
             f"curl -v http://{registry}/v2/ on this host", evidence,
         )  # fmt: skip

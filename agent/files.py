@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -56,11 +57,38 @@ def place(release: dict[str, Any], rendered: Rendered, folder: StackFolder) -> N
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         entry = release["files"][sha]
         content = base64.b64decode(entry["content"])
-        if not _same(path, content, entry["mode"]):
+        if entry.get("folder"):
+            _place_folder(path, json.loads(content))
+        elif not _same(path, content, entry["mode"]):
             write_atomically(path, content, entry["mode"])
     for path in rendered.data:
-        # As Compose does for a bind source that is not there; the stack's folder (0700) keeps other users out.
-        os.makedirs(os.path.join(folder.data, path), mode=0o755, exist_ok=True)
+        _open_folder(os.path.join(folder.data, path))
+
+
+def _place_folder(path: str, entries: list[dict[str, Any]]) -> None:
+    """Put a shipped folder in place, whole or not at all: its address says what it holds, so it is made once."""
+    if os.path.isdir(path):
+        return
+    partial = f"{path}.{os.getpid()}.new"
+    remove_tree(partial)
+    _open_folder(partial)
+    for entry in entries:
+        target = os.path.join(partial, entry["path"])
+        _open_folder(os.path.dirname(target))
+        write_atomically(target, base64.b64decode(entry["content"]), entry["mode"])
+    os.rename(partial, path)
+    _sync_folder(os.path.dirname(path))
+
+
+def _open_folder(path: str) -> None:
+    """Make a folder that any user of a container may enter, as Compose does.
+
+    The stack's own folder (0700) above it keeps other users of the host out.
+    """
+    if not os.path.isdir(path):
+        _open_folder(os.path.dirname(path))
+        os.mkdir(path)
+        os.chmod(path, 0o755)  # noqa: S103 - for the container's user, see above
 
 
 def remove_tree(path: str) -> None:

@@ -1,6 +1,7 @@
 """Container health: waits until services are healthy, and gives up as soon as it is certain that they will not be.
 
-A service without a health check has passed when it ran for a second without a restart; a one-off when it ended with 0.
+A service without a health check has passed when it ran for a second without a restart; a one-off when it ended with
+0.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ POLL_SECONDS = 0.05
 STEADY_SECONDS = 1.0
 # A service that waits for another by crashing gets five restarts, about six seconds with Docker's back-off.
 RESTART_LOOP = 5
+_BELIEVED_SECONDS = 0.25
 _ENDS_WELL = ("no", "on-failure", "")
+_NEVER_RESTARTED = ("no", "")
 _LOG_LINES = 20
 
 
@@ -37,7 +40,6 @@ class Watch:
         self.service = service
         self._since: dict[str, tuple[str, float]] = {}
         self._restarts: dict[str, int] = {}
-        self._begin = time.monotonic()
         self.last = "no container yet"
 
     def passed(self, containers: Sequence[Container]) -> bool:
@@ -45,34 +47,54 @@ class Watch:
         if len(containers) < self.service.replicas:
             self.last = f"{len(containers)} of {self.service.replicas} containers"
             return False
-        return all([self._one(each) for each in containers])
+        verdicts = [self._one(each) for each in containers]
+        return all(verdicts)
 
     def _one(self, container: Container) -> bool:
-        now = time.monotonic()
+        """Whether one container has passed now."""
+        self.last = _described(container)
+        steady = self._steady(container)
         restarts = container.restarts - self._restarts.setdefault(container.id, container.restarts)
+        if container.state == "exited" and container.exit_code == 0 and container.restart_policy in _ENDS_WELL:
+            return True
+        reason = _hopeless(container, restarts) or self._sick(container, steady)
+        if reason:
+            raise _Hopeless(container, reason)
+        if container.state != "running" or self.service.completes:
+            return False
+        return container.health == "healthy" or (container.health is None and steady >= STEADY_SECONDS)
+
+    def _steady(self, container: Container) -> float:
+        """Seconds that it has been seen running without a restart."""
+        now = time.monotonic()
         start, since = self._since.get(container.id, ("", now))
         if start != container.started or container.state != "running":
             start, since = container.started, now
         self._since[container.id] = (start, since)
-        self.last = _described(container)
-        if container.state == "exited" and container.exit_code == 0 and container.restart_policy in _ENDS_WELL:
-            return True
-        if container.state == "exited" and container.restart_policy in _ENDS_WELL[::2]:
-            raise _Hopeless(container, f"it ended with exit code {container.exit_code}")
-        if container.state == "dead":
-            raise _Hopeless(container, "Docker gave it up (dead)")
-        if restarts >= RESTART_LOOP:
-            raise _Hopeless(container, f"it was restarted {restarts} times, last exit code {container.exit_code}")
-        if container.health == "unhealthy":
-            raise _Hopeless(container, f"its health check says unhealthy ({_code(container)})")
+        return now - since
+
+    def _sick(self, container: Container, steady: float) -> str:
+        """Why its health check will not pass any more; empty while it may."""
+        after = self.service.verdict_after
         if container.state != "running" or self.service.completes:
-            return False
-        if container.health == "starting":
-            after = self.service.verdict_after
-            if after is not None and now - since > after:
-                raise _Hopeless(container, f"its health check did not pass ({_code(container)})")
-            return False
-        return container.health == "healthy" or now - since >= STEADY_SECONDS
+            return ""
+        # Docker also calls a container unhealthy that ended, until just after its restart: believe it when it stays.
+        if container.health == "unhealthy" and steady >= _BELIEVED_SECONDS:
+            return f"its health check says unhealthy ({_code(container)})"
+        if container.health == "starting" and after is not None and steady > after:
+            return f"its health check did not pass ({_code(container)})"
+        return ""
+
+
+def _hopeless(container: Container, restarts: int) -> str:
+    """Why it will certainly not run; empty while it may."""
+    if container.state == "exited" and container.restart_policy in _NEVER_RESTARTED:
+        return f"it ended with exit code {container.exit_code}"
+    if container.state == "dead":
+        return "Docker gave it up (dead)"
+    if restarts >= RESTART_LOOP:
+        return f"it was restarted {restarts} times, last exit code {container.exit_code}"
+    return ""
 
 
 class _Hopeless(Exception):  # noqa: N818 - a verdict

@@ -1,8 +1,8 @@
 """Brings the previous release back after a failed deployment, or clears away a first one.
 
-The previous release comes back as it was proven: its release document and the secret values it was proven with, so that
-containers that were not touched stay as they are and a bad new secret cannot break the way back. Only when that fails is it
-tried with today's values (the old ones may be revoked by now).
+The previous release comes back as it was proven: its release document and the secret values it was proven with, so
+that containers that were not touched stay as they are and a bad new secret cannot break the way back. Only when
+that fails is it tried with today's values (the old ones may be revoked by now).
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from agent import facts, fetch
+from agent.docker_api import PROJECT_LABEL
 from agent.errors import SlipwayError
 from agent.ledger import Proof
 from agent.plan import converge
 from agent.rendering import render
 from agent.runner import Runner
 from agent.steps import Fetch, Write
+from agent.stopping import stop_and_remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from agent.steps import Step
 
 __all__ = ["clear_first", "go_back"]
+
+_STOP_SECONDS = 600.0
 
 
 def go_back(
@@ -90,8 +94,8 @@ def go_back(
 def clear_first(api: DockerApi, stack: str, out: Output) -> None:
     """Remove the containers and networks of a stack that never had a proven release; never its volumes."""
     begin = time.monotonic()
-    for entry in api.containers({"com.docker.compose.project": stack}):
-        api.remove(str(entry["Id"]))
+    present = api.containers({PROJECT_LABEL: stack})
+    stop_and_remove([str(entry["Id"]) for entry in present], api, _STOP_SECONDS)
     for network in api.networks(stack):
         api.remove_network(str(network["Id"]))
     out.progress("back", "removed what the failed deployment had started", time.monotonic() - begin)

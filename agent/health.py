@@ -1,8 +1,8 @@
-"""Health checks in a rendered Compose file: how long Docker would take for its first verdict, and how to make it quicker.
+"""Health checks in a rendered Compose file: when Docker would first judge, and how to make that quicker.
 
 With `start_period` and `start_interval` Docker probes a new container every quarter of a second instead of once per
-interval. Failures inside the start period do not count, so a start period of ours is as long as the user's own verdict
-would have taken, and the agent gives that verdict itself when the period is over.
+interval. Failures inside the start period do not count, so a start period of ours is as long as the user's own
+verdict would have taken, and the agent gives that verdict itself when the period is over.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ms|us|µs|ns|h|m|s)")
 
 
 def quicken(service: dict[str, Any]) -> float | None:
-    """Add what is missing to a service's health check; seconds until the agent's own verdict when the period is ours."""
+    """Add what a service's health check lacks; seconds until the agent's own verdict when the start period is ours."""
     check = service.get("healthcheck")
     if not isinstance(check, dict) or check.get("disable") or _test(check)[:1] == ["NONE"]:
         return None

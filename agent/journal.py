@@ -1,7 +1,7 @@
 """The steps of the deployment in progress, each on disk before and after it runs.
 
-Lines: `begin` (release, previous, actor), `step` + `state`, `child` (a Compose process, so that the next run can end an
-orphan), `end` (outcome). A journal without an end is a deployment that nobody finished.
+Lines: `begin` (release, previous, actor), `step` + `state`, `child` (a Compose process, so that the next run can
+end an orphan), `end` (outcome). A journal without an end is a deployment that nobody finished.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def read_lines(path: str) -> Iterator[dict[str, Any]]:
 
 
 def _born(pid: int) -> str:
-    """When a process started, in the kernel's ticks: tells it from a later one with the same number; empty when gone."""
+    """When a process started, in the kernel's ticks: tells it from a later one of that number; empty when gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as handle:
             fields = handle.read().rpartition(b")")[2].split()

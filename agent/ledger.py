@@ -1,7 +1,8 @@
 """The append-only record of what was deployed on this host, and how it ended.
 
-A line per outcome: `deployed`, `unchanged` and `repaired` were proven; `failed` carries the reason; `migrated` notes that a
-release's migration of one service is done. Proven lines hold, per service, the configuration hash that was proven.
+A line per outcome: `deployed`, `unchanged` and `repaired` were proven; `failed` carries the reason; `migrated`
+notes that a release's migration of one service is done. Proven lines hold, per service, the configuration hash that
+was proven.
 """
 
 from __future__ import annotations

@@ -62,6 +62,8 @@ def is_held(path: str) -> bool:
 def _take(path: str, *, wait: float, stop: Stop | None) -> int:
     until = time.monotonic() + wait
     while True:
+        # A destroy that we waited for has taken the folder along.
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,4 +93,4 @@ def _description(path: str) -> str:
     if not content:
         return "owner not written yet"
     age = max(0, int(time.time() - float(content.get("at", time.time()))))
-    return f"{content.get('owner')} (pid {content.get('pid')}) since {age} s: {content.get('reason')}"
+    return f"{content.get('owner') or 'someone'} (pid {content.get('pid')}) since {age} s: {content.get('reason')}"

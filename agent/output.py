@@ -1,7 +1,7 @@
 """What the agent says: progress and evidence on standard error, results on standard output.
 
-Every line is redacted and capped (one over 64 KiB hangs the driver's SSH plugin). A reader that went away never ends the
-agent: half a deployment is worse than an unread line.
+Every line is redacted and capped (one over 64 KiB hangs the driver's SSH plugin). A reader that went away never
+ends the agent: half a deployment is worse than an unread line.
 """
 
 from __future__ import annotations

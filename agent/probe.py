@@ -1,4 +1,4 @@
-"""What the agent says about this host and one stack on it; changes nothing, and never fails for what the host lacks."""
+"""What the agent says about this host and one stack on it; changes nothing, never fails for what the host lacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from agent.compose import VersionQuestion
-from agent.docker_api import DockerApi, DockerError, DockerUnreachable, find_socket
+from agent.docker_api import DockerApi, DockerError, DockerUnreachableError, find_socket
 from agent.drift import drift
 from agent.errors import SlipwayError
 from agent.facts import containers, machine
@@ -73,10 +73,10 @@ def _host(stack: str) -> tuple[Machine | None, list[Container], list[dict[str, s
     seen: list[Container] = []
     host = None
     try:
-        api = DockerApi(find_socket(), timeout=10.0)
+        api = DockerApi(find_socket(), timeout=20.0)
         host = machine(api, "")
         seen = containers(api, stack)
-    except (DockerUnreachable, DockerError) as error:
+    except (DockerUnreachableError, DockerError) as error:
         problems.append({"what": error.what, "meaning": error.meaning, "mend": error.mend})
     compose = question.answer()
     if compose is None:

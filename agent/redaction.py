@@ -18,7 +18,7 @@ __all__ = ["Redactor"]
 
 # Shorter values ("1", "on") occur everywhere: replacing them would hide the message and betray the value by its gaps.
 SHORTEST = 4
-# Where standard base64 is cut so that every alignment of the value inside a longer text still shares a recognisable core.
+# Shorter pieces of base64 occur by chance.
 _BASE64_CORE = 12
 
 

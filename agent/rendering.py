@@ -110,8 +110,8 @@ def render(
 def to_yaml(tree: Mapping[str, Any]) -> bytes:
     """The tree as JSON that every YAML parser reads the same.
 
-    JSON writes characters beyond 16 bits as two surrogates, which YAML does not join, and leaves characters in place that
-    YAML forbids: both become YAML's own escapes.
+    JSON writes characters beyond 16 bits as two surrogates, which YAML does not join, and leaves characters in place
+    that YAML forbids: both become YAML's own escapes.
     """
     text = json.dumps(tree, ensure_ascii=False, indent=1)
     return re.sub(r"[^\x20-\x7e\n]", _escape, text).encode("ascii")
@@ -190,6 +190,8 @@ def _config_hash(
     own["image"] = without_tag(str(service.get("image", "")))
     if isinstance(own.get("deploy"), dict):
         own["deploy"] = {k: v for k, v in own["deploy"].items() if k not in _NOT_CONFIG_DEPLOY}
+        if not own["deploy"]:
+            del own["deploy"]
     used = _used(tree, {"": service})
     values = {
         definition["environment"]: environment[definition["environment"]]

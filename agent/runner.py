@@ -1,7 +1,7 @@
 """Executes the steps of a plan, each written to the journal before and after.
 
-`SLIPWAY_TEST_KILL_AFTER=<step name>:<started|finished>` makes the process kill itself (SIGKILL) right after that line is on
-disk: how tests prove that a deployment survives a crash at any point. Without it nothing differs.
+`SLIPWAY_TEST_KILL_AFTER=<step name>:<started|finished>` makes the process kill itself (SIGKILL) right after that
+line is on disk: how tests prove that a deployment survives a crash at any point. Without it nothing differs.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ class Runner:
 
     def _note(self, step: Step, state: str) -> None:
         name = self._prefix + step.name
-        self._journal.step(name, state)
+        try:
+            self._journal.step(name, state)
+        except OSError:
+            # On a full disk the way back goes on without its notes; facts will tell the next run what is so.
+            if not self._prefix:
+                raise
         if self._kill_at == f"{name}:{state}":
             os.kill(os.getpid(), signal.SIGKILL)

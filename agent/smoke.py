@@ -1,7 +1,7 @@
 """Smoke checks: does the release answer what it promises, asked over the network as a client would.
 
-Each check asks every container of its service until it passes or its own deadline is over. Checks of a release run side by
-side in no particular order.
+Each check asks every container of its service until it passes or its own deadline is over. Checks of a release run
+side by side in no particular order.
 """
 
 from __future__ import annotations
@@ -68,11 +68,14 @@ def judge(check: Mapping[str, Any], answer: Answer) -> str:
         return f"status is {answer.status}, not {expected}"
     if check.get("contains") and check["contains"] not in answer.body:
         return f"the body does not contain {json.dumps(check['contains'], ensure_ascii=False)}"
-    fields = check.get("json") or {}
+    return _wrong_field(check.get("json") or {}, answer.body)
+
+
+def _wrong_field(fields: Mapping[str, Any], text: str) -> str:
     if not fields:
         return ""
     try:
-        body = json.loads(answer.body)
+        body = json.loads(text)
     except ValueError:
         return "the body is not JSON"
     for field, value in fields.items():
@@ -141,12 +144,13 @@ def _until_passed(service: str, check: Mapping[str, Any], *, api: DockerApi, sta
         if running and not reason and all(each.id in passed for each in running):
             return
         if time.monotonic() >= until:
-            raise _failed(service, check, url, reason, answer, log_lines(api, waiting[0] if waiting else None))
+            logs = log_lines(api, waiting[0] if waiting else None)
+            raise _failed(service, check, url=url, reason=reason, answer=answer, logs=logs)
         deadline.pause(_PAUSE_SECONDS)
 
 
 def _failed(
-    service: str, check: Mapping[str, Any], url: str, reason: str, answer: Answer, logs: Sequence[str]
+    service: str, check: Mapping[str, Any], *, url: str, reason: str, answer: Answer, logs: Sequence[str]
 ) -> SlipwayError:
     last = answer.error or (f"{answer.status} {answer.body[:_SHOWN]}".strip() if answer.status else "none")
     return SlipwayError(

@@ -73,6 +73,14 @@ class StackFolder:
                 write_atomically(self.key, key)
             return key
 
+    def actor(self) -> str:
+        """Who deploys, as the driver that came last said when it looked; empty when it did not."""
+        try:
+            with open(os.path.join(self.path, "actor"), encoding="utf-8") as file:
+                return file.read(200).strip()
+        except OSError:
+            return ""
+
     def stored_secrets(self) -> dict[str, str]:
         """The values that the live release was proven with; empty when there is none."""
         return {str(name): str(value) for name, value in (_read(self.secrets) or {}).items()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple, Union
 
 __all__ = [
-    "Await", "Barrier", "Fetch", "Migrate", "Prune", "Record", "Remove", "Smoke", "Start", "Step", "Write", "names", "phase",
+    "Await", "Barrier", "Fetch", "Migrate", "Prune", "Record", "Remove", "Smoke", "Start", "Step", "Write",
+    "names", "phase",
 ]  # fmt: skip
 
 

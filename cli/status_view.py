@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ago", "rendered", "show"]
 
 _COLUMNS = ("service", "container", "state", "health", "image", "started", "restarts")
-_UNBOUNDED = 200  # columns, where no terminal says how wide it is: a log folds long lines itself
+_UNBOUNDED = 10_000  # columns, where no terminal says how wide it is: whatever reads a log folds its lines itself
 _SHORT = 12  # hex digits of a digest or commit that people compare
 _STYLES = {
     "running": "green", "completed": "green", "healthy": "green",
@@ -34,9 +35,14 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 def show(document: Mapping[str, Any]) -> None:
     """Print `document` on standard output."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_UNBOUNDED)
-    console.print(rendered(document))
+    if console.is_terminal:
+        console.print(rendered(document))
+        return
+    console = Console(highlight=False, width=_UNBOUNDED)
+    with console.capture() as capture:
+        console.print(rendered(document))
+    for line in capture.get().splitlines():
+        typer.echo(line.rstrip())  # the padding of a table's last column
 
 
 def rendered(document: Mapping[str, Any]) -> RenderableType:

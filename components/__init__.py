@@ -1,5 +1,7 @@
 """What a stack is made of: one Pulumi component, or one pure concept, per module.
 
-Pure concepts: `errors`, `settings`, `compose`, `extension`, `release`. Reaching hosts: `agent_package`, `connection`,
-`probe`, `fleet`. Components: `images`, `host`, `deployment`. Nothing here imports `agent` or `cli`.
+Settings: `settings`, `values`, `sources`, `configuration`, `rules`, `secrecy`. The Compose file: `compose`,
+`application`, `builds`, `definitions`, `extension`, `shipped_files`, `disclosure`. What is deployed: `git`, `release`,
+`contract`, `errors`. Reaching hosts: `agent_package`, `connection`, `probe`, `fleet`, `preflight`. Components:
+`images`, `host`, `deployment`. Nothing here imports `agent` or `cli`.
 """

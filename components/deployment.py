@@ -71,7 +71,9 @@ class ComposeDeployment(pulumi.ComponentResource):
         self.report = pulumi.Output.all(**reports).apply(dict)
         self.summary = self.report.apply(_summary)
         self.urls = pulumi.Output.from_input(_urls(args.application, args.hosts, args.settings))
-        self.register_outputs({"release": self.release, "urls": self.urls, "report": self.report, "summary": self.summary})
+        self.register_outputs(
+            {"release": self.release, "urls": self.urls, "report": self.report, "summary": self.summary}
+        )
 
     def _on(self, host: Host, release: pulumi.Output[Release]) -> pulumi.Output[dict[str, Any]]:
         """The deployment on one host; its report."""
@@ -120,7 +122,6 @@ class ComposeDeployment(pulumi.ComponentResource):
             },
             "convergence": _token(host.probe, release.id),
             "fleet": {"hosts": labels, "leader": self._leader(labels)} if len(labels) > 1 else None,
-            "actor": "",
         }
         return json.dumps(checked("deployment", document), separators=(",", ":"))
 

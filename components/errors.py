@@ -38,9 +38,9 @@ class SlipwayError(Exception):
         super().__init__("\n".join(f"slipway: error: {problem}" for problem in self.problems))
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word closest to `word` (difflib ratio of at least 0.6, its default), or None."""
-    matches = difflib.get_close_matches(word, list(known), n=1)
+def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | None:
+    """The known word closest to `word`, or None when none has at least this `similarity` (difflib's ratio)."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=similarity)
     return matches[0] if matches else None
 
 

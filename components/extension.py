@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from components.errors import Problem, nearest
 
-__all__ = ["STRATEGIES", "ServiceExtension", "read_extension"]
+__all__ = ["STRATEGIES", "ServiceExtension", "misspelt_extension", "read_extension"]
 
 STRATEGIES = ("recreate",)
 """How a service goes from one release to the next. The agent has a planner of the same name for each."""
@@ -25,6 +25,11 @@ class _Strict(BaseModel):
 
 def _words(value: object) -> object:
     return shlex.split(value) if isinstance(value, str) else value
+
+
+def _command_alone(value: object) -> object:
+    """`migrate: COMMAND` means `migrate: {command: COMMAND}`."""
+    return {"command": value} if isinstance(value, (str, list)) else value
 
 
 class Migrate(_Strict):
@@ -75,7 +80,9 @@ class ServiceExtension(_Strict):
 
     strategy: str = Field("recreate", description=f"how it goes to the next release: {', '.join(STRATEGIES)}")
     port: int | None = Field(None, ge=1, le=65535, description="the container's port that smoke checks use")
-    migrate: Migrate | None = Field(None, description="command that brings the database to this release")
+    migrate: Annotated[Migrate | None, BeforeValidator(_command_alone)] = Field(
+        None, description="command that brings the database to this release"
+    )
     smoke: list[SmokeCheck] = Field(
         default_factory=list, description="checks that must pass before the release counts as deployed"
     )
@@ -153,6 +160,17 @@ def read_extension(service: str, block: object) -> tuple[ServiceExtension, list[
     return extension, problems
 
 
+def misspelt_extension(place: str, key: str) -> Problem | None:
+    """The problem of an `x-` key that looks like `x-slipway` but is not read; `place` ends in a dot or is empty."""
+    if key == "x-slipway" and not place:
+        what, mend = "x-slipway stands at the top of the Compose file", "move it into the services that it is about"
+    elif key.startswith("x-") and key != "x-slipway" and nearest(key, ["x-slipway"], 0.8):
+        what, mend = f"{place}{key}: unknown key", f"rename it to {place}x-slipway"
+    else:
+        return None
+    return Problem(what, "nothing would read it", mend)
+
+
 def _problem(where: str, error: Any) -> Problem:  # noqa: ANN401  # pydantic's ErrorDetails
     path = tuple(str(part) for part in error["loc"])
     place = ".".join((where, *path))
@@ -162,6 +180,13 @@ def _problem(where: str, error: Any) -> Problem:  # noqa: ANN401  # pydantic's E
             f"{place}: unknown key",
             f"did you mean '{close}'?" if close else "nothing in x-slipway has that name",
             f"remove or rename it in the Compose file (known: {', '.join(_known_keys(path[:-1]))})",
+        )
+    if error["type"] in ("model_type", "dict_type"):
+        keys = _known_keys(path)
+        return Problem(
+            f"{place}: is not a mapping",
+            "the service cannot be planned",
+            f"correct it in the Compose file (known: {', '.join(keys)})",
         )
     message = str(error["msg"]).removeprefix("Value error, ")
     return Problem(

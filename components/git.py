@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from pathlib import Path
+__all__ = ["Revision", "read_revision", "repository_of", "tag_of"]
 
-__all__ = ["Revision", "read_revision", "tag_of"]
+# Set while git runs a hook; they would point every question at the hook's repository.
+_HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 
 
 class Revision(NamedTuple):
@@ -26,13 +27,28 @@ class Revision(NamedTuple):
 
 
 def _git(folder: Path, *argv: str) -> str:
+    """What git answers, or nothing. A checkout of another user is read as well: a container in CI has no other."""
+    options = ["-c", "safe.directory=*", "-c", "core.fsmonitor=false", "--no-optional-locks", "-C", str(folder)]
+    environment = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *argv], capture_output=True, text=True, timeout=30, check=False
+            ["git", *options, *argv],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=30,
+            check=False,
+            env=environment,
         )
-    except (FileNotFoundError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def repository_of(folder: Path) -> Path | None:
+    """The top folder of the repository that holds `folder`; None outside of git."""
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    return Path(top) if top else None
 
 
 def read_revision(folder: Path) -> Revision:
@@ -44,7 +60,10 @@ def read_revision(folder: Path) -> Revision:
         commit += "-dirty"
     branch = _git(folder, "symbolic-ref", "--quiet", "--short", "HEAD")
     # GITHUB_HEAD_REF is set for pull requests only: https://docs.github.com/actions/reference/variables-reference
-    return Revision(commit, branch or os.environ.get("GITHUB_HEAD_REF") or os.environ.get("GITHUB_REF_NAME") or "")
+    # GitLab: https://docs.gitlab.com/ci/variables/predefined_variables/
+    for variable in ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME"):
+        branch = branch or os.environ.get(variable, "")
+    return Revision(commit, branch)
 
 
 def tag_of(text: str) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ import pulumi_docker_build as docker_build
 from pulumi_command import local
 
 from components.errors import Problem, SlipwayError
+from components.failed_build import explained
 from components.git import Revision, tag_of
 from components.release import canonical
 
@@ -35,23 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RegistryImages", "RegistryImagesArgs"]
 
-# Puts tags beside an image that is in the registry already. The credentials arrive on stdin and live in a folder of
-# this command's own while it runs; the user's CLI plugins stay reachable from there.
-_TAG = """\
-set -eu
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-read -r config
-printf '%s' "$config" > "$folder/config.json"
-ln -s "${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins" "$folder/cli-plugins"
-pids=
-for pair in $SLIPWAY_TAGS; do
-    target=${pair%%=*} source=${pair#*=}
-    docker --config "$folder" buildx imagetools create --prefer-index=false --tag "$target" "$source" >/dev/null &
-    pids="$pids $!"
-done
-for pid in $pids; do wait "$pid"; done
-"""
+_TAG = "exec python3 components/registry_tags.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +81,14 @@ class RegistryImages(pulumi.ComponentResource):
             key = canonical({**vars(build), "repository": ""})
             if key not in unique:
                 unique[key] = self._image(f"{name}-{service}", build)
-                repositories[build.repository] = unique[key].ref
-            result[service] = unique[key].ref
+                repositories[build.repository] = _by_digest(unique[key].ref)
+            result[service] = _by_digest(unique[key].ref)
         self._tags(name, repositories)
         return result
 
     def _image(self, name: str, build: Build) -> docker_build.Image:
         settings = self._args.settings
-        location = _relative(build.context)
+        location, tag = _relative(build.context), f"{build.repository}:{tag_of(settings.stack)}"
         dockerfile = None
         if build.dockerfile_inline:
             dockerfile = docker_build.DockerfileArgs(inline=build.dockerfile_inline)
@@ -134,9 +118,12 @@ class RegistryImages(pulumi.ComponentResource):
             network=docker_build.NetworkMode(build.network) if build.network else None,
             no_cache=build.no_cache or None,
             pull=build.pull or None,
-            tags=[f"{build.repository}:{tag_of(settings.stack)}"],
+            tags=[tag],
             registries=self._registries(),
-            opts=self._child,
+            # Left in the registry when the service goes: earlier releases need it on their way back.
+            opts=pulumi.ResourceOptions(
+                parent=self, retain_on_delete=True, hooks=explained(name, build, tag, settings)
+            ),
             **self._cache(build),
         )
 
@@ -223,7 +210,7 @@ class RegistryImages(pulumi.ComponentResource):
             create=_TAG,
             update=_TAG,
             environment={"SLIPWAY_TAGS": pulumi.Output.all(*pairs).apply(" ".join)},
-            stdin=pulumi.Output.secret(_docker_config(self._args.settings) + "\n"),
+            stdin=pulumi.Output.secret(_credentials(self._args.settings) + "\n"),
             add_previous_output_in_env=False,
             opts=self._child,
         )
@@ -292,6 +279,20 @@ def _relative(path: str) -> str:
     return path if "://" in path or path.startswith("git@") else os.path.relpath(path, Path.cwd())
 
 
+def _by_digest(reference: pulumi.Output[str]) -> pulumi.Output[str]:
+    """`reference`, unknown while it has no digest: of an image that will be built a preview knows the tag only."""
+    if not pulumi.runtime.is_dry_run():
+        return reference
+
+    async def value() -> str:
+        return await reference.future() or ""
+
+    async def known() -> bool:
+        return "@sha256:" in await value()
+
+    return pulumi.Output(reference.resources(), value(), known(), reference.is_secret())
+
+
 def _without_tag(reference: pulumi.Output[str]) -> pulumi.Output[str]:
     def bare(text: str) -> str:
         name, _, digest = text.partition("@")
@@ -301,12 +302,13 @@ def _without_tag(reference: pulumi.Output[str]) -> pulumi.Output[str]:
     return reference.apply(bare)
 
 
-def _docker_config(settings: Settings) -> str:
-    """A Docker client configuration with the registry's credentials, on one line."""
+def _credentials(settings: Settings) -> str:
+    """The registry's credentials, as one line of JSON."""
     if not settings.registry_username:
         return "{}"
-    pair = f"{settings.registry_username}:{settings.registry_password.get_secret_value()}"
-    return json.dumps({"auths": {registry_address(settings.registry): {"auth": b64encode(pair.encode()).decode()}}})
+    return json.dumps(
+        {"username": settings.registry_username, "password": settings.registry_password.get_secret_value()}
+    )
 
 
 def _look_up_problem(reference: str, where: str, error: str) -> Problem:

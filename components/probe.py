@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import json
+import os
 import shlex
+import socket
 import textwrap
 import threading
 from typing import TYPE_CHECKING, Any
@@ -28,13 +31,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Channel", "HostSessions", "agent_path", "look", "survey"]
 
+_END_SECONDS = 5  # of an agent that has said all it will say
 _PROBE_SECONDS = 60  # an engine under load answers late; a host that takes longer is as good as unreachable
 
 # Runs on the host: uses the shipped agent when it is the right one, else asks for it. Installed under a name of its
 # own version, because a running agent reads modules out of its archive late; the link moves atomically.
 _BOOTSTRAP = textwrap.dedent("""\
     import atexit, hashlib, os, runpy, shutil, sys, tempfile
-    stack, digest, size, install = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "install"
+    stack, digest, size, how, actor = sys.argv[1:6]
+    size, install = int(size), how == "install"
     home = os.environ.get("SLIPWAY_HOME") or os.path.expanduser("~/.local/share/slipway")
     folder = os.path.join(home, "stacks", stack)
     path = os.path.join(folder, "agent-%s.pyz" % digest[:12])
@@ -70,7 +75,9 @@ _BOOTSTRAP = textwrap.dedent("""\
             partial = "%s.%d" % (link, os.getpid())
             os.symlink(os.path.basename(path), partial)
             os.rename(partial, link)
-    sys.argv = [path] + sys.argv[5:]
+        with open(os.path.join(folder, "actor"), "w") as file:
+            file.write(actor)
+    sys.argv = [path] + sys.argv[6:]
     runpy.run_path(path, run_name="__main__")
     """)
 
@@ -82,20 +89,23 @@ def agent_path(stack: str) -> str:
 
 def _command(stack: str, *, install: bool, command: str) -> str:
     package = pack_agent()
-    words = [
-        stack,
-        package.digest,
-        str(len(package.content)),
-        "install" if install else "look",
-        command,
-        "--stack",
-        stack,
-    ]
+    how = "install" if install else "look"
+    words = [stack, package.digest, str(len(package.content)), how, _actor(), command, "--stack", stack]
     script = (
         'command -v python3 >/dev/null 2>&1 || { echo "agent: no python3"; exit 3; }; '
         f"exec python3 -c {shlex.quote(_BOOTSTRAP)} {shlex.join(words)}"
     )
     return f"exec /bin/sh -c {shlex.quote(script)}"
+
+
+def _actor() -> str:
+    """Who deploys, for a host's lock and ledger: the CI run, or user and machine."""
+    # https://docs.github.com/actions/reference/variables-reference
+    if run := os.environ.get("GITHUB_RUN_ID"):
+        return (
+            f"{os.environ.get('GITHUB_ACTOR', 'GitHub Actions')} (run {run} of {os.environ.get('GITHUB_REPOSITORY')})"
+        )
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 class Channel:
@@ -145,6 +155,12 @@ class Channel:
             "its state is unknown, so nothing is changed",
             "slipway status, or run it again",
         )
+
+    async def ended(self) -> None:
+        """Wait until the agent is gone, as it is soon after a probe: a loop closed before that complains."""
+        process: Any = self._process  # both kinds of process can be waited for
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _END_SECONDS)
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """The agent's messages until it ends (a fleet's host publishes the phases of its deployment)."""
@@ -292,6 +308,7 @@ def survey(settings: Settings, stack: str) -> dict[str, Mapping[str, Any] | Slip
     async def look_at(host: HostSettings) -> Mapping[str, Any] | SlipwayError:
         try:
             async with _channel(settings, host, stack, install=False, attend=False) as channel:
+                await channel.ended()
                 return channel.probe
         except SlipwayError as error:
             return error

@@ -1,52 +1,48 @@
 """Rules over several settings, or over what they point at.
 
-Owns: what a validated set of settings must still satisfy, and which secrets are too weak. Does not own: types and
-ranges (see `settings`). Produces: problems, for `configuration` to tell and for the program to warn of.
+Owns: what a validated set of settings must still satisfy. Does not own: types and ranges (see `settings`), what makes
+a secret weak (see `secrecy`). Produces: problems, for `configuration` to tell and for the program to warn of.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from components.errors import Problem
-from components.settings import named_like_a_secret, one_host_key
+from components.secrecy import weakness
+from components.values import one_host_key
 
 if TYPE_CHECKING:
-    from components.settings import Settings
+    from collections.abc import Sequence
+
+    from components.settings import HostSettings, Settings
 
 __all__ = ["broken_rules", "weak_secrets"]
 
-_PLACEHOLDERS = frozenset(
-    {"changeme", "change-me", "change_me", "password", "passwd", "secret", "todo", "xxx", "example", "default", "admin",
-     "test", "placeholder", "replace-me", "replaceme", "none", "null", "123456", "12345678", "letmein"},
-)  # fmt: skip
-_SHORTEST_SECRET = 12  # characters; NIST SP 800-63B-4 asks for 15 of a sole password, 8 beside a second factor
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)  # what Compose can substitute
 
 
 def broken_rules(settings: Settings) -> list[Problem]:
     """Everything that keeps this stack from being deployed, whatever its Compose file says."""
-    return [*_host_problems(settings), *_registry_problems(settings), *weak_secrets(settings, refused=True)]
+    return [
+        *_host_problems(settings),
+        *_registry_problems(settings),
+        *_variable_problems(settings),
+        *weak_secrets(settings, refused=True),
+    ]
 
 
 def _host_problems(settings: Settings) -> list[Problem]:
-    problems = []
-    names = [host.name for host in settings.hosts]
-    if not names:
-        problems.append(
+    if not settings.hosts:
+        return [
             Problem(
                 "hosts: the list is empty",
                 "there is nowhere to deploy to",
                 "pulumi config set --path 'hosts[0].name' web-1 && pulumi config set --path 'hosts[0].address' ADDRESS",
             )
-        )
-    problems += [
-        Problem(
-            f"hosts: the name '{name}' is used twice",
-            "each host is known by its name",
-            "rename one of them in the stack file",
-        )
-        for name in sorted({name for name in names if names.count(name) > 1})
-    ]
+        ]
+    problems = _repeated_hosts(settings.hosts)
     for index, host in enumerate(settings.hosts):
         for path, machine in ((f"hosts[{index}]", host), (f"hosts[{index}].bastion", host.bastion)):
             if machine is not None and not host.local and not one_host_key(machine.host_key):
@@ -65,33 +61,118 @@ def _host_problems(settings: Settings) -> list[Problem]:
     return problems
 
 
+def _repeated_hosts(hosts: Sequence[HostSettings]) -> list[Problem]:
+    names = [host.name for host in hosts]
+    problems = [
+        Problem(
+            f"hosts: the name '{name}' is used twice",
+            "each host is known by its name",
+            "rename one of them in the stack file",
+        )
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    machines: dict[tuple[str, int], str] = {}
+    for host in hosts:
+        place = (host.address.lower(), 0 if host.local else host.port)
+        other = machines.setdefault(place, host.name)
+        if other != host.name:
+            problems.append(
+                Problem(
+                    f"hosts: '{other}' and '{host.name}' are the same machine ({host.address})",
+                    "two deployments would fight for the same containers",
+                    "remove one of them from the stack file",
+                )
+            )
+    return problems
+
+
 def _key_problems(settings: Settings) -> list[Problem]:
     mend = "pulumi config set --secret sshKey < ~/.ssh/deploy_ed25519"
+    where = "sshKeyFile" if settings.ssh_key_file and not settings.ssh_key.get_secret_value() else "sshKey"
+    meaning = "no host can be reached"
     try:
         key = settings.private_key()
     except OSError as error:
-        return [
-            Problem(
-                f"sshKeyFile: {settings.ssh_key_file} cannot be read ({error.strerror})", "no host can be reached", mend
-            )
-        ]
-    if not key:
-        return [Problem("sshKey: no private key is set", "no host can be reached", mend)]
-    if "PRIVATE KEY" not in key:
-        return [Problem("sshKey: this is not a private key in OpenSSH or PEM form", "no host can be reached", mend)]
+        return [Problem(f"{where}: {settings.ssh_key_file} cannot be read ({error.strerror})", meaning, mend)]
+    except UnicodeDecodeError:
+        key = "no text"
+    if not key.strip():
+        return [Problem(f"{where}: no private key is set", meaning, mend)]
+    if not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", key):
+        return [Problem(f"{where}: this is not a private key in OpenSSH or PEM form", meaning, mend)]
     return []
 
 
 def _registry_problems(settings: Settings) -> list[Problem]:
-    if settings.registry_username and not settings.registry_password.get_secret_value():
-        return [
+    problems = []
+    password = bool(settings.registry_password.get_secret_value())
+    if settings.registry_username and not password:
+        problems.append(
             Problem(
                 "registryPassword: empty, though registryUsername is set",
                 "the registry will refuse the push",
                 "pulumi config set --secret registryPassword",
             )
-        ]
-    return []
+        )
+    if password and not settings.registry_username:
+        problems.append(
+            Problem(
+                "registryUsername: empty, though registryPassword is set",
+                "nobody would log in to the registry",
+                "pulumi config set registryUsername USER",
+            )
+        )
+    if settings.registry_username and not settings.registry:
+        problems.append(
+            Problem(
+                "registry: not set, though registryUsername is",
+                "the credentials are for nowhere",
+                "pulumi config set registry ghcr.io/YOUR-TEAM",
+            )
+        )
+    return problems
+
+
+def _variable_problems(settings: Settings) -> list[Problem]:
+    """What keeps a name from being substituted, or a value from being handed over."""
+    problems = []
+    plain = {f"variables.{name}": (name, value) for name, value in settings.variables.items()}
+    secret = {f"secrets.{name}": (name, value.get_secret_value()) for name, value in settings.secrets.items()}
+    for where, (name, value) in (plain | secret).items():
+        if not _VARIABLE.fullmatch(name):
+            problems.append(
+                Problem(
+                    f"{where}: this is not the name of a variable",
+                    "no ${NAME} of a Compose file could mean it",
+                    f"pulumi config rm --path '{where}', then set it under a name of letters, digits and underscores",
+                )
+            )
+        if "\0" in value or not _unicode(value):
+            problems.append(
+                Problem(
+                    f"{where}: holds a zero byte or bytes that are not UTF-8",
+                    "no environment can carry it",
+                    f"set it again, as text or in base64: pulumi config set --path '{where}'",
+                )
+            )
+    problems += [
+        Problem(
+            f"variables.{name}: there is a secret of the same name",
+            "only one can be meant, and this one is readable",
+            f"pulumi config rm --path 'variables.{name}'",
+        )
+        for name in sorted(settings.variables.keys() & settings.secrets.keys())
+    ]
+    return problems
+
+
+def _unicode(value: str) -> bool:
+    """Whether it can be written as UTF-8; text of an environment may hold what is none."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
@@ -102,22 +183,13 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
     """
     if settings.production != refused:
         return []
-    problems = []
-    for name, secret in settings.secrets.items():
-        value = secret.get_secret_value()
-        if not value.strip():
-            what = "is empty"
-        elif value.strip().lower() in _PLACEHOLDERS:
-            what = "is a placeholder"
-        elif len(value) < _SHORTEST_SECRET and named_like_a_secret(name):
-            what = f"has fewer than {_SHORTEST_SECRET} characters"
-        else:
-            continue
-        problems.append(
-            Problem(
-                f"secrets.{name}: {what}",
-                "anybody could guess it",
-                f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}'",
-            )
+    found = {name: weakness(name, secret.get_secret_value()) for name, secret in settings.secrets.items()}
+    return [
+        Problem(
+            f"secrets.{name}: {what}",
+            "anybody could guess it",
+            f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}'",
         )
-    return problems
+        for name, what in found.items()
+        if what
+    ]

@@ -6,14 +6,28 @@ from (see `configuration`), rules over several of them (see `rules`), or what a 
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from components.values import (
+    Address,
+    Domain,
+    Listed,
+    Mapped,
+    Platform,
+    RegistryPlace,
+    Tag,
+    User,
+    VolumeKey,
+    matching,
+    one_host_key,
+    texts,
+    tolerate_json,
+)
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -25,11 +39,9 @@ __all__ = [
     "BastionSettings",
     "HostSettings",
     "Settings",
+    "container_keys",
     "known_keys",
-    "named_like_a_secret",
-    "one_host_key",
     "pinned_key",
-    "tolerate_json",
 ]
 
 LOCAL_ADDRESS = "local"
@@ -38,14 +50,7 @@ SECRET_KEYS = ("registryPassword", "sshKey", "secrets")
 """Settings that a stack file may hold only encrypted (`secret: true` in Pulumi.yaml)."""
 
 PREFIX = "SLIPWAY_"
-_NAMED_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|KEY|DSN|CREDENTIAL", re.IGNORECASE)
-
-
-def tolerate_json(value: object) -> object:
-    """Read a list or mapping that arrives as JSON text (from the stack's configuration or the environment)."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        return json.loads(value)
-    return value
+"""How the names of settings begin in the environment and in `.env`."""
 
 
 class _Strict(BaseModel):
@@ -57,8 +62,8 @@ class _Strict(BaseModel):
 class BastionSettings(_Strict):
     """The SSH host that one must go through to reach another."""
 
-    address: str = Field(min_length=1, description="name or IP address")
-    user: str = Field("root", description="SSH user")
+    address: Address = Field(description="name or IP address")
+    user: User = Field("root", description="SSH user")
     port: int = Field(22, ge=1, le=65535, description="SSH port")
     host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
 
@@ -66,9 +71,11 @@ class BastionSettings(_Strict):
 class HostSettings(_Strict):
     """A machine with Docker and Python 3: reached over SSH, or this one (address `local`)."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="short name, unique in the stack")
-    address: str = Field(min_length=1, description="name or IP address; `local` for this machine")
-    user: str = Field("root", description="SSH user; needs the right to use Docker")
+    name: Annotated[
+        str, matching(r"[a-z0-9][a-z0-9-]{0,40}", "is not 1 to 41 lower-case letters, digits and dashes")
+    ] = Field(description="short name, unique in the stack")
+    address: Address = Field(description="name or IP address; `local` for this machine")
+    user: User = Field("root", description="SSH user; needs the right to use Docker")
     port: int = Field(22, ge=1, le=65535, description="SSH port")
     host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
     bastion: BastionSettings | None = Field(None, description="SSH host to go through")
@@ -77,27 +84,6 @@ class HostSettings(_Strict):
     def local(self) -> bool:
         """Whether this is the machine that Slipway itself runs on."""
         return self.address == LOCAL_ADDRESS
-
-
-def one_host_key(key: str) -> str:
-    """`ALGORITHM BASE64` of a key given in that form or as a line of ssh-keyscan (with the address before it)."""
-    words = key.split()
-    for position, word in enumerate(words[:-1]):
-        if word.startswith(("ssh-", "ecdsa-", "sk-")):
-            return f"{word} {words[position + 1]}"
-    return ""
-
-
-def _texts(value: object) -> object:
-    """A mapping's plain values as Compose would write them: `true`, `5`."""
-    value = tolerate_json(value)
-    if isinstance(value, dict):
-        return {key: entry if isinstance(entry, str) else json.dumps(entry) for key, entry in value.items()}
-    return value
-
-
-Listed = Annotated[list[str], BeforeValidator(tolerate_json)]
-Mapped = Annotated[dict[str, str], BeforeValidator(_texts)]
 
 
 class Settings(BaseSettings):
@@ -116,30 +102,28 @@ class Settings(BaseSettings):
 
     application: Path = Field(Path("example"), description="folder of the application, relative to Pulumi.yaml")
     compose_file: str = Field("", description="Compose file in that folder; found by Compose's own rules when empty")
-    name: str = Field(
-        "",
-        pattern=r"^([a-z0-9][a-z0-9-]{0,30})?$",
-        description="name of the application; the Compose file's `name` when empty",
-    )
+    name: Annotated[
+        str, matching(r"([a-z0-9][a-z0-9-]{0,30})?", "is not 1 to 31 lower-case letters, digits and dashes")
+    ] = Field("", description="name of the application; the Compose file's `name` when empty")
     production: bool = Field(
         default=False,
         description="refuse weak secrets instead of warning; on by default for stacks named production or prod",
     )
 
-    registry: str = Field(
-        "", pattern=r"^([\w.:-]+(/[\w./-]+)?)?$", description="where images are pushed: HOST[:PORT]/PATH"
-    )
+    registry: RegistryPlace = Field("", description="where images are pushed: HOST[:PORT]/PATH")
     registry_username: str = Field("", description="user of the registry")
     registry_password: SecretStr = Field(SecretStr(""), description="password or token of the registry")
-    mirror: str = Field("", description="registry HOST[:PORT] through which third-party images are pulled")
+    mirror: RegistryPlace = Field(
+        "", description="registry HOST[:PORT][/PATH] through which images of Docker Hub are pulled"
+    )
     cache: Literal["none", "inline", "registry", "github"] = Field(
         "none", description="where build layers are cached between machines: none, inline, registry or github"
     )
-    builder: str = Field("default", description="BuildKit builder (docker buildx ls)")
-    platforms: Listed = Field(
+    builder: str = Field("default", min_length=1, description="BuildKit builder (docker buildx ls)")
+    platforms: Listed[Platform] = Field(
         default_factory=list, description="platforms to build for, such as linux/amd64; the engine's own when empty"
     )
-    pin: str = Field("", description="tag of images built earlier; looked up instead of built")
+    pin: Tag = Field("", description="tag of images built earlier; looked up instead of built")
 
     hosts: Annotated[list[HostSettings], BeforeValidator(tolerate_json)] = Field(
         default_factory=list, description="machines to deploy to: name, address, user, port, hostKey, bastion"
@@ -147,9 +131,9 @@ class Settings(BaseSettings):
     ssh_key: SecretStr = Field(SecretStr(""), description="private key for the hosts, in OpenSSH or PEM form")
     ssh_key_file: str = Field("", description="file with that private key, instead of sshKey")
 
-    domain: str = Field("", description="domain of this stack; ${DOMAIN} in the Compose file")
+    domain: Domain = Field("", description="domain of this stack; ${DOMAIN} in the Compose file")
     variables: Mapped = Field(default_factory=dict, description="values of the Compose file's variables")
-    secrets: Annotated[dict[str, SecretStr], BeforeValidator(_texts)] = Field(
+    secrets: Annotated[dict[str, SecretStr], BeforeValidator(texts)] = Field(
         default_factory=dict, description="secret values of the Compose file's variables"
     )
 
@@ -158,7 +142,7 @@ class Settings(BaseSettings):
     health_deadline: int = Field(120, ge=1, le=3600, description="seconds until a service must be healthy")
     lock_wait: int = Field(60, ge=0, le=3600, description="seconds to wait for another deployment of the stack")
     disk_minimum_mb: int = Field(500, ge=0, description="free disk space that a host must have, MB of 10^6 bytes")
-    remove_volumes: Listed = Field(
+    remove_volumes: Listed[VolumeKey] = Field(
         default_factory=list, description="volumes that `pulumi destroy` removes, by their name in the Compose file"
     )
 
@@ -176,10 +160,17 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     def private_key(self) -> str:
-        """The private key for the hosts: `sshKey`, or the content of `sshKeyFile`; empty for a local stack."""
-        if self.ssh_key.get_secret_value():
-            return self.ssh_key.get_secret_value()
-        return Path(self.ssh_key_file).expanduser().read_text() if self.ssh_key_file else ""
+        """The private key for the hosts: `sshKey`, or the content of `sshKeyFile`; empty for a local stack.
+
+        Raises:
+            OSError: `sshKeyFile` cannot be read.
+            UnicodeDecodeError: `sshKeyFile` is no text.
+        """
+        key = self.ssh_key.get_secret_value()
+        if not key and self.ssh_key_file:
+            key = Path(self.ssh_key_file).expanduser().read_text(encoding="utf-8")
+        # CI systems that keep variables on one line hand over the key's line ends as \n
+        return key.replace("\\n", "\n") if "\n" not in key.strip() else key
 
 
 def known_keys() -> dict[str, FieldInfo]:
@@ -187,9 +178,12 @@ def known_keys() -> dict[str, FieldInfo]:
     return {to_camel(name): field for name, field in Settings.model_fields.items() if name != "stack"}
 
 
-def named_like_a_secret(name: str) -> bool:
-    """Whether a variable's name says that its value is secret."""
-    return _NAMED_SECRET.search(name) is not None
+def container_keys() -> frozenset[str]:
+    """The keys whose values are lists or mappings; as text they arrive as JSON."""
+    defaults = {
+        key: field.get_default(call_default_factory=True, validated_data={}) for key, field in known_keys().items()
+    }
+    return frozenset(key for key, default in defaults.items() if isinstance(default, (list, dict)))
 
 
 def pinned_key(machine: HostSettings | BastionSettings) -> str:

@@ -4,6 +4,9 @@ Owns: which mounts ship, under which content address, and which become folders o
 volumes and absolute paths, which stay as they are. A mount's source is `@files/SHA256/NAME` (shipped: an unchanged
 file keeps its address, so its services are left alone; a changed one changes them) or `@data/PATH` (kept on the host,
 never shipped).
+
+Only what lies in the application's repository ships, links followed: a Compose file in a pull request cannot fetch the
+files of the machine that deploys it. What holds a private key does not ship at all; releases are not secret.
 """
 
 from __future__ import annotations
@@ -12,47 +15,72 @@ import base64
 import hashlib
 import json
 import os
+import posixpath
+import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from components.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["ShippedFiles"]
+__all__ = ["ShippedFiles", "kept_on_host"]
 
 _SHIPPED_BYTES = 1_000_000  # configuration files travel on stdin and are stored about twice in the engine's state
+_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_DOTENV = re.compile(r"\.env(\.(?!example$|sample$|template$|dist$).+)?")
+
+
+def kept_on_host(source: str) -> str:
+    """The place on the host of a relative path that does not ship; stays below the stack's data folder."""
+    parts = posixpath.normpath(source).split("/")
+    return "@data/" + "/".join({"..": "_", ".": "_here"}.get(part, part) for part in parts)
 
 
 class ShippedFiles:
     """Collects what ships with a release of the application in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, repository: Path | None) -> None:
+        """`folder` is the Compose file's; `repository` the one that holds it, or None outside of git."""
         self.folder = folder
         self.content: dict[str, dict[str, Any]] = {}
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self._boundary = (repository or folder).resolve()
+        self._plain: dict[str, bytes] = {}
+        self._known: dict[Path, tuple[int, bytes] | None] = {}
+        self._bytes = 0
 
-    def too_large(self) -> list[Problem]:
-        """The problem of shipping more than 1,000,000 bytes, if so."""
-        shipped = sum(len(entry["content"]) for entry in self.content.values()) * 3 // 4
-        if shipped <= _SHIPPED_BYTES:
-            return []
-        return [
-            Problem(
-                f"configuration files of {shipped:,} bytes are mounted from the application's folder",
-                f"Slipway ships at most {_SHIPPED_BYTES:,} with a release",
-                "COPY them into the service's image",
-            )
-        ]
+    @property
+    def plain(self) -> Mapping[str, bytes]:
+        """Every shipped file's content, by the path under which it was found."""
+        return self._plain
 
     def mount(self, service: str, mount: dict[str, Any]) -> dict[str, Any]:
         """A mount as the host sees it: read-only ones out of the application's folder ship, others live there."""
-        source = str(mount.get("source", ""))
+        try:
+            return self._mount(service, mount)
+        except OSError as error:
+            self._refuse(
+                f"services.{service}: {mount['source']} cannot be read ({error.strerror})",
+                "the service could not read it either",
+                "make it readable for who runs Slipway",
+            )
+            return mount
+
+    def _mount(self, service: str, mount: dict[str, Any]) -> dict[str, Any]:
+        source = str(mount.get("source", "")).replace("$$", "$")
         if mount["type"] != "bind" or PurePosixPath(source).is_absolute():
             return mount
-        path = self.folder / Path(source).expanduser()
+        if not source or source.startswith("~"):
+            self._refuse(
+                f"services.{service}: the mount at {mount.get('target')} is of {source or 'nothing'}",
+                "what that is depends on who runs Slipway",
+                "write an absolute path of the host, or a path in the application's folder",
+            )
+            return mount
+        path = self.folder / source
         if path.is_file():
             return self._ship(service, mount, path)
         if mount.get("read_only"):
@@ -65,13 +93,38 @@ class ShippedFiles:
                     "mount it `:ro` to ship it, or use a named volume",
                 )
             )
-        return {**mount, "source": "@data/" + source.removeprefix("./").replace("../", "_/")}
+        return {**mount, "source": kept_on_host(str(mount["source"]))}
+
+    def config(self, service: str, entry: Mapping[str, Any], file: str) -> dict[str, Any]:
+        """A Compose config that is a file, as the read-only mount that Compose would make of it."""
+        mount = {
+            "type": "bind",
+            "source": file,
+            "target": entry.get("target") or f"/{entry['source']}",
+            "read_only": True,
+        }
+        path = file.replace("$$", "$")
+        if PurePosixPath(path).is_absolute() or path.startswith("~") or (self.folder / path).is_file():
+            return self.mount(service, mount)
+        self._refuse(
+            f"configs.{entry['source']}: {path} does not exist", "the service could not read it", f"create {path}"
+        )
+        return mount
+
+    def finish(self) -> None:
+        """Say so when more than 1,000,000 bytes would ship."""
+        if self._bytes > _SHIPPED_BYTES:
+            self._refuse(
+                f"configuration files of {self._bytes:,} bytes are mounted from the application's folder",
+                f"Slipway ships at most {_SHIPPED_BYTES:,} with a release",
+                "COPY them into the service's image, or mount only what the service reads",
+            )
 
     def _ship(self, service: str, mount: dict[str, Any], path: Path) -> dict[str, Any]:
-        content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        mode = 0o755 if os.access(path, os.X_OK) else 0o644
-        self.content[digest] = {"mode": mode, "content": base64.b64encode(content).decode()}
+        read = self._read(path)
+        if read is None:
+            return mount
+        mode, content = read
         if not mount.get("read_only"):
             self.warnings.append(
                 Problem(
@@ -80,55 +133,93 @@ class ShippedFiles:
                     "mount it `:ro`",
                 )
             )
-        return {**mount, "source": f"@files/{digest}/{path.name}", "bind": {"create_host_path": False}}
+        return self._shipped(mount, path, {"mode": mode}, content)
 
     def _ship_folder(self, service: str, mount: dict[str, Any], path: Path) -> dict[str, Any]:
         """A read-only folder as one content-addressed folder: its files' names and contents decide its address."""
         if not path.is_dir():
-            self.problems.append(
-                Problem(
-                    f"services.{service}: {mount['source']} does not exist",
-                    "the mount would be empty",
-                    f"create it, or remove the mount from {service}",
-                )
+            self._refuse(
+                f"services.{service}: {mount['source']} is neither a file nor a folder",
+                "the mount would be empty",
+                f"create it, or remove the mount from {service}",
             )
             return mount
-        digest, entries = hashlib.sha256(), []
-        for file in sorted(entry for entry in path.rglob("*") if entry.is_file()):
-            content = file.read_bytes()
-            relative = file.relative_to(path).as_posix()
-            digest.update(f"{relative}\0{len(content)}\0".encode() + content)
+        entries = []
+        for file in self._files(path):
+            read = self._read(file)
+            if read is None:
+                return mount
             entries.append(
                 {
-                    "path": relative,
-                    "mode": 0o755 if os.access(file, os.X_OK) else 0o644,
-                    "content": base64.b64encode(content).decode(),
+                    "path": file.relative_to(path).as_posix(),
+                    "mode": read[0],
+                    "content": base64.b64encode(read[1]).decode(),
                 }
             )
-        address = digest.hexdigest()
-        self.content[address] = {
-            "mode": 0o755,
-            "content": base64.b64encode(json.dumps(entries).encode()).decode(),
-            "folder": True,
-        }
-        return {**mount, "source": f"@files/{address}/{path.name}", "bind": {"create_host_path": False}}
+        return self._shipped(mount, path, {"mode": 0o755, "folder": True}, json.dumps(entries).encode())
 
-    def config(self, service: str, entry: Mapping[str, Any], file: str) -> dict[str, Any]:
-        """A Compose config that is a file, as the read-only mount that Compose would make of it."""
-        path = self.folder / file
-        mount = {
-            "type": "bind",
-            "source": file,
-            "target": entry.get("target") or f"/{entry['source']}",
-            "read_only": True,
+    def _shipped(self, mount: dict[str, Any], path: Path, entry: dict[str, Any], content: bytes) -> dict[str, Any]:
+        address = hashlib.sha256(content).hexdigest()
+        known = self.content.get(address, entry)
+        self.content[address] = {
+            **entry,
+            "mode": entry["mode"] | known["mode"],  # one content has one address: executable when one mount needs it
+            "content": base64.b64encode(content).decode(),
         }
-        if not path.is_file():
-            self.problems.append(
-                Problem(
-                    f"configs.{entry['source']}: {file} does not exist",
-                    "the service could not read it",
-                    f"create {file}",
+        name = re.sub(r"[^\w.-]", "_", path.name, flags=re.ASCII).lstrip(".") or "_"
+        bind = {**(mount.get("bind") or {}), "create_host_path": False}
+        return {**mount, "source": f"@files/{address}/{name}", "bind": bind}
+
+    def _files(self, folder: Path) -> Iterator[Path]:
+        """The files below a folder, sorted; links to folders are refused, since only their targets could ship."""
+        for path in sorted(folder.iterdir()):
+            if path.is_symlink() and path.is_dir():
+                self._refuse(
+                    f"{self._shown(path)} is a link to a folder",
+                    "a shipped folder holds files only",
+                    "mount the folder itself, or COPY it into the service's image",
                 )
+            elif path.is_dir():
+                yield from self._files(path)
+            elif path.is_file():
+                yield path
+
+    def _read(self, path: Path) -> tuple[int, bytes] | None:
+        """Mode and content of a file that may ship; None after telling why it may not."""
+        if path not in self._known:
+            self._known[path] = self._checked(path)
+        return self._known[path]
+
+    def _checked(self, path: Path) -> tuple[int, bytes] | None:
+        shown = self._shown(path)
+        if not path.resolve().is_relative_to(self._boundary):
+            self._refuse(
+                f"{shown} lies outside of the application's repository",
+                "only what is in it can ship with a release",
+                "copy it there, or write an absolute path of the host",
             )
-            return mount
-        return self._ship(service, mount, path)
+            return None
+        self._bytes += path.stat().st_size
+        if self._bytes > _SHIPPED_BYTES:
+            return 0o644, b""  # told by `finish`; nothing of it is used
+        content = path.read_bytes()
+        if _DOTENV.fullmatch(path.name) or _PRIVATE_KEY.search(content):
+            what = "is a .env file" if _DOTENV.fullmatch(path.name) else "holds a private key"
+            self._refuse(
+                f"{shown} {what}, and a service mounts it",
+                "it would be stored in the clear with every release",
+                "make it a Compose secret with `environment: NAME`, and: "
+                f"pulumi config set --secret --path 'secrets.NAME' < {shown}",
+            )
+            return None
+        self._plain[shown] = content
+        return (0o755 if os.access(path, os.X_OK) else 0o644), content
+
+    def _shown(self, path: Path) -> str:
+        """The path as the Compose file's folder sees it."""
+        return os.path.relpath(path, self.folder)
+
+    def _refuse(self, what: str, meaning: str, mend: str) -> None:
+        problem = Problem(what, meaning, mend)
+        if problem not in self.problems:  # several services may mount one file
+            self.problems.append(problem)

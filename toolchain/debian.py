@@ -17,7 +17,17 @@ from pathlib import Path
 from toolchain.cache import cache_root, locked
 from toolchain.process import ToolchainError, run
 
-__all__ = ["KEYRING", "SUITE", "Source", "acquire_settings", "apt", "apt_options", "download_packages", "sources"]
+__all__ = [
+    "KEYRING",
+    "SUITE",
+    "Source",
+    "acquire_settings",
+    "apt",
+    "apt_options",
+    "download_packages",
+    "machine_suite",
+    "sources",
+]
 
 SUITE = "trixie"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -50,6 +60,12 @@ def _os_release() -> dict[str, str]:
         return {}
     pairs = (line.partition("=") for line in release.read_text().splitlines())
     return {key: value.strip('"') for key, _, value in pairs if key}
+
+
+def machine_suite() -> str:
+    """The code name of this machine's Debian, such as bookworm; "" where it is another system."""
+    release = _os_release()
+    return release.get("VERSION_CODENAME", "") if release.get("ID") == "debian" else ""
 
 
 def _from_deb822(text: str) -> list[Source]:
@@ -100,8 +116,7 @@ def sources(etc: Path = Path("/etc/apt")) -> list[Source]:
     found = [source for part in parts if part.suffix == ".sources" for source in _from_deb822(part.read_text())]
     lists = [etc / "sources.list", *(part for part in parts if part.suffix == ".list")]
     found += [source for part in lists if part.is_file() for source in _from_one_line(part.read_text())]
-    release = _os_release()
-    names = {release.get("VERSION_CODENAME", ""), "stable"} - {""} if release.get("ID") == "debian" else set()
+    names = {suite, "stable"} if (suite := machine_suite()) else set()
     wanted = {f"{name}{pocket}": f"{SUITE}{pocket}" for name in names for pocket in _POCKETS}
     implied = [
         dataclasses.replace(source, suite=wanted[source.suite], components="main")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolchain.cache import cache_root, locked
-from toolchain.debian import download_packages
+from toolchain.debian import download_packages, machine_suite
 from toolchain.download import DownloadBlockedError, fetch
 from toolchain.process import ToolchainError, run
 from toolchain.progress import say, step
@@ -114,8 +114,9 @@ def _engine_packages() -> list[str]:
     policy = run(["apt-cache", "policy", "docker.io"]).decode()
     candidate = re.search(r"Candidate: (\S+)", policy)
     client = [] if shutil.which("docker") else ["docker-cli"]
-    libc = _version(platform.libc_ver()[1])
-    if (candidate and _version(candidate[1]) >= _GOOD_ENGINE) or libc < (2, 34):
+    recent = candidate is not None and _version(candidate[1]) >= _GOOD_ENGINE
+    runs_newer = machine_suite() == "bookworm"
+    if recent or not runs_newer:
         separate_client = client if run(["apt-cache", "search", "--names-only", "^docker-cli$"]).strip() else []
         return ["docker.io", *separate_client]
     folder = Path(tempfile.mkdtemp(dir=cache_root(), prefix="engine-"))
@@ -136,8 +137,7 @@ def _install_engine() -> None:
             "install Docker as https://docs.docker.com/engine/install/ says for this system",
         )
     with step("installing the Docker engine", "the example application runs on this machine"):
-        if not any(Path("/var/lib/apt/lists").glob("*Packages*")):
-            run(["apt-get", "update", "-qq"], seconds=180)
+        run(["apt-get", "update", "-qq"], seconds=180)
         packages = _engine_packages()
         try:
             run(
@@ -224,25 +224,30 @@ def _ensure_engine(seen: _Seen) -> tuple[_Seen, dict[str, str]]:
 
 def _ensure_plugin(plugin: _Plugin) -> None:
     """Put `plugin` where the Docker CLI looks: for everybody as root, else for this user."""
-    system = Path("/usr/local/lib/docker/cli-plugins")
-    folder = system if os.geteuid() == 0 else Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"), "cli-plugins")
+    mine = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"), "cli-plugins")
+    folder = Path("/usr/local/lib/docker/cli-plugins") if os.geteuid() == 0 else mine
     folder.mkdir(parents=True, exist_ok=True)
-    with step(f"getting the Docker plugin {plugin.name}", f"none of at least {plugin.oldest[0]}.{plugin.oldest[1]} here"):
-        with tempfile.TemporaryDirectory(dir=cache_root(), prefix=f"{plugin.name}-") as scratch:
-            work = Path(scratch)
-            try:
-                binary = fetch(
-                    plugin.url, work / plugin.file, checksums=f"{plugin.url.rsplit('/', 1)[0]}/checksums.txt"
-                )
-            except DownloadBlockedError:
-                say(f"no official release of {plugin.name} can be downloaded: taking it from Debian 13's {plugin.package}")
-                package = download_packages(plugin.package, into=work)[0]
-                run(["dpkg-deb", "--extract", str(package), str(work / "tree")])
-                binary = work / "tree/usr/libexec/docker/cli-plugins" / plugin.file
-            staged = folder / f".{plugin.file}.partial"
-            shutil.copyfile(binary, staged)
-            staged.chmod(0o755)
-            staged.rename(folder / plugin.file)
+    version = ".".join(map(str, plugin.oldest))
+    with (
+        step(f"getting the Docker plugin {plugin.name}", f"there is none of version {version} or newer"),
+        tempfile.TemporaryDirectory(dir=cache_root(), prefix=f"{plugin.name}-") as scratch,
+    ):
+        work = Path(scratch)
+        try:
+            binary = fetch(plugin.url, work / plugin.file, checksums=f"{plugin.url.rsplit('/', 1)[0]}/checksums.txt")
+        except DownloadBlockedError:
+            say(f"its official release cannot be downloaded: taking Debian 13's package {plugin.package}")
+            package = download_packages(plugin.package, into=work)[0]
+            run(["dpkg-deb", "--extract", str(package), str(work / "tree")])
+            binary = work / "tree/usr/libexec/docker/cli-plugins" / plugin.file
+        staged = folder / f".{plugin.file}.partial"
+        shutil.copyfile(binary, staged)
+        staged.chmod(0o755)
+        staged.rename(folder / plugin.file)
+
+
+def _lacking(seen: _Seen) -> list[_Plugin]:
+    return [plugin for plugin in _plugins() if seen.plugins.get(plugin.name, (0, 0)) < plugin.oldest]
 
 
 def ensure_docker() -> dict[str, str]:
@@ -254,20 +259,20 @@ def ensure_docker() -> dict[str, str]:
     Raises:
         ToolchainError: what is missing needs root, cannot be had from any source, or does not start.
     """
-    seen, additions = _look(), {}
-    if seen.engine and all(seen.plugins.get(plugin.name, (0, 0)) >= plugin.oldest for plugin in _plugins()):
+    seen = _look()
+    additions: dict[str, str] = {}
+    if seen.engine and not _lacking(seen):
         return additions
     with locked("docker"):
         seen = _look()
         if not seen.engine:
             seen, additions = _ensure_engine(seen)
-        for plugin in _plugins():
-            if seen.plugins.get(plugin.name, (0, 0)) < plugin.oldest:
-                _ensure_plugin(plugin)
-        still = {plugin.name for plugin in _plugins() if _look(additions).plugins.get(plugin.name, (0, 0)) < plugin.oldest}
+        for plugin in _lacking(seen):
+            _ensure_plugin(plugin)
+        still = _lacking(_look(additions))
         if still:
             raise ToolchainError(
-                f"the Docker CLI does not see {' and '.join(sorted(still))}",
+                f"the Docker CLI does not see {' and '.join(plugin.name for plugin in still)}",
                 "a plugin of that name that it prefers is too old, or does not run here",
                 "docker info --format '{{json .ClientInfo.Plugins}}' tells which file it takes; remove that one",
             )

@@ -52,10 +52,14 @@ def _memory(server: str) -> Path:
     return cache_root() / "blocked" / re.sub(r"[^A-Za-z0-9.-]", "_", server)
 
 
-def blocked(server: str) -> bool:
-    """Whether `server` (a host name) failed within the last day; delete the cache's `blocked` folder to ask again."""
+def blocked(server: str) -> str:
+    """Why `server` (a host name) failed within the last day, "" when it did not.
+
+    Deleting the cache's folder `blocked` makes it be asked again.
+    """
     memory = _memory(server)
-    return memory.is_file() and time.time() - memory.stat().st_mtime < _REMEMBERED_SECONDS
+    remembered = memory.is_file() and time.time() - memory.stat().st_mtime < _REMEMBERED_SECONDS
+    return (memory.read_text().strip() or "no reason given") if remembered else ""
 
 
 def remember_blocked(server: str, reason: str) -> None:

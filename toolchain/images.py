@@ -98,7 +98,7 @@ def _usable(image: _Image, document: Mapping[str, Any] | None) -> bool:
 
 
 def _index_url() -> str:
-    """The package index that pip is pointed to by the environment, unless it holds a credential ("" for PyPI itself)."""
+    """The package index that the environment names ("" for PyPI); one with a credential in it is not passed on."""
     url = os.environ.get("PIP_INDEX_URL") or os.environ.get("UV_DEFAULT_INDEX") or ""
     return "" if "@" in url else url
 
@@ -146,30 +146,27 @@ def _build(image: _Image, context: Path, *, file: str = "Dockerfile", tag: str |
 
 
 def _ensure_base() -> None:
-    present = _present([_BASE.tag, _LISTS])
-    if len(present) == 2 and _usable(_BASE, present[_BASE.tag]):  # noqa: PLR2004 — both of the two
-        return
-    archive = ensure_debian()
-    with tempfile.TemporaryDirectory(dir=cache_root(), prefix="debian-image-") as scratch:
-        for file in (_RECIPES / _BASE.recipe).iterdir():
-            shutil.copy(file, scratch)
-        os.link(archive, Path(scratch, archive.name))
-        _build(_BASE, Path(scratch))
-    apt()
+    if not _usable(_BASE, _present([_BASE.tag]).get(_BASE.tag)):
+        archive = ensure_debian()
+        with tempfile.TemporaryDirectory(dir=cache_root(), prefix="debian-image-") as scratch:
+            for file in (_RECIPES / _BASE.recipe).iterdir():
+                shutil.copy(file, scratch)
+            os.link(archive, Path(scratch, archive.name))
+            _build(_BASE, Path(scratch))
+    apt()  # package lists of today: with older ones a package may already be gone
     _build(_BASE, cache_root() / "apt/state/lists", file="lists.Dockerfile", tag=_LISTS)
 
 
-def _pull_or_none(image: _Image) -> str | None:
-    """Why `image` could not be pulled; None when it was."""
+def _pulled(image: _Image) -> bool:
     try:
         _pull(image.tag)
-    except DownloadBlockedError as error:
-        return str(error)
-    return None
+    except DownloadBlockedError:
+        return False
+    return True
 
 
 def _obtain(images: Iterable[_Image]) -> None:
-    """Pull what is missing; make stand-ins of what cannot be pulled. Two at a time: a machine has at least two cores."""
+    """Pull what is missing; make stand-ins of what cannot be pulled; two at a time (the usual number of cores)."""
     missing = list(images)
     if not missing:
         return
@@ -179,11 +176,11 @@ def _obtain(images: Iterable[_Image]) -> None:
         to_make = missing
         if missing and not blocked(_HUB):
             with step("pulling images", "what services run on; official ones are asked for first"):
-                reasons = dict(zip(missing, pool.map(_pull_or_none, missing), strict=True))
-            to_make = [image for image in missing if reasons[image]]
+                pulled = dict(zip(missing, pool.map(_pulled, missing), strict=True))
+            to_make = [image for image in missing if not pulled[image]]
         if to_make:
             names = ", ".join(image.tag for image in to_make)
-            say(f"Docker Hub is out of reach: making stand-ins for {names} from Debian 13 packages")
+            say(f"Docker Hub is out of reach ({blocked(_HUB)}): making stand-ins for {names} from Debian 13 packages")
             with step("making stand-in images", "the same contract as the official ones, from Debian packages"):
                 _ensure_base()
                 list(pool.map(lambda image: _build(image, _RECIPES / image.recipe), to_make))
@@ -218,7 +215,7 @@ def _mirror(image: _Image, document: Mapping[str, Any], registry: str) -> None:
     digest = _digest_served(registry, image.mirrored)
     if digest and f"{name.rsplit(':', 1)[0]}@{digest}" in (document.get("RepoDigests") or []):
         return
-    with locked("mirror"), step(f"serving {image.tag} from {registry}", "hosts pull third-party images through it"):
+    with step(f"serving {image.tag} from {registry}", "hosts pull third-party images through it"):
         run(["docker", "tag", image.tag, name])
         run(["docker", "push", "--quiet", name], seconds=_PULL_SECONDS)
 
@@ -242,6 +239,6 @@ def ensure_images(registry: str) -> dict[str, str]:
         _obtain(missing)
         present = _present(image.tag for image in _IMAGES)
     stand_ins = [image for image in _IMAGES if _is_stand_in(present[image.tag])]
-    for image in stand_ins:
-        _mirror(image, present[image.tag], registry)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda image: _mirror(image, present[image.tag], registry), stand_ins))
     return {"SLIPWAY_MIRROR": registry} if stand_ins else {}

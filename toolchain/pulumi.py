@@ -109,11 +109,14 @@ def ensure_pulumi() -> dict[str, str]:
             _remember(key, pulumi)
     folders = [str(Path(sys.executable).parent), *pulumi.folders]
     inherited = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and entry not in folders]
-    return {
+    environment = {
         "PATH": os.pathsep.join([*folders, *inherited]),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         **pulumi.variables,
     }
+    if "PULUMI_HOME" in environment:  # ours: the user's login stays where it is
+        environment["PULUMI_CREDENTIALS_PATH"] = os.environ.get("PULUMI_CREDENTIALS_PATH") or str(_home())
+    return environment
 
 
 # --- the ready stamp: a warm run only looks
@@ -121,7 +124,7 @@ def ensure_pulumi() -> dict[str, str]:
 
 def _key() -> str:
     """Changes with everything that could change the outcome: this module, the Go sources, what is on PATH."""
-    digest = hashlib.sha256(f"{sys.executable}\n{platform.machine()}\n{_home()}\n".encode())
+    digest = hashlib.sha256(f"{platform.system()} {platform.machine()} {_home()}\n".encode())
     for program in ("pulumi", _LANGUAGE_HOST):
         found = _which(program)
         if found:
@@ -268,13 +271,20 @@ def _built() -> _Pulumi:
         engine_build = pool.submit(_build, _ENGINE)
         language_build = pool.submit(_build, _LANGUAGE)
         plugins_build = pool.submit(_built_plugins)
-        engine, language, home = engine_build.result(), language_build.result(), plugins_build.result()
-    programs = [str(engine / _ENGINE.program), str(language / _LANGUAGE.program)]
+        pieces, home = [engine_build.result(), language_build.result()], plugins_build.result()
+    # One folder for both: the engine warns at every run about a language host that is elsewhere on PATH.
+    key = " ".join(_build_key(piece) for piece in (_ENGINE, _LANGUAGE))
+    together = cached("pulumi/bin", key, lambda folder: _link(pieces, folder))
     return _Pulumi(
-        folders=[str(engine), str(language)],
-        variables={**_own_home(home), "PULUMI_PYTHON_CMD": str(language / "pulumi-python")},
-        needs=[*programs, *_plugin_files(home)],
+        folders=[str(together)],
+        variables={**_own_home(home), "PULUMI_PYTHON_CMD": str(together / "pulumi-python")},
+        needs=[*(str(together / piece.program) for piece in (_ENGINE, _LANGUAGE)), *_plugin_files(home)],
     )
+
+
+def _link(pieces: Iterable[Path], folder: Path) -> None:
+    for file in (file for piece in pieces for file in _files(piece)):
+        (folder / file.name).hardlink_to(file)  # the engine resolves a symbolic link, and looks beside its target
 
 
 def _built_plugins() -> Path:
@@ -300,26 +310,29 @@ def _plugin_files(home: Path) -> list[str]:
 
 
 def _own_home(home: Path) -> dict[str, str]:
-    """What makes an engine use our plugins, and leaves the user's login where it is.
+    """What makes an engine use our plugins.
 
     Every `pulumi_*` package installed makes the engine look for its plugin: where downloads are blocked, each look
     that is not forbidden costs seconds a run.
     """
     return {
         "PULUMI_HOME": str(home),
-        "PULUMI_CREDENTIALS_PATH": os.environ.get("PULUMI_CREDENTIALS_PATH") or str(_home()),
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     }
 
 
 def _build(piece: _Piece) -> Path:
     """The folder with the piece's program, built unless it is there for these very sources and this machine."""
+    return cached(f"pulumi/built-{piece.folder}", _build_key(piece), lambda folder: _compile(piece, folder))
+
+
+def _build_key(piece: _Piece) -> str:
+    sources = _digest(_files(_SOURCES / piece.folder))
+    return f"{sources} {platform.system()} {platform.machine()} {dataclasses.astuple(piece)}"
+
+
+def _compile(piece: _Piece, folder: Path) -> None:
     source = _SOURCES / piece.folder
-    key = f"{_digest(_files(source))} {platform.system()} {platform.machine()} {dataclasses.astuple(piece)}"
-    return cached(f"pulumi/{piece.folder}", key, lambda folder: _compile(piece, source, folder))
-
-
-def _compile(piece: _Piece, source: Path, folder: Path) -> None:
     environment = {
         "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
         "GOWORK": "off",
@@ -333,10 +346,14 @@ def _compile(piece: _Piece, source: Path, folder: Path) -> None:
         run(argv, cwd=source, env=environment, seconds=_BUILD_SECONDS)
         if piece is _LANGUAGE:
             listed = run(["go", "list", "-f", "{{.Dir}}", piece.package], cwd=source, env=environment)
-            beside = Path(listed.decode().strip()).parent / f"{_LANGUAGE_HOST}-exec"
-            for script in (beside, source / "pulumi-python"):
-                shutil.copyfile(script, folder / script.name)
-                (folder / script.name).chmod(0o755)
+            module = Path(listed.decode().strip()).parent / f"{_LANGUAGE_HOST}-exec"
+            for script, name in (
+                (source / "pulumi-python", "pulumi-python"),
+                (source / module.name, module.name),
+                (module, f"{module.name}-module"),
+            ):
+                shutil.copyfile(script, folder / name)
+                (folder / name).chmod(0o755)
 
 
 def _require_go() -> None:

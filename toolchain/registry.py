@@ -31,7 +31,7 @@ def _answers(port: int) -> bool:
     try:
         connection.request("GET", "/v2/")
         answer = connection.getresponse()
-        return answer.status == http.HTTPStatus.OK and "registry" in answer.getheader("Docker-Distribution-Api-Version", "")
+        return answer.status == http.HTTPStatus.OK and bool(answer.getheader("Docker-Distribution-Api-Version"))
     except (OSError, http.client.HTTPException):
         return False
     finally:
@@ -39,9 +39,8 @@ def _answers(port: int) -> bool:
 
 
 def _container() -> dict[str, Any] | None:
-    done = subprocess.run(
-        ["docker", "container", "inspect", "--format", "{{json .}}", CONTAINER], capture_output=True, check=False, timeout=30
-    )
+    inspect = ["docker", "container", "inspect", "--format", "{{json .}}", CONTAINER]
+    done = subprocess.run(inspect, capture_output=True, check=False, timeout=30)
     if done.returncode != 0:
         return None
     document: dict[str, Any] = json.loads(done.stdout)

@@ -7,6 +7,7 @@ its apt proxy, and the certificate authorities that somebody added to it, so tha
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -24,7 +25,7 @@ from toolchain.process import ToolchainError, run
 from toolchain.progress import step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["bootstrap", "debian_key", "ensure_debian"]
 
@@ -52,14 +53,14 @@ def _added_authorities() -> list[str]:
         if bundle.is_file()
         for found in _CERTIFICATE.findall(bundle.read_text(errors="replace"))
     ]
-    shipped = "".join(
-        file.read_text(errors="replace") for file in Path("/usr/share/ca-certificates").glob("**/*.crt") if file.is_file()
-    )
+    files = [file for file in Path("/usr/share/ca-certificates").glob("**/*.crt") if file.is_file()]
+    shipped = "".join(file.read_text(errors="replace") for file in files)
     known = {found.replace("\n", "") for found in _CERTIFICATE.findall(shipped)}
     return [found for found in dict.fromkeys(trusted) if found.replace("\n", "") not in known]
 
 
-def _overlay() -> dict[str, str]:
+@functools.cache
+def _overlay() -> Mapping[str, str]:
     """The files laid over a fresh root file system: its path there → content."""
     files = {
         "/etc/apt/apt.conf.d/90slipway": _APT_CONF + acquire_settings(),
@@ -120,7 +121,8 @@ def bootstrap(target: Path, *, include: Sequence[str], commands: Sequence[str] =
         )
     program, environment = _mmdebstrap()
     with tempfile.TemporaryDirectory(dir=cache_root(), prefix="overlay-") as scratch:
-        early, late = [], []
+        early: list[str] = []
+        late: list[str] = []
         for number, (path, content) in enumerate(_overlay().items()):
             local = Path(scratch, str(number))
             local.write_text(content)
@@ -156,7 +158,8 @@ def bootstrap(target: Path, *, include: Sequence[str], commands: Sequence[str] =
             raise ToolchainError(
                 "a root file system cannot be made by this user",
                 f"it takes user namespaces with subordinate ids ({error})",
-                "sudo apt-get install uidmap && sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
+                "sudo apt-get install uidmap && sudo usermod --add-subuids 100000-165535 "
+                "--add-subgids 100000-165535 $USER, or run it as root",
             ) from error
 
 

@@ -1,5 +1,7 @@
 """Drives the packed agent against the local Docker engine: tiny images, release documents, and its two streams."""
 
+# ruff: noqa: ANN401 - documents are JSON
+
 from __future__ import annotations
 
 import base64
@@ -20,7 +22,7 @@ BASE = f"{REGISTRY}/library/python:3.13-slim-trixie"
 PORT = 8000
 
 # One program for every behaviour a test needs, so that all test images share their layers.
-SERVER = '''
+SERVER = """
 import http.server, json, os, signal, sys, time
 if len(sys.argv) > 1:
     print("running", *sys.argv[1:], flush=True)
@@ -52,7 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
-'''
+"""
 CHECK = "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health', timeout=2)"
 
 
@@ -148,7 +150,6 @@ def document(stack: str, wanted: dict[str, Any], **more: Any) -> dict[str, Any]:
         "options": options,
         "convergence": "",
         "fleet": None,
-        "actor": "tester",
         **more,
     }
 
@@ -241,7 +242,9 @@ class Agent:
         """Service → the VERSION that its (first) running container has."""
         found = {}
         for name, identifiers in self.containers().items():
-            details = json.loads(docker("inspect", identifiers[0]))[0]
+            details = next(iter(json.loads(docker("inspect", identifiers[0], check=False))), None)
+            if details is None:
+                continue  # replaced this very moment
             values = dict(each.partition("=")[::2] for each in details["Config"]["Env"])
             found[name] = values["VERSION"] if details["State"]["Running"] else details["State"]["Status"]
         return found

@@ -42,8 +42,9 @@ pulumi.export("stdout", it.stdout)
 
 IMAGE = """
 import pulumi_docker as docker
-provider = docker.Provider("registry", disable_docker_daemon_check=True, registry_auth=[given["auth"]])
-image = docker.get_registry_image(given["name"], opts=pulumi.InvokeOptions(provider=provider))
+auth = docker.ProviderRegistryAuthArgs(**given["auth"])
+provider = docker.Provider("registry", disable_docker_daemon_check=True, registry_auth=[auth])
+image = docker.get_registry_image(name=given["name"], opts=pulumi.InvokeOptions(provider=provider))
 pulumi.export("id", image.id)
 pulumi.export("name", image.name)
 pulumi.export("digest", image.sha256_digest)
@@ -128,6 +129,7 @@ def test_failing_command_tells_its_output_and_never_its_stdin(project: Project) 
     assert "to-stderr\n" in failed.errors
     assert SECRET not in failed.text
     assert SECRET not in failed.logged
+    assert "Traceback" not in failed.text
 
 
 def test_failed_update_is_tried_again(project: Project) -> None:
@@ -350,6 +352,19 @@ def test_registry_takes_the_right_login_only(project: Project, private_registry:
 
     failed = project.preview(IMAGE, name=name, auth={**auth, "password": "wrong"}, fails=True)
     assert "401 Unauthorized" in failed.text
+
+
+def test_secret_registry_password_is_encrypted_in_state(project: Project) -> None:
+    program = """
+import pulumi_docker as docker
+auth = docker.ProviderRegistryAuthArgs(
+    address="registry.invalid", username="deployer", password=pulumi.Output.secret(given["password"])
+)
+docker.Provider("registry", disable_docker_daemon_check=True, registry_auth=[auth])
+"""
+    outcome = project.up(program, password=SECRET)
+    assert SECRET not in project.state
+    assert SECRET not in json.dumps(outcome.events)
 
 
 def test_unreachable_registry_is_told(project: Project) -> None:

@@ -1,5 +1,7 @@
 """A small good Deployment document to start from."""
 
+# ruff: noqa: ANN401 - documents are JSON
+
 from __future__ import annotations
 
 from typing import Any
@@ -38,6 +40,5 @@ def document(**more: Any) -> dict[str, Any]:
         "options": {"deadline": 60, "health_deadline": 30, "lock_wait": 5, "retention": 2, "disk_minimum_mb": 1},
         "convergence": "",
         "fleet": None,
-        "actor": "tester",
         **more,
     }

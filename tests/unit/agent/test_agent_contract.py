@@ -1,5 +1,7 @@
 """Every rule of the contract rejects what breaks it, and says where without saying what."""
 
+# ruff: noqa: ANN401 - documents are JSON
+
 from __future__ import annotations
 
 import copy
@@ -37,7 +39,7 @@ BROKEN = {
     "min_length": ("host", ""),
     "type": ("services", "api"),
     "item_type": ("services", [1]),
-    "required": ("actor", ...),
+    "required": ("host", ...),
     "additional": ("surprise", 1),
     "additional_type": ("secrets", {"TOKEN": 5}),
     "minimum": ("options.deadline", 0),

@@ -91,9 +91,14 @@ def test_migration_is_remembered_per_release_and_is_no_outcome(tmp_path: Path) -
 
 def test_retention_keeps_the_newest_proven_releases_and_what_they_need() -> None:
     def release(image: str, *files: str) -> dict[str, Any]:
-        return {"images": {"api": f"app:{image}@sha256:{image}"}, "files": dict.fromkeys(files, {})}
+        return {"images": {"api": f"app:{image}@sha256:{image}"}, "files": {name: {} for name in files}}
 
-    kept = {"r-1": release("1", "f1"), "r-2": release("2", "f1", "f2"), "r-3": release("2"), "r-bad": release("4", "f4")}
+    kept = {
+        "r-1": release("1", "f1"),
+        "r-2": release("2", "f1", "f2"),
+        "r-3": release("2"),
+        "r-bad": release("4", "f4"),
+    }
     found = choose(kept, ["r-3", "r-2", "r-1"], 2, files=["f1", "f2", "f4", "f9"], needed_elsewhere=[])
     assert found.releases == ("r-1", "r-bad")
     assert found.files == ("f4", "f9")
@@ -153,7 +158,7 @@ def test_atomic_write_sets_mode_and_leaves_nothing_beside(tmp_path: Path) -> Non
     write_atomically(str(path), b"two", 0o640)
     assert path.read_bytes() == b"two"
     assert path.stat().st_mode & 0o777 == 0o640
-    assert os.listdir(tmp_path) == ["secrets.json"]
+    assert [each.name for each in tmp_path.iterdir()] == ["secrets.json"]
 
 
 def test_orphan_of_a_killed_deployment_is_ended_and_nobody_else(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from agent.redaction import Redactor
 
-NASTY = 'p$a"ss\'w/ö rd\\1=?&'
+NASTY = "p$a\"ss'w/ö rd\\1=?&"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
-"""The Compose file that Compose gets: values and paths in place, and a hash that changes when, and only when, it must."""
+"""The Compose file that Compose gets: values and paths in place, and a hash that changes when, and only when, it
+must.
+"""
+
+# ruff: noqa: ANN401 - documents are JSON
 
 from __future__ import annotations
 
@@ -14,7 +18,17 @@ from agent.health import seconds
 from agent.rendering import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL, Rendered, render, to_yaml, without_tag
 from agent.state import StackFolder
 
-NASTY = ["plain", "$", "$$HOME ${PATH}", "quote\" ' back\\slash", "line\nbreak\r\n\ttab", "ünï ☃ 🚀", "\x7f\x85\u2028", "a: b # c", ""]
+NASTY = [
+    "plain",
+    "$",
+    "$$HOME ${PATH}",
+    "quote\" ' back\\slash",
+    "line\nbreak\r\n\ttab",
+    "ünï ☃ 🚀",
+    "\x7f\x85\u2028",
+    "a: b # c",
+    "",
+]
 
 
 def rendered(value: str = "x", *, quick: bool = False, base: dict[str, Any] | None = None) -> Rendered:
@@ -136,7 +150,11 @@ def test_text_that_only_looks_like_a_path_of_ours_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("check", "added", "verdict"),
     [
-        ({"test": "x", "interval": "10s", "timeout": "5s", "retries": 2}, {"start_interval": "250ms", "start_period": "25000ms"}, 25.0),
+        (
+            {"test": "x", "interval": "10s", "timeout": "5s", "retries": 2},
+            {"start_interval": "250ms", "start_period": "25000ms"},
+            25.0,
+        ),
         ({"test": "x"}, {"start_interval": "250ms", "start_period": "120000ms"}, 120.0),
         ({"test": "x", "start_period": "1m"}, {"start_interval": "250ms"}, None),
         ({"test": "x", "start_period": "1m", "start_interval": "1s"}, {}, None),
@@ -153,7 +171,9 @@ def test_first_health_verdict_is_quick_and_never_later_than_the_users(
     assert rendered(base=release(healthcheck=check)).compose["services"]["api"]["healthcheck"] == check
 
 
-@pytest.mark.parametrize(("text", "value"), [("1m30s", 90.0), ("250ms", 0.25), ("1.5s", 1.5), ("2h", 7200.0), (None, 7.0)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("1m30s", 90.0), ("250ms", 0.25), ("1.5s", 1.5), ("2h", 7200.0), (None, 7.0)]
+)
 def test_durations(text: str | None, value: float) -> None:
     assert seconds(text, 7.0) == value
 

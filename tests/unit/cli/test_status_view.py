@@ -105,8 +105,11 @@ def test_a_dirty_tree_and_a_release_outside_git_are_told_apart(
 def test_a_log_gets_whole_lines(
     stack: Callable[..., Stack], probe: dict[str, Any], now: datetime, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    probe["last"] |= {"outcome": "failed", "reason": "because " * 100 + "of it"}
     show(status_document(stack("web-1"), {"web-1": probe}, now))
-    assert "live since 2025-11-20 13:10:00 UTC (20 min ago)\n" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.endswith("because of it") and "last deployment failed: " in line for line in lines)
+    assert all(line == line.rstrip() for line in lines)
 
 
 @pytest.mark.parametrize(

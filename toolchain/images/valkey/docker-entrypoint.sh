@@ -13,21 +13,15 @@ case "$1" in
             exec setpriv --reuid=valkey --regid=valkey --init-groups "$0" "$@"
         fi
         [ "$(umask)" != 0022 ] || umask 0077
-        # Other containers must reach it: protected mode is off, as in the official image, unless the user's file sets it.
-        program=$1
-        shift
-        file=
-        case "${1:-}" in
-            '' | -*) ;;
-            *) file=$1 && shift ;;
+        # Other containers must reach it: protected mode is off, as in the official image, unless the user sets it.
+        case " $* " in
+            *" --protected-mode "*) ;;
+            *)
+                if [ ! -r "${2:-}" ] || ! grep -qi '^[[:space:]]*protected-mode' "$2"; then
+                    set -- "$@" --protected-mode no
+                fi
+                ;;
         esac
-        if [ -z "$file" ]; then
-            set -- "$program" --protected-mode no "$@"
-        elif [ -r "$file" ] && grep -qi '^[[:space:]]*protected-mode' "$file"; then
-            set -- "$program" "$file" "$@"
-        else
-            set -- "$program" "$file" --protected-mode no "$@"
-        fi
         # shellcheck disable=SC2086 — several flags in one variable, meant to be split
         exec "$@" ${VALKEY_EXTRA_FLAGS:-}
         ;;

@@ -1,0 +1,79 @@
+"""What counts as a secret, and which secrets are too weak.
+
+Owns: telling a secret by its name or its value, and what is wrong with a weak one. Does not own: what follows from it
+(see `rules` and `disclosure`). Nothing here repeats a value.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["SHORTEST_SECRET", "is_secret", "named_like_a_secret", "weakness"]
+
+SHORTEST_SECRET = 12
+"""Characters. NIST SP 800-63B-4 asks for 15 of a sole password, 8 of one beside a second factor."""
+
+# Whole words between underscores, so that KEYCLOAK_HOST and MONKEY are none.
+_SECRET_WORDS = frozenset(
+    {"PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "PW", "SECRET", "SECRETS", "TOKEN", "KEY", "KEYS", "APIKEY",
+     "DSN", "CREDENTIAL", "CREDENTIALS"},
+)  # fmt: skip
+# A name that ends so says something about a secret, or where it is, and is none itself.
+_ABOUT_WORDS = frozenset(
+    {"FILE", "PATH", "DIR", "URL", "URI", "HOST", "PORT", "ID", "NAME", "USER", "LENGTH", "SIZE", "MIN", "MAX", "TTL",
+     "AGE", "EXPIRY", "EXPIRES", "EXPIRATION", "LIFETIME", "TIMEOUT", "SECONDS", "MINUTES", "HOURS", "DAYS", "TYPE",
+     "ALGORITHM", "HEADER", "PREFIX", "ENABLED", "DISABLED", "REQUIRED", "ISSUER", "AUDIENCE", "ROUNDS"},
+)  # fmt: skip
+_OPEN_WORDS = frozenset({"PUBLIC", "PUBLISHABLE", "ALLOW", "RANDOM", "REQUIRE", "ENABLE", "DISABLE", "USE"})
+_CREDENTIALS_IN_URL = re.compile(r"://[^/\s@:]*:[^/\s@]+@")
+
+# Compared without case, spaces, dashes, underscores and what is appended to satisfy a form.
+_PLACEHOLDERS = frozenset(
+    {"password", "passwd", "pass", "passphrase", "secret", "mysecret", "supersecret", "token", "todo", "fixme", "tbd",
+     "example", "default", "test", "dummy", "placeholder", "none", "null", "undefined", "insecure", "letmein",
+     "changeme", "replaceme", "admin", "adminadmin", "qwertyuiop"},
+)  # fmt: skip
+_PLACEHOLDER = re.compile(
+    r"<.*>|\W+|\$\{.*|djangoinsecure.*"
+    r"|(change|replace|insert|fill|set|put)(me|this|it|with|in|here|your).*"
+    r"|(please)?(enter)?your(own|new|real|secure|password|secret|token|key|api).*"
+)
+_SEQUENCES = ("01234567890123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm")
+
+
+def named_like_a_secret(name: str) -> bool:
+    """Whether a variable's name says that its value is secret."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name))
+    upper = [word.upper() for word in words]
+    if not upper or upper[-1] in _ABOUT_WORDS or not _OPEN_WORDS.isdisjoint(upper):
+        return False
+    return any(word in _SECRET_WORDS or word.endswith(("PASSWORD", "SECRET", "TOKEN")) for word in upper)
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable holds a secret, as far as its name and value tell.
+
+    A value that is a switch, a number or a place says that a secret's name is only about one.
+    """
+    if _CREDENTIALS_IN_URL.search(value):
+        return True
+    about = re.fullmatch(r"(?i)true|false|yes|no|on|off|\d{1,5}|/.*|https?://.*", value.strip(), re.DOTALL)
+    return named_like_a_secret(name) and about is None
+
+
+def weakness(name: str, value: str) -> str | None:
+    """What is wrong with a secret's value: it is empty, a placeholder or, named like a secret, short; else None."""
+    plain = re.sub(r"[\s_-]+", "", value).lower()
+    named = named_like_a_secret(name)
+    if not plain:
+        return "is empty"
+    if plain in _PLACEHOLDERS or plain.rstrip("0123456789!.") in _PLACEHOLDERS or _PLACEHOLDER.fullmatch(plain):
+        return "is a placeholder"
+    repeated = len(set(plain)) == 1 and len(plain) > 2  # noqa: PLR2004  # "xxx" is one, the answer "no" is none
+    if repeated and (named or plain.isalpha()):
+        return "is a placeholder"
+    if named and (plain == name.replace("_", "").lower() or any(plain in sequence for sequence in _SEQUENCES)):
+        return "is a placeholder"
+    if named and len(value.strip()) < SHORTEST_SECRET:
+        return f"has fewer than {SHORTEST_SECRET} characters"
+    return None

@@ -1,0 +1,169 @@
+"""The forms that single values of settings must have.
+
+Owns: what an address, a registry, a tag, a host key … looks like, and values that arrive as text. Does not own: which
+settings there are (see `settings`). Messages say what is expected and never repeat the value, which may be a secret
+that was put in the wrong place.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import itertools
+import json
+import re
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator
+
+__all__ = [
+    "PLATFORMS",
+    "Address",
+    "Domain",
+    "Listed",
+    "Mapped",
+    "Platform",
+    "RegistryPlace",
+    "Tag",
+    "User",
+    "VolumeKey",
+    "matching",
+    "one_host_key",
+    "plain_platform",
+    "texts",
+    "tolerate_json",
+]
+
+_Entry = TypeVar("_Entry")
+
+# Those of pulumi-docker-build that a Linux server can have; a unit test holds them against its SDK.
+PLATFORMS = (
+    "linux/amd64", "linux/arm64", "linux/arm", "linux/386", "linux/mips64", "linux/mips64le", "linux/ppc64le",
+    "linux/riscv64", "linux/s390x",
+)  # fmt: skip
+_NAME = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1123, section 2.1
+_ADDRESS = r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%\w+)?"  # a name, or IP v4 or v6
+# https://distribution.github.io/distribution/spec/api/#overview: path components are lower case
+_COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_KEY_ALGORITHMS = frozenset(
+    {"ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+     "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"},
+)  # fmt: skip
+
+
+def matching(pattern: str, otherwise: str) -> AfterValidator:
+    """A validator for text that must match `pattern` as a whole; `otherwise` says what is wrong when it does not."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(otherwise)
+        return value
+
+    return AfterValidator(check)
+
+
+def tolerate_json(value: object) -> object:
+    """Read a list or mapping that arrives as JSON text (from the stack's configuration or the environment).
+
+    Raises:
+        ValueError: it begins like one, but is not valid JSON.
+    """
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except ValueError:  # its message would be harmless, but its `doc` is the whole value
+            raise ValueError("begins like a list or mapping, but is not valid JSON") from None
+    return value
+
+
+def texts(value: object) -> object:
+    """A mapping's plain values as Compose would write them: `true`, `5`, and nothing for null."""
+    value = tolerate_json(value)
+    if isinstance(value, dict):
+        return {key: entry if isinstance(entry, str) else _text(entry) for key, entry in value.items()}
+    return value
+
+
+def _text(value: object) -> str:
+    return "" if value is None else json.dumps(value)
+
+
+def _listed(value: object) -> object:
+    """A list, also as JSON or as words between commas."""
+    value = tolerate_json(value)
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _registry(value: str) -> str:
+    value = value.rstrip("/")
+    if not value:
+        return ""
+    if "://" in value:
+        raise ValueError("is written without https:// (HOST[:PORT]/PATH)")
+    if "@" in value:
+        raise ValueError("holds an @ (the user goes into registryUsername)")
+    host, _, path = value.partition("/")
+    if not re.fullmatch(rf"({_NAME}\.)*{_NAME}(:\d{{1,5}})?", host, re.ASCII):
+        raise ValueError("does not begin with HOST[:PORT]")
+    if "." not in host and ":" not in host and host != "localhost":
+        raise ValueError("does not begin with a registry's host (Docker Hub is docker.io/YOUR-TEAM)")
+    for component in path.split("/") if path else ():
+        if not re.fullmatch(_COMPONENT, component.lower(), re.ASCII):
+            raise ValueError("has a path that is not one of an image (letters, digits, single dots and dashes)")
+        if component != component.lower():
+            raise ValueError(f"has capital letters, which no image name may have (write {value.lower()})")
+    return value
+
+
+def _address(value: str) -> str:
+    if "://" in value or "@" in value or "/" in value:
+        raise ValueError("is more than a name or an IP address (user and port have keys of their own)")
+    if value.count(":") == 1:
+        raise ValueError("is more than a name or an IP address (the port has a key of its own)")
+    if not re.fullmatch(
+        r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(%\w+)?", value, re.ASCII
+    ):
+        raise ValueError("is neither a name nor an IP address")
+    return value
+
+
+def one_host_key(key: str) -> str:
+    """`ALGORITHM BASE64` of a public key given in that form or as output of ssh-keyscan; empty when there is none.
+
+    The base64 must say the same algorithm again: RFC 4253, section 6.6.
+    """
+    words = key.split()
+    for algorithm, encoded in itertools.pairwise(words):
+        if algorithm in _KEY_ALGORITHMS:
+            try:
+                blob = base64.b64decode(encoded, validate=True)
+            except binascii.Error:
+                continue
+            name = len(algorithm).to_bytes(4, "big") + algorithm.encode()
+            if blob.startswith(name) and len(blob) > len(name):
+                return f"{algorithm} {encoded}"
+    return ""
+
+
+def plain_platform(platform: str) -> str:
+    """A platform without the variant that its plain name means anyway: containerd's platforms.Normalize."""
+    return {"linux/arm64/v8": "linux/arm64", "linux/arm/v7": "linux/arm"}.get(platform, platform)
+
+
+def _platform(value: str) -> str:
+    plain = plain_platform(value)
+    if plain not in PLATFORMS:
+        raise ValueError(f"is not one of {', '.join(PLATFORMS)}")
+    return plain
+
+
+Listed = Annotated[list[_Entry], BeforeValidator(_listed)]
+Mapped = Annotated[dict[str, str], BeforeValidator(texts)]
+Address = Annotated[str, AfterValidator(_address)]
+RegistryPlace = Annotated[str, AfterValidator(_registry)]
+User = Annotated[str, matching(r"[A-Za-z_][A-Za-z0-9_.-]*", "is not a user's name")]
+Domain = Annotated[str, matching(rf"(({_NAME}\.)*{_NAME})?", "is not a domain name (no https://, port or path)")]
+Tag = Annotated[str, matching(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?", "is not an image's tag")]
+Platform = Annotated[str, AfterValidator(_platform)]
+VolumeKey = Annotated[str, matching(r"[A-Za-z0-9._-]+", "is not the name of a volume in a Compose file")]

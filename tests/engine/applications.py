@@ -1,0 +1,150 @@
+"""Small applications for tests: Compose text and files, one tiny server that behaves as its environment says.
+
+The server starts in about 0.1 s and prints what it does, so that a test waits for the engine and not for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["PORT", "SHOP", "Application", "shop"]
+
+PORT = 8000
+"""Where the server listens in its container."""
+
+# `app.py probe` is its health check, `app.py migrate` its migration; anything else serves. /data is its volume.
+SERVER = '''\
+import os, socket, sys
+MODE, VERSION = os.environ.get("MODE", ""), open("/version").read().strip()
+if sys.argv[1:] == ["probe"]:
+    with socket.create_connection(("127.0.0.1", 8000), 2) as peer:
+        peer.sendall(b"GET /health HTTP/1.0\\r\\n\\r\\n")
+        line = peer.makefile("rb").readline().decode().strip()
+    print("health answered", line)
+    sys.exit(" 200 " not in line)
+if sys.argv[1:] == ["migrate"]:
+    print("migrating to", VERSION, flush=True)
+    if MODE == "migration-fails":
+        sys.exit("the migration met a table that it does not know")
+    with open("/data/migrations", "a") as log:
+        log.write(VERSION + "\\n")
+    sys.exit()
+print("starting version", VERSION, "mode", MODE or "good", flush=True)
+if MODE == "tells":
+    import base64, json, urllib.parse
+    for name, value in os.environ.items():
+        forms = (value, json.dumps(value), repr(value), base64.b64encode(value.encode()).decode(), urllib.parse.quote(value))
+        print(name, *forms, sep="\\n", flush=True)
+if MODE == "crash":
+    sys.exit("cannot start: the configuration names no database")
+import http.server, json, signal
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        status, answer = 200, {"status": "ok", "version": VERSION, "greeting": os.environ.get("GREETING")}
+        if self.path == "/health" and MODE in ("sick", "tells"):
+            status, answer = 503, {"status": "sick"}
+        elif self.path == "/" and MODE == "wrong":
+            answer["status"] = "confused"
+        elif self.path == "/config":
+            answer["config"] = open("/etc/app/config.json").read()
+        elif self.path == "/data":
+            answer["data"] = open("/data/log").read() if os.path.exists("/data/log") else ""
+            answer["migrations"] = open("/data/migrations").read() if os.path.exists("/data/migrations") else ""
+        elif self.path.startswith("/append/"):
+            with open("/data/log", "a") as log:
+                log.write(self.path.removeprefix("/append/") + "\\n")
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
+'''
+
+DOCKERFILE = """\
+FROM python:3.13-slim-trixie
+COPY app.py /app.py
+COPY version /version
+ENV PYTHONUNBUFFERED=1
+CMD ["python3", "-IS", "/app.py"]
+"""
+
+SHOP = """\
+name: shop
+x-server: &server
+  restart: unless-stopped
+  stop_grace_period: 3s
+  healthcheck: &check
+    test: [CMD, python3, -IS, /app.py, probe]
+    interval: 1s
+    timeout: 3s
+    retries: 2
+    start_period: 10s
+    start_interval: 200ms
+services:
+  web:
+    <<: *server
+    build: ./web
+    ports: ["127.0.0.1:${PORT}:8000"]
+    environment:
+      MODE: ${MODE:-}
+      TOKEN: ${TOKEN:?}
+    volumes:
+      - data:/data
+      - ./config.json:/etc/app/config.json:ro
+    healthcheck:
+      <<: *check
+      start_period: ${START_PERIOD:-10s}
+    x-slipway:
+      port: 8000
+      migrate: {command: [python3, -IS, /app.py, migrate]}
+      smoke:
+        - http: {path: /, status: 200, json: {status: ok}, deadline: 2}
+  side:
+    <<: *server
+    build: ./side
+    environment:
+      GREETING: ${GREETING:-hello}
+volumes:
+  data:
+"""
+
+
+class Application:
+    """The folder of a Compose application."""
+
+    def __init__(self, folder: Path, files: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.write(files)
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write files by their path below the folder; others stay."""
+        for path, text in files.items():
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / path).write_text(text)
+
+    def replace(self, path: str, before: str, after: str) -> None:
+        """Change one place of one file."""
+        text = (self.folder / path).read_text()
+        assert before in text, f"{path} does not hold {before!r}"
+        (self.folder / path).write_text(text.replace(before, after, 1))
+
+    def version(self, service: str, version: str) -> None:
+        """Give the source of one of the shop's services another version: its image changes."""
+        self.write({f"{service}/version": version})
+
+
+def server(folder: str, version: str = "1") -> dict[str, str]:
+    """The files of one service's build."""
+    return {f"{folder}/Dockerfile": DOCKERFILE, f"{folder}/app.py": SERVER, f"{folder}/version": version}
+
+
+def shop(folder: Path) -> Application:
+    """Two services that are built: `web` has a port, a volume, a config file, a secret, a migration and a smoke check."""
+    return Application(folder, {"compose.yaml": SHOP, "config.json": "{}", **server("web"), **server("side")})

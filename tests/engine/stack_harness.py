@@ -1,0 +1,445 @@
+"""Stacks of the real program, run by the real engine, for tests of the engine and of hosts.
+
+Owns: a copy of the program to run from, a backend and an agent's home per stack, the outcome of every run, and removing
+whatever a stack left behind. Does not own: applications (see `applications`), the engine (toolchain), hosts over SSH.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import http.client
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from applications import Application
+
+__all__ = ["Container", "Engine", "Run", "Stack", "docker", "eventually", "free_port"]
+
+ROOT = Path(__file__).parents[2]
+UP_SECONDS = 240  # for one run of the engine on a busy machine
+PROJECT_LABEL = "com.docker.compose.project"
+LOCAL_HOST = {"name": "local", "address": "local"}
+_NUMBERS = itertools.count(1)
+# What a stack must find for itself: the login, the stack and the settings of whoever runs the tests stay outside.
+_FOREIGN = re.compile(r"SLIPWAY_|GITHUB_|PULUMI_(?!HOME$|PYTHON_CMD$|CREDENTIALS_PATH$|SKIP_|DISABLE_)")
+_MANIFESTS = ", ".join(
+    f"application/vnd.{kind}+json"
+    for kind in (
+        "oci.image.index.v1",
+        "oci.image.manifest.v1",
+        "docker.distribution.manifest.list.v2",
+        "docker.distribution.manifest.v2",
+    )
+)
+
+
+def docker(*arguments: str, check: bool = True) -> str:
+    """The output of one `docker` command."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
+    assert not (check and done.returncode), f"docker {' '.join(arguments)}: {done.stderr}"
+    return done.stdout.strip()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 15.0) -> Any:  # noqa: ANN401 - what the condition gives
+    """Wait until `condition` is true; its value."""
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < until, "did not happen in time"
+        time.sleep(0.05)
+    return value
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Engine:
+    """What every stack of a test session shares."""
+
+    environment: dict[str, str]
+    """The whole environment in which `pulumi` and `docker` work."""
+    registry: str
+    """HOST:PORT of a registry without TLS or login."""
+    mirror: str
+    """HOST:PORT of the registry that has the third-party images; empty where Docker Hub answers."""
+    program: Path
+    """A copy of the program's sources, so that edits made meanwhile change no running test."""
+
+    @classmethod
+    def prepare(cls, folder: Path, *, machine: Mapping[str, str], registry: str, mirror: str) -> Engine:
+        """Copy the program into `folder`; `machine` is what the toolchain adds to the environment."""
+        for name in ("components", "agent"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("__main__.py", "Pulumi.yaml"):
+            shutil.copy(ROOT / name, folder)
+        own = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+        given = {**own, **machine, "PULUMI_DEBUG_COMMANDS": "true", "PULUMI_CONFIG_PASSPHRASE": "test"}
+        return cls(environment=given, registry=registry, mirror=mirror, program=folder)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one run of the engine did."""
+
+    code: int
+    text: str
+    """All that it printed."""
+    events: list[dict[str, Any]]
+    """The engine's event log."""
+    seconds: float
+
+    @property
+    def steps(self) -> dict[str, str]:
+        """Resource → operation, for all but the stack itself and providers."""
+        begun = [event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event]
+        return {
+            step["urn"].rsplit("::", 1)[1]: step["op"]
+            for step in begun
+            if not step["type"].startswith(("pulumi:pulumi", "pulumi:providers")) and step["op"] != "read"
+        }
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """The steps that are more than `same`; components, which have no life of their own, left out."""
+        components = {"slipway:"}
+        kinds = {
+            event["resourcePreEvent"]["metadata"]["urn"].rsplit("::", 1)[1]: event["resourcePreEvent"]["metadata"]["type"]
+            for event in self.events
+            if "resourcePreEvent" in event
+        }
+        return {
+            name: step
+            for name, step in self.steps.items()
+            if step != "same" and not kinds[name].startswith(tuple(components))
+        }
+
+    def said(self, *severities: str) -> str:
+        """What was shown for resources, of the given severities (all but debug when none is given)."""
+        shown = [event["diagnosticEvent"] for event in self.events if "diagnosticEvent" in event]
+        wanted = [each for each in shown if (each["severity"] in severities if severities else each["severity"] != "debug")]
+        return "".join(each["message"] for each in wanted)
+
+    @property
+    def problems(self) -> list[list[str]]:
+        """The errors in the family's form, split into what, meaning and mend."""
+        lines = dict.fromkeys(re.findall(r"slipway: error: (.+)", self.said("error") or self.text))
+        return [line.split(" — ") for line in lines]
+
+    @property
+    def problem(self) -> str:
+        """The one error in the family's form, as one line without its prefix; it has all three parts."""
+        assert len(self.problems) == 1, f"{len(self.problems)} problems were told:\n{self.text}"
+        assert len(self.problems[0]) >= 3, f"a part is missing: {self.problems[0]}"
+        assert "Traceback" not in self.text, self.text
+        return " — ".join(self.problems[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Container:
+    """A container of a stack, as Docker describes it."""
+
+    document: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(self.document["Id"])
+
+    @property
+    def name(self) -> str:
+        return str(self.document["Name"]).lstrip("/")
+
+    @property
+    def service(self) -> str:
+        return str(self.labels["com.docker.compose.service"])
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.document["Config"]["Labels"])
+
+    @property
+    def image(self) -> str:
+        """The reference that it was made from: by digest, where Slipway made it."""
+        return str(self.document["Config"]["Image"])
+
+    @property
+    def digest(self) -> str:
+        return self.image.partition("@")[2]
+
+    @property
+    def running(self) -> bool:
+        return bool(self.document["State"]["Running"])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return dict(entry.partition("=")[::2] for entry in self.document["Config"]["Env"])
+
+
+class Stack:
+    """One stack of the program with an application, in a folder of its own."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        folder: Path,
+        application: Application,
+        *,
+        hosts: Sequence[Mapping[str, Any]] = (LOCAL_HOST,),
+        secrets: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
+        **settings: Any,  # noqa: ANN401 - any setting of the program
+    ) -> None:
+        self.engine, self.folder, self.application = engine, folder, application
+        self.name = f"t{os.getpid()}-{next(_NUMBERS)}"
+        self.port = free_port()
+        self.home = folder / "home"
+        self.secrets = {"TOKEN": "a-token-of-the-tests", **(secrets or {})}
+        self.variables = {"PORT": str(self.port), **(variables or {})}
+        self.settings: dict[str, Any] = {
+            "application": os.path.relpath(application.folder, folder),
+            "registry": f"{engine.registry}/{self.name}",
+            "hosts": [dict(host) for host in hosts],
+            "healthDeadline": 20,
+            "deadline": 90,
+            **({"mirror": engine.mirror} if engine.mirror else {}),
+            **settings,
+        }
+        self._salt = ""
+        self._lay_out()
+        self._salt = self._initialise()
+
+    @property
+    def project(self) -> str:
+        """The Compose project on the hosts."""
+        name = yaml.safe_load((self.application.folder / "compose.yaml").read_text()).get("name", "app")
+        return f"{name}-{self.name}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **self.engine.environment,
+            "PULUMI_BACKEND_URL": f"file://{self.folder / 'state'}",
+            "SLIPWAY_HOME": str(self.home),
+            "SLIPWAY_SECRETS": json.dumps(self.secrets),
+        }
+
+    @property
+    def state_folder(self) -> Path:
+        """Where the agent keeps this stack."""
+        return self.home / "stacks" / self.project
+
+    # --- running the engine
+
+    def start(self, *argv: str, events: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+        """Start the engine in a process group of its own, its output to be read from the process."""
+        self._configure()
+        more = ["--event-log", str(events)] if events else []
+        return subprocess.Popen(
+            ["pulumi", *argv, "--stack", self.name, "--non-interactive", "--color", "never", *more],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *argv: str, expect_failure: bool | None = False, **environment: str) -> Run:
+        """Run the engine to its end; `expect_failure=None` takes either."""
+        events = self.folder / f"events-{next(_NUMBERS)}.json"
+        begun = time.monotonic()
+        process = self.start(*argv, events=events, **environment)
+        try:
+            text, _ = process.communicate(timeout=UP_SECONDS)
+        finally:
+            process.kill()
+        lines = events.read_text().splitlines() if events.exists() else []
+        found = [json.loads(line) for line in lines if line.endswith("}")]
+        run = Run(code=process.returncode, text=text, events=found, seconds=time.monotonic() - begun)
+        if expect_failure is not None:
+            assert (run.code != 0) == expect_failure, f"pulumi {argv[0]} exited {run.code}:\n{text}"
+        return run
+
+    def up(self, *argv: str, expect_failure: bool | None = False, **environment: str) -> Run:
+        return self.run("up", "--yes", "--skip-preview", *argv, expect_failure=expect_failure, **environment)
+
+    def preview(self, *argv: str, expect_failure: bool | None = False, **environment: str) -> Run:
+        return self.run("preview", *argv, expect_failure=expect_failure, **environment)
+
+    def destroy(self, *argv: str, expect_failure: bool | None = False) -> Run:
+        return self.run("destroy", "--yes", "--skip-preview", *argv, expect_failure=expect_failure)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The stack's updates, newest first."""
+        updates: list[dict[str, Any]] = json.loads(self.pulumi("stack", "history", "--json"))
+        return updates
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        outputs: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets"))
+        return outputs
+
+    def pulumi(self, *argv: str, stdin: str = "") -> str:
+        """The standard output of another `pulumi` command on this stack."""
+        done = subprocess.run(
+            ["pulumi", *argv, "--stack", self.name],
+            cwd=self.folder,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=UP_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"pulumi {' '.join(argv)}: {done.stderr}"
+        return done.stdout
+
+    # --- what is on the host (this machine)
+
+    def containers(self) -> dict[str, Container]:
+        """Service → its container, in any state; migrations that were left over fail the test."""
+        identifiers = docker("ps", "--all", "--quiet", "--no-trunc", "--filter", self._mine).split()
+        documents = json.loads(docker("inspect", *identifiers)) if identifiers else []
+        found = [Container(document) for document in documents]
+        services = [each.service for each in found]
+        assert len(services) == len(set(services)), f"a service has several containers: {services}"
+        return {each.service: each for each in found}
+
+    def ids(self) -> dict[str, str]:
+        """Service → the id of its container."""
+        return {service: container.id for service, container in self.containers().items()}
+
+    def networks(self) -> list[str]:
+        return docker("network", "ls", "--quiet", "--filter", self._mine).split()
+
+    def volumes(self) -> list[str]:
+        return docker("volume", "ls", "--quiet", "--filter", self._mine).split()
+
+    @property
+    def _mine(self) -> str:
+        return f"label={PROJECT_LABEL}={self.project}"
+
+    def host_state(self) -> dict[str, Any]:
+        """Everything about this stack on the host: two equal ones mean that nothing was changed in between."""
+        files = {
+            str(path.relative_to(self.home)): [
+                oct(path.lstat().st_mode),
+                path.lstat().st_mtime_ns,
+                hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+            ]
+            for path in sorted(self.home.rglob("*"))
+        }
+        containers = {
+            name: [each.id, each.document["State"]["Status"], each.document["State"]["StartedAt"]]
+            for name, each in self.containers().items()
+        }
+        return {"files": files, "containers": containers, "networks": self.networks(), "volumes": self.volumes()}
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """What the agent recorded, oldest first."""
+        file = self.state_folder / "ledger.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def get(self, path: str = "/") -> dict[str, Any]:
+        """What the application answers on its published port."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body: dict[str, Any] = json.loads(answer.read())
+        finally:
+            connection.close()
+        assert answer.status == http.HTTPStatus.OK, f"{path} answered {answer.status}: {body}"
+        return body
+
+    def serves(self, version: str) -> bool:
+        """Whether the application answers on its port with this version."""
+        try:
+            return bool(self.get()["version"] == version)
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+
+    # --- the registry
+
+    def tags(self, image: str) -> dict[str, str]:
+        """Tag → digest of one of the application's images in the registry."""
+        _, body = self._ask("GET", f"/v2/{self.name}/{image}/tags/list")
+        tags = json.loads(body).get("tags") or []
+        found = {tag: self._ask("HEAD", f"/v2/{self.name}/{image}/manifests/{tag}") for tag in tags}
+        return {tag: headers.get("Docker-Content-Digest", "") for tag, (headers, _) in sorted(found.items())}
+
+    def _ask(self, method: str, path: str) -> tuple[http.client.HTTPMessage, bytes]:
+        connection = http.client.HTTPConnection(self.engine.registry, timeout=10)
+        try:
+            connection.request(method, path, headers={"Accept": _MANIFESTS})
+            answer = connection.getresponse()
+            return answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    # --- the folder, and the end
+
+    def _lay_out(self) -> None:
+        """A project folder that is the program: its own Pulumi.yaml and stack files, the rest linked to the copy."""
+        (self.folder / "state").mkdir(parents=True)
+        self.home.mkdir()
+        for name in ("__main__.py", "Pulumi.yaml"):
+            shutil.copy(self.engine.program / name, self.folder)
+        for name in ("components", "agent"):
+            (self.folder / name).symlink_to(self.engine.program / name)
+        (self.folder / ".venv").symlink_to(sys.prefix)  # Pulumi.yaml names it so
+
+    def _initialise(self) -> str:
+        self._configure()
+        self.pulumi("stack", "init")
+        return str(yaml.safe_load(self._file.read_text())["encryptionsalt"])
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / f"Pulumi.{self.name}.yaml"
+
+    def _configure(self) -> None:
+        """Write the settings into the stack file, beside what was encrypted into it."""
+        file = self._file
+        before = (yaml.safe_load(file.read_text()) if file.exists() else None) or {}
+        encrypted = {key: value for key, value in (before.get("config") or {}).items() if "secure" in json.dumps(value)}
+        plain = {f"slipway:{key}": value for key, value in {**self.settings, "variables": self.variables}.items()}
+        content: dict[str, Any] = {"config": {**plain, **encrypted}}
+        if before.get("encryptionsalt"):
+            content["encryptionsalt"] = before["encryptionsalt"]
+        partial = file.with_suffix(".partial")
+        partial.write_text(yaml.safe_dump(content))
+        partial.rename(file)
+
+    def remove(self) -> None:
+        """Remove everything that this stack made on this machine, whatever state it is in."""
+        for kind, force in (("container", ["--force", "--volumes"]), ("network", []), ("volume", ["--force"])):
+            every = ["--all"] if kind == "container" else []
+            found = docker(kind, "ls", "--quiet", *every, "--filter", self._mine, check=False).split()
+            if found:
+                docker(kind, "rm", *force, *found, check=False)
+        own = f"{self.engine.registry}/{self.name}/"
+        lines = docker("image", "ls", "--all", "--format", "{{.Repository}} {{.ID}}", check=False).splitlines()
+        images = dict.fromkeys(line.split()[1] for line in lines if line.startswith(own))
+        if images:
+            docker("image", "rm", "--force", *images, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,129 @@
+"""The main job on one host: what a change touches, and what it leaves alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stack_harness import Stack
+
+
+@pytest.fixture(scope="module")
+def stack(make_stack: Callable[..., Stack]) -> Stack:
+    """A deployed shop; every test takes what it finds live as its start, and deploys what it changes."""
+    stack = make_stack()
+    stack.up()
+    return stack
+
+
+def touched(stack: Stack, before: dict[str, str]) -> set[str]:
+    """The services whose containers are others than `before`."""
+    return {service for service, identifier in stack.ids().items() if before.get(service) != identifier}
+
+
+def test_up_deploys_what_was_built_and_serves_it(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack()
+    run = stack.up()
+    assert set(run.changes.values()) == {"create"}
+    assert stack.get() == {"status": "ok", "version": "1", "greeting": None}
+
+    outputs = stack.outputs
+    assert outputs["urls"] == [f"http://127.0.0.1:{stack.port}/"]
+    assert outputs["hosts"]["local"]["release"] == outputs["release"] == stack.ledger()[-1]["release"]
+    assert sorted(outputs["hosts"]["local"]["touched"]) == ["side", "web"]
+    for service, container in stack.containers().items():
+        assert container.running
+        assert container.digest == stack.tags(f"shop-{service}")[stack.name]
+        assert container.image.startswith(f"{stack.engine.registry}/{stack.name}/shop-{service}")
+    assert [update["result"] for update in stack.history()] == ["succeeded"]
+    assert stack.get("/data")["migrations"] == "1\n"
+
+
+def test_second_up_changes_nothing(stack: Stack) -> None:
+    before, release = stack.host_state(), stack.outputs["release"]
+    run = stack.up()
+    assert set(run.steps.values()) == {"same"}
+    assert "unchanged" in run.text
+    after = stack.host_state()
+    assert after["containers"] == before["containers"]
+    assert after["volumes"] == before["volumes"]
+    assert stack.outputs["release"] == release
+
+
+def test_preview_shows_the_change_and_makes_none(stack: Stack) -> None:
+    stack.application.version("side", "previewed")
+    before, tags, runs = stack.host_state(), stack.tags("shop-side"), len(stack.history())
+    preview = stack.preview()
+    assert preview.changes == {"shop-side": "update", f"{stack.project}-local": "update"}
+    assert stack.host_state() == before
+    assert stack.tags("shop-side") == tags
+    assert len(stack.history()) == runs
+    stack.application.version("side", "1")
+
+
+def test_preview_of_a_first_deployment_leaves_nothing_on_the_host(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack()
+    before = stack.host_state()
+    assert set(stack.preview().changes.values()) == {"create"}
+    assert stack.host_state() == before
+    assert not stack.tags("shop-web")
+
+
+def test_changed_service_touches_only_itself(stack: Stack) -> None:
+    stack.application.version("web", "changed")
+    before = stack.ids()
+    run = stack.up()
+    assert run.changes.get("shop-web") == run.changes[f"{stack.project}-local"] == "update"
+    assert "web" in touched(stack, before)
+    assert stack.serves("changed")
+
+    stack.application.version("side", "changed")
+    before = stack.ids()
+    run = stack.up()
+    assert run.changes == {"shop-side": "update", f"{stack.project}-local": "update"}
+    assert touched(stack, before) == {"side"}
+
+
+def test_changed_configuration_file_touches_only_its_reader(stack: Stack) -> None:
+    stack.application.write({"config.json": '{"colour": "green"}'})
+    before = stack.ids()
+    run = stack.up()
+    assert run.changes == {f"{stack.project}-local": "update"}
+    assert touched(stack, before) == {"web"}
+    assert stack.get("/config")["config"] == '{"colour": "green"}'
+
+
+def test_changed_variable_touches_only_its_reader(stack: Stack) -> None:
+    stack.variables["GREETING"] = "good morning"
+    before = stack.ids()
+    assert stack.up().changes == {f"{stack.project}-local": "update"}
+    assert touched(stack, before) == {"side"}
+    assert stack.containers()["side"].environment["GREETING"] == "good morning"
+
+
+def test_rotated_secret_touches_only_its_reader(stack: Stack) -> None:
+    release = stack.outputs["release"]
+    stack.secrets["TOKEN"] = "another-token-of-the-tests"
+    before = stack.ids()
+    assert stack.up().changes == {f"{stack.project}-local": "update"}
+    assert touched(stack, before) == {"web"}
+    assert stack.containers()["web"].environment["TOKEN"] == "another-token-of-the-tests"
+    assert stack.outputs["release"] == release
+    assert set(stack.up().steps.values()) == {"same"}
+
+
+def test_service_that_left_the_application_goes(stack: Stack) -> None:
+    text = (stack.application.folder / "compose.yaml").read_text()
+    without = text.replace("  side:", "  other:")
+    stack.application.write({"compose.yaml": without})
+    try:
+        before = stack.ids()
+        stack.up()
+        assert stack.containers().keys() == {"web", "other"}
+        assert touched(stack, before) == {"other"}
+    finally:
+        stack.application.write({"compose.yaml": text})

@@ -1,0 +1,96 @@
+"""Releases that fail: the old one keeps serving, the reason is told, and the mended one deploys without a hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stack_harness import Stack
+
+# What goes wrong → what the error names: what was probed or run, what it answered, and the log.
+FAILURES = {
+    "sick": ["web did not become healthy", "app.py probe", "health answered HTTP/1.0 503", "starting version"],
+    "crash": ["web did not become healthy", "exit code 1", "cannot start: the configuration names no database"],
+    "wrong": ["smoke check of web failed", ":8000/", 'field status is "confused"', '"status": "confused"', "starting version"],
+    "migration-fails": ["migration of web failed", "app.py migrate", "the migration met a table that it does not know"],
+}
+
+
+@pytest.fixture(scope="module")
+def stack(make_stack: Callable[..., Stack]) -> Stack:
+    """A deployed shop whose verdict on a sick service comes after about five seconds."""
+    stack = make_stack(variables={"START_PERIOD": "3s"})
+    stack.up()
+    return stack
+
+
+@pytest.mark.parametrize("mode", FAILURES)
+def test_release_that_fails_leaves_the_old_one_serving_and_says_why(stack: Stack, mode: str) -> None:
+    live, before = stack.get()["version"], stack.containers()
+    stack.application.version("web", f"{live}-{mode}")
+    stack.variables["MODE"] = mode
+
+    run = stack.up(expect_failure=True)
+    for words in FAILURES[mode]:
+        assert words in run.text, f"{words!r} is not told:\n{run.text}"
+    assert f"release {stack.outputs['release']}" in run.problem
+    assert stack.serves(live)
+    after = stack.containers()
+    assert after["web"].digest == before["web"].digest
+    assert after["web"].environment == before["web"].environment
+    assert after["side"].id == before["side"].id
+    if mode == "migration-fails":
+        assert after["web"].id == before["web"].id
+    assert stack.ledger()[-1]["outcome"] == "failed"
+
+    stack.variables.pop("MODE")
+    stack.up()
+    assert stack.serves(f"{live}-{mode}")
+
+
+def test_image_that_does_not_build_shows_the_failing_steps_own_output(stack: Stack) -> None:
+    live, before = stack.get()["version"], stack.host_state()["containers"]
+    good = (stack.application.folder / "web/Dockerfile").read_text()
+    stack.application.write({"web/Dockerfile": f"{good}RUN echo the compiler found no main >&2; exit 42\n"})
+    run = stack.up(expect_failure=True)
+    assert "the compiler found no main" in run.text
+    assert "exit code: 42" in run.text
+    assert "Traceback" not in run.text
+    assert stack.host_state()["containers"] == before
+    assert stack.serves(live)
+
+    stack.application.write({"web/Dockerfile": good})
+    stack.application.version("web", "mended")
+    stack.up()
+    assert stack.serves("mended")
+
+
+def test_first_deployment_that_fails_leaves_nothing_running(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack(variables={"MODE": "wrong"})
+    run = stack.up(expect_failure=True)
+    assert "nothing was live before" in run.problem
+    assert not stack.containers()
+    assert not stack.networks()
+
+    stack.variables.pop("MODE")
+    stack.up()
+    assert stack.serves("1")
+
+
+def test_data_survives_deployments_and_a_failed_one(stack: Stack) -> None:
+    stack.get("/append/first")
+    volumes = stack.volumes()
+    for version in ("with-data", "with-more-data"):
+        stack.application.version("web", version)
+        stack.up()
+        assert stack.serves(version)
+        stack.get(f"/append/{version}")
+    stack.variables["MODE"] = "wrong"
+    stack.up(expect_failure=True)
+    stack.variables.pop("MODE")
+    assert stack.get("/data")["data"].split() == ["first", "with-data", "with-more-data"]
+    assert stack.volumes() == volumes

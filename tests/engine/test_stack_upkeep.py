@@ -1,0 +1,161 @@
+"""What happens to a stack between deployments, and at its end: drift, moved tags, retention, destroy, its data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from applications import Application
+from stack_harness import docker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from stack_harness import Stack
+
+STOCK = """\
+name: stock
+services:
+  stock:
+    image: ${IMAGE:?}
+    init: true
+    restart: unless-stopped
+    command: [python3, -c, "import time; time.sleep(1e6)"]
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(make_stack: Callable[..., Stack]) -> Stack:
+    """A deployed shop."""
+    stack = make_stack()
+    stack.up()
+    return stack
+
+
+def _stop(stack: Stack) -> str:
+    docker("stop", stack.ids()["side"])
+    return "side: "
+
+
+def _remove(stack: Stack) -> str:
+    docker("rm", "--force", stack.ids()["web"])
+    return "web: is missing"
+
+
+def _replace(stack: Stack) -> str:
+    """What a hand does that knows Docker better than Slipway: the same name and labels, another configuration."""
+    container = stack.containers()["side"]
+    labels = [argument for label, value in container.labels.items() for argument in ("--label", f"{label}={value}")]
+    docker("rm", "--force", container.id)
+    image = container.image.replace("/shop-side", "/shop-web").split("@")[0]
+    docker("run", "--detach", "--name", container.name, *labels, image)
+    return f"side: {container.name} was replaced"
+
+
+@pytest.mark.parametrize("by_hand", [_stop, _remove, _replace])
+def test_drift_shows_in_preview_and_up_mends_it(stack: Stack, by_hand: Callable[[Stack], str]) -> None:
+    release = stack.outputs["release"]
+    told = by_hand(stack)
+
+    preview = stack.preview()
+    assert preview.changes == {f"{stack.project}-local": "update"}
+    assert f"host local: {told}" in preview.said("warning")
+
+    assert stack.up().changes == {f"{stack.project}-local": "update"}
+    assert all(container.running for container in stack.containers().values())
+    assert {name: each.digest for name, each in stack.containers().items()} == {
+        name: stack.tags(f"shop-{name}")[stack.name] for name in ("side", "web")
+    }
+    assert stack.outputs["hosts"]["local"]["outcome"] == "repaired"
+    assert stack.outputs["release"] == release
+
+    again = stack.preview()
+    assert set(again.steps.values()) == {"same"}
+    assert not again.said("warning")
+
+
+@pytest.fixture
+def moving_image(make_stack: Callable[..., Stack]) -> Iterator[tuple[Stack, Callable[[str, str], None]]]:
+    """A stack of one third-party image, and how its owner pushes a tag of it with some content."""
+
+    def stock(folder: Path) -> Application:
+        return Application(folder, {"compose.yaml": STOCK})
+
+    stack = make_stack(stock)
+    image = f"{stack.engine.registry}/{stack.name}/vendor"
+
+    def push(tag: str, content: str) -> None:
+        stack.application.write({"vendor/Dockerfile": f"FROM python:3.13-slim-trixie\nENV CONTENT={content}\n"})
+        docker("build", "--quiet", "--tag", f"{image}:{tag}", str(stack.application.folder / "vendor"))
+        docker("push", "--quiet", f"{image}:{tag}")
+
+    stack.variables["IMAGE"] = f"{image}:1"
+    return stack, push
+
+
+def test_moved_tag_of_a_third_party_image_restarts_nothing(
+    moving_image: tuple[Stack, Callable[[str, str], None]],
+) -> None:
+    stack, push = moving_image
+    push("1", "first")
+    stack.up()
+    before = stack.ids()
+    assert stack.containers()["stock"].digest == stack.tags("vendor")["1"]
+
+    push("1", "moved")
+    assert set(stack.up().steps.values()) == {"same"}
+    assert stack.ids() == before
+
+    push("2", "second")
+    stack.variables["IMAGE"] = stack.variables["IMAGE"].replace(":1", ":2")
+    stack.up()
+    assert stack.containers()["stock"].environment["CONTENT"] == "second"
+
+
+def test_old_images_go_and_the_last_releases_stay(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack(retention=2)
+    digests = []
+    for version in ("1", "2", "3"):
+        stack.application.version("side", version)
+        stack.application.write({"config.json": f'{{"version": {version}}}'})
+        stack.up()
+        digests.append(stack.containers()["side"].digest)
+    listed = docker("image", "ls", "--all", "--digests", "--format", "{{.Digest}}").split()
+    assert [digest in listed for digest in digests] == [False, True, True]
+    kept = sorted(path.name for path in (stack.state_folder / "releases").iterdir())
+    assert kept == sorted(entry["release"] for entry in stack.ledger() if entry.get("outcome") == "deployed")[-2:] or (
+        len(kept) == 2
+    )
+    assert len(list((stack.state_folder / "files").iterdir())) == 2
+    assert stack.serves("1")
+
+
+def test_destroy_keeps_data_until_its_volume_is_named(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack()
+    stack.up()
+    stack.get("/append/precious")
+    volumes = stack.volumes()
+    assert volumes == [f"{stack.project}_data"]
+
+    for _ in range(2):
+        stack.destroy()
+        assert (stack.containers(), stack.networks(), stack.volumes()) == ({}, [], volumes)
+        assert not stack.state_folder.exists()
+
+    stack.up()
+    assert stack.get("/data")["data"] == "precious\n"
+
+    stack.settings["removeVolumes"] = ["data"]
+    stack.up()
+    assert stack.volumes() == volumes
+    stack.destroy()
+    assert stack.volumes() == []
+
+
+def test_destroy_of_what_somebody_removed_already_is_fine(stack: Stack) -> None:
+    docker("rm", "--force", *stack.ids().values())
+    stack.destroy()
+    assert (stack.containers(), stack.networks()) == ({}, [])
+    stack.up()
+    assert stack.serves("1")

@@ -1,0 +1,91 @@
+"""What tests on real hosts share: one session of test hosts, the images that they run, stacks on them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from testhost import TestHosts, unavailable
+
+from toolchain.docker import ensure_docker
+from toolchain.images import ensure_images
+from toolchain.registry import ensure_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from remote_stack import Pool, RemoteStack
+    from server import TestHost
+    from stack_harness import Engine
+    from workload import Images
+
+
+@pytest.fixture(scope="session")
+def registry() -> str:
+    """This machine's registry (host:port); it holds the third-party images that hosts pull."""
+    os.environ.update(ensure_docker())
+    address = ensure_registry()
+    ensure_images(address)
+    return address
+
+
+@pytest.fixture(scope="session")
+def test_hosts(registry: str) -> Iterator[TestHosts]:
+    """Makes hosts: `test_hosts.create()`. All of them, and every trace, are gone after the session."""
+    reason = unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    with TestHosts(registry_port=int(registry.rpartition(":")[2])) as hosts:
+        yield hosts
+
+
+@pytest.fixture(scope="session")
+def images(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """The images of the server that hosts run."""
+    from workload import pushed_images
+
+    return pushed_images(registry, tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="session")
+def pool(test_hosts: TestHosts, images: Images) -> Pool:
+    """Hosts that stay up from module to module; each module finds them wiped."""
+    from remote_stack import Pool
+
+    return Pool(test_hosts, images)
+
+
+@pytest.fixture(scope="module")
+def hosts(request: pytest.FixtureRequest, pool: Pool) -> Iterator[list[TestHost]]:
+    """As many hosts as the module's HOSTS says."""
+    from remote_stack import wipe
+
+    taken = pool.take(request.module.HOSTS)
+    yield taken
+    for host in taken:
+        wipe(host)
+
+
+@pytest.fixture(scope="module")
+def host(hosts: list[TestHost]) -> TestHost:
+    """The first of the module's hosts."""
+    return hosts[0]
+
+
+@pytest.fixture(scope="module")
+def deployable(
+    engine: Engine, images: Images, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., RemoteStack]]:
+    """Makes stacks: `deployable(*hosts, **settings)`."""
+    from remote_stack import RemoteStack
+
+    made: list[RemoteStack] = []
+
+    def make(*machines: TestHost, **settings: object) -> RemoteStack:
+        made.append(RemoteStack(engine, tmp_path_factory.mktemp("stack"), machines, images, **settings))
+        return made[-1]
+
+    yield make
+    for stack in made:
+        stack.remove()

@@ -1,0 +1,177 @@
+"""The main job over SSH, as a user who is not root: what a change touches, what it costs, what drift shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from applications import shop
+from stack_harness import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from remote_stack import RemoteStack
+    from server import TestHost
+
+HOSTS = 1
+
+
+@pytest.fixture(scope="module")
+def stack(deployable: Callable[..., RemoteStack], host: TestHost) -> RemoteStack:
+    """A deployed webshop; every test takes what it finds live as its start."""
+    stack = deployable(host, variables={"START_PERIOD": "1s"})
+    stack.up()
+    return stack
+
+
+def touched(stack: RemoteStack, before: dict[str, str]) -> set[str]:
+    after = stack.ids_on(stack.machines[0])
+    return {service for service in before.keys() | after.keys() if before.get(service) != after.get(service)}
+
+
+def test_up_builds_ships_and_serves(deployable: Callable[..., RemoteStack], host: TestHost) -> None:
+    stack = deployable(host, application=shop)
+    stack.application.replace("compose.yaml", "127.0.0.1:${PORT}", "${PORT}")
+    before = host.connections()
+    run = stack.up()
+    assert set(run.changes.values()) == {"create"}
+    assert host.connections() - before == 2, "one look, which ships the agent too, and one deployment"
+    assert stack.version_on(host) == "1"
+    assert stack.outputs["urls"] == [f"http://{host.address}:{stack.port}/"]
+    assert stack.outputs["hosts"][host.name]["release"] == stack.outputs["release"] == stack.live_on(host)
+    containers = stack.containers_on(host)
+    assert {name: each.digest for name, each in containers.items()} == {
+        name: stack.tags(f"shop-{name}")[stack.name] for name in ("web", "side")
+    }
+    folder = host.path(stack.stack_path())
+    assert (folder.stat().st_uid, oct(folder.stat().st_mode & 0o777)) == (1000, "0o700")
+
+    stack.application.version("side", "2")
+    ids, before = stack.ids_on(host), host.connections()
+    assert stack.up().changes == {"shop-side": "update", stack.resource(host): "update"}
+    assert touched(stack, ids) == {"side"}
+    assert host.connections() - before == 2
+    stack.destroy()
+    assert not stack.containers_on(host)
+
+
+def test_second_up_changes_nothing_over_one_connection(stack: RemoteStack, host: TestHost) -> None:
+    before, connections = stack.ids_on(host), host.connections()
+    ledger = stack.ledger_on(host)
+    run = stack.up()
+    assert set(run.steps.values()) == {"same"}
+    assert stack.ids_on(host) == before
+    assert stack.ledger_on(host) == ledger
+    assert host.connections() - connections == 1
+
+
+def test_preview_shows_the_change_over_one_connection_and_makes_none(stack: RemoteStack, host: TestHost) -> None:
+    stack.variables["SIDE_VERSION"] = "previewed"
+    before, connections = stack.ids_on(host), host.connections()
+    assert stack.preview().changes == {stack.resource(host): "update"}
+    assert host.connections() - connections == 1
+    assert stack.ids_on(host) == before
+    stack.variables.pop("SIDE_VERSION")
+
+
+def test_changed_service_touches_only_itself_over_two_connections(stack: RemoteStack, host: TestHost) -> None:
+    stack.variables["SIDE_VERSION"] = "2"
+    before, connections = stack.ids_on(host), host.connections()
+    assert stack.up().changes == {stack.resource(host): "update"}
+    assert touched(stack, before) == {"side"}
+    assert host.connections() - connections == 2
+
+
+def test_rotated_secret_and_changed_file_touch_only_their_reader(stack: RemoteStack, host: TestHost) -> None:
+    for change in ("secret", "file"):
+        before = stack.ids_on(host)
+        if change == "secret":
+            stack.secrets["TOKEN"] = "another-token-of-the-tests"
+        else:
+            stack.application.write({"config.json": '{"colour": "green"}'})
+        stack.up()
+        assert touched(stack, before) == {"web"}, change
+    assert stack.containers_on(host)["web"].environment["TOKEN"] == "another-token-of-the-tests"
+    assert stack.ask(host)["etc/app/config.json"] == '{"colour": "green"}'
+
+
+def test_sick_release_is_replaced_by_the_previous_one_and_tells_why(stack: RemoteStack, host: TestHost) -> None:
+    live, side = stack.version_on(host), stack.ids_on(host)["side"]
+    release = stack.live_on(host)
+    stack.variables |= {"VERSION": "bad", "MODE": "sick"}
+    run = stack.up(expect_failure=True)
+    for words in (
+        "web did not become healthy",
+        "app.py probe",
+        "health answered HTTP/1.0 503",
+        "starting version bad",
+        f"release {release} was brought back",
+    ):
+        assert words in run.text, f"{words!r} is not told:\n{run.text}"
+    assert stack.version_on(host) == live
+    assert stack.ids_on(host)["side"] == side
+    assert stack.ledger_on(host)[-1]["outcome"] == "failed"
+
+    # nothing is left of it: what was live is still what the stack's file with the old values says
+    stack.variables |= {"VERSION": live}
+    stack.variables.pop("MODE")
+    before = stack.ids_on(host)
+    stack.up()
+    assert stack.ids_on(host) == before
+    assert set(stack.up().steps.values()) == {"same"}
+
+
+@pytest.mark.parametrize("how", ["stopped", "removed", "replaced", "added"])
+def test_drift_shows_in_preview_and_up_mends_it(stack: RemoteStack, host: TestHost, how: str) -> None:
+    before = stack.containers_on(host)
+    web = before["web"]
+    image = before["side"].image
+    labels = [f"--label={name}={value}" for name, value in before["side"].labels.items() if "compose" in name]
+    match how:
+        case "stopped":
+            host.inside(["docker", "stop", web.name])
+        case "removed":
+            host.inside(["docker", "rm", "--force", web.name])
+        case "replaced":
+            host.inside(["docker", "rm", "--force", before["side"].name])
+            host.inside(["docker", "run", "--detach", "--name", before["side"].name, *labels, image])
+        case "added":
+            labels = [label.replace("service=side", "service=stray") for label in labels]
+            host.inside(["docker", "run", "--detach", "--name", "stray", *labels, image])
+    preview = stack.preview()
+    assert preview.changes == {stack.resource(host): "update"}
+    assert f"host {host.name}: " in preview.said("warning")
+
+    ids = stack.ids_on(host)
+    assert stack.up().changes == {stack.resource(host): "update"}
+    assert stack.version_on(host) == stack.variables["VERSION"]
+    after = stack.containers_on(host)
+    assert after.keys() == {"web", "side"}
+    assert all(each.running for each in after.values())
+    mended = {"stopped": {"web"}, "removed": {"web"}, "replaced": {"side"}, "added": {"stray"}}
+    assert touched(stack, ids) == mended[how]
+    assert not stack.preview().changes
+
+
+def test_containers_come_back_with_the_engine(stack: RemoteStack, host: TestHost) -> None:
+    host.kill_dockerd()
+    host.start_dockerd()
+    eventually(lambda: stack.version_on(host) == stack.variables["VERSION"])
+    assert not stack.preview().changes
+
+
+def test_destroy_keeps_volumes_and_twice_is_fine(stack: RemoteStack, host: TestHost) -> None:
+    stack.ask(host, "/append/kept")
+    volumes = stack.volumes_on(host)
+    for _ in range(2):
+        stack.destroy()
+        assert not stack.containers_on(host)
+        assert stack.volumes_on(host) == volumes
+        assert not host.path(stack.stack_path()).exists()
+    stack.up()
+    assert stack.ask(host)["data/log"] == "kept\n"
+    stack.settings["removeVolumes"] = ["data"]
+    stack.up()  # what a destroy removes is part of what was deployed
+    stack.destroy()
+    assert not stack.volumes_on(host)

@@ -1,0 +1,229 @@
+"""What the documentation says about the program is what the program says.
+
+`uv run python tests/unit/test_documentation.py` writes the README's tables anew.
+"""
+
+import ast
+import re
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Union, get_args, get_origin
+
+import pytest
+import typer.main
+import yaml
+from pydantic import BaseModel, SecretStr
+from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
+
+from cli.main import app
+from components.extension import HttpCheck, Migrate, ServiceExtension, TcpCheck
+from components.settings import PREFIX, BastionSettings, HostSettings, known_keys
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md"]
+
+
+# --- tables
+
+_NONE = "\N{EN DASH}"
+_PLAIN: dict[object, str] = {
+    str: "text", int: "integer", bool: "boolean", Path: "path", SecretStr: "text", dict: "mapping",
+}  # fmt: skip
+
+
+def _type(annotation: object) -> str:
+    """An annotation in words, as a person who writes YAML thinks of it."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (Annotated, Union, types.UnionType):
+        return _type(next(argument for argument in arguments if argument is not type(None)))
+    if origin is list:
+        return f"list of {_type(arguments[0])}s"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "block"
+    return _PLAIN.get(origin or annotation, "any")
+
+
+def _range(field: FieldInfo) -> str:
+    limits = {name: getattr(rule, name) for rule in field.metadata for name in ("ge", "le") if hasattr(rule, name)}
+    if len(limits) == 2:
+        return f", {limits['ge']:,}{_NONE}{limits['le']:,}"
+    return f", at least {limits['ge']:,}" if limits else ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(value, SecretStr):
+        return _NONE
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return _NONE if value in (None, "", [], {}) else f"`{value}`"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _fields(model: type[BaseModel], prefix: str, *, camel: bool) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        key = field.alias if field.alias and not camel else (to_camel(name) if camel else name)
+        yield _row(f"`{prefix}{key}`", _type(field.annotation) + _range(field), _default(field), str(field.description))
+
+
+def settings_table() -> str:
+    rows = [_row("setting", "type", "default", "meaning", "in the environment"), _row(*["---"] * 5)]
+    for key, field in known_keys().items():
+        variable = PREFIX + re.sub(r"(?<!^)(?=[A-Z])", "_", key).upper()
+        shown = _type(field.annotation) + _range(field)
+        secret = ", secret" if "SecretStr" in str(field.annotation) else ""
+        rows.append(_row(f"`{key}`", shown + secret, _default(field), str(field.description), f"`{variable}`"))
+    return "\n".join(rows)
+
+
+def hosts_table() -> str:
+    rows = [_row("key of a host", "type", "default", "meaning"), _row(*["---"] * 4)]
+    rows += [row for row in _fields(HostSettings, "", camel=True) if "`bastion`" not in row]
+    rows += _fields(BastionSettings, "bastion.", camel=True)
+    return "\n".join(rows)
+
+
+def extension_table() -> str:
+    rows = [_row("key of `x-slipway`", "type", "default", "meaning"), _row(*["---"] * 4)]
+    rows += [
+        row for row in _fields(ServiceExtension, "", camel=False) if "`migrate`" not in row and "`smoke`" not in row
+    ]
+    rows += _fields(Migrate, "migrate.", camel=False)
+    rows += _fields(HttpCheck, "smoke[].http.", camel=False)
+    rows += _fields(TcpCheck, "smoke[].tcp.", camel=False)
+    return "\n".join(rows)
+
+
+TABLES = {"settings": settings_table, "hosts": hosts_table, "x-slipway": extension_table}
+
+
+def _section(text: str, name: str) -> re.Match[str]:
+    found = re.search(rf"<!-- table: {name} -->\n((?:[^<].*\n)*)<!-- end -->", text)
+    assert found, f"README.md has no place for the table '{name}'"
+    return found
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_readmes_tables_are_those_of_the_program(name: str) -> None:
+    assert _section(README.read_text(), name)[1] == TABLES[name]() + "\n", (
+        f"uv run python {Path(__file__).relative_to(ROOT)}"
+    )
+
+
+def test_pulumi_yaml_has_every_setting_with_its_meaning_and_default() -> None:
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    assert list(declared) == list(known_keys())
+    for key, field in known_keys().items():
+        assert declared[key]["description"] == field.description, key
+        secret = "SecretStr" in str(field.annotation)
+        assert declared[key].get("secret", False) == secret, key
+        default = field.get_default(call_default_factory=True, validated_data={})
+        expected = "" if isinstance(default, SecretStr) else str(default) if isinstance(default, Path) else default
+        assert declared[key]["default"] == expected, key
+
+
+# --- error texts
+
+_ENOUGH = 10  # characters that are fixed in what happened: fewer would match any error
+
+
+def _pattern(node: ast.expr) -> str:
+    """The texts that an expression can give, as a regular expression; what only a run knows is `.*`."""
+    if isinstance(node, ast.Constant):
+        return re.escape(str(node.value))
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_pattern(part) for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _pattern(node.left) + _pattern(node.right)
+    if isinstance(node, ast.IfExp):
+        return f"(?:{_pattern(node.body)}|{_pattern(node.orelse)})"
+    return ".*"
+
+
+def _errors() -> Iterator[str]:
+    """A regular expression for every error that components and agent can give: what, meaning, mend."""
+    for file in sorted([*(ROOT / "components").rglob("*.py"), *(ROOT / "agent").rglob("*.py")]):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and len(node.args) >= 3 and not isinstance(node.args[0], ast.Starred):
+                what, meaning, mend = map(_pattern, node.args[:3])
+                if len(re.sub(r"\.\*|\\", "", what)) >= _ENOUGH:
+                    # the agent adds to the meaning which release serves now
+                    yield f"slipway: error: {what} — {meaning}(?:; .*)? — {mend}"
+
+
+def _shown_errors() -> list[str]:
+    pages = [page.read_text() for page in PAGES]
+    return [line for page in pages for line in page.splitlines() if line.startswith("slipway: error: ")]
+
+
+@pytest.fixture(scope="module")
+def errors() -> list[re.Pattern[str]]:
+    return [re.compile(pattern) for pattern in _errors()]
+
+
+@pytest.mark.parametrize("line", _shown_errors(), ids=lambda line: line.removeprefix("slipway: error: ")[:40])
+def test_every_error_that_is_shown_is_one_that_the_program_gives(line: str, errors: list[re.Pattern[str]]) -> None:
+    assert any(pattern.fullmatch(line) for pattern in errors)
+
+
+@pytest.mark.parametrize(
+    "topic", ["variable", "secret", "cache", "database", "smoke check", "host key", "disk", "host does not answer"]
+)
+def test_the_readme_says_what_to_do_when_it_goes_wrong(topic: str) -> None:
+    headings = re.findall(r"^### (.+)$", README.read_text(), re.MULTILINE)
+    assert any(topic in heading for heading in headings)
+
+
+# --- commands and files
+
+
+def test_every_command_and_option_is_documented() -> None:
+    command = typer.main.get_command(app)
+    documented = README.read_text() + (ROOT / "docs/reference/status.md").read_text()
+    for name, each in command.commands.items():  # type: ignore[attr-defined]
+        assert f"slipway {name}" in documented
+        for parameter in each.params:
+            assert any(f"`{option}" in documented for option in parameter.opts), f"{name} {parameter.opts}"
+
+
+_GENERATED = ("bench/results.md",)  # by `make bench`; not there before the first run
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target or target in _GENERATED:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, target
+
+
+def test_decisions_are_numbered_without_gaps_and_say_context_decision_and_consequences() -> None:
+    records = sorted((ROOT / "docs/adr").glob("*.md"))
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    for record in records:
+        headings = re.findall(r"^## (.+)$", record.read_text(), re.MULTILINE)
+        assert headings[:3] == ["Context", "Decision", "Consequences"], record.name
+
+
+if __name__ == "__main__":
+    text = README.read_text()
+    for each, table in TABLES.items():
+        found = _section(text, each)
+        text = text[: found.start(1)] + table() + "\n" + text[found.end(1) :]
+    README.write_text(text)
