@@ -75,13 +75,15 @@ class Watch:
 
     def _sick(self, container: Container, steady: float) -> str:
         """Why its health check will not pass any more; empty while it may."""
-        after = self.service.verdict_after
         if container.state != "running" or self.service.completes:
             return ""
         # Docker also calls a container unhealthy that ended, until just after its restart: believe it when it stays.
         if container.health == "unhealthy" and steady >= _BELIEVED_SECONDS:
             return f"its health check says unhealthy ({_code(container)})"
-        if container.health == "starting" and after is not None and steady > after:
+        after = self.service.verdict_after
+        # A check that timed out (-1) has not answered: a busy machine gets as long as Docker would have given it.
+        silent = not container.last_check or container.last_check.startswith("exit code -1")
+        if container.health == "starting" and after is not None and steady > after[silent]:
             return f"its health check did not pass ({_code(container)})"
         return ""
 

@@ -19,8 +19,12 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6,
 _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ms|us|µs|ns|h|m|s)")
 
 
-def quicken(service: dict[str, Any]) -> float | None:
-    """Add what a service's health check lacks; seconds until the agent's own verdict when the start period is ours."""
+def quicken(service: dict[str, Any]) -> tuple[float, float] | None:
+    """Add what a service's health check lacks; None unless the start period became ours.
+
+    Then the seconds after which the user's own settings would have brought a verdict: with a check that answers, and
+    with one that runs into its time-out each time.
+    """
     check = service.get("healthcheck")
     if not isinstance(check, dict) or check.get("disable") or _test(check)[:1] == ["NONE"]:
         return None
@@ -29,8 +33,9 @@ def quicken(service: dict[str, Any]) -> float | None:
     verdict = None
     if "start_period" not in check:
         retries = check.get("retries") or _RETRIES
-        verdict = seconds(check.get("interval"), _INTERVAL) * int(retries) + seconds(check.get("timeout"), _TIMEOUT)
-        check["start_period"] = f"{int(verdict * 1000)}ms"
+        interval, timeout = seconds(check.get("interval"), _INTERVAL), seconds(check.get("timeout"), _TIMEOUT)
+        verdict = (interval * int(retries) + timeout, (interval + timeout) * int(retries))
+        check["start_period"] = f"{int(verdict[1] * 1000)}ms"
     check["start_interval"] = START_INTERVAL
     return verdict
 

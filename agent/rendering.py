@@ -49,8 +49,9 @@ class Service(NamedTuple):
     """services whose replacement makes these containers useless (a shared network namespace) or asks for a new start"""
     completes: bool
     """another service waits for its successful end"""
-    verdict_after: float | None
-    """seconds after which `starting` counts as unhealthy, where the start period is ours; None: Docker's own verdict"""
+    verdict_after: tuple[float, float] | None
+    """seconds after which `starting` counts as unhealthy where the start period is ours: with a check that answers, and
+    with one that times out; None: Docker's own verdict"""
 
 
 class Rendered(NamedTuple):

@@ -129,11 +129,14 @@ def _configuration(root: Path, options: Sequence[str], environment: Mapping[str,
     if done.returncode == 0:
         found: dict[str, dict[str, Any]] = json.loads(done.stdout)
         return found
+    said = _last_words(done)
     raise SlipwayError(
         Problem(
-            f"the engine cannot read the stack's configuration ({_last_words(done)})",
+            f"the engine cannot read the stack's configuration ({said})",
             "it is not known which hosts to look at",
-            "pulumi login where the state is kept, then: pulumi stack ls",
+            "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), then run it again"
+            if "passphrase" in said
+            else "pulumi login where the state is kept, then: pulumi stack ls",
         )
     )
 

@@ -141,7 +141,8 @@ def _install_engine() -> None:
         packages = _engine_packages()
         try:
             run(
-                ["apt-get", "install", "--yes", "--no-install-recommends", "-qq", *packages],
+                # never at the price of a package that somebody chose, such as a client from another repository
+                ["apt-get", "install", "--yes", "--no-install-recommends", "--no-remove", "-qq", *packages],
                 env={"DEBIAN_FRONTEND": "noninteractive"},
             )
         finally:
@@ -150,20 +151,33 @@ def _install_engine() -> None:
                     shutil.rmtree(Path(file).parent, ignore_errors=True)
 
 
+def _system_path() -> str:
+    return f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def _engine_environment() -> dict[str, str]:
+    """What a directly started engine inherits: how to reach the network, and none of this process's secrets."""
+    wanted = re.compile(r"(https?|no|all)_proxy|SSL_CERT_(FILE|DIR)|HOME|LANG|TZ", re.IGNORECASE)
+    return {
+        **{name: value for name, value in os.environ.items() if wanted.fullmatch(name)},
+        "PATH": _system_path(),  # it calls iptables
+    }
+
+
 def _start_engine() -> None:
     """Start the installed engine: as a service where systemd runs, else detached with its log in the cache folder."""
     if Path("/run/systemd/system").is_dir():
         run(["systemctl", "enable", "--now", "docker"], seconds=_START_SECONDS * 2)
         _await_engine(None, "journalctl -u docker")
         return
-    dockerd = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/local/sbin")
+    dockerd = shutil.which("dockerd", path=_system_path())
     if dockerd is None:
         raise ToolchainError("dockerd is not on PATH", "the engine cannot be started", "apt-get install docker.io")
     log = cache_root() / "dockerd.log"
     with log.open("ab") as sink:
         daemon = subprocess.Popen(
             [dockerd],
-            env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},  # it calls iptables
+            env=_engine_environment(),
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
@@ -208,8 +222,7 @@ def _ensure_engine(seen: _Seen) -> tuple[_Seen, dict[str, str]]:
             "its socket belongs to the group docker",
             "sudo usermod -aG docker $USER, then log in again",
         )
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/local/sbin"
-    if seen.problem == _NO_CLIENT or shutil.which("dockerd", path=path) is None:
+    if seen.problem == _NO_CLIENT or shutil.which("dockerd", path=_system_path()) is None:
         _install_engine()
     elif os.geteuid() != 0:
         raise ToolchainError(

@@ -42,6 +42,7 @@ ip link set lo up
 until ip link show eth0 >/dev/null 2>&1; do sleep 0.02; done
 ip address add "$TESTHOST_ADDRESS/24" dev eth0
 ip link set eth0 up
+[ "$TESTHOST_INTERNET" = 0 ] || ip route add default via "$TESTHOST_GATEWAY"
 echo 0 > /proc/sys/net/ipv4/icmp_ratelimit  # every look-up of a name is refused, not just one a second
 # 127.0.0.1:REGISTRY here is 127.0.0.1:REGISTRY on the machine: one image reference for both, without TLS
 echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet
@@ -49,7 +50,7 @@ iptables -w -t nat -A OUTPUT -d 127.0.0.1 -p tcp --dport "$TESTHOST_REGISTRY" \\
     -j DNAT --to-destination "$TESTHOST_GATEWAY"
 iptables -w -t nat -A POSTROUTING -o eth0 -s 127.0.0.1 -j MASQUERADE
 mkdir -p /run/sshd
-env -u TESTHOST_ADDRESS -u TESTHOST_GATEWAY -u TESTHOST_REGISTRY /usr/sbin/sshd -D -E /var/log/sshd.log </dev/null &
+env -i PATH="$PATH" /usr/sbin/sshd -D -E /var/log/sshd.log </dev/null &
 [ ! -x /usr/sbin/dockerd ] || testhost-dockerd
 cat >/dev/null
 """
@@ -80,10 +81,25 @@ mkdir -p disk/upper disk/work disk/docker
 mount -t overlay overlay -o "lowerdir=$TESTHOST_ROOTFS,upperdir=disk/upper,workdir=disk/work" root
 mkdir -p root/var/lib/docker
 mount --bind disk/docker root/var/lib/docker  # the engine's own overlays cannot lie on an overlay
-cp -a seed/. root/
-[ "$TESTHOST_DOCKER" = 1 ] || rm -f root/usr/bin/docker* root/usr/sbin/dockerd root/usr/bin/containerd* \
-    root/usr/sbin/runc root/usr/libexec/docker/cli-plugins/*
-[ "$TESTHOST_PYTHON" = 1 ] || rm -f root/usr/bin/python3*
+[ -e disk/prepared ] || cp -a seed/. root/
+# A host without a program looks as if its packages had never been installed: no files, no group, not in dpkg's list.
+forget() {
+    packages=$1
+    shift
+    rm -f "$@"
+    awk -v RS= -v ORS='\n\n' -v packages=" $packages " '!index(packages, " " $2 " ")' \
+        root/var/lib/dpkg/status > root/var/lib/dpkg/status.new
+    mv root/var/lib/dpkg/status.new root/var/lib/dpkg/status
+}
+if [ "$TESTHOST_DOCKER" = 0 ] && [ -e root/usr/sbin/dockerd ] && [ ! -e disk/prepared ]; then
+    forget "docker.io docker-cli docker-compose containerd runc" root/usr/bin/docker* root/usr/bin/containerd* \
+        root/usr/bin/ctr root/usr/sbin/dockerd root/usr/sbin/runc root/usr/libexec/docker/cli-plugins/*
+    sed -i '/^docker:/d' root/etc/group root/etc/gshadow
+fi
+if [ "$TESTHOST_PYTHON" = 0 ] && [ ! -e disk/prepared ]; then
+    forget "python3 python3-minimal python3.13 python3.13-minimal" root/usr/bin/python3*
+fi
+touch disk/prepared
 mount -t tmpfs -o mode=755,size=64k tmpfs root/dev
 mkdir root/dev/pts root/dev/shm
 for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0 kmsg:1:11 fuse:10:229; do
@@ -122,7 +138,7 @@ mount -t proc proc /proc
 umount -l /.outside
 exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     TESTHOST_ADDRESS="$TESTHOST_ADDRESS" TESTHOST_GATEWAY="$TESTHOST_GATEWAY" TESTHOST_REGISTRY="$TESTHOST_REGISTRY" \
-    chroot . tini -- "$TESTHOST_INIT"
+    TESTHOST_INTERNET="$TESTHOST_INTERNET" chroot . tini -- "$TESTHOST_INIT"
 """
 
 

@@ -30,6 +30,9 @@ if sys.argv[1:] == ["migrate"]:
     print("migrating to", VERSION, flush=True)
     if MODE == "migration-fails":
         sys.exit("the migration met a table that it does not know")
+    if MODE == "slow-migration":
+        import time
+        time.sleep(5)
     with open("/data/migrations", "a") as log:
         log.write(VERSION + "\\n")
     sys.exit()

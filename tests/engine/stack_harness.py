@@ -202,13 +202,14 @@ class Stack:
         folder: Path,
         application: Application,
         *,
+        name: str = "",
         hosts: Sequence[Mapping[str, Any]] = (LOCAL_HOST,),
         secrets: Mapping[str, str] | None = None,
         variables: Mapping[str, str] | None = None,
         **settings: Any,  # noqa: ANN401 - any setting of the program
     ) -> None:
         self.engine, self.folder, self.application = engine, folder, application
-        self.name = f"t{os.getpid()}-{next(_NUMBERS)}"
+        self.name = name or f"t{os.getpid()}-{next(_NUMBERS)}"
         self.port = free_port()
         self.home = folder / "home"
         self.secrets = {"TOKEN": "a-token-of-the-tests", **(secrets or {})}

@@ -1,7 +1,5 @@
 """The packed agent against the real Docker engine of this machine: each promise, by trying to break it."""
 
-# ruff: noqa: ANN401 - documents are JSON
-
 from __future__ import annotations
 
 import contextlib

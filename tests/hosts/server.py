@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from traces import PREFIX, HostError, call, group_roots, remove_groups
+from traces import PREFIX, HostError, call, group_roots, name_servers, remove_groups
 
 from toolchain.hostfs import BOOT, ENTER, INIT
 
@@ -84,6 +84,7 @@ class Plan:
     number: int
     docker: bool
     python: bool
+    internet: bool
     disk_bytes: int
 
 
@@ -134,7 +135,7 @@ class TestHost:
         (seed / "etc/hosts").write_text(f"127.0.0.1 localhost\n{self.address} {self.name}\n")
         # Nobody listens there, so that a look-up is refused at once. Not loopback: the engine would not give that to
         # containers but the addresses of public servers, which are not reachable.
-        (seed / "etc/resolv.conf").write_text(f"nameserver {self.address}\n")
+        (seed / "etc/resolv.conf").write_text(name_servers() if self._plan.internet else f"nameserver {self.address}\n")
         (seed / "etc/docker/daemon.json").write_text(json.dumps({"registry-mirrors": [f"http://{self.registry}"]}))
 
     @property
@@ -166,6 +167,7 @@ class TestHost:
             "TESTHOST_REGISTRY": str(self._owner.registry_port),
             "TESTHOST_DOCKER": str(int(self._plan.docker)),
             "TESTHOST_PYTHON": str(int(self._plan.python)),
+            "TESTHOST_INTERNET": str(int(self._plan.internet)),
             "TESTHOST_INIT": INIT,
         }
         before = Path("/proc/self/ns/cgroup").stat().st_ino

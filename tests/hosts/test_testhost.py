@@ -177,10 +177,33 @@ def test_hosts_reach_each_other_and_boot_side_by_side(test_hosts: TestHosts) -> 
         assert banner == "SSH-"
 
 
-def test_host_without_docker_or_python_lacks_them(test_hosts: TestHosts) -> None:
-    with test_hosts.create(docker=False, python=False) as bare:
+def test_host_without_docker_or_python_lacks_them_and_can_get_them(test_hosts: TestHosts) -> None:
+    with test_hosts.create(docker=False, python=False, internet=True) as bare:
         assert bare.run("command -v docker dockerd containerd python3 || echo none").strip() == "none"
-        assert bare.run("sudo --version", user="root").startswith("Sudo")
+        assert bare.run("getent group docker || echo none").strip() == "none"
+        install = (
+            "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends"
+        )
+        bare.run(f"{install} docker.io docker-cli python3 >/dev/null", user="root", seconds=300)
+        assert bare.run("python3 -c 'print(6 * 7)'").strip() == "42"
+        bare.start_dockerd()
+        bare.power_cut()
+        bare.boot()
+        assert bare.run("docker --version").startswith("Docker version 26")
+
+
+def test_compose_waits_for_health_within_start_interval(host: TestHost) -> None:
+    compose = f"""
+        services:
+          cache:
+            image: {VALKEY}
+            healthcheck: {{test: [CMD, valkey-cli, ping], interval: 10s, start_period: 10s, start_interval: 100ms}}
+    """
+    host.run("mkdir --parents app && cat > app/compose.yaml", stdin=textwrap.dedent(compose))
+    begun = time.monotonic()
+    host.run("cd app && docker compose up --detach --wait --quiet-pull", seconds=120)
+    assert time.monotonic() - begun < 9
+    host.run("cd app && docker compose down --volumes")
 
 
 def test_nothing_is_left_after_a_session() -> None:

@@ -95,8 +95,22 @@ class TestHosts:
         Path(f"/proc/sys/net/ipv4/conf/{self.bridge}/route_localnet").write_text("1")
         for table, chain, *rule in (
             # the engine drops what it does not know in FORWARD, and bridged packets pass there
-            ("filter", "FORWARD", "-i", self.bridge, "-o", self.bridge, "-j", "ACCEPT"),
+            ("filter", "FORWARD", "-i", self.bridge, "-j", "ACCEPT"),
+            (
+                "filter",
+                "FORWARD",
+                "-o",
+                self.bridge,
+                "-m",
+                "conntrack",
+                "--ctstate",
+                "ESTABLISHED,RELATED",
+                "-j",
+                "ACCEPT",
+            ),
             ("filter", "INPUT", "-i", self.bridge, "-j", "ACCEPT"),
+            # only hosts with a default route, that is with `internet`, ever send such packets
+            ("nat", "POSTROUTING", "-s", str(network), "!", "-o", self.bridge, "-j", "MASQUERADE"),
             (
                 *("nat", "PREROUTING", "-i", self.bridge, "-d", self.gateway, "-p", "tcp"),
                 *("--dport", str(self.registry_port), "-j", "DNAT", "--to-destination", "127.0.0.1"),
@@ -105,7 +119,13 @@ class TestHosts:
             call("iptables", "-w", "-t", table, "-I", chain, "1", *rule, "-m", "comment", "--comment", self.mark)
 
     def create(
-        self, name: str | None = None, *, docker: bool = True, python: bool = True, disk_bytes: int = 8 * GIBIBYTE
+        self,
+        name: str | None = None,
+        *,
+        docker: bool = True,
+        python: bool = True,
+        internet: bool = False,
+        disk_bytes: int = 8 * GIBIBYTE,
     ) -> TestHost:
         """Make a host and boot it; safe from several threads at once.
 
@@ -113,6 +133,7 @@ class TestHosts:
             name: Its host name; host1, host2, … without one.
             docker: Whether it has a Docker engine.
             python: Whether it has Python.
+            internet: Whether it reaches more than this machine and the other hosts, such as package servers.
             disk_bytes: Size of its whole disk (sparse on this machine).
         """
         with self._lock:
@@ -125,6 +146,7 @@ class TestHosts:
             number=number,
             docker=docker,
             python=python,
+            internet=internet,
             disk_bytes=disk_bytes,
         )
         host = TestHost(self, plan)

@@ -26,6 +26,7 @@ __all__ = [
     "claim",
     "free_network",
     "group_roots",
+    "name_servers",
     "remove_groups",
     "remove_leftovers",
     "remove_traces",
@@ -101,6 +102,16 @@ def free_network() -> ipaddress.IPv4Network:
         if not any(network.overlaps(other) for other in taken):
             return network
     raise HostError(f"every network of {_NETWORKS} is in use on this machine")
+
+
+def name_servers() -> str:
+    """The name servers that this machine asks, as a resolv.conf for somebody else: without those on its loopback."""
+    for file in (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")):
+        lines = file.read_text().splitlines() if file.is_file() else []
+        servers = [line for line in lines if re.match(r"nameserver (?!127\.|::1)", line)]
+        if servers:
+            return "\n".join(servers) + "\n"
+    return ""
 
 
 def remove_traces(mark: str) -> None:

@@ -23,7 +23,7 @@ BIG_MEGABYTES = 96
 
 # `app.py probe` is its health check, `app.py migrate` its migration; anything else serves. A file /data/sick that holds
 # its version makes it sick: how one host of several gets another verdict. START delays its listening, in seconds.
-SERVER = '''\
+SERVER = """\
 import os, socket, sys, time
 MODE, VERSION = os.environ.get("MODE", ""), os.environ.get("VERSION", "")
 def read(path):
@@ -65,7 +65,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
-'''
+"""
 
 DOCKERFILE = """\
 FROM python:3.13-slim-trixie
@@ -140,9 +140,11 @@ def pushed_images(registry: str, folder: Path) -> Images:
             (source / path).write_bytes(content)
             os.utime(source / path, (0, 0))  # times are part of a layer: the same content is the same digest
         tag = f"{registry}/slipway-hosts-test/server:{name}"
-        subprocess.run(["docker", "build", "--quiet", "--tag", tag, source], check=True, capture_output=True, timeout=300)
+        subprocess.run(
+            ["docker", "build", "--quiet", "--tag", tag, source], check=True, capture_output=True, timeout=300
+        )
         docker("push", "--quiet", tag)
-        digests = docker("image", "inspect", "--format", "{{join .RepoDigests \" \"}}", tag).split()
+        digests = docker("image", "inspect", "--format", '{{join .RepoDigests " "}}', tag).split()
         found[name] = next(each for each in digests if each.startswith(f"{registry}/slipway-hosts-test/server@"))
         docker("image", "rm", tag)
     return Images(found)

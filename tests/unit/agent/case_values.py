@@ -1,7 +1,5 @@
 """Turns the short forms of the case files into the agent's own values."""
 
-# ruff: noqa: ANN401 - documents are JSON
-
 from __future__ import annotations
 
 import json

@@ -1,7 +1,5 @@
 """A small good Deployment document to start from."""
 
-# ruff: noqa: ANN401 - documents are JSON
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,7 +1,5 @@
 """Every rule of the contract rejects what breaks it, and says where without saying what."""
 
-# ruff: noqa: ANN401 - documents are JSON
-
 from __future__ import annotations
 
 import copy

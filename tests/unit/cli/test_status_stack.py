@@ -104,6 +104,13 @@ def test_what_the_engine_complains_of_is_told(program: Path, engine: Engine) -> 
     assert program.is_dir()
 
 
+def test_a_wrong_passphrase_is_told_with_the_variable_that_mends_it(program: Path, engine: Engine) -> None:
+    engine(code=255, stderr="error: incorrect passphrase")
+    with pytest.raises(SlipwayError, match=r"\(incorrect passphrase\) — .+ — export PULUMI_CONFIG_PASSPHRASE="):
+        read_stack("staging")
+    assert program.is_dir()
+
+
 def test_an_unusable_setting_is_told_without_any_secret(program: Path, engine: Engine) -> None:
     engine(configuration=CONFIGURATION | {"shop:retention": {"value": "many", "secret": False}})
     with pytest.raises(SlipwayError) as raised:

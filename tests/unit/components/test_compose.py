@@ -26,7 +26,9 @@ def model(folder: Path, text: str, **values: Any) -> dict[str, Any]:
 def web(folder: Path, **service: Any) -> dict[str, Any]:
     """Compose's model of a service."""
     # as JSON, which leaves no doubt about a text's type
-    read: dict[str, Any] = model(folder, json.dumps({"services": {"web": {"image": "nginx", **service}}}))
+    read: dict[str, Any] = model(
+        folder, json.dumps({"services": {"web": {"image": "nginx", **service}}}, ensure_ascii=False)
+    )
     return dict(read["services"]["web"])
 
 

@@ -1,0 +1,180 @@
+"""A host that fails in the middle of a deployment: the old or the new release serves, and the next `up` converges."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from remote_stack import end_tree, finish
+from stack_harness import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from remote_stack import RemoteStack
+    from server import TestHost
+    from workload import Images
+
+HOSTS = 1
+SLOW = "6"  # seconds that the new release takes to listen: long enough to break something meanwhile
+
+
+@pytest.fixture(scope="module")
+def stack(deployable: Callable[..., RemoteStack], host: TestHost) -> RemoteStack:
+    """A deployed webshop; every test takes what it finds live as its start."""
+    stack = deployable(host, lockWait=30)
+    stack.up()
+    return stack
+
+
+def converges(stack: RemoteStack, host: TestHost, version: str) -> None:
+    """The next `up` makes `version` live without a hand, the one after that has nothing to do, the data is there."""
+    volumes = stack.volumes_on(host)
+    stack.variables |= {"VERSION": version, "START": "0"}
+    stack.up()
+    assert stack.version_on(host) == version
+    assert all(each.running for each in stack.containers_on(host).values())
+    assert stack.ask(host)["data/migrations"].split().count(version) == 1
+    assert set(stack.up().steps.values()) == {"same"}
+    assert stack.volumes_on(host) == volumes
+
+
+@contextlib.contextmanager
+def deploying(stack: RemoteStack, host: TestHost, version: str, step: str = "await") -> Iterator[list[str]]:
+    """A deployment of `version` under way, at `step`; at the end the list holds what the engine printed."""
+    stack.variables |= {"VERSION": version, "START": SLOW}
+    output: list[str] = []
+    process = stack.start("up", "--yes", "--skip-preview")
+    try:
+        stack.await_step(host, step)
+        yield output
+        output.append(finish(process))
+    finally:
+        if process.poll() is None:
+            end_tree(process)
+    output.append(str(process.returncode))
+
+
+def test_full_disk_during_the_pull_leaves_the_old_release(stack: RemoteStack, host: TestHost, images: Images) -> None:
+    live, before = stack.version_on(host), stack.ids_on(host)
+    stack.settings["diskMinimumMb"] = 0
+    stack.variables |= {"VERSION": "big", "IMAGE": images.big}
+    host.fill_disk(leave_bytes=40_000_000)
+    try:
+        problem = stack.up(expect_failure=True).problem
+        assert "no space for image" in problem
+        assert images.big.partition("@")[2] in problem
+        assert "docker system df" in problem
+        assert stack.ids_on(host) == before
+        assert stack.version_on(host) == live
+    finally:
+        host.free_disk()
+    converges(stack, host, "big")
+
+
+def test_disk_without_a_byte_left_fails_clearly(stack: RemoteStack, host: TestHost) -> None:
+    live = stack.version_on(host)
+    stack.variables["VERSION"] = "no-byte"
+    host.fill_disk()
+    try:
+        run = stack.up(expect_failure=True)
+        assert run.problem
+        assert stack.version_on(host) == live
+    finally:
+        host.free_disk()
+    converges(stack, host, "no-byte")
+
+
+def test_registry_that_a_host_cannot_reach_leaves_the_old_release(
+    stack: RemoteStack, host: TestHost, images: Images
+) -> None:
+    port = images.one.partition("/")[0].partition(":")[2]
+    stack.deploy("before", IMAGE=images.one)
+    host.inside(["docker", "image", "rm", images.big])
+    before = stack.ids_on(host)
+    rule = ["OUTPUT", "-p", "tcp", "--dport", port, "-j", "REJECT", "--reject-with", "tcp-reset"]
+    stack.variables |= {"VERSION": "during", "IMAGE": images.big}
+    host.inside(["iptables", "-I", *rule])  # the driver still reaches it, and sees nothing wrong
+    try:
+        problem = stack.up(expect_failure=True).problem
+    finally:
+        host.inside(["iptables", "-D", *rule])
+    assert f"registry 127.0.0.1:{port} cannot be reached from this host" in problem
+    assert stack.ids_on(host) == before
+    stack.variables["IMAGE"] = images.one
+    converges(stack, host, "after")
+
+
+@pytest.mark.parametrize("step", ["migrate", "recreate", "await"])
+def test_killed_agent_is_made_good_by_the_next_up(stack: RemoteStack, host: TestHost, step: str) -> None:
+    live = stack.version_on(host)
+    with deploying(stack, host, f"killed-at-{step}", step) as output:
+        for agent in stack.agents_on(host):
+            host.inside(["kill", "-KILL", str(agent)], check=False)
+    assert output[-1] != "0"
+    eventually(lambda: stack.version_on(host) in (live, f"killed-at-{step}"), 30)
+    preview = stack.preview()
+    assert "a deployment was interrupted" in preview.said("warning")
+    converges(stack, host, f"after-{step}")
+
+
+def test_killed_driver_leaves_a_finished_deployment(stack: RemoteStack, host: TestHost) -> None:
+    stack.variables |= {"VERSION": "driver-killed", "START": SLOW}
+    process = stack.start("up", "--yes", "--skip-preview")
+    stack.await_step(host, "await")
+    end_tree(process)
+    eventually(lambda: not stack.agents_on(host), 60)
+    assert stack.version_on(host) == "driver-killed"
+    assert stack.ledger_on(host)[-1]["outcome"] == "deployed"
+    stack.pulumi("cancel", "--yes")  # the engine's own lock; the host's is free
+    converges(stack, host, "driver-again")
+
+
+def test_cut_network_does_not_stop_the_agent(stack: RemoteStack, host: TestHost) -> None:
+    with deploying(stack, host, "cut-off") as output:
+        host.cut_network()
+        eventually(lambda: not stack.agents_on(host), 60)
+        host.mend_network()
+    assert output
+    eventually(lambda: stack.version_on(host) == "cut-off")
+    assert stack.ledger_on(host)[-1]["outcome"] == "deployed"
+    converges(stack, host, "mended")
+
+
+def test_host_that_stays_away_ends_the_run_in_bounded_time(stack: RemoteStack, host: TestHost) -> None:
+    begun = time.monotonic()
+    try:
+        with deploying(stack, host, "away") as output:
+            host.cut_network()
+    finally:
+        host.mend_network()
+    assert output[-1] != "0"
+    assert time.monotonic() - begun < 120
+    converges(stack, host, "back")
+
+
+@pytest.mark.parametrize("how", ["killed", "restarted"])
+def test_engine_that_restarts_in_the_middle(stack: RemoteStack, host: TestHost, how: str) -> None:
+    with deploying(stack, host, f"engine-{how}"):
+        if how == "killed":
+            host.kill_dockerd()
+        else:
+            host.inside(["pkill", "-TERM", "-x", "dockerd"])
+            eventually(lambda: not host.docker_answers(), 30)
+            eventually(lambda: not host.inside(["pgrep", "-x", "dockerd"], check=False).strip(), 30)
+        host.start_dockerd()
+    converges(stack, host, f"after-{how}")
+
+
+@pytest.mark.parametrize("step", ["recreate", "await"])
+def test_power_cut_is_made_good_by_the_next_up(stack: RemoteStack, host: TestHost, step: str) -> None:
+    live = stack.version_on(host)
+    with deploying(stack, host, f"dark-{step}", step) as output:
+        host.power_cut()
+        host.boot()
+    assert output[-1] != "0"
+    if step == "await":  # its containers exist, so they come back by themselves
+        eventually(lambda: stack.version_on(host) in (live, f"dark-{step}"), 30)
+    converges(stack, host, f"bright-{step}")

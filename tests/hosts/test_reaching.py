@@ -1,0 +1,177 @@
+"""Hosts that cannot be reached or lack something: one clear error, in time, before anything is built or started."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from applications import shop
+from remote_stack import machine_settings
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from remote_stack import RemoteStack
+    from server import TestHost
+    from testhost import TestHosts
+
+HOSTS = 2
+PUBLIC_ADDRESS = "198.18.255.254"  # in the test range, of nobody
+BOUNDED_SECONDS = 60  # on a busy machine; each connection attempt ends after 15
+
+
+@pytest.fixture(scope="module")
+def stack(deployable: Callable[..., RemoteStack], host: TestHost) -> RemoteStack:
+    """A deployed webshop on the first host; tests change how it is reached, not what runs."""
+    stack = deployable(host)
+    stack.up()
+    return stack
+
+
+@contextlib.contextmanager
+def reached_as(stack: RemoteStack, host: TestHost, **changed: object) -> Iterator[dict[str, str]]:
+    """The stack with other ways to its host; nothing may be touched there. Gives what runs."""
+    before = stack.ids_on(host)
+    stack.settings["hosts"] = [machine_settings(host, **changed)]
+    try:
+        yield before
+    finally:
+        stack.on(host)
+    assert stack.ids_on(host) == before
+
+
+def key_pair(folder: Path) -> tuple[str, str]:
+    """A new private key and its public half."""
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(folder / "other")]
+    subprocess.run(argv, check=True, timeout=30)
+    return (folder / "other").read_text(), " ".join((folder / "other.pub").read_text().split()[:2])
+
+
+def test_another_host_key_than_the_pinned_one_stops_everything(
+    stack: RemoteStack, host: TestHost, tmp_path: Path
+) -> None:
+    stack.secrets["TOKEN"] = "canary-never-sent-5d1c"
+    before = host.connections()
+    with reached_as(stack, host, hostKey=key_pair(tmp_path)[1]):
+        for run in (stack.preview(expect_failure=True), stack.up(expect_failure=True)):
+            assert f"host {host.name}: {host.address} shows another host key than the pinned one" in run.problem
+            assert "nothing was sent to it" in run.problem
+            assert f"ssh-keyscan -t ed25519 -p 22 {host.address}" in run.problem
+    assert host.connections() == before, "nobody may have logged in"
+    stack.secrets["TOKEN"] = "a-token-of-the-tests"
+    assert not stack.preview().changes
+
+
+def test_wrong_private_key_is_told_with_the_mend(stack: RemoteStack, host: TestHost, tmp_path: Path) -> None:
+    right = stack.private_key
+    stack.private_key, _ = key_pair(tmp_path)
+    with reached_as(stack, host):
+        problem = stack.up(expect_failure=True).problem
+    stack.private_key = right
+    assert f"host {host.name}: deploy@{host.address}:22 refuses the key in sshKey" in problem
+    assert "ssh-copy-id" in problem
+
+
+@pytest.mark.parametrize("how", ["cut", "nobody", "closed"])
+def test_unreachable_host_ends_in_bounded_time(stack: RemoteStack, host: TestHost, how: str) -> None:
+    changed = {"cut": {}, "nobody": {"address": PUBLIC_ADDRESS}, "closed": {"port": 2222}}[how]
+    with reached_as(stack, host, **changed):
+        if how == "cut":
+            host.cut_network()
+        try:
+            run = stack.preview(expect_failure=True)
+        finally:
+            host.mend_network()
+    address = changed.get("address", host.address)
+    assert f"host {host.name}: deploy@{address}:{changed.get('port', 22)} cannot be reached" in run.problem
+    assert "nothing is changed" in run.problem
+    assert run.seconds < BOUNDED_SECONDS
+
+
+def test_destroy_of_a_host_that_is_gone_ends_in_bounded_time(
+    deployable: Callable[..., RemoteStack], hosts: list[TestHost]
+) -> None:
+    other = hosts[1]
+    stack = deployable(other)
+    stack.up()
+    other.cut_network()
+    try:
+        run = stack.destroy(expect_failure=True)
+    finally:
+        other.mend_network()
+    assert run.seconds < BOUNDED_SECONDS
+    assert stack.version_on(other) == "1"
+    stack.destroy()
+    assert not stack.containers_on(other)
+
+
+def test_host_behind_a_bastion(deployable: Callable[..., RemoteStack], hosts: list[TestHost], tmp_path: Path) -> None:
+    target, bastion = hosts
+    stack = deployable(target)
+    way = {"address": bastion.address, "user": bastion.user, "port": bastion.port, "hostKey": bastion.host_key}
+    # what does not come from the bastion is refused: nothing can go past it
+    target.inside(["iptables", "-I", "INPUT", "-p", "tcp", "--dport", "22", "!", "-s", bastion.address, "-j", "DROP"])
+    try:
+        stack.settings["hosts"] = [machine_settings(target, bastion=way)]
+        stack.up()
+        assert stack.version_on(target) == "1"
+        assert set(stack.up().steps.values()) == {"same"}
+        _, other = key_pair(tmp_path)
+        stack.settings["hosts"] = [machine_settings(target, bastion={**way, "hostKey": other})]
+        problem = stack.preview(expect_failure=True).problem
+        assert f"host {target.name} (bastion): {bastion.address} shows another host key" in problem
+        stack.settings["hosts"] = [machine_settings(target, bastion=way)]
+        stack.destroy()
+        assert not stack.containers_on(target)
+    finally:
+        target.inside(["iptables", "-D", "INPUT", "1"])
+
+
+def test_everything_that_hosts_lack_is_told_at_once_before_anything_is_built(
+    deployable: Callable[..., RemoteStack], hosts: list[TestHost], test_hosts: TestHosts
+) -> None:
+    with (
+        test_hosts.create("no-docker", docker=False) as no_docker,
+        test_hosts.create("no-python", docker=False, python=False) as no_python,
+    ):
+        good, stopped = hosts
+        stack = deployable(good, stopped, no_docker, no_python, application=shop)
+        no_group = good  # a user who may log in and may not use the engine
+        no_group.inside(["useradd", "--create-home", "--shell", "/bin/bash", "guest"])
+        no_group.inside(["cp", "-a", "/home/deploy/.ssh", "/home/guest/"])
+        no_group.inside(["chown", "-R", "guest:guest", "/home/guest"])
+        stack.settings["hosts"][0]["user"] = "guest"
+        stopped.kill_dockerd()
+        try:
+            run = stack.up(expect_failure=True)
+        finally:
+            stopped.start_dockerd()
+            no_group.inside(["userdel", "--remove", "guest"], check=False)
+        told = {problem[0].split(": ")[0]: " — ".join(problem) for problem in run.problems}
+        assert told.keys() == {f"host {each.name}" for each in (good, stopped, no_docker, no_python)}, run.text
+        assert "group" in told[f"host {good.name}"], told
+        assert "docker" in told[f"host {stopped.name}"].lower(), told
+        assert "docker" in told["host no-docker"].lower(), told
+        assert "python3 is missing" in told["host no-python"], told
+        assert "apt-get install -y python3" in told["host no-python"]
+        assert "Traceback" not in run.text
+        assert not run.changes, "nothing may have been built"
+        assert not stack.tags("shop-web")
+
+
+def test_too_little_disk_is_told_before_anything_is_started(stack: RemoteStack, host: TestHost) -> None:
+    before = stack.ids_on(host)
+    stack.variables["VERSION"] = "2"
+    stack.settings["diskMinimumMb"] = 10**6
+    problem = stack.up(expect_failure=True).problem
+    assert "1000000 MB are asked for" in problem
+    assert f"{host.name}" in problem
+    assert stack.ids_on(host) == before
+    stack.settings.pop("diskMinimumMb")
+    stack.up()
+    assert stack.version_on(host) == "2"
