@@ -79,7 +79,7 @@ def _take(path: str, *, wait: float, stop: Stop | None) -> int:
             raise SlipwayError(
                 f"another deployment holds this stack: {_description(path) or 'unknown'}",
                 f"waited {wait:.0f} s; two at once would undo each other, so nothing was touched",
-                "wait for it to end, or raise lock_wait, then run it again",
+                "wait for it to end, or raise lockWait, then run it again",
             )
         time.sleep(0.05)
 

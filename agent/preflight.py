@@ -75,7 +75,7 @@ def _disk(root: str, minimum: int) -> None:
         raise SlipwayError(
             f"{free} MB are free on {root}, {minimum} MB are asked for",
             "a full disk stops databases and loses log lines, so nothing was started",
-            "docker system df, then docker system prune; or lower disk_minimum_mb",
+            "docker system df, then docker system prune; or lower diskMinimumMb",
         )
 
 

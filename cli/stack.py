@@ -14,8 +14,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import yaml
 
@@ -98,11 +96,7 @@ def _made_here(root: Path) -> bool:
 
 def _local_environment() -> tuple[dict[str, str], list[str]]:
     """The environment and options with which the engine knows the stack `local`."""
-    local.machine()
-    prepared = local.environment()
-    # Beside the state: the stack's file with this machine's encryption salt, which the committed one lacks.
-    state = Path(url2pathname(urlsplit(prepared["PULUMI_BACKEND_URL"]).path))
-    return {**os.environ, **prepared}, ["--config-file", str(state.parent / f"Pulumi.{_LOCAL}.yaml")]
+    return {**_environment(), **local.known()}, ["--config-file", str(local.configuration())]
 
 
 def _environment() -> dict[str, str]:

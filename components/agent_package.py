@@ -38,6 +38,8 @@ def pack_agent() -> AgentPackage:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, content in sorted({**files, "__main__.py": _MAIN}.items()):
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED)
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.create_system, entry.external_attr = 3, 0o644 << 16  # Unix, on every machine
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
     content = buffer.getvalue()
     return AgentPackage(content, hashlib.sha256(content).hexdigest())

@@ -24,12 +24,10 @@ __all__ = ["Build", "BuildReader"]
 
 _KNOWN = {
     "context", "dockerfile", "dockerfile_inline", "target", "args", "secrets", "ssh", "platforms",
-    "additional_contexts", "no_cache", "pull", "network", "extra_hosts",
+    "additional_contexts", "no_cache", "pull", "network", "extra_hosts", "cache_from", "cache_to",
 }  # fmt: skip
 _IGNORED = {
     "tags": "images are tagged with stack, commit and branch",
-    "cache_from": "layers are cached as the setting `cache` says",
-    "cache_to": "layers are cached as the setting `cache` says",
     "labels": "a LABEL in the Dockerfile stays with the image",
     "shm_size": "the builder has a size of its own",
 }
@@ -58,6 +56,9 @@ class Build:
     network: str | None = None
     no_cache: bool = False
     pull: bool = False
+    cache_from: tuple[str, ...] = ()
+    """Cache imports as the Compose file states them; the setting `cache` decides when there is neither."""
+    cache_to: tuple[str, ...] = ()
 
 
 class BuildReader:
@@ -101,6 +102,8 @@ class BuildReader:
             network=build.get("network"),
             no_cache=bool(build.get("no_cache")),
             pull=bool(build.get("pull")),
+            cache_from=tuple(build.get("cache_from") or ()),
+            cache_to=tuple(build.get("cache_to") or ()),
         )
 
     def finish(self) -> dict[str, Build]:

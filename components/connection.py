@@ -135,7 +135,7 @@ def _problem(host: HostSettings, machine: HostSettings | BastionSettings, error:
             f"add its public half to ~{machine.user}/.ssh/authorized_keys on the host (ssh-copy-id), "
             "or set the right sshKey",
         )
-    reason = str(error) or type(error).__name__
+    reason = str(error) or f"no answer within {_CONNECT_SECONDS} s"
     return Problem(
         f"{who}: {place} cannot be reached ({reason})",
         "its state is unknown, so nothing is changed",

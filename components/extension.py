@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from components.errors import Problem, nearest
 
@@ -27,6 +27,18 @@ def _words(value: object) -> object:
     return shlex.split(value) if isinstance(value, str) else value
 
 
+def _not_empty(command: list[str]) -> list[str]:
+    if not command:
+        raise ValueError("names no command")
+    return command
+
+
+def _path(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("does not begin with a slash")
+    return value
+
+
 def _command_alone(value: object) -> object:
     """`migrate: COMMAND` means `migrate: {command: COMMAND}`."""
     return {"command": value} if isinstance(value, (str, list)) else value
@@ -35,16 +47,16 @@ def _command_alone(value: object) -> object:
 class Migrate(_Strict):
     """A one-off container of the new image, run once per release before anything live is replaced."""
 
-    command: Annotated[
-        list[str], BeforeValidator(_words), Field(min_length=1, description="command, as a list or a line")
-    ]
+    command: Annotated[list[str], BeforeValidator(_words), AfterValidator(_not_empty)] = Field(
+        description="command, as a list or a line"
+    )
     deadline: int = Field(300, ge=1, le=86400, description="seconds")
 
 
 class HttpCheck(_Strict):
     """An HTTP request that must be answered as stated."""
 
-    path: str = Field("/", pattern="^/", description="path and query")
+    path: Annotated[str, AfterValidator(_path)] = Field("/", description="path and query")
     port: int | None = Field(None, ge=1, le=65535, description="container port; the service's `port` when left out")
     host: str = Field("", description="Host header")
     status: int = Field(200, ge=100, le=599, description="expected status")
@@ -135,7 +147,7 @@ def read_extension(service: str, block: object) -> tuple[ServiceExtension, list[
         extension = ServiceExtension.model_validate(block if block is not None else {})
     except ValidationError as error:
         return ServiceExtension.model_validate({}), [
-            _problem(where, found) for found in error.errors(include_url=False)
+            _problem(where, found) for found in error.errors(include_url=False, include_input=False)
         ]
     problems = []
     if extension.strategy not in STRATEGIES:
@@ -171,6 +183,9 @@ def misspelt_extension(place: str, key: str) -> Problem | None:
     return Problem(what, "nothing would read it", mend)
 
 
+_SAID = {"missing": "is missing", "list_type": "is not a list"}
+
+
 def _problem(where: str, error: Any) -> Problem:  # noqa: ANN401  # pydantic's ErrorDetails
     path = tuple(str(part) for part in error["loc"])
     place = ".".join((where, *path))
@@ -188,7 +203,7 @@ def _problem(where: str, error: Any) -> Problem:  # noqa: ANN401  # pydantic's E
             "the service cannot be planned",
             f"correct it in the Compose file (known: {', '.join(keys)})",
         )
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = _SAID.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
     return Problem(
         f"{place}: {message[:1].lower()}{message[1:]}",
         "the service cannot be planned",

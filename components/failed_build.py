@@ -24,6 +24,7 @@ import pulumi
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import monitor_supports_feature
 
+from components.caching import cache_of
 from components.errors import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ _SHORTEST_SECRET = 4  # characters; hiding shorter ones would hide the message
 
 
 def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.ResourceHookBinding | None:
-    """A hook that tells why the image `name` failed; None where the engine has none (before 3.2xx) or builds nothing."""
+    """A hook that tells why the image `name` failed; None where the engine has no hooks, or builds nothing."""
     supported = monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS)
     if pulumi.runtime.is_dry_run() or not supported:
         return None
+
+    context = os.path.relpath(build.context, Path.cwd()) if Path(build.context).is_dir() else build.context
 
     async def failed(args: pulumi.ErrorHookArgs) -> bool:
         said = await _said(build, tag, settings)
@@ -54,7 +57,7 @@ def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.R
             Problem(
                 f"image {name} was not built and pushed: {reason}",
                 "nothing was deployed",
-                f"docker build {os.path.relpath(build.context, Path.cwd()) if Path(build.context).is_dir() else build.context}",
+                f"docker build {context}",
             )
         )
         pulumi.log.error("\n".join(["", *(f"    {line}" for line in words), str(error)]))
@@ -97,6 +100,9 @@ async def _said(build: Build, tag: str, settings: Settings) -> str | None:
 def _command(build: Build, tag: str, settings: Settings, secrets: list[str]) -> list[str]:
     """The command line that pulumi-docker-build runs, as far as it decides about success."""
     argv = ["docker", "buildx", "build", "--progress", "plain", "--builder", settings.builder, "--push", "--tag", tag]
+    cache = cache_of(build, settings)
+    argv += [word for each in cache.imports for word in ("--cache-from", each)]
+    argv += [word for each in cache.exports for word in ("--cache-to", each)]
     for key, value in build.args.items():
         argv += ["--build-arg", f"{key}={value}"]
     for index, identity in enumerate(secrets):

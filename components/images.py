@@ -16,12 +16,13 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pulumi
 import pulumi_docker_build as docker_build
 from pulumi_command import local
 
+from components.caching import cache_of
 from components.errors import Problem, SlipwayError
 from components.failed_build import explained
 from components.git import Revision, tag_of
@@ -89,6 +90,7 @@ class RegistryImages(pulumi.ComponentResource):
     def _image(self, name: str, build: Build) -> docker_build.Image:
         settings = self._args.settings
         location, tag = _relative(build.context), f"{build.repository}:{tag_of(settings.stack)}"
+        cache = cache_of(build, settings)
         dockerfile = None
         if build.dockerfile_inline:
             dockerfile = docker_build.DockerfileArgs(inline=build.dockerfile_inline)
@@ -118,13 +120,14 @@ class RegistryImages(pulumi.ComponentResource):
             network=docker_build.NetworkMode(build.network) if build.network else None,
             no_cache=build.no_cache or None,
             pull=build.pull or None,
+            cache_from=[docker_build.CacheFromArgs(raw=each) for each in cache.imports] or None,
+            cache_to=[docker_build.CacheToArgs(raw=each) for each in cache.exports] or None,
             tags=[tag],
             registries=self._registries(),
             # Left in the registry when the service goes: earlier releases need it on their way back.
             opts=pulumi.ResourceOptions(
                 parent=self, retain_on_delete=True, hooks=explained(name, build, tag, settings)
             ),
-            **self._cache(build),
         )
 
     def _secrets(self, build: Build) -> dict[str, pulumi.Output[str]] | None:
@@ -133,55 +136,6 @@ class RegistryImages(pulumi.ComponentResource):
             identity: pulumi.Output.secret(values[variable].get_secret_value())
             for identity, variable in build.secrets.items()
         } or None
-
-    def _cache(self, build: Build) -> dict[str, Any]:
-        """Cache import and export. A refused export costs time, never the build: `ignore_error`."""
-        reference = f"{build.repository}:buildcache"
-        match self._args.settings.cache:
-            case "inline":
-                return {
-                    "cache_from": [
-                        docker_build.CacheFromArgs(
-                            registry=docker_build.CacheFromRegistryArgs(
-                                ref=f"{build.repository}:{tag_of(self._args.settings.stack)}"
-                            )
-                        )
-                    ],
-                    "cache_to": [docker_build.CacheToArgs(inline=docker_build.CacheToInlineArgs())],  # type: ignore[no-untyped-call]
-                }
-            case "registry":
-                return {
-                    "cache_from": [
-                        docker_build.CacheFromArgs(registry=docker_build.CacheFromRegistryArgs(ref=reference))
-                    ],
-                    "cache_to": [
-                        docker_build.CacheToArgs(
-                            registry=docker_build.CacheToRegistryArgs(
-                                ref=reference,
-                                mode=docker_build.CacheMode.MAX,
-                                ignore_error=True,
-                                image_manifest=True,
-                                oci_media_types=True,
-                            )
-                        )
-                    ],
-                }
-            case "github":
-                scope = build.repository.rsplit("/", 1)[-1]
-                return {
-                    "cache_from": [
-                        docker_build.CacheFromArgs(gha=docker_build.CacheFromGitHubActionsArgs(scope=scope))
-                    ],
-                    "cache_to": [
-                        docker_build.CacheToArgs(
-                            gha=docker_build.CacheToGitHubActionsArgs(
-                                scope=scope, mode=docker_build.CacheMode.MAX, ignore_error=True
-                            )
-                        )
-                    ],
-                }
-            case _:
-                return {}
 
     def _registries(self) -> list[docker_build.RegistryArgs] | None:
         settings = self._args.settings

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from components.caching import check_builder
 from components.errors import Problem, SlipwayError
 from components.fleet import Fleet, engine_parallel, require_parallel
 from components.images import registry_address
@@ -75,7 +76,7 @@ def look_at_hosts(settings: Settings, application: Application) -> View:
             probes = sessions.open(fleet.attend if together else None)
         except SlipwayError as error:
             problems += error.problems
-        problems += registry.result()
+        problems += [*_full_disks(settings, probes), *registry.result()]
     if problems:
         sessions.close()
         raise SlipwayError(problems)
@@ -86,10 +87,30 @@ def look_at_hosts(settings: Settings, application: Application) -> View:
     )
 
 
+def _full_disks(settings: Settings, probes: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """Hosts without the free space asked for; the agent asks again where it starts something."""
+    minimum = settings.disk_minimum_mb
+    free = {name: probe["machine"]["disk_free_mb"] for name, probe in probes.items()}
+    return [
+        Problem(
+            f"host {name}: {megabytes} MB are free on Docker's disk, diskMinimumMb asks for {minimum}",
+            "a full disk stops databases and loses log lines, so nothing is built or started",
+            "docker system df, then docker system prune (on the host); or pulumi config set diskMinimumMb MB",
+        )
+        for name, megabytes in free.items()
+        if megabytes < minimum
+    ]
+
+
 def check_registry(settings: Settings, application: Application) -> list[Problem]:
     """Whether the registry answers and takes the credentials; asked only when something is built or pinned."""
     if not application.builds:
         return []
+    problems = [] if settings.pin else check_builder(application.builds.values(), settings)
+    return [*problems, *_check_access(settings)]
+
+
+def _check_access(settings: Settings) -> list[Problem]:
     if settings.registry_username:
         return _login(settings)
     address = registry_address(settings.registry)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from components.connection import Connection, Process
     from components.settings import HostSettings, Settings
 
-__all__ = ["Channel", "HostSessions", "agent_path", "look", "survey"]
+__all__ = ["Channel", "HostSessions", "agent_path", "survey"]
 
 _END_SECONDS = 5  # of an agent that has said all it will say
 _PROBE_SECONDS = 60  # an engine under load answers late; a host that takes longer is as good as unreachable
@@ -288,15 +288,6 @@ class HostSessions:
 
 async def _await(future: Awaitable[dict[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
     return await future
-
-
-def look(settings: Settings, stack: str) -> dict[str, Mapping[str, Any]]:
-    """Probe every host of a stack once, leaving nothing on any of them."""
-    sessions = HostSessions(settings, stack)
-    try:
-        return sessions.open()
-    finally:
-        sessions.close()
 
 
 def survey(settings: Settings, stack: str) -> dict[str, Mapping[str, Any] | SlipwayError]:

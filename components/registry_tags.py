@@ -15,12 +15,16 @@ import json
 import os
 import re
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 
 _SECONDS = 30
+_ATTEMPTS = 4
+_PAUSE_SECONDS = 0.25
 _KINDS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
@@ -51,7 +55,7 @@ class _Registry:
     def _ask(
         self, method: str, reference: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[bytes, dict[str, str]]:
-        for attempt in (1, 2):
+        for attempt in range(1, _ATTEMPTS + 1):
             authorization = {"Authorization": self._authorization} if self._authorization else {}
             request = urllib.request.Request(  # noqa: S310  # the scheme is ours
                 self._base + reference, data=body, method=method, headers={**headers, **authorization}
@@ -60,9 +64,14 @@ class _Registry:
                 with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310  # as above
                     return answer.read(), dict(answer.headers)
             except urllib.error.HTTPError as error:
-                if error.code != 401 or attempt == 2:  # noqa: PLR2004  # HTTP's "unauthorized"
+                if attempt == _ATTEMPTS or (error.code == HTTPStatus.UNAUTHORIZED and self._authorization):
                     raise
-                self._authorization = self._authorize(error.headers.get("WWW-Authenticate", ""))
+                if error.code == HTTPStatus.UNAUTHORIZED:
+                    self._authorization = self._authorize(error.headers.get("WWW-Authenticate", ""))
+                elif error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:  # two tags put at once can meet in the registry
+                    time.sleep(attempt * _PAUSE_SECONDS)
+                else:
+                    raise
         raise AssertionError  # the loop returns or raises
 
     def _authorize(self, challenge: str) -> str:

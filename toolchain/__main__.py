@@ -41,7 +41,10 @@ def _env(arguments: list[str]) -> int:
 
     del arguments
     for name, value in {**local.machine(), **local.environment()}.items():
-        print(f"export {name}={shlex.quote(value)}")
+        if name == "SLIPWAY_SECRETS":  # read when the shell reads this line, and never printed
+            print(f'export {name}="$(cat {shlex.quote(str(local.SECRETS))})"')
+        else:
+            print(f"export {name}={shlex.quote(value)}")
     return 0
 
 

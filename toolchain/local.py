@@ -23,10 +23,11 @@ from toolchain.progress import say
 from toolchain.pulumi import ensure_pulumi
 from toolchain.registry import ensure_registry, remove_registry
 
-__all__ = ["down", "environment", "machine", "up"]
+__all__ = ["ROOT", "SECRETS", "configuration", "down", "environment", "known", "machine", "up"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _FOLDER = ROOT / ".slipway"
+SECRETS = _FOLDER / "secrets.json"
 _STACK = "local"
 _EXAMPLE_SECRETS = ("POSTGRES_PASSWORD",)  # what the example application asks for; made up once, kept with its volume
 
@@ -38,16 +39,21 @@ def machine() -> dict[str, str]:
     return found
 
 
+def known() -> dict[str, str]:
+    """The environment that tells the engine of the stack `local` and its secrets; starts and makes nothing."""
+    return {**_engine(), "SLIPWAY_SECRETS": json.dumps(_secrets())}
+
+
 def environment() -> dict[str, str]:
-    """The environment in which `pulumi … --stack local` works by hand, too."""
+    """The environment in which the stack `local` can be deployed: its registry and images are there after this."""
     registry = ensure_registry()
-    values = ensure_images(registry)
+    return {**ensure_images(registry), "SLIPWAY_REGISTRY": registry, **known()}
+
+
+def _engine() -> dict[str, str]:
     return {
-        **values,
-        "SLIPWAY_REGISTRY": registry,
         "PULUMI_BACKEND_URL": (_FOLDER / "state").as_uri(),
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(_FOLDER / "passphrase"),
-        "SLIPWAY_SECRETS": json.dumps(_secrets()),
     }
 
 
@@ -58,9 +64,7 @@ def up(arguments: list[str]) -> int:
     _initialise(prepared)
     done = _pulumi(["up", "--yes", "--skip-preview", *arguments], prepared)
     if done == 0:
-        shown = run(
-            ["pulumi", "stack", "output", "--json", "--stack", _STACK, "--cwd", str(ROOT)], env=prepared
-        )
+        shown = run(["pulumi", "stack", "output", "--json", "--stack", _STACK, "--cwd", str(ROOT)], env=prepared)
         for url in json.loads(shown).get("urls", []):
             say(f"ready: {url}")
     return done
@@ -71,12 +75,8 @@ def down(arguments: list[str]) -> int:
     named = [name for name in os.environ.get("VOLUMES", "").split(",") if name]
     if (_FOLDER / "state").is_dir():
         machine()
-        prepared = {
-            "PULUMI_BACKEND_URL": (_FOLDER / "state").as_uri(),
-            "PULUMI_CONFIG_PASSPHRASE_FILE": str(_FOLDER / "passphrase"),
-        }
         if _exists():
-            done = _pulumi(["destroy", "--yes", "--skip-preview", *arguments], prepared)
+            done = _pulumi(["destroy", "--yes", "--skip-preview", *arguments], _engine())
             if done != 0:
                 return done
         shutil.rmtree(_FOLDER / "state")
@@ -98,11 +98,11 @@ def _project() -> str:
 
 def _pulumi(arguments: list[str], prepared: dict[str, str]) -> int:
     """Run the engine on the local stack in the foreground, its output going straight to the terminal."""
-    argv = ["pulumi", *arguments, "--stack", _STACK, "--config-file", str(_configuration()), "--cwd", str(ROOT)]
+    argv = ["pulumi", *arguments, "--stack", _STACK, "--config-file", str(configuration()), "--cwd", str(ROOT)]
     return subprocess.run(argv, env={**os.environ, **prepared}, check=False).returncode
 
 
-def _configuration() -> Path:
+def configuration() -> Path:
     """Pulumi.local.yaml with this machine's encryption salt, which has no place in a committed file."""
     file = _FOLDER / "Pulumi.local.yaml"
     salt = (_FOLDER / "salt").read_text() if (_FOLDER / "salt").is_file() else ""
@@ -128,12 +128,11 @@ def _initialise(prepared: dict[str, str]) -> None:
 
 def _secrets() -> dict[str, str]:
     """The local stack's own secrets. They stay as long as volumes may hold data that was made with them."""
-    file = _FOLDER / "secrets.json"
-    if not file.is_file():
+    if not SECRETS.is_file():
         _FOLDER.mkdir(exist_ok=True)
-        _write_private(file, json.dumps({name: secrets.token_urlsafe(24) for name in _EXAMPLE_SECRETS}))
+        _write_private(SECRETS, json.dumps({name: secrets.token_urlsafe(24) for name in _EXAMPLE_SECRETS}))
     given: dict[str, str] = json.loads(os.environ.get("SLIPWAY_SECRETS", "{}"))
-    return {**json.loads(file.read_text()), **given}
+    return {**json.loads(SECRETS.read_text()), **given}
 
 
 def _write_private(file: Path, text: str) -> None:

@@ -55,5 +55,7 @@ def run(
         raise ToolchainError(f"{argv[0]} did not end within {seconds:.0f} s", "it hangs", "run it again") from error
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).decode(errors="replace").splitlines()[-_TAIL_LINES:])
-        raise ToolchainError(f"`{' '.join(argv[:4])} …` exited {done.returncode}", f"its last lines:\n{tail}", "see above")
+        raise ToolchainError(
+            f"`{' '.join(argv[:4])} …` exited {done.returncode}", f"its last lines:\n{tail}", "see above"
+        )
     return done.stdout

@@ -6,6 +6,7 @@ whatever a stack left behind. Does not own: applications (see `applications`), t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import http.client
@@ -14,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -223,9 +225,10 @@ class Stack:
             **({"mirror": engine.mirror} if engine.mirror else {}),
             **settings,
         }
-        self._salt = ""
+        self._started: list[subprocess.Popen[str]] = []
         self._lay_out()
-        self._salt = self._initialise()
+        self._configure()
+        self.pulumi("stack", "init")
 
     @property
     def project(self) -> str:
@@ -253,7 +256,7 @@ class Stack:
         """Start the engine in a process group of its own, its output to be read from the process."""
         self._configure()
         more = ["--event-log", str(events)] if events else []
-        return subprocess.Popen(
+        process = subprocess.Popen(
             ["pulumi", *argv, "--stack", self.name, "--non-interactive", "--color", "never", *more],
             cwd=self.folder,
             env={**self.environment, **environment},
@@ -263,6 +266,8 @@ class Stack:
             text=True,
             start_new_session=True,
         )
+        self._started.append(process)
+        return process
 
     def run(self, *argv: str, expect_failure: bool | None = False, **environment: str) -> Run:
         """Run the engine to its end; `expect_failure=None` takes either."""
@@ -316,11 +321,16 @@ class Stack:
 
     # --- what is on the host (this machine)
 
-    def containers(self) -> dict[str, Container]:
-        """Service → its container, in any state; migrations that were left over fail the test."""
+    def every_container(self) -> list[Container]:
+        """All containers of the stack in any state, also those that are only there during a deployment."""
         identifiers = docker("ps", "--all", "--quiet", "--no-trunc", "--filter", self._mine).split()
-        documents = json.loads(docker("inspect", *identifiers)) if identifiers else []
-        found = [Container(document) for document in documents]
+        # one that goes in between is no error: `inspect` prints the others
+        documents = json.loads(docker("inspect", *identifiers, check=False) or "[]") if identifiers else []
+        return [Container(document) for document in documents]
+
+    def containers(self) -> dict[str, Container]:
+        """Service → its container, in any state; one too many, such as a migration's, fails the test."""
+        found = self.every_container()
         services = [each.service for each in found]
         assert len(services) == len(set(services)), f"a service has several containers: {services}"
         return {each.service: each for each in found}
@@ -409,18 +419,9 @@ class Stack:
             (self.folder / name).symlink_to(self.engine.program / name)
         (self.folder / ".venv").symlink_to(sys.prefix)  # Pulumi.yaml names it so
 
-    def _initialise(self) -> str:
-        self._configure()
-        self.pulumi("stack", "init")
-        return str(yaml.safe_load(self._file.read_text())["encryptionsalt"])
-
-    @property
-    def _file(self) -> Path:
-        return self.folder / f"Pulumi.{self.name}.yaml"
-
     def _configure(self) -> None:
         """Write the settings into the stack file, beside what was encrypted into it."""
-        file = self._file
+        file = self.folder / f"Pulumi.{self.name}.yaml"
         before = (yaml.safe_load(file.read_text()) if file.exists() else None) or {}
         encrypted = {key: value for key, value in (before.get("config") or {}).items() if "secure" in json.dumps(value)}
         plain = {f"slipway:{key}": value for key, value in {**self.settings, "variables": self.variables}.items()}
@@ -433,6 +434,11 @@ class Stack:
 
     def remove(self) -> None:
         """Remove everything that this stack made on this machine, whatever state it is in."""
+        for process in self._started:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait(timeout=30)
         for kind, force in (("container", ["--force", "--volumes"]), ("network", []), ("volume", ["--force"])):
             every = ["--all"] if kind == "container" else []
             found = docker(kind, "ls", "--quiet", *every, "--filter", self._mine, check=False).split()

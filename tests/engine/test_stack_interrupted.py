@@ -40,8 +40,8 @@ def _agents(stack: Stack) -> list[int]:
 
 def _waits_for_a_sick_service(stack: Stack) -> bool:
     """Whether the deployment is past the point where the old container is gone."""
-    web = stack.containers().get("web")
-    return web is not None and web.environment.get("MODE") == "sick" and web.running
+    web = [each for each in stack.every_container() if each.service == "web"]
+    return len(web) == 1 and web[0].environment.get("MODE") == "sick" and web[0].running
 
 
 def _converges(stack: Stack, version: str) -> None:

@@ -35,7 +35,7 @@ HOME = "/home/deploy/.local/share/slipway"
 _END_SECONDS = 120
 
 
-def machine_settings(host: TestHost, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 - any setting of a host
+def machine_settings(host: TestHost, **changed: Any) -> dict[str, Any]:
     """A test host as an entry of the setting `hosts`."""
     return {
         "name": host.name,
@@ -59,7 +59,7 @@ class RemoteStack(Stack):
         *,
         application: Callable[[Path], Any] = webshop,
         variables: dict[str, str] | None = None,
-        **settings: Any,  # noqa: ANN401 - any setting of the program
+        **settings: Any,
     ) -> None:
         self.machines = list(machines)
         self.private_key = self.machines[0].key_file.read_text()

@@ -135,8 +135,8 @@ def test_the_stack_that_make_up_made_is_read_from_its_own_state(
     (folder / "state").mkdir(parents=True)
     prepared = {"PULUMI_BACKEND_URL": (folder / "state").as_uri(), "SLIPWAY_RETENTION": "7"}
     monkeypatch.setattr("toolchain.local.ROOT", program)
-    monkeypatch.setattr("toolchain.local.machine", dict)
-    monkeypatch.setattr("toolchain.local.environment", lambda: prepared)
+    monkeypatch.setattr("toolchain.local.known", lambda: prepared)
+    monkeypatch.setattr("toolchain.local.configuration", lambda: folder / "Pulumi.local.yaml")
     assert read_stack("local").settings.retention == 7
     assert f"--config-file {folder}/Pulumi.local.yaml" in calls()[0]
 

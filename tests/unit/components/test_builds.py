@@ -122,7 +122,7 @@ def test_an_unknown_part_of_a_build_is_refused(tmp_path: Path, key: str) -> None
     assert problem.what == f"services.web.build.{key} is not supported"
 
 
-@pytest.mark.parametrize("key", ["tags", "cache_from", "cache_to", "labels", "shm_size"])
+@pytest.mark.parametrize("key", ["tags", "labels", "shm_size"])
 def test_a_part_that_is_not_used_is_warned_of(tmp_path: Path, key: str) -> None:
     reader = read(tmp_path, **{key: ["x"]})
     assert reader.problems == []

@@ -304,11 +304,10 @@ def test_the_agent_takes_what_ships(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "a").write_text("x")
     (tmp_path / "f$x").write_text("y")
+    (tmp_path / "more").mkdir()
     found = application(
         tmp_path,
-        "services: {web: {image: x, volumes: ['./conf:/c:ro', './f$$x:/f:ro', './data:/d', './more:/e:ro']}}"
-        if (tmp_path / "more").mkdir() is None
-        else "",
+        "services: {web: {image: x, volumes: ['./conf:/c:ro', './f$$x:/f:ro', './data:/d', './more:/e:ro']}}",
     )
     files, data = referenced_paths(found.document)
     assert {sha for sha, _ in files} == set(found.files)

@@ -28,7 +28,7 @@ type GetRegistryImageArgs struct {
 	InsecureSkipVerify *bool  `pulumi:"insecureSkipVerify,optional"`
 }
 
-// GetRegistryImageResult is its result. The official plugin gives an `id` too; see registryImage.
+// GetRegistryImageResult is its result. The official plugin gives an `id` too; see bridged.
 type GetRegistryImageResult struct {
 	Name               string `pulumi:"name"`
 	InsecureSkipVerify *bool  `pulumi:"insecureSkipVerify,optional"`
@@ -75,7 +75,7 @@ func (f *GetRegistryImage) digest(ctx context.Context, args GetRegistryImageArgs
 	if err != nil {
 		return "", fmt.Errorf("Error loading registry auth config: %w", err) //nolint:staticcheck // the official text
 	}
-	if plain := plainHTTP(image.Context().RegistryStr(), registry); plain {
+	if plainHTTP(image.Context().RegistryStr(), registry) {
 		image, err = name.ParseReference(args.Name, name.Insecure)
 		if err != nil {
 			return "", err

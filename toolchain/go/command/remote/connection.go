@@ -222,15 +222,14 @@ func (c *Connection) dial(ctx context.Context, open *closers) (*ssh.Client, erro
 	if err != nil {
 		return nil, err
 	}
+	direct := (&net.Dialer{}).DialContext
 	if c.Proxy == nil {
-		direct := (&net.Dialer{}).DialContext
 		return retry(ctx, "Dial", c.attempts(), open, func() (*ssh.Client, error) { return c.login(ctx, direct, config) })
 	}
 	proxyConfig, err := c.Proxy.config(open)
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	direct := (&net.Dialer{}).DialContext
 	bastion, err := retry(ctx, "Dial proxy", c.Proxy.attempts(), open, func() (*ssh.Client, error) {
 		return c.Proxy.login(ctx, direct, proxyConfig)
 	})

@@ -1,0 +1,88 @@
+"""Where build layers are kept between machines.
+
+Owns: the cache import and export of a build, as the words `docker buildx build --cache-from/--cache-to` takes, and
+whether the builder can export at all. Does not own: the build (see `images`).
+The Compose file's own `cache_from` and `cache_to` come first; the setting `cache` fills in for builds without them.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+from components.errors import Problem
+from components.git import tag_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from components.builds import Build
+    from components.settings import Settings
+
+__all__ = ["Cache", "cache_of", "check_builder"]
+
+_BUILDER_SECONDS = 30
+_EXPORTED = ("type=registry", "type=gha", "type=local", "type=s3", "type=azblob")
+
+
+class Cache(NamedTuple):
+    """Cache imports and exports of one build."""
+
+    imports: tuple[str, ...]
+    exports: tuple[str, ...]
+
+
+def cache_of(build: Build, settings: Settings) -> Cache:
+    """What `build` reads from and writes to. A refused export costs time, never the build: `ignore-error=true`."""
+    if build.cache_from or build.cache_to:
+        return Cache(build.cache_from, build.cache_to)
+    match settings.cache:
+        case "inline":
+            return Cache((f"type=registry,ref={build.repository}:{tag_of(settings.stack)}",), ("type=inline",))
+        case "registry":
+            reference = f"type=registry,ref={build.repository}:buildcache"
+            options = "mode=max,image-manifest=true,oci-mediatypes=true,ignore-error=true"
+            return Cache((reference,), (f"{reference},{options}",))
+        case "github":
+            scope = f"type=gha,scope={build.repository.rsplit('/', 1)[-1]}"
+            return Cache((scope,), (f"{scope},mode=max,ignore-error=true",))
+        case _:
+            return Cache((), ())
+
+
+def check_builder(builds: Iterable[Build], settings: Settings) -> list[Problem]:
+    """The problem of a builder that cannot export the cache that a build asks for; asked only when one does."""
+    exports = [each for build in builds for each in cache_of(build, settings).exports]
+    if not any(each.startswith(_EXPORTED) for each in exports):
+        return []
+    inspected = _docker("buildx", "inspect", settings.builder)
+    if inspected is None:
+        return [
+            Problem(
+                f"builder: there is no BuildKit builder '{settings.builder}'",
+                "no image can be built",
+                f"docker buildx create --name {settings.builder} --driver docker-container",
+            )
+        ]
+    driver = next((line.split()[1] for line in inspected.splitlines() if line.startswith("Driver:")), "")
+    if driver != "docker" or "io.containerd.snapshotter" in (_docker("info", "--format", "{{.DriverStatus}}") or ""):
+        return []
+    return [
+        Problem(
+            f"cache: the builder '{settings.builder}' cannot export a cache (it is Docker's own, with driver docker)",
+            "every build would stop before it begins",
+            "docker buildx create --name slipway --driver docker-container && pulumi config set builder slipway "
+            "(or: pulumi config set cache inline)",
+        )
+    ]
+
+
+def _docker(*arguments: str) -> str | None:
+    """What a Docker command prints; None when it fails."""
+    try:
+        done = subprocess.run(
+            ["docker", *arguments], capture_output=True, text=True, timeout=_BUILDER_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

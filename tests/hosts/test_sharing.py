@@ -1,0 +1,125 @@
+"""Several drivers of one stack, and several stacks on one host: nobody disturbs another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from remote_stack import end_tree, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from remote_stack import RemoteStack
+    from server import TestHost
+    from workload import Images
+
+HOSTS = 1
+
+
+@pytest.fixture(scope="module")
+def drivers(deployable: Callable[..., RemoteStack], host: TestHost) -> tuple[RemoteStack, RemoteStack]:
+    """Two drivers of the same stack who do not know of each other: each has an engine's state of its own."""
+    one = deployable(host)
+    other = deployable(host, name=one.name)
+    other.port = one.port
+    other.variables["PORT"] = one.variables["PORT"]
+    one.up()
+    return one, other
+
+
+def test_second_driver_waits_and_both_end_consistently(
+    drivers: tuple[RemoteStack, RemoteStack], host: TestHost
+) -> None:
+    one, other = drivers
+    one.variables |= {"VERSION": "first", "START": "4"}
+    other.variables |= {"VERSION": "second", "START": "0"}
+    other.settings["lockWait"] = 60
+    process = one.start("up", "--yes", "--skip-preview")
+    try:
+        one.await_step(host, "await")
+        other.up()
+        text = finish(process)
+    finally:
+        if process.poll() is None:
+            end_tree(process)
+    assert process.returncode == 0, text
+    assert one.version_on(host) == "second"
+    outcomes = [(line["release"], line["outcome"]) for line in one.ledger_on(host) if line["outcome"] != "migrated"]
+    assert [outcome for _, outcome in outcomes[-2:]] == ["deployed", "deployed"]
+    assert outcomes[-1][0] == other.outputs["release"]
+    assert set(other.up().steps.values()) == {"same"}
+
+
+def test_second_driver_that_does_not_wait_is_told_who_holds_the_stack(
+    drivers: tuple[RemoteStack, RemoteStack], host: TestHost
+) -> None:
+    one, other = drivers
+    one.variables |= {"VERSION": "holder", "START": "15"}
+    other.variables |= {"VERSION": "impatient"}
+    other.settings["lockWait"] = 0
+    process = one.start("up", "--yes", "--skip-preview")
+    try:
+        one.await_step(host, "await")
+        problem = other.up(expect_failure=True, GITHUB_RUN_ID="4711", GITHUB_ACTOR="mona").problem
+        assert "another deployment holds this stack" in problem
+        assert "(pid " in problem
+        assert "@" in problem.partition("holds this stack")[2], "the owner is the first driver, not the second"
+        assert "mona" not in problem
+        assert " s: deploy r-" in problem, "age and reason are told"
+        text = finish(process)
+    finally:
+        if process.poll() is None:
+            end_tree(process)
+    assert process.returncode == 0, text
+    assert one.version_on(host) == "holder"
+    other.settings["lockWait"] = 60
+    other.up()
+    assert one.version_on(host) == "impatient"
+
+
+def test_two_stacks_of_one_application_leave_each_other_alone(
+    deployable: Callable[..., RemoteStack], host: TestHost, images: Images
+) -> None:
+    # retention 2: the third release of one stack lets go of an image that the other one needs for its way back
+    busy, quiet = (deployable(host, retention=2) for _ in range(2))
+    host.inside(["docker", "rm", "--force", "keeper-0", "keeper-1"])  # only the stacks keep images now
+    try:
+        quiet.variables |= {"IMAGE": images.one, "SIDE_IMAGE": images.one}
+        quiet.up()
+        quiet.ask(host, "/append/kept")
+        before = quiet.ids_on(host)
+        busy.variables |= {"IMAGE": images.one, "SIDE_IMAGE": images.one}
+        busy.up()
+        busy.deploy("2", IMAGE=images.two, SIDE_IMAGE=images.two)
+        busy.deploy("3")
+        busy.deploy("4")
+        assert busy.version_on(host) == "4"
+        assert quiet.ids_on(host) == before
+
+        kept = host.inside(["docker", "image", "ls", "--digests"])
+        assert images.one.partition("@")[2] in kept, "the other stack's image was pruned"
+        busy.destroy()
+        assert not busy.containers_on(host)
+        assert quiet.ids_on(host) == before
+        assert quiet.ask(host)["data/log"] == "kept\n"
+        kept = host.inside(["docker", "image", "ls", "--digests"])
+        assert images.one.partition("@")[2] in kept
+        assert images.two.partition("@")[2] not in kept, "what only the destroyed stack used is gone"
+        assert set(quiet.up().steps.values()) == {"same"}
+    finally:
+        for number, image in enumerate(images.small):
+            host.inside(["docker", "create", "--quiet", "--name", f"keeper-{number}", image], seconds=180)
+
+
+def test_port_of_another_stack_is_refused_with_its_holder(
+    deployable: Callable[..., RemoteStack], drivers: tuple[RemoteStack, RemoteStack], host: TestHost
+) -> None:
+    one, _ = drivers
+    thief = deployable(host)
+    thief.variables["PORT"] = one.variables["PORT"]
+    before = one.ids_on(host)
+    problem = thief.up(expect_failure=True).problem
+    assert f"port {one.port}/tcp that service web publishes is held by {one.project}-web-1" in problem
+    assert one.ids_on(host) == before
+    assert not thief.containers_on(host)

@@ -1,0 +1,82 @@
+"""The packed agent: the same bytes from the same sources, small, and complete."""
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from samples import ROOT
+
+from components import agent_package
+from components.agent_package import pack_agent
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    path = tmp_path / "agent.pyz"
+    path.write_bytes(pack_agent().content)
+    return path
+
+
+def test_the_same_sources_give_the_same_bytes() -> None:
+    """In another process, with another order of the folder, whatever the files' times and modes."""
+    code = (
+        "import pathlib, random; from components import agent_package\n"
+        "found = pathlib.Path.rglob\n"
+        "pathlib.Path.rglob = lambda *a: sorted(found(*a), key=lambda _: random.random())\n"
+        "print(agent_package.pack_agent().digest)"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+    assert done.stdout.strip() == pack_agent().digest
+
+
+def test_its_digest_is_that_of_its_bytes() -> None:
+    assert pack_agent().digest == hashlib.sha256(pack_agent().content).hexdigest()
+
+
+def test_it_is_at_most_150_kilobytes() -> None:
+    assert len(pack_agent().content) <= 150_000
+
+
+def test_it_holds_the_agents_sources_and_schemas_and_nothing_else() -> None:
+    names = set(zipfile.ZipFile(io.BytesIO(pack_agent().content)).namelist())
+    sources = {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "agent").rglob("*") if path.suffix in (".py", ".json")
+    }
+    assert names == sources | {"__main__.py"}
+    assert {f"agent/contract/{kind}.schema.json" for kind in ("deployment", "probe", "report")} <= names
+
+
+def test_nothing_of_this_machine_is_in_it() -> None:
+    for entry in zipfile.ZipFile(io.BytesIO(pack_agent().content)).infolist():
+        assert entry.date_time == (1980, 1, 1, 0, 0, 0)
+        assert (entry.create_system, entry.external_attr >> 16) == (3, 0o644)
+
+
+def test_it_runs_by_itself_without_anything_of_this_program(packed: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(packed), "version"],
+        capture_output=True, text=True, check=False, cwd=tmp_path, env={"PATH": os.defpath},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert pack_agent().digest[:12] in done.stdout
+
+
+def test_another_source_is_another_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "components").mkdir()
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / "a.py").write_text("x = 1\n")
+    monkeypatch.setattr(agent_package, "__file__", str(tmp_path / "components" / "agent_package.py"))
+    first = pack_agent.__wrapped__()
+    (tmp_path / "agent" / "__pycache__").mkdir()
+    (tmp_path / "agent" / "__pycache__" / "a.cpython-311.pyc").write_text("x")
+    assert pack_agent.__wrapped__() == first
+    (tmp_path / "agent" / "a.py").write_text("x = 2\n")
+    assert pack_agent.__wrapped__() != first
