@@ -125,8 +125,7 @@ def _problem(host: HostSettings, machine: HostSettings | BastionSettings, error:
         return Problem(
             f"{who}: {machine.address} shows another host key than the pinned one",
             "the machine was rebuilt, or somebody poses as it; nothing was sent to it",
-            f"ssh-keyscan -t ed25519 -p {machine.port} {machine.address}, "
-            "compare with the provider's console, then set hostKey",
+            f"ssh-keyscan -p {machine.port} {machine.address}, compare with the provider's console, then set hostKey",
         )
     if isinstance(error, asyncssh.PermissionDenied):
         return Problem(

@@ -52,7 +52,7 @@ def _host_problems(settings: Settings) -> list[Problem]:
                         f"{path}.hostKey: {machine.address} {stated}",
                         "anybody on the way could pose as that host and read the secrets",
                         f"pulumi config set --path '{path}.hostKey' "
-                        f"\"$(ssh-keyscan -t ed25519 -p {machine.port} {machine.address} | cut -d' ' -f2-)\" "
+                        f'"$(ssh-keyscan -p {machine.port} {machine.address})" '
                         "(compare it with the provider's console)",
                     )
                 )

@@ -131,9 +131,11 @@ def _address(value: str) -> str:
 def one_host_key(key: str) -> str:
     """`ALGORITHM BASE64` of a public key given in that form or as output of ssh-keyscan; empty when there is none.
 
-    The base64 must say the same algorithm again: RFC 4253, section 6.6.
+    Of several, the one that the engine's SSH client asks a host for first: golang.org/x/crypto/ssh prefers ECDSA to
+    RSA to Ed25519, and a host shows the kind that it is asked for. The base64 must say the same algorithm again: RFC
+    4253, section 6.6.
     """
-    words = key.split()
+    words, found = key.split(), []
     for algorithm, encoded in itertools.pairwise(words):
         if algorithm in _KEY_ALGORITHMS:
             try:
@@ -142,8 +144,8 @@ def one_host_key(key: str) -> str:
                 continue
             name = len(algorithm).to_bytes(4, "big") + algorithm.encode()
             if blob.startswith(name) and len(blob) > len(name):
-                return f"{algorithm} {encoded}"
-    return ""
+                found.append(f"{algorithm} {encoded}")
+    return min(found, key=lambda each: (not each.startswith("ecdsa-"), not each.startswith("ssh-rsa")), default="")
 
 
 def plain_platform(platform: str) -> str:

@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from remote_stack import Pool, RemoteStack, wipe
 from testhost import TestHosts, unavailable
+from workload import pushed_images
 
 from toolchain.docker import ensure_docker
 from toolchain.images import ensure_images
@@ -15,7 +17,6 @@ from toolchain.registry import ensure_registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from remote_stack import Pool, RemoteStack
     from server import TestHost
     from stack_harness import Engine
     from workload import Images
@@ -43,24 +44,18 @@ def test_hosts(registry: str) -> Iterator[TestHosts]:
 @pytest.fixture(scope="session")
 def images(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Images:
     """The images of the server that hosts run."""
-    from workload import pushed_images
-
     return pushed_images(registry, tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="session")
 def pool(test_hosts: TestHosts, images: Images) -> Pool:
     """Hosts that stay up from module to module; each module finds them wiped."""
-    from remote_stack import Pool
-
     return Pool(test_hosts, images)
 
 
 @pytest.fixture(scope="module")
 def hosts(request: pytest.FixtureRequest, pool: Pool) -> Iterator[list[TestHost]]:
     """As many hosts as the module's HOSTS says."""
-    from remote_stack import wipe
-
     taken = pool.take(request.module.HOSTS)
     yield taken
     for host in taken:
@@ -78,8 +73,6 @@ def deployable(
     engine: Engine, images: Images, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., RemoteStack]]:
     """Makes stacks: `deployable(*hosts, **settings)`."""
-    from remote_stack import RemoteStack
-
     made: list[RemoteStack] = []
 
     def make(*machines: TestHost, **settings: object) -> RemoteStack:

@@ -59,7 +59,7 @@ def test_another_host_key_than_the_pinned_one_stops_everything(
         for run in (stack.preview(expect_failure=True), stack.up(expect_failure=True)):
             assert f"host {host.name}: {host.address} shows another host key than the pinned one" in run.problem
             assert "nothing was sent to it" in run.problem
-            assert f"ssh-keyscan -t ed25519 -p 22 {host.address}" in run.problem
+            assert f"ssh-keyscan -p 22 {host.address}" in run.problem
     assert host.connections() == before, "nobody may have logged in"
     stack.secrets["TOKEN"] = "a-token-of-the-tests"
     assert not stack.preview().changes

@@ -92,7 +92,7 @@ def seen(
         for entry in host.path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 watched["processes"].add((entry / "cmdline").read_bytes())
-                if not os.path.samefile(entry / "root", host.path("/")):
+                if not (entry / "root").samefile(host.path("/")):
                     continue  # a container's own environment may hold what it was given
                 environment = (entry / "environ").read_bytes()
                 if told(environment):
@@ -151,9 +151,8 @@ def test_logs_and_labels_of_the_host_show_no_secret(seen: tuple[RemoteStack, dic
         assert not told(json.dumps(container.labels))
 
 
-def test_only_private_files_of_the_deploy_user_hold_secrets(
-    seen: tuple[RemoteStack, dict[str, Any]], host: TestHost
-) -> None:
+@pytest.mark.usefixtures("seen")
+def test_only_private_files_of_the_deploy_user_hold_secrets(host: TestHost) -> None:
     """The whole disk but what the engine keeps of the containers themselves: their environment and what they print."""
     patterns = [form.decode() for value in CANARIES.values() for form in forms(value)]
     grep = ["grep", "--recursive", "--files-with-matches", "--binary-files=text", "--fixed-strings", "--devices=skip"]

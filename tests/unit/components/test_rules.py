@@ -28,7 +28,7 @@ def test_no_host_is_a_problem_with_the_commands_that_add_one(tmp_path: Path) -> 
 def test_a_host_without_a_pinned_key_gets_the_ssh_keyscan_command(tmp_path: Path) -> None:
     [problem] = host_problems(tmp_path, {**REMOTE, "hostKey": "", "port": 2222})
     assert problem.what == "hosts[0].hostKey: 203.0.113.10 has no pinned host key"
-    assert "pulumi config set --path 'hosts[0].hostKey' \"$(ssh-keyscan -t ed25519 -p 2222 203.0.113.10" in problem.mend
+    assert "pulumi config set --path 'hosts[0].hostKey' \"$(ssh-keyscan -p 2222 203.0.113.10)" in problem.mend
 
 
 def test_a_bastion_needs_a_pinned_key_of_its_own(tmp_path: Path) -> None:
@@ -60,6 +60,8 @@ def test_what_is_no_public_key_is_not_taken_for_one(tmp_path: Path, key: str) ->
         (host_key("ecdsa-sha2-nistp256"), host_key("ecdsa-sha2-nistp256")),
         (host_key("sk-ssh-ed25519@openssh.com"), host_key("sk-ssh-ed25519@openssh.com")),
         (f"ssh-host ssh-key {KEY}", KEY),
+        (f"h {KEY}\nh {host_key('ecdsa-sha2-nistp256')}\nh {host_key('ssh-rsa')}", host_key("ecdsa-sha2-nistp256")),
+        (f"h {KEY}\nh {host_key('ssh-rsa')}", host_key("ssh-rsa")),
     ],
 )
 def test_a_host_key_may_be_a_line_of_ssh_keyscan(tmp_path: Path, stated: str, pinned: str) -> None:
