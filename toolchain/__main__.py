@@ -40,7 +40,7 @@ def _env(arguments: list[str]) -> int:
     from toolchain import local  # noqa: PLC0415  # as in main
 
     del arguments
-    for name, value in {**local.machine(), **local.environment()}.items():
+    for name, value in {**local.machine(), **local.known()}.items():
         if name == "SLIPWAY_SECRETS":  # read when the shell reads this line, and never printed
             print(f'export {name}="$(cat {shlex.quote(str(local.SECRETS))})"')
         else:

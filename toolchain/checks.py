@@ -11,10 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from toolchain.images import ensure_images
 from toolchain.local import machine
 from toolchain.progress import say
-from toolchain.registry import ensure_registry
 
 __all__ = ["bench", "check", "test"]
 
@@ -40,14 +38,9 @@ def check(arguments: list[str]) -> int:
 
 
 def _prepare() -> None:
-    machine()
-    registry = ensure_registry()
-    os.environ.update({"SLIPWAY_TEST_REGISTRY": registry, **_test_names(ensure_images(registry))})
-
-
-def _test_names(values: dict[str, str]) -> dict[str, str]:
-    """The stack settings that the machine implies, under names that tests read and settings ignore."""
-    return {name.replace("SLIPWAY_", "SLIPWAY_TEST_", 1): value for name, value in values.items()}
+    """Get everything; what settings would read stands under names that tests read and settings ignore."""
+    found = {name: value for name, value in machine().items() if name.startswith("SLIPWAY_")}
+    os.environ.update({name.replace("SLIPWAY_", "SLIPWAY_TEST_", 1): value for name, value in found.items()})
 
 
 def test(arguments: list[str]) -> int:

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -23,7 +24,7 @@ from toolchain.progress import say
 from toolchain.pulumi import ensure_pulumi
 from toolchain.registry import ensure_registry, remove_registry
 
-__all__ = ["ROOT", "SECRETS", "configuration", "down", "environment", "known", "machine", "up"]
+__all__ = ["ROOT", "SECRETS", "configuration", "down", "known", "machine", "up"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _FOLDER = ROOT / ".slipway"
@@ -33,21 +34,23 @@ _EXAMPLE_SECRETS = ("POSTGRES_PASSWORD",)  # what the example application asks f
 
 
 def machine() -> dict[str, str]:
-    """Everything a deployment from this machine needs; the environment in which `pulumi` and `docker` then work."""
-    found = ensure_docker() | ensure_pulumi()
-    os.environ.update(found)
+    """Everything that a deployment from this machine needs, gone for side by side.
+
+    Returns: the environment in which `pulumi` and `docker` then work, and the setting `mirror` where stand-ins serve.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        engine = pool.submit(ensure_pulumi)  # compiles for minutes where downloads are blocked; the rest is downloading
+        docker = ensure_docker()
+        os.environ.update(docker)
+        found = docker | {"SLIPWAY_REGISTRY": (registry := ensure_registry())} | ensure_images(registry)
+        found |= engine.result()
+    os.environ.update({name: value for name, value in found.items() if not name.startswith("SLIPWAY_")})
     return found
 
 
 def known() -> dict[str, str]:
     """The environment that tells the engine of the stack `local` and its secrets; starts and makes nothing."""
     return {**_engine(), "SLIPWAY_SECRETS": json.dumps(_secrets())}
-
-
-def environment() -> dict[str, str]:
-    """The environment in which the stack `local` can be deployed: its registry and images are there after this."""
-    registry = ensure_registry()
-    return {**ensure_images(registry), "SLIPWAY_REGISTRY": registry, **known()}
 
 
 def _engine() -> dict[str, str]:
@@ -59,8 +62,7 @@ def _engine() -> dict[str, str]:
 
 def up(arguments: list[str]) -> int:
     """Deploy the local stack; the exit code of `pulumi up`."""
-    machine()
-    prepared = environment()
+    prepared = machine() | known()
     _initialise(prepared)
     done = _pulumi(["up", "--yes", "--skip-preview", *arguments], prepared)
     if done == 0:
@@ -74,7 +76,7 @@ def down(arguments: list[str]) -> int:
     """Remove what `up` made: containers, networks, registry, state. Volumes named in VOLUMES go too, others stay."""
     named = [name for name in os.environ.get("VOLUMES", "").split(",") if name]
     if (_FOLDER / "state").is_dir():
-        machine()
+        os.environ.update(ensure_docker() | ensure_pulumi())
         if _exists():
             done = _pulumi(["destroy", "--yes", "--skip-preview", *arguments], _engine())
             if done != 0:

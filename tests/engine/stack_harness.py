@@ -69,7 +69,7 @@ def eventually(condition: Callable[[], Any], seconds: float = 15.0) -> Any:  # n
     until = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < until, "did not happen in time"
-        time.sleep(0.05)
+        time.sleep(0.1)
     return value
 
 
@@ -212,8 +212,11 @@ class Stack:
     ) -> None:
         self.engine, self.folder, self.application = engine, folder, application
         self.name = name or f"t{os.getpid()}-{next(_NUMBERS)}"
+        compose = yaml.safe_load((application.folder / "compose.yaml").read_text())
+        self.project = f"{compose['name']}-{self.name}"  # the Compose project on the hosts
         self.port = free_port()
         self.home = folder / "home"
+        self.registry_password = ""
         self.secrets = {"TOKEN": "a-token-of-the-tests", **(secrets or {})}
         self.variables = {"PORT": str(self.port), **(variables or {})}
         self.settings: dict[str, Any] = {
@@ -231,18 +234,13 @@ class Stack:
         self.pulumi("stack", "init")
 
     @property
-    def project(self) -> str:
-        """The Compose project on the hosts."""
-        name = yaml.safe_load((self.application.folder / "compose.yaml").read_text()).get("name", "app")
-        return f"{name}-{self.name}"
-
-    @property
     def environment(self) -> dict[str, str]:
         return {
             **self.engine.environment,
             "PULUMI_BACKEND_URL": f"file://{self.folder / 'state'}",
             "SLIPWAY_HOME": str(self.home),
             "SLIPWAY_SECRETS": json.dumps(self.secrets),
+            **({"SLIPWAY_REGISTRY_PASSWORD": self.registry_password} if self.registry_password else {}),
         }
 
     @property

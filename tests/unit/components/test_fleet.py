@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from hypothesis import given
@@ -49,7 +49,7 @@ class Course:
         self.channels = {host: FakeChannel(host) for host in hosts}
         self.fleet = Fleet(hosts)
 
-    async def __aenter__(self) -> "Course":
+    async def __aenter__(self) -> Self:
         self._attending = asyncio.create_task(self.fleet.attend(list(self.channels.values())))  # type: ignore[arg-type]
         return self
 

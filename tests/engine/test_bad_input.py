@@ -1,0 +1,168 @@
+"""Bad input: told in the family's form, before anything on a host has changed."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from applications import Application
+from stack_harness import docker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from conftest import Registry
+    from stack_harness import Stack
+
+COMPOSE: dict[str, Any] = {
+    "name": "stock",
+    "services": {
+        "stock": {
+            "image": "python:3.13-slim-trixie",
+            "command": ["python3", "-c", "import time; time.sleep(1e6)"],
+            "init": True,
+            "restart": "unless-stopped",
+        }
+    },
+}
+BUILT = {"build": "./built"}
+
+
+@pytest.fixture(scope="module")
+def live(make_stack: Callable[..., Stack]) -> Stack:
+    """A stack with one service that runs, and the folder of another one's build."""
+
+    def stock(folder: Path) -> Application:
+        dockerfile = "FROM python:3.13-slim-trixie\nCMD [python3, -c, 'import time; time.sleep(1e6)']\n"
+        return Application(folder, {"compose.yaml": yaml.safe_dump(COMPOSE), "built/Dockerfile": dockerfile})
+
+    stack = make_stack(stock, retention=2)
+    stack.up()
+    return stack
+
+
+@pytest.fixture
+def stack(live: Stack) -> Iterator[Stack]:
+    """The same, mended afterwards."""
+    settings, secrets = dict(live.settings), dict(live.secrets)
+    yield live
+    live.settings, live.secrets, live.registry_password = settings, secrets, ""
+    live.application.write({"compose.yaml": yaml.safe_dump(COMPOSE)})
+
+
+def refused(stack: Stack, compose: str | dict[str, Any], *words: str) -> str:
+    """Deploy this Compose file: it is refused with one problem that says `words`, and the host stays as it was."""
+    stack.application.write({"compose.yaml": compose if isinstance(compose, str) else yaml.safe_dump(compose)})
+    before = unchanging(stack)
+    problem = stack.up(expect_failure=True).problem
+    for word in words:
+        assert word in problem
+    assert unchanging(stack) == before
+    return problem
+
+
+def unchanging(stack: Stack) -> dict[str, Any]:
+    """The host's state but for the record of what was tried."""
+    tried = ("actor", "journal.jsonl", "ledger.jsonl", "lock")
+    state = stack.host_state()
+    state["files"] = {
+        path: found
+        for path, found in state["files"].items()
+        if not path.endswith(tried) and not (stack.home / path).is_dir()
+    }
+    return state
+
+
+def with_service(name: str = "other", **service: Any) -> dict[str, Any]:
+    return {**COMPOSE, "services": {**COMPOSE["services"], name: service}}
+
+
+def test_compose_file_that_does_not_parse(stack: Stack) -> None:
+    refused(stack, "services:\n  stock: [\n", "compose.yaml", "yaml")
+
+
+def test_service_without_image_and_build(stack: Stack) -> None:
+    refused(stack, with_service(command="sleep 1"), "other", "neither an image nor a build")
+
+
+def test_unknown_strategy_names_the_nearest(stack: Stack) -> None:
+    compose = with_service(image="python:3.13-slim-trixie", **{"x-slipway": {"strategy": "recreated"}})
+    refused(stack, compose, "services.other.x-slipway.strategy", "'recreated'", "recreate")
+
+
+def test_cyclic_dependency(stack: Stack) -> None:
+    compose = with_service(image="python:3.13-slim-trixie", depends_on=["stock"])
+    compose["services"]["stock"] = {**COMPOSE["services"]["stock"], "depends_on": ["other"]}
+    refused(stack, compose, "cycle", "stock", "other")
+
+
+def test_variable_without_a_value(stack: Stack) -> None:
+    compose = with_service(image="python:3.13-slim-trixie", environment={"X": "${FORGOTTEN_PASSWORD}"})
+    refused(stack, compose, "FORGOTTEN_PASSWORD", "pulumi config set --secret --path 'secrets.FORGOTTEN_PASSWORD'")
+
+
+def test_unknown_setting_names_the_nearest(stack: Stack) -> None:
+    stack.settings["retentoin"] = 3
+    refused(stack, COMPOSE, "unknown key 'retentoin'", "did you mean 'retention'?", "pulumi config rm retentoin")
+
+
+def test_unreachable_registry(stack: Stack) -> None:
+    stack.settings["registry"] = "127.0.0.1:1/nobody"
+    refused(stack, with_service(**BUILT), "registry: 127.0.0.1:1 does not answer", "curl")
+
+
+def test_wrong_registry_credentials(stack: Stack, private_registry: tuple[Registry, str]) -> None:
+    registry, _ = private_registry
+    stack.settings |= {"registry": f"{registry.address}/team", "registryUsername": "deployer"}
+    stack.registry_password = "a-password-that-is-wrong"
+    problem = refused(stack, with_service(**BUILT), registry.address, "refuses user deployer", "registryPassword")
+    assert stack.registry_password not in problem
+
+
+def test_tag_that_does_not_exist(stack: Stack) -> None:
+    image = f"{stack.engine.registry}/library/python:no-such-tag"
+    refused(stack, with_service(image=image), "services.other.image", image, "does not exist")
+
+
+def test_image_for_another_architecture(stack: Stack) -> None:
+    other = "arm64" if docker("version", "--format", "{{.Server.Arch}}") != "arm64" else "amd64"
+    image = f"{stack.engine.registry}/{stack.name}/foreign:1"
+    stack.application.write({"foreign/Dockerfile": "FROM scratch\nCOPY Dockerfile /\nCMD [/Dockerfile]\n"})
+    folder = str(stack.application.folder / "foreign")
+    docker("build", "--quiet", "--platform", f"linux/{other}", "--tag", image, folder)
+    docker("push", "--quiet", image)
+    refused(stack, with_service(image=image), "/foreign", other, "platforms")
+
+
+def test_port_that_is_taken(stack: Stack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        compose = with_service(**COMPOSE["services"]["stock"], ports=[f"127.0.0.1:{port}:80"])
+        refused(stack, compose, f"port {port}/tcp", "other", "ss -lnp")
+
+
+def test_volume_driver_that_is_missing(stack: Stack) -> None:
+    compose = with_service(**COMPOSE["services"]["stock"], volumes=["remote:/data"])
+    compose["volumes"] = {"remote": {"driver": "nowhere"}}
+    refused(stack, compose, "volume driver nowhere", "docker plugin install nowhere")
+
+
+def test_secret_where_others_can_read_it(stack: Stack) -> None:
+    compose = with_service(image="python:3.13-slim-trixie", labels={"token": "${TOKEN}"})
+    refused(stack, compose, "secret TOKEN stands in services.other.labels.token")
+
+
+def test_all_problems_are_told_at_once(stack: Stack) -> None:
+    stack.settings |= {"retention": 0, "cache": "everywhere", "nmae": "shop"}
+    run = stack.preview(expect_failure=True)
+    told = " ".join(problem[0] for problem in run.problems)
+    assert all(key in told for key in ("retention", "cache", "nmae"))
+    assert all(len(problem) == 3 for problem in run.problems)
+    assert "Traceback" not in run.text
+
+
+def test_after_all_of_it_the_good_one_deploys(stack: Stack) -> None:
+    assert set(stack.up().steps.values()) == {"same"}

@@ -1,0 +1,301 @@
+"""RegistryImages: what is built, looked up and tagged, and what of it is secret."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorded import Recorded, is_secret, open_strings, plain, program
+from samples import CANARY, DIGEST, settings
+
+from components.application import Application
+from components.builds import Build
+from components.errors import SlipwayError
+from components.git import Revision
+from components.images import RegistryImages, RegistryImagesArgs
+
+IMAGE = "docker-build:index:Image"
+COMMAND = "command:local:Command"
+REVISION = Revision("0123456789abcdef0123456789abcdef01234567", "feature/x")
+LIVE = f"postgres:17@sha256:{'a' * 64}"
+
+
+def build(service: str, **values: Any) -> Build:
+    return Build(repository=f"ghcr.io/acme/shop-{service}", context=values.pop("context", "/nowhere/app"), **values)
+
+
+def images(
+    folder: Path,
+    *,
+    builds: dict[str, Build] | None = None,
+    images: dict[str, str] | None = None,
+    live: dict[str, str] | None = None,
+    revision: Revision = REVISION,
+    engine: Recorded | None = None,
+    preview: bool = False,
+    **values: Any,
+) -> tuple[Recorded, dict[str, str]]:
+    """What the engine saw, and the images that came of it."""
+    engine = engine or Recorded()
+    application = Application(
+        name="shop", stack="shop-test", builds=builds or {}, images=images or {}, document={"services": {}}, files={},
+        secrets=(), extensions={},
+    )  # fmt: skip
+    args = RegistryImagesArgs(
+        settings=settings(folder, **values), application=application, revision=revision, live=live or {}
+    )
+    found = program(engine, lambda: RegistryImages("shop", args).images, preview=preview)
+    return engine, found
+
+
+CREDENTIALS = {"registry_username": "me", "registry_password": CANARY}
+
+
+def test_same_builds_are_one_image(tmp_path: Path) -> None:
+    engine, found = images(
+        tmp_path,
+        builds={
+            "worker": build("worker", target="w"),
+            "clock": build("clock", target="w"),
+            "api": build("api", target="a"),
+        },
+    )
+    assert set(engine.of(IMAGE)) == {"shop-api", "shop-clock"}
+    assert found == {
+        "api": f"ghcr.io/acme/shop-api:test@{DIGEST}",
+        "clock": f"ghcr.io/acme/shop-clock:test@{DIGEST}",
+        "worker": f"ghcr.io/acme/shop-clock:test@{DIGEST}",
+    }
+
+
+@pytest.mark.parametrize("values", [{"args": {"A": "1"}}, {"platforms": ("linux/arm64",)}, {"context": "/other"}])
+def test_builds_that_differ_in_anything_are_two_images(tmp_path: Path, values: dict[str, Any]) -> None:
+    engine, _ = images(tmp_path, builds={"a": build("a"), "b": build("b", **values)})
+    assert len(engine.of(IMAGE)) == 2
+
+
+def test_a_new_commit_alone_changes_nothing_of_an_image(tmp_path: Path) -> None:
+    first, _ = images(tmp_path, builds={"a": build("a")})
+    second, _ = images(tmp_path, builds={"a": build("a")}, revision=Revision("f" * 40, "other"))
+    assert first.of(IMAGE) == second.of(IMAGE)
+    assert first.of(IMAGE)["shop-a"]["tags"] == ["ghcr.io/acme/shop-a:test"]
+
+
+def test_everything_of_a_build_reaches_the_builder(tmp_path: Path) -> None:
+    engine, _ = images(
+        tmp_path,
+        builds={
+            "a": build(
+                "a", dockerfile="docker/Dockerfile", target="t", args={"A": "1"}, ssh=("default",), network="host",
+                platforms=("linux/amd64", "linux/arm64"), extra_hosts=("x=1.2.3.4",), no_cache=True, pull=True,
+                additional_contexts={"base": "docker-image://alpine"},
+            )
+        },
+    )  # fmt: skip
+    [inputs] = engine.of(IMAGE).values()
+    assert inputs["push"] is True
+    assert inputs["buildOnPreview"] is False
+    assert inputs["target"] == "t"
+    assert inputs["buildArgs"] == {"A": "1"}
+    assert inputs["platforms"] == ["linux/amd64", "linux/arm64"]
+    assert inputs["addHosts"] == ["x=1.2.3.4"]
+    assert inputs["network"] == "host"
+    assert (inputs["noCache"], inputs["pull"]) == (True, True)
+    assert inputs["ssh"] == [{"id": "default"}]
+    assert inputs["context"]["named"] == {"base": {"location": "docker-image://alpine"}}
+    assert inputs["dockerfile"]["location"].endswith("app/docker/Dockerfile")
+
+
+def test_an_inline_dockerfile_is_handed_over_as_it_is(tmp_path: Path) -> None:
+    engine, _ = images(tmp_path, builds={"a": build("a", dockerfile_inline="FROM scratch\nENV A=$B\n")})
+    [inputs] = engine.of(IMAGE).values()
+    assert inputs["dockerfile"] == {"inline": "FROM scratch\nENV A=$B\n"}
+
+
+def test_the_state_names_no_folder_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine, _ = images(tmp_path, builds={"a": build("a", context=str(tmp_path / "app"), dockerfile="Dockerfile")})
+    [inputs] = engine.of(IMAGE).values()
+    assert inputs["context"]["location"] == "app"
+    assert inputs["dockerfile"]["location"] == "app/Dockerfile"
+    assert not any(str(tmp_path) in text for text in open_strings(inputs))
+
+
+# --- secrets
+
+
+def test_credentials_and_build_secrets_are_secret_inputs(tmp_path: Path) -> None:
+    engine, _ = images(
+        tmp_path,
+        builds={"a": build("a", secrets={"npm": "NPM_TOKEN"})},
+        secrets={"NPM_TOKEN": CANARY},
+        **CREDENTIALS,
+    )
+    [inputs] = engine.of(IMAGE).values()
+    assert is_secret(inputs["registries"])
+    assert plain(inputs["registries"]) == [{"address": "ghcr.io", "username": "me", "password": CANARY}]
+    assert is_secret(inputs["secrets"])
+    assert plain(inputs["secrets"]) == {"npm": CANARY}
+    for resource in engine.resources.values():
+        assert not any(CANARY in text for text in open_strings(resource))
+
+
+def test_without_credentials_none_are_sent(tmp_path: Path) -> None:
+    engine, _ = images(tmp_path, builds={"a": build("a")})
+    [inputs] = engine.of(IMAGE).values()
+    assert "registries" not in inputs
+    assert "secrets" not in inputs
+
+
+# --- tags
+
+
+def test_commit_and_branch_are_put_beside_every_image_by_one_command(tmp_path: Path) -> None:
+    engine, _ = images(tmp_path, builds={"a": build("a"), "b": build("b", target="x")}, **CREDENTIALS)
+    [(name, inputs)] = engine.of(COMMAND).items()
+    assert name == "shop-tags"
+    assert inputs["environment"]["SLIPWAY_TAGS"].split() == [
+        f"ghcr.io/acme/shop-{service}:{tag}=ghcr.io/acme/shop-{service}@{DIGEST}"
+        for service in ("a", "b")
+        for tag in (REVISION.commit, "feature-x")
+    ]
+    assert inputs["create"] == inputs["update"]
+    assert is_secret(inputs["stdin"])
+    assert json.loads(plain(inputs["stdin"])) == {"username": "me", "password": CANARY}
+    assert plain(inputs["stdin"]).endswith("}\n")
+    assert inputs["addPreviousOutputInEnv"] is False
+    assert "triggers" not in inputs
+    assert not any(CANARY in text for text in open_strings(inputs))
+
+
+def test_a_registrys_port_is_no_tag(tmp_path: Path) -> None:
+    engine, _ = images(
+        tmp_path,
+        builds={"a": Build(repository="127.0.0.1:5050/shop-a", context=".")},
+        revision=Revision("abc", ""),
+        registry="127.0.0.1:5050",
+    )
+    [inputs] = engine.of(COMMAND).values()
+    assert inputs["environment"]["SLIPWAY_TAGS"] == f"127.0.0.1:5050/shop-a:abc=127.0.0.1:5050/shop-a@{DIGEST}"
+
+
+def test_outside_of_git_there_is_nothing_to_tag(tmp_path: Path) -> None:
+    engine, _ = images(tmp_path, builds={"a": build("a")}, revision=Revision("", ""))
+    assert engine.of(COMMAND) == {}
+    engine, _ = images(tmp_path, images={"db": LIVE})
+    assert engine.of(COMMAND) == {}
+
+
+# --- third-party images
+
+
+def test_a_third_party_digest_is_frozen_while_the_file_names_the_same_image(tmp_path: Path) -> None:
+    engine, found = images(tmp_path, images={"db": "postgres:17"}, live={"db": LIVE})
+    assert found == {"db": LIVE}
+    assert engine.looked_up == []
+
+
+@pytest.mark.parametrize(
+    ("image", "live", "asked"),
+    [
+        ("postgres:17", "", "postgres:17"),
+        ("postgres:18", LIVE, "postgres:18"),
+        ("postgres", LIVE, "postgres:latest"),
+        ("localhost:5000/db", "", "localhost:5000/db:latest"),
+        ("other:17", LIVE, "other:17"),
+    ],
+)
+def test_a_new_third_party_image_is_looked_up_once(tmp_path: Path, image: str, live: str, asked: str) -> None:
+    engine, found = images(tmp_path, images={"db": image}, live={"db": live} if live else {})
+    assert engine.looked_up == [(asked, None)]
+    assert found == {"db": f"{asked}@{DIGEST}"}
+
+
+def test_a_moved_tag_of_another_service_freezes_nothing(tmp_path: Path) -> None:
+    engine, _ = images(tmp_path, images={"db": "postgres:17"}, live={"other": LIVE})
+    assert engine.looked_up == [("postgres:17", None)]
+
+
+@pytest.mark.parametrize("image", [f"postgres@{DIGEST}", f"postgres:17@{DIGEST}"])
+def test_an_image_by_digest_is_taken_as_it_is(tmp_path: Path, image: str) -> None:
+    engine, found = images(tmp_path, images={"db": image})
+    assert found == {"db": image}
+    assert engine.looked_up == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        ("bad response: 404 Not Found", "services.db.image: postgres:none does not exist in its registry"),
+        ("manifest unknown", "services.db.image: postgres:none does not exist in its registry"),
+        ("401 Unauthorized", "services.db.image: the registry of postgres:none refuses the credentials"),
+        ("dial tcp: connection refused", "services.db.image: the registry of postgres:none does not answer ("),
+    ],
+)
+def test_an_image_that_cannot_be_looked_up_is_told_before_anything_changes(
+    tmp_path: Path, refusal: str, said: str
+) -> None:
+    with pytest.raises(SlipwayError) as raised:
+        images(tmp_path, images={"db": "postgres:none"}, engine=Recorded(digests={}, refusal=refusal))
+    [problem] = raised.value.problems
+    assert problem.what.startswith(said)
+
+
+# --- pinned
+
+
+def test_a_pinned_release_is_looked_up_and_not_built(tmp_path: Path) -> None:
+    engine, found = images(tmp_path, builds={"a": build("a")}, pin="v1", **CREDENTIALS)
+    assert engine.of(IMAGE) == {}
+    assert [name for name, _ in engine.looked_up] == ["ghcr.io/acme/shop-a:v1"]
+    assert found == {"a": f"ghcr.io/acme/shop-a:v1@{DIGEST}"}
+
+
+@pytest.mark.xfail(strict=True, reason="images.RegistryImages: a pin looks for images of services that share a build")
+def test_a_pinned_release_of_services_that_share_a_build_is_where_it_was_pushed(tmp_path: Path) -> None:
+    builds = {"clock": build("clock", target="w"), "worker": build("worker", target="w")}
+    built, _ = images(tmp_path, builds=builds)
+    pushed = {inputs["tags"][0].rsplit(":", 1)[0] for inputs in built.of(IMAGE).values()}
+    pinned, _ = images(tmp_path, builds=builds, pin="v1")
+    assert {name.rsplit(":", 1)[0] for name, _ in pinned.looked_up} == pushed
+
+
+def test_the_stacks_own_registry_is_read_with_its_credentials_and_others_without(tmp_path: Path) -> None:
+    engine, _ = images(tmp_path, images={"own": "ghcr.io/other/x:1", "hub": "postgres:17"}, **CREDENTIALS)
+    asked = dict(engine.looked_up)
+    assert asked["ghcr.io/other/x:1"]
+    assert asked["postgres:17"] is None
+    [(_, provider)] = engine.of("pulumi:providers:docker").items()
+    assert not any(CANARY in text for text in open_strings(provider))
+
+
+def test_the_registrys_reader_is_there_whatever_is_live(tmp_path: Path) -> None:
+    """A provider that comes and goes would be a change every time."""
+    live = {"own": f"ghcr.io/other/x:1@{DIGEST}"}
+    for known in ({}, live):
+        engine, _ = images(tmp_path, images={"own": "ghcr.io/other/x:1"}, live=known, **CREDENTIALS)
+        assert len(engine.of("pulumi:providers:docker")) == 1
+
+
+# --- cache and preview
+
+
+@pytest.mark.parametrize("cache", ["none", "inline", "registry", "github"])
+def test_a_refused_cache_export_never_fails_a_build(tmp_path: Path, cache: str) -> None:
+    engine, _ = images(tmp_path, builds={"a": build("a")}, cache=cache)
+    [inputs] = engine.of(IMAGE).values()
+    exports = [each["raw"] for each in inputs.get("cacheTo", [])]
+    assert all("ignore-error=true" in export for export in exports if export != "type=inline")
+    assert bool(exports) == (cache != "none")
+
+
+def test_a_preview_knows_no_digest_of_what_will_be_built(tmp_path: Path) -> None:
+    class Previewed(Recorded):
+        def new_resource(self, args: Any) -> tuple[str | None, dict[str, Any]]:
+            identity, outputs = super().new_resource(args)
+            if "ref" in outputs:
+                outputs["ref"] = outputs["ref"].split("@")[0]
+            return identity, outputs
+
+    _, found = images(tmp_path, builds={"a": build("a")}, engine=Previewed(), preview=True)
+    assert found is None
