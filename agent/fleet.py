@@ -31,6 +31,7 @@ __all__ = ["Fleet", "attend"]
 POLL_SECONDS = 0.05
 ABANDONED_SECONDS = 3.0
 _TAKE_SECONDS = 10.0
+_SILENT_SECONDS = 20.0  # of a driver that had said every two seconds that it lives: the network to it is cut
 
 
 class _Channel:
@@ -103,7 +104,7 @@ class Fleet:
 
 
 def attend(folder: StackFolder, out: Output) -> None:
-    """Relay until standard input ends.
+    """Relay until standard input ends, or falls silent.
 
     Raises:
         SlipwayError: another driver attends this stack and does not go away.
@@ -123,6 +124,7 @@ def attend(folder: StackFolder, out: Output) -> None:
 
 def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
     pending = b""
+    beaten = None
     while True:
         version = _version(channel.status)
         if version is not None and version != seen:
@@ -132,18 +134,27 @@ def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
                 out.result(status)
         readable, _, _ = select.select([0], [], [], POLL_SECONDS)
         if not readable:
+            if beaten is not None and time.monotonic() - beaten > _SILENT_SECONDS:
+                return
             continue
         chunk = os.read(0, 65_536)
         if not chunk:
             return
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
-            try:
-                verdict = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(verdict, dict) and "deployment" in verdict:
-                write_atomically(channel.verdict, json.dumps({**verdict, "session": session}).encode())
+            if _hand_down(line, channel, session):
+                beaten = time.monotonic()
+
+
+def _hand_down(line: bytes, channel: _Channel, session: str) -> bool:
+    """Write a verdict of the driver's down; whether the line says that the driver lives."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return False
+    if isinstance(said, dict) and "deployment" in said:
+        write_atomically(channel.verdict, json.dumps({**said, "session": session}).encode())
+    return isinstance(said, dict) and "alive" in said
 
 
 def _take(path: str) -> int:

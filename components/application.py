@@ -2,7 +2,8 @@
 
 Owns: which parts of the file can run on another machine, and what is refused or warned of. Does not own: Compose's
 rules (see `compose`), `x-slipway` (see `extension`), `build:` sections (see `builds`), top-level configs and volumes
-(see `definitions`), files that ship along (see `shipped_files`), where secrets may stand (see `disclosure`).
+(see `definitions`), files that ship along (see `shipped_files`), where secrets may stand (see `disclosure`), which
+services can be together on a host (see `placement`).
 Produces: `Application`, whose document still lacks images and holds secrets as `${NAME}`.
 """
 
@@ -19,6 +20,7 @@ from components.disclosure import known_values, readable_values, secret_uses
 from components.errors import Problem, SlipwayError, nearest
 from components.extension import ServiceExtension, misspelt_extension, read_extension
 from components.git import repository_of
+from components.placement import place, services_of
 from components.shipped_files import ShippedFiles
 
 if TYPE_CHECKING:
@@ -56,9 +58,7 @@ class Application:
 
     def services_of(self, host: str) -> list[str]:
         """The services that `host` runs, sorted."""
-        return sorted(
-            name for name, extension in self.extensions.items() if not extension.hosts or host in extension.hosts
-        )
+        return services_of(host, self.extensions)
 
 
 def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) -> Application:
@@ -108,6 +108,8 @@ class _Reader:
             for name, service in (model.get("services") or {}).items()
         }
         self._check_whole(services, model)
+        hosts = [host.name for host in self.settings.hosts]
+        placed = place(services, self.extensions, hosts=hosts, stack=self.settings.stack)
         mounted = {entry["source"] for service in services.values() for entry in service.get("secrets") or []}
         used |= {variables[name] for name in mounted if variables.get(name)}
         parts = {
@@ -120,8 +122,8 @@ class _Reader:
         self.files.finish()
         clear, warnings = readable_values(services, self.settings)
         clear += known_values(model, self.files.plain, self.settings)
-        self.problems += [*builds.problems, *self.files.problems, *clear]
-        self.warnings += [*builds.warnings, *self.files.warnings, *warnings]
+        self.problems += [*builds.problems, *self.files.problems, *placed.problems, *clear]
+        self.warnings += [*builds.warnings, *self.files.warnings, *placed.warnings, *warnings]
         return Application(
             name=self.name,
             stack=self.stack,
@@ -243,15 +245,6 @@ class _Reader:
         extension, problems = read_extension(name, without_escapes(block))
         self.problems += problems
         self.extensions[name] = extension
-        known = sorted(host.name for host in self.settings.hosts)
-        for host in extension.hosts:
-            if host not in known:
-                close = nearest(host, known)
-                self._refuse(
-                    f"services.{name}.x-slipway.hosts: '{host}' is not a host of stack {self.settings.stack}",
-                    f"did you mean '{close}'?" if close else "the service would not run there",
-                    f"name one of: {', '.join(known)}",
-                )
 
     def _mirrored(self, image: str) -> str:
         """The reference through the mirror, for images of Docker Hub (by its name, or without a registry's)."""

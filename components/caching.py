@@ -1,7 +1,7 @@
 """Where build layers are kept between machines.
 
 Owns: the cache import and export of a build, as the words `docker buildx build --cache-from/--cache-to` takes, and
-whether the builder can export at all. Does not own: the build (see `images`).
+whether the builder can do that, and build for several platforms. Does not own: the build (see `images`).
 The Compose file's own `cache_from` and `cache_to` come first; the setting `cache` fills in for builds without them.
 """
 
@@ -51,9 +51,11 @@ def cache_of(build: Build, settings: Settings) -> Cache:
 
 
 def check_builder(builds: Iterable[Build], settings: Settings) -> list[Problem]:
-    """The problem of a builder that cannot export the cache that a build asks for; asked only when one does."""
-    exports = [each for build in builds for each in cache_of(build, settings).exports]
-    if not any(each.startswith(_EXPORTED) for each in exports):
+    """The problems of a builder that cannot do what a build asks for; asked only for what not every builder can."""
+    builds = list(builds)
+    exports = any(each.startswith(_EXPORTED) for build in builds for each in cache_of(build, settings).exports)
+    platforms = any(len(build.platforms) > 1 for build in builds)
+    if not exports and not platforms:
         return []
     inspected = _docker("buildx", "inspect", settings.builder)
     if inspected is None:
@@ -67,14 +69,17 @@ def check_builder(builds: Iterable[Build], settings: Settings) -> list[Problem]:
     driver = next((line.split()[1] for line in inspected.splitlines() if line.startswith("Driver:")), "")
     if driver != "docker" or "io.containerd.snapshotter" in (_docker("info", "--format", "{{.DriverStatus}}") or ""):
         return []
-    return [
-        Problem(
-            f"cache: the builder '{settings.builder}' cannot export a cache (it is Docker's own, with driver docker)",
-            "every build would stop before it begins",
-            "docker buildx create --name slipway --driver docker-container && pulumi config set builder slipway "
-            "(or: pulumi config set cache inline)",
-        )
-    ]
+    why = "(it is Docker's own, with driver docker)"
+    stopped = "every build would stop before it begins"
+    mend = "docker buildx create --name slipway --driver docker-container && pulumi config set builder slipway"
+    problems = []
+    if exports:
+        what = f"cache: the builder '{settings.builder}' cannot export a cache {why}"
+        problems.append(Problem(what, stopped, f"{mend} (or: pulumi config set cache inline)"))
+    if platforms:
+        what = f"platforms: the builder '{settings.builder}' cannot build for several platforms {why}"
+        problems.append(Problem(what, stopped, mend))
+    return problems
 
 
 def _docker(*arguments: str) -> str | None:

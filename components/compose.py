@@ -34,7 +34,9 @@ _SECONDS = 60  # reading a file takes a tenth of one; an `include` over the netw
 _UNSET = re.compile(r'The \\?"(?P<name>[^"\\]+)\\?" variable is not set')
 _REQUIRED = re.compile(r"required variable (?P<name>\w+) is missing a value(?:: (?P<message>.*))?")
 # Of this run alone, so that no text of a Compose file can be taken for one.
-_MARK = f"slipway-{randomness.token_hex(8)}-{{}}-secret"
+_RUN = randomness.token_hex(8)
+_RUN_FOLDER = f"/path-of-{_RUN}"  # shows where this machine's PATH was substituted; there is no such folder
+_MARK = f"slipway-{_RUN}-{{}}-secret"
 _MARKED = re.compile(_MARK.format(r"([A-Za-z_][A-Za-z0-9_]*)"))
 _PLAIN_NAME = re.compile(r"^name: *([\"']?)([a-z0-9][a-z0-9_-]*)\1 *(?:#.*)?$", re.MULTILINE)
 _LONGEST_STACK = 63  # agent/contract/deployment.schema.json; what a container's and network's name leaves room for
@@ -162,6 +164,8 @@ def _model(
         values[missing["name"]] = "1"  # what most places take: a port, a number, a name
     unset = sorted({match["name"] for match in _UNSET.finditer(done.stderr)})
     problems += [missing_variable(name, settings, "") for name in unset]
+    if _RUN_FOLDER in done.stdout:
+        problems.append(missing_variable("PATH", settings, "the container's own is $$PATH, in a shell"))
     if done.returncode != 0:
         raise SlipwayError([*problems, _compose_problem(file, done.stderr)])
     return yaml.load(done.stdout, Loader=_ComposeLoader), problems  # noqa: S506  # a safe loader
@@ -193,14 +197,14 @@ def _compose_config(
     HOME is left out on purpose: `${HOME}` would be another one on every machine that deploys.
     """
     plugins = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  # may have no home
-    passed = {"PATH": os.environ.get("PATH", os.defpath), "DOCKER_CONFIG": plugins}
+    passed = {"PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), _RUN_FOLDER))}  # for an `include` over git
     argv = [shutil.which("docker") or "docker", "compose", "--file", str(file), "--env-file", os.devnull, *options]
     argv += ["config", "--format", "yaml", "--no-path-resolution"]
     try:
         return subprocess.run(
             argv,
             cwd=file.parent,
-            env={**values, **passed},
+            env={**passed, **values, "DOCKER_CONFIG": plugins},
             capture_output=True,
             encoding="utf-8",
             errors="replace",

@@ -46,7 +46,7 @@ __all__ = ["collect_settings", "load_settings"]
 
 # Names in the same prefix that belong to the toolchain, the agent and tests, not to a stack.
 _FOREIGN = ("SLIPWAY_TEST_", "SLIPWAY_LOCAL_", "SLIPWAY_BENCH_")
-_FOREIGN_NAMES = ("SLIPWAY_HOME",)
+_FOREIGN_NAMES = ("SLIPWAY_HOME", "SLIPWAY_KEEP_GO_CACHE")
 _BY_ENTRY = ("variables", "secrets")
 _STACK, _ENVIRONMENT, _DOTENV = "stack configuration", "environment", ".env"
 

@@ -71,8 +71,8 @@ def _arguments(machine: HostSettings | BastionSettings, key: Any) -> dict[str, A
         "config": None,
         "connect_timeout": _CONNECT_SECONDS,
         "login_timeout": _CONNECT_SECONDS,
-        "keepalive_interval": 15,
-        "keepalive_count_max": 4,
+        "keepalive_interval": 5,  # a host that is cut off is given up after about half a minute
+        "keepalive_count_max": 6,
         "x509_trusted_certs": None,
     }
 

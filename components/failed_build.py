@@ -24,6 +24,7 @@ import pulumi
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import monitor_supports_feature
 
+from components.build_leftovers import remove_leftovers
 from components.caching import cache_of
 from components.errors import Problem, SlipwayError
 
@@ -49,10 +50,13 @@ def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.R
 
     async def failed(args: pulumi.ErrorHookArgs) -> bool:
         said = await _said(build, tag, settings)
+        # now, not at the program's end: the engine may end it where a build failed
+        await asyncio.to_thread(remove_leftovers, (tag,), settings)
         if said is None:
             return len(args.errors) == 1
         words = last_words(said)
-        reason = words[-1].removeprefix("ERROR: ") if words else "the builder gave no reason"
+        told = max((index for index, line in enumerate(words) if line.startswith("ERROR: ")), default=-1)
+        reason = " ".join(words[told:]).removeprefix("ERROR: ") or "the builder gave no reason"
         error = SlipwayError(
             Problem(
                 f"image {name} was not built and pushed: {reason}",

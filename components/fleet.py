@@ -3,7 +3,8 @@
 Owns: the barriers that the hosts' agents wait at (prepared, migrated, proven) and who is told what. Does not own: the
 agents' side (agent/fleet.py), or the connections (see `probe`). Every host's agent publishes its phase; a barrier opens
 when each host either waits at it or has nothing to deploy; one failure is an abort for all. An agent that hears
-nothing goes back by itself, so a driver that dies leaves the old release everywhere.
+nothing goes back by itself, so a driver that dies leaves the old release everywhere; a beat every few seconds tells
+an agent whose network was cut that it hears nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = ["BARRIERS", "Fleet", "require_parallel"]
 
 BARRIERS = ("prepared", "migrated", "proven")
 _ENDED = ("failed", "done")
+_BEAT_SECONDS = 2  # agent/fleet.py gives up a driver after ten of them
 
 
 def require_parallel(hosts: int, parallel: int | None) -> None:
@@ -53,12 +55,23 @@ class Fleet:
         self._told: dict[str, str] = {}
         self._settled: set[str] = set()
         self._aborted: str | None = None
+        self._final = False  # the last go was given: a host may have recorded its success, so nobody is turned back
         self._pending: set[asyncio.Task[None]] = set()
 
     async def attend(self, channels: list[Channel]) -> None:
         """Listen to every host until all channels end."""
         self._channels = {channel.host: channel for channel in channels}
-        await asyncio.gather(*(self._listen(channel) for channel in channels))
+        beats = [asyncio.create_task(self._beat(channel)) for channel in channels]
+        try:
+            await asyncio.gather(*(self._listen(channel) for channel in channels))
+        finally:
+            for beat in beats:
+                beat.cancel()
+
+    async def _beat(self, channel: Channel) -> None:
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            await channel.send({"alive": True})
 
     def settled(self, host: str) -> None:
         """The engine is done with `host`: its deployment succeeded, or nothing of it had changed."""
@@ -68,7 +81,7 @@ class Fleet:
     async def _listen(self, channel: Channel) -> None:
         async for event in channel.events():
             self._heard(channel.host, event)
-        if channel.host in self._phases and self._phases[channel.host] not in _ENDED:
+        if channel.host not in self._settled and self._phases.get(channel.host) not in _ENDED:
             self._heard(channel.host, {"phase": "failed", "reason": "the connection to it was lost"})
 
     def _heard(self, host: str, event: dict[str, Any]) -> None:
@@ -81,7 +94,7 @@ class Fleet:
         self._decide()
 
     def _decide(self) -> None:
-        if self._aborted is not None:
+        if self._aborted is not None and not self._final:
             for host, phase in self._phases.items():
                 if phase not in _ENDED:
                     self._tell(host, "abort", self._aborted)
@@ -89,6 +102,7 @@ class Fleet:
         for position, barrier in enumerate(BARRIERS):
             reached = {*BARRIERS[position:], "done"}
             if all(host in self._settled or self._phases.get(host) in reached for host in self._hosts):
+                self._final |= barrier == BARRIERS[-1] and any(phase == barrier for phase in self._phases.values())
                 for host, phase in self._phases.items():
                     if phase == barrier:
                         self._tell(host, "go", barrier)

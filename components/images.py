@@ -22,6 +22,7 @@ import pulumi
 import pulumi_docker_build as docker_build
 from pulumi_command import local
 
+from components.build_leftovers import remove_at_exit
 from components.caching import cache_of
 from components.errors import Problem, SlipwayError
 from components.failed_build import explained
@@ -78,6 +79,9 @@ class RegistryImages(pulumi.ComponentResource):
         unique: dict[bytes, docker_build.Image] = {}
         result: dict[str, pulumi.Output[str]] = {}
         repositories: dict[str, pulumi.Output[str]] = {}
+        if not pulumi.runtime.is_dry_run():
+            tags = {self._tag(build) for build in self._args.application.builds.values()}
+            remove_at_exit(tags, self._args.settings)
         for service, build in sorted(self._args.application.builds.items()):
             key = canonical({**vars(build), "repository": ""})
             if key not in unique:
@@ -87,9 +91,13 @@ class RegistryImages(pulumi.ComponentResource):
         self._tags(name, repositories)
         return result
 
+    def _tag(self, build: Build) -> str:
+        """The one tag that a build pushes."""
+        return f"{build.repository}:{tag_of(self._args.settings.stack)}"
+
     def _image(self, name: str, build: Build) -> docker_build.Image:
         settings = self._args.settings
-        location, tag = _relative(build.context), f"{build.repository}:{tag_of(settings.stack)}"
+        location, tag = _relative(build.context), self._tag(build)
         cache = cache_of(build, settings)
         dockerfile = None
         if build.dockerfile_inline:

@@ -156,21 +156,33 @@ class Channel:
             "slipway status, or run it again",
         )
 
-    async def ended(self) -> None:
-        """Wait until the agent is gone, as it is soon after a probe: a loop closed before that complains."""
+    async def release(self) -> None:
+        """Let the agent go, and wait until it is gone: a loop that is closed before that complains."""
         process: Any = self._process  # both kinds of process can be waited for
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _END_SECONDS)
+        with contextlib.suppress(OSError, RuntimeError):
+            process.stdin.write_eof()
+        with contextlib.suppress(TimeoutError, OSError, RuntimeError):
+            await asyncio.wait_for(
+                asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait()), _END_SECONDS
+            )
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """The agent's messages until it ends (a fleet's host publishes the phases of its deployment)."""
-        while line := await self._process.stdout.readline():
+        while line := await self._next():
             with contextlib.suppress(ValueError):
                 yield json.loads(line)
 
+    async def _next(self) -> bytes:
+        """The agent's next line; empty when it, or the connection to it, has ended."""
+        try:
+            line: bytes = await self._process.stdout.readline()
+        except Exception:  # noqa: BLE001  # asyncssh raises errors of its own for a lost connection
+            return b""
+        return line
+
     async def send(self, message: Mapping[str, Any]) -> None:
         """Send one message; a host that is gone is told nothing (its own agent sees the silence)."""
-        with contextlib.suppress(OSError, RuntimeError):
+        with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             await self._process.stdin.drain()
 
@@ -189,6 +201,7 @@ async def _channel(
         try:
             process = await connection.start(_command(stack, install=install, command="attend" if attend else "probe"))
             channel = Channel(name, process)
+            exits.push_async_callback(channel.release)
             await channel.start()
         except TimeoutError:
             raise SlipwayError(
@@ -219,6 +232,7 @@ class HostSessions:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="slipway-hosts", daemon=True)
         self._opened = False
+        self._listening: asyncio.Task[None] | None = None
 
     def open(
         self, attended: Callable[[list[Channel]], Coroutine[Any, Any, None]] | None = None
@@ -267,7 +281,9 @@ class HostSessions:
                 return
             ready.set_result({channel.host: channel.probe for channel in channels})
             if attended:
-                await attended(channels)
+                self._listening = asyncio.create_task(attended(channels))
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._listening
 
     async def _open(self, exits: contextlib.AsyncExitStack, host: HostSettings) -> Channel:
         return await exits.enter_async_context(
@@ -280,10 +296,21 @@ class HostSessions:
 
     def close(self) -> None:
         """Let go of every host; twice is fine."""
-        if self._opened:
-            self._opened = False
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(timeout=5)
+        if not self._opened:
+            return
+        self._opened = False
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        """Wait until the channels are closed, which is quick once nobody listens to them any more."""
+        if self._listening:
+            self._listening.cancel()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        if others:
+            await asyncio.wait(others, timeout=2 * _END_SECONDS)
 
 
 async def _await(future: Awaitable[dict[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
@@ -299,7 +326,6 @@ def survey(settings: Settings, stack: str) -> dict[str, Mapping[str, Any] | Slip
     async def look_at(host: HostSettings) -> Mapping[str, Any] | SlipwayError:
         try:
             async with _channel(settings, host, stack, install=False, attend=False) as channel:
-                await channel.ended()
                 return channel.probe
         except SlipwayError as error:
             return error

@@ -9,25 +9,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "engine"))  # the harness, for tests in the folders beside it too
+sys.path.insert(0, str(Path(__file__).parent / "engine"))  # the harness, also for tests in the folders beside it
+
+from applications import Application, shop
+from stack_harness import Engine, Stack
+
+from toolchain.docker import ensure_docker
+from toolchain.images import ensure_images
+from toolchain.pulumi import ensure_pulumi
+from toolchain.registry import ensure_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from applications import Application
-    from stack_harness import Engine, Stack
 
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """The real engine with its plugins, a copy of the program, the local registry; nothing is built twice."""
-    from stack_harness import Engine
-
-    from toolchain.docker import ensure_docker
-    from toolchain.images import ensure_images
-    from toolchain.pulumi import ensure_pulumi
-    from toolchain.registry import ensure_registry
-
     machine = ensure_docker()
     os.environ.update(machine)
     machine |= ensure_pulumi()
@@ -40,9 +38,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 @pytest.fixture(scope="module")
 def make_stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Stack]]:
     """Makes stacks; whatever they leave on this machine goes at the end of the module, also after a failure."""
-    from applications import shop
-    from stack_harness import Stack
-
     made: list[Stack] = []
 
     def make(application: Callable[[Path], Application] = shop, **settings: object) -> Stack:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 import sys
 
 from toolchain.process import ToolchainError
 
+_MERGED = (
+    "import json, os, sys; print(json.dumps(json.load(open(sys.argv[1])) | json.loads(os.environ['SLIPWAY_SECRETS'])))"
+)
 _USAGE = "usage: make up | down | check | test | bench   (toolchain/bootstrap env prints what a shell needs)"
 
 
 def main(arguments: list[str]) -> int:
     """Run one command; 0 on success, 1 on failure, 2 for usage."""
-    from toolchain import checks, local  # noqa: PLC0415  # a usage error should not wait for imports
-
+    try:
+        from toolchain import checks, local  # noqa: PLC0415  # they need what .venv may lack
+    except ImportError as error:
+        mend = f"rm -r {sys.prefix}, then run it again"
+        print(f"slipway: error: {error} — the Python environment is not complete — {mend}", file=sys.stderr)
+        return 1
     commands = {
         "up": local.up,
         "down": local.down,
@@ -30,6 +39,10 @@ def main(arguments: list[str]) -> int:
     except ToolchainError as error:
         print(error, file=sys.stderr)
         return 1
+    except (OSError, subprocess.SubprocessError) as error:
+        meaning = "something on this machine is not as it must be"
+        print(f"slipway: error: {error} — {meaning} — mend what it names, then run it again", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("slipway: error: interrupted — nothing half-made is kept — run it again", file=sys.stderr)
         return 1
@@ -42,7 +55,9 @@ def _env(arguments: list[str]) -> int:
     del arguments
     for name, value in {**local.machine(), **local.known()}.items():
         if name == "SLIPWAY_SECRETS":  # read when the shell reads this line, and never printed
-            print(f'export {name}="$(cat {shlex.quote(str(local.SECRETS))})"')
+            given = os.environ.get(name)
+            reader = f"{shlex.quote(sys.executable)} -c {shlex.quote(_MERGED)}" if given else "cat"
+            print(f'export {name}="$({reader} {shlex.quote(str(local.SECRETS))})"')
         else:
             print(f"export {name}={shlex.quote(value)}")
     return 0

@@ -14,17 +14,30 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolchain.process import ToolchainError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["cache_root", "cached", "locked"]
 
 
 def cache_root() -> Path:
-    """The project's folder under the user's cache folder (XDG base directory specification), created when missing."""
+    """The project's folder under the user's cache folder (XDG base directory specification), created when missing.
+
+    Raises:
+        ToolchainError: it cannot be created.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     root = Path(base) / "slipway"
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolchainError(
+            f"{root} cannot be made ({error.strerror})",
+            "nothing that is fetched or built can be kept",
+            "set XDG_CACHE_HOME to a folder that you may write to",
+        ) from error
     return root
 
 
@@ -37,22 +50,28 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
-def cached(name: str, key: str, make: Callable[[Path], None]) -> Path:
+def cached(name: str, key: str, make: Callable[[Path], None], *, holds: Sequence[str] = ()) -> Path:
     """The cached folder `name`, made by `make(folder)` unless it is complete for `key`.
 
     `make` gets an empty folder beside the final one; it is renamed into place only after `make` returned, and what
-    was there before is removed only then.
+    was there before is removed only then. `holds` names files in it without which it is not complete, for a folder
+    from which somebody may take one.
     """
     root = cache_root()
     final, stamp = root / name, root / f"{name}.stamp"
     with locked(name.replace("/", "-")):
-        if final.is_dir() and stamp.is_file() and stamp.read_text() == key:
+        whole = final.is_dir() and all((final / file).exists() for file in holds)
+        if whole and stamp.is_file() and stamp.read_text() == key:
             return final
         stamp.parent.mkdir(parents=True, exist_ok=True)
         work = final.with_name(f"{final.name}.partial")
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        make(work)
+        try:
+            make(work)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)  # it may be hundreds of MB
+            raise
         stamp.unlink(missing_ok=True)
         shutil.rmtree(final, ignore_errors=True)
         work.rename(final)

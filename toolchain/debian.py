@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -107,6 +108,19 @@ def _from_one_line(text: str) -> list[Source]:
     return found
 
 
+def _first_mirror(uri: str) -> str:
+    """The first address in a mirror list that is a file of this machine (as cloud images have it), else `uri`.
+
+    The stanzas written here are used in other root file systems, too, where that file is not.
+    """
+    if not uri.startswith("mirror+file:"):
+        return uri
+    file = Path("/", uri.removeprefix("mirror+file:").lstrip("/"))
+    lines = file.read_text().splitlines() if file.is_file() else []
+    mirrors = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+    return mirrors[0] if mirrors else uri
+
+
 def sources(etc: Path = Path("/etc/apt")) -> list[Source]:
     """The Debian 13 sources that the apt sources under `etc` imply: same servers, the suite's name replaced.
 
@@ -119,7 +133,7 @@ def sources(etc: Path = Path("/etc/apt")) -> list[Source]:
     names = {suite, "stable"} if (suite := machine_suite()) else set()
     wanted = {f"{name}{pocket}": f"{SUITE}{pocket}" for name in names for pocket in _POCKETS}
     implied = [
-        dataclasses.replace(source, suite=wanted[source.suite], components="main")
+        dataclasses.replace(source, uri=_first_mirror(source.uri), suite=wanted[source.suite], components="main")
         for source in found
         if source.suite in wanted and "main" in source.components.split()
     ]
@@ -136,6 +150,8 @@ def acquire_settings() -> str:
 
     File names in them (client certificates) are left out: they mean nothing in another root file system.
     """
+    if not shutil.which("apt-config"):
+        return ""
     dump = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=False).stdout
     wanted = re.compile(r"^Acquire::(https?::Proxy(::\S+)?|Check-Valid-Until|Check-Date|Retries|ForceIPv[46]) ")
     return "".join(f"{line}\n" for line in dump.splitlines() if wanted.match(line))
@@ -178,6 +194,7 @@ def apt() -> list[str]:
             for folder in ("state/lists/partial", "cache/archives/partial", "sources.d"):
                 (state / folder).mkdir(parents=True, exist_ok=True)
             (state / "status").touch()
+            fetched.unlink(missing_ok=True)  # what was fetched before was fetched from other sources
             listed.write_text(text)
             if not KEYRING.is_file() and os.geteuid() == 0:
                 run(["apt-get", "install", "--yes", "--no-install-recommends", "debian-archive-keyring"])

@@ -28,7 +28,7 @@ from toolchain.progress import say, step
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ensure_docker"]
+__all__ = ["ensure_docker", "find_docker"]
 
 _START_SECONDS = 60
 _GOOD_ENGINE = (25, 0)  # the first engine with `start_interval`: a first health verdict in 100 ms rather than a second
@@ -204,12 +204,18 @@ def _await_engine(daemon: subprocess.Popen[bytes] | None, log: str) -> None:
     )
 
 
-def _ensure_engine(seen: _Seen) -> tuple[_Seen, dict[str, str]]:
+def _look_for_rootless() -> tuple[_Seen, dict[str, str]] | None:
     rootless = Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent")) / "docker.sock"
     if "DOCKER_HOST" not in os.environ and rootless.exists():
         additions = {"DOCKER_HOST": f"unix://{rootless}"}
-        if (other := _look(additions)).engine:
-            return other, additions
+        if (seen := _look(additions)).engine:
+            return seen, additions
+    return None
+
+
+def _ensure_engine(seen: _Seen) -> tuple[_Seen, dict[str, str]]:
+    if rootless := _look_for_rootless():
+        return rootless
     if os.environ.get("DOCKER_HOST"):
         raise ToolchainError(
             "the Docker engine that DOCKER_HOST names does not answer",
@@ -261,6 +267,14 @@ def _ensure_plugin(plugin: _Plugin) -> None:
 
 def _lacking(seen: _Seen) -> list[_Plugin]:
     return [plugin for plugin in _plugins() if seen.plugins.get(plugin.name, (0, 0)) < plugin.oldest]
+
+
+def find_docker() -> dict[str, str] | None:
+    """Environment additions with which the Docker CLI finds an engine; None when none answers. Starts nothing."""
+    if _look().engine:
+        return {}
+    rootless = _look_for_rootless()
+    return rootless[1] if rootless else None
 
 
 def ensure_docker() -> dict[str, str]:

@@ -10,7 +10,6 @@ import functools
 import hashlib
 import http.client
 import re
-import shutil
 import time
 import urllib.error
 import urllib.parse
@@ -21,6 +20,7 @@ from toolchain.cache import cache_root
 from toolchain.process import ToolchainError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["DownloadBlockedError", "blocked", "fetch", "remember_blocked"]
@@ -28,6 +28,7 @@ __all__ = ["DownloadBlockedError", "blocked", "fetch", "remember_blocked"]
 _CONNECT_SECONDS = 3
 _READ_SECONDS = 30
 _REMEMBERED_SECONDS = 24 * 3600
+_CHUNK_BYTES = 1 << 20
 
 
 class DownloadBlockedError(ToolchainError):
@@ -70,13 +71,24 @@ def remember_blocked(server: str, reason: str) -> None:
 
 
 def _get(url: str, target: Path) -> None:
+    with target.open("wb") as file:
+        for chunk in _received(url):
+            file.write(chunk)  # a full disk here is no word about the server
+
+
+def _received(url: str) -> Iterator[bytes]:
     server = urllib.parse.urlsplit(url).hostname or url
     mend = f"to ask again before a day is over: rm -r {_memory(server).parent}"
     if blocked(server):
         raise DownloadBlockedError(f"{server} could not be reached earlier today", "it is not asked again", mend)
     try:
-        with urllib.request.build_opener(_QuickHandler).open(url) as answer, target.open("wb") as file:
-            shutil.copyfileobj(answer, file)
+        with urllib.request.build_opener(_QuickHandler).open(url) as answer:
+            missing = int(answer.headers.get("Content-Length") or 0)
+            while chunk := answer.read(_CHUNK_BYTES):
+                missing -= len(chunk)
+                yield chunk
+            if missing > 0:
+                raise http.client.IncompleteRead(b"", missing)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.NOT_FOUND:  # the server is there; only this file is not
             raise DownloadBlockedError(f"{url} does not exist", "this release has no such file", mend) from error

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import yaml
 
-from toolchain.docker import ensure_docker
+from toolchain.docker import ensure_docker, find_docker
 from toolchain.images import ensure_images
-from toolchain.process import run
+from toolchain.process import ToolchainError, run
 from toolchain.progress import say
 from toolchain.pulumi import ensure_pulumi
 from toolchain.registry import ensure_registry, remove_registry
@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _FOLDER = ROOT / ".slipway"
 SECRETS = _FOLDER / "secrets.json"
 _STACK = "local"
+_DEPLOYMENT = "slipway:deployment:ComposeDeployment"
 _EXAMPLE_SECRETS = ("POSTGRES_PASSWORD",)  # what the example application asks for; made up once, kept with its volume
 
 
@@ -78,20 +79,27 @@ def down(arguments: list[str]) -> int:
     if (_FOLDER / "state").is_dir():
         os.environ.update(ensure_docker() | ensure_pulumi())
         if _exists():
+            _remember_projects()
             done = _pulumi(["destroy", "--yes", "--skip-preview", *arguments], _engine())
             if done != 0:
                 return done
         shutil.rmtree(_FOLDER / "state")
-    elif shutil.which("docker") is None:
+    elif (docker := find_docker()) is None:
         say("nothing to remove")
         return 0
+    else:
+        os.environ.update(docker)
     remove_registry()
     _remove_volumes(named)
     return 0
 
 
 def _exists() -> bool:
-    return (_FOLDER / "state" / ".pulumi" / "stacks" / _project() / f"{_STACK}.json").is_file()
+    return _state().is_file()
+
+
+def _state() -> Path:
+    return _FOLDER / "state" / ".pulumi" / "stacks" / _project() / f"{_STACK}.json"
 
 
 def _project() -> str:
@@ -130,25 +138,56 @@ def _initialise(prepared: dict[str, str]) -> None:
 
 def _secrets() -> dict[str, str]:
     """The local stack's own secrets. They stay as long as volumes may hold data that was made with them."""
-    if not SECRETS.is_file():
+    kept = _object(SECRETS.read_text(), str(SECRETS)) if SECRETS.is_file() else {}
+    if missing := [name for name in _EXAMPLE_SECRETS if name not in kept]:
         _FOLDER.mkdir(exist_ok=True)
-        _write_private(SECRETS, json.dumps({name: secrets.token_urlsafe(24) for name in _EXAMPLE_SECRETS}))
-    given: dict[str, str] = json.loads(os.environ.get("SLIPWAY_SECRETS", "{}"))
-    return {**json.loads(SECRETS.read_text()), **given}
+        kept |= {name: secrets.token_urlsafe(24) for name in missing}
+        _write_private(SECRETS, json.dumps(kept))
+    return kept | _object(os.environ.get("SLIPWAY_SECRETS") or "{}", "SLIPWAY_SECRETS")
+
+
+def _object(text: str, where: str) -> dict[str, str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ToolchainError(
+            f"{where} is not a JSON object", "the stack's secrets cannot be read", 'make it {"NAME": "value"}'
+        )
+    return found
 
 
 def _write_private(file: Path, text: str) -> None:
-    file.touch(mode=0o600)
-    file.write_text(text)
+    partial = file.with_name(f"{file.name}.partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    partial.write_text(text)
+    partial.rename(file)
+
+
+def _remember_projects() -> None:
+    """Keep the names of the Compose projects that the stack deployed: their volumes outlive the state."""
+    latest = json.loads(_state().read_text())["checkpoint"]["latest"] or {}
+    kinds = [resource["urn"].split("::")[-2:] for resource in latest.get("resources") or []]
+    deployed = {name for kind, name in kinds if kind == _DEPLOYMENT}
+    (_FOLDER / "projects").write_text("".join(f"{name}\n" for name in sorted(deployed | _projects())))
+
+
+def _projects() -> set[str]:
+    file = _FOLDER / "projects"
+    return set(file.read_text().split()) if file.is_file() else set()
 
 
 def _remove_volumes(named: list[str]) -> None:
     """Remove the local stack's volumes that were named; say which ones are kept and how they would go."""
-    label = "label=com.docker.compose.project"
-    listed = run(["docker", "volume", "ls", "--quiet", "--filter", label]).decode().split()
-    mine = [volume for volume in listed if f"-{_STACK}_" in volume]
-    for volume in mine:
-        short = volume.split("_", 1)[1]
+    form = '{{.Name}} {{.Label "com.docker.compose.project"}} {{.Label "com.docker.compose.volume"}}'
+    label = "label=com.docker.compose.volume"
+    listed = run(["docker", "volume", "ls", "--filter", label, "--format", form]).decode().splitlines()
+    projects = _projects()
+    for volume, project, short in (line.split(" ") for line in listed):
+        if project not in projects:
+            continue
         if short in named or volume in named:
             run(["docker", "volume", "rm", volume])
             say(f"removed volume {volume}")

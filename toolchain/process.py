@@ -38,24 +38,35 @@ def run(
     Raises:
         ToolchainError: when it cannot start, exits non-zero (with the last lines it printed) or outlives `seconds`.
     """
+    if cwd is not None and not cwd.is_dir():
+        raise ToolchainError(f"{cwd} is no folder", f"{argv[0]} cannot be run in it", "run it again")
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             list(argv),
             cwd=cwd,
             env={**os.environ, **(env or {})},
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
     except FileNotFoundError as error:
         raise ToolchainError(f"{argv[0]} is not on PATH", "the machine lacks it", f"install {argv[0]}") from error
-    except subprocess.TimeoutExpired as error:
-        raise ToolchainError(f"{argv[0]} did not end within {seconds:.0f} s", "it hangs", "run it again") from error
-    if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).decode(errors="replace").splitlines()[-_TAIL_LINES:])
+    except OSError as error:
         raise ToolchainError(
-            f"`{' '.join(argv[:4])} …` exited {done.returncode}", f"its last lines:\n{tail}", "see above"
+            f"{argv[0]} cannot be started ({error.strerror})",
+            "it is not a program of this machine, or not this user's to run",
+            f"command -v {argv[0]} tells which file it is; mend or remove that one",
+        ) from error
+    with process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise ToolchainError(f"{argv[0]} did not end within {seconds:.0f} s", "it hangs", "run it again") from error
+        finally:
+            process.kill()  # not its output to the end: what it started may hold that open
+    if process.returncode != 0:
+        tail = "\n".join((stdout + stderr).decode(errors="replace").splitlines()[-_TAIL_LINES:])
+        raise ToolchainError(
+            f"`{' '.join(argv[:4])} …` exited {process.returncode}", f"its last lines:\n{tail}", "see above"
         )
-    return done.stdout
+    return stdout

@@ -41,9 +41,12 @@ _DOWNLOAD_SERVER: Final = "get.pulumi.com"
 _INSTALL_SECONDS: Final = 300.0  # a plugin's download
 _BUILD_SECONDS: Final = 3600.0  # the engine takes 1 to 4 minutes on 2 cores
 _OLDEST_GO: Final = (1, 21)  # the first that fetches a newer toolchain by itself where go.mod asks for one
+_KEEP_GO_CACHE: Final = "SLIPWAY_KEEP_GO_CACHE"  # "1" keeps what Go fetched and compiled, for who changes the sources
 
 _SOURCES: Final = Path(__file__).parent / "go"
 _LANGUAGE_HOST: Final = "pulumi-language-python"
+_EXECUTOR: Final = f"{_LANGUAGE_HOST}-exec"  # what the language host runs, beside it
+_PYTHON: Final = "pulumi-python"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,12 @@ class _Piece:
     package: str = "."
     version_variable: str = ""
     """Where the linker puts the version, for programs that do not hold it themselves."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The program, and the scripts without which it does not work."""
+        scripts = (_PYTHON, _EXECUTOR, f"{_EXECUTOR}-module") if self.program == _LANGUAGE_HOST else ()
+        return (self.program, *scripts)
 
 
 _SDK_VERSION = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
@@ -106,6 +115,7 @@ def ensure_pulumi() -> dict[str, str]:
     if pulumi is None:
         with locked("pulumi"):
             pulumi = _remembered(key) or _on_path() or _downloaded() or _built()
+            _drop_go_cache()
             _remember(key, pulumi)
     folders = [str(Path(sys.executable).parent), *pulumi.folders]
     inherited = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and entry not in folders]
@@ -189,7 +199,11 @@ def _on_path() -> _Pulumi | None:
     engine, host = _which("pulumi"), _which(_LANGUAGE_HOST)
     if engine is None or host is None:
         return None
-    version = run([engine, "version"], seconds=60).decode(errors="replace").strip()
+    try:
+        version = run([engine, "version"], seconds=60).decode(errors="replace").strip()
+    except ToolchainError as error:
+        say(f"pulumi on PATH does not work and is not used ({error})")
+        return None
     numbers = re.match(r"v?(\d+)\.(\d+)", version)
     if numbers is None or (int(numbers[1]), int(numbers[2])) < _OLDEST_ENGINE:
         say(f"pulumi {version} on PATH is older than {_OLDEST_ENGINE[0]}.{_OLDEST_ENGINE[1]}: not used")
@@ -240,12 +254,13 @@ def _downloaded() -> _Pulumi | None:
         return None
     archive = f"pulumi-v{ENGINE_VERSION}-{system}-{machine}.tar.gz"
     try:
-        folder = cached("pulumi/official", archive, lambda made: _unpack(archive, made)) / "pulumi"
+        programs = ("pulumi/pulumi", f"pulumi/{_LANGUAGE_HOST}")
+        folder = cached("pulumi/official", archive, lambda made: _unpack(archive, made), holds=programs)
     except DownloadBlockedError:
         say("the official Pulumi download is blocked here: building Pulumi from its Go modules, some minutes, once")
         return None
-    programs = [str(folder / "pulumi"), str(folder / _LANGUAGE_HOST)]
-    return _with_plugins(folder / "pulumi", folders=[str(folder)], needs=programs)
+    engine = folder / programs[0]
+    return _with_plugins(engine, folders=[str(engine.parent)], needs=[str(folder / name) for name in programs])
 
 
 def _unpack(archive: str, folder: Path) -> None:
@@ -265,7 +280,6 @@ def _unpack(archive: str, folder: Path) -> None:
 
 
 def _built() -> _Pulumi:
-    _require_go()
     # Two builds side by side: while one waits for the network or links on one core, the other compiles.
     with ThreadPoolExecutor(max_workers=2) as pool:
         engine_build = pool.submit(_build, _ENGINE)
@@ -274,11 +288,12 @@ def _built() -> _Pulumi:
         pieces, home = [engine_build.result(), language_build.result()], plugins_build.result()
     # One folder for both: the engine warns at every run about a language host that is elsewhere on PATH.
     key = " ".join(_build_key(piece) for piece in (_ENGINE, _LANGUAGE))
-    together = cached("pulumi/bin", key, lambda folder: _link(pieces, folder))
+    files = [*_ENGINE.files, *_LANGUAGE.files]
+    together = cached("pulumi/bin", key, lambda folder: _link(pieces, folder), holds=files)
     return _Pulumi(
         folders=[str(together)],
-        variables={**_own_home(home), "PULUMI_PYTHON_CMD": str(together / "pulumi-python")},
-        needs=[*(str(together / piece.program) for piece in (_ENGINE, _LANGUAGE)), *_plugin_files(home)],
+        variables={**_own_home(home), "PULUMI_PYTHON_CMD": str(together / _PYTHON)},
+        needs=[*(str(together / name) for name in files), *_plugin_files(home)],
     )
 
 
@@ -292,7 +307,6 @@ def _built_plugins() -> Path:
 
     One after the other: they share most of their modules, so that the first one's compiled packages serve the rest.
     """
-    _require_go()
     home = _folder() / "home"
     for piece in _PLUGINS:
         built = _build(piece) / piece.program
@@ -323,21 +337,26 @@ def _own_home(home: Path) -> dict[str, str]:
 
 def _build(piece: _Piece) -> Path:
     """The folder with the piece's program, built unless it is there for these very sources and this machine."""
-    return cached(f"pulumi/built-{piece.folder}", _build_key(piece), lambda folder: _compile(piece, folder))
+    name = f"pulumi/built-{piece.folder}"
+    return cached(name, _build_key(piece), lambda folder: _compile(piece, folder), holds=piece.files)
 
 
 def _build_key(piece: _Piece) -> str:
+    """Changes with the piece's own sources and what the linker is told, and with nothing else in this module."""
     sources = _digest(_files(_SOURCES / piece.folder))
     return f"{sources} {platform.system()} {platform.machine()} {dataclasses.astuple(piece)}"
 
 
 def _compile(piece: _Piece, folder: Path) -> None:
+    go = _require_go()
     source = _SOURCES / piece.folder
     environment = {
-        "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
+        "GOFLAGS": "-mod=readonly -modcacherw -trimpath -buildvcs=false",
+        "GOMODCACHE": str(_go_cache() / "modules"),
+        "GOCACHE": str(_go_cache() / "packages"),
         "GOWORK": "off",
         "CGO_ENABLED": "0",
-        "GOTOOLCHAIN": "local" if _go_version() >= _wanted_go(source) else "auto",
+        "GOTOOLCHAIN": "local" if go >= _wanted_go(source) else "auto",
     }
     linker = "-s -w" + (f" -X {piece.version_variable}" if piece.version_variable else "")
     with step(f"building {piece.program}", "its official download is blocked here; once per version"):
@@ -346,20 +365,34 @@ def _compile(piece: _Piece, folder: Path) -> None:
         run(argv, cwd=source, env=environment, seconds=_BUILD_SECONDS)
         if piece is _LANGUAGE:
             listed = run(["go", "list", "-f", "{{.Dir}}", piece.package], cwd=source, env=environment)
-            module = Path(listed.decode().strip()).parent / f"{_LANGUAGE_HOST}-exec"
+            module = Path(listed.decode().strip()).parent / _EXECUTOR
             for script, name in (
-                (source / "pulumi-python", "pulumi-python"),
-                (source / module.name, module.name),
-                (module, f"{module.name}-module"),
+                (source / _PYTHON, _PYTHON),
+                (source / _EXECUTOR, _EXECUTOR),
+                (module, f"{_EXECUTOR}-module"),
             ):
                 shutil.copyfile(script, folder / name)
                 (folder / name).chmod(0o755)
 
 
-def _require_go() -> None:
+def _go_cache() -> Path:
+    """What Go fetches and compiles on the way: 4 GB and more that nobody needs once the programs are there."""
+    return _folder() / "go"
+
+
+def _drop_go_cache() -> None:
+    cache = _go_cache()
+    if not cache.is_dir() or os.environ.get(_KEEP_GO_CACHE) == "1":
+        return
+    for folder, _, _ in os.walk(cache):  # a Go toolchain that Go fetched is read-only whatever -modcacherw says
+        Path(folder).chmod(0o700)
+    shutil.rmtree(cache, ignore_errors=True)
+
+
+def _require_go() -> tuple[int, ...]:
     version = _go_version() if shutil.which("go") else None
     if version is not None and version >= _OLDEST_GO:
-        return
+        return version
     have = "not on PATH" if version is None else f"version {version[0]}.{version[1]}, too old"
     raise ToolchainError(
         f"Go is {have}",

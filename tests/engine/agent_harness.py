@@ -184,6 +184,7 @@ class Agent:
         self.archive = archive
         self.home = home
         self.stack = stack
+        self.processes: list[subprocess.Popen[str]] = []
         self.environment = {**os.environ, "SLIPWAY_HOME": str(home)}
 
     @property
@@ -191,7 +192,7 @@ class Agent:
         return self.home / "stacks" / self.stack
 
     def popen(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(self.archive), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -199,6 +200,8 @@ class Agent:
             text=True,
             env={**self.environment, **environment},
         )
+        self.processes.append(process)
+        return process
 
     def run(self, *arguments: str, stdin: str = "", **environment: str) -> Ended:
         return Ended(

@@ -17,7 +17,8 @@ PORT = 8000
 """Where the server listens in its container."""
 
 # `app.py probe` is its health check, `app.py migrate` its migration; anything else serves. /data is its volume.
-SERVER = '''\
+# Written with single quotes around it and double ones in it, so that neither needs escaping.
+SERVER = """\
 import os, socket, sys
 MODE, VERSION = os.environ.get("MODE", ""), open("/version").read().strip()
 if sys.argv[1:] == ["probe"]:
@@ -26,9 +27,17 @@ if sys.argv[1:] == ["probe"]:
         line = peer.makefile("rb").readline().decode().strip()
     print("health answered", line)
     sys.exit(" 200 " not in line)
+def tell():
+    import base64, json, urllib.parse
+    for name in os.environ["TELL"].split():
+        value = os.environ[name]
+        encoded = base64.b64encode(value.encode()).decode()
+        print(name, value, json.dumps(value), repr(value), encoded, urllib.parse.quote(value), flush=True)
 if sys.argv[1:] == ["migrate"]:
     print("migrating to", VERSION, flush=True)
-    if MODE == "migration-fails":
+    if MODE == "migration-tells":
+        tell()
+    if MODE in ("migration-fails", "migration-tells"):
         sys.exit("the migration met a table that it does not know")
     if MODE == "slow-migration":
         import time
@@ -38,10 +47,7 @@ if sys.argv[1:] == ["migrate"]:
     sys.exit()
 print("starting version", VERSION, "mode", MODE or "good", flush=True)
 if MODE == "tells":
-    import base64, json, urllib.parse
-    for name, value in os.environ.items():
-        forms = (value, json.dumps(value), repr(value), base64.b64encode(value.encode()).decode(), urllib.parse.quote(value))
-        print(name, *forms, sep="\\n", flush=True)
+    tell()
 if MODE == "crash":
     sys.exit("cannot start: the configuration names no database")
 import http.server, json, signal
@@ -68,7 +74,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
-'''
+"""
 
 DOCKERFILE = """\
 FROM python:3.13-slim-trixie
@@ -149,5 +155,5 @@ def server(folder: str, version: str = "1") -> dict[str, str]:
 
 
 def shop(folder: Path) -> Application:
-    """Two services that are built: `web` has a port, a volume, a config file, a secret, a migration and a smoke check."""
+    """Two services that are built; `web` has a port, a volume, a file, a secret, a migration and a smoke check."""
     return Application(folder, {"compose.yaml": SHOP, "config.json": "{}", **server("web"), **server("side")})

@@ -64,7 +64,7 @@ def free_port() -> int:
         return port
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 15.0) -> Any:  # noqa: ANN401 - what the condition gives
+def eventually(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
     """Wait until `condition` is true; its value."""
     until = time.monotonic() + seconds
     while not (value := condition()):
@@ -110,35 +110,31 @@ class Run:
     seconds: float
 
     @property
-    def steps(self) -> dict[str, str]:
-        """Resource → operation, for all but the stack itself and providers."""
+    def _begun(self) -> list[dict[str, Any]]:
+        """What was begun for each resource but the stack itself and the providers."""
         begun = [event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event]
-        return {
-            step["urn"].rsplit("::", 1)[1]: step["op"]
-            for step in begun
-            if not step["type"].startswith(("pulumi:pulumi", "pulumi:providers")) and step["op"] != "read"
-        }
+        inner = ("pulumi:pulumi:", "pulumi:providers:")
+        return [step for step in begun if not step["type"].startswith(inner) and step["op"] != "read"]
+
+    @property
+    def steps(self) -> dict[str, str]:
+        """Resource → operation, the program's components included."""
+        return {_name(step): step["op"] for step in self._begun}
 
     @property
     def changes(self) -> dict[str, str]:
-        """The steps that are more than `same`; components, which have no life of their own, left out."""
-        components = {"slipway:"}
-        kinds = {
-            event["resourcePreEvent"]["metadata"]["urn"].rsplit("::", 1)[1]: event["resourcePreEvent"]["metadata"]["type"]
-            for event in self.events
-            if "resourcePreEvent" in event
-        }
+        """Resource → operation, for what is more than `same`; components have no life of their own."""
         return {
-            name: step
-            for name, step in self.steps.items()
-            if step != "same" and not kinds[name].startswith(tuple(components))
+            _name(step): step["op"]
+            for step in self._begun
+            if step["op"] != "same" and not step["type"].startswith("slipway:")
         }
 
     def said(self, *severities: str) -> str:
         """What was shown for resources, of the given severities (all but debug when none is given)."""
         shown = [event["diagnosticEvent"] for event in self.events if "diagnosticEvent" in event]
-        wanted = [each for each in shown if (each["severity"] in severities if severities else each["severity"] != "debug")]
-        return "".join(each["message"] for each in wanted)
+        wanted = severities or ("info", "info#err", "warning", "error")
+        return "".join(each["message"] for each in shown if each["severity"] in wanted)
 
     @property
     def problems(self) -> list[list[str]]:
@@ -151,8 +147,11 @@ class Run:
         """The one error in the family's form, as one line without its prefix; it has all three parts."""
         assert len(self.problems) == 1, f"{len(self.problems)} problems were told:\n{self.text}"
         assert len(self.problems[0]) >= 3, f"a part is missing: {self.problems[0]}"
-        assert "Traceback" not in self.text, self.text
         return " — ".join(self.problems[0])
+
+
+def _name(step: dict[str, Any]) -> str:
+    return str(step["urn"]).rsplit("::", 1)[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +207,7 @@ class Stack:
         hosts: Sequence[Mapping[str, Any]] = (LOCAL_HOST,),
         secrets: Mapping[str, str] | None = None,
         variables: Mapping[str, str] | None = None,
-        **settings: Any,  # noqa: ANN401 - any setting of the program
+        **settings: Any,
     ) -> None:
         self.engine, self.folder, self.application = engine, folder, application
         self.name = name or f"t{os.getpid()}-{next(_NUMBERS)}"
@@ -279,6 +278,7 @@ class Stack:
         lines = events.read_text().splitlines() if events.exists() else []
         found = [json.loads(line) for line in lines if line.endswith("}")]
         run = Run(code=process.returncode, text=text, events=found, seconds=time.monotonic() - begun)
+        assert "Traceback" not in text, text
         if expect_failure is not None:
             assert (run.code != 0) == expect_failure, f"pulumi {argv[0]} exited {run.code}:\n{text}"
         return run
@@ -395,6 +395,12 @@ class Stack:
         tags = json.loads(body).get("tags") or []
         found = {tag: self._ask("HEAD", f"/v2/{self.name}/{image}/manifests/{tag}") for tag in tags}
         return {tag: headers.get("Docker-Content-Digest", "") for tag, (headers, _) in sorted(found.items())}
+
+    def image_configuration(self, image: str) -> str:
+        """The configuration (a JSON text) of an image that this stack pushed for one platform."""
+        _, body = self._ask("GET", f"/v2/{self.name}/{image}/manifests/{self.name}")
+        _, configuration = self._ask("GET", f"/v2/{self.name}/{image}/blobs/{json.loads(body)['config']['digest']}")
+        return configuration.decode()
 
     def _ask(self, method: str, path: str) -> tuple[http.client.HTTPMessage, bytes]:
         connection = http.client.HTTPConnection(self.engine.registry, timeout=10)

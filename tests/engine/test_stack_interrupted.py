@@ -105,7 +105,6 @@ def test_second_up_of_a_stack_waits_for_nobody_and_changes_nothing(stack: Stack)
     eventually(lambda: _agents(stack), 60)
     second = stack.up(expect_failure=True)
     assert "currently locked" in second.text
-    assert "Traceback" not in second.text
     text, _ = first.communicate(timeout=60)
     assert first.returncode == 0, text
     _converges(stack, "after-two-at-once")

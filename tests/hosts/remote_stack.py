@@ -74,7 +74,7 @@ class RemoteStack(Stack):
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**super().environment, "SLIPWAY_SSH_KEY": self.private_key}
+        return {**super().environment, **({"SLIPWAY_SSH_KEY": self.private_key} if self.private_key else {})}
 
     def on(self, *machines: TestHost) -> None:
         """From now on the stack's file names these hosts."""
@@ -139,6 +139,16 @@ class RemoteStack(Stack):
             return any(line.get("step", "").startswith(step) and line.get("state") == state for line in lines)
 
         eventually(reached, 60)
+
+    @contextlib.contextmanager
+    def held(self, host: TestHost) -> Iterator[None]:
+        """What starts on `host` meanwhile does not listen before the end of the block."""
+        file = host.path(f"/var/lib/docker/volumes/{self.project}_data/_data/hold")
+        file.touch()
+        try:
+            yield
+        finally:
+            file.unlink()
 
     def agents_on(self, host: TestHost) -> list[int]:
         """The ids, on `host`, of the agents that deploy this stack."""

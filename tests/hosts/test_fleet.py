@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
 
 HOSTS = 2
 SLOW = "6"  # seconds that a release takes to listen: long enough to break something meanwhile
-BOUNDED_SECONDS = 150
+AWAY_SECONDS = 75  # until a host that is cut off is given up, and has given up
 
 
 @pytest.fixture(scope="module")
 def stack(deployable: Callable[..., RemoteStack], hosts: list[TestHost]) -> RemoteStack:
     """A webshop on both hosts; every test takes what it finds live as its start, the same on both."""
-    stack = deployable(*hosts, variables={"START_PERIOD": "1s"}, deadline=60)
+    stack = deployable(*hosts, variables={"START_PERIOD": "1s"}, deadline=300)
     stack.up()
     return stack
 
@@ -135,28 +134,29 @@ def test_killed_agent_of_one_host_leaves_one_release(stack: RemoteStack, hosts: 
     converges(stack, "whole-again")
 
 
-def test_network_cut_of_one_host_ends_in_bounded_time_on_one_release(stack: RemoteStack, hosts: list[TestHost]) -> None:
+def test_network_cut_of_one_host_ends_on_one_release(stack: RemoteStack, hosts: list[TestHost]) -> None:
     one, other = hosts
     live, release = stack.versions, same_release(stack)
-    stack.variables |= {"VERSION": "cut-off", "START": SLOW}
-    begun = time.monotonic()
+    stack.variables |= {"VERSION": "cut-off", "START": SLOW, "START_PERIOD": "20s"}
     process = stack.start("up", "--yes", "--skip-preview")
     try:
         for host in hosts:
             stack.await_step(host, "await")
         other.cut_network()
+        # long before the deadline: one hears of it through the driver, the other hears nothing any more
+        for host in hosts:
+            eventually(lambda host=host: not stack.agents_on(host), AWAY_SECONDS)
+        assert stack.version_on(one) == live[0]
+        assert same_release(stack) == release
+        other.mend_network()
         text = finish(process)
     finally:
         other.mend_network()
         if process.poll() is None:
             end_tree(process)
     assert process.returncode != 0, text
-    assert time.monotonic() - begun < BOUNDED_SECONDS
-    assert other.name in text
-    for host in hosts:
-        eventually(lambda host=host: not stack.agents_on(host), 60)
-    assert stack.version_on(one) == live[0]
-    assert same_release(stack) == release
+    assert f"another host failed: host {other.name}: the connection to it was lost" in text
+    assert stack.versions == live
     converges(stack, "together-again")
 
 

@@ -66,7 +66,7 @@ def test_host_that_leaves_the_stack_keeps_only_its_volumes(stack: RemoteStack, h
     ids = [stack.ids_on(host) for host in hosts[:3]]
     stack.on(*hosts[:3])
     run = stack.up()
-    assert run.changes == {stack.resource(hosts[3]): "delete"}
+    assert run.changes[stack.resource(hosts[3])] == "delete"
     assert not stack.containers_on(hosts[3])
     assert stack.volumes_on(hosts[3])
     assert [stack.ids_on(host) for host in hosts[:3]] == ids

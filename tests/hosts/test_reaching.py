@@ -75,6 +75,14 @@ def test_wrong_private_key_is_told_with_the_mend(stack: RemoteStack, host: TestH
     assert "ssh-copy-id" in problem
 
 
+def test_key_is_taken_from_the_stack_file_too(stack: RemoteStack) -> None:
+    key, stack.private_key = stack.private_key, ""
+    assert "sshKey: no private key is set" in stack.preview(expect_failure=True).problem
+    stack.pulumi("config", "set", "--secret", "sshKey", stdin=key)
+    assert not stack.preview().changes
+    stack.private_key = key
+
+
 @pytest.mark.parametrize("how", ["cut", "nobody", "closed"])
 def test_unreachable_host_ends_in_bounded_time(stack: RemoteStack, host: TestHost, how: str) -> None:
     changed = {"cut": {}, "nobody": {"address": PUBLIC_ADDRESS}, "closed": {"port": 2222}}[how]

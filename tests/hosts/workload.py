@@ -22,7 +22,8 @@ __all__ = ["BIG_MEGABYTES", "Images", "pushed_images", "webshop"]
 BIG_MEGABYTES = 96
 
 # `app.py probe` is its health check, `app.py migrate` its migration; anything else serves. A file /data/sick that holds
-# its version makes it sick: how one host of several gets another verdict. START delays its listening, in seconds.
+# its version makes it sick: how one host of several gets another verdict. START delays its listening, in seconds; so
+does a file /data/hold, as long as it is there.
 SERVER = """\
 import os, socket, sys, time
 MODE, VERSION = os.environ.get("MODE", ""), os.environ.get("VERSION", "")
@@ -50,6 +51,8 @@ if MODE == "tells":
 import http.server, json, signal
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 time.sleep(float(os.environ.get("START", 0)))
+while os.path.exists("/data/hold"):
+    time.sleep(0.05)
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         sick = MODE in ("sick", "tells") or read("/data/sick").strip() == VERSION
@@ -139,7 +142,7 @@ def pushed_images(registry: str, folder: Path) -> Images:
         for path, content in {"app.py": SERVER.encode(), "Dockerfile": DOCKERFILE.encode(), "mark": filling}.items():
             (source / path).write_bytes(content)
             os.utime(source / path, (0, 0))  # times are part of a layer: the same content is the same digest
-        tag = f"{registry}/slipway-hosts-test/server:{name}"
+        tag = f"{registry}/slipway-hosts-test/server:{name}-{os.getpid()}"  # another session may be at work
         subprocess.run(
             ["docker", "build", "--quiet", "--tag", tag, source], check=True, capture_output=True, timeout=300
         )

@@ -61,6 +61,8 @@ class Recorded(pulumi.runtime.Mocks):
 
 def program(engine: Recorded, build: Callable[[], Any], *, preview: bool = False) -> Any:
     """Run a program; what its outputs came to (None for one that is not known)."""
+    loop = asyncio.new_event_loop()  # another test's asyncio.run may have left none
+    asyncio.set_event_loop(loop)
     pulumi.runtime.set_mocks(engine, project="slipway", stack="test", preview=preview)
     found: list[Any] = []
 
@@ -69,11 +71,15 @@ def program(engine: Recorded, build: Callable[[], Any], *, preview: bool = False
         async def value() -> None:
             outputs = build()
             outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-            found.extend([await output.future() for output in outputs if isinstance(output, pulumi.Output)])
+            found.extend([await output.future() for output in outputs])
 
         return pulumi.Output.from_input(value())
 
-    run()
+    try:
+        run()
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
     return found[0] if len(found) == 1 else tuple(found)
 
 
@@ -99,8 +105,3 @@ def open_strings(value: Any) -> Iterator[str]:
             yield from open_strings(each)
     elif isinstance(value, str):
         yield value
-
-
-def secret(output: "pulumi.Output[Any]") -> bool:
-    """Whether an output counts as secret."""
-    return asyncio.get_event_loop().run_until_complete(output.is_secret())

@@ -99,6 +99,14 @@ def test_the_machines_environment_gives_no_value(tmp_path: Path, monkeypatch: py
     assert "evil" not in found.stack
 
 
+def test_this_machines_path_is_no_value(tmp_path: Path) -> None:
+    text = "services: {web: {image: nginx, environment: {PATH: '/app:${PATH}', X: '$$PATH'}}}"
+    [problem] = problems_of(tmp_path, text)
+    assert problem.what.startswith("variable PATH of the Compose file has no value (")
+    found = application(tmp_path, text, variables={"PATH": "/bin"}).document["services"]["web"]["environment"]
+    assert found == {"PATH": "/app:/bin", "X": "$$PATH"}
+
+
 def test_the_applications_own_dotenv_is_not_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TAG=from-dotenv\nCOMPOSE_PROFILES=extra\n")
     problems = problems_of(tmp_path, "services: {web: {image: 'nginx:${TAG}'}}")

@@ -8,6 +8,7 @@ import pytest
 from samples import CANARY, application, problems_of, settings, whats
 
 from components.disclosure import known_values
+from components.errors import Problem
 
 
 def test_a_secret_in_an_environment_or_a_config_reaches_the_hosts_by_name(tmp_path: Path) -> None:
@@ -32,42 +33,49 @@ def test_a_secret_in_an_environment_or_a_config_reaches_the_hosts_by_name(tmp_pa
     assert CANARY not in str(found)
 
 
-@pytest.mark.parametrize(
-    ("service", "place"),
-    [
-        ({"command": ["run", "--password=${S}"]}, "command.1"),
-        ({"command": "run ${S}"}, "command.1"),
-        ({"entrypoint": ["${S}"]}, "entrypoint.0"),
-        ({"labels": {"a": "${S}"}}, "labels.a"),
-        ({"labels": ["${S}=x"]}, "labels.${S}"),
-        ({"annotations": {"a": "${S}"}}, "annotations.a"),
-        ({"healthcheck": {"test": ["CMD", "curl", "${S}"]}}, "healthcheck.test.2"),
-        ({"image": "nginx:${S}"}, "image"),
-        ({"container_name": "web-${S}"}, "container_name"),
-        ({"hostname": "${S}"}, "hostname"),
-        ({"user": "${S}"}, "user"),
-        ({"working_dir": "/${S}"}, "working_dir"),
-        ({"volumes": ["./${S}:/x"]}, "volumes.0.source"),
-        ({"extra_hosts": ["${S}:127.0.0.1"]}, "extra_hosts.0"),
-        ({"logging": {"options": {"a": "${S}"}}}, "logging.options.a"),
-        ({"sysctls": {"a": "${S}"}}, "sysctls.a"),
-        ({"environment": ["${S}=x"]}, "environment.${S}"),
-        ({"x-slipway": {"migrate": "run ${S}"}}, "x-slipway.migrate"),
-        ({"x-slipway": {"smoke": [{"http": {"port": 1, "host": "${S}"}}]}}, "x-slipway.smoke.0.http.host"),
-        ({"build": {"context": ".", "args": {"A": "${S}"}}}, "build.args.A"),
-        ({"build": {"context": ".", "labels": {"A": "${S}"}}}, "build.labels.A"),
-        ({"build": {"context": ".", "dockerfile_inline": "FROM ${S}"}}, "build.dockerfile_inline"),
-        ({"build": {"context": ".", "target": "${S}"}}, "build.target"),
-    ],
-)
-def test_a_secret_where_others_could_read_it_is_refused(tmp_path: Path, service: dict[str, Any], place: str) -> None:
-    (tmp_path / "Dockerfile").touch()
-    text = json.dumps({"services": {"web": {"image": "nginx", **service}}})
-    problems = problems_of(tmp_path, text, secrets={"S": CANARY})
-    told = [problem for problem in problems if problem.what == f"secret S stands in services.web.{place}"]
-    assert len(told) == 1, whats(problems)
+READABLE: list[tuple[dict[str, Any], str]] = [
+    ({"command": ["run", "--password=${S}"]}, "command.1"),
+    ({"command": "run ${S}"}, "command.1"),
+    ({"entrypoint": ["${S}"]}, "entrypoint.0"),
+    ({"labels": {"a": "${S}"}}, "labels.a"),
+    ({"labels": ["${S}=x"]}, "labels.${S}"),
+    ({"annotations": {"a": "${S}"}}, "annotations.a"),
+    ({"healthcheck": {"test": ["CMD", "curl", "${S}"]}}, "healthcheck.test.2"),
+    ({"image": "nginx:${S}"}, "image"),
+    ({"container_name": "web-${S}"}, "container_name"),
+    ({"hostname": "${S}"}, "hostname"),
+    ({"user": "${S}"}, "user"),
+    ({"working_dir": "/${S}"}, "working_dir"),
+    ({"volumes": ["./${S}:/x"]}, "volumes.0.source"),
+    ({"extra_hosts": ["${S}:127.0.0.1"]}, "extra_hosts.0"),
+    ({"logging": {"options": {"a": "${S}"}}}, "logging.options.a"),
+    ({"sysctls": {"a": "${S}"}}, "sysctls.a"),
+    ({"environment": ["${S}=x"]}, "environment.${S}"),
+    ({"x-slipway": {"migrate": "run ${S}"}}, "x-slipway.migrate"),
+    ({"x-slipway": {"smoke": [{"http": {"port": 1, "host": "${S}"}}]}}, "x-slipway.smoke.0.http.host"),
+    ({"build": {"context": ".", "args": {"A": "${S}"}}}, "build.args.A"),
+    ({"build": {"context": ".", "labels": {"A": "${S}"}}}, "build.labels.A"),
+    ({"build": {"context": ".", "dockerfile_inline": "FROM ${S}"}}, "build.dockerfile_inline"),
+    ({"build": {"context": ".", "target": "${S}"}}, "build.target"),
+]
+
+
+@pytest.fixture(scope="module")
+def readable(tmp_path_factory: pytest.TempPathFactory) -> list[Problem]:
+    """The problems of one Compose file with a service for each case."""
+    folder = tmp_path_factory.mktemp("readable")
+    (folder / "Dockerfile").touch()
+    services = {f"s{index}": {"image": "nginx", **service} for index, (service, _) in enumerate(READABLE)}
+    return problems_of(folder, json.dumps({"services": services}), secrets={"S": CANARY})
+
+
+@pytest.mark.parametrize("index", range(len(READABLE)), ids=lambda index: READABLE[index][1])
+def test_a_secret_where_others_could_read_it_is_refused(readable: list[Problem], index: int) -> None:
+    what = f"secret S stands in services.s{index}.{READABLE[index][1]}"
+    told = [problem for problem in readable if problem.what == what]
+    assert len(told) == 1, whats(readable)
     assert "environment" in told[0].mend
-    assert CANARY not in str(problems)
+    assert CANARY not in str(readable)
 
 
 def test_a_service_cannot_be_named_so_that_a_secret_slips_through(tmp_path: Path) -> None:

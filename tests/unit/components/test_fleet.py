@@ -181,9 +181,6 @@ def test_a_host_that_has_ended_may_leave() -> None:
     run(course())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="fleet.Fleet: an abort after the last go can reach a host that has not read the go"
-)
 @pytest.mark.parametrize("how", ["lost", "failed"])
 def test_after_the_last_go_nobody_is_turned_back(how: str) -> None:
     """One host may have recorded its success already; turning another back would leave the fleet half and half."""
@@ -201,7 +198,6 @@ def test_after_the_last_go_nobody_is_turned_back(how: str) -> None:
     run(course())
 
 
-@pytest.mark.xfail(strict=True, reason="fleet.Fleet: a host lost before its first phase is noticed by deadlines only")
 def test_a_host_that_is_lost_before_its_first_phase_turns_the_others_back() -> None:
     async def course() -> None:
         async with Course("ab") as each:

@@ -1,0 +1,208 @@
+"""Images: tags beside digests, releases that are pinned, and what a `build:` section can ask for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from applications import DOCKERFILE, SERVER, Application, shop
+from stack_harness import docker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from stack_harness import Stack
+
+TOOL = """\
+name: tool
+x-build: &build
+  context: ./tool
+  dockerfile: Special.Dockerfile
+  target: final
+  args: {COLOUR: "${COLOUR}"}
+  secrets: [package-index]
+  additional_contexts: {shared: ./shared}
+  extra_hosts: ["builder.example=127.0.0.7"]
+x-service: &service
+  init: true
+  restart: unless-stopped
+  command: [python3, -c, "import time; time.sleep(1e6)"]
+services:
+  tool:
+    <<: *service
+    build: *build
+  twin:
+    <<: *service
+    build: *build
+secrets:
+  package-index: {environment: INDEX_TOKEN}
+"""
+SPECIAL = """\
+FROM python:3.13-slim-trixie AS base
+ARG COLOUR
+RUN --mount=type=secret,id=package-index sha256sum /run/secrets/package-index | cut -c1-64 > /used-secret
+RUN echo "$COLOUR" > /colour && getent hosts builder.example > /resolved
+COPY --from=shared text /text
+FROM base AS final
+FROM base AS wrong
+RUN exit 1
+"""
+
+
+class GitRepository:
+    """The application's folder as a repository of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.git("init", "--quiet", "--initial-branch", "main")
+
+    def git(self, *arguments: str) -> str:
+        who = ["-c", "user.name=tester", "-c", "user.email=tester@example.com", "-c", "commit.gpgsign=false"]
+        done = subprocess.run(
+            ["git", *who, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout.strip()
+
+    def commit(self) -> str:
+        """Commit all there is, also nothing; the commit's id."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "a change")
+        return self.git("rev-parse", "HEAD")
+
+
+@pytest.fixture(scope="module")
+def stack(make_stack: Callable[..., Stack]) -> Stack:
+    """A shop whose source is in a git repository, not deployed yet."""
+    return make_stack(shop)
+
+
+@pytest.fixture(scope="module")
+def repository(stack: Stack) -> GitRepository:
+    return GitRepository(stack.application.folder)
+
+
+def test_commit_without_changes_gets_its_tag_and_touches_nothing(stack: Stack, repository: GitRepository) -> None:
+    first = repository.commit()
+    stack.up()
+    before, tags = stack.ids(), stack.tags("shop-web")
+    assert tags == dict.fromkeys((stack.name, first, "main"), tags[stack.name])
+    assert stack.containers()["web"].digest == tags[stack.name]
+    release = stack.outputs["release"]
+
+    repository.git("switch", "--quiet", "--create", "feature/colours")
+    second = repository.commit()
+    run = stack.up()
+    assert {name: step for name, step in run.changes.items() if name.startswith("shop-web")} == {}
+    assert stack.ids() == before
+    for image in ("shop-web", "shop-side"):
+        assert stack.tags(image).keys() == {stack.name, first, "main", second, "feature-colours"}
+        assert set(stack.tags(image).values()) == {stack.tags(image)[stack.name]}
+    assert stack.outputs["release"] != release
+    assert stack.get("/data")["migrations"] == "1\n1\n"  # once per release
+
+
+def test_pinned_tag_brings_the_same_digests_back_without_building(stack: Stack, repository: GitRepository) -> None:
+    pinned = repository.commit()
+    stack.up()
+    before = stack.containers()
+    stack.application.version("web", "unwanted")
+    repository.commit()
+    stack.up()
+    assert stack.serves("unwanted")
+
+    stack.settings["pin"] = pinned
+    preview = stack.preview()
+    assert preview.changes[f"{stack.project}-local"] == "update"
+    run = stack.up()
+    assert not {step for step in run.steps.values() if step in ("create", "replace")}
+    assert stack.serves("1")
+    after = stack.containers()
+    assert after["web"].digest == before["web"].digest
+    assert after["side"].id == before["side"].id
+
+    stack.settings.pop("pin")
+    stack.up()
+    assert stack.serves("unwanted")
+
+
+def test_pin_to_a_tag_that_does_not_exist_is_told_in_the_preview(stack: Stack) -> None:
+    stack.up()
+    stack.settings["pin"] = "no-such-release"
+    try:
+        before = stack.host_state()
+        problem = stack.preview(expect_failure=True).problem
+        assert "pin" in problem
+        assert f"{stack.name}/shop-side:no-such-release does not exist" in problem
+        assert stack.host_state() == before
+    finally:
+        stack.settings.pop("pin")
+
+
+@pytest.fixture(scope="module")
+def tool(make_stack: Callable[..., Stack]) -> Stack:
+    """Two services that share one build with everything that a build can ask for."""
+
+    def application(folder: Path) -> Application:
+        files = {"compose.yaml": TOOL, "tool/Special.Dockerfile": SPECIAL, "shared/text": "from the other context"}
+        return Application(folder, files)
+
+    stack = make_stack(
+        application, variables={"COLOUR": "blue"}, secrets={"INDEX_TOKEN": "token-of-the-index"}, cache="inline"
+    )
+    stack.up()
+    return stack
+
+
+def test_build_has_all_that_its_section_asks_for(tool: Stack) -> None:
+    container = tool.containers()["tool"].id
+    found = docker("exec", container, "sh", "-c", "cat /colour /text /used-secret /resolved")
+    assert "blue" in found
+    assert "from the other context" in found
+    assert hashlib.sha256(b"token-of-the-index").hexdigest() in found
+    assert "127.0.0.7" in found
+
+
+def test_build_secret_is_in_no_layer_and_no_history(tool: Stack) -> None:
+    image = tool.containers()["tool"].image
+    told = docker("history", "--no-trunc", image) + docker("image", "inspect", image)
+    assert "token-of-the-index" not in told
+    assert "INDEX_TOKEN" not in told
+
+
+def test_services_with_the_same_build_share_one_image(tool: Stack) -> None:
+    images = {container.image for container in tool.containers().values()}
+    assert len(images) == 1
+    assert set(tool.up().steps.values()) == {"same"}
+
+
+def test_inline_cache_travels_with_the_image(tool: Stack) -> None:
+    assert "moby.buildkit.cache.v0" in tool.image_configuration("tool-tool")
+
+
+@pytest.mark.parametrize(
+    ("setting", "word"),
+    [({"cache": "registry"}, "export a cache"), ({"platforms": ["linux/amd64", "linux/arm64"]}, "several platforms")],
+    ids=["cache", "platforms"],
+)
+def test_what_the_builder_cannot_do_is_told_with_the_way_out(
+    make_stack: Callable[..., Stack], setting: dict[str, Any], word: str
+) -> None:
+    """The plain builder of an engine can neither export a cache nor build for two, unless containerd keeps its images."""
+
+    def application(folder: Path) -> Application:
+        compose = {"name": "one", "services": {"one": {"build": "./one", "restart": "always"}}}
+        files = {"one/Dockerfile": DOCKERFILE, "one/app.py": SERVER, "one/version": "1"}
+        return Application(folder, {"compose.yaml": json.dumps(compose), **files})
+
+    stack = make_stack(application, **setting)
+    run = stack.up(expect_failure=None)
+    if run.code == 0:  # an engine that can
+        assert "buildcache" in stack.tags("one-one") or "platforms" in setting
+        return
+    assert word in run.problem
+    assert "pulumi config set builder" in run.problem
+    assert not stack.containers()
