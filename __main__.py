@@ -14,11 +14,13 @@ with reported_to_pulumi():
     from components.images import RegistryImages, RegistryImagesArgs
     from components.preflight import look_at_hosts, warn
     from components.program import program_settings
+    from components.sessions import HostSessions
 
-    settings = program_settings()
-    application = read_application(settings)
+    settings, problems = program_settings()
+    sessions = HostSessions(settings, reach=not problems)  # connects while Compose reads
+    application = read_application(settings, problems=problems)
     revision = read_revision(settings.application)
-    view = look_at_hosts(settings, application)
+    view = look_at_hosts(settings, application, sessions)
     warn(settings, application)
 
     images = RegistryImages(

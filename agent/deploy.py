@@ -54,8 +54,9 @@ def deploy(document: dict[str, Any], folder: StackFolder, out: Output) -> dict[s
     begin = time.monotonic()
     reason = f"deploy {document['release']['id']}"
     wait = float(document["options"]["lock_wait"])
-    with lock(folder.lock, owner=folder.actor(), reason=reason, wait=wait, stop=stop):
-        return _Deployment(document, folder, out, stop, begin).run()
+    actor = folder.actor()  # now: while this one waits or works, others may look and say who they are
+    with lock(folder.lock, owner=actor, reason=reason, wait=wait, stop=stop):
+        return _Deployment(document, folder, out, stop, begin, actor=actor).run()
 
 
 def dry_run(document: dict[str, Any], folder: StackFolder, out: Output) -> None:
@@ -72,7 +73,16 @@ class _Deployment:
     machine: Machine
     rendered: Rendered
 
-    def __init__(self, document: dict[str, Any], folder: StackFolder, out: Output, stop: Stop, begin: float) -> None:
+    def __init__(
+        self,
+        document: dict[str, Any],
+        folder: StackFolder,
+        out: Output,
+        stop: Stop,
+        begin: float,
+        *,
+        actor: str = "",
+    ) -> None:
         self.document = document
         self.release = document["release"]
         self.options = document["options"]
@@ -80,6 +90,7 @@ class _Deployment:
         self.out = out
         self.stop = stop
         self.begin = begin
+        self.actor = actor
         self.ledger = Ledger(folder.ledger)
         self.live = self.ledger.live()
         self.journal = Journal(folder.journal)
@@ -99,7 +110,7 @@ class _Deployment:
             release=self.release["id"],
             convergence=self.document["convergence"],
             previous=self.live.release if self.live else None,
-            actor=self.folder.actor(),
+            actor=self.actor,
         )
         try:
             report = self._forward()
@@ -222,7 +233,7 @@ class _Deployment:
             self.release["id"],
             self.outcome,
             convergence=self.document["convergence"],
-            actor=self.folder.actor(),
+            actor=self.actor,
             previous=self.live.release if self.live else None,
             seconds=round(time.monotonic() - self.begin, 3),
             services=proofs,
@@ -282,7 +293,7 @@ class _Deployment:
             evidence += [f"going back: {again.line()}", *again.evidence]
         reason = self.out.redactor.text(f"{failure.what}; {now}")[:1000]
         with contextlib.suppress(OSError):
-            self.ledger.append(self.release["id"], "failed", reason=reason, actor=self.folder.actor())
+            self.ledger.append(self.release["id"], "failed", reason=reason, actor=self.actor)
             if known:
                 self.journal.end("failed")
         return SlipwayError(failure.what, f"{failure.meaning}; {now}", failure.mend, evidence)

@@ -31,7 +31,7 @@ _READ_SECONDS = 3.0  # until a builder that was started has read its configurati
 
 
 def remove_at_exit(tags: Collection[str], settings: Settings) -> None:
-    """Remove now what killed runs left, and at the program's end, when they are over, what the builds of `tags` leave."""
+    """Remove now what killed runs left, and at the program's end, when they are over, what builds of `tags` left."""
     remove_leftovers((), None)
     atexit.register(remove_leftovers, tags, settings)
 

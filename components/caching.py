@@ -74,11 +74,19 @@ def check_builder(builds: Iterable[Build], settings: Settings) -> list[Problem]:
     mend = "docker buildx create --name slipway --driver docker-container && pulumi config set builder slipway"
     problems = []
     if exports:
-        what = f"cache: the builder '{settings.builder}' cannot export a cache {why}"
-        problems.append(Problem(what, stopped, f"{mend} (or: pulumi config set cache inline)"))
+        problems.append(
+            Problem(
+                f"cache: the builder '{settings.builder}' cannot export a cache {why}",
+                stopped,
+                f"{mend} (or: pulumi config set cache inline)",
+            )
+        )
     if platforms:
-        what = f"platforms: the builder '{settings.builder}' cannot build for several platforms {why}"
-        problems.append(Problem(what, stopped, mend))
+        problems.append(
+            Problem(
+                f"platforms: the builder '{settings.builder}' cannot build for several platforms {why}", stopped, mend
+            )
+        )
     return problems
 
 

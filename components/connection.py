@@ -16,7 +16,7 @@ from components.settings import BastionSettings, HostSettings, pinned_key
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Connection", "LocalConnection", "Process", "connect"]
+__all__ = ["Connection", "LocalConnection", "Process", "connect", "reached"]
 
 _CONNECT_SECONDS = 15  # to reach, authenticate and start: far above a slow link's, far below a person's patience
 
@@ -54,6 +54,20 @@ class _SshConnection:
     async def start(self, command: str) -> Process:
         process: Process = await self._connection.create_process(command, encoding=None)
         return process
+
+
+@contextlib.asynccontextmanager
+async def reached(host: HostSettings, private_key: str) -> AsyncIterator[Connection]:
+    """A connection to a host, over SSH or to this machine.
+
+    Raises:
+        SlipwayError: as `connect`.
+    """
+    if host.local:
+        yield LocalConnection()
+        return
+    async with connect(host, private_key) as connection:
+        yield connection
 
 
 def _arguments(machine: HostSettings | BastionSettings, key: Any) -> dict[str, Any]:  # noqa: ANN401  # asyncssh is imported late

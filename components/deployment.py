@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.contract import CONTRACT, checked
-from components.images import registry_address
+from components.errors import SlipwayError, told
 from components.probe import agent_path
+from components.registry import address_of
 from components.release import Release
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ComposeDeployment(pulumi.ComponentResource):
             delete=" ".join(
                 [f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}', *remove]
             ),
-            stdin=pulumi.Output.secret(release.apply(lambda assembled: self._document(host, assembled))),
+            stdin=pulumi.Output.secret(release.apply(told(lambda assembled: self._document(host, assembled)))),
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         if self._args.settled and not pulumi.runtime.is_dry_run():
@@ -157,7 +158,7 @@ def _credentials(settings: Settings) -> list[dict[str, str]]:
         return []
     return [
         {
-            "address": registry_address(settings.registry),
+            "address": address_of(settings.registry),
             "username": settings.registry_username,
             "password": settings.registry_password.get_secret_value(),
         }
@@ -167,7 +168,15 @@ def _credentials(settings: Settings) -> list[dict[str, str]]:
 def _report(stdout: str) -> dict[str, Any]:
     """The report on the last line that an agent printed."""
     lines = stdout.strip().splitlines()
-    return dict(checked("report", json.loads(lines[-1]))) if lines else {}
+    try:
+        return dict(checked("report", json.loads(lines[-1]))) if lines else {}
+    except (ValueError, SlipwayError) as error:
+        # An error that is logged fails the update; one that is raised in here would show as a traceback.
+        pulumi.log.error(
+            f"slipway: error: a host's report cannot be read ({' '.join(str(error).split())}) — "
+            "what was deployed there is not known — slipway status"
+        )
+        return {}
 
 
 def _summary(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -186,6 +195,7 @@ def _urls(application: Application, hosts: Sequence[Host], settings: Settings) -
             for host in hosts:
                 if port.get("published") and service in application.services_of(host.label):
                     address = "127.0.0.1" if host.machine.local else host.machine.address
+                    address = f"[{address}]" if ":" in address else address  # RFC 3986, section 3.2.2
                     named = settings.domain if settings.domain and len(hosts) == 1 else address
                     urls.append(f"http://{named}:{port['published']}/".replace(":80/", "/"))
     return urls

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Problem", "SlipwayError", "nearest", "reported_to_pulumi"]
+__all__ = ["Problem", "SlipwayError", "nearest", "reported_to_pulumi", "told"]
+
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
 class Problem(NamedTuple):
@@ -47,6 +50,20 @@ def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | N
 # How a program tells the language host that it has told the user already; any other code adds "unhandled error".
 # Source: pulumi-language-python-exec, PYTHON_PROCESS_EXITED_AFTER_SHOWING_USER_ACTIONABLE_MESSAGE_CODE.
 _TOLD = 32
+
+
+def told(function: Callable[[_Given], _Made]) -> Callable[[_Given], _Made]:
+    """`function` for an `apply`: a `SlipwayError` in it is the engine's error report as well, without a traceback."""
+
+    def telling(given: _Given) -> _Made:
+        try:
+            return function(given)
+        except SlipwayError as error:
+            import pulumi  # noqa: PLC0415  # loaded already where anything is applied
+
+            raise pulumi.RunError(str(error)) from None
+
+    return telling
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ from pulumi.runtime.settings import monitor_supports_feature
 from components.build_leftovers import remove_leftovers
 from components.caching import cache_of
 from components.errors import Problem, SlipwayError
+from components.registry import address_of, credentials_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,11 +137,11 @@ def _docker_configuration(settings: Settings) -> Iterator[dict[str, str]]:
         yield {}
         return
     own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    address = settings.registry.split("/", 1)[0]
+    key = credentials_key(address_of(settings.registry))
     pair = f"{settings.registry_username}:{settings.registry_password.get_secret_value()}"
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         content = {
-            "auths": {address: {"auth": b64encode(pair.encode()).decode()}},
+            "auths": {key: {"auth": b64encode(pair.encode()).decode()}},
             "cliPluginsExtraDirs": [str(own / "cli-plugins")],
         }
         (Path(folder) / "config.json").write_text(json.dumps(content))

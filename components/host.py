@@ -51,7 +51,8 @@ class Host(pulumi.ComponentResource):
         self.label = name
         self.machine = args.machine
         self.probe = args.probe
-        self._private_key = args.private_key
+        # `pulumi config set` takes the last line end away, an environment variable keeps it: the same key either way
+        self._private_key = args.private_key.strip() + "\n"
         self.name = pulumi.Output.from_input(name)
         self.address = pulumi.Output.from_input("127.0.0.1" if args.machine.local else args.machine.address)
         self.docker = pulumi.Output.from_input(str(args.probe["machine"]["docker"]))

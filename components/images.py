@@ -1,13 +1,11 @@
 """RegistryImages: the images of a release, by digest.
 
-Owns: building what has a `build:` section (cached, pushed, tagged with commit and branch), looking up the digests of
-pinned images and of third-party ones that are new. Does not own: the builds' content (the Compose file), or pulling.
+Owns: building what has a `build:` section (cached, pushed, tagged with commit and branch). Does not own: the builds'
+content (the Compose file), the digests of what is not built (see `digests`), or pulling.
 Produces: service → image by digest.
 
 A build is tagged with the stack's name only, so that a new commit that changes nothing of it changes nothing here: the
 digest stays. Commit and branch are put beside it afterwards, by a command of their own.
-A third-party tag is looked up once, when it first appears; from then on the live release's digest holds until the
-Compose file names another image, so that a moved tag never restarts a database.
 """
 
 from __future__ import annotations
@@ -24,9 +22,10 @@ from pulumi_command import local
 
 from components.build_leftovers import remove_at_exit
 from components.caching import cache_of
-from components.errors import Problem, SlipwayError
+from components.digests import Digests
 from components.failed_build import explained
 from components.git import Revision, tag_of
+from components.registry import address_of
 from components.release import canonical
 
 if TYPE_CHECKING:
@@ -62,34 +61,29 @@ class RegistryImages(pulumi.ComponentResource):
         self._args = args
         settings, application = args.settings, args.application
         self._child = pulumi.ResourceOptions(parent=self)
-        self._reader = self._registry_reader()
+        digests = Digests(settings, application, self._child)
+        owners = _owners(application.builds)
+        third_party = digests.of_third_party(application.images, args.live)
+        built: Mapping[str, pulumi.Input[str]]
         if settings.pin:
-            built = {
-                service: self._looked_up(f"{build.repository}:{settings.pin}", "pin")
-                for service, build in application.builds.items()
-            }
+            built = digests.of_pins(
+                {service: application.builds[owner].repository for service, owner in owners.items()}
+            )
+            digests.finish()
         else:
-            built = self._built(name)
-        third_party = {service: self._third_party(service, image) for service, image in application.images.items()}
+            digests.finish()
+            built = self._built(name, owners)
         self.images = pulumi.Output.all(**built, **third_party).apply(dict)
         self.register_outputs({"images": self.images})
 
-    def _built(self, name: str) -> dict[str, pulumi.Output[str]]:
+    def _built(self, name: str, owners: Mapping[str, str]) -> dict[str, pulumi.Output[str]]:
         """Build each distinct `build:` once; services that share one share its image."""
-        unique: dict[bytes, docker_build.Image] = {}
-        result: dict[str, pulumi.Output[str]] = {}
-        repositories: dict[str, pulumi.Output[str]] = {}
+        builds = {owner: self._args.application.builds[owner] for owner in sorted(set(owners.values()))}
         if not pulumi.runtime.is_dry_run():
-            tags = {self._tag(build) for build in self._args.application.builds.values()}
-            remove_at_exit(tags, self._args.settings)
-        for service, build in sorted(self._args.application.builds.items()):
-            key = canonical({**vars(build), "repository": ""})
-            if key not in unique:
-                unique[key] = self._image(f"{name}-{service}", build)
-                repositories[build.repository] = _by_digest(unique[key].ref)
-            result[service] = _by_digest(unique[key].ref)
-        self._tags(name, repositories)
-        return result
+            remove_at_exit({self._tag(build) for build in builds.values()}, self._args.settings)
+        references = {owner: _by_digest(self._image(f"{name}-{owner}", build).ref) for owner, build in builds.items()}
+        self._tags(name, {builds[owner].repository: reference for owner, reference in references.items()})
+        return {service: references[owner] for service, owner in owners.items()}
 
     def _tag(self, build: Build) -> str:
         """The one tag that a build pushes."""
@@ -151,7 +145,7 @@ class RegistryImages(pulumi.ComponentResource):
             return None
         return [
             docker_build.RegistryArgs(
-                address=registry_address(settings.registry),
+                address=address_of(settings.registry),
                 username=settings.registry_username,
                 password=pulumi.Output.secret(settings.registry_password.get_secret_value()),
             )
@@ -177,68 +171,19 @@ class RegistryImages(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _third_party(self, service: str, image: str) -> pulumi.Output[str]:
-        if "@sha256:" in image:
-            return pulumi.Output.from_input(image)
-        tagged = image if ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
-        live = self._args.live.get(service, "")
-        if live.split("@")[0] == tagged:
-            return pulumi.Output.from_input(live)
-        return self._looked_up(tagged, f"services.{service}.image")
 
-    def _looked_up(self, reference: str, where: str) -> pulumi.Output[str]:
-        """The digest of a tag, asked of its registry now: at preview time already.
-
-        Raises:
-            SlipwayError: when the registry does not have it or does not answer.
-        """
-        import pulumi_docker as docker  # noqa: PLC0415  # 0.2 s that a run without look-ups need not pay
-
-        own = registry_address(reference) == registry_address(self._args.settings.registry)
-        try:
-            found = docker.get_registry_image(
-                name=reference,
-                insecure_skip_verify=registry_address(reference).startswith(("127.", "localhost")) or None,
-                opts=pulumi.InvokeOptions(provider=self._reader if own else None),
-            )
-        except Exception as error:  # noqa: BLE001  # the engine raises plain exceptions for a failed invoke
-            raise SlipwayError(_look_up_problem(reference, where, str(error))) from None
-        return pulumi.Output.from_input(f"{reference}@{found.sha256_digest}")
-
-    def _registry_reader(self) -> pulumi.ProviderResource | None:
-        """The provider that reads the stack's own registry; there whenever a look-up in it could ever be needed.
-
-        Its existence must not depend on what is live: a provider that comes and goes would be a change every time.
-        """
-        settings, registry = self._args.settings, registry_address(self._args.settings.registry)
-        own = bool(settings.pin) or any(
-            registry_address(image) == registry for image in self._args.application.images.values()
-        )
-        if not own or not settings.registry_username:
-            return None
-        import pulumi_docker as docker  # noqa: PLC0415  # 0.2 s that a run without look-ups need not pay
-
-        return docker.Provider(
-            "registry-reader",
-            registry_auth=[
-                docker.ProviderRegistryAuthArgs(
-                    address=registry,
-                    username=settings.registry_username,
-                    password=pulumi.Output.secret(settings.registry_password.get_secret_value()),
-                )
-            ],
-            opts=self._child,
-        )
-
-
-def registry_address(registry: str) -> str:
-    """HOST[:PORT] of a registry with or without a path."""
-    return registry.split("/", 1)[0]
+def _owners(builds: Mapping[str, Build]) -> dict[str, str]:
+    """Service → the first service (by name) with an equal build: the one whose repository the image is pushed to."""
+    first: dict[bytes, str] = {}
+    return {
+        service: first.setdefault(canonical({**vars(build), "repository": ""}), service)
+        for service, build in sorted(builds.items())
+    }
 
 
 def _relative(path: str) -> str:
     """A path below the program's folder relative to it, so that another machine's state looks the same."""
-    return path if "://" in path or path.startswith("git@") else os.path.relpath(path, Path.cwd())
+    return os.path.relpath(path, Path.cwd()) if Path(path).is_absolute() else path
 
 
 def _by_digest(reference: pulumi.Output[str]) -> pulumi.Output[str]:
@@ -270,24 +215,4 @@ def _credentials(settings: Settings) -> str:
         return "{}"
     return json.dumps(
         {"username": settings.registry_username, "password": settings.registry_password.get_secret_value()}
-    )
-
-
-def _look_up_problem(reference: str, where: str, error: str) -> Problem:
-    text = " ".join(error.split())[-300:]
-    lowered = error.lower()
-    if "404" in lowered or "not found" in lowered or "manifest unknown" in lowered:
-        return Problem(
-            f"{where}: {reference} does not exist in its registry", "hosts could not pull it", "correct the tag"
-        )
-    if "401" in lowered or "unauthorized" in lowered or "denied" in lowered:
-        return Problem(
-            f"{where}: the registry of {reference} refuses the credentials",
-            "hosts could not pull it",
-            "pulumi config set --secret registryPassword",
-        )
-    return Problem(
-        f"{where}: the registry of {reference} does not answer ({text})",
-        "its digest is unknown, so nothing is changed",
-        "run it again when the registry answers",
     )

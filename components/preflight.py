@@ -20,14 +20,14 @@ import pulumi
 from components.caching import check_builder
 from components.errors import Problem, SlipwayError
 from components.fleet import Fleet, engine_parallel, require_parallel
-from components.images import registry_address
-from components.probe import HostSessions
+from components.registry import address_of, api_url
 from components.rules import weak_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from components.application import Application
+    from components.sessions import HostSessions
     from components.settings import HostSettings, Settings
 
 __all__ = ["View", "check_registry", "look_at_hosts", "warn"]
@@ -55,7 +55,7 @@ class View:
         return images
 
 
-def look_at_hosts(settings: Settings, application: Application) -> View:
+def look_at_hosts(settings: Settings, application: Application, sessions: HostSessions) -> View:
     """Look at every host and at the registry, side by side.
 
     Raises:
@@ -66,14 +66,13 @@ def look_at_hosts(settings: Settings, application: Application) -> View:
     together = updating and len(machines) > 1
     if together:
         require_parallel(len(machines), engine_parallel())
-    sessions = HostSessions(settings, application.stack, install=updating, attend=together)
     fleet = Fleet(machines)
     with ThreadPoolExecutor(1) as pool:
         registry = pool.submit(check_registry, settings, application)
         problems: list[Problem] = []
         probes: dict[str, Mapping[str, Any]] = {}
         try:
-            probes = sessions.open(fleet.attend if together else None)
+            probes = sessions.open(application.stack, install=updating, attended=fleet.attend if together else None)
         except SlipwayError as error:
             problems += error.problems
         problems += [*_full_disks(settings, probes), *registry.result()]
@@ -113,10 +112,9 @@ def check_registry(settings: Settings, application: Application) -> list[Problem
 def _check_access(settings: Settings) -> list[Problem]:
     if settings.registry_username:
         return _login(settings)
-    address = registry_address(settings.registry)
-    scheme = "http" if address.startswith(("127.", "localhost")) else "https"
+    address = address_of(settings.registry)
     try:
-        urllib.request.urlopen(f"{scheme}://{address}/v2/", timeout=_REGISTRY_SECONDS).close()  # noqa: S310  # the scheme is ours
+        urllib.request.urlopen(api_url(address), timeout=_REGISTRY_SECONDS).close()  # noqa: S310  # the scheme is ours
     except urllib.error.HTTPError:
         return []  # it answered; whether it lets us push without credentials is its own decision, told by the push
     except (OSError, ValueError) as error:
@@ -126,7 +124,7 @@ def _check_access(settings: Settings) -> list[Problem]:
 
 def _login(settings: Settings) -> list[Problem]:
     """Try the credentials with Docker's own client, in a folder that is gone afterwards."""
-    address = registry_address(settings.registry)
+    address = address_of(settings.registry)
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         try:
             done = subprocess.run(
@@ -167,7 +165,7 @@ def _unreachable(address: str, reason: str) -> Problem:
     return Problem(
         f"registry: {address} does not answer ({reason})",
         "images could be neither pushed nor pulled",
-        f"curl -i https://{address}/v2/",
+        f"curl -i {api_url(address)}",
     )
 
 

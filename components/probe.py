@@ -15,23 +15,20 @@ import os
 import shlex
 import socket
 import textwrap
-import threading
 from typing import TYPE_CHECKING, Any
 
 from components.agent_package import pack_agent
-from components.connection import LocalConnection, connect
 from components.contract import checked
 from components.errors import Problem, SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from components.connection import Connection, Process
-    from components.settings import HostSettings, Settings
 
-__all__ = ["Channel", "HostSessions", "agent_path", "survey"]
+__all__ = ["END_SECONDS", "Channel", "agent_path", "channel"]
 
-_END_SECONDS = 5  # of an agent that has said all it will say
+END_SECONDS = 5  # of an agent that has said all it will say
 _PROBE_SECONDS = 60  # an engine under load answers late; a host that takes longer is as good as unreachable
 
 # Runs on the host: uses the shipped agent when it is the right one, else asks for it. Installed under a name of its
@@ -75,6 +72,9 @@ _BOOTSTRAP = textwrap.dedent("""\
             partial = "%s.%d" % (link, os.getpid())
             os.symlink(os.path.basename(path), partial)
             os.rename(partial, link)
+            kept = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".pyz")]
+            for old in sorted((one for one in kept if one != link), key=os.path.getmtime)[:-3]:
+                os.unlink(old)
         with open(os.path.join(folder, "actor"), "w") as file:
             file.write(actor)
     sys.argv = [path] + sys.argv[6:]
@@ -105,7 +105,11 @@ def _actor() -> str:
         return (
             f"{os.environ.get('GITHUB_ACTOR', 'GitHub Actions')} (run {run} of {os.environ.get('GITHUB_REPOSITORY')})"
         )
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 class Channel:
@@ -163,7 +167,7 @@ class Channel:
             process.stdin.write_eof()
         with contextlib.suppress(TimeoutError, OSError, RuntimeError):
             await asyncio.wait_for(
-                asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait()), _END_SECONDS
+                asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait()), END_SECONDS
             )
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
@@ -188,16 +192,15 @@ class Channel:
 
 
 @contextlib.asynccontextmanager
-async def _channel(
-    settings: Settings, host: HostSettings, stack: str, *, install: bool, attend: bool
+async def channel(
+    connection: Connection, name: str, stack: str, *, install: bool = False, attend: bool = False
 ) -> AsyncIterator[Channel]:
+    """The agent of `stack` on a host, its probe read; it is let go at the end.
+
+    Raises:
+        SlipwayError: when the host or its agent does not answer.
+    """
     async with contextlib.AsyncExitStack() as exits:
-        connection: Connection
-        name = host.name
-        if host.local:
-            connection = LocalConnection()
-        else:
-            connection = await exits.enter_async_context(connect(host, settings.private_key()))
         try:
             process = await connection.start(_command(stack, install=install, command="attend" if attend else "probe"))
             channel = Channel(name, process)
@@ -220,118 +223,3 @@ async def _channel(
                 )
             ) from None
         yield channel
-
-
-class HostSessions:
-    """All hosts of a stack, looked at side by side in a thread of their own (the engine's program has its own loop)."""
-
-    def __init__(self, settings: Settings, stack: str, *, install: bool = False, attend: bool = False) -> None:
-        """Prepare to look; `install` leaves the agent on the hosts, `attend` keeps the channels open for a fleet."""
-        self._settings, self._stack = settings, stack
-        self._install, self._attend = install, attend
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="slipway-hosts", daemon=True)
-        self._opened = False
-        self._listening: asyncio.Task[None] | None = None
-
-    def open(
-        self, attended: Callable[[list[Channel]], Coroutine[Any, Any, None]] | None = None
-    ) -> dict[str, Mapping[str, Any]]:
-        """Probe every host; with `attended`, hand it the open channels and go on.
-
-        Returns: the probe document of every host, by its name.
-
-        Raises:
-            SlipwayError: with the problems of all hosts: unreachable, or lacking what Slipway needs.
-        """
-        self._thread.start()
-        self._opened = True
-        ready: asyncio.Future[dict[str, Mapping[str, Any]]] = self._loop.create_future()
-        asyncio.run_coroutine_threadsafe(self._run(ready, attended), self._loop)
-        try:
-            return asyncio.run_coroutine_threadsafe(_await(ready), self._loop).result()
-        except BaseException:
-            self.close()
-            raise
-
-    async def _run(
-        self,
-        ready: asyncio.Future[dict[str, Mapping[str, Any]]],
-        attended: Callable[[list[Channel]], Coroutine[Any, Any, None]] | None,
-    ) -> None:
-        async with contextlib.AsyncExitStack() as exits:
-            opened = await asyncio.gather(
-                *(self._open(exits, host) for host in self._settings.hosts), return_exceptions=True
-            )
-            problems: list[Problem] = []
-            for result in opened:
-                if isinstance(result, SlipwayError):
-                    problems += result.problems
-                elif isinstance(result, BaseException):
-                    ready.set_exception(result)
-                    return
-            channels = [result for result in opened if isinstance(result, Channel)]
-            problems += [
-                Problem(f"host {channel.host}: {problem['what']}", problem["meaning"], problem["mend"])
-                for channel in channels
-                for problem in channel.probe["problems"]
-            ]
-            if problems:
-                ready.set_exception(SlipwayError(problems))
-                return
-            ready.set_result({channel.host: channel.probe for channel in channels})
-            if attended:
-                self._listening = asyncio.create_task(attended(channels))
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self._listening
-
-    async def _open(self, exits: contextlib.AsyncExitStack, host: HostSettings) -> Channel:
-        return await exits.enter_async_context(
-            _channel(self._settings, host, self._stack, install=self._install, attend=self._attend)
-        )
-
-    def call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Call `function` in the sessions' own thread."""
-        self._loop.call_soon_threadsafe(function, *arguments)
-
-    def close(self) -> None:
-        """Let go of every host; twice is fine."""
-        if not self._opened:
-            return
-        self._opened = False
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _end(self) -> None:
-        """Wait until the channels are closed, which is quick once nobody listens to them any more."""
-        if self._listening:
-            self._listening.cancel()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        if others:
-            await asyncio.wait(others, timeout=2 * _END_SECONDS)
-
-
-async def _await(future: Awaitable[dict[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
-    return await future
-
-
-def survey(settings: Settings, stack: str) -> dict[str, Mapping[str, Any] | SlipwayError]:
-    """Probe every host of a stack once, leaving nothing on any of them; one that fails does not hide the others.
-
-    Returns: by host, its probe document, or the error of reaching it. What a host lacks stands in its document.
-    """
-
-    async def look_at(host: HostSettings) -> Mapping[str, Any] | SlipwayError:
-        try:
-            async with _channel(settings, host, stack, install=False, attend=False) as channel:
-                return channel.probe
-        except SlipwayError as error:
-            return error
-
-    async def look_at_all() -> list[Mapping[str, Any] | SlipwayError]:
-        return await asyncio.gather(*map(look_at, settings.hosts))
-
-    names = [host.name for host in settings.hosts]
-    return dict(zip(names, asyncio.run(look_at_all()), strict=True))

@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys_env, is_config_secret
 
-from components.configuration import load_settings
+from components.configuration import collect_settings
 
 if TYPE_CHECKING:
+    from components.errors import Problem
     from components.settings import Settings
 
 __all__ = ["program_settings"]
 
 
-def program_settings() -> Settings:
-    """Settings of the stack being previewed or updated.
-
-    Raises:
-        SlipwayError: with every problem found.
-    """
+def program_settings() -> tuple[Settings, list[Problem]]:
+    """Settings of the stack being previewed or updated, and everything that keeps them from being used."""
     configuration = {**get_config_env(), **CONFIG.get()}
-    return load_settings(
+    return collect_settings(
         project=pulumi.get_project(),
         stack=pulumi.get_stack(),
         configuration=configuration,

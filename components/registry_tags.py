@@ -39,7 +39,8 @@ class _Registry:
     def __init__(self, repository: str, credentials: dict[str, str]) -> None:
         address, _, self._path = repository.partition("/")
         scheme = "http" if address.startswith(("127.", "localhost")) else "https"
-        self._base = f"{scheme}://{address}/v2/{self._path}/manifests/"
+        host = "registry-1.docker.io" if address == "docker.io" else address  # where Docker Hub's API is
+        self._base = f"{scheme}://{host}/v2/{self._path}/manifests/"
         self._credentials = credentials
         self._authorization = ""
 

@@ -30,7 +30,7 @@ def status(
     """
     from cli.stack import read_stack  # noqa: PLC0415  # help must not wait for it
     from cli.status_document import status_document  # noqa: PLC0415  # as above
-    from components.probe import survey  # noqa: PLC0415  # as above
+    from components.sessions import survey  # noqa: PLC0415  # as above
 
     found = read_stack(stack)
     document = status_document(found, survey(found.settings, found.project))

@@ -17,7 +17,6 @@ PORT = 8000
 """Where the server listens in its container."""
 
 # `app.py probe` is its health check, `app.py migrate` its migration; anything else serves. /data is its volume.
-# Written with single quotes around it and double ones in it, so that neither needs escaping.
 SERVER = """\
 import os, socket, sys
 MODE, VERSION = os.environ.get("MODE", ""), open("/version").read().strip()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Registry
+    from local_servers import Registry
     from stack_harness import Stack
 
 COMPOSE: dict[str, Any] = {

@@ -27,7 +27,7 @@ from stack_harness import docker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import Registry
+    from local_servers import Registry
     from stack_harness import Stack
 
 CANARIES = {

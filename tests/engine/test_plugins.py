@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import UP_SECONDS, free_port
+from local_servers import free_port
+from pulumi_project import UP_SECONDS
 
 from toolchain.pulumi import ENGINE_VERSION, PLUGIN_VERSIONS
 
 if TYPE_CHECKING:
-    from conftest import Project, Registry, SshServer
+    from local_servers import Registry, SshServer
+    from pulumi_project import Project
 
 LOCAL = """
 from pulumi_command import local

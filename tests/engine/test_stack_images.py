@@ -191,7 +191,7 @@ def test_inline_cache_travels_with_the_image(tool: Stack) -> None:
 def test_what_the_builder_cannot_do_is_told_with_the_way_out(
     make_stack: Callable[..., Stack], setting: dict[str, Any], word: str
 ) -> None:
-    """The plain builder of an engine can neither export a cache nor build for two, unless containerd keeps its images."""
+    """Docker's own builder can neither export a cache nor build for two, unless containerd keeps its images."""
 
     def application(folder: Path) -> Application:
         compose = {"name": "one", "services": {"one": {"build": "./one", "restart": "always"}}}

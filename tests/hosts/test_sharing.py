@@ -69,6 +69,7 @@ def test_second_driver_that_does_not_wait_is_told_who_holds_the_stack(
     text = finish(process)
     assert process.returncode == 0, text
     assert one.version_on(host) == "holder"
+    assert "mona" not in one.ledger_on(host)[-1]["actor"], "who looks on is not who deploys"
     other.settings["lockWait"] = 60
     other.up()
     assert one.version_on(host) == "impatient"

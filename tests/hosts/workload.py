@@ -23,7 +23,7 @@ BIG_MEGABYTES = 96
 
 # `app.py probe` is its health check, `app.py migrate` its migration; anything else serves. A file /data/sick that holds
 # its version makes it sick: how one host of several gets another verdict. START delays its listening, in seconds; so
-does a file /data/hold, as long as it is there.
+# does a file /data/hold, as long as it is there.
 SERVER = """\
 import os, socket, sys, time
 MODE, VERSION = os.environ.get("MODE", ""), os.environ.get("VERSION", "")

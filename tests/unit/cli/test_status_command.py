@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import cli.stack
-import components.probe
+import components.sessions
 from cli.main import main
 from cli.stack import Stack
 from components.errors import Problem, SlipwayError
@@ -37,7 +37,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, stack: Callable[..., Stack]) -> A
 
     def set_up(answer: object) -> list[str]:
         monkeypatch.setattr(cli.stack, "read_stack", read)
-        monkeypatch.setattr(components.probe, "survey", lambda *_: {"web-1": answer})
+        monkeypatch.setattr(components.sessions, "survey", lambda *_: {"web-1": answer})
         return asked
 
     return set_up

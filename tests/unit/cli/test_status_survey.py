@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-import components.probe
+import components.sessions
 from cli.stack import Stack
 from components.errors import Problem, SlipwayError
-from components.probe import survey
+from components.sessions import survey
 from components.settings import HostSettings
 
 
@@ -18,18 +18,17 @@ def test_a_host_that_fails_has_its_error_in_the_place_of_its_probe(
     lacking = probe | {"problems": [{"what": "no engine", "meaning": "nothing runs", "mend": "install it"}]}
     answers = {"web-1": probe, "web-2": SlipwayError(Problem("unreachable", "-", "-")), "web-3": lacking}
 
-    async def ended() -> None:
-        pass
-
     @contextlib.asynccontextmanager
-    async def channel(
-        _settings: object, host: HostSettings, name: str, **options: bool
-    ) -> AsyncIterator[SimpleNamespace]:
-        assert name == "shop-staging"
-        assert options == {"install": False, "attend": False}
+    async def reached(host: HostSettings, _private_key: str) -> AsyncIterator[str]:
         if isinstance(answers[host.name], SlipwayError):
             raise answers[host.name]
-        yield SimpleNamespace(probe=answers[host.name], ended=ended)
+        yield host.name
 
-    monkeypatch.setattr(components.probe, "_channel", channel)
+    @contextlib.asynccontextmanager
+    async def channel(_connection: str, host: str, stack: str) -> AsyncIterator[SimpleNamespace]:
+        assert stack == "shop-staging"
+        yield SimpleNamespace(probe=answers[host])
+
+    monkeypatch.setattr(components.sessions, "reached", reached)
+    monkeypatch.setattr(components.sessions, "channel", channel)
     assert survey(stack(*answers).settings, "shop-staging") == answers

@@ -311,7 +311,6 @@ def test_a_port_that_speaks_no_http_or_is_not_published_has_no_url(tmp_path: Pat
     assert Deployed(tmp_path, text=COMPOSE.replace("{http: {path: /}}", "{tcp: {}}")).urls == []
 
 
-@pytest.mark.xfail(strict=True, reason="deployment._urls: an IPv6 address needs brackets in a URL")
 def test_an_ipv6_address_is_in_brackets_in_a_url(tmp_path: Path) -> None:
     assert Deployed(tmp_path, hosts=[{**REMOTE, "address": "2001:db8::1"}]).urls == ["http://[2001:db8::1]:8080/"]
 

@@ -251,7 +251,6 @@ def test_a_pinned_release_is_looked_up_and_not_built(tmp_path: Path) -> None:
     assert found == {"a": f"ghcr.io/acme/shop-a:v1@{DIGEST}"}
 
 
-@pytest.mark.xfail(strict=True, reason="images.RegistryImages: a pin looks for images of services that share a build")
 def test_a_pinned_release_of_services_that_share_a_build_is_where_it_was_pushed(tmp_path: Path) -> None:
     builds = {"clock": build("clock", target="w"), "worker": build("worker", target="w")}
     built, _ = images(tmp_path, builds=builds)

@@ -71,15 +71,15 @@ case "$1 $2" in
     "pull "*)
         [ -e "hub/$2" ] || { echo "Error response from daemon: no such host" >&2; exit 1; }
         echo "Pulling $2"
+        mkdir -p "$(dirname "images/$2")"
         cp "hub/$2" "images/$2" ;;
     "buildx build")
         tag=$(after --tag "$@") labels=
-        mkdir -p "images/${tag%/*}"
+        mkdir -p "$(dirname "images/$tag")"
         while [ $# -gt 1 ]; do
             [ "$1" != --label ] || labels="$labels, \"${2%%=*}\": \"${2#*=}\""
             shift
         done
-        rm -rf "images/$tag"
         printf '{"RepoTags": ["%s"], "Config": {"Labels": {%s}}}\n' "$tag" "${labels#, }" >"images/$tag" ;;
     "tag "* | "push "*) ;;
     *) echo "the fake docker does not know: $*" >&2; exit 64 ;;

@@ -1,6 +1,6 @@
 """A download is what was published, or none; a server that is out of reach is left alone for a day."""
 
-import datetime
+import datetime as dt
 import hashlib
 import http.server
 import os
@@ -62,9 +62,9 @@ class Pages(http.server.BaseHTTPRequestHandler):
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now - datetime.timedelta(1), now + datetime.timedelta(1))
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - dt.timedelta(1), now + dt.timedelta(1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -157,7 +157,7 @@ def test_refusing_server_is_not_asked_again_within_a_day(site: Site, target: Pat
 
 def test_partial_download_is_never_used(site: Site, target: Path) -> None:
     site.cut.add("/tool-1")
-    with pytest.raises(DownloadBlockedError, match="cannot be reached .IncompleteRead"):
+    with pytest.raises(DownloadBlockedError, match=r"cannot be reached .IncompleteRead"):
         fetch(site.url("/tool-1"), target, sha256=SUM)
     assert left(target) == []
 
@@ -167,7 +167,7 @@ def test_unreachable_server_is_asked_again_after_a_day(site: Site, target: Path,
     site.shutdown()
     site.server_close()
     url = f"https://localhost:{port}/tool-1"
-    with pytest.raises(DownloadBlockedError, match="cannot be reached .*[Cc]onnection refused"):
+    with pytest.raises(DownloadBlockedError, match=r"cannot be reached .*[Cc]onnection refused"):
         fetch(url, target, sha256=SUM)
     with pytest.raises(DownloadBlockedError, match="could not be reached earlier today"):
         fetch(url, target, sha256=SUM)

@@ -16,7 +16,9 @@ def test_output_is_returned_and_errors_of_a_success_are_not() -> None:
 
 
 def test_stdin_and_variables_arrive() -> None:
-    assert run([SH, "-c", 'read line; echo "$line $ADDED"'], stdin=b"given\n", env={"ADDED": "value"}) == b"given value\n"
+    assert (
+        run([SH, "-c", 'read line; echo "$line $ADDED"'], stdin=b"given\n", env={"ADDED": "value"}) == b"given value\n"
+    )
 
 
 def test_without_stdin_nothing_waits_for_the_terminal() -> None:
@@ -38,14 +40,14 @@ def test_error_has_the_three_parts() -> None:
 
 
 def test_missing_program_is_named() -> None:
-    with pytest.raises(ToolchainError, match="frobnicate is not on PATH — .* — install frobnicate"):
+    with pytest.raises(ToolchainError, match=r"frobnicate is not on PATH — .* — install frobnicate"):
         run(["frobnicate", "--now"])
 
 
 def test_program_that_is_none_is_named(program: Callable[[str, str], Path], machine: Path) -> None:
     program("frobnicate", "")
     (machine / "bin/frobnicate").write_bytes(b"\x7fELF of another machine")
-    with pytest.raises(ToolchainError, match="frobnicate cannot be started .Exec format error."):
+    with pytest.raises(ToolchainError, match=r"frobnicate cannot be started .Exec format error."):
         run(["frobnicate"])
 
 
