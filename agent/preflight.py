@@ -1,9 +1,10 @@
-"""What must hold before anything is fetched or touched: disk, ports, volume drivers, external networks and volumes."""
+"""What must hold before anything is fetched or touched: disk, ports, names, drivers, external networks and volumes."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ def check(
     _disk(machine.root, disk_minimum_mb)
     _volumes(compose, api, machine)
     _networks(compose, api)
+    _names(compose, starting, api, stack)
     _ports(compose, starting, api, stack)
 
 
@@ -111,6 +113,23 @@ def _networks(compose: Mapping[str, Any], api: DockerApi) -> None:
                 "the Compose file says that somebody else makes it",
                 f"docker network create {real}",
             )
+
+
+def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:
+    services = compose.get("services") or {}
+    given = {name: str((services.get(name) or {}).get("container_name") or "") for name in starting}
+    wanted = {name: re.escape(own) or rf"{stack}-{re.escape(name)}-\d+" for name, own in given.items()}
+    for entry in api.containers():
+        if (entry.get("Labels") or {}).get(PROJECT_LABEL) == stack:
+            continue
+        for taken in (str(each).lstrip("/") for each in entry.get("Names") or ()):
+            service = next((name for name, pattern in wanted.items() if re.fullmatch(pattern, taken)), None)
+            if service:
+                raise SlipwayError(
+                    f"the name {taken} that a container of service {service} needs is another container's",
+                    "it was not made by this stack, so it was left alone and nothing was started",
+                    f"docker rm --force {taken} (or docker rename {taken} ANOTHER-NAME), then run it again",
+                )
 
 
 def _ports(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:

@@ -31,6 +31,7 @@ _FOLDER = ROOT / ".slipway"
 SECRETS = _FOLDER / "secrets.json"
 _STACK = "local"
 _DEPLOYMENT = "slipway:deployment:ComposeDeployment"
+_IMAGE = "docker-build:index:Image"
 _EXAMPLE_SECRETS = ("POSTGRES_PASSWORD",)  # what the example application asks for; made up once, kept with its volume
 
 
@@ -74,15 +75,16 @@ def up(arguments: list[str]) -> int:
 
 
 def down(arguments: list[str]) -> int:
-    """Remove what `up` made: containers, networks, registry, state. Volumes named in VOLUMES go too, others stay."""
+    """Remove what `up` made: containers, networks, images, registry, state. Volumes go only if VOLUMES names them."""
     named = [name for name in os.environ.get("VOLUMES", "").split(",") if name]
     if (_FOLDER / "state").is_dir():
         os.environ.update(ensure_docker() | ensure_pulumi())
         if _exists():
-            _remember_projects()
+            repositories = _remember_deployed()
             done = _pulumi(["destroy", "--yes", "--skip-preview", *arguments], _engine())
             if done != 0:
                 return done
+            _remove_images(repositories)
         shutil.rmtree(_FOLDER / "state")
     elif (docker := find_docker()) is None:
         say("nothing to remove")
@@ -166,12 +168,26 @@ def _write_private(file: Path, text: str) -> None:
     partial.rename(file)
 
 
-def _remember_projects() -> None:
-    """Keep the names of the Compose projects that the stack deployed: their volumes outlive the state."""
+def _remember_deployed() -> list[str]:
+    """The repositories of the images that the stack built, which the engine still has after `destroy`.
+
+    Keeps the names of the Compose projects that the stack deployed, too: their volumes outlive the state.
+    """
     latest = json.loads(_state().read_text())["checkpoint"]["latest"] or {}
-    kinds = [resource["urn"].split("::")[-2:] for resource in latest.get("resources") or []]
-    deployed = {name for kind, name in kinds if kind == _DEPLOYMENT}
+    resources = latest.get("resources") or []
+    deployed = {resource["urn"].split("::")[-1] for resource in resources if resource["type"] == _DEPLOYMENT}
     (_FOLDER / "projects").write_text("".join(f"{name}\n" for name in sorted(deployed | _projects())))
+    tags = [tag for resource in resources if resource["type"] == _IMAGE for tag in resource["inputs"].get("tags", [])]
+    return sorted({tag.rpartition(":")[0] for tag in tags})
+
+
+def _remove_images(repositories: list[str]) -> None:
+    """Remove every version of the images from the engine; one that a container uses stays."""
+    for repository in repositories:
+        argv = ["docker", "image", "ls", "--digests", "--format", "{{.Tag}} {{.Digest}}", repository]
+        for tag, digest in (line.split(" ") for line in run(argv).decode().splitlines()):
+            image = f"{repository}@{digest}" if tag == "<none>" else f"{repository}:{tag}"
+            subprocess.run(["docker", "image", "rm", image], capture_output=True, check=False)
 
 
 def _projects() -> set[str]:

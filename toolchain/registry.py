@@ -28,6 +28,7 @@ _FIRST_PORT = 5050
 _PORTS_TRIED = 20
 _START_SECONDS = 20
 _CLONE = Path(__file__).resolve().parent.parent
+_NAMED = 3  # of the containers that keep it, as many are told by name
 _MAKER_LABEL = "dev.slipway.made-by"
 
 
@@ -174,7 +175,8 @@ def remove_registry() -> None:
             return
         users = _users(f"{_ADDRESS}:{_port(container)}") if container is not None else []
         if users:
-            say(f"kept the registry {CONTAINER}: {', '.join(users)} run images from it (`make down` again after them)")
+            some = ", ".join(users[:_NAMED]) + (f" and {len(users) - _NAMED} more" if len(users) > _NAMED else "")
+            say(f"kept the registry {CONTAINER}: {some} run images from it (`make down` again after them)")
             return
         if container is not None:
             run(["docker", "rm", "--force", CONTAINER])

@@ -9,15 +9,24 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stack_harness import Stack
+    from stack_harness import Run, Stack
 
 
 @pytest.fixture(scope="module")
-def stack(make_stack: Callable[..., Stack]) -> Stack:
+def bare(make_stack: Callable[..., Stack]) -> Stack:
+    return make_stack()
+
+
+@pytest.fixture(scope="module")
+def first_run(bare: Stack) -> Run:
+    return bare.up()
+
+
+@pytest.fixture(scope="module")
+def stack(bare: Stack, first_run: Run) -> Stack:
     """A deployed shop; every test takes what it finds live as its start, and deploys what it changes."""
-    stack = make_stack()
-    stack.up()
-    return stack
+    assert first_run.code == 0
+    return bare
 
 
 def touched(stack: Stack, before: dict[str, str]) -> set[str]:
@@ -25,10 +34,8 @@ def touched(stack: Stack, before: dict[str, str]) -> set[str]:
     return {service for service, identifier in stack.ids().items() if before.get(service) != identifier}
 
 
-def test_up_deploys_what_was_built_and_serves_it(make_stack: Callable[..., Stack]) -> None:
-    stack = make_stack()
-    run = stack.up()
-    assert set(run.changes.values()) == {"create"}
+def test_up_deploys_what_was_built_and_serves_it(first_run: Run, stack: Stack) -> None:
+    assert set(first_run.changes.values()) == {"create"}
     assert stack.get() == {"status": "ok", "version": "1", "greeting": None}
 
     outputs = stack.outputs

@@ -134,9 +134,10 @@ def test_pin_to_a_tag_that_does_not_exist_is_told_in_the_preview(stack: Stack) -
     stack.settings["pin"] = "no-such-release"
     try:
         before = stack.host_state()
-        problem = stack.preview(expect_failure=True).problem
-        assert "pin" in problem
-        assert f"{stack.name}/shop-side:no-such-release does not exist" in problem
+        problems = stack.preview(expect_failure=True).problems
+        for problem, service in zip(problems, ("side", "web"), strict=True):
+            assert problem[0].startswith("pin: ")
+            assert f"{stack.name}/shop-{service}:no-such-release does not exist" in problem[0]
         assert stack.host_state() == before
     finally:
         stack.settings.pop("pin")

