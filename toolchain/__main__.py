@@ -53,7 +53,9 @@ def _env(arguments: list[str]) -> int:
     from toolchain import local  # noqa: PLC0415  # as in main
 
     del arguments
-    for name, value in {**local.machine(), **local.known()}.items():
+    prepared = local.machine() | local.known()
+    local.initialise(prepared)
+    for name, value in prepared.items():
         if name == "SLIPWAY_SECRETS":  # read when the shell reads this line, and never printed
             given = os.environ.get(name)
             reader = f"{shlex.quote(sys.executable)} -c {shlex.quote(_MERGED)}" if given else "cat"

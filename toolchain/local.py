@@ -24,7 +24,7 @@ from toolchain.progress import say
 from toolchain.pulumi import ensure_pulumi
 from toolchain.registry import ensure_registry, remove_registry
 
-__all__ = ["ROOT", "SECRETS", "configuration", "down", "known", "machine", "up"]
+__all__ = ["ROOT", "SECRETS", "configuration", "down", "initialise", "known", "machine", "up"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _FOLDER = ROOT / ".slipway"
@@ -38,20 +38,31 @@ _EXAMPLE_SECRETS = ("POSTGRES_PASSWORD",)  # what the example application asks f
 def machine() -> dict[str, str]:
     """Everything that a deployment from this machine needs, gone for side by side.
 
-    Returns: the environment in which `pulumi` and `docker` then work, and the setting `mirror` where stand-ins serve.
+    Returns: the environment in which `pulumi` and `docker` then work, and the settings `registry` (unless the user has
+    one) and, where stand-ins serve, `mirror`.
     """
     with ThreadPoolExecutor(1) as pool:
         engine = pool.submit(ensure_pulumi)  # compiles for minutes where downloads are blocked; the rest is downloading
-        docker = ensure_docker()
-        os.environ.update(docker)
-        found = docker | {"SLIPWAY_REGISTRY": (registry := ensure_registry())} | ensure_images(registry)
+        try:
+            found = _docker_side()
+        except ToolchainError as error:
+            if not engine.done():
+                say(f"{error} (this ends when Pulumi is there, which the next run then need not wait for)")
+            raise
         found |= engine.result()
     os.environ.update({name: value for name, value in found.items() if not name.startswith("SLIPWAY_")})
     return found
 
 
+def _docker_side() -> dict[str, str]:
+    docker = ensure_docker()
+    os.environ.update(docker)
+    registry = ensure_registry()
+    return {**docker, "SLIPWAY_REGISTRY": os.environ.get("SLIPWAY_REGISTRY") or registry, **ensure_images(registry)}
+
+
 def known() -> dict[str, str]:
-    """The environment that tells the engine of the stack `local` and its secrets; starts and makes nothing."""
+    """The environment that tells the engine of the stack `local` and its secrets; starts nothing."""
     return {**_engine(), "SLIPWAY_SECRETS": json.dumps(_secrets())}
 
 
@@ -65,7 +76,7 @@ def _engine() -> dict[str, str]:
 def up(arguments: list[str]) -> int:
     """Deploy the local stack; the exit code of `pulumi up`."""
     prepared = machine() | known()
-    _initialise(prepared)
+    initialise(prepared)
     done = _pulumi(["up", "--yes", "--skip-preview", *arguments], prepared)
     if done == 0:
         shown = run(["pulumi", "stack", "output", "--json", "--stack", _STACK, "--cwd", str(ROOT)], env=prepared)
@@ -122,7 +133,7 @@ def configuration() -> Path:
     return file
 
 
-def _initialise(prepared: dict[str, str]) -> None:
+def initialise(prepared: dict[str, str]) -> None:
     """Make the state folder, a passphrase and the stack, once."""
     if _exists():
         return

@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from containers import Container, docker
 from local_servers import free_port
+from stack_run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,13 +50,6 @@ _MANIFESTS = ", ".join(
         "docker.distribution.manifest.v2",
     )
 )
-
-
-def docker(*arguments: str, check: bool = True) -> str:
-    """The output of one `docker` command."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
-    assert not (check and done.returncode), f"docker {' '.join(arguments)}: {done.stderr}"
-    return done.stdout.strip()
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
@@ -89,102 +84,6 @@ class Engine:
         own = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
         given = {**own, **machine, "PULUMI_DEBUG_COMMANDS": "true", "PULUMI_CONFIG_PASSPHRASE": "test"}
         return cls(environment=given, registry=registry, mirror=mirror, program=folder)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
-    """What one run of the engine did."""
-
-    code: int
-    text: str
-    """All that it printed."""
-    events: list[dict[str, Any]]
-    """The engine's event log."""
-    seconds: float
-
-    @property
-    def _begun(self) -> list[dict[str, Any]]:
-        """What was begun for each resource but the stack itself and the providers."""
-        begun = [event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event]
-        inner = ("pulumi:pulumi:", "pulumi:providers:")
-        return [step for step in begun if not step["type"].startswith(inner) and step["op"] != "read"]
-
-    @property
-    def steps(self) -> dict[str, str]:
-        """Resource → operation, the program's components included."""
-        return {_name(step): step["op"] for step in self._begun}
-
-    @property
-    def changes(self) -> dict[str, str]:
-        """Resource → operation, for what is more than `same`; components have no life of their own."""
-        return {
-            _name(step): step["op"]
-            for step in self._begun
-            if step["op"] != "same" and not step["type"].startswith("slipway:")
-        }
-
-    def said(self, *severities: str) -> str:
-        """What was shown for resources, of the given severities (all but debug when none is given)."""
-        shown = [event["diagnosticEvent"] for event in self.events if "diagnosticEvent" in event]
-        wanted = severities or ("info", "info#err", "warning", "error")
-        return "".join(each["message"] for each in shown if each["severity"] in wanted)
-
-    @property
-    def problems(self) -> list[list[str]]:
-        """The errors in the family's form, split into what, meaning and mend."""
-        lines = dict.fromkeys(re.findall(r"slipway: error: (.+)", self.said("error") or self.text))
-        return [line.split(" — ") for line in lines]
-
-    @property
-    def problem(self) -> str:
-        """The one error in the family's form, as one line without its prefix; it has all three parts."""
-        assert len(self.problems) == 1, f"{len(self.problems)} problems were told:\n{self.text}"
-        assert len(self.problems[0]) >= 3, f"a part is missing: {self.problems[0]}"
-        return " — ".join(self.problems[0])
-
-
-def _name(step: dict[str, Any]) -> str:
-    return str(step["urn"]).rsplit("::", 1)[1]
-
-
-@dataclasses.dataclass(frozen=True)
-class Container:
-    """A container of a stack, as Docker describes it."""
-
-    document: dict[str, Any]
-
-    @property
-    def id(self) -> str:
-        return str(self.document["Id"])
-
-    @property
-    def name(self) -> str:
-        return str(self.document["Name"]).lstrip("/")
-
-    @property
-    def service(self) -> str:
-        return str(self.labels["com.docker.compose.service"])
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return dict(self.document["Config"]["Labels"])
-
-    @property
-    def image(self) -> str:
-        """The reference that it was made from: by digest, where Slipway made it."""
-        return str(self.document["Config"]["Image"])
-
-    @property
-    def digest(self) -> str:
-        return self.image.partition("@")[2]
-
-    @property
-    def running(self) -> bool:
-        return bool(self.document["State"]["Running"])
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return dict(entry.partition("=")[::2] for entry in self.document["Config"]["Env"])
 
 
 class Stack:

@@ -142,11 +142,11 @@ class Onlooker:
     def _look(self) -> None:
         looks: dict[str, int] = {}  # process → how often it was looked at: what it shows is settled after some times
         while not self._ended.wait(0.01):
-            for process in filter(str.isdigit, os.listdir("/proc")):
-                looks[process] = looks.get(process, 0) + 1
-                if looks[process] < _LOOKS:
+            for process in os.scandir("/proc"):
+                looks[process.name] = looks.get(process.name, 0) + 1
+                if process.name.isdigit() and looks[process.name] < _LOOKS:
                     with contextlib.suppress(OSError):
-                        self.processes.add(Path("/proc", process, "cmdline").read_bytes())
+                        self.processes.add(Path(process.path, "cmdline").read_bytes())
             for path in self._home.rglob("*"):
                 with contextlib.suppress(OSError):
                     if path.is_file() and path.suffix != ".pyz" and canaries_in(path.read_bytes()):

@@ -128,6 +128,7 @@ def test_env_prints_no_secret_and_the_shell_still_gets_all(
     given: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(local, "machine", lambda: {"PATH": "/usr/bin:/bin", "ODD": "it's $HOME"})
+    monkeypatch.setattr(local, "initialise", lambda _: None)
     monkeypatch.setenv("SLIPWAY_SECRETS", given)
     secrets = local._secrets()
     assert main(["env"]) == 0

@@ -1,0 +1,65 @@
+"""What one run of the engine did, and what it said."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+__all__ = ["Run"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one run of the engine did."""
+
+    code: int
+    text: str
+    """All that it printed."""
+    events: list[dict[str, Any]]
+    """The engine's event log."""
+    seconds: float
+
+    @property
+    def _begun(self) -> list[dict[str, Any]]:
+        """What was begun for each resource but the stack itself and the providers."""
+        begun = [event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event]
+        inner = ("pulumi:pulumi:", "pulumi:providers:")
+        return [step for step in begun if not step["type"].startswith(inner) and step["op"] != "read"]
+
+    @property
+    def steps(self) -> dict[str, str]:
+        """Resource → operation, the program's components included."""
+        return {_name(step): step["op"] for step in self._begun}
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """Resource → operation, for what is more than `same`; components have no life of their own."""
+        return {
+            _name(step): step["op"]
+            for step in self._begun
+            if step["op"] != "same" and not step["type"].startswith("slipway:")
+        }
+
+    def said(self, *severities: str) -> str:
+        """What was shown for resources, of the given severities (all but debug when none is given)."""
+        shown = [event["diagnosticEvent"] for event in self.events if "diagnosticEvent" in event]
+        wanted = severities or ("info", "info#err", "warning", "error")
+        return "".join(each["message"] for each in shown if each["severity"] in wanted)
+
+    @property
+    def problems(self) -> list[list[str]]:
+        """The errors in the family's form, split into what, meaning and mend."""
+        lines = dict.fromkeys(re.findall(r"slipway: error: (.+)", self.said("error") or self.text))
+        return [line.split(" — ") for line in lines]
+
+    @property
+    def problem(self) -> str:
+        """The one error in the family's form, as one line without its prefix; it has all three parts."""
+        assert len(self.problems) == 1, f"{len(self.problems)} problems were told:\n{self.text}"
+        assert len(self.problems[0]) >= 3, f"a part is missing: {self.problems[0]}"
+        return " — ".join(self.problems[0])
+
+
+def _name(step: dict[str, Any]) -> str:
+    return str(step["urn"]).rsplit("::", 1)[1]
