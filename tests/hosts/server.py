@@ -367,9 +367,12 @@ class TestHost:
         disk = os.statvfs(self.path("/var/lib/docker"))
         size = disk.f_bavail * disk.f_frsize - leave_bytes
         if size > 0:
-            # what fallocate cannot get in one piece (block maps take space too) dd takes to the last block
-            by_hand = f"dd if=/dev/zero of={_BALLAST} bs=1M count={size >> 20} 2>/dev/null || true"
-            self.inside(["sh", "-c", f"fallocate -l {size} {_BALLAST} || {by_hand}"], seconds=300)
+            # what fallocate cannot get in one piece (block maps take space too) is written by hand
+            slack = 0 if leave_bytes else 64 << 20
+            by_hand = f"dd if=/dev/zero of={_BALLAST} bs=1M count={size >> 20}"
+            rest = "" if leave_bytes else f"; cat /dev/zero >> {_BALLAST}"
+            fill = f"fallocate -l {max(size - slack, 1)} {_BALLAST} || {by_hand}{rest}"
+            self.inside(["sh", "-c", f"({fill}) 2>/dev/null || true"], seconds=300)
 
     def free_disk(self) -> None:
         """Undo `fill_disk`."""
