@@ -27,11 +27,13 @@ _PACKAGES = (
     *("docker.io", "docker-cli", "docker-compose"),  # the client is only recommended by docker.io on Debian 13
 )
 _SSHD = """\
-# the host key is each host's own; nothing else differs from Debian's defaults but the log
+# The host key is each host's own. Beside the log one thing differs from Debian's defaults: tests come from one address
+# and fail to log in on purpose, for which sshd would stop answering them all.
 HostKey /etc/ssh/ssh_host_ed25519_key
 PasswordAuthentication no
 PermitRootLogin prohibit-password
 LogLevel VERBOSE
+PerSourcePenalties no
 """
 # Ends when its standard input does, that is, when the process that owns the host dies in whatever way: then process 1
 # (tini) ends, and the kernel ends everything else in the PID namespace.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "Session", "TestHost"]
 
-_BOOT_SECONDS = 30
+_BOOT_SECONDS = 60  # 2 on an idle machine
 _CABLES = itertools.count(1)  # across the sessions of this process
 _BALLAST = "/.testhost-ballast"
 # What runs on a host counts as the host's, and sees itself at the root of its control groups, however it got there.
@@ -189,10 +189,11 @@ class TestHost:
                 _wait("an answer of the engine", _BOOT_SECONDS, lambda: self._checked(self.docker_answers()))
         except BaseException as error:
             console_text = (self._folder / "console.log").read_text(errors="replace")[-2000:]
-            engine = self._log("dockerd.log")[-2000:]
+            engine, sshd = self._log("dockerd.log")[-2000:], self.sshd_log()[-2000:]
             self.power_cut()
             if isinstance(error, HostError):
-                raise HostError(f"{self.name}: {error}\nconsole:\n{console_text}\nengine:\n{engine}") from error
+                logs = f"console:\n{console_text}\nengine:\n{engine}\nsshd:\n{sshd}"
+                raise HostError(f"{self.name}: {error}\n{logs}") from error
             raise
 
     def _group_folders(self) -> list[Path]:
@@ -220,7 +221,11 @@ class TestHost:
         return int((Path(f"/proc/{pid}/task/{pid}/children").read_text().split() or ["0"])[0])
 
     def _plug_in(self) -> None:
-        call("ip", "link", "add", self._veth, "type", "veth", "peer", "name", "eth0", "netns", str(self._init))
+        # A server keeps its hardware address over a power cut; with another one, neighbours would for half a minute
+        # send to the old one, which they remember.
+        card = ":".join(["02", "00", *(f"{int(part):02x}" for part in self.address.split("."))])
+        peer = ["peer", "name", "eth0", "address", card, "netns", str(self._init)]
+        call("ip", "link", "add", self._veth, "type", "veth", *peer)
         call("ip", "link", "set", self._veth, "master", self._owner.bridge, "up")
 
     def _ssh_answers(self) -> bool:
