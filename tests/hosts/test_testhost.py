@@ -217,7 +217,8 @@ def test_nothing_is_left_after_a_session() -> None:
 
 
 OWNER = """
-    import sys, time
+    import signal, sys, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     sys.path.insert(0, sys.argv[1])
     from testhost import TestHosts
     with TestHosts() as session:
@@ -236,7 +237,10 @@ def test_a_dead_owner_leaves_no_process_and_the_next_start_removes_the_rest(how:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"up\n"
         owner.send_signal(how)
-        owner.wait(timeout=30)
+        try:
+            owner.wait(timeout=30)
+        finally:
+            owner.kill()
     if how is signal.SIGKILL:
         deadline = time.monotonic() + 10
         while {"processes", "loops"} & set(traces(owner.pid)):
