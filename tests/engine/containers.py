@@ -6,7 +6,7 @@ import dataclasses
 import subprocess
 from typing import Any
 
-__all__ = ["Container", "docker"]
+__all__ = ["Container", "docker", "remove_images"]
 
 
 def docker(*arguments: str, check: bool = True) -> str:
@@ -14,6 +14,17 @@ def docker(*arguments: str, check: bool = True) -> str:
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
     assert not (check and done.returncode), f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout.strip()
+
+
+def remove_images(prefix: str) -> None:
+    """Remove every image whose name begins with `prefix`, by its names: others may have the same content, and id."""
+    lines = docker("image", "ls", "--all", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}").splitlines()
+    names = []
+    for name, tag, digest in (line.split() for line in lines if line.startswith(prefix)):
+        names += [f"{name}:{tag}"] if tag != "<none>" else []
+        names += [f"{name}@{digest}"] if digest != "<none>" else []
+    if names:
+        docker("image", "rm", "--force", *dict.fromkeys(names), check=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from containers import Container, docker
+from containers import Container, docker, remove_images
 from local_servers import free_port
 from stack_run import Run
 
@@ -340,9 +340,5 @@ class Stack:
             found = docker(kind, "ls", "--quiet", *every, "--filter", self._mine, check=False).split()
             if found:
                 docker(kind, "rm", *force, *found, check=False)
-        own = f"{self.engine.registry}/{self.name}/"
-        lines = docker("image", "ls", "--all", "--format", "{{.Repository}} {{.ID}}", check=False).splitlines()
-        images = dict.fromkeys(line.split()[1] for line in lines if line.startswith(own))
-        if images:
-            docker("image", "rm", "--force", *images, check=False)
+        remove_images(f"{self.engine.registry}/{self.name}/")
         shutil.rmtree(self.folder, ignore_errors=True)

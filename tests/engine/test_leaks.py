@@ -23,7 +23,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from applications import SERVER, Application
-from stack_harness import docker
+from containers import docker, remove_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -245,7 +245,7 @@ def evidence(make_stack: Callable[..., Stack], private_registry: tuple[Registry,
             found.printed[what] = stack.pulumi("stack", what, "--json")
         found.keep("destroy", stack.destroy(*verbose))
     yield found
-    docker("image", "rm", "--force", *docker("image", "ls", "--all", "--quiet", f"{place}/leak-web").split())
+    remove_images(f"{place}/leak-web")
 
 
 def test_the_search_finds_what_it_is_for() -> None:
