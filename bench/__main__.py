@@ -46,9 +46,7 @@ def main(arguments: list[str]) -> int:
         hosts = exits.enter_context(TestHosts(registry_port=int(registry.rpartition(":")[2])))
         say(f"starting {max(_FLEETS)} test hosts")
         servers = hosts.create_many(max(_FLEETS))
-        bench = _Bench(engine, folder, servers, exits, runs)
-        figures, samples = bench.measure()
-    write(ROOT / "bench", figures, samples, {"runs": runs, "cpus": os.cpu_count(), "machine": platform.machine()})
+        _Bench(engine, folder, servers, exits, runs).measure()
     say("wrote bench/results.md and bench/results.json")
     return 0
 
@@ -58,36 +56,55 @@ class _Bench:
         self, engine: Engine, folder: Path, servers: list[TestHost], exits: contextlib.ExitStack, runs: int
     ) -> None:
         self.engine, self.folder, self.servers, self.exits, self.runs = engine, folder, servers, exits, runs
+        self._figures: dict[str, float] = {}
+        self._samples: dict[str, list[float]] = {}
 
-    def measure(self) -> tuple[dict[str, float], dict[str, list[float]]]:
-        """Every figure by its stable name, and the samples (seconds) that they come from."""
-        fleets: dict[int, Stack] = {}
-        for count in _FLEETS:
-            say(f"first deployment on {count} host(s)")
-            fleets[count] = self._stack(count)
-            fleets[count].up()
-        one = fleets[1]
+    def write(self, figures: dict[str, float], samples: dict[str, list[float]]) -> None:
+        """Add to both files."""
+        self._figures |= figures
+        self._samples |= samples
+        conditions = {"runs": self.runs, "cpus": os.cpu_count(), "machine": platform.machine()}
+        write(ROOT / "bench", self._figures, self._samples, conditions)
+
+    def measure(self) -> None:
+        """Measure one thing after the other, each on hosts that run nothing else, and write it down at once."""
+        stack = self._stack(1)
+        say("first deployment on 1 host")
+        stack.up()
         with agent_memory() as memory:
-            compared = self._beside_the_script(one)
-        say("nothing to do, beside an empty program")
-        empty = EmptyProgram(self.engine, self.folder / "empty")
-        one.up()
-        noop = interleaved(self.runs, one.up, empty.run)
-        connections = self._connections(one)
-        samples = {"deploy": compared[0], "script": compared[1], "noop": noop[0], "empty": noop[1]}
-        samples |= self._fleets(fleets)
-        start = agent_start(self.servers[0], self.runs)
+            compared = self._beside_the_script(stack)
+        deploy, script = compared
         figures = {
-            "deploy_vs_script": median(samples["deploy"]) / median(samples["script"]),
-            "noop_vs_empty": median(samples["noop"]) / median(samples["empty"]),
-            "ssh_connections_per_host": float(connections),
-            "two_hosts_vs_one": median(samples["hosts_2"]) / median(samples["hosts_1"]),
-            "four_hosts_vs_one": median(samples["hosts_4"]) / median(samples["hosts_1"]),
+            "deploy_vs_script": median(deploy) / median(script),
             "agent_packed_kb": agent_packed_kb(),
             "agent_rss_mb": max(memory),
-            "agent_start_s": median(start),
+            "agent_start_s": median(agent_start(self.servers[0], self.runs)),
+            "ssh_connections_per_host": float(self._connections(stack)),
         }
-        return figures, samples
+        self.write(figures, {"deploy": deploy, "script": script})
+        say("nothing to do, beside an empty program")
+        empty = EmptyProgram(self.engine, self.folder / "empty")
+        stack.up()
+        noop, nothing = interleaved(self.runs, stack.up, empty.run)
+        self.write({"noop_vs_empty": median(noop) / median(nothing)}, {"noop": noop, "empty": nothing})
+        stack.destroy()
+        for count in _FLEETS[1:]:
+            taken = self._fleet(count)
+            name = {2: "two", 4: "four"}[count]
+            self.write({f"{name}_hosts_vs_one": median(taken) / median(deploy)}, {f"hosts_{count}": taken})
+
+    def _fleet(self, count: int) -> list[float]:
+        """Changed image → verified on `count` hosts; their containers are gone afterwards."""
+        say(f"first deployment on {count} hosts")
+        stack = self._stack(count)
+        stack.up()
+        samples = []
+        for number in range(self.runs):
+            say(f"changed image on {count} hosts: {number + 1} of {self.runs}")
+            _change(stack)
+            samples.append(seconds(stack.up))
+        stack.destroy()
+        return samples
 
     def _stack(self, count: int) -> Stack:
         """The example application on the first `count` hosts."""
@@ -129,6 +146,7 @@ class _Bench:
             samples[0].append(seconds(slipway))
             script.application.change()
             samples[1].append(seconds(script.run))
+        script.remove()
         return samples
 
     def _connections(self, stack: Stack) -> int:
@@ -137,16 +155,6 @@ class _Bench:
         _change(stack)
         stack.up()
         return self.servers[0].connections() - before
-
-    def _fleets(self, fleets: dict[int, Stack]) -> dict[str, list[float]]:
-        """Changed image → verified on 1, 2 and 4 hosts, in turn."""
-        samples: dict[str, list[float]] = {f"hosts_{count}": [] for count in fleets}
-        for number in range(self.runs):
-            for count, stack in fleets.items():
-                say(f"changed image on {count} host(s): {number + 1} of {self.runs}")
-                _change(stack)
-                samples[f"hosts_{count}"].append(seconds(stack.up))
-        return samples
 
 
 def _change(stack: Stack) -> None:

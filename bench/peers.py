@@ -50,6 +50,7 @@ class Script:
         (folder / "images.yaml").write_text("\n".join(lines) + "\n")
         (folder / ".env").write_text(f"POSTGRES_PASSWORD={secrets.token_hex(12)}\nWEB_PORT={port}\n")
         self._environment = {**engine.environment, "SSH": " ".join(host.ssh())}
+        self._host = host
         host.run("mkdir -p app/config")
         for name in ("compose.yaml", "images.yaml", ".env", "config/features.json"):
             host.run(f"cat > app/{name}", stdin=(folder / name).read_text())
@@ -64,6 +65,10 @@ class Script:
             capture_output=True,
             timeout=300,
         )
+
+    def remove(self) -> None:
+        """End what it runs on the host."""
+        self._host.run("cd app && docker compose -f compose.yaml -f images.yaml down --volumes", seconds=120)
 
 
 class EmptyProgram:
