@@ -25,7 +25,13 @@ with reported_to_pulumi():
 
     images = RegistryImages(
         application.name,
-        RegistryImagesArgs(settings=settings, application=application, revision=revision, live=view.live_images),
+        RegistryImagesArgs(
+            settings=settings,
+            application=application,
+            revision=revision,
+            live=view.live_images,
+            live_edge=view.live_edge,
+        ),
     )
     hosts = [
         Host(name, HostArgs(machine=machine, private_key=settings.private_key(), probe=view.probes[name]))
@@ -39,6 +45,7 @@ with reported_to_pulumi():
             revision=revision,
             images=images.images,
             hosts=hosts,
+            edge=images.edge,
             settled=view.settled,
         ),
     )

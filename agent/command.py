@@ -25,6 +25,9 @@ slipway agent: makes one stack's release so on this host
   attend --stack S                    the same, then the channel of a fleet deployment until standard input ends
   deploy [--stack S --release R]      make the Deployment on standard input so; S and R must be its own
          [--dry-run]                  only print its steps
+  watch --stack S                     watch what was deployed last, as that deployment ordered
+  observe --stack S                   what the watch sees, a line of JSON a change, until standard input ends
+  maintenance --stack S --on|--off    answer with the page (HTML) on standard input, or as before again
   destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
   help                                this text"""
 _STACK = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
@@ -33,10 +36,13 @@ _OPTIONS = {
     "help": (),
     "probe": ("--stack",),
     "attend": ("--stack",),
+    "watch": ("--stack",),
+    "maintenance": ("--stack", "--on", "--off"),
+    "observe": ("--stack",),
     "deploy": ("--stack", "--release", "--dry-run"),
     "destroy": ("--stack", "--volumes"),
 }
-_FLAGS = ("--dry-run",)
+_FLAGS = ("--dry-run", "--on", "--off")
 
 
 class _Session:
@@ -87,6 +93,22 @@ def _run(arguments: Sequence[str], session: _Session) -> None:
             named = [name for name in options.get("--volumes", "").split(",") if name]
             out.result(destroy(folder, named, out))
             return
+        if command == "maintenance":
+            from agent.maintenance import maintain
+
+            page = sys.stdin.buffer.read().decode("utf-8", "replace") if "--on" in options else None
+            out.result(maintain(folder, page, out))
+            return
+        if command == "watch":
+            from agent.watching import watch
+
+            watch(folder, out)
+            return
+        if command == "observe":
+            from agent.watching import observe
+
+            observe(folder, out)
+            return
         from agent.probe import probe
 
         out.result(probe(folder))
@@ -106,7 +128,11 @@ def _deploy(session: _Session, options: dict[str, str]) -> None:
     folder = session.folder = StackFolder(content["stack"])
     passwords = {f"password of {each['address']}": each["password"] for each in content["registries"]}
     session.out.host = content["host"]
-    session.out.redactor = Redactor(content["secrets"], folder.stored_secrets(), passwords)
+    others = {
+        f"key of certificate {n}": each["key"] for n, each in enumerate((content["edge"] or {}).get("certificates", ()))
+    }
+    others["notify"] = (content["watch"] or {}).get("notify", "")
+    session.out.redactor = Redactor(content["secrets"], folder.stored_secrets(), {**passwords, **others})
     if "--dry-run" in options:
         deploy.dry_run(content, folder, session.out)
     else:
@@ -130,8 +156,10 @@ def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
                 raise _usage(f"{name} needs a value")
             value = rest.pop(0)
         options[name] = value
-    if command in ("probe", "attend", "destroy") and not _STACK.match(options.get("--stack", "")):
+    if command not in ("help", "version", "deploy") and not _STACK.match(options.get("--stack", "")):
         raise _usage(f"{command} needs --stack with a stack's name")
+    if command == "maintenance" and ("--on" in options) == ("--off" in options):
+        raise _usage("maintenance needs either --on or --off")
     return command, options
 
 

@@ -36,10 +36,17 @@ _PLUGIN_FOLDERS = (
 _EVIDENCE_LINES = 15
 
 
-def up_arguments(services: Sequence[str], *, recreate: bool) -> list[str]:
-    """Make and start these services and no others, from images that are here already."""
+def up_arguments(services: Sequence[str], *, recreate: bool, scale: Mapping[str, int] | None = None) -> list[str]:
+    """Make and start these services and no others, from images that are here already.
+
+    Args:
+        services: which.
+        recreate: replace the containers that are there.
+        scale: how many containers of a service there shall be, whatever release they are of.
+    """
     how = "--force-recreate" if recreate else "--no-recreate"
-    return ["up", "-d", "--no-deps", "--no-build", "--pull", "never", how, *services]
+    counts = [word for name, count in (scale or {}).items() for word in ("--scale", f"{name}={count}")]
+    return ["up", "-d", "--no-deps", "--no-build", "--pull", "never", how, *counts, *services]
 
 
 def run_arguments(service: str, name: str, command: Sequence[str]) -> list[str]:
@@ -82,13 +89,21 @@ class Compose:
                 started=self._started,
             )
 
-    def up(self, services: Sequence[str], rendered: Rendered, deadline: Deadline, *, recreate: bool) -> None:
-        """Start services.
+    def up(
+        self,
+        services: Sequence[str],
+        rendered: Rendered,
+        deadline: Deadline,
+        *,
+        recreate: bool,
+        scale: Mapping[str, int] | None = None,
+    ) -> None:
+        """Start services (see `up_arguments`).
 
         Raises:
             SlipwayError: Compose failed; its own last lines are in the evidence.
         """
-        ended = self.call(up_arguments(services, recreate=recreate), rendered, deadline)
+        ended = self.call(up_arguments(services, recreate=recreate, scale=scale), rendered, deadline)
         if ended.code:
             raise _failed(services, ended)
 

@@ -31,6 +31,11 @@ class Stop:
         """Forget what was asked for: going back is not interrupted."""
         self._signal = None
 
+    @property
+    def asked(self) -> bool:
+        """Whether someone asked this process to end."""
+        return self._signal is not None
+
     def check(self) -> None:
         """Raise when someone asked this process to end."""
         if self._signal is not None:
@@ -56,6 +61,11 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left, never negative."""
         return max(0.0, self._end - time.monotonic())
+
+    def extend(self, seconds: float) -> None:
+        """Add time for a wait that was asked for, such as a canary's pause."""
+        self.seconds += seconds
+        self._end += seconds
 
     def check(self) -> None:
         """Raise when waiting has to end."""

@@ -15,31 +15,36 @@ from agent import fetch, preflight
 from agent.actions import Actions
 from agent.compose import Compose
 from agent.deadline import Deadline, Stop
+from agent.edge import Edge
 from agent.errors import SlipwayError
 from agent.facts import containers, supports_start_interval
 from agent.fleet import Fleet
 from agent.going_back import clear_first, go_back
 from agent.journal import Journal, end_orphans
+from agent.keeping import Keeping
 from agent.ledger import Ledger, Proof
 from agent.lock import lock
 from agent.migrate import remove_one_offs
 from agent.observe import observed, proof_state
 from agent.output import RESULT_LIMIT
-from agent.plan import Plan, Wanted, deployment, name_of_proof
+from agent.plan import Plan, Routed, Wanted, deployment, name_of_proof
 from agent.probe import require_host
 from agent.rendering import render
 from agent.retention import prune
 from agent.runner import Runner
 from agent.steps import names
+from agent.traffic import Mover, facts_of_routes
+from agent.watching import start_watch
 
 if TYPE_CHECKING:
     from agent.docker_api import DockerApi
-    from agent.facts import Machine
+    from agent.facts import Container, Machine
+    from agent.ledger import Live
     from agent.output import Output
     from agent.rendering import Rendered
     from agent.state import StackFolder
 
-__all__ = ["deploy", "dry_run"]
+__all__ = ["Deployment", "deploy", "dry_run"]
 
 
 def deploy(document: dict[str, Any], folder: StackFolder, out: Output) -> dict[str, Any]:
@@ -56,22 +61,25 @@ def deploy(document: dict[str, Any], folder: StackFolder, out: Output) -> dict[s
     wait = float(document["options"]["lock_wait"])
     actor = folder.actor()  # now: while this one waits or works, others may look and say who they are
     with lock(folder.lock, owner=actor, reason=reason, wait=wait, stop=stop):
-        return _Deployment(document, folder, out, stop, begin, actor=actor).run()
+        return Deployment(document, folder, out, stop, begin, actor=actor).run()
 
 
 def dry_run(document: dict[str, Any], folder: StackFolder, out: Output) -> None:
     """Print the plan, one step a line; change nothing."""
-    planned = _Deployment(document, folder, out, Stop(), time.monotonic()).planned(keep_key=False)
+    planned = Deployment(document, folder, out, Stop(), time.monotonic()).planned(keep_key=False)
     for name in names(planned.steps):
         out.say(name)
     if not planned.steps:
         out.say("nothing to do")
 
 
-class _Deployment:
+class Deployment:
+    """A release on its way to being live on this host; the lock is held around it."""
+
     api: DockerApi
     machine: Machine
     rendered: Rendered
+    edge: Edge
 
     def __init__(
         self,
@@ -97,13 +105,18 @@ class _Deployment:
         self.unfinished = self.journal.unfinished()
         name = f"{self.release['id']}/{document['convergence']}"
         self.fleet = Fleet(folder, name, active=document["fleet"] is not None)
+        self.keeping = Keeping(folder)
         self.touched = False
         self.outcome = "unchanged"
+        self.failed_at: float | None = None
+        self.back_seconds: float | None = None
+        """from the failure until the requests were back where they came from; None when they had not moved"""
         self.recorded = False
         self.removed: list[str] = []
         self.warnings: list[str] = []
 
     def run(self) -> dict[str, Any]:
+        """Do it; the Report. A failure leaves or brings back the release that was live."""
         self._recover()
         self.fleet.open()
         self.journal.begin(
@@ -121,11 +134,35 @@ class _Deployment:
             raise self._failed(error) from error
         self.journal.end(self.outcome)
         self.fleet.publish("done")
+        if self.outcome == "deployed" or self.keeping.kept:
+            start_watch(self.document, self.folder, self.live, self.out)
         return report
+
+    def return_to(self, before: Live, secrets: dict[str, str], why: str) -> str:
+        """Make `before` live again, with the secret values that it was proven with; what happened, in words."""
+        assert self.live is not None  # noqa: S101 - there is something to return from
+        self._look()
+        self.journal.begin(release=before.release, convergence="", previous=self.live.release, actor=self.actor)
+        self.failed_at = time.monotonic()
+        said = self._go_back(before, secrets, secrets)
+        self.ledger.append(self.live.release, "rejected", reason=why, actor=self.actor)
+        self.ledger.append(
+            before.release,
+            "returned",
+            reason=why,
+            actor=self.actor,
+            previous=self.live.release,
+            convergence="",
+            services=before.services,
+        )
+        self.folder.store_secrets(secrets)
+        self.keeping.forget()
+        self.journal.end("returned")
+        return said
 
     def planned(self, *, keep_key: bool) -> Plan:
         """Facts read, release rendered, plan made."""
-        self.api, self.machine = require_host()
+        self._look()
         self.rendered = render(
             self.release,
             self.document["services"],
@@ -135,8 +172,29 @@ class _Deployment:
             quick_health=supports_start_interval(self.machine),
         )
         seen = containers(self.api, self.folder.stack)
+        if self.live is not None and self.live.release == self.release["id"]:
+            # What an earlier deployment of this very release kept is as it should be.
+            kept = self.keeping.containers
+            seen = [each for each in seen if each.id not in kept]
         images = sorted({service.image for service in self.rendered.services.values()})
-        return deployment(self._wanted(), seen, self.live, fetch.missing(self.api, images))
+        return deployment(self._wanted(), seen, self.live, fetch.missing(self.api, images), self._routed(seen))
+
+    def _look(self) -> None:
+        self.api, self.machine = require_host()
+        self.edge = Edge(self.api, self.out)
+
+    def _routed(self, seen: list[Container]) -> Routed:
+        wanted = self.document["edge"]
+        found = facts_of_routes(
+            self.rendered,
+            self.release,
+            wanted,
+            self.document["secrets"],
+            current=self.edge.current(self.folder.stack),
+            containers=seen,
+        )
+        lacking = wanted is not None and self.edge.lacks(wanted, self.folder.stack)
+        return Routed(found.weights, found.stale, wanted["version"] if lacking else "")
 
     def _wanted(self) -> Wanted:
         own, fleet = self.release["services"], self.document["fleet"]
@@ -182,7 +240,7 @@ class _Deployment:
         phases = {"facts": time.monotonic() - begin}
         if not planned.steps:
             self.out.progress("plan", f"nothing to do: {self.release['id']} is live")
-        actions = self._actions(self.release, self.rendered, deadline)
+        actions = self._actions(self.release, self.rendered, deadline, self.document["secrets"])
         runner = Runner(self.journal, actions.act)
         runner.run(planned.steps)
         phases.update(runner.phases)
@@ -196,7 +254,21 @@ class _Deployment:
         same = self.live is not None and self.live.release == self.release["id"]
         return "repaired" if same and not unproven else "deployed"
 
-    def _actions(self, release: dict[str, Any], rendered: Rendered, deadline: Deadline) -> Actions:
+    def _actions(
+        self, release: dict[str, Any], rendered: Rendered, deadline: Deadline, secrets: dict[str, str]
+    ) -> Actions:
+        mover = Mover(
+            release=release,
+            rendered=rendered,
+            secrets=secrets,
+            edge=self.edge,
+            wanted=self.document["edge"],
+            api=self.api,
+            stack=self.folder.stack,
+            deadline=deadline,
+            out=self.out,
+            shifted=self._shifted,
+        )
         return Actions(
             release=release,
             rendered=rendered,
@@ -209,11 +281,19 @@ class _Deployment:
             health_deadline=float(self.options["health_deadline"]),
             registries=self.document["registries"],
             fleet=self.fleet,
+            edge=self.edge,
+            wanted_edge=self.document["edge"],
+            mover=mover,
+            keep=self._keep,
             touching=self._touching,
             record=self._record,
             migrated=lambda service: self.ledger.append(self.release["id"], "migrated", service=service),
             prune=self._prune,
         )
+
+    def _shifted(self) -> None:
+        if self.failed_at is not None and self.back_seconds is None:
+            self.back_seconds = round(time.monotonic() - self.failed_at, 3)
 
     def _touching(self) -> None:
         self.touched = True
@@ -228,7 +308,11 @@ class _Deployment:
         for name, proof in earlier.items():
             if name in proofs and proof.completed and proof.config == proofs[name].config:
                 proofs[name] = proofs[name]._replace(completed=True)
-        self.folder.store_secrets({**self.folder.stored_secrets(), **self.document["secrets"]})
+        earlier_secrets = self.folder.stored_secrets()
+        self.folder.store_secrets({**earlier_secrets, **self.document["secrets"]})
+        if self.outcome == "deployed":
+            # A watch that brings the previous release back needs the values that it was proven with.
+            self.folder.store_previous_secrets(earlier_secrets)
         self.ledger.append(
             self.release["id"],
             self.outcome,
@@ -239,11 +323,19 @@ class _Deployment:
             services=proofs,
         )
         self.recorded = True
+        if self.outcome == "deployed":
+            self.keeping.forget()  # what was kept is live again, or gone
         needed = {*self.release["secrets"]}
         self.folder.store_secrets({name: value for name, value in self.document["secrets"].items() if name in needed})
 
+    def _keep(self, service: str, containers: tuple[str, ...]) -> None:
+        entry = self.release["services"][service]
+        self.keeping.keep(service, containers, seconds=entry["keep"], drain=entry["drain"], port=entry["port"])
+
     def _prune(self, retention: int) -> None:
         try:
+            if self.document["edge"] is None and self.edge.current(self.folder.stack) is not None:
+                self.edge.drop_stack(self.folder.stack)
             removed, warnings = prune(self.folder, self.ledger.proven_releases(), retention, self.api)
         except (SlipwayError, OSError) as error:
             removed, warnings = [], [f"pruning stopped: {error}"]
@@ -278,6 +370,7 @@ class _Deployment:
         from agent.bug import as_error
 
         failure = as_error(error, self.folder, self.out.redactor)
+        self.failed_at = time.monotonic()
         self.stop.clear()
         with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
             self.fleet.publish("failed", self.out.redactor.text(failure.what)[:500])
@@ -293,7 +386,8 @@ class _Deployment:
             evidence += [f"going back: {again.line()}", *again.evidence]
         reason = self.out.redactor.text(f"{failure.what}; {now}")[:1000]
         with contextlib.suppress(OSError):
-            self.ledger.append(self.release["id"], "failed", reason=reason, actor=self.actor)
+            back = {} if self.back_seconds is None else {"back_seconds": self.back_seconds}
+            self.ledger.append(self.release["id"], "failed", reason=reason, actor=self.actor, **back)
             if known:
                 self.journal.end("failed")
         return SlipwayError(failure.what, f"{failure.meaning}; {now}", failure.mend, evidence)
@@ -303,18 +397,23 @@ class _Deployment:
         if not (self.touched or self.unfinished):
             return f"release {self.live.release} serves as before" if self.live else "nothing was started"
         if not hasattr(self, "api"):
-            self.api, self.machine = require_host()
-        deadline = Deadline(self.options["deadline"], "going back")
+            self._look()
         if self.live is None:
-            clear_first(self.api, self.folder.stack, self.out)
+            clear_first(self.api, self.edge, self.folder.stack, self.out)
             return "nothing was live before, so what it had started was removed (volumes stay)"
+        return self._go_back(self.live, self.document["secrets"], self.folder.stored_secrets())
+
+    def _go_back(self, live: Live, now: dict[str, str], proven: dict[str, str]) -> str:
+        deadline = Deadline(self.options["deadline"], "going back")
         return go_back(
-            self.live,
-            now=self.document["secrets"],
+            live,
+            now=now,
+            proven=proven,
             folder=self.folder,
             quick_health=supports_start_interval(self.machine),
             api=self.api,
-            actions=lambda release, rendered: self._actions(release, rendered, deadline),
+            edge=self.edge,
+            actions=lambda release, rendered, secrets: self._actions(release, rendered, deadline, secrets),
             journal=self.journal,
             ledger=self.ledger,
             out=self.out,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from agent.deadline import Stop
 from agent.docker_api import PROJECT_LABEL, DockerApi, find_socket
+from agent.edge import Edge
 from agent.errors import SlipwayError
 from agent.files import remove_tree
 from agent.lock import lock
@@ -43,8 +45,11 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
 def _remove(folder: StackFolder, volumes: Sequence[str], api: DockerApi, out: Output) -> dict[str, Any]:
     begin = time.monotonic()
     removed = []
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(folder.watch)  # the watch ends when its order is gone
     present = api.containers({PROJECT_LABEL: folder.stack})
     stop_and_remove([str(entry["Id"]) for entry in present], api, _STOP_SECONDS)
+    Edge(api, out).drop_stack(folder.stack)
     removed += sorted(str(entry["Names"][0]).lstrip("/") for entry in present)
     for network in api.networks(folder.stack):
         api.remove_network(str(network["Id"]))

@@ -132,6 +132,30 @@ class DockerApi:
         """Remove a container with its anonymous volumes left alone; fine when it is gone."""
         self._raw("DELETE", f"/containers/{identifier}", {"force": "true"}, absent_is_fine=True)
 
+    def create_container(self, name: str, body: Mapping[str, Any]) -> str:
+        """Create a container; its id."""
+        return str(self._posted("/containers/create", body, {"name": name})["Id"])
+
+    def start(self, identifier: str) -> None:
+        """Start a container; fine when it runs."""
+        self._raw("POST", f"/containers/{identifier}/start")
+
+    def signal(self, identifier: str, name: str) -> None:
+        """Send a signal to the first process of a running container."""
+        self._raw("POST", f"/containers/{identifier}/kill", {"signal": name})
+
+    def create_network(self, body: Mapping[str, Any]) -> str:
+        """Create a network; its id."""
+        return str(self._posted("/networks/create", body)["Id"])
+
+    def connect_network(self, network: str, body: Mapping[str, Any]) -> None:
+        """Connect a container to a network."""
+        self._posted(f"/networks/{network}/connect", body)
+
+    def disconnect_network(self, network: str, container: str) -> None:
+        """Disconnect a container from a network; fine when either is gone."""
+        self._posted(f"/networks/{network}/disconnect", {"Container": container, "Force": True}, absent_is_fine=True)
+
     def networks(self, project: str) -> list[dict[str, Any]]:
         """Networks that belong to a Compose project."""
         return list(self._json("GET", "/networks", _filters({PROJECT_LABEL: project})))
@@ -187,6 +211,22 @@ class DockerApi:
     def _json(self, method: str, path: str, query: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
         return json.loads(self._raw(method, path, query))
 
+    def _posted(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        query: Mapping[str, str] | None = None,
+        *,
+        absent_is_fine: bool = False,
+    ) -> dict[str, Any]:
+        response = self._request("POST", path, query, {"Content-Type": "application/json"}, json.dumps(body).encode())
+        answer = response.read()
+        if response.status >= http.client.BAD_REQUEST and not (
+            absent_is_fine and response.status == http.client.NOT_FOUND
+        ):
+            raise DockerError(response.status, _message(answer), f"POST {path}")
+        return dict(json.loads(answer)) if answer.strip() else {}
+
     def _raw(
         self, method: str, path: str, query: Mapping[str, str] | None = None, *, absent_is_fine: bool = False
     ) -> bytes:
@@ -204,12 +244,13 @@ class DockerApi:
         path: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
     ) -> http.client.HTTPResponse:
         target = path + ("?" + urlencode(query) if query else "")
         for attempt in (1, 2):
             reused = self._connection.sock is not None
             try:
-                self._connection.request(method, target, headers=dict(headers or {}))
+                self._connection.request(method, target, body=body, headers=dict(headers or {}))
                 return self._connection.getresponse()
             except (http.client.HTTPException, OSError) as error:
                 self._connection.close()

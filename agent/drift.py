@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.facts import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from agent.edge import Routing
     from agent.facts import Container
     from agent.ledger import Proof
 
-__all__ = ["drift"]
+__all__ = ["drift", "route_drift"]
 
 
 def drift(proofs: Mapping[str, Proof], containers: Sequence[Container]) -> list[dict[str, str]]:
@@ -26,6 +27,29 @@ def drift(proofs: Mapping[str, Proof], containers: Sequence[Container]) -> list[
             found += [(service, f"{each.name} was replaced") for each in own if not _is(each, proofs[service])]
         else:
             found += [(service, what) for what in _differences(proofs[service], own)]
+    return [{"service": service, "what": what} for service, what in found]
+
+
+def route_drift(
+    wanted: Mapping[str, Proof],
+    containers: Sequence[Container],
+    routing: Routing | None,
+    edge: Mapping[str, Any] | None,
+) -> list[dict[str, str]]:
+    """One entry per service of `wanted`, all routed ones, whose requests do not reach what was proven."""
+    runs = edge is not None and any(each["state"] == "running" for each in edge["containers"])
+    written = {each.service: each for each in routing.services} if routing else {}
+    found = []
+    for service, proof in sorted(wanted.items()):
+        own = {each.edge for each in containers if each.service == service and each.config == proof.config}
+        backends = written[service].backends if service in written else ()
+        servers = {server.rpartition(":")[0] for backend in backends if backend.weight for server in backend.servers}
+        if not runs:
+            found.append((service, "the edge (Traefik) that leads to it is not running"))
+        elif not backends:
+            found.append((service, "its route is gone"))
+        elif not servers <= own:
+            found.append((service, "its route leads elsewhere than to its containers"))
     return [{"service": service, "what": what} for service, what in found]
 
 

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from agent.docker_api import DockerApi
 
 __all__ = [
-    "CAN_START", "CONFIG_LABEL", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "Machine",
+    "CAN_START", "CONFIG_LABEL", "EDGE_NETWORK", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "Machine",
     "containers", "machine", "one_offs", "supports_start_interval",
 ]  # fmt: skip
 
 STACK_LABEL = "dev.slipway.stack"
 CONFIG_LABEL = "dev.slipway.config"
 RELEASE_LABEL = "dev.slipway.release"
+EDGE_NETWORK = "slipway-edge"
 RUNS = ("running", "restarting")
 CAN_START = ("exited", "created")
 
@@ -56,6 +57,8 @@ class Container(NamedTuple):
     last_check: str = ""
     """exit code and output of the newest health probe"""
     image_id: str = ""
+    edge: str = ""
+    """its address on the edge's network"""
 
     @property
     def halfway(self) -> bool:
@@ -121,6 +124,7 @@ def container(details: dict[str, Any]) -> Container:
         ports=_ports(details),
         last_check=_last_check(health.get("Log")),
         image_id=str(details.get("Image", "")),
+        edge=_fixed_address(networks.get(EDGE_NETWORK)),
     )
 
 
@@ -153,6 +157,11 @@ def _ports(details: dict[str, Any]) -> tuple[tuple[str, int, int, str], ...]:
         port, _, protocol = target.partition("/")
         found += [(b.get("HostIp", ""), int(b["HostPort"]), int(port), protocol) for b in bindings or ()]
     return tuple(sorted(found))
+
+
+def _fixed_address(network: dict[str, Any] | None) -> str:
+    """The address that a container has on a network as long as it exists, running or not."""
+    return str(((network or {}).get("IPAMConfig") or {}).get("IPv4Address") or "")
 
 
 def _last_check(log: Sequence[dict[str, Any]] | None) -> str:

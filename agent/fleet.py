@@ -31,7 +31,8 @@ __all__ = ["Fleet", "attend"]
 POLL_SECONDS = 0.05
 ABANDONED_SECONDS = 3.0
 _TAKE_SECONDS = 10.0
-_SILENT_SECONDS = 20.0  # of a driver that had said every two seconds that it lives: the network to it is cut
+_SILENT_SECONDS = 20.0  # of a driver that says every two seconds that it lives: the network to it is cut
+_FIRST_BEAT_SECONDS = 120.0  # it begins when it has heard every host, and one of them may answer late
 
 
 class _Channel:
@@ -124,7 +125,7 @@ def attend(folder: StackFolder, out: Output) -> None:
 
 def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
     pending = b""
-    beaten = None
+    heard = time.monotonic() + _FIRST_BEAT_SECONDS - _SILENT_SECONDS
     while True:
         version = _version(channel.status)
         if version is not None and version != seen:
@@ -134,7 +135,7 @@ def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
                 out.result(status)
         readable, _, _ = select.select([0], [], [], POLL_SECONDS)
         if not readable:
-            if beaten is not None and time.monotonic() - beaten > _SILENT_SECONDS:
+            if time.monotonic() - heard > _SILENT_SECONDS:
                 return
             continue
         chunk = os.read(0, 65_536)
@@ -143,7 +144,7 @@ def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
             if _hand_down(line, channel, session):
-                beaten = time.monotonic()
+                heard = time.monotonic()
 
 
 def _hand_down(line: bytes, channel: _Channel, session: str) -> bool:

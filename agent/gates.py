@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from agent.docker_api import DockerApi
     from agent.facts import Container
     from agent.output import Output
-    from agent.rendering import Service
+    from agent.service import Service
 
-__all__ = ["Watch", "await_healthy", "log_lines"]
+__all__ = ["Watch", "await_healthy", "log_lines", "stay_up"]
 
 POLL_SECONDS = 0.05
 STEADY_SECONDS = 1.0
@@ -31,6 +31,7 @@ _BELIEVED_SECONDS = 0.25
 _ENDS_WELL = ("no", "on-failure", "")
 _NEVER_RESTARTED = ("no", "")
 _LOG_LINES = 20
+_LOOK_SECONDS = 0.5
 
 
 class Watch:
@@ -40,6 +41,8 @@ class Watch:
         self.service = service
         self._since: dict[str, tuple[str, float]] = {}
         self._restarts: dict[str, int] = {}
+        self.failed: set[str] = set()
+        """containers that failed and may"""
         self.last = "no container yet"
 
     def passed(self, containers: Sequence[Container]) -> bool:
@@ -47,8 +50,20 @@ class Watch:
         if len(containers) < self.service.replicas:
             self.last = f"{len(containers)} of {self.service.replicas} containers"
             return False
-        verdicts = [self._one(each) for each in containers]
+        verdicts = [self._tolerated(each) for each in containers]
         return all(verdicts)
+
+    def _tolerated(self, container: Container) -> bool:
+        """As `_one`, but as many containers may fail as the service allows (`max_failure_ratio`), never all."""
+        try:
+            return container.id in self.failed or self._one(container)
+        except _Hopeless:
+            update = self.service.traffic.update
+            ratio = 1.0 if update.failure_action == "continue" else update.max_failure_ratio
+            if len(self.failed) + 1 > min(int(ratio * self.service.replicas), self.service.replicas - 1):
+                raise
+            self.failed.add(container.id)
+            return True
 
     def _one(self, container: Container) -> bool:
         """Whether one container has passed now."""
@@ -109,7 +124,7 @@ class _Hopeless(Exception):  # noqa: N818 - a verdict
 def await_healthy(
     services: Sequence[Service], *, api: DockerApi, stack: str, deadline: Deadline, limit: float, out: Output
 ) -> None:
-    """Wait until all of `services` pass, `limit` seconds at most.
+    """Wait until the wanted generations of all `services` pass, `limit` seconds at most.
 
     Raises:
         SlipwayError: one of them did not; says what was probed, what it last answered, and its last log lines.
@@ -119,7 +134,7 @@ def await_healthy(
     while watches:
         seen = facts.containers(api, stack, watches)
         for name in list(watches):
-            own = [each for each in seen if each.service == name]
+            own = _generation(watches[name].service, seen)
             try:
                 if watches[name].passed(own):
                     out.progress("health", f"{name} {watches[name].last}", time.monotonic() - begin)
@@ -130,10 +145,39 @@ def await_healthy(
             return
         if time.monotonic() - begin > limit:
             name, watch = next(iter(watches.items()))
-            own = [each for each in seen if each.service == name]
+            own = _generation(watch.service, seen)
             reason = f"not healthy within {limit:.0f} s; last seen: {watch.last}"
             raise _unhealthy(api, name, own[0] if own else None, reason, limit)
         deadline.pause(POLL_SECONDS)
+
+
+def stay_up(service: Service, *, api: DockerApi, stack: str, deadline: Deadline, seconds: float, out: Output) -> None:
+    """Look at the wanted generation of `service` for `seconds`: no container of it may end, restart or fall ill.
+
+    Raises:
+        SlipwayError: one of them did.
+    """
+    begin = time.monotonic()
+    restarts: dict[str, int] = {}
+    while time.monotonic() - begin < seconds:
+        for each in _generation(service, facts.containers(api, stack, (service.name,))):
+            more = each.restarts - restarts.setdefault(each.id, each.restarts)
+            reason = f"it was restarted, last exit code {each.exit_code}" if more else _fallen(each)
+            if reason:
+                raise _unhealthy(api, service.name, each, reason, time.monotonic() - begin)
+        deadline.pause(min(_LOOK_SECONDS, seconds))
+    out.progress("monitor", f"{service.name} stayed up", seconds)
+
+
+def _fallen(container: Container) -> str:
+    if container.state != "running":
+        return f"it {_described(container)} after it began to serve"
+    return "its health check says unhealthy after it began to serve" if container.health == "unhealthy" else ""
+
+
+def _generation(service: Service, seen: Sequence[Container]) -> list[Container]:
+    """The containers of a service that are of its wanted generation."""
+    return [each for each in seen if each.service == service.name and each.config == service.config]
 
 
 def log_lines(api: DockerApi, container: Container | None) -> list[str]:

@@ -14,17 +14,19 @@ from agent import facts, fetch
 from agent.docker_api import PROJECT_LABEL
 from agent.errors import SlipwayError
 from agent.ledger import Proof
-from agent.plan import converge
+from agent.plan import Routed, converge
 from agent.rendering import render
 from agent.runner import Runner
-from agent.steps import Fetch, Write
+from agent.steps import Fetch, Shift, Write
 from agent.stopping import stop_and_remove
+from agent.traffic import facts_of_routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agent.actions import Actions
     from agent.docker_api import DockerApi
+    from agent.edge import Edge
     from agent.journal import Journal
     from agent.ledger import Ledger, Live
     from agent.output import Output
@@ -41,15 +43,19 @@ def go_back(
     live: Live,
     *,
     now: Mapping[str, str],
+    proven: Mapping[str, str],
     folder: StackFolder,
     quick_health: bool,
     api: DockerApi,
-    actions: Callable[[dict[str, Any], Rendered], Actions],
+    edge: Edge,
+    actions: Callable[[dict[str, Any], Rendered, dict[str, str]], Actions],
     journal: Journal,
     ledger: Ledger,
     out: Output,
 ) -> str:
     """Converge on `live` wherever the host differs from it; which release serves now, in words.
+
+    `proven` are the secret values that it was proven with, `now` those of today.
 
     Raises:
         SlipwayError: it could not be brought back.
@@ -61,12 +67,11 @@ def go_back(
             "it cannot be brought back from here",
             "deploy a release",
         )
-    stored = folder.stored_secrets()
     needed = release["secrets"]
-    proven = {name: stored.get(name, now.get(name, "")) for name in needed}
-    today = {name: now.get(name, stored.get(name, "")) for name in needed}
+    then = {name: proven.get(name, now.get(name, "")) for name in needed}
+    today = {name: now.get(name, proven.get(name, "")) for name in needed}
     begin = time.monotonic()
-    for values in (proven, today):
+    for values in (then, today):
         rendered = render(
             release,
             list(live.services),
@@ -76,14 +81,32 @@ def go_back(
             quick_health=quick_health,
         )
         try:
-            touched = _converge(live, release, rendered, api=api, actions=actions, journal=journal, stack=folder.stack)
+            routing = facts_of_routes(
+                rendered,
+                release,
+                None,
+                values,
+                current=edge.current(folder.stack),
+                containers=facts.containers(api, folder.stack),
+            )
+            touched = _converge(
+                live,
+                release,
+                rendered,
+                routed=Routed(routing.weights, routing.stale),
+                api=api,
+                values=values,
+                actions=actions,
+                journal=journal,
+                stack=folder.stack,
+            )
         except SlipwayError as error:
             if values == today:
                 raise
             out.progress("back", f"{live.release} with the secrets it was proven with: {error.what}")
             continue
         break
-    if values != proven:
+    if values != then:
         _record_again(live, rendered, folder, ledger, values)
     if not touched:
         return f"release {live.release} serves as before"
@@ -91,9 +114,10 @@ def go_back(
     return f"release {live.release} was brought back and serves"
 
 
-def clear_first(api: DockerApi, stack: str, out: Output) -> None:
-    """Remove the containers and networks of a stack that never had a proven release; never its volumes."""
+def clear_first(api: DockerApi, edge: Edge, stack: str, out: Output) -> None:
+    """Remove the routes, containers and networks of a stack that never had a proven release; never its volumes."""
     begin = time.monotonic()
+    edge.drop_stack(stack)
     present = api.containers({PROJECT_LABEL: stack})
     stop_and_remove([str(entry["Id"]) for entry in present], api, _STOP_SECONDS)
     for network in api.networks(stack):
@@ -106,19 +130,24 @@ def _converge(
     release: dict[str, Any],
     rendered: Rendered,
     *,
+    routed: Routed,
+    values: dict[str, str],
     api: DockerApi,
-    actions: Callable[[dict[str, Any], Rendered], Actions],
+    actions: Callable[[dict[str, Any], Rendered, dict[str, str]], Actions],
     journal: Journal,
     stack: str,
 ) -> list[str]:
     seen = facts.containers(api, stack)
-    steps, touched = converge(rendered.services, seen, live.services)
+    courses = converge(rendered.services, seen, live.services, routed=routed, back=True)
+    steps = [*courses.first, *courses.steps, *courses.late]
     if not steps:
         return []
     images = sorted({service.image for service in rendered.services.values()})
     before: list[Step] = [Fetch(tuple(images))] if fetch.missing(api, images) else []
-    Runner(journal, actions(release, rendered).act, "back:").run([*before, Write(live.release), *steps])
-    return touched
+    runner = Runner(journal, actions(release, rendered, values).act, "back:")
+    # Requests go back before anything else: what they go to is here and runs.
+    runner.run([*courses.first, *before, Write(live.release), *courses.steps, *courses.late])
+    return courses.touched or [step.service for step in courses.first if isinstance(step, Shift)]
 
 
 def _record_again(live: Live, rendered: Rendered, folder: StackFolder, ledger: Ledger, values: dict[str, str]) -> None:

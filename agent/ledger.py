@@ -1,7 +1,8 @@
 """The append-only record of what was deployed on this host, and how it ended.
 
-A line per outcome: `deployed`, `unchanged` and `repaired` were proven; `failed` carries the reason; `migrated`
-notes that a release's migration of one service is done. Proven lines hold, per service, the configuration hash that
+A line per outcome: `deployed`, `unchanged` and `repaired` were proven, `returned` was brought back by the watch;
+`failed` and `rejected` (by the watch) carry the reason; `migrated` notes that a release's migration of one service is
+done. Proven lines hold, per service, the configuration hash that
 was proven.
 """
 
@@ -16,7 +17,7 @@ from agent.state import moment
 
 __all__ = ["Ledger", "Live", "Proof"]
 
-PROVEN = ("deployed", "unchanged", "repaired")
+PROVEN = ("deployed", "unchanged", "repaired", "returned")
 
 
 class Proof(NamedTuple):
@@ -46,7 +47,17 @@ class Ledger:
 
     def live(self) -> Live | None:
         """The newest proven release; `since` is when it became live, later repairs of it aside."""
-        proven = [line for line in self._lines if line["outcome"] in PROVEN]
+        return self._newest([line for line in self._lines if line["outcome"] in PROVEN])
+
+    def before(self) -> Live | None:
+        """The newest proven release that is another one than the live one, and was not rejected."""
+        live = self.live()
+        rejected = {line["release"] for line in self._lines if line["outcome"] == "rejected"}
+        wanted = [line for line in self._lines if line["outcome"] in PROVEN and line["release"] not in rejected]
+        return self._newest([line for line in wanted if live is None or line["release"] != live.release])
+
+    @staticmethod
+    def _newest(proven: list[dict[str, Any]]) -> Live | None:
         if not proven:
             return None
         newest = proven[-1]

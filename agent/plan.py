@@ -11,19 +11,47 @@ from typing import TYPE_CHECKING, NamedTuple
 from agent import strategies
 from agent.facts import RUNS
 from agent.graph import ancestors, levels
-from agent.steps import Await, Barrier, Fetch, Migrate, Prune, Record, Remove, Smoke, Start, Step, Write
+from agent.steps import (
+    Await,
+    Barrier,
+    EdgeUp,
+    Fetch,
+    Grow,
+    Migrate,
+    Prune,
+    Record,
+    Remove,
+    Retire,
+    Smoke,
+    Start,
+    Step,
+    Unroute,
+    Write,
+)
 from agent.strategies.recreate import ended_as_proven
+from agent.strategies.situation import Course, Situation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from agent.facts import Container
     from agent.ledger import Live, Proof
-    from agent.rendering import Service
+    from agent.service import Service
 
-__all__ = ["Plan", "Wanted", "converge", "deployment"]
+__all__ = ["Courses", "Plan", "Routed", "Wanted", "converge", "deployment"]
 
 _GATED = ("service_healthy", "service_completed_successfully")
+
+
+class Routed(NamedTuple):
+    """What the edge does for this stack now."""
+
+    weights: Mapping[str, Mapping[str, int]] = {}
+    """service → generation → share of its requests"""
+    stale: frozenset[str] = frozenset()
+    """services whose route is not the one that their containers and settings give"""
+    edge: str = ""
+    """version of the edge that has to be there first; empty: it is, or none is needed"""
 
 
 class Wanted(NamedTuple):
@@ -46,48 +74,79 @@ class Plan(NamedTuple):
     touched: tuple[str, ...]
 
 
+class Courses(NamedTuple):
+    """Steps that make the containers those of a release, by when they may be done (see `situation.Course`)."""
+
+    first: list[Step]
+    steps: list[Step]
+    late: list[Step]
+    touched: list[str]
+    """services whose containers change"""
+
+
 def deployment(
-    wanted: Wanted, containers: Sequence[Container], live: Live | None, missing_images: Collection[str] = ()
+    wanted: Wanted,
+    containers: Sequence[Container],
+    live: Live | None,
+    missing_images: Collection[str] = (),
+    routed: Routed = Routed(),  # noqa: B008 - an immutable value
 ) -> Plan:
     """The whole deployment. No steps at all when the release is live, proven and complete already."""
     proofs = live.services if live else {}
     migration, started = _migration(wanted, containers, proofs)
-    steps, touched = converge(wanted.services, containers, proofs, started=started)
-    changing = bool(touched or started or wanted.migrations)
+    courses = converge(wanted.services, containers, proofs, routed=routed, smoke=wanted.smoke, started=started)
+    changing = bool(courses.touched or courses.first or courses.steps or started or wanted.migrations or routed.edge)
     unproven = [s.name for s in wanted.services.values() if name_of_proof(proofs.get(s.name)) != s.config]
     recorded = live is not None and (live.release, live.convergence) == (wanted.release, wanted.convergence)
     obsolete = set(proofs) - set(wanted.services)
-    if not (changing or unproven or missing_images or obsolete or not recorded):
+    if not (changing or courses.late or unproven or missing_images or obsolete or not recorded):
         return Plan(_barriers_only() if wanted.fleet else (), ())
-    awaited = {name for step in [*migration, *steps] if isinstance(step, Await) for name in step.services}
+    steps = [*migration, *courses.first, *courses.steps]
+    awaited = {name for step in steps if isinstance(step, Await) for name in step.services}
     late = tuple(name for name in unproven if name not in awaited and wanted.services[name].replicas)
     images = tuple(sorted({service.image for service in wanted.services.values()}))
     whole: list[Step] = [Fetch(images)] if changing or missing_images else []
-    whole += [*_barrier(wanted, "prepared"), Write(wanted.release), *migration, *_barrier(wanted, "migrated"), *steps]
+    whole += [*_barrier(wanted, "prepared"), Write(wanted.release)]
+    whole += [EdgeUp(routed.edge)] if routed.edge else []
+    whole += [*courses.first, *migration, *_barrier(wanted, "migrated"), *courses.steps]
     whole += [Await(late)] if late else []
-    if wanted.smoke and (changing or unproven or live is None or live.release != wanted.release):
-        whole.append(Smoke(wanted.smoke))
-    whole += [*_barrier(wanted, "proven"), Record(wanted.release), Prune(wanted.retention)]
-    return Plan(tuple(whole), tuple(sorted({*touched, *started})))
+    proven = {name for step in courses.steps if isinstance(step, Smoke) for name in step.services}
+    smoke = tuple(name for name in wanted.smoke if name not in proven)
+    if smoke and (changing or unproven or live is None or live.release != wanted.release):
+        whole.append(Smoke(smoke))
+    whole += [*_barrier(wanted, "proven"), Record(wanted.release), *courses.late, Prune(wanted.retention)]
+    return Plan(tuple(whole), tuple(sorted({*courses.touched, *started})))
 
 
 def converge(
     services: Mapping[str, Service],
     containers: Sequence[Container],
     proofs: Mapping[str, Proof],
+    *,
+    routed: Routed = Routed(),  # noqa: B008 - an immutable value
+    smoke: Collection[str] = (),
     started: Collection[str] = (),
-) -> tuple[list[Step], list[str]]:
-    """Steps that make the containers those of `services`, and the services touched by them."""
-    steps: list[Step] = []
-    touched: set[str] = set()
-    for name in sorted({each.service for each in containers} - set(services)):
-        # First, because what replaces it under another name may need its port or its volume.
-        steps.append(Remove(name, tuple(each.id for each in containers if each.service == name)))
-        touched.add(name)
+    back: bool = False,
+) -> Courses:
+    """Steps that make the containers those of `services`, and the services touched by them.
+
+    Args:
+        services: what should run.
+        containers: what there is.
+        proofs: what was proven last.
+        routed: what the edge does now.
+        smoke: services with smoke checks.
+        started: services that the migration has started already.
+        back: whether the release that was live is being brought back.
+    """
+    first: list[Step] = []
+    steps: list[Step] = _gone(services, containers, routed)
+    late: list[Step] = []
+    touched = {step.service for step in steps if isinstance(step, (Remove, Retire))}
     needed = {
         other for service in services.values() for other, condition in service.depends_on.items() if condition in _GATED
     }
-    late: list[str] = []
+    unawaited: list[str] = []
     replaced: set[str] = set()
     for level in levels({name: list(service.depends_on) for name, service in services.items()}):
         sequences = []
@@ -96,23 +155,37 @@ def converge(
                 continue
             service = services[name]
             own = [each for each in containers if each.service == name]
-            sequence = strategies.find(service.strategy, name)(service, own, proofs.get(name))
-            if service.replaced_with & replaced and service.replicas and not ended_as_proven(service, proofs.get(name)):
-                sequence = (Start((name,), recreate=True), Await((name,)))
-            if not sequence:
-                continue
-            touched.add(name)
+            situation = Situation(own, proofs.get(name), routed.weights.get(name, {}), name in routed.stale, back)
+            course = strategies.find(service.strategy, name)(service, situation)
+            if service.replaced_with & replaced and service.replicas and not ended_as_proven(service, situation.proof):
+                course = Course((Start((name,), recreate=True), Await((name,))))
+            sequence = tuple(step for step in course.steps if not isinstance(step, Smoke) or name in smoke)
+            first += course.first
+            late += course.late
+            if any(isinstance(step, (Start, Grow, Remove, Retire)) for step in (*sequence, *course.late)):
+                touched.add(name)
             if any(isinstance(step, Start) and step.recreate for step in sequence):
                 replaced.add(name)
-            if isinstance(sequence[-1], Await) and name not in needed:
+            if sequence and isinstance(sequence[-1], Await) and name not in needed:
                 # Nobody waits for it: start the next level meanwhile.
                 sequence = sequence[:-1]
-                late.append(name)
+                unawaited.append(name)
             sequences.append(sequence)
         steps += _join(sequences)
-    if late:
-        steps.append(Await(tuple(late)))
-    return steps, sorted(touched)
+    if unawaited:
+        steps.append(Await(tuple(unawaited)))
+    return Courses(first, steps, late, sorted(touched))
+
+
+def _gone(services: Mapping[str, Service], containers: Sequence[Container], routed: Routed) -> list[Step]:
+    """What is not wanted any more goes first: its successor under another name may need its port or its volume."""
+    unrouted = tuple(sorted(name for name in routed.weights if name not in services))
+    unrouted += tuple(sorted(name for name in routed.weights if name in services and not services[name].traffic.routed))
+    steps: list[Step] = [Unroute(unrouted)] if unrouted else []
+    for name in sorted({each.service for each in containers} - set(services)):
+        away = tuple(each.id for each in containers if each.service == name)
+        steps.append(Retire(name, away) if name in unrouted else Remove(name, away))
+    return steps
 
 
 def name_of_proof(proof: Proof | None) -> str:
@@ -160,25 +233,34 @@ def _join(sequences: Sequence[tuple[Step, ...]]) -> list[Step]:
         heads = sorted((sequence[0] for sequence in waiting), key=_rank)
         first = heads[0]
         same = [s for s in waiting if s[0] is first or _joins(first, s[0])]
-        if isinstance(first, (Start, Await)):
-            services = tuple(name for s in same for name in getattr(s[0], "services", ()))
-            joined.append(first._replace(services=services))
-        else:
-            same = [s for s in same if s[0] is first]
-            joined.append(first)
+        joined.append(_joined([s[0] for s in same]) if len(same) > 1 else first)
         for sequence in same:
             del sequence[0]
     return joined
 
 
 def _rank(step: Step) -> int:
-    return 0 if isinstance(step, Remove) else 2 if isinstance(step, Await) else 1
+    if isinstance(step, Remove):
+        return 0
+    return 1 if isinstance(step, (Start, Grow)) else 3 if isinstance(step, Await) else 2
 
 
 def _joins(first: Step, other: Step) -> bool:
     if isinstance(first, Start) and isinstance(other, Start):
         return first.recreate == other.recreate
-    return isinstance(first, Await) and isinstance(other, Await)
+    if isinstance(first, (Await, Grow)) and type(first) is type(other):
+        return first.batch == other.batch and bool(first.counts) == bool(other.counts)
+    return False
+
+
+def _joined(steps: Sequence[Step]) -> Step:
+    """Steps of one kind as one step."""
+    first = steps[0]
+    services = tuple(name for step in steps for name in getattr(step, "services", ()))
+    if isinstance(first, Start):
+        return first._replace(services=services)
+    assert isinstance(first, (Await, Grow))  # noqa: S101 - nothing else joins
+    return first._replace(services=services, counts=tuple(n for step in steps for n in getattr(step, "counts", ())))
 
 
 def _barrier(wanted: Wanted, reached: str) -> list[Step]:

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from agent.compose import VersionQuestion
 from agent.docker_api import DockerApi, DockerError, DockerUnreachableError, find_socket
-from agent.drift import drift
+from agent.drift import drift, route_drift
+from agent.edge import Edge
 from agent.errors import SlipwayError
 from agent.facts import containers, machine
 from agent.identity import version
 from agent.journal import Journal
+from agent.keeping import Keeping
 from agent.ledger import Ledger
 from agent.lock import held_by
 from agent.observe import observed
+from agent.output import Output
 from agent.preflight import free_megabytes
+from agent.watching import watched
 
 if TYPE_CHECKING:
     from agent.facts import Container, Machine
@@ -29,6 +33,8 @@ __all__ = ["probe", "require_host"]
 def probe(folder: StackFolder) -> dict[str, Any]:
     """The Probe document (`contract/probe.schema.json`)."""
     host, seen, problems = _host(folder.stack)
+    kept = Keeping(folder).containers
+    edge = _edge()
     ledger = Ledger(folder.ledger)
     live = ledger.live()
     running = held_by(folder.lock)
@@ -42,11 +48,44 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         "problems": problems,
         "live": _live(folder, live, seen) if live else None,
         "convergence": live.convergence if live else "",
-        "drift": drift(live.services, seen) if live and reachable else [],
+        "drift": _drift(folder, live, [each for each in seen if each.id not in kept], edge)
+        if live and reachable
+        else [],
         "interrupted": unfinished.text() if unfinished else None,
         "lock": running,
         "last": ledger.last(),
+        "edge": _edge_status(edge),
+        "watch": watched(folder),
+        "maintenance": bool(edge and (routing := edge.current(folder.stack)) and routing.maintenance is not None),
     }
+
+
+def _edge() -> Edge | None:
+    """The edge, without a word from it."""
+    try:
+        return Edge(DockerApi(find_socket(), timeout=20.0), Output(""))
+    except SlipwayError:
+        return None
+
+
+def _edge_status(edge: Edge | None) -> dict[str, Any] | None:
+    try:
+        return edge.status() if edge else None
+    except SlipwayError:
+        return None  # Docker does not answer; that is among the problems
+
+
+def _drift(folder: StackFolder, live: Live, seen: list[Container], edge: Edge | None) -> list[dict[str, str]]:
+    release = folder.release(live.release) or {"services": {}}
+    wanted = {
+        name: proof
+        for name, proof in live.services.items()
+        if (release["services"].get(name) or {}).get("routes") and proof.replicas
+    }
+    found = drift(live.services, seen)
+    if wanted and edge is not None:
+        found += route_drift(wanted, seen, edge.current(folder.stack), _edge_status(edge))
+    return found
 
 
 def require_host() -> tuple[DockerApi, Machine]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +19,7 @@ __all__ = ["Ended", "run"]
 _KEPT = 16_000
 _SHOWN = 20
 _POLITE_SECONDS = 5.0
+_POLL_SECONDS = 0.02
 
 
 class Ended(NamedTuple):
@@ -39,47 +39,41 @@ def run(
 ) -> Ended:
     """Run `argv` in a session of its own, so that a signal meant for the agent does not tear it apart.
 
+    Its output goes to memory that it holds itself: an agent that is killed leaves a program that can go on writing,
+    and so ends what it was at.
+
     Raises:
         SlipwayError: the deadline passed or someone asked to end; the program and its children are ended first.
     """
-    process = subprocess.Popen(
-        list(argv),
-        cwd=folder,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-    descriptor = process.stdout.fileno()
-    os.set_blocking(descriptor, False)
-    kept = b""
+    output = os.memfd_create("output")
     try:
-        if started is not None:
-            started(process.pid)
-        while True:
-            readable, _, _ = select.select([descriptor], [], [], 0.1)
-            chunk = os.read(descriptor, 65_536) if readable else b""
-            kept = (kept + chunk)[-_KEPT:]
-            if readable and not chunk:
-                break
-            if not readable and process.poll() is not None:
-                break
-            deadline.check()
-        while process.poll() is None:
-            deadline.pause(0.02)
-    except BaseException as error:
-        _end(process)
-        if isinstance(error, SlipwayError):
-            error.evidence += tuple(f"| {line}" for line in _lines(kept)[-_SHOWN:])
-        raise
+        process = subprocess.Popen(
+            list(argv),
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            if started is not None:
+                started(process.pid)
+            while process.poll() is None:
+                deadline.pause(_POLL_SECONDS)
+        except BaseException as error:
+            _end(process)
+            if isinstance(error, SlipwayError):
+                error.evidence += tuple(f"| {line}" for line in _lines(output)[-_SHOWN:])
+            raise
+        return Ended(process.returncode, _lines(output))
     finally:
-        process.stdout.close()
-    return Ended(process.returncode, _lines(kept))
+        os.close(output)
 
 
-def _lines(kept: bytes) -> tuple[str, ...]:
+def _lines(output: int) -> tuple[str, ...]:
+    size = os.fstat(output).st_size
+    kept = os.pread(output, _KEPT, max(0, size - _KEPT))
     return tuple(line for line in kept.decode("utf-8", "replace").splitlines() if line.strip())
 
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.facts import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL
 from agent.health import quicken
+from agent.service import Service, traffic_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from agent.state import StackFolder
 
-__all__ = ["PathError", "Rendered", "Service", "render", "to_yaml"]
+__all__ = ["PathError", "Rendered", "render", "to_yaml"]
 
 _PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _FILE = re.compile(r"@files/([0-9a-f]{64})/([^/\0]+)\Z")
@@ -33,25 +34,6 @@ _SHARED_NAMESPACES = ("network_mode", "ipc", "pid")
 
 class PathError(ValueError):
     """A path in the release leads where it must not."""
-
-
-class Service(NamedTuple):
-    """One service as this host should run it."""
-
-    name: str
-    image: str
-    config: str
-    replicas: int
-    strategy: str
-    depends_on: dict[str, str]
-    """service → condition, services of this host only"""
-    replaced_with: frozenset[str]
-    """services whose replacement makes these containers useless (a shared network namespace) or asks for a new start"""
-    completes: bool
-    """another service waits for its successful end"""
-    verdict_after: tuple[float, float] | None
-    """seconds after which `starting` counts as unhealthy where the start period is ours: with a check that answers, and
-    with one that times out; None: Docker's own verdict"""
 
 
 class Rendered(NamedTuple):
@@ -104,6 +86,7 @@ def render(
             replaced_with=frozenset(other for other, (_, follows) in depends.items() if follows),
             completes=name in awaited,
             verdict_after=quicken(service) if quick_health else None,
+            traffic=traffic_of(release["services"][name]),
         )
     return Rendered(str(release["id"]), wanted, tree, environment, files, data)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent.facts import Container
     from agent.output import Output
 
-__all__ = ["Answer", "addresses", "ask", "judge", "run_checks"]
+__all__ = ["Answer", "Place", "addresses", "ask", "judge", "run_checks"]
 
 _TRY_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
@@ -42,10 +42,25 @@ class Answer(NamedTuple):
     body: str = ""
 
 
+class Place(NamedTuple):
+    """What a service's checks are asked of: its containers of one configuration, or one address for all of them."""
+
+    config: str
+    edge: tuple[str, int] | None = None
+    host: str = ""
+    """Host header, where the address alone does not say which service is meant"""
+
+
 def run_checks(
-    checks: Mapping[str, Sequence[dict[str, Any]]], *, api: DockerApi, stack: str, deadline: Deadline, out: Output
+    checks: Mapping[str, Sequence[dict[str, Any]]],
+    places: Mapping[str, Place],
+    *,
+    api: DockerApi,
+    stack: str,
+    deadline: Deadline,
+    out: Output,
 ) -> None:
-    """Run every check of every service.
+    """Run every check of every service against its place.
 
     Raises:
         SlipwayError: one did not pass; names the URL, the last answer and the field that was wrong.
@@ -53,7 +68,7 @@ def run_checks(
     for service, each in checks.items():
         for check in each:
             begin = time.monotonic()
-            _until_passed(service, check, api=api, stack=stack, deadline=deadline)
+            _until_passed(service, check, places[service], api=api, stack=stack, deadline=deadline)
             out.progress("smoke", f"{service} {_title(check)}", time.monotonic() - begin)
 
 
@@ -121,21 +136,24 @@ def ask(check: Mapping[str, Any], address: tuple[str, int], timeout: float) -> A
         connection.close()
 
 
-def _until_passed(service: str, check: Mapping[str, Any], *, api: DockerApi, stack: str, deadline: Deadline) -> None:
+def _until_passed(
+    service: str, check: Mapping[str, Any], place: Place, *, api: DockerApi, stack: str, deadline: Deadline
+) -> None:
     until = time.monotonic() + check["deadline"]
     waiting: list[Container] = []
     passed: set[str] = set()
     reason, url, answer = "no container runs", _title(check), Answer()
     while True:
-        running = [each for each in facts.containers(api, stack, (service,)) if each.state == "running"]
+        seen = facts.containers(api, stack, (service,))
+        running = [each for each in seen if each.state == "running" and each.config == place.config]
         waiting = [each for each in running if each.id not in passed]
         if running and not waiting:
             return
         for each in waiting:
-            for address in addresses(each, check["port"]):
+            for address in [place.edge] if place.edge else addresses(each, check["port"]):
                 url = _url(check, address)
                 left = max(0.1, min(_TRY_SECONDS, until - time.monotonic()))
-                answer = ask(check, address, left)
+                answer = ask({**check, "host": place.host} if place.host else check, address, left)
                 reason = judge(check, answer)
                 if not reason:
                     passed.add(each.id)

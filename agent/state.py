@@ -40,6 +40,11 @@ class StackFolder:
         self.ledger = os.path.join(self.path, "ledger.jsonl")
         self.key = os.path.join(self.path, "key")
         self.secrets = os.path.join(self.path, "secrets.json")
+        self.secrets_before = os.path.join(self.path, "secrets-before.json")
+        self.kept = os.path.join(self.path, "kept.json")
+        self.watch = os.path.join(self.path, "watch.json")
+        self.watched = os.path.join(self.path, "watched.json")
+        self.watch_log = os.path.join(self.path, "watch.log")
         self.releases = os.path.join(self.path, "releases")
         self.files = os.path.join(self.path, "files")
         self.data = os.path.join(self.path, "data")
@@ -88,6 +93,14 @@ class StackFolder:
     def store_secrets(self, values: dict[str, str]) -> None:
         """Keep values for going back, in a 0600 file."""
         write_atomically(self.secrets, json.dumps(values, sort_keys=True).encode())
+
+    def previous_secrets(self) -> dict[str, str]:
+        """The values that the release before the live one was proven with."""
+        return {str(name): str(value) for name, value in (_read(self.secrets_before) or {}).items()}
+
+    def store_previous_secrets(self, values: dict[str, str]) -> None:
+        """Keep them, in a 0600 file, as long as the live release is watched."""
+        write_atomically(self.secrets_before, json.dumps(values, sort_keys=True).encode())
 
     def release(self, identifier: str) -> dict[str, Any] | None:
         """A release kept here, or None."""

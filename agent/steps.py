@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple, Union
 
 __all__ = [
-    "Await", "Barrier", "Fetch", "Migrate", "Prune", "Record", "Remove", "Smoke", "Start", "Step", "Write",
-    "names", "phase",
+    "Await", "Barrier", "EdgeUp", "Fetch", "Grow", "Judge", "Keep", "Migrate", "Observe", "Prune", "Record", "Remove",
+    "Retire", "Shift", "Smoke", "Start", "Step", "Unroute", "Write", "names", "phase",
 ]  # fmt: skip
 
 
@@ -30,6 +30,17 @@ class Write(NamedTuple):
     def name(self) -> str:
         """In the journal."""
         return "files"
+
+
+class EdgeUp(NamedTuple):
+    """Have Traefik run on this host as this deployment wants it."""
+
+    version: str
+
+    @property
+    def name(self) -> str:
+        """In the journal."""
+        return "edge"
 
 
 class Barrier(NamedTuple):
@@ -66,8 +77,22 @@ class Start(NamedTuple):
         return ("recreate:" if self.recreate else "start:") + "+".join(self.services)
 
 
+class Grow(NamedTuple):
+    """Start containers of the new generation beside those that are there."""
+
+    services: tuple[str, ...]
+    counts: tuple[int, ...]
+    """how many more of each"""
+    batch: int = 1
+
+    @property
+    def name(self) -> str:
+        """In the journal."""
+        return _numbered("grow:" + "+".join(self.services), self.batch)
+
+
 class Remove(NamedTuple):
-    """Stop and remove containers."""
+    """Stop and remove containers that no request reaches."""
 
     service: str
     containers: tuple[str, ...]
@@ -79,25 +104,115 @@ class Remove(NamedTuple):
 
 
 class Await(NamedTuple):
-    """Wait until these services are healthy, or certainly are not."""
+    """Wait until the new generation of these services is healthy, or certainly is not."""
 
     services: tuple[str, ...]
+    counts: tuple[int, ...] = ()
+    """how many containers of each there are by now; empty: as many as there should be at the end"""
+    batch: int = 1
 
     @property
     def name(self) -> str:
         """In the journal."""
-        return "await:" + "+".join(self.services)
+        return _numbered("await:" + "+".join(self.services), self.batch)
 
 
 class Smoke(NamedTuple):
-    """Run the smoke checks of these services."""
+    """Run the smoke checks of these services against their new generation."""
+
+    services: tuple[str, ...]
+    batch: int = 0
+    """0: at the end, when all of the release runs; else before this batch gets traffic"""
+    preview: bool = False
+    """through the edge, under the host name of the preview"""
+
+    @property
+    def name(self) -> str:
+        """In the journal."""
+        if self.preview:
+            return "preview:" + "+".join(self.services)
+        return _numbered("smoke:" + "+".join(self.services), self.batch) if self.batch else "smoke"
+
+
+class Shift(NamedTuple):
+    """Send a share of a service's requests to its new generation, and see it live."""
+
+    service: str
+    share: int
+    """percent"""
+    old: tuple[str, ...] = ()
+    """containers that get the rest"""
+    without: tuple[str, ...] = ()
+    """containers that get none, whatever generation they are of"""
+    batch: int = 1
+    ahead: bool = False
+    """before containers stop whose successors are yet to start"""
+
+    @property
+    def name(self) -> str:
+        """In the journal."""
+        return _numbered(f"{'unload' if self.ahead else 'shift'}:{self.service}:{self.share}", self.batch)
+
+
+class Judge(NamedTuple):
+    """Compare the traffic of the new generation with the old one's over the same time."""
+
+    service: str
+    share: int
+
+    @property
+    def name(self) -> str:
+        """In the journal."""
+        return f"judge:{self.service}:{self.share}"
+
+
+class Observe(NamedTuple):
+    """Look at a batch for a while: it must stay up."""
+
+    service: str
+    seconds: float
+    batch: int = 1
+
+    @property
+    def name(self) -> str:
+        """In the journal."""
+        return _numbered(f"observe:{self.service}", self.batch)
+
+
+class Retire(NamedTuple):
+    """Let the requests in flight end, then stop and remove containers that get no new ones."""
+
+    service: str
+    containers: tuple[str, ...]
+    batch: int = 1
+
+    @property
+    def name(self) -> str:
+        """In the journal."""
+        return _numbered(f"retire:{self.service}", self.batch)
+
+
+class Keep(NamedTuple):
+    """Leave the old generation running for a while, for a way back at once."""
+
+    service: str
+    containers: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """In the journal."""
+        return f"keep:{self.service}"
+
+
+class Unroute(NamedTuple):
+    """Take the routes of these services off the edge."""
 
     services: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """In the journal."""
-        return "smoke"
+        return "unroute:" + "+".join(self.services)
 
 
 class Record(NamedTuple):
@@ -122,17 +237,28 @@ class Prune(NamedTuple):
         return "prune"
 
 
-Step = Union[Fetch, Write, Barrier, Migrate, Start, Remove, Await, Smoke, Record, Prune]
+Step = Union[
+    Fetch, Write, EdgeUp, Barrier, Migrate, Start, Grow, Remove, Await, Smoke, Shift, Judge, Observe, Retire, Keep,
+    Unroute, Record, Prune,
+]  # fmt: skip
 
 _PHASES: dict[type, str] = {
     Fetch: "fetch",
     Write: "files",
+    EdgeUp: "edge",
     Barrier: "fleet",
     Migrate: "migrate",
     Start: "converge",
+    Grow: "converge",
     Remove: "converge",
     Await: "health",
     Smoke: "smoke",
+    Shift: "shift",
+    Judge: "canary",
+    Observe: "monitor",
+    Retire: "retire",
+    Keep: "retire",
+    Unroute: "shift",
     Record: "record",
     Prune: "prune",
 }
@@ -146,3 +272,7 @@ def phase(step: Step) -> str:
 def names(steps: tuple[Step, ...]) -> list[str]:
     """Every name that the journal will hold for these steps, in order; each is there `started` and `finished`."""
     return [step.name for step in steps]
+
+
+def _numbered(name: str, batch: int) -> str:
+    return name if batch == 1 else f"{name}:{batch}"

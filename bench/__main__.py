@@ -16,6 +16,7 @@ sys.path[:0] = [str(ROOT / "tests" / "hosts"), str(ROOT / "tests" / "engine")]  
 from bench.measures import agent_memory, agent_packed_kb, agent_start, interleaved, median, seconds  # noqa: E402
 from bench.peers import EmptyProgram, ExampleCopy, Script  # noqa: E402
 from bench.report import write  # noqa: E402
+from bench.traffic_changes import figures, measured, peers  # noqa: E402
 from toolchain.docker import ensure_docker  # noqa: E402
 from toolchain.images import ensure_images  # noqa: E402
 from toolchain.progress import say  # noqa: E402
@@ -92,6 +93,12 @@ class _Bench:
             taken = self._fleet(count)
             name = {2: "two", 4: "four"}[count]
             self.write({f"{name}_hosts_vs_one": median(taken) / median(deploy)}, {f"hosts_{count}": taken})
+        self._traffic()
+
+    def _traffic(self) -> None:
+        """Changes under load, Slipway beside its peers, on one host."""
+        for number, group in enumerate(peers(self.servers[0], self.engine, self.folder / "traffic")):
+            self.write(*figures(*measured(group, self.engine.registry, self.folder / f"traffic-{number}", self.runs)))
 
     def _fleet(self, count: int) -> list[float]:
         """Changed image → verified on `count` hosts; their containers are gone afterwards."""

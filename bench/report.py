@@ -23,6 +23,36 @@ _FIGURES: dict[str, tuple[str, str, float | None]] = {
     "ssh_connections_per_host": ("SSH connections per host and deployment", "", 2),
     "two_hosts_vs_one": ("the same on 2 hosts beside 1", "x", None),
     "four_hosts_vs_one": ("the same on 4 hosts beside 1", "x", 2.0),
+    "lost_requests": ("requests lost to changes and ways back under 500 requests/s", "", 0),
+    "sent_requests": ("of so many", "", None),
+    "retried_requests": ("sent a second time, as HTTP lets a client (RFC 9110, 9.2.2)", "", None),
+    "p99_during_vs_before": ("99th percentile of the latency during a change, beside before it", "x", 1.5),
+    "longest_gap_s": ("longest time without a good answer", "s", None),
+    "change_vs_compose": (
+        "start of a change → all traffic on the verified new release, beside plain Compose",
+        "x",
+        1.3,
+    ),
+    "back_vs_compose": ("going back to the release before, beside plain Compose", "x", 1.0),
+    "change_vs_compose_command": ("the change's command from start to end, beside plain Compose", "x", None),
+    "back_vs_compose_command": ("the way back's command from start to end, beside plain Compose", "x", None),
+    "shift_live_ms": ("route written → seen live, the slowest", "ms", 300),
+    "back_after_shift_s": ("decision to leave a bad release → all traffic on the one before", "s", 2),
+    **{
+        f"{peer}_{name}": (f"{what}, {called}", unit, None)
+        for peer, called in (
+            ("compose", "plain `docker compose pull && up --detach --wait`"),
+            ("scale", "Compose `--scale` behind Traefik (docker-rollout's way)"),
+            ("swarm", "Docker Swarm `start-first` behind Traefik"),
+        )
+        for name, what, unit in (
+            ("lost_requests", "requests lost", ""),
+            ("sent_requests", "of so many", ""),
+            ("retried_requests", "sent a second time", ""),
+            ("p99_during_vs_before", "99th percentile during a change, beside before it", "x"),
+            ("longest_gap_s", "longest time without a good answer", "s"),
+        )
+    },
     "agent_packed_kb": ("agent, packed", "KB", 150),
     "agent_rss_mb": ("agent, peak resident while deploying", "MB", 30),
     "agent_start_s": ("agent, start to end doing nothing", "s", 0.3),

@@ -11,20 +11,26 @@ from typing import Annotated
 
 import typer
 
+from cli.commands.maintenance import maintenance
 from cli.commands.status import status
+from cli.commands.up import up
+from cli.commands.watch import watch
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="slipway",
-    help="What runs on the hosts of a stack. `pulumi preview` and `pulumi up` change it.",
+    help="What runs on the hosts of a stack. `pulumi preview` shows what would change, `pulumi up` makes it so.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help needs no rich, whose import takes as long as all the rest
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(up)
 app.command()(status)
+app.command()(watch)
+app.command()(maintenance)
 
 
 def _version(*, wanted: bool) -> None:

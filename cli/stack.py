@@ -28,10 +28,23 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-__all__ = ["Stack", "program_folder", "read_stack"]
+__all__ = ["Engine", "Stack", "engine_of", "program_folder", "read_stack"]
 
 _ENGINE_SECONDS = 120  # a remote state behind a slow link; decrypting with a cloud key
 _LOCAL = "local"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """How the engine is called for one stack."""
+
+    root: Path
+    """Folder of Pulumi.yaml."""
+    stack: str
+    """The stack's name, as the engine takes it."""
+    environment: Mapping[str, str]
+    options: Sequence[str]
+    """What comes after any command of the engine, `--stack` included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +76,24 @@ def program_folder(start: Path) -> Path:
     )
 
 
+def engine_of(name: str, *, deploys: bool = False) -> Engine:
+    """The engine for the stack called `name`, or for the one selected in the engine when empty.
+
+    With `deploys`, the stack `local` that `make up` made here also gets what a deployment from this machine needs.
+
+    Raises:
+        SlipwayError: when there is no program, or no stack is named and none selected.
+        ToolchainError: when the engine or Docker cannot be had on this machine.
+    """
+    root = program_folder(Path.cwd())
+    if name.rsplit("/", 1)[-1] == _LOCAL and _made_here(root):
+        environment, options = _local_environment(deploys=deploys)
+    else:
+        environment, options = _environment(), []
+    name = name or _selected(root, environment)
+    return Engine(root=root, stack=name, environment=environment, options=[*options, "--stack", name])
+
+
 def read_stack(name: str) -> Stack:
     """The stack called `name`, or the one selected in the engine when empty.
 
@@ -70,13 +101,9 @@ def read_stack(name: str) -> Stack:
         SlipwayError: when there is no such stack, or anything is wrong with its settings or its Compose file.
         ToolchainError: when the engine or Docker cannot be had on this machine.
     """
-    root = program_folder(Path.cwd())
-    if name.rsplit("/", 1)[-1] == _LOCAL and _made_here(root):
-        environment, options = _local_environment()
-    else:
-        environment, options = _environment(), []
-    name = name or _selected(root, environment)
-    configured = _configuration(root, [*options, "--stack", name], environment)
+    engine = engine_of(name)
+    root, name, environment = engine.root, engine.stack, engine.environment
+    configured = _configuration(root, engine.options, environment)
     settings = load_settings(
         project=str(yaml.safe_load((root / "Pulumi.yaml").read_text())["name"]),
         stack=name.rsplit("/", 1)[-1],
@@ -94,9 +121,10 @@ def _made_here(root: Path) -> bool:
     return root == local.ROOT and (root / ".slipway" / "state").is_dir()
 
 
-def _local_environment() -> tuple[dict[str, str], list[str]]:
+def _local_environment(*, deploys: bool) -> tuple[dict[str, str], list[str]]:
     """The environment and options with which the engine knows the stack `local`."""
-    return {**_environment(), **local.known()}, ["--config-file", str(local.configuration())]
+    prepared = local.machine() if deploys else {}
+    return {**_environment(), **prepared, **local.known()}, ["--config-file", str(local.configuration())]
 
 
 def _environment() -> dict[str, str]:
@@ -112,7 +140,7 @@ def _selected(root: Path, environment: Mapping[str, str]) -> str:
         Problem(
             f"no stack is selected ({_last_words(done)})",
             "it is not known which hosts to look at",
-            "slipway status --stack NAME (pulumi stack ls tells the names)",
+            "pulumi stack select NAME, or give --stack NAME (pulumi stack ls tells the names)",
         )
     )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cli.stack import Stack
     from components.settings import HostSettings
 
-__all__ = ["CONTRACT", "status_document"]
+__all__ = ["CONTRACT", "returned_finding", "status_document"]
 
 CONTRACT = 1
 """Version of the JSON form; a change that a reader cannot ignore raises it."""
@@ -44,23 +44,42 @@ def status_document(
 
 
 def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError) -> dict[str, Any]:
+    returned = None
     if isinstance(seen, SlipwayError):
         errors, findings, probe = [problem._asdict() for problem in seen.problems], [], None
     else:
-        errors, findings, probe = list(seen["problems"]), _findings(seen), dict(seen)
+        errors, findings, probe, returned = list(seen["problems"]), _findings(seen), dict(seen), _returned(seen)
     return {
         "name": host.name,
         "address": host.address,
         "as_deployed": not errors and not findings,
         "errors": errors,
         "findings": findings,
+        "returned": returned,
         "probe": probe,
     }
+
+
+def returned_finding(returned: Mapping[str, Any]) -> str:
+    """The finding that a host was rolled back by itself, in words."""
+    bad = f"{returned['from']} was deployed, and" if returned["from"] else "the release that was deployed went:"
+    return f"{bad} the watch brought {returned['to']} back: {returned['reason']}"
+
+
+def _returned(probe: Mapping[str, Any]) -> dict[str, str] | None:
+    """From which release to which this host was rolled back by itself, if that is the last that happened to it."""
+    last, watch = probe["last"], probe["watch"]
+    if not last or last["outcome"] != "returned":
+        return None
+    bad = watch["release"] if watch and watch["release"] != last["release"] else ""
+    return {"from": bad, "to": last["release"], "at": last["at"], "reason": last["reason"]}
 
 
 def _findings(probe: Mapping[str, Any]) -> list[str]:
     """Why a host does not run as deployed, in words. A failed deployment is none: the release before it serves."""
     findings = [f"{entry['service']}: {entry['what']}" for entry in probe["drift"]]
+    if returned := _returned(probe):
+        findings.insert(0, returned_finding(returned))
     if probe["interrupted"]:
         findings.append(f"a deployment was interrupted ({probe['interrupted']}); the next one finishes or undoes it")
     if probe["live"] is None:

@@ -5,7 +5,7 @@ Owns: the printed form. Does not own: what is told (see `status_document`).
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,22 +14,26 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cli.status_document import returned_finding
+from cli.watch_view import figures
+from cli.wording import ago, plain, span
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rich.console import RenderableType
 
-__all__ = ["ago", "rendered", "show"]
+__all__ = ["rendered", "show"]
 
 _COLUMNS = ("service", "container", "state", "health", "image", "started", "restarts")
 _UNBOUNDED = 10_000  # columns, where no terminal says how wide it is: whatever reads a log folds its lines itself
 _SHORT = 12  # hex digits of a digest or commit that people compare
+_ENDS = {"failed": "last deployment failed", "rejected": "rejected by the watch"}
 _STYLES = {
     "running": "green", "completed": "green", "healthy": "green",
     "starting": "yellow", "restarting": "yellow",
     "unhealthy": "red", "exited": "red", "dead": "red", "missing": "red",
 }  # fmt: skip
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def show(document: Mapping[str, Any]) -> None:
@@ -51,28 +55,18 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
     good = document["as_deployed"]
     verdict = Text("as deployed", "bold green") if good else Text("not as deployed", "bold red")
     title = Text.assemble((document["application"], "bold"), " on stack ", (document["stack"], "bold"), ": ", verdict)
+    if any((host["probe"] or {}).get("maintenance") for host in document["hosts"]):
+        title.append(", maintenance page on", "bold yellow")
     blocks: list[RenderableType] = [title, *(_note("differs", finding, "red") for finding in document["findings"])]
     for host in document["hosts"]:
         blocks += ["", *_host(host, now)]
     return Group(*blocks)
 
 
-def ago(moment: str, now: datetime) -> str:
-    """How long ago an RFC 3339 moment was, in its largest unit; `never` for Docker's year 1."""
-    try:
-        then = datetime.fromisoformat(moment)
-    except ValueError:
-        return "unknown"
-    if then.year == 1:
-        return "never"
-    seconds = int(max(now - then.astimezone(UTC), timedelta()).total_seconds())
-    return next((f"{seconds // size} {unit} ago" for size, unit in _UNITS if seconds >= size), "now")
-
-
 def _host(host: Mapping[str, Any], now: datetime) -> Iterator[RenderableType]:
     probe = host["probe"]
     name = Text.assemble(
-        (host["name"], "bold"), "" if host["address"] == "local" else f" ({_plain(host['address'])})", ": "
+        (host["name"], "bold"), "" if host["address"] == "local" else f" ({plain(host['address'])})", ": "
     )
     yield name + _release(probe, now)
     for error in host["errors"]:
@@ -81,13 +75,52 @@ def _host(host: Mapping[str, Any], now: datetime) -> Iterator[RenderableType]:
         return
     if probe["lock"]:
         yield _note("deploying now", probe["lock"], "cyan")
+    returned = host["returned"] and returned_finding(host["returned"])
+    if returned:
+        yield _note("rolled back by itself", f"{ago(host['returned']['at'], now)}, {returned}", "red")
     for finding in host["findings"]:
-        yield _note("differs", finding, "red")
+        if finding != returned:
+            yield _note("differs", finding, "red")
     last = probe["last"]
-    if last and last["outcome"] == "failed":
-        yield _note("last deployment failed", f"{last['release']}, {ago(last['at'], now)}: {last['reason']}", "yellow")
+    if last and last["outcome"] in _ENDS:
+        yield _note(_ENDS[last["outcome"]], f"{last['release']}, {ago(last['at'], now)}: {last['reason']}", "yellow")
+    yield from _traffic(probe)
     if probe["live"] and probe["machine"]["docker"]:  # without an engine, what runs is not known
         yield Padding(_services(probe["live"]["services"], now), (0, 0, 0, 2), expand=False)
+
+
+def _traffic(probe: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """What stands between visitors and the containers: maintenance page, watch, what it keeps, the edge."""
+    if probe["maintenance"]:
+        yield _note("maintenance", "visitors get the maintenance page; slipway maintenance off ends it", "yellow")
+    if (watch := probe["watch"]) and probe["live"]:
+        yield from _watch(watch, probe["live"]["release"])
+    edge = probe["edge"]
+    if edge and probe["stack"] in edge["stacks"]:
+        ports = " and ".join(str(edge[key]) for key in ("http_port", "https_port") if edge[key])
+        what = f"Traefik {edge['version']}, {'ports' if ' ' in ports else 'port'} {ports}"
+        if any(container["state"] == "running" for container in edge["containers"]):
+            yield _note("edge", what, "dim")
+        else:
+            states = ", ".join(f"{each['name']} is {each['state']}" for each in edge["containers"])
+            yield _note("edge not running", f"{what}{f' ({states})' if states else ''}", "red")
+
+
+def _watch(watch: Mapping[str, Any], live: str) -> Iterator[RenderableType]:
+    if watch["release"] == live and watch["state"] in ("watching", "returning"):
+        if not watch["alive"]:
+            yield _note("watch lost", f"its process is gone; if {live} turns bad, nothing notices", "red")
+        elif watch["state"] == "returning":
+            yield _note("watch", f"brings the release before {live} back: {watch['reason']}", "red")
+        elif watch["left"]:
+            seen = [f"{service} {figures(each)}" for service, each in sorted(watch["services"].items())]
+            yield _note("watch", "; ".join([f"{span(watch['left'])} left", *seen]), "cyan")
+    elif watch["release"] == live and watch["state"] == "failed":
+        yield _note("watch", watch["reason"], "red")
+    if watch["alive"]:
+        for kept in watch["kept"]:
+            text = f"the old generation of {kept['service']} still runs, {span(kept['left'])} left"
+            yield _note("kept", text, "cyan")
 
 
 def _release(probe: Mapping[str, Any] | None, now: datetime) -> Text:
@@ -101,7 +134,7 @@ def _release(probe: Mapping[str, Any] | None, now: datetime) -> Text:
     source += f" on {live['branch']}" if live["branch"] else ""
     since = live["since"].replace("T", " ").replace("Z", " UTC")
     return Text.assemble(
-        "release ", (live["release"], "bold"), _plain(f"{source}, live since {since} ({ago(live['since'], now)})")
+        "release ", (live["release"], "bold"), plain(f"{source}, live since {since} ({ago(live['since'], now)})")
     )
 
 
@@ -109,11 +142,11 @@ def _services(services: Mapping[str, Mapping[str, Any]], now: datetime) -> Table
     table = Table(*_COLUMNS, box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     for service, entry in sorted(services.items()):
         image = entry["image"].rpartition("sha256:")[2][:_SHORT]
-        name = _plain(service)
+        name = plain(service)
         for container in entry["containers"]:
             table.add_row(
                 name,
-                _plain(container["name"]),
+                plain(container["name"]),
                 _word(container["state"]),
                 _word(container["health"] or "-"),
                 image,
@@ -127,13 +160,8 @@ def _services(services: Mapping[str, Mapping[str, Any]], now: datetime) -> Table
 
 
 def _note(label: str, text: str, style: str) -> RenderableType:
-    return Padding(Text.assemble((f"{label}: ", f"bold {style}"), _plain(text)), (0, 0, 0, 2), expand=False)
+    return Padding(Text.assemble((f"{label}: ", f"bold {style}"), plain(text)), (0, 0, 0, 2), expand=False)
 
 
 def _word(text: str) -> Text:
-    return Text(_plain(text), _STYLES.get(text, ""))
-
-
-def _plain(text: str) -> str:
-    """What a host said, without the control characters that could repaint the terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    return Text(plain(text), _STYLES.get(text, ""))

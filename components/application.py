@@ -3,7 +3,7 @@
 Owns: which parts of the file can run on another machine, and what is refused or warned of. Does not own: Compose's
 rules (see `compose`), `x-slipway` (see `extension`), `build:` sections (see `builds`), top-level configs and volumes
 (see `definitions`), files that ship along (see `shipped_files`), where secrets may stand (see `disclosure`), which
-services can be together on a host (see `placement`).
+services can be together on a host (see `placement`), how they change (see `planning`).
 Produces: `Application`, whose document still lacks images and holds secrets as `${NAME}`.
 """
 
@@ -21,7 +21,10 @@ from components.errors import Problem, SlipwayError, nearest
 from components.extension import ServiceExtension, misspelt_extension, read_extension
 from components.git import repository_of
 from components.placement import place, services_of
+from components.planning import plan_services
+from components.registry import mirrored
 from components.shipped_files import ShippedFiles
+from components.source_lines import SourceLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Application", "Build", "read_application"]
 
-_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 # Said by the driver itself, or of no use on a host.
 _NOT_FOR_HOSTS = ("develop", "pull_policy", "profiles", "env_file", "attach")
 
@@ -54,7 +56,14 @@ class Application:
     secrets: tuple[str, ...]
     """Names of the secrets that the document uses, sorted; a build's own are in its `Build`."""
     extensions: Mapping[str, ServiceExtension]
+    entries: Mapping[str, Mapping[str, Any]]
+    """Service → its entry in the release document."""
     warnings: tuple[Problem, ...] = ()
+
+    @property
+    def routed(self) -> bool:
+        """Whether the edge sends anything to any of its services."""
+        return any(entry["routes"] for entry in self.entries.values())
 
     def services_of(self, host: str) -> list[str]:
         """The services that `host` runs, sorted."""
@@ -90,6 +99,7 @@ class _Reader:
 
     def __init__(self, settings: Settings, resolved: ComposeModel) -> None:
         folder = resolved.file.parent
+        self.lines = SourceLines(resolved.file)
         self.settings, self.folder, self.name, self.stack = settings, folder, resolved.name, resolved.stack
         self.problems = list(resolved.problems)
         self.warnings: list[Problem] = []
@@ -110,8 +120,10 @@ class _Reader:
         self._check_whole(services, model)
         hosts = [host.name for host in self.settings.hosts]
         placed = place(services, self.extensions, hosts=hosts, stack=self.settings.stack)
+        planned = plan_services(services, self.extensions, self.settings, self.lines)
         mounted = {entry["source"] for service in services.values() for entry in service.get("secrets") or []}
         used |= {variables[name] for name in mounted if variables.get(name)}
+        used |= planned.secrets
         parts = {
             "networks": model.get("networks"),
             "volumes": {name: volume_for_hosts(entry or {}) for name, entry in (model.get("volumes") or {}).items()},
@@ -122,8 +134,8 @@ class _Reader:
         self.files.finish()
         clear, warnings = readable_values(services, self.settings)
         clear += known_values(model, self.files.plain, self.settings)
-        self.problems += [*builds.problems, *self.files.problems, *placed.problems, *clear]
-        self.warnings += [*builds.warnings, *self.files.warnings, *placed.warnings, *warnings]
+        self.problems += [*builds.problems, *self.files.problems, *placed.problems, *planned.problems, *clear]
+        self.warnings += [*builds.warnings, *self.files.warnings, *placed.warnings, *planned.warnings, *warnings]
         return Application(
             name=self.name,
             stack=self.stack,
@@ -133,6 +145,7 @@ class _Reader:
             files=self.files.content,
             secrets=tuple(sorted(used)),
             extensions=self.extensions,
+            entries=planned.documents,
             warnings=tuple(self.warnings),
         )
 
@@ -221,7 +234,7 @@ class _Reader:
         if build:
             builds.read(name, without_escapes(build), image=image, platform=service.get("platform"))
         else:
-            self.images[name] = self._mirrored(image)
+            self.images[name] = mirrored(image, self.settings.mirror)
         if "container_name" in service:
             self._warn(
                 f"services.{name}.container_name fixes the name of the only container",
@@ -245,19 +258,6 @@ class _Reader:
         extension, problems = read_extension(name, without_escapes(block))
         self.problems += problems
         self.extensions[name] = extension
-
-    def _mirrored(self, image: str) -> str:
-        """The reference through the mirror, for images of Docker Hub (by its name, or without a registry's)."""
-        first, _, rest = image.partition("/")
-        if rest and first in _DOCKER_HUB:
-            bare = rest
-        elif rest and ("." in first or ":" in first or first == "localhost"):
-            return image
-        else:
-            bare = image
-        if not self.settings.mirror:
-            return image
-        return f"{self.settings.mirror}/{bare if '/' in bare else f'library/{bare}'}"
 
     def _refuse(self, what: str, meaning: str, mend: str) -> None:
         self.problems.append(Problem(what, meaning, mend))

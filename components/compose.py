@@ -162,6 +162,7 @@ def _model(
             break
         problems.append(missing_variable(missing["name"], settings, missing["message"] or ""))
         values[missing["name"]] = "1"  # what most places take: a port, a number, a name
+    problems.sort()  # Compose meets them in another order each time
     unset = sorted({match["name"] for match in _UNSET.finditer(done.stderr)})
     problems += [missing_variable(name, settings, "") for name in unset]
     if _RUN_FOLDER in done.stdout:

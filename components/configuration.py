@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
+from components.edge import tls_is_meant
 from components.errors import Problem, SlipwayError, nearest
 from components.rules import broken_rules
 from components.secrecy import is_secret
@@ -230,6 +231,8 @@ def collect_settings(
     sources.values.setdefault("production", stack in ("production", "prod"))
 
     settings, unusable = _validated(stack, sources)
+    if "https" not in sources.values:
+        settings = settings.model_copy(update={"https": tls_is_meant(settings)})
     settings = _with_dotenv_variables(settings, dotenv)
     broken = {_key(problem) for problem in unusable} | sources.unreadable
     problems += unusable

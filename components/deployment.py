@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.contract import CONTRACT, checked
+from components.edge import edge_document, route_urls, watch_document
 from components.errors import SlipwayError, told
 from components.probe import agent_path
 from components.registry import address_of
@@ -46,6 +47,8 @@ class ComposeDeploymentArgs:
     images: pulumi.Output[dict[str, str]]
     """Service → image by digest."""
     hosts: Sequence[Host]
+    edge: str = ""
+    """The edge's image by digest; empty when no service has a route."""
     settled: Callable[[str], None] | None = None
     """Told the name of each host when the engine is done with it (see `fleet`)."""
 
@@ -56,7 +59,7 @@ class ComposeDeployment(pulumi.ComponentResource):
     release: pulumi.Output[str]
     """Id of the release."""
     urls: pulumi.Output[list[str]]
-    """Where its published ports answer."""
+    """Where its routes answer, then its published ports."""
     report: pulumi.Output[dict[str, Any]]
     """Host → report of its last deployment (agent/contract/report.schema.json)."""
     summary: pulumi.Output[dict[str, Any]]
@@ -71,7 +74,12 @@ class ComposeDeployment(pulumi.ComponentResource):
         reports = {host.label: self._on(host, release) for host in args.hosts}
         self.report = pulumi.Output.all(**reports).apply(dict)
         self.summary = self.report.apply(_summary)
-        self.urls = pulumi.Output.from_input(_urls(args.application, args.hosts, args.settings))
+        self.urls = pulumi.Output.from_input(
+            [
+                *route_urls(args.settings, args.application, [host.machine for host in args.hosts]),
+                *_urls(args.application, args.hosts, args.settings),
+            ]
+        )
         self.register_outputs(
             {"release": self.release, "urls": self.urls, "report": self.report, "summary": self.summary}
         )
@@ -106,12 +114,13 @@ class ComposeDeployment(pulumi.ComponentResource):
         """What one host is told, as JSON on one line."""
         settings = self._args.settings
         labels = [each.label for each in self._args.hosts]
+        services = self._args.application.services_of(host.label)
         document = {
             "contract": CONTRACT,
             "stack": self._args.application.stack,
             "host": host.label,
             "release": release.document,
-            "services": self._args.application.services_of(host.label),
+            "services": services,
             "secrets": {name: settings.secrets[name].get_secret_value() for name in self._args.application.secrets},
             "registries": _credentials(settings),
             "options": {
@@ -122,6 +131,8 @@ class ComposeDeployment(pulumi.ComponentResource):
                 "disk_minimum_mb": settings.disk_minimum_mb,
             },
             "convergence": _token(host.probe, release.id),
+            "edge": edge_document(settings, self._args.edge, services, self._args.application),
+            "watch": watch_document(settings),
             "fleet": {"hosts": labels, "leader": self._leader(labels)} if len(labels) > 1 else None,
         }
         return json.dumps(checked("deployment", document), separators=(",", ":"))
@@ -140,6 +151,9 @@ class ComposeDeployment(pulumi.ComponentResource):
 def drift_of(probe: Mapping[str, Any]) -> list[str]:
     """Where a host differs from what it was told, in words; empty when it does not."""
     differences = [f"{entry['service']}: {entry['what']}" for entry in probe["drift"]]
+    last = probe["last"]
+    if last is not None and last["outcome"] == "returned":
+        differences.append(f"release {last['release']} was brought back by the watch ({last['reason']})")
     if probe["interrupted"]:
         differences.append(f"a deployment was interrupted ({probe['interrupted']})")
     return differences
@@ -194,8 +208,6 @@ def _urls(application: Application, hosts: Sequence[Host], settings: Settings) -
         for port in entry.get("ports") or []:
             for host in hosts:
                 if port.get("published") and service in application.services_of(host.label):
-                    address = "127.0.0.1" if host.machine.local else host.machine.address
-                    address = f"[{address}]" if ":" in address else address  # RFC 3986, section 3.2.2
-                    named = settings.domain if settings.domain and len(hosts) == 1 else address
+                    named = settings.domain if settings.domain and len(hosts) == 1 else host.machine.authority
                     urls.append(f"http://{named}:{port['published']}/".replace(":80/", "/"))
     return urls

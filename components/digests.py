@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from components.edge import edge_image
 from components.errors import Problem, SlipwayError
 from components.registry import address_of, is_local
 
@@ -41,20 +42,25 @@ class Digests:
 
     def of_third_party(self, images: Mapping[str, str], live: Mapping[str, str]) -> dict[str, str]:
         """Service → image by digest, for images that are not built; `live` is what runs now, in the same form."""
-        return {service: self._third_party(service, image, live.get(service, "")) for service, image in images.items()}
+        return {
+            service: self._third_party(f"services.{service}.image", image, live.get(service, ""))
+            for service, image in images.items()
+        }
+
+    def of_edge(self, image: str, live: str) -> str:
+        """The edge's image by digest; `live` is what the hosts' edge runs now, in the same form."""
+        return self._third_party("edgeImage", image, live)
 
     def finish(self) -> None:
         """Raise a `SlipwayError` with every look-up that failed."""
         if self._problems:
             raise SlipwayError(self._problems)
 
-    def _third_party(self, service: str, image: str, live: str) -> str:
+    def _third_party(self, where: str, image: str, live: str) -> str:
         if "@sha256:" in image:
             return image
         tagged = image if ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
-        return (
-            live if live.split("@", maxsplit=1)[0] == tagged else self._looked_up(tagged, f"services.{service}.image")
-        )
+        return live if live.split("@", maxsplit=1)[0] == tagged else self._looked_up(tagged, where)
 
     def _looked_up(self, reference: str, where: str) -> str:
         """`reference` with its digest, asked of its registry now; without one when that failed."""
@@ -85,7 +91,8 @@ class Digests:
         Its existence must not depend on what is live: a provider that comes and goes would be a change every time.
         """
         settings, registry = self._settings, address_of(self._settings.registry)
-        own = bool(settings.pin) or any(address_of(image) == registry for image in application.images.values())
+        images = [*application.images.values(), *([edge_image(settings)] if application.routed else [])]
+        own = bool(settings.pin) or any(address_of(image) == registry for image in images)
         if not own or not settings.registry_username:
             return None
         import pulumi_docker as docker  # noqa: PLC0415  # 0.2 s that a run without look-ups need not pay

@@ -1,26 +1,44 @@
 """`x-slipway` of a service: the few things that Compose has no word for.
 
-Owns: its keys, defaults and validation. Does not own: what they make happen (the agent's part).
+Owns: its keys, defaults and validation. Does not own: what routes and canaries are in detail (see `routing`, `canary`),
+which strategy a service gets (see `strategy`), what the keys make happen (the agent's part).
 Produces: the `service` entries of the release document (agent/contract/deployment.schema.json).
 """
 
 from __future__ import annotations
 
 import shlex
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from components.block import Block, problem_of
+from components.canary import Canary
 from components.errors import Problem, nearest
+from components.quantities import Duration, OptionalDuration, OptionalSize, plain
+from components.routing import (
+    Network,
+    OptionalHostName,
+    OptionalRateLimit,
+    RateLimit,
+    Redirect,
+    Redirects,
+    Route,
+    Routes,
+    listed,
+)
+from components.update import ALL_AT_ONCE, UpdateConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["STRATEGIES", "ServiceExtension", "misspelt_extension", "read_extension"]
 
-STRATEGIES = ("recreate",)
+STRATEGIES = ("recreate", "rolling", "blue-green", "canary")
 """How a service goes from one release to the next. The agent has a planner of the same name for each."""
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+# Seconds that the old generation runs on after the shift, for an instant way back; the larger one while it is watched.
+_KEEP = {"recreate": (0, 0), "rolling": (0, 300), "blue-green": (600, 600), "canary": (0, 300)}
 
 
 def _words(value: object) -> object:
@@ -44,7 +62,7 @@ def _command_alone(value: object) -> object:
     return {"command": value} if isinstance(value, (str, list)) else value
 
 
-class Migrate(_Strict):
+class Migrate(Block):
     """A one-off container of the new image, run once per release before anything live is replaced."""
 
     command: Annotated[list[str], BeforeValidator(_words), AfterValidator(_not_empty)] = Field(
@@ -53,7 +71,7 @@ class Migrate(_Strict):
     deadline: int = Field(300, ge=1, le=86400, description="seconds")
 
 
-class HttpCheck(_Strict):
+class HttpCheck(Block):
     """An HTTP request that must be answered as stated."""
 
     path: Annotated[str, AfterValidator(_path)] = Field("/", description="path and query")
@@ -67,14 +85,14 @@ class HttpCheck(_Strict):
     deadline: int = Field(30, ge=1, le=3600, description="seconds within which it must pass once")
 
 
-class TcpCheck(_Strict):
+class TcpCheck(Block):
     """A TCP connection that must be accepted."""
 
     port: int | None = Field(None, ge=1, le=65535, description="container port; the service's `port` when left out")
     deadline: int = Field(30, ge=1, le=3600, description="seconds within which it must pass once")
 
 
-class SmokeCheck(_Strict):
+class SmokeCheck(Block):
     """One smoke check: exactly one of `http` and `tcp`."""
 
     http: HttpCheck | None = None
@@ -87,11 +105,45 @@ class SmokeCheck(_Strict):
         return self
 
 
-class ServiceExtension(_Strict):
+def _secret_name(value: str) -> str:
+    if value and not value.replace("_", "a").isalnum():
+        raise ValueError("is not the name of a secret setting")
+    return value
+
+
+class ServiceExtension(Block):
     """`x-slipway` of one service."""
 
-    strategy: str = Field("recreate", description=f"how it goes to the next release: {', '.join(STRATEGIES)}")
-    port: int | None = Field(None, ge=1, le=65535, description="the container's port that smoke checks use")
+    route: Routes = Field(
+        default_factory=list, description="what the edge sends here: HOST, HOST/PATH or /PATH, or a list of them"
+    )
+    port: int | None = Field(None, ge=1, le=65535, description="the container's port that routes and smoke checks use")
+    strategy: str = Field(
+        "",
+        description=f"how it goes to the next release: {', '.join(STRATEGIES)}; when left out, rolling for a service "
+        "with a route that can run twice, else recreate",
+    )
+    drain: Duration = Field("30s", validate_default=True, description="how long requests in flight get to end")
+    keep: OptionalDuration = Field(
+        None,
+        description="how long the old generation runs on, for an instant way back; when left out, 10m for blue-green, "
+        "5m for others while they are watched, else 0",
+    )
+    sticky: bool = Field(default=False, description="a visitor stays with the generation that answered first")
+    preview: OptionalHostName = Field("", description="host name that reaches the new generation before the others do")
+    redirect: Redirects = Field(default_factory=list, description="host names whose requests are sent elsewhere")
+    basic_auth: Annotated[str, AfterValidator(_secret_name)] = Field(
+        "", description="name of the secret with lines of htpasswd"
+    )
+    ip_allow_list: Annotated[list[Network], BeforeValidator(listed)] = Field(
+        default_factory=list, description="addresses or networks that may come; everybody when empty"
+    )
+    rate_limit: OptionalRateLimit = Field(None, description="requests that one address may send")
+    max_body: OptionalSize = Field(None, description="largest body of a request, such as 10MB")
+    security_headers: bool = Field(
+        default=False, description="HSTS (over TLS), no sniffing, no framing, a strict referrer policy"
+    )
+    canary: Canary | None = Field(None, description="steps of traffic and their limits")
     migrate: Annotated[Migrate | None, BeforeValidator(_command_alone)] = Field(
         None, description="command that brings the database to this release"
     )
@@ -100,11 +152,38 @@ class ServiceExtension(_Strict):
     )
     hosts: list[str] = Field(default_factory=list, description="hosts that run this service; all when empty")
 
-    def document(self) -> dict[str, Any]:
-        """This service's entry in the release document, defaults filled in."""
+    def document(
+        self, *, strategy: str = "", update: UpdateConfig | None = None, domain: str = "", watched: bool = False
+    ) -> dict[str, Any]:
+        """This service's entry in the release document, defaults filled in.
+
+        Args:
+            strategy: the one it gets (see `strategy`); its own, or recreate, when empty.
+            update: its `deploy.update_config`; none when None.
+            domain: the stack's.
+            watched: whether its releases are watched after they went live.
+        """
+        strategy = strategy or self.strategy or "recreate"
+        update = update or ALL_AT_ONCE
+        canary = (self.canary or Canary.model_validate({})) if strategy == "canary" else None
         return {
-            "strategy": self.strategy,
+            "strategy": strategy,
             "port": self.port,
+            "routes": [{"host": route.at(domain), "path": route.path, "strip": route.strip} for route in self.route],
+            "middlewares": {
+                "redirects": [each for redirect in self.redirect for each in redirect.document()],
+                "basic_auth": self.basic_auth or None,
+                "ip_allow_list": self.ip_allow_list,
+                "rate_limit": self.rate_limit.document() if self.rate_limit else None,
+                "max_body": self.max_body,
+                "security_headers": self.security_headers,
+            },
+            "sticky": self.sticky,
+            "preview": self.preview,
+            "drain": plain(self.drain),
+            "keep": plain(_KEEP[strategy][watched] if self.keep is None else self.keep),
+            "update": update.document(strategy),
+            "canary": canary.document() if canary else None,
             "migrate": self.migrate.model_dump() if self.migrate else None,
             "smoke": [self._check(check) for check in self.smoke],
         }
@@ -126,18 +205,16 @@ class ServiceExtension(_Strict):
 
 
 _KNOWN: Final[dict[str, type[BaseModel]]] = {
-    "x-slipway": ServiceExtension,
+    "": ServiceExtension,
+    "route": Route,
+    "redirect": Redirect,
+    "rateLimit": RateLimit,
+    "canary": Canary,
     "migrate": Migrate,
     "http": HttpCheck,
     "tcp": TcpCheck,
     "smoke": SmokeCheck,
 }
-
-
-def _known_keys(path: tuple[str, ...]) -> list[str]:
-    """The keys that the block at `path` takes; the last named part of the path says which block it is."""
-    owner = next((part for part in reversed(path) if part in _KNOWN), "x-slipway")
-    return [field.alias or name for name, field in _KNOWN[owner].model_fields.items()]
 
 
 def read_extension(service: str, block: object) -> tuple[ServiceExtension, list[Problem]]:
@@ -146,30 +223,62 @@ def read_extension(service: str, block: object) -> tuple[ServiceExtension, list[
     try:
         extension = ServiceExtension.model_validate(block if block is not None else {})
     except ValidationError as error:
-        return ServiceExtension.model_validate({}), [
-            _problem(where, found) for found in error.errors(include_url=False, include_input=False)
-        ]
-    problems = []
-    if extension.strategy not in STRATEGIES:
+        found = error.errors(include_url=False, include_input=False)
+        return ServiceExtension.model_validate({}), [problem_of(where, block, each, _KNOWN) for each in found]
+    return extension, list(_contradictions(where, extension))
+
+
+def _contradictions(where: str, extension: ServiceExtension) -> Iterator[Problem]:
+    """What the keys of one block say against each other."""
+    if extension.strategy and extension.strategy not in STRATEGIES:
         close = nearest(extension.strategy, STRATEGIES)
-        problems.append(
-            Problem(
-                f"{where}.strategy: unknown strategy '{extension.strategy}'",
-                f"did you mean '{close}'?" if close else f"the strategies are: {', '.join(STRATEGIES)}",
-                f"set `strategy: {close or STRATEGIES[0]}` in the Compose file",
-            )
+        yield Problem(
+            f"{where}.strategy: unknown strategy '{extension.strategy}'",
+            f"did you mean '{close}'?" if close else f"the strategies are: {', '.join(STRATEGIES)}",
+            f"set `strategy: {close or STRATEGIES[0]}` in the Compose file",
         )
     if extension.port is None and any(
         (check.http and check.http.port is None) or (check.tcp and check.tcp.port is None) for check in extension.smoke
     ):
-        problems.append(
-            Problem(
-                f"{where}.smoke: a check names no port, and the service has none",
-                "the check would not know what to connect to",
-                f"set `port: CONTAINER-PORT` in {where}",
-            )
+        yield Problem(
+            f"{where}.smoke: a check names no port, and the service has none",
+            "the check would not know what to connect to",
+            f"set `port: CONTAINER-PORT` in {where}",
         )
-    return extension, problems
+    if extension.route and extension.port is None:
+        yield Problem(
+            f"{where}.route: the service has a route and no port",
+            "the edge would not know what to connect to",
+            f"set `port: CONTAINER-PORT` in {where}",
+        )
+    if not extension.route:
+        for key in (key for key, value in _at_the_edge(extension).items() if value):
+            yield Problem(
+                f"{where}.{key}: the service has no route",
+                "nothing reaches it through the edge, so this would do nothing",
+                f"set `route: HOST` and `port: CONTAINER-PORT` in {where}, or remove it",
+            )
+    if extension.canary and not extension.strategy:
+        yield Problem(
+            f"{where}.canary: the strategy is not canary",
+            "its steps would not be walked",
+            f"set `strategy: canary` in {where}, or remove `canary`",
+        )
+
+
+def _at_the_edge(extension: ServiceExtension) -> dict[str, object]:
+    """What has a meaning only for what comes through the edge."""
+    return {
+        "strategy: canary": extension.strategy == "canary",
+        "sticky": extension.sticky,
+        "preview": extension.preview,
+        "redirect": extension.redirect,
+        "basicAuth": extension.basic_auth,
+        "ipAllowList": extension.ip_allow_list,
+        "rateLimit": extension.rate_limit,
+        "maxBody": extension.max_body,
+        "securityHeaders": extension.security_headers,
+    }
 
 
 def misspelt_extension(place: str, key: str) -> Problem | None:
@@ -181,31 +290,3 @@ def misspelt_extension(place: str, key: str) -> Problem | None:
     else:
         return None
     return Problem(what, "nothing would read it", mend)
-
-
-_SAID = {"missing": "is missing", "list_type": "is not a list"}
-
-
-def _problem(where: str, error: Any) -> Problem:  # noqa: ANN401  # pydantic's ErrorDetails
-    path = tuple(str(part) for part in error["loc"])
-    place = ".".join((where, *path))
-    if error["type"] == "extra_forbidden":
-        close = nearest(path[-1], _known_keys(path[:-1]))
-        return Problem(
-            f"{place}: unknown key",
-            f"did you mean '{close}'?" if close else "nothing in x-slipway has that name",
-            f"remove or rename it in the Compose file (known: {', '.join(_known_keys(path[:-1]))})",
-        )
-    if error["type"] in ("model_type", "dict_type"):
-        keys = _known_keys(path)
-        return Problem(
-            f"{place}: is not a mapping",
-            "the service cannot be planned",
-            f"correct it in the Compose file (known: {', '.join(keys)})",
-        )
-    message = _SAID.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
-    return Problem(
-        f"{place}: {message[:1].lower()}{message[1:]}",
-        "the service cannot be planned",
-        "correct it in the Compose file",
-    )

@@ -70,8 +70,8 @@ class Fleet:
 
     async def _beat(self, channel: Channel) -> None:
         while True:
-            await asyncio.sleep(_BEAT_SECONDS)
             await channel.send({"alive": True})
+            await asyncio.sleep(_BEAT_SECONDS)
 
     def settled(self, host: str) -> None:
         """The engine is done with `host`: its deployment succeeded, or nothing of it had changed."""

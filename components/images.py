@@ -23,6 +23,7 @@ from pulumi_command import local
 from components.build_leftovers import remove_at_exit
 from components.caching import cache_of
 from components.digests import Digests
+from components.edge import edge_image
 from components.failed_build import explained
 from components.git import Revision, tag_of
 from components.registry import address_of
@@ -48,6 +49,8 @@ class RegistryImagesArgs:
     revision: Revision
     live: Mapping[str, str]
     """Service → image by digest of the release that is live now; empty before the first."""
+    live_edge: str = ""
+    """The image by digest that the hosts' edge runs now; empty without one."""
 
 
 class RegistryImages(pulumi.ComponentResource):
@@ -55,6 +58,8 @@ class RegistryImages(pulumi.ComponentResource):
 
     images: pulumi.Output[dict[str, str]]
     """Service → `NAME:TAG@sha256:…`."""
+    edge: str
+    """The edge's image by digest; empty when no service has a route."""
 
     def __init__(self, name: str, args: RegistryImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:images:RegistryImages", name, None, opts)
@@ -64,6 +69,7 @@ class RegistryImages(pulumi.ComponentResource):
         digests = Digests(settings, application, self._child)
         owners = _owners(application.builds)
         third_party = digests.of_third_party(application.images, args.live)
+        self.edge = digests.of_edge(edge_image(settings), args.live_edge) if application.routed else ""
         built: Mapping[str, pulumi.Input[str]]
         if settings.pin:
             built = digests.of_pins(

@@ -54,6 +54,12 @@ class View:
             images |= (probe["live"] or {}).get("images", {})
         return images
 
+    @property
+    def live_edge(self) -> str:
+        """The image by digest that the hosts' edge runs; the first host's, when they differ."""
+        edges = [probe.get("edge") or {} for probe in self.probes.values()]
+        return next((str(edge["image"]) for edge in edges if edge.get("image")), "")
+
 
 def look_at_hosts(settings: Settings, application: Application, sessions: HostSessions) -> View:
     """Look at every host and at the registry, side by side.

@@ -22,7 +22,7 @@ from components.contract import checked
 from components.errors import Problem, SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from components.connection import Connection, Process
 
@@ -87,10 +87,11 @@ def agent_path(stack: str) -> str:
     return f'"${{SLIPWAY_HOME:-$HOME/.local/share/slipway}}/stacks/{stack}/agent.pyz"'
 
 
-def _command(stack: str, *, install: bool, command: str) -> str:
+def _command(stack: str, *, install: bool, command: Sequence[str]) -> str:
     package = pack_agent()
     how = "install" if install else "look"
-    words = [stack, package.digest, str(len(package.content)), how, _actor(), command, "--stack", stack]
+    given = [command[0], "--stack", stack, *command[1:]]
+    words = [stack, package.digest, str(len(package.content)), how, _actor(), *given]
     script = (
         'command -v python3 >/dev/null 2>&1 || { echo "agent: no python3"; exit 3; }; '
         f"exec python3 -c {shlex.quote(_BOOTSTRAP)} {shlex.join(words)}"
@@ -126,6 +127,19 @@ class Channel:
         Raises:
             SlipwayError: when the host lacks Python 3, or the agent does not answer as the contract says.
         """
+        await self.ship()
+        line = await self._line()
+        try:
+            self.probe = checked("probe", json.loads(line))
+        except ValueError:
+            raise SlipwayError(await self._silence(line)) from None
+
+    async def ship(self) -> None:
+        """Ship the agent if it is missing; from then on it runs.
+
+        Raises:
+            SlipwayError: when the host lacks Python 3, or does not answer.
+        """
         first = await self._line()
         if first == b"agent: wanted":
             self._process.stdin.write(pack_agent().content)
@@ -140,11 +154,32 @@ class Channel:
             )
         elif first != b"agent: here":
             raise SlipwayError(await self._silence(first))
-        line = await self._line()
+
+    async def answer(self, content: bytes, seconds: float) -> dict[str, Any]:
+        """Give `content` as the rest of standard input; the JSON that the agent answers with within `seconds`.
+
+        Raises:
+            SlipwayError: what the agent itself complains of, or that it did not answer.
+        """
         try:
-            self.probe = checked("probe", json.loads(line))
-        except ValueError:
-            raise SlipwayError(await self._silence(line)) from None
+            self._process.stdin.write(content)
+            self._process.stdin.write_eof()
+            line: bytes = await asyncio.wait_for(self._process.stdout.readline(), seconds)
+            found: dict[str, Any] = json.loads(line)
+        except Exception:  # noqa: BLE001  # asyncssh raises errors of its own for a lost connection
+            raise SlipwayError(await self.complaint()) from None
+        return found
+
+    async def complaint(self) -> Problem:
+        """What an agent that has ended complained of: its own error, where it gave one."""
+        said = b""
+        with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
+            said = await asyncio.wait_for(self._process.stderr.read(), 2)
+        for line in reversed(said.decode(errors="replace").splitlines()):
+            what, *rest = line.removeprefix("slipway: error: ").split(" — ")
+            if line.startswith("slipway: error: ") and rest:
+                return Problem(f"host {self.host}: {what}", " — ".join(rest[:-1]), rest[-1])
+        return await self._silence(said)
 
     async def _line(self) -> bytes:
         line: bytes = await asyncio.wait_for(self._process.stdout.readline(), _PROBE_SECONDS)
@@ -193,19 +228,28 @@ class Channel:
 
 @contextlib.asynccontextmanager
 async def channel(
-    connection: Connection, name: str, stack: str, *, install: bool = False, attend: bool = False
+    connection: Connection,
+    name: str,
+    stack: str,
+    *,
+    install: bool = False,
+    attend: bool = False,
+    command: Sequence[str] = (),
 ) -> AsyncIterator[Channel]:
     """The agent of `stack` on a host, its probe read; it is let go at the end.
+
+    With a `command` (another one of the agent's, then its options) it runs that, and there is no probe.
 
     Raises:
         SlipwayError: when the host or its agent does not answer.
     """
     async with contextlib.AsyncExitStack() as exits:
         try:
-            process = await connection.start(_command(stack, install=install, command="attend" if attend else "probe"))
+            words = command or (("attend",) if attend else ("probe",))
+            process = await connection.start(_command(stack, install=install, command=words))
             channel = Channel(name, process)
             exits.push_async_callback(channel.release)
-            await channel.start()
+            await (channel.ship() if command else channel.start())
         except TimeoutError:
             raise SlipwayError(
                 Problem(

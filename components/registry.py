@@ -5,7 +5,7 @@ Docker Hub has three different ones (Docker's reference library and client confi
 
 from __future__ import annotations
 
-__all__ = ["address_of", "api_url", "credentials_key", "is_local"]
+__all__ = ["address_of", "api_url", "credentials_key", "is_local", "mirrored"]
 
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
@@ -29,3 +29,15 @@ def api_url(address: str) -> str:
 def credentials_key(address: str) -> str:
     """The key of its credentials in Docker's client configuration."""
     return "https://index.docker.io/v1/" if address in _HUB else address
+
+
+def mirrored(image: str, mirror: str) -> str:
+    """The reference through `mirror`, for images of Docker Hub (by its name, or without a registry's)."""
+    first, _, rest = image.partition("/")
+    if rest and first in _HUB:
+        bare = rest
+    elif rest and ("." in first or ":" in first or first == "localhost"):
+        return image
+    else:
+        bare = image
+    return f"{mirror}/{bare if '/' in bare else f'library/{bare}'}" if mirror else image

@@ -56,6 +56,6 @@ class Release:
             "compose": {**application.document, "services": services},
             "files": dict(application.files),
             "secrets": list(application.secrets),
-            "services": {name: extension.document() for name, extension in application.extensions.items()},
+            "services": dict(application.entries),
         }
         return cls({"id": f"r-{hashlib.sha256(canonical(content)).hexdigest()[:12]}", **content})

@@ -1,7 +1,8 @@
 """Rules over several settings, or over what they point at.
 
 Owns: what a validated set of settings must still satisfy. Does not own: types and ranges (see `settings`), what makes
-a secret weak (see `secrecy`). Produces: problems, for `configuration` to tell and for the program to warn of.
+a secret weak (see `secrecy`), what an edge needs (see `edge` and `certificates`).
+Produces: problems, for `configuration` to tell and for the program to warn of.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from components.certificates import certificate_problems
+from components.edge import edge_problems
 from components.errors import Problem
 from components.secrecy import weakness
 from components.values import one_host_key
@@ -29,6 +32,8 @@ def broken_rules(settings: Settings) -> list[Problem]:
         *_host_problems(settings),
         *_registry_problems(settings),
         *_variable_problems(settings),
+        *edge_problems(settings),
+        *certificate_problems(settings),
         *weak_secrets(settings, refused=True),
     ]
 

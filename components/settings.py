@@ -13,20 +13,26 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from components.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
 from components.values import (
     Address,
+    AuthorityUrl,
     Domain,
+    Email,
     Listed,
     Mapped,
+    Pem,
     Platform,
     RegistryPlace,
     Tag,
     User,
     VolumeKey,
+    Webhook,
     matching,
     one_host_key,
     texts,
     tolerate_json,
+    unfolded,
 )
 
 if TYPE_CHECKING:
@@ -45,8 +51,9 @@ __all__ = [
 ]
 
 LOCAL_ADDRESS = "local"
+_WATCH_SECONDS = 3600  # of production, when nothing else is set
 
-SECRET_KEYS = ("registryPassword", "sshKey", "secrets")
+SECRET_KEYS = ("registryPassword", "sshKey", "secrets", "certificateKey", "notifyUrl")
 """Settings that a stack file may hold only encrypted (`secret: true` in Pulumi.yaml)."""
 
 PREFIX = "SLIPWAY_"
@@ -84,6 +91,13 @@ class HostSettings(_Strict):
     def local(self) -> bool:
         """Whether this is the machine that Slipway itself runs on."""
         return self.address == LOCAL_ADDRESS
+
+    @property
+    def authority(self) -> str:
+        """How it stands in a URL."""
+        if self.local:
+            return "127.0.0.1"
+        return f"[{self.address}]" if ":" in self.address else self.address  # RFC 3986, section 3.2.2
 
 
 class Settings(BaseSettings):
@@ -137,6 +151,43 @@ class Settings(BaseSettings):
         default_factory=dict, description="secret values of the Compose file's variables"
     )
 
+    edge_image: str = Field("traefik:v3.6.0", description="image of the edge: Traefik 3, by a tag with a full version")
+    http_port: int = Field(80, ge=1, le=65535, description="the edge's port for HTTP; one per host, for all its stacks")
+    https_port: int = Field(443, ge=1, le=65535, description="the edge's port for HTTPS")
+    https: bool = Field(
+        default=False,
+        description="serve routes over TLS, redirect HTTP to it; on by default where acmeEmail or certificate is set",
+    )
+    acme_email: Email = Field("", description="e-mail for the certificate authority that gives certificates (ACME)")
+    acme_staging: bool = Field(default=False, description="use Let's Encrypt's staging authority, to try things out")
+    acme_server: AuthorityUrl = Field("", description="directory URL of another authority")
+    acme_ca: Pem = Field("", description="PEM of the authority that vouches for that server, when it is a private one")
+    certificate: Pem = Field("", description="PEM of the routes' own certificate, with its chain, instead of ACME")
+    certificate_key: Annotated[SecretStr, BeforeValidator(unfolded)] = Field(
+        SecretStr(""), description="PEM of its private key"
+    )
+    watch: OptionalDuration = Field(
+        "",
+        validate_default=True,
+        description="how long a release is watched after it went live, to go back by itself; 0 for not; "
+        "when empty, 1h in production and not elsewhere",
+    )
+    watch_error_rate: Share = Field(
+        "10%", validate_default=True, description="errors beyond those before the release, relative; at least 1% of all"
+    )
+    watch_latency: Share = Field(
+        "20%", validate_default=True, description="time (p50, p95) beyond that before, relative; at least 50ms"
+    )
+    watch_minimum_requests: int = Field(
+        500, ge=1, le=1_000_000, description="requests below which traffic decides nothing"
+    )
+    watch_restarts: int = Field(
+        3, ge=1, le=1000, description="restarts of one container from which on the release counts as bad"
+    )
+    notify_url: Webhook = Field(
+        SecretStr(""), description="URL that gets a JSON message when a host goes back by itself"
+    )
+
     retention: int = Field(5, ge=2, le=100, description="releases that can be brought back, the live one included")
     deadline: int = Field(600, ge=10, le=86400, description="seconds for a whole deployment on a host")
     health_deadline: int = Field(120, ge=1, le=3600, description="seconds until a service must be healthy")
@@ -159,6 +210,11 @@ class Settings(BaseSettings):
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
+    @property
+    def watch_seconds(self) -> int:
+        """How long a release is watched after it went live; 0 for not at all."""
+        return round(self.watch if self.watch is not None else _WATCH_SECONDS if self.production else 0)
+
     def private_key(self) -> str:
         """The private key for the hosts: `sshKey`, or the content of `sshKeyFile`; empty for a local stack.
 
@@ -169,8 +225,7 @@ class Settings(BaseSettings):
         key = self.ssh_key.get_secret_value()
         if not key and self.ssh_key_file:
             key = Path(self.ssh_key_file).expanduser().read_text(encoding="utf-8")
-        # CI systems that keep variables on one line hand over the key's line ends as \n
-        return key.replace("\\n", "\n") if "\n" not in key.strip() else key
+        return str(unfolded(key))
 
 
 def known_keys() -> dict[str, FieldInfo]:

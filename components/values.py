@@ -14,24 +14,29 @@ import json
 import re
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 __all__ = [
     "PLATFORMS",
     "Address",
+    "AuthorityUrl",
     "Domain",
+    "Email",
     "Listed",
     "Mapped",
+    "Pem",
     "Platform",
     "RegistryPlace",
     "Tag",
     "User",
     "VolumeKey",
+    "Webhook",
     "matching",
     "one_host_key",
     "plain_platform",
     "texts",
     "tolerate_json",
+    "unfolded",
 ]
 
 _Entry = TypeVar("_Entry")
@@ -43,6 +48,7 @@ PLATFORMS = (
 )  # fmt: skip
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1123, section 2.1
 _ADDRESS = r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%\w+)?"  # a name, or IP v4 or v6
+_URL = r"(https?://[^\s/]+\S*)?"
 # https://distribution.github.io/distribution/spec/api/#overview: path components are lower case
 _COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _KEY_ALGORITHMS = frozenset(
@@ -93,6 +99,17 @@ def _listed(value: object) -> object:
     """A list, also as JSON or as words between commas."""
     value = tolerate_json(value)
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def unfolded(value: object) -> object:
+    r"""Text of several lines; CI systems that keep a variable on one line write its line ends as \n."""
+    return value.replace("\\n", "\n") if isinstance(value, str) and "\n" not in value.strip() else value
+
+
+def _webhook(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(_URL, value.get_secret_value(), re.ASCII):
+        raise ValueError("is not an http:// or https:// address")
+    return value
 
 
 def _registry(value: str) -> str:
@@ -169,3 +186,7 @@ Domain = Annotated[str, matching(rf"(({_NAME}\.)*{_NAME})?", "is not a domain na
 Tag = Annotated[str, matching(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?", "is not an image's tag")]
 Platform = Annotated[str, AfterValidator(_platform)]
 VolumeKey = Annotated[str, matching(r"[A-Za-z0-9._-]+", "is not the name of a volume in a Compose file")]
+AuthorityUrl = Annotated[str, matching(_URL, "is not an http:// or https:// address")]
+Email = Annotated[str, matching(r"([^@\s]+@[^@\s]+)?", "is not an e-mail address")]
+Pem = Annotated[str, BeforeValidator(unfolded)]
+Webhook = Annotated[SecretStr, AfterValidator(_webhook)]

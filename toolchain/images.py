@@ -22,6 +22,7 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolchain import traefik
 from toolchain.cache import cache_root, locked
 from toolchain.debian import apt
 from toolchain.download import DownloadBlockedError, blocked, remember_blocked
@@ -54,6 +55,7 @@ class _Image:
 
 
 _BASE = _Image(tag="slipway/debian:13", recipe="debian", mirrored="")
+_TRAEFIK = "traefik"
 _LISTS = "slipway/apt-lists:13"
 _REGISTRY = _Image(tag="registry:2", recipe="registry", mirrored="")
 _IMAGES = (
@@ -61,6 +63,7 @@ _IMAGES = (
     _Image(tag="postgres:17-trixie", recipe="postgres", mirrored="library/postgres:17-trixie"),
     _Image(tag="valkey/valkey:8", recipe="valkey", mirrored="valkey/valkey:8"),
     _Image(tag="nginx:stable", recipe="nginx", mirrored="library/nginx:stable"),
+    _Image(tag=f"traefik:v{traefik.VERSION}", recipe="traefik", mirrored=f"library/traefik:v{traefik.VERSION}"),
 )
 
 
@@ -88,6 +91,8 @@ def _key(image: _Image) -> str:
     for recipe in dict.fromkeys((_BASE.recipe, image.recipe)):
         for file in sorted((_RECIPES / recipe).iterdir()):
             digest.update(f"\0{file.name}\0".encode() + file.read_bytes())
+    if image.recipe == _TRAEFIK:
+        digest.update(traefik.traefik_key().encode())
     return digest.hexdigest()[:16]
 
 
@@ -145,6 +150,20 @@ def _build(image: _Image, context: Path, *, file: str = "Dockerfile", tag: str |
     )
 
 
+def _make(image: _Image) -> None:
+    """Build a stand-in; of Traefik, which Debian has no package of, the program first."""
+    recipe = _RECIPES / image.recipe
+    if image.recipe != _TRAEFIK:
+        _build(image, recipe)
+        return
+    program = traefik.ensure_traefik()
+    with tempfile.TemporaryDirectory(dir=cache_root(), prefix="traefik-image-") as scratch:
+        for file in recipe.iterdir():
+            shutil.copy(file, scratch)
+        os.link(program, Path(scratch, program.name))
+        _build(image, Path(scratch))
+
+
 def _ensure_base() -> None:
     if not _usable(_BASE, _present([_BASE.tag]).get(_BASE.tag)):
         archive = ensure_debian()
@@ -180,10 +199,12 @@ def _obtain(images: Iterable[_Image]) -> None:
             to_make = [image for image in missing if not pulled[image]]
         if to_make:
             names = ", ".join(image.tag for image in to_make)
-            say(f"Docker Hub is out of reach ({blocked(_HUB)}): making stand-ins for {names} from Debian 13 packages")
-            with step("making stand-in images", "the same contract as the official ones, from Debian packages"):
+            say(f"Docker Hub is out of reach ({blocked(_HUB)}): making stand-ins for {names}")
+            with step(
+                "making stand-in images", "the same contract as the official ones, from Debian packages and Go modules"
+            ):
                 _ensure_base()
-                list(pool.map(lambda image: _build(image, _RECIPES / image.recipe), to_make))
+                list(pool.map(_make, to_make))
 
 
 def ensure_registry_image() -> str:

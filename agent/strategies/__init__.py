@@ -1,8 +1,7 @@
 """How a service gets from the containers it has to those it should have: one planner per strategy, found by name.
 
-A planner is a pure function of the wanted service, its containers and its last proof. It returns the steps for that
-service alone; `plan` puts services in order and joins steps that can be done together. This is the seam for rolling,
-blue-green and canary.
+A planner is a pure function of the wanted service and its situation. It returns the steps for that service alone;
+`plan` puts services in order and joins steps that can be done together.
 """
 
 from __future__ import annotations
@@ -10,21 +9,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.errors import DocumentError
-from agent.strategies import recreate
+from agent.strategies import recreate, rolling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from agent.facts import Container
-    from agent.ledger import Proof
-    from agent.rendering import Service
-    from agent.steps import Step
+    from agent.service import Service
+    from agent.strategies.situation import Course, Situation
 
-    Planner = Callable[[Service, Sequence[Container], "Proof | None"], "tuple[Step, ...]"]
+    Planner = Callable[[Service, Situation], Course]
 
 __all__ = ["find"]
 
-_PLANNERS: dict[str, Planner] = {"recreate": recreate.plan}
+_PLANNERS: dict[str, Planner] = {
+    "recreate": recreate.plan,
+    "rolling": rolling.plan,
+    "blue-green": rolling.plan,
+    "canary": rolling.plan,
+}
 
 
 def find(name: str, service: str) -> Planner:

@@ -5,42 +5,64 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.facts import CAN_START, RUNS
-from agent.steps import Await, Remove, Start
+from agent.steps import Await, Remove, Retire, Shift, Start, Unroute
+from agent.strategies.situation import Course
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent.facts import Container
     from agent.ledger import Proof
-    from agent.rendering import Service
+    from agent.service import Service
     from agent.steps import Step
+    from agent.strategies.situation import Situation
 
-__all__ = ["plan"]
+__all__ = ["ended_as_proven", "plan"]
 
 
-def plan(service: Service, containers: Sequence[Container], proof: Proof | None) -> tuple[Step, ...]:
+def plan(service: Service, situation: Situation) -> Course:
     """Nothing when every container is as wanted; else the fewest replacements that make it so."""
-    if ended_as_proven(service, proof):
+    containers = situation.containers
+    if ended_as_proven(service, situation.proof):
         stale = [each for each in containers if each.config != service.config or each.state in RUNS]
-        return _remove(service, stale)
+        return Course(_remove(service, stale))
     if service.replicas == 0:
-        return _remove(service, containers)
+        unrouted: tuple[Step, ...] = (Unroute((service.name,)),) if situation.weights else ()
+        return Course((*unrouted, *_remove(service, containers)))
     good = [each for each in containers if each.config == service.config and not each.halfway]
     usable = [each for each in good if each.state in RUNS + CAN_START]
     # Running before stopped, old numbers before new ones: the rest is surplus.
     usable.sort(key=lambda each: (each.state not in RUNS, each.number))
     kept = usable[: service.replicas]
     unwanted = [each for each in containers if each not in kept]
+    shift = _shift(service)
     if not kept and unwanted:
-        return (*_remove(service, [each for each in unwanted if each.halfway]), *_start(service, recreate=True))
+        away = [each for each in unwanted if each.halfway]
+        return Course((*_remove(service, away), *_start(service, recreate=True), *shift))
     if len(kept) == service.replicas and all(each.state in RUNS for each in kept):
-        return _remove(service, unwanted)
-    return (*_remove(service, unwanted), *_start(service, recreate=False))
+        return _complete(service, situation, unwanted)
+    return Course((*_remove(service, unwanted), *_start(service, recreate=False), *shift))
 
 
 def ended_as_proven(service: Service, proof: Proof | None) -> bool:
     """Whether this is a one-off that ended well in this very configuration: it stays ended."""
     return proof is not None and proof.completed and proof.config == service.config
+
+
+def _complete(service: Service, situation: Situation, unwanted: Sequence[Container]) -> Course:
+    """All that is wanted runs: the route follows, and what is too much goes once no request reaches it."""
+    if not (service.traffic.routed and situation.stale):
+        return Course(_remove(service, unwanted))
+    away = tuple(each.id for each in unwanted)
+    shift: tuple[Step, ...] = (Shift(service.name, 100, without=away),)
+    retire = (Retire(service.name, away),) if away else ()
+    if situation.proof is not None and situation.proof.config == service.config:
+        return Course(retire, first=shift)
+    return Course((Await((service.name,)), *shift, *retire))
+
+
+def _shift(service: Service) -> tuple[Step, ...]:
+    return (Shift(service.name, 100),) if service.traffic.routed else ()
 
 
 def _start(service: Service, *, recreate: bool) -> tuple[Step, ...]:

@@ -89,6 +89,27 @@ def service(reference: str, **more: Any) -> dict[str, Any]:
     return {"image": reference, "healthcheck": healthcheck(), "networks": {"default": None}, "init": True, **more}
 
 
+def entry(**more: Any) -> dict[str, Any]:
+    """What the release says of a service beside its Compose part."""
+    return {
+        "strategy": "recreate",
+        "port": PORT,
+        "routes": [],
+        "middlewares": {"redirects": [], "basic_auth": None, "ip_allow_list": [], "rate_limit": None, "max_body": None,
+                        "security_headers": False},
+        "sticky": False,
+        "preview": "",
+        "drain": 10,
+        "keep": 0,
+        "update": {"order": "stop-first", "parallelism": 0, "delay": 0, "monitor": 0, "failure_action": "rollback",
+                   "max_failure_ratio": 0, **more.pop("update", {})},
+        "canary": None,
+        "migrate": None,
+        "smoke": [],
+        **more,
+    }  # fmt: skip
+
+
 def release(
     stack: str,
     services: dict[str, dict[str, Any]],
@@ -100,10 +121,7 @@ def release(
     **top: Any,
 ) -> dict[str, Any]:
     """A release document with its id; `files` maps content to nothing but itself, keyed by its SHA-256."""
-    own = {
-        name: {"strategy": "recreate", "port": PORT, "migrate": None, "smoke": [], **((slipway or {}).get(name, {}))}
-        for name in services
-    }
+    own = {name: entry(**(slipway or {}).get(name, {})) for name in services}
     content: dict[str, Any] = {
         "application": "app",
         "commit": commit,
@@ -147,6 +165,8 @@ def document(stack: str, wanted: dict[str, Any], **more: Any) -> dict[str, Any]:
         "registries": [],
         "options": options,
         "convergence": "",
+        "edge": None,
+        "watch": None,
         "fleet": None,
         **more,
     }

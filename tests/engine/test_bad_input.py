@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from applications import Application
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from stack_harness import docker
 
 if TYPE_CHECKING:
@@ -53,11 +58,11 @@ def stack(live: Stack) -> Iterator[Stack]:
     live.application.write({"compose.yaml": yaml.safe_dump(COMPOSE)})
 
 
-def refused(stack: Stack, compose: str | dict[str, Any], *words: str) -> str:
+def refused(stack: Stack, compose: str | dict[str, Any], *words: str, **environment: str) -> str:
     """Deploy this Compose file: it is refused with one problem that says `words`, and the host stays as it was."""
     stack.application.write({"compose.yaml": compose if isinstance(compose, str) else yaml.safe_dump(compose)})
     before = unchanging(stack)
-    problem = stack.up(expect_failure=True).problem
+    problem = stack.up(expect_failure=True, **environment).problem
     for word in words:
         assert word in problem
     after = unchanging(stack)
@@ -155,6 +160,70 @@ def test_volume_driver_that_is_missing(stack: Stack) -> None:
 def test_secret_where_others_can_read_it(stack: Stack) -> None:
     compose = with_service(image="python:3.13-slim-trixie", labels={"token": "${TOKEN}"})
     refused(stack, compose, "secret TOKEN stands in services.other.labels.token")
+
+
+def certificate(host: str) -> tuple[str, str]:
+    """A certificate for `host` that vouches for itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return made.public_bytes(serialization.Encoding.PEM).decode(), key.private_bytes(*form).decode()
+
+
+IDLE: dict[str, Any] = COMPOSE["services"]["stock"]
+
+
+def routed(route: str, **more: Any) -> dict[str, Any]:
+    """A service behind the edge."""
+    extension = {"route": route, "port": 8000, **more.pop("extension", {})}
+    return {**IDLE, **more, "x-slipway": extension}
+
+
+def test_two_services_with_the_same_route(stack: Stack) -> None:
+    compose = with_service(**routed("shop.example/api"))
+    compose["services"]["second"] = routed("shop.example/api/")
+    refused(stack, compose, "services.other and services.second have the same route: shop.example/api")
+
+
+def test_route_without_a_port(stack: Stack) -> None:
+    compose = with_service(**routed("shop.example", extension={"port": None}))
+    refused(stack, compose, "services.other.x-slipway.route", "no port", "set `port: CONTAINER-PORT`")
+
+
+def test_canary_without_a_route(stack: Stack) -> None:
+    compose = with_service(**IDLE, **{"x-slipway": {"strategy": "canary"}})
+    refused(stack, compose, "services.other.x-slipway.strategy: canary", "no route", "set `route: HOST`")
+
+
+def test_canary_whose_steps_do_not_rise_to_100(stack: Stack) -> None:
+    extension = {"strategy": "canary", "canary": {"steps": [5, 50, 25]}}
+    refused(stack, with_service(**routed("/", extension=extension)), "canary.steps", "do not rise to 100 (5, 50, 25)")
+
+
+def test_strategy_that_a_host_port_makes_impossible_names_the_line(stack: Stack) -> None:
+    compose = with_service(**routed("/", ports=["8080:80"], extension={"strategy": "blue-green"}))
+    text = yaml.safe_dump(compose)
+    line = text.splitlines().index("    - 8080:80") + 1
+    refused(stack, text, "host port 8080", f"compose.yaml, line {line}", "blue-green impossible", "`- 8080:80`")
+
+
+def test_certificate_that_does_not_match_its_key(stack: Stack) -> None:
+    stack.settings["certificate"], _ = certificate("shop.example")
+    _, key = certificate("shop.example")
+    words = ("certificate: it does not match certificateKey", "pulumi config set --secret certificateKey")
+    problem = refused(stack, COMPOSE, *words, SLIPWAY_CERTIFICATE_KEY=key)
+    assert key.splitlines()[1] not in problem
 
 
 def test_all_problems_are_told_at_once(stack: Stack) -> None:

@@ -9,66 +9,16 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from applications import Application
 from stack_harness import docker
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["BIG_MEGABYTES", "Images", "pushed_images", "webshop"]
 
 BIG_MEGABYTES = 96
 
-# `app.py probe` is its health check, `app.py migrate` its migration; anything else serves. A file /data/sick that holds
-# its version makes it sick: how one host of several gets another verdict. START delays its listening, in seconds; so
-# does a file /data/hold, as long as it is there.
-SERVER = """\
-import os, socket, sys, time
-MODE, VERSION = os.environ.get("MODE", ""), os.environ.get("VERSION", "")
-def read(path):
-    try:
-        return open(path).read()
-    except OSError:
-        return ""
-if sys.argv[1:] == ["probe"]:
-    with socket.create_connection(("127.0.0.1", 8000), 2) as peer:
-        peer.sendall(b"GET /health HTTP/1.0\\r\\n\\r\\n")
-        line = peer.makefile("rb").readline().decode().strip()
-    print("health answered", line)
-    sys.exit(" 200 " not in line)
-if sys.argv[1:] == ["migrate"]:
-    print("migrating to", VERSION, flush=True)
-    with open("/data/migrations", "a") as log:
-        log.write(VERSION + "\\n")
-    sys.exit()
-print("starting version", VERSION, "mode", MODE or "good", flush=True)
-if MODE == "tells":
-    import base64
-    for name, value in os.environ.items():
-        print(name, value, base64.b64encode(value.encode()).decode(), flush=True)
-import http.server, json, signal
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-time.sleep(float(os.environ.get("START", 0)))
-while os.path.exists("/data/hold"):
-    time.sleep(0.05)
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        sick = MODE in ("sick", "tells") or read("/data/sick").strip() == VERSION
-        status = 503 if self.path == "/health" and sick else 200
-        names = ("data/log", "data/migrations", "etc/app/config.json")
-        answer = {"version": VERSION, **{name: read("/" + name) for name in names}}
-        if self.path.startswith("/append/"):
-            with open("/data/log", "a") as log:
-                log.write(self.path.removeprefix("/append/") + "\\n")
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(json.dumps(answer).encode())
-    def log_message(self, *_):
-        pass
-http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
-"""
+SERVER = Path(__file__).with_name("workload_server.py")  # its docstring says what a variable can make it do
 
 DOCKERFILE = """\
 FROM python:3.13-slim-trixie
@@ -139,7 +89,11 @@ def pushed_images(registry: str, folder: Path) -> Images:
         source = folder / name
         source.mkdir()
         filling = random.Random(name).randbytes(BIG_MEGABYTES * 1_000_000) if name == "big" else name.encode()  # noqa: S311
-        for path, content in {"app.py": SERVER.encode(), "Dockerfile": DOCKERFILE.encode(), "mark": filling}.items():
+        for path, content in {
+            "app.py": SERVER.read_bytes(),
+            "Dockerfile": DOCKERFILE.encode(),
+            "mark": filling,
+        }.items():
             (source / path).write_bytes(content)
             os.utime(source / path, (0, 0))  # times are part of a layer: the same content is the same digest
         tag = f"{registry}/slipway-hosts-test/server:{name}-{os.getpid()}"  # another session may be at work

@@ -18,7 +18,10 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from cli.main import app
+from components.canary import Canary
 from components.extension import HttpCheck, Migrate, ServiceExtension, TcpCheck
+from components.quantities import Kind
+from components.routing import RateLimit, Redirect, Route
 from components.settings import PREFIX, BastionSettings, HostSettings, known_keys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +51,11 @@ def _type(annotation: object) -> str:
     return _PLAIN.get(origin or annotation, "any")
 
 
+def _type_of(field: FieldInfo) -> str:
+    kinds = [rule.name for rule in field.metadata if isinstance(rule, Kind)]
+    return (kinds[0] if kinds else _type(field.annotation)) + _range(field)
+
+
 def _range(field: FieldInfo) -> str:
     limits = {name: getattr(rule, name) for rule in field.metadata for name in ("ge", "le") if hasattr(rule, name)}
     if len(limits) == 2:
@@ -73,16 +81,16 @@ def _row(*cells: str) -> str:
 def _fields(model: type[BaseModel], prefix: str, *, camel: bool) -> Iterator[str]:
     for name, field in model.model_fields.items():
         key = field.alias if field.alias and not camel else (to_camel(name) if camel else name)
-        yield _row(f"`{prefix}{key}`", _type(field.annotation) + _range(field), _default(field), str(field.description))
+        yield _row(f"`{prefix}{key}`", _type_of(field), _default(field), str(field.description))
 
 
 def settings_table() -> str:
     rows = [_row("setting", "type", "default", "meaning", "in the environment"), _row(*["---"] * 5)]
     for key, field in known_keys().items():
         variable = PREFIX + re.sub(r"(?<!^)(?=[A-Z])", "_", key).upper()
-        shown = _type(field.annotation) + _range(field)
         secret = ", secret" if "SecretStr" in str(field.annotation) else ""
-        rows.append(_row(f"`{key}`", shown + secret, _default(field), str(field.description), f"`{variable}`"))
+        kind = _type_of(field) + secret
+        rows.append(_row(f"`{key}`", kind, _default(field), str(field.description), f"`{variable}`"))
     return "\n".join(rows)
 
 
@@ -95,9 +103,12 @@ def hosts_table() -> str:
 
 def extension_table() -> str:
     rows = [_row("key of `x-slipway`", "type", "default", "meaning"), _row(*["---"] * 4)]
-    rows += [
-        row for row in _fields(ServiceExtension, "", camel=False) if "`migrate`" not in row and "`smoke`" not in row
-    ]
+    blocks = tuple(f"| `{key}` " for key in ("redirect", "rateLimit", "canary", "migrate", "smoke"))
+    rows += [row for row in _fields(ServiceExtension, "", camel=False) if not row.startswith(blocks)]
+    rows += _fields(Route, "route[].", camel=False)
+    rows += _fields(Redirect, "redirect[].", camel=False)
+    rows += _fields(RateLimit, "rateLimit.", camel=False)
+    rows += _fields(Canary, "canary.", camel=False)
     rows += _fields(Migrate, "migrate.", camel=False)
     rows += _fields(HttpCheck, "smoke[].http.", camel=False)
     rows += _fields(TcpCheck, "smoke[].tcp.", camel=False)
@@ -189,10 +200,10 @@ def test_the_readme_says_what_to_do_when_it_goes_wrong(topic: str) -> None:
 
 def test_every_command_and_option_is_documented() -> None:
     command = typer.main.get_command(app)
-    documented = README.read_text() + (ROOT / "docs/reference/status.md").read_text()
+    documented = "".join(page.read_text() for page in PAGES)
     for name, each in command.commands.items():  # type: ignore[attr-defined]
         assert f"slipway {name}" in documented
-        for parameter in each.params:
+        for parameter in (one for one in each.params if one.param_type_name == "option"):
             assert any(f"`{option}" in documented for option in parameter.opts), f"{name} {parameter.opts}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.facts import Container
 from agent.ledger import Live, Proof
-from agent.rendering import Service
+from agent.service import Service, Traffic, Update
 
 CASES = Path(__file__).parent / "cases"
 IMAGE = "registry.test/app@sha256:" + "a" * 64
@@ -39,9 +39,15 @@ def service(name: str, *, config: str, **more: Any) -> Service:
         image=IMAGE,
         config=config,
         replicas=more.get("replicas", 1),
-        strategy="recreate",
+        strategy=more.get("strategy", "recreate"),
         depends_on=more.get("depends_on", {}),
         replaced_with=frozenset(more.get("replaced_with", ())),
         completes=more.get("completes", False),
         verdict_after=None,
+        traffic=traffic(**more.get("traffic", {})),
     )
+
+
+def traffic(**more: Any) -> Traffic:
+    update = Update(**more.pop("update", {}))
+    return Traffic(**{**more, "canary": tuple(more.get("canary", ()))}, update=update)

@@ -9,6 +9,39 @@ from agent.document import release_id
 IMAGE = "registry.test:5000/team/app:abc@sha256:" + "a" * 64
 
 
+def service_entry(**more: Any) -> dict[str, Any]:
+    """A service without a route, changed by stopping it first."""
+    return {
+        "strategy": "recreate",
+        "port": 8000,
+        "routes": [],
+        "middlewares": {
+            "redirects": [],
+            "basic_auth": None,
+            "ip_allow_list": [],
+            "rate_limit": None,
+            "max_body": None,
+            "security_headers": False,
+        },
+        "sticky": False,
+        "preview": "",
+        "drain": 30,
+        "keep": 0,
+        "update": {
+            "order": "stop-first",
+            "parallelism": 0,
+            "delay": 0,
+            "monitor": 0,
+            "failure_action": "rollback",
+            "max_failure_ratio": 0,
+        },
+        "canary": None,
+        "migrate": None,
+        "smoke": [],
+        **more,
+    }
+
+
 def release(*, strategy: str = "recreate", source: str = "", **more: Any) -> dict[str, Any]:
     service: dict[str, Any] = {"image": IMAGE, "environment": {"TOKEN": "${TOKEN}", "PRICE": "$$5"}, **more}
     if source:
@@ -21,7 +54,7 @@ def release(*, strategy: str = "recreate", source: str = "", **more: Any) -> dic
         "compose": {"name": "shop", "services": {"api": service}, "networks": {"default": {"name": "shop_default"}}},
         "files": {},
         "secrets": ["TOKEN"],
-        "services": {"api": {"strategy": strategy, "port": 8000, "migrate": None, "smoke": []}},
+        "services": {"api": service_entry(strategy=strategy)},
     }
     return {"id": release_id(content), **content}
 
@@ -37,6 +70,8 @@ def document(**more: Any) -> dict[str, Any]:
         "registries": [{"address": "registry.test:5000", "username": "u", "password": "p"}],
         "options": {"deadline": 60, "health_deadline": 30, "lock_wait": 5, "retention": 2, "disk_minimum_mb": 1},
         "convergence": "",
+        "edge": None,
+        "watch": None,
         "fleet": None,
         **more,
     }

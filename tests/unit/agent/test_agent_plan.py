@@ -10,12 +10,13 @@ from case_values import cases, container, live, proof, service
 from agent.drift import drift
 from agent.errors import DocumentError
 from agent.graph import levels
-from agent.plan import Plan, Wanted, deployment
-from agent.steps import Remove, names
+from agent.plan import Plan, Routed, Wanted, converge, deployment
+from agent.steps import Keep, Remove, Retire, Shift, names
 from agent.strategies import find
 
 PLANS = cases("plan")
 DRIFTS = cases("drift")
+BACK = cases("back")
 
 
 def planned(case: dict[str, Any]) -> Plan:
@@ -28,7 +29,12 @@ def planned(case: dict[str, Any]) -> Plan:
         fleet=case.get("fleet", False),
     )
     containers = [container(**each) for each in case["containers"]]
-    return deployment(wanted, containers, live(case["live"]), case.get("missing_images", ()))
+    return deployment(wanted, containers, live(case["live"]), case.get("missing_images", ()), routed(case))
+
+
+def routed(case: dict[str, Any]) -> Routed:
+    given = case.get("routed", {})
+    return Routed(given.get("weights", {}), frozenset(given.get("stale", ())), given.get("edge", ""))
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -40,12 +46,29 @@ def test_plan(name: str) -> None:
     if "removes" in case:
         removed = {step.service: list(step.containers) for step in plan.steps if isinstance(step, Remove)}
         assert removed == case["removes"]
+    if "retires" in case:
+        retired = {step.name: list(step.containers) for step in plan.steps if isinstance(step, (Retire, Keep))}
+        assert retired == case["retires"]
+    if "shifts" in case:
+        shifted = {step.name: [list(step.old), list(step.without)] for step in plan.steps if isinstance(step, Shift)}
+        assert shifted == case["shifts"]
 
 
 @pytest.mark.parametrize("name", PLANS)
 def test_step_names_of_a_plan_are_unique_so_that_a_crash_has_one_place(name: str) -> None:
     found = names(planned(PLANS[name]).steps)
     assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_going_back(name: str) -> None:
+    case = BACK[name]
+    services = {each: service(each, **values) for each, values in case["services"].items()}
+    proofs = {each: proof(config=values["config"]) for each, values in case["services"].items()}
+    containers = [container(**each) for each in case["containers"]]
+    courses = converge(services, containers, proofs, routed=routed(case), back=True)
+    found = {"first": names(tuple(courses.first)), "steps": names(tuple(courses.steps))}
+    assert {**found, "late": names(tuple(courses.late))} == case["courses"]
 
 
 @pytest.mark.parametrize("name", DRIFTS)

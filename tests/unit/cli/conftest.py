@@ -58,7 +58,33 @@ PROBE: dict[str, Any] = {
     "interrupted": None,
     "lock": None,
     "last": {"release": "r-0123456789ab", "outcome": "deployed", "at": "2025-11-20T13:10:00Z", "reason": ""},
+    "edge": None,
+    "watch": None,
+    "maintenance": False,
 }  # fmt: skip
+
+EDGE: dict[str, Any] = {
+    "version": "3.6.0",
+    "image": "registry.example/traefik:v3.6.0@sha256:" + "b2" * 32,
+    "http_port": 80,
+    "https_port": 443,
+    "containers": [{"id": "0011223344556677", "name": "slipway-edge-1", "state": "running", "api_port": 32768}],
+    "stacks": ["shop-staging"],
+}
+
+WATCH: dict[str, Any] = {
+    "release": "r-0123456789ab",
+    "state": "watching",
+    "reason": "",
+    "at": "2025-11-20T13:29:59Z",
+    "left": 2617,
+    "kept": [{"service": "api", "left": 540}],
+    "services": {
+        "api": {"requests": 1204, "errors": 3, "p50": 0.012, "p95": 0.048, "verdict": "0.2 % of 1204 requests failed"},
+    },
+    "pid": 4711,
+    "alive": True,
+}
 
 
 @pytest.fixture
@@ -70,6 +96,18 @@ def now() -> datetime:
 def probe() -> dict[str, Any]:
     """What the agent of a host says that runs as deployed; the test's own copy."""
     return copy.deepcopy(PROBE)
+
+
+@pytest.fixture
+def edge() -> dict[str, Any]:
+    """An edge that serves the stack's routes."""
+    return copy.deepcopy(EDGE)
+
+
+@pytest.fixture
+def watch() -> dict[str, Any]:
+    """A watch over the live release that is going on."""
+    return copy.deepcopy(WATCH)
 
 
 @pytest.fixture

@@ -123,7 +123,13 @@ def test_a_bug_is_one_line_and_its_traceback_a_private_file(
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["status", "--help"], ["--version"], ["statu"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"], ["status", "--help"], ["up", "--help"], ["watch", "-h"], ["maintenance", "--help"], ["--version"],
+        ["statu"], ["up", "staging"], ["maintenance", "maybe"],
+    ],
+)  # fmt: skip
 def test_help_version_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> None:
     program = (
         "import sys\n"

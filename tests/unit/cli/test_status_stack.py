@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import cli.stack
-from cli.stack import program_folder, read_stack
+from cli.stack import engine_of, program_folder, read_stack
 from components.application import Application
 from components.errors import SlipwayError
 from components.settings import Settings
@@ -41,6 +41,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             files={},
             secrets=(),
             extensions={},
+            entries={},
         )
 
     monkeypatch.setattr(cli.stack, "read_application", read)
@@ -92,7 +93,7 @@ def test_without_a_name_the_selected_stack_is_read(program: Path, engine: Engine
 
 def test_no_selected_stack_is_an_error_that_says_how_to_name_one(program: Path, engine: Engine) -> None:
     engine(code=255, stderr="error: no stack selected")
-    with pytest.raises(SlipwayError, match=r"no stack is selected \(no stack selected\) — .+ — slipway status --stack"):
+    with pytest.raises(SlipwayError, match=r"no stack is selected \(no stack selected\) — .+, or give --stack NAME"):
         read_stack("")
     assert program.is_dir()
 
@@ -139,6 +140,24 @@ def test_the_stack_that_make_up_made_is_read_from_its_own_state(
     monkeypatch.setattr("toolchain.local.configuration", lambda: folder / "Pulumi.local.yaml")
     assert read_stack("local").settings.retention == 7
     assert f"--config-file {folder}/Pulumi.local.yaml" in calls()[0]
+
+
+def test_a_deployment_of_the_stack_that_make_up_made_gets_this_machines_registry(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = program / ".slipway"
+    (folder / "state").mkdir(parents=True)
+    monkeypatch.setattr("toolchain.local.ROOT", program)
+    monkeypatch.setattr("toolchain.local.machine", lambda: {"SLIPWAY_REGISTRY": "127.0.0.1:5000"})
+    monkeypatch.setattr("toolchain.local.known", lambda: {"PULUMI_BACKEND_URL": "file:///state"})
+    monkeypatch.setattr("toolchain.local.configuration", lambda: folder / "Pulumi.local.yaml")
+    found = engine_of("local", deploys=True)
+    assert (found.environment["SLIPWAY_REGISTRY"], found.environment["PULUMI_BACKEND_URL"]) == (
+        "127.0.0.1:5000",
+        "file:///state",
+    )
+    assert list(found.options) == ["--config-file", f"{folder}/Pulumi.local.yaml", "--stack", "local"]
+    assert "SLIPWAY_REGISTRY" not in engine_of("local").environment
 
 
 def test_the_program_is_found_from_any_folder_of_it(program: Path, tmp_path: Path) -> None:

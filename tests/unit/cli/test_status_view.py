@@ -7,7 +7,8 @@ from rich.console import Console
 
 from cli.stack import Stack
 from cli.status_document import status_document
-from cli.status_view import ago, rendered, show
+from cli.status_view import rendered, show
+from cli.wording import ago
 from components.errors import Problem, SlipwayError
 
 
@@ -80,6 +81,74 @@ def test_a_host_without_an_engine_does_not_call_its_containers_missing(
 def test_nothing_deployed_is_said_and_not_an_empty_table(printed: Callable[..., str], probe: dict[str, Any]) -> None:
     text = printed(web_1=probe | {"live": None, "last": None, "convergence": ""})
     assert text.splitlines()[2:] == ["web-1 (web-1.example): nothing deployed", "  differs: nothing is deployed here"]
+
+
+def test_a_host_that_was_rolled_back_by_itself_says_when_and_why_once(
+    printed: Callable[..., str], probe: dict[str, Any], watch: dict[str, Any]
+) -> None:
+    probe["last"] = {"release": "r-old", "outcome": "returned", "at": "2025-11-20T13:20:00Z", "reason": "9 % fail"}
+    probe["watch"] = watch | {"state": "returned", "release": "r-new", "alive": False}
+    text = printed(web_1=probe)
+    assert "shop on stack staging: not as deployed" in text
+    assert (
+        "  rolled back by itself: 10 min ago, r-new was deployed, and the watch brought r-old back: 9 % fail\n" in text
+    )
+    assert text.count("9 % fail") == 1
+
+
+def test_what_the_watch_sees_keeps_and_how_long_it_goes_on_is_told(
+    printed: Callable[..., str], probe: dict[str, Any], watch: dict[str, Any]
+) -> None:
+    text = printed(web_1=probe | {"watch": watch})
+    assert "  watch: 43 min left; api 1,204 requests, 3 errors, p95 48 ms\n" in text
+    assert "  kept: the old generation of api still runs, 9 min left\n" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"alive": False}, "watch lost: its process is gone; if r-0123456789ab turns bad, nothing notices"),
+        ({"state": "returning", "reason": "bad"}, "watch: brings the release before r-0123456789ab back: bad"),
+        ({"state": "failed", "reason": "bad; going back failed: no"}, "watch: bad; going back failed: no"),
+    ],
+)
+def test_a_watch_that_needs_eyes_says_so(
+    change: dict[str, Any], text: str, printed: Callable[..., str], probe: dict[str, Any], watch: dict[str, Any]
+) -> None:
+    assert f"  {text}\n" in printed(web_1=probe | {"watch": watch | change})
+
+
+@pytest.mark.parametrize(
+    "change", [{"state": "over", "left": 0, "kept": []}, {"release": "r-of-long-ago", "alive": False}]
+)
+def test_a_watch_that_is_over_or_was_anothers_is_not_told(
+    change: dict[str, Any], printed: Callable[..., str], probe: dict[str, Any], watch: dict[str, Any]
+) -> None:
+    assert "watch" not in printed(web_1=probe | {"watch": watch | change})
+
+
+def test_the_edge_is_told_with_its_ports_and_whether_it_runs(
+    printed: Callable[..., str], probe: dict[str, Any], edge: dict[str, Any]
+) -> None:
+    assert "  edge: Traefik 3.6.0, ports 80 and 443\n" in printed(web_1=probe | {"edge": edge})
+    assert "  edge: Traefik 3.6.0, port 80\n" in printed(web_1=probe | {"edge": edge | {"https_port": None}})
+    edge["containers"][0]["state"] = "exited"
+    text = printed(web_1=probe | {"edge": edge})
+    assert "  edge not running: Traefik 3.6.0, ports 80 and 443 (slipway-edge-1 is exited)\n" in text
+    assert "edge" not in printed(web_1=probe | {"edge": edge | {"stacks": ["other-staging"]}})
+
+
+def test_the_maintenance_page_is_told_in_the_title_and_at_its_host(
+    printed: Callable[..., str], probe: dict[str, Any]
+) -> None:
+    text = printed(web_1=probe | {"maintenance": True}, web_2=probe)
+    assert text.startswith("shop on stack staging: as deployed, maintenance page on\n")
+    assert text.count("  maintenance: visitors get the maintenance page; slipway maintenance off ends it\n") == 1
+
+
+def test_a_release_that_the_watch_rejected_is_told(printed: Callable[..., str], probe: dict[str, Any]) -> None:
+    probe["last"] = {"release": "r-1", "outcome": "rejected", "at": "2025-11-20T12:30:00Z", "reason": "9 % fail"}
+    assert "  rejected by the watch: r-1, 1 h ago: 9 % fail\n" in printed(web_1=probe)
 
 
 def test_what_a_host_says_can_neither_style_nor_repaint_the_terminal(

@@ -96,5 +96,8 @@ def probe(**changes: Any) -> dict[str, Any]:
         "interrupted": None,
         "lock": None,
         "last": None,
+        "edge": None,
+        "watch": None,
+        "maintenance": False,
         **changes,
     }

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from samples import CANARY, LOCAL, REMOTE, ROOT, application, load, problems_of, settings, whats
 
-from components.application import _Reader, read_application
-from components.compose import ComposeModel
+from components import registry
+from components.application import read_application
 from components.configuration import collect_settings
 from components.errors import Problem, SlipwayError
 
@@ -34,7 +34,8 @@ def test_a_plain_compose_file_deploys(tmp_path: Path) -> None:
     }
     assert found.images == {"web": "nginx"}
     assert (found.builds, found.files, found.secrets, found.warnings) == ({}, {}, (), ())
-    assert found.extensions["web"].document() == {"strategy": "recreate", "port": None, "migrate": None, "smoke": []}
+    assert found.entries["web"] == found.extensions["web"].document()
+    assert (found.entries["web"]["strategy"], found.entries["web"]["routes"]) == ("recreate", [])
 
 
 def test_the_example_deploys_without_a_warning() -> None:
@@ -335,11 +336,14 @@ def test_destroy_removes_only_volumes_that_the_file_has(tmp_path: Path) -> None:
         ("a/b/c:1", "mirror.example:5000/a/b/c:1"),
     ],
 )
-def test_only_images_of_docker_hub_go_through_the_mirror(tmp_path: Path, image: str, mirrored: str) -> None:
-    with_mirror = settings(tmp_path, mirror="mirror.example:5000")
-    model = ComposeModel(tmp_path / "compose.yaml", "shop", "shop-test", {}, [])
-    assert _Reader(with_mirror, model)._mirrored(image) == mirrored
-    assert _Reader(settings(tmp_path), model)._mirrored(image) == image
+def test_only_images_of_docker_hub_go_through_the_mirror(image: str, mirrored: str) -> None:
+    assert registry.mirrored(image, "mirror.example:5000") == mirrored
+    assert registry.mirrored(image, "") == image
+
+
+def test_the_mirror_of_the_stack_is_the_one(tmp_path: Path) -> None:
+    found = application(tmp_path, WEB, mirror="mirror.example:5000")
+    assert found.images == {"web": "mirror.example:5000/library/nginx"}
 
 
 # --- warnings

@@ -46,7 +46,7 @@ def test_every_variable_without_a_value_is_listed_at_once(tmp_path: Path) -> Non
             environment:
               A: ${DB_PASSWORD:?set it}
               B: ${OTHER?}
-              C: ${DB_PASSWORD:?again}
+              C: ${DB_PASSWORD:?set it}
               D: ${FINE:-default}${FINE_TOO-}${GIVEN}${NESTED:-${INNER:-x}}
               E: ${WHEN_SET:+x}
         """,

@@ -7,17 +7,18 @@ from samples import CANARY, DIGEST, probe
 
 from components.contract import checked
 from components.errors import SlipwayError
+from components.extension import ServiceExtension
 
 
 def deployment(**changes: Any) -> dict[str, Any]:
     release = {
         "id": "r-0123456789ab", "application": "shop", "commit": "", "branch": "", "images": {"web": f"nginx@{DIGEST}"},
         "compose": {"services": {"web": {}}}, "files": {}, "secrets": [],
-        "services": {"web": {"strategy": "recreate", "port": None, "migrate": None, "smoke": []}},
+        "services": {"web": ServiceExtension.model_validate({}).document()},
     }  # fmt: skip
     return {
         "contract": 1, "stack": "shop-test", "host": "here", "release": release, "services": ["web"], "secrets": {},
-        "registries": [], "convergence": "c-1", "fleet": None,
+        "registries": [], "convergence": "c-1", "fleet": None, "edge": None, "watch": None,
         "options": {"deadline": 1, "health_deadline": 1, "lock_wait": 0, "retention": 2, "disk_minimum_mb": 0},
         **changes,
     }  # fmt: skip

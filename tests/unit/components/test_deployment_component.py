@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
+from certified import certificate
 from recorded import Recorded, is_secret, open_strings, plain, program
 from samples import CANARY, DIGEST, LOCAL, PRIVATE_KEY, REMOTE, application, probe, settings
 
@@ -65,6 +66,7 @@ class Deployed:
         images: dict[str, str] | None = None,
         preview: bool = False,
         stdout: str | None = None,
+        edge: str = "",
         **values: Any,
     ) -> None:
         values = {"secrets": {"S": CANARY}, "ssh_key": PRIVATE_KEY, **values}
@@ -89,6 +91,7 @@ class Deployed:
                 revision=REVISION,
                 images=pulumi.Output.from_input(images or IMAGES),
                 hosts=hosts,
+                edge=edge,
                 settled=self.settled.append,
             )
             made = ComposeDeployment(self.application.stack, arguments)
@@ -318,3 +321,42 @@ def test_an_ipv6_address_is_in_brackets_in_a_url(tmp_path: Path) -> None:
 def test_a_local_stack_needs_no_key(tmp_path: Path) -> None:
     made = Deployed(tmp_path, hosts=[LOCAL], ssh_key="")
     assert [kind for kind, _ in made.engine.resources if kind.startswith("command:")] == ["command:local:Command"]
+
+
+# --- edge and watch
+
+ROUTED = COMPOSE.replace("port: 80,", "port: 80, route: shop.example, basicAuth: USERS,").replace(
+    'ports: ["8080:80"]', "init: true"
+)
+EDGE = f"traefik:v3.6.0@{DIGEST}"
+
+
+def test_a_host_is_told_of_its_edge_and_how_to_watch(tmp_path: Path) -> None:
+    pem, key = certificate("shop.example")
+    values = {"secrets": {"S": CANARY, "USERS": f"me:{CANARY}"}, "https": True, "certificate": pem, "watch": "1h"}
+    values |= {"certificate_key": key, "notify_url": f"https://hooks.example/{CANARY}"}
+    made = Deployed(tmp_path, text=ROUTED, edge=EDGE, **values)
+    document = made.document()
+    assert parse(json.dumps(document).encode()) == document
+    assert document["edge"]["image"] == EDGE
+    assert document["edge"]["certificates"] == [{"certificate": pem, "key": key}]
+    assert document["watch"]["notify"] == f"https://hooks.example/{CANARY}"
+    assert document["secrets"]["USERS"] == f"me:{CANARY}"
+    assert document["release"]["services"]["web"]["middlewares"]["basic_auth"] == "USERS"
+    assert CANARY not in json.dumps(document["release"])
+    for resource in made.engine.resources.values():
+        assert not any(CANARY in text or key in text for text in open_strings(resource))
+
+
+def test_only_hosts_with_a_routed_service_have_an_edge(tmp_path: Path) -> None:
+    text = ROUTED.replace("port: 80,", "hosts: [c], port: 80,")
+    made = Deployed(tmp_path, text=text, hosts=THREE, edge=EDGE, secrets={"S": CANARY, "USERS": "me:hash"})
+    assert [name for name in "abc" if made.document(name)["edge"]] == ["c"]
+    assert made.document("a")["watch"] is None
+
+
+def test_routes_come_before_published_ports_in_the_urls(tmp_path: Path) -> None:
+    made = Deployed(
+        tmp_path, text=COMPOSE.replace("port: 80,", "port: 80, route: /shop, strategy: recreate,"), edge=EDGE
+    )
+    assert made.urls == ["http://127.0.0.1/shop", "http://127.0.0.1:8080/"]

@@ -25,7 +25,9 @@ def document(**block: Any) -> dict[str, Any]:
 def test_a_service_needs_no_extension(block: object) -> None:
     extension, found = read_extension("web", block)
     assert found == []
-    assert extension.document() == {"strategy": "recreate", "port": None, "migrate": None, "smoke": []}
+    document = extension.document()
+    assert (document["strategy"], document["routes"], document["canary"]) == ("recreate", [], None)
+    assert (document["port"], document["migrate"], document["smoke"]) == (None, None, [])
 
 
 def test_every_strategy_has_a_planner_of_its_name() -> None:
@@ -42,7 +44,9 @@ def test_every_strategy_has_a_planner_of_its_name() -> None:
         ({"smoke": [{"http": {"pathh": "/"}}]}, "smoke.0.http.pathh", "did you mean 'path'?"),
         ({"smoke": [{"http": {"json_fields": {}}}]}, "smoke.0.http.json_fields", "nothing in x-slipway has that name"),
         ({"smoke": [{"tcp": {"prot": 1}}]}, "smoke.0.tcp.prot", "did you mean 'port'?"),
-        ({"canary": {}}, "canary", "nothing in x-slipway has that name"),
+        ({"canary": {"step": [100]}}, "canary.step", "did you mean 'steps'?"),
+        ({"route": {"paht": "/"}}, "route.paht", "did you mean 'path'?"),
+        ({"backup": {}}, "backup", "nothing in x-slipway has that name"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_of_its_own_block(block: dict[str, Any], place: str, meaning: str) -> None:

@@ -21,6 +21,7 @@ class FakeChannel:
     def __init__(self, host: str) -> None:
         self.host = host
         self.told: list[dict[str, Any]] = []
+        self.beats = 0
         self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
@@ -28,7 +29,10 @@ class FakeChannel:
             yield event
 
     async def send(self, message: dict[str, Any]) -> None:
-        self.told.append(message)
+        if message == {"alive": True}:
+            self.beats += 1
+        else:
+            self.told.append(message)
 
     def publish(self, phase: str, reason: str = "") -> None:
         self._events.put_nowait({"deployment": f"d-{self.host}", "phase": phase, "reason": reason})
@@ -83,6 +87,15 @@ def test_the_barriers_are_those_that_the_agent_waits_at() -> None:
     source = open(agents_fleet.__file__).read()  # noqa: PTH123, SIM115  # its text
     assert "proven" in source
     assert BARRIERS[-1] == "proven"
+
+
+def test_every_host_hears_at_once_that_the_driver_lives() -> None:
+    async def course() -> None:
+        async with Course("ab") as each:
+            await each.settle()
+            assert [each.channels[host].beats for host in "ab"] == [1, 1]
+
+    run(course())
 
 
 def test_a_barrier_opens_when_every_host_waits_at_it() -> None:

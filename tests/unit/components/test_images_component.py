@@ -32,6 +32,7 @@ def images(
     live: dict[str, str] | None = None,
     revision: Revision = REVISION,
     engine: Recorded | None = None,
+    entries: dict[str, Any] | None = None,
     preview: bool = False,
     **values: Any,
 ) -> tuple[Recorded, dict[str, str]]:
@@ -39,7 +40,7 @@ def images(
     engine = engine or Recorded()
     application = Application(
         name="shop", stack="shop-test", builds=builds or {}, images=images or {}, document={"services": {}}, files={},
-        secrets=(), extensions={},
+        secrets=(), extensions={}, entries=entries or {},
     )  # fmt: skip
     args = RegistryImagesArgs(
         settings=settings(folder, **values), application=application, revision=revision, live=live or {}
@@ -184,6 +185,64 @@ def test_outside_of_git_there_is_nothing_to_tag(tmp_path: Path) -> None:
     assert engine.of(COMMAND) == {}
     engine, _ = images(tmp_path, images={"db": LIVE})
     assert engine.of(COMMAND) == {}
+
+
+# --- the edge's image
+
+ROUTED = {"web": {"routes": [{"host": "", "path": "/", "strip": False}]}}
+EDGE = f"traefik:v3.6.0@sha256:{'b' * 64}"
+
+
+def edge_of(folder: Path, live: str = "", *, preview: bool = False, **values: Any) -> tuple[Recorded, str]:
+    """What the engine saw, and the image of the edge."""
+    engine = Recorded()
+    found: list[str] = []
+    application = Application(
+        name="shop", stack="shop-test", builds={}, images={}, document={"services": {}}, files={}, secrets=(),
+        extensions={}, entries=values.pop("entries", ROUTED),
+    )  # fmt: skip
+    args = RegistryImagesArgs(
+        settings=settings(folder, **values), application=application, revision=REVISION, live={}, live_edge=live
+    )
+
+    def build() -> Any:
+        made = RegistryImages("shop", args)
+        found.append(made.edge)
+        return made.images
+
+    program(engine, build, preview=preview)
+    return engine, found[0]
+
+
+def test_the_edges_digest_is_known_at_preview(tmp_path: Path) -> None:
+    engine, found = edge_of(tmp_path, preview=True, mirror="mirror.example")
+    assert found == f"mirror.example/library/traefik:v3.6.0@{DIGEST}"
+    assert engine.looked_up == [("mirror.example/library/traefik:v3.6.0", None)]
+
+
+def test_the_edges_digest_is_frozen_while_the_setting_names_the_same_image(tmp_path: Path) -> None:
+    engine, found = edge_of(tmp_path, EDGE)
+    assert (found, engine.looked_up) == (EDGE, [])
+    engine, found = edge_of(tmp_path, EDGE, edge_image="traefik:v3.6.1")
+    assert (found, engine.looked_up) == (f"traefik:v3.6.1@{DIGEST}", [("traefik:v3.6.1", None)])
+
+
+def test_without_a_route_nobody_asks_for_an_edge(tmp_path: Path) -> None:
+    engine, found = edge_of(tmp_path, entries={"web": {"routes": []}})
+    assert (found, engine.looked_up) == ("", [])
+
+
+def test_an_edge_image_of_the_stacks_own_registry_is_read_with_its_credentials(tmp_path: Path) -> None:
+    engine, _ = edge_of(tmp_path, edge_image="ghcr.io/acme/traefik:3.6.0", **CREDENTIALS)
+    [(name, provider)] = engine.looked_up
+    assert name == "ghcr.io/acme/traefik:3.6.0"
+    assert provider
+
+
+def test_an_edge_image_that_does_not_exist_is_told_by_its_setting(tmp_path: Path) -> None:
+    with pytest.raises(SlipwayError) as raised:
+        images(tmp_path, entries=ROUTED, engine=Recorded(digests={}))
+    assert raised.value.problems[0].what == "edgeImage: traefik:v3.6.0 does not exist in its registry"
 
 
 # --- third-party images

@@ -101,7 +101,7 @@ def test_the_document_keeps_the_contract(folder: Path) -> None:
     release = assemble(application(folder, COMPOSE, secrets={"S": CANARY}))
     document = {
         "contract": 1, "stack": "shop-test", "host": "here", "release": release.document, "services": ["web"],
-        "secrets": {"S": CANARY}, "registries": [], "convergence": "", "fleet": None,
+        "secrets": {"S": CANARY}, "registries": [], "convergence": "", "fleet": None, "edge": None, "watch": None,
         "options": {"deadline": 1, "health_deadline": 1, "lock_wait": 0, "retention": 2, "disk_minimum_mb": 0},
     }  # fmt: skip
     assert checked("deployment", document) == document

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from toolchain import images
+from toolchain import images, traefik
 from toolchain.images import STAND_IN_LABEL, ensure_images, ensure_registry_image
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ BLOCKED = "blocked by a test"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "_ensure_base", lambda: None)
+    (machine / "traefik").write_text("a program that takes minutes to build")
+    monkeypatch.setattr(traefik, "ensure_traefik", lambda: machine / "traefik")
     monkeypatch.setattr(images, "debian_key", lambda *parts: f"key of {parts}")
 
 

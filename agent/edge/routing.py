@@ -1,0 +1,162 @@
+"""What the edge is told about one stack: routes, generations and their weights.
+
+Owns the words and their JSON form, in which the last written routing is kept. Does not own what Traefik makes of them
+(`rendering`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "GENERATION_HEADER",
+    "Backend",
+    "Middlewares",
+    "Preview",
+    "RateLimit",
+    "Redirect",
+    "Route",
+    "Routing",
+    "ServiceRouting",
+    "from_json",
+    "middlewares",
+    "to_json",
+]
+
+GENERATION_HEADER = "X-Slipway-Generation"
+"""A request from 127.0.0.1 with this header reaches the generation that it names, whatever the weights are."""
+
+
+class Route(NamedTuple):
+    """Requests for `host` (any when empty) below the path prefix `path`; `strip` takes the prefix off."""
+
+    host: str
+    path: str = "/"
+    strip: bool = False
+
+
+class Redirect(NamedTuple):
+    """Requests for the host `origin` are sent to `target`, a host name or a URL."""
+
+    origin: str
+    target: str
+    permanent: bool
+
+
+class RateLimit(NamedTuple):
+    """`average` requests per `period` (seconds) and client address, `burst` at once."""
+
+    average: int
+    burst: int
+    period: float
+
+
+class Middlewares(NamedTuple):
+    """What happens to a request on its way; `basic_auth` is the content of an htpasswd file, a secret."""
+
+    redirects: tuple[Redirect, ...] = ()
+    basic_auth: str | None = None
+    ip_allow_list: tuple[str, ...] = ()
+    rate_limit: RateLimit | None = None
+    max_body: int | None = None
+    security_headers: bool = False
+
+
+class Backend(NamedTuple):
+    """One generation of a service: its share of the traffic (relative) and its servers as `address:port`."""
+
+    generation: str
+    weight: int
+    servers: tuple[str, ...]
+
+
+class Preview(NamedTuple):
+    """Requests for `host` reach `generation`, whatever the weights are."""
+
+    host: str
+    generation: str
+
+
+class ServiceRouting(NamedTuple):
+    """Everything about one service; `resolver` is how certificates are had (`resolver_name`), None: not by ACME."""
+
+    service: str
+    routes: tuple[Route, ...]
+    backends: tuple[Backend, ...]
+    middlewares: Middlewares = Middlewares()
+    sticky: bool = False
+    preview: Preview | None = None
+    https: bool = False
+    resolver: str | None = None
+
+
+class Routing(NamedTuple):
+    """Everything about one stack; `maintenance` is the page (HTML) that answers in place of all of it."""
+
+    services: tuple[ServiceRouting, ...]
+    maintenance: str | None = None
+
+
+def middlewares(wanted: Mapping[str, Any], secrets: Mapping[str, str]) -> Middlewares:
+    """The middlewares of a service as the release document has them, with the secret that they name put in."""
+    limit, auth = wanted["rate_limit"], wanted["basic_auth"]
+    return Middlewares(
+        redirects=tuple(Redirect(each["from"], each["to"], each["permanent"]) for each in wanted["redirects"]),
+        basic_auth=None if auth is None else secrets[auth],
+        ip_allow_list=tuple(wanted["ip_allow_list"]),
+        rate_limit=None if limit is None else RateLimit(limit["average"], limit["burst"], limit["period"]),
+        max_body=wanted["max_body"],
+        security_headers=wanted["security_headers"],
+    )
+
+
+def to_json(routing: Routing) -> dict[str, Any]:
+    """The routing as JSON. The content of basic authentication is in it."""
+    return {"maintenance": routing.maintenance, "services": [_service_to_json(each) for each in routing.services]}
+
+
+def from_json(content: Mapping[str, Any]) -> Routing:
+    """What `to_json` was given."""
+    return Routing(tuple(_service_from_json(each) for each in content["services"]), content["maintenance"])
+
+
+def _service_to_json(service: ServiceRouting) -> dict[str, Any]:
+    ways = service.middlewares
+    return {
+        **service._asdict(),
+        "routes": [route._asdict() for route in service.routes],
+        "backends": [backend._asdict() for backend in service.backends],
+        "preview": service.preview and service.preview._asdict(),
+        "middlewares": {
+            **ways._asdict(),
+            "redirects": [redirect._asdict() for redirect in ways.redirects],
+            "rate_limit": ways.rate_limit and ways.rate_limit._asdict(),
+        },
+    }
+
+
+def _service_from_json(content: Mapping[str, Any]) -> ServiceRouting:
+    ways, preview = content["middlewares"], content["preview"]
+    limit = ways["rate_limit"]
+    return ServiceRouting(
+        service=content["service"],
+        routes=tuple(Route(**each) for each in content["routes"]),
+        backends=tuple(
+            Backend(each["generation"], each["weight"], tuple(each["servers"])) for each in content["backends"]
+        ),
+        middlewares=Middlewares(
+            redirects=tuple(Redirect(**each) for each in ways["redirects"]),
+            basic_auth=ways["basic_auth"],
+            ip_allow_list=tuple(ways["ip_allow_list"]),
+            rate_limit=RateLimit(**limit) if limit else None,
+            max_body=ways["max_body"],
+            security_headers=ways["security_headers"],
+        ),
+        sticky=content["sticky"],
+        preview=Preview(**preview) if preview else None,
+        https=content["https"],
+        resolver=content["resolver"],
+    )

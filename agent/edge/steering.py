@@ -1,0 +1,137 @@
+"""Sends new connections to one of two edge containers that listen on the same ports.
+
+Traefik takes connections before it has its routes, and answers them 404. So they are held with the old container until
+the new one has them, and are all given to the new one before the old one stops listening.
+
+Owns sockets of our own in the kernel's group of those that share a port (SO_REUSEPORT), through which the group can be
+told which member gets new connections; ours never do. The kernel lets only sockets of one user into a group: where the
+agent is not the user that Traefik runs as (root), it cannot take part, and says so. Ended anywhere, our sockets go with
+the process, and what is left is a group in which both containers serve.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["HELD", "LEFT", "TURNED", "Steering", "serve"]
+
+_ATTACH = 51  # SO_ATTACH_REUSEPORT_CBPF, which Python has no name for
+_RETURN = 0x06  # BPF_RET | BPF_K: a program that always gives the same answer
+HELD, TURNED, LEFT = "held", "turned", "left"
+_PATIENCE = 180
+_OLD, _NEW = 0, 2  # places in the group, by the order of joining: old, ours, new, ours
+
+
+class Steering:
+    """Steers the connections of some ports; `works` tells whether it can."""
+
+    def __init__(self, ports: Iterable[int]) -> None:
+        """Take part in the group of each port and hold new connections with who is in it now (one container)."""
+        self._first: dict[int, socket.socket] = {}
+        self._second: dict[int, socket.socket] = {}
+        self.works = True
+        try:
+            for port in ports:
+                self._join(port, self._first, _OLD)
+        except OSError:
+            self.works = False
+            self.close()
+
+    def turn(self) -> None:
+        """Give new connections to the container that came since.
+
+        Another socket of ours joins behind it: when a member leaves, the last one moves to its place, and that must
+        not be the container.
+        """
+        for port in list(self._first):
+            self._join(port, self._second, _NEW)
+
+    def close(self) -> None:
+        """Leave the groups, each told to keep to its first place: where one serves alone, and where the next holds.
+
+        With the old container gone, the new one comes to that place when the second of ours leaves. Between that and
+        the telling, a few microseconds, the first of ours could get a connection: the kernel is asked not to let
+        anything else run meanwhile.
+        """
+        with _undisturbed():
+            for port, first in self._first.items():
+                tell = _telling(_OLD)
+                second = self._second.get(port)
+                if second is not None:
+                    second.close()
+                    first.setsockopt(*tell.option)
+                first.close()
+        self._first.clear()
+        self._second.clear()
+
+    @staticmethod
+    def _join(port: int, ours: dict[int, socket.socket], place: int) -> None:
+        family, address = _listener(port)
+        joined = ours[port] = socket.socket(family, socket.SOCK_STREAM)
+        joined.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        joined.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            joined.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        joined.bind((address, port))
+        tell = _telling(place)
+        with _undisturbed():
+            joined.listen(0)
+            joined.setsockopt(*tell.option)
+
+
+def serve(ports: Iterable[int]) -> None:
+    """Steer as the main program: SIGUSR1 turns, SIGTERM ends, and so do three minutes without either."""
+    signals = {signal.SIGUSR1, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    steering = Steering(ports)
+    if not steering.works:
+        return
+    print(HELD, flush=True)
+    while (got := signal.sigtimedwait(signals, _PATIENCE)) is not None and got.si_signo == signal.SIGUSR1:
+        steering.turn()
+        print(TURNED, flush=True)
+    steering.close()
+    print(LEFT, flush=True)
+
+
+class _Telling(NamedTuple):
+    option: tuple[int, int, bytes]
+    program: Any  # what the option points to
+
+
+def _telling(place: int) -> _Telling:
+    program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, place))
+    return _Telling((socket.SOL_SOCKET, _ATTACH, struct.pack("@HP", 1, ctypes.addressof(program))), program)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Run before all else on this processor, where this user may."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _listener(port: int) -> tuple[socket.AddressFamily, str]:
+    """How Traefik listens: for both families on one socket, where this host has IPv6."""
+    try:
+        with open("/proc/net/tcp6", encoding="ascii") as file:
+            both = any(f":{port:04X} " in line.split(None, 2)[1] + " " for line in list(file)[1:])
+    except FileNotFoundError:
+        both = False
+    return (socket.AF_INET6, "::") if both else (socket.AF_INET, "0.0.0.0")  # noqa: S104 - as Traefik does

@@ -1,0 +1,55 @@
+"""Goes back to the release before, without a driver: what the watch does when the live release turns out bad."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from agent.deadline import Stop
+from agent.deploy import Deployment
+from agent.errors import SlipwayError
+from agent.ledger import Ledger
+from agent.lock import lock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.output import Output
+    from agent.state import StackFolder
+
+__all__ = ["bring_back"]
+
+
+def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Output) -> str:
+    """Make the release before the one that `order` names serve again; what happened, in words.
+
+    Raises:
+        SlipwayError: there is none, or it could not be brought back.
+    """
+    wait = float(order["options"]["lock_wait"])
+    with lock(folder.lock, owner="watch", reason=f"bring the release before {order['release']} back", wait=wait):
+        ledger = Ledger(folder.ledger)
+        live, before = ledger.live(), ledger.before()
+        if live is None or live.release != order["release"]:
+            return "another release is live by now, so nothing was changed"
+        release = folder.release(live.release)
+        if before is None or release is None:
+            raise SlipwayError(
+                f"no release before {order['release']} is known here",
+                "there is nothing to go back to, so it keeps serving",
+                "deploy a release that works",
+            )
+        secrets = folder.previous_secrets()
+        document = {
+            "host": order["host"],
+            "release": release,
+            "options": order["options"],
+            "convergence": "",
+            "fleet": None,
+            "edge": None,
+            "watch": None,
+            "registries": [],
+            "secrets": secrets,
+        }
+        deployment = Deployment(document, folder, out, Stop(), time.monotonic(), actor="watch")
+        return deployment.return_to(before, secrets, why)

@@ -1,0 +1,89 @@
+"""Where in the user's own Compose file something stands.
+
+Owns: finding the line of a key or an entry. Does not own: what the file means (Compose reads it, see `compose`). What
+stands in another file (`extends`, `include`) or nowhere is told by its path instead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Place", "SourceLines"]
+
+
+class Place(NamedTuple):
+    """Where something stands, in words that go into a sentence."""
+
+    shown: str
+    """`compose.yaml, line 12`, or the path of keys."""
+    text: str
+    """That line of the file; empty when it is not known."""
+
+
+class SourceLines:
+    """The lines of one Compose file; read when first asked for."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._text: list[str] = []
+        self._root: yaml.Node | None = None
+        self._read = False
+
+    def place(self, *path: str | int, holding: str = "") -> Place:
+        """The place of `path` (keys, and numbers of entries).
+
+        Args:
+            path: keys and numbers from the top of the file.
+            holding: text that an entry must hold, for the last number of a list that Compose may have put in order.
+        """
+        self._parse()
+        node, line = self._root, -1
+        for part in path:
+            found = _step(node, part, holding)
+            if found is None:
+                return Place(".".join(map(str, path)), "")
+            node, line = found
+        return Place(f"{self._file.name}, line {line + 1}", self._text[line].strip())
+
+    def _parse(self) -> None:
+        if self._read:
+            return
+        self._read = True
+        try:
+            text = self._file.read_text(encoding="utf-8")
+            self._root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except (OSError, ValueError, yaml.YAMLError):
+            return
+        self._text = text.splitlines()
+
+
+def _step(node: yaml.Node | None, part: str | int, holding: str) -> tuple[yaml.Node, int] | None:
+    """The node one step further, and its line counted from 0."""
+    if isinstance(part, str):
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        for key, value in node.value:
+            if key.value == part:
+                return value, key.start_mark.line
+        for key, value in node.value:
+            if key.value == "<<":  # merged in: an anchor's mapping, or several
+                for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if found := _step(merged, part, holding):
+                        return found
+        return None
+    if not isinstance(node, yaml.SequenceNode):
+        return None
+    entries = [entry for entry in node.value if holding and _holds(entry, holding)]
+    entry = entries[0] if len(entries) == 1 else node.value[part] if part < len(node.value) else None
+    return (entry, entry.start_mark.line) if entry is not None else None
+
+
+def _holds(node: yaml.Node, text: str) -> bool:
+    if isinstance(node, yaml.MappingNode):
+        return any(_holds(value, text) for _, value in node.value)
+    return isinstance(node, yaml.ScalarNode) and text in str(node.value).split(":")

@@ -1,0 +1,171 @@
+"""No request is lost to a change made through the whole way: engine, SSH, agent, Docker, Traefik.
+
+What happens inside a host is tried more finely in `test_traffic_agent`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from remote_stack import RemoteStack, finish
+from routed import routed
+from stack_harness import eventually
+from traffic import Load, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from server import TestHost
+
+HOSTS = 2
+REQUESTS = int(os.environ.get("SLIPWAY_TEST_REQUESTS", "1500"))
+"""Requests that each change is under, at least; 20000 is what the promise was shown with."""
+RATE = 250
+_HARMLESS = {"SICK": "", "SMOKE_FAILS": "", "CRASH_AFTER": "", "FAIL_RATE": "", "SLOW_MS": "", "START": "0",
+             "STRATEGY": "rolling", "KEEP": "0s", "MONITOR": "0s"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stack(deployable: Callable[..., RemoteStack], hosts: list[TestHost]) -> RemoteStack:
+    """The service on both hosts, behind an edge on each."""
+    stack = deployable(*hosts, application=routed, variables=dict(_HARMLESS), secrets={}, deadline=300)
+    stack.up()
+    for host in hosts:
+        _answers(host, "1")
+    return stack
+
+
+def _answers(host: TestHost, version: str) -> None:
+    eventually(lambda: answer(host) == version, 10)
+
+
+def answer(host: TestHost) -> str:
+    """The version that the edge of a host leads to."""
+    connection = http.client.HTTPConnection(host.address, 80, timeout=5)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().headers.get("X-Version", "")
+    except OSError:
+        return ""
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def loaded(host: TestHost) -> Iterator[list[Result]]:
+    """Traffic to the edge of `host` around a block."""
+    found: list[Result] = []
+    with Load(f"http://{host.address}/", rate=RATE, long=2, long_seconds=3, websockets=1) as load:
+        load.until(RATE)
+        load.mark("during")
+        yield found
+        load.mark("after")
+        load.until(max(REQUESTS, load.sent() + RATE))
+    found.append(load.result())
+
+
+def nothing_lost(result: Result) -> None:
+    assert result.failed == 0, result.describe()
+    assert result.requests.ok >= REQUESTS
+    assert result.long.ok > 0
+    assert result.websockets.echoes > 0
+
+
+def change(stack: RemoteStack, version: str, **variables: str) -> None:
+    stack.variables |= {**_HARMLESS, "VERSION": version, **variables}
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue-green", "canary"])
+def test_change(stack: RemoteStack, hosts: list[TestHost], strategy: str) -> None:
+    change(stack, f"by-{strategy}", STRATEGY=strategy)
+    with loaded(hosts[0]) as first, loaded(hosts[1]) as second:
+        stack.up()
+    nothing_lost(first[0])
+    nothing_lost(second[0])
+    assert {answer(host) for host in hosts} == {f"by-{strategy}"}
+    assert set(stack.up().steps.values()) == {"same"}
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "said"),
+    [
+        ("sick", {"SICK": "1"}, "web did not become healthy"),
+        ("smoke", {"SMOKE_FAILS": "1"}, "smoke check of web failed"),
+        ("errors", {"FAIL_RATE": "0.4", "STRATEGY": "canary"}, "the canary of web is worse"),
+    ],
+)
+def test_bad_release_goes_back_everywhere(
+    stack: RemoteStack, hosts: list[TestHost], name: str, variables: dict[str, str], said: str
+) -> None:
+    live = answer(hosts[0])
+    change(stack, f"bad-{name}", **variables)
+    with loaded(hosts[0]) as first, loaded(hosts[1]) as second:
+        run = stack.up(expect_failure=True)
+    assert said in run.text
+    for result in (first[0], second[0]):
+        lost = {kind for kind in result.requests.failed if name != "errors" or kind != "status_500"}
+        assert not lost, result.describe()
+    assert {answer(host) for host in hosts} == {live}
+    change(stack, live)
+    stack.up()
+
+
+def test_going_back_to_a_kept_generation(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    live = answer(hosts[0])
+    with loaded(hosts[0]) as results:
+        change(stack, "kept-beside", STRATEGY="blue-green", KEEP="120s")
+        stack.up()
+        change(stack, live, STRATEGY="blue-green", KEEP="120s")
+        stack.up()
+    nothing_lost(results[0])
+    assert {answer(host) for host in hosts} == {live}
+    change(stack, live)
+    stack.up()
+
+
+def test_docker_restarted_in_the_middle(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    one = hosts[0]
+    change(stack, "docker-restarted", START="4")
+    process = stack.start("up", "--yes", "--skip-preview")
+    stack.await_step(one, "await")
+    one.inside(["pkill", "-TERM", "-x", "dockerd"])
+    eventually(lambda: not one.inside(["pgrep", "-x", "dockerd"], check=False).strip(), 60)
+    one.start_dockerd()
+    finish(process)
+    eventually(lambda: answer(one), 30)
+    change(stack, "docker-again")
+    stack.up()
+    assert {answer(host) for host in hosts} == {"docker-again"}
+
+
+def test_power_cut_in_the_middle(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    one, other = hosts
+    live = answer(other)
+    change(stack, "power-cut", START="4")
+    process = stack.start("up", "--yes", "--skip-preview")
+    stack.await_step(one, "await")
+    one.power_cut()
+    finish(process)
+    one.boot()
+    eventually(lambda: answer(one), 60)
+    eventually(lambda: answer(other) == live, 60)
+    change(stack, "power-again")
+    stack.up()
+    assert {answer(host) for host in hosts} == {"power-again"}
+
+
+def test_edge_that_was_removed_by_hand_is_drift(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    one = hosts[0]
+    one.inside(["sh", "-c", "docker rm --force $(docker ps --quiet --filter label=dev.slipway.edge)"])
+    preview = stack.preview()
+    assert preview.changes == {stack.resource(one): "update"}
+    assert "the edge (Traefik) that leads to it is not running" in preview.text
+    stack.up()
+    began = time.monotonic()
+    assert answer(one)
+    assert time.monotonic() - began < RATE

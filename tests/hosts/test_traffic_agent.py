@@ -1,0 +1,297 @@
+"""No request is lost while the agent changes a routed service: every strategy, every failure, every crash.
+
+The packed agent, Docker and Traefik of this machine; the same through Pulumi and SSH is in `test_traffic`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from agent_harness import docker, eventually, pack
+from routed_agent import RoutedAgent
+from traffic import Load, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from workload import Images
+
+REQUESTS = int(os.environ.get("SLIPWAY_TEST_REQUESTS", "1500"))
+"""Requests that each change is under, at least; 20000 is what the promise was shown with (see bench/traffic.md)."""
+RATE = 300
+OLD_SECONDS = 5
+
+
+@pytest.fixture(scope="module")
+def made(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RoutedAgent]]:
+    """Makes agents with homes of their own; their stacks and edges go at the end."""
+    archive = pack(tmp_path_factory.mktemp("agent") / "agent.pyz")
+    agents: list[RoutedAgent] = []
+
+    def make() -> RoutedAgent:
+        home = tmp_path_factory.mktemp("home")
+        agents.append(RoutedAgent(archive, home, f"t{uuid.uuid4().hex[:8]}", images.one))
+        return agents[-1]
+
+    yield make
+    for agent in agents:
+        for process in agent.processes:
+            process.kill()
+        ended = agent.destroy()
+        left = [*agent.containers().values(), *agent.networks(), *agent.edge_containers()]
+        for each in left:
+            docker("rm", "-f", *each, check=False)
+        assert ended.code == 0, ended.err
+        assert not left
+
+
+@pytest.fixture(scope="module")
+def agent(made: Callable[..., RoutedAgent]) -> RoutedAgent:
+    """A routed service, live as version `first`; each test leaves some version live."""
+    agent = made()
+    ended = agent.up("first")
+    assert ended.code == 0, ended.err
+    eventually(lambda: agent.ask() == (200, "first"), 5)
+    return agent
+
+
+@contextlib.contextmanager
+def loaded(agent: RoutedAgent, requests: int = REQUESTS, rate: int = RATE) -> Iterator[list[Result]]:
+    """Traffic around a block: from before it until `requests` were sent; the result is put into the list."""
+    found: list[Result] = []
+    limits = {"limit_seconds": 540, "limit_requests": 200_000}
+    with Load(agent.url, rate=rate, long=2, long_seconds=2, websockets=2, **limits) as load:  # type: ignore[arg-type]
+        load.until(rate // 2)
+        load.mark("during")
+        yield found
+        load.mark("after")
+        load.until(max(requests, load.sent() + rate))
+    found.append(load.result())
+
+
+def nothing_lost(result: Result) -> None:
+    assert result.failed == 0, result.describe()
+    assert result.requests.ok >= REQUESTS
+    assert result.long.ok > 0
+    assert result.websockets.echoes > 0
+
+
+def only(agent: RoutedAgent, version: str) -> None:
+    """That version alone answers, and nothing of another one is left."""
+    assert {agent.ask()[1] for _ in range(10)} == {version}
+    containers = agent.containers()["web"]
+    values = [docker("inspect", "-f", "{{.Config.Env}}", each) for each in containers]
+    assert all(f"VERSION={version} " in f"{each} " or f"VERSION={version}]" in each for each in values), values
+
+
+def versions_in_order(result: Result, old: str, new: str) -> None:
+    """Both answered, and the old one not long after the new one began to."""
+    assert {old, new} <= set(result.versions), result.describe()
+    assert result.versions[old].last_due - result.versions[new].first < OLD_SECONDS, result.describe()
+
+
+def test_rolling(agent: RoutedAgent) -> None:
+    with loaded(agent) as results:
+        ended = agent.up("rolled")
+        assert ended.code == 0, ended.err
+    nothing_lost(results[0])
+    versions_in_order(results[0], "first", "rolled")
+    only(agent, "rolled")
+    assert agent.probe()["drift"] == []
+    before = agent.containers()
+    again = agent.up("rolled")
+    assert again.document["outcome"] == "unchanged"
+    assert again.document["touched"] == []
+    assert agent.containers() == before
+
+
+def test_rolling_in_batches(agent: RoutedAgent) -> None:
+    assert agent.up("rolled", replicas=3).code == 0
+    with loaded(agent) as results:
+        ended = agent.up("batches", replicas=3, update={"parallelism": 1, "delay": 0.3})
+        assert ended.code == 0, ended.err
+    nothing_lost(results[0])
+    only(agent, "batches")
+    assert len(agent.containers()["web"]) == 3
+    with loaded(agent) as results:
+        assert agent.up("batches", replicas=1).code == 0
+    nothing_lost(results[0])
+    assert len(agent.containers()["web"]) == 1
+
+
+def test_blue_green_keeps_the_old_generation_for_a_way_back_at_once(agent: RoutedAgent) -> None:
+    assert agent.up("blue", strategy="blue-green").code == 0
+    with loaded(agent) as results:
+        ended = agent.up("green", strategy="blue-green", keep=60, preview="next.shop.test")
+        assert ended.code == 0, ended.err
+        assert "preview:web finished" in agent.steps()
+        assert len(agent.containers()["web"]) == 2
+        assert agent.probe()["drift"] == []
+        began = time.monotonic()
+        back = agent.up("blue", strategy="blue-green", keep=60)
+        assert back.code == 0, back.err
+        assert time.monotonic() - began < OLD_SECONDS
+    nothing_lost(results[0])
+    assert not any(step.startswith("grow:") for step in agent.steps())
+    assert agent.ask() == (200, "blue")
+    assert agent.up("blue", strategy="rolling").code == 0
+
+
+def test_kept_generation_goes_when_its_time_is_over(agent: RoutedAgent) -> None:
+    assert agent.up("short", strategy="blue-green", keep=2).code == 0
+    assert len(agent.containers()["web"]) == 2
+    eventually(lambda: len(agent.containers()["web"]) == 1, 15)
+    only(agent, "short")
+
+
+CANARY = {"steps": [20, 50, 100], "pause": 2.0, "minimum": 40, "patience": 4.0, "too_little": "fail",
+          "error_relative": 0.1, "error_floor": 0.01, "latency_relative": 0.2, "latency_floor": 0.05}  # fmt: skip
+
+
+def test_good_canary_is_promoted(agent: RoutedAgent) -> None:
+    with loaded(agent, RATE * 8) as results:
+        ended = agent.up("promoted", strategy="canary", canary=CANARY)
+        assert ended.code == 0, ended.err
+    nothing_lost(results[0])
+    assert [step for step in agent.steps() if step.startswith(("shift", "judge"))] == [
+        f"{step} {state}"
+        for step in ("shift:web:20", "judge:web:20", "shift:web:50", "judge:web:50", "shift:web:100")
+        for state in ("started", "finished")
+    ]
+    only(agent, "promoted")
+
+
+@pytest.mark.parametrize(("name", "how"), [("errors", {"FAIL_RATE": "0.3"}), ("slow", {"SLOW_MS": "150"})])
+def test_worse_canary_is_stopped_at_its_first_step(agent: RoutedAgent, name: str, how: dict[str, str]) -> None:
+    live = agent.ask()[1]
+    with loaded(agent, RATE * 8) as results:
+        ended = agent.up(f"worse-{name}", strategy="canary", canary=CANARY, environment=how)
+        assert "the canary of web is worse at 20 % of the traffic" in ended.error
+        assert ("errors" if name == "errors" else "p95") in ended.error
+    lost = sum(results[0].requests.failed.values())
+    assert set(results[0].requests.failed) <= {"status_500"}, results[0].describe()
+    assert lost < 0.2 * results[0].requests.sent
+    assert not any("judge:web:50" in step for step in agent.steps())
+    only(agent, live)
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "said"),
+    [
+        ("sick", {"SICK": "1"}, "web did not become healthy"),
+        ("smoke", {"SMOKE_FAILS": "1"}, "smoke check of web failed"),
+        ("crashes", {"CRASH_AFTER": "0.4"}, "web"),
+    ],
+)
+def test_bad_release_gets_no_request_that_matters(
+    agent: RoutedAgent, name: str, environment: dict[str, str], said: str
+) -> None:
+    live = agent.ask()[1]
+    with loaded(agent) as results:
+        ended = agent.up(f"bad-{name}", environment=environment, options={"health_deadline": 10})
+        assert said in ended.error
+        assert "serves" in ended.error
+    nothing_lost(results[0])
+    only(agent, live)
+
+
+def test_crash_after_the_shift_is_seen_and_the_old_generation_serves(agent: RoutedAgent) -> None:
+    live = agent.ask()[1]
+    with loaded(agent) as results:
+        ended = agent.up("crashes-later", environment={"CRASH_AFTER": "4"}, update={"monitor": 8})
+        assert "web" in ended.error
+        assert "after it began to serve" in ended.error or "restarted" in ended.error
+    only(agent, live)
+    # its own crash loses what it was answering at that moment; nothing else does
+    assert sum(results[0].requests.failed.values()) < RATE * 2, results[0].describe()
+
+
+def test_edge_restart_and_upgrade(agent: RoutedAgent) -> None:
+    live = agent.ask()[1]
+    before = agent.edge_containers()
+    with loaded(agent) as results:
+        # other static settings: what an upgrade of Traefik is to the edge
+        changed = agent.edge(acme={"email": "ops@shop.test", "server": "https://ca.shop.test/directory", "ca": ""})
+        ended = agent.deploy(agent.release(live), edge=changed)
+        assert ended.code == 0, ended.err
+    result = results[0]
+    # Traefik cannot hand a WebSocket over: it ends when the old container's 30 s of grace are over.
+    assert result.requests.failed == result.long.failed == {}, result.describe()
+    assert set(result.websockets.failed) <= {"reset"}, result.describe()
+    after = agent.edge_containers()
+    assert len(after) == 1
+    assert set(after).isdisjoint(before)
+
+
+def steps_of_a_change(agent: RoutedAgent) -> list[str]:
+    assert agent.up("reference").code == 0
+    return agent.steps()
+
+
+def test_agent_killed_after_every_step(made: Callable[..., RoutedAgent]) -> None:
+    agent = made()
+    assert agent.up("zero").code == 0
+    points = [step.replace(" ", ":") for step in steps_of_a_change(agent)]
+    assert len(points) >= 16
+    with loaded(agent, rate=100) as results:
+        for number, point in enumerate(points):
+            killed = agent.up(f"killed-{number}", agent={"SLIPWAY_TEST_KILL_AFTER": point})
+            assert killed.code == -signal.SIGKILL, (point, killed.err)
+            assert agent.ask()[0] == 200, point
+            mended = agent.up(f"killed-{number}")
+            assert mended.code == 0, (point, mended.err)
+            only(agent, f"killed-{number}")
+    nothing_lost(results[0])
+
+
+def test_agent_killed_after_every_step_of_going_back(made: Callable[..., RoutedAgent]) -> None:
+    agent = made()
+    assert agent.up("good").code == 0
+    bad = {"environment": {"CRASH_AFTER": "1.5"}, "update": {"monitor": 5}}
+    assert agent.up("reference", **bad).code == 1
+    points = [step.replace(" ", ":") for step in agent.steps() if step.startswith("back:")]
+    assert points
+    for number, point in enumerate(points):
+        killed = agent.up(f"worse-{number}", agent={"SLIPWAY_TEST_KILL_AFTER": point}, **bad)
+        assert killed.code == -signal.SIGKILL, (point, killed.err)
+        assert agent.up("good").code == 0
+        only(agent, "good")
+
+
+def test_watch_brings_the_release_before_back(made: Callable[..., RoutedAgent]) -> None:
+    agent = made()
+    rules = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01, "latency_relative": 0.2,
+             "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+    assert agent.up("good").code == 0
+    with Load(agent.url, rate=RATE) as load:
+        load.until(RATE)
+        ended = agent.up("sours", environment={"FAIL_RATE": "0.5"}, watch=rules, keep=60)
+        assert ended.code == 0, ended.err
+        eventually(lambda: agent.ledger()[-1] == "returned", 30)
+        load.until(load.sent() + RATE)
+    result = load.result()
+    assert set(result.requests.failed) <= {"status_500"}, result.describe()
+    assert agent.ledger()[-2:] == ["rejected", "returned"]
+    only(agent, "good")
+    probe = agent.probe()
+    assert probe["last"]["outcome"] == "returned"
+    assert "errors" in probe["last"]["reason"]
+    assert probe["watch"]["state"] == "returned"
+    assert probe["convergence"] == ""
+    mended = agent.up("good")
+    assert mended.code == 0
+
+
+def test_destroy_takes_the_edge_along(made: Callable[..., RoutedAgent]) -> None:
+    agent = made()
+    assert agent.up("short-lived").code == 0
+    assert agent.edge_containers()
+    assert agent.destroy().code == 0
+    assert not agent.edge_containers()
+    assert agent.destroy().code == 0

@@ -1,0 +1,284 @@
+"""What the edge is told: rules, weights, priorities, versions; and what Traefik's counters say."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from agent.edge import counting, network
+from agent.edge.certificate import self_signed
+from agent.edge.counting import Target
+from agent.edge.rendering import Ports, dynamic, marker, read, text
+from agent.edge.routing import (
+    Backend,
+    Middlewares,
+    Preview,
+    RateLimit,
+    Redirect,
+    Route,
+    Routing,
+    ServiceRouting,
+    from_json,
+    middlewares,
+    to_json,
+)
+from agent.edge.settings import Desired, Wish, desired, resolver_name, shared, static
+from agent.errors import SlipwayError
+
+OLD, NEW = Backend("g1", 75, ("10.0.0.2:80",)), Backend("g2", 25, ("10.0.0.3:80", "10.0.0.4:80"))
+PORTS = Ports(80, 443)
+EVERYTHING = Routing(
+    (
+        ServiceRouting(
+            "web",
+            (Route("a.test", "/x", strip=True), Route("", "/")),
+            (OLD, NEW),
+            Middlewares((Redirect("b.test", "a.test", permanent=False),), "u:p", ("::/0",), RateLimit(1, 2, 0.5), 9),
+            sticky=True,
+            preview=Preview("next.test", "g2"),
+            https=True,
+            resolver="acme-1",
+        ),
+        ServiceRouting("api", (Route("c.test"),), (OLD,)),
+    ),
+    "<p>{{ soon }} \x7f\u2028🚧</p>",
+)  # fmt: skip
+
+
+def rendered(service: ServiceRouting, *, ports: Ports = PORTS, **more: Any) -> dict[str, Any]:
+    http: dict[str, Any] = dynamic("shop", Routing((service,), **more), ports=ports, users={})["http"]
+    return http
+
+
+def web(*routes: Route, backends: tuple[Backend, ...] = (OLD, NEW), **more: Any) -> ServiceRouting:
+    return ServiceRouting("web", routes or (Route("a.test"),), backends, **more)
+
+
+def test_what_was_written_is_read_back_from_the_file() -> None:
+    content = text(dynamic("shop", EVERYTHING, ports=PORTS, users={}), marker("shop", "1"), EVERYTHING)
+    found = read(content)
+    assert found is not None
+    assert (found.marker, found.routing) == ("shop~live-1", EVERYTHING)
+    assert from_json(json.loads(json.dumps(to_json(EVERYTHING)))) == EVERYTHING
+
+
+def test_file_is_yaml_without_templates_and_with_the_marker() -> None:
+    content = text(dynamic("shop", EVERYTHING, ports=PORTS, users={}), "shop~live-1", EVERYTHING)
+    assert b"{{" not in content
+    read_back = yaml.safe_load(content)["http"]["middlewares"]
+    assert "shop~live-1" in read_back
+    assert read_back["shop~maintenance"] == {"plugin": {"maintenance": {"page": EVERYTHING.maintenance}}}
+
+
+def test_foreign_file_is_not_read() -> None:
+    assert read(b"http: {}\n") is None
+    assert read(b"# slipway: {}\n{}") is None
+
+
+@pytest.mark.parametrize(
+    ("route", "rule"),
+    [
+        (Route("", "/"), "PathPrefix(`/`)"),
+        (Route("a.test", "/"), "Host(`a.test`)"),
+        (Route("a.test", "/x"), "Host(`a.test`) && (Path(`/x`) || PathPrefix(`/x/`))"),
+        (Route("", "/x/"), "(Path(`/x`) || PathPrefix(`/x/`))"),
+        (Route("", "/`"), '(Path("/`") || PathPrefix("/`/"))'),
+    ],
+)
+def test_rule_of_a_route(route: Route, rule: str) -> None:
+    assert rendered(web(route))["routers"]["shop~web~route-0"]["rule"] == rule
+
+
+def test_host_outranks_path_and_longer_outranks_shorter() -> None:
+    ordered = [Route("", "/"), Route("", "/a"), Route("", "/a/b" * 100), Route("h.test"), Route("h.test", "/a")]
+    routers = rendered(web(*ordered))["routers"]
+    priorities = [routers[f"shop~web~route-{number}"]["priority"] for number in range(len(ordered))]
+    assert priorities == sorted(set(priorities))
+    assert min(router["priority"] for name, router in routers.items() if "~probe-" in name) > max(priorities)
+
+
+def test_generation_without_weight_gets_no_request_but_can_be_probed() -> None:
+    http = rendered(web(backends=(OLD, NEW._replace(weight=0))))
+    assert http["services"]["shop~web"]["weighted"]["services"] == [{"name": "shop~web~g1", "weight": 75}]
+    probe = http["routers"]["shop~web~probe-0-g2"]
+    assert (probe["service"], probe["entryPoints"]) == ("shop~web~g2", ["web"])
+    assert probe["rule"] == "Header(`X-Slipway-Generation`, `g2`) && ClientIP(`127.0.0.1`) && Host(`a.test`)"
+
+
+def test_service_without_any_weight_is_still_a_service() -> None:
+    assert rendered(web(backends=()))["services"]["shop~web"]["loadBalancer"]["servers"] == []
+
+
+def test_names_of_two_stacks_never_meet() -> None:
+    one = dynamic("a-b", Routing((ServiceRouting("c", (Route("x.test"),), (OLD,)),)), ports=PORTS, users={})
+    two = dynamic("a", Routing((ServiceRouting("b-c", (Route("x.test"),), (OLD,)),)), ports=PORTS, users={})
+    for kind in ("routers", "services", "middlewares"):
+        assert not set(one["http"][kind]) & set(two["http"][kind])
+
+
+@pytest.mark.parametrize(("ports", "more"), [(PORTS, {}), (Ports(8080, 8443), {"port": "8443"})])
+def test_plain_http_leads_to_https(ports: Ports, more: dict[str, str]) -> None:
+    http = rendered(web(https=True, resolver="acme-1"), ports=ports)
+    assert http["routers"]["shop~web~route-0"]["entryPoints"] == ["websecure"]
+    assert http["routers"]["shop~web~route-0"]["tls"] == {"certResolver": "acme-1"}
+    plain = http["routers"]["shop~web~route-0-http"]
+    assert (plain["entryPoints"], plain["middlewares"]) == (["web"], ["shop~web~https"])
+    assert http["middlewares"]["shop~web~https"] == {"redirectScheme": {"scheme": "https", "permanent": True, **more}}
+
+
+def test_route_for_any_host_asks_for_no_certificate() -> None:
+    http = rendered(web(Route("", "/"), https=True, resolver="acme-1"))
+    assert http["routers"]["shop~web~route-0"]["tls"] == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "https", "replacement"),
+    [
+        ("a.test", False, "http://a.test:8080${1}"),
+        ("a.test", True, "https://a.test${1}"),
+        ("https://x.test/$a/", False, "https://x.test/$$a${1}"),
+    ],
+)
+def test_redirect_of_a_host(target: str, https: bool, replacement: str) -> None:  # noqa: FBT001 - a case's value
+    ways = Middlewares(redirects=(Redirect("b.test", target, permanent=True),))
+    http = rendered(web(middlewares=ways, https=https), ports=Ports(8080, 443))
+    assert http["middlewares"]["shop~web~redirect-0"]["redirectRegex"]["replacement"] == replacement
+    assert ("shop~web~redirect-0" in http["routers"]) is https
+
+
+def test_maintenance_answers_for_every_route_but_not_for_probes() -> None:
+    http = rendered(web(preview=Preview("next.test", "g2")), maintenance="<p>")
+    for name, router in http["routers"].items():
+        assert (router["middlewares"] == ["shop~maintenance"]) is ("~probe-" not in name), name
+
+
+def test_secret_of_basic_auth_is_in_no_middleware() -> None:
+    http = dynamic("shop", EVERYTHING, ports=PORTS, users={"web": "/edge/credentials/shop/web-1"})["http"]
+    assert http["middlewares"]["shop~web~auth"]["basicAuth"]["usersFile"] == "/edge/credentials/shop/web-1"
+    assert "u:p" not in json.dumps(http)
+
+
+def test_middlewares_of_the_document_become_ours() -> None:
+    wanted = {
+        "redirects": [{"from": "b.test", "to": "a.test", "permanent": True}],
+        "basic_auth": "USERS",
+        "ip_allow_list": ["10.0.0.0/8"],
+        "rate_limit": {"average": 1, "burst": 2, "period": 1},
+        "max_body": 5,
+        "security_headers": True,
+    }
+    assert middlewares(wanted, {"USERS": "u:p"}) == Middlewares(
+        (Redirect("b.test", "a.test", permanent=True),),
+        "u:p",
+        ("10.0.0.0/8",),
+        RateLimit(1, 2, 1),
+        5,
+        security_headers=True,
+    )
+
+
+def wish(version: str = "3.6.0", image: str = "", **more: Any) -> Wish:
+    values = {"http_port": 80, "https_port": 443, "https": False, "acme": None, **more}
+    return Wish(image=image or f"traefik@{version}", version=version, **values)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "running", "image"),
+    [
+        ({"a": wish("3.6.0")}, [], "traefik@3.6.0"),
+        ({"a": wish("3.6.0"), "b": wish("3.10.0")}, [], "traefik@3.10.0"),
+        ({"a": wish("3.6.0")}, [("3.6.1", "traefik@3.6.1")], "traefik@3.6.1"),
+        ({"a": wish("3.6.2")}, [("3.6.1", "traefik@3.6.1")], "traefik@3.6.2"),
+        ({"a": wish(image="new")}, [("3.6.0", "old")], "new"),
+        ({"a": wish(image="new"), "b": wish(image="old")}, [("3.6.0", "old")], "old"),
+    ],
+    ids=["alone", "newest-wins", "never-older", "newer", "rebuilt", "rebuilt-for-one-of-two"],
+)
+def test_image_of_the_edge(wishes: dict[str, Wish], running: list[tuple[str, str]], image: str) -> None:
+    assert desired(wishes, "a", running).image == image
+
+
+def test_port_for_tls_is_taken_only_when_somebody_wants_it() -> None:
+    assert desired({"a": wish()}, "a", []).https_port is None
+    assert desired({"a": wish(), "b": wish(https=True)}, "a", []).https_port == 443
+    assert "websecure" not in static(desired({"a": wish()}, "a", []), 1, 8650)["entryPoints"]
+
+
+def test_other_ports_than_another_stack_has_are_refused() -> None:
+    with pytest.raises(SlipwayError, match="HTTP on port 80, but stack b has it on 81"):
+        desired({"a": wish(), "b": wish(http_port=81)}, "a", [])
+    with pytest.raises(SlipwayError, match="HTTPS"):
+        desired({"a": wish(https=True), "b": wish(https=True, https_port=444)}, "a", [])
+    assert desired({"a": wish(https=True), "b": wish(https_port=444)}, "a", []).https_port == 443
+
+
+def test_resolvers_are_the_union_of_all_wishes() -> None:
+    one, two = ("a@x.test", "https://ca.test/dir", ""), ("b@x.test", "https://ca.test/dir", "PEM")
+    aim = desired({"a": wish(acme=one), "b": wish(acme=two), "c": wish(acme=one)}, "a", [])
+    found = static(aim, 1, 8650)["certificatesResolvers"]
+    names = {resolver_name({"email": each[0], "server": each[1]}) for each in (one, two)}
+    assert set(found) == names
+    files = [resolver["acme"].get("caCertificates") for resolver in found.values()]
+    assert sum(file is not None for file in files) == 1
+    assert "PEM" not in json.dumps(found)
+
+
+def test_bounds_of_durations_are_a_quarter_apart() -> None:
+    buckets = static(Desired("", "", 80, None, ()), 1, 8650)["metrics"]["prometheus"]["buckets"]
+    assert (buckets[0], buckets[-1] >= 30) == (0.001, True)
+    assert all(1 < high / low <= 1.26 for low, high in itertools.pairwise(buckets))
+
+
+def test_only_the_container_that_leaves_closes_connections() -> None:
+    found = shared([1, 2], leaving=[1])["http"]["middlewares"]
+    assert found["edge~1"]["headers"]["customResponseHeaders"] == {"Connection": "close"}
+    assert "customResponseHeaders" not in found["edge~2"]["headers"]
+
+
+METRICS = """\
+# HELP traefik_service_requests_total How many requests
+traefik_service_requests_total{code="200",method="GET",protocol="http",service="shop~web~g1@file"} 9
+traefik_service_requests_total{code="502",method="GET",protocol="http",service="shop~web~g1@file"} 1
+traefik_service_requests_total{code="101",method="GET",protocol="websocket",service="shop~web~g1@file"} 4
+traefik_service_requests_total{code="200",method="GET",protocol="http",service="noop@internal"} 7
+traefik_service_request_duration_seconds_bucket{code="200",method="GET",protocol="http",service="shop~web~g1@file",le="0.1"} 8
+traefik_service_request_duration_seconds_bucket{code="200",method="GET",protocol="http",service="shop~web~g1@file",le="+Inf"} 9
+traefik_service_request_duration_seconds_bucket{code="502",method="GET",protocol="http",service="shop~web~g1@file",le="0.1"} 1
+traefik_service_request_duration_seconds_bucket{code="502",method="GET",protocol="http",service="shop~web~g1@file",le="+Inf"} 1
+traefik_service_request_duration_seconds_bucket{code="101",method="GET",protocol="websocket",service="shop~web~g1@file",le="+Inf"} 4
+"""  # noqa: E501 - Traefik's own lines
+
+
+def test_counters_are_summed_over_codes_and_edges() -> None:
+    found = counting.traffic([METRICS, METRICS])
+    assert set(found) == {Target("shop", "web", "g1")}
+    traffic = found[Target("shop", "web", "g1")]
+    assert (traffic.requests, traffic.errors) == (20, 2)
+    assert traffic.buckets == ((0.1, 18), (float("inf"), 20))
+
+
+def test_addresses_go_round_after_the_last_one() -> None:
+    network_of = {"IPAM": {"Config": [{"Subnet": "10.0.0.0/29"}]}}
+    assert list(network._after(network_of, "")) == ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]
+    assert list(network._after(network_of, "10.0.0.5")) == [
+        *("10.0.0.6", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"),
+    ]
+    assert next(network._after(network_of, "10.0.0.6")) == "10.0.0.2"
+    assert next(network._after(network_of, "192.168.1.1")) in {"10.0.0.2", "10.0.0.3", "10.0.0.4"}
+
+
+def test_own_certificate_is_one_that_others_accept() -> None:
+    for _ in range(20):  # lengths of random numbers differ
+        made = self_signed("nobody")
+        certificate = x509.load_pem_x509_certificate(made.certificate.encode())
+        key = serialization.load_pem_private_key(made.key.encode(), None)
+        assert certificate.public_key() == key.public_key()
+        certificate.verify_directly_issued_by(certificate)
+        assert certificate.not_valid_before_utc < dt.datetime.now(dt.UTC) < certificate.not_valid_after_utc

@@ -1,0 +1,153 @@
+"""`slipway up` as a whole. The engine here is a script that writes an event log and ends as the real one does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_up_story import _HOST, ERROR, HOST_BEGINS, end, say
+
+Engine = Callable[..., Path]
+
+_SCRIPT = """\
+#!{python}
+import json, os, signal, sys, time
+here = {here!r}
+def asked(*_):
+    with open(here + "/signals", "a") as file:
+        file.write("asked\\n")
+    time.sleep(0.5)
+    sys.exit(255)
+signal.signal(signal.SIGINT, asked)
+arguments = sys.argv[1:]
+with open(here + "/calls", "a") as file:
+    file.write(json.dumps([arguments, os.environ.get("PULUMI_DEBUG_COMMANDS")]) + "\\n")
+log = arguments[arguments.index("--event-log") + 1]
+for event, pause in json.load(open(here + "/events.json")):
+    with open(log, "a") as file:
+        file.write(json.dumps(event) + "\\n")
+    time.sleep(pause)
+print({said!r}, flush=True)
+sys.exit({code})
+"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Make a program and put an engine on PATH that does so; the program's folder."""
+
+    def does(*events: tuple[object, float], code: int = 0, said: str = "") -> Path:
+        (tmp_path / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        (folder / "events.json").write_text(json.dumps(events))
+        script = folder / "pulumi"
+        script.write_text(_SCRIPT.format(python=sys.executable, here=str(folder), said=said, code=code))
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        monkeypatch.delenv("PULUMI_STACK", raising=False)
+        return tmp_path
+
+    return does
+
+
+def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    root = Path(__file__).parents[3]
+    return subprocess.Popen(
+        [sys.executable, "-c", "from cli.main import main; main()", "up", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _run(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    process = _start(folder, *arguments)
+    out, error = process.communicate(timeout=60)
+    return process.returncode, out, error
+
+
+STEPS = [(HOST_BEGINS, 0.0), (say(_HOST, "web-1 start web 1.20 s\n"), 0.0)]
+STACK_ENDS = {
+    "resOutputsEvent": {
+        "metadata": {
+            "op": "same", "urn": "urn:pulumi:s::p::pulumi:pulumi:Stack::p-s", "type": "pulumi:pulumi:Stack",
+            "old": None, "new": {"outputs": {"release": "r-1", "urls": ["http://shop.example/"]}},
+        }
+    }
+}  # fmt: skip
+SUMMARY = {"summaryEvent": {"resourceChanges": {"update": 1, "same": 4}}}
+
+
+def test_steps_then_summary_release_and_url_and_exit_code_0(engine: Engine) -> None:
+    folder = engine(*STEPS, (end(_HOST, "update"), 0.0), (STACK_ENDS, 0.0), (SUMMARY, 0.0))
+    code, out, error = _run(folder, "--stack", "staging", "--", "--target", "x")
+    assert (code, error) == (0, "")
+    first, done, *rest = out.splitlines()
+    assert first.endswith("] web-1: start web, 1.20 s")
+    assert first.startswith("[0:0")
+    assert done.startswith("done in ")
+    assert done.endswith(" s: 1 updated, 4 unchanged")
+    assert rest == ["release r-1", "ready: http://shop.example/"]
+    [arguments, debug] = json.loads((folder / "bin/calls").read_text())
+    assert arguments[:3] == ["up", "--yes", "--skip-preview"]
+    assert {"--stack", "staging", str(folder), "--target", "x"} <= set(arguments)
+    assert debug in {"1", "true"}  # else the engine knows no --event-log
+
+
+def test_a_step_is_printed_when_it_happens_and_not_at_the_end(engine: Engine) -> None:
+    folder = engine(STEPS[0], (say(_HOST, "web-1 start web 1.20 s\n"), 3.0), (end(_HOST, "update"), 0.0))
+    process = _start(folder, "--stack", "staging")
+    assert process.stdout is not None
+    assert "start web" in process.stdout.readline()
+    assert process.poll() is None
+    process.communicate(timeout=60)
+
+
+def test_a_failure_ends_with_its_error_and_the_engines_exit_code(engine: Engine) -> None:
+    folder = engine(*STEPS, (say(_HOST, "    web | no database\n"), 0.0), (say(_HOST, f"{ERROR}\n"), 0.0), code=255)
+    code, out, error = _run(folder, "--stack", "staging")
+    assert code == 255
+    assert error == f"{ERROR}\n"
+    assert "web-1:     web | no database" in out
+    assert "failed after " in out.splitlines()[-1]
+
+
+def test_an_error_of_the_engines_own_is_quoted_and_put_in_the_familys_form(engine: Engine) -> None:
+    code, out, error = _run(engine(code=6, said="error: no stack named 'x' found"), "--stack", "x")
+    assert code == 6
+    assert "error: no stack named 'x' found" in out.splitlines()
+    assert error.startswith("slipway: error: pulumi up failed (no stack named 'x' found) — ")
+    assert error.count("\n") == 1
+
+
+def test_ctrl_c_is_passed_on_once_and_the_engine_waited_for(engine: Engine) -> None:
+    folder = engine(*STEPS, (say(_HOST, "web-1 smoke web 0.10 s\n"), 30.0))
+    process = _start(folder, "--stack", "staging")
+    assert process.stdout is not None
+    while "smoke" not in process.stdout.readline():
+        pass
+    began = time.monotonic()
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    out, _ = process.communicate(timeout=20)
+    assert time.monotonic() - began >= 0.4, "it did not wait for the engine"
+    assert process.returncode == 255
+    assert (folder / "bin/signals").read_text() == "asked\n"
+    assert "stopped after " in out
+
+
+def test_a_stack_named_without_its_option_is_wrong_usage(engine: Engine) -> None:
+    folder = engine()
+    code, _, error = _run(folder, "staging")
+    assert code == 2
+    assert "a stack is named with --stack" in error
+    assert not (folder / "bin/calls").exists()
