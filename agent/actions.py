@@ -189,8 +189,7 @@ class Actions:
         self.mover.attach(step.services)
         self.out.progress(phase(step), step.name, time.monotonic() - begin)
 
-    def _edge_up(self, step: EdgeUp) -> None:
-        begin = time.monotonic()
+    def _edge_up(self, _: EdgeUp) -> None:
         wanted = self.wanted_edge or {}
         fetch(
             [wanted["image"]],
@@ -201,7 +200,6 @@ class Actions:
             out=self.out,
         )
         self.edge.ensure(wanted, self.folder.stack, self.deadline)
-        self.out.progress(phase(step), f"Traefik {step.version}", time.monotonic() - begin)
 
     def _remove(self, step: Remove) -> None:
         self.touching()
@@ -225,6 +223,7 @@ class Actions:
 
     def _observe(self, step: Observe) -> None:
         self.deadline.extend(step.seconds)
+        self.out.progress(phase(step), f"{step.service} is looked at for {step.seconds:.0f} s")
         stay_up(
             self.rendered.services[step.service],
             api=self.api,

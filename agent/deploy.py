@@ -343,7 +343,8 @@ class Deployment:
         self.warnings += warnings
 
     def _report(self, planned: Plan, phases: dict[str, float]) -> dict[str, Any]:
-        seen = containers(self.api, self.folder.stack)
+        kept = self.keeping.containers
+        seen = [each for each in containers(self.api, self.folder.stack) if each.id not in kept]
         for each in seen:
             if each.health == "unhealthy" or each.state == "restarting":
                 self.warnings.append(f"{each.name} is {each.health or each.state}; this deployment did not touch it")

@@ -34,6 +34,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
     """The Probe document (`contract/probe.schema.json`)."""
     host, seen, problems = _host(folder.stack)
     kept = Keeping(folder).containers
+    seen = [each for each in seen if each.id not in kept]
     edge = _edge()
     ledger = Ledger(folder.ledger)
     live = ledger.live()
@@ -48,9 +49,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         "problems": problems,
         "live": _live(folder, live, seen) if live else None,
         "convergence": live.convergence if live else "",
-        "drift": _drift(folder, live, [each for each in seen if each.id not in kept], edge)
-        if live and reachable
-        else [],
+        "drift": _drift(folder, live, seen, edge) if live and reachable else [],
         "interrupted": unfinished.text() if unfinished else None,
         "lock": running,
         "last": ledger.last(),

@@ -138,6 +138,9 @@ class Mover:
         service = self._rendered.services[step.service]
         rules = self._release["services"][step.service]["canary"]
         self._deadline.extend(float(rules["pause"]) + float(rules["patience"]))
+        self._out.progress(
+            "canary", f"{step.service} {step.share} % is judged for {float(rules['pause']):.0f} s or more"
+        )
         shares = [share for share in service.traffic.canary if share < WHOLE]
         jury = Jury(Thresholds.of(rules), alphas(len(shares))[shares.index(step.share)])
         begin, before = time.monotonic(), self._samples(step.service)

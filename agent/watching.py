@@ -53,8 +53,9 @@ def start_watch(document: Mapping[str, Any], folder: StackFolder, before: Live |
     rules = document["watch"]
     keeping = Keeping(folder)
     if rules is None and not keeping.kept:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(folder.watch)
+        for path in (folder.watch, folder.watched):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         return
     order = {
         "id": os.urandom(8).hex(),
@@ -126,7 +127,7 @@ class _Watch:
         while self._ordered() and not self.stop.asked:
             try:
                 self._retire_due()
-                bad = self._look() if self.rules and time.time() < self.until else ""
+                bad = self._look() if self.rules and time.time() < self.until else self._rest()
             except SlipwayError as error:  # Docker is restarted, say: looked at again a second later
                 self._note("watching", f"cannot look: {error.what}")
                 bad = ""
@@ -167,6 +168,11 @@ class _Watch:
                     self.keeping.forget(kept.service)
             except SlipwayError as error:
                 self.out.progress("watch", f"{kept.service} is retired later: {error.what}")
+
+    def _rest(self) -> str:
+        """Nothing is judged any more, but something is still kept."""
+        self._note("over", "")
+        return ""
 
     def _look(self) -> str:
         """Why the release is bad; empty while it is not."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from server import TestHost
     from stack_harness import Engine
 
-__all__ = ["TRAEFIK", "Peer", "Plain", "Scale", "SlipwayPeer", "Swarm", "pushed_versions"]
+__all__ = ["TRAEFIK", "Peer", "Plain", "Scale", "SlipwayPeer", "Swarm", "pushed_versions", "routed_stack"]
 
 TRAEFIK = "traefik:v3.6.0"
 _FILES = Path(__file__).parent / "traffic"
@@ -157,6 +157,22 @@ class _Routed:
         self.folder = folder
 
 
+def routed_stack(hosts: Sequence[TestHost], engine: Engine, folder: Path) -> Stack:
+    """A stack of the service of slipway.yaml on these hosts; its variable IMAGE says which release."""
+    return Stack(
+        engine,
+        folder,
+        _Routed(folder / "app"),  # type: ignore[arg-type]  # has the folder, which is all that is asked of it
+        hosts=[
+            {"name": host.name, "address": host.address, "user": host.user, "hostKey": host.host_key} for host in hosts
+        ],
+        variables={"IMAGE": "", "CRASH_AFTER": "", "MONITOR": "0s"},
+        sshKeyFile=str(hosts[0].key_file),
+        httpPort=SlipwayPeer.port,
+        httpsPort=8443,
+    )
+
+
 class SlipwayPeer(Peer):
     """`pulumi up --skip-preview`, Pulumi's own time included; `back` is the same with the image of before."""
 
@@ -164,16 +180,7 @@ class SlipwayPeer(Peer):
 
     def __init__(self, host: TestHost, engine: Engine, folder: Path) -> None:
         super().__init__(host)
-        self.stack = Stack(
-            engine,
-            folder,
-            _Routed(folder / "app"),  # type: ignore[arg-type]  # has the folder, which is all that is asked of it
-            hosts=[{"name": host.name, "address": host.address, "user": host.user, "hostKey": host.host_key}],
-            variables={"IMAGE": "", "CRASH_AFTER": "", "MONITOR": "0s"},
-            sshKeyFile=str(host.key_file),
-            httpPort=self.port,
-            httpsPort=8443,
-        )
+        self.stack = routed_stack([host], engine, folder)
 
     def change(self, image: str) -> Done:
         """One `pulumi up --skip-preview`."""

@@ -27,10 +27,10 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help needs no rich, whose import takes as long as all the rest
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(up)
-app.command()(status)
-app.command()(watch)
-app.command()(maintenance)
+app.command(short_help="Deploy, showing every step as it happens.")(up)
+app.command(short_help="Show what runs, and whether it was deployed.")(status)
+app.command(short_help="Show live what the watch after a deployment sees.")(watch)
+app.command(short_help="Show a maintenance page in place of everything.")(maintenance)
 
 
 def _version(*, wanted: bool) -> None:

@@ -6,9 +6,12 @@ Same sources, same bytes: entries are sorted and carry one fixed time.
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import io
+import json
+import tokenize
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +34,7 @@ def pack_agent() -> AgentPackage:
     """Pack the agent's sources and schemas from this copy of Slipway."""
     folder = Path(__file__).resolve().parent.parent / "agent"
     files = {
-        f"agent/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        f"agent/{path.relative_to(folder).as_posix()}": _slim(path)
         for path in folder.rglob("*")
         if path.suffix in (".py", ".json")
     }
@@ -43,3 +46,28 @@ def pack_agent() -> AgentPackage:
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
     content = buffer.getvalue()
     return AgentPackage(content, hashlib.sha256(content).hexdigest())
+
+
+def _slim(path: Path) -> bytes:
+    """A file as it is shipped: JSON without spaces, Python without comments and docstrings, line for line.
+
+    Every line keeps its number, so that a traceback from a host points into the sources.
+    """
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":")).encode()
+    lines = text.splitlines()
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    for token in [each for each in tokens if each.type == tokenize.COMMENT]:
+        row, column = token.start
+        lines[row - 1] = lines[row - 1][:column].rstrip()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            first = node.body[0]
+            assert first.end_lineno is not None  # noqa: S101  # parsed from text
+            # The body of a class or function must not be empty; before `from __future__` nothing else may stand.
+            lines[first.lineno - 1] = "" if isinstance(node, ast.Module) else " " * first.col_offset + "0"
+            lines[first.lineno : first.end_lineno] = [""] * (first.end_lineno - first.lineno)
+    return ("\n".join(lines) + "\n").encode()

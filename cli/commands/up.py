@@ -15,7 +15,7 @@ __all__ = ["up"]
 
 def up(
     options: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- PULUMI OPTIONS]", help="Options handed to pulumi up.")
+        list[str] | None, typer.Argument(metavar="-- PULUMI_OPTION", help="Options handed to pulumi up.")
     ] = None,
     *,
     stack: Annotated[

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from components.agent_package import pack_agent
+
 REGISTRY = "127.0.0.1:5050"
 BASE = f"{REGISTRY}/library/python:3.13-slim-trixie"
 PORT = 8000
@@ -278,12 +278,8 @@ class Agent:
 
 
 def pack(target: Path) -> Path:
-    """The agent as it is shipped: package `agent` and a `__main__.py` that starts it."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted((ROOT / "agent").rglob("*")):
-            if path.suffix in (".py", ".json") and "__pycache__" not in path.parts:
-                archive.write(path, path.relative_to(ROOT))
-        archive.writestr("__main__.py", "import runpy\n\nrunpy.run_module('agent', run_name='__main__')\n")
+    """The agent as it is shipped."""
+    target.write_bytes(pack_agent().content)
     return target
 
 

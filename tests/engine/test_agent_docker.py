@@ -685,7 +685,7 @@ def test_secret_values_are_nowhere_but_in_the_0600_file_and_the_containers_envir
         while not done.is_set():
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 with contextlib.suppress(OSError):
-                    seen.extend([str(path)] * (b"canary" in path.read_bytes()))
+                    seen.extend([str(path)] * (CANARY.encode() in path.read_bytes()))
             time.sleep(0.01)
 
     watcher = threading.Thread(target=watch)
@@ -720,7 +720,7 @@ def test_secret_values_are_nowhere_but_in_the_0600_file_and_the_containers_envir
     for path in agent.home.rglob("*"):
         assert path.stat().st_mode & 0o077 == 0 or path.is_dir() or "files" in path.parts
         if path.is_file() and path.name != "secrets.json":
-            assert b"canary" not in path.read_bytes(), path
+            assert CANARY.encode() not in path.read_bytes(), path
     assert (agent.folder / "secrets.json").stat().st_mode & 0o777 == 0o600
     for identifiers in agent.containers().values():
         details = json.loads(docker("inspect", *identifiers))

@@ -1,5 +1,6 @@
 """The packed agent: the same bytes from the same sources, small, and complete."""
 
+import ast
 import hashlib
 import io
 import os
@@ -80,3 +81,26 @@ def test_another_source_is_another_agent(tmp_path: Path, monkeypatch: pytest.Mon
     assert pack_agent.__wrapped__() == first
     (tmp_path / "agent" / "a.py").write_text("x = 2\n")
     assert pack_agent.__wrapped__() != first
+
+
+def test_sources_lose_comments_and_docstrings_but_no_line(packed: Path) -> None:
+    with zipfile.ZipFile(packed) as archive:
+        for name in archive.namelist():
+            if not name.endswith(".py") or name == "__main__.py":
+                continue
+            source, shipped = (ROOT / name).read_text(), archive.read(name).decode()
+            compile(shipped, name, "exec")
+            assert len(shipped.splitlines()) == len(source.splitlines()), name
+            assert _without_docstrings(source) == _without_docstrings(shipped), name
+            assert "# " not in shipped.replace('"# ', ""), name
+
+
+def _without_docstrings(source: str) -> list[str]:
+    """Every statement as the parser sees it, with its line; docstrings and what stands in for them aside."""
+    tree = ast.parse(source)
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            kept = [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
+            found.append(f"{node.lineno} {[ast.dump(each) for each in kept]}")
+    return sorted(found)
