@@ -5,6 +5,12 @@ from __future__ import annotations
 from components.errors import reported_to_pulumi
 
 with reported_to_pulumi():
+    from components.program import program_settings
+    from components.sessions import HostSessions
+
+    settings, problems = program_settings()
+    sessions = HostSessions(settings, reach=not problems)  # connects while the rest is imported and Compose reads
+
     import pulumi
 
     from components.application import read_application
@@ -13,11 +19,7 @@ with reported_to_pulumi():
     from components.host import Host, HostArgs
     from components.images import RegistryImages, RegistryImagesArgs
     from components.preflight import look_at_hosts, warn
-    from components.program import program_settings
-    from components.sessions import HostSessions
 
-    settings, problems = program_settings()
-    sessions = HostSessions(settings, reach=not problems)  # connects while Compose reads
     application = read_application(settings, problems=problems)
     revision = read_revision(settings.application)
     view = look_at_hosts(settings, application, sessions)

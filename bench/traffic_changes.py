@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import statistics
 import time
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from bench.traffic_peers import Peer, Plain, Scale, SlipwayPeer, Swarm, pushed_v
 from toolchain.progress import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from server import TestHost
@@ -33,9 +34,10 @@ __all__ = ["Change", "change_under_load", "figures", "measured", "peers"]
 
 RATE = 500
 CONNECTIONS = 20
-_BEFORE_SECONDS, _AFTER_SECONDS = 2, 2
+_BEFORE_SECONDS, _AFTER_SECONDS = 4, 2
 _TAKE_OVER_SECONDS = 60  # after the command's end
 _LIMIT_SECONDS = 300
+_YIELDING = 10  # of 19
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class Change:
 
 
 def change_under_load(peer: Peer, image: str, version: str) -> Change:
-    """Make `image` live, which answers `version`, under a load from 2 s before until 2 s after the last other answer.
+    """Make `image` live, which answers `version`, under a load from 4 s before until 2 s after the last other answer.
 
     Raises:
         AssertionError: the new version did not take over within a minute.
@@ -72,7 +74,8 @@ def change_under_load(peer: Peer, image: str, version: str) -> Change:
     ) as load:
         time.sleep(_BEFORE_SECONDS)
         load.mark("during")
-        done = peer.change(image)
+        with _as_if_elsewhere():
+            done = peer.change(image)
         load.until_only(version, _TAKE_OVER_SECONDS, steady=_AFTER_SECONDS)
         load.mark("after")
     result = load.result()
@@ -92,6 +95,18 @@ def change_under_load(peer: Peer, image: str, version: str) -> Change:
         live=traffic if peer.verifies_first else max(traffic, command),
         shift_live=done.shift_live,
     )
+
+
+@contextlib.contextmanager
+def _as_if_elsewhere() -> Iterator[None]:
+    """Whatever this process starts yields to the host's own programs: it would run on another machine."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, _YIELDING)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(PermissionError):  # only root may take it back
+            os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 def peers(host: TestHost, engine: Engine, folder: Path) -> list[list[Callable[[], Peer]]]:

@@ -67,6 +67,12 @@ _BOOTSTRAP = textwrap.dedent("""\
             os.fsync(file.fileno())
         os.rename(partial, path)
     if install:
+        tree = path + ".d"
+        if not os.path.isdir(tree):
+            import zipfile
+            partial = "%s.%d" % (tree, os.getpid())
+            zipfile.ZipFile(path).extractall(partial)
+            os.rename(partial, tree)
         link = os.path.join(folder, "agent.pyz")
         if not os.path.islink(link) or os.readlink(link) != os.path.basename(path):
             partial = "%s.%d" % (link, os.getpid())
@@ -74,6 +80,7 @@ _BOOTSTRAP = textwrap.dedent("""\
             os.rename(partial, link)
             kept = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".pyz")]
             for old in sorted((one for one in kept if one != link), key=os.path.getmtime)[:-3]:
+                shutil.rmtree(old + ".d", True)
                 os.unlink(old)
         with open(os.path.join(folder, "actor"), "w") as file:
             file.write(actor)

@@ -40,7 +40,10 @@ PROJECT_LABEL = "com.docker.compose.project"
 LOCAL_HOST = {"name": "local", "address": "local"}
 _NUMBERS = itertools.count(1)
 # What a stack must find for itself: the login, the stack and the settings of whoever runs the tests stay outside.
-_FOREIGN = re.compile(r"SLIPWAY_|GITHUB_|PULUMI_(?!HOME$|PYTHON_CMD$|CREDENTIALS_PATH$|SKIP_|DISABLE_)")
+# So does what keeps Python from keeping bytecode: each run of the engine would compile the program again.
+_FOREIGN = re.compile(
+    r"PYTHONDONTWRITEBYTECODE$|SLIPWAY_|GITHUB_|PULUMI_(?!HOME$|PYTHON_CMD$|CREDENTIALS_PATH$|SKIP_|DISABLE_)"
+)
 _MANIFESTS = ", ".join(
     f"application/vnd.{kind}+json"
     for kind in (
