@@ -65,6 +65,8 @@ class RoutedAgent(Agent):
         values = {"VERSION": version, **(environment or {})}
         check = {"test": ["CMD", "python3", "-IS", "/app.py", "probe"], "interval": "1s", "timeout": "3s", "retries": 3}
         web = service(self.image, environment=values, healthcheck=check, stop_grace_period="5s")
+        if "restart" in slipway:
+            web["restart"] = slipway.pop("restart")
         if replicas != 1:
             web["deploy"] = {"replicas": replicas}
         own = {

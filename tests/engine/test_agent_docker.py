@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -875,6 +876,13 @@ def test_agent_starts_and_probes_quickly(agent: Agent, shop: Build) -> None:
         assert agent.run(*arguments).code == 0
         return time.monotonic() - begin
 
-    # The best of several: the machine may be busy with something else, the agent may not be slow by itself.
-    assert min(seconds("version") for _ in range(5)) <= 0.3
-    assert min(seconds("probe", "--stack", agent.stack) for _ in range(5)) <= 0.5
+    def bare() -> float:
+        begin = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import http.client, json, subprocess"], check=True)
+        return time.monotonic() - begin
+
+    # Beside Python itself on the same machine at the same time, the best of several (the benchmark has seconds).
+    python = min(bare() for _ in range(5))
+    assert min(seconds("version") for _ in range(5)) <= 3 * python
+    assert min(seconds("probe", "--stack", agent.stack) for _ in range(5)) <= 12 * python
+

@@ -44,7 +44,7 @@ services:
       drain: 10s
       keep: ${KEEP:-0s}
       preview: next.shop.test
-      canary: {steps: [20, 50, 100], pause: 2s, minimumRequests: 40, patience: 5s, tooLittle: fail}
+      canary: {steps: [20, 50, 100], pause: 2s, minimumRequests: 40, patience: 5s, tooLittle: fail, latencyFloor: 1s}
       smoke:
         - http: {path: /smoke, status: 200, deadline: 2}
 volumes:

@@ -12,6 +12,7 @@ import pytest
 from remote_stack import HOME, meanwhile
 from stack_harness import docker, eventually, free_port
 
+from agent.edge.certificate import self_signed
 from toolchain.images import ensure_registry_image
 
 if TYPE_CHECKING:
@@ -23,13 +24,22 @@ if TYPE_CHECKING:
     from workload import Images
 
 HOSTS = 1
+CERTIFICATE, KEY = self_signed("shop.test")
 CANARIES = {
     "token": "canary-token-7f3a91c2e8",
     "rotated": "canary-rotated-4be0d6a177",
     "password": "canary-registry-9d82f05c3b",
+    "visitors": "canary-visitors-1d6e5f2a90",
+    "hook": "canary-hook-83b0c7e4d1",
+    "key": KEY.splitlines()[1],
 }
 
 
+# The side service behind the edge, for everything that the edge is told in confidence.
+ROUTED_SIDE = """\
+    image: ${SIDE_IMAGE:?}
+    x-slipway: {port: 8000, route: shop.test, basicAuth: VISITORS}
+"""
 BCRYPT = "$2y$05$0Ego4b85VSIZllfd7b9kqezNhLl1cnqzfMRkgta9E5K8ZlhR3htvy"  # of the password, cost 5
 
 
@@ -116,10 +126,17 @@ def seen(
             secrets={"TOKEN": CANARIES["token"]},
             registry=f"{address}/private",
             registryUsername="deployer",
+            certificate=CERTIFICATE,
+            watch="60s",
         )
-        stack.secrets = {"TOKEN": CANARIES["token"]}
+        stack.secrets = {"TOKEN": CANARIES["token"], "VISITORS": f"visitor:{{SHA}}{CANARIES['visitors']}"}
+        stack.application.replace("compose.yaml", "    image: ${SIDE_IMAGE:?}\n", ROUTED_SIDE)
         stack.variables |= {"IMAGE": pushed(address, images.one, folder), "START_PERIOD": "1s"}
-        password = {"SLIPWAY_REGISTRY_PASSWORD": CANARIES["password"]}
+        password = {
+            "SLIPWAY_REGISTRY_PASSWORD": CANARIES["password"],
+            "SLIPWAY_CERTIFICATE_KEY": KEY,
+            "SLIPWAY_NOTIFY_URL": f"http://127.0.0.1:1/{CANARIES['hook']}",
+        }
         with meanwhile(sample, every=0.02):
             watched["output"].append(stack.up(**password))
             stack.secrets["TOKEN"] = CANARIES["rotated"]
@@ -166,7 +183,8 @@ def test_logs_and_labels_of_the_host_show_no_secret(seen: tuple[RemoteStack, dic
 @pytest.mark.usefixtures("seen")
 def test_only_private_files_of_the_deploy_user_hold_secrets(host: TestHost) -> None:
     outside = [path for path in holders(host) if not path.startswith(OF_THE_ENGINE)]
-    assert outside, "the secrets for going back are kept"
+    kept = {name for path in outside for name in told(host.path(path).read_bytes())}
+    assert kept >= {"rotated", "visitors", "hook", "key"}, "going back, the edge and the watch keep theirs"
     for path in outside:
         state = host.path(path).stat()
         assert path.startswith(HOME), path

@@ -6,11 +6,14 @@ The packed agent, Docker and Traefik of this machine; the same through Pulumi an
 from __future__ import annotations
 
 import contextlib
+import http.server
+import json
 import os
 import signal
+import threading
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent_harness import docker, eventually, pack
@@ -26,6 +29,7 @@ REQUESTS = int(os.environ.get("SLIPWAY_TEST_REQUESTS", "1500"))
 """Requests that each change is under, at least; 20000 is what the promise was shown with (see bench/traffic.md)."""
 RATE = 300
 OLD_SECONDS = 5
+HOOK = "canary-hook-5f0c1e7a"
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +160,8 @@ CANARY = {"steps": [20, 50, 100], "pause": 2.0, "minimum": 40, "patience": 4.0, 
 
 def test_good_canary_is_promoted(agent: RoutedAgent) -> None:
     with loaded(agent, RATE * 8) as results:
-        ended = agent.up("promoted", strategy="canary", canary=CANARY)
+        # a busy machine slows both sides, but not always alike: that is not what this is about
+        ended = agent.up("promoted", strategy="canary", canary={**CANARY, "latency_floor": 1.0})
         assert ended.code == 0, ended.err
     nothing_lost(results[0])
     assert [step for step in agent.steps() if step.startswith(("shift", "judge"))] == [
@@ -264,28 +269,79 @@ def test_agent_killed_after_every_step_of_going_back(made: Callable[..., RoutedA
         only(agent, "good")
 
 
-def test_watch_brings_the_release_before_back(made: Callable[..., RoutedAgent]) -> None:
+@contextlib.contextmanager
+def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A place for messages: its address, with a secret in it, and what came."""
+    came: list[dict[str, Any]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            came.append({"path": self.path, **json.loads(self.rfile.read(int(self.headers["Content-Length"])))})
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/{HOOK}", came
+        server.shutdown()
+
+
+RULES = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01, "latency_relative": 0.2,
+         "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+
+
+def test_watch_brings_the_release_before_back_and_says_so(made: Callable[..., RoutedAgent]) -> None:
     agent = made()
-    rules = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01, "latency_relative": 0.2,
-             "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
     assert agent.up("good").code == 0
-    with Load(agent.url, rate=RATE) as load:
+    with listening() as (address, came), Load(agent.url, rate=RATE) as load:
         load.until(RATE)
+        rules = {**RULES, "notify": address}
         ended = agent.up("sours", environment={"FAIL_RATE": "0.5"}, watch=rules, keep=60)
         assert ended.code == 0, ended.err
         eventually(lambda: agent.ledger()[-1] == "returned", 30)
         load.until(load.sent() + RATE)
+        eventually(lambda: came, 10)
     result = load.result()
     assert set(result.requests.failed) <= {"status_500"}, result.describe()
     assert agent.ledger()[-2:] == ["rejected", "returned"]
     only(agent, "good")
+    [message] = came
+    assert message["path"] == f"/{HOOK}"
+    assert "was brought back and serves" in message["text"]
+    assert message["content"] == message["text"]
+    told = [path for path in agent.home.rglob("*") if path.is_file() and HOOK in path.read_text(errors="replace")]
+    assert not told, "the address is a secret"
     probe = agent.probe()
     assert probe["last"]["outcome"] == "returned"
     assert "errors" in probe["last"]["reason"]
     assert probe["watch"]["state"] == "returned"
     assert probe["convergence"] == ""
-    mended = agent.up("good")
-    assert mended.code == 0
+    assert agent.up("good").code == 0
+
+
+def test_watch_sees_a_container_that_keeps_crashing(made: Callable[..., RoutedAgent]) -> None:
+    agent = made()
+    assert agent.up("good").code == 0
+    crashing = {"environment": {"CRASH_AFTER": "1.5"}, "restart": "always"}
+    assert agent.up("crashing", watch=RULES, keep=60, **crashing).code == 0
+    eventually(lambda: agent.ledger()[-1] == "returned", 40)
+    only(agent, "good")
+    assert "restarted 2 times" in agent.probe()["last"]["reason"]
+
+
+def test_watch_outlives_its_deployment_and_ends_by_itself(made: Callable[..., RoutedAgent]) -> None:
+    agent = made()
+    assert agent.up("good").code == 0
+    assert agent.up("well", watch={**RULES, "seconds": 4}, keep=2).code == 0
+    first = agent.probe()["watch"]
+    assert (first["state"], first["alive"]) == ("watching", True)
+    eventually(lambda: agent.probe()["watch"]["state"] == "over", 20)
+    eventually(lambda: not agent.probe()["watch"]["alive"], 10)
+    only(agent, "well")
+    assert agent.ledger()[-1] == "deployed"
 
 
 def test_destroy_takes_the_edge_along(made: Callable[..., RoutedAgent]) -> None:
