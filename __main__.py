@@ -9,18 +9,20 @@ with reported_to_pulumi():
     from components.sessions import HostSessions
 
     settings, problems = program_settings()
-    sessions = HostSessions(settings, reach=not problems)  # connects while the rest is imported and Compose reads
+    sessions = HostSessions(settings, reach=not problems)  # connects while Compose reads and the rest is imported
+
+    from components.application import read_application
+
+    application = read_application(settings, problems=problems)
 
     import pulumi
 
-    from components.application import read_application
     from components.deployment import ComposeDeployment, ComposeDeploymentArgs
     from components.git import read_revision
     from components.host import Host, HostArgs
     from components.images import RegistryImages, RegistryImagesArgs
     from components.preflight import look_at_hosts, warn
 
-    application = read_application(settings, problems=problems)
     revision = read_revision(settings.application)
     view = look_at_hosts(settings, application, sessions)
     warn(settings, application)
