@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agent.rendering import Rendered
     from agent.state import StackFolder
 
-__all__ = ["append_line", "place", "remove_tree", "write_atomically"]
+__all__ = ["append_line", "place", "read_object", "remove_tree", "write_atomically"]
 
 
 def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
@@ -36,6 +36,16 @@ def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
             os.unlink(temporary)
         raise
     _sync_folder(os.path.dirname(path))
+
+
+def read_object(path: str) -> dict[str, Any]:
+    """The JSON object in a file; empty when there is none."""
+    try:
+        with open(path, "rb") as handle:
+            content = json.loads(handle.read())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def append_line(path: str, line: str) -> None:

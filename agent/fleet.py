@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import Interrupted, SlipwayError
-from agent.files import write_atomically
+from agent.files import read_object, write_atomically
 from agent.lock import is_held
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ class Fleet:
         self._decided = phase == "proven"
 
     def _verdict(self) -> dict[str, Any]:
-        verdict = _read(self._channel.verdict)
-        current = _read(self._channel.attended).get("session")
+        verdict = read_object(self._channel.verdict)
+        current = read_object(self._channel.attended).get("session")
         mine = verdict.get("deployment") == self._deployment and verdict.get("session") == current is not None
         return verdict if mine else {}
 
@@ -130,7 +130,7 @@ def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
         version = _version(channel.status)
         if version is not None and version != seen:
             seen = version
-            status = _read(channel.status)
+            status = read_object(channel.status)
             if status:
                 out.result(status)
         readable, _, _ = select.select([0], [], [], POLL_SECONDS)
@@ -183,12 +183,3 @@ def _version(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as handle:
-            content = json.loads(handle.read())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

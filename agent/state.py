@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from agent.errors import SlipwayError
-from agent.files import write_atomically
+from agent.files import read_object, write_atomically
 
 __all__ = ["StackFolder", "moment", "stacks_folder"]
 
@@ -88,7 +88,7 @@ class StackFolder:
 
     def stored_secrets(self) -> dict[str, str]:
         """The values that the live release was proven with; empty when there is none."""
-        return {str(name): str(value) for name, value in (_read(self.secrets) or {}).items()}
+        return {str(name): str(value) for name, value in read_object(self.secrets).items()}
 
     def store_secrets(self, values: dict[str, str]) -> None:
         """Keep values for going back, in a 0600 file."""
@@ -96,7 +96,7 @@ class StackFolder:
 
     def previous_secrets(self) -> dict[str, str]:
         """The values that the release before the live one was proven with."""
-        return {str(name): str(value) for name, value in (_read(self.secrets_before) or {}).items()}
+        return {str(name): str(value) for name, value in read_object(self.secrets_before).items()}
 
     def store_previous_secrets(self, values: dict[str, str]) -> None:
         """Keep them, in a 0600 file, as long as the live release is watched."""
@@ -104,7 +104,7 @@ class StackFolder:
 
     def release(self, identifier: str) -> dict[str, Any] | None:
         """A release kept here, or None."""
-        return _read(os.path.join(self.releases, identifier, "release.json"))
+        return read_object(os.path.join(self.releases, identifier, "release.json")) or None
 
     def store_release(self, release: dict[str, Any]) -> None:
         """Keep a release (it holds no secret values)."""
@@ -121,12 +121,3 @@ class StackFolder:
             return {}
         found = {name: self.release(name) for name in names}
         return {name: release for name, release in found.items() if release is not None}
-
-
-def _read(path: str) -> dict[str, Any] | None:
-    try:
-        with open(path, "rb") as handle:
-            content = json.loads(handle.read())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

@@ -23,7 +23,7 @@ from agent.docker_api import DockerApi, find_socket
 from agent.edge import Edge, Target
 from agent.errors import SlipwayError
 from agent.facts import RUNS
-from agent.files import write_atomically
+from agent.files import read_object, write_atomically
 from agent.judging import ALPHA, EMPTY, Judge, Thresholds, Window
 from agent.keeping import Keeping
 from agent.ledger import Ledger
@@ -74,14 +74,14 @@ def start_watch(document: Mapping[str, Any], folder: StackFolder, before: Live |
 
 def watch(folder: StackFolder, out: Output) -> None:
     """The watch itself: until its time is over and nothing is kept any more, or another deployment took over."""
-    order = _read(folder.watch)
+    order = read_object(folder.watch)
     if order:
         _Watch(order, folder, out).run()
 
 
 def watched(folder: StackFolder) -> dict[str, Any] | None:
     """What the watch saw last; None when nothing is or was watched."""
-    seen = _read(folder.watched)
+    seen = read_object(folder.watched)
     if not seen:
         return None
     seen["alive"] = bool(seen.get("pid")) and os.path.exists(f"/proc/{seen['pid']}")
@@ -142,7 +142,7 @@ class _Watch:
             time.sleep(_LOOK_SECONDS)
 
     def _ordered(self) -> bool:
-        return bool(_read(self.folder.watch).get("id") == self.order["id"])
+        return bool(read_object(self.folder.watch).get("id") == self.order["id"])
 
     def _live(self) -> Live | None:
         return Ledger(self.folder.ledger).live()
@@ -319,12 +319,3 @@ def _spawn(folder: StackFolder) -> None:
         )
     finally:
         os.close(log)
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as handle:
-            content = json.loads(handle.read())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

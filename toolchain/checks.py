@@ -32,7 +32,7 @@ def check(arguments: list[str]) -> int:
         _run("lint", "ruff", "check", "--quiet", "."),
         _run("format", "ruff", "format", "--check", "--quiet", "."),
         _run("types", "mypy"),
-        _run("unit tests", "pytest", "-q", "tests/unit", *arguments),
+        _run("unit tests", "pytest", "-q", "-n", "2", "tests/unit", *arguments),
     ]
     return 0 if all(results) else 1
 

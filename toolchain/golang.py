@@ -7,18 +7,23 @@ this project's own environment was made. The user's own Go caches are neither us
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from toolchain.cache import cache_root, cached
 from toolchain.process import ToolchainError, run
 from toolchain.progress import step
 
-__all__ = ["build", "drop_caches", "package_folder"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["build", "caches", "package_folder"]
 
 _BUILD_SECONDS: Final = 3600.0  # the Pulumi engine takes 1 to 4 minutes on 2 cores
 _INSTALL_SECONDS: Final = 600.0  # 60 MB
@@ -51,8 +56,21 @@ def package_folder(source: Path, package: str) -> Path:
     return Path(listed.decode().strip())
 
 
-def drop_caches() -> None:
-    """Remove what Go fetched and compiled on the way: 2.5 GB that nobody needs once the programs are there."""
+@contextlib.contextmanager
+def caches() -> Iterator[None]:
+    """Use Go's caches; the last who does, of any process, removes what Go fetched and compiled on the way (2.5 GB).
+
+    After a failure they stay: the next run goes on from there.
+    """
+    with (cache_root() / "go.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _drop_caches()
+
+
+def _drop_caches() -> None:
     caches = cache_root() / _FOLDER
     if not caches.is_dir() or os.environ.get(_KEEP) == "1":
         return

@@ -111,9 +111,8 @@ def ensure_pulumi() -> dict[str, str]:
     key = _key()
     pulumi = _remembered(key)
     if pulumi is None:
-        with locked("pulumi"):
+        with locked("pulumi"), golang.caches():
             pulumi = _remembered(key) or _on_path() or _downloaded() or _built()
-            golang.drop_caches()
             _remember(key, pulumi)
     folders = [str(Path(sys.executable).parent), *pulumi.folders]
     inherited = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and entry not in folders]

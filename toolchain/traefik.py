@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from toolchain import golang
-from toolchain.cache import cached, locked
+from toolchain.cache import cached
 from toolchain.progress import step
 
 __all__ = ["PROGRAM", "VERSION", "ensure_traefik", "traefik_key"]
@@ -63,8 +63,7 @@ def ensure_traefik() -> Path:
 
 
 def _build(folder: Path) -> None:
-    # The builds of Pulumi's pieces use the same caches of Go's, and remove them at the end.
-    with locked("pulumi"), step(f"building Traefik {VERSION}", "its image cannot be pulled here; once per version"):
+    with golang.caches(), step(f"building Traefik {VERSION}", "its image cannot be pulled here; once per version"):
         source = folder / "source"
         source.mkdir()
         for name in ("go.mod", "go.sum"):
@@ -74,7 +73,6 @@ def _build(folder: Path) -> None:
         _leave_out(source)
         golang.build(source, _PACKAGE, folder / PROGRAM, define=f"{_VERSION_VARIABLE}={VERSION}")
         shutil.rmtree(source)
-        golang.drop_caches()
 
 
 def _copy(module: Path, to: Path) -> None:

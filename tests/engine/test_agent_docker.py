@@ -885,4 +885,3 @@ def test_agent_starts_and_probes_quickly(agent: Agent, shop: Build) -> None:
     python = min(bare() for _ in range(5))
     assert min(seconds("version") for _ in range(5)) <= 3 * python
     assert min(seconds("probe", "--stack", agent.stack) for _ in range(5)) <= 12 * python
-

@@ -45,7 +45,7 @@ def test_environment_is_made_once_and_the_toolchain_takes_over(clone: Path, uv: 
     for _ in range(2):
         done = start(clone, "up", "--more")
         assert (done.returncode, done.stdout) == (7, "toolchain up --more\n"), done.stderr
-    assert uv.read_text() == "sync --locked --quiet\n"
+    assert uv.read_text() == "sync --locked --compile-bytecode --quiet\n"
     assert done.stderr == ""
 
 
@@ -114,7 +114,7 @@ def test_without_uv_it_is_installed_into_the_cache(
     program("python3", f"mkdir -p {venv}/bin; {pip}")
     assert start(clone, "up").returncode == 7
     assert start(clone, "up").returncode == 7
-    assert log.read_text() == "sync --locked --quiet\n"
+    assert log.read_text() == "sync --locked --compile-bytecode --quiet\n"
 
 
 def test_machine_without_venv_is_told_what_to_install(clone: Path, program: Callable[[str, str], Path]) -> None:
