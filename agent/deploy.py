@@ -314,7 +314,7 @@ class Deployment:
                 proofs[name] = proofs[name]._replace(completed=True)
         earlier_secrets = self.folder.stored_secrets()
         self.folder.store_secrets({**earlier_secrets, **self.document["secrets"]})
-        if self.outcome == "deployed":
+        if self.outcome == "deployed" and self.document["watch"] is not None:
             # A watch that brings the previous release back needs the values that it was proven with.
             self.folder.store_previous_secrets(earlier_secrets)
         self.ledger.append(

@@ -53,7 +53,7 @@ def start_watch(document: Mapping[str, Any], folder: StackFolder, before: Live |
     rules = document["watch"]
     keeping = Keeping(folder)
     if rules is None and not keeping.kept:
-        for path in (folder.watch, folder.watched):
+        for path in (folder.watch, folder.watched, folder.secrets_before):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         return
@@ -136,10 +136,15 @@ class _Watch:
                 return
             if time.time() >= self.until and not self.keeping.kept:
                 self._note("over", "")
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.folder.watch)
+                self._forget()
                 return
             time.sleep(_LOOK_SECONDS)
+
+    def _forget(self) -> None:
+        """The order is carried out; the secrets of before are for nobody any more."""
+        for path in (self.folder.watch, self.folder.secrets_before):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def _ordered(self) -> bool:
         return bool(read_object(self.folder.watch).get("id") == self.order["id"])
@@ -244,8 +249,7 @@ class _Watch:
         except SlipwayError as error:
             said, state = f"going back failed: {error.what}", "failed"
         self._note(state, f"{why}; {said}")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.folder.watch)
+        self._forget()
         self._notify(why, said)
 
     def _notify(self, why: str, said: str) -> None:

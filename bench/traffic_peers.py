@@ -48,7 +48,7 @@ def pushed_versions(registry: str, folder: Path, names: Sequence[str]) -> dict[s
         docker("push", "--quiet", tag)
         digests = docker("image", "inspect", "--format", '{{join .RepoDigests " "}}', tag).split()
         found[name] = next(each for each in digests if each.startswith(f"{registry}/slipway-bench-traffic/server@"))
-        docker("image", "rm", tag)
+        docker("image", "rm", "--force", tag)
     return found
 
 

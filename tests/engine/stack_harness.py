@@ -251,6 +251,7 @@ class Stack:
                 hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
             ]
             for path in sorted(self.home.rglob("*"))
+            if "__pycache__" not in path.parts  # what Python keeps for itself
         }
         containers = {
             name: [each.id, each.document["State"]["Status"], each.document["State"]["StartedAt"]]

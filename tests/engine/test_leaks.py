@@ -147,11 +147,12 @@ class Onlooker:
                 if process.name.isdigit() and looks[process.name] < _LOOKS:
                     with contextlib.suppress(OSError):
                         self.processes.add(Path(process.path, "cmdline").read_bytes())
-            for path in self._home.rglob("*"):
-                with contextlib.suppress(OSError):
-                    if path.is_file() and path.suffix != ".pyz" and canaries_in(path.read_bytes()):
-                        status = path.stat()
-                        self.files.add((path.name, stat.S_IMODE(status.st_mode), status.st_uid))
+            for folder, _, names in os.walk(self._home):  # unlike rglob, it lives with folders that vanish
+                for path in (Path(folder, name) for name in names if not name.endswith((".pyz", ".pyc"))):
+                    with contextlib.suppress(OSError):
+                        if path.is_file() and canaries_in(path.read_bytes()):
+                            status = path.stat()
+                            self.files.add((path.name, stat.S_IMODE(status.st_mode), status.st_uid))
 
 
 @dataclasses.dataclass

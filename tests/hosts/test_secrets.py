@@ -98,7 +98,7 @@ def pushed(address: str, image: str, folder: Path) -> str:
     docker("pull", "--quiet", image)
     docker("tag", image, f"{name}:1")
     docker("--config", str(folder), "push", "--quiet", f"{name}:1")
-    docker("image", "rm", f"{name}:1")
+    docker("image", "rm", "--force", f"{name}:1")
     return f"{name}@{image.partition('@')[2]}"
 
 

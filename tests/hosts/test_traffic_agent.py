@@ -191,7 +191,7 @@ def test_worse_canary_is_stopped_at_its_first_step(agent: RoutedAgent, name: str
     [
         ("sick", {"SICK": "1"}, "web did not become healthy"),
         ("smoke", {"SMOKE_FAILS": "1"}, "smoke check of web failed"),
-        ("crashes", {"CRASH_AFTER": "0.4"}, "web"),
+        ("crashes", {"CRASH_AFTER": "0.01"}, "web"),
     ],
 )
 def test_bad_release_gets_no_request_that_matters(

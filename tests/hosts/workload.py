@@ -103,7 +103,7 @@ def pushed_images(registry: str, folder: Path) -> Images:
         docker("push", "--quiet", tag)
         digests = docker("image", "inspect", "--format", '{{join .RepoDigests " "}}', tag).split()
         found[name] = next(each for each in digests if each.startswith(f"{registry}/slipway-hosts-test/server@"))
-        docker("image", "rm", tag)
+        docker("image", "rm", "--force", tag)  # the name alone: a container of another test may run this very image
     return Images(found)
 
 
