@@ -127,7 +127,7 @@ def seen(
             registry=f"{address}/private",
             registryUsername="deployer",
             certificate=CERTIFICATE,
-            watch="60s",
+            watch="1h",
         )
         stack.secrets = {"TOKEN": CANARIES["token"], "VISITORS": f"visitor:{{SHA}}{CANARIES['visitors']}"}
         stack.application.replace("compose.yaml", "    image: ${SIDE_IMAGE:?}\n", ROUTED_SIDE)
