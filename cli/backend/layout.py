@@ -1,0 +1,89 @@
+"""Names of the objects that the engine keeps in a self-managed backend, and reading them.
+
+Owns: the engine's layout, as its source has it (github.com/pulumi/pulumi, pkg/backend/diy: store.go, state.go, lock.go;
+seen with 3.256): history and locks per project and stack, checkpoints plain or compressed. Changes nothing there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+
+from components.errors import Problem, SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from obstore.store import ObjectStore
+
+__all__ = ["decoded", "history_prefix", "locks_prefix", "names", "read", "state_object"]
+
+
+def history_prefix(project: str, stack: str) -> str:
+    """Where the updates of a stack are kept: `STACK-NANOSECONDS.history.json` and `.checkpoint.json` of each."""
+    return f".pulumi/history/{project}/{stack}/"
+
+
+def locks_prefix(project: str, stack: str) -> str:
+    """Where the engine's locks of a stack are: one object per process that holds one."""
+    return f".pulumi/locks/organization/{project}/{stack}/"
+
+
+def state_object(project: str, stack: str) -> str:
+    """The state of a stack, without what a compression adds to the name."""
+    return f".pulumi/stacks/{project}/{stack}.json"
+
+
+def names(store: ObjectStore, prefix: str) -> list[str]:
+    """The objects below `prefix`, sorted by name.
+
+    Raises:
+        SlipwayError: when the store does not answer.
+    """
+    try:
+        return sorted(entry["path"] for page in _pages(store, prefix) for entry in page)
+    except FileNotFoundError:
+        return []
+    except Exception as error:  # noqa: BLE001  # the library has a family per store
+        raise _unreadable(error) from None
+
+
+def read(store: ObjectStore, name: str) -> bytes | None:
+    """The content of an object; None when there is none of that name.
+
+    Raises:
+        SlipwayError: when the store does not answer.
+    """
+    try:
+        return bytes(store.get(name).bytes())
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # noqa: BLE001  # as above
+        raise _unreadable(error) from None
+
+
+def decoded(name: str, content: bytes) -> Any:  # noqa: ANN401  # whatever the JSON holds
+    """An object's JSON, decompressed as its name says."""
+    if name.endswith(".gz"):
+        content = gzip.decompress(content)
+    elif name.endswith(".zst"):
+        import zstandard  # noqa: PLC0415  # few backends compress, and fewer so
+
+        content = zstandard.ZstdDecompressor().decompressobj().decompress(content)
+    return json.loads(content)
+
+
+def _pages(store: ObjectStore, prefix: str) -> Iterator[Any]:
+    yield from store.list(prefix.rstrip("/"), chunk_size=1000)
+
+
+def _unreadable(error: Exception) -> SlipwayError:
+    text = " ".join(str(error).split())[:300]
+    return SlipwayError(
+        Problem(
+            f"the backend's objects cannot be read ({text})",
+            "the stack's history is not known",
+            "check the address and the credentials: pulumi whoami --verbose, then pulumi stack ls",
+        )
+    )
