@@ -11,9 +11,9 @@ with reported_to_pulumi():
     settings, problems = program_settings()
     sessions = HostSessions(settings, reach=not problems)  # connects while Compose reads and the rest is imported
 
-    from components.application import read_application
+    from components.reading import application_of
 
-    application = read_application(settings, problems=problems)
+    application = application_of(settings, problems=problems)
 
     import pulumi
 
@@ -23,7 +23,7 @@ with reported_to_pulumi():
     from components.images import RegistryImages, RegistryImagesArgs
     from components.preflight import look_at_hosts, warn
 
-    revision = read_revision(settings.application)
+    revision = application.revision or read_revision(settings.application)
     view = look_at_hosts(settings, application, sessions)
     warn(settings, application)
 

@@ -26,8 +26,11 @@ slipway agent: makes one stack's release so on this host
   deploy [--stack S --release R]      make the Deployment on standard input so; S and R must be its own
          [--dry-run]                  only print its steps
   watch --stack S                     watch what was deployed last, as that deployment ordered
+  history --stack S                   the ledger, a line of JSON an entry, then what is kept here
   observe --stack S                   what the watch sees, a line of JSON a change, until standard input ends
   maintenance --stack S --on|--off    answer with the page (HTML) on standard input, or as before again
+  mark --stack S --release R          note that a release proven here is validated; a reason on standard input
+         --as validated [--actor WHO]
   destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
   help                                this text"""
 _STACK = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
@@ -39,6 +42,8 @@ _OPTIONS = {
     "watch": ("--stack",),
     "maintenance": ("--stack", "--on", "--off"),
     "observe": ("--stack",),
+    "history": ("--stack",),
+    "mark": ("--stack", "--release", "--as", "--actor"),
     "deploy": ("--stack", "--release", "--dry-run"),
     "destroy": ("--stack", "--volumes"),
 }
@@ -87,35 +92,51 @@ def _run(arguments: Sequence[str], session: _Session) -> None:
     else:
         folder = session.folder = StackFolder(options["--stack"])
         out.redactor = Redactor(folder.stored_secrets())
-        if command == "destroy":
-            from agent.destroy import destroy
+        _run_for(folder, command, options, out)
 
-            named = [name for name in options.get("--volumes", "").split(",") if name]
-            out.result(destroy(folder, named, out))
-            return
-        if command == "maintenance":
-            from agent.maintenance import maintain
 
-            page = sys.stdin.buffer.read().decode("utf-8", "replace") if "--on" in options else None
-            out.result(maintain(folder, page, out))
-            return
-        if command == "watch":
-            from agent.watching import watch
+def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
+    """Run a command that is about one stack, other than a deployment of it."""
+    if command == "destroy":
+        from agent.destroy import destroy
 
-            watch(folder, out)
-            return
-        if command == "observe":
-            from agent.watching import observe
+        named = [name for name in options.get("--volumes", "").split(",") if name]
+        out.result(destroy(folder, named, out))
+        return
+    if command == "maintenance":
+        from agent.maintenance import maintain
 
-            observe(folder, out)
-            return
-        from agent.probe import probe
+        page = sys.stdin.buffer.read().decode("utf-8", "replace") if "--on" in options else None
+        out.result(maintain(folder, page, out))
+        return
+    if command == "mark":
+        from agent.validation import mark
 
-        out.result(probe(folder))
-        if command == "attend":
-            from agent.fleet import attend
+        note = sys.stdin.buffer.read().decode("utf-8", "replace")
+        out.result(mark(folder, options["--release"], note, out, actor=options.get("--actor", "")))
+        return
+    if command == "watch":
+        from agent.watching import watch
 
-            attend(folder, out)
+        watch(folder, out)
+        return
+    if command == "history":
+        from agent.history import tell_history
+
+        tell_history(folder, out)
+        return
+    if command == "observe":
+        from agent.watching import observe
+
+        observe(folder, out)
+        return
+    from agent.probe import probe
+
+    out.result(probe(folder))
+    if command == "attend":
+        from agent.fleet import attend
+
+        attend(folder, out)
 
 
 def _deploy(session: _Session, options: dict[str, str]) -> None:
@@ -160,6 +181,8 @@ def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
         raise _usage(f"{command} needs --stack with a stack's name")
     if command == "maintenance" and ("--on" in options) == ("--off" in options):
         raise _usage("maintenance needs either --on or --off")
+    if command == "mark" and ("--release" not in options or options.get("--as") != "validated"):
+        raise _usage("mark needs --release with a release's id, and --as validated")
     return command, options
 
 

@@ -34,11 +34,15 @@ from agent.retention import prune
 from agent.runner import Runner
 from agent.steps import names
 from agent.traffic import Mover, facts_of_routes
+from agent.validation import refuge
 from agent.watching import start_watch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agent.docker_api import DockerApi
     from agent.facts import Container, Machine
+    from agent.going_back import Back
     from agent.ledger import Live
     from agent.output import Output
     from agent.rendering import Rendered
@@ -63,9 +67,9 @@ def deploy(document: dict[str, Any], folder: StackFolder, out: Output) -> dict[s
     begin = time.monotonic()
     reason = f"deploy {document['release']['id']}"
     wait = float(document["options"]["lock_wait"])
-    actor = folder.actor()  # now: while this one waits or works, others may look and say who they are
-    with lock(folder.lock, owner=actor, reason=reason, wait=wait, stop=stop):
-        return Deployment(document, folder, out, stop, begin, actor=actor).run()
+    origin = folder.origin()  # now: while this one waits or works, others may look and say who they are
+    with lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=wait, stop=stop):
+        return Deployment(document, folder, out, stop, begin, origin=origin).run()
 
 
 def dry_run(document: dict[str, Any], folder: StackFolder, out: Output) -> None:
@@ -93,7 +97,7 @@ class Deployment:
         stop: Stop,
         begin: float,
         *,
-        actor: str = "",
+        origin: Mapping[str, str] | None = None,
     ) -> None:
         self.document = document
         self.release = document["release"]
@@ -102,7 +106,8 @@ class Deployment:
         self.out = out
         self.stop = stop
         self.begin = begin
-        self.actor = actor
+        self.origin = dict(origin or {})
+        self.actor = self.origin.get("actor", "")
         self.ledger = Ledger(folder.ledger)
         self.live = self.ledger.live()
         self.journal = Journal(folder.journal)
@@ -148,13 +153,13 @@ class Deployment:
         self._look()
         self.journal.begin(release=before.release, convergence="", previous=self.live.release, actor=self.actor)
         self.failed_at = time.monotonic()
-        said = self._go_back(before, secrets, secrets)
-        self.ledger.append(self.live.release, "rejected", reason=why, actor=self.actor)
+        said = self._go_back(before, secrets, secrets).said
+        self.ledger.append(self.live.release, "rejected", reason=why, **self.origin)
         self.ledger.append(
             before.release,
             "returned",
             reason=why,
-            actor=self.actor,
+            **self.origin,
             previous=self.live.release,
             convergence="",
             services=before.services,
@@ -321,7 +326,7 @@ class Deployment:
             self.release["id"],
             self.outcome,
             convergence=self.document["convergence"],
-            actor=self.actor,
+            **self.origin,
             previous=self.live.release if self.live else None,
             seconds=round(time.monotonic() - self.begin, 3),
             services=proofs,
@@ -340,7 +345,7 @@ class Deployment:
         try:
             if self.document["edge"] is None and self.edge.current(self.folder.stack) is not None:
                 self.edge.drop_stack(self.folder.stack)
-            removed, warnings = prune(self.folder, self.ledger.proven_releases(), retention, self.api)
+            removed, warnings = prune(self.folder, self.ledger, retention, self.api)
         except (SlipwayError, OSError) as error:
             removed, warnings = [], [f"pruning stopped: {error}"]
         self.removed += removed
@@ -383,7 +388,7 @@ class Deployment:
         evidence = list(failure.evidence)
         known = True
         try:
-            now = self._return()
+            now = self._on_to_validated(self._return(), evidence)
         except Exception as second:  # noqa: BLE001 - both failures belong in one message
             known = False
             again = as_error(second, self.folder, self.out.redactor)
@@ -392,7 +397,7 @@ class Deployment:
         reason = self.out.redactor.text(f"{failure.what}; {now}")[:1000]
         with contextlib.suppress(OSError):
             back = {} if self.back_seconds is None else {"back_seconds": self.back_seconds}
-            self.ledger.append(self.release["id"], "failed", reason=reason, actor=self.actor, **back)
+            self.ledger.append(self.release["id"], "failed", reason=reason, **self.origin, **back)
             if known:
                 self.journal.end("failed")
         return SlipwayError(failure.what, f"{failure.meaning}; {now}", failure.mend, evidence)
@@ -406,9 +411,61 @@ class Deployment:
         if self.live is None:
             clear_first(self.api, self.edge, self.folder.stack, self.out)
             return "nothing was live before, so what it had started was removed (volumes stay)"
-        return self._go_back(self.live, self.document["secrets"], self.folder.stored_secrets())
+        return self._go_back_to_live()
 
-    def _go_back(self, live: Live, now: dict[str, str], proven: dict[str, str]) -> str:
+    def _go_back_to_live(self) -> str:
+        assert self.live is not None  # noqa: S101 - there is something to go back to
+        return self._go_back(self.live, self.document["secrets"], self.folder.stored_secrets()).said
+
+    def _on_to_validated(self, now: str, evidence: list[str]) -> str:
+        """Once what was live is back: go on to the release that was validated last; which serves now, in words."""
+        wanted = refuge(self.ledger, self.folder, self.release["id"])
+        if wanted is None or self.live is None:
+            return now
+        self.touched = False
+        try:
+            self._bring_validated(wanted)
+        except Exception as error:  # noqa: BLE001 - what was live serves on, whatever keeps the other from it
+            from agent.bug import as_error
+
+            failure = as_error(error, self.folder, self.out.redactor)
+            evidence += [f"going on to the validated {wanted.release}: {failure.line()}", *failure.evidence]
+            serves = self._go_back_to_live() if self.touched else now
+            return f"{serves}; the last validated release {wanted.release} could not be brought back ({failure.what})"
+        return (
+            f"release {wanted.release}, the last validated one, was brought back and serves "
+            f"(release {self.live.release}, which was live, is not validated)"
+        )
+
+    def _bring_validated(self, wanted: Live) -> None:
+        assert self.live is not None  # noqa: S101 - else there is nothing that it takes the place of
+        secrets = {**self.folder.stored_secrets(), **self.document["secrets"]}
+        needed = (self.folder.release(wanted.release) or {}).get("secrets", [])
+        missing = sorted(set(needed) - set(secrets))
+        if missing:
+            raise SlipwayError(
+                f"its secrets {', '.join(missing)} have no value any more",
+                "it would run without them",
+                "deploy a release that works",
+            )
+        if not hasattr(self, "api"):
+            self._look()
+        self.out.progress("back", f"on to {wanted.release}, the last validated release")
+        back = self._go_back(wanted, secrets, secrets, prefix="validated:")
+        self.folder.store_secrets(secrets)
+        self.ledger.append(
+            wanted.release,
+            "returned",
+            reason=f"{self.release['id']} failed; the last validated release",
+            **self.origin,
+            previous=self.live.release,
+            convergence="",
+            services=back.services,
+        )
+        self.folder.store_secrets({name: secrets[name] for name in needed})
+        self.keeping.forget()  # what was kept of it is live again
+
+    def _go_back(self, live: Live, now: dict[str, str], proven: dict[str, str], prefix: str = "back:") -> Back:
         deadline = Deadline(self.options["deadline"], "going back")
         return go_back(
             live,
@@ -422,6 +479,7 @@ class Deployment:
             journal=self.journal,
             ledger=self.ledger,
             out=self.out,
+            prefix=prefix,
         )
 
 

@@ -2,8 +2,8 @@
 
 A line per outcome: `deployed`, `unchanged` and `repaired` were proven, `returned` was brought back by the watch;
 `failed` and `rejected` (by the watch) carry the reason; `migrated` notes that a release's migration of one service is
-done. Proven lines hold, per service, the configuration hash that
-was proven.
+done, `validated` that its tests passed elsewhere: neither says what runs. Proven lines hold, per service, the
+configuration hash that was proven.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from agent.state import moment
 __all__ = ["Ledger", "Live", "Proof"]
 
 PROVEN = ("deployed", "unchanged", "repaired", "returned")
+_NOTES = ("migrated", "validated")
 
 
 class Proof(NamedTuple):
@@ -56,6 +57,29 @@ class Ledger:
         wanted = [line for line in self._lines if line["outcome"] in PROVEN and line["release"] not in rejected]
         return self._newest([line for line in wanted if live is None or line["release"] != live.release])
 
+    def validated(self) -> Live | None:
+        """The newest proven state of the release that was validated last and not rejected afterwards."""
+        rejected: set[str] = set()
+        for line in reversed(self._lines):
+            if line["outcome"] == "rejected":
+                rejected.add(line["release"])
+            elif line["outcome"] == "validated" and line["release"] not in rejected:
+                return self._last_of(line["release"])
+        return None
+
+    def rejection(self, release: str) -> str | None:
+        """Why `release` was rejected since it was proven last; None when it was not, or was proven again since."""
+        for line in reversed(self._lines):
+            if line["release"] == release and line["outcome"] in (*PROVEN, "rejected"):
+                return str(line.get("reason", "")) if line["outcome"] == "rejected" else None
+        return None
+
+    def _last_of(self, release: str) -> Live | None:
+        proven = [line for line in self._lines if line["outcome"] in PROVEN]
+        while proven and proven[-1]["release"] != release:
+            proven.pop()
+        return self._newest(proven)
+
     @staticmethod
     def _newest(proven: list[dict[str, Any]]) -> Live | None:
         if not proven:
@@ -71,7 +95,7 @@ class Ledger:
 
     def last(self) -> dict[str, str] | None:
         """The newest outcome, for the probe."""
-        outcomes = [line for line in self._lines if line["outcome"] != "migrated"]
+        outcomes = [line for line in self._lines if line["outcome"] not in _NOTES]
         if not outcomes:
             return None
         return {field: str(outcomes[-1].get(field, "")) for field in ("release", "outcome", "at", "reason")}
@@ -79,6 +103,18 @@ class Ledger:
     def proven_releases(self) -> list[str]:
         """Ids of proven releases, the most recently proven first, each once."""
         return list(dict.fromkeys(line["release"] for line in reversed(self._lines) if line["outcome"] in PROVEN))
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Every entry, oldest first."""
+        return self._lines
+
+    def images(self, release: str) -> set[str]:
+        """The images that a release was proven with here; empty when it never was."""
+        for line in reversed(self._lines):
+            if line["release"] == release and line["outcome"] in PROVEN:
+                return {str(proof["image"]) for proof in line.get("services", {}).values()}
+        return set()
 
     def migrated(self, release: str) -> frozenset[str]:
         """Services whose migration of `release` is done."""

@@ -51,5 +51,5 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
             "registries": [],
             "secrets": secrets,
         }
-        deployment = Deployment(document, folder, out, Stop(), time.monotonic(), actor="watch")
+        deployment = Deployment(document, folder, out, Stop(), time.monotonic(), origin={"actor": "watch"})
         return deployment.return_to(before, secrets, why)

@@ -79,12 +79,17 @@ class StackFolder:
             return key
 
     def actor(self) -> str:
-        """Who deploys, as the driver that came last said when it looked; empty when it did not."""
+        """Who deploys; empty when the driver did not say."""
+        return self.origin().get("actor", "")
+
+    def origin(self) -> dict[str, str]:
+        """`actor`, `kind` and `run` (address) of a deployment, as the driver that came last said when it looked."""
         try:
             with open(os.path.join(self.path, "actor"), encoding="utf-8") as file:
-                return file.read(200).strip()
+                said = file.read(1000).split("\n")
         except OSError:
-            return ""
+            return {}
+        return {name: text.strip() for name, text in zip(("actor", "kind", "run"), said, strict=False) if text.strip()}
 
     def stored_secrets(self) -> dict[str, str]:
         """The values that the live release was proven with; empty when there is none."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-__all__ = ["Engine", "Stack", "engine_of", "program_folder", "read_stack"]
+__all__ = ["Engine", "Stack", "engine_of", "last_words", "program_folder", "read_stack", "settings_of", "stack_of"]
 
 _ENGINE_SECONDS = 120  # a remote state behind a slow link; decrypting with a cloud key
 _LOCAL = "local"
@@ -45,6 +45,26 @@ class Engine:
     environment: Mapping[str, str]
     options: Sequence[str]
     """What comes after any command of the engine, `--stack` included."""
+
+    @property
+    def project(self) -> str:
+        """The name of the Pulumi project."""
+        return str(yaml.safe_load((self.root / "Pulumi.yaml").read_text())["name"])
+
+    @property
+    def short(self) -> str:
+        """The stack's name, without organisation and project."""
+        return self.stack.rsplit("/", 1)[-1]
+
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the engine's commands on the stack that need no configuration.
+
+        Its standard output may hold secrets: never tell it.
+
+        Raises:
+            SlipwayError: when it does not end in time.
+        """
+        return _pulumi([*arguments, "--stack", self.stack], self.root, self.environment)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,19 +121,35 @@ def read_stack(name: str) -> Stack:
         SlipwayError: when there is no such stack, or anything is wrong with its settings or its Compose file.
         ToolchainError: when the engine or Docker cannot be had on this machine.
     """
-    engine = engine_of(name)
-    root, name, environment = engine.root, engine.stack, engine.environment
-    configured = _configuration(root, engine.options, environment)
-    settings = load_settings(
-        project=str(yaml.safe_load((root / "Pulumi.yaml").read_text())["name"]),
-        stack=name.rsplit("/", 1)[-1],
-        configuration={key: str(entry.get("value", "")) for key, entry in configured.items()},
-        encrypted={key for key, entry in configured.items() if entry.get("secret")},
-        root=root,
-        environment=environment,
-    )
+    return stack_of(engine_of(name))
+
+
+def stack_of(engine: Engine) -> Stack:
+    """What hosts know of the stack that `engine` is called for.
+
+    Raises:
+        SlipwayError: when anything is wrong with its settings or its Compose file.
+    """
+    settings = settings_of(engine)
     application = read_application(settings)
     return Stack(settings=settings, application=application.name, project=application.stack)
+
+
+def settings_of(engine: Engine) -> Settings:
+    """The settings of the stack that `engine` is called for.
+
+    Raises:
+        SlipwayError: when there is no such stack, or anything is wrong with its settings.
+    """
+    configured = _configuration(engine.root, engine.options, engine.environment)
+    return load_settings(
+        project=engine.project,
+        stack=engine.short,
+        configuration={key: str(entry.get("value", "")) for key, entry in configured.items()},
+        encrypted={key for key, entry in configured.items() if entry.get("secret")},
+        root=engine.root,
+        environment=engine.environment,
+    )
 
 
 def _made_here(root: Path) -> bool:
@@ -138,7 +174,7 @@ def _selected(root: Path, environment: Mapping[str, str]) -> str:
         return done.stdout.strip()
     raise SlipwayError(
         Problem(
-            f"no stack is selected ({_last_words(done)})",
+            f"no stack is selected ({last_words(done)})",
             "it is not known which hosts to look at",
             "pulumi stack select NAME, or give --stack NAME (pulumi stack ls tells the names)",
         )
@@ -151,7 +187,7 @@ def _configuration(root: Path, options: Sequence[str], environment: Mapping[str,
     if done.returncode == 0:
         found: dict[str, dict[str, Any]] = json.loads(done.stdout)
         return found
-    said = _last_words(done)
+    said = last_words(done)
     raise SlipwayError(
         Problem(
             f"the engine cannot read the stack's configuration ({said})",
@@ -185,6 +221,7 @@ def _pulumi(arguments: Sequence[str], root: Path, environment: Mapping[str, str]
         ) from None
 
 
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+def last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """What the engine ended with, for an error."""
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     return "; ".join(line.removeprefix("error: ") for line in lines[-2:]) or f"exit code {done.returncode}"

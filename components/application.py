@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from components.compose import ComposeModel
+    from components.git import Revision
     from components.settings import Settings
 
 __all__ = ["Application", "Build", "read_application"]
@@ -55,10 +56,11 @@ class Application:
     """Configuration files by SHA-256: mode and base64 content."""
     secrets: tuple[str, ...]
     """Names of the secrets that the document uses, sorted; a build's own are in its `Build`."""
-    extensions: Mapping[str, ServiceExtension]
     entries: Mapping[str, Mapping[str, Any]]
     """Service → its entry in the release document."""
     warnings: tuple[Problem, ...] = ()
+    revision: Revision | None = None
+    """Of the source; None for what git says of the application's folder now."""
 
     @property
     def routed(self) -> bool:
@@ -67,7 +69,7 @@ class Application:
 
     def services_of(self, host: str) -> list[str]:
         """The services that `host` runs, sorted."""
-        return services_of(host, self.extensions)
+        return services_of(host, {name: entry["hosts"] for name, entry in self.entries.items()})
 
 
 def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) -> Application:
@@ -144,7 +146,6 @@ class _Reader:
             document=with_placeholders(document),
             files=self.files.content,
             secrets=tuple(sorted(used)),
-            extensions=self.extensions,
             entries=planned.documents,
             warnings=tuple(self.warnings),
         )

@@ -17,7 +17,7 @@ from components.errors import Problem, SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CONTRACT", "checked"]
+__all__ = ["CONTRACT", "checked", "release_checked"]
 
 CONTRACT = 1
 """Version of the contract; a change that either side cannot ignore raises it."""
@@ -32,6 +32,31 @@ def _schema(uri: str) -> Any:  # noqa: ANN401  # a JSON document
 @functools.cache
 def _validator(kind: str) -> Any:  # noqa: ANN401  # the library's class differs by draft
     return jsonschema_rs.validator_for(_schema(f"{kind}.schema.json"), retriever=_schema)
+
+
+@functools.cache
+def _release_validator() -> Any:  # noqa: ANN401  # the library's class differs by draft
+    schema = _schema("deployment.schema.json")
+    return jsonschema_rs.validator_for({"$ref": "#/$defs/release", "$defs": schema["$defs"]})
+
+
+def release_checked(release: Any) -> Any:  # noqa: ANN401  # anything may be handed in
+    """`release` itself, if it is the document of a release.
+
+    Raises:
+        SlipwayError: naming the first place that is wrong.
+    """
+    error = next(_release_validator().iter_errors(release), None)
+    if error is not None:
+        place = "/".join(str(part) for part in error.instance_path) or "the document"
+        raise SlipwayError(
+            Problem(
+                f"release: {place} is not as in a release",
+                "it was made by another version of Slipway, or is something else",
+                "slipway history shows the releases of a stack, slipway show NUMBER --release prints one",
+            )
+        )
+    return release
 
 
 def checked(kind: str, document: Mapping[str, Any]) -> Mapping[str, Any]:

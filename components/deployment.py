@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import secrets as randomness
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -22,6 +23,7 @@ import pulumi
 from components.contract import CONTRACT, checked
 from components.edge import edge_document, route_urls, watch_document
 from components.errors import SlipwayError, told
+from components.origin import origin
 from components.probe import agent_path
 from components.registry import address_of
 from components.release import Release
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
     from components.host import Host
     from components.settings import Settings
 
-__all__ = ["ComposeDeployment", "ComposeDeploymentArgs", "drift_of"]
+__all__ = ["TYPE", "ComposeDeployment", "ComposeDeploymentArgs", "drift_of"]
+
+TYPE = "slipway:deployment:ComposeDeployment"
+"""The component's type in the engine's state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,7 @@ class ComposeDeployment(pulumi.ComponentResource):
     """Host → what a person wants to see of that: release, previous one, outcome, services touched, seconds."""
 
     def __init__(self, name: str, args: ComposeDeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("slipway:deployment:ComposeDeployment", name, None, opts)
+        super().__init__(TYPE, name, None, opts)
         self._args = args
         self._name = name
         release = args.images.apply(lambda images: Release.assemble(args.application, args.revision, images))
@@ -80,8 +85,41 @@ class ComposeDeployment(pulumi.ComponentResource):
                 *_urls(args.application, args.hosts, args.settings),
             ]
         )
+        # In the state of every update, so that history can tell what it was and a rollback can bring it back. A release
+        # holds no secret; `about` is its beginning and that of the outputs, where history finds it without the rest.
         self.register_outputs(
-            {"release": self.release, "urls": self.urls, "report": self.report, "summary": self.summary}
+            {
+                "about": self._about(release),
+                "document": release.apply(lambda assembled: assembled.document),
+                "release": self.release,
+                "urls": self.urls,
+                "report": self.report,
+                "summary": self.summary,
+            }
+        )
+
+    def _about(self, release: pulumi.Output[Release]) -> pulumi.Output[dict[str, Any]]:
+        """What the history tells of this update, once every host has reported."""
+        by = origin(self._args.settings.kind)
+        began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"  # tells it from what an earlier update left in the state
+        return pulumi.Output.all(release=release, hosts=self.summary).apply(
+            lambda known: {
+                "at": began,
+                "project": self._args.application.stack,
+                "release": known["release"].id,
+                "commit": known["release"].document["commit"],
+                "branch": known["release"].document["branch"],
+                "images": known["release"].document["images"],
+                "irreversible": [
+                    name
+                    for name, entry in known["release"].document["services"].items()
+                    if (entry["migrate"] or {}).get("irreversible")
+                ],
+                "kind": by.kind,
+                "actor": by.actor,
+                "run": by.run,
+                "hosts": known["hosts"],
+            }
         )
 
     def _on(self, host: Host, release: pulumi.Output[Release]) -> pulumi.Output[dict[str, Any]]:
@@ -140,10 +178,8 @@ class ComposeDeployment(pulumi.ComponentResource):
     def _leader(self, labels: Sequence[str]) -> str:
         """The host that runs the migrations: the first that runs a service with one, else the first."""
         for label in labels:
-            if any(
-                self._args.application.extensions[service].migrate
-                for service in self._args.application.services_of(label)
-            ):
+            application = self._args.application
+            if any(application.entries[service]["migrate"] for service in application.services_of(label)):
                 return label
         return labels[0]
 
@@ -202,8 +238,7 @@ def _urls(application: Application, hosts: Sequence[Host], settings: Settings) -
     """`http://ADDRESS:PORT` of every published port whose service speaks HTTP as far as its smoke checks tell."""
     urls = []
     for service, entry in sorted(application.document["services"].items()):
-        extension = application.extensions[service]
-        if not any(check.http for check in extension.smoke):
+        if not any(check["kind"] == "http" for check in application.entries[service]["smoke"]):
             continue
         for port in entry.get("ports") or []:
             for host in hosts:

@@ -69,6 +69,9 @@ class Migrate(Block):
         description="command, as a list or a line"
     )
     deadline: int = Field(300, ge=1, le=86400, description="seconds")
+    irreversible: bool = Field(
+        default=False, description="releases before this one cannot run with the data afterwards: no rollback past it"
+    )
 
 
 class HttpCheck(Block):
@@ -186,6 +189,7 @@ class ServiceExtension(Block):
             "canary": canary.document() if canary else None,
             "migrate": self.migrate.model_dump() if self.migrate else None,
             "smoke": [self._check(check) for check in self.smoke],
+            "hosts": self.hosts,
         }
 
     def _check(self, check: SmokeCheck) -> dict[str, Any]:

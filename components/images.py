@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from components.build_leftovers import remove_at_exit
 from components.caching import cache_of
 from components.digests import Digests
 from components.edge import edge_image
+from components.errors import Problem, SlipwayError
 from components.failed_build import explained
 from components.git import Revision, tag_of
 from components.registry import address_of
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RegistryImages", "RegistryImagesArgs"]
 
+_BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 _TAG = "exec python3 components/registry_tags.py"
 
 
@@ -68,10 +71,13 @@ class RegistryImages(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         digests = Digests(settings, application, self._child)
         owners = _owners(application.builds)
-        third_party = digests.of_third_party(application.images, args.live)
+        third_party = digests.of_third_party({**application.images, **_given(settings, application)}, args.live)
         self.edge = digests.of_edge(edge_image(settings), args.live_edge) if application.routed else ""
         built: Mapping[str, pulumi.Input[str]]
-        if settings.pin:
+        if settings.images:
+            digests.finish()
+            built = {service: settings.images[service] for service in owners}
+        elif settings.pin:
             built = digests.of_pins(
                 {service: application.builds[owner].repository for service, owner in owners.items()}
             )
@@ -176,6 +182,36 @@ class RegistryImages(pulumi.ComponentResource):
             add_previous_output_in_env=False,
             opts=self._child,
         )
+
+
+def _given(settings: Settings, application: Application) -> dict[str, str]:
+    """The images that the stack is told for services that are not built.
+
+    Raises:
+        SlipwayError: when what it is told does not fit the application.
+    """
+    given, services = settings.images, {*application.builds, *application.images}
+    if not given:
+        return {}
+    mend = "name exactly the services that have a build (slipway promote does)"
+    problems = [
+        Problem(f"images.{name}: {what}", "it is not known what would run", mend)
+        for name, what in (
+            *((name, "no service has that name") for name in sorted(given.keys() - services)),
+            *(
+                (name, "the service has a build, and no image is given for it")
+                for name in sorted(application.builds.keys() - given.keys())
+            ),
+            *(
+                (name, "is not an image by digest (NAME@sha256:…)")
+                for name, image in given.items()
+                if not _BY_DIGEST.fullmatch(image)
+            ),
+        )
+    ]
+    if problems:
+        raise SlipwayError(problems)
+    return {name: image for name, image in given.items() if name in application.images}
 
 
 def _owners(builds: Mapping[str, Build]) -> dict[str, str]:

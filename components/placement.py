@@ -27,9 +27,9 @@ class Placement(NamedTuple):
     warnings: list[Problem]
 
 
-def services_of(host: str, extensions: Mapping[str, ServiceExtension]) -> list[str]:
-    """The services that `host` runs, sorted."""
-    return sorted(name for name, extension in extensions.items() if not extension.hosts or host in extension.hosts)
+def services_of(host: str, placed: Mapping[str, Sequence[str]]) -> list[str]:
+    """The services that `host` runs, sorted; `placed` has the hosts of every service, none for all."""
+    return sorted(name for name, hosts in placed.items() if not hosts or host in hosts)
 
 
 def place(
@@ -43,8 +43,9 @@ def place(
     problems = [*_unknown_hosts(extensions, sorted(hosts), stack)]
     warnings: list[Problem] = []
     apart: dict[tuple[str, str], str] = {}
+    placed = {name: extension.hosts for name, extension in extensions.items()}
     for host in hosts:
-        present = {name: services[name] for name in services_of(host, extensions)}
+        present = {name: services[name] for name in services_of(host, placed)}
         problems += [problem for problem in _port_problems(present) if problem not in problems]
         for name, service in present.items():
             for other in service.get("depends_on") or {}:

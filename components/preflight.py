@@ -111,7 +111,7 @@ def check_registry(settings: Settings, application: Application) -> list[Problem
     """Whether the registry answers and takes the credentials; asked only when something is built or pinned."""
     if not application.builds:
         return []
-    problems = [] if settings.pin else check_builder(application.builds.values(), settings)
+    problems = [] if settings.pin or settings.images else check_builder(application.builds.values(), settings)
     return [*problems, *_check_access(settings)]
 
 

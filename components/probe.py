@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import json
-import os
 import shlex
-import socket
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 from components.agent_package import pack_agent
 from components.contract import checked
 from components.errors import Problem, SlipwayError
+from components.origin import origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -94,30 +92,16 @@ def agent_path(stack: str) -> str:
     return f'"${{SLIPWAY_HOME:-$HOME/.local/share/slipway}}/stacks/{stack}/agent.pyz"'
 
 
-def _command(stack: str, *, install: bool, command: Sequence[str]) -> str:
+def _command(stack: str, *, install: bool, command: Sequence[str], kind: str) -> str:
     package = pack_agent()
     how = "install" if install else "look"
     given = [command[0], "--stack", stack, *command[1:]]
-    words = [stack, package.digest, str(len(package.content)), how, _actor(), *given]
+    words = [stack, package.digest, str(len(package.content)), how, "\n".join(origin(kind)), *given]
     script = (
         'command -v python3 >/dev/null 2>&1 || { echo "agent: no python3"; exit 3; }; '
         f"exec python3 -c {shlex.quote(_BOOTSTRAP)} {shlex.join(words)}"
     )
     return f"exec /bin/sh -c {shlex.quote(script)}"
-
-
-def _actor() -> str:
-    """Who deploys, for a host's lock and ledger: the CI run, or user and machine."""
-    # https://docs.github.com/actions/reference/variables-reference
-    if run := os.environ.get("GITHUB_RUN_ID"):
-        return (
-            f"{os.environ.get('GITHUB_ACTOR', 'GitHub Actions')} (run {run} of {os.environ.get('GITHUB_REPOSITORY')})"
-        )
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
 
 
 class Channel:
@@ -242,10 +226,12 @@ async def channel(
     install: bool = False,
     attend: bool = False,
     command: Sequence[str] = (),
+    kind: str = "deploy",
 ) -> AsyncIterator[Channel]:
     """The agent of `stack` on a host, its probe read; it is let go at the end.
 
-    With a `command` (another one of the agent's, then its options) it runs that, and there is no probe.
+    With a `command` (another one of the agent's, then its options) it runs that, and there is no probe. `kind` is what
+    the host's ledger will call the deployment that it is installed for.
 
     Raises:
         SlipwayError: when the host or its agent does not answer.
@@ -253,7 +239,7 @@ async def channel(
     async with contextlib.AsyncExitStack() as exits:
         try:
             words = command or (("attend",) if attend else ("probe",))
-            process = await connection.start(_command(stack, install=install, command=words))
+            process = await connection.start(_command(stack, install=install, command=words, kind=kind))
             channel = Channel(name, process)
             exits.push_async_callback(channel.release)
             await (channel.ship() if command else channel.start())

@@ -58,4 +58,10 @@ class Release:
             "secrets": list(application.secrets),
             "services": dict(application.entries),
         }
-        return cls({"id": f"r-{hashlib.sha256(canonical(content)).hexdigest()[:12]}", **content})
+        return cls.identified(content)
+
+    @classmethod
+    def identified(cls, content: Mapping[str, Any]) -> Release:
+        """A release with the id that `content` (an id in it aside) has."""
+        bare = {key: value for key, value in content.items() if key != "id"}
+        return cls({"id": f"r-{hashlib.sha256(canonical(bare)).hexdigest()[:12]}", **bare})

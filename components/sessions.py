@@ -116,7 +116,9 @@ class HostSessions:
         self, exits: contextlib.AsyncExitStack, host: HostSettings, stack: str, *, install: bool, attend: bool
     ) -> Channel:
         connection = await self._reached[host.name]
-        return await exits.enter_async_context(channel(connection, host.name, stack, install=install, attend=attend))
+        return await exits.enter_async_context(
+            channel(connection, host.name, stack, install=install, attend=attend, kind=self._settings.kind)
+        )
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
         """Call `function` in the sessions' own thread."""

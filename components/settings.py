@@ -138,6 +138,15 @@ class Settings(BaseSettings):
         default_factory=list, description="platforms to build for, such as linux/amd64; the engine's own when empty"
     )
     pin: Tag = Field("", description="tag of images built earlier; looked up instead of built")
+    images: Mapped = Field(
+        default_factory=dict, description="images by digest of services that have a build, deployed instead of building"
+    )
+    release: str = Field(
+        "", description="file with a release of this stack (slipway show --release), deployed as it is"
+    )
+    kind: Literal["deploy", "rollback", "promotion"] = Field(
+        "deploy", description="what the history calls an update: deploy, rollback or promotion"
+    )
 
     hosts: Annotated[list[HostSettings], BeforeValidator(tolerate_json)] = Field(
         default_factory=list, description="machines to deploy to: name, address, user, port, hostKey, bastion"

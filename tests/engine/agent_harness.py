@@ -106,6 +106,7 @@ def entry(**more: Any) -> dict[str, Any]:
         "canary": None,
         "migrate": None,
         "smoke": [],
+        "hosts": [],
         **more,
     }  # fmt: skip
 

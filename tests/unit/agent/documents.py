@@ -38,6 +38,7 @@ def service_entry(**more: Any) -> dict[str, Any]:
         "canary": None,
         "migrate": None,
         "smoke": [],
+        "hosts": [],
         **more,
     }
 

@@ -40,7 +40,6 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             document={},
             files={},
             secrets=(),
-            extensions={},
             entries={},
         )
 

@@ -96,6 +96,7 @@ def probe(**changes: Any) -> dict[str, Any]:
         "interrupted": None,
         "lock": None,
         "last": None,
+        "validated": None,
         "edge": None,
         "watch": None,
         "maintenance": False,

@@ -13,6 +13,7 @@ from components import registry
 from components.application import read_application
 from components.configuration import collect_settings
 from components.errors import Problem, SlipwayError
+from components.extension import ServiceExtension
 
 WEB = "services:\n  web:\n    image: nginx\n"
 
@@ -34,7 +35,7 @@ def test_a_plain_compose_file_deploys(tmp_path: Path) -> None:
     }
     assert found.images == {"web": "nginx"}
     assert (found.builds, found.files, found.secrets, found.warnings) == ({}, {}, (), ())
-    assert found.entries["web"] == found.extensions["web"].document()
+    assert found.entries["web"] == ServiceExtension().document()
     assert (found.entries["web"]["strategy"], found.entries["web"]["routes"]) == ("recreate", [])
 
 
@@ -180,7 +181,7 @@ def test_what_does_not_go_through_compose_again_has_single_dollars(tmp_path: Pat
     build = found.builds["web"]
     assert build.dockerfile_inline == "FROM scratch\nENV PATH=${PATH}:/x\n"
     assert build.args == {"PRICE": "$5", "GIVEN": "$x"}
-    extension = found.extensions["web"].document()
+    extension = found.entries["web"]
     assert extension["migrate"]["command"] == ["sh", "-c", "echo $HOME"]
     assert extension["smoke"][0]["path"] == "/$x"
     assert extension["smoke"][0]["json"] == {"price": "$5"}

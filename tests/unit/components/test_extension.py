@@ -94,7 +94,7 @@ def test_a_smoke_check_is_either_http_or_tcp(check: dict[str, Any]) -> None:
     ],
 )
 def test_a_migration_is_a_command_as_list_or_line_alone_or_in_a_block(migrate: object, command: list[str]) -> None:
-    assert document(migrate=migrate)["migrate"] == {"command": command, "deadline": 300}
+    assert document(migrate=migrate)["migrate"] == {"command": command, "deadline": 300, "irreversible": False}
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def images(
     engine = engine or Recorded()
     application = Application(
         name="shop", stack="shop-test", builds=builds or {}, images=images or {}, document={"services": {}}, files={},
-        secrets=(), extensions={}, entries=entries or {},
+        secrets=(), entries=entries or {},
     )  # fmt: skip
     args = RegistryImagesArgs(
         settings=settings(folder, **values), application=application, revision=revision, live=live or {}
@@ -199,7 +199,7 @@ def edge_of(folder: Path, live: str = "", *, preview: bool = False, **values: An
     found: list[str] = []
     application = Application(
         name="shop", stack="shop-test", builds={}, images={}, document={"services": {}}, files={}, secrets=(),
-        extensions={}, entries=values.pop("entries", ROUTED),
+        entries=values.pop("entries", ROUTED),
     )  # fmt: skip
     args = RegistryImagesArgs(
         settings=settings(folder, **values), application=application, revision=REVISION, live={}, live_edge=live

@@ -23,9 +23,9 @@ def port(published: str, **more: str) -> dict[str, Any]:
 
 
 def test_services_run_on_their_hosts_and_everywhere_without_any() -> None:
-    extensions = {"web": ServiceExtension(), "db": ServiceExtension(hosts=["b"])}
-    assert services_of("a", extensions) == ["web"]
-    assert services_of("b", extensions) == ["db", "web"]
+    placed = {"web": [], "db": ["b"]}
+    assert services_of("a", placed) == ["web"]
+    assert services_of("b", placed) == ["db", "web"]
 
 
 def test_an_unknown_host_names_the_nearest() -> None:

@@ -48,7 +48,7 @@ def test_every_setting_with_a_secret_value_is_a_secret_key() -> None:
 
 
 def test_lists_and_mappings_are_known_as_such() -> None:
-    assert container_keys() == {"platforms", "hosts", "variables", "secrets", "removeVolumes"}
+    assert container_keys() == {"platforms", "images", "hosts", "variables", "secrets", "removeVolumes"}
 
 
 def test_settings_do_not_change(tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""Who deploys, and from where: what locks, ledgers and history say of it.
+
+Owns: reading that from the machine and from the variables of CI systems. Does not own: the kind of an update, which is
+a setting.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from typing import NamedTuple
+
+__all__ = ["Origin", "actor", "origin", "run_url"]
+
+
+class Origin(NamedTuple):
+    """Where an update comes from."""
+
+    actor: str
+    """A person and machine, or the CI run."""
+    kind: str
+    """deploy, rollback or promotion."""
+    run: str
+    """Address of the CI run; empty outside of CI."""
+
+
+def origin(kind: str) -> Origin:
+    """This process's origin."""
+    return Origin(actor(), kind, run_url())
+
+
+def actor() -> str:
+    """Who deploys: the CI run's actor, or user and machine."""
+    # https://docs.github.com/actions/reference/variables-reference
+    if run := os.environ.get("GITHUB_RUN_ID"):
+        return (
+            f"{os.environ.get('GITHUB_ACTOR', 'GitHub Actions')} (run {run} of {os.environ.get('GITHUB_REPOSITORY')})"
+        )
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def run_url() -> str:
+    """The address of the CI run that this process is part of; empty outside of CI."""
+    if run := os.environ.get("GITHUB_RUN_ID"):
+        server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+        return f"{server}/{os.environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{run}"
+    # GitLab: https://docs.gitlab.com/ci/variables/predefined_variables/, Jenkins: its "Building a software project"
+    return os.environ.get("CI_JOB_URL") or os.environ.get("BUILD_URL") or ""
