@@ -8,12 +8,11 @@ that fails is it tried with today's values (the old ones may be revoked by now).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent import facts, fetch
 from agent.docker_api import PROJECT_LABEL
 from agent.errors import SlipwayError
-from agent.ledger import Proof
 from agent.plan import Routed, converge
 from agent.rendering import render
 from agent.runner import Runner
@@ -28,15 +27,24 @@ if TYPE_CHECKING:
     from agent.docker_api import DockerApi
     from agent.edge import Edge
     from agent.journal import Journal
-    from agent.ledger import Ledger, Live
+    from agent.ledger import Ledger, Live, Proof
     from agent.output import Output
     from agent.rendering import Rendered
     from agent.state import StackFolder
     from agent.steps import Step
 
-__all__ = ["clear_first", "go_back"]
+__all__ = ["Back", "clear_first", "go_back"]
 
 _STOP_SECONDS = 600.0
+
+
+class Back(NamedTuple):
+    """What came of going back."""
+
+    said: str
+    """which release serves now, in words"""
+    services: dict[str, Proof]
+    """what it consists of, with the secrets that it has now"""
 
 
 def go_back(
@@ -52,10 +60,12 @@ def go_back(
     journal: Journal,
     ledger: Ledger,
     out: Output,
-) -> str:
-    """Converge on `live` wherever the host differs from it; which release serves now, in words.
+    prefix: str = "back:",
+) -> Back:
+    """Converge on `live` wherever the host differs from it.
 
-    `proven` are the secret values that it was proven with, `now` those of today.
+    `proven` are the secret values that it was proven with, `now` those of today; `prefix` begins the names that the
+    journal knows the steps by.
 
     Raises:
         SlipwayError: it could not be brought back.
@@ -99,6 +109,7 @@ def go_back(
                 actions=actions,
                 journal=journal,
                 stack=folder.stack,
+                prefix=prefix,
             )
         except SlipwayError as error:
             if values == today:
@@ -106,12 +117,16 @@ def go_back(
             out.progress("back", f"{live.release} with the secrets it was proven with: {error.what}")
             continue
         break
+    services = _as_rendered(live, rendered)
     if values != then:
-        _record_again(live, rendered, folder, ledger, values)
+        folder.store_secrets(values)
+        ledger.append(
+            live.release, "repaired", convergence=live.convergence, reason="secrets of today", services=services
+        )
     if not touched:
-        return f"release {live.release} serves as before"
+        return Back(f"release {live.release} serves as before", services)
     out.progress("back", f"{live.release} ({', '.join(touched)})", time.monotonic() - begin)
-    return f"release {live.release} was brought back and serves"
+    return Back(f"release {live.release} was brought back and serves", services)
 
 
 def clear_first(api: DockerApi, edge: Edge, stack: str, out: Output) -> None:
@@ -136,6 +151,7 @@ def _converge(
     actions: Callable[[dict[str, Any], Rendered, dict[str, str]], Actions],
     journal: Journal,
     stack: str,
+    prefix: str,
 ) -> list[str]:
     seen = facts.containers(api, stack)
     courses = converge(rendered.services, seen, live.services, routed=routed, back=True)
@@ -144,16 +160,11 @@ def _converge(
         return []
     images = sorted({service.image for service in rendered.services.values()})
     before: list[Step] = [Fetch(tuple(images))] if fetch.missing(api, images) else []
-    runner = Runner(journal, actions(release, rendered, values).act, "back:")
+    runner = Runner(journal, actions(release, rendered, values).act, prefix)
     # Requests go back before anything else: what they go to is here and runs.
     runner.run([*courses.first, *before, Write(live.release), *courses.steps, *courses.late])
     return courses.touched or [step.service for step in courses.first if isinstance(step, Shift)]
 
 
-def _record_again(live: Live, rendered: Rendered, folder: StackFolder, ledger: Ledger, values: dict[str, str]) -> None:
-    services = {
-        name: Proof(rendered.services[name].config, proof.image, proof.replicas, proof.completed)
-        for name, proof in live.services.items()
-    }
-    folder.store_secrets(values)
-    ledger.append(live.release, "repaired", convergence=live.convergence, reason="secrets of today", services=services)
+def _as_rendered(live: Live, rendered: Rendered) -> dict[str, Proof]:
+    return {name: proof._replace(config=rendered.services[name].config) for name, proof in live.services.items()}

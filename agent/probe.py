@@ -53,6 +53,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         "interrupted": unfinished.text() if unfinished else None,
         "lock": running,
         "last": ledger.last(),
+        "validated": validated.release if (validated := ledger.validated()) else None,
         "edge": _edge_status(edge),
         "watch": watched(folder),
         "maintenance": bool(edge and (routing := edge.current(folder.stack)) and routing.maintenance is not None),

@@ -1,6 +1,7 @@
 """What may go: releases beyond the ones a way back needs, with their files and images. Never a volume.
 
-`choose` is pure. An image stays as long as a kept release of any stack on this host or any container uses it.
+The release that was validated last stays however old it is: a failed deployment returns to it. `choose` is pure. An
+image stays as long as a kept release of any stack on this host or any container uses it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from agent.docker_api import DockerApi
+    from agent.ledger import Ledger
 
 __all__ = ["Choice", "choose", "images_of", "images_of_other_stacks", "prune", "remove_images"]
 
@@ -36,9 +38,14 @@ def choose(
     *,
     files: Collection[str],
     needed_elsewhere: Collection[str],
+    besides: Collection[str] = (),
 ) -> Choice:
-    """Keep the `retention` most recently proven releases; `proven` is newest first, so the live one is among them."""
+    """Keep the `retention` most recently proven releases and those `besides`.
+
+    `proven` is newest first, so the live one is among them.
+    """
     keep = [identifier for identifier in proven if identifier in kept_releases][:retention]
+    keep += [identifier for identifier in besides if identifier in kept_releases and identifier not in keep]
     going = sorted(set(kept_releases) - set(keep))
     files_kept = {sha for identifier in keep for sha in kept_releases[identifier].get("files", {})}
     images_kept = {image for identifier in keep for image in images_of(kept_releases[identifier])}
@@ -66,18 +73,20 @@ def images_of_other_stacks(stack: str) -> set[str]:
     }
 
 
-def prune(folder: StackFolder, proven: Sequence[str], retention: int, api: DockerApi) -> tuple[list[str], list[str]]:
+def prune(folder: StackFolder, ledger: Ledger, retention: int, api: DockerApi) -> tuple[list[str], list[str]]:
     """Remove what no way back needs; what was removed, and warnings."""
+    validated = ledger.validated()
     try:
         files = os.listdir(folder.files)
     except OSError:
         files = []
     choice = choose(
         folder.kept_releases(),
-        proven,
+        ledger.proven_releases(),
         retention,
         files=files,
         needed_elsewhere=images_of_other_stacks(folder.stack),
+        besides=(validated.release,) if validated else (),
     )
     removed, warnings = remove_images(choice.images, api)
     for identifier in choice.releases:

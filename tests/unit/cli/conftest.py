@@ -58,6 +58,7 @@ PROBE: dict[str, Any] = {
     "interrupted": None,
     "lock": None,
     "last": {"release": "r-0123456789ab", "outcome": "deployed", "at": "2025-11-20T13:10:00Z", "reason": ""},
+    "validated": None,
     "edge": None,
     "watch": None,
     "maintenance": False,
