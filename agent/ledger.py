@@ -59,13 +59,18 @@ class Ledger:
 
     def validated(self) -> Live | None:
         """The newest proven state of the release that was validated last and not rejected afterwards."""
+        return next((self._last_of(release) for release in self.validated_releases()), None)
+
+    def validated_releases(self) -> list[str]:
+        """Ids of releases that were validated and not rejected afterwards, the last mark first, each once."""
         rejected: set[str] = set()
+        found: dict[str, None] = {}
         for line in reversed(self._lines):
             if line["outcome"] == "rejected":
                 rejected.add(line["release"])
             elif line["outcome"] == "validated" and line["release"] not in rejected:
-                return self._last_of(line["release"])
-        return None
+                found.setdefault(line["release"])
+        return list(found)
 
     def rejection(self, release: str) -> str | None:
         """Why `release` was rejected since it was proven last; None when it was not, or was proven again since."""

@@ -40,7 +40,15 @@ def mark(folder: StackFolder, release: str, note: str, out: Output, *, actor: st
         if changed:
             reason = out.redactor.text(" ".join(note.split()))[:_NOTE_LIMIT]
             ledger.append(release, MARK, reason=reason, actor=owner)
-    return {"contract": 1, "stack": folder.stack, "release": release, "mark": MARK, "changed": changed}
+    commit = str((folder.release(release) or {}).get("commit", ""))
+    return {
+        "contract": 1,
+        "stack": folder.stack,
+        "release": release,
+        "commit": commit,
+        "mark": MARK,
+        "changed": changed,
+    }
 
 
 def refuge(ledger: Ledger, folder: StackFolder, failed: str) -> Live | None:
@@ -49,7 +57,9 @@ def refuge(ledger: Ledger, folder: StackFolder, failed: str) -> Live | None:
     That is the one validated last, when the live one is not validated itself and the other is still kept here.
     """
     validated, live = ledger.validated(), ledger.live()
-    if validated is None or live is None or validated.release in (live.release, failed):
+    if validated is None or live is None or validated.release == failed:
+        return None
+    if live.release in ledger.validated_releases():
         return None
     return validated if folder.release(validated.release) is not None else None
 

@@ -39,7 +39,7 @@ def ledger(folder: StackFolder, *entries: str) -> Ledger:
         outcome, release = entry.split()
         services = {"api": proof(config=f"{release}-{outcome}")} if outcome in ("deployed", "repaired") else None
         written.append(release, outcome, reason=f"why {outcome}", services=services)
-        folder.store_release({"id": release})
+        folder.store_release({"id": release, "commit": f"of {release}"})
     return Ledger(folder.ledger)
 
 
@@ -99,7 +99,8 @@ def say(folder: StackFolder, release: str, note: str = "") -> dict[str, Any]:
 def test_mark_says_who_and_why_and_holds_no_secret(folder: StackFolder) -> None:
     ledger(folder, f"deployed {A}")
     answer = say(folder, A, "all checks\nof s3cret-value passed")
-    assert answer == {"contract": 1, "stack": "shop", "release": A, "mark": "validated", "changed": True}
+    rest = {"contract": 1, "stack": "shop", "mark": "validated", "changed": True}
+    assert answer == {"release": A, "commit": f"of {A}", **rest}
     line = json.loads(Path(folder.ledger).read_text().splitlines()[-1])
     assert (line["outcome"], line["actor"], line["reason"]) == ("validated", "ci", "all checks of [TOKEN] passed")
     assert line["at"].endswith("Z")
@@ -193,11 +194,20 @@ def test_command_takes_the_note_from_standard_input(
         ((f"deployed {A}", f"deployed {B}"), None),
         ((f"deployed {A}", f"validated {A}", f"deployed {B}"), A),
         ((f"deployed {A}", f"validated {A}", f"deployed {B}", f"validated {B}"), None),
+        ((f"deployed {A}", f"deployed {B}", f"validated {B}", f"validated {A}"), None),
         ((f"deployed {A}", f"validated {A}"), None),
         ((f"deployed {C}", f"validated {C}", f"deployed {B}"), None),
         ((f"deployed {A}", f"validated {A}", f"rejected {A}", f"deployed {B}"), None),
     ],
-    ids=["no marks", "chain", "live is validated", "nothing since", "it is what failed", "rejected"],
+    ids=[
+        "no marks",
+        "chain",
+        "live is validated",
+        "live is validated earlier",
+        "nothing since",
+        "it is what failed",
+        "rejected",
+    ],
 )
 def test_failed_deployment_goes_on_only_from_an_unvalidated_release_to_another(
     folder: StackFolder, entries: tuple[str, ...], expected: str | None
