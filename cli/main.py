@@ -11,6 +11,11 @@ from typing import Annotated
 
 import typer
 
+from cli.commands.export import export
+from cli.commands.import_ import import_
+from cli.commands.init import init
+from cli.commands.history import history
+from cli.commands.lock import lock
 from cli.commands.maintenance import maintenance
 from cli.commands.status import status
 from cli.commands.up import up
@@ -27,10 +32,15 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help needs no rich, whose import takes as long as all the rest
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command(short_help="Set up stack files for an application.")(init)
 app.command(short_help="Deploy, showing every step as it happens.")(up)
 app.command(short_help="Show what runs, and whether it was deployed.")(status)
+app.command(short_help="Show what happened, and what could come back.")(history)
 app.command(short_help="Show live what the watch after a deployment sees.")(watch)
+app.command(short_help="Show who works on a stack, and whether that still lives.")(lock)
 app.command(short_help="Show a maintenance page in place of everything.")(maintenance)
+app.command(short_help="Keep a stack as it is now in one file.")(export)
+app.command("import", short_help="Bring a stack back from such a file.")(import_)
 
 
 def _version(*, wanted: bool) -> None:

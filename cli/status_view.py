@@ -8,12 +8,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cli.printing import print_out
 from cli.status_document import returned_finding
 from cli.watch_view import figures
 from cli.wording import ago, plain, span
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["rendered", "show"]
 
 _COLUMNS = ("service", "container", "state", "health", "image", "started", "restarts")
-_UNBOUNDED = 10_000  # columns, where no terminal says how wide it is: whatever reads a log folds its lines itself
 _SHORT = 12  # hex digits of a digest or commit that people compare
 _ENDS = {"failed": "last deployment failed", "rejected": "rejected by the watch"}
 _STYLES = {
@@ -38,15 +37,7 @@ _STYLES = {
 
 def show(document: Mapping[str, Any]) -> None:
     """Print `document` on standard output."""
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(rendered(document))
-        return
-    console = Console(highlight=False, width=_UNBOUNDED)
-    with console.capture() as capture:
-        console.print(rendered(document))
-    for line in capture.get().splitlines():
-        typer.echo(line.rstrip())  # the padding of a table's last column
+    print_out(rendered(document))
 
 
 def rendered(document: Mapping[str, Any]) -> RenderableType:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import secrets as randomness
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -23,10 +22,10 @@ import pulumi
 from components.contract import CONTRACT, checked
 from components.edge import edge_document, route_urls, watch_document
 from components.errors import SlipwayError, told
-from components.origin import origin
 from components.probe import agent_path
 from components.registry import address_of
 from components.release import Release
+from components.release_record import ReleaseRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -85,40 +84,18 @@ class ComposeDeployment(pulumi.ComponentResource):
                 *_urls(args.application, args.hosts, args.settings),
             ]
         )
-        # In the state of every update, so that history can tell what it was and a rollback can bring it back. A release
-        # holds no secret; `about` is its beginning and that of the outputs, where history finds it without the rest.
+        record = ReleaseRecord(name, release, kind=args.settings.kind, opts=pulumi.ResourceOptions(parent=self))
+        about = pulumi.Output.all(about=record.about, hosts=self.summary).apply(
+            lambda known: {**known["about"], "hosts": known["hosts"], "project": name}
+        )
         self.register_outputs(
             {
-                "about": self._about(release),
-                "document": release.apply(lambda assembled: assembled.document),
+                "about": about,
+                "document": record.document,
                 "release": self.release,
                 "urls": self.urls,
                 "report": self.report,
                 "summary": self.summary,
-            }
-        )
-
-    def _about(self, release: pulumi.Output[Release]) -> pulumi.Output[dict[str, Any]]:
-        """What the history tells of this update, once every host has reported."""
-        by = origin(self._args.settings.kind)
-        began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"  # tells it from what an earlier update left in the state
-        return pulumi.Output.all(release=release, hosts=self.summary).apply(
-            lambda known: {
-                "at": began,
-                "project": self._args.application.stack,
-                "release": known["release"].id,
-                "commit": known["release"].document["commit"],
-                "branch": known["release"].document["branch"],
-                "images": known["release"].document["images"],
-                "irreversible": [
-                    name
-                    for name, entry in known["release"].document["services"].items()
-                    if (entry["migrate"] or {}).get("irreversible")
-                ],
-                "kind": by.kind,
-                "actor": by.actor,
-                "run": by.run,
-                "hosts": known["hosts"],
             }
         )
 

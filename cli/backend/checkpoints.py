@@ -11,7 +11,7 @@ import functools
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cli.backend.layout import decoded, history_prefix, names, read
 from cli.backend.store import backend_url, is_cloud, open_store
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 
     from cli.stack import Engine
 
-__all__ = ["Checkpoints", "about_in", "checkpoints_of", "deployment_in"]
+__all__ = ["Checkpoints", "Noted", "checkpoints_of", "deployment_in", "live_release_in", "noted_in", "release_in"]
 
-_TYPE = "slipway:deployment:ComposeDeployment"  # components/deployment.py; importing it would import the engine's SDK
-_RESOURCE = re.compile(rb'"type":\s*"slipway:deployment:ComposeDeployment"')
+_ATTEMPTED = re.compile(rb'"type":\s*"slipway:release:ReleaseRecord"')
+_DEPLOYED = re.compile(rb'"type":\s*"slipway:deployment:ComposeDeployment"')
 _ABOUT = re.compile(rb'"about":\s*(?=\{)')
 _NEXT = re.compile(rb'"urn":\s*"')
 _UPDATE = re.compile(r"-(\d+)\.history\.json(?:\.gz|\.zst)?$")  # nanoseconds, always of the same length
 _STATE = re.compile(r"-(\d+)\.checkpoint\.json(?:\.gz|\.zst)?$")
+_ABOUT_BYTES = 1_000_000  # far above what a release with hundreds of services and hosts takes
 _AT_ONCE = 16  # reads of a bucket side by side
 
 
@@ -46,8 +47,8 @@ class Checkpoints(Protocol):
             SlipwayError: when it is not there any more, or cannot be read.
         """
 
-    def about(self, numbers: Iterable[int]) -> dict[int, Mapping[str, Any] | None]:
-        """What the deployment noted in the state after each of these updates; None without one.
+    def noted(self, numbers: Iterable[int]) -> dict[int, Noted]:
+        """What is noted in the state after each of these updates; nothing where the state is gone.
 
         Raises:
             SlipwayError: when they cannot be read.
@@ -67,28 +68,58 @@ def checkpoints_of(engine: Engine) -> Checkpoints:
 
 
 def deployment_in(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The outputs of the deployment in a state (`resources` of an export's `deployment`); None without one."""
+    """The outputs of the deployment in a state (an export's `deployment`); None without one."""
+    return _outputs(state, "slipway:deployment:ComposeDeployment")
+
+
+def release_in(state: Mapping[str, Any], identifier: str) -> Mapping[str, Any] | None:
+    """The document of a release in a state: deployed by then, or only attempted; None when it is not there."""
+    for kind in ("slipway:deployment:ComposeDeployment", "slipway:release:ReleaseRecord"):
+        if text := (_outputs(state, kind) or {}).get("document"):
+            document: Mapping[str, Any] = json.loads(text)
+            if document["id"] == identifier:
+                return document
+    return None
+
+
+def live_release_in(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The document of the release that every host reported last; None without one."""
+    deployment = deployment_in(state)
+    return release_in(state, str(deployment.get("release"))) if deployment else None
+
+
+def _outputs(state: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
     for resource in state.get("resources") or ():
-        if resource.get("type") == _TYPE and resource.get("outputs"):
+        if resource.get("type") == kind and resource.get("outputs"):
             outputs: Mapping[str, Any] = resource["outputs"]
             return outputs
     return None
 
 
-def about_in(content: bytes) -> Mapping[str, Any] | None:
-    """What the deployment noted in a state, without reading all of the state; None without a deployment.
+class Noted(NamedTuple):
+    """What updates noted in a state (components/release_record.py, components/deployment.py)."""
 
-    `about` is the first of the deployment's outputs, so that it is found from there on: decoding 500 states whole takes
-    seconds.
-    """
-    resource = _RESOURCE.search(content)
+    attempted: Mapping[str, Any] | None
+    """The release that was last meant to be deployed."""
+    deployed: Mapping[str, Any] | None
+    """The one that every host reported last, with what they reported."""
+
+
+def noted_in(content: bytes) -> Noted:
+    """What a state's JSON says of releases, without decoding all of it: 500 states whole would take seconds."""
+    return Noted(*(_about(content, kind) for kind in (_ATTEMPTED, _DEPLOYED)))
+
+
+def _about(content: bytes, kind: re.Pattern[bytes]) -> Mapping[str, Any] | None:
+    """`about`, the first of the outputs of the resource of this type."""
+    resource = kind.search(content)
     if resource is None:
         return None
     following = _NEXT.search(content, resource.end())
     about = _ABOUT.search(content, resource.end(), following.start() if following else len(content))
     if about is None:
         return None
-    text = content[about.end() : about.end() + 1_000_000].decode("utf-8", "replace")
+    text = content[about.end() : about.end() + _ABOUT_BYTES].decode("utf-8", "replace")
     try:
         found: Mapping[str, Any] = json.JSONDecoder().raw_decode(text)[0]
     except ValueError:
@@ -110,19 +141,19 @@ class _SelfManaged:
         state: dict[str, Any] | None = (document.get("checkpoint") or {}).get("latest")
         return state or {"resources": []}
 
-    def about(self, numbers: Iterable[int]) -> dict[int, Mapping[str, Any] | None]:
+    def noted(self, numbers: Iterable[int]) -> dict[int, Noted]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             wanted = list(numbers)
-            return dict(zip(wanted, pool.map(self._about, wanted), strict=True))
+            return dict(zip(wanted, pool.map(self._noted, wanted), strict=True))
 
-    def _about(self, number: int) -> Mapping[str, Any] | None:
+    def _noted(self, number: int) -> Noted:
         name = self._name(number)
         content = read(self._store, name) if name else None
         if name is None or content is None:
-            return None
+            return Noted(None, None)
         if not name.endswith(".json"):
             content = json.dumps(decoded(name, content), separators=(",", ":")).encode()
-        return about_in(content)
+        return noted_in(content)
 
     def _name(self, number: int) -> str | None:
         """The object with the state after update `number`."""
@@ -149,16 +180,16 @@ class _Cloud:
         state: dict[str, Any] = json.loads(done.stdout)["deployment"]
         return state
 
-    def about(self, numbers: Iterable[int]) -> dict[int, Mapping[str, Any] | None]:
+    def noted(self, numbers: Iterable[int]) -> dict[int, Noted]:
         with ThreadPoolExecutor(4) as pool:  # processes
             wanted = list(numbers)
-            return dict(zip(wanted, pool.map(self._about, wanted), strict=True))
+            return dict(zip(wanted, pool.map(self._noted, wanted), strict=True))
 
-    def _about(self, number: int) -> Mapping[str, Any] | None:
+    def _noted(self, number: int) -> Noted:
         try:
-            return (deployment_in(self.state(number)) or {}).get("about")
+            return noted_in(json.dumps(self.state(number), separators=(",", ":")).encode())
         except SlipwayError:
-            return None  # an old version that the service has dropped
+            return Noted(None, None)  # an old version that the service has dropped
 
 
 def _lost(number: int, stack: str) -> Problem:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.options import StackName  # noqa: TC001  # typer reads the annotation when the command is made
+
 if TYPE_CHECKING:
     from cli.maintenance import Outcome
 
@@ -22,12 +24,7 @@ class _Switch(StrEnum):
 def maintenance(
     switch: Annotated[_Switch, typer.Argument(metavar="on|off", help="Show the page, or serve again.")],
     *,
-    stack: Annotated[
-        str,
-        typer.Option(
-            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to switch; the one selected in Pulumi if none."
-        ),
-    ] = "",
+    stack: StackName = "",
     page: Annotated[
         Path | None, typer.Option("--page", metavar="FILE", help="HTML file to show; a plain built-in page if none.")
     ] = None,

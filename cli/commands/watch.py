@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cli.options import StackName  # noqa: TC001  # typer reads the annotation when the command is made
+
 __all__ = ["watch"]
 
 _INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
@@ -13,12 +15,7 @@ _INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
 
 def watch(
     *,
-    stack: Annotated[
-        str,
-        typer.Option(
-            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to look at; the one selected in Pulumi if none."
-        ),
-    ] = "",
+    stack: StackName = "",
     json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON a change (cli/contract/watch.schema.json).")
     ] = False,

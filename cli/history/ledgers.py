@@ -1,0 +1,117 @@
+"""The ledgers of a stack's hosts, read side by side.
+
+Owns: asking every agent for its ledger, and setting its clock right. Does not own: what the lines mean (see `merging`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from components.connection import reached
+from components.errors import Problem, SlipwayError
+from components.probe import channel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from components.settings import HostSettings, Settings
+
+__all__ = ["Line", "Seen", "read_ledgers"]
+
+_ANSWER_SECONDS = 30.0
+_SAME_CLOCK = timedelta(seconds=2)  # the agent tells whole seconds, and its answer takes a while
+_PROVEN = ("deployed", "unchanged", "repaired", "returned")  # agent/ledger.py
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a host's ledger (agent/ledger.py)."""
+
+    host: str
+    at: datetime
+    """By this machine's clock."""
+    release: str
+    outcome: str
+    reason: str = ""
+    actor: str = ""
+    kind: str = ""
+    run: str = ""
+    seconds: float | None = None
+    previous: str | None = None
+
+    @property
+    def proven(self) -> bool:
+        """Whether the release was seen to run well."""
+        return self.outcome in _PROVEN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What one host told."""
+
+    lines: Sequence[Line]
+    """Oldest first."""
+    warm: frozenset[str]
+    """Releases that it could bring back by itself: kept, with all their images."""
+
+    @property
+    def live(self) -> str | None:
+        """The release that it runs; None before the first."""
+        return next((line.release for line in reversed(self.lines) if line.proven), None)
+
+
+def read_ledgers(settings: Settings, project: str) -> dict[str, Seen | SlipwayError]:
+    """What every host of the stack tells of the Compose project `project`, or why it tells nothing; changes nothing."""
+
+    async def read_all() -> list[Seen | SlipwayError]:
+        return await asyncio.gather(*(_read(host, settings.private_key(), project) for host in settings.hosts))
+
+    names = [host.name for host in settings.hosts]
+    return dict(zip(names, asyncio.run(read_all()), strict=True))
+
+
+async def _read(host: HostSettings, private_key: str, project: str) -> Seen | SlipwayError:
+    try:
+        async with (
+            reached(host, private_key) as connection,
+            channel(connection, host.name, project, command=("history",)) as opened,
+            asyncio.timeout(_ANSWER_SECONDS),
+        ):
+            told = [line async for line in opened.events()]
+            if not told or "warm" not in told[-1]:
+                return SlipwayError(await opened.complaint())
+            return _seen(host.name, told[:-1], told[-1])
+    except TimeoutError:
+        return SlipwayError(
+            Problem(
+                f"host {host.name}: no answer within {_ANSWER_SECONDS:.0f} s",
+                "what happened there is not known",
+                "slipway status, or look at the host's load",
+            )
+        )
+    except SlipwayError as error:
+        return error
+
+
+def _seen(host: str, lines: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> Seen:
+    ahead = datetime.fromisoformat(last["now"]) - datetime.now(UTC)
+    if abs(ahead) <= _SAME_CLOCK:
+        ahead = timedelta()
+    return Seen(
+        lines=[
+            Line(
+                host=host,
+                at=datetime.fromisoformat(line["at"]) - ahead,
+                release=str(line["release"]),
+                outcome=str(line["outcome"]),
+                **{name: str(line.get(name) or "") for name in ("reason", "actor", "kind", "run")},
+                seconds=line.get("seconds"),
+                previous=line.get("previous"),
+            )
+            for line in lines
+        ],
+        warm=frozenset(last["warm"]),
+    )

@@ -1,0 +1,58 @@
+"""ReleaseRecord: a release in the state of its update, also when it fails on a host.
+
+Owns: what the state keeps of a release, for history, rollback and promotion. Does not own: the release (see `release`),
+or what became of it (see `deployment`, whose outputs are only there once every host has reported).
+A release holds no secret: names only. `about` comes first among the outputs and is small, so that history finds it
+without reading the rest.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from components.origin import origin
+from components.release import canonical
+
+if TYPE_CHECKING:
+    from components.release import Release
+
+__all__ = ["ReleaseRecord"]
+
+
+class ReleaseRecord(pulumi.ComponentResource):
+    """The release that an update is about."""
+
+    about: pulumi.Output[dict[str, Any]]
+    """What it is, by whom, why and from where."""
+    document: pulumi.Output[str]
+    """The whole release (agent/contract/deployment.schema.json, `$defs/release`) as the JSON text that its id covers:
+    as a structure the engine would keep 5.0 as 5, which is another release."""
+
+    def __init__(
+        self,
+        name: str,
+        release: pulumi.Output[Release],
+        *,
+        kind: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("slipway:release:ReleaseRecord", name, None, opts)
+        began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"  # tells it from what an earlier update left in the state
+        by = {"at": began, **origin(kind)._asdict()}
+        self.about = release.apply(lambda assembled: {**by, **_known(assembled)})
+        self.document = release.apply(lambda assembled: canonical(assembled.document).decode())
+        self.register_outputs({"about": self.about, "document": self.document})
+
+
+def _known(release: Release) -> dict[str, Any]:
+    document = release.document
+    return {
+        "release": release.id,
+        **{key: document[key] for key in ("application", "commit", "branch", "images")},
+        "irreversible": [
+            name for name, entry in document["services"].items() if (entry["migrate"] or {}).get("irreversible")
+        ],
+    }
