@@ -30,10 +30,11 @@ from toolchain.progress import say, step
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ENGINE_VERSION", "PLUGIN_VERSIONS", "ensure_pulumi"]
+__all__ = ["ENGINE_VERSION", "OLDEST_ENGINE", "PLUGIN_VERSIONS", "ensure_pulumi", "find_pulumi"]
 
 ENGINE_VERSION: Final = "3.256.0"
-_OLDEST_ENGINE: Final = (3, 220)
+OLDEST_ENGINE: Final = (3, 220)
+"""Major and minor version of the oldest engine that is used when it is on PATH."""
 
 PLUGIN_VERSIONS: Final = {"command": "1.2.1", "docker": "5.2.0", "docker-build": "0.0.22"}
 """The plugins' versions: those of the `pulumi_*` Python packages, by which the engine looks a plugin up."""
@@ -114,6 +115,16 @@ def ensure_pulumi() -> dict[str, str]:
         with locked("pulumi"), golang.caches():
             pulumi = _remembered(key) or _on_path() or _downloaded() or _built()
             _remember(key, pulumi)
+    return _additions(pulumi)
+
+
+def find_pulumi() -> dict[str, str] | None:
+    """As `ensure_pulumi` when everything is there already; None when something would have to be got."""
+    pulumi = _remembered(_key())
+    return _additions(pulumi) if pulumi else None
+
+
+def _additions(pulumi: _Pulumi) -> dict[str, str]:
     folders = [str(Path(sys.executable).parent), *pulumi.folders]
     inherited = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and entry not in folders]
     environment = {
@@ -202,8 +213,8 @@ def _on_path() -> _Pulumi | None:
         say(f"pulumi on PATH does not work and is not used ({error})")
         return None
     numbers = re.match(r"v?(\d+)\.(\d+)", version)
-    if numbers is None or (int(numbers[1]), int(numbers[2])) < _OLDEST_ENGINE:
-        say(f"pulumi {version} on PATH is older than {_OLDEST_ENGINE[0]}.{_OLDEST_ENGINE[1]}: not used")
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST_ENGINE:
+        say(f"pulumi {version} on PATH is older than {OLDEST_ENGINE[0]}.{OLDEST_ENGINE[1]}: not used")
         return None
     return _with_plugins(Path(engine), folders=[], needs=[engine, host])
 

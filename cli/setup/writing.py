@@ -1,0 +1,60 @@
+"""Files that are written all or not at all.
+
+Owns: that a failure in between leaves every file as it was. Does not own: what stands in them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from components.errors import Problem, SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["write_all"]
+
+
+def write_all(files: Mapping[Path, str]) -> None:
+    """Write every file, making the folders that are missing; each one appears whole.
+
+    Raises:
+        SlipwayError: when one cannot be written; all of them are then as they were.
+    """
+    suffix = f".{secrets.token_hex(4)}.partial"
+    partials = {file: file.with_name(file.name + suffix) for file in files}
+    before = {file: file.read_bytes() if file.is_file() else None for file in files}
+    replaced: list[Path] = []
+    file = next(iter(files), None)
+    try:
+        for file, text in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partials[file].write_text(text, encoding="utf-8")
+            if before[file] is not None:
+                partials[file].chmod(file.stat().st_mode & 0o777)
+        for file, partial in partials.items():
+            partial.replace(file)
+            replaced.append(file)
+    except OSError as error:
+        _restore(replaced, before)
+        raise SlipwayError(
+            Problem(
+                f"{file} cannot be written ({error.strerror or error})",
+                "no file was changed",
+                "make its folder writable (ls -ld shows whose it is), then run it again",
+            )
+        ) from None
+    finally:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+
+
+def _restore(replaced: list[Path], before: Mapping[Path, bytes | None]) -> None:
+    for file in replaced:
+        content = before[file]
+        if content is None:
+            file.unlink(missing_ok=True)
+        else:
+            file.write_bytes(content)
