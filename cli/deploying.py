@@ -1,7 +1,7 @@
 """One `pulumi up` of a stack, shown as it happens: what `slipway up`, `rollback` and `promote` come down to.
 
-Owns: how the engine is called, and what is printed at the end. Does not own: the run itself (see `engine_run`), what its
-events mean (see `story`), or how they look (see `up_view`).
+Owns: how the engine is called, and what is printed at the end. Does not own: the run itself (see `engine_run`), what
+its events mean (see `story`), or how they look (see `up_view`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from cli.engine_run import EngineRun
+from cli.locks.refusal import conflict
 from cli.story import ENDED, Story
 from cli.up_view import LinesView, LiveView
 from components.errors import Problem, SlipwayError
@@ -78,6 +79,8 @@ def _unnamed(run: EngineRun, code: int, command: str) -> str:
     if run.stopping:
         meaning = "hosts that had begun put back what served before; the next run finishes or undoes the rest"
         return str(SlipwayError(Problem("pulumi up was stopped", meaning, command)))
+    if other := conflict(run.output):
+        return str(SlipwayError(other))
     said = [
         line.strip().removeprefix("error: ") for line in run.output.splitlines() if line.strip().startswith("error: ")
     ]

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-__all__ = ["ComposeModel", "missing_variable", "resolve", "secret_names", "with_placeholders", "without_escapes"]
+__all__ = [
+    "ComposeModel",
+    "missing_variable",
+    "project_on_hosts",
+    "resolve",
+    "secret_names",
+    "with_placeholders",
+    "without_escapes",
+]
 
 # The names Compose looks for, in its order (compose-go, cli.DefaultFileNames; a unit test asks Compose itself).
 # Only one file is read: an override file is for the developer's own machine.
@@ -67,7 +75,7 @@ def resolve(settings: Settings) -> ComposeModel:
     given = {"DOMAIN": settings.domain} if settings.domain else {}
     given |= settings.variables | {name: _MARK.format(name) for name in settings.secrets}
     name = settings.name or _as_name(_project_name(file, settings, given))
-    stack = re.sub(r"[^a-z0-9_-]+", "-", f"{name}-{settings.stack}".lower())
+    stack = project_on_hosts(name, settings.stack)
     model, problems = _model(file, settings, given, "--project-name", stack)
     if len(stack) > _LONGEST_STACK:
         problems.append(
@@ -78,6 +86,11 @@ def resolve(settings: Settings) -> ComposeModel:
             )
         )
     return ComposeModel(file, name, stack, model, problems)
+
+
+def project_on_hosts(application: str, stack: str) -> str:
+    """The Compose project of an application's stack on the hosts."""
+    return re.sub(r"[^a-z0-9_-]+", "-", f"{application}-{stack}".lower())
 
 
 def secret_names(text: str) -> list[str]:

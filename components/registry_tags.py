@@ -33,7 +33,7 @@ _KINDS = (
 )
 
 
-class _Registry:
+class Registry:
     """One repository's manifests, with whatever authorisation its registry asks for."""
 
     def __init__(self, repository: str, credentials: dict[str, str]) -> None:
@@ -48,6 +48,20 @@ class _Registry:
         """A manifest's bytes and media type."""
         body, headers = self._ask("GET", reference, None, {"Accept": ", ".join(_KINDS)})
         return body, headers["Content-Type"]
+
+    def has(self, reference: str) -> bool:
+        """Whether there is a manifest of that tag or digest.
+
+        Raises:
+            OSError: the registry does not answer, or refuses to tell.
+        """
+        try:
+            self._ask("HEAD", reference, None, {"Accept": ", ".join(_KINDS)})
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        return True
 
     def write(self, tag: str, manifest: bytes, kind: str) -> None:
         """Put a manifest under a tag."""
@@ -98,7 +112,7 @@ def _tag(pair: str, credentials: dict[str, str]) -> str | None:
     """Put one tag; what went wrong, or None."""
     target, _, source = pair.partition("=")
     repository, _, digest = source.partition("@")
-    registry = _Registry(repository, credentials)
+    registry = Registry(repository, credentials)
     try:
         registry.write(target.rpartition(":")[2], *registry.read(digest))
     except (OSError, ValueError, KeyError) as error:

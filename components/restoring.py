@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.application import Application
+from components.compose import project_on_hosts
 from components.contract import release_checked
 from components.errors import Problem, SlipwayError, nearest
 from components.git import Revision
@@ -59,7 +60,7 @@ def restored_application(settings: Settings, *, problems: Iterable[Problem] = ()
 def unfit(release: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
     """Why this stack, as it is now, cannot run `release`."""
     said = f"release {release['id']}"
-    if not str(release["compose"]["name"]).endswith(f"-{settings.stack.lower()}"):
+    if release["compose"]["name"] != project_on_hosts(release["application"], settings.stack):
         yield Problem(
             f"{said} is one of {release['compose']['name']}, and this is stack {settings.stack}",
             "its domain, variables and volumes are those of another environment",

@@ -1,4 +1,4 @@
-"""The history as data: what `slipway history --json` prints and the table is made of (cli/contract/history.schema.json)."""
+"""The history as data: what `slipway history --json` prints (cli/contract/history.schema.json) and its table shows."""
 
 from __future__ import annotations
 

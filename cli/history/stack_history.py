@@ -124,14 +124,19 @@ class StackHistory:
     def left(self) -> set[str]:
         """Releases that somebody rolled back from, and that were not deployed again since."""
         found: set[str] = set()
-        live: str | None = None
+        order: list[str] = []  # releases by their first time
+        live = ""
         for entry in self.entries:
             if not entry.proven:
                 continue
-            if live and entry.kind == "rollback" and entry.release != live:
+            release = str(entry.release)
+            back = release in order and live in order and order.index(release) < order.index(live)
+            if entry.kind == "rollback" and back:
                 found.add(live)
-            found.discard(str(entry.release))
-            live = entry.release
+            found.discard(release)
+            if release not in order:
+                order.append(release)
+            live = release
         return found
 
     def deployed(self, release: str) -> Entry | None:

@@ -34,8 +34,9 @@ def rendered(document: Mapping[str, Any], *, more: int = 0) -> RenderableType:
     if document["validated"]:
         title.append(f", {document['validated']} is validated")
     blocks: list[RenderableType] = [title]
-    for error in document["errors"]:
-        blocks.append(Text(f"  {plain(error['what'])}: its own record is missing below", "yellow"))
+    blocks += [
+        Text(f"  {plain(each['what'])}: its own record is missing below", "yellow") for each in document["errors"]
+    ]
     if document["entries"]:
         blocks += ["", _table(document)]
     else:
@@ -98,5 +99,8 @@ def noted(entry: Mapping[str, Any]) -> str:
     if entry["reason"]:
         words.append(entry["reason"])
     if entry["message"] and not entry["reason"]:
-        words.append(entry["message"].splitlines()[0])
+        # what Slipway says by itself is in the other columns; what a person added stands after it
+        own = entry["message"].startswith(("rollback to ", "promotion of "))
+        said = entry["message"].partition(": ")[2] if own else entry["message"]
+        words += said.splitlines()[:1]
     return "; ".join(words)

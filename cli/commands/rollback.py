@@ -1,0 +1,95 @@
+"""`slipway rollback`: bring a release of before back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import StackName  # noqa: TC001  # typer reads the annotation when the command is made
+
+if TYPE_CHECKING:
+    from cli.rollback import Rollback
+    from components.errors import Problem
+
+__all__ = ["rollback"]
+
+
+def rollback(
+    *,
+    stack: StackName = "",
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="N|RELEASE",
+            help="Update number, release, commit or `validated`; the last healthy release before the live one if none.",
+        ),
+    ] = "",
+    file: Annotated[
+        str,
+        typer.Option("--from", metavar="FILE", help="Bundle (slipway export) or state export with the release."),
+    ] = "",
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would change.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Go although something speaks against it; says what.")] = False,
+    message: Annotated[str, typer.Option("--message", "-m", help="Why, for the history.")] = "",
+) -> None:
+    """Bring a release of before back: its images by digest, its Compose file and files, with the secrets of now.
+
+    Runs through the same gates and strategies as any deployment, and is an update in the history. Nothing is built. The
+    next `pulumi up` goes forward again.
+
+    Refuses when images are gone, when a migration since then cannot be undone, or when the release never ran well.
+
+    Exit code: the engine's own (0 when every host runs the release); 1 when it is refused; 2 for wrong usage.
+    """
+    if to and file:
+        raise typer.BadParameter("either --to or --from, not both")
+    from cli.locks.operation import operation  # noqa: PLC0415  # help must not wait for it
+    from cli.rollback import carry_out, planned, planned_from_file  # noqa: PLC0415  # as above
+    from cli.stack import engine_of  # noqa: PLC0415  # as above
+    from components.errors import SlipwayError  # noqa: PLC0415  # as above
+
+    engine = engine_of(stack, deploys=not plan)
+    if plan:
+        _show(planned_from_file(engine, file) if file else planned(engine, to))
+        return
+    with operation(engine, what="rollback", why=message or f"to {to or file or 'the release before'}") as held:
+        way = planned_from_file(engine, file) if file else planned(engine, to)
+        if way.obstacles and not force:
+            raise SlipwayError([*way.obstacles[:-1], _forcible(way)])
+        for obstacle in way.obstacles:
+            typer.echo(f"overridden: {obstacle}", err=True)
+        _say(way)
+        again = f"slipway rollback --stack {engine.short}" + (
+            f" --to {way.target.id}" if not file else f" --from {file}"
+        )
+        said = f"{way.words}: {message}" if message else way.words
+        code = carry_out(engine, way, message=held.message(said), again=again)
+    raise typer.Exit(code)
+
+
+def _forcible(way: Rollback) -> Problem:
+    last = way.obstacles[-1]
+    return last._replace(mend=f"{last.mend}; or --force, which goes there all the same")
+
+
+def _say(way: Rollback) -> None:
+    live = way.history.live or "nothing"
+    how = "all of it is on the hosts" if way.warm else "images are pulled from their registry"
+    typer.echo(f"from {live} back to {way.target.id} ({how})")
+
+
+def _show(way: Rollback) -> None:
+    from cli.printing import print_out  # noqa: PLC0415  # as above
+    from cli.release_diff import difference  # noqa: PLC0415  # only --plan needs it
+    from cli.release_diff_view import rendered  # noqa: PLC0415  # as above
+    from cli.releases import named_entry, past_release  # noqa: PLC0415  # as above
+
+    _say(way)
+    for obstacle in way.obstacles:
+        typer.echo(f"speaks against it: {obstacle}")
+    if way.history.live:
+        live = past_release(way.history, named_entry(way.history, "live"))
+        print_out(rendered(difference(live.document, way.target.document)))
+    typer.echo("nothing was changed; without --plan it is done")
