@@ -11,12 +11,21 @@ from typing import Annotated
 
 import typer
 
+from cli.commands.diff import diff
+from cli.commands.doctor import doctor
+from cli.commands.exec import exec_
 from cli.commands.export import export
+from cli.commands.history import history
 from cli.commands.import_ import import_
 from cli.commands.init import init
-from cli.commands.history import history
 from cli.commands.lock import lock
+from cli.commands.logs import logs
 from cli.commands.maintenance import maintenance
+from cli.commands.promote import promote
+from cli.commands.ps import ps
+from cli.commands.rollback import rollback
+from cli.commands.shell import shell
+from cli.commands.show import show
 from cli.commands.status import status
 from cli.commands.up import up
 from cli.commands.watch import watch
@@ -33,9 +42,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(short_help="Set up stack files for an application.")(init)
+app.command(short_help="Look for whatever keeps a stack from being deployed.")(doctor)
 app.command(short_help="Deploy, showing every step as it happens.")(up)
 app.command(short_help="Show what runs, and whether it was deployed.")(status)
+app.command(short_help="Show the containers of all hosts.")(ps)
+app.command(short_help="Show what the containers write.")(logs)
+app.command("exec", short_help="Run a command in a container.")(exec_)
+app.command(short_help="Open a shell in a container, or on a host.")(shell)
 app.command(short_help="Show what happened, and what could come back.")(history)
+app.command(short_help="Show one update: release, changes, hosts.")(show)
+app.command(short_help="Show what changed between two releases.")(diff)
+app.command(short_help="Bring a release of before back.")(rollback)
+app.command(short_help="Take a release to the next environment.")(promote)
 app.command(short_help="Show live what the watch after a deployment sees.")(watch)
 app.command(short_help="Show who works on a stack, and whether that still lives.")(lock)
 app.command(short_help="Show a maintenance page in place of everything.")(maintenance)
