@@ -162,8 +162,8 @@ def _pattern(node: ast.expr) -> str:
 
 
 def _errors() -> Iterator[str]:
-    """A regular expression for every error that components and agent can give: what, meaning, mend."""
-    for file in sorted([*(ROOT / "components").rglob("*.py"), *(ROOT / "agent").rglob("*.py")]):
+    """A regular expression for every error that components, agent and commands can give: what, meaning, mend."""
+    for file in sorted(file for folder in ("components", "agent", "cli") for file in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and len(node.args) >= 3 and not isinstance(node.args[0], ast.Starred):
                 what, meaning, mend = map(_pattern, node.args[:3])

@@ -1,0 +1,73 @@
+"""`slipway export`: one file with all that brings a stack back when its backend is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cli.bundles.exporting import Exported
+
+__all__ = ["export"]
+
+
+def export(
+    *,
+    stack: Annotated[
+        str,
+        typer.Option(
+            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to export; the one selected in Pulumi if none."
+        ),
+    ] = "",
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="PLACE",
+            help="File (.tar.gz), folder, or s3://, gs:// or azblob:// address; the current folder if none.",
+        ),
+    ] = "",
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON (cli/contract/bundle.schema.json) instead of text.")
+    ] = False,
+) -> None:
+    """Keep the stack as it is now in one file: its state, the release that is live, its file and its tags.
+
+    Changes nothing. Secrets are in it as the engine keeps them, encrypted. `slipway import` brings the stack back.
+
+    Exit code: 0 when the file was written; 1 when it was not, and then nothing of it is left; 2 for wrong usage.
+    """
+    from cli.bundles.exporting import export as make  # noqa: PLC0415  # help must not wait for it
+    from cli.stack import engine_of  # noqa: PLC0415  # as above
+
+    made = make(engine_of(stack), to)
+    if json:
+        from json import dumps  # noqa: PLC0415  # the option has the name
+
+        typer.echo(dumps(made.document, indent=2, ensure_ascii=False))
+        return
+    for line in _told(made, to):
+        typer.echo(line)
+
+
+def _told(made: Exported, to: str) -> list[str]:
+    from shlex import quote  # noqa: PLC0415  # help must not wait for it
+
+    from cli.wording import counted  # noqa: PLC0415  # as above
+
+    manifest = made.manifest
+    files = "Pulumi." + manifest["stack"] + ".yaml" if "stack.yaml" in manifest["parts"] else "no stack file"
+    documented = ", without its document" if manifest["release"] and "release.json" not in manifest["parts"] else ""
+    held = counted(manifest["resources"], "resource")
+    return [
+        made.place,
+        f"  stack    {manifest['stack']} of {manifest['project']}, "
+        + (f"after update {manifest['update']}" if manifest["update"] else "before its first update"),
+        f"  release  {manifest['release'] or 'none'}{documented}",
+        f"  holds    {held}, {files}; secrets are encrypted",
+        f"  size     {made.size:,} bytes",
+        f"  sha256   {made.sha256}",
+        # Parameters may hold credentials, so they are not repeated.
+        f"to bring it back: slipway import {quote(made.place + ('?…' if '://' in to and '?' in to else ''))}",
+    ]

@@ -1,0 +1,103 @@
+"""What is read of a state, and what is changed in one that is given to another stack."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from cli.bundles.stack_file import Encryption, completed, encryption_in, encryption_of_state, same_settings
+from cli.bundles.state import Owner, held_by, owner_of, renamed, resources_of, same
+from components.errors import SlipwayError
+
+ROOT = "urn:pulumi:staging::slipway::pulumi:pulumi:Stack::slipway-staging"
+CHILD = "urn:pulumi:staging::slipway::a:b:C$command:remote:Command::shop-staging-web-1"
+PROVIDER = "urn:pulumi:staging::slipway::pulumi:providers:command::default"
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:abc"}
+STATE: dict[str, Any] = {
+    "version": 3,
+    "deployment": {
+        "manifest": {"time": "2026-11-20T13:10:00.5Z", "version": "v3.256.0"},
+        "secrets_providers": {"type": "passphrase", "state": {"salt": "v1:salt"}},
+        "resources": [
+            {"urn": ROOT, "type": "pulumi:pulumi:Stack"},
+            {"urn": PROVIDER, "type": "pulumi:providers:command", "id": "p-1"},
+            {
+                "urn": CHILD,
+                "id": "c-1",
+                "parent": ROOT,
+                "provider": f"{PROVIDER}::p-1",
+                "dependencies": [CHILD],
+                "propertyDependencies": {"stdin": [CHILD], "host": None},
+                "inputs": {"stdin": SECRET, "note": "see urn:pulumi:staging::slipway:: above", "port": 22},
+            },
+        ],
+    },
+}
+
+
+def test_resources_are_given_to_a_stack_of_another_name_with_all_that_points_to_them() -> None:
+    before = copy.deepcopy(STATE)
+    state = renamed(STATE, Owner("staging", "slipway"), Owner("demo", "shop"))
+    assert owner_of(state) == Owner("demo", "shop")
+    root, provider, child = resources_of(state)
+    assert root["urn"] == "urn:pulumi:demo::shop::pulumi:pulumi:Stack::shop-demo"
+    assert child["parent"] == root["urn"]
+    assert child["provider"] == provider["urn"] + "::p-1"
+    assert child["dependencies"] == child["propertyDependencies"]["stdin"] == [child["urn"]]
+    assert child["urn"] == CHILD.replace("staging::slipway", "demo::shop")  # its name is the program's
+    assert child["inputs"] == STATE["deployment"]["resources"][2]["inputs"]
+    assert before == STATE
+    assert renamed(state, Owner("demo", "shop"), Owner("staging", "slipway")) == STATE
+
+
+def test_two_states_are_the_same_whatever_their_ciphertexts() -> None:
+    other = copy.deepcopy(STATE)
+    other["deployment"]["resources"][2]["inputs"]["stdin"]["ciphertext"] = "v1:other"
+    assert same(STATE, other)
+    assert held_by(STATE) == held_by(other)
+    other["deployment"]["resources"][2]["inputs"]["port"] = 23
+    assert not same(STATE, other)
+    later = copy.deepcopy(STATE)
+    later["deployment"]["manifest"]["time"] = "2026-11-20T13:10:00.6Z"  # a secret may have changed, which nobody sees
+    assert not same(STATE, later)
+
+
+def test_an_empty_state_is_nobodys() -> None:
+    for state in ({"deployment": {}}, {"deployment": {"resources": None}}, {}):
+        assert owner_of(state) is None
+        assert resources_of(state) == []
+
+
+@pytest.mark.parametrize(
+    ("providers", "found"),
+    [
+        ({"type": "passphrase", "state": {"salt": "v1:salt"}}, Encryption(salt="v1:salt")),
+        ({"type": "cloud", "state": {"url": "awskms://k", "encryptedkey": "abc"}}, Encryption("awskms://k", "abc")),
+        ({"type": "service", "state": {"url": "https://api.pulumi.com", "owner": "acme"}}, Encryption()),
+        ({"type": "passphrase"}, Encryption()),
+        (None, Encryption()),
+    ],
+)
+def test_an_exported_state_tells_how_it_is_encrypted(providers: object, found: Encryption) -> None:
+    assert encryption_of_state({"deployment": {"secrets_providers": providers}}) == found
+
+
+def test_a_stack_file_tells_how_it_is_encrypted() -> None:
+    assert encryption_in(b"secretsprovider: awskms://k\nencryptedkey: abc\n", "f") == Encryption("awskms://k", "abc")
+    assert encryption_in(b"secretsprovider: passphrase\nencryptionsalt: v1:s\n", "f") == Encryption(salt="v1:s")
+    assert encryption_in(b"", "f") == Encryption()
+    for rubbish in (b"- a", b"a: b: c", b"\xff\xfe\xff"):
+        with pytest.raises(SlipwayError, match="f is not a stack's file"):
+            encryption_in(rubbish, "f")
+
+
+@pytest.mark.parametrize("head", [b"", b"---\n", b"\n---\n"])
+def test_a_stack_file_gets_its_encryption_and_keeps_every_line_of_its_own(head: bytes) -> None:
+    own = b"# mine\nconfig:\n  slipway:domain: example.com # as it is\n"
+    for encryption in (Encryption(salt="v1:a:b"), Encryption("awskms://k?region=x", "abc")):
+        done = completed(head + own, encryption)
+        assert encryption_in(done, "f") == encryption
+        assert done.startswith(head)
+        assert done.endswith(own)
+        assert same_settings(done, own)
+    assert not same_settings(own, own.replace(b"example.com", b"example.org"))
