@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["init"]
+__all__ = ["at_a_terminal", "init"]
 
 
 def init(
@@ -88,7 +88,7 @@ def init(
             ),
             root=program_folder(Path.cwd()),
             compose_file=compose_file,
-            asking=not yes and sys.stdin.isatty(),
+            asking=not yes and at_a_terminal(),
             accept_host_keys=accept_host_key,
             force=force,
             workflows=workflows,
@@ -97,3 +97,8 @@ def init(
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     show(outcome)
+
+
+def at_a_terminal() -> bool:
+    """Whether somebody is there who could answer."""
+    return sys.stdin.isatty() and sys.stdout.isatty()

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 import yaml
-from pydantic import SecretStr
 
 from cli.setup.answers import answers, environments
 from cli.setup.engine_stacks import make_stacks
 from cli.setup.host_keys import Place, ShownKey, shown_keys
-from cli.setup.needs import read_needs
+from cli.setup.needs import first_needs, needs_of
 from cli.setup.stack_file import (
     StackValues,
     contradictions,
@@ -44,7 +43,7 @@ __all__ = ["Outcome", "WrongUsageError", "initialise"]
 
 _HERE = {"name": LOCAL_ADDRESS, "address": LOCAL_ADDRESS}
 _ANY_REGISTRY = "registry.invalid/any"  # while it is not known whether one is needed
-_STAND_IN = SecretStr("for what the stack file holds encrypted")
+_STAND_IN = "for what the stack file holds encrypted"
 
 
 class WrongUsageError(SlipwayError):
@@ -119,13 +118,13 @@ def initialise(
         raise WrongUsageError(wrong)
     stated = {stack: read_stated(_file(root, stack), project) for stack in stacks}
     work = _Work(root, project, application, compose_file, stated, force=force)
-    needs = work.needs(stacks[0])
+    seen = first_needs(work.settings(stacks[0], {}))
     open_ones = {stack: each for stack, each in stated.items() if force or not each.filled}
-    found = answers(given, needs, stated, asking=asking and bool(open_ones))
+    found = answers(given, seen, stated, asking=asking and bool(open_ones))
     if found.problems:
         raise WrongUsageError(found.problems)
     shown = _pin(found, open_ones, asking=asking, accepted=accept_host_keys)
-    return work.finish(found, shown, workflows=workflows)
+    return work.finish(seen, found, shown, workflows=workflows)
 
 
 def _stack_files(root: Path) -> list[str]:
@@ -156,27 +155,30 @@ class _Work:
             (str(each.settings["composeFile"]) for each in stated.values() if each.settings.get("composeFile")), ""
         )
 
-    def needs(self, stack: str, settings: Mapping[str, Any] | None = None) -> Needs:
-        """What the Compose file needs beyond `settings` and the secrets that the stack's file holds."""
-        values = {key: value for key, value in (settings or {}).items() if key in ("hosts", "domain", "variables")}
+    def settings(self, stack: str, values: Mapping[str, Any]) -> Settings:
+        """The settings by which the Compose file is read: `values`, and what the stack's file holds encrypted."""
+        read = {key: value for key, value in values.items() if key in ("hosts", "domain", "variables")}
         given: dict[str, Any] = {
             "application": self.application,
             "compose_file": self.compose_file,
-            "registry": (settings or {}).get("registry") or _ANY_REGISTRY,
+            "registry": values.get("registry") or _ANY_REGISTRY,
             "hosts": [_HERE],
             "secrets": dict.fromkeys(self.stated[stack].secrets, _STAND_IN),
-            **values,
+            **read,
         }
-        return read_needs(Settings(stack=stack, **given))
+        return Settings(stack=stack, **given)
 
-    def finish(self, found: Answers, shown: Mapping[str, Mapping[str, str]], *, workflows: bool) -> Outcome:
+    def finish(
+        self, seen: Needs, found: Answers, shown: Mapping[str, Mapping[str, str]], *, workflows: bool
+    ) -> Outcome:
         """Compare with what is there, write, make the stacks, and say what is left."""
-        files, outcome, refused = {}, None, []
-        values = {}
+        files: dict[Path, str] = {}
+        refused: list[Problem] = []
+        values: dict[str, StackValues] = {}
+        outcome = Outcome(needs=seen, stacks=list(self.stated))
         for stack, stated in self.stated.items():
             settings = self._settings(stack, found)
-            needs = self.needs(stack, settings)
-            outcome = outcome or Outcome(needs=needs, stacks=list(self.stated))
+            needs = needs_of(self.settings(stack, settings), seen)
             wanted = StackValues(
                 stack=stack, settings=settings, secrets=needs.secrets, variables=tuple(needs.variables)
             )
@@ -193,7 +195,6 @@ class _Work:
                     wanted, stated, project=self.project, application=needs.name, notes=shown.get(stack, {})
                 )
             outcome.problems += [each for each in needs.problems if each not in outcome.problems]
-        assert outcome is not None  # noqa: S101  # there is at least one environment
         if workflows:
             refused += self._take_workflows(outcome, files)
         if refused:

@@ -7,7 +7,7 @@ which is that of a deployment (see components/compose.py and components/applicat
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from components.application import read_application
@@ -16,17 +16,17 @@ from components.errors import SlipwayError
 from components.secrecy import named_like_a_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from components.errors import Problem
     from components.settings import Settings
 
-__all__ = ["Needs", "read_needs"]
+__all__ = ["Needs", "first_needs", "needs_of"]
 
 # What a deployment says of a value that nothing gives; a unit test holds both against a real Compose file.
 _VARIABLE = re.compile(r"variable (?P<name>\S+) of the Compose file has no value(?: \((?P<message>.*)\))?", re.DOTALL)
 _SECRET = re.compile(r"secret (?P<name>\S+) is missing \(")
-_LATER = ("registry: not set",)  # of what the questions are about
+_LATER = re.compile("registry: not set")  # the questions are about it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,55 +44,67 @@ class Needs:
     """Services with a route."""
     published: Mapping[str, tuple[int, ...]]
     """Service without a route → its ports in the container that the host publishes: one could be a route."""
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(default_factory=dict)
     """Variable without a value → what the file says about it; secrets and the domain are not among them."""
-    secrets: tuple[str, ...]
-    domain: bool
+    secrets: tuple[str, ...] = ()
+    """Secrets without a value."""
+    domain: bool = False
     """Whether ${DOMAIN} has no value."""
-    problems: tuple[Problem, ...]
+    problems: tuple[Problem, ...] = ()
     """What must be changed in the file, or in what it names."""
-    warnings: tuple[Problem, ...]
 
 
-def read_needs(settings: Settings) -> Needs:
-    """What the application's Compose file asks for beyond what `settings` give already.
+def first_needs(settings: Settings) -> Needs:
+    """What the application's Compose file asks for at first sight, for the questions.
 
     Raises:
         SlipwayError: when there is no Compose file, or Compose cannot read it.
     """
     resolved = resolve(settings)
     services: dict[str, Any] = resolved.model.get("services") or {}
-    routed = sorted(name for name, service in services.items() if (service.get("x-slipway") or {}).get("route"))
-    problems, warnings = _said(settings)
-    missing = {found["name"]: found["message"] or "" for each in problems if (found := _VARIABLE.match(each.what))}
-    secrets = {found["name"] for each in problems if (found := _SECRET.match(each.what))}
-    secrets |= {name for name in missing if named_like_a_secret(name)}
-    return Needs(
+    routed = tuple(sorted(name for name, each in services.items() if (each.get("x-slipway") or {}).get("route")))
+    unrouted = {name: _ports(each) for name, each in sorted(services.items()) if name not in routed}
+    seen = Needs(
         file=resolved.file.name,
         name=resolved.name,
         services=tuple(sorted(services)),
         built=tuple(sorted(name for name, service in services.items() if service.get("build"))),
-        routed=tuple(routed),
-        published={
-            name: ports for name, each in sorted(services.items()) if name not in routed and (ports := _ports(each))
-        },
+        routed=routed,
+        published={name: ports for name, ports in unrouted.items() if ports},
+    )
+    return _with_problems(seen, resolved.problems)
+
+
+def needs_of(settings: Settings, seen: Needs) -> Needs:
+    """What the Compose file asks for beyond what `settings` give, and what must be changed in it.
+
+    Args:
+        settings: with everything that a stack is told.
+        seen: what it asks for at first sight.
+
+    Raises:
+        SlipwayError: when Compose cannot read it with these values.
+    """
+    try:
+        read_application(settings)
+    except SlipwayError as error:
+        return _with_problems(seen, error.problems)
+    return _with_problems(seen, ())
+
+
+def _with_problems(seen: Needs, problems: Iterable[Problem]) -> Needs:
+    found = list(problems)
+    missing = {each["name"]: each["message"] or "" for problem in found if (each := _VARIABLE.match(problem.what))}
+    secrets = {each["name"] for problem in found if (each := _SECRET.match(problem.what))}
+    secrets |= {name for name in missing if named_like_a_secret(name)}
+    asked = (_VARIABLE, _SECRET, _LATER)
+    return replace(
+        seen,
         variables={name: said for name, said in sorted(missing.items()) if name not in secrets and name != "DOMAIN"},
         secrets=tuple(sorted(secrets)),
         domain="DOMAIN" in missing,
-        problems=tuple(
-            each
-            for each in problems
-            if not _VARIABLE.match(each.what) and not _SECRET.match(each.what) and not each.what.startswith(_LATER)
-        ),
-        warnings=warnings,
+        problems=tuple(problem for problem in found if not any(each.match(problem.what) for each in asked)),
     )
-
-
-def _said(settings: Settings) -> tuple[list[Problem], tuple[Problem, ...]]:
-    try:
-        return [], read_application(settings).warnings
-    except SlipwayError as error:
-        return list(error.problems), ()
 
 
 def _ports(service: Mapping[str, Any]) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ Owns: that a failure in between leaves every file as it was. Does not own: what 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ def write_all(files: Mapping[Path, str]) -> None:
         ) from None
     finally:
         for partial in partials.values():
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # where its folder could not be made
+                partial.unlink(missing_ok=True)
 
 
 def _restore(replaced: list[Path], before: Mapping[Path, bytes | None]) -> None:

@@ -1,0 +1,42 @@
+"""`slipway doctor`: everything that a deployment of a stack needs, looked at before one fails for the lack of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    *,
+    stack: Annotated[
+        str,
+        typer.Option(
+            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to look at; the one selected in Pulumi if none."
+        ),
+    ] = "",
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON (cli/contract/doctor.schema.json) instead of text.")
+    ] = False,
+) -> None:
+    """Look at this machine, the backend, the stack's settings, its Compose file, its registry and its hosts.
+
+    Changes nothing, gets nothing, and stops at no failure: each finding is a line, and what is wrong says what mends
+    it.
+
+    Exit code: 0 when nothing is wrong; 1 when something is; 2 for wrong usage.
+    """
+    from cli.setup.examination import examine  # noqa: PLC0415  # help must not wait for it
+
+    document = examine(stack)
+    if json:
+        from json import dumps  # noqa: PLC0415  # the option has the name
+
+        typer.echo(dumps(document, indent=2, ensure_ascii=False))
+    else:
+        from cli.setup.doctor_view import show  # noqa: PLC0415  # JSON needs no rich
+
+        show(document)
+    raise typer.Exit(0 if document["well"] else 1)

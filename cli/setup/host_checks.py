@@ -1,0 +1,217 @@
+"""Whether hosts can be deployed to: reached, equipped, with room, the right time and free ports.
+
+Owns: one look at each host over one connection, and what it means. Does not own: the connection (see
+components/connection.py), what the agent tells (see components/probe.py). Leaves nothing on a host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cli.setup.finding import good, skipped, unwise, wrongs
+from components.agent_package import pack_agent
+from components.connection import reached
+from components.errors import Problem, SlipwayError
+from components.probe import agent_path, channel
+from components.values import one_host_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cli.setup.finding import Finding
+    from components.application import Application
+    from components.connection import Connection
+    from components.settings import HostSettings, Settings
+
+__all__ = ["hosts"]
+
+_SECONDS = 20
+_CLOCK_SECONDS = 5.0  # beyond that, times in logs and ledgers of several machines cannot be put in order
+_GOOD_DOCKER = 25  # the first with `start_interval`
+_LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp: include/net/tcp_states.h
+
+
+class _Seen(NamedTuple):
+    """What one look at a host told."""
+
+    probe: Mapping[str, Any]
+    clock: float
+    """How far its clock is ahead of this machine's, seconds."""
+    agent: str
+    """The file of the agent that is there; empty for none."""
+    listening: frozenset[int]
+    """TCP ports on which something listens."""
+
+
+def hosts(settings: Settings, application: Application | None) -> list[Finding]:
+    """Look at every host side by side."""
+    if not settings.hosts:
+        return [skipped("hosts", "there are none in the settings")]
+    try:
+        key = settings.private_key()
+    except (OSError, ValueError):
+        key = ""
+    stack = application.stack if application else f"slipway-doctor-{settings.stack}"[:63]
+
+    async def look_at_all() -> list[_Seen | SlipwayError | str]:
+        return await asyncio.gather(*(_look(host, key, stack) for host in settings.hosts))
+
+    seen = asyncio.run(look_at_all())
+    return [
+        finding
+        for host, each in zip(settings.hosts, seen, strict=True)
+        for finding in _judged(host, each, settings, application)
+    ]
+
+
+async def _look(host: HostSettings, key: str, stack: str) -> _Seen | SlipwayError | str:
+    if not host.local and not key:
+        return "no private key is set"
+    if not host.local and not one_host_key(host.host_key):
+        return "no host key is pinned"
+    try:
+        async with reached(host, key) as connection:
+            before = time.time()
+            clock, agent, listening = _parsed(await _ask(connection, _command(stack)))
+            ahead = clock - (before + time.time()) / 2 if clock else 0.0
+            async with channel(connection, host.name, stack) as opened:
+                return _Seen(opened.probe, ahead, agent, listening)
+    except SlipwayError as error:
+        return error
+
+
+def _command(stack: str) -> str:
+    script = f"date +%s.%N; readlink {agent_path(stack)} || echo; cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; true"
+    return f"exec /bin/sh -c {shlex.quote(script)}"
+
+
+async def _ask(connection: Connection, command: str) -> str:
+    """What the command prints; nothing when it cannot be run or does not end."""
+    process: Any = await connection.start(command)
+    with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
+        process.stdin.write_eof()
+        said: bytes = await asyncio.wait_for(process.stdout.read(), _SECONDS)
+        await asyncio.wait_for(process.wait(), _SECONDS)
+        return said.decode(errors="replace")
+    return ""
+
+
+def _parsed(text: str) -> tuple[float, str, frozenset[int]]:
+    clock, agent, *lines = [*text.splitlines(), "", ""]
+    listening = {
+        int(words[1].rpartition(":")[2], 16)
+        for line in lines
+        if len(words := line.split()) > 3 and words[3] == _LISTEN and ":" in words[1]  # noqa: PLR2004  # the state's place
+    }
+    try:
+        return float(clock.replace(".%N", "").replace("N", "")), agent, frozenset(listening)
+    except ValueError:
+        return 0.0, agent, frozenset(listening)
+
+
+def _judged(
+    host: HostSettings, seen: _Seen | SlipwayError | str, settings: Settings, application: Application | None
+) -> list[Finding]:
+    if isinstance(seen, str):
+        return [skipped("hosts", f"not looked at: {seen} (see the settings)", host=host.name)]
+    if isinstance(seen, SlipwayError):
+        return wrongs("hosts", seen.problems, host=host.name)
+    way = (
+        "this machine" if host.local else f"{host.user}@{host.address}:{host.port} shows the pinned key and lets us in"
+    )
+    return [
+        good("hosts", way, host=host.name),
+        *_equipment(host, seen.probe),
+        *_disk(host, seen.probe, settings),
+        *_clock(host, seen.clock),
+        *(_agent(host, seen) if application else ()),
+        *(_edge(host, seen, settings, application) if application else ()),
+    ]
+
+
+def _equipment(host: HostSettings, probe: Mapping[str, Any]) -> list[Finding]:
+    machine = probe["machine"]
+    if probe["problems"]:
+        return wrongs("hosts", [Problem(**each) for each in probe["problems"]], host=host.name)
+    versions = ", ".join(f"{name} {machine[name.lower()]}" for name in ("Docker", "Compose", "Python"))
+    found = [good("hosts", f"{versions}, {machine['architecture']}", host=host.name)]
+    major = str(machine["docker"] or "").split(".", 1)[0]
+    if major.isdigit() and int(major) < _GOOD_DOCKER:
+        problem = Problem(
+            f"Docker {machine['docker']} is older than {_GOOD_DOCKER}",
+            "each container that starts costs a second or more until its first health verdict",
+            "https://docs.docker.com/engine/install/ has a newer one",
+        )
+        found += unwise("hosts", [problem], host=host.name)
+    return found
+
+
+def _disk(host: HostSettings, probe: Mapping[str, Any], settings: Settings) -> list[Finding]:
+    free, minimum = probe["machine"]["disk_free_mb"], settings.disk_minimum_mb
+    if free >= minimum:
+        return [good("hosts", f"{free:,} MB free on Docker's disk", host=host.name)]
+    problem = Problem(
+        f"{free:,} MB are free on Docker's disk, diskMinimumMb asks for {minimum:,}",
+        "a full disk stops databases and loses log lines, so nothing is started",
+        "docker system df, then docker system prune (on the host); or pulumi config set diskMinimumMb MB",
+    )
+    return wrongs("hosts", [problem], host=host.name)
+
+
+def _clock(host: HostSettings, ahead: float) -> list[Finding]:
+    if abs(ahead) <= _CLOCK_SECONDS:
+        return [good("hosts", "its clock is right", host=host.name)]
+    problem = Problem(
+        f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's",
+        "times of its releases and logs are not those of others; far off, certificates are refused",
+        "sudo timedatectl set-ntp true (on the host)",
+    )
+    return unwise("hosts", [problem], host=host.name)
+
+
+def _agent(host: HostSettings, seen: _Seen) -> list[Finding]:
+    probe = seen.probe
+    if not seen.agent:
+        found = [good("hosts", "no agent yet: the first deployment brings it", host=host.name)]
+    elif pack_agent().digest[:12] in seen.agent:
+        found = [good("hosts", "the agent is there, in this version", host=host.name)]
+    else:
+        found = [
+            good("hosts", "an agent of another version is there: the next deployment brings this one", host=host.name)
+        ]
+    if probe["lock"]:
+        problem = Problem(f"a deployment runs now: {probe['lock']}", "another one waits for it", "slipway status")
+        found += unwise("hosts", [problem], host=host.name)
+    if probe["interrupted"]:
+        what = f"a deployment was interrupted ({probe['interrupted']})"
+        problem = Problem(what, "the next one finishes or undoes it", "pulumi up")
+        found += unwise("hosts", [problem], host=host.name)
+    return found
+
+
+def _edge(host: HostSettings, seen: _Seen, settings: Settings, application: Application) -> list[Finding]:
+    """Whether the edge's ports are free, or the edge's already."""
+    routed = any(application.entries[service]["routes"] for service in application.services_of(host.name))
+    if not routed:
+        return [skipped("hosts", "the edge's ports: no service with a route runs here", host=host.name)]
+    wanted = {"httpPort": settings.http_port, **({"httpsPort": settings.https_port} if settings.https else {})}
+    ports = " and ".join(map(str, wanted.values()))
+    edge = seen.probe["edge"]
+    own = {edge["http_port"], edge["https_port"]} - {None} if edge else set()
+    taken = {key: port for key, port in wanted.items() if port in seen.listening and port not in own}
+    if taken:
+        problems = [
+            Problem(
+                f"port {port} is taken by another program",
+                "the edge could not start, and no route would answer",
+                f"sudo ss -lntp 'sport = :{port}' (on the host) tells which; stop it, or pulumi config set {key} PORT",
+            )
+            for key, port in taken.items()
+        ]
+        return wrongs("hosts", problems, host=host.name)
+    whose = "the edge's already" if own >= set(wanted.values()) else "free for the edge"
+    return [good("hosts", f"{'ports' if len(wanted) > 1 else 'port'} {ports}: {whose}", host=host.name)]

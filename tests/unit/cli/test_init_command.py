@@ -1,0 +1,575 @@
+"""`slipway init`: what it writes, asks and refuses. Compose is the real one; the engine is a script that answers so."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import Result
+from typer.testing import CliRunner
+
+import cli.commands.init
+import cli.setup.initialise
+from cli.main import app
+from cli.setup.host_keys import Place, ShownKey
+from components.errors import Problem
+
+Init = Callable[..., Result]
+
+ROOT = Path(__file__).resolve().parents[3]
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+SHOP = """\
+name: shop
+services:
+  web:
+    build: ./web
+    ports: ["8080:8000"]
+    environment:
+      PUBLIC_URL: ${PUBLIC_URL}
+      DATABASE_PASSWORD: ${DATABASE_PASSWORD}
+    secrets: [signing_key]
+  api:
+    image: nginx:1.29
+    x-slipway: {route: /api, port: 80}
+secrets:
+  signing_key:
+    environment: SIGNING_KEY
+"""
+FLAGS = (
+    "--registry",
+    "ghcr.io/acme",
+    "--host",
+    "staging=deploy@203.0.113.10",
+    "--host",
+    "production=web@203.0.113.11:2222",
+)
+ENGINE = """\
+#!/bin/sh
+echo "$*" >> {calls}
+case "$*" in
+  whoami*) [ -f {folder}/out ] && {{ echo "error: not logged in" >&2; exit 255; }}
+           echo '{{"user": "root", "url": "file:///state"}}';;
+  "stack ls"*) echo '['; sed 's/.*/{{"name": "&"}}/' {folder}/stacks | paste -sd,; echo ']';;
+  "stack init"*) [ -f {folder}/refusing ] && {{ echo "error: the backend is full" >&2; exit 255; }}
+           for name; do :; done; while [ "$1" != --stack ]; do shift; done; echo "$2" >> {folder}/stacks;;
+esac
+"""
+
+
+class Engine:
+    """The script in the engine's place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        (folder / "stacks").touch()
+        (folder / "pulumi").write_text(ENGINE.format(calls=folder / "calls", folder=folder))
+        (folder / "pulumi").chmod(0o755)
+
+    @property
+    def stacks(self) -> list[str]:
+        return (self.folder / "stacks").read_text().split()
+
+    def refuses(self) -> None:
+        (self.folder / "refusing").touch()
+
+    def forgets_the_login(self) -> None:
+        (self.folder / "out").touch()
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the program as `pulumi new` leaves it, beside an application; the current folder."""
+    for name in [name for name in os.environ if name.startswith(("SLIPWAY_", "PULUMI_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "test")
+    folder = tmp_path / "deploy"
+    folder.mkdir()
+    (folder / "Pulumi.yaml").write_text("name: shop-deploy\nruntime: python\n")
+    (tmp_path / "shop" / "web").mkdir(parents=True)
+    (tmp_path / "shop" / "web" / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "shop" / "compose.yaml").write_text(SHOP)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def engine(program: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    made = Engine(program.parent / "bin")
+    monkeypatch.setenv("PATH", f"{made.folder}:{os.environ['PATH']}")
+    return made
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, ShownKey | Problem]:
+    """The keys that hosts show, by address; others do not answer."""
+    keys: dict[str, ShownKey | Problem] = {}
+
+    def show(places: list[Place]) -> dict[Place, ShownKey | Problem]:
+        return {place: keys.get(place.address, Problem("it does not answer", "-", "-")) for place in places}
+
+    monkeypatch.setattr(cli.setup.initialise, "shown_keys", show)
+    return keys
+
+
+@pytest.fixture
+def init(program: Path, engine: Engine, shown: object, monkeypatch: pytest.MonkeyPatch) -> Init:
+    """Run `slipway init ../shop`; with `answers`, at a terminal where somebody types them."""
+
+    def run(*options: str, answers: list[str] | None = None, application: str = "../shop") -> Result:
+        assert program.is_dir()
+        assert engine.folder.is_dir()
+        assert shown is not None
+        monkeypatch.setattr(cli.commands.init, "at_a_terminal", lambda: answers is not None)
+        typed = "".join(f"{answer}\n" for answer in answers or [])
+        return CliRunner().invoke(app, ["init", application, *options], input=typed)
+
+    return run
+
+
+def said(result: Result) -> str:
+    """All of it, with the exception that `main` would have told."""
+    return result.output + str(result.exception or "")
+
+
+def stack(program: Path, name: str = "staging") -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((program / f"Pulumi.{name}.yaml").read_text())
+    return content
+
+
+def files(program: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in program.iterdir() if file.is_file()}
+
+
+# --- what is written
+
+
+def test_a_stack_file_says_where_and_with_what_values_in_the_projects_own_namespace(init: Init, program: Path) -> None:
+    result = init(*FLAGS, "--registry-user", "bot", "--domain", "example.com", "--acme-email", "ops@example.com",
+                  "--variable", "staging=PUBLIC_URL=https://staging.example.com")  # fmt: skip
+    assert result.exit_code == 0, said(result)
+    assert stack(program)["config"] == {
+        "shop-deploy:application": "../shop",
+        "shop-deploy:registry": "ghcr.io/acme",
+        "shop-deploy:registryUsername": "bot",
+        "shop-deploy:hosts": [{"name": "staging-1", "address": "203.0.113.10", "user": "deploy", "hostKey": ""}],
+        "shop-deploy:domain": "staging.example.com",
+        "shop-deploy:acmeEmail": "ops@example.com",
+        "shop-deploy:variables": {"PUBLIC_URL": "https://staging.example.com"},
+        "shop-deploy:retention": 3,
+    }
+    production = stack(program, "production")["config"]
+    assert production["shop-deploy:hosts"] == [
+        {"name": "production-1", "address": "203.0.113.11", "user": "web", "port": 2222, "hostKey": ""}
+    ]
+    assert (production["shop-deploy:domain"], production["shop-deploy:production"]) == ("example.com", True)
+    assert "shop-deploy:variables" not in production
+
+
+def test_what_is_left_to_set_is_told_as_commands_for_each_stack(init: Init) -> None:
+    result = init(*FLAGS, "--registry-user", "bot", "--variable", "staging=PUBLIC_URL=https://x")
+    lines = [line.strip() for line in result.output.splitlines()]
+    for expected in (
+        "pulumi config set --secret registryPassword --stack staging",
+        "pulumi config set --secret sshKey --stack staging < ~/.ssh/deploy_ed25519",
+        "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.DATABASE_PASSWORD' --stack production",
+        "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.SIGNING_KEY' --stack staging",
+        "pulumi config set --path 'variables.PUBLIC_URL' VALUE --stack production",
+        "Then: pulumi preview --stack staging",
+    ):
+        assert expected in lines
+    assert "pulumi config set --path 'variables.PUBLIC_URL' VALUE --stack staging" not in lines
+
+
+def test_a_published_port_without_a_route_is_told_as_one_that_could_have_one(init: Init) -> None:
+    output = init(*FLAGS).output
+    assert "web publishes port 8000: with `x-slipway: {route: /, port: 8000}`" in output
+    assert "api publishes" not in output
+
+
+def test_an_application_of_ready_images_on_this_machine_needs_no_registry_and_no_key(init: Init, program: Path) -> None:
+    (program.parent / "shop" / "compose.yaml").write_text("services: {web: {image: nginx}}")
+    result = init("-e", "home", "--host", "local")
+    assert result.exit_code == 0, said(result)
+    assert stack(program, "home")["config"] == {
+        "shop-deploy:application": "../shop",
+        "shop-deploy:hosts": [{"name": "local", "address": "local"}],
+    }
+    assert "pulumi config set" not in result.output
+    assert "Next: pulumi preview --stack home" in result.output
+    assert not (program / "Pulumi.staging.yaml").exists()
+
+
+def test_hosts_may_have_names_several_ports_and_ipv6_addresses(init: Init, program: Path) -> None:
+    init(
+        "-e",
+        "staging",
+        "--registry",
+        "ghcr.io/acme",
+        "--host",
+        "staging=db-1=[2001:db8::1]:2222",
+        "--host",
+        "2001:db8::2",
+    )
+    assert stack(program)["config"]["shop-deploy:hosts"] == [
+        {"name": "db-1", "address": "2001:db8::1", "user": "deploy", "port": 2222, "hostKey": ""},
+        {"name": "staging-2", "address": "2001:db8::2", "user": "deploy", "hostKey": ""},
+    ]
+
+
+# --- what is missing or wrong
+
+
+def test_every_missing_option_is_named_at_once_and_nothing_is_written(init: Init, program: Path) -> None:
+    (program.parent / "shop" / "compose.yaml").write_text(SHOP + "x-domain: ${DOMAIN}\n")
+    before = files(program)
+    result = init("--yes")
+    assert result.exit_code == 2
+    assert files(program) == before
+    lines = [line.removeprefix("slipway: error: ").split(" — ") for line in result.output.splitlines()]
+    assert [(line[0], line[-1]) for line in lines] == [
+        ("--registry is missing", "--registry ghcr.io/YOUR-TEAM"),
+        ("--host is missing", "--host staging=deploy@ADDRESS (or staging=local)"),
+        ("--domain is missing", "--domain staging=staging.example.com"),
+        ("--host is missing", "--host production=deploy@ADDRESS (or production=local)"),
+        ("--domain is missing", "--domain production=production.example.com"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--registry", "https://ghcr.io"), "--registry: is written without https://"),
+        (("--registry", "ghcr.io/ACME"), "write ghcr.io/acme"),
+        (("--host", "prod=203.0.113.1"), "'prod' is not one of the environments (staging, production)"),
+        (("--host", "staging=ssh://x"), "is not [USER@]ADDRESS[:PORT]"),
+        (("--host", "staging=x:99999"), "--host: 'x:99999': port"),
+        (("--host", "staging=a=b=c"), "--host: "),
+        (("--domain", "https://example.com"), "--domain: is not a domain name"),
+        (("--acme-email", "nobody"), "--acme-email: is not an e-mail address"),
+        (("--variable", "PUBLIC_URL"), "'PUBLIC_URL' is not followed by =VALUE"),
+        (("--environment", "local"), "'local' cannot be the name of a stack"),
+        (("--environment", "a b"), "'a b' cannot be the name of a stack"),
+    ],
+)
+def test_a_wrong_option_is_told_and_nothing_is_written(
+    options: tuple[str, ...], expected: str, init: Init, program: Path
+) -> None:
+    before = files(program)
+    result = init(*FLAGS, *options)
+    assert result.exit_code == 2
+    assert expected in result.output
+    assert files(program) == before
+
+
+@pytest.mark.parametrize("name", ["DATABASE_PASSWORD", "SIGNING_KEY", "API_TOKEN"])
+def test_a_secret_is_never_an_option_and_its_value_is_not_repeated(name: str, init: Init, program: Path) -> None:
+    result = init(*FLAGS, "--variable", f"{name}=canary-7f3Q9zKpL2vX")
+    assert result.exit_code == 2
+    assert f"pulumi config set --secret --path 'secrets.{name}'" in result.output
+    assert "canary" not in said(result)
+    assert not (program / "Pulumi.staging.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("compose", "expected"),
+    [
+        ("services: [", "compose.yaml: "),
+        ("services: {web: {}}", "the service has nothing to run"),
+        (None, "shop/ holds no compose.yaml"),
+    ],
+)
+def test_a_compose_file_that_cannot_be_read_is_told_before_anything_is_written(
+    compose: str | None, expected: str, init: Init, program: Path
+) -> None:
+    file = program.parent / "shop" / "compose.yaml"
+    if compose is None:
+        file.unlink()
+    else:
+        file.write_text(compose)
+    before = files(program)
+    result = init(*FLAGS)
+    assert result.exit_code == 1
+    assert expected in said(result)
+    assert files(program) == before
+
+
+def test_what_the_compose_file_must_change_is_told_beside_what_was_written(init: Init, program: Path) -> None:
+    (program.parent / "shop" / "compose.yaml").write_text(
+        "services: {web: {image: nginx, x-slipway: {rout: /}, volumes: ['../outside:/x']}}"
+    )
+    result = init(*FLAGS)
+    assert result.exit_code == 0
+    assert (program / "Pulumi.staging.yaml").exists()
+    assert "In the way: services.web.x-slipway" in result.output
+    assert "did you mean 'route'?" in result.output
+
+
+def test_a_folder_that_is_none_is_told(init: Init) -> None:
+    assert "'../shopp' is not a folder" in said(init(*FLAGS, application="../shopp"))
+
+
+# --- a second time, and somebody's values
+
+
+def test_a_second_time_changes_nothing_and_says_so(init: Init, program: Path, engine: Engine) -> None:
+    init(*FLAGS)
+    before = files(program)
+    for options in ((), FLAGS):
+        result = init(*options)
+        assert result.exit_code == 0, said(result)
+        assert "everything was there already: nothing was changed" in result.output
+        assert files(program) == before
+    assert engine.stacks == ["staging", "production"]
+
+
+def test_what_the_engine_writes_into_the_file_is_no_other_value(init: Init, program: Path) -> None:
+    init(*FLAGS)
+    file = program / "Pulumi.staging.yaml"
+    file.write_text(file.read_text().replace("retention: 3", 'retention: "3"') + "encryptionsalt: v1:x\n")
+    assert "nothing was changed" in init(*FLAGS).output
+
+
+def test_somebodys_values_are_not_overwritten_and_the_other_file_is_not_either(init: Init, program: Path) -> None:
+    init(*FLAGS)
+    before = files(program)
+    result = init(*FLAGS, "--domain", "production=other.example")
+    assert result.exit_code == 1
+    assert "Pulumi.production.yaml holds values already, and says otherwise: domain" in said(result)
+    (program / "Pulumi.staging.yaml").unlink()
+    init(*FLAGS, "--domain", "production=other.example")
+    assert files(program) == {name: text for name, text in before.items() if name != "Pulumi.staging.yaml"}
+
+
+def test_force_changes_what_is_asked_and_keeps_everything_else(init: Init, program: Path) -> None:
+    init(*FLAGS)
+    file = program / "Pulumi.staging.yaml"
+    content = stack(program)
+    content["config"] |= {
+        "shop-deploy:secrets": {"DATABASE_PASSWORD": {"secure": "v1:abc:def"}},
+        "shop-deploy:watch": "10m",
+        "aws:region": "eu-central-1",
+    }
+    file.write_text(yaml.safe_dump({**content, "encryptionsalt": "v1:salt"}))
+    result = init("-e", "staging", "--registry", "ghcr.io/other", "--force")
+    assert result.exit_code == 0, said(result)
+    after = stack(program)
+    assert after == {
+        **content,
+        "config": {**content["config"], "shop-deploy:registry": "ghcr.io/other"},
+        "encryptionsalt": "v1:salt",
+    }
+    assert "secrets.DATABASE_PASSWORD" not in result.output
+    assert "secrets.SIGNING_KEY" in result.output
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_the_shipped_pattern_holds_nobodys_values(name: str, init: Init, program: Path) -> None:
+    pattern = (ROOT / f"Pulumi.{name}.yaml").read_text()
+    (program / f"Pulumi.{name}.yaml").write_text(pattern + "encryptionsalt: v1:salt\n")
+    result = init(*FLAGS)
+    assert result.exit_code == 0, said(result)
+    after = stack(program, name)
+    assert after["encryptionsalt"] == "v1:salt"
+    assert after["config"]["shop-deploy:registry"] == "ghcr.io/acme"
+    assert "YOUR-" not in str(after)
+    assert "-ADDRESS" not in str(after)
+    assert not [key for key in after["config"] if key.startswith("slipway:")]
+
+
+def test_a_value_that_somebody_set_in_the_shipped_pattern_counts(init: Init, program: Path) -> None:
+    (program / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
+    pattern = (ROOT / "Pulumi.staging.yaml").read_text().replace("ghcr.io/YOUR-TEAM", "ghcr.io/mine")
+    (program / "Pulumi.staging.yaml").write_text(pattern)
+    assert init("-e", "staging", "--host", "local").exit_code == 0
+    assert stack(program)["config"]["slipway:registry"] == "ghcr.io/mine"
+
+
+def test_a_stack_file_that_is_no_yaml_is_left_alone(init: Init, program: Path) -> None:
+    (program / "Pulumi.staging.yaml").write_text("config: [")
+    result = init(*FLAGS)
+    assert result.exit_code == 1
+    assert "Pulumi.staging.yaml cannot be read" in said(result)
+    assert not (program / "Pulumi.production.yaml").exists()
+
+
+# --- stacks in the backend
+
+
+def test_stacks_are_made_where_somebody_is_logged_in(init: Init, engine: Engine) -> None:
+    result = init(*FLAGS)
+    assert engine.stacks == ["staging", "production"]
+    assert "stack staging" in result.output
+    assert "made in file:///state" in result.output
+
+
+def test_without_a_login_the_files_are_there_and_the_commands_are_told(
+    init: Init, engine: Engine, program: Path
+) -> None:
+    engine.forgets_the_login()
+    result = init(*FLAGS)
+    assert result.exit_code == 0
+    assert (program / "Pulumi.staging.yaml").exists()
+    assert "pulumi login && pulumi stack init staging && pulumi stack init production" in result.output
+
+
+def test_without_a_passphrase_no_stack_is_made_and_it_is_told_how(
+    init: Init, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
+    result = init(*FLAGS)
+    assert "In the way: stack staging is not made yet: PULUMI_CONFIG_PASSPHRASE is not set" in result.output
+    assert engine.stacks == []
+
+
+def test_a_stack_that_the_backend_refuses_is_told(init: Init, engine: Engine) -> None:
+    engine.refuses()
+    result = init(*FLAGS)
+    assert result.exit_code == 0
+    assert "In the way: stack staging could not be made (the backend is full)" in result.output
+
+
+# --- host keys
+
+
+def test_a_key_is_pinned_with_its_fingerprint_when_it_is_accepted(
+    init: Init, program: Path, shown: dict[str, Any]
+) -> None:
+    shown["203.0.113.10"] = ShownKey(KEY, "SHA256:fingerprint")
+    result = init(*FLAGS, "--accept-host-key")
+    assert stack(program)["config"]["shop-deploy:hosts"][0]["hostKey"] == KEY
+    assert "# SHA256:fingerprint" in (program / "Pulumi.staging.yaml").read_text()
+    assert "host key of staging-1 (203.0.113.10): SHA256:fingerprint" in result.output
+    assert "hosts[0].hostKey' --stack staging" not in result.output
+    assert "hosts[0].hostKey' --stack production" in result.output  # that host did not answer
+
+
+def test_a_key_that_nobody_compared_is_shown_and_not_pinned(init: Init, program: Path, shown: dict[str, Any]) -> None:
+    shown["203.0.113.10"] = ShownKey(KEY, "SHA256:fingerprint")
+    result = init(*FLAGS)
+    assert "SHA256:fingerprint" in result.output
+    assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in result.output
+    assert stack(program)["config"]["shop-deploy:hosts"][0]["hostKey"] == ""
+
+
+@pytest.mark.parametrize(("typed", "pinned"), [("yes", KEY), ("y", ""), ("", "")])
+def test_at_a_terminal_only_yes_pins_a_key(
+    typed: str, pinned: str, init: Init, program: Path, shown: dict[str, Any]
+) -> None:
+    shown["203.0.113.10"] = ShownKey(KEY, "SHA256:fingerprint")
+    options = (
+        "-e",
+        "staging",
+        "--registry",
+        "ghcr.io/acme",
+        "--host",
+        "203.0.113.10",
+        "--variable",
+        "PUBLIC_URL=https://x",
+    )
+    result = init(*options, answers=["", "", typed])  # no domain, no user of the registry
+    assert result.exit_code == 0, said(result)
+    assert stack(program)["config"]["shop-deploy:hosts"][0]["hostKey"] == pinned
+
+
+# --- at a terminal
+
+
+def test_at_a_terminal_it_asks_for_what_it_needs_until_the_answer_is_right(init: Init, program: Path) -> None:
+    answers = [
+        "staging",
+        "https://ghcr.io/acme", "ghcr.io/acme", "bot",
+        "", "ssh://x", "root@203.0.113.10 203.0.113.12:2200",
+        "not a domain", "staging.example.com",
+        "https://staging.example.com",
+        "ops@example.com",
+    ]  # fmt: skip
+    file = program.parent / "shop" / "compose.yaml"
+    file.write_text(SHOP.replace("${PUBLIC_URL}", "${PUBLIC_URL:?the address that visitors use}"))
+    result = init(answers=answers)
+    assert result.exit_code == 0, said(result)
+    config = stack(program)["config"]
+    assert config["shop-deploy:registry"] == "ghcr.io/acme"
+    assert config["shop-deploy:registryUsername"] == "bot"
+    assert [host["address"] for host in config["shop-deploy:hosts"]] == ["203.0.113.10", "203.0.113.12"]
+    assert config["shop-deploy:hosts"][0]["user"] == "root"
+    assert config["shop-deploy:variables"] == {"PUBLIC_URL": "https://staging.example.com"}
+    assert config["shop-deploy:acmeEmail"] == "ops@example.com"
+    assert "it is written without https://" in result.output
+    assert "it is not a domain name" in result.output
+    assert "the address that visitors use" in result.output
+    assert "DATABASE_PASSWORD of" not in result.output  # a secret is not asked for
+
+
+def test_a_terminal_that_goes_away_in_between_leaves_nothing(init: Init, program: Path, engine: Engine) -> None:
+    before = files(program)
+    result = init(answers=["staging", "ghcr.io/acme"])
+    assert result.exit_code == 1
+    assert "Aborted" in result.output
+    assert (files(program), engine.stacks) == (before, [])
+
+
+def test_with_yes_a_terminal_is_not_asked_either(init: Init) -> None:
+    assert init("--yes", answers=["staging"]).exit_code == 2
+
+
+def test_a_second_time_at_a_terminal_asks_nothing_but_the_environments(init: Init, program: Path) -> None:
+    init(*FLAGS)
+    before = files(program)
+    result = init(answers=[""])
+    assert "nothing was changed" in result.output, said(result)
+    assert files(program) == before
+
+
+# --- workflows
+
+
+@pytest.fixture
+def repository(program: Path) -> Path:
+    """A repository that holds program and application; the program has its workflows."""
+    subprocess.run(["git", "init", "--quiet", program.parent], check=True)
+    for name in ("preview.yml", "deploy.yml"):
+        file = program / ".github" / "workflows" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text((ROOT / ".github" / "workflows" / name).read_text())
+    return program.parent
+
+
+def test_workflows_are_the_repositorys_own_with_folder_and_environments(init: Init, repository: Path) -> None:
+    hosts = ("--registry", "ghcr.io/acme", "--host", "local")
+    assert init("-e", "test", "-e", "live", *hosts, "--workflows").exit_code == 0
+    preview, deploy = (
+        yaml.safe_load((repository / ".github" / "workflows" / name).read_text())
+        for name in ("preview.yml", "deploy.yml")
+    )
+    assert preview["env"] == {"SLIPWAY_FOLDER": "deploy", "STACK": "test"}
+    assert deploy["env"] == {"SLIPWAY_FOLDER": "deploy", "STACK": "${{ inputs.stack || 'test' }}"}
+    assert deploy[True]["workflow_dispatch"]["inputs"]["stack"]["options"] == ["test", "live"]
+    assert "staging" not in str(deploy)
+    assert "move this file" not in (repository / ".github" / "workflows" / "deploy.yml").read_text()
+    assert "nothing was changed" in init("-e", "test", "-e", "live", *hosts, "--workflows").output
+
+
+def test_a_workflow_of_somebodys_is_not_overwritten_and_nothing_else_is_written(
+    init: Init, repository: Path, program: Path
+) -> None:
+    other = repository / ".github" / "workflows" / "deploy.yml"
+    other.parent.mkdir(parents=True)
+    other.write_text("name: mine\n")
+    result = init(*FLAGS, "--workflows")
+    assert result.exit_code == 1
+    assert "deploy.yml is there already, and is another one" in said(result)
+    assert other.read_text() == "name: mine\n"
+    assert not (program / "Pulumi.staging.yaml").exists()
+    assert init(*FLAGS, "--workflows", "--force").exit_code == 0
+    assert "SLIPWAY_FOLDER: deploy" in other.read_text()
+
+
+def test_workflows_need_one_repository_that_holds_both(init: Init, program: Path) -> None:
+    result = init(*FLAGS, "--workflows")
+    assert result.exit_code == 1
+    assert "are not in one Git repository" in said(result)
+    assert not (program / "Pulumi.staging.yaml").exists()
