@@ -27,6 +27,10 @@ slipway agent: makes one stack's release so on this host
          [--dry-run]                  only print its steps
   watch --stack S                     watch what was deployed last, as that deployment ordered
   history --stack S                   the ledger, a line of JSON an entry, then what is kept here
+  containers --stack S                the stack's containers and their generations, as one line of JSON
+  logs --stack S [--services A,B]     what they write, a line of JSON a line; the last N of each, since seconds of the
+       [--tail N] [--since T]         epoch (or -N: of now); on until standard input ends
+       [--follow]
   observe --stack S                   what the watch sees, a line of JSON a change, until standard input ends
   maintenance --stack S --on|--off    answer with the page (HTML) on standard input, or as before again
   mark --stack S --release R          note that a release proven here is validated; a reason on standard input
@@ -34,6 +38,7 @@ slipway agent: makes one stack's release so on this host
   destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
   help                                this text"""
 _STACK = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+_LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
 _OPTIONS = {
     "version": (),
     "help": (),
@@ -42,12 +47,14 @@ _OPTIONS = {
     "watch": ("--stack",),
     "maintenance": ("--stack", "--on", "--off"),
     "observe": ("--stack",),
+    "containers": ("--stack",),
+    "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
     "history": ("--stack",),
     "mark": ("--stack", "--release", "--as", "--actor"),
     "deploy": ("--stack", "--release", "--dry-run"),
     "destroy": ("--stack", "--volumes"),
 }
-_FLAGS = ("--dry-run", "--on", "--off")
+_FLAGS = ("--dry-run", "--on", "--off", "--follow")
 
 
 class _Session:
@@ -120,10 +127,8 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
 
         watch(folder, out)
         return
-    if command == "history":
-        from agent.history import tell_history
-
-        tell_history(folder, out)
+    if command in ("history", "containers", "logs"):
+        _read_for(folder, command, options, out)
         return
     if command == "observe":
         from agent.watching import observe
@@ -137,6 +142,24 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
         from agent.fleet import attend
 
         attend(folder, out)
+
+
+def _read_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
+    """Run a command that only reads."""
+    if command == "history":
+        from agent.history import tell_history
+
+        tell_history(folder, out)
+    elif command == "containers":
+        from agent.listing import listing
+
+        out.result(listing(folder))
+    else:
+        from agent.logs import Wanted, read_logs
+
+        services = [name for name in options.get("--services", "").split(",") if name]
+        since, follow = options.get("--since", ""), "--follow" in options
+        read_logs(folder, Wanted(services, options.get("--tail", "all"), since, follow))
 
 
 def _deploy(session: _Session, options: dict[str, str]) -> None:
@@ -181,6 +204,8 @@ def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
         raise _usage(f"{command} needs --stack with a stack's name")
     if command == "maintenance" and ("--on" in options) == ("--off" in options):
         raise _usage("maintenance needs either --on or --off")
+    if command == "logs" and not _LOGS.match(f"{options.get('--tail', 'all')} {options.get('--since', '0')}"):
+        raise _usage("logs needs a number or all for --tail, and seconds for --since")
     if command == "mark" and ("--release" not in options or options.get("--as") != "validated"):
         raise _usage("mark needs --release with a release's id, and --as validated")
     return command, options

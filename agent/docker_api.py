@@ -63,7 +63,7 @@ def find_socket() -> str:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, path: str, timeout: float | None) -> None:
         super().__init__("docker", timeout=timeout)
         self._path = path
 
@@ -81,12 +81,12 @@ class _UnixConnection(http.client.HTTPConnection):
 class DockerApi:
     """One connection to one engine; not for several threads at once (`again` makes another)."""
 
-    def __init__(self, path: str, timeout: float = 60.0) -> None:
+    def __init__(self, path: str, timeout: float | None = 60.0) -> None:
         self.path = path
         self._connection = _UnixConnection(path, timeout)
 
-    def again(self, timeout: float = 60.0) -> DockerApi:
-        """A client of the same engine with a connection of its own."""
+    def again(self, timeout: float | None = 60.0) -> DockerApi:
+        """A client of the same engine with a connection of its own; no `timeout` waits for ever."""
         return DockerApi(self.path, timeout)
 
     def close(self) -> None:
@@ -117,6 +117,21 @@ class DockerApi:
         except DockerError:
             return []
         return _log_text(raw).splitlines()[-tail:]
+
+    def log_stream(self, identifier: str, **query: str) -> http.client.HTTPResponse:
+        """What a container writes, with the engine's own moments, as it stands in the engine's framing.
+
+        `query` may hold tail, since and follow, as in the engine's reference (ContainerLogs).
+        """
+        wanted = {"stdout": "true", "stderr": "true", "timestamps": "true", **query}
+        return self._stream(f"/containers/{identifier}/logs", wanted)
+
+    def starts(self, labels: Mapping[str, str]) -> http.client.HTTPResponse:
+        """Containers with these labels that start from now on: a line of JSON each, for ever."""
+        label = [f"{name}={value}" for name, value in labels.items()]
+        return self._stream(
+            "/events", {"filters": json.dumps({"type": ["container"], "event": ["start"], "label": label})}
+        )
 
     def stop(self, identifier: str, timeout: float = 10.0) -> None:
         """Stop a container, giving it the time its own configuration asks for (`timeout` seconds at most is waited)."""
@@ -199,6 +214,12 @@ class DockerApi:
         for line in response:
             if line.strip():
                 yield json.loads(line)
+
+    def _stream(self, path: str, query: Mapping[str, str]) -> http.client.HTTPResponse:
+        response = self._request("GET", path, query)
+        if response.status >= http.client.BAD_REQUEST:
+            raise DockerError(response.status, _message(response.read()), f"GET {path}")
+        return response
 
     def _optional(self, path: str) -> dict[str, Any] | None:
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CAN_START", "CONFIG_LABEL", "EDGE_NETWORK", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "Machine",
-    "containers", "machine", "one_offs", "supports_start_interval",
+    "containers", "is_one_off", "machine", "one_offs", "supports_start_interval",
 ]  # fmt: skip
 
 STACK_LABEL = "dev.slipway.stack"
@@ -82,7 +82,7 @@ def containers(api: DockerApi, stack: str, services: Collection[str] | None = No
     found = []
     for entry in api.containers({PROJECT_LABEL: stack}):
         labels = entry.get("Labels") or {}
-        if labels.get(_ONE_OFF_LABEL) == "True":
+        if is_one_off(entry):
             continue
         if services is not None and labels.get(_SERVICE_LABEL, "") not in services:
             continue
@@ -90,6 +90,11 @@ def containers(api: DockerApi, stack: str, services: Collection[str] | None = No
         if details is not None:
             found.append(container(details))
     return sorted(found, key=lambda each: (each.service, each.number, each.name))
+
+
+def is_one_off(entry: dict[str, Any]) -> bool:
+    """Whether an entry of the engine's list is a container that `docker compose run` made."""
+    return (entry.get("Labels") or {}).get(_ONE_OFF_LABEL) == "True"
 
 
 def one_offs(api: DockerApi, stack: str) -> list[tuple[str, str]]:

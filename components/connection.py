@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from components.errors import Problem, SlipwayError
 from components.settings import BastionSettings, HostSettings, pinned_key
@@ -16,9 +16,21 @@ from components.settings import BastionSettings, HostSettings, pinned_key
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Connection", "LocalConnection", "Process", "connect", "reached"]
+__all__ = ["Connection", "LocalConnection", "Process", "Terminal", "connect", "ended", "reached"]
 
 _CONNECT_SECONDS = 15  # to reach, authenticate and start: far above a slow link's, far below a person's patience
+
+
+_SIGNALLED = 128  # what shells add to a signal's number for the exit code of what it ended
+
+
+class Terminal(NamedTuple):
+    """A terminal that a program on a host is to have."""
+
+    kind: str
+    """Its TERM."""
+    columns: int
+    rows: int
 
 
 class Process(Protocol):
@@ -46,14 +58,54 @@ class LocalConnection:
             "/bin/sh", "-c", command, stdin=pipe, stdout=pipe, stderr=pipe, limit=1 << 22, start_new_session=True
         )
 
+    async def start_here(self, command: str, *, terminal: bool) -> Process:
+        """Start `command` with sh on this process's own standard streams.
+
+        With `terminal` it stays in this session, which a program needs that is used at the terminal.
+        """
+        return await asyncio.create_subprocess_exec("/bin/sh", "-c", command, start_new_session=not terminal)
+
 
 class _SshConnection:
     def __init__(self, connection: Any) -> None:  # noqa: ANN401  # asyncssh is imported late
         self._connection = connection
 
-    async def start(self, command: str) -> Process:
-        process: Process = await self._connection.create_process(command, encoding=None)
+    async def start(self, command: str, terminal: Terminal | None = None) -> Process:
+        """Start `command`; with a `terminal` of its own where one is given, on which its two outputs are one.
+
+        Raises:
+            SlipwayError: when the host refuses it a terminal.
+            OSError: when the connection is lost.
+        """
+        import asyncssh  # noqa: PLC0415  # loaded already
+
+        wanted = {"term_type": terminal.kind, "term_size": (terminal.columns, terminal.rows)} if terminal else {}
+        try:
+            process: Process = await self._connection.create_process(command, encoding=None, **wanted)
+        except asyncssh.ChannelOpenError as error:
+            if not terminal:
+                raise OSError(str(error)) from None
+            raise SlipwayError(
+                Problem(
+                    f"the host gives no terminal ({error.reason})",
+                    "its sshd may be set to refuse them; nothing was run",
+                    "PermitTTY yes in its sshd_config, or pipe the input: echo … | slipway exec SERVICE -- COMMAND",
+                )
+            ) from None
+        except asyncssh.Error as error:
+            raise OSError(error.reason) from None
         return process
+
+
+async def ended(process: Process) -> int | None:
+    """The exit code of a program whose output has been read to its end, as a shell tells it; None when it is not known.
+
+    A program over SSH whose connection broke is one of those: it may run on.
+    """
+    any_kind: Any = process
+    await any_kind.wait()
+    code: int | None = any_kind.returncode
+    return code if code is None or code >= 0 else _SIGNALLED - code
 
 
 @contextlib.asynccontextmanager

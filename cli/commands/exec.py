@@ -1,0 +1,44 @@
+"""`slipway exec`: a command in a container of a service."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["exec_"]
+
+
+def exec_(
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="Service in whose container it runs.")],
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="Command with its arguments.")],
+    *,
+    stack: Annotated[
+        str,
+        typer.Option(
+            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to run it on; the one selected in Pulumi if none."
+        ),
+    ] = "",
+    host: Annotated[
+        str, typer.Option("--host", metavar="NAME", help="Host; the first with a healthy container if none.")
+    ] = "",
+    index: Annotated[
+        int | None, typer.Option("--index", metavar="N", min=1, help="Number of the container, as in web-2.")
+    ] = None,
+    user: Annotated[
+        str, typer.Option("--user", "-u", metavar="USER", help="User in the container; the image's own if none.")
+    ] = "",
+) -> None:
+    """Run a command in a container of the live generation of a service.
+
+    At a terminal the command gets it. Where standard input or output is a file or a pipe, both are handed on byte for
+    byte: `slipway exec db -- pg_dump -U app app > dump.sql`.
+
+    Exit code: the command's own; 1 when it could not be run; 2 for wrong usage.
+    """
+    from cli.daily.attaching import has_terminal  # noqa: PLC0415  # help must not wait for it
+    from cli.daily.inside import Wanted, run_inside  # noqa: PLC0415  # as above
+    from cli.stack import read_stack  # noqa: PLC0415  # as above
+
+    wanted = Wanted(service=service, command=command, host=host, number=index, user=user, terminal=has_terminal())
+    raise typer.Exit(run_inside(read_stack(stack), wanted))

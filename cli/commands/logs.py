@@ -1,0 +1,102 @@
+"""`slipway logs`: what the containers of a stack write, on all of its hosts, in the order of time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["logs"]
+
+_INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
+_NO_READER = 141  # and one whose output nobody reads any more: 128 and SIGPIPE
+
+
+def logs(
+    services: Annotated[
+        list[str] | None, typer.Argument(metavar="SERVICE", help="Services to show; all if none.")
+    ] = None,
+    *,
+    stack: Annotated[
+        str,
+        typer.Option(
+            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to look at; the one selected in Pulumi if none."
+        ),
+    ] = "",
+    host: Annotated[
+        list[str] | None, typer.Option("--host", metavar="NAME", help="Host to look at; repeatable; all if none.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C; later containers too.")
+    ] = False,
+    tail: Annotated[
+        str, typer.Option("--tail", metavar="N", help="Last lines of each container, or all. [100; all with --since]")
+    ] = "",
+    since: Annotated[
+        str, typer.Option("--since", metavar="WHEN", help="Only since then: 10m, 14:05, 2026-11-20, or RFC 3339.")
+    ] = "",
+    timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show each line's time (UTC).")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON a line (cli/contract/logs.schema.json).")
+    ] = False,
+) -> None:
+    """Show what the stack's containers write, those of all hosts in the order of time.
+
+    The application's own output is shown as it is, with whatever it tells. Changes nothing, and leaves nothing running.
+
+    Exit code: 0 when every line that was asked for was shown; 1 when a host did not answer or a log could not be read
+    (the others are shown), or the stack's settings cannot be read; 2 for wrong usage; 130 after Ctrl-C.
+    """
+    from cli.daily.moments import since as since_of  # noqa: PLC0415  # help must not wait for it
+    from cli.daily.moments import tail as tail_of  # noqa: PLC0415  # as above
+
+    began = _given(since_of, since, "--since") if since else ""
+    lines = _given(tail_of, tail or ("all" if since else "100"), "--tail")
+    import asyncio  # noqa: PLC0415  # as above
+
+    from cli.daily.lines import Wanted, read  # noqa: PLC0415  # as above
+    from cli.daily.lines_view import JsonView, TextView, in_colour  # noqa: PLC0415  # as above
+    from cli.daily.looking import look, require_services, selected  # noqa: PLC0415  # as above
+    from cli.stack import read_stack  # noqa: PLC0415  # as above
+
+    found = read_stack(stack)
+    settings, wanted = found.settings, services or []
+    view = JsonView() if json else TextView(found.project, timestamps=timestamps, colour=in_colour())
+    try:
+        hosts = selected(settings, host or [])
+        if wanted:
+            seen = look(hosts, settings.private_key(), found.project)
+            for problem in (problem for each in seen for problem in each.problems):
+                view.problem(problem)
+            answers = [each.listing for each in seen if each.listing is not None]
+            if answers:
+                require_services(wanted, answers, settings.stack)
+            hosts = [each.host for each in seen if each.listing is not None]
+        asked = Wanted(services=wanted, tail=lines, since=began, follow=follow)
+        asyncio.run(read(hosts, settings.private_key(), found.project, asked, view))
+    except KeyboardInterrupt:
+        raise typer.Exit(_INTERRUPTED) from None
+    except BrokenPipeError:
+        _let_go()
+        raise typer.Exit(_NO_READER) from None
+    if view.well and not view.any:
+        typer.echo("there are no containers", err=True)
+    raise typer.Exit(0 if view.well else 1)
+
+
+def _given(form: Callable[[str], str], text: str, option: str) -> str:
+    try:
+        return form(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} {error}", param_hint=f"'{option}'") from None
+
+
+def _let_go() -> None:
+    """Let Python flush what nobody reads any more into nothing."""
+    import os  # noqa: PLC0415  # rarely needed
+    import sys  # noqa: PLC0415  # as above
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,54 @@
+"""`slipway shell`: a shell in a container of a service, or on a host."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["shell"]
+
+
+def shell(
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="Service whose container it opens in; the host itself if none.")
+    ] = "",
+    *,
+    stack: Annotated[
+        str,
+        typer.Option(
+            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to open it on; the one selected in Pulumi if none."
+        ),
+    ] = "",
+    host: Annotated[str, typer.Option("--host", metavar="NAME", help="Host; the first one if none.")] = "",
+    index: Annotated[
+        int | None, typer.Option("--index", metavar="N", min=1, help="Number of the container, as in web-2.")
+    ] = None,
+    user: Annotated[
+        str, typer.Option("--user", "-u", metavar="USER", help="User in the container; the image's own if none.")
+    ] = "",
+) -> None:
+    """Open a shell: in a container of a service (bash where the image has it, else sh), or on a host (the user's own).
+
+    Exit code: the shell's own; 1 when none could be opened; 2 for wrong usage.
+    """
+    if not service and (index is not None or user):
+        raise typer.BadParameter("--index and --user are about a container: name its service")
+    from cli.daily.attaching import has_terminal  # noqa: PLC0415  # help must not wait for it
+    from cli.daily.inside import SHELL, Wanted, run_inside, shell_on_host  # noqa: PLC0415  # as above
+    from cli.stack import read_stack  # noqa: PLC0415  # as above
+    from components.errors import Problem, SlipwayError  # noqa: PLC0415  # as above
+
+    if not has_terminal():
+        raise SlipwayError(
+            Problem(
+                "standard input and output are no terminal",
+                "a shell is for a person at one",
+                "slipway exec SERVICE -- COMMAND, which takes files and pipes",
+            )
+        )
+    found = read_stack(stack)
+    if not service:
+        raise typer.Exit(shell_on_host(found, host))
+    wanted = Wanted(service=service, command=SHELL, host=host, number=index, user=user, terminal=True)
+    raise typer.Exit(run_inside(found, wanted))

@@ -1,0 +1,377 @@
+"""`slipway ps`, `logs`, `exec` and `shell` on two real hosts: in order, byte for byte, and leaving nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import random
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jsonschema_rs
+import pytest
+from stack_harness import ROOT, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from remote_stack import RemoteStack
+    from server import TestHost
+
+HOSTS = 2
+SLIPWAY = str(Path(sys.executable).parent / "slipway")
+ENDS_SECONDS = 90  # on a busy machine
+
+
+@pytest.fixture(scope="module")
+def stack(deployable: Callable[..., RemoteStack], hosts: list[TestHost]) -> RemoteStack:
+    """A deployed webshop on both hosts."""
+    stack = deployable(*hosts, variables={"START_PERIOD": "1s"})
+    stack.up()
+    return stack
+
+
+def slipway(
+    stack: RemoteStack, command: str, *arguments: str, stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    """A command of `slipway` to its end, without a terminal."""
+    return subprocess.run(
+        [SLIPWAY, command, "--stack", stack.name, *arguments],
+        cwd=stack.folder,
+        env=stack.environment,
+        input=stdin,
+        capture_output=True,
+        timeout=ENDS_SECONDS,
+        check=False,
+    )
+
+
+def validator(name: str) -> jsonschema_rs.Validator:
+    folder = ROOT / "cli/contract"
+    return jsonschema_rs.validator_for(
+        json.loads((folder / f"{name}.schema.json").read_text()),
+        retriever=lambda uri: json.loads((ROOT / "agent/contract" / uri.rpartition("/")[2]).read_text()),
+    )
+
+
+def says(stack: RemoteStack, host: TestHost, text: str, *, stream: int = 1) -> None:
+    """Let the web container of a host write a line to its log."""
+    container = stack.containers_on(host)["web"].id
+    host.inside(["docker", "exec", container, "sh", "-c", f'echo "$1" > /proc/1/fd/{stream}', "sh", text])
+
+
+def left_on(host: TestHost) -> list[str]:
+    """What runs on a host only as long as somebody reads logs or runs commands."""
+    lines = host.inside(["ps", "-eo", "args="]).splitlines()
+    return [line for line in lines if re.search(r"docker (logs|exec)|logs --stack|containers --stack", line)]
+
+
+class Session:
+    """A command of `slipway` at a terminal of its own."""
+
+    def __init__(self, stack: RemoteStack, *arguments: str, size: tuple[int, int] = (30, 100)) -> None:
+        self.seen = ""
+        self.pid, self._descriptor = pty.fork()
+        if self.pid == 0:  # pragma: no cover  # another program from here on
+            os.chdir(stack.folder)
+            environment = {**stack.environment, "TERM": "xterm-256color"}
+            os.execve(SLIPWAY, [SLIPWAY, arguments[0], "--stack", stack.name, *arguments[1:]], environment)  # noqa: S606
+        self.resize(*size)
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def types(self, text: str) -> None:
+        os.write(self._descriptor, text.encode())
+
+    def shows(self, text: str, seconds: float = ENDS_SECONDS) -> str:
+        """Wait for `text`; all that was shown up to it."""
+        until = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < until, f"{text!r} was not shown:\n{self.seen}"
+            assert self._read(), f"it ended without {text!r}:\n{self.seen}"
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    def _read(self) -> bool:
+        if select.select([self._descriptor], [], [], 1)[0]:
+            try:
+                data = os.read(self._descriptor, 4096)
+            except OSError:  # how a terminal says that nobody has its other end any more
+                return False
+            self.seen += data.decode(errors="replace")
+            return bool(data)
+        return True
+
+    def ends(self) -> int:
+        """Its exit code."""
+        while self._read():
+            pass
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@contextlib.contextmanager
+def following(stack: RemoteStack, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`slipway logs --follow` in the background; its output is to be read from a file beside the stack."""
+    with (stack.folder / "followed").open("wb") as output, (stack.folder / "complained").open("wb") as errors:
+        process = subprocess.Popen(
+            [SLIPWAY, "logs", "--follow", "--stack", stack.name, *arguments],
+            cwd=stack.folder,
+            env=stack.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(timeout=30)
+
+
+def followed(stack: RemoteStack) -> list[str]:
+    return (stack.folder / "followed").read_text().splitlines()
+
+
+def marks(lines: Sequence[str]) -> list[str]:
+    return re.findall(r"mark-\S+", "\n".join(lines))
+
+
+def test_ps_shows_the_containers_of_all_hosts(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    done = slipway(stack, "ps", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    validator("ps").validate(document)
+    for host, seen in zip(hosts, document["hosts"], strict=True):
+        assert seen["live"] == stack.live_on(host)
+        assert {(each["service"], each["generation"], each["health"]) for each in seen["containers"]} == {
+            ("web", "live", "healthy"),
+            ("side", "live", "healthy"),
+        }
+        running = stack.containers_on(host)
+        assert all(running[each["service"]].id.startswith(each["id"]) for each in seen["containers"])
+    table = slipway(stack, "ps", "web", "--host", hosts[1].name).stdout.decode().splitlines()
+    digest = stack.variables["IMAGE"].rpartition(":")[2][:12]
+    assert table[0].split() == [
+        "host", "service", "container", "state", "health", "image", "generation", "ports", "started",
+    ]  # fmt: skip
+    assert [line.split()[:8] for line in table[1:]] == [
+        [hosts[1].name, "web", "web-1", "running", "healthy", digest, "live", f"{stack.port}->8000"]
+    ]
+
+
+def test_logs_of_all_hosts_come_in_the_order_of_time(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    for number in range(6):
+        says(stack, hosts[number % 2], f"mark-{number}", stream=1 + number % 3 // 2)
+    done = slipway(stack, "logs", "web", "--tail", "3", "--timestamps")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode().splitlines()
+    assert marks(lines) == [f"mark-{number}" for number in range(6)]
+    assert [line.split()[:3] for line in lines] == [[hosts[n % 2].name, "web-1", "|"] for n in range(6)]
+    moments = [line.split()[3] for line in lines]
+    assert moments == sorted(moments)
+    assert slipway(stack, "logs", "web", "--tail", "1", "--host", hosts[0].name).stdout.endswith(b"web-1 | mark-4\n")
+
+    told = [json.loads(line) for line in slipway(stack, "logs", "web", "--since", "10m", "--json").stdout.splitlines()]
+    check = validator("logs")
+    for line in told:
+        check.validate(line)
+    found = {line["text"]: (line["host"], line["stream"]) for line in told if line["text"].startswith("mark-")}
+    assert found == {f"mark-{n}": (hosts[n % 2].name, "stderr" if n % 3 == 2 else "stdout") for n in range(6)}
+    assert any(line["text"].startswith("starting version") for line in told)
+    assert slipway(stack, "logs", "web", "--since", "2000-01-01", "--tail", "0").stdout == b""
+
+
+def test_following_goes_on_with_the_next_release_until_ctrl_c_and_leaves_nothing(
+    stack: RemoteStack, hosts: list[TestHost]
+) -> None:
+    says(stack, hosts[0], "mark-before")
+    with following(stack, "web", "--tail", "1") as process:
+        eventually(lambda: "mark-before" in marks(followed(stack)), ENDS_SECONDS)
+        stack.deploy("followed")
+        wanted = {(host.name, "starting version followed mode good") for host in hosts}
+        eventually(
+            lambda: wanted <= {(line.split()[0], line.partition("| ")[2]) for line in followed(stack)}, ENDS_SECONDS
+        )
+        for number, host in enumerate([*hosts, hosts[0]]):
+            says(stack, host, f"mark-after-{number}")
+        eventually(lambda: "mark-after-2" in marks(followed(stack)), ENDS_SECONDS)
+        assert left_on(hosts[0])
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+    assert [each for each in marks(followed(stack)) if "after" in each] == [f"mark-after-{n}" for n in range(3)]
+    assert (stack.folder / "complained").read_text() == ""
+    for host in hosts:
+        eventually(lambda: not left_on(host))  # noqa: B023  # called in this very round
+
+
+def test_a_connection_that_breaks_is_told_and_made_again_without_losing_or_repeating_a_line(
+    stack: RemoteStack, hosts: list[TestHost]
+) -> None:
+    with following(stack, "web", "--tail", "0") as process:
+        eventually(lambda: left_on(hosts[0]) and left_on(hosts[1]), ENDS_SECONDS)
+        for number in range(8):
+            says(stack, hosts[0], f"mark-{number}")
+            if number == 3:
+                eventually(lambda: "mark-3" in marks(followed(stack)), ENDS_SECONDS)
+                hosts[0].inside(["pkill", "-KILL", "-f", "sshd.*deploy"])
+        eventually(lambda: "mark-7" in marks(followed(stack)), ENDS_SECONDS)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+    assert marks(followed(stack)) == [f"mark-{number}" for number in range(8)]
+    assert f"slipway: error: host {hosts[0].name}: " in (stack.folder / "complained").read_text()
+
+
+def test_exec_hands_bytes_on_unchanged_both_ways(stack: RemoteStack) -> None:
+    data = random.Random(1).randbytes(5_000_000)  # noqa: S311  # any bytes
+    copy = "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
+    done = slipway(stack, "exec", "web", "--", "python3", "-c", copy, stdin=data)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == data
+
+
+def test_exec_ends_as_its_command_does_and_quotes_nothing_away(stack: RemoteStack) -> None:
+    words = ["a b", "c'd", '"$HOME"', "*", "", "ü\n-"]
+    tell = (
+        "import json, os, sys; print(json.dumps(sys.argv[1:])); "
+        "print(os.environ['VERSION'], file=sys.stderr); sys.exit(7)"
+    )
+    done = slipway(stack, "exec", "web", "--", "python3", "-c", tell, *words)
+    assert json.loads(done.stdout) == words
+    assert done.stderr.decode().splitlines()[-1] == stack.variables["VERSION"]
+    assert done.returncode == 7
+    assert slipway(stack, "exec", "web", "--", "no-such-program").returncode in (126, 127)
+
+
+def test_exec_takes_the_container_that_was_asked_for(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    found = slipway(stack, "exec", "web", "--", "hostname")
+    assert found.stdout.decode().strip() == stack.containers_on(hosts[0])["web"].id[:12]
+    assert found.stderr.decode() == f"in {hosts[0].name} web-1 (--host chooses another)\n"
+    found = slipway(
+        stack, "exec", "web", "--host", hosts[1].name, "--user", "65534:65534", "--", "sh", "-c", "hostname; id -u"
+    )
+    assert found.stdout.decode().split() == [stack.containers_on(hosts[1])["web"].id[:12], "65534"]
+    assert found.stderr == b""
+    wrong = slipway(stack, "exec", "web", "--index", "7", "--", "true")
+    assert wrong.returncode == 1
+    assert "web has no running container number 7" in wrong.stderr.decode()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_exec_that_is_asked_to_end_ends_its_command_too(stack: RemoteStack, hosts: list[TestHost], name: str) -> None:
+    script = "echo begun; sleep 301; true"
+    process = subprocess.Popen(
+        [SLIPWAY, "exec", "--stack", stack.name, "web", "--", "sh", "-c", script],
+        cwd=stack.folder,
+        env=stack.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == b"begun\n"
+        assert "sleep 301" in hosts[0].inside(["ps", "-eo", "args="])
+        process.send_signal(signal.Signals[name])
+        assert process.wait(timeout=30) == 128 + signal.Signals[name]
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+    eventually(lambda: "sleep 301" not in hosts[0].inside(["ps", "-eo", "args="]))
+    eventually(lambda: not left_on(hosts[0]))
+
+
+def test_exec_at_a_terminal_gives_the_command_that_terminal(stack: RemoteStack) -> None:
+    script = (
+        'stty size; test -t 0 && test -t 1 && echo "it is a $TERM"; read line; echo "got $line"; stty size; sleep 60'
+    )
+    session = Session(stack, "exec", "web", "--", "sh", "-c", script, size=(31, 97))
+    session.shows("31 97")
+    session.shows("it is a xterm-256color")
+    session.resize(25, 88)
+    session.types("hello\r")
+    session.shows("got hello")
+    session.shows("25 88")
+    session.types("\x03")
+    assert session.ends() == 130
+
+
+def test_shell_opens_in_a_container_and_on_a_host(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    session = Session(stack, "shell", "web", "--host", hosts[1].name)
+    session.types("echo in $(hostname) with ${BASH_VERSION:+bash}; exit 4\r")
+    session.shows(f"in {stack.containers_on(hosts[1])['web'].id[:12]} with bash")
+    assert session.ends() == 4
+    session = Session(stack, "shell")
+    session.shows(f"{hosts[0].name}: deploy@{hosts[0].address}, the first of 2 hosts (--host NAME chooses another)")
+    session.types("echo on $(hostname) as $(id -un); exit 3\r")
+    session.shows(f"on {hosts[0].name} as deploy")
+    assert session.ends() == 3
+    refused = slipway(stack, "shell")
+    assert refused.returncode == 1
+    assert "standard input and output are no terminal" in refused.stderr.decode()
+
+
+def test_logs_at_a_terminal_tell_containers_apart_by_colour(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    says(stack, hosts[0], "mark-red", stream=2)
+    session = Session(stack, "logs", "web", "--tail", "1", "--host", hosts[0].name)
+    session.shows("\x1b[31m|\x1b[0m mark-red")
+    assert session.ends() == 0
+
+
+def test_what_is_not_there_is_named(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    for command in (("logs", "wep"), ("ps", "wep"), ("exec", "wep", "--", "true")):
+        done = slipway(stack, *command)
+        assert done.returncode == 1
+        assert f"no service 'wep' is deployed on stack {stack.name} — did you mean 'web'? — " in done.stderr.decode()
+    done = slipway(stack, "ps", "--host", "nobody")
+    assert done.returncode == 1
+    assert f"has no host 'nobody' — nothing was asked of any host — --host NAME, with one of: {hosts[0].name}" in (
+        done.stderr.decode()
+    )
+
+
+def test_a_service_that_does_not_run_is_told_with_its_state(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    for host in hosts:
+        host.inside(["docker", "stop", stack.containers_on(host)["side"].id])
+    try:
+        done = slipway(stack, "exec", "side", "--", "true")
+        assert done.returncode == 1
+        assert re.search(
+            rf"side is not running \(\S+-side-1 on {hosts[0].name} exited with \d+; ", done.stderr.decode()
+        )
+        shown = slipway(stack, "ps", "side")
+        assert shown.stdout == b""
+        assert "not shown: 2 stopped (slipway ps --all)" in shown.stderr.decode()
+        every = slipway(stack, "ps", "side", "--all").stdout.decode().splitlines()
+        assert [line.split()[3] for line in every[1:]] == ["exited", "exited"]
+        assert b"starting version" in slipway(stack, "logs", "side").stdout  # what is dead has the most to say
+    finally:
+        for host in hosts:
+            host.inside(["docker", "start", stack.containers_on(host)["side"].id])
+
+
+def test_a_host_that_does_not_answer_does_not_hide_the_others(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    says(stack, hosts[1], "mark-reached")
+    hosts[0].cut_network()
+    try:
+        for command in (("logs", "--tail", "1"), ("logs", "web", "--tail", "1"), ("ps",)):
+            done = slipway(stack, *command)
+            assert done.returncode == 1, command
+            assert f"slipway: error: host {hosts[0].name}: " in done.stderr.decode()
+            assert f"{hosts[1].name} " in done.stdout.decode()
+            assert hosts[0].name not in done.stdout.decode()
+        done = slipway(stack, "exec", "web", "--", "hostname")
+        assert done.stdout.decode().strip() == stack.containers_on(hosts[1])["web"].id[:12]
+        assert done.returncode == 0
+    finally:
+        hosts[0].mend_network()
