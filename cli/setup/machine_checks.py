@@ -57,7 +57,7 @@ def _ask(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> _
     except OSError as error:
         return _Answer(None, f"cannot be started ({error.strerror})")
     said = (done.stdout.strip() or done.stderr.strip()) if done.returncode == 0 else done.stderr.strip()
-    return _Answer(done.returncode, " ".join(said.split())[-300:])
+    return _Answer(done.returncode, " ".join(said.split())[-300:] or f"ends with exit code {done.returncode}")
 
 
 def _version(text: str) -> str:
