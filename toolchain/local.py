@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -126,10 +127,12 @@ def _pulumi(arguments: list[str], prepared: dict[str, str]) -> int:
 
 
 def configuration() -> Path:
-    """Pulumi.local.yaml with this machine's encryption salt, which has no place in a committed file."""
+    """Pulumi.local.yaml for this project, with this machine's salt, which has no place in a committed file."""
     file = _FOLDER / "Pulumi.local.yaml"
     salt = (_FOLDER / "salt").read_text() if (_FOLDER / "salt").is_file() else ""
-    file.write_text((ROOT / "Pulumi.local.yaml").read_text() + (f"encryptionsalt: {salt}\n" if salt else ""))
+    # The committed file has the program's first name; `pulumi new` gives a copy another one, which the keys must have.
+    text = re.sub(r"(?m)^(\s+)slipway:", rf"\g<1>{_project()}:", (ROOT / "Pulumi.local.yaml").read_text())
+    file.write_text(text + (f"encryptionsalt: {salt}\n" if salt else ""))
     return file
 
 

@@ -60,6 +60,16 @@ def test_configuration_is_the_committed_file(folder: Path) -> None:
     assert local.configuration().parent == folder
 
 
+def test_configuration_has_the_name_that_pulumi_new_gave_the_project(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert folder.is_dir()
+    before = yaml.safe_load(local.configuration().read_text())["config"]
+    monkeypatch.setattr(local, "_project", lambda: "shop-deploy")
+    after = yaml.safe_load(local.configuration().read_text())["config"]
+    assert after == {key.replace("slipway:", "shop-deploy:"): value for key, value in before.items()}
+
+
 def test_configuration_adds_this_clones_salt_and_leaves_the_committed_file(folder: Path) -> None:
     committed = (ROOT / "Pulumi.local.yaml").read_bytes()
     (folder / "salt").write_text("v1:abc=:v1:def")
