@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from cli.commands.await_checks import await_checks
 from cli.commands.diff import diff
 from cli.commands.doctor import doctor
 from cli.commands.exec import exec_
@@ -28,6 +29,7 @@ from cli.commands.shell import shell
 from cli.commands.show import show
 from cli.commands.status import status
 from cli.commands.up import up
+from cli.commands.validate import validate
 from cli.commands.watch import watch
 
 __all__ = ["app", "main"]
@@ -53,6 +55,8 @@ app.command(short_help="Show what happened, and what could come back.")(history)
 app.command(short_help="Show one update: release, changes, hosts.")(show)
 app.command(short_help="Show what changed between two releases.")(diff)
 app.command(short_help="Bring a release of before back.")(rollback)
+app.command(short_help="Mark the live release as validated.")(validate)
+app.command(short_help="Validate a release when its commit's checks pass.")(await_checks)
 app.command(short_help="Take a release to the next environment.")(promote)
 app.command(short_help="Show live what the watch after a deployment sees.")(watch)
 app.command(short_help="Show who works on a stack, and whether that still lives.")(lock)

@@ -75,6 +75,8 @@ def _host(host: Mapping[str, Any], now: datetime) -> Iterator[RenderableType]:
     last = probe["last"]
     if last and last["outcome"] in _ENDS:
         yield _note(_ENDS[last["outcome"]], f"{last['release']}, {ago(last['at'], now)}: {last['reason']}", "yellow")
+    if probe["validated"] and probe["live"] and probe["validated"] != probe["live"]["release"]:
+        yield _note("validated last", f"{probe['validated']}; a failed update returns to it", "dim")
     yield from _traffic(probe)
     if probe["live"] and probe["machine"]["docker"]:  # without an engine, what runs is not known
         yield Padding(_services(probe["live"]["services"], now), (0, 0, 0, 2), expand=False)
@@ -123,6 +125,7 @@ def _release(probe: Mapping[str, Any] | None, now: datetime) -> Text:
     commit, suffix = live["commit"][:_SHORT], "-dirty" if live["commit"].endswith("-dirty") else ""
     source = f", commit {commit}{suffix}" if commit else ""
     source += f" on {live['branch']}" if live["branch"] else ""
+    source += ", validated" if probe["validated"] == live["release"] else ""
     since = live["since"].replace("T", " ").replace("Z", " UTC")
     return Text.assemble(
         "release ", (live["release"], "bold"), plain(f"{source}, live since {since} ({ago(live['since'], now)})")

@@ -196,3 +196,15 @@ def test_a_log_gets_whole_lines(
 )
 def test_age_is_told_in_its_largest_unit(moment: str, text: str, now: datetime) -> None:
     assert ago(moment, now) == text
+
+
+def test_validated_release_is_told_live_or_as_what_a_failed_update_returns_to(
+    printed: Callable[..., str], probe: dict[str, Any]
+) -> None:
+    assert "validated" not in printed(web_1=probe)
+    assert "release r-0123456789ab, commit 3f2a91c04b7d on main, validated, live since" in printed(
+        web_1=probe | {"validated": "r-0123456789ab"}
+    )
+    text = printed(web_1=probe | {"validated": "r-00000000000d"})
+    assert "validated last: r-00000000000d; a failed update returns to it" in text
+    assert "main, live since" in text

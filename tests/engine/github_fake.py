@@ -1,0 +1,246 @@
+"""GitHub's REST API on loopback, as far as Slipway uses it, held against GitHub's own OpenAPI description.
+
+Owns: a repository with checks, statuses and environments that tests set up, and failures that they order. Whatever is
+asked and answered is validated: what breaks the description is in `violations`, and the fixture's end asserts that
+there is none. Bodies are GitHub's own examples with the values that matter replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import itertools
+import json
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, request
+from openapi_core import OpenAPI
+from openapi_core.contrib.flask import FlaskOpenAPIRequest, FlaskOpenAPIResponse
+from openapi_core.exceptions import OpenAPIError
+from werkzeug.serving import make_server
+
+from toolchain.github_api import description
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["TOKEN", "FakeGitHub", "serving_github"]
+
+TOKEN = "ghp_canary-github-token-5b1f"
+REPOSITORY = "acme/shop"
+
+_BASE = "/repos/{owner}/{repo}"
+_PATHS = {
+    "check-runs": f"{_BASE}/commits/{{ref}}/check-runs",
+    "check-suites": f"{_BASE}/commits/{{ref}}/check-suites",
+    "status": f"{_BASE}/commits/{{ref}}/status",
+    "variables": f"{_BASE}/environments/{{environment_name}}/variables",
+    "variable": f"{_BASE}/environments/{{environment_name}}/variables/{{name}}",
+}
+
+
+class FakeGitHub:
+    """One repository; a test changes what it holds while it is asked."""
+
+    def __init__(self) -> None:
+        self._examples, self._openapi = _described()
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self.url = ""
+        self.runs: dict[str, list[dict[str, Any]]] = {}
+        self.suites: dict[str, dict[int, dict[str, Any]]] = {}
+        self.statuses: dict[str, list[dict[str, Any]]] = {}
+        self.environments: dict[str, dict[str, str]] = {}
+        self.failures: list[tuple[str, int, str, dict[str, str]]] = []
+        """Method, status, message and headers of answers to come, in place of the right ones."""
+        self.asked: list[str] = []
+        """Method and path of every request."""
+        self.violations: list[str] = []
+        self.watching: Callable[[str], None] = lambda _: None
+        """Called with each request's method and path, before it is answered."""
+
+    # --- what tests set up
+
+    def check(
+        self, sha: str, name: str, outcome: str = "", *, suite: int = 1, run: str = "1", status: str = ""
+    ) -> None:
+        """A check run: completed with that conclusion, or in progress without one; an earlier one stays as it was."""
+        with self._lock:
+            number = next(self._numbers)
+            entry = copy.deepcopy(self._examples["check-run-paginated"]["check_runs"][0])
+            address = f"https://github.com/{REPOSITORY}/actions/runs/{run}/job/{number}"
+            entry |= {
+                "id": number,
+                "name": name,
+                "head_sha": sha,
+                "status": status or ("completed" if outcome else "in_progress"),
+                "conclusion": outcome or None,
+                "completed_at": "2026-11-20T12:00:00Z" if outcome else None,
+                "details_url": address,
+                "html_url": address,
+                "url": f"{self.url}/repos/{REPOSITORY}/check-runs/{number}",
+                "check_suite": {"id": suite},
+            }
+            self.runs.setdefault(sha, []).append(entry)
+            self._suite(sha, suite, "completed" if outcome else "in_progress")
+
+    def suite(self, sha: str, number: int, status: str) -> None:
+        """A suite that is so, whatever its runs say: it may go on when all that are listed have ended."""
+        with self._lock:
+            self._suite(sha, number, status)
+
+    def _suite(self, sha: str, number: int, status: str) -> None:
+        entry = copy.deepcopy(self._examples["check-suite-paginated"]["check_suites"][0])
+        conclusion = "success" if status == "completed" else None
+        entry |= {"id": number, "head_sha": sha, "status": status, "conclusion": conclusion}
+        entry["app"] = copy.deepcopy(self._examples["check-run-paginated"]["check_runs"][0]["app"]) | {"name": "CI"}
+        self.suites.setdefault(sha, {})[number] = entry
+
+    def status(self, sha: str, context: str, state: str) -> None:
+        """A commit status; the latest of a context counts."""
+        with self._lock:
+            entry = copy.deepcopy(self._examples["combined-commit-status"]["statuses"][0])
+            entry |= {"id": next(self._numbers), "context": context, "state": state}
+            others = [each for each in self.statuses.get(sha, []) if each["context"] != context]
+            self.statuses[sha] = [*others, entry]
+
+    def fail(self, status: int, message: str, *, method: str = "", times: int = 1, **headers: str) -> None:
+        """Answer the next requests (of that method) so."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        with self._lock:
+            self.failures += [(method, status, message, given)] * times
+
+    # --- what is answered
+
+    def application(self) -> Flask:
+        application = Flask("github")
+        views = {
+            "check-runs": self._check_runs,
+            "check-suites": self._check_suites,
+            "status": self._status,
+            "variables": self._new_variable,
+            "variable": self._variable,
+        }
+        for name, view in views.items():
+            path = _PATHS[name].replace("{", "<").replace("}", ">")
+            methods = {"variables": ["POST"], "variable": ["GET", "PATCH"]}.get(name, ["GET"])
+            application.add_url_rule(path, name, view, methods=methods)
+        application.before_request(self._before)
+        application.after_request(self._after)
+        return application
+
+    def _before(self) -> Response | None:
+        self.watching(f"{request.method} {request.path}")
+        with self._lock:
+            self.asked.append(f"{request.method} {request.path}")
+            if request.headers.get("Authorization") not in (f"token {TOKEN}", f"Bearer {TOKEN}"):
+                return _json({"message": "Bad credentials"}, 401)
+            if "/".join((request.view_args or {}).get(part, "") for part in ("owner", "repo")) != REPOSITORY:
+                return _json({"message": "Not Found"}, 404)
+            try:
+                self._openapi.validate_request(FlaskOpenAPIRequest(request))
+            except OpenAPIError as error:
+                self.violations.append(f"{request.method} {request.path}: {error!r} {error.__cause__!r}")
+                return _json({"message": "it breaks the description"}, 422)
+            for each in self.failures:
+                method, status, message, headers = each
+                if method in ("", request.method):
+                    self.failures.remove(each)
+                    return _json({"message": message}, status, **headers)
+        return None
+
+    def _after(self, response: Response) -> Response:
+        known = request.url_rule is not None
+        if known and response.status_code < 300:  # its errors are hardly described
+            try:
+                self._openapi.validate_response(FlaskOpenAPIRequest(request), FlaskOpenAPIResponse(response))
+            except OpenAPIError as error:
+                self.violations.append(f"answer to {request.method} {request.path}: {error!r} {error.__cause__!r}")
+        return response
+
+    def _check_runs(self, ref: str, **_: str) -> Response:
+        return self._page("check_runs", self.runs.get(ref, []))
+
+    def _check_suites(self, ref: str, **_: str) -> Response:
+        return self._page("check_suites", list(self.suites.get(ref, {}).values()))
+
+    def _status(self, ref: str, **_: str) -> Response:
+        entries = self.statuses.get(ref, [])
+        states = {each["state"] for each in entries}
+        worst = next((state for state in ("error", "failure", "pending") if state in states), "success")
+        around = copy.deepcopy(self._examples["combined-commit-status"])
+        around |= {"sha": ref, "state": "failure" if worst == "error" else worst if entries else "pending"}
+        return self._page("statuses", entries, around)
+
+    def _page(self, name: str, entries: list[dict[str, Any]], around: dict[str, Any] | None = None) -> Response:
+        size, number = int(request.args.get("per_page", 30)), int(request.args.get("page", 1))
+        part = entries[(number - 1) * size : number * size]
+        headers = {}
+        if number * size < len(entries):
+            headers["Link"] = f'<{self.url}{request.path}?per_page={size}&page={number + 1}>; rel="next"'
+        return _json({**(around or {}), "total_count": len(entries), name: part}, **headers)
+
+    def _new_variable(self, environment_name: str, **_: str) -> Response:
+        found = self.environments.get(environment_name)
+        body = request.get_json()
+        if found is None:
+            return _json({"message": "Not Found"}, 404)
+        if body["name"] in found:
+            return _json({"message": "Already exists - variable already exists"}, 409)
+        found[body["name"]] = body["value"]
+        return _json({}, 201)
+
+    def _variable(self, environment_name: str, name: str, **_: str) -> Response:
+        found = self.environments.get(environment_name, {})
+        if name not in found:
+            return _json({"message": "Not Found"}, 404)
+        if request.method == "PATCH":
+            found[name] = request.get_json()["value"]
+            return Response(status=204)
+        times = {"created_at": "2026-11-20T12:00:00Z", "updated_at": "2026-11-20T12:00:00Z"}
+        return _json({"name": name, "value": found[name], **times})
+
+
+def _json(body: dict[str, Any], status: int = 200, **headers: str) -> Response:
+    return Response(json.dumps(body), status, headers, content_type="application/json")
+
+
+@functools.cache
+def _described() -> tuple[dict[str, Any], OpenAPI]:
+    """GitHub's examples by name, and its description of the paths above."""
+    document = json.loads(description(list(_PATHS.values())).read_text())
+    document["servers"] = [{"url": "/"}]
+    _allow_null(document)
+    examples = {name: each["value"] for name, each in document["components"]["examples"].items()}
+    return examples, OpenAPI.from_dict(document)
+
+
+def _allow_null(part: Any) -> None:
+    """Say `null` among the values of a nullable enumeration, as OpenAPI 3.0.3 asks for and GitHub leaves out."""
+    if isinstance(part, dict):
+        if part.get("nullable") and isinstance(part.get("enum"), list) and None not in part["enum"]:
+            part["enum"].append(None)
+        part = list(part.values())
+    for each in part if isinstance(part, list) else ():
+        _allow_null(each)
+
+
+@contextlib.contextmanager
+def serving_github() -> Iterator[FakeGitHub]:
+    """The fake, answering; nothing that was asked or answered may break GitHub's description."""
+    fake = FakeGitHub()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = make_server("127.0.0.1", 0, fake.application(), threaded=True)
+    fake.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield fake
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert fake.violations == []
