@@ -97,6 +97,8 @@ def _refused(what: str, done: subprocess.CompletedProcess[str], meaning: str) ->
     mend = "see whether the backend answers: pulumi whoami --verbose, then pulumi stack ls"
     if "passphrase" in said:
         mend = "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own)"
+    elif "unable to open bucket" in done.stderr:
+        mend = "make the folder or bucket that it names, or log in where the state is to live: pulumi login"
     elif "pulumi cancel" in done.stderr:
         mend = "wait for the other update; or, when its process is gone: pulumi cancel"
     return SlipwayError(Problem(f"{what} ({said})", meaning, mend))

@@ -29,6 +29,7 @@ from cli.bundles.stack_file import (
 )
 from cli.bundles.state import Owner, held_by, owner_of, release_id_in, renamed, resources_of, same, time_of
 from cli.stack import engine_of, program_folder
+from cli.wording import plain
 from components.errors import Problem, SlipwayError
 from toolchain import local
 
@@ -151,10 +152,10 @@ def _misfit(engine: Engine, bundle: Bundle) -> Iterator[Problem]:
     owner = _owner(bundle)
     if owner and owner != Owner(engine.short, engine.project):
         yield Problem(
-            f"{bundle.place} is of stack {owner.stack} of project {owner.project}, not of stack {engine.short} of "
-            f"project {engine.project}",
+            f"{bundle.place} is of stack {plain(owner.stack)} of project {plain(owner.project)}, "
+            f"not of stack {engine.short} of project {engine.project}",
             "the next pulumi up would take what runs for the one to be the other's, and remove or rename it",
-            f"slipway import {bundle.place} --stack {owner.stack}; or, if it was renamed: add --force",
+            f"slipway import {bundle.place} --stack {plain(owner.stack)}; or, if it was renamed: add --force",
         )
 
 
@@ -262,4 +263,4 @@ def _set_tags(engine: Engine, tags: Mapping[str, str]) -> list[str]:
     wanted = {name: value for name, value in missing.items() if not name.startswith(_MANAGED)}
     for name, value in wanted.items():
         set_tag(engine, name, value)
-    return list(wanted)
+    return [plain(name) for name in wanted]

@@ -6,6 +6,7 @@ stack of another name. Does not own: getting or restoring one (see `exporting`, 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cli.backend.checkpoints import deployment_in, live_release_in
@@ -29,6 +30,7 @@ __all__ = [
 
 _URN = "urn:pulumi:"  # urn:pulumi:STACK::PROJECT::TYPE::NAME
 _ROOT = "pulumi:pulumi:Stack"
+_RELEASE = re.compile(r"r-[0-9a-f]{12}")
 _CIPHERTEXT = "ciphertext"  # differs each time the engine writes the same secret
 
 
@@ -74,7 +76,7 @@ def release_in(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def release_id_in(state: Mapping[str, Any]) -> str | None:
     """The id of that release; also known where the document is not kept."""
     release = (deployment_in(_deployment(state)) or {}).get("release")
-    return release if isinstance(release, str) else None
+    return release if isinstance(release, str) and _RELEASE.fullmatch(release) else None
 
 
 def well_formed(state: Any) -> bool:  # noqa: ANN401  # anything may be handed in

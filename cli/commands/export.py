@@ -63,7 +63,7 @@ def _told(made: Exported, to: str) -> list[str]:
     return [
         made.place,
         f"  stack    {manifest['stack']} of {manifest['project']}, "
-        + (f"after update {manifest['update']}" if manifest["update"] else "before its first update"),
+        + (f"after update {manifest['update']}" if manifest["update"] else "no update in its history"),
         f"  release  {manifest['release'] or 'none'}{documented}",
         f"  holds    {held}, {files}; secrets are encrypted",
         f"  size     {made.size:,} bytes",

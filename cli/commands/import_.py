@@ -67,6 +67,7 @@ def _told(done: Imported) -> list[str]:
         "completed": f"{file} got its encryption back; the rest of it stays as it is",
         "absent": f"there is no {file}, here or in {done.bundle}: the stack has no settings",
     }
+    look = "slipway status" if done.stack == "local" else "pulumi preview"  # the engine alone lacks its passphrase
     state = f"{counted(done.resources, 'resource')}, release {done.release or 'none'}"
     return [
         *(f"overridden: {each}" for each in done.overridden),
@@ -76,5 +77,5 @@ def _told(done: Imported) -> list[str]:
         files[done.stack_file],
         f"brought back the state: {state}" if done.changed else f"the backend has this state already: {state}",
         *([f"set {'tag' if len(done.tags) == 1 else 'tags'} {', '.join(done.tags)}"] if done.tags else []),
-        f"now look whether the hosts are as it says: pulumi preview --stack {done.stack}",
+        f"now look whether the hosts are as it says: {look} --stack {done.stack}",
     ]

@@ -341,6 +341,15 @@ def test_another_stacks_bundle_is_refused_and_forced_it_is_given_to_this_one(
     assert "urn:pulumi:staging" not in json.dumps(program.kept("demo")["state"]["deployment"]["resources"][0])
 
 
+def test_what_a_file_says_of_itself_cannot_repaint_the_terminal(program: Program, slipway: Slipway) -> None:
+    text = json.dumps(STATE).replace("urn:pulumi:staging::slipway::", "urn:pulumi:staging::x\\u001b[2Jy::")
+    (program.folder / "plain.json").write_text(text)
+    code, _, error = slipway("import", "plain.json", "--stack", "staging")
+    assert code == 1
+    assert "is of stack staging of project x [2Jy, not of stack staging of project slipway" in error
+    assert "\x1b" not in error
+
+
 def test_every_reason_is_told_at_once(program: Program, slipway: Slipway, bundle: str) -> None:
     (program.folder / "Pulumi.demo.yaml").write_text("encryptionsalt: v1:other\n")
     program.keep("demo")

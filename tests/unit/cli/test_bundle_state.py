@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cli.bundles.stack_file import Encryption, completed, encryption_in, encryption_of_state, same_settings
-from cli.bundles.state import Owner, held_by, owner_of, renamed, resources_of, same
+from cli.bundles.state import Owner, held_by, owner_of, release_id_in, renamed, resources_of, same
 from components.errors import SlipwayError
 
 ROOT = "urn:pulumi:staging::slipway::pulumi:pulumi:Stack::slipway-staging"
@@ -60,6 +60,12 @@ def test_two_states_are_the_same_whatever_their_ciphertexts() -> None:
     later = copy.deepcopy(STATE)
     later["deployment"]["manifest"]["time"] = "2026-11-20T13:10:00.6Z"  # a secret may have changed, which nobody sees
     assert not same(STATE, later)
+
+
+@pytest.mark.parametrize("release", ["../../x", "r-0123", "\x1b[2J", 7, None])
+def test_a_release_whose_id_is_none_is_not_told_as_one(release: object) -> None:
+    resource = {"urn": ROOT, "type": "slipway:deployment:ComposeDeployment", "outputs": {"release": release}}
+    assert release_id_in({"deployment": {"resources": [resource]}}) is None
 
 
 def test_an_empty_state_is_nobodys() -> None:
