@@ -215,7 +215,7 @@ class _Reader:
         return values
 
     def _variable(self, stack: str, name: str, said: str) -> str:
-        text = f"{name} of {stack}{f' ({said})' if said else ''} (empty: later, or because it is secret)"
+        text = f"{name} of {stack}{f', {said}' if said else ''} (empty: later, or because it is secret)"
         return str(typer.prompt(text, default="", show_default=False))
 
     def _email(self) -> None:

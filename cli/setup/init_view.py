@@ -13,14 +13,20 @@ from cli.wording import counted
 
 if TYPE_CHECKING:
     from cli.setup.initialise import Outcome
+    from cli.setup.needs import Needs
 
-__all__ = ["show"]
+__all__ = ["introduce", "show"]
+
+
+def introduce(needs: Needs) -> None:
+    """Print what the application is, before anything is asked."""
+    built = f"{', '.join(needs.built)} built" if needs.built else "none built"
+    routed = f"{', '.join(needs.routed)} with a route" if needs.routed else "none with a route"
+    typer.echo(f"{needs.name}: {needs.file} has {counted(len(needs.services), 'service')}: {built}; {routed}")
 
 
 def show(outcome: Outcome) -> None:
-    """Print it on standard output."""
-    needs = outcome.needs
-    typer.echo(f"{needs.name}: {needs.file} has {counted(len(needs.services), 'service')}{_kinds(outcome)}")
+    """Print what was done and what is left, on standard output."""
     width = max(map(len, (*outcome.files, *outcome.stacks)))
     for name, what in outcome.files.items():
         typer.echo(f"  {name:<{width}}  {what}")
@@ -31,13 +37,6 @@ def show(outcome: Outcome) -> None:
     for suggestion in outcome.suggestions:
         typer.echo(f"  hint: {suggestion}")
     _to_do(outcome)
-
-
-def _kinds(outcome: Outcome) -> str:
-    needs = outcome.needs
-    built = f"{', '.join(needs.built)} built" if needs.built else "none built"
-    routed = f"{', '.join(needs.routed)} with a route" if needs.routed else "none with a route"
-    return f": {built}; {routed}"
 
 
 def _to_do(outcome: Outcome) -> None:

@@ -17,6 +17,7 @@ import yaml
 from cli.setup.answers import answers, environments
 from cli.setup.engine_stacks import make_stacks
 from cli.setup.host_keys import Place, ShownKey, shown_keys
+from cli.setup.init_view import introduce
 from cli.setup.needs import first_needs, needs_of
 from cli.setup.stack_file import (
     StackValues,
@@ -120,6 +121,7 @@ def initialise(
     work = _Work(root, project, application, compose_file, stated, force=force)
     seen = first_needs(work.settings(stacks[0], {}))
     open_ones = {stack: each for stack, each in stated.items() if force or not each.filled}
+    introduce(seen)
     found = answers(given, seen, stated, asking=asking and bool(open_ones))
     if found.problems:
         raise WrongUsageError(found.problems)

@@ -53,10 +53,8 @@ def private_key(host: TestHost) -> str:
 def listening(host: TestHost, port: int) -> Iterator[None]:
     """A program of somebody else's on a port of the host."""
     program = f"import http.server as h; h.HTTPServer(('', {port}), h.SimpleHTTPRequestHandler).serve_forever()"
-    process = subprocess.Popen(
-        [*host.ssh("root"), f"echo $$ > {_PID}; exec timeout 60 python3 -c {shlex.quote(program)}"],
-        stdin=subprocess.DEVNULL,
-    )
+    command = f"echo $$ > {_PID}; exec timeout 60 python3 -c {shlex.quote(program)}"
+    process = subprocess.Popen([*host.ssh("root"), command], stdin=subprocess.DEVNULL)
     pattern = f":{port:04X} .* 0A "
     try:
         eventually(lambda: host.inside(["sh", "-c", f"grep '{pattern}' /proc/net/tcp || true"]))

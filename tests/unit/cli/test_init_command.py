@@ -229,7 +229,7 @@ def test_every_missing_option_is_named_at_once_and_nothing_is_written(init: Init
     result = init("--yes")
     assert result.exit_code == 2
     assert files(program) == before
-    lines = [line.removeprefix("slipway: error: ").split(" — ") for line in result.output.splitlines()]
+    lines = [line.removeprefix("slipway: error: ").split(" — ") for line in result.stderr.splitlines()]
     assert [(line[0], line[-1]) for line in lines] == [
         ("--registry is missing", "--registry ghcr.io/YOUR-TEAM"),
         ("--host is missing", "--host staging=deploy@ADDRESS (or staging=local)"),
