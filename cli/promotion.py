@@ -139,7 +139,7 @@ def with_source(promotion: Promotion, folder: Path) -> dict[str, str]:
     if missing:
         raise SlipwayError(
             Problem(
-                f"stack {promotion.target.stack} builds {', '.join(missing)}, which {promotion.source.stack} did not run",
+                f"{promotion.target.stack} builds {', '.join(missing)}, which {promotion.source.stack} did not run",
                 "its image was proven nowhere, and a promotion never builds",
                 f"run it on {promotion.source.stack} too (COMPOSE_PROFILES, x-slipway.hosts), validate, then promote",
             )

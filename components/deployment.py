@@ -24,7 +24,7 @@ from components.edge import edge_document, route_urls, watch_document
 from components.errors import SlipwayError, told
 from components.probe import agent_path
 from components.registry import address_of
-from components.release import Release
+from components.release import Release, canonical
 from components.release_record import ReleaseRecord
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ class ComposeDeployment(pulumi.ComponentResource):
             "watch": watch_document(settings),
             "fleet": {"hosts": labels, "leader": self._leader(labels)} if len(labels) > 1 else None,
         }
-        return json.dumps(checked("deployment", document), separators=(",", ":"))
+        # one text for one document: a release that comes from the state has its keys in another order
+        return canonical(checked("deployment", document)).decode()
 
     def _leader(self, labels: Sequence[str]) -> str:
         """The host that runs the migrations: the first that runs a service with one, else the first."""

@@ -57,13 +57,20 @@ class StackHistory:
     stack: str
     project: str | None
     """Compose project on the hosts; None before the first deployment."""
-    settings: Settings
     entries: Sequence[Entry]
     """Oldest first."""
     checkpoints: Checkpoints
     hosts: Mapping[str, Seen | SlipwayError] = field(default_factory=dict)
     tagged: str | None = None
     """The release that the stack's tag calls validated."""
+    known_settings: Settings | None = None
+    """None where the hosts were not asked: then nothing needs them."""
+
+    @property
+    def settings(self) -> Settings:
+        """The stack's settings; only of a history for which the hosts were asked."""
+        assert self.known_settings is not None  # noqa: S101  # `read_history` says when they are read
+        return self.known_settings
 
     @property
     def errors(self) -> list[SlipwayError]:
@@ -191,19 +198,19 @@ def read_history(engine: Engine, *, hosts: bool = True, last: int | None = None)
         SlipwayError: when the backend or the stack's settings cannot be read. A host that does not answer is no error.
     """
     with ThreadPoolExecutor(4) as pool:
-        settings = pool.submit(settings_of, engine)
+        settings = pool.submit(settings_of, engine) if hosts else None
         tagged = pool.submit(_tagged, engine) if hosts else None
         updates, checkpoints, noted = _backend(engine, last)
         project = next((str(each.deployed["project"]) for each in reversed(noted.values()) if each.deployed), None)
-        known = settings.result()
-        if project is None and hosts:
+        known = settings.result() if settings else None
+        if project is None and known:
             project = stack_of(engine).project
-        seen = read_ledgers(known, project) if hosts and project else {}
+        seen = read_ledgers(known, project) if known and project else {}
         lines = [line for each in seen.values() if isinstance(each, Seen) for line in each.lines]
         return StackHistory(
             stack=engine.short,
             project=project,
-            settings=known,
+            known_settings=known,
             entries=merged(updates, noted, lines),
             checkpoints=checkpoints,
             hosts=seen,

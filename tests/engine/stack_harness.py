@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 from containers import Container, docker, remove_images
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from applications import Application
 
-__all__ = ["Container", "Engine", "Run", "Stack", "docker", "eventually", "free_port"]
+__all__ = ["Container", "Engine", "Run", "Said", "Stack", "docker", "eventually", "free_port"]
 
 ROOT = Path(__file__).parents[2]
 UP_SECONDS = 240  # for one run of the engine on a busy machine
@@ -62,6 +62,20 @@ def eventually(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
         assert time.monotonic() < until, "did not happen in time"
         time.sleep(0.1)
     return value
+
+
+class Said(NamedTuple):
+    """What a command of `slipway` said."""
+
+    code: int
+    out: str
+    errors: str
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.out + self.errors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,8 +116,11 @@ class Stack:
         hosts: Sequence[Mapping[str, Any]] = (LOCAL_HOST,),
         secrets: Mapping[str, str] | None = None,
         variables: Mapping[str, str] | None = None,
+        backend: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
+        """`backend` is the environment of one of its own; a folder's when None."""
+        self.backend = {"PULUMI_BACKEND_URL": f"file://{folder / 'state'}"} if backend is None else dict(backend)
         self.engine, self.folder, self.application = engine, folder, application
         self.name = name or f"t{os.getpid()}-{next(_NUMBERS)}"
         compose = yaml.safe_load((application.folder / "compose.yaml").read_text())
@@ -123,15 +140,22 @@ class Stack:
             **settings,
         }
         self._started: list[subprocess.Popen[str]] = []
+        self._others: list[Stack] = []
         self._lay_out()
         self._configure()
         self.pulumi("stack", "init")
+
+    def beside(self, **settings: Any) -> Stack:
+        """Another stack of the same program, application and backend."""
+        other = Stack(self.engine, self.folder, self.application, backend=self.backend, **settings)
+        self._others.append(other)
+        return other
 
     @property
     def environment(self) -> dict[str, str]:
         return {
             **self.engine.environment,
-            "PULUMI_BACKEND_URL": f"file://{self.folder / 'state'}",
+            **self.backend,
             "SLIPWAY_HOME": str(self.home),
             "SLIPWAY_SECRETS": json.dumps(self.secrets),
             **({"SLIPWAY_REGISTRY_PASSWORD": self.registry_password} if self.registry_password else {}),
@@ -211,6 +235,25 @@ class Stack:
         )
         assert done.returncode == 0, f"pulumi {' '.join(argv)}: {done.stderr}"
         return done.stdout
+
+    def slipway(self, *argv: str, expect: int = 0, stdin: str = "", **environment: str) -> Said:
+        """Run a command of `slipway` on this stack, as in a CI job: nobody to ask, no terminal."""
+        self._configure()
+        begun = time.monotonic()
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "slipway"), *argv],
+            cwd=self.folder,
+            env={**self.environment, "PULUMI_STACK": self.name, **environment},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=UP_SECONDS,
+            check=False,
+        )
+        said = Said(done.returncode, done.stdout, done.stderr, time.monotonic() - begun)
+        assert "Traceback" not in said.text, said.text
+        assert said.code == expect, f"slipway {' '.join(argv)} exited {said.code}:\n{said.text}"
+        return said
 
     # --- what is on the host (this machine)
 
@@ -298,10 +341,24 @@ class Stack:
         _, configuration = self._ask("GET", f"/v2/{self.name}/{image}/blobs/{json.loads(body)['config']['digest']}")
         return configuration.decode()
 
-    def _ask(self, method: str, path: str) -> tuple[http.client.HTTPMessage, bytes]:
+    def take_manifest(self, repository: str, digest: str) -> tuple[str, bytes]:
+        """Delete a manifest from the registry; what `put_manifest` needs to bring it back."""
+        headers, body = self._ask("GET", f"/v2/{repository}/manifests/{digest}")
+        self._ask("DELETE", f"/v2/{repository}/manifests/{digest}")
+        return str(headers["Content-Type"]), body
+
+    def put_manifest(self, repository: str, digest: str, manifest: tuple[str, bytes]) -> None:
+        """Have a manifest in the registry again."""
+        kind, body = manifest
+        self._ask("PUT", f"/v2/{repository}/manifests/{digest}", body=body, kind=kind)
+
+    def _ask(
+        self, method: str, path: str, *, body: bytes | None = None, kind: str = ""
+    ) -> tuple[http.client.HTTPMessage, bytes]:
         connection = http.client.HTTPConnection(self.engine.registry, timeout=10)
         try:
-            connection.request(method, path, headers={"Accept": _MANIFESTS})
+            headers = {"Accept": _MANIFESTS, **({"Content-Type": kind} if kind else {})}
+            connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()
             return answer.headers, answer.read()
         finally:
@@ -311,6 +368,8 @@ class Stack:
 
     def _lay_out(self) -> None:
         """A project folder that is the program: its own Pulumi.yaml and stack files, the rest linked to the copy."""
+        if self.home.exists():
+            return  # another stack of the same program
         (self.folder / "state").mkdir(parents=True)
         self.home.mkdir()
         for name in ("__main__.py", "Pulumi.yaml"):
@@ -334,6 +393,8 @@ class Stack:
 
     def remove(self) -> None:
         """Remove everything that this stack made on this machine, whatever state it is in."""
+        for other in self._others:
+            other.remove()
         for process in self._started:
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):

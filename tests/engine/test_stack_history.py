@@ -1,0 +1,299 @@
+"""History and the way back with the real engine: on a folder as backend and on an S3-compatible store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+from object_store import object_store
+from stack_harness import ROOT, docker
+
+from components.contract import release_checked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stack_harness import Stack
+
+
+@pytest.fixture(scope="module")
+def stack(make_stack: Callable[..., Stack]) -> Stack:
+    """Three releases, A, B and C, whose web answers 1, 2 and 3; every test ends with C live."""
+    return filled(make_stack())
+
+
+def filled(stack: Stack) -> Stack:
+    stack.up()
+    stack.application.write({"config.json": '{"colour": "green"}'})
+    stack.application.version("web", "2")
+    stack.up()
+    stack.variables["GREETING"] = "good evening"
+    stack.application.version("web", "3")
+    stack.up()
+    return stack
+
+
+def history(stack: Stack, *argv: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(stack.slipway("history", "--json", "--all", *argv).out)
+    return document
+
+
+def releases(stack: Stack) -> list[str]:
+    """Those of A, B and C."""
+    oldest_first = [entry["release"] for entry in reversed(history(stack)["entries"]) if entry["result"] == "succeeded"]
+    return list(dict.fromkeys(oldest_first))[:3]
+
+
+def running(stack: Stack) -> dict[str, str]:
+    """Service → digest of what runs."""
+    return {service: container.digest for service, container in stack.containers().items()}
+
+
+def test_history_tells_every_update_with_its_release_actor_and_hosts(stack: Stack) -> None:
+    found = history(stack)
+    newest = found["entries"][0]
+    assert [entry["number"] for entry in found["entries"]] == list(range(len(found["entries"]), 0, -1))
+    assert found["live"] == newest["release"] == stack.outputs["release"]
+    assert newest["actor"]
+    assert newest["hosts"]["local"]["outcome"] == "deployed"
+    assert newest["images"].keys() == {"web", "side"}
+    assert {entry["kind"] for entry in found["entries"]} == {"deploy"}
+    assert found["entries"][1]["back"]["kind"] == "warm"
+    assert found["errors"] == []
+
+
+def test_back_to_a_forward_to_c_and_every_step_is_in_the_history(stack: Stack) -> None:
+    first, _, last = releases(stack)
+    at_c, pushed = running(stack), stack.tags("shop-web")
+    before = len(history(stack)["entries"])
+
+    plan = stack.slipway("rollback", "--to", "1", "--plan").out
+    assert first in plan
+    assert "image of web" in plan
+    assert "good evening" in plan
+    assert running(stack) == at_c
+
+    stack.slipway("rollback", "--to", "1", "-m", "the new one is ugly")
+    assert stack.serves("1")
+    assert stack.get("/config")["config"] == "{}", "the configuration file of then"
+    assert "GREETING" not in stack.containers()["side"].environment or (
+        stack.containers()["side"].environment["GREETING"] == "hello"
+    ), "the Compose file of then"
+    newest = history(stack)["entries"][0]
+    assert (newest["kind"], newest["release"], newest["result"]) == ("rollback", first, "succeeded")
+    assert newest["message"].endswith("the new one is ugly")
+
+    run = stack.up()  # forward the same way as ever, with nothing built
+    assert run.changes == {f"{stack.project}-local": "update"}
+    assert stack.serves("3")
+    assert running(stack) == at_c, "the very images, not others of the same source"
+    assert stack.tags("shop-web") == pushed
+    stack.slipway("rollback", "--to", first[:8])
+    stack.slipway("rollback", "--to", last)
+    assert running(stack) == at_c
+    assert set(stack.up().steps.values()) == {"same"}, "what the rollback left is what the stack file says"
+    kinds = [entry["kind"] for entry in history(stack)["entries"]]
+    assert len(kinds) == before + 5
+    assert kinds[:5] == ["deploy", "rollback", "rollback", "deploy", "rollback"]
+
+
+def test_default_target_is_the_last_healthy_release_and_never_one_that_was_left(stack: Stack) -> None:
+    first, second, _ = releases(stack)
+    stack.slipway("rollback", "--to", second)
+    stack.slipway("rollback")
+    assert stack.serves("1"), "not the release that the rollback before had left"
+    assert history(stack)["live"] == first
+    refused = stack.slipway("rollback", expect=1)
+    assert "has no release to go back to" in refused.errors
+    assert stack.serves("1")
+    stack.up()
+    assert stack.serves("3")
+
+
+def test_rotated_secret_stays_rotated_on_the_way_back(stack: Stack) -> None:
+    stack.secrets["TOKEN"] = "rotated-token-of-the-tests"
+    stack.up()
+    stack.slipway("rollback", "--to", "1")
+    assert stack.serves("1")
+    assert stack.containers()["web"].environment["TOKEN"] == "rotated-token-of-the-tests"
+    assert "rotated-token" not in json.dumps(history(stack))
+    stack.up()
+
+
+def test_failed_update_is_told_and_the_way_back_skips_it(stack: Stack) -> None:
+    live = history(stack)["live"]
+    stack.variables["MODE"] = "sick"
+    stack.up(expect_failure=True)
+    stack.variables.pop("MODE")
+    newest = history(stack)["entries"][0]
+    assert (newest["result"], newest["kind"]) == ("failed", "deploy")
+    assert newest["release"] not in (None, live)
+    assert "did not become healthy" in newest["reason"]
+    assert newest["back"] == {"kind": "no", "reason": "it never ran well"}
+    assert history(stack)["live"] == live
+
+    refused = stack.slipway("rollback", "--to", str(newest["number"]), expect=1)
+    assert "it never ran well" in refused.errors
+    assert "--force" in refused.errors
+    assert stack.serves("3")
+    # forced it is tried, through the same gates, and goes back by itself
+    forced = stack.slipway("rollback", "--to", str(newest["number"]), "--force", expect=1)
+    assert "overridden: " in forced.errors
+    assert "did not become healthy" in forced.errors
+    assert stack.serves("3")
+
+    stack.slipway("rollback")
+    assert history(stack)["live"] not in (live, newest["release"])
+    assert not stack.serves("3")
+    stack.up()
+    assert stack.serves("3")
+
+
+def test_images_that_are_gone_are_refused_before_anything_changes(stack: Stack) -> None:
+    first = releases(stack)[0]
+    before = stack.host_state()["containers"]
+    image = next(entry for entry in history(stack)["entries"] if entry["release"] == first)["images"]["web"]
+    for name in docker(
+        "image", "ls", "--quiet", "--no-trunc", "--filter", f"reference={image.partition('@')[0]}"
+    ).split():
+        docker("image", "rm", "--force", name, check=False)
+    docker(
+        "image", "rm", "--force", f"{image.partition('@')[0].rpartition(':')[0]}@{image.partition('@')[2]}", check=False
+    )
+    repository, digest = image.partition("@")[0].rpartition(":")[0].partition("/")[2], image.partition("@")[2]
+    manifest = stack.take_manifest(repository, digest)
+    try:
+        assert history(stack)["entries"][-1]["back"]["kind"] == "cold"
+        refused = stack.slipway("rollback", "--to", "1", expect=1)
+        assert "is gone from its registry" in refused.errors
+        assert stack.host_state()["containers"] == before
+    finally:
+        stack.put_manifest(repository, digest, manifest)
+    cold = stack.slipway("rollback", "--to", "1")
+    assert "images are pulled from their registry" in cold.out
+    assert stack.serves("1")
+    stack.up()
+
+
+def test_release_of_an_update_is_one_that_plain_pulumi_deploys(stack: Stack) -> None:
+    printed = stack.slipway("show", "2", "--release").out
+    release = release_checked(json.loads(printed))
+    file = stack.folder / "release.json"
+    file.write_text(printed)
+    stack.up(SLIPWAY_RELEASE=str(file), SLIPWAY_KIND="rollback")
+    assert stack.serves("2")
+    assert stack.outputs["release"] == release["id"]
+    file.write_text(printed.replace("shop-web", "shop-bad"))
+    run = stack.up(expect_failure=True, SLIPWAY_RELEASE=str(file))
+    assert "its content is another release" in run.text
+    stack.up()
+    assert stack.serves("3")
+
+
+def test_show_and_diff_tell_what_changed_and_no_secret(stack: Stack) -> None:
+    shown = json.loads(stack.slipway("show", "2", "--json").out)
+    assert shown["reports"]["local"]["touched"] == ["web"]
+    assert {"name": f"{stack.project}-local", "type": "command:local:Command", "what": "updated"} in shown["resources"]
+    found = json.loads(stack.slipway("diff", "1", "3", "--json").out)
+    assert [image["name"] for image in found["images"]] == ["web"]
+    assert any("+  GREETING: good evening" in line for each in found["services"] for line in each["lines"])
+    assert any('+{"colour": "green"}' in line for each in found["files"] for line in each["lines"])
+    for command in (["show", "2"], ["diff", "1", "3"], ["history"]):
+        said = stack.slipway(*command).text
+        assert stack.secrets["TOKEN"] not in said
+        assert all(len(line) < 400 for line in said.splitlines())
+
+
+def test_the_way_back_in_an_object_store_is_the_same(make_stack: Callable[..., Stack]) -> None:
+    with object_store() as bucket:
+        stack = filled(make_stack(backend=bucket.environment))
+        found = history(stack)
+        assert [entry["number"] for entry in found["entries"]] == [3, 2, 1]
+        assert len({entry["release"] for entry in found["entries"]}) == 3
+        stack.slipway("rollback")
+        assert stack.serves("2")
+        stack.slipway("rollback", "--to", "1")
+        assert stack.get("/config")["config"] == "{}"
+        assert "GREETING: good evening" in stack.slipway("diff", "1", "3").out
+        stack.up()
+        assert stack.serves("3")
+        assert [entry["kind"] for entry in history(stack)["entries"]][:3] == ["deploy", "rollback", "rollback"]
+        stack.remove()  # while its backend is there
+
+
+def test_irreversible_migration_bars_the_way_back_until_forced(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack()
+    stack.up()
+    stack.application.replace("compose.yaml", "migrate]}", "migrate], irreversible: true}")
+    stack.application.version("web", "2")
+    stack.up()
+    stack.application.version("web", "3")
+    stack.application.replace("compose.yaml", ", irreversible: true", "")
+    stack.up()
+    stack.slipway("rollback", "--to", "2")
+    refused = stack.slipway("rollback", "--to", "1", expect=1)
+    assert "a migration since then cannot be undone" in refused.errors
+    assert stack.serves("2")
+    forced = stack.slipway("rollback", "--to", "1", "--force")
+    assert "overridden: " in forced.errors
+    assert stack.serves("1")
+
+
+def test_lost_host_gets_the_same_release_again(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack()
+    stack.up()
+    stack.application.version("web", "2")
+    stack.up()
+    release, digests = stack.outputs["release"], running(stack)
+    for container in stack.containers().values():
+        docker("rm", "--force", container.id)
+    shutil.rmtree(stack.home)
+    stack.home.mkdir()
+    stack.up()
+    assert (stack.outputs["release"], running(stack)) == (release, digests)
+    assert history(stack)["entries"][0]["release"] == release
+    stack.slipway("rollback", "--to", "1")  # the new host never had it: pulled again
+    assert stack.serves("1")
+
+
+def test_retention_never_takes_what_history_offers(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack(retention=2)
+    for version in ("1", "2", "3", "4"):
+        stack.application.version("web", version)
+        stack.up()
+    offered = {entry["number"]: entry["back"]["kind"] for entry in history(stack)["entries"]}
+    assert offered == {4: "live", 3: "warm", 2: "cold", 1: "cold"}
+    for number in (1, 2, 3):
+        stack.slipway("rollback", "--to", str(number))
+        assert stack.serves(str(number))
+
+
+def test_host_that_does_not_answer_leaves_the_updates_to_be_told(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack()
+    stack.up()
+    pair = asyncssh.generate_private_key("ssh-ed25519")
+    public, key = pair.export_public_key().decode(), pair.export_private_key().decode()
+    stack.settings["hosts"] = [{"name": "local", "address": "127.0.0.1", "port": 1, "hostKey": public}]
+    said = stack.slipway("history", "--json", SLIPWAY_SSH_KEY=key)
+    found = json.loads(said.out)
+    assert found["entries"][0]["result"] == "succeeded"
+    assert found["errors"]
+    refused = stack.slipway("rollback", "--to", "1", expect=1, SLIPWAY_SSH_KEY=key)
+    assert "host local" in refused.errors
+    assert json.loads(stack.slipway("history", "--json", "--no-hosts", SLIPWAY_SSH_KEY="rubbish").out)["entries"]
+
+
+def test_json_of_history_show_and_diff_is_as_their_schemas_say(stack: Stack) -> None:
+    import jsonschema_rs  # noqa: PLC0415  # only here
+
+    def load(uri: str) -> Any:
+        name = uri.rpartition("/")[2]
+        folder = "agent" if name == "report.schema.json" else "cli"
+        return json.loads((ROOT / folder / "contract" / name).read_text())
+
+    for name, argv in (("history", ["history", "--all"]), ("show", ["show", "2"]), ("diff", ["diff", "1", "3"])):
+        document = json.loads(stack.slipway(*argv, "--json").out)
+        jsonschema_rs.validator_for(load(f"{name}.schema.json"), retriever=load).validate(document)
