@@ -33,7 +33,7 @@ class Made(NamedTuple):
 
 
 def make_stacks(names: Sequence[str], *, encrypted_elsewhere: Sequence[str] = ()) -> Made:
-    """Make the stacks that the backend does not have yet.
+    """Make the stacks that the backend does not have yet, and select the first where none is selected.
 
     Args:
         names: the stacks.
@@ -61,6 +61,8 @@ def make_stacks(names: Sequence[str], *, encrypted_elsewhere: Sequence[str] = ()
             problems.append(hindrance)
         else:
             made.append(name)
+    if made:
+        _select_one(made[0])
     return Made(tuple(made), place_of(url), tuple(problems))
 
 
@@ -80,6 +82,14 @@ def known_stacks(engine: Engine) -> set[str]:
             "pulumi whoami --verbose, then pulumi stack ls",
         )
     )
+
+
+def _select_one(name: str) -> None:
+    """Select a stack where none is, so that commands without `--stack` mean one."""
+    try:
+        engine_of("")
+    except SlipwayError:
+        engine_of(name).ask("stack", "select")
 
 
 def _passphrase(engine: Engine, name: str) -> Problem | None:

@@ -52,6 +52,8 @@ echo "$*" >> {calls}
 case "$*" in
   whoami*) [ -f {folder}/out ] && {{ echo "error: not logged in" >&2; exit 255; }}
            echo '{{"user": "root", "url": "file:///state"}}';;
+  "stack --show-name"*) cat {folder}/selected 2>/dev/null || {{ echo "error: no stack selected" >&2; exit 255; }};;
+  "stack select --stack "*) echo "$4" > {folder}/selected;;
   "stack ls"*) echo '['; sed 's/.*/{{"name": "&"}}/' {folder}/stacks | paste -sd,; echo ']';;
   "stack init"*) [ -f {folder}/refusing ] && {{ echo "error: the backend is full" >&2; exit 255; }}
            for name; do :; done; while [ "$1" != --stack ]; do shift; done; echo "$2" >> {folder}/stacks;;
@@ -404,6 +406,14 @@ def test_stacks_are_made_where_somebody_is_logged_in(init: Init, engine: Engine)
     assert engine.stacks == ["staging", "production"]
     assert "stack staging" in result.output
     assert "made in file:///state" in result.output
+
+
+def test_the_first_stack_is_selected_where_none_is(init: Init, engine: Engine) -> None:
+    init(*FLAGS)
+    assert (engine.folder / "selected").read_text() == "staging\n"
+    init("-e", "test", "--registry", "ghcr.io/acme", "--host", "local")
+    assert engine.stacks == ["staging", "production", "test"]
+    assert (engine.folder / "selected").read_text() == "staging\n"
 
 
 def test_without_a_login_the_files_are_there_and_the_commands_are_told(
