@@ -20,9 +20,9 @@ def up(
 ) -> None:
     """Deploy: run `pulumi up` and show every step of every host as it happens, with its duration.
 
-    One operation works on a stack at a time: it waits for another one (setting lockWait) and takes over from one whose
-    process is gone. Asks nothing and shows no preview first: that is `pulumi preview`. Ctrl-C asks the engine to stop, once, and waits
-    for it: a host that has begun puts back what served before.
+    Asks nothing and shows no preview first: that is `pulumi preview`. Ctrl-C asks the engine to stop, once, and waits
+    for it: a host that has begun puts back what served before. Waits for another operation on the stack (setting
+    lockWait), and takes over from one whose process is gone.
 
     Exit code: the engine's own (0 when every host runs the release); 1 when it could not be started; 2 for wrong usage.
     """
@@ -30,6 +30,11 @@ def up(
     if given and not given[0].startswith("-"):
         raise typer.BadParameter(f"{given[0]!r} is no option of pulumi up (a stack is named with --stack)")
     from cli.deploying import deploy  # noqa: PLC0415  # help must not wait for it
+    from cli.locks.message import message_in, with_message  # noqa: PLC0415  # as above
+    from cli.locks.operation import operation  # noqa: PLC0415  # as above
     from cli.stack import engine_of  # noqa: PLC0415  # as above
 
-    raise typer.Exit(deploy(engine_of(stack, deploys=True), given))
+    engine = engine_of(stack, deploys=True)
+    with operation(engine, what="up", why=message_in(given)) as held:
+        code = deploy(engine, with_message(given, held.taken_over))
+    raise typer.Exit(code)

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from test_up_story import _HOST, ERROR, HOST_BEGINS, end, say
 
+from cli.backend.store import open_store
+from cli.locks.records import Records, new_record
+
 Engine = Callable[..., Path]
 
 _SCRIPT = """\
@@ -50,6 +53,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
         script.write_text(_SCRIPT.format(python=sys.executable, here=str(folder), said=said, code=code))
         script.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path / 'state'}")
         monkeypatch.delenv("PULUMI_STACK", raising=False)
         return tmp_path
 
@@ -84,6 +88,7 @@ STACK_ENDS = {
     }
 }  # fmt: skip
 SUMMARY = {"summaryEvent": {"resourceChanges": {"update": 1, "same": 4}}}
+SUMMARY_ONLY = (SUMMARY, 0.0)
 
 
 def test_steps_then_summary_release_and_url_and_exit_code_0(engine: Engine) -> None:
@@ -126,6 +131,26 @@ def test_an_error_of_the_engines_own_is_quoted_and_put_in_the_familys_form(engin
     assert "error: no stack named 'x' found" in out.splitlines()
     assert error.startswith("slipway: error: pulumi up failed (no stack named 'x' found) — ")
     assert error.count("\n") == 1
+
+
+def test_what_a_dead_process_held_is_taken_over_and_the_message_says_so(engine: Engine) -> None:
+    folder = engine(SUMMARY_ONLY)
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    record = new_record("rollback", "", {}).model_copy(update={"pid": dead.pid})
+    assert Records(open_store(f"file://{folder / 'state'}"), "shop", "staging").begin(record)
+    code, _, error = _run(folder, "--stack", "staging", "--", "--message", "mine")
+    assert code == 0
+    assert error.startswith("took over the lock of ")
+    [arguments, _] = json.loads((folder / "bin/calls").read_text())
+    assert arguments[arguments.index("--message") + 1] == f"mine ({error.strip()})"
+
+
+def test_an_engine_that_meets_anothers_lock_is_told_as_such(engine: Engine) -> None:
+    said = "error: the stack is currently locked by 1 lock(s).\n  file:///x.json: created by ann@laptop (pid 4711) at T"
+    code, _, error = _run(engine(code=255, said=said), "--stack", "staging")
+    assert code == 255
+    assert error.startswith("slipway: error: the stack is locked by another run of pulumi (ann@laptop (pid 4711) at T)")
 
 
 def test_ctrl_c_is_passed_on_once_and_the_engine_waited_for(engine: Engine) -> None:

@@ -1,0 +1,351 @@
+"""Two operations on a stack at once, and what a killed one leaves: with the real engine, a folder and a bucket."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from object_store import object_store
+from pulumi_project import STACK, UP_SECONDS
+
+from cli.backend.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stack_harness import Stack
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "contract"
+LOCKS = f".pulumi/locks/organization/{PROJECT}/{STACK}"
+OPERATIONS = f".slipway/operations/{PROJECT}"
+# Says when it begins and when it ends; what goes on in between is a pending operation of the state.
+PROGRAM = """\
+import pulumi_command
+
+number = open("number").read()
+work = "echo begin >> times; sleep $(cat seconds); echo end >> times"
+pulumi_command.local.Command("slow", create=f"{work} # {number}")
+"""
+
+
+@dataclasses.dataclass
+class Stage:
+    """A stack whose update takes as long as a test says, and its backend."""
+
+    folder: Path
+    environment: dict[str, str]
+    store: Any
+    started: list[subprocess.Popen[str]] = dataclasses.field(default_factory=list)
+
+    def lasts(self, seconds: float) -> None:
+        """From now on an update has something to do, for so long."""
+        (self.folder / "seconds").write_text(str(seconds))
+        (self.folder / "number").write_text(str(time.monotonic()))
+
+    def slipway(self, *arguments: str, wait: int = 60) -> subprocess.Popen[str]:
+        return self._start(
+            [sys.executable, "-c", "from cli.main import main; main()", *arguments, "--stack", STACK],
+            PYTHONPATH=str(ROOT),
+            SLIPWAY_LOCK_WAIT=str(wait),
+        )
+
+    def pulumi_up(self) -> subprocess.Popen[str]:
+        return self._start(["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--stack", STACK])
+
+    def up(self, *arguments: str, wait: int = 60, code: int = 0) -> tuple[str, str]:
+        """`slipway up` to its end: standard output and standard error."""
+        return self.end(self.slipway("up", *arguments, wait=wait), code)
+
+    def end(self, process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+        out, error = process.communicate(timeout=UP_SECONDS)
+        assert process.returncode == code, out + error
+        assert "Traceback" not in out + error
+        return out, error
+
+    def begun(self) -> None:
+        """Wait until an update is in the middle of its work."""
+        times = self.folder / "times"
+        _eventually(lambda: times.exists() and times.read_text().splitlines()[-1:] == ["begin"])
+
+    def names(self, prefix: str) -> list[str]:
+        found = [entry["path"] for page in self.store.list(prefix) for entry in page]
+        return sorted(name for name in found if not name.endswith(".attrs"))
+
+    def history(self) -> list[dict[str, Any]]:
+        """The updates, newest first."""
+        done = subprocess.run(
+            ["pulumi", "stack", "history", "--json", "--stack", STACK],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=UP_SECONDS, check=True,
+        )  # fmt: skip
+        updates: list[dict[str, Any]] = json.loads(done.stdout)
+        return updates
+
+    def free(self) -> bool:
+        """Whether nothing of any lock is left."""
+        return not self.names(LOCKS) and not self.names(".slipway")
+
+    def _start(self, argv: list[str], **more: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            argv,
+            cwd=self.folder,
+            env={**self.environment, **more},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+
+def _eventually(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < until, "did not happen in time"
+        time.sleep(0.05)
+    return value
+
+
+def _in_folder(folder: Path) -> contextlib.AbstractContextManager[dict[str, str]]:
+    (folder / "state").mkdir()
+    return contextlib.nullcontext({"PULUMI_BACKEND_URL": f"file://{folder / 'state'}"})
+
+
+@contextlib.contextmanager
+def _in_bucket(_: Path) -> Iterator[dict[str, str]]:
+    with object_store() as bucket:
+        yield bucket.environment
+
+
+@pytest.fixture(params=[_in_folder, _in_bucket], ids=["folder", "bucket"])
+def stage(request: pytest.FixtureRequest, tmp_path: Path, pulumi_env: dict[str, str]) -> Iterator[Stage]:
+    (tmp_path / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+    (tmp_path / "__main__.py").write_text(PROGRAM)
+    clean = {name: value for name, value in pulumi_env.items() if not name.startswith(("SLIPWAY_", "GITHUB_", "AWS_"))}
+    with request.param(tmp_path) as backend:
+        environment = {**clean, **backend}
+        init = ["pulumi", "stack", "init", STACK, "--non-interactive"]
+        subprocess.run(init, cwd=tmp_path, env=environment, capture_output=True, timeout=UP_SECONDS, check=True)
+        stage = Stage(tmp_path, environment, open_store(environment["PULUMI_BACKEND_URL"], environment))
+        stage.lasts(0)
+        yield stage
+        for process in stage.started:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.communicate(timeout=30)
+
+
+def test_an_update_leaves_no_lock_and_its_record_is_there_meanwhile(stage: Stage) -> None:
+    stage.lasts(2)
+    first = stage.slipway("up", "--", "--message", "a reason of its own")
+    stage.begun()
+    out, _ = stage.end(stage.slipway("lock", "--json"), 1)
+    document = json.loads(out)
+    assert document["state"] == "held"
+    assert document["operation"]["record"]["pid"] == first.pid
+    assert document["operation"]["record"]["why"] == "a reason of its own"
+    assert [lock["state"] for lock in document["locks"]] == ["held"]
+    stage.end(first)
+    assert stage.free()
+    assert stage.history()[0]["message"] == "a reason of its own"
+
+
+def test_after_a_killed_pulumi_the_next_slipway_up_just_works_and_history_has_the_record(stage: Stage) -> None:
+    stage.lasts(30)
+    killed = stage.pulumi_up()
+    stage.begun()
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=30)
+    assert len(stage.names(LOCKS)) == 1
+    stage.lasts(0)
+    out, error = stage.up("--", "--message", "after the kill")
+    assert f"took over the engine's lock of {_user()}@{os.uname().nodename} (pid {killed.pid}) since 20" in error
+    assert "done in " in out
+    [message] = {update["message"] for update in stage.history()[:1]}
+    assert message == f"after the kill ({error.splitlines()[0]})"
+    assert stage.free()
+    # a creation that was begun could have made something: the engine says so until it is told that this is settled
+    assert "interrupted while creating" in out
+    settle = ["pulumi", "refresh", "--clear-pending-creates", "--yes", "--skip-preview", "--stack", STACK]
+    subprocess.run(settle, cwd=stage.folder, env=stage.environment, capture_output=True, timeout=60, check=True)
+    out, error = stage.up()
+    assert "nothing to do" in out
+    assert "warning" not in out
+    assert error == ""
+
+
+def test_a_change_that_a_killed_pulumi_had_begun_is_done_and_not_warned_of_again(stage: Stage) -> None:
+    stage.up()
+    stage.lasts(30)
+    killed = stage.slipway("up")
+    stage.begun()
+    [engine] = [json.loads(bytes(stage.store.get(name).bytes()))["pid"] for name in stage.names(LOCKS)]
+    os.kill(killed.pid, signal.SIGKILL)
+    os.kill(engine, signal.SIGKILL)
+    killed.communicate(timeout=30)
+    stage.lasts(0)
+    _, error = stage.up()
+    taken = error.splitlines()
+    assert [line.split(" of ", 1)[0] for line in taken] == ["took over the lock", "took over the engine's lock"]
+    assert stage.history()[0]["message"] == "; ".join(taken)
+    out, error = stage.up()
+    assert "nothing to do" in out
+    assert "warning" not in out
+    assert error == ""
+
+
+def test_after_a_killed_slipway_its_engine_is_waited_for_and_then_it_goes_on(stage: Stage) -> None:
+    stage.lasts(5)
+    killed = stage.slipway("up")
+    stage.begun()
+    killed.kill()  # the engine, in a session of its own, goes on
+    killed.communicate(timeout=30)
+    assert stage.names(f"{OPERATIONS}/{STACK}.json") or stage.names(OPERATIONS)
+    stage.lasts(0)
+    _, error = stage.up()
+    taken, waited, *_ = error.splitlines()
+    assert f"(pid {killed.pid})" in taken
+    assert waited.startswith("waiting up to ")
+    assert "is locked by a run of pulumi of " in waited
+    first, second = reversed(stage.history()[:2])
+    assert _time(first["endTime"]) <= _time(second["startTime"])
+    assert second["message"].startswith("took over the lock of ")
+    assert stage.free()
+
+
+def test_two_at_once_go_one_after_the_other(stage: Stage) -> None:
+    stage.lasts(3)
+    both = [stage.slipway("up"), stage.slipway("up")]
+    said = [stage.end(process)[1] for process in both]
+    assert sorted(bool(re.match(r"waiting up to \d+ s: stack test is held by ", error)) for error in said) == [
+        False,
+        True,
+    ], said
+    updates = sorted(stage.history(), key=lambda update: _time(update["startTime"]))
+    assert [update["result"] for update in updates] == ["succeeded", "succeeded"]
+    assert _time(updates[0]["endTime"]) <= _time(updates[1]["startTime"])
+    assert (stage.folder / "times").read_text().split() == ["begin", "end"]  # the second found it done
+    assert stage.free()
+
+
+def test_a_slipway_up_does_not_interfere_with_a_pulumi_up_that_runs(stage: Stage) -> None:
+    stage.lasts(6)
+    running = stage.pulumi_up()
+    stage.begun()
+    _, error = stage.up(wait=0, code=1)
+    assert f"is locked by a run of pulumi of {_user()}@{os.uname().nodename} (pid {running.pid}), since 20" in error
+    assert "its process lives on this machine" in error
+    assert error.count("\n") == 1
+    stage.end(running)
+    assert len(stage.history()) == 1
+    assert stage.free()
+
+
+def test_a_pulumi_up_is_refused_by_the_engine_while_a_slipway_up_runs(stage: Stage) -> None:
+    stage.lasts(6)
+    running = stage.slipway("up")
+    stage.begun()
+    out, error = stage.end(stage.pulumi_up(), 1)
+    assert "the stack is currently locked by 1 lock(s)" in out + error
+    stage.end(running)
+    assert len(stage.history()) == 1
+
+
+def test_the_lock_of_another_machine_is_refused_and_stays(stage: Stage) -> None:
+    stage.lasts(30)
+    killed = stage.pulumi_up()
+    stage.begun()
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=30)
+    [name] = stage.names(LOCKS)
+    content = json.loads(bytes(stage.store.get(name).bytes()))
+    stage.store.put(name, json.dumps({**content, "hostname": "elsewhere"}).encode())
+    _, error = stage.up(wait=1, code=1)
+    assert error.splitlines()[0].startswith("waiting up to 1 s: ")
+    assert f"{_user()}@elsewhere (pid {killed.pid})" in error
+    assert f"pulumi cancel --yes --stack {STACK}" in error
+    assert stage.names(LOCKS) == [name]
+    # the command that it names does it
+    cancel = ["pulumi", "cancel", "--yes", "--stack", STACK]
+    subprocess.run(cancel, cwd=stage.folder, env=stage.environment, capture_output=True, timeout=60, check=True)
+    stage.lasts(0)
+    stage.up()
+    assert stage.free()
+
+
+def test_released_locks_let_a_plain_pulumi_up_go_on(stage: Stage) -> None:
+    stage.lasts(30)
+    killed = stage.pulumi_up()
+    stage.begun()
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=30)
+    out, _ = stage.end(stage.slipway("lock", "--release"))
+    assert out.startswith("took over the engine's lock of ")
+    stage.lasts(0)
+    stage.end(stage.pulumi_up())
+    assert stage.free()
+
+
+def test_a_bucket_that_does_not_answer_is_told_before_anything_begins(
+    tmp_path: Path, pulumi_env: dict[str, str]
+) -> None:
+    with object_store() as bucket:
+        environment = {**pulumi_env, **bucket.environment}
+    (tmp_path / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+    began = time.monotonic()
+    _, error = Stage(tmp_path, environment, None).up(code=1)
+    assert error.startswith("slipway: error: the backend's objects cannot be written (")
+    assert error.count("\n") == 1
+    assert time.monotonic() - began < 30
+
+
+def test_after_a_killed_engine_slipway_up_finishes_what_the_host_had_begun(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack()
+    stack.up()
+    live = stack.get()["version"]
+    stack.variables["MODE"] = "slow-migration"
+    killed = stack.start("up", "--yes", "--skip-preview")
+    journal = stack.state_folder / "journal.json"
+    _eventually(journal.exists)
+    killed.kill()
+    killed.communicate(timeout=60)
+    assert stack.serves(live)
+    stack.variables.pop("MODE")
+    stack.application.version("web", "after-a-killed-engine")
+    stack._configure()
+    done = subprocess.run(
+        [sys.executable, "-c", "from cli.main import main; main()", "up", "--stack", stack.name],
+        cwd=stack.folder,
+        env={**stack.environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=UP_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"(pid {killed.pid})" in done.stderr
+    assert stack.serves("after-a-killed-engine")
+    assert stack.history()[0]["message"] == done.stderr.strip()
+    assert set(stack.preview().steps.values()) == {"same"}
+
+
+def _user() -> str:
+    return subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
