@@ -27,6 +27,7 @@ slipway agent: makes one stack's release so on this host
          [--dry-run]                  only print its steps
   watch --stack S                     watch what was deployed last, as that deployment ordered
   history --stack S                   the ledger, a line of JSON an entry, then what is kept here
+  release --stack S --release R       a release that is kept here, as one line of JSON
   containers --stack S                the stack's containers and their generations, as one line of JSON
   logs --stack S [--services A,B]     what they write, a line of JSON a line; the last N of each, since seconds of the
        [--tail N] [--since T]         epoch (or -N: of now); on until standard input ends
@@ -50,6 +51,7 @@ _OPTIONS = {
     "containers": ("--stack",),
     "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
     "history": ("--stack",),
+    "release": ("--stack", "--release"),
     "mark": ("--stack", "--release", "--as", "--actor"),
     "deploy": ("--stack", "--release", "--dry-run"),
     "destroy": ("--stack", "--volumes"),
@@ -127,7 +129,7 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
 
         watch(folder, out)
         return
-    if command in ("history", "containers", "logs"):
+    if command in ("history", "release", "containers", "logs"):
         _read_for(folder, command, options, out)
         return
     if command == "observe":
@@ -146,7 +148,11 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
 
 def _read_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
     """Run a command that only reads."""
-    if command == "history":
+    if command == "release":
+        from agent.history import tell_release
+
+        tell_release(folder, options.get("--release", ""), out)
+    elif command == "history":
         from agent.history import tell_history
 
         tell_history(folder, out)

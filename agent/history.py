@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agent.output import Output
     from agent.state import StackFolder
 
-__all__ = ["tell_history"]
+__all__ = ["tell_history", "tell_release"]
 
 
 def tell_history(folder: StackFolder, out: Output) -> None:
@@ -22,6 +22,22 @@ def tell_history(folder: StackFolder, out: Output) -> None:
     for line in ledger.lines:
         out.result({name: value for name, value in line.items() if name not in ("services", "convergence")})
     out.result({"contract": 1, "now": moment(), "warm": _warm(folder, ledger)})
+
+
+def tell_release(folder: StackFolder, identifier: str, out: Output) -> None:
+    """Print a release that is kept here; changes nothing.
+
+    Raises:
+        SlipwayError: it is not kept here.
+    """
+    release = folder.kept_releases().get(identifier)
+    if release is None:
+        raise SlipwayError(
+            f"release {identifier or '(none named)'} is not kept here",
+            "it cannot be told",
+            "deploy it again from where it is known",
+        )
+    out.result(release)
 
 
 def _warm(folder: StackFolder, ledger: Ledger) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cli.backend.checkpoints import release_in
+from cli.history.ledgers import read_release
 from components.contract import release_checked
 from components.errors import Problem, SlipwayError
 
@@ -111,9 +112,12 @@ def past_release(history: StackHistory, entry: Entry) -> PastRelease:
             )
         )
     holder = history.deployed(entry.release) or history.attempted(entry.release)
-    document = None
+    document: Mapping[str, Any] | None = None
     if holder is not None and holder.number is not None:
         document = release_in(history.checkpoints.state(holder.number), entry.release)
+    keepers = history.keepers(entry.release)
+    if document is None and keepers and history.project:  # a backend that is new: the hosts know their releases
+        document = read_release(history.settings, keepers[0], history.project, entry.release)
     if document is None:
         raise SlipwayError(
             Problem(

@@ -152,7 +152,8 @@ def _default(history: StackHistory) -> str:
     """The last release that was healthy, is not live, and was neither rejected nor left by a rollback."""
     avoided = {history.live, *history.rejected, *history.left}
     for entry in reversed(history.entries):
-        if entry.proven and entry.release and entry.release not in avoided and history.deployed(entry.release):
+        known = entry.release and (history.deployed(entry.release) or entry.release in history.warm)
+        if entry.proven and entry.release and entry.release not in avoided and known:
             return entry.release
     raise SlipwayError(_nowhere(history))
 

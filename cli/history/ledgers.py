@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from components.settings import HostSettings, Settings
 
-__all__ = ["Line", "Seen", "read_ledgers"]
+__all__ = ["Line", "Seen", "read_ledgers", "read_release"]
 
 _ANSWER_SECONDS = 30.0
 _SAME_CLOCK = timedelta(seconds=2)  # the agent tells whole seconds, and its answer takes a while
@@ -94,6 +94,25 @@ async def _read(host: HostSettings, private_key: str, project: str) -> Seen | Sl
         )
     except SlipwayError as error:
         return error
+
+
+def read_release(settings: Settings, host: str, project: str, identifier: str) -> dict[str, Any] | None:
+    """The document of a release that `host` keeps; None when it does not tell. Changes nothing."""
+    machine = next(each for each in settings.hosts if each.name == host)
+    return asyncio.run(_release(machine, settings.private_key(), project, identifier))
+
+
+async def _release(host: HostSettings, private_key: str, project: str, identifier: str) -> dict[str, Any] | None:
+    command = ("release", "--release", identifier)
+    try:
+        async with (
+            reached(host, private_key) as connection,
+            channel(connection, host.name, project, command=command) as opened,
+            asyncio.timeout(_ANSWER_SECONDS),
+        ):
+            return next(iter([line async for line in opened.events()]), None)
+    except (TimeoutError, SlipwayError):
+        return None
 
 
 def _seen(host: str, lines: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> Seen:

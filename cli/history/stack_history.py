@@ -153,6 +153,10 @@ class StackHistory:
                 return entry
         return None
 
+    def keepers(self, release: str) -> list[str]:
+        """The hosts that keep `release` with all that it takes."""
+        return [name for name, seen in self.hosts.items() if isinstance(seen, Seen) and release in seen.warm]
+
     def attempted(self, release: str) -> Entry | None:
         """The last update that was about `release`, whatever came of it."""
         for entry in reversed(self.entries):
@@ -166,7 +170,7 @@ class StackHistory:
             return Way("no", "it is about no release")
         if release == self.live:
             return Way("live")
-        if self.deployed(release) is None:
+        if self.deployed(release) is None and release not in self.warm:  # what hosts keep needs no backend
             return Way("no", "it never ran well" if self.attempted(release) else "the backend has no state with it")
         if release in self.rejected:
             return Way("no", f"it was brought back from: {self.rejected[release]}")

@@ -1,0 +1,249 @@
+"""How updates and ledger lines become one history, and what follows for the way back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cli.backend.checkpoints import Noted, noted_in
+from cli.backend.updates import Update
+from cli.history.entry import Entry
+from cli.history.ledgers import Line, Seen
+from cli.history.merging import merged
+from cli.history.stack_history import StackHistory, Way
+from cli.releases import named_entry
+from cli.rollback import _default
+from components.errors import SlipwayError
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+A, B, C = "r-aaaaaaaaaaaa", "r-bbbbbbbbbbbb", "r-cccccccccccc"
+
+
+def at(minute: float) -> datetime:
+    return NOON + timedelta(minutes=minute)
+
+
+def update(number: int, minute: float, *, result: str = "succeeded", kind: str = "update", **more: Any) -> Update:
+    given = {"message": "", "environment": {}, "changes": {}, **more}
+    return Update(
+        number=number, kind=kind, result=result, began=at(minute), ended=at(minute) + timedelta(seconds=10), **given
+    )
+
+
+def about(release: str, minute: float, **more: Any) -> dict[str, Any]:
+    return {
+        "at": f"{at(minute):%Y-%m-%dT%H:%M:%SZ}", "release": release, "commit": "", "branch": "", "images": {},
+        "irreversible": [], "kind": "deploy", "actor": "ann", "run": "", "hosts": {}, **more,
+    }  # fmt: skip
+
+
+def line(outcome: str, release: str, minute: float, host: str = "a", **more: Any) -> Line:
+    return Line(host=host, at=at(minute), release=release, outcome=outcome, **more)
+
+
+class NoCheckpoints:
+    def state(self, number: int) -> dict[str, Any]:
+        raise AssertionError(number)
+
+    def noted(self, numbers: Any) -> dict[int, Noted]:
+        raise AssertionError(numbers)
+
+
+def stack(entries: list[Entry], *lines: Line, warm: tuple[str, ...] = (), tagged: str | None = None) -> StackHistory:
+    hosts = {"a": Seen(lines=lines, warm=frozenset(warm))} if lines else {}
+    return StackHistory(
+        stack="test", project="shop-test", entries=entries, checkpoints=NoCheckpoints(), hosts=hosts, tagged=tagged
+    )
+
+
+def entry(number: int, release: str, kind: str = "deploy", result: str = "succeeded", **more: Any) -> Entry:
+    return Entry(number=number, kind=kind, result=result, at=at(number), release=release, **more)
+
+
+# --- merging
+
+
+def test_a_succeeded_update_is_what_its_state_says() -> None:
+    noted = {1: Noted(about(A, 0), about(A, 0, kind="rollback", hosts={"a": {"outcome": "deployed"}}))}
+    (found,) = merged([update(1, 0)], noted, [line("deployed", A, 0.1)])
+    assert (found.kind, found.release, found.actor, found.result) == ("rollback", A, "ann", "succeeded")
+    assert found.hosts["a"]["outcome"] == "deployed"
+
+
+def test_a_failed_update_is_told_by_what_it_attempted_and_not_by_what_an_earlier_one_left() -> None:
+    noted = {2: Noted(about(B, 5), about(A, 0))}
+    lines = [line("failed", B, 5.1, reason="web did not become healthy"), line("failed", B, 5.1, host="b", reason="x")]
+    (found,) = merged([update(2, 5, result="failed")], noted, lines)
+    assert (found.release, found.result, found.reason) == (B, "failed", "web did not become healthy")
+    assert set(found.hosts) == {"a", "b"}
+    # an update that failed before it had a release leaves what the one before attempted
+    (found,) = merged([update(3, 9, result="failed")], {3: Noted(about(B, 5), about(A, 0))}, [])
+    assert found.release is None
+
+
+@pytest.mark.parametrize("kind", ["refresh", "destroy", "import"])
+def test_an_update_that_ran_no_program_is_about_no_release(kind: str) -> None:
+    (found,) = merged([update(2, 5, kind=kind)], {2: Noted(about(A, 0), about(A, 0))}, [])
+    assert (found.kind, found.release) == (kind, None)
+
+
+def test_what_the_watch_brought_back_is_an_event_of_its_own_even_during_an_update() -> None:
+    lines = [line("returned", A, 5.05, actor="watch", reason="errors"), line("rejected", B, 5.05, actor="watch")]
+    first, second = merged([update(2, 5)], {2: Noted(about(C, 5), about(C, 5))}, lines)
+    assert {(each.number, each.kind, each.release) for each in (first, second)} == {
+        (2, "deploy", C),
+        (None, "automatic rollback", A),
+    }
+
+
+def test_a_failed_update_that_went_on_to_the_validated_release_says_so() -> None:
+    lines = [line("failed", C, 5.05, actor="ann"), line("returned", A, 5.1, actor="ann")]
+    (found,) = merged([update(2, 5, result="failed")], {2: Noted(about(C, 5), about(B, 0))}, lines)
+    assert (found.release, found.returned) == (C, A)
+    assert stack([entry(1, A), found]).live == A
+
+
+def test_hosts_of_a_fleet_record_one_event_and_not_several() -> None:
+    lines = [line("returned", A, 1, host=host, actor="watch") for host in ("a", "b")]
+    lines += [line("returned", A, 9, host="a", actor="watch")]
+    found = merged([], {}, lines)
+    assert [sorted(each.hosts) for each in found] == [["a", "b"], ["a"]]
+
+
+def test_what_happened_before_the_backend_began_is_told_from_the_ledgers() -> None:
+    found = merged([update(1, 60)], {1: Noted(about(B, 60), about(B, 60))}, [line("deployed", A, 1, actor="bob")])
+    assert [(each.number, each.release) for each in found] == [(None, A), (1, B)]
+
+
+def test_drift_that_was_mended_is_a_repair() -> None:
+    lines = [line("repaired", A, 0.1)]
+    (found,) = merged([update(1, 0)], {1: Noted(about(A, 0), about(A, 0))}, lines)
+    assert found.kind == "repair"
+
+
+def test_a_clock_that_is_off_by_a_second_changes_nothing() -> None:
+    (found,) = merged([update(1, 0, result="failed")], {}, [line("failed", A, -1 / 60, reason="x")])
+    assert found.reason == "x"
+
+
+# --- what the history says of releases
+
+
+def test_a_release_that_was_left_by_a_rollback_is_not_chosen_by_itself() -> None:
+    there = [entry(1, A), entry(2, B), entry(3, C)]
+    assert _default(stack(there)) == B
+    back = [*there, entry(4, B, "rollback")]
+    assert _default(stack(back)) == A
+    forward = [*back, entry(5, C, "deploy")]
+    assert _default(stack(forward)) == B
+    chosen_forward = [*there, entry(4, A, "rollback"), entry(5, C, "rollback")]
+    assert stack(chosen_forward).left == set(), "going forward by `--to` leaves nothing behind"
+
+
+def test_a_release_that_the_watch_turned_back_from_is_not_chosen_and_says_why() -> None:
+    entries = [entry(1, A), entry(2, B), entry(3, C)]
+    lines = [line("deployed", B, 2), line("deployed", C, 3), line("rejected", C, 4, reason="errors"),
+             line("returned", B, 4, actor="watch")]  # fmt: skip
+    found = stack(entries, *lines)
+    assert found.live == B
+    assert found.way_back(C) == Way("no", "it was brought back from: errors")
+    assert _default(found) == A
+
+
+def test_nothing_to_go_back_to_is_said() -> None:
+    with pytest.raises(SlipwayError, match="has no release to go back to"):
+        _default(stack([entry(1, A), entry(2, B, result="failed")]))
+
+
+def test_a_failed_or_unknown_release_is_no_way_back() -> None:
+    found = stack([entry(1, A), entry(2, B, result="failed"), entry(3, C)])
+    assert found.way_back(B) == Way("no", "it never ran well")
+    assert found.way_back("r-000000000000").kind == "no"
+    assert found.way_back(A).kind == "cold"
+
+
+def test_irreversible_migration_bars_only_what_ran_before_it() -> None:
+    entries = [entry(1, A), entry(2, B, irreversible=("web",)), entry(3, C)]
+    assert stack(entries).way_back(A) == Way("no", f"a migration since then cannot be undone ({B}: web)")
+    assert stack(entries).way_back(B).kind == "cold"
+    ran_since = [*entries, entry(4, A, "deploy"), entry(5, C)]
+    assert stack(ran_since).way_back(A).kind == "cold", "it ran well with the data of after"
+
+
+def test_failed_release_bars_only_when_its_migration_was_done() -> None:
+    entries = [entry(1, A), entry(2, B, result="failed", irreversible=("web",)), entry(3, C)]
+    lines = [line("deployed", A, 1), line("failed", B, 2), line("deployed", C, 3)]
+    assert stack(entries, *lines).way_back(A).kind == "cold"
+    assert stack(entries, *lines, line("migrated", B, 2)).way_back(A).kind == "no"
+    assert stack(entries).way_back(A).kind == "no", "no host can tell"
+
+
+def test_warm_means_every_host() -> None:
+    entries = [entry(1, A), entry(2, B)]
+    lines = (line("deployed", A, 1), line("deployed", B, 2))
+    found = stack(entries, *lines, warm=(A, B))
+    assert found.way_back(A).kind == "warm"
+    hosts = {**found.hosts, "b": Seen(lines=[line("deployed", B, 2, host="b")], warm=frozenset({B}))}
+    two = StackHistory(stack="t", project="p", entries=entries, checkpoints=NoCheckpoints(), hosts=hosts)
+    assert two.way_back(A).kind == "cold"
+
+
+def test_the_tag_tells_what_was_validated_where_hosts_are_new() -> None:
+    lines = (line("deployed", A, 1), line("validated", A, 2, actor="ci"))
+    assert list(stack([entry(1, A)], *lines).validated) == [A]
+    assert list(stack([entry(1, A), entry(2, B)], *lines, tagged=B).validated) == [A, B]
+
+
+def test_destroyed_stack_has_nothing_live() -> None:
+    assert stack([entry(1, A), Entry(number=2, kind="destroy", result="succeeded", at=at(2))]).live is None
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("2", 2), (B, 2), ("r-bb", 2), ("live", 3), ("deadbee", 1), ("deadbeef0123", 1)],
+)
+def test_a_release_is_named_by_number_id_commit_or_live(name: str, number: int) -> None:
+    entries = [entry(1, A, commit="deadbeef0123"), entry(2, B), entry(3, C)]
+    assert named_entry(stack(entries), name).number == number
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("9", "it has 1 to 3"),
+        ("r-x", "has no release 'r-x'"),
+        ("r-", "fits 3 releases"),
+        ("validated", "was validated"),
+        ("", "fits 3 releases"),
+    ],
+)
+def test_a_name_that_means_nothing_or_too_much_is_refused(name: str, says: str) -> None:
+    with pytest.raises(SlipwayError, match=says):
+        named_entry(stack([entry(1, A), entry(2, B), entry(3, C)]), name)
+
+
+# --- reading the state
+
+
+def test_what_is_noted_is_found_without_reading_the_rest() -> None:
+    state = (
+        b'{"resources":[{"urn":"urn:x","type":"slipway:release:ReleaseRecord","outputs":{"about":{"release":"r-1"},'
+        b'"document":"{\\"type\\":\\"slipway:deployment:ComposeDeployment\\"}"}},'
+        b'{"urn":"urn:y","type":"slipway:deployment:ComposeDeployment","outputs":{"about":{"release":"r-0"}}}]}'
+    )
+    assert noted_in(state) == Noted({"release": "r-1"}, {"release": "r-0"})
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"",
+        b"{}",
+        b'{"urn":"urn:x","type":"slipway:deployment:ComposeDeployment"},{"urn":"urn:y","outputs":{"about":{}}}',
+        b'{"urn":"urn:x","type":"slipway:deployment:ComposeDeployment","outputs":{"about":{"cut',
+    ],
+)
+def test_state_without_a_deployment_or_cut_short_notes_nothing(state: bytes) -> None:
+    assert noted_in(state) == Noted(None, None)
