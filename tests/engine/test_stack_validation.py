@@ -1,0 +1,202 @@
+"""Deploy first, test meanwhile: marks, checks and ways back, with the real engine and Docker and GitHub's API."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+import pytest
+from github_fake import TOKEN, FakeGitHub, serving_github
+from stack_harness import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stack_harness import Said, Stack
+
+TAG = "slipway:validated"
+
+
+class Delivery:
+    """A stack whose application is in Git, and the repository at GitHub that its commits are checked in."""
+
+    def __init__(self, stack: Stack, github: FakeGitHub) -> None:
+        self.stack, self.github = stack, github
+        github.environments[stack.name] = {}
+        self._git("init", "-q", "-b", "main")
+        self._git("remote", "add", "origin", "git@github.com:acme/shop.git")
+
+    def commit(self, version: str) -> str:
+        """A commit whose web answers that version; its SHA."""
+        self.stack.application.version("web", version)
+        self._git("add", "--all")
+        author = ("-c", "user.name=ada", "-c", "user.email=ada@acme.example")
+        self._git(*author, "commit", "-q", "--allow-empty", "-m", f"version {version}")
+        return self._git("rev-parse", "HEAD").strip()
+
+    def deployed(self, version: str) -> tuple[str, str]:
+        """Commit and deploy that version; SHA and release."""
+        sha = self.commit(version)
+        self.stack.up()
+        assert self.stack.serves(version)
+        return sha, str(self.stack.outputs["release"])
+
+    def slipway(self, *argv: str, expect: int = 0) -> Said:
+        given = {"GITHUB_API_URL": self.github.url, "GITHUB_TOKEN": TOKEN}
+        said = self.stack.slipway(*argv, expect=expect, **given)
+        assert TOKEN not in said.text
+        return said
+
+    def await_checks(self, sha: str, *argv: str, expect: int = 0) -> Said:
+        return self.slipway("await-checks", "--sha", sha, "--interval", "1s", *argv, expect=expect)
+
+    def validated(self, *, as_deployed: bool = True) -> dict[str, Any]:
+        """The release that counts as validated, by where that stands."""
+        status = self.slipway("status", "--json", expect=0 if as_deployed else 1)
+        probe = json.loads(status.out)["hosts"][0]["probe"]
+        tags = json.loads(self.stack.pulumi("stack", "tag", "ls", "--json"))
+        variables = self.github.environments[self.stack.name]
+        return {"host": probe["validated"], "tag": tags.get(TAG), **variables}
+
+    def ends(self, sha: str, outcome: str, *, after: int = 2) -> None:
+        """Its check `test` runs, and ends so after being looked at so often."""
+        self.github.check(sha, "test")
+        looks = iter(range(after))
+
+        def look(asked: str) -> None:
+            if asked.endswith("/check-runs") and next(looks, None) is None:
+                self.github.watching = lambda _: None
+                self.github.check(sha, "test", outcome)
+
+        self.github.watching = look
+
+    def _git(self, *argv: str) -> str:
+        folder = str(self.stack.application.folder)
+        done = subprocess.run(["git", "-C", folder, *argv], capture_output=True, text=True, check=True)
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def delivery(make_stack: Callable[..., Stack]) -> Iterator[Delivery]:
+    with serving_github() as github:
+        yield Delivery(make_stack(), github)
+
+
+@pytest.fixture(scope="module")
+def first(delivery: Delivery) -> tuple[str, str]:
+    """A, deployed and validated by hand; every test ends with the last validated release live."""
+    sha, release = delivery.deployed("1")
+    done = json.loads(delivery.slipway("validate", "--note", "by a test", "--json").out)
+    schema = json.loads((ROOT / "cli" / "contract" / "validate.schema.json").read_text())
+    jsonschema_rs.validator_for(schema).validate(done)
+    assert (done["release"], done["commit"], done["complete"]) == (release, sha, True)
+    return sha, release
+
+
+def test_mark_stands_on_the_host_in_the_backend_and_at_github(delivery: Delivery, first: tuple[str, str]) -> None:
+    sha, release = first
+    everywhere = {"SLIPWAY_VALIDATED_RELEASE": release, "SLIPWAY_VALIDATED_SHA": sha}
+    assert delivery.validated() == {"host": release, "tag": release, **everywhere}
+    line = json.loads((delivery.stack.state_folder / "ledger.jsonl").read_text().splitlines()[-1])
+    assert (line["outcome"], line["release"], line["reason"]) == ("validated", release, "by a test")
+    assert "@" in line["actor"]
+    again = delivery.slipway("validate").out
+    assert "local: was marked already" in again
+    assert "SLIPWAY_VALIDATED_SHA were so already" in again
+    assert set(delivery.stack.up().steps.values()) == {"same"}, "a mark changes nothing that is deployed"
+
+
+def test_failed_check_brings_the_validated_release_back(delivery: Delivery, first: tuple[str, str]) -> None:
+    sha, release = delivery.deployed("2")
+    delivery.github.check(sha, "lint", "success")
+    delivery.ends(sha, "failure")
+    said = delivery.await_checks(sha, "--timeout", "60s", expect=1)
+    assert f"release {release} is live" in said.out
+    assert "test: in progress  https://github.com/acme/shop/actions/runs/" in said.out
+    assert f"{sha[:12]} failed test (failure)" in said.out
+    assert f"going back to {first[1]}, the last validated release" in said.out
+    assert delivery.stack.serves("1")
+    history = json.loads(delivery.slipway("history", "--json").out)
+    newest = history["entries"][0]
+    assert (newest["kind"], newest["release"]) == ("rollback", first[1])
+    assert "failed test (failure)" in newest["message"]
+    assert delivery.validated()["host"] == first[1]
+
+
+def test_time_is_over_and_the_release_stays_where_that_is_wanted(delivery: Delivery, first: tuple[str, str]) -> None:
+    sha, _ = delivery.deployed("3")
+    said = delivery.await_checks(sha, "--timeout", "2s", "--on-timeout", "keep", expect=1)
+    assert "no check at all after 2 s" in said.out
+    assert delivery.stack.serves("3")
+    assert delivery.validated()["host"] == first[1]
+    said = delivery.await_checks(sha, "--timeout", "1s", expect=1)
+    assert f"going back to {first[1]}" in said.out
+    assert delivery.stack.serves("1")
+
+
+def test_newer_release_that_took_over_is_not_rolled_back_by_the_older_ones_checks(
+    delivery: Delivery, first: tuple[str, str]
+) -> None:
+    older, older_release = delivery.deployed("4")
+    newer, newer_release = delivery.deployed("5")
+    delivery.github.check(older, "test", "failure")
+    said = delivery.await_checks(older, expect=1)
+    assert f"release {newer_release} is live, which is of another commit ({newer[:12]}), so nothing" in said.out
+    assert delivery.stack.serves("5")
+    delivery.github.check(older, "test", "success", run="2")
+    said = delivery.await_checks(older)
+    assert f"release {older_release} (commit {older[:12]}) is validated" in said.out
+    assert delivery.validated()["host"] == older_release
+    assert delivery.stack.serves("5")
+    delivery.github.check(newer, "test", "failure")
+    said = delivery.await_checks(newer, expect=1)
+    assert f"going back to {older_release}" in said.out
+    assert delivery.stack.serves("4")
+    assert first[1] != older_release
+
+
+def test_passed_checks_validate_and_a_failed_update_ends_there(delivery: Delivery) -> None:
+    sha, release = delivery.deployed("6")
+    delivery.ends(sha, "success")
+    assert f"release {release} (commit {sha[:12]}) is validated" in delivery.await_checks(sha, "--timeout", "60s").out
+    everywhere = {"SLIPWAY_VALIDATED_RELEASE": release, "SLIPWAY_VALIDATED_SHA": sha}
+    assert delivery.validated() == {"host": release, "tag": release, **everywhere}
+    _, unvalidated = delivery.deployed("7")
+    delivery.commit("8")
+    delivery.stack.variables["MODE"] = "sick"
+    failed = delivery.stack.up(expect_failure=True)
+    delivery.stack.variables.pop("MODE")
+    assert f"release {release}, the last validated one, was brought back and serves" in failed.text
+    assert f"(release {unvalidated}, which was live, is not validated)" in failed.text
+    assert delivery.stack.serves("6")
+    status = delivery.slipway("status").out
+    assert "as deployed" in status
+    assert "validated, live since" in status
+    assert delivery.stack.up().changes, "what is live is not what was asked for last"
+    assert delivery.stack.serves("8")
+    delivery.slipway("rollback", "--to", "validated")
+
+
+def test_release_that_does_not_run_as_deployed_is_not_marked(delivery: Delivery) -> None:
+    _, release = delivery.deployed("10")
+    before = delivery.validated()
+    assert before["host"] != release
+    subprocess.run(["docker", "stop", "-t", "1", delivery.stack.ids()["side"]], capture_output=True, check=True)
+    refused = delivery.slipway("validate", expect=1)
+    assert "slipway: error: host local: side: " in refused.errors
+    assert delivery.validated(as_deployed=False) == before
+    delivery.stack.up()
+
+
+def test_github_that_refuses_is_told_after_host_and_backend_know(delivery: Delivery) -> None:
+    _, release = delivery.deployed("9")
+    delivery.github.fail(403, "Resource not accessible by integration", method="PATCH")
+    refused = delivery.slipway("validate", expect=1)
+    assert "environments: write" in refused.errors
+    known = delivery.validated()
+    assert (known["host"], known["tag"]) == (release, release)
+    assert known["SLIPWAY_VALIDATED_RELEASE"] != release
+    delivery.slipway("validate")
+    assert delivery.validated()["SLIPWAY_VALIDATED_RELEASE"] == release
