@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from components.sessions import HostSessions
     from components.settings import HostSettings, Settings
 
-__all__ = ["View", "check_registry", "look_at_hosts", "warn"]
+__all__ = ["View", "check_access", "check_registry", "look_at_hosts", "warn"]
 
 _REGISTRY_SECONDS = 20
 
@@ -112,10 +112,11 @@ def check_registry(settings: Settings, application: Application) -> list[Problem
     if not application.builds:
         return []
     problems = [] if settings.pin or settings.images else check_builder(application.builds.values(), settings)
-    return [*problems, *_check_access(settings)]
+    return [*problems, *check_access(settings)]
 
 
-def _check_access(settings: Settings) -> list[Problem]:
+def check_access(settings: Settings) -> list[Problem]:
+    """Whether the registry of `settings` answers and takes the credentials."""
     if settings.registry_username:
         return _login(settings)
     address = address_of(settings.registry)

@@ -147,12 +147,11 @@ def application(found: Settings) -> tuple[Application | None, list[Finding]]:
 
 def registry(found: Settings, read: Application | None) -> list[Finding]:
     """Whether the registry answers and takes the credentials."""
-    if read is None or not read.builds:
-        why = "no service is built" if read else "it is not known what is built"
-        return [skipped("registry", f"not asked: {why}")]
-    from components.preflight import check_registry  # noqa: PLC0415  # it imports the engine's library, 0.3 s
+    if not found.registry or (read and not read.builds):
+        return [skipped("registry", "not asked: no service is built" if read else "there is none in the settings")]
+    from components.preflight import check_access, check_registry  # noqa: PLC0415  # the engine's library, 0.3 s
 
     address = address_of(found.registry)
-    problems = check_registry(found, read)
+    problems = check_registry(found, read) if read else check_access(found)
     who = f"lets {found.registry_username} in" if found.registry_username else "answers"
     return wrongs("registry", problems) if problems else [good("registry", f"{address} {who}")]

@@ -157,6 +157,7 @@ def test_problems_of_settings_and_of_the_compose_file_are_told_together(doctor: 
     text = "\n".join(wrong(document))
     assert "registryUsername is set" in text
     assert "variable TAG of the Compose file has no value" in text
+    assert found(document, "registry") == [("skipped", "there is none in the settings")]
     assert "x-slipway" in text
     assert found(document, "hosts") == [("ok", "this machine")]
     assert CANARY not in json.dumps(document)
@@ -347,6 +348,13 @@ def test_settings_that_the_engine_cannot_decrypt_are_skipped_with_its_words(doct
 def test_a_token_is_wanted_only_where_github_is_in_use(environment: dict[str, str], state: str) -> None:
     (finding,) = examination._github(Settings(stack="staging"), environment)
     assert finding.state == state
+
+
+def test_a_registry_that_does_not_answer_is_told_also_when_the_compose_file_cannot_be_used() -> None:
+    settings = Settings(stack="staging", registry="127.0.0.1:1")
+    (finding,) = stack_checks.registry(settings, None)
+    assert (finding.state, finding.mend) == ("wrong", "curl -i http://127.0.0.1:1/v2/")
+    assert "127.0.0.1:1 does not answer" in finding.what
 
 
 # --- hosts
