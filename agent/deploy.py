@@ -296,9 +296,14 @@ class Deployment:
             keep=self._keep,
             touching=self._touching,
             record=self._record,
-            migrated=lambda service: self.ledger.append(self.release["id"], "migrated", service=service),
+            migrated=self._migrated,
             prune=self._prune,
         )
+
+    def _migrated(self, service: str) -> None:
+        # a release of before must not come back to data that it cannot read, also when the engine's history is lost
+        lasting = bool(self.release["services"][service]["migrate"].get("irreversible"))
+        self.ledger.append(self.release["id"], "migrated", service=service, irreversible=lasting)
 
     def _shifted(self) -> None:
         if self.failed_at is not None and self.back_seconds is None:

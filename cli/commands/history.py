@@ -17,9 +17,9 @@ def history(
     json: AsJson = False,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many of the newest to show.")] = 20,
     everything: Annotated[bool, typer.Option("--all", help="Show all of them.")] = False,
-    hosts: Annotated[
-        bool, typer.Option("--hosts/--no-hosts", help="Ask the hosts, too; without them only updates are known.")
-    ] = True,
+    no_hosts: Annotated[
+        bool, typer.Option("--no-hosts", help="Do not ask the hosts: only updates are known then.")
+    ] = False,
 ) -> None:
     """Show every update and what hosts did by themselves: release, kind, who, when, how long, result, way back.
 
@@ -31,7 +31,7 @@ def history(
     from cli.history.stack_history import read_history  # noqa: PLC0415  # as above
     from cli.stack import engine_of  # noqa: PLC0415  # as above
 
-    found = read_history(engine_of(stack), hosts=hosts)
+    found = read_history(engine_of(stack), hosts=not no_hosts)
     shown = list(found.entries) if everything else list(found.entries)[-count:]
     document = history_document(found, shown)
     if json:

@@ -41,6 +41,8 @@ class Line:
     run: str = ""
     seconds: float | None = None
     previous: str | None = None
+    irreversible: bool = False
+    """Of a migration: releases before it cannot run with the data afterwards."""
 
     @property
     def proven(self) -> bool:
@@ -129,6 +131,7 @@ def _seen(host: str, lines: Sequence[Mapping[str, Any]], last: Mapping[str, Any]
                 **{name: str(line.get(name) or "") for name in ("reason", "actor", "kind", "run")},
                 seconds=line.get("seconds"),
                 previous=line.get("previous"),
+                irreversible=line.get("irreversible") is True,
             )
             for line in lines
         ],

@@ -187,6 +187,10 @@ class StackHistory:
             done = entry.result == "succeeded" or entry.release in migrated or bool(self.errors) or not self.hosts
             if entry.irreversible and done:
                 return f"{entry.release}: {', '.join(entry.irreversible)}"
+        since = self.entries[ran[-1]].at if ran else None
+        for line in (line for seen in self._seen for line in seen.lines):
+            if line.irreversible and line.release != release and since and line.at > since:
+                return line.release  # its update is not in the engine's history any more
         return ""
 
 
