@@ -11,14 +11,13 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import typer
 import yaml
 
 from cli.setup.answers import answers, environments
 from cli.setup.engine_stacks import make_stacks
-from cli.setup.host_keys import Place, ShownKey, shown_keys
 from cli.setup.init_view import introduce
 from cli.setup.needs import first_needs, needs_of
+from cli.setup.pinning import pin
 from cli.setup.stack_file import (
     StackValues,
     contradictions,
@@ -125,7 +124,7 @@ def initialise(
     found = answers(given, seen, stated, asking=asking and bool(open_ones))
     if found.problems:
         raise WrongUsageError(found.problems)
-    shown = _pin(found, open_ones, asking=asking, accepted=accept_host_keys)
+    shown = pin(found, open_ones, asking=asking, accepted=accept_host_keys)
     return work.finish(seen, found, shown, workflows=workflows)
 
 
@@ -269,49 +268,6 @@ def _refusal(name: str, differing: Sequence[str]) -> Problem:
         "somebody's values would be overwritten, so nothing was written",
         "leave these options out; or pulumi config set KEY VALUE; or add --force, which keeps everything else in it",
     )
-
-
-def _pin(found: Answers, open_ones: Mapping[str, Stated], *, asking: bool, accepted: bool) -> dict[str, dict[str, str]]:
-    """Pin the keys of the hosts of these stacks that have none yet, if they are accepted.
-
-    Returns: by stack and host, what is to stand beside its key.
-    """
-    hosts = [
-        (stack, host)
-        for stack in open_ones
-        for host in found.hosts[stack]
-        if host["address"] != LOCAL_ADDRESS and not host.get("hostKey")
-    ]
-    places: dict[Place, str] = {}
-    for _, host in hosts:
-        place = Place(str(host["address"]), int(host.get("port", 22)))
-        places[place] = f"{places[place]}, {host['name']}" if place in places else str(host["name"])
-    shown = shown_keys(places)
-    taken = {}
-    for place, key in shown.items():
-        if isinstance(key, Problem):
-            typer.echo(f"{places[place]}: {key.what}; its key stays open", err=True)
-        elif _accepted(places[place], place, key, asking=asking, accepted=accepted):
-            taken[place] = key
-    notes: dict[str, dict[str, str]] = {}
-    for stack, host in hosts:
-        place = Place(str(host["address"]), int(host.get("port", 22)))
-        if pinned := taken.get(place):
-            host["hostKey"] = pinned.key
-            notes.setdefault(stack, {})[host["name"]] = pinned.fingerprint
-    return notes
-
-
-def _accepted(name: str, place: Place, key: ShownKey, *, asking: bool, accepted: bool) -> bool:
-    """Whether a key may be pinned; it is shown in any case."""
-    typer.echo(f"host key of {name} ({place.address}): {key.fingerprint}")
-    if accepted:
-        return True
-    typer.echo(f"  compare with the provider's console: ssh-keygen -lf {key.file}")
-    if not asking:
-        typer.echo("  not pinned: nobody compared it (--accept-host-key pins it)")
-        return False
-    return str(typer.prompt("  Type yes if it is the same", default="", show_default=False)).strip() == "yes"
 
 
 def _suggestions(needs: Needs) -> list[str]:

@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 import cli.commands.init
-import cli.setup.initialise
+import cli.setup.pinning
 from cli.main import app
 from cli.setup.host_keys import Place, ShownKey
 from components.errors import Problem
@@ -113,7 +113,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, ShownKey | Problem]:
     def show(places: list[Place]) -> dict[Place, ShownKey | Problem]:
         return {place: keys.get(place.address, Problem("it does not answer", "-", "-")) for place in places}
 
-    monkeypatch.setattr(cli.setup.initialise, "shown_keys", show)
+    monkeypatch.setattr(cli.setup.pinning, "shown_keys", show)
     return keys
 
 
