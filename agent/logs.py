@@ -13,6 +13,7 @@ from __future__ import annotations
 import calendar
 import contextlib
 import heapq
+import http.client
 import json
 import os
 import queue
@@ -26,7 +27,6 @@ from agent.errors import SlipwayError
 from agent.facts import RUNS, container, is_one_off
 
 if TYPE_CHECKING:
-    import http.client
     from collections.abc import Collection, Iterator
 
     from agent.facts import Container
@@ -195,7 +195,10 @@ class _Reading:
             if error.status != 404:  # noqa: PLR2004 - gone meanwhile
                 _say(_problem(each, error))
             return
-        yield from entries(response, each.id, terminal=terminal)
+        try:
+            yield from entries(response, each.id, terminal=terminal)
+        except (OSError, http.client.HTTPException):
+            raise _ended() from None
 
     # --- what comes
 
@@ -210,7 +213,8 @@ class _Reading:
 
     def _present(self, identifier: str, *, terminal: bool) -> None:
         while True:
-            with contextlib.suppress(SlipwayError, OSError, ValueError):  # it is gone, or the engine: told by `starts`
+            # it is gone, or the engine is, which `_await_starts` tells
+            with contextlib.suppress(SlipwayError, OSError, ValueError, http.client.HTTPException):
                 self._listen(identifier, terminal=terminal)
             with self._lock:
                 if not self._followed[identifier]:
@@ -235,20 +239,14 @@ class _Reading:
     def _await_starts(self, starts: http.client.HTTPResponse) -> None:
         """Follow what starts, until the engine ends."""
         api = self._api.again()
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
             for line in starts:
                 event = json.loads(line)
                 try:
                     self._started(api, event["Actor"]["ID"])
                 except SlipwayError:
                     break
-        self._queue.put(
-            SlipwayError(
-                "Docker ended while its logs were followed",
-                "what containers write meanwhile is told once it answers again",
-                "systemctl status docker (on the host)",
-            )
-        )
+        self._queue.put(_ended())
 
     def _started(self, api: DockerApi, identifier: str) -> None:
         details = api.container(identifier)
@@ -266,6 +264,14 @@ class _Reading:
             if isinstance(said, SlipwayError):
                 raise said
             _say(said)
+
+
+def _ended() -> SlipwayError:
+    return SlipwayError(
+        "Docker ended while its logs were read",
+        "what containers wrote since is not told before it answers again",
+        "systemctl status docker (on the host)",
+    )
 
 
 def _named(each: Container) -> dict[str, Any]:

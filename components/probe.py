@@ -161,8 +161,8 @@ class Channel:
             raise SlipwayError(await self.complaint()) from None
         return found
 
-    async def complaint(self) -> Problem:
-        """What an agent that has ended complained of: its own error, where it gave one."""
+    async def complaint(self, otherwise: Problem | None = None) -> Problem:
+        """What an agent that has ended complained of: its own error, where it gave one, else `otherwise`."""
         said = b""
         with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
             said = await asyncio.wait_for(self._process.stderr.read(), 2)
@@ -170,7 +170,7 @@ class Channel:
             what, *rest = line.removeprefix("slipway: error: ").split(" — ")
             if line.startswith("slipway: error: ") and rest:
                 return Problem(f"host {self.host}: {what}", " — ".join(rest[:-1]), rest[-1])
-        return await self._silence(said)
+        return otherwise or await self._silence(said)
 
     async def _line(self) -> bytes:
         line: bytes = await asyncio.wait_for(self._process.stdout.readline(), _PROBE_SECONDS)

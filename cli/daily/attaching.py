@@ -36,7 +36,7 @@ _NO_READER = _SIGNALLED + signal.SIGPIPE
 
 def has_terminal() -> bool:
     """Whether a person sits at this process: both standard input and output are a terminal."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 async def attached(
@@ -55,26 +55,41 @@ async def attached(
         host: its name, for errors.
         terminal: give it the terminal that standard input and output are; else they are piped as they are, byte for
             byte.
-        passed: without a terminal, is handed the signal that this process was asked to end with, so that the command
-            ends as well; the command's exit code is then told as ever, if it ends in time.
+        passed: without a terminal, is handed the signal that this process was asked to end with, or SIGTERM when
+            nobody reads its output any more, so that the command ends as well; its exit code is told as ever, if it
+            ends in time.
 
     Raises:
         SlipwayError: when the host gives no terminal, or the connection breaks before the end is known.
     """
+    passed = None if terminal else passed
     try:
-        if isinstance(connection, LocalConnection):
-            process = await connection.start_here(command, terminal=terminal)
-            with _passing(passed if not terminal else None) as asked:
-                return await _until_ended(asyncio.create_task(_waited(process, host)), asked)
-        if terminal:
-            return await _at_terminal(connection, command, host)
-        process = await connection.start(command)
-        with _passing(passed) as asked:
-            return await _until_ended(asyncio.create_task(_piped(process, host)), asked)
+        code = await _attached(connection, command, host, terminal=terminal, passed=passed)
+    except BrokenPipeError:
+        code = _NO_READER
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            return _NO_READER
         raise SlipwayError(_broken(host, str(error))) from None
+    if code == _NO_READER and passed:
+        await passed(signal.SIGTERM)
+    return code
+
+
+async def _attached(
+    connection: Connection,
+    command: str,
+    host: str,
+    *,
+    terminal: bool,
+    passed: Callable[[signal.Signals], Awaitable[None]] | None,
+) -> int:
+    if isinstance(connection, LocalConnection):
+        running = _waited(await connection.start_here(command, terminal=terminal), host)
+    elif terminal:
+        return await _at_terminal(connection, command, host)
+    else:
+        running = _piped(await connection.start(command), host)
+    with _passing(passed) as asked:
+        return await _until_ended(asyncio.create_task(running), asked)
 
 
 async def _at_terminal(connection: Any, command: str, host: str) -> int:  # noqa: ANN401  # an SSH one
@@ -132,13 +147,13 @@ async def _waited(process: Process, host: str) -> int:
 
 
 async def _feed(process: Process) -> None:
-    """Standard input, as fast as the program takes it; then its end."""
-    descriptor = sys.stdin.fileno()
+    """Standard input, as fast as the program takes it; then its end. Where there is none, its end at once."""
     # the end of the program, or of the connection, is seen by whoever reads its output
     with contextlib.suppress(OSError):
-        while data := await _given(descriptor):
+        while sys.stdin is not None and (data := await _given(sys.stdin.fileno())):
             process.stdin.write(data)
             await process.stdin.drain()
+    with contextlib.suppress(OSError):
         process.stdin.write_eof()
 
 

@@ -193,7 +193,7 @@ async def _attend(source: _Source, private_key: str, project: str, wanted: Wante
                     await _take(source, event, listener)
                 if source.caught_up and not wanted.follow:
                     return
-                problems: Sequence[Problem] = (await opened.complaint(),)
+                problems: Sequence[Problem] = (await opened.complaint(_lost(source.host) if tries else None),)
         except SlipwayError as error:
             problems = error.problems
         for problem in problems if problems != told else ():
@@ -228,6 +228,14 @@ async def _take(source: _Source, event: dict[str, Any], listener: Listener) -> N
                 text=event["text"],
             )
         )
+
+
+def _lost(host: HostSettings) -> Problem:
+    return Problem(
+        f"host {host.name}: the connection to its logs broke",
+        "its lines are missing until it answers again; when followed, it is tried for a minute",
+        f"slipway ps --host {host.name}",
+    )
 
 
 def _after(at: str) -> str:

@@ -77,6 +77,7 @@ class TextView(_View):
         super().__init__()
         self._project, self._timestamps, self._colour = project, timestamps, colour
         self._names: dict[tuple[str, str], str] = {}
+        self._colours: dict[tuple[str, str], str] = {}
         self._columns = 0
 
     def containers(self, host: str, names: Sequence[str]) -> None:
@@ -97,9 +98,15 @@ class TextView(_View):
         name = f"{self._names[key]:<{self._columns}}"
         if not self._colour:
             return f"{name} |"
-        colour = f"\x1b[{_COLOURS[list(self._names).index(key) % len(_COLOURS)]}m"
-        bar = _RED if line.stream == "stderr" else colour
-        return f"{colour}{name} {bar}|{_RESET}"
+        bar = _RED if line.stream == "stderr" else self._colour_of(key)
+        return f"{self._colour_of(key)}{name} {bar}|{_RESET}"
+
+    def _colour_of(self, key: tuple[str, str]) -> str:
+        """The same one each time that the same containers are looked at, whichever host answers first."""
+        if key not in self._colours:
+            for each in sorted(self._names.keys() - self._colours.keys()):
+                self._colours[each] = f"\x1b[{_COLOURS[len(self._colours) % len(_COLOURS)]}m"
+        return self._colours[key]
 
     def _end(self, line: Line) -> str:
         """What keeps an application's own colours from running on into the next line."""

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import pty
 import random
 import re
-import select
 import signal
-import struct
 import subprocess
-import sys
-import termios
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema_rs
 import pytest
+from daily_session import ENDS_SECONDS, SLIPWAY, Session, slipway
 from stack_harness import ROOT, eventually
 
 if TYPE_CHECKING:
@@ -30,8 +22,6 @@ if TYPE_CHECKING:
     from server import TestHost
 
 HOSTS = 2
-SLIPWAY = str(Path(sys.executable).parent / "slipway")
-ENDS_SECONDS = 90  # on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -40,21 +30,6 @@ def stack(deployable: Callable[..., RemoteStack], hosts: list[TestHost]) -> Remo
     stack = deployable(*hosts, variables={"START_PERIOD": "1s"})
     stack.up()
     return stack
-
-
-def slipway(
-    stack: RemoteStack, command: str, *arguments: str, stdin: bytes = b""
-) -> subprocess.CompletedProcess[bytes]:
-    """A command of `slipway` to its end, without a terminal."""
-    return subprocess.run(
-        [SLIPWAY, command, "--stack", stack.name, *arguments],
-        cwd=stack.folder,
-        env=stack.environment,
-        input=stdin,
-        capture_output=True,
-        timeout=ENDS_SECONDS,
-        check=False,
-    )
 
 
 def validator(name: str) -> jsonschema_rs.Validator:
@@ -75,50 +50,6 @@ def left_on(host: TestHost) -> list[str]:
     """What runs on a host only as long as somebody reads logs or runs commands."""
     lines = host.inside(["ps", "-eo", "args="]).splitlines()
     return [line for line in lines if re.search(r"docker (logs|exec)|logs --stack|containers --stack", line)]
-
-
-class Session:
-    """A command of `slipway` at a terminal of its own."""
-
-    def __init__(self, stack: RemoteStack, *arguments: str, size: tuple[int, int] = (30, 100)) -> None:
-        self.seen = ""
-        self.pid, self._descriptor = pty.fork()
-        if self.pid == 0:  # pragma: no cover  # another program from here on
-            os.chdir(stack.folder)
-            environment = {**stack.environment, "TERM": "xterm-256color"}
-            os.execve(SLIPWAY, [SLIPWAY, arguments[0], "--stack", stack.name, *arguments[1:]], environment)  # noqa: S606
-        self.resize(*size)
-
-    def resize(self, rows: int, columns: int) -> None:
-        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def types(self, text: str) -> None:
-        os.write(self._descriptor, text.encode())
-
-    def shows(self, text: str, seconds: float = ENDS_SECONDS) -> str:
-        """Wait for `text`; all that was shown up to it."""
-        until = time.monotonic() + seconds
-        while text not in self.seen:
-            assert time.monotonic() < until, f"{text!r} was not shown:\n{self.seen}"
-            assert self._read(), f"it ended without {text!r}:\n{self.seen}"
-        before, _, self.seen = self.seen.partition(text)
-        return before
-
-    def _read(self) -> bool:
-        if select.select([self._descriptor], [], [], 1)[0]:
-            try:
-                data = os.read(self._descriptor, 4096)
-            except OSError:  # how a terminal says that nobody has its other end any more
-                return False
-            self.seen += data.decode(errors="replace")
-            return bool(data)
-        return True
-
-    def ends(self) -> int:
-        """Its exit code."""
-        while self._read():
-            pass
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 @contextlib.contextmanager
@@ -219,8 +150,12 @@ def test_following_goes_on_with_the_next_release_until_ctrl_c_and_leaves_nothing
 def test_a_connection_that_breaks_is_told_and_made_again_without_losing_or_repeating_a_line(
     stack: RemoteStack, hosts: list[TestHost]
 ) -> None:
+    def begun() -> bool:
+        says(stack, hosts[0], "mark-begun")
+        return "mark-begun" in marks(followed(stack))
+
     with following(stack, "web", "--tail", "0") as process:
-        eventually(lambda: left_on(hosts[0]) and left_on(hosts[1]), ENDS_SECONDS)
+        eventually(begun, ENDS_SECONDS)
         for number in range(8):
             says(stack, hosts[0], f"mark-{number}")
             if number == 3:
@@ -229,8 +164,11 @@ def test_a_connection_that_breaks_is_told_and_made_again_without_losing_or_repea
         eventually(lambda: "mark-7" in marks(followed(stack)), ENDS_SECONDS)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
-    assert marks(followed(stack)) == [f"mark-{number}" for number in range(8)]
-    assert f"slipway: error: host {hosts[0].name}: " in (stack.folder / "complained").read_text()
+    assert [each for each in marks(followed(stack)) if each != "mark-begun"] == [f"mark-{n}" for n in range(8)]
+    assert (
+        f"slipway: error: host {hosts[0].name}: the connection to its logs broke — "
+        in (stack.folder / "complained").read_text()
+    )
 
 
 def test_exec_hands_bytes_on_unchanged_both_ways(stack: RemoteStack) -> None:
@@ -289,6 +227,25 @@ def test_exec_that_is_asked_to_end_ends_its_command_too(stack: RemoteStack, host
         process.communicate(timeout=30)
     eventually(lambda: "sleep 301" not in hosts[0].inside(["ps", "-eo", "args="]))
     eventually(lambda: not left_on(hosts[0]))
+
+
+def test_a_command_whose_output_nobody_reads_any_more_ends(stack: RemoteStack, hosts: list[TestHost]) -> None:
+    process = subprocess.Popen(
+        [SLIPWAY, "exec", "--stack", stack.name, "web", "--", "yes", "nobody reads this"],
+        cwd=stack.folder,
+        env=stack.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == b"nobody reads this\n"
+        process.stdout.close()
+        assert process.wait(timeout=30) == 141
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+    eventually(lambda: "nobody reads this" not in hosts[0].inside(["ps", "-eo", "args="]))
 
 
 def test_exec_at_a_terminal_gives_the_command_that_terminal(stack: RemoteStack) -> None:

@@ -358,6 +358,35 @@ def test_the_end_of_a_program_is_told_as_a_shell_tells_it(script: str, code: int
     assert asyncio.run(run()) == code
 
 
+PUMPS = """\
+import asyncio
+from cli.daily.attaching import _piped
+from components.connection import LocalConnection
+async def run():
+    return await _piped(await LocalConnection().start("cat; echo end; exit 3"), "web-1")
+raise SystemExit(asyncio.run(run()))
+"""
+
+
+@pytest.mark.parametrize("kind", ["closed", "null", "file", "pipe", "silent pipe"])
+def test_any_kind_of_standard_input_is_handed_on_with_its_end(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "input").write_bytes(b"some input\n")
+    redirection = {
+        "closed": "<&-",
+        "null": "</dev/null",
+        "file": f"<{tmp_path}/input",
+        "pipe": "",
+        "silent pipe": "",
+    }[kind]
+    before = {"pipe": "echo some input |", "silent pipe": "sleep 0.3 |"}.get(kind, "")
+    done = subprocess.run(
+        ["sh", "-c", f'{before} "$0" -c "$1" {redirection}', sys.executable, PUMPS],
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.stdout == (b"some input\n" if kind in ("file", "pipe") else b"") + b"end\n"
+    assert done.returncode == 3, done.stderr
+
+
 # --- usage
 
 
