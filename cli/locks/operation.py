@@ -141,7 +141,7 @@ class _Acquisition:
             raise SlipwayError(obstacle.refusal(self._wait))
         if obstacle.key not in self._told:
             self._told.add(obstacle.key)
-            self.tell(f"waiting up to {left:.0f} s: {obstacle.description}")
+            self.tell(f"waiting up to {left:.0f} s: {obstacle.problem.what}")
         time.sleep(min(_LOOK_SECONDS, left))
 
     def _took(self, line: str) -> None:

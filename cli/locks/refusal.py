@@ -30,14 +30,14 @@ class Obstacle(NamedTuple):
 
     key: str
     """Different for another one."""
-    description: str
-    """Who, what, why, since when, and whether it lives."""
-    mend: str
+    problem: Problem
+    """Who, what, why, since when, whether it lives, and what to do about it."""
 
     def refusal(self, waited: float) -> Problem:
         """The error after `waited` seconds."""
-        begun = f"waited {waited:.0f} s; {_MEANING}" if waited else _MEANING
-        return Problem(self.description, begun, self.mend)
+        if not waited:
+            return self.problem
+        return self.problem._replace(meaning=f"waited {waited:.0f} s; {self.problem.meaning}")
 
 
 def moment(time: datetime) -> str:
@@ -52,31 +52,34 @@ def date(time: datetime) -> str:
 
 def record_obstacle(stack: str, entry: Entry, verdict: Verdict) -> Obstacle:
     """An operation of Slipway that lives."""
-    mend = "wait for it to end (slipway lock shows it), or raise lockWait, then run it again"
     record = entry.record
     if record is None:
-        return Obstacle(
-            entry.id,
+        problem = Problem(
             f"stack {stack} is held by somebody whose record cannot be read ({entry.name}; {verdict.reason})",
+            _MEANING,
             "use the version of Slipway that wrote it, or wait a minute, then run it again",
         )
-    run = f", {record.run.url}" if record.run else ""
-    return Obstacle(
-        entry.id,
-        f"stack {stack} is held by {record.owner}: {record.does}, since {moment(record.since)}; {verdict.reason}{run}",
-        mend,
-    )
+    else:
+        run = f" ({record.run.url})" if record.run else ""
+        problem = Problem(
+            f"stack {stack} is held by {record.owner}{run}: {record.does}, since {moment(record.since)}; "
+            f"{verdict.reason}",
+            _MEANING,
+            "wait for it to end (slipway lock shows it), or raise lockWait, then run it again",
+        )
+    return Obstacle(entry.id, problem)
 
 
 def lock_obstacle(stack: str, lock: EngineLock, verdict: Verdict) -> Obstacle:
     """A run of the engine that lives, or may do so."""
     since = f", since {moment(lock.since)}" if lock.since else f" ({lock.name})"
-    mend = "wait for it to end, then run it again"
-    if verdict.state == "unknown":
-        mend += f"; once you are sure that it is gone: pulumi cancel --yes --stack {stack}"
-    return Obstacle(
-        lock.name, f"stack {stack} is locked by a run of pulumi of {lock.owner}{since}; {verdict.reason}", mend
+    sure = f"; once you are sure that it is gone: pulumi cancel --yes --stack {stack}"
+    problem = Problem(
+        f"stack {stack} is locked by a run of pulumi of {lock.owner}{since}; {verdict.reason}",
+        _MEANING,
+        f"wait for it to end, then run it again{sure if verdict.state == 'unknown' else ''}",
     )
+    return Obstacle(lock.name, problem)
 
 
 def conflict(said: str) -> Problem | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from object_store import object_store
 from pulumi_project import STACK, UP_SECONDS
+from test_stack_interrupted import _agents
 
 from cli.backend.store import open_store
 
@@ -319,8 +320,7 @@ def test_after_a_killed_engine_slipway_up_finishes_what_the_host_had_begun(make_
     live = stack.get()["version"]
     stack.variables["MODE"] = "slow-migration"
     killed = stack.start("up", "--yes", "--skip-preview")
-    journal = stack.state_folder / "journal.json"
-    _eventually(journal.exists)
+    _eventually(lambda: _agents(stack))
     killed.kill()
     killed.communicate(timeout=60)
     assert stack.serves(live)
