@@ -62,9 +62,9 @@ def await_checks(
             "--repository", metavar="OWNER/NAME", help="On GitHub; of the workflow, else of the remote origin, if none."
         ),
     ] = "",
-    variables: Annotated[
-        bool, typer.Option("--variables/--no-variables", help="Set variables of the GitHub environment.")
-    ] = True,
+    no_variables: Annotated[
+        bool, typer.Option("--no-variables", help="Set no variables of the GitHub environment.")
+    ] = False,
 ) -> None:
     """Wait for the checks of a commit that was deployed, then validate its release or bring the last validated back.
 
@@ -89,7 +89,7 @@ def await_checks(
     engine = engine_of(stack)
     found = stack_of(engine)
     github = required_repository(repository, found.settings.application, os.environ)
-    aftermath = _aftermath(engine, found, sha, github if variables else "--no-variables")
+    aftermath = _aftermath(engine, found, sha, "--no-variables" if no_variables else github)
     before = standing_of(aftermath.look(), sha)
     typer.echo(f"checks of {sha[:_SHORT]} in {github.name}; {before.words}")
     own = os.environ.get("GITHUB_RUN_ID", "")

@@ -25,9 +25,9 @@ def validate(
             "--repository", metavar="OWNER/NAME", help="On GitHub; of the workflow, else of the remote origin, if none."
         ),
     ] = "",
-    github: Annotated[
-        bool, typer.Option("--github/--no-github", help="Set variables of the GitHub environment, given a token.")
-    ] = True,
+    no_github: Annotated[
+        bool, typer.Option("--no-github", help="Set no variables of the GitHub environment, though there is a token.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Mark the live release as validated: on every host, in the stack's backend, and at GitHub.
@@ -51,11 +51,11 @@ def validate(
 
     engine = engine_of(stack)
     found = stack_of(engine)
-    place = repository_of(repository, found.settings.application, os.environ) if github else ""
+    place = repository_of(repository, found.settings.application, os.environ) if not no_github else ""
     document = status_document(found, survey(found.settings, found.project))
     release = to_be_marked(document, release)
     token = token_in(os.environ)
-    told = connect(place, token, os.environ) if place and token else _why_not(asked=github, place=place)
+    told = connect(place, token, os.environ) if place and token else _why_not(wanted=not no_github, place=place)
     done = validate_release(engine, found.settings, found.project, release, note=note, github=told)
     if json:
         from json import dumps  # noqa: PLC0415  # the option has the name
@@ -68,7 +68,7 @@ def validate(
     raise typer.Exit(0 if done.complete else 1)
 
 
-def _why_not(*, asked: bool, place: str) -> str:
-    if not asked:
+def _why_not(*, wanted: bool, place: str) -> str:
+    if not wanted:
         return "--no-github"
     return "no token: GITHUB_TOKEN" if place else "no repository: --repository OWNER/NAME"
