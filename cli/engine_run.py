@@ -1,14 +1,16 @@
 """One run of the engine, followed while it goes on.
 
-Owns: starting it, reading its event log as it grows, passing Ctrl-C on, and its exit code. Does not own: what the
-events mean (see `story`).
+Owns: starting it so that it ends with this process, reading its event log as it grows, passing Ctrl-C on, and its exit
+code. Does not own: what the events mean (see `story`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +24,17 @@ __all__ = ["EngineRun"]
 
 _LOOK_SECONDS = 0.05  # between two looks at the event log: below what a person notices
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what a CI service sends to a cancelled job
+
+# Becomes the engine, which the kernel then asks to stop (SIGINT) when this process ends in whatever way: an engine
+# whose operation gives no sign of life any more would be taken for dead, and work beside the next one. Other systems
+# have no such thing. 1 is PR_SET_PDEATHSIG (prctl(2)).
+_ENDS_WITH_ITS_PARENT = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGINT)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the process that started this one is gone")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 class EngineRun:
@@ -41,7 +54,7 @@ class EngineRun:
         """Start the engine."""
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                ["pulumi", *self._arguments, "--event-log", str(self._events)],
+                [*_through(), "pulumi", *self._arguments, "--event-log", str(self._events)],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -105,3 +118,10 @@ class EngineRun:
             self.stopping = True
             # A second one would make the engine drop what it is doing.
             self._process.send_signal(signal.SIGINT)
+
+
+def _through() -> list[str]:
+    """What starts the engine so that it ends with this process."""
+    if sys.platform != "linux":
+        return []
+    return [sys.executable, "-I", "-S", "-c", _ENDS_WITH_ITS_PARENT, str(os.getpid())]

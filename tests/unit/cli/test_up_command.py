@@ -170,6 +170,21 @@ def test_ctrl_c_is_passed_on_once_and_the_engine_waited_for(engine: Engine) -> N
     assert "stopped after " in out
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels do not tell a process that its parent ended")
+def test_an_engine_is_asked_to_stop_when_its_slipway_is_killed(engine: Engine) -> None:
+    folder = engine(*STEPS, (say(_HOST, "web-1 smoke web 0.10 s\n"), 30.0))
+    process = _start(folder, "--stack", "staging")
+    assert process.stdout is not None
+    while "smoke" not in process.stdout.readline():
+        assert process.poll() is None
+    process.kill()
+    process.communicate(timeout=20)
+    until = time.monotonic() + 10
+    while not (folder / "bin/signals").exists():
+        assert time.monotonic() < until, "the engine goes on"
+        time.sleep(0.05)
+
+
 def test_a_stack_named_without_its_option_is_wrong_usage(engine: Engine) -> None:
     folder = engine()
     code, _, error = _run(folder, "staging")
