@@ -89,7 +89,8 @@ class StackFolder:
                 said = file.read(1000).split("\n")
         except OSError:
             return {}
-        return {name: text.strip() for name, text in zip(("actor", "kind", "run"), said, strict=False) if text.strip()}
+        names = ("actor", "kind", "run")[: len(said)]
+        return {name: said[place].strip() for place, name in enumerate(names) if said[place].strip()}
 
     def stored_secrets(self) -> dict[str, str]:
         """The values that the live release was proven with; empty when there is none."""

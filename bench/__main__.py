@@ -1,4 +1,7 @@
-"""`python -m bench [RUNS]`: every measurement of one run, written to bench/results.md and bench/results.json."""
+"""`python -m bench [RUNS [way-back]]`: every measurement of one run, written to bench/results.{md,json}.
+
+With `way-back` only those of history and rollback are taken again; the others stay as they were written.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from bench.peers import EmptyProgram, ExampleCopy, Script  # noqa: E402
 from bench.report import write  # noqa: E402
 from bench.traffic_changes import figures, measured, peers  # noqa: E402
 from bench.traffic_peers import pushed_versions, routed_stack  # noqa: E402
+from bench.way_back import help_seconds, long_history, rollbacks  # noqa: E402
 from toolchain.docker import ensure_docker  # noqa: E402
 from toolchain.images import ensure_images  # noqa: E402
 from toolchain.progress import say  # noqa: E402
@@ -46,9 +50,13 @@ def main(arguments: list[str]) -> int:
         (folder / "program").mkdir()
         engine = Engine.prepare(folder / "program", machine=machine, registry=registry, mirror=mirror)
         hosts = exits.enter_context(TestHosts(registry_port=int(registry.rpartition(":")[2])))
-        say(f"starting {max(_FLEETS)} test hosts")
-        servers = hosts.create_many(max(_FLEETS))
-        _Bench(engine, folder, servers, exits, runs).measure()
+        say("starting test hosts")
+        servers = hosts.create_many(1 if arguments[1:] == ["way-back"] else max(_FLEETS))
+        bench = _Bench(engine, folder, servers, exits, runs)
+        if arguments[1:] == ["way-back"]:
+            bench.way_back_alone()
+        else:
+            bench.measure()
     say("wrote bench/results.md and bench/results.json")
     return 0
 
@@ -89,6 +97,7 @@ class _Bench:
         stack.up()
         noop, nothing = interleaved(self.runs, stack.up, empty.run)
         self.write({"noop_vs_empty": median(noop) / median(nothing)}, {"noop": noop, "empty": nothing})
+        self._way_back(stack)
         stack.destroy()
         alone = self._fleet(1)
         for count in _FLEETS[1:]:
@@ -97,6 +106,20 @@ class _Bench:
             ratio = {f"{name}_hosts_vs_one": median(taken) / median(alone)}
             self.write(ratio, {"hosts_1": alone, f"hosts_{count}": taken})
         self._traffic()
+
+    def way_back_alone(self) -> None:
+        """Only history and rollback."""
+        stack = self._stack()
+        say("first deployment on 1 host")
+        stack.up()
+        self._way_back(stack)
+        stack.destroy()
+
+    def _way_back(self, stack: Stack) -> None:
+        """History and rollback of a stack that is live on the first host."""
+        self.write(*rollbacks(stack, self.servers[0], self.runs, lambda: _change(stack)))
+        self.write(*long_history(stack, self.runs))
+        self.write(*help_seconds(self.runs))
 
     def _traffic(self) -> None:
         """Changes under load, Slipway beside its peers, on one host."""

@@ -6,6 +6,7 @@ how it could come back. Does not own: putting the sources together (see `merging
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -77,11 +78,11 @@ class StackHistory:
         """Of the hosts that did not answer."""
         return [seen for seen in self.hosts.values() if isinstance(seen, SlipwayError)]
 
-    @property
+    @functools.cached_property
     def _seen(self) -> list[Seen]:
         return [seen for seen in self.hosts.values() if isinstance(seen, Seen)]
 
-    @property
+    @functools.cached_property
     def live(self) -> str | None:
         """The release that runs: what the hosts say; without them, what the last update left."""
         told = [seen.live for seen in self._seen if seen.live]
@@ -96,14 +97,14 @@ class StackHistory:
                 return entry.release
         return None
 
-    @property
+    @functools.cached_property
     def warm(self) -> frozenset[str]:
         """Releases that every host could bring back by itself."""
         if not self.hosts or self.errors:
             return frozenset()
         return frozenset.intersection(*(seen.warm for seen in self._seen))
 
-    @property
+    @functools.cached_property
     def rejected(self) -> dict[str, str]:
         """Releases that a watch turned back from after they went live, and why; deployed again since, they are none."""
         found: dict[str, str] = {}
@@ -114,7 +115,7 @@ class StackHistory:
                 found.pop(line.release, None)
         return found
 
-    @property
+    @functools.cached_property
     def validated(self) -> dict[str, Mark]:
         """Releases whose tests passed, the one validated last at the end."""
         lines = sorted((line for seen in self._seen for line in seen.lines), key=lambda line: line.at)
@@ -123,11 +124,13 @@ class StackHistory:
             if line.outcome == "validated":
                 found.pop(line.release, None)
                 found[line.release] = Mark(line.at, line.actor)
-        if self.tagged and found[self.tagged].at is None:  # hosts that do not know it were made after it
+            elif line.outcome == "rejected":  # by a watch, after its tests had passed
+                found.pop(line.release, None)
+        if self.tagged in found and found[self.tagged].at is None:  # hosts that do not know it were made after it
             found[self.tagged] = found.pop(self.tagged)
         return found
 
-    @property
+    @functools.cached_property
     def left(self) -> set[str]:
         """Releases that somebody rolled back from, and that were not deployed again since."""
         found: set[str] = set()
@@ -148,10 +151,15 @@ class StackHistory:
 
     def deployed(self, release: str) -> Entry | None:
         """The last update that made `release` live, in whose state it stands; None when there was none."""
-        for entry in reversed(self.entries):
-            if entry.number is not None and entry.proven and entry.kind in DEPLOYING and entry.release == release:
-                return entry
-        return None
+        return self._deployed.get(release)
+
+    @functools.cached_property
+    def _deployed(self) -> dict[str, Entry]:
+        return {
+            str(entry.release): entry
+            for entry in self.entries
+            if entry.number is not None and entry.proven and entry.kind in DEPLOYING
+        }
 
     def keepers(self, release: str) -> list[str]:
         """The hosts that keep `release` with all that it takes."""
@@ -166,6 +174,15 @@ class StackHistory:
 
     def way_back(self, release: str | None) -> Way:
         """How `release` could come back, as far as the history knows; images in a registry are asked for later."""
+        if release not in self._ways:
+            self._ways[release] = self._way_back(release)
+        return self._ways[release]
+
+    @functools.cached_property
+    def _ways(self) -> dict[str | None, Way]:
+        return {}
+
+    def _way_back(self, release: str | None) -> Way:
         if release is None:
             return Way("no", "it is about no release")
         if release == self.live:

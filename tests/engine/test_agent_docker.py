@@ -407,7 +407,8 @@ def start(agent: Agent, wanted: dict[str, Any], **environment: str) -> subproces
 
 @pytest.mark.timeout(600)  # some twenty crashes, each healed by a deployment
 def test_killed_after_any_step_the_next_run_converges(agent: Agent, shop: Build) -> None:
-    slipway = {"api": {"migrate": {"command": ["mark", "/tmp/x"], "deadline": 20, "irreversible": False}, "smoke": [HTTP]}}
+    migrate = {"command": ["mark", "/tmp/x"], "deadline": 20, "irreversible": False}
+    slipway = {"api": {"migrate": migrate, "smoke": [HTTP]}}
 
     def version(number: str, text: str) -> dict[str, Any]:
         return shop(number, db_service={"environment": {"ROUND": text}}, slipway=slipway)

@@ -1,0 +1,139 @@
+"""The way back, measured: rollbacks to warm and cold releases, a long history, the command line's own start.
+
+Owns: how each is brought about on the example application's stack. Does not own: timing (see `measures`), the files of
+results (see `report`).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.measures import median, seconds
+from toolchain.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from server import TestHost
+    from stack_harness import Stack
+
+__all__ = ["help_seconds", "long_history", "rollbacks"]
+
+_SLIPWAY = str(Path(sys.executable).parent / "slipway")
+_UPDATES = 500
+
+
+def rollbacks(
+    stack: Stack, host: TestHost, runs: int, change: Callable[[], None]
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Figures and samples of going back on `host`, beside a deployment that builds nothing.
+
+    `stack` is live; `change` changes its source. Afterwards another release of it is live.
+    """
+    older = str(stack.outputs["release"])
+    change()
+    stack.up()
+    newer = str(stack.outputs["release"])
+    samples: dict[str, list[float]] = {"rollback_warm": [], "rollback_warm_host": []}
+    targets = (older, newer)
+    for number in range(runs):
+        say(f"rollback to a warm release: {number + 1} of {runs}")
+        samples["rollback_warm"].append(seconds(functools.partial(_back, stack, targets[number % 2])))
+        samples["rollback_warm_host"].append(_host_seconds(stack, host))
+    samples |= {"rollback_cold": [], "deploy_without_build": []}
+    if runs % 2:
+        _back(stack, newer)
+    for number in range(runs):
+        say(f"rollback to a cold release, beside a deployment without build: {number + 1} of {runs}")
+        _forget_images(host)
+        samples["rollback_cold"].append(seconds(functools.partial(_back, stack, older)))
+        _forget_images(host)
+        samples["deploy_without_build"].append(seconds(stack.up))
+        _require(stack.outputs["release"] == newer, "it went forward to another release")
+    figures = {
+        "rollback_warm_s": median(samples["rollback_warm"]),
+        "rollback_warm_host_s": median(samples["rollback_warm_host"]),
+        "rollback_cold_vs_deploy": median(samples["rollback_cold"]) / median(samples["deploy_without_build"]),
+    }
+    return figures, samples
+
+
+def long_history(stack: Stack, runs: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Figures and samples of `slipway history --all` over 500 updates in a folder, hosts and all.
+
+    The updates are copies of the stack's real ones, under the names and in the form that the engine gives them.
+    """
+    folder = stack.folder / "state" / ".pulumi" / "history" / "slipway" / stack.name
+    kept = stack.folder / "history-of-before"
+    shutil.copytree(folder, kept)
+    try:
+        _multiply(folder)
+        told = json.loads(_said(stack, "history", "--all", "--json"))
+        numbered = [entry for entry in told["entries"] if entry["number"]]
+        _require(len(numbered) == _UPDATES, f"{len(numbered)} updates are told")
+        _require(all(entry["release"] for entry in numbered), "an update is told without its release")
+        say(f"history of {_UPDATES} updates")
+        samples = [seconds(functools.partial(_said, stack, "history", "--all")) for _ in range(runs)]
+    finally:
+        shutil.rmtree(folder)
+        kept.rename(folder)
+    return {"history_500_s": median(samples)}, {"history_500": samples}
+
+
+def help_seconds(runs: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Figures and samples of `--help`: the slowest command counts."""
+    from cli.main import app  # noqa: PLC0415  # only its commands' names
+
+    names = [
+        str(each.name or each.callback.__name__).replace("_", "-") for each in app.registered_commands if each.callback
+    ]
+    taken = {name: [seconds(functools.partial(_help, name)) for _ in range(runs)] for name in names}
+    slowest = max(taken, key=lambda name: median(taken[name]))
+    return {"help_s": median(taken[slowest])}, {f"help of {slowest}": taken[slowest]}
+
+
+def _back(stack: Stack, release: str) -> None:
+    _said(stack, "rollback", "--to", release)
+
+
+def _said(stack: Stack, *argv: str) -> str:
+    return stack.slipway(*argv).out
+
+
+def _help(name: str) -> None:
+    subprocess.run([_SLIPWAY, name.rstrip("-"), "--help"], check=True, capture_output=True, timeout=60)
+
+
+def _host_seconds(stack: Stack, host: TestHost) -> float:
+    """What the host's own record says of the last deployment."""
+    path = f"~/.local/share/slipway/stacks/{stack.project}/ledger.jsonl"
+    last: dict[str, Any] = json.loads(host.run(f"tail -n 1 {path}"))
+    return float(last["seconds"])
+
+
+def _forget_images(host: TestHost) -> None:
+    """Remove every image that no container uses: what comes next is pulled."""
+    host.inside(["docker", "image", "prune", "--all", "--force"], seconds=120)
+
+
+def _require(held: bool, what: str) -> None:  # noqa: FBT001  # as `assert`, and never left out
+    if not held:
+        raise RuntimeError(what)
+
+
+def _multiply(folder: Path) -> None:
+    """Copies of a stack's updates until there are 500 of them, the newest staying the newest."""
+    updates = sorted(folder.glob("*.history.json"))
+    newest = updates[-1].name.removesuffix(".history.json")
+    stack, _, last = newest.rpartition("-")
+    for number in range(_UPDATES - len(updates)):
+        source = updates[number % len(updates)].name.removesuffix(".history.json")
+        copy = f"{stack}-{int(last) - (number + 1) * 60_000_000_000}"
+        for kind in ("history", "checkpoint"):
+            shutil.copy(folder / f"{source}.{kind}.json", folder / f"{copy}.{kind}.json")
