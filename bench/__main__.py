@@ -21,7 +21,7 @@ from bench.peers import EmptyProgram, ExampleCopy, Script  # noqa: E402
 from bench.report import write  # noqa: E402
 from bench.traffic_changes import figures, measured, peers  # noqa: E402
 from bench.traffic_peers import pushed_versions, routed_stack  # noqa: E402
-from bench.way_back import help_seconds, long_history, rollbacks  # noqa: E402
+from bench.way_back import cold_rollbacks, help_seconds, long_history, warm_rollbacks  # noqa: E402
 from toolchain.docker import ensure_docker  # noqa: E402
 from toolchain.images import ensure_images  # noqa: E402
 from toolchain.progress import say  # noqa: E402
@@ -98,7 +98,6 @@ class _Bench:
         noop, nothing = interleaved(self.runs, stack.up, empty.run)
         self.write({"noop_vs_empty": median(noop) / median(nothing)}, {"noop": noop, "empty": nothing})
         self._way_back(stack)
-        stack.destroy()
         alone = self._fleet(1)
         for count in _FLEETS[1:]:
             taken = self._fleet(count)
@@ -113,13 +112,22 @@ class _Bench:
         say("first deployment on 1 host")
         stack.up()
         self._way_back(stack)
-        stack.destroy()
 
     def _way_back(self, stack: Stack) -> None:
-        """History and rollback of a stack that is live on the first host."""
-        self.write(*rollbacks(stack, self.servers[0], self.runs, lambda: _change(stack)))
+        """History and rollback: of the example, which is live on the first host and goes, then of one small service."""
+        host = self.servers[0]
+        self.write(*warm_rollbacks(stack, host, self.runs, lambda: _change(stack), "rollback_warm_example"))
+        self.write(*cold_rollbacks(stack, host, self.runs))
         self.write(*long_history(stack, self.runs))
         self.write(*help_seconds(self.runs))
+        stack.destroy()
+        images = pushed_versions(self.engine.registry, self.folder / "images-back", ["one", "two"])
+        small = routed_stack([host], self.engine, self.folder / "small")
+        self.exits.callback(small.remove)
+        small.variables["IMAGE"] = images["one"]
+        small.up()
+        self.write(*warm_rollbacks(small, host, self.runs, lambda: small.variables.__setitem__("IMAGE", images["two"])))
+        small.destroy()
 
     def _traffic(self) -> None:
         """Changes under load, Slipway beside its peers, on one host."""

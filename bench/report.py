@@ -53,8 +53,10 @@ _FIGURES: dict[str, tuple[str, str, float | None]] = {
             ("longest_gap_s", "longest time without a good answer", "s"),
         )
     },
-    "rollback_warm_s": ("`slipway rollback` to a release that the host keeps, start to end", "s", 5),
+    "rollback_warm_s": ("`slipway rollback` of one routed service to a release that the host keeps", "s", 5),
     "rollback_warm_host_s": ("of that on the host", "s", 2),
+    "rollback_warm_example_s": ("the same of the example: three of its six services change", "s", None),
+    "rollback_warm_example_host_s": ("of that on the host", "s", None),
     "rollback_cold_vs_deploy": ("to one whose images are pulled again, beside `pulumi up` without a build", "x", 1.2),
     "history_500_s": ("`slipway history --all` of 500 updates in a folder, hosts asked", "s", 1.5),
     "help_s": ("`--help` of the slowest command", "s", 0.4),

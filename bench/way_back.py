@@ -23,45 +23,56 @@ if TYPE_CHECKING:
     from server import TestHost
     from stack_harness import Stack
 
-__all__ = ["help_seconds", "long_history", "rollbacks"]
+__all__ = ["cold_rollbacks", "help_seconds", "long_history", "warm_rollbacks"]
 
 _SLIPWAY = str(Path(sys.executable).parent / "slipway")
 _UPDATES = 500
 
 
-def rollbacks(
-    stack: Stack, host: TestHost, runs: int, change: Callable[[], None]
+def warm_rollbacks(
+    stack: Stack, host: TestHost, runs: int, change: Callable[[], None], name: str = "rollback_warm"
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Figures and samples of going back on `host`, beside a deployment that builds nothing.
+    """Figures and samples of going back on `host` to a release that it keeps, to and fro between two.
 
-    `stack` is live; `change` changes its source. Afterwards another release of it is live.
+    `stack` is live; `change` changes what it deploys. Afterwards the newer of the two releases is live.
     """
     older = str(stack.outputs["release"])
     change()
     stack.up()
     newer = str(stack.outputs["release"])
-    samples: dict[str, list[float]] = {"rollback_warm": [], "rollback_warm_host": []}
-    targets = (older, newer)
+    whole: list[float] = []
+    there: list[float] = []
     for number in range(runs):
         say(f"rollback to a warm release: {number + 1} of {runs}")
-        samples["rollback_warm"].append(seconds(functools.partial(_back, stack, targets[number % 2])))
-        samples["rollback_warm_host"].append(_host_seconds(stack, host))
-    samples |= {"rollback_cold": [], "deploy_without_build": []}
+        whole.append(seconds(functools.partial(_back, stack, (older, newer)[number % 2])))
+        there.append(_host_seconds(stack, host))
     if runs % 2:
         _back(stack, newer)
+    figures = {f"{name}_s": median(whole), f"{name}_host_s": median(there)}
+    return figures, {name: whole, f"{name}_host": there}
+
+
+def cold_rollbacks(stack: Stack, host: TestHost, runs: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Figures and samples of going back to a release whose images are pulled again, beside going forward so.
+
+    `stack` is live, with a release before that; afterwards the same release is live.
+    """
+    newer = str(stack.outputs["release"])
+    back: list[float] = []
+    forward: list[float] = []
+    older = ""
     for number in range(runs):
         say(f"rollback to a cold release, beside a deployment without build: {number + 1} of {runs}")
         _forget_images(host)
-        samples["rollback_cold"].append(seconds(functools.partial(_back, stack, older)))
+        back.append(seconds(functools.partial(_back, stack, older)))
+        older = older or str(stack.outputs["release"])
         _forget_images(host)
-        samples["deploy_without_build"].append(seconds(stack.up))
+        forward.append(seconds(stack.up))
         _require(stack.outputs["release"] == newer, "it went forward to another release")
-    figures = {
-        "rollback_warm_s": median(samples["rollback_warm"]),
-        "rollback_warm_host_s": median(samples["rollback_warm_host"]),
-        "rollback_cold_vs_deploy": median(samples["rollback_cold"]) / median(samples["deploy_without_build"]),
+    return {"rollback_cold_vs_deploy": median(back) / median(forward)}, {
+        "rollback_cold": back,
+        "deploy_without_build": forward,
     }
-    return figures, samples
 
 
 def long_history(stack: Stack, runs: int) -> tuple[dict[str, float], dict[str, list[float]]]:
@@ -99,7 +110,7 @@ def help_seconds(runs: int) -> tuple[dict[str, float], dict[str, list[float]]]:
 
 
 def _back(stack: Stack, release: str) -> None:
-    _said(stack, "rollback", "--to", release)
+    _said(stack, "rollback", *(["--to", release] if release else []))
 
 
 def _said(stack: Stack, *argv: str) -> str:

@@ -11,14 +11,14 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from components.application import read_application
-from components.configuration import load_settings
 from components.errors import Problem, SlipwayError
 from toolchain import local
 from toolchain.pulumi import ensure_pulumi
@@ -45,6 +45,30 @@ class Engine:
     environment: Mapping[str, str]
     options: Sequence[str]
     """What comes after any command of the engine, `--stack` included."""
+    _asked: list[Future[dict[str, dict[str, Any]]]] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def begin(self) -> Engine:
+        """Ask for the stack's configuration now, in the background: the engine takes 0.2 s to decrypt it."""
+        if not self._asked:
+            answer: Future[dict[str, dict[str, Any]]] = Future()
+            self._asked.append(answer)
+            threading.Thread(target=self._answer, args=(answer,), daemon=True).start()
+        return self
+
+    def _answer(self, answer: Future[dict[str, dict[str, Any]]]) -> None:
+        try:
+            answer.set_result(_configuration(self.root, self.options, self.environment))
+        except BaseException as error:  # noqa: BLE001  # told to who asks for it
+            answer.set_exception(error)
+
+    def configuration(self) -> dict[str, dict[str, Any]]:
+        """The stack's configuration: key → value as text, and whether it is kept encrypted.
+
+        Raises:
+            SlipwayError: when the engine cannot read it.
+        """
+        self.begin()
+        return self._asked[0].result()
 
     @property
     def project(self) -> str:
@@ -130,6 +154,8 @@ def stack_of(engine: Engine) -> Stack:
     Raises:
         SlipwayError: when anything is wrong with its settings or its Compose file.
     """
+    from components.application import read_application  # noqa: PLC0415  # who needs no application need not wait for it
+
     settings = settings_of(engine)
     application = read_application(settings)
     return Stack(settings=settings, application=application.name, project=application.stack)
@@ -141,7 +167,9 @@ def settings_of(engine: Engine) -> Settings:
     Raises:
         SlipwayError: when there is no such stack, or anything is wrong with its settings.
     """
-    configured = _configuration(engine.root, engine.options, engine.environment)
+    configured = engine.configuration()
+    from components.configuration import load_settings  # noqa: PLC0415  # the engine decrypts meanwhile
+
     return load_settings(
         project=engine.project,
         stack=engine.short,

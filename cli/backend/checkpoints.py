@@ -1,8 +1,9 @@
-"""The state of a stack after each of its updates.
+"""What a backend keeps of a stack: its updates, and the state after each of them.
 
 Owns: getting at them: in a self-managed backend through its objects, because the engine keeps them there but refuses
 to export them; from Pulumi Cloud by `pulumi stack export --version`. Also what the deployment noted in them. Secrets in
-them stay as they are: encrypted. Does not own: what is made of it (see `cli/history`, `cli/rollback`).
+them stay as they are: encrypted. The updates are read the same way: the engine takes 0.2 s to print what stands there.
+Does not own: what is made of it (see `cli/history`, `cli/rollback`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from cli.backend.layout import decoded, history_prefix, names, read
+from cli.backend.layout import decoded, history_prefix, inflated, names, read, tags_object
 from cli.backend.store import backend_url, is_cloud, open_store
+from cli.backend.updates import update_of, updates_of
 from cli.stack import last_words
 from components.errors import Problem, SlipwayError
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from obstore.store import ObjectStore
 
+    from cli.backend.updates import Update
     from cli.stack import Engine
 
 __all__ = ["Checkpoints", "Noted", "checkpoints_of", "deployment_in", "live_release_in", "noted_in", "release_in"]
@@ -38,7 +41,17 @@ _AT_ONCE = 16  # reads of a bucket side by side
 
 
 class Checkpoints(Protocol):
-    """The states of one stack."""
+    """What the backend has of one stack: its updates, the states after them, its tags."""
+
+    def updates(self) -> list[Update]:
+        """Every update, oldest first.
+
+        Raises:
+            SlipwayError: when they cannot be read.
+        """
+
+    def tag(self, name: str) -> str | None:
+        """The value of a tag of the stack; None without one."""
 
     def state(self, number: int) -> dict[str, Any]:
         """The state after update `number`, in the form of `pulumi stack export`'s `deployment`.
@@ -129,8 +142,19 @@ def _about(content: bytes, kind: re.Pattern[bytes]) -> Mapping[str, Any] | None:
 
 class _SelfManaged:
     def __init__(self, store: ObjectStore, project: str, stack: str) -> None:
-        self._store, self._stack = store, stack
+        self._store, self._project, self._stack = store, project, stack
         self._prefix = history_prefix(project, stack)
+
+    def updates(self) -> list[Update]:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            kept = list(pool.map(lambda name: (name, read(self._store, name)), self._updates))
+        return [update_of(number, decoded(name, content)) for number, (name, content) in enumerate(kept, 1) if content]
+
+    def tag(self, name: str) -> str | None:
+        place = tags_object(self._project, self._stack)
+        content = read(self._store, place)
+        found = (decoded(place, content).get("tags") or {}).get(name) if content else None
+        return str(found) if found is not None else None
 
     def state(self, number: int) -> dict[str, Any]:
         name = self._name(number)
@@ -151,26 +175,42 @@ class _SelfManaged:
         content = read(self._store, name) if name else None
         if name is None or content is None:
             return Noted(None, None)
-        if not name.endswith(".json"):
-            content = json.dumps(decoded(name, content), separators=(",", ":")).encode()
-        return noted_in(content)
+        try:
+            return noted_in(inflated(content))
+        except ValueError:
+            return Noted(None, None)  # cut short; `state` says so to who needs it
 
     def _name(self, number: int) -> str | None:
         """The object with the state after update `number`."""
         return self._names[number - 1] if 0 < number <= len(self._names) else None
 
     @functools.cached_property
+    def _objects(self) -> list[str]:
+        return names(self._store, self._prefix)
+
+    @functools.cached_property
+    def _updates(self) -> list[str]:
+        """The objects with the updates, oldest first."""
+        return sorted(name for name in self._objects if _UPDATE.search(name))
+
+    @functools.cached_property
     def _names(self) -> list[str | None]:
         """The objects with the states, oldest first; each update's two objects have the same time in their names."""
-        found = names(self._store, self._prefix)
-        updates = sorted(match[1] for name in found if (match := _UPDATE.search(name)))
-        states = {match[1]: name for name in found if (match := _STATE.search(name))}
-        return [states.get(time) for time in updates]
+        states = {match[1]: name for name in self._objects if (match := _STATE.search(name))}
+        times = [match[1] for name in self._updates if (match := _UPDATE.search(name))]
+        return [states.get(time) for time in times]
 
 
 class _Cloud:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def updates(self) -> list[Update]:
+        return updates_of(self._engine)
+
+    def tag(self, name: str) -> str | None:
+        done = self._engine.ask("stack", "tag", "get", name)
+        return done.stdout.strip() if done.returncode == 0 else None
 
     def state(self, number: int) -> dict[str, Any]:
         done = self._engine.ask("stack", "export", "--version", str(number))

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
     from obstore.store import ObjectStore
 
-__all__ = ["decoded", "history_prefix", "locks_prefix", "names", "read", "state_object"]
+__all__ = [
+    "decoded",
+    "history_prefix",
+    "inflated",
+    "locks_prefix",
+    "names",
+    "read",
+    "state_object",
+    "tags_object",
+]
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # RFC 1952, 2.3.1; RFC 8878, 3.1.1
 
 
 def history_prefix(project: str, stack: str) -> str:
@@ -33,6 +44,11 @@ def locks_prefix(project: str, stack: str) -> str:
 def state_object(project: str, stack: str) -> str:
     """The state of a stack, without what a compression adds to the name."""
     return f".pulumi/stacks/{project}/{stack}.json"
+
+
+def tags_object(project: str, stack: str) -> str:
+    """The tags of a stack."""
+    return f".pulumi/stacks/{project}/{stack}.pulumi-tags"
 
 
 def names(store: ObjectStore, prefix: str) -> list[str]:
@@ -64,14 +80,33 @@ def read(store: ObjectStore, name: str) -> bytes | None:
 
 
 def decoded(name: str, content: bytes) -> Any:  # noqa: ANN401  # whatever the JSON holds
-    """An object's JSON, decompressed as its name says."""
-    if name.endswith(".gz"):
-        content = gzip.decompress(content)
-    elif name.endswith(".zst"):
-        import zstandard  # noqa: PLC0415  # few backends compress, and fewer so
+    """An object's JSON.
 
-        content = zstandard.ZstdDecompressor().decompressobj().decompress(content)
-    return json.loads(content)
+    Raises:
+        SlipwayError: when it is not what the engine writes.
+    """
+    try:
+        return json.loads(inflated(content))
+    except ValueError as error:
+        raise _unreadable(ValueError(f"{name.rsplit('/', 1)[-1]}: {error}")) from None
+
+
+def inflated(content: bytes) -> bytes:
+    """What an object holds, decompressed; the engine tells by the content, too, not by the name.
+
+    Raises:
+        ValueError: when it is cut short.
+    """
+    try:
+        if content.startswith(_GZIP):
+            return gzip.decompress(content)
+        if content.startswith(_ZSTD):
+            import zstandard  # noqa: PLC0415  # few backends compress, and fewer so
+
+            return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+    except Exception as error:  # noqa: BLE001  # each of them has errors of its own
+        raise ValueError(str(error)) from None
+    return content
 
 
 def _pages(store: ObjectStore, prefix: str) -> Iterator[Any]:

@@ -1,14 +1,14 @@
-"""What the engine itself knows of every update of a stack: `pulumi stack history`.
+"""What the engine itself knows of every update of a stack: what `pulumi stack history` prints.
 
-Owns: asking for it, and giving every update a number where the backend gives none. Does not own: what an update was for
-(see `cli/history`), or the state after it (see `checkpoints`).
+Owns: asking for it, the form of one update, and giving each a number where the backend gives none. Does not own: what
+an update was for (see `cli/history`), or the state after it (see `checkpoints`).
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cli.stack import last_words
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cli.stack import Engine
 
-__all__ = ["Update", "updates_of"]
+__all__ = ["Update", "update_of", "updates_of"]
 
 _ALL = 1_000_000  # updates on the one page that is asked for
 
@@ -49,7 +49,7 @@ class Update:
 
 
 def updates_of(engine: Engine) -> list[Update]:
-    """Every update of the stack, oldest first.
+    """Every update of the stack, oldest first, as the engine tells them.
 
     Raises:
         SlipwayError: when the engine cannot tell.
@@ -66,10 +66,11 @@ def updates_of(engine: Engine) -> list[Update]:
     # The engine prints null, or a sentence, for a stack without updates.
     told = json.loads(done.stdout) if done.stdout.lstrip().startswith("[") else []
     oldest_first = list(reversed(told))
-    return [_update(number, each) for number, each in enumerate(oldest_first, 1)]
+    return [update_of(number, each) for number, each in enumerate(oldest_first, 1)]
 
 
-def _update(position: int, told: Mapping[str, Any]) -> Update:
+def update_of(position: int, told: Mapping[str, Any]) -> Update:
+    """One update as the engine prints it, or as it keeps it (times are seconds of the epoch then)."""
     began = _moment(told.get("startTime"))
     ended = _moment(told.get("endTime"))
     return Update(
@@ -84,5 +85,7 @@ def _update(position: int, told: Mapping[str, Any]) -> Update:
     )
 
 
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def _moment(told: str | int | None) -> datetime | None:
+    if not told:
+        return None
+    return datetime.fromtimestamp(told, UTC) if isinstance(told, int) else datetime.fromisoformat(told)

@@ -27,11 +27,13 @@ def history(
 
     Exit code: 0; 1 when the backend or the stack's settings cannot be read; 2 for wrong usage.
     """
-    from cli.history.document import history_document  # noqa: PLC0415  # help must not wait for it
-    from cli.history.stack_history import read_history  # noqa: PLC0415  # as above
-    from cli.stack import engine_of  # noqa: PLC0415  # as above
+    from cli.stack import engine_of  # noqa: PLC0415  # help must not wait for it
 
-    found = read_history(engine_of(stack), hosts=not no_hosts)
+    engine = engine_of(stack) if no_hosts else engine_of(stack).begin()
+    from cli.history.document import history_document  # noqa: PLC0415  # while the engine decrypts
+    from cli.history.stack_history import read_history  # noqa: PLC0415  # as above
+
+    found = read_history(engine, hosts=not no_hosts)
     shown = list(found.entries) if everything else list(found.entries)[-count:]
     document = history_document(found, shown)
     if json:

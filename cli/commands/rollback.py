@@ -45,12 +45,13 @@ def rollback(
     """
     if to and file:
         raise typer.BadParameter("either --to or --from, not both")
-    from cli.locks.operation import operation  # noqa: PLC0415  # help must not wait for it
+    from cli.stack import engine_of  # noqa: PLC0415  # help must not wait for it
+
+    engine = engine_of(stack, deploys=not plan).begin()
+    from cli.locks.operation import operation  # noqa: PLC0415  # while the engine decrypts
     from cli.rollback import carry_out, planned, planned_from_file  # noqa: PLC0415  # as above
-    from cli.stack import engine_of  # noqa: PLC0415  # as above
     from components.errors import SlipwayError  # noqa: PLC0415  # as above
 
-    engine = engine_of(stack, deploys=not plan)
     if plan:
         _show(planned_from_file(engine, file) if file else planned(engine, to))
         return

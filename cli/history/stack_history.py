@@ -9,10 +9,9 @@ from __future__ import annotations
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cli.backend.checkpoints import checkpoints_of
-from cli.backend.updates import updates_of
 from cli.history.entry import DEPLOYING
 from cli.history.ledgers import Seen, read_ledgers
 from cli.history.merging import merged
@@ -224,8 +223,10 @@ def read_history(engine: Engine, *, hosts: bool = True, last: int | None = None)
     """
     with ThreadPoolExecutor(4) as pool:
         settings = pool.submit(settings_of, engine) if hosts else None
-        tagged = pool.submit(_tagged, engine) if hosts else None
+        if hosts:
+            pool.submit(_get_ready)  # the engine decrypts in a process of its own meanwhile
         updates, checkpoints, noted = _backend(engine, last)
+        tagged = pool.submit(checkpoints.tag, VALIDATED_TAG) if hosts else None
         project = next((str(each.deployed["project"]) for each in reversed(noted.values()) if each.deployed), None)
         known = settings.result() if settings else None
         if project is None and known:
@@ -243,14 +244,17 @@ def read_history(engine: Engine, *, hosts: bool = True, last: int | None = None)
         )
 
 
+def _get_ready() -> None:
+    """What asking hosts needs and takes a while to load."""
+    import asyncssh  # noqa: F401, PLC0415  # loaded for whoever needs it next
+
+    from components.agent_package import pack_agent  # noqa: PLC0415  # as above
+
+    pack_agent()
+
+
 def _backend(engine: Engine, last: int | None) -> tuple[list[Update], Checkpoints, dict[int, Noted]]:
-    updates = updates_of(engine)
     checkpoints = checkpoints_of(engine)
+    updates = checkpoints.updates()
     wanted = updates if last is None else updates[-last:] if last else []
     return updates, checkpoints, checkpoints.noted([update.number for update in wanted])
-
-
-def _tagged(engine: Engine) -> str | None:
-    done = engine.ask("stack", "tag", "get", VALIDATED_TAG)
-    told: Any = done.stdout.strip()
-    return told if done.returncode == 0 and told.startswith("r-") else None

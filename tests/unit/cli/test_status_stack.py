@@ -43,7 +43,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             entries={},
         )
 
-    monkeypatch.setattr(cli.stack, "read_application", read)
+    monkeypatch.setattr("components.application.read_application", read)
     return tmp_path
 
 
