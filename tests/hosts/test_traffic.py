@@ -5,35 +5,26 @@ What happens inside a host is tried more finely in `test_traffic_agent`.
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import os
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from remote_stack import RemoteStack, finish
-from routed import routed
+from routed import HARMLESS, RATE, answer, change, loaded, nothing_lost, routed
 from stack_harness import eventually
-from traffic import Load, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from server import TestHost
 
 HOSTS = 2
-REQUESTS = int(os.environ.get("SLIPWAY_TEST_REQUESTS", "1500"))
-"""Requests that each change is under, at least; 20000 is what the promise was shown with."""
-RATE = 250
-_HARMLESS = {"SICK": "", "SMOKE_FAILS": "", "CRASH_AFTER": "", "FAIL_RATE": "", "SLOW_MS": "", "START": "0",
-             "STRATEGY": "rolling", "KEEP": "0s", "MONITOR": "0s"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def stack(deployable: Callable[..., RemoteStack], hosts: list[TestHost]) -> RemoteStack:
     """The service on both hosts, behind an edge on each."""
-    stack = deployable(*hosts, application=routed, variables=dict(_HARMLESS), secrets={}, deadline=300)
+    stack = deployable(*hosts, application=routed, variables=dict(HARMLESS), secrets={}, deadline=300)
     stack.up()
     for host in hosts:
         _answers(host, "1")
@@ -42,42 +33,6 @@ def stack(deployable: Callable[..., RemoteStack], hosts: list[TestHost]) -> Remo
 
 def _answers(host: TestHost, version: str) -> None:
     eventually(lambda: answer(host) == version, 10)
-
-
-def answer(host: TestHost) -> str:
-    """The version that the edge of a host leads to."""
-    connection = http.client.HTTPConnection(host.address, 80, timeout=5)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().headers.get("X-Version", "")
-    except OSError:
-        return ""
-    finally:
-        connection.close()
-
-
-@contextlib.contextmanager
-def loaded(host: TestHost) -> Iterator[list[Result]]:
-    """Traffic to the edge of `host` around a block."""
-    found: list[Result] = []
-    with Load(f"http://{host.address}/", rate=RATE, long=2, long_seconds=3, websockets=1) as load:
-        load.until(RATE)
-        load.mark("during")
-        yield found
-        load.mark("after")
-        load.until(max(REQUESTS, load.sent() + RATE))
-    found.append(load.result())
-
-
-def nothing_lost(result: Result) -> None:
-    assert result.failed == 0, result.describe()
-    assert result.requests.ok >= REQUESTS
-    assert result.long.ok > 0
-    assert result.websockets.echoes > 0
-
-
-def change(stack: RemoteStack, version: str, **variables: str) -> None:
-    stack.variables |= {**_HARMLESS, "VERSION": version, **variables}
 
 
 @pytest.mark.parametrize("strategy", ["rolling", "blue-green", "canary"])

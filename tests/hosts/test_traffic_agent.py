@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent_harness import docker, eventually, pack
+from routed import nothing_lost
 from routed_agent import RoutedAgent
 from traffic import Load, Result
 
@@ -77,13 +78,6 @@ def loaded(agent: RoutedAgent, requests: int = REQUESTS, rate: int = RATE) -> It
         load.mark("after")
         load.until(max(requests, load.sent() + rate))
     found.append(load.result())
-
-
-def nothing_lost(result: Result) -> None:
-    assert result.failed == 0, result.describe()
-    assert result.requests.ok >= REQUESTS
-    assert result.long.ok > 0
-    assert result.websockets.echoes > 0
 
 
 def only(agent: RoutedAgent, version: str) -> None:
