@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "StackName"]
+__all__ = ["AsJson", "ContainerNumber", "ContainerUser", "HostNames", "StackName"]
 
 StackName = Annotated[
     str,
@@ -16,3 +16,15 @@ StackName = Annotated[
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead (docs/reference/cli.md names the schema).")]
+
+HostNames = Annotated[
+    list[str] | None, typer.Option("--host", metavar="NAME", help="Host to look at; repeatable; all if none.")
+]
+
+ContainerNumber = Annotated[
+    int | None, typer.Option("--index", metavar="N", min=1, help="Number of the container, as in web-2.")
+]
+
+ContainerUser = Annotated[
+    str, typer.Option("--user", "-u", metavar="USER", help="User in the container; the image's own if none.")
+]

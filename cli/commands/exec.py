@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cli.options import ContainerNumber, ContainerUser, StackName  # noqa: TC001  # typer reads the annotations when the command is made
+
 __all__ = ["exec_"]
 
 
@@ -13,21 +15,12 @@ def exec_(
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="Service in whose container it runs.")],
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="Command with its arguments.")],
     *,
-    stack: Annotated[
-        str,
-        typer.Option(
-            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to run it on; the one selected in Pulumi if none."
-        ),
-    ] = "",
+    stack: StackName = "",
     host: Annotated[
         str, typer.Option("--host", metavar="NAME", help="Host; the first with a healthy container if none.")
     ] = "",
-    index: Annotated[
-        int | None, typer.Option("--index", metavar="N", min=1, help="Number of the container, as in web-2.")
-    ] = None,
-    user: Annotated[
-        str, typer.Option("--user", "-u", metavar="USER", help="User in the container; the image's own if none.")
-    ] = "",
+    index: ContainerNumber = None,
+    user: ContainerUser = "",
 ) -> None:
     """Run a command in a container of the live generation of a service.
 

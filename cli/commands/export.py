@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.options import StackName  # noqa: TC001  # typer reads the annotations when the command is made
+
 if TYPE_CHECKING:
     from cli.bundles.exporting import Exported
 
@@ -14,12 +16,7 @@ __all__ = ["export"]
 
 def export(
     *,
-    stack: Annotated[
-        str,
-        typer.Option(
-            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to export; the one selected in Pulumi if none."
-        ),
-    ] = "",
+    stack: StackName = "",
     to: Annotated[
         str,
         typer.Option(

@@ -6,17 +6,14 @@ from typing import Annotated
 
 import typer
 
+from cli.options import StackName  # noqa: TC001  # typer reads the annotations when the command is made
+
 __all__ = ["lock"]
 
 
 def lock(
     *,
-    stack: Annotated[
-        str,
-        typer.Option(
-            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to look at; the one selected in Pulumi if none."
-        ),
-    ] = "",
+    stack: StackName = "",
     release: Annotated[
         bool, typer.Option("--release", help="Take away the locks of operations that are over; no others.")
     ] = False,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.options import HostNames, StackName  # noqa: TC001  # typer reads the annotations when the command is made
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,15 +22,8 @@ def logs(
         list[str] | None, typer.Argument(metavar="SERVICE", help="Services to show; all if none.")
     ] = None,
     *,
-    stack: Annotated[
-        str,
-        typer.Option(
-            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to look at; the one selected in Pulumi if none."
-        ),
-    ] = "",
-    host: Annotated[
-        list[str] | None, typer.Option("--host", metavar="NAME", help="Host to look at; repeatable; all if none.")
-    ] = None,
+    stack: StackName = "",
+    host: HostNames = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C; later containers too.")
     ] = False,

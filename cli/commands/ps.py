@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cli.options import HostNames, StackName  # noqa: TC001  # typer reads the annotations when the command is made
+
 __all__ = ["ps"]
 
 
@@ -14,15 +16,8 @@ def ps(
         list[str] | None, typer.Argument(metavar="SERVICE", help="Services to show; all if none.")
     ] = None,
     *,
-    stack: Annotated[
-        str,
-        typer.Option(
-            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to look at; the one selected in Pulumi if none."
-        ),
-    ] = "",
-    host: Annotated[
-        list[str] | None, typer.Option("--host", metavar="NAME", help="Host to look at; repeatable; all if none.")
-    ] = None,
+    stack: StackName = "",
+    host: HostNames = None,
     every: Annotated[bool, typer.Option("--all", "-a", help="Stopped containers and one-off runs too.")] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print JSON (cli/contract/ps.schema.json) instead of a table.")

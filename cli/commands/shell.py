@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cli.options import ContainerNumber, ContainerUser, StackName  # noqa: TC001  # typer reads the annotations when the command is made
+
 __all__ = ["shell"]
 
 
@@ -14,19 +16,10 @@ def shell(
         str, typer.Argument(metavar="SERVICE", help="Service whose container it opens in; the host itself if none.")
     ] = "",
     *,
-    stack: Annotated[
-        str,
-        typer.Option(
-            "--stack", "-s", envvar="PULUMI_STACK", help="Stack to open it on; the one selected in Pulumi if none."
-        ),
-    ] = "",
+    stack: StackName = "",
     host: Annotated[str, typer.Option("--host", metavar="NAME", help="Host; the first one if none.")] = "",
-    index: Annotated[
-        int | None, typer.Option("--index", metavar="N", min=1, help="Number of the container, as in web-2.")
-    ] = None,
-    user: Annotated[
-        str, typer.Option("--user", "-u", metavar="USER", help="User in the container; the image's own if none.")
-    ] = "",
+    index: ContainerNumber = None,
+    user: ContainerUser = "",
 ) -> None:
     """Open a shell: in a container of a service (bash where the image has it, else sh), or on a host (the user's own).
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["WORKFLOWS", "workflows_for"]
 
-WORKFLOWS = ("preview.yml", "deploy.yml")
+WORKFLOWS = ("preview.yml", "deploy.yml", "rollback.yml", "promote.yml")
+_BETWEEN = "promote.yml"  # from the first environment to the last: of no use with one alone
 _FOLDER = Path(".github") / "workflows"
 _MOVED = re.compile(
     r"^#\n# When this program is a folder of your application's repository: .*\n(?:# .*\n)*", re.MULTILINE
@@ -44,7 +45,9 @@ def workflows_for(root: Path, application: Path, stacks: Sequence[str]) -> dict[
         )
     folder = os.path.relpath(root.resolve(), repository.resolve())
     return {
-        repository / _FOLDER / name: _adapted(_read(root / _FOLDER / name), folder, list(stacks)) for name in WORKFLOWS
+        repository / _FOLDER / name: _adapted(name, _read(root / _FOLDER / name), folder, list(stacks))
+        for name in WORKFLOWS
+        if name != _BETWEEN or len(stacks) > 1
     }
 
 
@@ -61,11 +64,14 @@ def _read(file: Path) -> str:
         ) from None
 
 
-def _adapted(text: str, folder: str, stacks: list[str]) -> str:
+def _adapted(name: str, text: str, folder: str, stacks: list[str]) -> str:
     """The workflow with this repository's folder and environments; the first environment is the one of a push."""
     if folder != ".":
         text = _MOVED.sub("", text)
     text = re.sub(r"(?m)^(  SLIPWAY_FOLDER:) .*$", rf"\1 {folder}", text)
+    if name == _BETWEEN:
+        ends = {"staging": stacks[0], "production": stacks[-1]}
+        return re.sub(r"\b(staging|production)\b", lambda found: ends[found[0]], text)
     text = re.sub(r"(?m)^(\s+options:) \[staging, production\]$", rf"\1 [{', '.join(stacks)}]", text)
     text = text.replace("|| 'staging'", f"|| '{stacks[0]}'")
     text = re.sub(r"(?m)^(  STACK:) staging$", rf"\1 {stacks[0]}", text)

@@ -15,6 +15,7 @@ import cli.commands.init
 import cli.setup.pinning
 from cli.main import app
 from cli.setup.host_keys import Place, ShownKey
+from cli.setup.workflows import WORKFLOWS
 from components.errors import Problem
 
 Init = Callable[..., Result]
@@ -541,7 +542,7 @@ def test_a_second_time_at_a_terminal_asks_nothing_but_the_environments(init: Ini
 def repository(program: Path) -> Path:
     """A repository that holds program and application; the program has its workflows."""
     subprocess.run(["git", "init", "--quiet", program.parent], check=True)
-    for name in ("preview.yml", "deploy.yml"):
+    for name in WORKFLOWS:
         file = program / ".github" / "workflows" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text((ROOT / ".github" / "workflows" / name).read_text())
@@ -551,16 +552,26 @@ def repository(program: Path) -> Path:
 def test_workflows_are_the_repositorys_own_with_folder_and_environments(init: Init, repository: Path) -> None:
     hosts = ("--registry", "ghcr.io/acme", "--host", "local")
     assert init("-e", "test", "-e", "live", *hosts, "--workflows").exit_code == 0
-    preview, deploy = (
-        yaml.safe_load((repository / ".github" / "workflows" / name).read_text())
-        for name in ("preview.yml", "deploy.yml")
+    preview, deploy, rollback, promote = (
+        yaml.safe_load((repository / ".github" / "workflows" / name).read_text()) for name in WORKFLOWS
     )
     assert preview["env"] == {"SLIPWAY_FOLDER": "deploy", "STACK": "test"}
     assert deploy["env"] == {"SLIPWAY_FOLDER": "deploy", "STACK": "${{ inputs.stack || 'test' }}"}
     assert deploy[True]["workflow_dispatch"]["inputs"]["stack"]["options"] == ["test", "live"]
-    assert "staging" not in str(deploy)
+    assert rollback["env"]["SLIPWAY_FOLDER"] == "deploy"
+    assert rollback[True]["workflow_dispatch"]["inputs"]["stack"]["options"] == ["test", "live"]
+    assert promote["env"] == {"SLIPWAY_FOLDER": "deploy", "SOURCE": "test", "TARGET": "live"}
+    assert (promote["jobs"]["promote"]["environment"], promote["concurrency"]["group"]) == ("live", "deploy-live")
+    for workflow in (deploy, rollback, promote):
+        assert "staging" not in str(workflow)
     assert "move this file" not in (repository / ".github" / "workflows" / "deploy.yml").read_text()
     assert "nothing was changed" in init("-e", "test", "-e", "live", *hosts, "--workflows").output
+
+
+def test_one_environment_alone_has_nothing_to_promote_to(init: Init, repository: Path) -> None:
+    assert init("-e", "live", "--registry", "ghcr.io/acme", "--host", "local", "--workflows").exit_code == 0
+    there = {file.name for file in (repository / ".github" / "workflows").iterdir()}
+    assert there == {"preview.yml", "deploy.yml", "rollback.yml"}
 
 
 def test_a_workflow_of_somebodys_is_not_overwritten_and_nothing_else_is_written(
