@@ -91,6 +91,8 @@ def service(reference: str, **more: Any) -> dict[str, Any]:
 
 def entry(**more: Any) -> dict[str, Any]:
     """What the release says of a service beside its Compose part."""
+    if more.get("migrate"):
+        more["migrate"] = {"irreversible": False, **more["migrate"]}
     return {
         "strategy": "recreate",
         "port": PORT,

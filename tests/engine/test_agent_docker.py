@@ -266,7 +266,7 @@ def test_change_by_hand_is_drift_and_is_repaired(agent: Agent, shop: Build, how:
 def test_migration_runs_once_per_release_before_anything_is_replaced(agent: Agent, shop: Build) -> None:
     mount = [{"type": "volume", "source": "data", "target": "/data"}]
     volumes = {"data": {"name": f"{agent.stack}_data"}}
-    slipway = {"api": {"migrate": {"command": ["mark", "/data/marks"], "deadline": 20, "irreversible": False}}}
+    slipway = {"api": {"migrate": {"command": ["mark", "/data/marks"], "deadline": 20}}}
 
     def with_migration(api: str) -> dict[str, Any]:
         return shop(api, api_service={"volumes": mount}, slipway=slipway, volumes=volumes)
@@ -328,7 +328,7 @@ def test_failed_smoke_check_names_url_field_and_log_and_goes_back(agent: Agent, 
 def test_failed_migration_leaves_the_old_release_untouched(agent: Agent, shop: Build) -> None:
     first = agent.deploy(shop()).document
     before = agent.containers()
-    slipway = {"api": {"migrate": {"command": ["fail"], "deadline": 20, "irreversible": False}}}
+    slipway = {"api": {"migrate": {"command": ["fail"], "deadline": 20}}}
     ended, error = failing(agent, shop("2", slipway=slipway))
     assert "the migration of api failed with exit code 3" in error
     assert f"release {first['release']} serves as before" in error
@@ -407,7 +407,7 @@ def start(agent: Agent, wanted: dict[str, Any], **environment: str) -> subproces
 
 @pytest.mark.timeout(600)  # some twenty crashes, each healed by a deployment
 def test_killed_after_any_step_the_next_run_converges(agent: Agent, shop: Build) -> None:
-    migrate = {"command": ["mark", "/tmp/x"], "deadline": 20, "irreversible": False}
+    migrate = {"command": ["mark", "/tmp/x"], "deadline": 20}
     slipway = {"api": {"migrate": migrate, "smoke": [HTTP]}}
 
     def version(number: str, text: str) -> dict[str, Any]:
@@ -692,7 +692,7 @@ def test_secret_values_are_nowhere_but_in_the_0600_file_and_the_containers_envir
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    slipway = {"api": {"migrate": {"command": ["ok"], "deadline": 20, "irreversible": False}, "smoke": [HTTP]}}
+    slipway = {"api": {"migrate": {"command": ["ok"], "deadline": 20}, "smoke": [HTTP]}}
     secrets = {
         "secrets": {"TOKEN": CANARY},
         "registries": [{"address": REGISTRY, "username": "u", "password": "canary-pass"}],

@@ -35,7 +35,11 @@ def test_exec_hands_bytes_on_unchanged_both_ways_and_ends_as_its_command_does(st
 
 
 def test_exec_at_a_terminal_gives_the_command_that_terminal(stack: Stack) -> None:
-    script = 'stty size; test -t 0 && test -t 1 && echo "it is a $TERM"; read line; echo "got $line"; sleep 60'
+    # Docker tells a terminal its size a moment after the command began.
+    settled = 'while test "$(stty size)" != "31 97"; do sleep 0.1; done; '
+    script = (
+        settled + 'stty size; test -t 0 && test -t 1 && echo "it is a $TERM"; read line; echo "got $line"; sleep 60'
+    )
     session = Session(stack, "exec", "web", "--", "sh", "-c", script, size=(31, 97))
     session.shows("31 97")
     session.shows("it is a xterm-256color")

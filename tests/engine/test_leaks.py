@@ -170,6 +170,8 @@ class Evidence:
     """File of the agent → secrets in it, while the stack lived."""
     modes: dict[str, int] = dataclasses.field(default_factory=dict)
     owners: set[int] = dataclasses.field(default_factory=set)
+    codes: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Command of `slipway` → its exit code, the last time."""
 
     def keep(self, what: str, run: Any) -> None:
         self.printed[what] = run.text + json.dumps(run.events, ensure_ascii=False)
@@ -241,9 +243,22 @@ def evidence(make_stack: Callable[..., Stack], private_registry: tuple[Registry,
         telling = DOCKERFILE.replace("test -s", "cat") + "RUN exit 7\n"
         stack.application.write({"web/Dockerfile": telling.replace("index\n", "index && exit 7\n")})
         found.keep("failed build", stack.up(expect_failure=True, **own))
-        stack.application.write({"web/Dockerfile": DOCKERFILE})
+        stack.application.write({"web/Dockerfile": DOCKERFILE, "web/version": "2"})
+        found.keep("another release", stack.up(**own))
         for what in ("history", "output"):
             found.printed[what] = stack.pulumi("stack", what, "--json")
+        bundle = str(stack.folder / "bundle.tar.gz")
+        for command in (
+            ("history",), ("history", "--json"), ("show", "1", "--json"), ("show", "live", "--release"), ("diff", "1"),
+            ("rollback", "--plan"), ("rollback", "--to", "1"), ("validate", "--no-github"), ("ps", "--json"),
+            ("status",), ("doctor",), ("lock",), ("export", "--to", bundle), ("import", bundle),
+            ("rollback", "--from", bundle),
+        ):  # fmt: skip
+            said = stack.slipway(*command, expect=None, **own)
+            found.printed[f"slipway {' '.join(command)}"] = said.text
+            found.codes[command[0]] = said.code
+        with gzip.open(bundle) as content:
+            found.printed["bundle"] = content.read().decode(errors="replace")
         found.keep("destroy", stack.destroy(*verbose))
     yield found
     remove_images(f"{place}/leak-web")
@@ -268,6 +283,13 @@ def test_the_failures_told_their_reasons(evidence: Evidence) -> None:
 
 def test_nothing_that_is_printed_holds_a_secret(evidence: Evidence) -> None:
     assert {what: names for what, text in evidence.printed.items() if (names := canaries_in(text))} == {}
+
+
+def test_commands_told_what_they_are_for(evidence: Evidence) -> None:
+    """Else it would prove nothing that they tell no secret."""
+    assert {name: code for name, code in evidence.codes.items() if code and name != "doctor"} == {}
+    assert "rollback" in evidence.printed["slipway history"]
+    assert "slipway:deployment:ComposeDeployment" in evidence.printed["bundle"]
 
 
 def test_no_process_shows_a_secret_in_its_command_line(evidence: Evidence) -> None:

@@ -259,6 +259,27 @@ def test_lost_host_gets_the_same_release_again(make_stack: Callable[..., Stack])
     assert stack.serves("1")
 
 
+def test_way_back_survives_the_loss_of_the_backend(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack()
+    stack.up()
+    stack.application.version("web", "2")
+    stack.up()
+    first, second = releases(stack)
+    bundle = str(stack.folder / "bundle.tar.gz")
+    stack.slipway("export", "--to", bundle)
+    shutil.rmtree(stack.folder / "state")
+    stack.slipway("import", bundle)
+    found = history(stack)
+    assert found["live"] == second
+    assert [(entry["number"], entry["release"]) for entry in found["entries"]] == [(None, second), (None, first)]
+    assert found["entries"][1]["back"]["kind"] == "warm", "the host keeps it"
+    stack.slipway("rollback")
+    assert stack.serves("1")
+    assert history(stack)["entries"][0]["number"] == 1, "a history anew"
+    stack.slipway("rollback", "--from", bundle)
+    assert stack.serves("2")
+
+
 def test_retention_never_takes_what_history_offers(make_stack: Callable[..., Stack]) -> None:
     stack = make_stack(retention=2)
     for version in ("1", "2", "3", "4"):

@@ -258,9 +258,10 @@ def wipe(host: TestHost) -> None:
     host.free_disk()
     if not host.docker_answers():
         host.start_dockerd()
-    found = host.inside(["docker", "ps", "--all", "--quiet", "--filter", f"label={PROJECT_LABEL}"]).split()
-    if found:
-        host.inside(["docker", "rm", "--force", "--volumes", *found])
+    for label in (PROJECT_LABEL, "dev.slipway.edge"):  # the edge's files go below, which it would not notice
+        found = host.inside(["docker", "ps", "--all", "--quiet", "--filter", f"label={label}"]).split()
+        if found:
+            host.inside(["docker", "rm", "--force", "--volumes", *found])
     host.inside(["docker", "network", "prune", "--force"])
     host.inside(["docker", "volume", "prune", "--all", "--force"])
     host.inside(["rm", "-rf", HOME])

@@ -250,7 +250,10 @@ def test_a_command_whose_output_nobody_reads_any_more_ends(stack: RemoteStack, h
 
 def test_exec_at_a_terminal_gives_the_command_that_terminal(stack: RemoteStack) -> None:
     script = (
-        'stty size; test -t 0 && test -t 1 && echo "it is a $TERM"; read line; echo "got $line"; stty size; sleep 60'
+        # Docker tells a terminal its size a moment after the command began.
+        'until test "$(stty size)" = "31 97"; do sleep 0.1; done; stty size; '
+        'test -t 0 && test -t 1 && echo "it is a $TERM"; read line; echo "got $line"; '
+        'until test "$(stty size)" = "25 88"; do sleep 0.1; done; stty size; sleep 60'
     )
     session = Session(stack, "exec", "web", "--", "sh", "-c", script, size=(31, 97))
     session.shows("31 97")
