@@ -287,8 +287,10 @@ def test_nothing_that_is_printed_holds_a_secret(evidence: Evidence) -> None:
 
 def test_commands_told_what_they_are_for(evidence: Evidence) -> None:
     """Else it would prove nothing that they tell no secret."""
-    assert {name: code for name, code in evidence.codes.items() if code and name != "doctor"} == {}
-    assert "rollback" in evidence.printed["slipway history"]
+    ended = {name: code for name, code in evidence.codes.items() if code and name != "doctor"}
+    assert ended == {}
+    assert "migration" in evidence.printed["slipway history"], "why an update failed"
+    assert " back to r-" in evidence.printed["slipway rollback --to 1"]
     assert "slipway:deployment:ComposeDeployment" in evidence.printed["bundle"]
 
 
