@@ -90,8 +90,10 @@ def _page(
         "# Benchmark",
         "",
         (
-            f"One run of `make bench`: {conditions['runs']} samples each, medians; {conditions['cpus']} cores, "
-            f"{conditions['machine']}; the example application, registry and test hosts all on the same machine."
+            f"`make bench`: {conditions['runs']} samples each, medians; {conditions['cpus']} cores, "
+            f"{conditions['machine']}; the example application, registry and test hosts all on the same machine. "
+            "`python -m bench 5 way-back` takes those of rollback, history and help alone, and leaves the others as they "
+            "were measured before."
         ),
         "",
         "| figure | measured | asked: at most |",
