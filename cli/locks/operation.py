@@ -8,7 +8,6 @@ a time a lease of its own, and the engine ends with a conflict (see `refusal.con
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 import time
@@ -152,7 +151,7 @@ class _Acquisition:
 @contextlib.contextmanager
 def _alive(records: Records, record: Record, tell: Callable[[str], None]) -> Iterator[None]:
     """Give signs of life until the block ends, then give the stack up."""
-    over = threading.Event()
+    over, main = threading.Event(), threading.main_thread().ident or 0
 
     def beat() -> None:
         while not over.wait(BEAT_SECONDS):
@@ -161,7 +160,9 @@ def _alive(records: Records, record: Record, tell: Callable[[str], None]) -> Ite
             with contextlib.suppress(SlipwayError):
                 if not records.beat(record):
                     tell("another operation took the stack over, because no sign of life of this one came; stopping")
-                    os.kill(os.getpid(), signal.SIGINT)
+                    # To the thread that has to stop: of a process that wakes the kernel may choose another one, and
+                    # nobody would wake this one from what it waits for.
+                    signal.pthread_kill(main, signal.SIGINT)
                     return
 
     thread = threading.Thread(target=beat, name="signs-of-life", daemon=True)

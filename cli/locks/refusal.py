@@ -67,7 +67,9 @@ def record_obstacle(stack: str, entry: Entry, verdict: Verdict) -> Obstacle:
             _MEANING,
             "wait for it to end (slipway lock shows it), or raise lockWait, then run it again",
         )
-    return Obstacle(entry.id, problem)
+    # not by its id: an operation that ends has a second one for a moment (see records)
+    key = f"{record.owner} {record.does} {record.since.isoformat()}" if record else entry.id
+    return Obstacle(key, problem)
 
 
 def lock_obstacle(stack: str, lock: EngineLock, verdict: Verdict) -> Obstacle:

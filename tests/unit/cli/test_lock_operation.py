@@ -282,12 +282,13 @@ def test_rubbish_in_the_place_of_a_record_is_waited_for_a_minute_and_then_taken_
 
 
 _SLEEPER = """\
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from cli.locks import operation as module
 from cli.locks.operation import operation
 from cli.stack import Engine
 module.BEAT_SECONDS = 0.1
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background may start with it ignored
 root = Path(sys.argv[1])
 engine = Engine(root=root, stack="staging", environment={"PULUMI_BACKEND_URL": f"file://{root}/state"}, options=[])
 try:
