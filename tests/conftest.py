@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,12 @@ from toolchain.registry import ensure_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+# What a shell starts in the background ignores Ctrl-C, and so would every program that a test starts and interrupts.
+# A handler, unlike being ignored, is not handed on to them.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

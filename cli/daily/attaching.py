@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import stat
 import sys
@@ -93,13 +92,13 @@ async def _attached(
 
 
 async def _at_terminal(connection: Any, command: str, host: str) -> int:  # noqa: ANN401  # an SSH one
-    size = shutil.get_terminal_size()
+    size = _size()
     wanted = Terminal(os.environ.get("TERM") or "xterm", size.columns, size.lines)
     process: Any = await connection.start(command, wanted)
     loop = asyncio.get_running_loop()
 
     def resized() -> None:
-        now = os.get_terminal_size(sys.stdout.fileno())
+        now = _size()
         process.change_terminal_size(now.columns, now.lines)
 
     loop.add_signal_handler(signal.SIGWINCH, resized)
@@ -112,6 +111,15 @@ async def _at_terminal(connection: Any, command: str, host: str) -> int:  # noqa
     finally:
         for name in (signal.SIGWINCH, *_ENDS):
             loop.remove_signal_handler(name)
+
+
+def _size() -> os.terminal_size:
+    """The terminal's own, whatever COLUMNS and LINES say: they are of the shell that exported them."""
+    with contextlib.suppress(OSError):
+        found = os.get_terminal_size(sys.stdout.fileno())
+        if found.columns and found.lines:
+            return found
+    return os.terminal_size((80, 24))
 
 
 @contextlib.contextmanager
