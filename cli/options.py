@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "ContainerNumber", "ContainerUser", "HostNames", "StackName"]
+__all__ = ["AsJson", "ContainerNumber", "ContainerUser", "HostNames", "RepositoryName", "StackName"]
 
 StackName = Annotated[
     str,
@@ -27,4 +27,11 @@ ContainerNumber = Annotated[
 
 ContainerUser = Annotated[
     str, typer.Option("--user", "-u", metavar="USER", help="User in the container; the image's own if none.")
+]
+
+RepositoryName = Annotated[
+    str,
+    typer.Option(
+        "--repository", metavar="OWNER/NAME", help="On GitHub; of the workflow, else of the remote origin, if none."
+    ),
 ]

@@ -64,9 +64,7 @@ def planned(engine: Engine, to: str = "", *, history: StackHistory | None = None
         SlipwayError: when there is no such release, or this stack cannot run it as it is now.
     """
     found = history or read_history(engine)
-    entry = named_entry(found, to) if to else named_entry(found, _default(found))
-    if entry.release is not None and entry.release == found.live and not to:
-        raise SlipwayError(_nowhere(found))
+    entry = named_entry(found, to or _default(found))
     target = past_release(found, entry)
     _must_fit(target, found)
     way = found.way_back(target.id)

@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-__all__ = ["Engine", "Stack", "engine_of", "last_words", "program_folder", "read_stack", "settings_of", "stack_of"]
+__all__ = [
+    "Engine",
+    "Stack",
+    "engine_of",
+    "last_words",
+    "program_folder",
+    "read_stack",
+    "setting_sources",
+    "settings_of",
+    "stack_of",
+]
 
 _ENGINE_SECONDS = 120  # a remote state behind a slow link; decrypting with a cloud key
 _LOCAL = "local"
@@ -170,14 +180,19 @@ def settings_of(engine: Engine) -> Settings:
     configured = engine.configuration()
     from components.configuration import load_settings  # noqa: PLC0415  # the engine decrypts meanwhile
 
-    return load_settings(
-        project=engine.project,
-        stack=engine.short,
-        configuration={key: str(entry.get("value", "")) for key, entry in configured.items()},
-        encrypted={key for key, entry in configured.items() if entry.get("secret")},
-        root=engine.root,
-        environment=engine.environment,
-    )
+    return load_settings(**setting_sources(engine, configured))
+
+
+def setting_sources(engine: Engine, configured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What `components.configuration` reads settings from; `configured` is as `pulumi config --json` prints it."""
+    return {
+        "project": engine.project,
+        "stack": engine.short,
+        "configuration": {key: str(entry.get("value", "")) for key, entry in configured.items()},
+        "encrypted": {key for key, entry in configured.items() if entry.get("secret")},
+        "root": engine.root,
+        "environment": engine.environment,
+    }
 
 
 def _made_here(root: Path) -> bool:

@@ -24,7 +24,6 @@ __all__ = [
     "locks_prefix",
     "names",
     "read",
-    "state_object",
     "tags_object",
 ]
 
@@ -39,11 +38,6 @@ def history_prefix(project: str, stack: str) -> str:
 def locks_prefix(project: str, stack: str) -> str:
     """Where the engine's locks of a stack are: one object per process that holds one."""
     return f".pulumi/locks/organization/{project}/{stack}/"
-
-
-def state_object(project: str, stack: str) -> str:
-    """The state of a stack, without what a compression adds to the name."""
-    return f".pulumi/stacks/{project}/{stack}.json"
 
 
 def tags_object(project: str, stack: str) -> str:

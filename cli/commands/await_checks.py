@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import StackName  # noqa: TC001  # typer reads the annotation when the command is made
+from cli.options import RepositoryName, StackName  # noqa: TC001  # typer reads the annotation when the command is made
 
 if TYPE_CHECKING:
     from cli.awaiting import Aftermath
@@ -56,12 +56,7 @@ def await_checks(
     on_timeout: Annotated[
         _OnTimeout, typer.Option("--on-timeout", help="What follows when the checks do not end in time.")
     ] = _OnTimeout.ROLLBACK,
-    repository: Annotated[
-        str,
-        typer.Option(
-            "--repository", metavar="OWNER/NAME", help="On GitHub; of the workflow, else of the remote origin, if none."
-        ),
-    ] = "",
+    repository: RepositoryName = "",
     no_variables: Annotated[
         bool, typer.Option("--no-variables", help="Set no variables of the GitHub environment.")
     ] = False,

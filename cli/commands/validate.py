@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import AsJson, StackName  # noqa: TC001  # typer reads the annotations when the command is made
+from cli.options import AsJson, RepositoryName, StackName  # noqa: TC001  # typer reads the annotations when the command is made
 
 __all__ = ["validate"]
 
@@ -19,12 +19,7 @@ def validate(
         typer.Option("--release", "-r", metavar="RELEASE", help="Release to mark; the live one if none."),
     ] = "",
     note: Annotated[str, typer.Option("--note", "-m", help="What it was validated by, for the hosts' ledgers.")] = "",
-    repository: Annotated[
-        str,
-        typer.Option(
-            "--repository", metavar="OWNER/NAME", help="On GitHub; of the workflow, else of the remote origin, if none."
-        ),
-    ] = "",
+    repository: RepositoryName = "",
     no_github: Annotated[
         bool, typer.Option("--no-github", help="Set no variables of the GitHub environment, though there is a token.")
     ] = False,

@@ -15,7 +15,7 @@ from cli.backend.store import backend_url, is_cloud, open_store, place_of
 from cli.setup.engine_stacks import known_stacks
 from cli.setup.finding import good, skipped, unwise, wrongs
 from cli.setup.passphrase import given_passphrase, opens
-from cli.stack import last_words
+from cli.stack import last_words, setting_sources
 from components.application import read_application
 from components.configuration import collect_settings
 from components.errors import Problem, SlipwayError
@@ -117,14 +117,7 @@ def settings(engine: Engine) -> tuple[Settings | None, list[Finding]]:
         return None, [skipped("settings", f"the engine cannot read them ({last_words(done)})")]
     configured: dict[str, dict[str, Any]] = json.loads(done.stdout)
     try:
-        found, problems = collect_settings(
-            project=engine.project,
-            stack=engine.short,
-            configuration={key: str(entry.get("value", "")) for key, entry in configured.items()},
-            encrypted={key for key, entry in configured.items() if entry.get("secret")},
-            root=engine.root,
-            environment=engine.environment,
-        )
+        found, problems = collect_settings(**setting_sources(engine, configured))
     except SlipwayError as error:
         return None, wrongs("settings", error.problems)
     weak = unwise("settings", weak_secrets(found, refused=False))
