@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.contract import CONTRACT, checked
-from components.edge import edge_document, route_urls, watch_document
+from components.edge import watch_document
+from components.edge_document import edge_document, route_urls
 from components.errors import SlipwayError, told
 from components.probe import agent_path
 from components.registry import address_of

@@ -1,8 +1,4 @@
-"""What a host is told of its edge and of watching, and where its routes answer.
-
-Owns: which edge a stack asks for, how its certificates are had, and the limits of the watch. Does not own: routes (see
-`routing`), Traefik itself or the watch (the agent's part). Produces: `edge` and `watch` of the deployment document.
-"""
+"""What the settings say of the edge and of the watch: which Traefik, over TLS or not, and the limits of watching."""
 
 from __future__ import annotations
 
@@ -15,26 +11,21 @@ from components.quantities import plain
 from components.registry import mirrored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-    from components.application import Application
-    from components.settings import HostSettings, Settings
+    from components.settings import Settings
 
 __all__ = [
-    "edge_document",
     "edge_image",
     "edge_problems",
+    "edge_version",
     "edge_warnings",
-    "route_urls",
     "tls_is_meant",
     "watch_document",
 ]
 
 _TAG = re.compile(r"[^@\s]+:v?(?P<version>(?P<major>\d+)\.\d+\.\d+)(-[\w.]+)?(@sha256:[0-9a-f]{64})?", re.ASCII)
 _MAJOR = 3
-# https://letsencrypt.org/docs/acme-protocol-updates/ and /docs/staging-environment/
-_PUBLIC = "https://acme-v02.api.letsencrypt.org/directory"
-_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 # Below these, a difference between two hours of the same service is chance.
 _ERROR_FLOOR = 0.01
 _LATENCY_FLOOR_SECONDS = 0.05
@@ -116,37 +107,10 @@ def edge_image(settings: Settings) -> str:
     return mirrored(settings.edge_image, settings.mirror)
 
 
-def edge_document(settings: Settings, image: str, services: Sequence[str], application: Application) -> Any:  # noqa: ANN401
-    """`edge` of the document for a host that runs these services; None when none of them has a route.
-
-    Args:
-        settings: the stack's settings.
-        image: the edge's image by digest.
-        services: the services of the host.
-        application: what they are.
-    """
-    if not any(application.entries[service]["routes"] for service in services):
-        return None
+def edge_version(image: str) -> str:
+    """The version that the tag of an edge's image names; empty without one."""
     tag = _TAG.fullmatch(image)
-    own = settings.https and bool(settings.certificate)
-    acme = settings.https and bool(settings.acme_email) and not own
-    return {
-        "image": image,
-        "version": tag["version"] if tag else "",
-        "http_port": settings.http_port,
-        "https_port": settings.https_port,
-        "https": settings.https,
-        "acme": {
-            "email": settings.acme_email,
-            "server": settings.acme_server or (_STAGING if settings.acme_staging else _PUBLIC),
-            "ca": settings.acme_ca,
-        }
-        if acme
-        else None,
-        "certificates": [{"certificate": settings.certificate, "key": settings.certificate_key.get_secret_value()}]
-        if own
-        else [],
-    }
+    return tag["version"] if tag else ""
 
 
 def watch_document(settings: Settings) -> dict[str, Any] | None:
@@ -163,15 +127,3 @@ def watch_document(settings: Settings) -> dict[str, Any] | None:
         "restarts": settings.watch_restarts,
         "notify": settings.notify_url.get_secret_value(),
     }
-
-
-def route_urls(settings: Settings, application: Application, hosts: Sequence[HostSettings]) -> list[str]:
-    """Where the routes answer: by their host name, and without one at every host that runs the service."""
-    scheme, port, usual = ("https", settings.https_port, 443) if settings.https else ("http", settings.http_port, 80)
-    urls: list[str] = []
-    routes = [(service, route) for service, entry in sorted(application.entries.items()) for route in entry["routes"]]
-    for service, route in sorted(routes, key=lambda each: bool(each[1]["path"] != "/")):  # front pages first
-        running = [host.authority for host in hosts if service in application.services_of(host.name)]
-        for name in [route["host"]] if route["host"] else running:
-            urls.append(f"{scheme}://{name}{'' if port == usual else f':{port}'}{route['path']}")  # noqa: PERF401
-    return list(dict.fromkeys(urls))

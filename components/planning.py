@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.edge import edge_warnings
 from components.errors import Problem
-from components.routing import clashes
+from components.route_clashes import clashes
 from components.strategy import choose
 from components.update import read_update
 

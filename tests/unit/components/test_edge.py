@@ -8,7 +8,8 @@ import pytest
 from certified import certificate
 from samples import CANARY, DIGEST, LOCAL, REMOTE, application, load, probe, problems_of_loading, settings, whats
 
-from components.edge import edge_document, edge_image, edge_problems, route_urls, watch_document
+from components.edge import edge_image, edge_problems, watch_document
+from components.edge_document import edge_document, route_urls
 from components.preflight import View
 
 ROUTED = "services: {web: {image: nginx, x-slipway: {route: %s, port: 80}}, db: {image: postgres}}"
