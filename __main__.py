@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.errors import reported_to_pulumi
+from components.engine_errors import reported_to_pulumi
 
 with reported_to_pulumi():
     from components.program import program_settings

@@ -6,11 +6,13 @@ import os
 import traceback
 from typing import TYPE_CHECKING
 
-from agent.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
+
 from agent.files import write_atomically
 
 if TYPE_CHECKING:
-    from agent.redaction import Redactor
+    from slipway.contract.redaction import Redactor
+
     from agent.state import StackFolder
 
 __all__ = ["as_error"]

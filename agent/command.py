@@ -7,9 +7,11 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from agent.errors import SlipwayError, UsageError
+from slipway.contract.host_paths import is_stack
+from slipway.contract.problems import SlipwayError, UsageError
+from slipway.contract.redaction import Redactor
+
 from agent.output import Output
-from agent.redaction import Redactor
 from agent.state import StackFolder
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ slipway agent: makes one stack's release so on this host
          --as validated [--actor WHO]
   destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
   help                                this text"""
-_STACK = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 _LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
 _OPTIONS = {
     "version": (),
@@ -206,7 +207,7 @@ def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
                 raise _usage(f"{name} needs a value")
             value = rest.pop(0)
         options[name] = value
-    if command not in ("help", "version", "deploy") and not _STACK.match(options.get("--stack", "")):
+    if command not in ("help", "version", "deploy") and not is_stack(options.get("--stack")):
         raise _usage(f"{command} needs --stack with a stack's name")
     if command == "maintenance" and ("--on" in options) == ("--off" in options):
         raise _usage("maintenance needs either --on or --off")

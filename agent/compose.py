@@ -12,7 +12,8 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from agent.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
+
 from agent.files import write_atomically
 from agent.process import Ended, run
 from agent.rendering import to_yaml
@@ -160,12 +161,12 @@ def _failed(services: Sequence[str], ended: Ended) -> SlipwayError:
     lines = [line for line in ended.output if line.strip()]
     text = " ".join(lines).lower()
     names = ", ".join(services)
-    meaning, mend = "Compose could not make the containers", "read its lines above"
+    meaning, fix = "Compose could not make the containers", "read its lines above"
     if "port is already allocated" in text or "address already in use" in text:
-        meaning, mend = "a port that it publishes is taken", "see who holds it: sudo ss -ltnp"
+        meaning, fix = "a port that it publishes is taken", "see who holds it: sudo ss -ltnp"
     elif "no space left on device" in text:
-        meaning, mend = "the disk of this host is full", "docker system df, then docker system prune"
+        meaning, fix = "the disk of this host is full", "docker system df, then docker system prune"
     elif "no such image" in text:
-        meaning, mend = "its image vanished after it was fetched", "run the deployment again"
+        meaning, fix = "its image vanished after it was fetched", "run the deployment again"
     last = lines[-1] if lines else f"exit code {ended.code}"
-    return SlipwayError(f"{names} did not start: {last[:300]}", meaning, mend, lines[-_EVIDENCE_LINES:])
+    return SlipwayError(f"{names} did not start: {last[:300]}", meaning, fix, lines[-_EVIDENCE_LINES:])

@@ -6,7 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from agent.errors import Interrupted, SlipwayError
+from slipway.contract.problems import Interrupted, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

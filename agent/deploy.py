@@ -11,12 +11,14 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract import CONTRACT
+from slipway.contract.problems import SlipwayError
+
 from agent import fetch, preflight
 from agent.actions import Actions
 from agent.compose import Compose
 from agent.deadline import Deadline, Stop
 from agent.edge import Edge
-from agent.errors import SlipwayError
 from agent.facts import containers, supports_start_interval
 from agent.fleet import Fleet
 from agent.going_back import clear_first, go_back
@@ -365,7 +367,7 @@ class Deployment:
         images = {name: service.image for name, service in self.rendered.services.items()}
         replicas = {name: service.replicas for name, service in self.rendered.services.items()}
         report = {
-            "contract": 1,
+            "contract": CONTRACT,
             "stack": self.folder.stack,
             "host": self.document["host"],
             "release": self.release["id"],
@@ -398,14 +400,15 @@ class Deployment:
             known = False
             again = as_error(second, self.folder, self.out.redactor)
             now = f"and going back failed too ({again.what}), so what serves is not certain"
-            evidence += [f"going back: {again.line()}", *again.evidence]
+            evidence += [f"going back: {again}", *again.evidence]
         reason = self.out.redactor.text(f"{failure.what}; {now}")[:1000]
         with contextlib.suppress(OSError):
             back = {} if self.back_seconds is None else {"back_seconds": self.back_seconds}
             self.ledger.append(self.release["id"], "failed", reason=reason, **self.origin, **back)
             if known:
                 self.journal.end("failed")
-        return SlipwayError(failure.what, f"{failure.meaning}; {now}", failure.mend, evidence)
+        problem = failure.problems[0]
+        return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}", evidence=tuple(evidence)))
 
     def _return(self) -> str:
         """Leave the host as it was; which release serves now, in words."""
@@ -434,7 +437,7 @@ class Deployment:
             from agent.bug import as_error
 
             failure = as_error(error, self.folder, self.out.redactor)
-            evidence += [f"going on to the validated {wanted.release}: {failure.line()}", *failure.evidence]
+            evidence += [f"going on to the validated {wanted.release}: {failure}", *failure.evidence]
             serves = self._go_back_to_live() if self.touched else now
             return f"{serves}; the last validated release {wanted.release} could not be brought back ({failure.what})"
         return (

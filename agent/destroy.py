@@ -7,10 +7,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract import CONTRACT
+from slipway.contract.problems import SlipwayError
+
 from agent.deadline import Stop
 from agent.docker_api import PROJECT_LABEL, DockerApi, find_socket
 from agent.edge import Edge
-from agent.errors import SlipwayError
 from agent.files import remove_tree
 from agent.lock import lock
 from agent.retention import images_of, images_of_other_stacks, remove_images
@@ -64,7 +66,7 @@ def _remove(folder: StackFolder, volumes: Sequence[str], api: DockerApi, out: Ou
         out.progress("warning", line)
     out.progress("destroy", f"kept volumes: {', '.join(kept) or 'none'}", time.monotonic() - begin)
     return {
-        "contract": 1,
+        "contract": CONTRACT,
         "stack": folder.stack,
         "removed": [*removed, *images, *gone],
         "kept_volumes": kept,

@@ -14,7 +14,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from agent.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

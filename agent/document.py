@@ -1,7 +1,4 @@
-"""The Deployment document beyond its schema: that its parts belong together.
-
-Owns every check that needs no host. Raises `DocumentError`; messages name places, never values.
-"""
+"""Reads the Deployment document: the driver holds it against its schema, the agent checks what could harm this host."""
 
 from __future__ import annotations
 
@@ -11,66 +8,53 @@ import hashlib
 import json
 from typing import Any
 
-from agent import contract, strategies
-from agent.errors import DocumentError
+from slipway.contract import CONTRACT
+from slipway.contract.canonical import release_id
+from slipway.contract.host_paths import is_stack
+from slipway.contract.problems import DocumentError
+
 from agent.graph import levels
 from agent.rendering import PathError, placeholders, referenced_paths
 
-__all__ = ["canonical", "parse", "release_id"]
-
-
-def canonical(value: Any) -> bytes:  # noqa: ANN401 - JSON
-    """JSON with sorted keys and no spaces, UTF-8: what identities are computed from."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-
-
-def release_id(release: dict[str, Any]) -> str:
-    """The id that a release's content gives it."""
-    content = {key: value for key, value in release.items() if key != "id"}
-    return "r-" + hashlib.sha256(canonical(content)).hexdigest()[:12]
+__all__ = ["parse"]
 
 
 def parse(raw: bytes) -> dict[str, Any]:
-    """The document, checked against its schema and for parts that contradict each other.
+    """The document, of this agent's contract and with nothing in it that leads out of the stack's folder.
 
     Raises:
-        DocumentError: it cannot be deployed.
+        DocumentError: it cannot be deployed. It names places, never values.
     """
     try:
-        value = json.loads(raw)
-    except ValueError as error:
-        raise _bad("standard input is not JSON") from error
-    document = contract.require(value, "deployment")
-    release = document["release"]
-    if release_id(release) != release["id"]:
-        raise _bad(f"release {release['id']} does not have the id of its content")
-    if sorted(document["secrets"]) != sorted(release["secrets"]):
-        raise _bad("secrets do not have exactly the names of release.secrets")
-    _check_text(document)
-    _check_services(document)
-    _check_references(release)
-    fleet = document["fleet"]
-    if fleet is not None and not {fleet["leader"], document["host"]} <= set(fleet["hosts"]):
-        raise _bad("fleet.hosts names neither this host nor the leader")
+        document = json.loads(raw)
+    except ValueError:
+        raise _bad("standard input is not JSON") from None
+    if not isinstance(document, dict):
+        raise _bad("it is not an object")
+    if document.get("contract") != CONTRACT:
+        raise _bad(f"this agent does not know its contract, only version {CONTRACT}")
+    try:
+        _check(document)
+    except (KeyError, TypeError, AttributeError):
+        raise _bad("a part of it is missing or has another form than the contract's") from None
     return document
 
 
-def _check_services(document: dict[str, Any]) -> None:
+def _check(document: dict[str, Any]) -> None:
     release = document["release"]
+    if not is_stack(document["stack"]):
+        raise _bad("stack is not the name of one")
+    if release_id(release) != release["id"]:
+        raise _bad(f"release {release['id']} does not have the id of its content")
     composed = release["compose"]["services"]
-    for name in document["services"]:
-        for where, known in (
-            ("release.compose.services", composed),
-            ("release.services", release["services"]),
-            ("release.images", release["images"]),
-        ):
-            if name not in known:
-                raise _bad(f"service {name} is not in {where}")
-        strategies.find(release["services"][name]["strategy"], name)
-    levels({name: set(_depends_on(composed[name])) & set(composed) for name in composed})
+    levels({name: set(service.get("depends_on") or ()) for name, service in composed.items()})
+    _check_files(release)
+    unknown = placeholders(release["compose"]) - set(document["secrets"])
+    if unknown:
+        raise _bad(f"release.compose needs {', '.join(sorted(unknown))}, which is not among the secrets")
 
 
-def _check_references(release: dict[str, Any]) -> None:
+def _check_files(release: dict[str, Any]) -> None:
     try:
         files, _ = referenced_paths(release["compose"])
     except PathError as error:
@@ -87,9 +71,6 @@ def _check_references(release: dict[str, Any]) -> None:
             raise _bad(f"file {sha[:12]}… does not have the SHA-256 of its content")
         if entry.get("folder"):
             _check_folder(sha, content)
-    unknown = placeholders(release["compose"]) - set(release["secrets"])
-    if unknown:
-        raise _bad(f"release.compose needs {', '.join(sorted(unknown))}, which is not in release.secrets")
 
 
 def _check_folder(sha: str, listed: bytes) -> None:
@@ -104,24 +85,9 @@ def _check_folder(sha: str, listed: bytes) -> None:
         raise _bad(f"folder {sha[:12]}… is not a list of files inside it") from error
 
 
-def _check_text(document: dict[str, Any]) -> None:
-    try:
-        canonical(document).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _bad("a text is not valid Unicode (a lone surrogate)") from error
-    for name, value in document["secrets"].items():
-        if "\0" in value:
-            raise _bad(f"secret {name} holds a zero byte, which no environment can carry")
-
-
-def _depends_on(service: dict[str, Any]) -> list[str]:
-    depends = service.get("depends_on") or ()
-    return list(depends)
-
-
 def _bad(what: str) -> DocumentError:
     return DocumentError(
         f"the deployment document cannot be used: {what}",
         "nothing was touched",
-        "run the deployment again; when it persists, this is a bug in Slipway",
+        "run the deployment again, so that the driver ships its own agent; when it persists, this is a bug in Slipway",
     )

@@ -6,8 +6,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.problems import SlipwayError
+
 from agent.docker_api import DockerError
-from agent.errors import SlipwayError
 from agent.rendering import without_tag
 
 if TYPE_CHECKING:

@@ -17,7 +17,9 @@ import select
 import time
 from typing import TYPE_CHECKING, Any
 
-from agent.errors import Interrupted, SlipwayError
+from slipway.contract.barriers import BARRIERS, SILENT_SECONDS
+from slipway.contract.problems import Interrupted, SlipwayError
+
 from agent.files import read_object, write_atomically
 from agent.lock import is_held
 
@@ -31,7 +33,6 @@ __all__ = ["Fleet", "attend"]
 POLL_SECONDS = 0.05
 ABANDONED_SECONDS = 3.0
 _TAKE_SECONDS = 10.0
-_SILENT_SECONDS = 20.0  # of a driver that says every two seconds that it lives: the network to it is cut
 _FIRST_BEAT_SECONDS = 120.0  # it begins when it has heard every host, and one of them may answer late
 
 
@@ -95,7 +96,7 @@ class Fleet:
         while self._verdict().get("go") != phase:
             self.check()
             deadline.pause(POLL_SECONDS)
-        self._decided = phase == "proven"
+        self._decided = phase == BARRIERS[-1]
 
     def _verdict(self) -> dict[str, Any]:
         verdict = read_object(self._channel.verdict)
@@ -125,7 +126,7 @@ def attend(folder: StackFolder, out: Output) -> None:
 
 def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
     pending = b""
-    heard = time.monotonic() + _FIRST_BEAT_SECONDS - _SILENT_SECONDS
+    heard = time.monotonic() + _FIRST_BEAT_SECONDS - SILENT_SECONDS
     while True:
         version = _version(channel.status)
         if version is not None and version != seen:
@@ -135,7 +136,7 @@ def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
                 out.result(status)
         readable, _, _ = select.select([0], [], [], POLL_SECONDS)
         if not readable:
-            if time.monotonic() - heard > _SILENT_SECONDS:
+            if time.monotonic() - heard > SILENT_SECONDS:
                 return
             continue
         chunk = os.read(0, 65_536)

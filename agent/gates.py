@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from slipway.contract.problems import SlipwayError
+
 from agent import facts
-from agent.errors import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,7 +201,7 @@ def _unhealthy(api: DockerApi, service: str, container: Container | None, reason
     return SlipwayError(
         f"service {service} did not become healthy: {reason}, after {seconds:.1f} s",
         "a release goes live only when every service of it is healthy",
-        f"read the log lines above, mend {service}, then deploy again",
+        f"read the log lines above, fix {service}, then deploy again",
         [*evidence, *log_lines(api, container)],
     )
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.problems import SlipwayError
+
 from agent import facts, fetch
 from agent.docker_api import PROJECT_LABEL
-from agent.errors import SlipwayError
 from agent.plan import Routed, converge
 from agent.rendering import render
 from agent.runner import Runner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.errors import DocumentError
+from slipway.contract.problems import DocumentError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

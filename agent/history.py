@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.errors import SlipwayError
+from slipway.contract import CONTRACT
+from slipway.contract.problems import SlipwayError
+
 from agent.fetch import missing
 from agent.ledger import Ledger
 from agent.state import moment
@@ -21,7 +23,7 @@ def tell_history(folder: StackFolder, out: Output) -> None:
     ledger = Ledger(folder.ledger)
     for line in ledger.lines:
         out.result({name: value for name, value in line.items() if name not in ("services", "convergence")})
-    out.result({"contract": 1, "now": moment(), "warm": _warm(folder, ledger)})
+    out.result({"contract": CONTRACT, "now": moment(), "warm": _warm(folder, ledger)})
 
 
 def tell_release(folder: StackFolder, identifier: str, out: Output) -> None:

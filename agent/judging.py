@@ -33,6 +33,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.tolerances import ERROR_FLOOR, ERROR_RELATIVE, LATENCY_FLOOR_SECONDS, LATENCY_RELATIVE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -134,10 +136,10 @@ class Thresholds(NamedTuple):
     """What is allowed; from the `canary` of a service or the `watch` of the document."""
 
     minimum: int  # requests that each side needs before it is called good
-    error_relative: float = 0.1
-    error_floor: float = 0.01  # share of all requests
-    latency_relative: float = 0.2
-    latency_floor: float = 0.05  # seconds
+    error_relative: float = ERROR_RELATIVE
+    error_floor: float = ERROR_FLOOR  # share of all requests
+    latency_relative: float = LATENCY_RELATIVE
+    latency_floor: float = LATENCY_FLOOR_SECONDS  # seconds
 
     @staticmethod
     def of(section: Mapping[str, Any]) -> Thresholds:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from slipway.contract.outcomes import MIGRATED, NOTES, PROVEN, REJECTED, VALIDATED
+
 from agent.files import append_line
 from agent.journal import read_lines
 from agent.state import moment
 
 __all__ = ["Ledger", "Live", "Proof"]
-
-PROVEN = ("deployed", "unchanged", "repaired", "returned")
-_NOTES = ("migrated", "validated")
 
 
 class Proof(NamedTuple):
@@ -53,7 +52,7 @@ class Ledger:
     def before(self) -> Live | None:
         """The newest proven release that is another one than the live one, and was not rejected."""
         live = self.live()
-        rejected = {line["release"] for line in self._lines if line["outcome"] == "rejected"}
+        rejected = {line["release"] for line in self._lines if line["outcome"] == REJECTED}
         wanted = [line for line in self._lines if line["outcome"] in PROVEN and line["release"] not in rejected]
         return self._newest([line for line in wanted if live is None or line["release"] != live.release])
 
@@ -66,17 +65,17 @@ class Ledger:
         rejected: set[str] = set()
         found: dict[str, None] = {}
         for line in reversed(self._lines):
-            if line["outcome"] == "rejected":
+            if line["outcome"] == REJECTED:
                 rejected.add(line["release"])
-            elif line["outcome"] == "validated" and line["release"] not in rejected:
+            elif line["outcome"] == VALIDATED and line["release"] not in rejected:
                 found.setdefault(line["release"])
         return list(found)
 
     def rejection(self, release: str) -> str | None:
         """Why `release` was rejected since it was proven last; None when it was not, or was proven again since."""
         for line in reversed(self._lines):
-            if line["release"] == release and line["outcome"] in (*PROVEN, "rejected"):
-                return str(line.get("reason", "")) if line["outcome"] == "rejected" else None
+            if line["release"] == release and line["outcome"] in (*PROVEN, REJECTED):
+                return str(line.get("reason", "")) if line["outcome"] == REJECTED else None
         return None
 
     def _last_of(self, release: str) -> Live | None:
@@ -100,7 +99,7 @@ class Ledger:
 
     def last(self) -> dict[str, str] | None:
         """The newest outcome, for the probe."""
-        outcomes = [line for line in self._lines if line["outcome"] not in _NOTES]
+        outcomes = [line for line in self._lines if line["outcome"] not in NOTES]
         if not outcomes:
             return None
         return {field: str(outcomes[-1].get(field, "")) for field in ("release", "outcome", "at", "reason")}
@@ -124,7 +123,7 @@ class Ledger:
     def migrated(self, release: str) -> frozenset[str]:
         """Services whose migration of `release` is done."""
         return frozenset(
-            line["service"] for line in self._lines if line["outcome"] == "migrated" and line["release"] == release
+            line["service"] for line in self._lines if line["outcome"] == MIGRATED and line["release"] == release
         )
 
     def append(self, release: str, outcome: str, **fields: Any) -> None:  # noqa: ANN401 - plain JSON values

@@ -1,12 +1,14 @@
 """The containers of one stack as they are now, each with the generation that it belongs to; changes nothing.
 
 Owns telling apart what serves, what is kept for the way back, and the rest. Does not own judging what differs from the
-release (`drift`). The form is `contract/listing.schema.json`.
+release (`drift`). The form is `listing.schema.json`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from slipway.contract import CONTRACT
 
 from agent.docker_api import PROJECT_LABEL, DockerApi, find_socket
 from agent.facts import container, is_one_off
@@ -40,7 +42,7 @@ def listing(folder: StackFolder) -> dict[str, Any]:
             found.append((container(details), is_one_off(entry)))
     kept = Keeping(folder).containers
     return {
-        "contract": 1,
+        "contract": CONTRACT,
         "stack": folder.stack,
         "socket": api.path,
         "live": live.release if live else None,

@@ -9,7 +9,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from agent.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
+
 from agent.state import moment
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.problems import Problem, SlipwayError
+
 from agent.docker_api import PROJECT_LABEL, DockerApi, DockerError, find_socket
-from agent.errors import SlipwayError
 from agent.facts import RUNS, container, is_one_off
 
 if TYPE_CHECKING:
@@ -283,13 +284,12 @@ def _document(entry: Entry) -> dict[str, Any]:
 
 
 def _problem(each: Container, error: DockerError) -> dict[str, Any]:
-    return {
-        "problem": {
-            "what": f"the log of {each.name} cannot be read ({error.message})",
-            "meaning": "its lines are missing here",
-            "mend": f"docker inspect --format '{{{{.HostConfig.LogConfig}}}}' {each.name} (on the host)",
-        }
-    }
+    problem = Problem(
+        f"the log of {each.name} cannot be read ({error.message})",
+        "its lines are missing here",
+        f"docker inspect --format '{{{{.HostConfig.LogConfig}}}}' {each.name} (on the host)",
+    )
+    return {"problem": problem.to_json()}
 
 
 def _seconds(at: str) -> str:

@@ -1,13 +1,15 @@
-"""Answers every request of a stack with a page of the user's own, while something is mended by hand."""
+"""Answers every request of a stack with a page of the user's own, while something is fixed by hand."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract import CONTRACT
+from slipway.contract.problems import SlipwayError
+
 from agent.deadline import Deadline, Stop
 from agent.docker_api import DockerApi, find_socket
 from agent.edge import Edge
-from agent.errors import SlipwayError
 from agent.lock import lock
 
 if TYPE_CHECKING:
@@ -48,4 +50,4 @@ def maintain(folder: StackFolder, page: str | None, out: Output) -> dict[str, An
         changed = routing.maintenance != page
         if changed:
             edge.write(folder.stack, routing._replace(maintenance=page), Deadline(_SECONDS, reason, (stop.check,)))
-    return {"contract": 1, "stack": folder.stack, "maintenance": page is not None, "changed": changed}
+    return {"contract": CONTRACT, "stack": folder.stack, "maintenance": page is not None, "changed": changed}

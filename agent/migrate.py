@@ -7,10 +7,11 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.problems import SlipwayError
+
 from agent import facts
 from agent.compose import run_arguments
 from agent.deadline import Deadline
-from agent.errors import SlipwayError
 
 if TYPE_CHECKING:
     from agent.compose import Compose
@@ -52,7 +53,7 @@ def migrate(
         raise SlipwayError(
             f"the migration of {service} failed with exit code {ended.code}",
             "nothing live was replaced by the new release",
-            f"read its output above, mend the migration of {service}, then deploy again",
+            f"read its output above, fix the migration of {service}, then deploy again",
             [f"ran: {' '.join(migration['command'])}", *(f"| {line}" for line in lines[-_EVIDENCE_LINES:])],
         )
     out.progress("migrate", service, time.monotonic() - begin)

@@ -11,12 +11,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from agent.redaction import Redactor
+from slipway.contract.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agent.errors import SlipwayError
+    from slipway.contract.problems import SlipwayError
 
 __all__ = ["LINE_LIMIT", "RESULT_LIMIT", "Output"]
 
@@ -44,7 +44,7 @@ class Output:
     def failure(self, error: SlipwayError) -> None:
         """The evidence, then the error's one line, which is always the last."""
         self.evidence(error.evidence)
-        self._error(error.line())
+        self._error(str(error))
 
     def result(self, document: dict[str, Any]) -> None:
         """One line of JSON on standard output."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from slipway.contract.barriers import BARRIERS, MIGRATED, PREPARED, PROVEN
+
 from agent import strategies
 from agent.facts import RUNS
 from agent.graph import ancestors, levels
@@ -106,15 +108,15 @@ def deployment(
     late = tuple(name for name in unproven if name not in awaited and wanted.services[name].replicas)
     images = tuple(sorted({service.image for service in wanted.services.values()}))
     whole: list[Step] = [Fetch(images)] if changing or missing_images else []
-    whole += [*_barrier(wanted, "prepared"), Write(wanted.release)]
+    whole += [*_barrier(wanted, PREPARED), Write(wanted.release)]
     whole += [EdgeUp(routed.edge)] if routed.edge else []
-    whole += [*courses.first, *migration, *_barrier(wanted, "migrated"), *courses.steps]
+    whole += [*courses.first, *migration, *_barrier(wanted, MIGRATED), *courses.steps]
     whole += [Await(late)] if late else []
     proven = {name for step in courses.steps if isinstance(step, Smoke) for name in step.services}
     smoke = tuple(name for name in wanted.smoke if name not in proven)
     if smoke and (changing or unproven or live is None or live.release != wanted.release):
         whole.append(Smoke(smoke))
-    whole += [*_barrier(wanted, "proven"), Record(wanted.release), *courses.late, Prune(wanted.retention)]
+    whole += [*_barrier(wanted, PROVEN), Record(wanted.release), *courses.late, Prune(wanted.retention)]
     return Plan(tuple(whole), tuple(sorted({*courses.touched, *started})))
 
 
@@ -268,4 +270,4 @@ def _barrier(wanted: Wanted, reached: str) -> list[Step]:
 
 
 def _barriers_only() -> tuple[Step, ...]:
-    return Barrier("prepared"), Barrier("migrated"), Barrier("proven")
+    return tuple(map(Barrier, BARRIERS))

@@ -8,8 +8,9 @@ import re
 import socket
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.problems import SlipwayError
+
 from agent.docker_api import PROJECT_LABEL
-from agent.errors import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -34,7 +35,7 @@ def check(
     """Raise for the first thing that would make starting these services fail; changes nothing.
 
     Raises:
-        SlipwayError: with the command that mends it.
+        SlipwayError: with the command that fixes it.
     """
     _disk(machine.root, disk_minimum_mb)
     _volumes(compose, api, machine)

@@ -6,11 +6,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract import CONTRACT
+from slipway.contract.problems import Problem, SlipwayError
+
 from agent.compose import VersionQuestion
 from agent.docker_api import DockerApi, DockerError, DockerUnreachableError, find_socket
 from agent.drift import drift, route_drift
 from agent.edge import Edge
-from agent.errors import SlipwayError
 from agent.facts import containers, machine
 from agent.identity import version
 from agent.journal import Journal
@@ -29,9 +31,15 @@ if TYPE_CHECKING:
 
 __all__ = ["probe", "require_host"]
 
+_NO_COMPOSE = Problem(
+    "Docker Compose v2 is not installed",
+    "the agent has it make the containers",
+    "sudo apt-get install docker-compose-plugin",
+)
+
 
 def probe(folder: StackFolder) -> dict[str, Any]:
-    """The Probe document (`contract/probe.schema.json`)."""
+    """The Probe document (`probe.schema.json`)."""
     host, seen, problems = _host(folder.stack)
     kept = Keeping(folder).containers
     seen = [each for each in seen if each.id not in kept]
@@ -42,11 +50,11 @@ def probe(folder: StackFolder) -> dict[str, Any]:
     unfinished = None if running else Journal(folder.journal).unfinished()
     reachable = host is not None and host.docker != ""
     return {
-        "contract": 1,
+        "contract": CONTRACT,
         "stack": folder.stack,
         "agent": version(),
         "machine": _machine(host),
-        "problems": problems,
+        "problems": [problem.to_json() for problem in problems],
         "live": _live(folder, live, seen) if live else None,
         "convergence": live.convergence if live else "",
         "drift": _drift(folder, live, seen, edge) if live and reachable else [],
@@ -101,14 +109,13 @@ def require_host() -> tuple[DockerApi, Machine]:
     finally:
         compose = question.answer()
     if compose is None:
-        problem = _no_compose()
-        raise SlipwayError(problem["what"], problem["meaning"], problem["mend"])
+        raise SlipwayError(_NO_COMPOSE)
     return api, machine(api, compose)
 
 
-def _host(stack: str) -> tuple[Machine | None, list[Container], list[dict[str, str]]]:
+def _host(stack: str) -> tuple[Machine | None, list[Container], list[Problem]]:
     question = VersionQuestion()
-    problems = []
+    problems: list[Problem] = []
     seen: list[Container] = []
     host = None
     try:
@@ -116,19 +123,11 @@ def _host(stack: str) -> tuple[Machine | None, list[Container], list[dict[str, s
         host = machine(api, "")
         seen = containers(api, stack)
     except (DockerUnreachableError, DockerError) as error:
-        problems.append({"what": error.what, "meaning": error.meaning, "mend": error.mend})
+        problems += error.problems
     compose = question.answer()
     if compose is None:
-        problems.append(_no_compose())
+        problems.append(_NO_COMPOSE)
     return (host._replace(compose=compose or "") if host else None), seen, problems
-
-
-def _no_compose() -> dict[str, str]:
-    return {
-        "what": "Docker Compose v2 is not installed",
-        "meaning": "the agent has it make the containers",
-        "mend": "sudo apt-get install docker-compose-plugin",
-    }
 
 
 def _machine(host: Machine | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +64,7 @@ def run(
         except BaseException as error:
             _end(process)
             if isinstance(error, SlipwayError):
-                error.evidence += tuple(f"| {line}" for line in _lines(output)[-_SHOWN:])
+                error.add_evidence(f"| {line}" for line in _lines(output)[-_SHOWN:])
             raise
         return Ended(process.returncode, _lines(output))
     finally:

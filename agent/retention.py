@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.host_paths import stacks_folder
+
 from agent.docker_api import DockerError
 from agent.files import remove_tree
 from agent.rendering import without_tag
-from agent.state import StackFolder, stacks_folder
+from agent.state import StackFolder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

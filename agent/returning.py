@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.outcomes import WATCH
+from slipway.contract.problems import SlipwayError
+
 from agent.deadline import Stop
 from agent.deploy import Deployment
-from agent.errors import SlipwayError
 from agent.ledger import Ledger
 from agent.lock import lock
 
@@ -27,7 +29,7 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
         SlipwayError: there is none, or it could not be brought back.
     """
     wait = float(order["options"]["lock_wait"])
-    with lock(folder.lock, owner="watch", reason=f"bring the release before {order['release']} back", wait=wait):
+    with lock(folder.lock, owner=WATCH, reason=f"bring the release before {order['release']} back", wait=wait):
         ledger = Ledger(folder.ledger)
         live, before = ledger.live(), ledger.before()
         if live is None or live.release != order["release"]:
@@ -51,5 +53,5 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
             "registries": [],
             "secrets": secrets,
         }
-        deployment = Deployment(document, folder, out, Stop(), time.monotonic(), origin={"actor": "watch"})
+        deployment = Deployment(document, folder, out, Stop(), time.monotonic(), origin={"actor": WATCH})
         return deployment.return_to(before, secrets, why)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.strategies import CANARY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -73,6 +75,6 @@ def traffic_of(entry: Mapping[str, Any]) -> Traffic:
         drain=float(entry["drain"]),
         keep=float(entry["keep"]),
         preview=bool(entry["preview"]),
-        canary=tuple(entry["canary"]["steps"]) if entry["strategy"] == "canary" and entry["canary"] else (),
+        canary=tuple(entry["canary"]["steps"]) if entry["strategy"] == CANARY and entry["canary"] else (),
         update=Update(**{name: update[name] for name in Update._fields}),
     )

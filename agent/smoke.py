@@ -12,8 +12,9 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.problems import SlipwayError
+
 from agent import facts
-from agent.errors import SlipwayError
 from agent.gates import log_lines
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _failed(
     return SlipwayError(
         f"smoke check of {service} failed: {url}: {reason}",
         f"the release runs but does not answer as promised within {check['deadline']} s",
-        f"mend {service} or the smoke check in its x-slipway, then deploy again",
+        f"fix {service} or the smoke check in its x-slipway, then deploy again",
         [f"probed: {url}", f"last answer: {last}", f"wrong: {reason}", *logs],
     )
 

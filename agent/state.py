@@ -1,7 +1,6 @@
 """Where one stack's state lives on the host: `~/.local/share/slipway/stacks/<stack>/`, 0700.
 
-Owns the names of files and folders there and reading and writing the two small ones (key, secrets). `SLIPWAY_HOME`
-replaces `~/.local/share/slipway`, for tests.
+The names of files and folders there, and reading and writing the two small ones (key, secrets).
 """
 
 from __future__ import annotations
@@ -10,16 +9,13 @@ import json
 import os
 from typing import Any
 
-from agent.errors import SlipwayError
+from slipway.contract.canonical import canonical
+from slipway.contract.host_paths import stack_folder
+from slipway.contract.problems import SlipwayError
+
 from agent.files import read_object, write_atomically
 
-__all__ = ["StackFolder", "moment", "stacks_folder"]
-
-
-def stacks_folder() -> str:
-    """The folder that holds one folder per stack."""
-    home = os.environ.get("SLIPWAY_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share", "slipway")
-    return os.path.join(home, "stacks")
+__all__ = ["StackFolder", "moment"]
 
 
 def moment() -> str:
@@ -34,7 +30,7 @@ class StackFolder:
 
     def __init__(self, stack: str) -> None:
         self.stack = stack
-        self.path = os.path.join(stacks_folder(), stack)
+        self.path = stack_folder(stack)
         self.lock = os.path.join(self.path, "lock")
         self.journal = os.path.join(self.path, "journal.jsonl")
         self.ledger = os.path.join(self.path, "ledger.jsonl")
@@ -116,8 +112,7 @@ class StackFolder:
         """Keep a release (it holds no secret values)."""
         folder = os.path.join(self.releases, release["id"])
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        content = json.dumps(release, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-        write_atomically(os.path.join(folder, "release.json"), content)
+        write_atomically(os.path.join(folder, "release.json"), canonical(release))
 
     def kept_releases(self) -> dict[str, dict[str, Any]]:
         """Every release kept here by id."""

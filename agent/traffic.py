@@ -10,6 +10,8 @@ import http.client
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.problems import SlipwayError
+
 from agent import facts
 from agent.edge import (
     GENERATION_HEADER,
@@ -21,7 +23,6 @@ from agent.edge import (
     middlewares,
     resolver_name,
 )
-from agent.errors import SlipwayError
 from agent.facts import RUNS
 from agent.judging import EMPTY, Thresholds, Window, alphas
 from agent.judging import Judge as Jury
@@ -331,5 +332,5 @@ def _worse(step: Judge, reason: str) -> SlipwayError:
     return SlipwayError(
         f"the canary of {step.service} is worse at {step.share} % of the traffic: {reason}",
         "visitors would have noticed, so all requests go back to the release before",
-        f"look at the logs of {step.service}, mend it, then deploy again",
+        f"look at the logs of {step.service}, fix it, then deploy again",
     )

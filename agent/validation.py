@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.errors import SlipwayError
+from slipway.contract import CONTRACT
+from slipway.contract.outcomes import VALIDATED
+from slipway.contract.problems import SlipwayError
+
 from agent.ledger import Ledger
 from agent.lock import lock
 
@@ -17,9 +20,8 @@ if TYPE_CHECKING:
     from agent.output import Output
     from agent.state import StackFolder
 
-__all__ = ["MARK", "mark", "refuge"]
+__all__ = ["mark", "refuge"]
 
-MARK = "validated"
 _LOCK_WAIT = 60.0
 _NOTE_LIMIT = 1_000
 
@@ -32,21 +34,21 @@ def mark(folder: StackFolder, release: str, note: str, out: Output, *, actor: st
     """
     _require_proven(Ledger(folder.ledger), release)  # before the lock, which would make a folder for any name
     owner = actor or folder.actor()
-    with lock(folder.lock, owner=owner, reason=f"mark {release} as {MARK}", wait=_LOCK_WAIT):
+    with lock(folder.lock, owner=owner, reason=f"mark {release} as {VALIDATED}", wait=_LOCK_WAIT):
         ledger = Ledger(folder.ledger)
         _require_proven(ledger, release)
         validated = ledger.validated()
         changed = validated is None or validated.release != release
         if changed:
             reason = out.redactor.text(" ".join(note.split()))[:_NOTE_LIMIT]
-            ledger.append(release, MARK, reason=reason, actor=owner)
+            ledger.append(release, VALIDATED, reason=reason, actor=owner)
     commit = str((folder.release(release) or {}).get("commit", ""))
     return {
-        "contract": 1,
+        "contract": CONTRACT,
         "stack": folder.stack,
         "release": release,
         "commit": commit,
-        "mark": MARK,
+        "mark": VALIDATED,
         "changed": changed,
     }
 

@@ -17,11 +17,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract import CONTRACT
+from slipway.contract.problems import SlipwayError
+
 from agent import facts
 from agent.deadline import Stop
 from agent.docker_api import DockerApi, find_socket
 from agent.edge import Edge, Target
-from agent.errors import SlipwayError
 from agent.facts import RUNS
 from agent.files import read_object, write_atomically
 from agent.judging import ALPHA, EMPTY, Judge, Thresholds, Window
@@ -96,7 +98,7 @@ def observe(folder: StackFolder, out: Output) -> None:
     while True:
         seen = watched(folder)
         if seen != said:
-            out.result({"contract": 1, "watch": seen})
+            out.result({"contract": CONTRACT, "watch": seen})
             said = seen
         readable, _, _ = select.select([0], [], [], 0.5)
         if readable and not os.read(0, 4096):

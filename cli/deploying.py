@@ -16,7 +16,7 @@ from cli.engine_run import EngineRun
 from cli.locks.refusal import conflict
 from cli.story import ENDED, Story
 from cli.up_view import LinesView, LiveView
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def deploy(
         given: further options of `pulumi up`.
         message: for the history; the engine's own when empty.
         settings: variables of the environment that set settings for this update alone.
-        command: what to run again after mending, for errors.
+        command: what to run again after fixing, for errors.
     """
     plain = ["--yes", "--skip-preview", "--non-interactive", "--color", "never", "--cwd", str(engine.root)]
     said = ["--message", message] if message else []
@@ -86,4 +86,4 @@ def _unnamed(run: EngineRun, code: int, command: str) -> str:
     ]
     what = next((each for each in said if each not in ENDED), f"exit code {code}")
     meaning = "what was done so far stays, the rest was not begun; its own words are above"
-    return str(SlipwayError(Problem(f"pulumi up failed ({what})", meaning, f"mend what it names, then {command}")))
+    return str(SlipwayError(Problem(f"pulumi up failed ({what})", meaning, f"fix what it names, then {command}")))

@@ -1,7 +1,7 @@
 """What a command says when it fails.
 
 Owns: the text on standard error, and where the traceback of an unexpected exception is kept.
-Does not own: the family of errors (see components/errors.py), or usage errors, which are typer's.
+Does not own: the family of errors (see slipway/contract/problems.py), or usage errors, which are typer's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import tempfile
 import traceback
 
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 from toolchain.process import ToolchainError
 
 __all__ = ["in_one_line"]

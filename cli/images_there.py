@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
-from components.errors import Problem
 from components.registry import address_of
 from components.registry_tags import Registry
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

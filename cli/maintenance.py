@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.connection import reached
-from components.errors import Problem, SlipwayError
 from components.probe import channel
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from components.settings import HostSettings, Settings
@@ -109,10 +109,8 @@ async def _switch(host: HostSettings, private_key: str, project: str, page: str 
             async with channel(connection, host.name, project) as looking:
                 edge, problems = looking.probe["edge"], looking.probe["problems"]
             if problems:
-                found = (
-                    Problem(f"host {host.name}: {each['what']}", each["meaning"], each["mend"]) for each in problems
-                )
-                return Outcome(host=host.name, problems=tuple(found))
+                found = tuple(Problem.from_json(each).on(host.name) for each in problems)
+                return Outcome(host=host.name, problems=found)
             if edge is None or project not in edge["stacks"]:
                 return Outcome(host=host.name, routed=False)
             command = ("maintenance", "--off" if page is None else "--on")

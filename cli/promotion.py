@@ -23,9 +23,10 @@ from cli.source_tree import commits_between
 from cli.stack import Stack
 from cli.status_document import status_document
 from components.application import read_application
-from components.errors import Problem, SlipwayError
 from components.registry import address_of
 from components.sessions import survey
+from slipway.contract.outcomes import PROMOTION
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -155,11 +156,11 @@ def carry_out(target: Engine, folder: Path, images: Mapping[str, str], *, messag
         folder: the application as it was at the release's commit.
         images: service → image by digest (see `with_source`).
         message: for the history.
-        again: the command to run again after mending, for errors.
+        again: the command to run again after fixing, for errors.
     """
     settings = {
         "SLIPWAY_IMAGES": json.dumps(images),
-        "SLIPWAY_KIND": "promotion",
+        "SLIPWAY_KIND": PROMOTION,
         "SLIPWAY_APPLICATION": str(folder.resolve()),
     }
     return deploy(target, IMAGES_LEFT_ALONE, message=message, settings=settings, command=again)
@@ -192,7 +193,7 @@ def _unproven(here: Environment) -> Iterator[Problem]:
         yield Problem(
             f"{here.stack} does not run as deployed ({'; '.join(found[:3]) or 'nothing is known of it'})",
             "what would go on is not what was proven",
-            f"slipway status --stack {here.stack}, mend it, then promote",
+            f"slipway status --stack {here.stack}, fix it, then promote",
         )
     if str(here.live.document["commit"]).endswith("-dirty"):
         yield Problem(
@@ -237,7 +238,7 @@ def _checks(commit: str, repository: str, settings: Settings, engine: Engine) ->
         Problem(
             f"checks of commit {commit[:12]} are not passed: {', '.join(bad[:5])}",
             "its tests say that it is not fit, or have not ended",
-            "wait for them (slipway await-checks), or mend what fails",
+            "wait for them (slipway await-checks), or fix what fails",
         )
     ]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cli.backend.checkpoints import release_in
 from cli.history.ledgers import read_release
 from components.contract import release_checked
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ class PastRelease:
     """A release with all that it takes to bring it back."""
 
     document: Mapping[str, Any]
-    """agent/contract/deployment.schema.json, `$defs/release`."""
+    """slipway/contract/schemas/deployment.schema.json, `$defs/release`."""
     entry: Entry | None = None
     """The update in whose state it stands; None when it comes from a file."""
 

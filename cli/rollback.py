@@ -22,8 +22,9 @@ from cli.deploying import deploy
 from cli.history.stack_history import StackHistory, read_history
 from cli.images_there import missing_images
 from cli.releases import PastRelease, named_entry, past_release
-from components.errors import Problem, SlipwayError
 from components.restoring import unfit
+from slipway.contract.outcomes import ROLLBACK
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,11 +72,7 @@ def planned(engine: Engine, to: str = "", *, history: StackHistory | None = None
     warm = target.id in found.warm
     obstacles: list[Problem] = [*_unanswered(found)]
     if way.kind == "no":
-        meaning = (
-            "it is not proven that it would run well"
-            if "never" in way.reason
-            else "it may not run with what is there now"
-        )
+        meaning = "it is not proven that it would run well" if way.unproven else "it may not run with what is there now"
         obstacles.append(Problem(f"{target.id} is no way back: {way.reason}", meaning, _TELLS))
     if not warm:
         obstacles += missing_images(target.document["images"], found.settings)
@@ -113,12 +110,12 @@ def carry_out(engine: Engine, way: Rollback, *, message: str, again: str) -> int
         engine: how the engine is called, prepared for deploying.
         way: which one.
         message: for the history.
-        again: the command to run again after mending, for errors.
+        again: the command to run again after fixing, for errors.
     """
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:  # mode 0700
         file = Path(folder) / "release.json"
         file.write_text(json.dumps(way.target.document, ensure_ascii=False), encoding="utf-8")
-        settings = {"SLIPWAY_RELEASE": str(file), "SLIPWAY_KIND": "rollback"}
+        settings = {"SLIPWAY_RELEASE": str(file), "SLIPWAY_KIND": ROLLBACK}
         return deploy(engine, IMAGES_LEFT_ALONE, message=message, settings=settings, command=again)
 
 

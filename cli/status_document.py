@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from components.errors import SlipwayError
+from slipway.contract.outcomes import RETURNED
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,7 @@ def status_document(
 def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError) -> dict[str, Any]:
     returned = None
     if isinstance(seen, SlipwayError):
-        errors, findings, probe = [problem._asdict() for problem in seen.problems], [], None
+        errors, findings, probe = [problem.to_json() for problem in seen.problems], [], None
     else:
         errors, findings, probe, returned = list(seen["problems"]), _findings(seen), dict(seen), _returned(seen)
     return {
@@ -69,7 +70,7 @@ def returned_finding(returned: Mapping[str, Any]) -> str:
 def _returned(probe: Mapping[str, Any]) -> dict[str, str] | None:
     """From which release to which this host was rolled back by itself, if that is the last that happened to it."""
     last, watch = probe["last"], probe["watch"]
-    if not last or last["outcome"] != "returned":
+    if not last or last["outcome"] != RETURNED:
         return None
     bad = watch["release"] if watch and watch["release"] != last["release"] else ""
     return {"from": bad, "to": last["release"], "at": last["at"], "reason": last["reason"]}

@@ -17,6 +17,8 @@ from cli.printing import print_out
 from cli.status_document import returned_finding
 from cli.watch_view import figures
 from cli.wording import ago, plain, span
+from slipway.contract.outcomes import FAILED, REJECTED
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +29,7 @@ __all__ = ["rendered", "show"]
 
 _COLUMNS = ("service", "container", "state", "health", "image", "started", "restarts")
 _SHORT = 12  # hex digits of a digest or commit that people compare
-_ENDS = {"failed": "last deployment failed", "rejected": "rejected by the watch"}
+_ENDS = {FAILED: "last deployment failed", REJECTED: "rejected by the watch"}
 _STYLES = {
     "running": "green", "completed": "green", "healthy": "green",
     "starting": "yellow", "restarting": "yellow",
@@ -61,7 +63,7 @@ def _host(host: Mapping[str, Any], now: datetime) -> Iterator[RenderableType]:
     )
     yield name + _release(probe, now)
     for error in host["errors"]:
-        yield _note("error", f"{error['what']} — {error['meaning']} — {error['mend']}", "red")
+        yield _note("error", str(Problem.from_json(error)), "red")
     if probe is None:
         return
     if probe["lock"]:

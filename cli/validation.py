@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from cli.history.stack_history import VALIDATED_TAG
 from cli.stack import last_words
 from components.connection import reached
-from components.errors import Problem, SlipwayError
 from components.origin import actor
 from components.probe import channel
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -250,4 +250,4 @@ def _unfit(finding: str) -> Problem:
 
 
 def _errors(problems: Iterable[Problem]) -> dict[str, Any]:
-    return {"errors": [problem._asdict() for problem in problems]}
+    return {"errors": [problem.to_json() for problem in problems]}

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.connection import reached
-from components.errors import Problem, SlipwayError
 from components.probe import channel
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -38,7 +38,7 @@ class Sight:
 
     host: str
     watch: Mapping[str, Any] | None = None
-    """As the agent tells it (agent/contract/probe.schema.json, `watch`); None when nothing is or was watched."""
+    """As the agent reports it (probe.schema.json, `watch`); None when nothing is or was watched."""
     problems: tuple[Problem, ...] = ()
     """Why the host cannot be seen now."""
     ended: bool = False
@@ -64,7 +64,7 @@ class Sight:
             "host": self.host,
             "ended": self.ended,
             "well": self.well,
-            "errors": [problem._asdict() for problem in self.problems],
+            "errors": [problem.to_json() for problem in self.problems],
             "watch": self.watch,
         }
 

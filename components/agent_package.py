@@ -11,7 +11,6 @@ import contextlib
 import functools
 import hashlib
 import io
-import json
 import os
 import tokenize
 import zipfile
@@ -35,6 +34,7 @@ from agent.__main__ import main
 
 raise SystemExit(main())
 """
+_PARTS = ("agent/**/*.py", "slipway/__init__.py", "slipway/contract/*.py")
 _KEPT = 4
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip entry can carry
 
@@ -48,12 +48,12 @@ class AgentPackage(NamedTuple):
 
 @functools.cache
 def pack_agent() -> AgentPackage:
-    """Pack the agent's sources and schemas from this copy of Slipway, once: it takes longer than to read them."""
-    folder = Path(__file__).resolve().parent.parent / "agent"
+    """Pack the agent from the sources of this copy of Slipway, once: it takes longer than to read them."""
+    root = Path(__file__).resolve().parent.parent
     sources = {
-        f"agent/{path.relative_to(folder).as_posix()}": path.read_text(encoding="utf-8")
-        for path in sorted(folder.rglob("*"))
-        if path.suffix in (".py", ".json")
+        path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
+        for part in _PARTS
+        for path in root.glob(part)
     }
     key = hashlib.sha256(Path(__file__).read_bytes() + repr(sorted(sources.items())).encode()).hexdigest()
     kept = _kept(key)
@@ -65,7 +65,7 @@ def pack_agent() -> AgentPackage:
 
 
 def _packed(sources: Mapping[str, str]) -> bytes:
-    files = {name: _slim(text, python=name.endswith(".py")) for name, text in sources.items()}
+    files = {name: _slim(text) for name, text in sources.items()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, content in sorted({**files, "__main__.py": _MAIN}.items()):
@@ -102,13 +102,11 @@ def _keep(key: str, digest: str, content: bytes) -> None:
             old.unlink()
 
 
-def _slim(text: str, *, python: bool) -> bytes:
-    """A file as it is shipped: JSON without spaces, Python without comments and docstrings, line for line.
+def _slim(text: str) -> bytes:
+    """A file as it is shipped: without comments and docstrings.
 
     Every line keeps its number, so that a traceback from a host points into the sources.
     """
-    if not python:
-        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":")).encode()
     lines = text.splitlines()
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     for token in [each for each in tokens if each.type == tokenize.COMMENT]:

@@ -17,7 +17,6 @@ from components.builds import Build, BuildReader
 from components.compose import missing_variable, resolve, with_placeholders, without_escapes
 from components.definitions import config_for_hosts, volume_for_hosts
 from components.disclosure import known_values, readable_values, secret_uses
-from components.errors import Problem, SlipwayError, nearest
 from components.extension import ServiceExtension, misspelt_extension, read_extension
 from components.git import repository_of
 from components.placement import place, services_of
@@ -25,6 +24,8 @@ from components.planning import plan_services
 from components.registry import mirrored
 from components.shipped_files import ShippedFiles
 from components.source_lines import SourceLines
+from components.spelling import nearest
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -260,11 +261,11 @@ class _Reader:
         self.problems += problems
         self.extensions[name] = extension
 
-    def _refuse(self, what: str, meaning: str, mend: str) -> None:
-        self.problems.append(Problem(what, meaning, mend))
+    def _refuse(self, what: str, meaning: str, fix: str) -> None:
+        self.problems.append(Problem(what, meaning, fix))
 
-    def _warn(self, what: str, meaning: str, mend: str) -> None:
-        self.warnings.append(Problem(what, meaning, mend))
+    def _warn(self, what: str, meaning: str, fix: str) -> None:
+        self.warnings.append(Problem(what, meaning, fix))
 
 
 def _missing_secret(name: str, where: str) -> Problem:
@@ -272,6 +273,8 @@ def _missing_secret(name: str, where: str) -> Problem:
         f"secret {name} is missing ({where} of the Compose file needs it)",
         "the service could not start",
         f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}'",
+        "secret-missing",
+        name,
     )
 
 

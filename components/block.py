@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from components.errors import Problem, nearest
+from components.spelling import nearest
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

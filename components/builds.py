@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from components.errors import Problem
 from components.values import PLATFORMS, plain_platform
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,15 +132,17 @@ class BuildReader:
             )
         if not self._settings.registry:
             self.problems.append(
-                Problem(
-                    f"registry: not set, though {where} makes an image",
+                Problem.about(
+                    "registry",
+                    f"not set, though {where} makes an image",
                     "hosts can only run what they can pull",
                     "pulumi config set registry ghcr.io/YOUR-TEAM",
+                    "setting-missing",
                 )
             )
 
-    def _refuse(self, what: str, mend: str) -> None:
-        self.problems.append(Problem(what, "the image would differ from the one you expect", mend))
+    def _refuse(self, what: str, fix: str) -> None:
+        self.problems.append(Problem(what, "the image would differ from the one you expect", fix))
 
     def _folder_or_url(self, where: str, value: str) -> str:
         if _REMOTE.match(value):

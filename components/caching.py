@@ -10,8 +10,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
-from components.errors import Problem
 from components.git import tag_of
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,20 +71,20 @@ def check_builder(builds: Iterable[Build], settings: Settings) -> list[Problem]:
         return []
     why = "(it is Docker's own, with driver docker)"
     stopped = "every build would stop before it begins"
-    mend = "docker buildx create --name slipway --driver docker-container && pulumi config set builder slipway"
+    fix = "docker buildx create --name slipway --driver docker-container && pulumi config set builder slipway"
     problems = []
     if exports:
         problems.append(
             Problem(
                 f"cache: the builder '{settings.builder}' cannot export a cache {why}",
                 stopped,
-                f"{mend} (or: pulumi config set cache inline)",
+                f"{fix} (or: pulumi config set cache inline)",
             )
         )
     if platforms:
         problems.append(
             Problem(
-                f"platforms: the builder '{settings.builder}' cannot build for several platforms {why}", stopped, mend
+                f"platforms: the builder '{settings.builder}' cannot build for several platforms {why}", stopped, fix
             )
         )
     return problems

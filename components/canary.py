@@ -12,6 +12,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from components.block import Block
 from components.quantities import Duration, Share, plain
+from slipway.contract.tolerances import (
+    ERROR_FLOOR,
+    ERROR_RELATIVE,
+    LATENCY_FLOOR_SECONDS,
+    LATENCY_RELATIVE,
+    MINIMUM_REQUESTS,
+)
 
 __all__ = ["Canary"]
 
@@ -38,7 +45,7 @@ class Canary(Block):
     )
     pause: Duration = Field("1m", validate_default=True, description="how long a step is looked at, at least")
     minimum_requests: int = Field(
-        500, ge=1, le=1_000_000, description="requests to the new generation that a step needs"
+        MINIMUM_REQUESTS, ge=1, le=1_000_000, description="requests to the new generation that a step needs"
     )
     patience: Duration = Field(
         "10m", validate_default=True, description="how long a step waits for them beyond that pause"
@@ -47,18 +54,22 @@ class Canary(Block):
         "fail", description="when they do not come: go on, give up, or send requests of its own"
     )
     error_rate: Share = Field(
-        "10%", validate_default=True, description="errors that it may have beyond those of the old one, relative"
+        f"{ERROR_RELATIVE:.0%}",
+        validate_default=True,
+        description="errors that it may have beyond those of the old one, relative",
     )
     error_floor: Share = Field(
-        "1%", validate_default=True, description="and of all requests: a smaller difference is none"
+        f"{ERROR_FLOOR:.0%}", validate_default=True, description="and of all requests: a smaller difference is none"
     )
     latency: Share = Field(
-        "20%",
+        f"{LATENCY_RELATIVE:.0%}",
         validate_default=True,
         description="time that it may take beyond that of the old one (p50, p95), relative",
     )
     latency_floor: Duration = Field(
-        "50ms", validate_default=True, description="and in time: a smaller difference is none"
+        f"{1000 * LATENCY_FLOOR_SECONDS:.0f}ms",
+        validate_default=True,
+        description="and in time: a smaller difference is none",
     )
 
     def document(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from components.errors import Problem
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -31,8 +31,9 @@ def _authority(settings: Settings) -> list[Problem]:
     if not settings.acme_ca or _certificates(settings.acme_ca):
         return []
     return [
-        Problem(
-            "acmeCa: this is not a certificate in PEM form",
+        Problem.about(
+            "acmeCa",
+            "this is not a certificate in PEM form",
             "the certificate authority's server could not be trusted",
             "pulumi config set acmeCa < CA.pem",
         )
@@ -45,10 +46,10 @@ def _own(settings: Settings) -> list[Problem]:
         return []
     if not settings.certificate or not key:
         names = ("certificateKey", "certificate") if settings.certificate else ("certificate", "certificateKey")
-        return [Problem(f"{names[0]}: empty, though {names[1]} is set", _CANNOT, _SET)]
+        return [Problem.about(names[0], f"empty, though {names[1]} is set", _CANNOT, _SET)]
     chain = _certificates(settings.certificate)
     if not chain:
-        return [Problem("certificate: this is not a certificate in PEM form", _CANNOT, _SET)]
+        return [Problem.about("certificate", "this is not a certificate in PEM form", _CANNOT, _SET)]
     return _pair(chain[0], key)
 
 
@@ -64,17 +65,18 @@ def _pair(certificate: x509.Certificate, key: str) -> list[Problem]:
         public = load_pem_private_key(key.encode(), None).public_key()
     except TypeError:
         return [
-            Problem(
-                "certificateKey: this private key is locked with a passphrase",
+            Problem.about(
+                "certificateKey",
+                "this private key is locked with a passphrase",
                 "the edge could not use it",
                 "openssl pkey -in KEY.pem | pulumi config set --secret certificateKey",
             )
         ]
     except Exception:  # noqa: BLE001  # the library raises several kinds, all meaning this; none may be shown
-        return [Problem("certificateKey: this is not a private key in PEM form", _CANNOT, _SET)]
+        return [Problem.about("certificateKey", "this is not a private key in PEM form", _CANNOT, _SET)]
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if certificate.public_key().public_bytes(*form) != public.public_bytes(*form):
-        return [Problem("certificate: it does not match certificateKey, which is another's key", _CANNOT, _SET)]
+        return [Problem.about("certificate", "it does not match certificateKey, which is another's key", _CANNOT, _SET)]
     return _dates(certificate)
 
 
@@ -86,7 +88,7 @@ def _dates(certificate: x509.Certificate) -> list[Problem]:
         when = f"is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
     else:
         return []
-    return [Problem(f"certificate: it {when}", "every browser would refuse it", _SET)]
+    return [Problem.about("certificate", f"it {when}", "every browser would refuse it", _SET)]
 
 
 def covers(certificate: str, host: str) -> bool:

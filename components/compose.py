@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import yaml
 
-from components.errors import Problem, SlipwayError
 from components.secrecy import named_like_a_secret
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,9 @@ _RUN_FOLDER = f"/path-of-{_RUN}"  # shows where this machine's PATH was substitu
 _MARK = f"slipway-{_RUN}-{{}}-secret"
 _MARKED = re.compile(_MARK.format(r"([A-Za-z_][A-Za-z0-9_]*)"))
 _PLAIN_NAME = re.compile(r"^name: *([\"']?)([a-z0-9][a-z0-9_-]*)\1 *(?:#.*)?$", re.MULTILINE)
-_LONGEST_STACK = 63  # agent/contract/deployment.schema.json; what a container's and network's name leaves room for
+_LONGEST_STACK = (
+    63  # slipway/contract/schemas/deployment.schema.json; what a container's and network's name leaves room for
+)
 
 
 class ComposeModel(NamedTuple):
@@ -126,6 +128,9 @@ def missing_variable(name: str, settings: Settings, message: str) -> Problem:
         f"openssl rand -base64 24 | {secret}"
         if named_like_a_secret(name)
         else f"{plain} (or, if it is secret: {secret})",
+        "variable-missing",
+        name,
+        (message,) if message else (),
     )
 
 
@@ -226,13 +231,13 @@ def _compose_config(
             check=False,
         )
     except FileNotFoundError:
-        what, mend = "docker is not on PATH", "make up (installs it), or install the Docker CLI with Compose"
+        what, fix = "docker is not on PATH", "make up (installs it), or install the Docker CLI with Compose"
     except subprocess.TimeoutExpired:
-        what, mend = f"{file.name}: Compose did not end within {_SECONDS} s", f"docker compose -f {file.name} config"
+        what, fix = f"{file.name}: Compose did not end within {_SECONDS} s", f"docker compose -f {file.name} config"
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "a name or value that no environment can carry"
-        what, mend = f"docker compose cannot be started ({reason})", "check the variables of the stack's settings"
-    raise SlipwayError(Problem(what, "the Compose file cannot be read", mend))
+        what, fix = f"docker compose cannot be started ({reason})", "check the variables of the stack's settings"
+    raise SlipwayError(Problem(what, "the Compose file cannot be read", fix))
 
 
 def _compose_problem(file: Path, stderr: str) -> Problem:

@@ -20,7 +20,6 @@ from pydantic import SecretStr, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
 from components.edge import tls_is_meant
-from components.errors import Problem, SlipwayError, nearest
 from components.rules import broken_rules
 from components.secrecy import is_secret
 from components.settings import (
@@ -33,7 +32,9 @@ from components.settings import (
     known_keys,
 )
 from components.sources import read_dotenv, read_stack_file
+from components.spelling import nearest
 from components.values import tolerate_json
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -109,6 +110,7 @@ class _Sources:
                         f"{where}: unknown variable '{name}'",
                         f"did you mean '{close}'?" if close else "no setting has that name",
                         f"unset {name}" if where == _ENVIRONMENT else f"remove the line {name}=… from .env",
+                        subject=name,
                     )
                 )
             elif entry:
@@ -116,7 +118,7 @@ class _Sources:
             elif value:
                 self._merge(key, value, where)
 
-    def mend(self, path: str) -> str:
+    def fix(self, path: str) -> str:
         """How to set `path` where its value came from."""
         key = path.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
         where = self.origins.get(key, _STACK)
@@ -160,7 +162,8 @@ class _Sources:
             try:
                 value = tolerate_json(value)
             except ValueError as error:
-                self.problems.append(Problem(f"{where}: '{key}' {error}", "the value cannot be used", self.mend(key)))
+                problem = Problem(f"{where}: '{key}' {error}", "the value cannot be used", self.fix(key), subject=key)
+                self.problems.append(problem)
                 self.unreadable.add(key)
                 return
         before = self.values.get(key)
@@ -240,8 +243,9 @@ def collect_settings(
     folder = root / settings.application
     if not folder.is_dir():
         problems.append(
-            Problem(
-                f"application: '{settings.application}' is not a folder",
+            Problem.about(
+                "application",
+                f"'{settings.application}' is not a folder",
                 "there is no Compose file to deploy",
                 "pulumi config set application PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE",
             )
@@ -265,7 +269,7 @@ def _validated(stack: str, sources: _Sources) -> tuple[Settings, list[Problem]]:
 
 def _key(problem: Problem) -> str:
     """The setting that a problem is about."""
-    return problem.what.split(":")[0].split(".")[0].split("[")[0]
+    return problem.subject.split(".")[0].split("[")[0]
 
 
 def _with_dotenv_variables(settings: Settings, dotenv: Mapping[str, str]) -> Settings:
@@ -294,10 +298,11 @@ def _problem(error: Any, sources: _Sources) -> Problem:  # noqa: ANN401  # pydan
     if error["type"] == "extra_forbidden":
         model = BastionSettings if "bastion" in rest[:-1] else HostSettings
         close = nearest(str(rest[-1]), [to_camel(name) for name in model.model_fields])
-        return Problem(
-            f"{path}: unknown key",
+        return Problem.about(
+            path,
+            "unknown key",
             f"did you mean '{close}'?" if close else "no setting has that name",
             f"pulumi config rm --path '{path}'",
         )
     message = _SAID.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
-    return Problem(f"{path}: {message[:1].lower()}{message[1:]}", "the value cannot be used", sources.mend(path))
+    return Problem.about(path, f"{message[:1].lower()}{message[1:]}", "the value cannot be used", sources.fix(path))

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from components.errors import Problem, SlipwayError
 from components.settings import BastionSettings, HostSettings, pinned_key
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,7 +1,4 @@
-"""The driver's side of the contract with the agent: agent/contract/*.schema.json, written down once, checked here too.
-
-Owns: validation of what is sent and received. Does not own: the schemas, or the agent's own check of what it is sent.
-"""
+"""Holds what is sent to agents and received from them against the contract's schemas."""
 
 from __future__ import annotations
 
@@ -12,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 
-from components.errors import Problem, SlipwayError
+from slipway import contract
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CONTRACT", "checked", "release_checked"]
+__all__ = ["checked", "release_checked"]
 
-CONTRACT = 1
-"""Version of the contract; a change that either side cannot ignore raises it."""
-
-_FOLDER = Path(__file__).resolve().parent.parent / "agent" / "contract"
+_FOLDER = Path(contract.__file__).parent / "schemas"
 
 
 def _schema(uri: str) -> Any:  # noqa: ANN401  # a JSON document

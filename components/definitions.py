@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.compose import missing_variable
-from components.errors import Problem
 from components.shipped_files import kept_on_host
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,14 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.contract import CONTRACT, checked
+from components.contract import checked
 from components.edge import watch_document
 from components.edge_document import edge_document, route_urls
-from components.errors import SlipwayError, told
+from components.engine_errors import raised_to_pulumi
 from components.probe import agent_path
 from components.registry import address_of
-from components.release import Release, canonical
+from components.release import Release
 from components.release_record import ReleaseRecord
+from slipway.contract import CONTRACT
+from slipway.contract.canonical import canonical
+from slipway.contract.outcomes import RETURNED
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +70,7 @@ class ComposeDeployment(pulumi.ComponentResource):
     urls: pulumi.Output[list[str]]
     """Where its routes answer, then its published ports."""
     report: pulumi.Output[dict[str, Any]]
-    """Host → report of its last deployment (agent/contract/report.schema.json)."""
+    """Host → report of its last deployment (slipway/contract/schemas/report.schema.json)."""
     summary: pulumi.Output[dict[str, Any]]
     """Host → what a person wants to see of that: release, previous one, outcome, services touched, seconds."""
 
@@ -117,7 +121,9 @@ class ComposeDeployment(pulumi.ComponentResource):
             delete=" ".join(
                 [f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}', *remove]
             ),
-            stdin=pulumi.Output.secret(release.apply(told(lambda assembled: self._document(host, assembled)))),
+            stdin=pulumi.Output.secret(
+                release.apply(raised_to_pulumi(lambda assembled: self._document(host, assembled)))
+            ),
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         if self._args.settled and not pulumi.runtime.is_dry_run():
@@ -167,7 +173,7 @@ def drift_of(probe: Mapping[str, Any]) -> list[str]:
     """Where a host differs from what it was told, in words; empty when it does not."""
     differences = [f"{entry['service']}: {entry['what']}" for entry in probe["drift"]]
     last = probe["last"]
-    if last is not None and last["outcome"] == "returned":
+    if last is not None and last["outcome"] == RETURNED:
         differences.append(f"release {last['release']} was brought back by the watch ({last['reason']})")
     if probe["interrupted"]:
         differences.append(f"a deployment was interrupted ({probe['interrupted']})")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from components.edge import edge_image
-from components.errors import Problem, SlipwayError
 from components.registry import address_of, is_local
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

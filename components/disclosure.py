@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.compose import secret_names, with_placeholders, without_escapes
-from components.errors import Problem
 from components.secrecy import SHORTEST_SECRET, is_secret, weakness
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,9 +6,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from components.certificates import covers
-from components.errors import Problem
 from components.quantities import plain
 from components.registry import mirrored
+from slipway.contract.problems import Problem
+from slipway.contract.tolerances import ERROR_FLOOR, LATENCY_FLOOR_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,9 +27,6 @@ __all__ = [
 
 _TAG = re.compile(r"[^@\s]+:v?(?P<version>(?P<major>\d+)\.\d+\.\d+)(-[\w.]+)?(@sha256:[0-9a-f]{64})?", re.ASCII)
 _MAJOR = 3
-# Below these, a difference between two hours of the same service is chance.
-_ERROR_FLOOR = 0.01
-_LATENCY_FLOOR_SECONDS = 0.05
 
 
 def tls_is_meant(settings: Settings) -> bool:
@@ -42,24 +40,27 @@ def edge_problems(settings: Settings) -> list[Problem]:
     tag = _TAG.fullmatch(settings.edge_image)
     if tag is None:
         problems.append(
-            Problem(
-                "edgeImage: the image has no tag with a full version",
+            Problem.about(
+                "edgeImage",
+                "the image has no tag with a full version",
                 "nobody could tell whether a host's edge is newer",
                 "pulumi config set edgeImage traefik:v3.6.0 (a digest may follow)",
             )
         )
     elif int(tag["major"]) != _MAJOR:
         problems.append(
-            Problem(
-                f"edgeImage: version {tag['version']} is not one of Traefik 3",
+            Problem.about(
+                "edgeImage",
+                f"version {tag['version']} is not one of Traefik 3",
                 "its configuration has another form",
                 "pulumi config set edgeImage traefik:v3.6.0",
             )
         )
     if settings.http_port == settings.https_port:
         problems.append(
-            Problem(
-                "httpsPort: the same as httpPort",
+            Problem.about(
+                "httpsPort",
+                "the same as httpPort",
                 "the edge could not listen on both",
                 "pulumi config set httpsPort 443",
             )
@@ -67,8 +68,9 @@ def edge_problems(settings: Settings) -> list[Problem]:
     reachable = any(not host.local for host in settings.hosts)
     if settings.https and reachable and not settings.acme_email and not settings.certificate:
         problems.append(
-            Problem(
-                "https: on, with neither acmeEmail nor certificate",
+            Problem.about(
+                "https",
+                "on, with neither acmeEmail nor certificate",
                 "visitors would be shown a certificate that no browser trusts",
                 "pulumi config set acmeEmail YOU@YOUR-DOMAIN",
             )
@@ -83,8 +85,9 @@ def edge_warnings(settings: Settings, entries: Mapping[str, Mapping[str, Any]]) 
         return
     if not settings.https:
         if settings.production:
-            yield Problem(
-                f"https: off, and {', '.join(sorted(routed))} can be reached from outside",
+            yield Problem.about(
+                "https",
+                f"off, and {', '.join(sorted(routed))} can be reached from outside",
                 "passwords and cookies travel in the clear",
                 "pulumi config set acmeEmail YOU@YOUR-DOMAIN",
             )
@@ -93,13 +96,13 @@ def edge_warnings(settings: Settings, entries: Mapping[str, Mapping[str, Any]]) 
     for name, host in hosts:
         if not host:
             what = f"services.{name}: a route names no host, and domain is empty"
-            mend = "pulumi config set domain YOUR-DOMAIN"
+            fix = "pulumi config set domain YOUR-DOMAIN"
         elif settings.certificate and not covers(settings.certificate, host):
             what = f"services.{name}: the certificate is not for {host}"
-            mend = "pulumi config set certificate < CHAIN.pem (one that is)"
+            fix = "pulumi config set certificate < CHAIN.pem (one that is)"
         else:
             continue
-        yield Problem(what, "visitors are warned of the certificate", mend)
+        yield Problem(what, "visitors are warned of the certificate", fix)
 
 
 def edge_image(settings: Settings) -> str:
@@ -121,9 +124,9 @@ def watch_document(settings: Settings) -> dict[str, Any] | None:
         "seconds": settings.watch_seconds,
         "minimum": settings.watch_minimum_requests,
         "error_relative": plain(settings.watch_error_rate),
-        "error_floor": _ERROR_FLOOR,
+        "error_floor": ERROR_FLOOR,
         "latency_relative": plain(settings.watch_latency),
-        "latency_floor": _LATENCY_FLOOR_SECONDS,
+        "latency_floor": LATENCY_FLOOR_SECONDS,
         "restarts": settings.watch_restarts,
         "notify": settings.notify_url.get_secret_value(),
     }

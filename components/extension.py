@@ -2,7 +2,7 @@
 
 Owns: its keys, defaults and validation. Does not own: what routes and canaries are in detail (see `routing`, `canary`),
 which strategy a service gets (see `strategy`), what the keys make happen (the agent's part).
-Produces: the `service` entries of the release document (agent/contract/deployment.schema.json).
+Produces: the `service` entries of the release document (slipway/contract/schemas/deployment.schema.json).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from components.block import Block, problem_of
 from components.canary import Canary
-from components.errors import Problem, nearest
 from components.quantities import Duration, OptionalDuration, OptionalSize, plain
 from components.routing import (
     Network,
@@ -27,18 +26,18 @@ from components.routing import (
     Routes,
     listed,
 )
+from components.spelling import nearest
 from components.update import ALL_AT_ONCE, UpdateConfig
+from slipway.contract.problems import Problem
+from slipway.contract.strategies import BLUE_GREEN, CANARY, RECREATE, ROLLING, STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["STRATEGIES", "ServiceExtension", "misspelt_extension", "read_extension"]
-
-STRATEGIES = ("recreate", "rolling", "blue-green", "canary")
-"""How a service goes from one release to the next. The agent has a planner of the same name for each."""
+__all__ = ["ServiceExtension", "misspelt_extension", "read_extension"]
 
 # Seconds that the old generation runs on after the shift, for an instant way back; the larger one while it is watched.
-_KEEP = {"recreate": (0, 0), "rolling": (0, 300), "blue-green": (600, 600), "canary": (0, 300)}
+_KEEP = {RECREATE: (0, 0), ROLLING: (0, 300), BLUE_GREEN: (600, 600), CANARY: (0, 300)}
 
 
 def _words(value: object) -> object:
@@ -166,9 +165,9 @@ class ServiceExtension(Block):
             domain: the stack's.
             watched: whether its releases are watched after they went live.
         """
-        strategy = strategy or self.strategy or "recreate"
+        strategy = strategy or self.strategy or RECREATE
         update = update or ALL_AT_ONCE
-        canary = (self.canary or Canary.model_validate({})) if strategy == "canary" else None
+        canary = (self.canary or Canary.model_validate({})) if strategy == CANARY else None
         return {
             "strategy": strategy,
             "port": self.port,
@@ -273,7 +272,7 @@ def _contradictions(where: str, extension: ServiceExtension) -> Iterator[Problem
 def _at_the_edge(extension: ServiceExtension) -> dict[str, object]:
     """What has a meaning only for what comes through the edge."""
     return {
-        "strategy: canary": extension.strategy == "canary",
+        "strategy: canary": extension.strategy == CANARY,
         "sticky": extension.sticky,
         "preview": extension.preview,
         "redirect": extension.redirect,
@@ -288,9 +287,9 @@ def _at_the_edge(extension: ServiceExtension) -> dict[str, object]:
 def misspelt_extension(place: str, key: str) -> Problem | None:
     """The problem of an `x-` key that looks like `x-slipway` but is not read; `place` ends in a dot or is empty."""
     if key == "x-slipway" and not place:
-        what, mend = "x-slipway stands at the top of the Compose file", "move it into the services that it is about"
+        what, fix = "x-slipway stands at the top of the Compose file", "move it into the services that it is about"
     elif key.startswith("x-") and key != "x-slipway" and nearest(key, ["x-slipway"], 0.8):
-        what, mend = f"{place}{key}: unknown key", f"rename it to {place}x-slipway"
+        what, fix = f"{place}{key}: unknown key", f"rename it to {place}x-slipway"
     else:
         return None
-    return Problem(what, "nothing would read it", mend)
+    return Problem(what, "nothing would read it", fix)

@@ -26,8 +26,8 @@ from pulumi.runtime.settings import monitor_supports_feature
 
 from components.build_leftovers import remove_leftovers
 from components.caching import cache_of
-from components.errors import Problem, SlipwayError
 from components.registry import address_of, credentials_key
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

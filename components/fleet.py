@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.errors import Problem, SlipwayError
+from slipway.contract.barriers import BARRIERS, BEAT_SECONDS, DONE, ENDED, FAILED
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from components.probe import Channel
 
-__all__ = ["BARRIERS", "Fleet", "require_parallel"]
-
-BARRIERS = ("prepared", "migrated", "proven")
-_ENDED = ("failed", "done")
-_BEAT_SECONDS = 2  # agent/fleet.py gives up a driver after ten of them
+__all__ = ["Fleet", "require_parallel"]
 
 
 def require_parallel(hosts: int, parallel: int | None) -> None:
@@ -71,7 +68,7 @@ class Fleet:
     async def _beat(self, channel: Channel) -> None:
         while True:
             await channel.send({"alive": True})
-            await asyncio.sleep(_BEAT_SECONDS)
+            await asyncio.sleep(BEAT_SECONDS)
 
     def settled(self, host: str) -> None:
         """The engine is done with `host`: its deployment succeeded, or nothing of it had changed."""
@@ -81,26 +78,26 @@ class Fleet:
     async def _listen(self, channel: Channel) -> None:
         async for event in channel.events():
             self._heard(channel.host, event)
-        if channel.host not in self._settled and self._phases.get(channel.host) not in _ENDED:
-            self._heard(channel.host, {"phase": "failed", "reason": "the connection to it was lost"})
+        if channel.host not in self._settled and self._phases.get(channel.host) not in ENDED:
+            self._heard(channel.host, {"phase": FAILED, "reason": "the connection to it was lost"})
 
     def _heard(self, host: str, event: dict[str, Any]) -> None:
         if "phase" not in event:
             return
         self._deployments[host] = str(event.get("deployment", self._deployments.get(host, "")))
         self._phases[host] = str(event["phase"])
-        if event["phase"] == "failed" and self._aborted is None:
+        if event["phase"] == FAILED and self._aborted is None:
             self._aborted = f"host {host}: {event.get('reason') or 'failed'}"
         self._decide()
 
     def _decide(self) -> None:
         if self._aborted is not None and not self._final:
             for host, phase in self._phases.items():
-                if phase not in _ENDED:
+                if phase not in ENDED:
                     self._tell(host, "abort", self._aborted)
             return
         for position, barrier in enumerate(BARRIERS):
-            reached = {*BARRIERS[position:], "done"}
+            reached = {*BARRIERS[position:], DONE}
             if all(host in self._settled or self._phases.get(host) in reached for host in self._hosts):
                 self._final |= barrier == BARRIERS[-1] and any(phase == barrier for phase in self._phases.values())
                 for host, phase in self._phases.items():

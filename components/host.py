@@ -36,7 +36,7 @@ class HostArgs:
     private_key: str
     """Private key for it and its bastion; unused for this machine."""
     probe: Mapping[str, Any]
-    """What its agent saw before anything was planned (agent/contract/probe.schema.json)."""
+    """What its agent saw before anything was planned (slipway/contract/schemas/probe.schema.json)."""
 
 
 class Host(pulumi.ComponentResource):

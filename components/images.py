@@ -25,11 +25,11 @@ from components.build_leftovers import remove_at_exit
 from components.caching import cache_of
 from components.digests import Digests
 from components.edge import edge_image
-from components.errors import Problem, SlipwayError
 from components.failed_build import explained
 from components.git import Revision, tag_of
 from components.registry import address_of
-from components.release import canonical
+from slipway.contract.canonical import canonical
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -193,9 +193,9 @@ def _given(settings: Settings, application: Application) -> dict[str, str]:
     given, services = settings.images, {*application.builds, *application.images}
     if not given:
         return {}
-    mend = "name exactly the services that have a build (slipway promote does)"
+    fix = "name exactly the services that have a build (slipway promote does)"
     problems = [
-        Problem(f"images.{name}: {what}", "it is not known what would run", mend)
+        Problem(f"images.{name}: {what}", "it is not known what would run", fix)
         for name, what in (
             *((name, "no service has that name") for name in sorted(given.keys() - services)),
             *(

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.edge import edge_warnings
-from components.errors import Problem
 from components.route_clashes import clashes
 from components.strategy import choose
 from components.update import read_update
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,12 +63,14 @@ def _password_problems(name: str, extension: ServiceExtension, settings: Setting
     secret = extension.basic_auth
     if not secret:
         return
-    mend = f"htpasswd -nB USER | pulumi config set --secret --path 'secrets.{secret}'"
+    fix = f"htpasswd -nB USER | pulumi config set --secret --path 'secrets.{secret}'"
     if secret not in settings.secrets:
         yield Problem(
             f"secret {secret} is missing (services.{name}.x-slipway.basicAuth needs it)",
             "nobody could pass the password prompt",
-            mend,
+            fix,
+            "secret-missing",
+            secret,
         )
         return
     lines = [line for line in settings.secrets[secret].get_secret_value().splitlines() if line.strip()]
@@ -76,5 +78,5 @@ def _password_problems(name: str, extension: ServiceExtension, settings: Setting
         yield Problem(
             f"secrets.{secret}: these are not lines of htpasswd (services.{name}.x-slipway.basicAuth needs them)",
             "nobody could pass the password prompt",
-            mend,
+            fix,
         )

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.caching import check_builder
-from components.errors import Problem, SlipwayError
 from components.fleet import Fleet, engine_parallel, require_parallel
 from components.registry import address_of, api_url
 from components.rules import weak_secrets
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,7 +2,7 @@
 
 Owns: starting the agent over one connection per host (shipping it where it is missing) and reading its probe.
 Does not own: the agent, or deciding what the answer means (see `deployment`). Produces: a probe document per host
-(agent/contract/probe.schema.json) and, for an update of a fleet, the control channels that `fleet` speaks over.
+(probe.schema.json) and, for an update of a fleet, the control channels that `fleet` speaks over.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from components.agent_package import pack_agent
 from components.contract import checked
-from components.errors import Problem, SlipwayError
 from components.origin import origin
+from slipway.contract.host_paths import shell_stack_path
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -33,10 +34,8 @@ _PROBE_SECONDS = 60  # an engine under load answers late; a host that takes long
 # own version, because a running agent reads modules out of its archive late; the link moves atomically.
 _BOOTSTRAP = textwrap.dedent("""\
     import atexit, hashlib, os, runpy, shutil, sys, tempfile
-    stack, digest, size, how, actor = sys.argv[1:6]
+    folder, digest, size, how, actor = sys.argv[1:6]
     size, install = int(size), how == "install"
-    home = os.environ.get("SLIPWAY_HOME") or os.path.expanduser("~/.local/share/slipway")
-    folder = os.path.join(home, "stacks", stack)
     path = os.path.join(folder, "agent-%s.pyz" % digest[:12])
     def good():
         try:
@@ -89,17 +88,17 @@ _BOOTSTRAP = textwrap.dedent("""\
 
 def agent_path(stack: str) -> str:
     """The agent of `stack` as a word for the shell of a host."""
-    return f'"${{SLIPWAY_HOME:-$HOME/.local/share/slipway}}/stacks/{stack}/agent.pyz"'
+    return shell_stack_path(stack, "agent.pyz")
 
 
 def _command(stack: str, *, install: bool, command: Sequence[str], kind: str) -> str:
     package = pack_agent()
     how = "install" if install else "look"
     given = [command[0], "--stack", stack, *command[1:]]
-    words = [stack, package.digest, str(len(package.content)), how, "\n".join(origin(kind)), *given]
+    words = [package.digest, str(len(package.content)), how, "\n".join(origin(kind)), *given]
     script = (
         'command -v python3 >/dev/null 2>&1 || { echo "agent: no python3"; exit 3; }; '
-        f"exec python3 -c {shlex.quote(_BOOTSTRAP)} {shlex.join(words)}"
+        f"exec python3 -c {shlex.quote(_BOOTSTRAP)} {shell_stack_path(stack)} {shlex.join(words)}"
     )
     return f"exec /bin/sh -c {shlex.quote(script)}"
 

@@ -14,8 +14,8 @@ from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys
 from components.configuration import collect_settings
 
 if TYPE_CHECKING:
-    from components.errors import Problem
     from components.settings import Settings
+    from slipway.contract.problems import Problem
 
 __all__ = ["program_settings"]
 

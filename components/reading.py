@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from components.application import Application
-    from components.errors import Problem
     from components.settings import Settings
+    from slipway.contract.problems import Problem
 
 __all__ = ["application_of"]
 

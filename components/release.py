@@ -1,15 +1,15 @@
 """Release: an immutable description of what runs.
 
 Owns: its identity (same inputs, same id) and its document. Does not own: where it runs or how it gets there.
-The document's form is agent/contract/deployment.schema.json, `$defs/release`.
+The document's form is slipway/contract/schemas/deployment.schema.json, `$defs/release`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from slipway.contract.canonical import release_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,12 +17,7 @@ if TYPE_CHECKING:
     from components.application import Application
     from components.git import Revision
 
-__all__ = ["Release", "canonical"]
-
-
-def canonical(value: object) -> bytes:
-    """The one JSON text of a value: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+__all__ = ["Release"]
 
 
 @dataclass(frozen=True)
@@ -64,4 +59,4 @@ class Release:
     def identified(cls, content: Mapping[str, Any]) -> Release:
         """A release with the id that `content` (an id in it aside) has."""
         bare = {key: value for key, value in content.items() if key != "id"}
-        return cls({"id": f"r-{hashlib.sha256(canonical(bare)).hexdigest()[:12]}", **bare})
+        return cls({"id": release_id(bare), **bare})

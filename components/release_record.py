@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.origin import origin
-from components.release import canonical
+from slipway.contract.canonical import canonical
 
 if TYPE_CHECKING:
     from components.release import Release
@@ -28,7 +28,7 @@ class ReleaseRecord(pulumi.ComponentResource):
     about: pulumi.Output[dict[str, Any]]
     """What it is, by whom, why and from where."""
     document: pulumi.Output[str]
-    """The whole release (agent/contract/deployment.schema.json, `$defs/release`) as the JSON text that its id covers:
+    """The whole release (deployment.schema.json, `$defs/release`) as the JSON text that its id covers:
     as a structure the engine would keep 5.0 as 5, which is another release."""
 
     def __init__(

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from components.application import Application
 from components.compose import project_on_hosts
 from components.contract import release_checked
-from components.errors import Problem, SlipwayError, nearest
 from components.git import Revision
 from components.release import Release
+from components.spelling import nearest
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -72,6 +73,8 @@ def unfit(release: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
                 f"secret {name} is missing ({said} needs it)",
                 "its services could not start",
                 f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}'",
+                "secret-missing",
+                name,
             )
     hosts = [host.name for host in settings.hosts]
     for service, entry in release["services"].items():

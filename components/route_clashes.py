@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from components.errors import Problem
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from components.certificates import certificate_problems
 from components.edge import edge_problems
-from components.errors import Problem
 from components.secrecy import weakness
 from components.values import one_host_key
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +41,9 @@ def broken_rules(settings: Settings) -> list[Problem]:
 def _host_problems(settings: Settings) -> list[Problem]:
     if not settings.hosts:
         return [
-            Problem(
-                "hosts: the list is empty",
+            Problem.about(
+                "hosts",
+                "the list is empty",
                 "there is nowhere to deploy to",
                 "pulumi config set --path 'hosts[0].name' web-1 && pulumi config set --path 'hosts[0].address' ADDRESS",
             )
@@ -53,8 +54,9 @@ def _host_problems(settings: Settings) -> list[Problem]:
             if machine is not None and not host.local and not one_host_key(machine.host_key):
                 stated = "has no pinned host key" if not machine.host_key else "has a host key that is not a public key"
                 problems.append(
-                    Problem(
-                        f"{path}.hostKey: {machine.address} {stated}",
+                    Problem.about(
+                        f"{path}.hostKey",
+                        f"{machine.address} {stated}",
                         "anybody on the way could pose as that host and read the secrets",
                         f"pulumi config set --path '{path}.hostKey' "
                         f'"$(ssh-keyscan -p {machine.port} {machine.address})" '
@@ -69,8 +71,9 @@ def _host_problems(settings: Settings) -> list[Problem]:
 def _repeated_hosts(hosts: Sequence[HostSettings]) -> list[Problem]:
     names = [host.name for host in hosts]
     problems = [
-        Problem(
-            f"hosts: the name '{name}' is used twice",
+        Problem.about(
+            "hosts",
+            f"the name '{name}' is used twice",
             "each host is known by its name",
             "rename one of them in the stack file",
         )
@@ -82,8 +85,9 @@ def _repeated_hosts(hosts: Sequence[HostSettings]) -> list[Problem]:
         other = machines.setdefault(place, host.name)
         if other != host.name:
             problems.append(
-                Problem(
-                    f"hosts: '{other}' and '{host.name}' are the same machine ({host.address})",
+                Problem.about(
+                    "hosts",
+                    f"'{other}' and '{host.name}' are the same machine ({host.address})",
                     "two deployments would fight for the same containers",
                     "remove one of them from the stack file",
                 )
@@ -92,19 +96,19 @@ def _repeated_hosts(hosts: Sequence[HostSettings]) -> list[Problem]:
 
 
 def _key_problems(settings: Settings) -> list[Problem]:
-    mend = "pulumi config set --secret sshKey < ~/.ssh/deploy_ed25519"
+    fix = "pulumi config set --secret sshKey < ~/.ssh/deploy_ed25519"
     where = "sshKeyFile" if settings.ssh_key_file and not settings.ssh_key.get_secret_value() else "sshKey"
     meaning = "no host can be reached"
     try:
         key = settings.private_key()
     except OSError as error:
-        return [Problem(f"{where}: {settings.ssh_key_file} cannot be read ({error.strerror})", meaning, mend)]
+        return [Problem.about(where, f"{settings.ssh_key_file} cannot be read ({error.strerror})", meaning, fix)]
     except UnicodeDecodeError:
         key = "no text"
     if not key.strip():
-        return [Problem(f"{where}: no private key is set", meaning, mend)]
+        return [Problem.about(where, "no private key is set", meaning, fix)]
     if not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", key):
-        return [Problem(f"{where}: this is not a private key in OpenSSH or PEM form", meaning, mend)]
+        return [Problem.about(where, "this is not a private key in OpenSSH or PEM form", meaning, fix)]
     return []
 
 
@@ -113,26 +117,30 @@ def _registry_problems(settings: Settings) -> list[Problem]:
     password = bool(settings.registry_password.get_secret_value())
     if settings.registry_username and not password:
         problems.append(
-            Problem(
-                "registryPassword: empty, though registryUsername is set",
+            Problem.about(
+                "registryPassword",
+                "empty, though registryUsername is set",
                 "the registry will refuse the push",
                 "pulumi config set --secret registryPassword",
             )
         )
     if password and not settings.registry_username:
         problems.append(
-            Problem(
-                "registryUsername: empty, though registryPassword is set",
+            Problem.about(
+                "registryUsername",
+                "empty, though registryPassword is set",
                 "nobody would log in to the registry",
                 "pulumi config set registryUsername USER",
             )
         )
     if settings.registry_username and not settings.registry:
         problems.append(
-            Problem(
-                "registry: not set, though registryUsername is",
+            Problem.about(
+                "registry",
+                "not set, though registryUsername is",
                 "the credentials are for nowhere",
                 "pulumi config set registry ghcr.io/YOUR-TEAM",
+                "setting-missing",
             )
         )
     return problems
@@ -146,23 +154,26 @@ def _variable_problems(settings: Settings) -> list[Problem]:
     for where, (name, value) in (plain | secret).items():
         if not _VARIABLE.fullmatch(name):
             problems.append(
-                Problem(
-                    f"{where}: this is not the name of a variable",
+                Problem.about(
+                    where,
+                    "this is not the name of a variable",
                     "no ${NAME} of a Compose file could mean it",
                     f"pulumi config rm --path '{where}', then set it under a name of letters, digits and underscores",
                 )
             )
         if "\0" in value or not _unicode(value):
             problems.append(
-                Problem(
-                    f"{where}: holds a zero byte or bytes that are not UTF-8",
+                Problem.about(
+                    where,
+                    "holds a zero byte or bytes that are not UTF-8",
                     "no environment can carry it",
                     f"set it again, as text or in base64: pulumi config set --path '{where}'",
                 )
             )
     problems += [
-        Problem(
-            f"variables.{name}: there is a secret of the same name",
+        Problem.about(
+            f"variables.{name}",
+            "there is a secret of the same name",
             "only one can be meant, and this one is readable",
             f"pulumi config rm --path 'variables.{name}'",
         )
@@ -190,8 +201,9 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
         return []
     found = {name: weakness(name, secret.get_secret_value()) for name, secret in settings.secrets.items()}
     return [
-        Problem(
-            f"secrets.{name}: {what}",
+        Problem.about(
+            f"secrets.{name}",
+            what,
             "anybody could guess it",
             f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}'",
         )

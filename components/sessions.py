@@ -12,8 +12,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from components.connection import reached
-from components.errors import Problem, SlipwayError
 from components.probe import END_SECONDS, Channel, channel
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -99,7 +99,7 @@ class HostSessions:
                     return
             channels = [result for result in opened if isinstance(result, Channel)]
             problems += [
-                Problem(f"host {channel.host}: {problem['what']}", problem["meaning"], problem["mend"])
+                Problem.from_json(problem).on(channel.host)
                 for channel in channels
                 for problem in channel.probe["problems"]
             ]

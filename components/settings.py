@@ -34,6 +34,7 @@ from components.values import (
     tolerate_json,
     unfolded,
 )
+from slipway.contract.tolerances import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -182,13 +183,17 @@ class Settings(BaseSettings):
         "when empty, 1h in production and not elsewhere",
     )
     watch_error_rate: Share = Field(
-        "10%", validate_default=True, description="errors beyond those before the release, relative; at least 1% of all"
+        f"{ERROR_RELATIVE:.0%}",
+        validate_default=True,
+        description="errors beyond those before the release, relative; at least 1% of all",
     )
     watch_latency: Share = Field(
-        "20%", validate_default=True, description="time (p50, p95) beyond that before, relative; at least 50ms"
+        f"{LATENCY_RELATIVE:.0%}",
+        validate_default=True,
+        description="time (p50, p95) beyond that before, relative; at least 50ms",
     )
     watch_minimum_requests: int = Field(
-        500, ge=1, le=1_000_000, description="requests below which traffic decides nothing"
+        MINIMUM_REQUESTS, ge=1, le=1_000_000, description="requests below which traffic decides nothing"
     )
     watch_restarts: int = Field(
         3, ge=1, le=1000, description="restarts of one container from which on the release counts as bad"

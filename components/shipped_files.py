@@ -20,7 +20,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from components.errors import Problem
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -219,7 +219,7 @@ class ShippedFiles:
         """The path as the Compose file's folder sees it."""
         return os.path.relpath(path, self.folder)
 
-    def _refuse(self, what: str, meaning: str, mend: str) -> None:
-        problem = Problem(what, meaning, mend)
+    def _refuse(self, what: str, meaning: str, fix: str) -> None:
+        problem = Problem(what, meaning, fix)
         if problem not in self.problems:  # several services may mount one file
             self.problems.append(problem)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 from dotenv.parser import parse_stream
 
-from components.errors import Problem
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from components.errors import Problem
-from components.extension import STRATEGIES
+from slipway.contract.problems import Problem
+from slipway.contract.strategies import RECREATE, ROLLING, STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ class _Obstacle(NamedTuple):
     what: str
     """Continues a sentence that begins with the service."""
     path: tuple[str | int, ...]
-    mend: str
+    fix: str
     holding: str = ""
 
 
@@ -50,14 +50,14 @@ def choose(
     """The strategy of the service `name`: the one that it asks for, or the best that it can have."""
     asked = extension.strategy if extension.strategy in STRATEGIES else ""
     twice = bool(extension.route) or update.order == "start-first"
-    wanted = asked or ("rolling" if twice else "recreate")
-    if wanted == "recreate":
-        return Choice("recreate", [], [])
+    wanted = asked or (ROLLING if twice else RECREATE)
+    if wanted == RECREATE:
+        return Choice(RECREATE, [], [])
     obstacles = list(_obstacles(name, services))
     if asked:
         return Choice(asked, [_refusal(name, asked, obstacle, lines) for obstacle in obstacles], [])
     if obstacles:
-        return Choice("recreate", [], [_warning(name, obstacles[0], lines)])
+        return Choice(RECREATE, [], [_warning(name, obstacles[0], lines)])
     return Choice(wanted, [], [])
 
 
@@ -71,8 +71,8 @@ def _obstacles(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator
     if mode and mode not in _NETWORK_MODES:
         yield _Obstacle(f"has network_mode {mode}", (*here, "network_mode"), "remove {place}")
     if str((service.get("deploy") or {}).get("mode") or "").startswith("global"):
-        mend = "set `mode: replicated` instead of {place}"
-        yield _Obstacle("has deploy.mode global, one container a host", (*here, "deploy", "mode"), mend)
+        fix = "set `mode: replicated` instead of {place}"
+        yield _Obstacle("has deploy.mode global, one container a host", (*here, "deploy", "mode"), fix)
     for other, entry in services.items():
         if entry.get("network_mode") == f"service:{name}":
             yield _Obstacle(f"shares its network with {other}", ("services", other, "network_mode"), "remove {place}")
@@ -106,24 +106,24 @@ def _width(published: str) -> int:
 
 
 def _refusal(name: str, strategy: str, obstacle: _Obstacle, lines: SourceLines) -> Problem:
-    where, mend = _shown(obstacle, lines)
+    where, fix = _shown(obstacle, lines)
     return Problem(
         f"services.{name} {obstacle.what} ({where}), which makes the strategy {strategy} impossible",
         "only one container of a host can have it, and two generations run side by side",
-        f"{mend}, or set `strategy: recreate`",
+        f"{fix}, or set `strategy: recreate`",
     )
 
 
 def _warning(name: str, obstacle: _Obstacle, lines: SourceLines) -> Problem:
-    where, mend = _shown(obstacle, lines)
+    where, fix = _shown(obstacle, lines)
     return Problem(
         f"services.{name} {obstacle.what} ({where}), so that two generations cannot run side by side",
         "it is recreated, and does not answer in between",
-        f"{mend}, or set `strategy: recreate` to say that this is meant",
+        f"{fix}, or set `strategy: recreate` to say that this is meant",
     )
 
 
 def _shown(obstacle: _Obstacle, lines: SourceLines) -> tuple[str, str]:
     place = lines.place(*obstacle.path, holding=obstacle.holding)
     quoted = f"`{place.text}` in {place.shown}" if place.text else place.shown
-    return place.shown, obstacle.mend.format(place=quoted)
+    return place.shown, obstacle.fix.format(place=quoted)

@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.block import problem_of
 from components.quantities import Duration, plain
+from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from components.errors import Problem
+    from slipway.contract.problems import Problem
 
 __all__ = ["ALL_AT_ONCE", "UpdateConfig", "read_update"]
 
@@ -39,7 +40,7 @@ class UpdateConfig(BaseModel):
     def document(self, strategy: str) -> dict[str, Any]:
         """Its part of the service's entry in the release document."""
         return {
-            "order": self.order or ("stop-first" if strategy == "recreate" else "start-first"),
+            "order": self.order or ("stop-first" if strategy == RECREATE else "start-first"),
             "parallelism": self.parallelism,
             "delay": plain(self.delay),
             "monitor": plain(self.monitor),

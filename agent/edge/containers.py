@@ -13,11 +13,12 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.problems import SlipwayError
+
 from agent.edge.network import EDGE_LABEL
 from agent.edge.rendering import marker, text
 from agent.edge.settings import FOLDER, GRACE_SECONDS, OWNER, fingerprint, shared, static
 from agent.edge.traefik_api import TraefikApi
-from agent.errors import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -157,7 +158,7 @@ class Containers:
                     raise SlipwayError(
                         f"the edge's container does not serve (it is {state.get('Status', 'gone')})",
                         "the routes of this host's stacks are as they were before",
-                        "see its last lines above, mend what they name, then run it again",
+                        "see its last lines above, fix what they name, then run it again",
                         [f"| {line}" for line in self._api.logs(identifier, _LOG_LINES)],
                     )
                 deadline.pause(_POLL_SECONDS)

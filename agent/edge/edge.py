@@ -12,6 +12,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.problems import SlipwayError
+
 from agent.edge import network
 from agent.edge.certificate import self_signed
 from agent.edge.containers import Containers
@@ -22,7 +24,6 @@ from agent.edge.settings import DEFAULT_CERTIFICATE, FOLDER, Wish, authority_fil
 from agent.edge.steering import Steering
 from agent.edge.steering_container import SteeringContainer
 from agent.edge.traefik_api import TraefikApi
-from agent.errors import SlipwayError
 from agent.lock import lock
 
 if TYPE_CHECKING:
@@ -312,7 +313,7 @@ class Edge:
                     raise SlipwayError(
                         f"Traefik does not accept the routes of {stack}: {faults[0]}",
                         "the routes from before are back",
-                        "mend what it names in x-slipway of the Compose file, then run it again",
+                        "fix what it names in x-slipway of the Compose file, then run it again",
                         [f"| {fault}" for fault in faults],
                     )
             finally:

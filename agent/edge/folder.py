@@ -10,10 +10,11 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from slipway.contract.host_paths import edge_folder
+
 from agent.edge.rendering import Written, read
 from agent.edge.settings import MAINTENANCE_PLUGIN, Wish
 from agent.files import remove_tree, write_atomically
-from agent.state import stacks_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +67,7 @@ class EdgeFolder:
     """The paths of the edge; creating an `EdgeFolder` touches nothing."""
 
     def __init__(self) -> None:
-        self.path = os.path.join(os.path.dirname(stacks_folder()), "edge")
+        self.path = edge_folder()
         self.lock = os.path.join(self.path, "lock")
         self.routes = os.path.join(self.path, "routes")
         self.pending = os.path.join(self.path, "pending")

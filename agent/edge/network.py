@@ -13,8 +13,9 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.problems import SlipwayError
+
 from agent.docker_api import DockerError
-from agent.errors import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

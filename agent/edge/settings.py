@@ -9,9 +9,10 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.problems import SlipwayError
+
 from agent.edge.rendering import BACKEND, SEPARATOR
 from agent.edge.routing import GENERATION_HEADER
-from agent.errors import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

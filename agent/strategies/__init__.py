@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.errors import DocumentError
+from slipway.contract.problems import DocumentError
+from slipway.contract.strategies import BLUE_GREEN, CANARY, RECREATE, ROLLING
+
 from agent.strategies import recreate, rolling
 
 if TYPE_CHECKING:
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["find"]
 
 _PLANNERS: dict[str, Planner] = {
-    "recreate": recreate.plan,
-    "rolling": rolling.plan,
-    "blue-green": rolling.plan,
-    "canary": rolling.plan,
+    RECREATE: recreate.plan,
+    ROLLING: rolling.plan,
+    BLUE_GREEN: rolling.plan,
+    CANARY: rolling.plan,
 }
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from slipway.contract.strategies import ROLLING
+
 from agent.facts import CAN_START, RUNS
 from agent.service import generation_of
 from agent.steps import Await, Grow, Judge, Keep, Observe, Remove, Retire, Shift, Smoke, Unroute
@@ -102,7 +104,7 @@ def _sort_out(service: Service, situation: Situation) -> _Containers:
 def _grow(service: Service, present: _Containers, missing: int) -> list[Step]:
     """Batches of new containers; each is proven before it gets requests, and its share of old ones goes."""
     have, name, update = len(present.new), service.name, service.traffic.update
-    size = missing if service.strategy != "rolling" else min(update.parallelism or missing, missing)
+    size = missing if service.strategy != ROLLING else min(update.parallelism or missing, missing)
     batches = -(-missing // size)
     steps: list[Step] = []
     for batch in range(1, batches + 1):
@@ -168,7 +170,7 @@ def _left(service: Service, present: _Containers, missing: int) -> Sequence[Cont
         return present.serving
     if _one_at_a_time(service):
         return ()
-    size = missing if service.strategy != "rolling" else min(service.traffic.update.parallelism or missing, missing)
+    size = missing if service.strategy != ROLLING else min(service.traffic.update.parallelism or missing, missing)
     batches = -(-missing // size)
     return present.serving[_cut(present, batches - 1, batches) :]
 
@@ -189,7 +191,7 @@ def _nothing_wanted(service: Service, situation: Situation) -> Course:
 
 
 def _one_at_a_time(service: Service) -> bool:
-    return service.strategy == "rolling" and service.traffic.update.order == "stop-first"
+    return service.strategy == ROLLING and service.traffic.update.order == "stop-first"
 
 
 def _smoke(service: Service, batch: int) -> tuple[Step, ...]:

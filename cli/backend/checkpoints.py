@@ -18,7 +18,7 @@ from cli.backend.layout import decoded, history_prefix, inflated, names, read, t
 from cli.backend.store import backend_url, is_cloud, open_store
 from cli.backend.updates import update_of, updates_of
 from cli.stack import last_words
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

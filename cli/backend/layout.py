@@ -10,7 +10,7 @@ import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 
 from cli.bundles.state import well_formed
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ LARGEST = 256_000_000
 MANIFEST, STATE, RELEASE, STACK_FILE, TAGS = "manifest.json", "state.json", "release.json", "stack.yaml", "tags.json"
 _PARTS = (STATE, RELEASE, STACK_FILE, TAGS)  # in this order
 _SCHEMA = Path(__file__).resolve().parent.parent / "contract" / "bundle.schema.json"
-_AGAIN = "fetch or copy it again, or take another bundle of the stack; it cannot be mended"
+_AGAIN = "fetch or copy it again, or take another bundle of the stack; it cannot be fixed"
 _LESS = "nothing was brought back"
 
 
@@ -48,7 +48,7 @@ class Bundle:
     state: Mapping[str, Any]
     """The state, as `pulumi stack export` prints it; secrets are encrypted."""
     release: Mapping[str, Any] | None
-    """Document of the release that was deployed last (agent/contract/deployment.schema.json); None when not known."""
+    """Document of the release that was deployed last (deployment.schema.json); None when not known."""
     manifest: Mapping[str, Any] | None = None
     """What the bundle says of itself (cli/contract/bundle.schema.json); None for a plain export."""
     stack_file: bytes | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.stack import last_words
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     import subprocess
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["bring_back", "exported_state", "make_stack", "set_tag", "tags_of"]
 
 _SHOWN = 300  # characters of what the engine said
-_AGAIN = "run it again when that is mended"
+_AGAIN = "run it again when that is fixed"
 
 
 def exported_state(engine: Engine) -> str | None:
@@ -94,11 +94,11 @@ def set_tag(engine: Engine, name: str, value: str) -> None:
 def _refused(what: str, done: subprocess.CompletedProcess[str], meaning: str) -> SlipwayError:
     """The family's form of an error of the engine's."""
     said = last_words(done)[:_SHOWN]
-    mend = "see whether the backend answers: pulumi whoami --verbose, then pulumi stack ls"
+    fix = "see whether the backend answers: pulumi whoami --verbose, then pulumi stack ls"
     if "passphrase" in said:
-        mend = "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own)"
+        fix = "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own)"
     elif "unable to open bucket" in done.stderr:
-        mend = "make the folder or bucket that it names, or log in where the state is to live: pulumi login"
+        fix = "make the folder or bucket that it names, or log in where the state is to live: pulumi login"
     elif "pulumi cancel" in done.stderr:
-        mend = "wait for the other update; or, when its process is gone: pulumi cancel"
-    return SlipwayError(Problem(f"{what} ({said})", meaning, mend))
+        fix = "wait for the other update; or, when its process is gone: pulumi cancel"
+    return SlipwayError(Problem(f"{what} ({said})", meaning, fix))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cli.bundles.archive import names_of
 from cli.bundles.exporting import export
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from cli.stack import Engine

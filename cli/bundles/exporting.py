@@ -20,7 +20,7 @@ from cli.bundles.asking import exported_state, tags_of
 from cli.bundles.places import written
 from cli.bundles.stack_file import file_of
 from cli.bundles.state import engine_of, release_id_in, release_in, resources_of, time_of
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -30,7 +30,7 @@ from cli.bundles.stack_file import (
 from cli.bundles.state import Owner, held_by, owner_of, release_id_in, renamed, resources_of, same, time_of
 from cli.stack import engine_of, program_folder
 from cli.wording import plain
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 from toolchain import local
 
 if TYPE_CHECKING:

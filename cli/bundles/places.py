@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from cli.backend.store import open_store, place_of
 from cli.bundles.archive import LARGEST, SUFFIX, Bundle, sha256_of, unpacked
 from cli.bundles.state import release_in, well_formed
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,8 +137,8 @@ def _unwritten(path: Path, folder: Path, error: OSError) -> Problem:
 def _read_file(path: Path) -> bytes:
     if path.is_dir():
         found = sorted(path.glob(f"*{SUFFIX}"), key=lambda each: each.stat().st_mtime)
-        mend = f"the newest one in it: {found[-1]}" if found else "none is in it; look where slipway export put yours"
-        raise SlipwayError(Problem(f"{path} is a folder", "one bundle is needed", mend))
+        fix = f"the newest one in it: {found[-1]}" if found else "none is in it; look where slipway export put yours"
+        raise SlipwayError(Problem(f"{path} is a folder", "one bundle is needed", fix))
     try:
         if path.stat().st_size > LARGEST:
             raise SlipwayError(_too_large(str(path)))

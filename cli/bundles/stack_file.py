@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,7 @@ def encryption_in(content: bytes, place: str) -> Encryption:
         return Encryption("" if provider == "passphrase" else provider, key, salt)
     raise SlipwayError(
         Problem(
-            f"{place} is not a stack's file", "its encryption cannot be compared", f"mend it, or move it away: {place}"
+            f"{place} is not a stack's file", "its encryption cannot be compared", f"fix it, or move it away: {place}"
         )
     )
 

@@ -66,7 +66,7 @@ def owner_of(state: Mapping[str, Any]) -> Owner | None:
 
 
 def release_in(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The document of the release that is live (agent/contract/deployment.schema.json); None when there is none."""
+    """The document of the release that is live (deployment.schema.json); None when there is none."""
     try:
         return live_release_in(_deployment(state))
     except (KeyError, TypeError, ValueError):  # of another version of Slipway: it is one more help, not a must

@@ -20,7 +20,7 @@ def doctor(
 ) -> None:
     """Look at this machine, the backend, the stack's settings, its Compose file, its registry and its hosts.
 
-    Changes nothing, gets nothing, and stops at no failure: each finding is a line, and what is wrong says what mends
+    Changes nothing, gets nothing, and stops at no failure: each finding is a line, and what is wrong says what fixes
     it.
 
     Exit code: 0 when nothing is wrong; 1 when something is; 2 for wrong usage.

@@ -1,4 +1,4 @@
-"""`slipway maintenance`: a page in place of everything that a stack serves, while something is mended by hand."""
+"""`slipway maintenance`: a page in place of everything that a stack serves, while something is fixed by hand."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def maintenance(
     if failed:
         typer.echo(
             f"page {switch}: {_done(outcomes)}; not known: {', '.join(failed)}; "
-            f"once that is mended: slipway maintenance {switch} --stack {found.settings.stack}"
+            f"once that is fixed: slipway maintenance {switch} --stack {found.settings.stack}"
             + (f" --page {page}" if page else ""),
             err=True,
         )

@@ -49,7 +49,7 @@ def promote(
     from cli.promotion import looked_at  # noqa: PLC0415  # as above
     from cli.promotion_view import rendered  # noqa: PLC0415  # as above
     from cli.stack import engine_of  # noqa: PLC0415  # as above
-    from components.errors import SlipwayError  # noqa: PLC0415  # as above
+    from slipway.contract.problems import SlipwayError  # noqa: PLC0415  # as above
 
     into = engine_of(target, deploys=not plan)
     found = looked_at(engine_of(source), into, repository=repository)
@@ -62,7 +62,7 @@ def promote(
     if found.obstacles and not force:
         last = found.obstacles[-1]
         raise SlipwayError(
-            [*found.obstacles[:-1], last._replace(mend=f"{last.mend}; or --force, which goes all the same")]
+            [*found.obstacles[:-1], last._replace(fix=f"{last.fix}; or --force, which goes all the same")]
         )
     for obstacle in found.obstacles:
         typer.echo(f"overridden: {obstacle}", err=True)
@@ -74,7 +74,7 @@ def promote(
 
 def _typed(target: str) -> bool:
     if not sys.stdin.isatty():
-        from components.errors import Problem, SlipwayError  # noqa: PLC0415  # as above
+        from slipway.contract.problems import Problem, SlipwayError  # noqa: PLC0415  # as above
 
         raise SlipwayError(
             Problem(
@@ -93,7 +93,7 @@ def _promote(target: Engine, found: Promotion, message: str) -> int:
     from cli.locks.operation import operation  # noqa: PLC0415  # as above
     from cli.promotion import carry_out, with_source  # noqa: PLC0415  # as above
     from cli.source_tree import source_at  # noqa: PLC0415  # as above
-    from components.errors import Problem, SlipwayError  # noqa: PLC0415  # as above
+    from slipway.contract.problems import Problem, SlipwayError  # noqa: PLC0415  # as above
 
     release, source = found.release, found.source.stack
     words = f"promotion of {release.id} from {source}"

@@ -10,7 +10,7 @@ from cli.options import StackName  # noqa: TC001  # typer reads the annotation w
 
 if TYPE_CHECKING:
     from cli.rollback import Rollback
-    from components.errors import Problem
+    from slipway.contract.problems import Problem
 
 __all__ = ["rollback"]
 
@@ -50,7 +50,7 @@ def rollback(
     engine = engine_of(stack, deploys=not plan).begin()
     from cli.locks.operation import operation  # noqa: PLC0415  # while the engine decrypts
     from cli.rollback import carry_out, planned, planned_from_file  # noqa: PLC0415  # as above
-    from components.errors import SlipwayError  # noqa: PLC0415  # as above
+    from slipway.contract.problems import SlipwayError  # noqa: PLC0415  # as above
 
     if plan:
         _show(planned_from_file(engine, file) if file else planned(engine, to))
@@ -72,7 +72,7 @@ def rollback(
 
 def _forcible(way: Rollback) -> Problem:
     last = way.obstacles[-1]
-    return last._replace(mend=f"{last.mend}; or --force, which goes there all the same")
+    return last._replace(fix=f"{last.fix}; or --force, which goes there all the same")
 
 
 def _say(way: Rollback) -> None:

@@ -30,7 +30,7 @@ def shell(
     from cli.daily.attaching import has_terminal  # noqa: PLC0415  # help must not wait for it
     from cli.daily.inside import SHELL, Wanted, run_inside, shell_on_host  # noqa: PLC0415  # as above
     from cli.stack import read_stack  # noqa: PLC0415  # as above
-    from components.errors import Problem, SlipwayError  # noqa: PLC0415  # as above
+    from slipway.contract.problems import Problem, SlipwayError  # noqa: PLC0415  # as above
 
     if not has_terminal():
         raise SlipwayError(

@@ -17,7 +17,7 @@ import tty
 from typing import TYPE_CHECKING, Any
 
 from components.connection import LocalConnection, Terminal, ended
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

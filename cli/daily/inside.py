@@ -18,14 +18,14 @@ from cli.daily.attaching import attached
 from cli.daily.choosing import INTERRUPTING, chosen, docker_exec, not_running, rank
 from cli.daily.looking import Seen, looking, require_services, selected
 from components.connection import reached
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from cli.stack import Stack
-    from components.errors import Problem
+    from slipway.contract.problems import Problem
 
 __all__ = ["SHELL", "Wanted", "run_inside", "shell_on_host"]
 

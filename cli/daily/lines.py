@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.connection import reached
-from components.errors import Problem, SlipwayError
 from components.probe import channel
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -213,8 +213,7 @@ async def _take(source: _Source, event: dict[str, Any], listener: Listener) -> N
             source.caught_up = True
             await source.lines.put(None)
     elif "problem" in event:
-        problem = event["problem"]
-        listener.problem(Problem(f"host {source.host.name}: {problem['what']}", problem["meaning"], problem["mend"]))
+        listener.problem(Problem.from_json(event["problem"]).on(source.host.name))
     else:
         container = source.containers[event["container"]]
         source.last = max(source.last, event["at"])

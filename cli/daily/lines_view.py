@@ -16,7 +16,7 @@ from cli.daily.lines import Line, Listener
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.errors import Problem
+    from slipway.contract.problems import Problem
 
 __all__ = ["CONTRACT", "JsonView", "TextView", "in_colour"]
 

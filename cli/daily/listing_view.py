@@ -53,7 +53,7 @@ def document(stack: Stack, seen: Sequence[Seen], services: Sequence[str], *, eve
             {
                 "name": each.host.name,
                 "address": each.host.address,
-                "errors": [problem._asdict() for problem in each.problems],
+                "errors": [problem.to_json() for problem in each.problems],
                 "live": each.listing["live"] if each.listing else None,
                 "containers": [one for one in _wanted(each, services) if every or _shown(one)],
             }

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from components.connection import reached
 from components.contract import checked
-from components.errors import Problem, SlipwayError, nearest
 from components.probe import channel
+from components.spelling import nearest
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -35,7 +36,7 @@ class Seen:
     connection: Connection | None = None
     """While it is open."""
     listing: Mapping[str, Any] | None = None
-    """Its containers (agent/contract/listing.schema.json); None when it did not answer."""
+    """Its containers (slipway/contract/schemas/listing.schema.json); None when it did not answer."""
     problems: tuple[Problem, ...] = ()
     """Why it did not."""
 
@@ -64,7 +65,7 @@ def selected(settings: Settings, names: Sequence[str]) -> list[HostSettings]:
 
 
 async def listing_of(connection: Connection, host: HostSettings, project: str) -> Mapping[str, Any]:
-    """The containers of a Compose project on a host (agent/contract/listing.schema.json).
+    """The containers of a Compose project on a host (slipway/contract/schemas/listing.schema.json).
 
     Raises:
         SlipwayError: when the host, its agent or its engine does not answer.

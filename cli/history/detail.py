@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.backend.checkpoints import deployment_in
 from cli.history.document import CONTRACT, entry_document
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,15 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.outcomes import DEPLOYING, RETURN
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-__all__ = ["DEPLOYING", "RETURN", "Entry"]
-
-RETURN = "automatic rollback"
-DEPLOYING = ("deploy", "rollback", "promotion", "repair")
-"""Kinds of an update that makes a release live."""
+__all__ = ["Entry"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from components.connection import reached
-from components.errors import Problem, SlipwayError
 from components.probe import channel
+from slipway.contract.outcomes import PROVEN
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +24,6 @@ __all__ = ["Line", "Seen", "read_ledgers", "read_release"]
 
 _ANSWER_SECONDS = 30.0
 _SAME_CLOCK = timedelta(seconds=2)  # the agent tells whole seconds, and its answer takes a while
-_PROVEN = ("deployed", "unchanged", "repaired", "returned")  # agent/ledger.py
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Line:
     @property
     def proven(self) -> bool:
         """Whether the release was seen to run well."""
-        return self.outcome in _PROVEN
+        return self.outcome in PROVEN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from cli.history.entry import RETURN, Entry
+from cli.history.entry import Entry
+from slipway.contract.outcomes import DEPLOY, DEPLOYED, FAILED, REPAIR, REPAIRED, RETURN, RETURNED, UNCHANGED, WATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ __all__ = ["merged"]
 
 _SLACK = timedelta(seconds=2)  # both sides tell whole seconds
 _TOGETHER = timedelta(seconds=120)  # hosts of a fleet record one event at slightly different times
-_EVENTS = ("deployed", "unchanged", "repaired", "failed", "returned")  # lines that are more than a note on a release
+_EVENTS = (DEPLOYED, UNCHANGED, REPAIRED, FAILED, RETURNED)  # lines that are more than a note on a release
 
 
 def merged(updates: Sequence[Update], noted: Mapping[int, Noted], lines: Iterable[Line]) -> list[Entry]:
@@ -50,7 +51,7 @@ def merged(updates: Sequence[Update], noted: Mapping[int, Noted], lines: Iterabl
 
 def _during(line: Line, updates: Sequence[Update]) -> Update | None:
     """The update in whose time the line was written; never for what a watch did by itself."""
-    if line.actor == "watch":
+    if line.actor == WATCH:
         return None
     for update in reversed(updates):
         if update.began - _SLACK <= line.at:
@@ -60,7 +61,7 @@ def _during(line: Line, updates: Sequence[Update]) -> Update | None:
 
 def _of_update(update: Update, noted: Noted | None, lines: Sequence[Line]) -> Entry:
     succeeded = update.result == "succeeded"
-    hosts = {line.host: _of_host(line) for line in lines if line.outcome != "returned"}
+    hosts = {line.host: _of_host(line) for line in lines if line.outcome != RETURNED}
     entry = Entry(
         number=update.number,
         kind=_kind(update),
@@ -79,25 +80,25 @@ def _of_update(update: Update, noted: Noted | None, lines: Sequence[Line]) -> En
     if lines:
         last = lines[-1]
         failed = next((line for line in lines if line.outcome == "failed"), None)
-        attempted = failed or next((line for line in lines if line.outcome != "returned"), last)
-        returned = next((line.release for line in reversed(lines) if line.outcome == "returned"), None)
+        attempted = failed or next((line for line in lines if line.outcome != RETURNED), last)
+        returned = next((line.release for line in reversed(lines) if line.outcome == RETURNED), None)
         entry = replace(
             entry,
             release=entry.release or attempted.release,
             actor=entry.actor or last.actor,
             run=entry.run or last.run,
-            kind=attempted.kind if not about and attempted.kind and entry.kind == "deploy" else entry.kind,
+            kind=attempted.kind if not about and attempted.kind and entry.kind == DEPLOY else entry.kind,
             reason=failed.reason if failed else "",
             returned=returned,
         )
     outcomes = {str(host.get("outcome")) for host in entry.hosts.values()}
-    if entry.kind == "deploy" and outcomes and outcomes <= {"repaired", "unchanged"} and "repaired" in outcomes:
-        entry = replace(entry, kind="repair")
+    if entry.kind == DEPLOY and outcomes and outcomes <= {REPAIRED, UNCHANGED} and REPAIRED in outcomes:
+        entry = replace(entry, kind=REPAIR)
     return entry
 
 
 def _kind(update: Update) -> str:
-    return "deploy" if update.kind == "update" else update.kind.replace("-", " ")
+    return DEPLOY if update.kind == "update" else update.kind.replace("-", " ")
 
 
 def _fresh(update: Update, about: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -150,10 +151,10 @@ def _of_hosts(lines: Sequence[Line]) -> list[Entry]:
 
 def _of_group(group: Sequence[Line]) -> Entry:
     first = group[0]
-    kinds = {"returned": RETURN, "repaired": "repair"}
+    kinds = {RETURNED: RETURN, REPAIRED: REPAIR}
     return Entry(
         number=None,
-        kind=kinds.get(first.outcome) or first.kind or "deploy",
+        kind=kinds.get(first.outcome) or first.kind or DEPLOY,
         result="failed" if first.outcome == "failed" else "succeeded",
         at=first.at,
         seconds=max((line.seconds for line in group if line.seconds is not None), default=None),

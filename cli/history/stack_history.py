@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from cli.backend.checkpoints import checkpoints_of
-from cli.history.entry import DEPLOYING
 from cli.history.ledgers import Seen, read_ledgers
 from cli.history.merging import merged
 from cli.stack import settings_of, stack_of
-from components.errors import SlipwayError
+from slipway.contract.outcomes import DEPLOYING
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +48,8 @@ class Way(NamedTuple):
     """live (it runs), warm (every host has all of it), cold (its images are pulled again), no."""
     reason: str = ""
     """Why not."""
+    unproven: bool = False
+    """Whether that is why not: it was tried, and never ran well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,13 +183,15 @@ class StackHistory:
     def _ways(self) -> dict[str | None, Way]:
         return {}
 
-    def _way_back(self, release: str | None) -> Way:
+    def _way_back(self, release: str | None) -> Way:  # noqa: PLR0911  # one answer a rule
         if release is None:
             return Way("no", "it is about no release")
         if release == self.live:
             return Way("live")
         if self.deployed(release) is None and release not in self.warm:  # what hosts keep needs no backend
-            return Way("no", "it never ran well" if self.attempted(release) else "the backend has no state with it")
+            if self.attempted(release):
+                return Way("no", "it never ran well", unproven=True)
+            return Way("no", "the backend has no state with it")
         if release in self.rejected:
             return Way("no", f"it was brought back from: {self.rejected[release]}")
         if barrier := self.barrier(release):

@@ -21,7 +21,7 @@ from cli.locks.judging import BEAT_SECONDS
 from cli.locks.place import lock_wait, place_of_stack
 from cli.locks.records import Predecessor, new_record
 from cli.locks.refusal import date, lock_obstacle, record_obstacle
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

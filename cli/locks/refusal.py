@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from cli.wording import ago
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from cli.locks.engine_locks import EngineLock

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from components.errors import Problem, nearest
 from components.registry import address_of, is_local
 from components.secrecy import is_secret
 from components.settings import LOCAL_ADDRESS, HostSettings
+from components.spelling import nearest
 from components.values import Domain, Email, RegistryPlace
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -265,8 +266,8 @@ class _Reader:
     def _missing(self, option: str, why: str, example: str) -> None:
         self.found.problems.append(Problem(f"{option} is missing", why, f"{option} {example}"))
 
-    def _wrong(self, option: str, what: str, mend: str) -> None:
-        problem = Problem(f"{option}: {what}", "the value cannot be used", mend)
+    def _wrong(self, option: str, what: str, fix: str) -> None:
+        problem = Problem(f"{option}: {what}", "the value cannot be used", fix)
         if problem not in self.found.problems:
             self.found.problems.append(problem)
 

@@ -1,4 +1,4 @@
-"""What `slipway doctor` prints for people: a line per finding, what is wrong with its meaning and its mend.
+"""What `slipway doctor` prints for people: a line per finding, what is wrong with its meaning and its fix.
 
 Owns: the printed form. Does not own: what is told (see `examination`).
 """
@@ -60,8 +60,8 @@ def _lines(finding: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _row(Text(finding["state"], style), Text(plain(finding["what"]), "dim" if style == "dim" else ""))
     if finding["meaning"]:
         yield _row(Text(), Text(plain(finding["meaning"]), "dim"))
-    if finding["mend"]:
-        yield _row(Text(), Text(plain(finding["mend"]), "cyan"))
+    if finding["fix"]:
+        yield _row(Text(), Text(plain(finding["fix"]), "cyan"))
 
 
 def _row(word: Text, text: Text) -> RenderableType:
@@ -79,6 +79,6 @@ def _verdict(document: Mapping[str, Any]) -> Text:
     wrong, warnings = states.count("wrong"), states.count("warning")
     about = f"stack {document['stack']}: " if document["stack"] else ""
     if wrong:
-        return Text(f"{about}{counted(wrong, 'thing')} to mend", "bold red")
+        return Text(f"{about}{counted(wrong, 'thing')} to fix", "bold red")
     rest = f", {counted(warnings, 'warning')}" if warnings else ""
     return Text(f"{about}nothing is wrong{rest}", "bold green")

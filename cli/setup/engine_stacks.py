@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cli.backend.store import backend_url, is_cloud, place_of
 from cli.stack import engine_of, last_words
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

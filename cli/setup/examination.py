@@ -16,8 +16,8 @@ from cli.setup import host_checks, stack_checks
 from cli.setup.finding import AREAS, Finding, good, skipped, unwise, wrongs
 from cli.setup.machine_checks import MACHINE_CHECKS, engine_environment
 from cli.stack import engine_of
-from components.errors import Problem, SlipwayError
 from components.settings import known_keys
+from slipway.contract.problems import Problem, SlipwayError
 from toolchain.process import ToolchainError
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def _whole(area: str, check: Callable[[], list[Finding]]) -> list[Finding]:
         )
         return wrongs(area, problems)
     except Exception as error:  # noqa: BLE001  # the others are still worth telling
-        what, meaning, mend = in_one_line(error).removeprefix("slipway: error: ").split(" — ", 2)
-        return wrongs(area, [Problem(what, meaning, mend)])
+        what, meaning, fix = in_one_line(error).removeprefix("slipway: error: ").split(" — ", 2)
+        return wrongs(area, [Problem(what, meaning, fix)])
 
 
 def _pair(area: str, check: Callable[[], tuple[_Read | None, list[Finding]]]) -> tuple[_Read | None, list[Finding]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from components.errors import Problem
+    from slipway.contract.problems import Problem
 
 __all__ = ["AREAS", "Finding", "State", "good", "skipped", "unwise", "wrongs"]
 
@@ -27,8 +27,8 @@ class Finding(NamedTuple):
     state: State
     what: str
     meaning: str = ""
-    mend: str = ""
-    """The command that mends it; like the meaning, empty when there is nothing to mend."""
+    fix: str = ""
+    """The command that fixes it; like the meaning, empty when there is nothing to fix."""
     host: str = ""
     """Which host was looked at, if one was."""
 
@@ -45,9 +45,9 @@ def skipped(area: str, what: str, *, host: str = "") -> Finding:
 
 def wrongs(area: str, problems: Iterable[Problem], *, host: str = "") -> list[Finding]:
     """A finding for each problem, once."""
-    return [Finding(area, "wrong", *problem, host=host) for problem in dict.fromkeys(problems)]
+    return [Finding(area, "wrong", *problem[:3], host=host) for problem in dict.fromkeys(problems)]
 
 
 def unwise(area: str, problems: Iterable[Problem], *, host: str = "") -> list[Finding]:
     """As `wrongs`, of what is allowed but unwise."""
-    return [Finding(area, "warning", *problem, host=host) for problem in dict.fromkeys(problems)]
+    return [Finding(area, "warning", *problem[:3], host=host) for problem in dict.fromkeys(problems)]

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cli.setup.finding import good, skipped, unwise, wrongs
 from components.agent_package import pack_agent
 from components.connection import reached
-from components.errors import Problem, SlipwayError
 from components.probe import agent_path, channel
 from components.values import one_host_key
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,7 +136,7 @@ def _judged(
 def _equipment(host: HostSettings, probe: Mapping[str, Any]) -> list[Finding]:
     machine = probe["machine"]
     if probe["problems"]:
-        return wrongs("hosts", [Problem(**each) for each in probe["problems"]], host=host.name)
+        return wrongs("hosts", [Problem.from_json(each) for each in probe["problems"]], host=host.name)
     versions = ", ".join(f"{name} {machine[name.lower()]}" for name in ("Docker", "Compose", "Python"))
     found = [good("hosts", f"{versions}, {machine['architecture']}", host=host.name)]
     major = str(machine["docker"] or "").split(".", 1)[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from components.errors import Problem
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -42,7 +42,7 @@ def show(outcome: Outcome) -> None:
 def _to_do(outcome: Outcome) -> None:
     first = outcome.stacks[0]
     for problem in outcome.problems:
-        typer.echo(f"\nIn the way: {problem.what} — {problem.meaning}\n  {problem.mend}")
+        typer.echo(f"\nIn the way: {problem.what} — {problem.meaning}\n  {problem.fix}")
     for stack in outcome.stacks:
         if outcome.commands[stack]:
             typer.echo(f"\nStill to set for {stack}:")

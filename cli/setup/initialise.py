@@ -28,8 +28,8 @@ from cli.setup.stack_file import (
 )
 from cli.setup.workflows import workflows_for
 from cli.setup.writing import write_all
-from components.errors import Problem, SlipwayError
 from components.settings import LOCAL_ADDRESS, Settings
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
 from cli.setup.finding import good, unwise, wrongs
-from components.errors import Problem
+from slipway.contract.problems import Problem
 from toolchain.pulumi import OLDEST_ENGINE, find_pulumi
 
 if TYPE_CHECKING:
@@ -141,14 +141,14 @@ def _plugin(name: str, argv: list[str], oldest: tuple[int, int], meaning: str) -
     answer = _ask(argv)
     # a client without the plugin prints its own help, or takes the plugin's option for one of its own
     version = _version(answer.text.rpartition("buildx")[2]) if answer.code == 0 else ""
-    mend = f"make up (installs it), or install docker-{name.lower()}-plugin"
+    fix = f"make up (installs it), or install docker-{name.lower()}-plugin"
     if not version:
         reason = answer.text if answer.code is None else "is not installed"
         what = f"docker {reason}" if answer.code is None else f"Docker's plugin {name} {reason}"
-        return wrongs("machine", [Problem(what, meaning, mend)]) if answer.code is not None else []
+        return wrongs("machine", [Problem(what, meaning, fix)]) if answer.code is not None else []
     if _numbers(version) < oldest:
         what = f"{name} {version} is older than {'.'.join(map(str, oldest))}"
-        return wrongs("machine", [Problem(what, "it lacks what a deployment uses", mend)])
+        return wrongs("machine", [Problem(what, "it lacks what a deployment uses", fix)])
     return [good("machine", f"{name} {version}")]
 
 

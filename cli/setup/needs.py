@@ -6,27 +6,23 @@ which is that of a deployment (see components/compose.py and components/applicat
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from components.application import read_application
 from components.compose import resolve
-from components.errors import SlipwayError
 from components.secrecy import named_like_a_secret
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from components.errors import Problem
     from components.settings import Settings
+    from slipway.contract.problems import Problem
 
 __all__ = ["Needs", "first_needs", "needs_of"]
 
-# What a deployment says of a value that nothing gives; a unit test holds both against a real Compose file.
-_VARIABLE = re.compile(r"variable (?P<name>\S+) of the Compose file has no value(?: \((?P<message>.*)\))?", re.DOTALL)
-_SECRET = re.compile(r"secret (?P<name>\S+) is missing \(")
-_LATER = re.compile("registry: not set")  # the questions are about it
+_ASKED = ("variable-missing", "secret-missing", "setting-missing")  # the questions are about these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,16 +90,15 @@ def needs_of(settings: Settings, seen: Needs) -> Needs:
 
 def _with_problems(seen: Needs, problems: Iterable[Problem]) -> Needs:
     found = list(problems)
-    missing = {each["name"]: each["message"] or "" for problem in found if (each := _VARIABLE.match(problem.what))}
-    secrets = {each["name"] for problem in found if (each := _SECRET.match(problem.what))}
+    missing = {each.subject: " ".join(each.evidence) for each in found if each.code == "variable-missing"}
+    secrets = {each.subject for each in found if each.code == "secret-missing"}
     secrets |= {name for name in missing if named_like_a_secret(name)}
-    asked = (_VARIABLE, _SECRET, _LATER)
     return replace(
         seen,
         variables={name: said for name, said in sorted(missing.items()) if name not in secrets and name != "DOMAIN"},
         secrets=tuple(sorted(secrets)),
         domain="DOMAIN" in missing,
-        problems=tuple(problem for problem in found if not any(each.match(problem.what) for each in asked)),
+        problems=tuple(problem for problem in found if problem.code not in _ASKED),
     )
 
 

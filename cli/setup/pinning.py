@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli.setup.host_keys import Place, ShownKey, shown_keys
-from components.errors import Problem
 from components.settings import LOCAL_ADDRESS
+from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,9 +18,9 @@ from cli.setup.passphrase import given_passphrase, opens
 from cli.stack import last_words, setting_sources
 from components.application import read_application
 from components.configuration import collect_settings
-from components.errors import Problem, SlipwayError
 from components.registry import address_of
 from components.rules import weak_secrets
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from cli.setup.finding import Finding
@@ -94,20 +94,20 @@ def secrets_provider(engine: Engine) -> list[Finding]:
 
 
 def _passphrase(engine: Engine, proof: str) -> list[Finding]:
-    mend = "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own)"
+    fix = "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own)"
     meaning = "the stack's secrets cannot be read, nor new ones set"
     try:
         phrase = given_passphrase(engine.environment)
         if phrase is None:
-            return wrongs("secrets", [Problem("PULUMI_CONFIG_PASSPHRASE is not set", meaning, mend)])
+            return wrongs("secrets", [Problem("PULUMI_CONFIG_PASSPHRASE is not set", meaning, fix)])
         if opens(phrase, proof):
             return [good("secrets", "the passphrase is the stack's")]
     except OSError as error:
         what = f"the file in PULUMI_CONFIG_PASSPHRASE_FILE cannot be read ({error.strerror})"
-        return wrongs("secrets", [Problem(what, meaning, mend)])
+        return wrongs("secrets", [Problem(what, meaning, fix)])
     except ValueError as error:
         return [skipped("secrets", f"the passphrase was not checked: {error}")]
-    return wrongs("secrets", [Problem("the passphrase is not the stack's", meaning, mend)])
+    return wrongs("secrets", [Problem("the passphrase is not the stack's", meaning, fix)])
 
 
 def settings(engine: Engine) -> tuple[Settings | None, list[Finding]]:

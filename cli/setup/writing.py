@@ -9,7 +9,7 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

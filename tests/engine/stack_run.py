@@ -49,7 +49,7 @@ class Run:
 
     @property
     def problems(self) -> list[list[str]]:
-        """The errors in the family's form, split into what, meaning and mend."""
+        """The errors in the family's form, split into what, meaning and fix."""
         lines = dict.fromkeys(re.findall(r"slipway: error: (.+)", self.said("error") or self.text))
         return [line.split(" — ") for line in lines]
 

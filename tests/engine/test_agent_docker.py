@@ -35,8 +35,8 @@ from agent_harness import (
     service,
 )  # fmt: skip
 
-from agent import contract
-from agent.document import release_id
+from components.contract import checked
+from slipway.contract.canonical import release_id
 
 CANARY = "canary-S3cr3t$value"
 HTTP = {"kind": "http", "port": PORT, "deadline": 3, "path": "/health"}
@@ -111,10 +111,10 @@ def shop(agent: Agent, images: dict[str, str]) -> Build:
 
 def test_report_and_probe_keep_the_contract(agent: Agent, shop: Build) -> None:
     report = agent.deploy(shop(slipway={"api": {"smoke": [HTTP]}})).document
-    assert contract.problems(report, contract.schema("report")) == []
+    checked("report", report)
     assert (report["outcome"], report["touched"]) == ("deployed", ["api", "db"])
     probe = agent.probe()
-    assert contract.problems(probe, contract.schema("probe")) == []
+    checked("probe", probe)
     assert probe["live"]["release"] == report["release"]
     assert probe["drift"] == []
     assert probe["live"]["services"]["api"]["containers"][0]["health"] == "healthy"
@@ -122,7 +122,7 @@ def test_report_and_probe_keep_the_contract(agent: Agent, shop: Build) -> None:
 
 def test_probe_of_a_host_without_the_stack_changes_nothing(agent: Agent) -> None:
     probe = agent.probe()
-    assert contract.problems(probe, contract.schema("probe")) == []
+    checked("probe", probe)
     assert probe["live"] is None
     assert not agent.home.exists()
 
@@ -612,7 +612,7 @@ def test_without_docker_the_probe_says_so_and_a_deployment_is_refused(
 ) -> None:
     nowhere = {"DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
     probe = agent.run("probe", "--stack", agent.stack, **nowhere).document
-    assert contract.problems(probe, contract.schema("probe")) == []
+    checked("probe", probe)
     assert "Docker is not running" in probe["problems"][0]["what"]
     assert probe["machine"]["docker"] is None
     ended = agent.deploy(shop(), environment=nowhere)
@@ -773,7 +773,7 @@ def name_of(wanted: dict[str, Any]) -> str:
 
 
 def test_fleet_goes_on_barrier_by_barrier(agent: Agent, shop: Build, attendant: Attendant) -> None:
-    assert contract.problems(attendant.probe, contract.schema("probe")) == []
+    checked("probe", attendant.probe)
     wanted = document(agent.stack, shop(), fleet=FLEET, convergence="t1")
     process = start(agent, wanted)
     for phase in ("prepared", "migrated", "proven"):

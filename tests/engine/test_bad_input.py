@@ -51,7 +51,7 @@ def live(make_stack: Callable[..., Stack]) -> Stack:
 
 @pytest.fixture
 def stack(live: Stack) -> Iterator[Stack]:
-    """The same, mended afterwards."""
+    """The same, fixed afterwards."""
     settings, secrets = dict(live.settings), dict(live.secrets)
     yield live
     live.settings, live.secrets, live.registry_password = settings, secrets, ""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from agent_harness import BASE, docker, pack
 
-from agent import contract
+from components.contract import checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +156,7 @@ def test_each_container_is_listed_with_the_generation_that_it_belongs_to(stack: 
     done = stack.agent("containers")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert contract.problems(document, contract.schema("listing")) == []
+    checked("listing", document)
     assert (document["live"], document["services"]) == ("r-2", ["web"])
     assert {each["id"]: each["generation"] for each in document["containers"]} == {
         live: "live", kept: "kept", new: "other", run: "one-off", foreign: "other",

@@ -43,8 +43,8 @@ from agent.edge import (
 )
 from agent.edge.containers import Containers
 from agent.edge.settings import Wish, desired
-from agent.errors import SlipwayError
 from agent.output import Output
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

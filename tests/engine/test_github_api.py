@@ -12,7 +12,7 @@ import pytest
 from github_fake import TOKEN, FakeGitHub, serving_github
 
 from cli.github import GitHubAwayError, Repository, connect
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Releases that fail: the old one keeps serving, the reason is told, and the mended one deploys without a hand."""
+"""Releases that fail: the old one keeps serving, the reason is told, and the fixed one deploys without a hand."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def test_image_that_does_not_build_shows_the_failing_steps_own_output(stack: Sta
     assert stack.serves(live)
 
     stack.application.write({"web/Dockerfile": good})
-    stack.application.version("web", "mended")
+    stack.application.version("web", "fixed")
     stack.up()
-    assert stack.serves("mended")
+    assert stack.serves("fixed")
 
 
 def test_first_deployment_that_fails_leaves_nothing_running(make_stack: Callable[..., Stack]) -> None:

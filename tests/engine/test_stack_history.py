@@ -312,8 +312,8 @@ def test_json_of_history_show_and_diff_is_as_their_schemas_say(stack: Stack) -> 
 
     def load(uri: str) -> Any:
         name = uri.rpartition("/")[2]
-        folder = "agent" if name == "report.schema.json" else "cli"
-        return json.loads((ROOT / folder / "contract" / name).read_text())
+        folder = "slipway/contract/schemas" if name == "report.schema.json" else "cli/contract"
+        return json.loads((ROOT / folder / name).read_text())
 
     for name, argv in (("history", ["history", "--all"]), ("show", ["show", "2"]), ("diff", ["diff", "1", "3"])):
         document = json.loads(stack.slipway(*argv, "--json").out)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from agent_harness import BASE, PORT, REGISTRY, Agent, Ended, docker, image, pack, release, service
 
-from agent import contract
+from components.contract import checked
 
 HTTP = {"kind": "http", "port": PORT, "deadline": 3, "path": "/health"}
 
@@ -116,7 +116,7 @@ def test_failed_update_ends_on_the_release_validated_last(
     assert agent.versions() == {"api": "1", "db": "1"}
     assert agent.containers()["db"] == db, "what did not differ was touched"
     probe = agent.probe()
-    assert contract.problems(probe, contract.schema("probe")) == []
+    checked("probe", probe)
     assert (probe["live"]["release"], probe["validated"]) == (a["id"], a["id"])
     assert (probe["drift"], probe["interrupted"], probe["convergence"]) == ([], None, "")
     assert probe["last"]["outcome"] == "failed"

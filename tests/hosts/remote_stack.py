@@ -251,7 +251,7 @@ class Pool:
 
 
 def wipe(host: TestHost) -> None:
-    """Take every stack off a host and mend it; images that were pulled at its start stay."""
+    """Take every stack off a host and fix it; images that were pulled at its start stay."""
     if not host.running:
         host.boot()
     host.mend_network()

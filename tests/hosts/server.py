@@ -1,6 +1,6 @@
 """One test host: a real server on this machine, with its own address, disk, processes, sshd and Docker engine.
 
-Owns: making its disk, switching it on and off, reaching it, breaking and mending it. Does not own: what is installed on
+Owns: making its disk, switching it on and off, reaching it, breaking and fixing it. Does not own: what is installed on
 it (toolchain/hostfs.py), the bridge it hangs on (testhost.py).
 
 A host is a set of namespaces around one process tree. Its whole disk is one ext4 image with an overlay over the shared

@@ -36,7 +36,7 @@ def validator(name: str) -> jsonschema_rs.Validator:
     folder = ROOT / "cli/contract"
     return jsonschema_rs.validator_for(
         json.loads((folder / f"{name}.schema.json").read_text()),
-        retriever=lambda uri: json.loads((ROOT / "agent/contract" / uri.rpartition("/")[2]).read_text()),
+        retriever=lambda uri: json.loads((ROOT / "slipway/contract/schemas" / uri.rpartition("/")[2]).read_text()),
     )
 
 

@@ -149,8 +149,8 @@ def test_drift_shows_in_preview_and_up_mends_it(stack: RemoteStack, host: TestHo
     after = stack.containers_on(host)
     assert after.keys() == {"web", "side"}
     assert all(each.running for each in after.values())
-    mended = {"stopped": {"web"}, "removed": {"web"}, "replaced": {"side"}, "added": {"stray"}}
-    assert touched(stack, ids) == mended[how]
+    fixed = {"stopped": {"web"}, "removed": {"web"}, "replaced": {"side"}, "added": {"stray"}}
+    assert touched(stack, ids) == fixed[how]
     assert not stack.preview().changes
 
 

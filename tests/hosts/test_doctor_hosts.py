@@ -98,7 +98,7 @@ def test_each_host_is_told_by_itself_whatever_the_others_are(host: TestHost, fol
     assert "shows another host key than the pinned one" in told["posed"][0].what
     (refused,) = looked_at(folder, machine_settings(host), key=other.read_text())
     assert "refuses the key in sshKey" in refused.what
-    assert all(each.mend for each in (*told["nobody"], *told["posed"], refused))
+    assert all(each.fix for each in (*told["nobody"], *told["posed"], refused))
 
 
 def test_docker_that_is_down_on_a_host_is_told(host: TestHost, folder: Path) -> None:
@@ -109,7 +109,7 @@ def test_docker_that_is_down_on_a_host_is_told(host: TestHost, folder: Path) -> 
         host.start_dockerd()
     (wrong,) = [each for each in findings if each.state == "wrong"]
     assert "Docker" in wrong.what
-    assert wrong.mend
+    assert wrong.fix
 
 
 def test_init_is_shown_the_key_by_which_deployments_know_the_host(host: TestHost) -> None:

@@ -144,7 +144,7 @@ def test_cut_network_does_not_stop_the_agent(stack: RemoteStack, host: TestHost)
     assert output
     eventually(lambda: stack.version_on(host) == "cut-off")
     assert stack.ledger_on(host)[-1]["outcome"] == "deployed"
-    converges(stack, host, "mended")
+    converges(stack, host, "fixed")
 
 
 @pytest.mark.parametrize("how", ["killed", "restarted"])

@@ -106,7 +106,7 @@ def test_status_tells_every_host_and_the_one_that_is_down(stack: RemoteStack, ho
 
 
 def test_host_that_is_down_stops_an_update_of_the_others(stack: RemoteStack, hosts: list[TestHost]) -> None:
-    stack.up()  # mends what the test before stopped
+    stack.up()  # fixes what the test before stopped
     before = [stack.ids_on(host) for host in hosts[:2]]
     stack.variables["VERSION"] = "not-everywhere"
     hosts[2].power_cut()

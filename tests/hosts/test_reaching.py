@@ -166,10 +166,8 @@ def test_everything_that_hosts_lack_is_told_at_once_before_anything_is_built(
             no_docker.name: ("Docker is not installed", "get.docker.com"),
             no_python.name: ("python3 is missing", "apt-get install -y python3"),
         }
-        for name, (what, mend) in expected.items():
-            assert any(who == f"host {name}" and what in said and mend in how for (who, said), how in told.items()), (
-                told
-            )
+        for name, (what, fix) in expected.items():
+            assert any(who == f"host {name}" and what in said and fix in how for (who, said), how in told.items()), told
         assert {who for who, _ in told} == {f"host {name}" for name in expected}
         assert "Traceback" not in run.text
         assert not run.changes, "nothing may have been built"
@@ -182,6 +180,6 @@ def test_too_little_disk_of_every_host_is_told_before_anything_is_built(
     stack = deployable(*hosts, application=shop, diskMinimumMb=10**6)
     for run in (stack.preview(expect_failure=True), stack.up(expect_failure=True)):
         assert [problem[0].split(":")[0] for problem in run.problems] == [f"host {host.name}" for host in hosts]
-        assert all("MB are free" in what and "diskMinimumMb" in mend for what, _, mend in run.problems)
+        assert all("MB are free" in what and "diskMinimumMb" in fix for what, _, fix in run.problems)
     assert not stack.tags("shop-web")
     assert not any(stack.containers_on(host) for host in hosts)

@@ -243,8 +243,8 @@ def test_agent_killed_after_every_step(made: Callable[..., RoutedAgent]) -> None
             killed = agent.up(f"killed-{number}", agent={"SLIPWAY_TEST_KILL_AFTER": point})
             assert killed.code == -signal.SIGKILL, (point, killed.err)
             assert agent.ask()[0] == 200, point
-            mended = agent.up(f"killed-{number}")
-            assert mended.code == 0, (point, mended.err)
+            fixed = agent.up(f"killed-{number}")
+            assert fixed.code == 0, (point, fixed.err)
             only(agent, f"killed-{number}")
     nothing_lost(results[0])
 

@@ -162,14 +162,17 @@ def _pattern(node: ast.expr) -> str:
 
 
 def _errors() -> Iterator[str]:
-    """A regular expression for every error that components, agent and commands can give: what, meaning, mend."""
+    """A regular expression for every error that components, agent and commands can give: what, meaning, fix."""
     for file in sorted(file for folder in ("components", "agent", "cli") for file in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and len(node.args) >= 3 and not isinstance(node.args[0], ast.Starred):
-                what, meaning, mend = map(_pattern, node.args[:3])
+                about = isinstance(node.func, ast.Attribute) and node.func.attr == "about"
+                what, meaning, fix = map(_pattern, node.args[about : 3 + about])
+                if about:
+                    what = f"{_pattern(node.args[0])}: {what}"
                 if len(re.sub(r"\.\*|\\", "", what)) >= _ENOUGH:
                     # the agent adds to the meaning which release serves now
-                    yield f"slipway: error: {what} — {meaning}(?:; .*)? — {mend}"
+                    yield f"slipway: error: {what} — {meaning}(?:; .*)? — {fix}"
 
 
 def _shown_errors() -> list[str]:

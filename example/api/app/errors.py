@@ -1,5 +1,5 @@
-"""The one exception family of the example: what happened, what it means and what mends it."""
+"""The one exception family of the example: what happened, what it means and what fixes it."""
 
 
 class ExampleError(Exception):
-    """A condition that the person who runs the example can mend; shown without a traceback."""
+    """A condition that the person who runs the example can fix; shown without a traceback."""

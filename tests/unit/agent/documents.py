@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.document import release_id
+from slipway.contract.canonical import release_id
 
 IMAGE = "registry.test:5000/team/app:abc@sha256:" + "a" * 64
 

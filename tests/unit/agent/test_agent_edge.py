@@ -30,7 +30,7 @@ from agent.edge.routing import (
     to_json,
 )
 from agent.edge.settings import Desired, Wish, desired, resolver_name, shared, static
-from agent.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 OLD, NEW = Backend("g1", 75, ("10.0.0.2:80",)), Backend("g2", 25, ("10.0.0.3:80", "10.0.0.4:80"))
 PORTS = Ports(80, 443)

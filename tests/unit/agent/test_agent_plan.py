@@ -8,11 +8,11 @@ import pytest
 from case_values import cases, container, live, proof, service
 
 from agent.drift import drift
-from agent.errors import DocumentError
 from agent.graph import levels
 from agent.plan import Plan, Routed, Wanted, converge, deployment
 from agent.steps import Keep, Remove, Retire, Shift, names
 from agent.strategies import find
+from slipway.contract.problems import DocumentError
 
 PLANS = cases("plan")
 DRIFTS = cases("drift")
@@ -89,4 +89,4 @@ def test_circle_of_dependencies_is_named() -> None:
 def test_unknown_strategy_is_named_with_the_known_ones() -> None:
     with pytest.raises(DocumentError, match="strategy rainbow") as caught:
         find("rainbow", "api")
-    assert "recreate" in caught.value.meaning
+    assert "recreate" in caught.value.problems[0].meaning

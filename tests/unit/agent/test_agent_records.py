@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from case_values import proof
 
-from agent.errors import SlipwayError
 from agent.files import write_atomically
 from agent.journal import Journal, end_orphans
 from agent.ledger import Ledger
@@ -22,6 +21,7 @@ from agent.lock import held_by, lock
 from agent.preflight import published
 from agent.retention import choose
 from agent.smoke import Answer, judge
+from slipway.contract.problems import SlipwayError
 
 
 def test_journal_without_an_end_is_an_interrupted_deployment(tmp_path: Path) -> None:

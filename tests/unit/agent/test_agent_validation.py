@@ -13,14 +13,14 @@ import pytest
 from case_values import proof
 
 from agent.command import main
-from agent.errors import SlipwayError
 from agent.ledger import Ledger
 from agent.lock import lock
 from agent.output import Output
-from agent.redaction import Redactor
 from agent.retention import choose
 from agent.state import StackFolder
 from agent.validation import mark, refuge
+from slipway.contract.problems import SlipwayError
+from slipway.contract.redaction import Redactor
 
 A, B, C = "r-aaaaaaaaaaaa", "r-bbbbbbbbbbbb", "r-cccccccccccc"
 

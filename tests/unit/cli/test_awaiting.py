@@ -13,7 +13,7 @@ from cli.main import main
 from cli.stack import Stack
 from cli.status_document import status_document
 from cli.validation import GitHubMark, HostMark, Validation
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 SHA = "3f2a91c04b7d5e8f60123456789abcdef0123456"
 LIVE, OLD, NEW = "r-0123456789ab", "r-00000000000d", "r-11111111111e"

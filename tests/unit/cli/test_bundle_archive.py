@@ -13,7 +13,7 @@ import jsonschema_rs
 import pytest
 
 from cli.bundles.archive import Bundle, name_of, names_of, packed, sha256_of, unpacked
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "cli/contract/bundle.schema.json").read_text())
 STATE = {
@@ -71,7 +71,7 @@ def parts() -> dict[str, bytes]:
 def refused(content: bytes) -> list[str]:
     with pytest.raises(SlipwayError) as error:
         unpacked(content, "here.tar.gz")
-    assert all(problem.meaning and problem.mend for problem in error.value.problems)
+    assert all(problem.meaning and problem.fix for problem in error.value.problems)
     return [problem.what for problem in error.value.problems]
 
 

@@ -21,7 +21,7 @@ from cli.bundles import backup_point
 from cli.bundles.backups import KEPT
 from cli.main import main
 from cli.stack import Engine
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "cli/contract/bundle.schema.json").read_text())
 CANARY = "canary-secret-value"
@@ -323,7 +323,7 @@ def test_a_stack_that_was_destroyed_since_is_not_filled_again_unasked(
     program.keep(state=empty, updates=4)
     assert slipway("import", bundle)[0] == 1
     assert program.kept()["state"] == empty
-    program.keep(state=empty, updates=0)  # `pulumi stack init` alone: somebody has begun to mend it
+    program.keep(state=empty, updates=0)  # `pulumi stack init` alone: somebody has begun to fix it
     assert slipway("import", bundle)[0] == 0
     assert program.kept()["state"] == STATE
 

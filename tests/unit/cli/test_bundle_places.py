@@ -12,7 +12,7 @@ from test_bundle_archive import ABOUT, PARTS, RELEASE, STATE
 
 from cli.bundles.archive import packed
 from cli.bundles.places import read_state, written
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 CONTENT = packed(ABOUT, PARTS)[0]
 NAME = "slipway-staging-12-r-0123456789ab.slipway.tar.gz"

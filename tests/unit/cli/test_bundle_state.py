@@ -7,7 +7,7 @@ import pytest
 
 from cli.bundles.stack_file import Encryption, completed, encryption_in, encryption_of_state, same_settings
 from cli.bundles.state import Owner, held_by, owner_of, release_id_in, renamed, resources_of, same
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 ROOT = "urn:pulumi:staging::slipway::pulumi:pulumi:Stack::slipway-staging"
 CHILD = "urn:pulumi:staging::slipway::a:b:C$command:remote:Command::shop-staging-web-1"

@@ -27,8 +27,8 @@ from cli.daily.listing_view import table
 from cli.main import main
 from cli.stack import Stack
 from components.connection import LocalConnection, ended
-from components.errors import Problem, SlipwayError
 from components.settings import HostSettings
+from slipway.contract.problems import Problem, SlipwayError
 
 NOW = datetime(2026, 11, 20, 13, 30, 0, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[3]
@@ -140,10 +140,10 @@ def test_ps_as_json_is_as_documented_also_for_a_host_that_does_not_answer(
     document = json.loads(said.out)
     jsonschema_rs.validator_for(
         json.loads((ROOT / "cli/contract/ps.schema.json").read_text()),
-        retriever=lambda uri: json.loads((ROOT / "agent/contract" / uri.rpartition("/")[2]).read_text()),
+        retriever=lambda uri: json.loads((ROOT / "slipway/contract/schemas" / uri.rpartition("/")[2]).read_text()),
     ).validate(document)
     assert [[each["service"] for each in host["containers"]] for host in document["hosts"]] == [["api"], []]
-    assert document["hosts"][1]["errors"] == [UNREACHABLE.problems[0]._asdict()]
+    assert document["hosts"][1]["errors"] == [UNREACHABLE.problems[0].to_json()]
     assert said.err == f"{UNREACHABLE}\n"
 
 
@@ -445,7 +445,7 @@ def test_logs_goes_on_without_a_host_that_does_not_answer(
         async def events() -> AsyncIterator[dict[str, Any]]:
             yield {"containers": [{"id": "api1", "name": "shop-staging-api-1", "service": "api", "number": 1}]}
             yield {"container": "api1", "at": "2026-11-20T13:00:01.000000000Z", "stream": "stdout", "text": "hello"}
-            yield {"problem": {"what": "the log of shop-staging-db-1 cannot be read", "meaning": "-", "mend": "-"}}
+            yield {"problem": {"what": "the log of shop-staging-db-1 cannot be read", "meaning": "-", "fix": "-"}}
             yield {"caught_up": True}
 
         yield SimpleNamespace(events=events)

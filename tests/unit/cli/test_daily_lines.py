@@ -13,7 +13,7 @@ from cli.daily import lines
 from cli.daily.lines import Line, Wanted, merged, settled
 from cli.daily.lines_view import JsonView, TextView
 from cli.daily.moments import since, tail
-from components.errors import Problem
+from slipway.contract.problems import Problem
 
 NOW = datetime(2026, 11, 20, 14, 0, 0, tzinfo=timezone(timedelta(hours=1)))
 SCHEMA = Path(__file__).resolve().parents[3] / "cli/contract/logs.schema.json"

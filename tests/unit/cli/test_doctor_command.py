@@ -22,8 +22,8 @@ from cli.setup.passphrase import given_passphrase, opens
 from cli.stack import Engine
 from components.agent_package import pack_agent
 from components.application import Application, read_application
-from components.errors import Problem, SlipwayError
 from components.settings import HostSettings, Settings
+from slipway.contract.problems import Problem, SlipwayError
 from toolchain import docker as docker_tools
 
 Doctor = Callable[..., dict[str, Any]]
@@ -207,7 +207,7 @@ def test_what_is_missing_on_path_is_told_with_what_gets_it(program: Path, monkey
     only(program, monkeypatch)
     (finding,) = machine_checks.docker()
     assert (finding.state, finding.what) == ("wrong", "docker is not on PATH")
-    assert "make up" in finding.mend
+    assert "make up" in finding.fix
     assert machine_checks.compose() == []  # without a client, its plugins say nothing more
 
 
@@ -274,7 +274,7 @@ def engine(program: Path, **environment: str) -> Engine:
 
 def test_nobody_logged_in_is_told_with_the_command(program: Path) -> None:
     (finding,) = stack_checks.backend(engine(program, LOGGED_OUT="1"))
-    assert (finding.state, finding.mend) == ("wrong", "pulumi login (or export PULUMI_BACKEND_URL=…)")
+    assert (finding.state, finding.fix) == ("wrong", "pulumi login (or export PULUMI_BACKEND_URL=…)")
 
 
 def test_who_holds_the_state_is_said_and_is_no_error(program: Path) -> None:
@@ -353,7 +353,7 @@ def test_a_token_is_wanted_only_where_github_is_in_use(environment: dict[str, st
 def test_a_registry_that_does_not_answer_is_told_also_when_the_compose_file_cannot_be_used() -> None:
     settings = Settings(stack="staging", registry="127.0.0.1:1")
     (finding,) = stack_checks.registry(settings, None)
-    assert (finding.state, finding.mend) == ("wrong", "curl -i http://127.0.0.1:1/v2/")
+    assert (finding.state, finding.fix) == ("wrong", "curl -i http://127.0.0.1:1/v2/")
     assert "127.0.0.1:1 does not answer" in finding.what
 
 
@@ -393,7 +393,7 @@ def test_a_host_that_has_everything_is_told_line_by_line(tmp_path: Path, probe: 
 
 
 def test_what_the_agent_complains_of_is_wrong(tmp_path: Path, probe: dict[str, Any]) -> None:
-    probe["problems"] = [{"what": "Docker is down", "meaning": "nothing runs", "mend": "start it"}]
+    probe["problems"] = [{"what": "Docker is down", "meaning": "nothing runs", "fix": "start it"}]
     assert judged(tmp_path, probe)["Docker is down"] == Finding(
         "hosts", "wrong", "Docker is down", "nothing runs", "start it", "web-1"
     )
@@ -419,7 +419,7 @@ def test_a_clock_that_is_more_than_5_s_off_is_a_warning(
 def test_the_edges_ports_are_free_its_own_or_taken(tmp_path: Path, probe: dict[str, Any], edge: dict[str, Any]) -> None:
     taken = judged(tmp_path, probe, listening=(22, 80, 443), https=True)
     assert (taken["port 80 is"].state, taken["port 443 is"].state) == ("wrong", "wrong")
-    assert "pulumi config set httpsPort PORT" in taken["port 443 is"].mend
+    assert "pulumi config set httpsPort PORT" in taken["port 443 is"].fix
     own = judged(tmp_path, {**probe, "edge": edge}, listening=(22, 80, 443), https=True)
     assert own["ports 80 and"].what == "ports 80 and 443: the edge's already"
     assert judged(tmp_path, probe, listening=(80,), routed=False)["the edge's ports:"].state == "skipped"
@@ -488,7 +488,7 @@ def test_each_finding_is_a_line_and_what_is_wrong_says_meaning_and_mend(capsys: 
         "github",
         "  skipped  not in use",
         "",
-        "stack staging: 1 thing to mend",
+        "stack staging: 1 thing to fix",
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli.github import Check, Checks, repository_of, required_repository, token_in
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 TOKEN = "ghp_canary0123456789"
 

@@ -15,7 +15,7 @@ from cli.history.merging import merged
 from cli.history.stack_history import StackHistory, Way
 from cli.releases import named_entry
 from cli.rollback import _default
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 A, B, C = "r-aaaaaaaaaaaa", "r-bbbbbbbbbbbb", "r-cccccccccccc"

@@ -16,7 +16,7 @@ import cli.setup.pinning
 from cli.main import app
 from cli.setup.host_keys import Place, ShownKey
 from cli.setup.workflows import WORKFLOWS
-from components.errors import Problem
+from slipway.contract.problems import Problem
 
 Init = Callable[..., Result]
 

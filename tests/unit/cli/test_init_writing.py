@@ -11,8 +11,8 @@ import pytest
 
 from cli.setup.host_keys import Place, ShownKey, shown_keys
 from cli.setup.writing import write_all
-from components.errors import Problem, SlipwayError
 from components.values import one_host_key
+from slipway.contract.problems import Problem, SlipwayError
 
 
 def test_files_are_written_with_their_folders(tmp_path: Path) -> None:
@@ -95,4 +95,4 @@ def test_a_host_that_does_not_answer_is_a_problem_and_no_failure_for_the_others(
     assert isinstance(found[place], ShownKey)
     silent = found[Place("127.0.0.1", 1)]
     assert isinstance(silent, Problem)
-    assert silent.mend == "ssh-keyscan -p 1 127.0.0.1"
+    assert silent.fix == "ssh-keyscan -p 1 127.0.0.1"

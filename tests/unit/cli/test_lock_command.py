@@ -89,14 +89,14 @@ def test_who_has_it_what_why_and_since_when(hold: Hold) -> None:
     record = hold(since=datetime.now(UTC) - timedelta(minutes=3))
     code, text = _run()
     assert code == 1
-    first, _, who, why, since, seen, lives, _, mend = text.splitlines()
+    first, _, who, why, since, seen, lives, _, fix = text.splitlines()
     assert first == "stack staging of project shop: held"
     assert who == f"  rollback by {record.actor} (pid {os.getpid()} on {record.hostname})"
     assert why == "    why    to r-0123456789ab"
     assert since.endswith(" UTC (3 min ago)")
     assert seen.startswith("    seen   ")
     assert lives == "    held: its process lives on this machine"
-    assert mend.startswith("wait for it to end")
+    assert fix.startswith("wait for it to end")
 
 
 def test_the_document_of_a_held_stack(hold: Hold, state: Path) -> None:

@@ -24,7 +24,7 @@ from cli.locks.place import lock_wait, place_of_stack
 from cli.locks.records import Records, new_record
 from cli.locks.refusal import conflict
 from cli.stack import Engine
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 HOSTNAME = machine.this_machine().hostname
 
@@ -436,5 +436,5 @@ def test_what_an_engine_says_of_anothers_lock_is_put_in_the_familys_form() -> No
     assert locked.what.endswith("(created by ann@laptop (pid 4711) at 2026-11-20T14:02:11Z)".replace("created by ", ""))
     assert other is not None
     assert other.what == "another update of the stack is in progress"
-    assert "pulumi cancel --yes" in other.mend
+    assert "pulumi cancel --yes" in other.fix
     assert conflict("error: Conflict. The container name is already in use [409]") is None

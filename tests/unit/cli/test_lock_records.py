@@ -11,7 +11,7 @@ from obstore.exceptions import NotSupportedError
 from obstore.store import LocalStore
 
 from cli.locks.records import Predecessor, Record, Records, new_record
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 OBJECT = ".slipway/operations/shop/staging.json"
 

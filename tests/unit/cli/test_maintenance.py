@@ -20,9 +20,9 @@ from cli.main import main
 from cli.maintenance import PAGE_LIMIT, built_in_page
 from cli.stack import Stack
 from components.connection import LocalConnection
-from components.errors import Problem, SlipwayError
 from components.probe import channel
 from components.settings import HostSettings
+from slipway.contract.problems import Problem, SlipwayError
 
 UNREACHABLE = SlipwayError(Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2 true"))
 
@@ -123,7 +123,7 @@ def test_one_host_that_does_not_answer_is_told_with_how_the_others_stand(
     assert said.out == "web-1: maintenance page on\n"
     assert said.err.splitlines() == [
         str(UNREACHABLE),
-        "page on: web-1; not known: web-2; once that is mended: slipway maintenance on --stack staging",
+        "page on: web-1; not known: web-2; once that is fixed: slipway maintenance on --stack staging",
     ]
 
 
@@ -180,7 +180,7 @@ if sys.argv[1:] == ["maintenance", "--stack", "shop-staging", "--on"]:
     page = sys.stdin.buffer.read().decode()
     if page == "refuse":
         print("    evidence", file=sys.stderr)
-        sys.exit("slipway: error: the edge is away — nothing was changed — mend it — then again")
+        sys.exit("slipway: error: the edge is away — nothing was changed — fix it — then again")
     print('{"changed": true, "page": "%s"}' % page)
 else:
     sys.exit("unexpected: %s" % sys.argv[1:])
@@ -218,7 +218,7 @@ def test_the_agents_own_error_is_the_hosts() -> None:
     with pytest.raises(SlipwayError) as raised:
         _ask("refuse", "maintenance", "--on")
     assert raised.value.problems == (
-        Problem("host web-1: the edge is away", "nothing was changed — mend it", "then again"),
+        Problem("host web-1: the edge is away", "nothing was changed — fix it", "then again"),
     )
 
 

@@ -12,7 +12,7 @@ import cli.stack
 import components.sessions
 from cli.main import main
 from cli.stack import Stack
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 Answering = Callable[[object], list[str]]
 

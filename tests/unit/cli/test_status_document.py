@@ -11,10 +11,10 @@ import cli
 from cli.stack import Stack
 from cli.status_document import status_document
 from components.contract import checked
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 _SCHEMA = Path(cli.__file__).parent / "contract" / "status.schema.json"
-_AGENT = Path(cli.__file__).parents[1] / "agent" / "contract"
+_AGENT = Path(cli.__file__).parents[1] / "slipway" / "contract" / "schemas"
 UNREACHABLE = SlipwayError(
     Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2.example true")
 )
@@ -159,11 +159,11 @@ def test_an_unreachable_host_does_not_hide_the_others(looked_at: LookedAt, probe
     assert first["as_deployed"]
     assert second["probe"] is None
     assert not second["as_deployed"]
-    assert second["errors"] == [UNREACHABLE.problems[0]._asdict()]
+    assert second["errors"] == [UNREACHABLE.problems[0].to_json()]
 
 
 def test_what_a_host_lacks_is_an_error_of_that_host(looked_at: LookedAt, probe: dict[str, Any]) -> None:
-    probe["problems"] = [{"what": "no engine answers", "meaning": "nothing runs", "mend": "systemctl start docker"}]
+    probe["problems"] = [{"what": "no engine answers", "meaning": "nothing runs", "fix": "systemctl start docker"}]
     document = looked_at(web_1=probe)
     assert not document["as_deployed"]
     assert document["hosts"][0]["errors"] == probe["problems"]

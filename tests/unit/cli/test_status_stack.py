@@ -10,8 +10,8 @@ import pytest
 import cli.stack
 from cli.stack import engine_of, program_folder, read_stack
 from components.application import Application
-from components.errors import SlipwayError
 from components.settings import Settings
+from slipway.contract.problems import SlipwayError
 
 Engine = Callable[..., Callable[[], list[str]]]
 

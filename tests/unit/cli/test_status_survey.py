@@ -7,15 +7,15 @@ import pytest
 
 import components.sessions
 from cli.stack import Stack
-from components.errors import Problem, SlipwayError
 from components.sessions import survey
 from components.settings import HostSettings
+from slipway.contract.problems import Problem, SlipwayError
 
 
 def test_a_host_that_fails_has_its_error_in_the_place_of_its_probe(
     stack: Callable[..., Stack], probe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lacking = probe | {"problems": [{"what": "no engine", "meaning": "nothing runs", "mend": "install it"}]}
+    lacking = probe | {"problems": [{"what": "no engine", "meaning": "nothing runs", "fix": "install it"}]}
     answers = {"web-1": probe, "web-2": SlipwayError(Problem("unreachable", "-", "-")), "web-3": lacking}
 
     @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ from cli.stack import Stack
 from cli.status_document import status_document
 from cli.status_view import rendered, show
 from cli.wording import ago
-from components.errors import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_running_an_interrupted_and_a_failed_deployment_are_told(
 def test_a_host_without_an_engine_does_not_call_its_containers_missing(
     printed: Callable[..., str], probe: dict[str, Any]
 ) -> None:
-    probe["problems"] = [{"what": "the engine does not answer", "meaning": "unknown", "mend": "systemctl start docker"}]
+    probe["problems"] = [{"what": "the engine does not answer", "meaning": "unknown", "fix": "systemctl start docker"}]
     probe["machine"]["docker"] = None
     probe["live"]["services"]["api"]["containers"] = []
     text = printed(web_1=probe)

@@ -11,7 +11,7 @@ _STACK = "urn:pulumi:s::slipway::pulumi:pulumi:Stack::slipway-s"
 _DEPLOYMENT = "urn:pulumi:s::slipway::slipway:deployment:ComposeDeployment::shop-s"
 _HOST = "urn:pulumi:s::slipway::slipway:deployment:ComposeDeployment$command:remote:Command::shop-s-web-1"
 _IMAGE = "urn:pulumi:s::slipway::slipway:images:RegistryImages$docker-build:index:Image::shop-web"
-ERROR = "slipway: error: web did not become healthy — the release stays away — mend web"
+ERROR = "slipway: error: web did not become healthy — the release stays away — fix web"
 
 
 def step(kind: str, urn: str, op: str, parent: str = "", **new: Any) -> dict[str, Any]:

@@ -18,8 +18,8 @@ import cli.validation
 import components.sessions
 from cli.main import main
 from cli.stack import Engine, Stack
-from components.errors import Problem, SlipwayError
 from components.settings import HostSettings
+from slipway.contract.problems import Problem, SlipwayError
 
 LIVE, OLD = "r-0123456789ab", "r-00000000000d"
 COMMIT = "3f2a91c04b7d5e8f60123456789abcdef0123456"

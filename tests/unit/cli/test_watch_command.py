@@ -12,7 +12,7 @@ from cli.main import main
 from cli.stack import Stack
 from cli.watch_view import LinesView, LiveView, figures, sentence
 from cli.watching import Sight
-from components.errors import Problem
+from slipway.contract.problems import Problem
 
 PROBLEM = Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2 true")
 
@@ -62,7 +62,7 @@ def test_json_is_a_line_a_sight_and_nothing_else(
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["host"], first["watch"], first["ended"], first["well"]) == ("web-1", watch, False, True)
     assert (second["host"], second["watch"], second["ended"], second["well"]) == ("web-2", None, True, False)
-    assert second["errors"] == [PROBLEM._asdict()]
+    assert second["errors"] == [PROBLEM.to_json()]
 
 
 def test_ctrl_c_only_ends_the_looking(

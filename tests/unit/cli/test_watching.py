@@ -15,13 +15,13 @@ import cli
 import cli.watching
 from cli.stack import Stack
 from cli.watching import Sight, follow
-from components.errors import Problem, SlipwayError
 from components.settings import HostSettings
+from slipway.contract.problems import Problem, SlipwayError
 
 BROKEN = Problem("host web-1: the connection broke", "its state is unknown", "run it again")
 UNREACHABLE = SlipwayError(Problem("host web-1: it cannot be reached", "its state is unknown", "ssh web-1 true"))
 _SCHEMA = Path(cli.__file__).parent / "contract" / "watch.schema.json"
-_AGENT = Path(cli.__file__).parents[1] / "agent" / "contract"
+_AGENT = Path(cli.__file__).parents[1] / "slipway" / "contract" / "schemas"
 
 Following = Callable[..., tuple[bool, dict[str, list[Sight]]]]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from components.application import Application, read_application
 from components.configuration import load_settings
-from components.errors import Problem, SlipwayError
 from components.settings import Settings
+from slipway.contract.problems import Problem, SlipwayError
 
 CANARY = "canary-7f3Q9zKpL2vX"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"

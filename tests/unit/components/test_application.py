@@ -12,8 +12,8 @@ from samples import CANARY, LOCAL, REMOTE, ROOT, application, load, problems_of,
 from components import registry
 from components.application import read_application
 from components.configuration import collect_settings
-from components.errors import Problem, SlipwayError
 from components.extension import ServiceExtension
+from slipway.contract.problems import Problem, SlipwayError
 
 WEB = "services:\n  web:\n    image: nginx\n"
 
@@ -132,7 +132,7 @@ def test_an_unknown_host_names_the_nearest(tmp_path: Path) -> None:
     [problem] = problems_of(tmp_path, described(**{"x-slipway": {"hosts": ["heer"]}}))
     assert problem.what == "services.web.x-slipway.hosts: 'heer' is not a host of stack test"
     assert problem.meaning == "did you mean 'here'?"
-    assert problem.mend == "name one of: here"
+    assert problem.fix == "name one of: here"
 
 
 # --- extensions out of place
@@ -196,7 +196,7 @@ def test_a_secret_in_a_file_is_refused_with_the_way_to_hand_it_over(tmp_path: Pa
         tmp_path, "services: {web: {image: x, secrets: [tls-key]}}\nsecrets: {tls-key: {file: ./tls.key}}"
     )
     assert problem.what == "secrets.tls-key is read from the file ./tls.key"
-    assert problem.mend == (
+    assert problem.fix == (
         "write `environment: TLS_KEY` there and: pulumi config set --secret --path 'secrets.TLS_KEY' < ./tls.key"
     )
 
@@ -417,7 +417,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
     ]  # fmt: skip
     for beginning in beginnings:
         assert any(what.startswith(beginning) for what in whats(problems)), (beginning, whats(problems))
-    assert all(problem.what and problem.meaning and problem.mend for problem in problems)
+    assert all(problem.what and problem.meaning and problem.fix for problem in problems)
     assert CANARY not in str(problems)
 
 

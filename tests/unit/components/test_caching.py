@@ -59,7 +59,7 @@ def test_dockers_own_builder_is_refused_where_it_cannot_export(docker: Callable[
     docker('[ "$1" = buildx ] && echo "Driver:        docker" || echo "[[Backing Filesystem extfs]]"')
     [problem] = check_builder([BUILD], settings(cache="registry"))
     assert "builder 'default' cannot export a cache" in problem.what
-    assert "--driver docker-container" in problem.mend
+    assert "--driver docker-container" in problem.fix
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from samples import CANARY, application, problems_of, settings, whats
 
 from components import compose
 from components.compose import resolve, secret_names, with_placeholders, without_escapes
-from components.errors import SlipwayError
+from slipway.contract.problems import SlipwayError
 
 WEB = "services:\n  web:\n    image: nginx\n"
 
@@ -59,8 +59,8 @@ def test_every_variable_without_a_value_is_listed_at_once(tmp_path: Path) -> Non
         "variable BARE of the Compose file has no value",
         "variable TAG of the Compose file has no value",
     ]
-    assert problems[0].mend == "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.DB_PASSWORD'"
-    assert problems[1].mend.startswith("pulumi config set --path 'variables.OTHER' VALUE (or, if it is secret: ")
+    assert problems[0].fix == "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.DB_PASSWORD'"
+    assert problems[1].fix.startswith("pulumi config set --path 'variables.OTHER' VALUE (or, if it is secret: ")
 
 
 def test_a_missing_variable_is_told_beside_what_it_makes_impossible(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_a_folder_without_a_compose_file_is_a_problem(tmp_path: Path, values: di
         resolve(settings(tmp_path, **values))
     [problem] = raised.value.problems
     assert "holds no" in problem.what
-    assert problem.mend.startswith("pulumi config set ")
+    assert problem.fix.startswith("pulumi config set ")
 
 
 # --- what Compose refuses
@@ -337,7 +337,7 @@ def test_what_compose_refuses_is_told_in_its_words_with_a_meaning_and_a_mend(
     assert problem.what.startswith("compose.yaml: ")
     assert said in problem.what
     assert meaning in problem.meaning
-    assert problem.mend.startswith("correct compose.yaml")
+    assert problem.fix.startswith("correct compose.yaml")
 
 
 def test_a_huge_file_is_read(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import CANARY, KEY, LOCAL, PRIVATE_KEY, REMOTE, ROOT, load, problems_of_loading, whats
 
-from components.errors import Problem
 from components.settings import Settings
+from slipway.contract.problems import Problem
 
 
 def complete(problems: list[Problem]) -> bool:
-    """Whether there are problems, each with what, meaning and mend."""
-    return bool(problems) and all(problem.what and problem.meaning and problem.mend for problem in problems)
+    """Whether there are problems, each with what, meaning and fix."""
+    return bool(problems) and all(problem.what and problem.meaning and problem.fix for problem in problems)
 
 
 # --- the order of the sources
@@ -188,8 +188,8 @@ def test_an_unknown_variable_is_found_in_the_environment_and_in_dotenv(tmp_path:
     first, second = problems_of_loading(tmp_path, environment={name: CANARY})
     assert (first.what, second.what) == (f".env: unknown variable '{name}'", f"environment: unknown variable '{name}'")
     assert "did you mean 'SLIPWAY_" in first.meaning
-    assert first.mend == f"remove the line {name}=… from .env"
-    assert second.mend == f"unset {name}"
+    assert first.fix == f"remove the line {name}=… from .env"
+    assert second.fix == f"unset {name}"
     assert CANARY not in str([first, second])
 
 
@@ -202,7 +202,7 @@ def test_unknown_keys_of_hosts_and_bastions_name_the_nearest(tmp_path: Path) -> 
     host = {**REMOTE, "adress": "x", "bastion": {"address": "b", "hostkey": KEY, "zzz": "x"}}
     problems = {problem.what: problem for problem in problems_of_loading(tmp_path, {"hosts": json.dumps([host])})}
     assert problems["hosts[0].adress: unknown key"].meaning == "did you mean 'address'?"
-    assert problems["hosts[0].adress: unknown key"].mend == "pulumi config rm --path 'hosts[0].adress'"
+    assert problems["hosts[0].adress: unknown key"].fix == "pulumi config rm --path 'hosts[0].adress'"
     assert problems["hosts[0].bastion.hostkey: unknown key"].meaning == "did you mean 'hostKey'?"
     assert problems["hosts[0].bastion.zzz: unknown key"].meaning == "no setting has that name"
 
@@ -224,7 +224,7 @@ def test_a_secret_in_plain_text_in_the_stack_file_is_refused(tmp_path: Path, key
     problems = problems_of_loading(tmp_path, {key: value, "registryUsername": "me", "registry": "ghcr.io/a"})
     assert f"stack configuration: '{key}' is stored in plain text" in whats(problems)
     assert CANARY not in str(problems)
-    assert "--secret" in problems[0].mend
+    assert "--secret" in problems[0].fix
 
 
 def test_one_plain_secret_among_encrypted_ones_is_found(tmp_path: Path) -> None:
@@ -409,7 +409,7 @@ def test_a_password_may_look_like_anything(tmp_path: Path, value: str) -> None:
 def test_the_mend_is_where_the_value_came_from(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SLIPWAY_LOCK_WAIT=x\n")
     problems = problems_of_loading(tmp_path, {"retention": "x"}, environment={"SLIPWAY_DISK_MINIMUM_MB": "x"})
-    assert {problem.what.split(":")[0]: problem.mend for problem in problems} == {
+    assert {problem.what.split(":")[0]: problem.fix for problem in problems} == {
         "lockWait": "correct SLIPWAY_LOCK_WAIT=… in .env",
         "retention": "pulumi config set --path 'retention' VALUE",
         "diskMinimumMb": "export SLIPWAY_DISK_MINIMUM_MB=VALUE",
@@ -469,7 +469,7 @@ def test_a_key_that_cannot_be_used_is_not_also_called_missing(tmp_path: Path) ->
 
 def test_a_folder_that_is_not_there_names_the_command(tmp_path: Path) -> None:
     [problem] = problems_of_loading(tmp_path, {"application": "nowhere"})
-    assert problem.mend.startswith("pulumi config set application ")
+    assert problem.fix.startswith("pulumi config set application ")
 
 
 # --- secrets stay out of everything

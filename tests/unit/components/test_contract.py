@@ -6,8 +6,8 @@ import pytest
 from samples import CANARY, DIGEST, probe
 
 from components.contract import checked
-from components.errors import SlipwayError
 from components.extension import ServiceExtension
+from slipway.contract.problems import SlipwayError
 
 
 def deployment(**changes: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from samples import CANARY, application, problems_of, settings, whats
 
 from components.disclosure import known_values
-from components.errors import Problem
+from slipway.contract.problems import Problem
 
 
 def test_a_secret_in_an_environment_or_a_config_reaches_the_hosts_by_name(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_secret_where_others_could_read_it_is_refused(readable: list[Problem],
     what = f"secret S stands in services.s{index}.{READABLE[index][1]}"
     told = [problem for problem in readable if problem.what == what]
     assert len(told) == 1, whats(readable)
-    assert "environment" in told[0].mend
+    assert "environment" in told[0].fix
     assert CANARY not in str(readable)
 
 
@@ -132,7 +132,7 @@ def test_a_strong_secret_of_the_file_itself_is_warned_of_without_repeating_it(tm
         "services.web.environment.URL stands in the clear",
     ]
     assert CANARY not in str(found.warnings)
-    assert "write `API_TOKEN: ${API_TOKEN}` there and: openssl rand" in found.warnings[0].mend
+    assert "write `API_TOKEN: ${API_TOKEN}` there and: openssl rand" in found.warnings[0].fix
 
 
 def test_settings_that_are_only_about_secrets_are_fine(tmp_path: Path) -> None:

@@ -55,23 +55,23 @@ def test_an_unknown_key_names_the_nearest_of_its_own_block(block: dict[str, Any]
 
 
 def test_an_unknown_key_is_told_with_the_known_ones() -> None:
-    [(_, _, mend)] = problems({"smoke": [{"tcp": {"port": 1, "zzz": 1}}]})
-    assert mend == "remove or rename it in the Compose file (known: port, deadline)"
+    [(_, _, fix)] = problems({"smoke": [{"tcp": {"port": 1, "zzz": 1}}]})
+    assert fix == "remove or rename it in the Compose file (known: port, deadline)"
 
 
 def test_an_unknown_strategy_names_the_nearest() -> None:
-    [(what, meaning, mend)] = problems({"strategy": "recreat"})
+    [(what, meaning, fix)] = problems({"strategy": "recreat"})
     assert what == "services.web.x-slipway.strategy: unknown strategy 'recreat'"
     assert meaning == "did you mean 'recreate'?"
-    assert mend == "set `strategy: recreate` in the Compose file"
+    assert fix == "set `strategy: recreate` in the Compose file"
     assert problems({"strategy": "zzz"})[0][1] == f"the strategies are: {', '.join(STRATEGIES)}"
 
 
 @pytest.mark.parametrize("check", [{"http": {}}, {"tcp": {}}])
 def test_a_smoke_check_needs_a_port_of_its_own_or_of_its_service(check: dict[str, Any]) -> None:
-    [(what, _, mend)] = problems({"smoke": [check]})
+    [(what, _, fix)] = problems({"smoke": [check]})
     assert what == "services.web.x-slipway.smoke: a check names no port, and the service has none"
-    assert mend == "set `port: CONTAINER-PORT` in services.web.x-slipway"
+    assert fix == "set `port: CONTAINER-PORT` in services.web.x-slipway"
     assert document(port=80, smoke=[check])["smoke"][0]["port"] == 80
     [kind] = check
     assert document(port=80, smoke=[{kind: {"port": 81}}])["smoke"][0]["port"] == 81

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import fleet as agents_fleet
-from components.errors import SlipwayError
 from components.fleet import BARRIERS, Fleet, require_parallel
+from slipway.contract.problems import SlipwayError
 
 
 class FakeChannel:
@@ -308,4 +308,4 @@ def test_an_engine_that_would_wait_for_itself_is_refused_with_the_command(hosts:
     with pytest.raises(SlipwayError) as raised:
         require_parallel(hosts, parallel)
     [problem] = raised.value.problems
-    assert problem.mend.startswith(f"pulumi up --parallel {max(16, 2 * hosts)}")
+    assert problem.fix.startswith(f"pulumi up --parallel {max(16, 2 * hosts)}")

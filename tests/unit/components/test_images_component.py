@@ -10,9 +10,9 @@ from samples import CANARY, DIGEST, settings
 
 from components.application import Application
 from components.builds import Build
-from components.errors import SlipwayError
 from components.git import Revision
 from components.images import RegistryImages, RegistryImagesArgs
+from slipway.contract.problems import SlipwayError
 
 IMAGE = "docker-build:index:Image"
 COMMAND = "command:local:Command"

@@ -22,13 +22,13 @@ def host_problems(root: Path, *hosts: dict[str, Any], **environment: str) -> lis
 def test_no_host_is_a_problem_with_the_commands_that_add_one(tmp_path: Path) -> None:
     [problem] = host_problems(tmp_path)
     assert problem.what == "hosts: the list is empty"
-    assert "pulumi config set --path 'hosts[0].address'" in problem.mend
+    assert "pulumi config set --path 'hosts[0].address'" in problem.fix
 
 
 def test_a_host_without_a_pinned_key_gets_the_ssh_keyscan_command(tmp_path: Path) -> None:
     [problem] = host_problems(tmp_path, {**REMOTE, "hostKey": "", "port": 2222})
     assert problem.what == "hosts[0].hostKey: 203.0.113.10 has no pinned host key"
-    assert "pulumi config set --path 'hosts[0].hostKey' \"$(ssh-keyscan -p 2222 203.0.113.10)" in problem.mend
+    assert "pulumi config set --path 'hosts[0].hostKey' \"$(ssh-keyscan -p 2222 203.0.113.10)" in problem.fix
 
 
 def test_a_bastion_needs_a_pinned_key_of_its_own(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_two_machines_behind_one_address_are_two(tmp_path: Path) -> None:
 def test_a_remote_host_needs_a_private_key(tmp_path: Path) -> None:
     problems = host_problems(tmp_path, REMOTE, SLIPWAY_SSH_KEY="")
     assert whats(problems) == ["sshKey: no private key is set"]
-    assert problems[0].mend == "pulumi config set --secret sshKey < ~/.ssh/deploy_ed25519"
+    assert problems[0].fix == "pulumi config set --secret sshKey < ~/.ssh/deploy_ed25519"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_weak_secrets_are_refused_in_production_and_warned_of_elsewhere(tmp_path
 
 def test_a_weak_secret_gets_the_command_that_makes_a_good_one(tmp_path: Path) -> None:
     [problem] = weak_secrets(settings(tmp_path, secrets={"A_KEY": "abc"}, production=True), refused=True)
-    assert problem.mend == "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.A_KEY'"
+    assert problem.fix == "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.A_KEY'"
 
 
 def test_no_problem_of_a_weak_secret_repeats_it(tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ def test_secrets_do_not_ship_as_files(tmp_path: Path, name: str) -> None:
         files, _ = mounted(tmp_path, source)
         [problem] = files.problems
         assert problem.what.startswith(f"conf/{name} ")
-        assert "pulumi config set --secret" in problem.mend
+        assert "pulumi config set --secret" in problem.fix
         assert files.content == {}
         assert CANARY not in str(problem)
 

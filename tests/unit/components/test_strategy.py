@@ -173,8 +173,8 @@ def test_a_strategy_that_cannot_be_names_the_line_to_change(tmp_path: Path, line
     assert problem.what == (
         f"services.web {OBSTACLES[line]} (compose.yaml, line 4), which makes the strategy {strategy} impossible"
     )
-    assert f"`{line}` in compose.yaml, line 4" in problem.mend
-    assert problem.mend.endswith("or set `strategy: recreate`")
+    assert f"`{line}` in compose.yaml, line 4" in problem.fix
+    assert problem.fix.endswith("or set `strategy: recreate`")
 
 
 @pytest.mark.parametrize("line", OBSTACLES)
@@ -205,7 +205,7 @@ def test_a_port_among_several_is_named_by_its_own_line(tmp_path: Path) -> None:
         """,
     )
     assert problem.what.startswith("services.web publishes the host port 8080 (compose.yaml, line 6)")
-    assert '`- "${PORT:-8080}:80"`' in problem.mend or '`"${PORT:-8080}:80"`' in problem.mend
+    assert '`- "${PORT:-8080}:80"`' in problem.fix or '`"${PORT:-8080}:80"`' in problem.fix
 
 
 def test_what_another_file_says_is_named_by_its_keys(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from agent.redaction import Redactor
+from slipway.contract.redaction import Redactor
 
 NASTY = "p$a\"ss'w/ö rd\\1=?&"
 

@@ -1,0 +1,1 @@
+"""Slipway: takes a Compose application from source to a verified, running release on real servers."""

@@ -1,0 +1,37 @@
+"""How an update ends on a host, and what kinds of updates there are: the words of ledgers, reports and the history."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DEPLOY", "DEPLOYED", "DEPLOYING", "FAILED", "MIGRATED", "NOTES", "PROMOTION", "PROVEN", "REJECTED", "REPAIR",
+    "REPAIRED", "RETURN", "RETURNED", "ROLLBACK", "UNCHANGED", "VALIDATED", "WATCH",
+]  # fmt: skip
+
+DEPLOYED = "deployed"
+UNCHANGED = "unchanged"
+REPAIRED = "repaired"
+"""The same release, what differed from it fixed."""
+RETURNED = "returned"
+"""An earlier release came back: the watch's doing, or that of a deployment which failed."""
+PROVEN = (DEPLOYED, UNCHANGED, REPAIRED, RETURNED)
+"""Outcomes after which the release was seen to run well."""
+
+FAILED = "failed"
+REJECTED = "rejected"
+"""By the watch, after it had been proven."""
+
+MIGRATED = "migrated"
+VALIDATED = "validated"
+NOTES = (MIGRATED, VALIDATED)
+"""Notes on a release, which say nothing of what runs."""
+
+DEPLOY = "deploy"
+ROLLBACK = "rollback"
+PROMOTION = "promotion"
+REPAIR = "repair"
+DEPLOYING = (DEPLOY, ROLLBACK, PROMOTION, REPAIR)
+"""Kinds of an update that makes a release live."""
+RETURN = "automatic rollback"
+
+WATCH = "watch"
+"""The actor of what a host's watch does by itself."""
