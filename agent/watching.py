@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.contract import CONTRACT
 from slipway.contract.container_illness import illness
+from slipway.contract.host_paths import HOME_VARIABLE
 from slipway.contract.problems import SlipwayError
 
 from agent import facts
@@ -309,7 +310,7 @@ def _spawn(folder: StackFolder) -> None:
     if os.path.isdir(_SYSTEMD):
         how = [] if os.getuid() == 0 else ["--user"]
         unit = f"slipway-watch-{folder.stack}-{os.getpid()}"
-        home = [f"--setenv=SLIPWAY_HOME={os.environ['SLIPWAY_HOME']}"] if "SLIPWAY_HOME" in os.environ else []
+        home = [f"--setenv={HOME_VARIABLE}={os.environ[HOME_VARIABLE]}"] if HOME_VARIABLE in os.environ else []
         done = subprocess.run(
             ["systemd-run", *how, "--quiet", "--collect", f"--unit={unit}", *home, *argv],
             stdin=subprocess.DEVNULL,
