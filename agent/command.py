@@ -7,6 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+from slipway.contract import CONTRACT
 from slipway.contract.host_paths import is_stack
 from slipway.contract.problems import SlipwayError, UsageError
 from slipway.contract.redaction import Redactor
@@ -66,6 +67,15 @@ class _Session:
     def __init__(self) -> None:
         self.out = Output(os.uname().nodename)
         self.folder: StackFolder | None = None
+        self.answers = False
+        """whether a program reads the results, and the failure, from standard output"""
+
+    def fail(self, error: SlipwayError) -> int:
+        """Say what went wrong; the exit code."""
+        self.out.failure(error)
+        if self.answers:
+            self.out.result({"contract": CONTRACT, "failed": [problem.to_json() for problem in error.problems]})
+        return error.exit_code
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,16 +85,13 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _run(arguments, session)
     except SlipwayError as error:
-        session.out.failure(error)
-        return error.exit_code
+        return session.fail(error)
     except KeyboardInterrupt:
-        session.out.failure(SlipwayError("interrupted", "the command did not end by itself", "run it again"))
-        return 1
+        return session.fail(SlipwayError("interrupted", "the command did not end by itself", "run it again"))
     except Exception as error:  # noqa: BLE001 - the last line of defence
         from agent.bug import as_error
 
-        session.out.failure(as_error(error, session.folder, session.out.redactor))
-        return 1
+        return session.fail(as_error(error, session.folder, session.out.redactor))
     return 0
 
 
@@ -101,6 +108,7 @@ def _run(arguments: Sequence[str], session: _Session) -> None:
         _deploy(session, options)
     else:
         folder = session.folder = StackFolder(options["--stack"])
+        session.answers = command not in ("destroy", "watch")
         out.redactor = Redactor(folder.stored_secrets())
         _run_for(folder, command, options, out)
 

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract import CONTRACT
+from slipway.contract.container_illness import illness
 from slipway.contract.problems import SlipwayError
 
 from agent import fetch, preflight
@@ -362,8 +363,8 @@ class Deployment:
         kept = self.keeping.containers
         seen = [each for each in containers(self.api, self.folder.stack) if each.id not in kept]
         for each in seen:
-            if each.health == "unhealthy" or each.state == "restarting":
-                self.warnings.append(f"{each.name} is {each.health or each.state}; this deployment did not touch it")
+            if each.state != "exited" and (ill := illness(each.state, each.health)):
+                self.warnings.append(f"{each.name} is {ill}; this deployment did not touch it")
         images = {name: service.image for name, service in self.rendered.services.items()}
         replicas = {name: service.replicas for name, service in self.rendered.services.items()}
         report = {

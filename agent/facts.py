@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agent.docker_api import PROJECT_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
     from agent.docker_api import DockerApi
 
@@ -54,8 +54,10 @@ class Container(NamedTuple):
     addresses: tuple[str, ...] = ()
     ports: tuple[tuple[str, int, int, str], ...] = ()
     """published: host address, host port, container port, protocol"""
-    last_check: str = ""
-    """exit code and output of the newest health probe"""
+    check_code: int | None = None
+    """exit code of the newest health probe; -1 when it timed out, None before the first one"""
+    check_output: str = ""
+    """the end of what it printed: that is where programs say what went wrong"""
     image_id: str = ""
     edge: str = ""
     """its address on the edge's network"""
@@ -109,6 +111,7 @@ def container(details: dict[str, Any]) -> Container:
     state = details["State"]
     health = state.get("Health") or {}
     status = health.get("Status")
+    last = (health.get("Log") or [{}])[-1]
     number = labels.get(_NUMBER_LABEL, "1")
     networks = (details.get("NetworkSettings") or {}).get("Networks") or {}
     return Container(
@@ -127,7 +130,8 @@ def container(details: dict[str, Any]) -> Container:
         restart_policy=((details.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
         addresses=tuple(str(n["IPAddress"]) for _, n in sorted(networks.items()) if (n or {}).get("IPAddress")),
         ports=_ports(details),
-        last_check=_last_check(health.get("Log")),
+        check_code=last.get("ExitCode"),
+        check_output=" ".join(str(last.get("Output", "")).split())[-_SHOWN:],
         image_id=str(details.get("Image", "")),
         edge=_fixed_address(networks.get(EDGE_NETWORK)),
     )
@@ -167,11 +171,3 @@ def _ports(details: dict[str, Any]) -> tuple[tuple[str, int, int, str], ...]:
 def _fixed_address(network: dict[str, Any] | None) -> str:
     """The address that a container has on a network as long as it exists, running or not."""
     return str(((network or {}).get("IPAMConfig") or {}).get("IPv4Address") or "")
-
-
-def _last_check(log: Sequence[dict[str, Any]] | None) -> str:
-    if not log:
-        return ""
-    # Its end: that is where programs say what went wrong.
-    output = " ".join(str(log[-1].get("Output", "")).split())[-_SHOWN:]
-    return f"exit code {log[-1].get('ExitCode')}" + (f": {output}" if output else "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from slipway.contract.container_illness import illness
 from slipway.contract.problems import SlipwayError
 
 from agent import facts
@@ -98,7 +99,7 @@ class Watch:
             return f"its health check says unhealthy ({_code(container)})"
         after = self.service.verdict_after
         # A check that timed out (-1) has not answered: a busy machine gets as long as Docker would have given it.
-        silent = not container.last_check or container.last_check.startswith("exit code -1")
+        silent = container.check_code in (None, -1)
         if container.health == "starting" and after is not None and steady > after[silent]:
             return f"its health check did not pass ({_code(container)})"
         return ""
@@ -171,9 +172,11 @@ def stay_up(service: Service, *, api: DockerApi, stack: str, deadline: Deadline,
 
 
 def _fallen(container: Container) -> str:
-    if container.state != "running":
-        return f"it {_described(container)} after it began to serve"
-    return "its health check says unhealthy after it began to serve" if container.health == "unhealthy" else ""
+    ill = illness(container.state, container.health)
+    if not ill:
+        return ""
+    said = "its health check says unhealthy" if ill == "unhealthy" else f"it {_described(container)}"
+    return f"{said} after it began to serve"
 
 
 def _generation(service: Service, seen: Sequence[Container]) -> list[Container]:
@@ -196,8 +199,10 @@ def _unhealthy(api: DockerApi, service: str, container: Container | None, reason
         test = (((api.container(container.id) or {}).get("Config") or {}).get("Healthcheck") or {}).get("Test")
         if test:
             evidence.append(f"probed with: {' '.join(test)}")
-        if container.last_check:
-            evidence.append(f"last answer: {container.last_check}")
+        if container.check_code is not None:
+            evidence.append(
+                f"last answer: {_code(container)}" + (f": {container.check_output}" if container.check_output else "")
+            )
     return SlipwayError(
         f"service {service} did not become healthy: {reason}, after {seconds:.1f} s",
         "a release goes live only when every service of it is healthy",
@@ -207,7 +212,7 @@ def _unhealthy(api: DockerApi, service: str, container: Container | None, reason
 
 
 def _code(container: Container) -> str:
-    return container.last_check.partition(":")[0] or "no answer"
+    return "no answer" if container.check_code is None else f"exit code {container.check_code}"
 
 
 def _described(container: Container) -> str:

@@ -9,16 +9,17 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import SlipwayError
+from slipway.contract.published_ports import published_ports
 
 from agent.docker_api import PROJECT_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
     from agent.docker_api import DockerApi
     from agent.facts import Machine
 
-__all__ = ["check", "free_megabytes", "published"]
+__all__ = ["check", "free_megabytes"]
 
 MEGABYTE = 1_000_000
 
@@ -56,20 +57,6 @@ def free_megabytes(path: str) -> int:
             path = parent
         else:
             return found.f_bavail * found.f_frsize // MEGABYTE
-
-
-def published(service: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
-    """Host address, port and protocol of every fixed port that a service publishes."""
-    for entry in service.get("ports") or ():
-        if not isinstance(entry, dict):
-            continue
-        first, _, last = str(entry.get("published") or "").partition("-")
-        if not first.isdigit() or int(first) == 0 or (last and not last.isdigit()):
-            continue
-        # A range without replicas leaves the choice to Docker: only a single port is certain to be needed.
-        if last and last != first:
-            continue
-        yield str(entry.get("host_ip") or ""), int(first), str(entry.get("protocol") or "tcp")
 
 
 def _disk(root: str, minimum: int) -> None:
@@ -135,9 +122,10 @@ def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi
 
 def _ports(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:
     wanted = [
-        (name, *port)
+        (name, port.address, port.first, port.protocol)
         for name in sorted(starting)
-        for port in published((compose.get("services") or {}).get(name) or {})
+        for port in published_ports((compose.get("services") or {}).get(name) or {})
+        if port.width == 1  # of a range Docker chooses one: none of them is certain to be needed
     ]
     if not wanted:
         return

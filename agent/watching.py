@@ -18,13 +18,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract import CONTRACT
+from slipway.contract.container_illness import illness
+from slipway.contract.host_paths import HOME_VARIABLE
 from slipway.contract.problems import SlipwayError
 
 from agent import facts
 from agent.deadline import Stop
 from agent.docker_api import DockerApi, find_socket
 from agent.edge import Edge, Target
-from agent.facts import RUNS
 from agent.files import read_object, write_atomically
 from agent.judging import ALPHA, EMPTY, Judge, Thresholds, Window
 from agent.keeping import Keeping
@@ -200,11 +201,11 @@ class _Watch:
             more = each.restarts - self.restarts.setdefault(each.id, each.restarts)
             if more >= self.rules["restarts"]:
                 return f"{each.name} was restarted {more} times, last exit code {each.exit_code}"
-            if each.state in RUNS and each.health != "unhealthy":
+            ill = illness(each.state, each.health)
+            if not ill:
                 self.sick.pop(each.id, None)
             elif now - self.sick.setdefault(each.id, now) > _SICK_SECONDS:
-                what = each.health if each.state == "running" else each.state
-                return f"{each.name} is {what} for {_SICK_SECONDS:.0f} s"
+                return f"{each.name} is {ill} for {_SICK_SECONDS:.0f} s"
         return ""
 
     def _traffic(self, live: Live) -> str:
@@ -309,7 +310,7 @@ def _spawn(folder: StackFolder) -> None:
     if os.path.isdir(_SYSTEMD):
         how = [] if os.getuid() == 0 else ["--user"]
         unit = f"slipway-watch-{folder.stack}-{os.getpid()}"
-        home = [f"--setenv=SLIPWAY_HOME={os.environ['SLIPWAY_HOME']}"] if "SLIPWAY_HOME" in os.environ else []
+        home = [f"--setenv={HOME_VARIABLE}={os.environ[HOME_VARIABLE]}"] if HOME_VARIABLE in os.environ else []
         done = subprocess.run(
             ["systemd-run", *how, "--quiet", "--collect", f"--unit={unit}", *home, *argv],
             stdin=subprocess.DEVNULL,

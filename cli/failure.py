@@ -13,7 +13,7 @@ import traceback
 from slipway.contract.problems import Problem, SlipwayError
 from toolchain.process import ToolchainError
 
-__all__ = ["in_one_line"]
+__all__ = ["bug", "in_one_line"]
 
 
 def in_one_line(error: Exception) -> str:
@@ -22,14 +22,16 @@ def in_one_line(error: Exception) -> str:
     Anything outside the family is a bug: its message may hold a secret's value, so only its type is told and the
     rest goes to a file that nobody else can read.
     """
-    if isinstance(error, (SlipwayError, ToolchainError)):
-        return str(error)
+    return str(error if isinstance(error, (SlipwayError, ToolchainError)) else SlipwayError(bug(error)))
+
+
+def bug(error: Exception) -> Problem:
+    """An exception outside the family, as a problem; its traceback is kept in a file."""
     handle, path = tempfile.mkstemp(prefix="slipway-", suffix=".traceback")  # mode 0600
     with os.fdopen(handle, "w") as file:
         file.write("".join(traceback.format_exception(error)))
-    problem = Problem(
+    return Problem(
         f"a bug in Slipway ({type(error).__name__})",
         "the command gave up; it changes nothing",
         f"report it with {path} (read it first: it may name hosts and values)",
     )
-    return f"slipway: error: {problem}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.container_illness import illness
 from slipway.contract.outcomes import RETURNED
 from slipway.contract.problems import SlipwayError
 
@@ -22,8 +23,6 @@ __all__ = ["CONTRACT", "returned_finding", "status_document"]
 
 CONTRACT = 1
 """Version of the JSON form; a change that a reader cannot ignore raises it."""
-
-_WELL = ("running", "completed")
 
 
 def status_document(
@@ -89,15 +88,10 @@ def _findings(probe: Mapping[str, Any]) -> list[str]:
         f"{service}: {container['name']} is {what}"
         for service, entry in probe["live"]["services"].items()
         for container in entry["containers"]
-        if (what := _unwell(container)) and not any(container["name"] in finding for finding in findings)
+        if (what := illness(container["state"], container["health"]))
+        and not any(container["name"] in finding for finding in findings)
     ]
     return [*findings, *unwell]
-
-
-def _unwell(container: Mapping[str, Any]) -> str:
-    if container["state"] not in _WELL:
-        return str(container["state"])
-    return "unhealthy" if container["health"] == "unhealthy" else ""
 
 
 def _apart(hosts: list[dict[str, Any]]) -> list[str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import yaml
 
 from components.secrecy import named_like_a_secret
+from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -47,9 +48,6 @@ _RUN_FOLDER = f"/path-of-{_RUN}"  # shows where this machine's PATH was substitu
 _MARK = f"slipway-{_RUN}-{{}}-secret"
 _MARKED = re.compile(_MARK.format(r"([A-Za-z_][A-Za-z0-9_]*)"))
 _PLAIN_NAME = re.compile(r"^name: *([\"']?)([a-z0-9][a-z0-9_-]*)\1 *(?:#.*)?$", re.MULTILINE)
-_LONGEST_STACK = (
-    63  # slipway/contract/schemas/deployment.schema.json; what a container's and network's name leaves room for
-)
 
 
 class ComposeModel(NamedTuple):
@@ -79,10 +77,10 @@ def resolve(settings: Settings) -> ComposeModel:
     name = settings.name or _as_name(_project_name(file, settings, given))
     stack = project_on_hosts(name, settings.stack)
     model, problems = _model(file, settings, given, "--project-name", stack)
-    if len(stack) > _LONGEST_STACK:
+    if len(stack) > LONGEST_STACK:
         problems.append(
             Problem(
-                f"name: '{stack}', application and stack, has more than {_LONGEST_STACK} characters",
+                f"name: '{stack}', application and stack, has more than {LONGEST_STACK} characters",
                 "containers and networks could not be named after it",
                 "pulumi config set name SHORTER-NAME",
             )

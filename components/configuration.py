@@ -34,6 +34,7 @@ from components.settings import (
 from components.sources import read_dotenv, read_stack_file
 from components.spelling import nearest
 from components.values import tolerate_json
+from slipway.contract.host_paths import HOME_VARIABLE
 from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ __all__ = ["collect_settings", "load_settings"]
 
 # Names in the same prefix that belong to the toolchain, the agent and tests, not to a stack.
 _FOREIGN = ("SLIPWAY_TEST_", "SLIPWAY_LOCAL_", "SLIPWAY_BENCH_")
-_FOREIGN_NAMES = ("SLIPWAY_HOME", "SLIPWAY_KEEP_GO_CACHE")
+_FOREIGN_NAMES = (HOME_VARIABLE, "SLIPWAY_KEEP_GO_CACHE")
 _BY_ENTRY = ("variables", "secrets")
 _STACK, _ENVIRONMENT, _DOTENV = "stack configuration", "environment", ".env"
 

@@ -31,6 +31,7 @@ from slipway.contract import CONTRACT
 from slipway.contract.canonical import canonical
 from slipway.contract.outcomes import RETURNED
 from slipway.contract.problems import SlipwayError
+from slipway.contract.published_ports import published_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -225,9 +226,9 @@ def _urls(application: Application, hosts: Sequence[Host], settings: Settings) -
     for service, entry in sorted(application.document["services"].items()):
         if not any(check["kind"] == "http" for check in application.entries[service]["smoke"]):
             continue
-        for port in entry.get("ports") or []:
+        for port in published_ports(entry):
             for host in hosts:
-                if port.get("published") and service in application.services_of(host.label):
+                if service in application.services_of(host.label):
                     named = settings.domain if settings.domain and len(hosts) == 1 else host.machine.authority
-                    urls.append(f"http://{named}:{port['published']}/".replace(":80/", "/"))
+                    urls.append(f"http://{named}:{port.first}/".replace(":80/", "/"))
     return urls

@@ -28,6 +28,7 @@ from components.build_leftovers import remove_leftovers
 from components.caching import cache_of
 from components.registry import address_of, credentials_key
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["explained", "last_words"]
 
 _LINES = 40
-_SHORTEST_SECRET = 4  # characters; hiding shorter ones would hide the message
 
 
 def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.ResourceHookBinding | None:
@@ -82,7 +82,7 @@ def last_words(output: str) -> list[str]:
 
 
 async def _said(build: Build, tag: str, settings: Settings) -> str | None:
-    """What the builder prints when it is asked again, secrets blotted out; None when the build succeeds now."""
+    """What the builder prints when it is asked again, without secrets; None when the build succeeds now."""
     secrets = {identity: settings.secrets[variable].get_secret_value() for identity, variable in build.secrets.items()}
     variables = {f"SLIPWAY_BUILD_SECRET_{index}": value for index, value in enumerate(secrets.values())}
     with _docker_configuration(settings) as configuration:
@@ -94,12 +94,8 @@ async def _said(build: Build, tag: str, settings: Settings) -> str | None:
             env={**os.environ, **variables, **configuration},
         )
         _, output = await process.communicate((build.dockerfile_inline or "").encode())
-    text = output.decode(errors="replace")
-    for value in (*secrets.values(), settings.registry_password.get_secret_value()):
-        for line in (value, *value.splitlines()):
-            if len(line.strip()) >= _SHORTEST_SECRET:
-                text = text.replace(line.strip(), "[secret]")
-    return text if process.returncode else None
+    hidden = Redactor(secrets, {"registryPassword": settings.registry_password.get_secret_value()})
+    return hidden.text(output.decode(errors="replace")) if process.returncode else None
 
 
 def _command(build: Build, tag: str, settings: Settings, secrets: list[str]) -> list[str]:

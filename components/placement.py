@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.spelling import nearest
 from slipway.contract.problems import Problem
+from slipway.contract.published_ports import published_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -85,27 +86,25 @@ def _unknown_hosts(extensions: Mapping[str, ServiceExtension], hosts: Sequence[s
 
 def _port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
     """Published ports that two containers of one host would both want."""
-    taken: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    taken: dict[tuple[int, str], list[tuple[str, str]]] = {}
     for name, service in services.items():
         replicas = (service.get("deploy") or {}).get("replicas") or service.get("scale") or 1
-        for port in service.get("ports") or []:
-            published, protocol = str(port.get("published") or ""), str(port.get("protocol") or "tcp")
-            if not published.isdecimal():  # none, or a range of which each container takes one
+        for port in published_ports(service):
+            if port.width > 1:  # each container takes one of them
                 continue
-            address = str(port.get("host_ip") or "")
             if int(replicas) > 1:
                 yield Problem(
-                    f"services.{name}: {replicas} replicas publish port {published}",
+                    f"services.{name}: {replicas} replicas publish port {port}",
                     "only one container of a host can have it",
                     "publish a range (PORT-PORT:CONTAINER-PORT), or run one replica",
                 )
-            others = taken.setdefault((published, protocol), [])
+            others = taken.setdefault((port.first, port.protocol), [])
             for other, bound in others:
-                if address == bound or not {address, bound}.isdisjoint(_EVERY_ADDRESS):
+                if port.address == bound or not {port.address, bound}.isdisjoint(_EVERY_ADDRESS):
                     yield Problem(
-                        f"services.{name} and services.{other} both publish port {published}/{protocol}",
+                        f"services.{name} and services.{other} both publish port {port}/{port.protocol}",
                         "only one container of a host can have it",
                         "publish another port for one of them, or run them on different hosts (x-slipway.hosts)",
                     )
                     break
-            others.append((name, address))
+            others.append((name, port.address))

@@ -110,6 +110,7 @@ class Channel:
         self.host = host
         self._process = process
         self.probe: Mapping[str, Any] = {}
+        self._failure: Problem | None = None
 
     async def start(self) -> None:
         """Ship the agent if it is missing, and read its probe.
@@ -120,9 +121,12 @@ class Channel:
         await self.ship()
         line = await self._line()
         try:
-            self.probe = checked("probe", json.loads(line))
+            said = json.loads(line)
         except ValueError:
             raise SlipwayError(await self._silence(line)) from None
+        if self._failed(said):
+            raise SlipwayError(await self.complaint())
+        self.probe = checked("probe", said)
 
     async def ship(self) -> None:
         """Ship the agent if it is missing; from then on it runs.
@@ -158,18 +162,19 @@ class Channel:
             found: dict[str, Any] = json.loads(line)
         except Exception:  # noqa: BLE001  # asyncssh raises errors of its own for a lost connection
             raise SlipwayError(await self.complaint()) from None
+        if self._failed(found):
+            raise SlipwayError(await self.complaint())
         return found
+
+    def _failed(self, said: dict[str, Any]) -> bool:
+        """Whether what the agent said is its own error, which `complaint` then gives."""
+        failed = said.get("failed") or []
+        self._failure = next((Problem.from_json(each).on(self.host) for each in failed), self._failure)
+        return bool(failed)
 
     async def complaint(self, otherwise: Problem | None = None) -> Problem:
         """What an agent that has ended complained of: its own error, where it gave one, else `otherwise`."""
-        said = b""
-        with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
-            said = await asyncio.wait_for(self._process.stderr.read(), 2)
-        for line in reversed(said.decode(errors="replace").splitlines()):
-            what, *rest = line.removeprefix("slipway: error: ").split(" — ")
-            if line.startswith("slipway: error: ") and rest:
-                return Problem(f"host {self.host}: {what}", " — ".join(rest[:-1]), rest[-1])
-        return otherwise or await self._silence(said)
+        return self._failure or otherwise or await self._silence(b"")
 
     async def _line(self) -> bytes:
         line: bytes = await asyncio.wait_for(self._process.stdout.readline(), _PROBE_SECONDS)
@@ -199,7 +204,9 @@ class Channel:
         """The agent's messages until it ends (a fleet's host publishes the phases of its deployment)."""
         while line := await self._next():
             with contextlib.suppress(ValueError):
-                yield json.loads(line)
+                said = json.loads(line)
+                if not self._failed(said):
+                    yield said
 
     async def _next(self) -> bytes:
         """The agent's next line; empty when it, or the connection to it, has ended."""

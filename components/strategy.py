@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.contract.problems import Problem
+from slipway.contract.published_ports import published_ports
 from slipway.contract.strategies import RECREATE, ROLLING, STRATEGIES
 
 if TYPE_CHECKING:
@@ -81,14 +82,13 @@ def _obstacles(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator
 def _ports(service: Mapping[str, Any], here: tuple[str, ...]) -> Iterator[_Obstacle]:
     """Host ports that are too few for two generations."""
     replicas = int((service.get("deploy") or {}).get("replicas") or service.get("scale") or 1)
-    for index, port in enumerate(service.get("ports") or []):
-        published = str(port.get("published") or "")
-        if published and _width(published) < 2 * replicas:
+    for port in published_ports(service):
+        if port.width < 2 * replicas:
             yield _Obstacle(
-                f"publishes the host port {published}",
-                (*here, "ports", index),
+                f"publishes the host port {port}",
+                (*here, "ports", port.entry),
                 "remove {place} (the edge reaches the container without it)",
-                published,
+                str(port),
             )
 
 
@@ -97,12 +97,6 @@ def _fixed_addresses(service: Mapping[str, Any], here: tuple[str, ...]) -> Itera
         for key in ("ipv4_address", "ipv6_address", "mac_address"):
             if (entry or {}).get(key):
                 yield _Obstacle(f"has a fixed {key}", (*here, "networks", network, key), "remove {place}")
-
-
-def _width(published: str) -> int:
-    """How many ports a published port or range is."""
-    first, _, last = published.partition("-")
-    return int(last) - int(first) + 1 if first.isdecimal() and last.isdecimal() else 1
 
 
 def _refusal(name: str, strategy: str, obstacle: _Obstacle, lines: SourceLines) -> Problem:

@@ -20,8 +20,8 @@ def main(arguments: list[str]) -> int:
     try:
         from toolchain import checks, local  # noqa: PLC0415  # they need what .venv may lack
     except ImportError as error:
-        mend = f"rm -r {sys.prefix}, then run it again"
-        print(f"slipway: error: {error} — the Python environment is not complete — {mend}", file=sys.stderr)
+        fix = f"rm -r {sys.prefix}, then run it again"
+        print(f"slipway: error: {error} — the Python environment is not complete — {fix}", file=sys.stderr)
         return 1
     commands = {
         "up": local.up,
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         return 1
     except (OSError, subprocess.SubprocessError) as error:
         meaning = "something on this machine is not as it must be"
-        print(f"slipway: error: {error} — {meaning} — mend what it names, then run it again", file=sys.stderr)
+        print(f"slipway: error: {error} — {meaning} — fix what it names, then run it again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("slipway: error: interrupted — nothing half-made is kept — run it again", file=sys.stderr)

@@ -200,7 +200,7 @@ def _await_engine(daemon: subprocess.Popen[bytes] | None, log: str) -> None:
     raise ToolchainError(
         f"the Docker engine did not come up within {_START_SECONDS} s",
         f"its last lines:\n{tail}",
-        f"read {log}, mend what it names, and run it again",
+        f"read {log}, fix what it names, and run it again",
     )
 
 

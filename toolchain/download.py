@@ -78,9 +78,9 @@ def _get(url: str, target: Path) -> None:
 
 def _received(url: str) -> Iterator[bytes]:
     server = urllib.parse.urlsplit(url).hostname or url
-    mend = f"to ask again before a day is over: rm -r {_memory(server).parent}"
+    fix = f"to ask again before a day is over: rm -r {_memory(server).parent}"
     if blocked(server):
-        raise DownloadBlockedError(f"{server} could not be reached earlier today", "it is not asked again", mend)
+        raise DownloadBlockedError(f"{server} could not be reached earlier today", "it is not asked again", fix)
     try:
         with urllib.request.build_opener(_QuickHandler).open(url) as answer:
             missing = int(answer.headers.get("Content-Length") or 0)
@@ -91,12 +91,12 @@ def _received(url: str) -> Iterator[bytes]:
                 raise http.client.IncompleteRead(b"", missing)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.NOT_FOUND:  # the server is there; only this file is not
-            raise DownloadBlockedError(f"{url} does not exist", "this release has no such file", mend) from error
+            raise DownloadBlockedError(f"{url} does not exist", "this release has no such file", fix) from error
         remember_blocked(server, str(error))
-        raise DownloadBlockedError(f"{server} answered {error.code}", "downloads from it are blocked", mend) from error
+        raise DownloadBlockedError(f"{server} answered {error.code}", "downloads from it are blocked", fix) from error
     except (OSError, http.client.HTTPException) as error:
         remember_blocked(server, str(error))
-        raise DownloadBlockedError(f"{server} cannot be reached ({error})", "it is blocked here", mend) from error
+        raise DownloadBlockedError(f"{server} cannot be reached ({error})", "it is blocked here", fix) from error
 
 
 def fetch(url: str, target: Path, *, sha256: str | None = None, checksums: str | None = None) -> Path:

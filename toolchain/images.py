@@ -114,9 +114,9 @@ def _pull(tag: str) -> None:
     Raises:
         DownloadBlockedError: no first answer within 8 s, or the pull failed; Docker Hub is not asked again for a day.
     """
-    mend = f"to ask again before a day is over: rm -r {cache_root() / 'blocked'}"
+    fix = f"to ask again before a day is over: rm -r {cache_root() / 'blocked'}"
     if blocked(_HUB):
-        raise DownloadBlockedError("Docker Hub could not be reached earlier today", "it is not asked again", mend)
+        raise DownloadBlockedError("Docker Hub could not be reached earlier today", "it is not asked again", fix)
     with subprocess.Popen(["docker", "pull", tag], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as puller:
         streams = [stream for stream in (puller.stdout, puller.stderr) if stream]
         answered, _, _ = select.select(streams, [], [], _FIRST_WORD_SECONDS)
@@ -133,7 +133,7 @@ def _pull(tag: str) -> None:
             if puller.poll() is None:
                 puller.kill()
     remember_blocked(_HUB, reason)
-    raise DownloadBlockedError(f"{tag} cannot be pulled ({reason})", "Docker Hub is out of reach", mend)
+    raise DownloadBlockedError(f"{tag} cannot be pulled ({reason})", "Docker Hub is out of reach", fix)
 
 
 def _build(image: _Image, context: Path, *, file: str = "Dockerfile", tag: str | None = None) -> None:

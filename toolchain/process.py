@@ -19,10 +19,10 @@ _TAIL_LINES = 25  # enough for a compiler's or apt's last words without flooding
 
 
 class ToolchainError(Exception):
-    """A step of preparing the machine failed: `what`, what it `means`, the command that `mends` it."""
+    """A step of preparing the machine failed: `what`, what it `means`, the command that `fixes` it."""
 
-    def __init__(self, what: str, meaning: str, mend: str) -> None:
-        super().__init__(f"slipway: error: {what} — {meaning} — {mend}")
+    def __init__(self, what: str, meaning: str, fix: str) -> None:
+        super().__init__(f"slipway: error: {what} — {meaning} — {fix}")
 
 
 def run(
@@ -55,7 +55,7 @@ def run(
         raise ToolchainError(
             f"{argv[0]} cannot be started ({error.strerror})",
             "it is not a program of this machine, or not this user's to run",
-            f"command -v {argv[0]} tells which file it is; mend or remove that one",
+            f"command -v {argv[0]} tells which file it is; fix or remove that one",
         ) from error
     with process:
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic.alias_generators import to_snake
 
-from cli.failure import in_one_line
+from cli.failure import bug
 from cli.setup import host_checks, stack_checks
 from cli.setup.finding import AREAS, Finding, good, skipped, unwise, wrongs
 from cli.setup.machine_checks import MACHINE_CHECKS, engine_environment
@@ -60,8 +60,7 @@ def _whole(area: str, check: Callable[[], list[Finding]]) -> list[Finding]:
         )
         return wrongs(area, problems)
     except Exception as error:  # noqa: BLE001  # the others are still worth telling
-        what, meaning, fix = in_one_line(error).removeprefix("slipway: error: ").split(" — ", 2)
-        return wrongs(area, [Problem(what, meaning, fix)])
+        return wrongs(area, [bug(error)])
 
 
 def _pair(area: str, check: Callable[[], tuple[_Read | None, list[Finding]]]) -> tuple[_Read | None, list[Finding]]:

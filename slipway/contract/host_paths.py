@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["LONGEST_STACK", "edge_folder", "is_stack", "shell_stack_path", "stack_folder", "stacks_folder"]
+__all__ = [
+    "HOME_VARIABLE",
+    "LONGEST_STACK",
+    "edge_folder",
+    "is_stack",
+    "shell_stack_path",
+    "stack_folder",
+    "stacks_folder",
+]
 
 LONGEST_STACK = 63
 """Characters of a stack's name on the host: what the name of a container or network leaves room for."""
 
-_VARIABLE = "SLIPWAY_HOME"
+HOME_VARIABLE = "SLIPWAY_HOME"
 _BELOW_HOME = ".local/share/slipway"
 _STACK = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{LONGEST_STACK - 1}}}\Z")
 
@@ -38,8 +46,8 @@ def edge_folder() -> str:
 def shell_stack_path(*parts: str) -> str:
     """What is below the folder of stacks as a word, quoted, for the shell of a host: a stack, a file of it."""
     below = "/".join(parts)
-    return f'"${{{_VARIABLE}:-$HOME/{_BELOW_HOME}}}/stacks/{below}"'
+    return f'"${{{HOME_VARIABLE}:-$HOME/{_BELOW_HOME}}}/stacks/{below}"'
 
 
 def _home() -> str:
-    return os.environ.get(_VARIABLE) or os.path.join(os.path.expanduser("~"), _BELOW_HOME)
+    return os.environ.get(HOME_VARIABLE) or os.path.join(os.path.expanduser("~"), _BELOW_HOME)

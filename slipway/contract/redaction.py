@@ -1,7 +1,4 @@
-"""Keeps secret values out of everything that the agent prints or stores.
-
-Owns the list of forms in which a value can show up in a log. Does not own where values are kept (`state`).
-"""
+"""Keeps secret values out of everything that is printed or stored, in every form in which they show up in logs."""
 
 from __future__ import annotations
 

@@ -263,10 +263,13 @@ def test_a_log_that_cannot_be_read_is_told_and_the_others_are_read(stack: Stack)
 
 
 @pytest.mark.parametrize("command", ["containers", "logs"])
-def test_an_engine_that_does_not_answer_is_one_line(stack: Stack, command: str, tmp_path: Path) -> None:
+def test_an_engine_that_does_not_answer_is_one_line_each_for_people_and_programs(
+    stack: Stack, command: str, tmp_path: Path
+) -> None:
     stack.environment["DOCKER_HOST"] = f"unix://{tmp_path}/nobody.sock"
     done = stack.agent(command)
     assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.startswith("slipway: error: Docker is not running (")
+    [failed] = json.loads(done.stdout)["failed"]
+    assert failed["what"].startswith("Docker is not running (")
+    assert done.stderr.startswith(f"slipway: error: {failed['what']}")
     assert done.stderr.count("\n") == 1

@@ -254,7 +254,7 @@ def wipe(host: TestHost) -> None:
     """Take every stack off a host and fix it; images that were pulled at its start stay."""
     if not host.running:
         host.boot()
-    host.mend_network()
+    host.fix_network()
     host.free_disk()
     if not host.docker_answers():
         host.start_dockerd()

@@ -387,7 +387,7 @@ class TestHost:
         """Pull its network cable; its own interface and addresses stay."""
         call("ip", "link", "set", self._veth, "down")
 
-    def mend_network(self) -> None:
+    def fix_network(self) -> None:
         """Put the cable back."""
         call("ip", "link", "set", self._veth, "up")
 

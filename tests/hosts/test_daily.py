@@ -334,4 +334,4 @@ def test_a_host_that_does_not_answer_does_not_hide_the_others(stack: RemoteStack
         assert done.stdout.decode().strip() == stack.containers_on(hosts[1])["web"].id[:12]
         assert done.returncode == 0
     finally:
-        hosts[0].mend_network()
+        hosts[0].fix_network()

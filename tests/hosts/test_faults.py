@@ -140,7 +140,7 @@ def test_cut_network_does_not_stop_the_agent(stack: RemoteStack, host: TestHost)
     with deploying(stack, host, "cut-off") as output:
         host.cut_network()
         eventually(lambda: not stack.agents_on(host), 60)
-        host.mend_network()
+        host.fix_network()
     assert output
     eventually(lambda: stack.version_on(host) == "cut-off")
     assert stack.ledger_on(host)[-1]["outcome"] == "deployed"

@@ -148,10 +148,10 @@ def test_network_cut_of_one_host_ends_on_one_release(stack: RemoteStack, hosts: 
             eventually(lambda host=host: not stack.agents_on(host), AWAY_SECONDS)
         assert stack.version_on(one) == live[0]
         assert same_release(stack) == release
-        other.mend_network()
+        other.fix_network()
         text = finish(process)
     finally:
-        other.mend_network()
+        other.fix_network()
         if process.poll() is None:
             end_tree(process)
             stack.pulumi("cancel", "--yes")  # so that the tests after this one say what they find, not what it left

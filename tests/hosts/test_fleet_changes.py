@@ -94,7 +94,7 @@ def test_status_tells_every_host_and_the_one_that_is_down(stack: RemoteStack, ho
     try:
         code, document = status(stack)
     finally:
-        hosts[2].mend_network()
+        hosts[2].fix_network()
     assert code == 1
     one, other, down = document["hosts"]
     assert one["as_deployed"]

@@ -92,7 +92,7 @@ def test_unreachable_host_ends_in_bounded_time(stack: RemoteStack, host: TestHos
         try:
             run = stack.preview(expect_failure=True)
         finally:
-            host.mend_network()
+            host.fix_network()
     address = changed.get("address", host.address)
     assert f"host {host.name}: deploy@{address}:{changed.get('port', 22)} cannot be reached" in run.problem
     assert "nothing is changed" in run.problem

@@ -164,7 +164,7 @@ def test_network_can_be_cut_and_mended(host: TestHost) -> None:
     with pytest.raises(HostError):
         host.run("true", seconds=10)
     assert host.inside(["hostname"]).strip() == host.name
-    host.mend_network()
+    host.fix_network()
     host.run("true", seconds=30)
 
 

@@ -163,7 +163,9 @@ def _pattern(node: ast.expr) -> str:
 
 def _errors() -> Iterator[str]:
     """A regular expression for every error that components, agent and commands can give: what, meaning, fix."""
-    for file in sorted(file for folder in ("components", "agent", "cli") for file in (ROOT / folder).rglob("*.py")):
+    for file in sorted(
+        file for folder in ("components", "agent", "cli", "slipway") for file in (ROOT / folder).rglob("*.py")
+    ):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and len(node.args) >= 3 and not isinstance(node.args[0], ast.Starred):
                 about = isinstance(node.func, ast.Attribute) and node.func.attr == "about"

@@ -18,7 +18,6 @@ from agent.files import write_atomically
 from agent.journal import Journal, end_orphans
 from agent.ledger import Ledger
 from agent.lock import held_by, lock
-from agent.preflight import published
 from agent.retention import choose
 from agent.smoke import Answer, judge
 from slipway.contract.problems import SlipwayError
@@ -197,15 +196,3 @@ def test_orphan_of_a_killed_deployment_is_ended_and_nobody_else(tmp_path: Path) 
 )
 def test_smoke_check_says_what_was_wrong(check: dict[str, Any], answer: Answer, reason: str) -> None:
     assert judge({"kind": "http", "port": 1, "deadline": 1, **check}, answer) == reason
-
-
-def test_only_fixed_ports_are_checked_for_being_free() -> None:
-    service = {
-        "ports": [
-            {"target": 80, "published": "8080", "protocol": "tcp", "host_ip": "127.0.0.1"},
-            {"target": 80, "published": "", "protocol": "tcp"},
-            {"target": 80, "published": "9000-9010"},
-            {"target": 53, "published": 53, "protocol": "udp"},
-        ]
-    }
-    assert list(published(service)) == [("127.0.0.1", 8080, "tcp"), ("", 53, "udp")]

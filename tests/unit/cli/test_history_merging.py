@@ -159,7 +159,7 @@ def test_nothing_to_go_back_to_is_said() -> None:
 
 def test_a_failed_or_unknown_release_is_no_way_back() -> None:
     found = stack([entry(1, A), entry(2, B, result="failed"), entry(3, C)])
-    assert found.way_back(B) == Way("no", "it never ran well")
+    assert found.way_back(B) == Way("no", "it never ran well", unproven=True)
     assert found.way_back("r-000000000000").kind == "no"
     assert found.way_back(A).kind == "cold"
 

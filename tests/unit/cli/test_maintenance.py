@@ -175,12 +175,14 @@ def test_the_built_in_page_needs_nothing_from_anywhere() -> None:
 
 
 _AGENT = """\
-import sys
+import json, sys
 if sys.argv[1:] == ["maintenance", "--stack", "shop-staging", "--on"]:
     page = sys.stdin.buffer.read().decode()
     if page == "refuse":
         print("    evidence", file=sys.stderr)
-        sys.exit("slipway: error: the edge is away — nothing was changed — fix it — then again")
+        problem = {"what": "the edge is away", "meaning": "nothing was changed — yet", "fix": "then again"}
+        print(json.dumps({"contract": 1, "failed": [problem]}))
+        sys.exit(f"slipway: error: the edge is away")
     print('{"changed": true, "page": "%s"}' % page)
 else:
     sys.exit("unexpected: %s" % sys.argv[1:])
@@ -218,7 +220,7 @@ def test_the_agents_own_error_is_the_hosts() -> None:
     with pytest.raises(SlipwayError) as raised:
         _ask("refuse", "maintenance", "--on")
     assert raised.value.problems == (
-        Problem("host web-1: the edge is away", "nothing was changed — fix it", "then again"),
+        Problem("host web-1: the edge is away", "nothing was changed — yet", "then again", subject="web-1"),
     )
 
 

@@ -86,7 +86,7 @@ def test_a_wrong_route_says_where_and_what(route: object, problem: str) -> None:
 
 def test_a_route_needs_a_port(tmp_path: Path) -> None:
     [problem] = problems_of(tmp_path, "services: {web: {image: x, x-slipway: {route: a.example}}}")
-    assert problem == (
+    assert problem[:3] == (
         "services.web.x-slipway.route: the service has a route and no port",
         "the edge would not know what to connect to",
         "set `port: CONTAINER-PORT` in services.web.x-slipway",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from slipway.contract.redaction import Redactor
 
@@ -53,3 +56,36 @@ def test_values_too_short_to_be_secret_do_not_shred_the_message() -> None:
 
 def test_without_secrets_nothing_changes() -> None:
     assert Redactor().text("as is") == "as is"
+
+
+# Some characters that a form changes, and few others, so that values contain one another.
+_values = st.text("ab$\"'\\\\/+&=?% \n\u00f6\U0001f511", min_size=4, max_size=12).filter(
+    lambda value: len(value.strip()) >= 4
+)
+_FORMS = [
+    str,
+    str.strip,
+    lambda value: json.dumps(value)[1:-1],
+    lambda value: json.dumps(value, ensure_ascii=False)[1:-1],
+    lambda value: repr(value)[1:-1],
+    quote,
+    lambda value: quote(value, safe=""),
+    quote_plus,
+    lambda value: base64.b64encode(value.encode()).decode(),
+    lambda value: base64.urlsafe_b64encode(value.encode()).decode(),
+    lambda value: value.replace("$", "$$"),
+]
+
+
+@pytest.mark.parametrize("form", _FORMS)
+@given(secrets=st.lists(_values, min_size=1, max_size=4, unique=True), before=st.text("xyz -", max_size=5))
+@example(secrets=["aaaa", "aaaab"], before="")
+def test_no_form_of_any_value_remains_whatever_the_others_are(form: Any, secrets: list[str], before: str) -> None:
+    redactor = Redactor({f"S{number}": value for number, value in enumerate(secrets)})
+    for value in secrets:
+        assert form(value) not in redactor.text(f"{before}{form(value)}{before}")
+
+
+@given(text=st.text("xyz "), secrets=st.lists(_values, max_size=3))
+def test_a_text_without_secrets_stays_as_it_is(text: str, secrets: list[str]) -> None:
+    assert Redactor({f"S{number}": value for number, value in enumerate(secrets)}).text(text) == text

@@ -44,7 +44,7 @@ def test_changed_key_makes_it_again_from_nothing(cache: Path) -> None:
 def test_failed_maker_leaves_what_was_there_and_is_asked_again(cache: Path) -> None:
     def fail(folder: Path) -> None:
         (folder / "file").write_text("half")
-        raise ToolchainError("it", "failed", "mend it")
+        raise ToolchainError("it", "failed", "fix it")
 
     cached("thing", "1", maker("one", []))
     with pytest.raises(ToolchainError):

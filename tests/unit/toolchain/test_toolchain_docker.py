@@ -1,4 +1,4 @@
-"""An engine that answers is used as it is; what is missing is told with the command that mends it."""
+"""An engine that answers is used as it is; what is missing is told with the command that fixes it."""
 
 from __future__ import annotations
 

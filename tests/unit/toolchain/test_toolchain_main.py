@@ -10,7 +10,7 @@ from toolchain import checks, local
 from toolchain.__main__ import main
 from toolchain.process import ToolchainError
 
-BROKEN = "something on this machine is not as it must be — mend what it names, then run it again"
+BROKEN = "something on this machine is not as it must be — fix what it names, then run it again"
 
 
 @pytest.mark.parametrize("arguments", [[], ["upp"], ["--help"]])
@@ -53,7 +53,7 @@ def failing(error: BaseException) -> Callable[[list[str]], int]:
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (ToolchainError("it broke", "nothing runs", "mend it"), "slipway: error: it broke — nothing runs — mend it\n"),
+        (ToolchainError("it broke", "nothing runs", "fix it"), "slipway: error: it broke — nothing runs — fix it\n"),
         (KeyboardInterrupt(), "slipway: error: interrupted — nothing half-made is kept — run it again\n"),
         (
             OSError(28, "No space left on device", "/cache/file"),

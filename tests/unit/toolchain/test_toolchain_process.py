@@ -36,7 +36,7 @@ def test_failure_shows_command_status_and_last_lines() -> None:
 
 
 def test_error_has_the_three_parts() -> None:
-    assert str(ToolchainError("what", "meaning", "mend")) == "slipway: error: what — meaning — mend"
+    assert str(ToolchainError("what", "meaning", "fix")) == "slipway: error: what — meaning — fix"
 
 
 def test_missing_program_is_named() -> None:

@@ -44,7 +44,7 @@ class Go:
 
     def build(self, source: Path, package: str, program: Path, *, define: str = "") -> None:
         if self.broken:
-            raise ToolchainError("it does not compile", "there is no program", "mend it")
+            raise ToolchainError("it does not compile", "there is no program", "fix it")
         assert (source / "go.sum").is_file()
         self.built.append((package, define))
         self.sources = {str(path.relative_to(source)): path.read_text() for path in source.rglob("*.go")}
