@@ -161,15 +161,16 @@ def _read_for(folder: StackFolder, command: str, options: dict[str, str], out: O
 
         out.result(listing(folder))
     else:
-        from agent.logs import Wanted, read_logs
+        from agent.logs import LogRequest, read_logs
 
         services = [name for name in options.get("--services", "").split(",") if name]
         since, follow = options.get("--since", ""), "--follow" in options
-        read_logs(folder, Wanted(services, options.get("--tail", "all"), since, follow))
+        read_logs(folder, LogRequest(services, options.get("--tail", "all"), since, follow))
 
 
 def _deploy(session: _Session, options: dict[str, str]) -> None:
     from agent import deploy, document
+    from agent.watching import start_watch
 
     content = document.parse(sys.stdin.buffer.read())
     for name, stated in (("--stack", content["stack"]), ("--release", content["release"]["id"])):
@@ -186,7 +187,7 @@ def _deploy(session: _Session, options: dict[str, str]) -> None:
     if "--dry-run" in options:
         deploy.dry_run(content, folder, session.out)
     else:
-        session.out.result(deploy.deploy(content, folder, session.out))
+        session.out.result(deploy.deploy(content, folder, session.out, start_watch))
 
 
 def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:

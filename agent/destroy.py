@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.deadline import Stop
 from agent.docker_api import PROJECT_LABEL, DockerApi, find_socket
-from agent.edge import Edge
+from agent.edge.edge import Edge
 from agent.errors import SlipwayError
 from agent.files import remove_tree
 from agent.lock import lock

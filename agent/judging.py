@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["ALPHA", "EMPTY", "Comparison", "Judge", "Thresholds", "Verdict", "Window", "alphas"]
+__all__ = ["ALPHA", "EMPTY", "Comparison", "Thresholds", "TrafficAnalysis", "Verdict", "Window", "alphas"]
 
 ALPHA = 0.01  # equally good canaries that may be stopped, over a whole run with all its looks
 _WEIGHTS = {"errors": 0.6, "p95": 0.25, "p50": 0.15}  # of a look's budget; errors are rarest, so they need the most
@@ -182,7 +182,7 @@ def alphas(steps: int) -> list[float]:
     return [ALPHA * 0.5 ** min(step, steps - 1) for step in range(1, steps + 1)] if steps > 1 else [ALPHA] * steps
 
 
-class Judge:
+class TrafficAnalysis:
     """Judges one step, or one slice of the watch: owns its budget, so make one for each and keep it for its length.
 
     For step i of a canary `alpha` is `alphas(len(steps))[i]`; for a watch of n slices `ALPHA / n` each.
@@ -199,7 +199,7 @@ class Judge:
     def look(
         self, new: Window, old: Window, baseline: Window = EMPTY, *, ended: bool = False, last: bool = False
     ) -> Verdict:
-        """Judge all traffic since the step began; call it as often as wanted, with windows that only grow.
+        """TrafficAnalysis all traffic since the step began; call it as often as wanted, with windows that only grow.
 
         `baseline` is traffic of the old generation from before; it is added where the old side of the window itself
         has fewer than `minimum` requests (the step with 100 %). `ended`: the pause is over, a decision is wanted.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from agent.facts import Container
     from agent.state import StackFolder
 
-__all__ = ["Wanted", "entries", "read_logs"]
+__all__ = ["LogRequest", "entries", "read_logs"]
 
 _HEADER = 8  # of a frame: stream number, three zeros, a length. Source: the engine's reference, ContainerAttach
 _MOMENT = 30  # characters: the engine writes all nine digits of a second's fraction
@@ -42,7 +42,7 @@ _PIECE = 65_536
 _WAITING = 5_000  # lines that may wait for a slow reader before the engine's streams are held up
 
 
-class Wanted(NamedTuple):
+class LogRequest(NamedTuple):
     """Which lines are asked for."""
 
     services: Collection[str] = ()
@@ -64,14 +64,14 @@ class Entry(NamedTuple):
     text: str
 
 
-class _Place(NamedTuple):
+class _Position(NamedTuple):
     """How far a container's log was told: a moment, and how many of its lines."""
 
     at: str
     lines: int
 
 
-def read_logs(folder: StackFolder, wanted: Wanted) -> None:
+def read_logs(folder: StackFolder, wanted: LogRequest) -> None:
     """Print the lines of the stack's containers; until standard input ends when they are to be followed.
 
     Raises:
@@ -132,12 +132,12 @@ def _pieces(response: http.client.HTTPResponse, *, terminal: bool) -> Iterator[t
 class _Reading:
     """One reading of a stack's logs."""
 
-    def __init__(self, stack: str, wanted: Wanted) -> None:
+    def __init__(self, stack: str, wanted: LogRequest) -> None:
         self._stack, self._wanted = stack, wanted
         self._api = DockerApi(find_socket(), timeout=20.0)
         self._began = f"{time.time():.9f}"
         self._since = self._began_since()
-        self._told: dict[str, _Place] = {}
+        self._told: dict[str, _Position] = {}
         self._followed: dict[str, bool] = {}  # container → whether it started again meanwhile
         self._lock = threading.Lock()
         self._queue: queue.Queue[dict[str, Any] | SlipwayError] = queue.Queue(_WAITING)
@@ -179,7 +179,7 @@ class _Reading:
         for entry in heapq.merge(*(self._past(each, terminal=terminal) for each, terminal in found)):
             place = self._told.get(entry.container)
             lines = place.lines if place and place.at == entry.at else 0
-            self._told[entry.container] = _Place(entry.at, lines + 1)
+            self._told[entry.container] = _Position(entry.at, lines + 1)
             waiting.append(_line(_document(entry)))
             size += len(waiting[-1])
             if size > _PIECE:
@@ -233,7 +233,7 @@ class _Reading:
                 continue
             before = self._told.get(identifier)
             lines = before.lines if before and before.at == entry.at else 0
-            self._told[identifier] = _Place(entry.at, lines + 1)
+            self._told[identifier] = _Position(entry.at, lines + 1)
             self._queue.put(_document(entry))
 
     def _await_starts(self, starts: http.client.HTTPResponse) -> None:

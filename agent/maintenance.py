@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.deadline import Deadline, Stop
 from agent.docker_api import DockerApi, find_socket
-from agent.edge import Edge
+from agent.edge.edge import Edge
 from agent.errors import SlipwayError
 from agent.lock import lock
 

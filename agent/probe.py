@@ -9,25 +9,27 @@ from typing import TYPE_CHECKING, Any
 from agent.compose import VersionQuestion
 from agent.docker_api import DockerApi, DockerError, DockerUnreachableError, find_socket
 from agent.drift import drift, route_drift
-from agent.edge import Edge
+from agent.edge.edge import Edge
 from agent.errors import SlipwayError
-from agent.facts import containers, machine
+from agent.facts import containers
 from agent.identity import version
 from agent.journal import Journal
 from agent.keeping import Keeping
 from agent.ledger import Ledger
 from agent.lock import held_by
+from agent.machine import machine, no_compose
 from agent.observe import observed
 from agent.output import Output
 from agent.preflight import free_megabytes
 from agent.watching import watched
 
 if TYPE_CHECKING:
-    from agent.facts import Container, Machine
+    from agent.facts import Container
     from agent.ledger import Live
+    from agent.machine import Machine
     from agent.state import StackFolder
 
-__all__ = ["probe", "require_host"]
+__all__ = ["probe"]
 
 
 def probe(folder: StackFolder) -> dict[str, Any]:
@@ -88,27 +90,9 @@ def _drift(folder: StackFolder, live: Live, seen: list[Container], edge: Edge | 
     return found
 
 
-def require_host() -> tuple[DockerApi, Machine]:
-    """The engine and its facts.
-
-    Raises:
-        SlipwayError: no engine, or no Compose v2.
-    """
-    question = VersionQuestion()
-    try:
-        api = DockerApi(find_socket())
-        api.version()
-    finally:
-        compose = question.answer()
-    if compose is None:
-        problem = _no_compose()
-        raise SlipwayError(problem["what"], problem["meaning"], problem["mend"])
-    return api, machine(api, compose)
-
-
 def _host(stack: str) -> tuple[Machine | None, list[Container], list[dict[str, str]]]:
     question = VersionQuestion()
-    problems = []
+    problems: list[SlipwayError] = []
     seen: list[Container] = []
     host = None
     try:
@@ -116,19 +100,15 @@ def _host(stack: str) -> tuple[Machine | None, list[Container], list[dict[str, s
         host = machine(api, "")
         seen = containers(api, stack)
     except (DockerUnreachableError, DockerError) as error:
-        problems.append({"what": error.what, "meaning": error.meaning, "mend": error.mend})
+        problems.append(error)
     compose = question.answer()
     if compose is None:
-        problems.append(_no_compose())
-    return (host._replace(compose=compose or "") if host else None), seen, problems
+        problems.append(no_compose())
+    return (host._replace(compose=compose or "") if host else None), seen, [_told(each) for each in problems]
 
 
-def _no_compose() -> dict[str, str]:
-    return {
-        "what": "Docker Compose v2 is not installed",
-        "meaning": "the agent has it make the containers",
-        "mend": "sudo apt-get install docker-compose-plugin",
-    }
+def _told(problem: SlipwayError) -> dict[str, str]:
+    return {"what": problem.what, "meaning": problem.meaning, "mend": problem.mend}
 
 
 def _machine(host: Machine | None) -> dict[str, Any]:

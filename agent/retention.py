@@ -10,8 +10,8 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.docker_api import DockerError
+from agent.fetch import without_tag
 from agent.files import remove_tree
-from agent.rendering import without_tag
 from agent.state import StackFolder, stacks_folder
 
 if TYPE_CHECKING:

@@ -1,13 +1,14 @@
-"""Goes back to the release before, without a driver: what the watch does when the live release turns out bad."""
+"""Goes back to the previous release, without a driver: what the watch does when the live release turns out bad."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
+from agent.attempt import Attempt
 from agent.deadline import Stop
-from agent.deploy import Deployment
 from agent.errors import SlipwayError
+from agent.going_back import go_back
 from agent.ledger import Ledger
 from agent.lock import lock
 
@@ -51,5 +52,22 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
             "registries": [],
             "secrets": secrets,
         }
-        deployment = Deployment(document, folder, out, Stop(), time.monotonic(), origin={"actor": "watch"})
-        return deployment.return_to(before, secrets, why)
+        attempt = Attempt(document, folder, out, Stop(), origin={"actor": "watch"})
+        attempt.reach()
+        attempt.begin_journal(before.release, "")
+        attempt.failed_at = time.monotonic()
+        said = go_back(attempt, before, now=secrets, proven=secrets).said
+        attempt.ledger.append(live.release, "rejected", reason=why, **attempt.origin)
+        attempt.ledger.append(
+            before.release,
+            "returned",
+            reason=why,
+            **attempt.origin,
+            previous=live.release,
+            convergence="",
+            services=before.services,
+        )
+        folder.store_secrets(secrets)
+        attempt.keeping.forget()
+        attempt.journal.end("returned")
+        return said

@@ -1,7 +1,6 @@
-"""Watches a release after its deployment, and brings the one before back when it turns out worse.
+"""Watches a release after its deployment, and brings the previous one back when it turns out worse.
 
-Owns the watch's own process (it survives the SSH session that started it), what it looks at, and retiring generations
-whose time is over. Does not own judging traffic (`judging`) or the way back (`going_back`).
+The watch is a process of its own, which survives the SSH session that started it.
 
 `watch.json` says what to watch and is the order to do so: a process whose order was replaced or removed ends by
 itself. `watched.json` is what it saw last, for the probe and for `observe`.
@@ -20,21 +19,22 @@ from typing import TYPE_CHECKING, Any
 from agent import facts
 from agent.deadline import Stop
 from agent.docker_api import DockerApi, find_socket
-from agent.edge import Edge, Target
+from agent.edge.counting import Target
+from agent.edge.edge import Edge
 from agent.errors import SlipwayError
 from agent.facts import RUNS
 from agent.files import read_object, write_atomically
-from agent.judging import ALPHA, EMPTY, Judge, Thresholds, Window
+from agent.judging import ALPHA, EMPTY, Thresholds, TrafficAnalysis, Window
 from agent.keeping import Keeping
 from agent.ledger import Ledger
 from agent.lock import lock
+from agent.returning import bring_back
 from agent.service import generation_of
 from agent.state import moment
 from agent.traffic import retire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from agent.attempt import Attempt
     from agent.ledger import Live
     from agent.output import Output
     from agent.state import StackFolder
@@ -48,11 +48,11 @@ _NOTIFY_SECONDS = 10.0
 _SYSTEMD = "/run/systemd/system"  # https://www.freedesktop.org/software/systemd/man/sd_booted.html
 
 
-def start_watch(document: Mapping[str, Any], folder: StackFolder, before: Live | None, out: Output) -> None:
+def start_watch(attempt: Attempt) -> None:
     """Begin to watch what was just deployed, in a process of its own; ends an earlier watch of this stack."""
+    document, folder, out = attempt.document, attempt.folder, attempt.out
     rules = document["watch"]
-    keeping = Keeping(folder)
-    if rules is None and not keeping.kept:
+    if rules is None and not attempt.keeping.kept:
         for path in (folder.watch, folder.watched, folder.secrets_before):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -64,7 +64,7 @@ def start_watch(document: Mapping[str, Any], folder: StackFolder, before: Live |
         "began": time.time(),
         "rules": rules,
         "options": document["options"],
-        "baseline": _baseline(folder, before, out),
+        "baseline": _baseline(attempt),
     }
     write_atomically(folder.watch, json.dumps(order).encode())
     _spawn(folder)
@@ -117,7 +117,7 @@ class _Watch:
         self.restarts: dict[str, int] = {}
         self.sick: dict[str, float] = {}
         self.slice_began = 0.0
-        self.judges: dict[str, Judge] = {}
+        self.judges: dict[str, TrafficAnalysis] = {}
         self.before: dict[str, Window] = {}
         self.figures: dict[str, Any] = {}
 
@@ -217,7 +217,8 @@ class _Watch:
         over = time.time() - self.slice_began >= _SLICE_SECONDS
         for service, sample in now.items():
             if service not in self.judges:
-                self.judges[service] = Judge(Thresholds.of(self.rules), ALPHA / max(1, self.rules["seconds"] // 60))
+                alpha = ALPHA / max(1, self.rules["seconds"] // 60)
+                self.judges[service] = TrafficAnalysis(Thresholds.of(self.rules), alpha)
                 self.before[service] = sample
                 continue
             window = Window.between(self.before[service], sample)
@@ -240,8 +241,6 @@ class _Watch:
         return ""
 
     def _bring_back(self, why: str) -> None:
-        from agent.returning import bring_back
-
         self._note("returning", why)
         try:
             said = bring_back(self.order, self.folder, why, self.out)
@@ -288,14 +287,12 @@ class _Watch:
             write_atomically(self.folder.watched, json.dumps(seen).encode())
 
 
-def _baseline(folder: StackFolder, before: Live | None, out: Output) -> dict[str, Any]:
+def _baseline(attempt: Attempt) -> dict[str, Any]:
     """Service → what the edge counted of its previous generation."""
-    if before is None:
-        return {}
-    api = DockerApi(find_socket())
-    wanted = {Target(folder.stack, name, generation_of(proof.config)): name for name, proof in before.services.items()}
+    proofs = attempt.live.services if attempt.live else {}
+    wanted = {Target(attempt.folder.stack, name, generation_of(proof.config)): name for name, proof in proofs.items()}
     found = {}
-    for target, sample in Edge(api, out).metrics().items():
+    for target, sample in attempt.access.edge.metrics().items() if wanted else ():
         if target in wanted:
             found[wanted[target]] = [sample.requests, sample.errors, sample.buckets]
     return found

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agent.edge.folder import EdgeFolder
     from agent.edge.settings import Desired
 
-__all__ = ["Container", "Containers"]
+__all__ = ["EdgeContainer", "EdgeContainers"]
 
 _NUMBER, _API_PORT = f"{EDGE_LABEL}.number", f"{EDGE_LABEL}.api-port"
 _CONFIGURATION, _VERSION, _IMAGE = f"{EDGE_LABEL}.configuration", f"{EDGE_LABEL}.version", f"{EDGE_LABEL}.image"
@@ -41,7 +41,7 @@ _LEAVE_SECONDS = 2.0
 """Time in which clients that keep a connection are asked to make another one, before the old edge stops."""
 
 
-class Container(NamedTuple):
+class EdgeContainer(NamedTuple):
     """One of the edge's containers, as its labels tell."""
 
     id: str
@@ -61,7 +61,7 @@ class Container(NamedTuple):
         return self.state == "running"
 
 
-class Containers:
+class EdgeContainers:
     """Finds and changes the edge's containers; the caller holds the edge's lock for every change."""
 
     def __init__(self, api: DockerApi, folder: EdgeFolder) -> None:
@@ -71,7 +71,7 @@ class Containers:
         self._owner = hashlib.sha256(folder.path.encode()).hexdigest()[:6]
         self.steering = f"slipway-edge-{self._owner}-steering"
 
-    def find(self) -> list[Container]:
+    def find(self) -> list[EdgeContainer]:
         """All of them in any state, the newest last."""
         listed = self._api.containers({EDGE_LABEL: self._owner})
         return sorted((_container(each) for each in listed), key=lambda each: each.number)
@@ -86,7 +86,7 @@ class Containers:
         self._folder.publish(self._folder.shared, text(shared(numbers, leaving), name, None))
         return name
 
-    def start(self, wanted: Desired, others: list[Container], deadline: Deadline) -> Container:
+    def start(self, wanted: Desired, others: list[EdgeContainer], deadline: Deadline) -> EdgeContainer:
         """Start one more beside `others` and wait until it has all routes; nothing of it is left when it does not.
 
         Raises:
@@ -110,7 +110,7 @@ class Containers:
             raise
         return next(each for each in self.find() if each.id == identifier)
 
-    def hand_over(self, leaving: list[Container], staying: Container, deadline: Deadline) -> None:
+    def hand_over(self, leaving: list[EdgeContainer], staying: EdgeContainer, deadline: Deadline) -> None:
         """Let `leaving` end what they are at, and remove them; new requests already reach `staying`, too."""
         numbers = [staying.number, *(each.number for each in leaving)]
         running = [each for each in leaving if each.running]
@@ -125,7 +125,7 @@ class Containers:
         self.publish_shared([staying.number])
         self._folder.keep_static(staying.number)
 
-    def _wait_shown(self, container: Container, name: str) -> None:
+    def _wait_shown(self, container: EdgeContainer, name: str) -> None:
         """Wait a moment for a container to have a file; one that hangs must not keep its successor from serving."""
         api, until = TraefikApi(container.api_port), time.monotonic() + _SHOWN_SECONDS
         try:
@@ -134,7 +134,7 @@ class Containers:
         finally:
             api.close()
 
-    def ready(self, container: Container) -> bool:
+    def ready(self, container: EdgeContainer) -> bool:
         """Whether a container answers and has every file of routes."""
         api = TraefikApi(container.api_port)
         try:
@@ -203,10 +203,10 @@ class Containers:
         }
 
 
-def _container(listed: Mapping[str, Any]) -> Container:
+def _container(listed: Mapping[str, Any]) -> EdgeContainer:
     labels = listed["Labels"]
     https = labels.get(_HTTPS)
-    return Container(
+    return EdgeContainer(
         id=listed["Id"],
         name=listed["Names"][0].lstrip("/"),
         number=int(labels[_NUMBER]),

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from agent.edge import network
 from agent.edge.certificate import self_signed
-from agent.edge.containers import Containers
-from agent.edge.counting import Target, Traffic, connections, listening, traffic
+from agent.edge.containers import EdgeContainers
+from agent.edge.counting import Counters, Target, connections, listening, traffic
 from agent.edge.folder import EdgeFolder
 from agent.edge.rendering import Ports, dynamic, marker, text, tls, users_file
-from agent.edge.settings import DEFAULT_CERTIFICATE, FOLDER, Wish, authority_file, desired, resolver_name
+from agent.edge.settings import DEFAULT_CERTIFICATE, FOLDER, StackRequest, authority_file, desired, resolver_name
 from agent.edge.steering import Steering
 from agent.edge.steering_container import SteeringContainer
 from agent.edge.traefik_api import TraefikApi
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from agent.deadline import Deadline
     from agent.docker_api import DockerApi
-    from agent.edge.containers import Container
+    from agent.edge.containers import EdgeContainer
     from agent.edge.routing import Routing
     from agent.edge.settings import Desired
     from agent.output import Output
 
-__all__ = ["Edge", "Target", "Traffic"]
+__all__ = ["Counters", "Edge", "Target"]
 
 _LOCK_SECONDS = 120.0  # another stack may be replacing the edge, whose requests in flight get half a minute
 _LIVE_SECONDS = 10.0
@@ -53,7 +53,7 @@ class Edge:
         self.api = api
         self.out = out
         self._folder = EdgeFolder()
-        self._containers = Containers(api, self._folder)
+        self._containers = EdgeContainers(api, self._folder)
 
     def ensure(self, wanted: Mapping[str, Any], stack: str, deadline: Deadline) -> bool:
         """Make the edge as `wanted` (document["edge"]) by this stack and as all others want it.
@@ -68,28 +68,28 @@ class Edge:
                 or the container does not come up. What served before still does.
         """
         with self._locked(f"edge for {stack}", deadline):
-            before = self._folder.wishes()
-            wishes = {**before, stack: Wish.of(wanted)}
+            before = self._folder.requests()
+            requests = {**before, stack: StackRequest.of(wanted)}
             found = self._containers.find()
             running = [each for each in found if each.running]
-            aim = desired(wishes, stack, [(each.version, each.image) for each in running])
+            aim = desired(requests, stack, [(each.version, each.image) for each in running])
             self._check_ports(aim, running)
             self._check_image(aim)
             self._prepare(aim)
             self._write_certificates(wanted["certificates"], stack)
             network.ensure_network(self.api)
             started = self._converge(aim, found, deadline)
-            self._folder.store_wishes(wishes)
+            self._folder.store_requests(requests)
             self._await_certificates(stack, deadline)
             return started
 
     def lacks(self, wanted: Mapping[str, Any], stack: str) -> bool:
         """Whether `ensure` would have something to do. Changes nothing."""
-        wish, wishes = Wish.of(wanted), self._folder.wishes()
-        if wishes.get(stack) != wish:
+        wish, requests = StackRequest.of(wanted), self._folder.requests()
+        if requests.get(stack) != wish:
             return True
         running = [each for each in self._containers.find() if each.running]
-        aim = desired(wishes, stack, [(each.version, each.image) for each in running])
+        aim = desired(requests, stack, [(each.version, each.image) for each in running])
         configuration = self._containers.configuration(aim)
         if [each.configuration for each in running] != [configuration] or self.api.network(network.NETWORK) is None:
             return True
@@ -113,7 +113,7 @@ class Edge:
                 it in time. What was written before is back.
         """
         with self._locked(f"routes of {stack}", deadline):
-            wish = self._folder.wishes().get(stack)
+            wish = self._folder.requests().get(stack)
             running = [each for each in self._containers.find() if each.running]
             if wish is None or not running:
                 raise SlipwayError(
@@ -151,7 +151,7 @@ class Edge:
         written = self._folder.written(self._folder.routes_of(stack))
         return written.routing if written else None
 
-    def metrics(self) -> dict[Target, Traffic]:
+    def metrics(self) -> dict[Target, Counters]:
         """Counters since the edge started, summed over its running containers; they fall when it is replaced."""
         apis = [TraefikApi(each.api_port) for each in self._containers.find() if each.running]
         try:
@@ -173,10 +173,10 @@ class Edge:
             self._folder.publish(self._folder.certificates_of(stack), None)
             self._folder.keep_only(f"credentials/{stack}", ())
             self._folder.keep_only(f"certificates/{stack}", ())
-            wishes = self._folder.wishes()
-            wishes.pop(stack, None)
-            if wishes or self._folder.stacks():
-                self._folder.store_wishes(wishes)
+            requests = self._folder.requests()
+            requests.pop(stack, None)
+            if requests or self._folder.stacks():
+                self._folder.store_requests(requests)
                 return
             self.api.remove(self._containers.steering)
             for each in self._containers.find():
@@ -207,7 +207,7 @@ class Edge:
 
     # --- the container
 
-    def _converge(self, aim: Desired, found: list[Container], deadline: Deadline) -> bool:
+    def _converge(self, aim: Desired, found: list[EdgeContainer], deadline: Deadline) -> bool:
         configuration = self._containers.configuration(aim)
         right = [each for each in found if each.configuration == configuration]
         running = [each for each in found if each.running]
@@ -238,7 +238,7 @@ class Edge:
                 self.out.progress("edge", "handed over", time.monotonic() - begin)
         return serving not in right
 
-    def _steering(self, running: list[Container], aim: Desired) -> Steering | SteeringContainer | None:
+    def _steering(self, running: list[EdgeContainer], aim: Desired) -> Steering | SteeringContainer | None:
         """Hold new connections with the one container that serves; None where there is nothing to hold them from."""
         if len(running) != 1:
             return None
@@ -274,7 +274,7 @@ class Edge:
                 f"docker pull {aim.image}",
             )
 
-    def _check_ports(self, aim: Desired, running: Sequence[Container]) -> None:
+    def _check_ports(self, aim: Desired, running: Sequence[EdgeContainer]) -> None:
         own = {port for each in running for port in (each.http_port, each.https_port)}
         for port in (aim.http_port, aim.https_port):
             if port is None or port in own or not listening(port):
@@ -299,7 +299,7 @@ class Edge:
 
     # --- routes
 
-    def _see_live(self, stack: str, name: str, running: Sequence[Container], deadline: Deadline) -> None:
+    def _see_live(self, stack: str, name: str, running: Sequence[EdgeContainer], deadline: Deadline) -> None:
         until = time.monotonic() + min(_LIVE_SECONDS, deadline.remaining())
         for each in running:
             api = TraefikApi(each.api_port)
@@ -319,7 +319,7 @@ class Edge:
                 api.close()
         time.sleep(_SETTLE_SECONDS)
 
-    def _not_taken(self, stack: str, name: str, container: Container, api: TraefikApi) -> SlipwayError:
+    def _not_taken(self, stack: str, name: str, container: EdgeContainer, api: TraefikApi) -> SlipwayError:
         status, body = api.get(f"/api/http/middlewares/{name}@file")
         answer = f"its API answered {status}: {body.decode('utf-8', 'replace').strip()[:200]}"
         return SlipwayError(
@@ -329,7 +329,7 @@ class Edge:
             [f"| {line}" for line in self.api.logs(container.id)],
         )
 
-    def _see_back(self, path: str, running: Sequence[Container]) -> None:
+    def _see_back(self, path: str, running: Sequence[EdgeContainer]) -> None:
         """Wait a moment until what was there before is live again; that it is not hides no other failure."""
         written, until = self._folder.written(path), time.monotonic() + _BACK_SECONDS
         for each in running if written else ():

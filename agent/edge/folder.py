@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from agent.edge.rendering import Written, read
-from agent.edge.settings import MAINTENANCE_PLUGIN, Wish
+from agent.edge.settings import MAINTENANCE_PLUGIN, StackRequest
 from agent.files import remove_tree, write_atomically
 from agent.state import stacks_folder
 
@@ -171,18 +171,18 @@ class EdgeFolder:
 
     # --- what the agent remembers
 
-    def wishes(self) -> dict[str, Wish]:
+    def requests(self) -> dict[str, StackRequest]:
         """What each stack wants of the edge."""
         content = self.content(self._wishes)
         found = json.loads(content) if content else {}
         return {
-            stack: Wish(**{**wish, "acme": tuple(wish["acme"]) if wish["acme"] else None})
+            stack: StackRequest(**{**wish, "acme": tuple(wish["acme"]) if wish["acme"] else None})
             for stack, wish in found.items()
         }
 
-    def store_wishes(self, wishes: dict[str, Wish]) -> None:
+    def store_requests(self, requests: dict[str, StackRequest]) -> None:
         """Remember them."""
-        content = json.dumps({stack: wish._asdict() for stack, wish in wishes.items()}, sort_keys=True)
+        content = json.dumps({stack: wish._asdict() for stack, wish in requests.items()}, sort_keys=True)
         self.put("wishes.json", content)
 
     def last_address(self) -> str:

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.edge.routing import GENERATION_HEADER, Routing, from_json, to_json
-from agent.rendering import to_yaml
+from agent.yaml_file import to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -23,7 +23,7 @@ __all__ = [
     "MAINTENANCE_PLUGIN",
     "OWNER",
     "Desired",
-    "Wish",
+    "StackRequest",
     "authority_file",
     "desired",
     "fingerprint",
@@ -57,7 +57,7 @@ _DIAL = "2s"
 _IDLE_CLIENT = "180s"
 
 
-class Wish(NamedTuple):
+class StackRequest(NamedTuple):
     """What one stack wants of the edge; `acme` is (e-mail, server, PEM of its authority)."""
 
     image: str
@@ -68,7 +68,7 @@ class Wish(NamedTuple):
     acme: tuple[str, str, str] | None
 
     @classmethod
-    def of(cls, wanted: Mapping[str, Any]) -> Wish:
+    def of(cls, wanted: Mapping[str, Any]) -> StackRequest:
         """From document["edge"]; certificates are no matter of the container."""
         acme = wanted["acme"]
         return cls(
@@ -92,12 +92,12 @@ class Desired(NamedTuple):
 
 
 def resolver_name(acme: Mapping[str, Any] | None) -> str | None:
-    """The certificate resolver of these wishes (document["edge"]["acme"]); None without ACME."""
+    """The certificate resolver of these requests (document["edge"]["acme"]); None without ACME."""
     return None if acme is None else _resolver(acme["email"], acme["server"])
 
 
-def desired(wishes: Mapping[str, Wish], stack: str, running: Iterable[tuple[str, str]]) -> Desired:
-    """Put the wishes together, `stack` being the one that asks now.
+def desired(requests: Mapping[str, StackRequest], stack: str, running: Iterable[tuple[str, str]]) -> Desired:
+    """Put the requests together, `stack` being the one that asks now.
 
     `running` holds (version, image) of the edge's containers: what runs is never replaced by something older, nor by
     another build of the same version that only one of several stacks wants.
@@ -105,21 +105,21 @@ def desired(wishes: Mapping[str, Wish], stack: str, running: Iterable[tuple[str,
     Raises:
         SlipwayError: another stack wants other ports.
     """
-    own = wishes[stack]
-    for other, wish in sorted(wishes.items()):
+    own = requests[stack]
+    for other, wish in sorted(requests.items()):
         _check_ports(stack, own, other, wish)
-    candidates = [*((wish.version, wish.image) for wish in wishes.values()), *running]
+    candidates = [*((wish.version, wish.image) for wish in requests.values()), *running]
     newest = max(_numbers(version) for version, _ in candidates)
     images = [image for version, image in candidates if _numbers(version) == newest]
-    others = {wish.image for name, wish in wishes.items() if name != stack}
+    others = {wish.image for name, wish in requests.items() if name != stack}
     kept = [image for _, image in running if image in images and image in others]
     image = kept[0] if kept else own.image if own.image in images else images[-1]
     return Desired(
         image=image,
         version=next(version for version, each in reversed(candidates) if each == image),
         http_port=own.http_port,
-        https_port=next((wish.https_port for _, wish in sorted(wishes.items()) if wish.https), None),
-        resolvers=tuple(sorted({wish.acme for wish in wishes.values() if wish.acme is not None})),
+        https_port=next((wish.https_port for _, wish in sorted(requests.items()) if wish.https), None),
+        resolvers=tuple(sorted({wish.acme for wish in requests.values() if wish.acme is not None})),
     )
 
 
@@ -226,7 +226,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.partition("-")[0].partition("+")[0].split(".")[:3])
 
 
-def _check_ports(stack: str, own: Wish, other: str, wish: Wish) -> None:
+def _check_ports(stack: str, own: StackRequest, other: str, wish: StackRequest) -> None:
     pairs = [("HTTP", own.http_port, wish.http_port)]
     pairs += [("HTTPS", own.https_port, wish.https_port)] if own.https and wish.https else []
     for what, mine, theirs in pairs:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.service import Service
-    from agent.strategies.situation import Course, Situation
+    from agent.strategies.situation import ServicePlan, ServiceState
 
-    Planner = Callable[[Service, Situation], Course]
+    Planner = Callable[[Service, ServiceState], ServicePlan]
 
 __all__ = ["find"]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agent.facts import CAN_START, RUNS
 from agent.service import generation_of
-from agent.steps import Await, Grow, Judge, Keep, Observe, Remove, Retire, Shift, Smoke, Unroute
+from agent.steps import Drain, Judge, KeepOld, Observe, Remove, ScaleUp, ShiftTraffic, Smoke, Unroute, WaitHealthy
 from agent.strategies import recreate
-from agent.strategies.situation import Course
+from agent.strategies.situation import ServicePlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from agent.facts import Container
     from agent.service import Service
     from agent.steps import Step
-    from agent.strategies.situation import Situation
+    from agent.strategies.situation import ServiceState
 
 __all__ = ["plan"]
 
 WHOLE = 100
 
 
-class _Containers(NamedTuple):
+class _Sorted(NamedTuple):
     """A service's containers by what they are good for."""
 
     new: tuple[Container, ...]
@@ -43,7 +43,7 @@ class _Containers(NamedTuple):
     """nothing else runs, and what is wanted only has to be started"""
 
 
-def plan(service: Service, situation: Situation) -> Course:
+def plan(service: Service, situation: ServiceState) -> ServicePlan:
     """Nothing when the wanted generation runs, gets all requests, and nothing else is left."""
     if recreate.ended_as_proven(service, situation.proof):
         return recreate.plan(service, situation)
@@ -62,21 +62,21 @@ def plan(service: Service, situation: Situation) -> Course:
     if missing:
         steps += _grow(service, sorted_out, missing)
     elif not service.traffic.routed:
-        steps += [Await((service.name,)), *_smoke(service, 1)] if sorted_out.serving and not proven else []
+        steps += [WaitHealthy((service.name,)), *_smoke(service, 1)] if sorted_out.serving and not proven else []
         steps += _remove(service, [*sorted_out.surplus, *sorted_out.serving])
     elif settled:
         steps += _remove(service, sorted_out.surplus)
     elif proven:
-        first = (Shift(service.name, WHOLE, without=surplus),)
+        first = (ShiftTraffic(service.name, WHOLE, without=surplus),)
         steps += _retire(service, surplus)
     else:
-        steps += [Await((service.name,)), *_smoke(service, 1), *_shifts(service, sorted_out.serving, surplus)]
+        steps += [WaitHealthy((service.name,)), *_smoke(service, 1), *_shifts(service, sorted_out.serving, surplus)]
         steps += _retire(service, surplus)
     old = () if not service.traffic.routed else (*_left(service, sorted_out, missing), *sorted_out.spare)
-    return Course(tuple(steps), first, _late(service, _ids(old), back=situation.back))
+    return ServicePlan(tuple(steps), first, _late(service, _ids(old), back=situation.back))
 
 
-def _sort_out(service: Service, situation: Situation) -> _Containers:
+def _sort_out(service: Service, situation: ServiceState) -> _Sorted:
     wanted = [each for each in situation.containers if each.config == service.config and not each.halfway]
     running = sorted((each for each in wanted if each.state in RUNS), key=lambda each: each.number)
     others = [each for each in situation.containers if each not in running]
@@ -89,7 +89,7 @@ def _sort_out(service: Service, situation: Situation) -> _Containers:
     spare = [each for each in alive if each not in serving and each.config == proven]
     stopped = [each for each in wanted if each.state in CAN_START]
     startable = not running and not alive and bool(stopped)
-    return _Containers(
+    return _Sorted(
         tuple(running[: service.replicas]),
         tuple(running[service.replicas :]),
         tuple(sorted(serving, key=lambda each: each.number)),
@@ -99,7 +99,7 @@ def _sort_out(service: Service, situation: Situation) -> _Containers:
     )
 
 
-def _grow(service: Service, present: _Containers, missing: int) -> list[Step]:
+def _grow(service: Service, present: _Sorted, missing: int) -> list[Step]:
     """Batches of new containers; each is proven before it gets requests, and its share of old ones goes."""
     have, name, update = len(present.new), service.name, service.traffic.update
     size = missing if service.strategy != "rolling" else min(update.parallelism or missing, missing)
@@ -111,7 +111,8 @@ def _grow(service: Service, present: _Containers, missing: int) -> list[Step]:
         last = batch == batches
         going = present.serving[_cut(present, batch - 1, batches) : _cut(present, batch, batches)]
         staying = present.serving[_cut(present, batch, batches) :]
-        new: list[Step] = [Grow((name,), (count,), batch), Await((name,), (have,), batch), *_smoke(service, batch)]
+        new: list[Step] = [ScaleUp((name,), (count,), batch), WaitHealthy((name,), (have,), batch)]
+        new += _smoke(service, batch)
         if _one_at_a_time(service):
             steps += [*_away(service, have - count, going, staying, batch), *_retire(service, _ids(going), batch), *new]
             steps += _moved(service, have, staying, batch)
@@ -125,7 +126,7 @@ def _grow(service: Service, present: _Containers, missing: int) -> list[Step]:
     return steps
 
 
-def _cut(present: _Containers, batch: int, batches: int) -> int:
+def _cut(present: _Sorted, batch: int, batches: int) -> int:
     """How many of the old containers are gone after a batch."""
     return len(present.serving) * batch // batches
 
@@ -137,11 +138,11 @@ def _shifts(service: Service, old: Sequence[Container], surplus: tuple[str, ...]
     steps: list[Step] = []
     before = _ids(old)
     if service.traffic.preview and before:
-        steps += [Shift(service.name, 0, before, surplus), Smoke((service.name,), preview=True)]
+        steps += [ShiftTraffic(service.name, 0, before, surplus), Smoke((service.name,), preview=True)]
     for share in service.traffic.canary if before else ():
         if share < WHOLE:
-            steps += [Shift(service.name, share, before, surplus), Judge(service.name, share)]
-    return [*steps, Shift(service.name, WHOLE, without=(*before, *surplus))]
+            steps += [ShiftTraffic(service.name, share, before, surplus), Judge(service.name, share)]
+    return [*steps, ShiftTraffic(service.name, WHOLE, without=(*before, *surplus))]
 
 
 def _moved(service: Service, have: int, staying: Sequence[Container], batch: int) -> list[Step]:
@@ -149,7 +150,7 @@ def _moved(service: Service, have: int, staying: Sequence[Container], batch: int
     if not service.traffic.routed:
         return []
     share = WHOLE if not staying else max(1, min(WHOLE - 1, round(WHOLE * have / (have + len(staying)))))
-    return [Shift(service.name, share, _ids(staying), batch=batch)]
+    return [ShiftTraffic(service.name, share, _ids(staying), batch=batch)]
 
 
 def _away(
@@ -159,10 +160,10 @@ def _away(
     if not (service.traffic.routed and going and (staying or have)):
         return []
     share = round(WHOLE * have / (have + len(staying)))
-    return [Shift(service.name, share, _ids(staying), _ids(going), batch, ahead=True)]
+    return [ShiftTraffic(service.name, share, _ids(staying), _ids(going), batch, ahead=True)]
 
 
-def _left(service: Service, present: _Containers, missing: int) -> Sequence[Container]:
+def _left(service: Service, present: _Sorted, missing: int) -> Sequence[Container]:
     """The old containers that no batch retired."""
     if not missing:
         return present.serving
@@ -177,15 +178,15 @@ def _late(service: Service, old: tuple[str, ...], *, back: bool) -> tuple[Step, 
     if not old:
         return ()
     if service.traffic.keep and not back:
-        return (Keep(service.name, old),)
-    return (Retire(service.name, old, batch=0),)
+        return (KeepOld(service.name, old),)
+    return (Drain(service.name, old, batch=0),)
 
 
-def _nothing_wanted(service: Service, situation: Situation) -> Course:
+def _nothing_wanted(service: Service, situation: ServiceState) -> ServicePlan:
     away = _ids(situation.containers)
     if not situation.weights:
-        return Course(_remove(service, situation.containers))
-    return Course((Unroute((service.name,)), *_retire(service, away)))
+        return ServicePlan(_remove(service, situation.containers))
+    return ServicePlan((Unroute((service.name,)), *_retire(service, away)))
 
 
 def _one_at_a_time(service: Service) -> bool:
@@ -197,7 +198,7 @@ def _smoke(service: Service, batch: int) -> tuple[Step, ...]:
 
 
 def _retire(service: Service, containers: tuple[str, ...], batch: int = 1) -> tuple[Step, ...]:
-    return (Retire(service.name, containers, batch),) if containers else ()
+    return (Drain(service.name, containers, batch),) if containers else ()
 
 
 def _remove(service: Service, containers: Sequence[Container]) -> tuple[Step, ...]:

@@ -27,10 +27,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import agent.edge.edge as module
 from agent.deadline import Deadline
 from agent.docker_api import DockerApi, find_socket
-from agent.edge import (
+from agent.edge.containers import EdgeContainers
+from agent.edge.counting import Target
+from agent.edge.edge import Edge
+from agent.edge.routing import (
     GENERATION_HEADER,
     Backend,
-    Edge,
     Middlewares,
     Preview,
     RateLimit,
@@ -38,11 +40,8 @@ from agent.edge import (
     Route,
     Routing,
     ServiceRouting,
-    Target,
-    resolver_name,
 )
-from agent.edge.containers import Containers
-from agent.edge.settings import Wish, desired
+from agent.edge.settings import StackRequest, desired, resolver_name
 from agent.errors import SlipwayError
 from agent.output import Output
 
@@ -119,7 +118,7 @@ class Site:
         return [each["name"] for each in status["containers"]] if status else []
 
     def remove(self) -> None:
-        for stack in [*self.edge._folder.wishes(), "shop"]:
+        for stack in [*self.edge._folder.requests(), "shop"]:
             self.edge.drop_stack(stack)
         found = docker("ps", "-aq", "--filter", f"label={self.label}").split()
         if found:
@@ -409,7 +408,7 @@ def test_handover_loses_no_request(site: Site, monkeypatch: pytest.MonkeyPatch, 
 
         monkeypatch.setattr(module, "Steering", Refused)
     site.write(*site.both(100, 0))
-    https = not site.edge._folder.wishes()["shop"].https
+    https = not site.edge._folder.requests()["shop"].https
     before = site.containers()
     load = Load(site.http_port, keep=keep, rate=300, workers=15, seconds=8)
     time.sleep(1)
@@ -437,17 +436,17 @@ def test_long_request_outlives_its_edge(site: Site) -> None:
     asking = threading.Thread(target=lambda: answers.append(site.get()))
     asking.start()
     time.sleep(0.5)
-    site.ensure(https=not site.edge._folder.wishes()["shop"].https)
+    site.ensure(https=not site.edge._folder.requests()["shop"].https)
     asking.join()
     assert [(status, body) for status, _, body in answers] == [(200, b"late")]
 
 
 def test_run_ended_between_two_containers_is_mended(site: Site) -> None:
     site.write(*site.both(100, 0))
-    containers = Containers(site.edge.api, site.edge._folder)
+    containers = EdgeContainers(site.edge.api, site.edge._folder)
     found = containers.find()
-    https = not site.edge._folder.wishes()["shop"].https
-    aim = desired({"shop": Wish.of(site.wanted(https=https))}, "shop", [])
+    https = not site.edge._folder.requests()["shop"].https
+    aim = desired({"shop": StackRequest.of(site.wanted(https=https))}, "shop", [])
     containers.start(aim, found, Deadline(30, "the test"))
     assert len(site.containers()) == 2
     site.ensure(https=https)

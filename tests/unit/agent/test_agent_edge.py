@@ -29,7 +29,7 @@ from agent.edge.routing import (
     middlewares,
     to_json,
 )
-from agent.edge.settings import Desired, Wish, desired, resolver_name, shared, static
+from agent.edge.settings import Desired, StackRequest, desired, resolver_name, shared, static
 from agent.errors import SlipwayError
 
 OLD, NEW = Backend("g1", 75, ("10.0.0.2:80",)), Backend("g2", 25, ("10.0.0.3:80", "10.0.0.4:80"))
@@ -184,13 +184,13 @@ def test_middlewares_of_the_document_become_ours() -> None:
     )
 
 
-def wish(version: str = "3.6.0", image: str = "", **more: Any) -> Wish:
+def wish(version: str = "3.6.0", image: str = "", **more: Any) -> StackRequest:
     values = {"http_port": 80, "https_port": 443, "https": False, "acme": None, **more}
-    return Wish(image=image or f"traefik@{version}", version=version, **values)
+    return StackRequest(image=image or f"traefik@{version}", version=version, **values)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "running", "image"),
+    ("requests", "running", "image"),
     [
         ({"a": wish("3.6.0")}, [], "traefik@3.6.0"),
         ({"a": wish("3.6.0"), "b": wish("3.10.0")}, [], "traefik@3.10.0"),
@@ -201,8 +201,8 @@ def wish(version: str = "3.6.0", image: str = "", **more: Any) -> Wish:
     ],
     ids=["alone", "newest-wins", "never-older", "newer", "rebuilt", "rebuilt-for-one-of-two"],
 )
-def test_image_of_the_edge(wishes: dict[str, Wish], running: list[tuple[str, str]], image: str) -> None:
-    assert desired(wishes, "a", running).image == image
+def test_image_of_the_edge(requests: dict[str, StackRequest], running: list[tuple[str, str]], image: str) -> None:
+    assert desired(requests, "a", running).image == image
 
 
 def test_port_for_tls_is_taken_only_when_somebody_wants_it() -> None:
