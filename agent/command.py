@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import SlipwayError, UsageError
 from agent.output import Output
@@ -34,6 +34,8 @@ slipway agent: makes one stack's release so on this host
        [--follow]
   observe --stack S                   what the watch sees, a line of JSON a change, until standard input ends
   maintenance --stack S --on|--off    answer with the page (HTML) on standard input, or as before again
+  certificate --stack S               keep the certificate and key on standard input (JSON, PEM) for the edge, for who
+                                      asks for no name that it knows, unless it has one
   mark --stack S --release R          note that a release proven here is validated; a reason on standard input
          --as validated [--actor WHO]
   destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
@@ -47,6 +49,7 @@ _OPTIONS = {
     "attend": ("--stack",),
     "watch": ("--stack",),
     "maintenance": ("--stack", "--on", "--off"),
+    "certificate": ("--stack",),
     "observe": ("--stack",),
     "containers": ("--stack",),
     "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
@@ -106,44 +109,47 @@ def _run(arguments: Sequence[str], session: _Session) -> None:
 
 def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
     """Run a command that is about one stack, other than a deployment of it."""
-    if command == "destroy":
-        from agent.destroy import destroy
-
-        named = [name for name in options.get("--volumes", "").split(",") if name]
-        out.result(destroy(folder, named, out))
-        return
-    if command == "maintenance":
-        from agent.maintenance import maintain
-
-        page = sys.stdin.buffer.read().decode("utf-8", "replace") if "--on" in options else None
-        out.result(maintain(folder, page, out))
-        return
-    if command == "mark":
-        from agent.validation import mark
-
-        note = sys.stdin.buffer.read().decode("utf-8", "replace")
-        out.result(mark(folder, options["--release"], note, out, actor=options.get("--actor", "")))
-        return
-    if command == "watch":
+    if command in ("destroy", "maintenance", "certificate", "mark"):
+        out.result(_change(folder, command, options, out))
+    elif command in ("history", "release", "containers", "logs"):
+        _read_for(folder, command, options, out)
+    elif command == "watch":
         from agent.watching import watch
 
         watch(folder, out)
-        return
-    if command in ("history", "release", "containers", "logs"):
-        _read_for(folder, command, options, out)
-        return
-    if command == "observe":
+    elif command == "observe":
         from agent.watching import observe
 
         observe(folder, out)
-        return
-    from agent.probe import probe
+    else:
+        from agent.probe import probe
 
-    out.result(probe(folder))
-    if command == "attend":
-        from agent.fleet import attend
+        out.result(probe(folder))
+        if command == "attend":
+            from agent.fleet import attend
 
-        attend(folder, out)
+            attend(folder, out)
+
+
+def _change(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> dict[str, Any]:
+    """Run a command that changes something; its answer."""
+    if command == "destroy":
+        from agent.destroy import destroy
+
+        return destroy(folder, [name for name in options.get("--volumes", "").split(",") if name], out)
+    given = sys.stdin.buffer.read() if "--off" not in options else b""
+    if command == "maintenance":
+        from agent.maintenance import maintain
+
+        return maintain(folder, given.decode("utf-8", "replace") if "--on" in options else None, out)
+    if command == "certificate":
+        from agent.edge.certificate import accept_certificate
+
+        return accept_certificate(given, out)
+    from agent.validation import mark
+
+    note, actor = given.decode("utf-8", "replace"), options.get("--actor", "")
+    return mark(folder, options["--release"], note, out, actor=actor)
 
 
 def _read_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:

@@ -10,6 +10,7 @@ from agent.compose import VersionQuestion
 from agent.docker_api import DockerApi, DockerError, DockerUnreachableError, find_socket
 from agent.drift import drift, route_drift
 from agent.edge.edge import Edge
+from agent.edge.folder import EdgeFolder
 from agent.errors import SlipwayError
 from agent.facts import containers
 from agent.identity import version
@@ -57,6 +58,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         "last": ledger.last(),
         "validated": validated.release if (validated := ledger.validated()) else None,
         "edge": _edge_status(edge),
+        "certificate": EdgeFolder().has_certificate(),
         "watch": watched(folder),
         "maintenance": bool(edge and (routing := edge.current(folder.stack)) and routing.maintenance is not None),
     }

@@ -11,11 +11,12 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent import facts
+from agent.canary_statistics import EMPTY, Window
 from agent.edge.routing import GENERATION_HEADER, Backend, Preview, Route, Routing, ServiceRouting, middlewares
 from agent.edge.settings import resolver_name
 from agent.errors import SlipwayError
 from agent.facts import RUNS
-from agent.judging import EMPTY, Thresholds, TrafficAnalysis, Window, alphas
+from agent.judging import Thresholds, TrafficAnalysis, alphas
 from agent.service import generation_of
 from agent.stopping import stop_and_remove
 

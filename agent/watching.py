@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from agent import facts
+from agent.canary_statistics import EMPTY, Window
 from agent.deadline import Stop
 from agent.docker_api import DockerApi, find_socket
 from agent.edge.counting import Target
@@ -24,7 +25,7 @@ from agent.edge.edge import Edge
 from agent.errors import SlipwayError
 from agent.facts import RUNS
 from agent.files import read_object, write_atomically
-from agent.judging import ALPHA, EMPTY, Thresholds, TrafficAnalysis, Window
+from agent.judging import ALPHA, Thresholds, TrafficAnalysis
 from agent.keeping import Keeping
 from agent.ledger import Ledger
 from agent.lock import lock

@@ -1,7 +1,6 @@
 """The edge's containers: one that serves, and for a moment the one that takes over from it.
 
-Owns what they are made with, finding them by label, starting, handing over and removing. The one that serves is never
-removed before its successor serves. Does not own what they are to be like (`settings`).
+The one that serves is never removed before its successor serves.
 """
 
 from __future__ import annotations
@@ -83,7 +82,8 @@ class EdgeContainers:
     def publish_shared(self, numbers: Iterable[int], leaving: Iterable[int] = ()) -> str:
         """Write the file that belongs to no stack; its marker."""
         name = marker(OWNER, f"{time.time_ns():x}")
-        self._folder.publish(self._folder.shared, text(shared(numbers, leaving), name, None))
+        content = shared(numbers, leaving, certificate=self._folder.has_certificate())
+        self._folder.publish(self._folder.shared, text(content, name, None))
         return name
 
     def start(self, wanted: Desired, others: list[EdgeContainer], deadline: Deadline) -> EdgeContainer:

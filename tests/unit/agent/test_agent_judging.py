@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.judging import ALPHA, EMPTY, Thresholds, TrafficAnalysis, Window, alphas
+from agent.canary_statistics import EMPTY, Window, exceeds, exceeds_half
+from agent.judging import ALPHA, Thresholds, TrafficAnalysis, alphas
 
 STEPS = (5, 25, 50, 100)
 SAMPLE = 500
@@ -403,32 +404,28 @@ def test_huge_counts_are_judged_in_no_time_and_alike_on_both_sides_of_the_shortc
 
 
 def test_fisher_is_exact() -> None:
-    from agent import judging  # noqa: PLC0415 - the private arithmetic, for this test only
-
     for requests, old_requests in ((5, 7), (20, 380), (40, 3), (1, 1)):
         every = requests + old_requests
         for hits in range(requests + 1):
             for old_hits in range(0, old_requests + 1, max(1, old_requests // 9)):
                 drawn = hits + old_hits
                 if hits <= requests * drawn / every:
-                    assert judging._exceeds(hits, requests, old_hits, old_requests) == 1
+                    assert exceeds(hits, requests, old_hits, old_requests) == 1
                     continue
                 tail = sum(
                     math.comb(requests, k) * math.comb(old_requests, drawn - k)
                     for k in range(hits, min(requests, drawn) + 1)
                 )
                 expected = tail / math.comb(every, drawn)
-                assert judging._exceeds(hits, requests, old_hits, old_requests) == pytest.approx(expected, rel=1e-9)
+                assert exceeds(hits, requests, old_hits, old_requests) == pytest.approx(expected, rel=1e-9)
 
 
 def test_half_is_exact() -> None:
-    from agent import judging  # noqa: PLC0415 - as above
-
     for requests in (1, 2, 30, 61):
         for hits in range(requests + 1):
             tail = sum(math.comb(requests, k) for k in range(hits, requests + 1)) / 2**requests
             expected = 1.0 if 2 * hits <= requests else tail
-            assert judging._exceeds_half(hits, requests) == pytest.approx(expected, rel=1e-9)
+            assert exceeds_half(hits, requests) == pytest.approx(expected, rel=1e-9)
 
 
 def any_window(chance: random.Random) -> Window:
