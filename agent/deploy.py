@@ -16,7 +16,7 @@ from agent.journal import end_orphans
 from agent.lock import lock
 from agent.machine import supports_start_interval
 from agent.migrate import remove_one_offs
-from agent.plan import Plan, ReleasePlan, Routed, deployment, name_of_proof
+from agent.plan import Plan, Routed, WantedRelease, deployment, name_of_proof
 from agent.rendering import render
 from agent.report import report
 from agent.runner import Runner
@@ -111,7 +111,7 @@ class Deployment:
             seen = [each for each in seen if each.id not in kept]
         images = sorted({service.image for service in rendered.services.values()})
         missing = fetch.missing(access.api, images)
-        wanted, routed = self._release_plan(rendered), self._routed(rendered, seen)
+        wanted, routed = self._wanted(rendered), self._routed(rendered, seen)
         return deployment(wanted, seen, attempt.live, missing, routed), rendered
 
     def _routed(self, rendered: Rendered, seen: list[Container]) -> Routed:
@@ -127,12 +127,12 @@ class Deployment:
         lacking = wanted is not None and edge.lacks(wanted, attempt.folder.stack)
         return Routed(found.weights, found.stale, wanted["version"] if lacking else "")
 
-    def _release_plan(self, rendered: Rendered) -> ReleasePlan:
+    def _wanted(self, rendered: Rendered) -> WantedRelease:
         attempt, document = self._attempt, self._attempt.document
         own, fleet = attempt.release["services"], document["fleet"]
         leads = fleet is None or fleet["leader"] == document["host"]
         done = attempt.ledger.migrated(attempt.release["id"])
-        return ReleasePlan(
+        return WantedRelease(
             release=attempt.release["id"],
             convergence=document["convergence"],
             services=rendered.services,

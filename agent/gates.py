@@ -200,7 +200,7 @@ def _unhealthy(api: DockerApi, service: str, container: Container | None, reason
     return SlipwayError(
         f"service {service} did not become healthy: {reason}, after {seconds:.1f} s",
         "a release goes live only when every service of it is healthy",
-        f"read the log lines above, mend {service}, then deploy again",
+        f"read the log lines above, fix {service}, then deploy again",
         [*evidence, *log_lines(api, container)],
     )
 

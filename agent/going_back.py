@@ -115,12 +115,12 @@ def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str) -> li
     seen, current = attempt.containers(), attempt.access.edge.current(attempt.folder.stack)
     routing = facts_of_routes(services, actions.release, None, actions.secrets, current=current, containers=seen)
     routed = Routed(routing.weights, routing.stale)
-    courses = converge(services, seen, live.services, routed=routed, back=True)
-    if not (courses.first or courses.steps or courses.late):
+    plans = converge(services, seen, live.services, routed=routed, back=True)
+    if not (plans.first or plans.steps or plans.late):
         return []
     images = sorted({service.image for service in services.values()})
     before: list[Step] = [Fetch(tuple(images))] if fetch.missing(attempt.access.api, images) else []
     # Requests go back before anything else: what they go to is here and runs.
-    steps = [*courses.first, *before, Write(live.release), *courses.steps, *courses.late]
+    steps = [*plans.first, *before, Write(live.release), *plans.steps, *plans.late]
     Runner(attempt.journal, actions.act, prefix).run(steps)
-    return courses.touched or [step.service for step in courses.first if isinstance(step, ShiftTraffic)]
+    return plans.touched or [step.service for step in plans.first if isinstance(step, ShiftTraffic)]

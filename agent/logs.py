@@ -1,11 +1,8 @@
 """What the containers of one stack write, on this host, in the order of the engine's own moments; changes nothing.
 
-Owns reading the engine's framing, joining what it cut, merging the containers, and going on with those that start
-later. Does not own merging hosts, or anything that is shown. What is told is the application's own output: nothing is
-taken out of it.
-
-One line of JSON each: `containers` (who is read), `text` (what one of them wrote), `problem` (who cannot be read) and,
-once everything that was there is told, `caught_up`.
+It is the application's own output: nothing is taken out of it. One line of JSON each: `containers` (who is read),
+`text` (what one of them wrote), `problem` (who cannot be read) and, once everything that was there is told,
+`caught_up`.
 """
 
 from __future__ import annotations

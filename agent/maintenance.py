@@ -1,4 +1,4 @@
-"""Answers every request of a stack with a page of the user's own, while something is mended by hand."""
+"""Answers every request of a stack with a page of the user's own, while something is fixed by hand."""
 
 from __future__ import annotations
 

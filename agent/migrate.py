@@ -52,7 +52,7 @@ def migrate(
         raise SlipwayError(
             f"the migration of {service} failed with exit code {ended.code}",
             "nothing live was replaced by the new release",
-            f"read its output above, mend the migration of {service}, then deploy again",
+            f"read its output above, fix the migration of {service}, then deploy again",
             [f"ran: {' '.join(migration['command'])}", *(f"| {line}" for line in lines[-_EVIDENCE_LINES:])],
         )
     out.progress("migrate", service, time.monotonic() - begin)

@@ -1,7 +1,7 @@
 """Facts and a wanted release in, steps out: pure, so that every case of it is a line of data in a test.
 
-Owns order (dependencies, migrations before anything live is replaced, gates before what needs them) and deciding that
-there is nothing to do. Does not own how one service changes (`strategies`) or doing it (`runner`).
+Decides the order (dependencies, migrations before anything live is replaced, gates before what needs them) and that
+there is nothing to do.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from agent.ledger import Live, Proof
     from agent.service import Service
 
-__all__ = ["Courses", "Plan", "ReleasePlan", "Routed", "converge", "deployment"]
+__all__ = ["Plan", "Routed", "ServicePlans", "WantedRelease", "converge", "deployment"]
 
 _GATED = ("service_healthy", "service_completed_successfully")
 
@@ -54,7 +54,7 @@ class Routed(NamedTuple):
     """version of the edge that has to be there first; empty: it is, or none is needed"""
 
 
-class ReleasePlan(NamedTuple):
+class WantedRelease(NamedTuple):
     """A release as this host should run it, without its secrets."""
 
     release: str
@@ -74,8 +74,8 @@ class Plan(NamedTuple):
     touched: tuple[str, ...]
 
 
-class Courses(NamedTuple):
-    """Steps that make the containers those of a release, by when they may be done (see `situation.ServicePlan`)."""
+class ServicePlans(NamedTuple):
+    """Steps that make the containers those of a release, by when they may be done (see `state.ServicePlan`)."""
 
     first: list[Step]
     steps: list[Step]
@@ -85,7 +85,7 @@ class Courses(NamedTuple):
 
 
 def deployment(
-    wanted: ReleasePlan,
+    wanted: WantedRelease,
     containers: Sequence[Container],
     live: Live | None,
     missing_images: Collection[str] = (),
@@ -94,28 +94,28 @@ def deployment(
     """The whole deployment. No steps at all when the release is live, proven and complete already."""
     proofs = live.services if live else {}
     migration, started = _migration(wanted, containers, proofs)
-    courses = converge(wanted.services, containers, proofs, routed=routed, smoke=wanted.smoke, started=started)
-    changing = bool(courses.touched or courses.first or courses.steps or started or wanted.migrations or routed.edge)
+    plans = converge(wanted.services, containers, proofs, routed=routed, smoke=wanted.smoke, started=started)
+    changing = bool(plans.touched or plans.first or plans.steps or started or wanted.migrations or routed.edge)
     unproven = [s.name for s in wanted.services.values() if name_of_proof(proofs.get(s.name)) != s.config]
     recorded = live is not None and (live.release, live.convergence) == (wanted.release, wanted.convergence)
     obsolete = set(proofs) - set(wanted.services)
-    if not (changing or courses.late or unproven or missing_images or obsolete or not recorded):
+    if not (changing or plans.late or unproven or missing_images or obsolete or not recorded):
         return Plan(_barriers_only() if wanted.fleet else (), ())
-    steps = [*migration, *courses.first, *courses.steps]
+    steps = [*migration, *plans.first, *plans.steps]
     awaited = {name for step in steps if isinstance(step, WaitHealthy) for name in step.services}
     late = tuple(name for name in unproven if name not in awaited and wanted.services[name].replicas)
     images = tuple(sorted({service.image for service in wanted.services.values()}))
     whole: list[Step] = [Fetch(images)] if changing or missing_images else []
     whole += [*_barrier(wanted, "prepared"), Write(wanted.release)]
     whole += [EdgeUp(routed.edge)] if routed.edge else []
-    whole += [*courses.first, *migration, *_barrier(wanted, "migrated"), *courses.steps]
+    whole += [*plans.first, *migration, *_barrier(wanted, "migrated"), *plans.steps]
     whole += [WaitHealthy(late)] if late else []
-    proven = {name for step in courses.steps if isinstance(step, Smoke) for name in step.services}
+    proven = {name for step in plans.steps if isinstance(step, Smoke) for name in step.services}
     smoke = tuple(name for name in wanted.smoke if name not in proven)
     if smoke and (changing or unproven or live is None or live.release != wanted.release):
         whole.append(Smoke(smoke))
-    whole += [*_barrier(wanted, "proven"), Record(wanted.release), *courses.late, Prune(wanted.retention)]
-    return Plan(tuple(whole), tuple(sorted({*courses.touched, *started})))
+    whole += [*_barrier(wanted, "proven"), Record(wanted.release), *plans.late, Prune(wanted.retention)]
+    return Plan(tuple(whole), tuple(sorted({*plans.touched, *started})))
 
 
 def converge(
@@ -127,7 +127,7 @@ def converge(
     smoke: Collection[str] = (),
     started: Collection[str] = (),
     back: bool = False,
-) -> Courses:
+) -> ServicePlans:
     """Steps that make the containers those of `services`, and the services touched by them.
 
     Args:
@@ -155,14 +155,14 @@ def converge(
                 continue
             service = services[name]
             own = [each for each in containers if each.service == name]
-            situation = ServiceState(own, proofs.get(name), routed.weights.get(name, {}), name in routed.stale, back)
-            course = strategies.find(service.strategy, name)(service, situation)
-            if service.replaced_with & replaced and service.replicas and not ended_as_proven(service, situation.proof):
-                course = ServicePlan((Start((name,), recreate=True), WaitHealthy((name,))))
-            sequence = tuple(step for step in course.steps if not isinstance(step, Smoke) or name in smoke)
-            first += course.first
-            late += course.late
-            if any(isinstance(step, (Start, ScaleUp, Remove, Drain)) for step in (*sequence, *course.late)):
+            state = ServiceState(own, proofs.get(name), routed.weights.get(name, {}), name in routed.stale, back)
+            plan = strategies.find(service.strategy, name)(service, state)
+            if service.replaced_with & replaced and service.replicas and not ended_as_proven(service, state.proof):
+                plan = ServicePlan((Start((name,), recreate=True), WaitHealthy((name,))))
+            sequence = tuple(step for step in plan.steps if not isinstance(step, Smoke) or name in smoke)
+            first += plan.first
+            late += plan.late
+            if any(isinstance(step, (Start, ScaleUp, Remove, Drain)) for step in (*sequence, *plan.late)):
                 touched.add(name)
             if any(isinstance(step, Start) and step.recreate for step in sequence):
                 replaced.add(name)
@@ -174,7 +174,7 @@ def converge(
         steps += _join(sequences)
     if unawaited:
         steps.append(WaitHealthy(tuple(unawaited)))
-    return Courses(first, steps, late, sorted(touched))
+    return ServicePlans(first, steps, late, sorted(touched))
 
 
 def _gone(services: Mapping[str, Service], containers: Sequence[Container], routed: Routed) -> list[Step]:
@@ -194,7 +194,7 @@ def name_of_proof(proof: Proof | None) -> str:
 
 
 def _migration(
-    wanted: ReleasePlan, containers: Sequence[Container], proofs: Mapping[str, Proof]
+    wanted: WantedRelease, containers: Sequence[Container], proofs: Mapping[str, Proof]
 ) -> tuple[list[Step], list[str]]:
     """Migrations in dependency order, each after what it depends on runs at all (in whichever release)."""
     edges = {name: list(service.depends_on) for name, service in wanted.services.items()}
@@ -263,7 +263,7 @@ def _joined(steps: Sequence[Step]) -> Step:
     return first._replace(services=services, counts=tuple(n for step in steps for n in getattr(step, "counts", ())))
 
 
-def _barrier(wanted: ReleasePlan, reached: str) -> list[Step]:
+def _barrier(wanted: WantedRelease, reached: str) -> list[Step]:
     return [Barrier(reached)] if wanted.fleet else []
 
 

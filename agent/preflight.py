@@ -34,7 +34,7 @@ def check(
     """Raise for the first thing that would make starting these services fail; changes nothing.
 
     Raises:
-        SlipwayError: with the command that mends it.
+        SlipwayError: with the command that fixes it.
     """
     _disk(machine.root, disk_minimum_mb)
     _volumes(compose, api, machine)

@@ -22,7 +22,7 @@ __all__ = ["bring_back"]
 
 
 def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Output) -> str:
-    """Make the release before the one that `order` names serve again; what happened, in words.
+    """Make the release that was live before the one of `order` serve again; what happened, in words.
 
     Raises:
         SlipwayError: there is none, or it could not be brought back.
@@ -36,7 +36,7 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
         release = folder.release(live.release)
         if before is None or release is None:
             raise SlipwayError(
-                f"no release before {order['release']} is known here",
+                f"no release earlier than {order['release']} is known here",
                 "there is nothing to go back to, so it keeps serving",
                 "deploy a release that works",
             )

@@ -174,7 +174,7 @@ def _failed(
     return SlipwayError(
         f"smoke check of {service} failed: {url}: {reason}",
         f"the release runs but does not answer as promised within {check['deadline']} s",
-        f"mend {service} or the smoke check in its x-slipway, then deploy again",
+        f"fix {service} or the smoke check in its x-slipway, then deploy again",
         [f"probed: {url}", f"last answer: {last}", f"wrong: {reason}", *logs],
     )
 

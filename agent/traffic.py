@@ -1,8 +1,4 @@
-"""Moves requests between the generations of a service: attaching, shifting, judging, draining.
-
-Owns what the route of a service is to be at each of these moments. Does not own how it becomes live (`edge`), how
-traffic is compared (`judging`), or when it is moved (`strategies`).
-"""
+"""Moves requests between the generations of a service: attaching, shifting, judging, draining."""
 
 from __future__ import annotations
 
@@ -133,15 +129,15 @@ class Mover:
             "canary", f"{step.service} {step.share} % is judged for {float(rules['pause']):.0f} s or more"
         )
         shares = [share for share in service.traffic.canary if share < WHOLE]
-        jury = TrafficAnalysis(Thresholds.of(rules), alphas(len(shares))[shares.index(step.share)])
+        analysis = TrafficAnalysis(Thresholds.of(rules), alphas(len(shares))[shares.index(step.share)])
         begin, before = time.monotonic(), self._samples(step.service)
-        _, baseline = _windows({}, before, service.generation)  # of before this step, where it alone is too little
+        _, baseline = _windows({}, before, service.generation)  # from before this step, where that alone is too little
         while True:
             self._deadline.pause(_LOOK_SECONDS)
             new, old = _windows(before, self._samples(step.service), service.generation)
             elapsed = time.monotonic() - begin
             over, last = elapsed >= float(rules["pause"]), elapsed >= float(rules["pause"]) + float(rules["patience"])
-            verdict = jury.look(new, old, baseline, ended=over, last=last)
+            verdict = analysis.look(new, old, baseline, ended=over, last=last)
             if verdict.state == "bad" or (last and verdict.state == "wait" and rules["too_little"] == "fail"):
                 raise _worse(step, verdict.reason)
             if over and (verdict.state == "good" or last):
@@ -321,6 +317,6 @@ def _windows(before: Mapping[str, Window], now: Mapping[str, Window], generation
 def _worse(step: Judge, reason: str) -> SlipwayError:
     return SlipwayError(
         f"the canary of {step.service} is worse at {step.share} % of the traffic: {reason}",
-        "visitors would have noticed, so all requests go back to the release before",
-        f"look at the logs of {step.service}, mend it, then deploy again",
+        "visitors would have noticed, so all requests go back to the previous release",
+        f"look at the logs of {step.service}, fix it, then deploy again",
     )

@@ -118,7 +118,7 @@ class _Watch:
         self.restarts: dict[str, int] = {}
         self.sick: dict[str, float] = {}
         self.slice_began = 0.0
-        self.judges: dict[str, TrafficAnalysis] = {}
+        self.analyses: dict[str, TrafficAnalysis] = {}
         self.before: dict[str, Window] = {}
         self.figures: dict[str, Any] = {}
 
@@ -142,7 +142,7 @@ class _Watch:
             time.sleep(_LOOK_SECONDS)
 
     def _forget(self) -> None:
-        """The order is carried out; the secrets of before are for nobody any more."""
+        """The order is carried out; nobody needs the previous secrets any more."""
         for path in (self.folder.watch, self.folder.secrets_before):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -217,15 +217,15 @@ class _Watch:
         }
         over = time.time() - self.slice_began >= _SLICE_SECONDS
         for service, sample in now.items():
-            if service not in self.judges:
+            if service not in self.analyses:
                 alpha = ALPHA / max(1, self.rules["seconds"] // 60)
-                self.judges[service] = TrafficAnalysis(Thresholds.of(self.rules), alpha)
+                self.analyses[service] = TrafficAnalysis(Thresholds.of(self.rules), alpha)
                 self.before[service] = sample
                 continue
             window = Window.between(self.before[service], sample)
             baseline = Window.of(self.order["baseline"].get(service, EMPTY))
             ended = over and window.requests >= self.rules["minimum"]  # a minute, or as long as it takes
-            verdict = self.judges[service].look(window, baseline, ended=ended, last=ended)
+            verdict = self.analyses[service].look(window, baseline, ended=ended, last=ended)
             self.figures[service] = {
                 "requests": window.requests,
                 "errors": window.errors,
@@ -236,8 +236,8 @@ class _Watch:
             if verdict.state == "bad":
                 return f"{service}: {verdict.reason}"
             if ended:
-                del self.judges[service]
-        if over and not self.judges:
+                del self.analyses[service]
+        if over and not self.analyses:
             self.slice_began = time.time()
         return ""
 

@@ -157,7 +157,7 @@ class EdgeContainers:
                     raise SlipwayError(
                         f"the edge's container does not serve (it is {state.get('Status', 'gone')})",
                         "the routes of this host's stacks are as they were before",
-                        "see its last lines above, mend what they name, then run it again",
+                        "see its last lines above, fix what they name, then run it again",
                         [f"| {line}" for line in self._api.logs(identifier, _LOG_LINES)],
                     )
                 deadline.pause(_POLL_SECONDS)

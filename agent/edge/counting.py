@@ -1,7 +1,4 @@
-"""What the edge counts and what the kernel knows: requests, their durations, open connections.
-
-Owns reading Prometheus' text form and /proc/net/tcp. Does not own judging what is read.
-"""
+"""What the edge counts and what the kernel knows: requests, their durations, open connections."""
 
 from __future__ import annotations
 

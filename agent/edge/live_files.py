@@ -50,8 +50,8 @@ class LiveFiles:
                 if faults := api.faults(f"{stack}~"):
                     raise SlipwayError(
                         f"Traefik does not accept the routes of {stack}: {faults[0]}",
-                        "the routes from before are back",
-                        "mend what it names in x-slipway of the Compose file, then run it again",
+                        "the previous routes are back",
+                        "fix what it names in x-slipway of the Compose file, then run it again",
                         [f"| {fault}" for fault in faults],
                     )
             finally:
@@ -63,7 +63,7 @@ class LiveFiles:
         answer = f"its API answered {status}: {body.decode('utf-8', 'replace').strip()[:200]}"
         return SlipwayError(
             f"the routes of {stack} did not become live in {container.name}",
-            f"{self._folder.routes_of(stack)} was written as {name}, but {answer}; the routes from before are back",
+            f"{self._folder.routes_of(stack)} was written as {name}, but {answer}; the previous routes are back",
             f"docker logs {container.name}",
             [f"| {line}" for line in self._api.logs(container.id)],
         )

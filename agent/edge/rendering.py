@@ -1,7 +1,6 @@
-"""What Traefik is told about one stack: its dynamic configuration, as one file.
+"""What Traefik is told about one stack: its dynamic configuration, as one file. Pure.
 
-Pure. Owns names, rules, priorities and the file's form: JSON (which is YAML), below a comment that holds what it was
-made from. Does not own where it lies or when it is live.
+The file is JSON (which is YAML) below a comment that holds what it was made from.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Traefik takes connections before it has its routes, and answers them 404. So they are held with the old container until
 the new one has them, and are all given to the new one before the old one stops listening.
 
-Owns sockets of our own in the kernel's group of those that share a port (SO_REUSEPORT), through which the group can be
+Sockets of our own join the kernel's group of those that share a port (SO_REUSEPORT); through them the group can be
 told which member gets new connections; ours never do. The kernel lets only sockets of one user into a group: where the
 agent is not the user that Traefik runs as (root), it cannot take part, and says so. Ended anywhere, our sockets go with
 the process, and what is left is a group in which both containers serve.

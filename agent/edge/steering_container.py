@@ -1,6 +1,6 @@
 """Steers connections for an agent that is not root: a container does it, for as long as the handover takes.
 
-Owns that container: `steering` itself, run as root by the host's own Python, whose files it sees below /host. Whoever
+It runs `steering` itself as root with the host's own Python, whose files it sees below /host. Whoever
 may use Docker may do that anyway. It ends with the handover, and by itself when nobody ends it.
 """
 

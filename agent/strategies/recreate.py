@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["ended_as_proven", "plan"]
 
 
-def plan(service: Service, situation: ServiceState) -> ServicePlan:
+def plan(service: Service, state: ServiceState) -> ServicePlan:
     """Nothing when every container is as wanted; else the fewest replacements that make it so."""
-    containers = situation.containers
-    if ended_as_proven(service, situation.proof):
+    containers = state.containers
+    if ended_as_proven(service, state.proof):
         stale = [each for each in containers if each.config != service.config or each.state in RUNS]
         return ServicePlan(_remove(service, stale))
     if service.replicas == 0:
-        unrouted: tuple[Step, ...] = (Unroute((service.name,)),) if situation.weights else ()
+        unrouted: tuple[Step, ...] = (Unroute((service.name,)),) if state.weights else ()
         return ServicePlan((*unrouted, *_remove(service, containers)))
     good = [each for each in containers if each.config == service.config and not each.halfway]
     usable = [each for each in good if each.state in RUNS + CAN_START]
@@ -40,7 +40,7 @@ def plan(service: Service, situation: ServiceState) -> ServicePlan:
         away = [each for each in unwanted if each.halfway]
         return ServicePlan((*_remove(service, away), *_start(service, recreate=True), *shift))
     if len(kept) == service.replicas and all(each.state in RUNS for each in kept):
-        return _complete(service, situation, unwanted)
+        return _complete(service, state, unwanted)
     return ServicePlan((*_remove(service, unwanted), *_start(service, recreate=False), *shift))
 
 
@@ -49,14 +49,14 @@ def ended_as_proven(service: Service, proof: Proof | None) -> bool:
     return proof is not None and proof.completed and proof.config == service.config
 
 
-def _complete(service: Service, situation: ServiceState, unwanted: Sequence[Container]) -> ServicePlan:
+def _complete(service: Service, state: ServiceState, unwanted: Sequence[Container]) -> ServicePlan:
     """All that is wanted runs: the route follows, and what is too much goes once no request reaches it."""
-    if not (service.traffic.routed and situation.stale):
+    if not (service.traffic.routed and state.stale):
         return ServicePlan(_remove(service, unwanted))
     away = tuple(each.id for each in unwanted)
     shift: tuple[Step, ...] = (ShiftTraffic(service.name, 100, without=away),)
     retire = (Drain(service.name, away),) if away else ()
-    if situation.proof is not None and situation.proof.config == service.config:
+    if state.proof is not None and state.proof.config == service.config:
         return ServicePlan(retire, first=shift)
     return ServicePlan((WaitHealthy((service.name,)), *shift, *retire))
 

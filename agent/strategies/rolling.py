@@ -43,19 +43,19 @@ class _Sorted(NamedTuple):
     """nothing else runs, and what is wanted only has to be started"""
 
 
-def plan(service: Service, situation: ServiceState) -> ServicePlan:
+def plan(service: Service, state: ServiceState) -> ServicePlan:
     """Nothing when the wanted generation runs, gets all requests, and nothing else is left."""
-    if recreate.ended_as_proven(service, situation.proof):
-        return recreate.plan(service, situation)
+    if recreate.ended_as_proven(service, state.proof):
+        return recreate.plan(service, state)
     if service.replicas == 0:
-        return _nothing_wanted(service, situation)
-    sorted_out = _sort_out(service, situation)
+        return _nothing_wanted(service, state)
+    sorted_out = _sort_out(service, state)
     if sorted_out.startable or (_one_at_a_time(service) and service.replicas == 1 and sorted_out.serving):
-        return recreate.plan(service, situation)
+        return recreate.plan(service, state)
     missing = service.replicas - len(sorted_out.new)
-    proven = situation.proof is not None and situation.proof.config == service.config
-    shares = {generation: share for generation, share in situation.weights.items() if share}
-    settled = shares == {service.generation: WHOLE} and not situation.stale
+    proven = state.proof is not None and state.proof.config == service.config
+    shares = {generation: share for generation, share in state.weights.items() if share}
+    settled = shares == {service.generation: WHOLE} and not state.stale
     first: tuple[Step, ...] = ()
     steps = list(_remove(service, sorted_out.useless))
     surplus = _ids(sorted_out.surplus)
@@ -73,17 +73,17 @@ def plan(service: Service, situation: ServiceState) -> ServicePlan:
         steps += [WaitHealthy((service.name,)), *_smoke(service, 1), *_shifts(service, sorted_out.serving, surplus)]
         steps += _retire(service, surplus)
     old = () if not service.traffic.routed else (*_left(service, sorted_out, missing), *sorted_out.spare)
-    return ServicePlan(tuple(steps), first, _late(service, _ids(old), back=situation.back))
+    return ServicePlan(tuple(steps), first, _late(service, _ids(old), back=state.back))
 
 
-def _sort_out(service: Service, situation: ServiceState) -> _Sorted:
-    wanted = [each for each in situation.containers if each.config == service.config and not each.halfway]
+def _sort_out(service: Service, state: ServiceState) -> _Sorted:
+    wanted = [each for each in state.containers if each.config == service.config and not each.halfway]
     running = sorted((each for each in wanted if each.state in RUNS), key=lambda each: each.number)
-    others = [each for each in situation.containers if each not in running]
+    others = [each for each in state.containers if each not in running]
     alive = [each for each in others if each.state in RUNS and not each.halfway]
-    proven = situation.proof.config if situation.proof else ""
-    if service.traffic.routed and situation.weights:
-        serving = [each for each in alive if situation.weights.get(generation_of(each.config), 0)]
+    proven = state.proof.config if state.proof else ""
+    if service.traffic.routed and state.weights:
+        serving = [each for each in alive if state.weights.get(generation_of(each.config), 0)]
     else:
         serving = alive
     spare = [each for each in alive if each not in serving and each.config == proven]
@@ -182,10 +182,10 @@ def _late(service: Service, old: tuple[str, ...], *, back: bool) -> tuple[Step, 
     return (Drain(service.name, old, batch=0),)
 
 
-def _nothing_wanted(service: Service, situation: ServiceState) -> ServicePlan:
-    away = _ids(situation.containers)
-    if not situation.weights:
-        return ServicePlan(_remove(service, situation.containers))
+def _nothing_wanted(service: Service, state: ServiceState) -> ServicePlan:
+    away = _ids(state.containers)
+    if not state.weights:
+        return ServicePlan(_remove(service, state.containers))
     return ServicePlan((Unroute((service.name,)), *_retire(service, away)))
 
 

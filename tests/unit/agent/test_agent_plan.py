@@ -10,7 +10,7 @@ from case_values import cases, container, live, proof, service
 from agent.drift import drift
 from agent.errors import DocumentError
 from agent.graph import levels
-from agent.plan import Plan, ReleasePlan, Routed, converge, deployment
+from agent.plan import Plan, Routed, WantedRelease, converge, deployment
 from agent.steps import Drain, KeepOld, Remove, ShiftTraffic, names
 from agent.strategies import find
 
@@ -20,7 +20,7 @@ BACK = cases("back")
 
 
 def planned(case: dict[str, Any]) -> Plan:
-    wanted = ReleasePlan(
+    wanted = WantedRelease(
         release=case.get("release", "r-1"),
         convergence=case.get("convergence", ""),
         services={name: service(name, **values) for name, values in case["services"].items()},
