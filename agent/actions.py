@@ -1,52 +1,48 @@
-"""Does each kind of step on this host. The only module that knows how every step is done; it decides nothing."""
+"""Does each kind of step on this host; decides nothing."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
-from agent import facts, files
+from agent import facts
 from agent.fetch import fetch
 from agent.gates import await_healthy, stay_up
 from agent.migrate import migrate
-from agent.smoke import Place, run_checks
+from agent.recording import prune, record
+from agent.release_files import place
+from agent.smoke import CheckTarget, run_checks
 from agent.steps import (
-    Await,
     Barrier,
+    Drain,
     EdgeUp,
     Fetch,
-    Grow,
     Judge,
-    Keep,
+    KeepOld,
     Migrate,
     Observe,
     Prune,
     Record,
     Remove,
-    Retire,
-    Shift,
+    ScaleUp,
+    ShiftTraffic,
     Smoke,
     Start,
     Unroute,
+    WaitHealthy,
     Write,
     phase,
 )
 from agent.stopping import stop_and_remove
+from agent.traffic import Mover
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from agent.compose import Compose
+    from agent.attempt import Attempt
     from agent.deadline import Deadline
-    from agent.docker_api import DockerApi
-    from agent.edge import Edge
-    from agent.facts import Machine
-    from agent.fleet import Fleet
-    from agent.output import Output
     from agent.rendering import Rendered
-    from agent.state import StackFolder
     from agent.steps import Step
-    from agent.traffic import Mover
 
 __all__ = ["Actions"]
 
@@ -58,50 +54,37 @@ class Actions:
 
     def __init__(
         self,
-        *,
+        attempt: Attempt,
         release: Mapping[str, Any],
         rendered: Rendered,
-        api: DockerApi,
-        machine: Machine,
-        compose: Compose,
-        folder: StackFolder,
-        out: Output,
+        secrets: Mapping[str, str],
         deadline: Deadline,
-        health_deadline: float,
-        registries: Sequence[Mapping[str, str]],
-        fleet: Fleet,
-        edge: Edge,
-        wanted_edge: Mapping[str, Any] | None,
-        mover: Mover,
-        keep: Callable[[str, tuple[str, ...]], None],
-        touching: Callable[[], None],
-        record: Callable[[], None],
-        migrated: Callable[[str], None],
-        prune: Callable[[int], None],
     ) -> None:
+        self.attempt = attempt
         self.release = release
         self.rendered = rendered
-        self.api = api
-        self.machine = machine
-        self.compose = compose
-        self.folder = folder
-        self.out = out
+        self.secrets = secrets
         self.deadline = deadline
-        self.health_deadline = health_deadline
-        self.registries = registries
-        self.fleet = fleet
-        self.edge = edge
-        self.wanted_edge = wanted_edge
-        self.mover = mover
-        self.keep = keep
-        self.touching = touching
-        self.record = record
-        self.migrated = migrated
-        self.prune = prune
+        self.folder = attempt.folder
+        self.out = attempt.out
+        self.api, self.machine, self.compose, self.edge = attempt.access
+        self.wanted_edge = attempt.document["edge"]
+        self.mover = Mover(
+            release=release,
+            services=rendered.services,
+            secrets=secrets,
+            edge=self.edge,
+            wanted=self.wanted_edge,
+            api=self.api,
+            stack=self.folder.stack,
+            deadline=deadline,
+            out=self.out,
+            shifted=attempt.shifted,
+        )
 
     def act(self, step: Step) -> None:
         """Do one step."""
-        if not isinstance(step, (Record, Keep, Prune)):
+        if not isinstance(step, (Record, KeepOld, Prune)):
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
         actions: dict[type, Callable[[Any], None]] = {
@@ -111,18 +94,18 @@ class Actions:
             Migrate: self._migrate,
             EdgeUp: self._edge_up,
             Start: self._start,
-            Grow: self._grow,
+            ScaleUp: self._grow,
             Remove: self._remove,
-            Await: self._await,
+            WaitHealthy: self._await,
             Smoke: self._smoke,
-            Shift: self._touched(self.mover.shift),
+            ShiftTraffic: self._touched(self.mover.shift),
             Judge: self.mover.judge,
             Observe: self._observe,
-            Retire: self._touched(self.mover.retire),
-            Keep: lambda keep: self.keep(keep.service, keep.containers),
+            Drain: self._touched(self.mover.retire),
+            KeepOld: self._keep,
             Unroute: self._touched(lambda step: self.mover.unroute(step.services)),
-            Record: lambda _: self.record(),
-            Prune: lambda prune: self.prune(prune.retention),
+            Record: lambda _: record(self.attempt, self.rendered),
+            Prune: lambda step: prune(self.attempt, step.retention),
         }
         actions[type(step)](step)
 
@@ -130,18 +113,21 @@ class Actions:
         """The action, after noting that from now on there is something to bring back."""
 
         def act(step: Any) -> None:  # noqa: ANN401 - any step
-            self.touching()
+            self._touch()
             action(step)
 
         return act
 
+    def _touch(self) -> None:
+        self.attempt.touched = True
+
     def _write(self, _: Write) -> None:
-        files.place(dict(self.release), self.rendered, self.folder)
+        place(self.release, self.rendered, self.folder)
         self.folder.store_release(dict(self.release))
 
     def _meet(self, step: Barrier) -> None:
         begin = time.monotonic()
-        self.fleet.reach(step.reached, self.deadline)
+        self.attempt.fleet.reach(step.reached, self.deadline)
         self.out.progress(phase(step), step.reached, time.monotonic() - begin)
 
     def _fetch(self, step: Fetch) -> None:
@@ -150,14 +136,14 @@ class Actions:
         fetch(
             step.images,
             api=self.api,
-            registries=self.registries,
+            registries=self.attempt.document["registries"],
             architecture=self.machine.architecture,
             deadline=self.deadline,
             out=self.out,
         )
 
     def _migrate(self, step: Migrate) -> None:
-        self.touching()
+        self._touch()
         migrate(
             step.service,
             self.release["services"][step.service]["migrate"],
@@ -168,24 +154,26 @@ class Actions:
             deadline=self.deadline,
             out=self.out,
         )
-        self.migrated(step.service)
+        # An earlier release must not come back to data that it cannot read, also when the engine's history is lost.
+        lasting = bool(self.release["services"][step.service]["migrate"].get("irreversible"))
+        self.attempt.ledger.append(self.release["id"], "migrated", service=step.service, irreversible=lasting)
 
     def _start(self, step: Start) -> None:
-        self.touching()
+        self._touch()
         begin = time.monotonic()
-        self.compose.up(step.services, self.rendered, self.deadline, recreate=step.recreate)
+        self.compose.up(step.services, self.rendered.file, self.deadline, recreate=step.recreate)
         self.mover.attach(step.services)
         self.out.progress(phase(step), step.name, time.monotonic() - begin)
 
-    def _grow(self, step: Grow) -> None:
-        self.touching()
+    def _grow(self, step: ScaleUp) -> None:
+        self._touch()
         begin = time.monotonic()
         present = facts.containers(self.api, self.folder.stack, step.services)
         scale = {
             name: count + sum(each.service == name for each in present)
             for name, count in zip(step.services, step.counts)
         }
-        self.compose.up(step.services, self.rendered, self.deadline, recreate=False, scale=scale)
+        self.compose.up(step.services, self.rendered.file, self.deadline, recreate=False, scale=scale)
         self.mover.attach(step.services)
         self.out.progress(phase(step), step.name, time.monotonic() - begin)
 
@@ -194,20 +182,26 @@ class Actions:
         fetch(
             [wanted["image"]],
             api=self.api,
-            registries=self.registries,
+            registries=self.attempt.document["registries"],
             architecture=self.machine.architecture,
             deadline=self.deadline,
             out=self.out,
         )
         self.edge.ensure(wanted, self.folder.stack, self.deadline)
 
+    def _keep(self, step: KeepOld) -> None:
+        entry = self.release["services"][step.service]
+        self.attempt.keeping.keep(
+            step.service, step.containers, seconds=entry["keep"], drain=entry["drain"], port=entry["port"]
+        )
+
     def _remove(self, step: Remove) -> None:
-        self.touching()
+        self._touch()
         begin = time.monotonic()
         stop_and_remove(step.containers, self.api, min(_STOP_SECONDS, self.deadline.remaining()))
         self.out.progress(phase(step), step.name, time.monotonic() - begin)
 
-    def _await(self, step: Await) -> None:
+    def _await(self, step: WaitHealthy) -> None:
         services = [self.rendered.services[name] for name in step.services]
         if step.counts:
             pairs = zip(services, step.counts)
@@ -217,7 +211,7 @@ class Actions:
             api=self.api,
             stack=self.folder.stack,
             deadline=self.deadline,
-            limit=self.health_deadline,
+            limit=float(self.attempt.options["health_deadline"]),
             out=self.out,
         )
 
@@ -239,7 +233,7 @@ class Actions:
         run_checks(
             {name: entries[name]["smoke"] for name in step.services},
             {
-                name: Place(self.rendered.services[name].config, edge, entries[name]["preview"] if edge else "")
+                name: CheckTarget(self.rendered.services[name].config, edge, entries[name]["preview"] if edge else "")
                 for name in step.services
             },
             api=self.api,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slipway.contract import CONTRACT
 from slipway.contract.host_paths import is_stack
@@ -37,6 +37,8 @@ slipway agent: makes one stack's release so on this host
        [--follow]
   observe --stack S                   what the watch sees, a line of JSON a change, until standard input ends
   maintenance --stack S --on|--off    answer with the page (HTML) on standard input, or as before again
+  certificate --stack S               keep the certificate and key on standard input (JSON, PEM) for the edge, for who
+                                      asks for no name that it knows, unless it has one
   mark --stack S --release R          note that a release proven here is validated; a reason on standard input
          --as validated [--actor WHO]
   destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
@@ -49,6 +51,7 @@ _OPTIONS = {
     "attend": ("--stack",),
     "watch": ("--stack",),
     "maintenance": ("--stack", "--on", "--off"),
+    "certificate": ("--stack",),
     "observe": ("--stack",),
     "containers": ("--stack",),
     "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
@@ -115,44 +118,47 @@ def _run(arguments: Sequence[str], session: _Session) -> None:
 
 def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
     """Run a command that is about one stack, other than a deployment of it."""
-    if command == "destroy":
-        from agent.destroy import destroy
-
-        named = [name for name in options.get("--volumes", "").split(",") if name]
-        out.result(destroy(folder, named, out))
-        return
-    if command == "maintenance":
-        from agent.maintenance import maintain
-
-        page = sys.stdin.buffer.read().decode("utf-8", "replace") if "--on" in options else None
-        out.result(maintain(folder, page, out))
-        return
-    if command == "mark":
-        from agent.validation import mark
-
-        note = sys.stdin.buffer.read().decode("utf-8", "replace")
-        out.result(mark(folder, options["--release"], note, out, actor=options.get("--actor", "")))
-        return
-    if command == "watch":
+    if command in ("destroy", "maintenance", "certificate", "mark"):
+        out.result(_change(folder, command, options, out))
+    elif command in ("history", "release", "containers", "logs"):
+        _read_for(folder, command, options, out)
+    elif command == "watch":
         from agent.watching import watch
 
         watch(folder, out)
-        return
-    if command in ("history", "release", "containers", "logs"):
-        _read_for(folder, command, options, out)
-        return
-    if command == "observe":
+    elif command == "observe":
         from agent.watching import observe
 
         observe(folder, out)
-        return
-    from agent.probe import probe
+    else:
+        from agent.probe import probe
 
-    out.result(probe(folder))
-    if command == "attend":
-        from agent.fleet import attend
+        out.result(probe(folder))
+        if command == "attend":
+            from agent.fleet import attend
 
-        attend(folder, out)
+            attend(folder, out)
+
+
+def _change(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> dict[str, Any]:
+    """Run a command that changes something; its answer."""
+    if command == "destroy":
+        from agent.destroy import destroy
+
+        return destroy(folder, [name for name in options.get("--volumes", "").split(",") if name], out)
+    given = sys.stdin.buffer.read() if "--off" not in options else b""
+    if command == "maintenance":
+        from agent.maintenance import maintain
+
+        return maintain(folder, given.decode("utf-8", "replace") if "--on" in options else None, out)
+    if command == "certificate":
+        from agent.edge.certificate import accept_certificate
+
+        return accept_certificate(given, out)
+    from agent.validation import mark
+
+    note, actor = given.decode("utf-8", "replace"), options.get("--actor", "")
+    return mark(folder, options["--release"], note, out, actor=actor)
 
 
 def _read_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
@@ -170,15 +176,16 @@ def _read_for(folder: StackFolder, command: str, options: dict[str, str], out: O
 
         out.result(listing(folder))
     else:
-        from agent.logs import Wanted, read_logs
+        from agent.logs import LogRequest, read_logs
 
         services = [name for name in options.get("--services", "").split(",") if name]
         since, follow = options.get("--since", ""), "--follow" in options
-        read_logs(folder, Wanted(services, options.get("--tail", "all"), since, follow))
+        read_logs(folder, LogRequest(services, options.get("--tail", "all"), since, follow))
 
 
 def _deploy(session: _Session, options: dict[str, str]) -> None:
     from agent import deploy, document
+    from agent.watching import start_watch
 
     content = document.parse(sys.stdin.buffer.read())
     for name, stated in (("--stack", content["stack"]), ("--release", content["release"]["id"])):
@@ -195,7 +202,7 @@ def _deploy(session: _Session, options: dict[str, str]) -> None:
     if "--dry-run" in options:
         deploy.dry_run(content, folder, session.out)
     else:
-        session.out.result(deploy.deploy(content, folder, session.out))
+        session.out.result(deploy.deploy(content, folder, session.out, start_watch))
 
 
 def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:

@@ -10,22 +10,21 @@ import contextlib
 import json
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.contract.problems import SlipwayError
 
 from agent.files import write_atomically
 from agent.process import Ended, run
-from agent.rendering import to_yaml
+from agent.yaml_file import to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from agent.deadline import Deadline
-    from agent.rendering import Rendered
     from agent.state import StackFolder
 
-__all__ = ["Compose", "VersionQuestion", "rendered_file", "run_arguments", "up_arguments"]
+__all__ = ["Compose", "ComposeFile", "VersionQuestion", "run_arguments", "up_arguments"]
 
 _PLUGIN_FOLDERS = (
     "~/.docker/cli-plugins",
@@ -35,6 +34,13 @@ _PLUGIN_FOLDERS = (
     "/usr/libexec/docker/cli-plugins",
 )
 _EVIDENCE_LINES = 15
+
+
+class ComposeFile(NamedTuple):
+    """A Compose file and the values that it reads from the environment; both hold secrets."""
+
+    content: dict[str, Any]
+    environment: dict[str, str]
 
 
 def up_arguments(services: Sequence[str], *, recreate: bool, scale: Mapping[str, int] | None = None) -> list[str]:
@@ -56,9 +62,9 @@ def run_arguments(service: str, name: str, command: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def rendered_file(rendered: Rendered, folder: StackFolder) -> Iterator[str]:
+def _written(file: ComposeFile, folder: StackFolder) -> Iterator[str]:
     """The Compose file with its secret values, there only while it is needed, for this user only."""
-    write_atomically(folder.compose, to_yaml(rendered.compose), 0o600)
+    write_atomically(folder.compose, to_yaml(file.content), 0o600)
     try:
         yield folder.compose
     finally:
@@ -77,14 +83,14 @@ class Compose:
         # What `docker compose` itself runs after it has looked through all plugins, which takes it 0.1 s a call.
         self._program = [plugin] if plugin else ["docker", "compose"]
 
-    def call(self, arguments: Sequence[str], rendered: Rendered, deadline: Deadline) -> Ended:
-        """One call with the rendered file in place."""
-        with rendered_file(rendered, self._folder) as path:
+    def call(self, arguments: Sequence[str], file: ComposeFile, deadline: Deadline) -> Ended:
+        """One call with the file in place."""
+        with _written(file, self._folder) as path:
             argv = [*self._program, "--ansi", "never", "-p", self._folder.stack, "-f", path]
             argv += ["--project-directory", self._folder.path, *arguments]
             return run(
                 argv,
-                environment=environment(self._socket, rendered.environment),
+                environment=environment(self._socket, file.environment),
                 folder=self._folder.path,
                 deadline=deadline,
                 started=self._started,
@@ -93,7 +99,7 @@ class Compose:
     def up(
         self,
         services: Sequence[str],
-        rendered: Rendered,
+        file: ComposeFile,
         deadline: Deadline,
         *,
         recreate: bool,
@@ -104,7 +110,7 @@ class Compose:
         Raises:
             SlipwayError: Compose failed; its own last lines are in the evidence.
         """
-        ended = self.call(up_arguments(services, recreate=recreate, scale=scale), rendered, deadline)
+        ended = self.call(up_arguments(services, recreate=recreate, scale=scale), file, deadline)
         if ended.code:
             raise _failed(services, ended)
 

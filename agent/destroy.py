@@ -12,7 +12,7 @@ from slipway.contract.problems import SlipwayError
 
 from agent.deadline import Stop
 from agent.docker_api import PROJECT_LABEL, DockerApi, find_socket
-from agent.edge import Edge
+from agent.edge.edge import Edge
 from agent.files import remove_tree
 from agent.lock import lock
 from agent.retention import images_of, images_of_other_stacks, remove_images

@@ -1,7 +1,6 @@
 """A small client of the Docker Engine API over its unix socket.
 
-Owns finding the socket, requests, and what their failures mean. A request costs a few milliseconds where a call of
-the docker command costs 50 to 200.
+A request costs a few milliseconds where a call of the docker command costs 50 to 200.
 """
 
 from __future__ import annotations

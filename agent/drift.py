@@ -9,7 +9,7 @@ from agent.facts import RUNS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agent.edge import Routing
+    from agent.edge.routing import Routing
     from agent.facts import Container
     from agent.ledger import Proof
 

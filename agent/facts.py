@@ -1,7 +1,4 @@
-"""What is true on this host now. Reads only.
-
-Owns turning the engine's answers into plain values. Does not own judging them (`drift`, `plan`).
-"""
+"""The containers of a stack as plain values. Reads only."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ if TYPE_CHECKING:
     from agent.docker_api import DockerApi
 
 __all__ = [
-    "CAN_START", "CONFIG_LABEL", "EDGE_NETWORK", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "Machine",
-    "containers", "is_one_off", "machine", "one_offs", "supports_start_interval",
+    "CAN_START", "CONFIG_LABEL", "EDGE_NETWORK", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "containers",
+    "is_one_off", "one_offs",
 ]  # fmt: skip
 
 STACK_LABEL = "dev.slipway.stack"
@@ -66,17 +63,6 @@ class Container(NamedTuple):
     def halfway(self) -> bool:
         """Whether Compose was killed between making this container and giving it its name."""
         return bool(_HALFWAY_NAME.match(self.name))
-
-
-class Machine(NamedTuple):
-    """The engine and tools of this host."""
-
-    docker: str
-    api: tuple[int, int]
-    architecture: str
-    compose: str
-    root: str
-    volume_drivers: tuple[str, ...]
 
 
 def containers(api: DockerApi, stack: str, services: Collection[str] | None = None) -> list[Container]:
@@ -135,29 +121,6 @@ def container(details: dict[str, Any]) -> Container:
         image_id=str(details.get("Image", "")),
         edge=_fixed_address(networks.get(EDGE_NETWORK)),
     )
-
-
-def machine(api: DockerApi, compose: str) -> Machine:
-    """Facts about the engine; `compose` is the plugin's version, which the engine does not know."""
-    version, info = api.version(), api.info()
-    return Machine(
-        docker=str(version.get("Version", "")),
-        api=_numbers(str(version.get("ApiVersion", "0.0"))),
-        architecture=str(version.get("Arch", "")),
-        compose=compose,
-        root=str(info.get("DockerRootDir") or "/var/lib/docker"),
-        volume_drivers=tuple((info.get("Plugins") or {}).get("Volume") or ("local",)),
-    )
-
-
-def supports_start_interval(host: Machine) -> bool:
-    """`start_interval` needs Engine API 1.44 (Docker 25) and Compose 2.20; older ones refuse the file."""
-    return host.api >= (1, 44) and _numbers(host.compose) >= (2, 20)
-
-
-def _numbers(version: str) -> tuple[int, int]:
-    found = re.findall(r"[0-9]+", version)
-    return (int(found[0]), int(found[1])) if len(found) > 1 else (0, 0)
 
 
 def _ports(details: dict[str, Any]) -> tuple[tuple[str, int, int, str], ...]:

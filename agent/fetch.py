@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from slipway.contract.problems import SlipwayError
 
 from agent.docker_api import DockerError
-from agent.rendering import without_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from agent.docker_api import DockerApi
     from agent.output import Output
 
-__all__ = ["credentials_for", "explain", "fetch", "missing", "registry_of"]
+__all__ = ["credentials_for", "explain", "fetch", "missing", "registry_of", "without_tag"]
 
 _AT_ONCE = 4
 _TRIES = 2
@@ -28,6 +27,13 @@ _OUT_OF_REACH = (
     "context deadline", "dial", "500 internal", "502", "503",
 )  # fmt: skip
 _HUB_NAMES = ("docker.io", "index.docker.io", "registry-1.docker.io", "")
+
+
+def without_tag(reference: str) -> str:
+    """`name:tag@digest` as `name@digest`: the tag says which commit built it, the digest what it is."""
+    name, at, digest = reference.partition("@")
+    head, colon, last = name.rpartition(":")
+    return (head if at and colon and "/" not in last else name) + at + digest
 
 
 def missing(api: DockerApi, images: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agent.output import Output
     from agent.service import Service
 
-__all__ = ["Watch", "await_healthy", "log_lines", "stay_up"]
+__all__ = ["HealthWait", "await_healthy", "log_lines", "stay_up"]
 
 POLL_SECONDS = 0.05
 STEADY_SECONDS = 1.0
@@ -36,7 +36,7 @@ _LOG_LINES = 20
 _LOOK_SECONDS = 0.5
 
 
-class Watch:
+class HealthWait:
     """What has been seen of one service while waiting on it."""
 
     def __init__(self, service: Service) -> None:
@@ -132,23 +132,23 @@ def await_healthy(
         SlipwayError: one of them did not; says what was probed, what it last answered, and its last log lines.
     """
     begin = time.monotonic()
-    watches = {service.name: Watch(service) for service in services}
-    while watches:
-        seen = facts.containers(api, stack, watches)
-        for name in list(watches):
-            own = _generation(watches[name].service, seen)
+    waits = {service.name: HealthWait(service) for service in services}
+    while waits:
+        seen = facts.containers(api, stack, waits)
+        for name in list(waits):
+            own = _generation(waits[name].service, seen)
             try:
-                if watches[name].passed(own):
-                    out.progress("health", f"{name} {watches[name].last}", time.monotonic() - begin)
-                    del watches[name]
+                if waits[name].passed(own):
+                    out.progress("health", f"{name} {waits[name].last}", time.monotonic() - begin)
+                    del waits[name]
             except _Hopeless as verdict:
                 raise _unhealthy(api, name, verdict.container, verdict.reason, time.monotonic() - begin) from None
-        if not watches:
+        if not waits:
             return
         if time.monotonic() - begin > limit:
-            name, watch = next(iter(watches.items()))
-            own = _generation(watch.service, seen)
-            reason = f"not healthy within {limit:.0f} s; last seen: {watch.last}"
+            name, wait = next(iter(waits.items()))
+            own = _generation(wait.service, seen)
+            reason = f"not healthy within {limit:.0f} s; last seen: {wait.last}"
             raise _unhealthy(api, name, own[0] if own else None, reason, limit)
         deadline.pause(POLL_SECONDS)
 

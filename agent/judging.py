@@ -1,8 +1,7 @@
 """Is the new generation worse than the old? Judged by the edge's counters alone; pure, no clock, no network.
 
-Owns: windows of counters, the statistics, and how often one may look without crying wolf. Does not own: reading the
-counters, the clock of a step (`pause`, `patience`), what is done about a verdict. Used by the canary's steps (old and
-new over the same window) and by the watch (new release against a baseline that was recorded before).
+Used by the canary's steps (old and new over the same window) and by the watch (new release against a baseline that was
+recorded before).
 
 A measure (share of errors, p95, p50) is bad when two one-sided tests both say so:
 
@@ -35,10 +34,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.contract.tolerances import ERROR_FLOOR, ERROR_RELATIVE, LATENCY_FLOOR_SECONDS, LATENCY_RELATIVE
 
+from agent.canary_statistics import EMPTY, Window, exceeds, exceeds_half, upper
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["ALPHA", "EMPTY", "Comparison", "Judge", "Thresholds", "Verdict", "Window", "alphas"]
+__all__ = ["ALPHA", "Comparison", "Thresholds", "TrafficAnalysis", "Verdict", "alphas"]
 
 ALPHA = 0.01  # equally good canaries that may be stopped, over a whole run with all its looks
 _WEIGHTS = {"errors": 0.6, "p95": 0.25, "p50": 0.15}  # of a look's budget; errors are rarest, so they need the most
@@ -47,89 +48,6 @@ _EARLY_FROM, _EARLY_GROWTH = 20, 1.25  # requests at the first early look, and h
 _DECISIONS = (2 / 3, 1 / 6, 1 / 6)  # of the rest, for deciding at n, 2n and 4n requests
 _AT_LIMIT, _AT_LIMIT_EARLY = 0.1, 0.01  # how often a canary exactly at the limit may count as beyond it
 _ALONE = 30  # requests below which the old side is no comparison; then only most requests failing is bad
-_EXACT = 10**8  # requests up to which Fisher's sum is exact; above, its normal limit is as good and quicker
-
-
-class Window(NamedTuple):
-    """Traffic of one side: requests, those answered 5xx, and requests so far by upper bound in seconds (last: inf)."""
-
-    requests: int
-    errors: int
-    buckets: tuple[tuple[float, int], ...]
-
-    @staticmethod
-    def of(sample: tuple[float, float, Iterable[tuple[float, float]]]) -> Window:
-        """The same, put right: whole numbers from 0, errors among the requests, counts rising with bounds up to inf."""
-        requests = _count(sample[0])
-        rising: dict[float, int] = {}
-        most = 0
-        for bound, count in sorted((bound, _count(count)) for bound, count in sample[2] if not math.isnan(bound)):
-            most = rising[bound] = max(most, count)
-        if rising:
-            rising[math.inf] = most
-        return Window(requests, min(_count(sample[1]), requests), tuple(rising.items()))
-
-    @staticmethod
-    def between(before: tuple[int, int, Any], after: tuple[int, int, Any]) -> Window:
-        """Traffic between two samples of the counters; a counter that fell, or other bounds, is a restarted edge.
-
-        Then the later sample counts alone: requests from before the restart are lost to the judgement.
-        """
-        first, then = Window.of(before), Window.of(after)
-        if not first.buckets:
-            first = first._replace(buckets=tuple((bound, 0) for bound, _ in then.buckets))
-        pairs = list(zip(first.buckets, then.buckets))  # each ends with inf, so other lengths are other bounds
-        if (
-            then.requests < first.requests
-            or then.errors < first.errors
-            or any(old[0] != new[0] or new[1] < old[1] for old, new in pairs)
-        ):
-            return then
-        buckets = [(new[0], new[1] - old[1]) for old, new in pairs]
-        return Window.of((then.requests - first.requests, then.errors - first.errors, buckets))
-
-    def plus(self, other: Window) -> Window:
-        """Both together (hosts, parts of a window); of the bounds those that both have, where the sum is exact."""
-        if not (self.buckets and other.buckets):
-            buckets = self.buckets or other.buckets
-        else:
-            theirs = dict(other.buckets)
-            buckets = tuple((bound, count + theirs[bound]) for bound, count in self.buckets if bound in theirs)
-        return Window(self.requests + other.requests, self.errors + other.errors, buckets)
-
-    @property
-    def timed(self) -> int:
-        """Requests in the histogram: differs a little from `requests`, the counters are not read at one instant."""
-        return self.buckets[-1][1] if self.buckets else 0
-
-    @property
-    def error_rate(self) -> float:
-        """Share of requests answered 5xx; 0 without requests."""
-        return self.errors / self.requests if self.requests else 0.0
-
-    def quantile(self, share: float) -> float | None:
-        """Seconds within which this share was answered; None when unknown. In the last bucket: its lower bound."""
-        if len(self.buckets) < 2 or not self.timed:  # noqa: PLR2004 - one bucket bounds nothing, as in Prometheus
-            return None
-        wanted, lower, below = share * self.timed, 0.0, 0
-        for bound, count in self.buckets[:-1]:
-            if count >= wanted and count > below:
-                return lower + max(bound - lower, 0.0) * (wanted - below) / (count - below)
-            lower, below = max(bound, 0.0), count
-        return lower
-
-    def slower(self, seconds: float) -> float:
-        """Requests that took longer, evenly spread within the bucket; past the last finite bound, its whole bucket."""
-        lower, below = 0.0, 0
-        for bound, count in self.buckets[:-1]:
-            if bound > seconds:
-                part = (seconds - lower) / (bound - lower) if seconds > lower else 0.0
-                return self.timed - below - (count - below) * part
-            lower, below = max(bound, 0.0), count
-        return float(self.timed - below)
-
-
-EMPTY = Window(0, 0, ())
 
 
 class Thresholds(NamedTuple):
@@ -184,7 +102,7 @@ def alphas(steps: int) -> list[float]:
     return [ALPHA * 0.5 ** min(step, steps - 1) for step in range(1, steps + 1)] if steps > 1 else [ALPHA] * steps
 
 
-class Judge:
+class TrafficAnalysis:
     """Judges one step, or one slice of the watch: owns its budget, so make one for each and keep it for its length.
 
     For step i of a canary `alpha` is `alphas(len(steps))[i]`; for a watch of n slices `ALPHA / n` each.
@@ -201,7 +119,7 @@ class Judge:
     def look(
         self, new: Window, old: Window, baseline: Window = EMPTY, *, ended: bool = False, last: bool = False
     ) -> Verdict:
-        """Judge all traffic since the step began; call it as often as wanted, with windows that only grow.
+        """TrafficAnalysis all traffic since the step began; call it as often as wanted, with windows that only grow.
 
         `baseline` is traffic of the old generation from before; it is added where the old side of the window itself
         has fewer than `minimum` requests (the step with 100 %). `ended`: the pause is over, a decision is wanted.
@@ -254,7 +172,7 @@ class Judge:
 def _comparisons(new: Window, old: Window, allowed: Thresholds) -> Iterable[Comparison]:
     if new.requests and old.requests < _ALONE:
         # Nothing to compare with: a generation that fails most requests is bad by any measure.
-        chance = _exceeds_half(new.errors, new.requests)
+        chance = exceeds_half(new.errors, new.requests)
         yield Comparison("errors", new.error_rate, old.error_rate, 0.5, new.error_rate > 0.5, chance, chance)  # noqa: PLR2004
         return
     if new.requests:
@@ -274,8 +192,8 @@ def _errors(new: Window, old: Window, allowed: Thresholds) -> Comparison:
     # The new side's variance is the one at the limit, so that more errors never look less certain.
     at_limit = min(limit, 1.0)
     variance = at_limit * (1 - at_limit) / new.requests + slope**2 * spread * (1 - spread) / old.requests
-    p_alike = _exceeds(new.errors, new.requests, old.errors, old.requests)
-    return Comparison("errors", rate, base, limit, rate > limit, p_alike, _upper((rate - limit) / math.sqrt(variance)))
+    p_alike = exceeds(new.errors, new.requests, old.errors, old.requests)
+    return Comparison("errors", rate, base, limit, rate > limit, p_alike, upper((rate - limit) / math.sqrt(variance)))
 
 
 def _latency(measure: str, share: float, new: Window, old: Window, allowed: Thresholds) -> Iterable[Comparison]:
@@ -293,56 +211,9 @@ def _latency(measure: str, share: float, new: Window, old: Window, allowed: Thre
     variance = most * (1 - most) * (1 / new.timed + 1 / old.timed)
     at = min(base, last)
     # Rounded against finding anything: interpolated counts are not whole.
-    p_alike = _exceeds(math.floor(new.slower(at)), new.timed, math.ceil(old.slower(at)), old.timed)
-    p_limit = _upper((slow - most) / math.sqrt(variance)) if variance > 0 else float(slow <= most)
+    p_alike = exceeds(math.floor(new.slower(at)), new.timed, math.ceil(old.slower(at)), old.timed)
+    p_limit = upper((slow - most) / math.sqrt(variance)) if variance > 0 else float(slow <= most)
     yield Comparison(measure, value, base, limit, slow > most, p_alike, p_limit)
-
-
-def _exceeds(hits: int, requests: int, old_hits: int, old_requests: int) -> float:
-    """Fisher: the chance of that many hits or more on the new side, were all hits dealt out blindly; 1 at the mean."""
-    every, drawn = requests + old_requests, hits + old_hits
-    mean = requests * drawn / every if every else 0.0
-    if hits <= mean:
-        return 1.0
-    if every > _EXACT:
-        variance = mean * (1 - drawn / every) * old_requests / (every - 1)
-        return _upper((hits - 0.5 - mean) / math.sqrt(variance)) if variance > 0 else 1.0
-    term = math.exp(_choose(requests, hits) + _choose(old_requests, old_hits) - _choose(every, drawn))
-    total = term
-    # Above the mean each term is smaller than the one before.
-    for count in range(hits, min(requests, drawn)):
-        term *= (requests - count) * (drawn - count) / ((count + 1) * (old_requests - drawn + count + 1))
-        total += term
-        if term < total * 1e-12:
-            break
-    return min(total, 1.0)
-
-
-def _exceeds_half(hits: int, requests: int) -> float:
-    """The chance of that many hits or more, were every second request one (a sum of two alike sides is enough)."""
-    if 2 * hits <= requests:
-        return 1.0
-    if requests > _EXACT:
-        return _upper((2 * hits - 1 - requests) / math.sqrt(requests))
-    term = total = math.exp(_choose(requests, hits) - requests * math.log(2))
-    for count in range(hits, requests):
-        term *= (requests - count) / (count + 1)
-        total += term
-        if term < total * 1e-12:
-            break
-    return min(total, 1.0)
-
-
-def _choose(every: int, some: int) -> float:
-    return math.lgamma(every + 1) - math.lgamma(some + 1) - math.lgamma(every - some + 1)
-
-
-def _upper(deviations: float) -> float:
-    return 0.5 * math.erfc(deviations / math.sqrt(2))
-
-
-def _count(value: float) -> int:
-    return int(value) if math.isfinite(value) and value > 0 else 0
 
 
 def _figures(new: Window, old: Window) -> dict[str, float | None]:

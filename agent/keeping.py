@@ -1,8 +1,4 @@
-"""Old generations that run on for a while after a deployment, so that the way back is one shift of the route.
-
-Owns the record of them (`kept.json`). Does not own retiring them (`watching` does, when their time is over) or using
-them (the planner finds them among the containers).
-"""
+"""The record of old generations that run on for a while after a deployment, so that the way back is one shift."""
 
 from __future__ import annotations
 

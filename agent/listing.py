@@ -1,7 +1,6 @@
 """The containers of one stack as they are now, each with the generation that it belongs to; changes nothing.
 
-Owns telling apart what serves, what is kept for the way back, and the rest. Does not own judging what differs from the
-release (`drift`). The form is `listing.schema.json`.
+The form is `contract/listing.schema.json`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
 """What the containers of one stack write, on this host, in the order of the engine's own moments; changes nothing.
 
-Owns reading the engine's framing, joining what it cut, merging the containers, and going on with those that start
-later. Does not own merging hosts, or anything that is shown. What is told is the application's own output: nothing is
-taken out of it.
-
-One line of JSON each: `containers` (who is read), `text` (what one of them wrote), `problem` (who cannot be read) and,
-once everything that was there is told, `caught_up`.
+It is the application's own output: nothing is taken out of it. One line of JSON each: `containers` (who is read),
+`text` (what one of them wrote), `problem` (who cannot be read) and, once everything that was there is told,
+`caught_up`.
 """
 
 from __future__ import annotations
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from agent.facts import Container
     from agent.state import StackFolder
 
-__all__ = ["Wanted", "entries", "read_logs"]
+__all__ = ["LogRequest", "entries", "read_logs"]
 
 _HEADER = 8  # of a frame: stream number, three zeros, a length. Source: the engine's reference, ContainerAttach
 _MOMENT = 30  # characters: the engine writes all nine digits of a second's fraction
@@ -43,7 +40,7 @@ _PIECE = 65_536
 _WAITING = 5_000  # lines that may wait for a slow reader before the engine's streams are held up
 
 
-class Wanted(NamedTuple):
+class LogRequest(NamedTuple):
     """Which lines are asked for."""
 
     services: Collection[str] = ()
@@ -65,14 +62,14 @@ class Entry(NamedTuple):
     text: str
 
 
-class _Place(NamedTuple):
+class _Position(NamedTuple):
     """How far a container's log was told: a moment, and how many of its lines."""
 
     at: str
     lines: int
 
 
-def read_logs(folder: StackFolder, wanted: Wanted) -> None:
+def read_logs(folder: StackFolder, wanted: LogRequest) -> None:
     """Print the lines of the stack's containers; until standard input ends when they are to be followed.
 
     Raises:
@@ -133,12 +130,12 @@ def _pieces(response: http.client.HTTPResponse, *, terminal: bool) -> Iterator[t
 class _Reading:
     """One reading of a stack's logs."""
 
-    def __init__(self, stack: str, wanted: Wanted) -> None:
+    def __init__(self, stack: str, wanted: LogRequest) -> None:
         self._stack, self._wanted = stack, wanted
         self._api = DockerApi(find_socket(), timeout=20.0)
         self._began = f"{time.time():.9f}"
         self._since = self._began_since()
-        self._told: dict[str, _Place] = {}
+        self._told: dict[str, _Position] = {}
         self._followed: dict[str, bool] = {}  # container → whether it started again meanwhile
         self._lock = threading.Lock()
         self._queue: queue.Queue[dict[str, Any] | SlipwayError] = queue.Queue(_WAITING)
@@ -180,7 +177,7 @@ class _Reading:
         for entry in heapq.merge(*(self._past(each, terminal=terminal) for each, terminal in found)):
             place = self._told.get(entry.container)
             lines = place.lines if place and place.at == entry.at else 0
-            self._told[entry.container] = _Place(entry.at, lines + 1)
+            self._told[entry.container] = _Position(entry.at, lines + 1)
             waiting.append(_line(_document(entry)))
             size += len(waiting[-1])
             if size > _PIECE:
@@ -234,7 +231,7 @@ class _Reading:
                 continue
             before = self._told.get(identifier)
             lines = before.lines if before and before.at == entry.at else 0
-            self._told[identifier] = _Place(entry.at, lines + 1)
+            self._told[identifier] = _Position(entry.at, lines + 1)
             self._queue.put(_document(entry))
 
     def _await_starts(self, starts: http.client.HTTPResponse) -> None:

@@ -9,7 +9,7 @@ from slipway.contract.problems import SlipwayError
 
 from agent.deadline import Deadline, Stop
 from agent.docker_api import DockerApi, find_socket
-from agent.edge import Edge
+from agent.edge.edge import Edge
 from agent.lock import lock
 
 if TYPE_CHECKING:

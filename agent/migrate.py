@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.contract.problems import SlipwayError
 
 from agent import facts
-from agent.compose import run_arguments
+from agent.compose import ComposeFile, run_arguments
 from agent.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def remove_one_offs(api: DockerApi, stack: str) -> int:
     return len(left)
 
 
-def _one_off(rendered: Rendered, service: str) -> Rendered:
+def _one_off(rendered: Rendered, service: str) -> ComposeFile:
     """The same service without what only a long-running container of it has."""
     compose = copy.deepcopy(rendered.compose)
     own = compose["services"][service]
@@ -77,4 +77,4 @@ def _one_off(rendered: Rendered, service: str) -> Rendered:
         own["deploy"].pop("restart_policy", None)
         own["deploy"].pop("replicas", None)
     own["healthcheck"] = {"disable": True}
-    return rendered._replace(compose=compose)
+    return ComposeFile(compose, rendered.environment)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from agent.facts import Container
 
-__all__ = ["observed", "proof_state"]
+__all__ = ["ended_well", "observed"]
 
 
 def observed(
@@ -29,7 +29,7 @@ def observed(
     return found
 
 
-def proof_state(containers: Sequence[Container], service: str) -> bool:
+def ended_well(containers: Sequence[Container], service: str) -> bool:
     """Whether a service is a one-off that ended well."""
     own = [each for each in containers if each.service == service]
     return bool(own) and all(each.state == "exited" and each.exit_code == 0 for each in own)

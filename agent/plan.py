@@ -1,37 +1,37 @@
 """Facts and a wanted release in, steps out: pure, so that every case of it is a line of data in a test.
 
-Owns order (dependencies, migrations before anything live is replaced, gates before what needs them) and deciding that
-there is nothing to do. Does not own how one service changes (`strategies`) or doing it (`runner`).
+Decides the order (dependencies, migrations before anything live is replaced, gates before what needs them) and that
+there is nothing to do.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from slipway.contract.barriers import BARRIERS, MIGRATED, PREPARED, PROVEN
+from slipway.contract.barriers import BARRIERS, PREPARED
 
 from agent import strategies
 from agent.facts import RUNS
 from agent.graph import ancestors, levels
 from agent.steps import (
-    Await,
     Barrier,
+    Drain,
     EdgeUp,
     Fetch,
-    Grow,
     Migrate,
     Prune,
     Record,
     Remove,
-    Retire,
+    ScaleUp,
     Smoke,
     Start,
     Step,
     Unroute,
+    WaitHealthy,
     Write,
 )
 from agent.strategies.recreate import ended_as_proven
-from agent.strategies.situation import Course, Situation
+from agent.strategies.situation import ServicePlan, ServiceState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from agent.ledger import Live, Proof
     from agent.service import Service
 
-__all__ = ["Courses", "Plan", "Routed", "Wanted", "converge", "deployment"]
+__all__ = ["Plan", "Routed", "ServicePlans", "WantedRelease", "converge", "deployment"]
 
 _GATED = ("service_healthy", "service_completed_successfully")
 
@@ -56,7 +56,7 @@ class Routed(NamedTuple):
     """version of the edge that has to be there first; empty: it is, or none is needed"""
 
 
-class Wanted(NamedTuple):
+class WantedRelease(NamedTuple):
     """A release as this host should run it, without its secrets."""
 
     release: str
@@ -76,8 +76,8 @@ class Plan(NamedTuple):
     touched: tuple[str, ...]
 
 
-class Courses(NamedTuple):
-    """Steps that make the containers those of a release, by when they may be done (see `situation.Course`)."""
+class ServicePlans(NamedTuple):
+    """Steps that make the containers those of a release, by when they may be done (see `state.ServicePlan`)."""
 
     first: list[Step]
     steps: list[Step]
@@ -87,7 +87,7 @@ class Courses(NamedTuple):
 
 
 def deployment(
-    wanted: Wanted,
+    wanted: WantedRelease,
     containers: Sequence[Container],
     live: Live | None,
     missing_images: Collection[str] = (),
@@ -96,28 +96,28 @@ def deployment(
     """The whole deployment. No steps at all when the release is live, proven and complete already."""
     proofs = live.services if live else {}
     migration, started = _migration(wanted, containers, proofs)
-    courses = converge(wanted.services, containers, proofs, routed=routed, smoke=wanted.smoke, started=started)
-    changing = bool(courses.touched or courses.first or courses.steps or started or wanted.migrations or routed.edge)
+    plans = converge(wanted.services, containers, proofs, routed=routed, smoke=wanted.smoke, started=started)
+    changing = bool(plans.touched or plans.first or plans.steps or started or wanted.migrations or routed.edge)
     unproven = [s.name for s in wanted.services.values() if name_of_proof(proofs.get(s.name)) != s.config]
     recorded = live is not None and (live.release, live.convergence) == (wanted.release, wanted.convergence)
     obsolete = set(proofs) - set(wanted.services)
-    if not (changing or courses.late or unproven or missing_images or obsolete or not recorded):
+    if not (changing or plans.late or unproven or missing_images or obsolete or not recorded):
         return Plan(_barriers_only() if wanted.fleet else (), ())
-    steps = [*migration, *courses.first, *courses.steps]
-    awaited = {name for step in steps if isinstance(step, Await) for name in step.services}
+    steps = [*migration, *plans.first, *plans.steps]
+    awaited = {name for step in steps if isinstance(step, WaitHealthy) for name in step.services}
     late = tuple(name for name in unproven if name not in awaited and wanted.services[name].replicas)
     images = tuple(sorted({service.image for service in wanted.services.values()}))
     whole: list[Step] = [Fetch(images)] if changing or missing_images else []
     whole += [*_barrier(wanted, PREPARED), Write(wanted.release)]
     whole += [EdgeUp(routed.edge)] if routed.edge else []
-    whole += [*courses.first, *migration, *_barrier(wanted, MIGRATED), *courses.steps]
-    whole += [Await(late)] if late else []
-    proven = {name for step in courses.steps if isinstance(step, Smoke) for name in step.services}
+    whole += [*plans.first, *migration, *_barrier(wanted, "migrated"), *plans.steps]
+    whole += [WaitHealthy(late)] if late else []
+    proven = {name for step in plans.steps if isinstance(step, Smoke) for name in step.services}
     smoke = tuple(name for name in wanted.smoke if name not in proven)
     if smoke and (changing or unproven or live is None or live.release != wanted.release):
         whole.append(Smoke(smoke))
-    whole += [*_barrier(wanted, PROVEN), Record(wanted.release), *courses.late, Prune(wanted.retention)]
-    return Plan(tuple(whole), tuple(sorted({*courses.touched, *started})))
+    whole += [*_barrier(wanted, "proven"), Record(wanted.release), *plans.late, Prune(wanted.retention)]
+    return Plan(tuple(whole), tuple(sorted({*plans.touched, *started})))
 
 
 def converge(
@@ -129,7 +129,7 @@ def converge(
     smoke: Collection[str] = (),
     started: Collection[str] = (),
     back: bool = False,
-) -> Courses:
+) -> ServicePlans:
     """Steps that make the containers those of `services`, and the services touched by them.
 
     Args:
@@ -144,7 +144,7 @@ def converge(
     first: list[Step] = []
     steps: list[Step] = _gone(services, containers, routed)
     late: list[Step] = []
-    touched = {step.service for step in steps if isinstance(step, (Remove, Retire))}
+    touched = {step.service for step in steps if isinstance(step, (Remove, Drain))}
     needed = {
         other for service in services.values() for other, condition in service.depends_on.items() if condition in _GATED
     }
@@ -157,26 +157,26 @@ def converge(
                 continue
             service = services[name]
             own = [each for each in containers if each.service == name]
-            situation = Situation(own, proofs.get(name), routed.weights.get(name, {}), name in routed.stale, back)
-            course = strategies.find(service.strategy, name)(service, situation)
-            if service.replaced_with & replaced and service.replicas and not ended_as_proven(service, situation.proof):
-                course = Course((Start((name,), recreate=True), Await((name,))))
-            sequence = tuple(step for step in course.steps if not isinstance(step, Smoke) or name in smoke)
-            first += course.first
-            late += course.late
-            if any(isinstance(step, (Start, Grow, Remove, Retire)) for step in (*sequence, *course.late)):
+            state = ServiceState(own, proofs.get(name), routed.weights.get(name, {}), name in routed.stale, back)
+            plan = strategies.find(service.strategy, name)(service, state)
+            if service.replaced_with & replaced and service.replicas and not ended_as_proven(service, state.proof):
+                plan = ServicePlan((Start((name,), recreate=True), WaitHealthy((name,))))
+            sequence = tuple(step for step in plan.steps if not isinstance(step, Smoke) or name in smoke)
+            first += plan.first
+            late += plan.late
+            if any(isinstance(step, (Start, ScaleUp, Remove, Drain)) for step in (*sequence, *plan.late)):
                 touched.add(name)
             if any(isinstance(step, Start) and step.recreate for step in sequence):
                 replaced.add(name)
-            if sequence and isinstance(sequence[-1], Await) and name not in needed:
+            if sequence and isinstance(sequence[-1], WaitHealthy) and name not in needed:
                 # Nobody waits for it: start the next level meanwhile.
                 sequence = sequence[:-1]
                 unawaited.append(name)
             sequences.append(sequence)
         steps += _join(sequences)
     if unawaited:
-        steps.append(Await(tuple(unawaited)))
-    return Courses(first, steps, late, sorted(touched))
+        steps.append(WaitHealthy(tuple(unawaited)))
+    return ServicePlans(first, steps, late, sorted(touched))
 
 
 def _gone(services: Mapping[str, Service], containers: Sequence[Container], routed: Routed) -> list[Step]:
@@ -186,7 +186,7 @@ def _gone(services: Mapping[str, Service], containers: Sequence[Container], rout
     steps: list[Step] = [Unroute(unrouted)] if unrouted else []
     for name in sorted({each.service for each in containers} - set(services)):
         away = tuple(each.id for each in containers if each.service == name)
-        steps.append(Retire(name, away) if name in unrouted else Remove(name, away))
+        steps.append(Drain(name, away) if name in unrouted else Remove(name, away))
     return steps
 
 
@@ -196,7 +196,7 @@ def name_of_proof(proof: Proof | None) -> str:
 
 
 def _migration(
-    wanted: Wanted, containers: Sequence[Container], proofs: Mapping[str, Proof]
+    wanted: WantedRelease, containers: Sequence[Container], proofs: Mapping[str, Proof]
 ) -> tuple[list[Step], list[str]]:
     """Migrations in dependency order, each after what it depends on runs at all (in whichever release)."""
     edges = {name: list(service.depends_on) for name, service in wanted.services.items()}
@@ -219,7 +219,7 @@ def _migration(
             steps += [Start((name,), recreate=True) for name in stopped]
             new = tuple(name for name in level if name not in stopped)
             steps += [Start(new, recreate=False)] if new else []
-            steps.append(Await(tuple(level)))
+            steps.append(WaitHealthy(tuple(level)))
         alive.update(missing)
         started += missing
         steps.append(Migrate(service))
@@ -244,13 +244,13 @@ def _join(sequences: Sequence[tuple[Step, ...]]) -> list[Step]:
 def _rank(step: Step) -> int:
     if isinstance(step, Remove):
         return 0
-    return 1 if isinstance(step, (Start, Grow)) else 3 if isinstance(step, Await) else 2
+    return 1 if isinstance(step, (Start, ScaleUp)) else 3 if isinstance(step, WaitHealthy) else 2
 
 
 def _joins(first: Step, other: Step) -> bool:
     if isinstance(first, Start) and isinstance(other, Start):
         return first.recreate == other.recreate
-    if isinstance(first, (Await, Grow)) and type(first) is type(other):
+    if isinstance(first, (WaitHealthy, ScaleUp)) and type(first) is type(other):
         return first.batch == other.batch and bool(first.counts) == bool(other.counts)
     return False
 
@@ -261,11 +261,11 @@ def _joined(steps: Sequence[Step]) -> Step:
     services = tuple(name for step in steps for name in getattr(step, "services", ()))
     if isinstance(first, Start):
         return first._replace(services=services)
-    assert isinstance(first, (Await, Grow))  # noqa: S101 - nothing else joins
+    assert isinstance(first, (WaitHealthy, ScaleUp))  # noqa: S101 - nothing else joins
     return first._replace(services=services, counts=tuple(n for step in steps for n in getattr(step, "counts", ())))
 
 
-def _barrier(wanted: Wanted, reached: str) -> list[Step]:
+def _barrier(wanted: WantedRelease, reached: str) -> list[Step]:
     return [Barrier(reached)] if wanted.fleet else []
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from agent.docker_api import DockerApi
-    from agent.facts import Machine
+    from agent.machine import Machine
 
 __all__ = ["check", "free_megabytes"]
 

@@ -12,24 +12,27 @@ from slipway.contract.problems import Problem, SlipwayError
 from agent.compose import VersionQuestion
 from agent.docker_api import DockerApi, DockerError, DockerUnreachableError, find_socket
 from agent.drift import drift, route_drift
-from agent.edge import Edge
-from agent.facts import containers, machine
+from agent.edge.edge import Edge
+from agent.edge.folder import EdgeFolder
+from agent.facts import containers
 from agent.identity import version
 from agent.journal import Journal
 from agent.keeping import Keeping
 from agent.ledger import Ledger
 from agent.lock import held_by
+from agent.machine import machine, no_compose
 from agent.observe import observed
 from agent.output import Output
 from agent.preflight import free_megabytes
 from agent.watching import watched
 
 if TYPE_CHECKING:
-    from agent.facts import Container, Machine
+    from agent.facts import Container
     from agent.ledger import Live
+    from agent.machine import Machine
     from agent.state import StackFolder
 
-__all__ = ["probe", "require_host"]
+__all__ = ["probe"]
 
 _NO_COMPOSE = Problem(
     "Docker Compose v2 is not installed",
@@ -63,6 +66,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         "last": ledger.last(),
         "validated": validated.release if (validated := ledger.validated()) else None,
         "edge": _edge_status(edge),
+        "certificate": EdgeFolder().has_certificate(),
         "watch": watched(folder),
         "maintenance": bool(edge and (routing := edge.current(folder.stack)) and routing.maintenance is not None),
     }
@@ -96,23 +100,6 @@ def _drift(folder: StackFolder, live: Live, seen: list[Container], edge: Edge | 
     return found
 
 
-def require_host() -> tuple[DockerApi, Machine]:
-    """The engine and its facts.
-
-    Raises:
-        SlipwayError: no engine, or no Compose v2.
-    """
-    question = VersionQuestion()
-    try:
-        api = DockerApi(find_socket())
-        api.version()
-    finally:
-        compose = question.answer()
-    if compose is None:
-        raise SlipwayError(_NO_COMPOSE)
-    return api, machine(api, compose)
-
-
 def _host(stack: str) -> tuple[Machine | None, list[Container], list[Problem]]:
     question = VersionQuestion()
     problems: list[Problem] = []
@@ -126,7 +113,7 @@ def _host(stack: str) -> tuple[Machine | None, list[Container], list[Problem]]:
         problems += error.problems
     compose = question.answer()
     if compose is None:
-        problems.append(_NO_COMPOSE)
+        problems += no_compose().problems
     return (host._replace(compose=compose or "") if host else None), seen, problems
 
 

@@ -1,8 +1,4 @@
-"""From a release to the Compose file of this host: pure, no file is read or written.
-
-Owns putting secret values and paths in their places, the configuration hash that tells a changed service from an
-unchanged one, and quick first health verdicts. Does not own running Compose (`compose`).
-"""
+"""From a release to the Compose file of this host: pure, no file is read or written."""
 
 from __future__ import annotations
 
@@ -12,7 +8,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agent.compose import ComposeFile
 from agent.facts import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL
+from agent.fetch import without_tag
 from agent.health import quicken
 from agent.service import Service, traffic_of
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
     from agent.state import StackFolder
 
-__all__ = ["PathError", "Rendered", "render", "to_yaml"]
+__all__ = ["PathError", "Rendered", "render"]
 
 _PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _FILE = re.compile(r"@files/([0-9a-f]{64})/([^/\0]+)\Z")
@@ -45,6 +43,11 @@ class Rendered(NamedTuple):
     environment: dict[str, str]
     files: tuple[tuple[str, str], ...]
     data: tuple[str, ...]
+
+    @property
+    def file(self) -> ComposeFile:
+        """What Compose is given."""
+        return ComposeFile(self.compose, self.environment)
 
 
 def render(
@@ -91,16 +94,6 @@ def render(
     return Rendered(str(release["id"]), wanted, tree, environment, files, data)
 
 
-def to_yaml(tree: Mapping[str, Any]) -> bytes:
-    """The tree as JSON that every YAML parser reads the same.
-
-    JSON writes characters beyond 16 bits as two surrogates, which YAML does not join, and leaves characters in place
-    that YAML forbids: both become YAML's own escapes.
-    """
-    text = json.dumps(tree, ensure_ascii=False, indent=1)
-    return re.sub(r"[^\x20-\x7e\n]", _escape, text).encode("ascii")
-
-
 def placeholders(tree: Any) -> set[str]:  # noqa: ANN401 - JSON
     """Names of the secrets that a tree needs."""
     return {name for text in _texts(tree) for name in _PLACEHOLDER.findall(text) if name}
@@ -125,13 +118,6 @@ def referenced_paths(compose: Mapping[str, Any]) -> tuple[tuple[tuple[str, str],
                 raise PathError("a path under @data/ leads outside of it")
             data.add(inside)
     return tuple(sorted(files)), tuple(sorted(data))
-
-
-def without_tag(reference: str) -> str:
-    """`name:tag@digest` as `name@digest`: the tag says which commit built it, the digest what it is."""
-    name, at, digest = reference.partition("@")
-    head, colon, last = name.rpartition(":")
-    return (head if at and colon and "/" not in last else name) + at + digest
 
 
 def _fill(tree: Any, secrets: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
@@ -267,8 +253,3 @@ def _paths(tree: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
     elif isinstance(tree, list):
         for value in tree:
             yield from _paths(value)
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the 16-bit plane

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.contract.host_paths import stacks_folder
 
 from agent.docker_api import DockerError
+from agent.fetch import without_tag
 from agent.files import remove_tree
-from agent.rendering import without_tag
 from agent.state import StackFolder
 
 if TYPE_CHECKING:

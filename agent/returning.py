@@ -1,4 +1,4 @@
-"""Goes back to the release before, without a driver: what the watch does when the live release turns out bad."""
+"""Goes back to the previous release, without a driver: what the watch does when the live release turns out bad."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from slipway.contract.outcomes import WATCH
 from slipway.contract.problems import SlipwayError
 
+from agent.attempt import Attempt
 from agent.deadline import Stop
-from agent.deploy import Deployment
+from agent.going_back import go_back
 from agent.ledger import Ledger
 from agent.lock import lock
 
@@ -23,7 +24,7 @@ __all__ = ["bring_back"]
 
 
 def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Output) -> str:
-    """Make the release before the one that `order` names serve again; what happened, in words.
+    """Make the release that was live before the one of `order` serve again; what happened, in words.
 
     Raises:
         SlipwayError: there is none, or it could not be brought back.
@@ -37,7 +38,7 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
         release = folder.release(live.release)
         if before is None or release is None:
             raise SlipwayError(
-                f"no release before {order['release']} is known here",
+                f"no release earlier than {order['release']} is known here",
                 "there is nothing to go back to, so it keeps serving",
                 "deploy a release that works",
             )
@@ -53,5 +54,22 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
             "registries": [],
             "secrets": secrets,
         }
-        deployment = Deployment(document, folder, out, Stop(), time.monotonic(), origin={"actor": WATCH})
-        return deployment.return_to(before, secrets, why)
+        attempt = Attempt(document, folder, out, Stop(), origin={"actor": "watch"})
+        attempt.reach()
+        attempt.begin_journal(before.release, "")
+        attempt.failed_at = time.monotonic()
+        said = go_back(attempt, before, now=secrets, proven=secrets).said
+        attempt.ledger.append(live.release, "rejected", reason=why, **attempt.origin)
+        attempt.ledger.append(
+            before.release,
+            "returned",
+            reason=why,
+            **attempt.origin,
+            previous=live.release,
+            convergence="",
+            services=before.services,
+        )
+        folder.store_secrets(secrets)
+        attempt.keeping.forget()
+        attempt.journal.end("returned")
+        return said

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agent.facts import Container
     from agent.output import Output
 
-__all__ = ["Answer", "Place", "addresses", "ask", "judge", "run_checks"]
+__all__ = ["Answer", "CheckTarget", "addresses", "ask", "judge", "run_checks"]
 
 _TRY_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
@@ -43,7 +43,7 @@ class Answer(NamedTuple):
     body: str = ""
 
 
-class Place(NamedTuple):
+class CheckTarget(NamedTuple):
     """What a service's checks are asked of: its containers of one configuration, or one address for all of them."""
 
     config: str
@@ -54,7 +54,7 @@ class Place(NamedTuple):
 
 def run_checks(
     checks: Mapping[str, Sequence[dict[str, Any]]],
-    places: Mapping[str, Place],
+    places: Mapping[str, CheckTarget],
     *,
     api: DockerApi,
     stack: str,
@@ -138,7 +138,7 @@ def ask(check: Mapping[str, Any], address: tuple[str, int], timeout: float) -> A
 
 
 def _until_passed(
-    service: str, check: Mapping[str, Any], place: Place, *, api: DockerApi, stack: str, deadline: Deadline
+    service: str, check: Mapping[str, Any], place: CheckTarget, *, api: DockerApi, stack: str, deadline: Deadline
 ) -> None:
     until = time.monotonic() + check["deadline"]
     waiting: list[Container] = []

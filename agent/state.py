@@ -1,6 +1,6 @@
-"""Where one stack's state lives on the host: `~/.local/share/slipway/stacks/<stack>/`, 0700.
+"""Where one stack's state lies on the host: `~/.local/share/slipway/stacks/<stack>/`, 0700.
 
-The names of files and folders there, and reading and writing the two small ones (key, secrets).
+`SLIPWAY_HOME` replaces `~/.local/share/slipway`, for tests.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class StackFolder:
         write_atomically(self.secrets, json.dumps(values, sort_keys=True).encode())
 
     def previous_secrets(self) -> dict[str, str]:
-        """The values that the release before the live one was proven with."""
+        """The values that the previous release was proven with."""
         return {str(name): str(value) for name, value in read_object(self.secrets_before).items()}
 
     def store_previous_secrets(self, values: dict[str, str]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple, Union
 
 __all__ = [
-    "Await", "Barrier", "EdgeUp", "Fetch", "Grow", "Judge", "Keep", "Migrate", "Observe", "Prune", "Record", "Remove",
-    "Retire", "Shift", "Smoke", "Start", "Step", "Unroute", "Write", "names", "phase",
+    "Barrier", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "Migrate", "Observe", "Prune", "Record", "Remove",
+    "ScaleUp", "ShiftTraffic", "Smoke", "Start", "Step", "Unroute", "WaitHealthy", "Write", "names", "phase",
 ]  # fmt: skip
 
 
@@ -77,7 +77,7 @@ class Start(NamedTuple):
         return ("recreate:" if self.recreate else "start:") + "+".join(self.services)
 
 
-class Grow(NamedTuple):
+class ScaleUp(NamedTuple):
     """Start containers of the new generation beside those that are there."""
 
     services: tuple[str, ...]
@@ -103,7 +103,7 @@ class Remove(NamedTuple):
         return f"remove:{self.service}"
 
 
-class Await(NamedTuple):
+class WaitHealthy(NamedTuple):
     """Wait until the new generation of these services is healthy, or certainly is not."""
 
     services: tuple[str, ...]
@@ -134,7 +134,7 @@ class Smoke(NamedTuple):
         return _numbered("smoke:" + "+".join(self.services), self.batch) if self.batch else "smoke"
 
 
-class Shift(NamedTuple):
+class ShiftTraffic(NamedTuple):
     """Send a share of a service's requests to its new generation, and see it live."""
 
     service: str
@@ -179,7 +179,7 @@ class Observe(NamedTuple):
         return _numbered(f"observe:{self.service}", self.batch)
 
 
-class Retire(NamedTuple):
+class Drain(NamedTuple):
     """Let the requests in flight end, then stop and remove containers that get no new ones."""
 
     service: str
@@ -192,7 +192,7 @@ class Retire(NamedTuple):
         return _numbered(f"retire:{self.service}", self.batch)
 
 
-class Keep(NamedTuple):
+class KeepOld(NamedTuple):
     """Leave the old generation running for a while, for a way back at once."""
 
     service: str
@@ -238,8 +238,8 @@ class Prune(NamedTuple):
 
 
 Step = Union[
-    Fetch, Write, EdgeUp, Barrier, Migrate, Start, Grow, Remove, Await, Smoke, Shift, Judge, Observe, Retire, Keep,
-    Unroute, Record, Prune,
+    Fetch, Write, EdgeUp, Barrier, Migrate, Start, ScaleUp, Remove, WaitHealthy, Smoke, ShiftTraffic, Judge, Observe,
+    Drain, KeepOld, Unroute, Record, Prune,
 ]  # fmt: skip
 
 _PHASES: dict[type, str] = {
@@ -249,15 +249,15 @@ _PHASES: dict[type, str] = {
     Barrier: "fleet",
     Migrate: "migrate",
     Start: "converge",
-    Grow: "converge",
+    ScaleUp: "converge",
     Remove: "converge",
-    Await: "health",
+    WaitHealthy: "health",
     Smoke: "smoke",
-    Shift: "shift",
+    ShiftTraffic: "shift",
     Judge: "canary",
     Observe: "monitor",
-    Retire: "retire",
-    Keep: "retire",
+    Drain: "retire",
+    KeepOld: "retire",
     Unroute: "shift",
     Record: "record",
     Prune: "prune",

@@ -1,8 +1,4 @@
-"""Moves requests between the generations of a service: attaching, shifting, judging, draining.
-
-Owns what the route of a service is to be at each of these moments. Does not own how it becomes live (`edge`), how
-traffic is compared (`judging`), or when it is moved (`strategies`).
-"""
+"""Moves requests between the generations of a service: attaching, shifting, judging, draining."""
 
 from __future__ import annotations
 
@@ -13,19 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.contract.problems import SlipwayError
 
 from agent import facts
-from agent.edge import (
-    GENERATION_HEADER,
-    Backend,
-    Preview,
-    Route,
-    Routing,
-    ServiceRouting,
-    middlewares,
-    resolver_name,
-)
+from agent.canary_statistics import EMPTY, Window
+from agent.edge.routing import GENERATION_HEADER, Backend, Preview, Route, Routing, ServiceRouting, middlewares
+from agent.edge.settings import resolver_name
 from agent.facts import RUNS
-from agent.judging import EMPTY, Thresholds, Window, alphas
-from agent.judging import Judge as Jury
+from agent.judging import Thresholds, TrafficAnalysis, alphas
 from agent.service import generation_of
 from agent.stopping import stop_and_remove
 
@@ -34,12 +22,11 @@ if TYPE_CHECKING:
 
     from agent.deadline import Deadline
     from agent.docker_api import DockerApi
-    from agent.edge import Edge
+    from agent.edge.edge import Edge
     from agent.facts import Container
     from agent.output import Output
-    from agent.rendering import Rendered
     from agent.service import Service
-    from agent.steps import Judge, Retire, Shift
+    from agent.steps import Drain, Judge, ShiftTraffic
 
 __all__ = ["Mover", "facts_of_routes", "in_flight", "retire"]
 
@@ -59,7 +46,7 @@ class Mover:
         self,
         *,
         release: Mapping[str, Any],
-        rendered: Rendered,
+        services: Mapping[str, Service],
         secrets: Mapping[str, str],
         edge: Edge,
         wanted: Mapping[str, Any] | None,
@@ -71,7 +58,7 @@ class Mover:
     ) -> None:
         """`wanted` is document["edge"]; None keeps what the edge does for this stack about TLS."""
         self._release = release
-        self._rendered = rendered
+        self._services = services
         self._secrets = secrets
         self._edge = edge
         self._wanted = wanted
@@ -84,14 +71,14 @@ class Mover:
 
     def attach(self, services: Iterable[str]) -> None:
         """Give the containers of routed services an address that the edge reaches them at."""
-        routed = [name for name in services if self._rendered.services[name].traffic.routed]
+        routed = [name for name in services if self._services[name].traffic.routed]
         for each in facts.containers(self._api, self._stack, routed) if routed else ():
             if not each.edge and each.state in RUNS:
                 self._edge.attach(each.id)
 
-    def shift(self, step: Shift) -> None:
+    def shift(self, step: ShiftTraffic) -> None:
         """Write the route with this share and see it live."""
-        service = self._rendered.services[step.service]
+        service = self._services[step.service]
         seen = self._reachable(step.service)
         new = [c for c in seen if c.config == service.config and c.id not in step.without and c.id not in step.old]
         old = [each for each in seen if each.id in step.old]
@@ -136,22 +123,22 @@ class Mover:
         Raises:
             SlipwayError: the new generation is worse, or too little is known of it and that is to count as worse.
         """
-        service = self._rendered.services[step.service]
+        service = self._services[step.service]
         rules = self._release["services"][step.service]["canary"]
         self._deadline.extend(float(rules["pause"]) + float(rules["patience"]))
         self._out.progress(
             "canary", f"{step.service} {step.share} % is judged for {float(rules['pause']):.0f} s or more"
         )
         shares = [share for share in service.traffic.canary if share < WHOLE]
-        jury = Jury(Thresholds.of(rules), alphas(len(shares))[shares.index(step.share)])
+        analysis = TrafficAnalysis(Thresholds.of(rules), alphas(len(shares))[shares.index(step.share)])
         begin, before = time.monotonic(), self._samples(step.service)
-        _, baseline = _windows({}, before, service.generation)  # of before this step, where it alone is too little
+        _, baseline = _windows({}, before, service.generation)  # from before this step, where that alone is too little
         while True:
             self._deadline.pause(_LOOK_SECONDS)
             new, old = _windows(before, self._samples(step.service), service.generation)
             elapsed = time.monotonic() - begin
             over, last = elapsed >= float(rules["pause"]), elapsed >= float(rules["pause"]) + float(rules["patience"])
-            verdict = jury.look(new, old, baseline, ended=over, last=last)
+            verdict = analysis.look(new, old, baseline, ended=over, last=last)
             if verdict.state == "bad" or (last and verdict.state == "wait" and rules["too_little"] == "fail"):
                 raise _worse(step, verdict.reason)
             if over and (verdict.state == "good" or last):
@@ -160,9 +147,9 @@ class Mover:
                 self._probe(step.service, service)
         self._out.progress("canary", f"{step.service} {step.share} %: {verdict.reason}", time.monotonic() - begin)
 
-    def retire(self, step: Retire) -> None:
+    def retire(self, step: Drain) -> None:
         """Wait for the requests in flight, then stop and remove."""
-        service = self._rendered.services.get(step.service)
+        service = self._services.get(step.service)
         drain = service.traffic.drain if service else _DRAIN_SECONDS
         retire(
             step.containers,
@@ -232,7 +219,7 @@ class RouteFacts(NamedTuple):
 
 
 def facts_of_routes(
-    rendered: Rendered,
+    services: Mapping[str, Service],
     release: Mapping[str, Any],
     wanted: Mapping[str, Any] | None,
     secrets: Mapping[str, str],
@@ -246,7 +233,7 @@ def facts_of_routes(
         for each in (current.services if current else ())
     }
     stale = set()
-    for name, service in rendered.services.items():
+    for name, service in services.items():
         if not service.traffic.routed or not service.replicas:
             continue
         written = _service_in(current, name)
@@ -331,6 +318,6 @@ def _windows(before: Mapping[str, Window], now: Mapping[str, Window], generation
 def _worse(step: Judge, reason: str) -> SlipwayError:
     return SlipwayError(
         f"the canary of {step.service} is worse at {step.share} % of the traffic: {reason}",
-        "visitors would have noticed, so all requests go back to the release before",
+        "visitors would have noticed, so all requests go back to the previous release",
         f"look at the logs of {step.service}, fix it, then deploy again",
     )

@@ -1,8 +1,4 @@
-"""Marks of what was validated: that the tests of a release passed, which this host cannot know by itself.
-
-Owns: setting a mark, and which release a failed deployment goes on to. Does not own: the record of marks (`ledger`), or
-how a release is brought back (`going_back`).
-"""
+"""Marks of what was validated: that the tests of a release passed, which this host cannot know by itself."""
 
 from __future__ import annotations
 

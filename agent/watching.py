@@ -1,7 +1,6 @@
-"""Watches a release after its deployment, and brings the one before back when it turns out worse.
+"""Watches a release after its deployment, and brings the previous one back when it turns out worse.
 
-Owns the watch's own process (it survives the SSH session that started it), what it looks at, and retiring generations
-whose time is over. Does not own judging traffic (`judging`) or the way back (`going_back`).
+The watch is a process of its own, which survives the SSH session that started it.
 
 `watch.json` says what to watch and is the order to do so: a process whose order was replaced or removed ends by
 itself. `watched.json` is what it saw last, for the probe and for `observe`.
@@ -23,21 +22,23 @@ from slipway.contract.host_paths import HOME_VARIABLE
 from slipway.contract.problems import SlipwayError
 
 from agent import facts
+from agent.canary_statistics import EMPTY, Window
 from agent.deadline import Stop
 from agent.docker_api import DockerApi, find_socket
-from agent.edge import Edge, Target
+from agent.edge.counting import Target
+from agent.edge.edge import Edge
 from agent.files import read_object, write_atomically
-from agent.judging import ALPHA, EMPTY, Judge, Thresholds, Window
+from agent.judging import ALPHA, Thresholds, TrafficAnalysis
 from agent.keeping import Keeping
 from agent.ledger import Ledger
 from agent.lock import lock
+from agent.returning import bring_back
 from agent.service import generation_of
 from agent.state import moment
 from agent.traffic import retire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from agent.attempt import Attempt
     from agent.ledger import Live
     from agent.output import Output
     from agent.state import StackFolder
@@ -51,11 +52,11 @@ _NOTIFY_SECONDS = 10.0
 _SYSTEMD = "/run/systemd/system"  # https://www.freedesktop.org/software/systemd/man/sd_booted.html
 
 
-def start_watch(document: Mapping[str, Any], folder: StackFolder, before: Live | None, out: Output) -> None:
+def start_watch(attempt: Attempt) -> None:
     """Begin to watch what was just deployed, in a process of its own; ends an earlier watch of this stack."""
+    document, folder, out = attempt.document, attempt.folder, attempt.out
     rules = document["watch"]
-    keeping = Keeping(folder)
-    if rules is None and not keeping.kept:
+    if rules is None and not attempt.keeping.kept:
         for path in (folder.watch, folder.watched, folder.secrets_before):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -67,7 +68,7 @@ def start_watch(document: Mapping[str, Any], folder: StackFolder, before: Live |
         "began": time.time(),
         "rules": rules,
         "options": document["options"],
-        "baseline": _baseline(folder, before, out),
+        "baseline": _baseline(attempt),
     }
     write_atomically(folder.watch, json.dumps(order).encode())
     _spawn(folder)
@@ -120,7 +121,7 @@ class _Watch:
         self.restarts: dict[str, int] = {}
         self.sick: dict[str, float] = {}
         self.slice_began = 0.0
-        self.judges: dict[str, Judge] = {}
+        self.analyses: dict[str, TrafficAnalysis] = {}
         self.before: dict[str, Window] = {}
         self.figures: dict[str, Any] = {}
 
@@ -144,7 +145,7 @@ class _Watch:
             time.sleep(_LOOK_SECONDS)
 
     def _forget(self) -> None:
-        """The order is carried out; the secrets of before are for nobody any more."""
+        """The order is carried out; nobody needs the previous secrets any more."""
         for path in (self.folder.watch, self.folder.secrets_before):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -219,14 +220,15 @@ class _Watch:
         }
         over = time.time() - self.slice_began >= _SLICE_SECONDS
         for service, sample in now.items():
-            if service not in self.judges:
-                self.judges[service] = Judge(Thresholds.of(self.rules), ALPHA / max(1, self.rules["seconds"] // 60))
+            if service not in self.analyses:
+                alpha = ALPHA / max(1, self.rules["seconds"] // 60)
+                self.analyses[service] = TrafficAnalysis(Thresholds.of(self.rules), alpha)
                 self.before[service] = sample
                 continue
             window = Window.between(self.before[service], sample)
             baseline = Window.of(self.order["baseline"].get(service, EMPTY))
             ended = over and window.requests >= self.rules["minimum"]  # a minute, or as long as it takes
-            verdict = self.judges[service].look(window, baseline, ended=ended, last=ended)
+            verdict = self.analyses[service].look(window, baseline, ended=ended, last=ended)
             self.figures[service] = {
                 "requests": window.requests,
                 "errors": window.errors,
@@ -237,14 +239,12 @@ class _Watch:
             if verdict.state == "bad":
                 return f"{service}: {verdict.reason}"
             if ended:
-                del self.judges[service]
-        if over and not self.judges:
+                del self.analyses[service]
+        if over and not self.analyses:
             self.slice_began = time.time()
         return ""
 
     def _bring_back(self, why: str) -> None:
-        from agent.returning import bring_back
-
         self._note("returning", why)
         try:
             said = bring_back(self.order, self.folder, why, self.out)
@@ -291,14 +291,12 @@ class _Watch:
             write_atomically(self.folder.watched, json.dumps(seen).encode())
 
 
-def _baseline(folder: StackFolder, before: Live | None, out: Output) -> dict[str, Any]:
+def _baseline(attempt: Attempt) -> dict[str, Any]:
     """Service → what the edge counted of its previous generation."""
-    if before is None:
-        return {}
-    api = DockerApi(find_socket())
-    wanted = {Target(folder.stack, name, generation_of(proof.config)): name for name, proof in before.services.items()}
+    proofs = attempt.live.services if attempt.live else {}
+    wanted = {Target(attempt.folder.stack, name, generation_of(proof.config)): name for name, proof in proofs.items()}
     found = {}
-    for target, sample in Edge(api, out).metrics().items():
+    for target, sample in attempt.access.edge.metrics().items() if wanted else ():
         if target in wanted:
             found[wanted[target]] = [sample.requests, sample.errors, sample.buckets]
     return found

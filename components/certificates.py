@@ -1,12 +1,8 @@
-"""The certificate and key that a stack brings along.
-
-Owns: whether they can be used together, and which names they are for. Does not own: serving them (the agent's part).
-Nothing here repeats a key.
-"""
+"""The certificate and key that a stack brings along, and one for hosts that have none. No message repeats a key."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from slipway.contract.problems import Problem
@@ -16,9 +12,10 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-__all__ = ["certificate_problems", "covers"]
+__all__ = ["certificate_problems", "covers", "self_signed"]
 
 _SET = "pulumi config set certificate < CHAIN.pem && pulumi config set --secret certificateKey < KEY.pem"
+_YEARS = 20
 _CANNOT = "no browser would be served over TLS"
 
 
@@ -102,6 +99,28 @@ def covers(certificate: str, host: str) -> bool:
             names += [str(address) for address in extension.value.get_values_for_type(x509.IPAddress)]
     wildcard = f"*.{host.partition('.')[2]}"  # RFC 9525, section 6.3: it stands for one label
     return any(name.lower() in (host, wildcard) for name in names)
+
+
+def self_signed(name: str) -> tuple[str, str]:
+    """A certificate for `name` that nobody trusts, and its key, in PEM; on curve P-256."""
+    from cryptography import x509  # noqa: PLC0415  # 0.1 s that most stacks need not pay
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415  # as above
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415  # as above
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=30))  # a host's clock may be behind
+        .not_valid_after(now + timedelta(days=365 * _YEARS))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
 
 
 def _certificates(pem: str) -> list[x509.Certificate]:

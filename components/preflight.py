@@ -78,7 +78,12 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
         problems: list[Problem] = []
         probes: dict[str, Mapping[str, Any]] = {}
         try:
-            probes = sessions.open(application.stack, install=updating, attended=fleet.attend if together else None)
+            probes = sessions.open(
+                application.stack,
+                install=updating,
+                certificate=updating and any(entry["routes"] for entry in application.entries.values()),
+                attended=fleet.attend if together else None,
+            )
         except SlipwayError as error:
             problems += error.problems
         problems += [*_full_disks(settings, probes), *registry.result()]

@@ -1,27 +1,31 @@
 """All hosts of a stack at once, from before anything is planned until the engine is done with them.
 
-Owns: connecting early and side by side, in a thread of its own, and telling the problems of all hosts together. Does
-not own: one host's connection (see `connection`) or agent (see `probe`), or the verdict over a fleet (see `fleet`).
+They are connected to early and side by side, in a thread of its own; the problems of all hosts are told together.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
+from components.certificates import self_signed
 from components.connection import reached
 from components.probe import END_SECONDS, Channel, channel
 from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from components.connection import Connection
     from components.settings import HostSettings, Settings
 
 __all__ = ["HostSessions", "survey"]
+
+_NOBODY = "TRAEFIK DEFAULT CERT"  # the name of the one that Traefik makes itself where it is given none
+_CERTIFICATE_SECONDS = 150.0  # the agent waits for a stack that is replacing the edge
 
 
 class HostSessions:
@@ -53,6 +57,7 @@ class HostSessions:
         stack: str,
         *,
         install: bool = False,
+        certificate: bool = False,
         attended: Callable[[list[Channel]], Coroutine[Any, Any, None]] | None = None,
     ) -> dict[str, Mapping[str, Any]]:
         """Probe every host: what runs there of the Compose project `stack`.
@@ -60,6 +65,7 @@ class HostSessions:
         Args:
             stack: Compose project on the hosts.
             install: leave the agent on the hosts.
+            certificate: give every host whose edge has none a certificate for visitors who ask for no name it knows.
             attended: handed the open channels, which then stay open for a fleet's verdict.
 
         Returns: the probe document of every host, by its name.
@@ -68,7 +74,9 @@ class HostSessions:
             SlipwayError: with the problems of all hosts: unreachable, or lacking what Slipway needs.
         """
         ready: asyncio.Future[dict[str, Mapping[str, Any]]] = self._loop.create_future()
-        asyncio.run_coroutine_threadsafe(self._run(ready, stack, attended, install=install), self._loop)
+        asyncio.run_coroutine_threadsafe(
+            self._run(ready, stack, attended, install=install, certificate=certificate), self._loop
+        )
         try:
             return asyncio.run_coroutine_threadsafe(_await(ready), self._loop).result()
         except BaseException:
@@ -82,6 +90,7 @@ class HostSessions:
         attended: Callable[[list[Channel]], Coroutine[Any, Any, None]] | None,
         *,
         install: bool,
+        certificate: bool,
     ) -> None:
         async with self._exits as exits:
             await self._reach()
@@ -103,6 +112,8 @@ class HostSessions:
                 for channel in channels
                 for problem in channel.probe["problems"]
             ]
+            if certificate and not problems:
+                problems += await self._give_certificates(channels, stack)
             if problems:
                 ready.set_exception(SlipwayError(problems))
                 return
@@ -119,6 +130,27 @@ class HostSessions:
         return await exits.enter_async_context(
             channel(connection, host.name, stack, install=install, attend=attend, kind=self._settings.kind)
         )
+
+    async def _give_certificates(self, channels: Sequence[Channel], stack: str) -> list[Problem]:
+        """What kept hosts without a certificate from getting one.
+
+        It goes over a connection of its own, and not into the deployment document: that is an input of the engine's
+        command, which would see a change each time.
+        """
+
+        async def give(host: str) -> None:
+            connection = await self._reached[host]
+            pem, key = self_signed(_NOBODY)
+            content = json.dumps({"certificate": pem, "key": key}).encode()
+            async with channel(connection, host, stack, command=("certificate",)) as agent:
+                await agent.answer(content, _CERTIFICATE_SECONDS)
+
+        lacking = [each.host for each in channels if not each.probe["certificate"]]
+        results = await asyncio.gather(*map(give, lacking), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, SlipwayError):
+                raise result
+        return [problem for result in results if isinstance(result, SlipwayError) for problem in result.problems]
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
         """Call `function` in the sessions' own thread."""

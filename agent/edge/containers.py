@@ -1,7 +1,6 @@
 """The edge's containers: one that serves, and for a moment the one that takes over from it.
 
-Owns what they are made with, finding them by label, starting, handing over and removing. The one that serves is never
-removed before its successor serves. Does not own what they are to be like (`settings`).
+The one that serves is never removed before its successor serves.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from agent.edge.folder import EdgeFolder
     from agent.edge.settings import Desired
 
-__all__ = ["Container", "Containers"]
+__all__ = ["EdgeContainer", "EdgeContainers"]
 
 _NUMBER, _API_PORT = f"{EDGE_LABEL}.number", f"{EDGE_LABEL}.api-port"
 _CONFIGURATION, _VERSION, _IMAGE = f"{EDGE_LABEL}.configuration", f"{EDGE_LABEL}.version", f"{EDGE_LABEL}.image"
@@ -42,7 +41,7 @@ _LEAVE_SECONDS = 2.0
 """Time in which clients that keep a connection are asked to make another one, before the old edge stops."""
 
 
-class Container(NamedTuple):
+class EdgeContainer(NamedTuple):
     """One of the edge's containers, as its labels tell."""
 
     id: str
@@ -62,7 +61,7 @@ class Container(NamedTuple):
         return self.state == "running"
 
 
-class Containers:
+class EdgeContainers:
     """Finds and changes the edge's containers; the caller holds the edge's lock for every change."""
 
     def __init__(self, api: DockerApi, folder: EdgeFolder) -> None:
@@ -72,7 +71,7 @@ class Containers:
         self._owner = hashlib.sha256(folder.path.encode()).hexdigest()[:6]
         self.steering = f"slipway-edge-{self._owner}-steering"
 
-    def find(self) -> list[Container]:
+    def find(self) -> list[EdgeContainer]:
         """All of them in any state, the newest last."""
         listed = self._api.containers({EDGE_LABEL: self._owner})
         return sorted((_container(each) for each in listed), key=lambda each: each.number)
@@ -84,10 +83,11 @@ class Containers:
     def publish_shared(self, numbers: Iterable[int], leaving: Iterable[int] = ()) -> str:
         """Write the file that belongs to no stack; its marker."""
         name = marker(OWNER, f"{time.time_ns():x}")
-        self._folder.publish(self._folder.shared, text(shared(numbers, leaving), name, None))
+        content = shared(numbers, leaving, certificate=self._folder.has_certificate())
+        self._folder.publish(self._folder.shared, text(content, name, None))
         return name
 
-    def start(self, wanted: Desired, others: list[Container], deadline: Deadline) -> Container:
+    def start(self, wanted: Desired, others: list[EdgeContainer], deadline: Deadline) -> EdgeContainer:
         """Start one more beside `others` and wait until it has all routes; nothing of it is left when it does not.
 
         Raises:
@@ -111,7 +111,7 @@ class Containers:
             raise
         return next(each for each in self.find() if each.id == identifier)
 
-    def hand_over(self, leaving: list[Container], staying: Container, deadline: Deadline) -> None:
+    def hand_over(self, leaving: list[EdgeContainer], staying: EdgeContainer, deadline: Deadline) -> None:
         """Let `leaving` end what they are at, and remove them; new requests already reach `staying`, too."""
         numbers = [staying.number, *(each.number for each in leaving)]
         running = [each for each in leaving if each.running]
@@ -126,7 +126,7 @@ class Containers:
         self.publish_shared([staying.number])
         self._folder.keep_static(staying.number)
 
-    def _wait_shown(self, container: Container, name: str) -> None:
+    def _wait_shown(self, container: EdgeContainer, name: str) -> None:
         """Wait a moment for a container to have a file; one that hangs must not keep its successor from serving."""
         api, until = TraefikApi(container.api_port), time.monotonic() + _SHOWN_SECONDS
         try:
@@ -135,7 +135,7 @@ class Containers:
         finally:
             api.close()
 
-    def ready(self, container: Container) -> bool:
+    def ready(self, container: EdgeContainer) -> bool:
         """Whether a container answers and has every file of routes."""
         api = TraefikApi(container.api_port)
         try:
@@ -204,10 +204,10 @@ class Containers:
         }
 
 
-def _container(listed: Mapping[str, Any]) -> Container:
+def _container(listed: Mapping[str, Any]) -> EdgeContainer:
     labels = listed["Labels"]
     https = labels.get(_HTTPS)
-    return Container(
+    return EdgeContainer(
         id=listed["Id"],
         name=listed["Names"][0].lstrip("/"),
         number=int(labels[_NUMBER]),

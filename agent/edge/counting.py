@@ -1,7 +1,4 @@
-"""What the edge counts and what the kernel knows: requests, their durations, open connections.
-
-Owns reading Prometheus' text form and /proc/net/tcp. Does not own judging what is read.
-"""
+"""What the edge counts and what the kernel knows: requests, their durations, open connections."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from agent.edge.rendering import service_target
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Target", "Traffic", "connections", "listening", "traffic"]
+__all__ = ["Counters", "Target", "connections", "listening", "traffic"]
 
 _COUNTERS = re.compile(
     r"^traefik_service_(requests_total|request_duration_seconds_bucket)\{(.*)\} ([0-9.e+]+)$", re.MULTILINE
@@ -36,7 +33,7 @@ class Target(NamedTuple):
     generation: str
 
 
-class Traffic(NamedTuple):
+class Counters(NamedTuple):
     """Counters since the edge started: all requests, those answered 5xx, and (seconds at most, requests so far)."""
 
     requests: int
@@ -44,7 +41,7 @@ class Traffic(NamedTuple):
     buckets: tuple[tuple[float, int], ...]
 
 
-def traffic(texts: Iterable[str]) -> dict[Target, Traffic]:
+def traffic(texts: Iterable[str]) -> dict[Target, Counters]:
     """The sums over several edges' metrics; WebSockets are left out.
 
     An attempt that failed before the backend saw it, and was made again, counts as a request and an error of its own.
@@ -65,7 +62,8 @@ def traffic(texts: Iterable[str]) -> dict[Target, Traffic]:
             else:
                 buckets[target][float(labels["le"])] += count
     return {
-        target: Traffic(requests[target], errors[target], tuple(sorted(buckets[target].items()))) for target in requests
+        target: Counters(requests[target], errors[target], tuple(sorted(buckets[target].items())))
+        for target in requests
     }
 
 

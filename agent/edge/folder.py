@@ -1,6 +1,6 @@
 """Where the edge's files lie: `~/.local/share/slipway/edge`, of which Traefik's container sees what it needs.
 
-Owns the names, reading and writing. A route file changes in one step that Traefik notices once.
+A route file changes in one step that Traefik notices once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from slipway.contract.host_paths import edge_folder
 
 from agent.edge.rendering import Written, read
-from agent.edge.settings import MAINTENANCE_PLUGIN, Wish
+from agent.edge.settings import DEFAULT_CERTIFICATE, MAINTENANCE_PLUGIN, StackRequest
 from agent.files import remove_tree, write_atomically
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class EdgeFolder:
         self.pending = os.path.join(self.path, "pending")
         self.acme = os.path.join(self.path, "acme")
         self.temporary = os.path.join(self.path, "tmp")
-        self._wishes = os.path.join(self.path, "wishes.json")
+        self._requests = os.path.join(self.path, "wishes.json")
         self._last_address = os.path.join(self.path, "last-address")
 
     def create(self) -> None:
@@ -96,6 +96,10 @@ class EdgeFolder:
     def has(self, path: str) -> bool:
         """Whether the file is there."""
         return os.path.exists(os.path.join(self.path, path))
+
+    def has_certificate(self) -> bool:
+        """Whether there is a certificate for who asks for no name that is known; its key is written last."""
+        return self.has(f"{DEFAULT_CERTIFICATE}.key")
 
     def keep_only(self, folder: str, names: Iterable[str]) -> None:
         """Remove what is in a folder but for these names."""
@@ -172,18 +176,18 @@ class EdgeFolder:
 
     # --- what the agent remembers
 
-    def wishes(self) -> dict[str, Wish]:
+    def requests(self) -> dict[str, StackRequest]:
         """What each stack wants of the edge."""
-        content = self.content(self._wishes)
+        content = self.content(self._requests)
         found = json.loads(content) if content else {}
         return {
-            stack: Wish(**{**wish, "acme": tuple(wish["acme"]) if wish["acme"] else None})
-            for stack, wish in found.items()
+            stack: StackRequest(**{**request, "acme": tuple(request["acme"]) if request["acme"] else None})
+            for stack, request in found.items()
         }
 
-    def store_wishes(self, wishes: dict[str, Wish]) -> None:
+    def store_requests(self, requests: dict[str, StackRequest]) -> None:
         """Remember them."""
-        content = json.dumps({stack: wish._asdict() for stack, wish in wishes.items()}, sort_keys=True)
+        content = json.dumps({stack: request._asdict() for stack, request in requests.items()}, sort_keys=True)
         self.put("wishes.json", content)
 
     def last_address(self) -> str:

@@ -1,6 +1,6 @@
 """The network over which the edge reaches containers, and their addresses on it.
 
-Owns the network `slipway-edge` and who has which address. A container keeps its address for as long as it exists:
+On the network `slipway-edge` a container keeps its address for as long as it exists:
 restarts of it, of Docker and of the machine change nothing. On this network containers do not reach one another.
 """
 

@@ -1,7 +1,6 @@
-"""What Traefik is told about one stack: its dynamic configuration, as one file.
+"""What Traefik is told about one stack: its dynamic configuration, as one file. Pure.
 
-Pure. Owns names, rules, priorities and the file's form: JSON (which is YAML), below a comment that holds what it was
-made from. Does not own where it lies or when it is live.
+The file is JSON (which is YAML) below a comment that holds what it was made from.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.edge.routing import GENERATION_HEADER, Routing, from_json, to_json
-from agent.rendering import to_yaml
+from agent.yaml_file import to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,8 +1,4 @@
-"""What the edge is told about one stack: routes, generations and their weights.
-
-Owns the words and their JSON form, in which the last written routing is kept. Does not own what Traefik makes of them
-(`rendering`).
-"""
+"""What the edge is told about one stack: routes, generations and their weights; also as the JSON that is kept."""
 
 from __future__ import annotations
 

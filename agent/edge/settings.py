@@ -1,7 +1,4 @@
-"""What the stacks of this host want of the edge, put together, and the configuration that Traefik starts with.
-
-Pure. Owns conflicts between stacks, which version runs, and the static configuration. Does not own the container.
-"""
+"""What the stacks of this host want of the edge, put together, and the configuration that Traefik starts with. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ __all__ = [
     "MAINTENANCE_PLUGIN",
     "OWNER",
     "Desired",
-    "Wish",
+    "StackRequest",
     "authority_file",
     "desired",
     "fingerprint",
@@ -48,6 +45,7 @@ GRACE_SECONDS = 30
 MAINTENANCE_PLUGIN = "slipway/maintenance"
 """Go module of the plugin that answers with a page, which Traefik by itself cannot."""
 
+_DEFAULT = {f"{kind}File": f"{FOLDER}/{DEFAULT_CERTIFICATE}.{end}" for kind, end in (("cert", "pem"), ("key", "key"))}
 # Bounds at most a quarter apart, in seconds, so that a percentile is known to a quarter: 1 ms to 37 s. `judging` was
 # tried with steps of 1.5; finer ones only tell more.
 _BUCKETS = tuple(float(f"{0.001 * 1.25**step:.3g}") for step in range(48))
@@ -58,7 +56,7 @@ _DIAL = "2s"
 _IDLE_CLIENT = "180s"
 
 
-class Wish(NamedTuple):
+class StackRequest(NamedTuple):
     """What one stack wants of the edge; `acme` is (e-mail, server, PEM of its authority)."""
 
     image: str
@@ -69,7 +67,7 @@ class Wish(NamedTuple):
     acme: tuple[str, str, str] | None
 
     @classmethod
-    def of(cls, wanted: Mapping[str, Any]) -> Wish:
+    def of(cls, wanted: Mapping[str, Any]) -> StackRequest:
         """From document["edge"]; certificates are no matter of the container."""
         acme = wanted["acme"]
         return cls(
@@ -93,12 +91,12 @@ class Desired(NamedTuple):
 
 
 def resolver_name(acme: Mapping[str, Any] | None) -> str | None:
-    """The certificate resolver of these wishes (document["edge"]["acme"]); None without ACME."""
+    """The certificate resolver of these requests (document["edge"]["acme"]); None without ACME."""
     return None if acme is None else _resolver(acme["email"], acme["server"])
 
 
-def desired(wishes: Mapping[str, Wish], stack: str, running: Iterable[tuple[str, str]]) -> Desired:
-    """Put the wishes together, `stack` being the one that asks now.
+def desired(requests: Mapping[str, StackRequest], stack: str, running: Iterable[tuple[str, str]]) -> Desired:
+    """Put the requests together, `stack` being the one that asks now.
 
     `running` holds (version, image) of the edge's containers: what runs is never replaced by something older, nor by
     another build of the same version that only one of several stacks wants.
@@ -106,21 +104,21 @@ def desired(wishes: Mapping[str, Wish], stack: str, running: Iterable[tuple[str,
     Raises:
         SlipwayError: another stack wants other ports.
     """
-    own = wishes[stack]
-    for other, wish in sorted(wishes.items()):
-        _check_ports(stack, own, other, wish)
-    candidates = [*((wish.version, wish.image) for wish in wishes.values()), *running]
+    own = requests[stack]
+    for other, request in sorted(requests.items()):
+        _check_ports(stack, own, other, request)
+    candidates = [*((request.version, request.image) for request in requests.values()), *running]
     newest = max(_numbers(version) for version, _ in candidates)
     images = [image for version, image in candidates if _numbers(version) == newest]
-    others = {wish.image for name, wish in wishes.items() if name != stack}
+    others = {request.image for name, request in requests.items() if name != stack}
     kept = [image for _, image in running if image in images and image in others]
     image = kept[0] if kept else own.image if own.image in images else images[-1]
     return Desired(
         image=image,
         version=next(version for version, each in reversed(candidates) if each == image),
         http_port=own.http_port,
-        https_port=next((wish.https_port for _, wish in sorted(wishes.items()) if wish.https), None),
-        resolvers=tuple(sorted({wish.acme for wish in wishes.values() if wish.acme is not None})),
+        https_port=next((request.https_port for _, request in sorted(requests.items()) if request.https), None),
+        resolvers=tuple(sorted({request.acme for request in requests.values() if request.acme is not None})),
     )
 
 
@@ -168,8 +166,8 @@ def static(wanted: Desired, number: int, api_port: int) -> dict[str, Any]:
     }
 
 
-def shared(numbers: Iterable[int], leaving: Iterable[int] = ()) -> dict[str, Any]:
-    """The dynamic configuration that belongs to no stack.
+def shared(numbers: Iterable[int], leaving: Iterable[int] = (), *, certificate: bool = True) -> dict[str, Any]:
+    """The dynamic configuration that belongs to no stack; `certificate`: whether there is one for unknown names.
 
     Every container has a middleware of its own, through which all its requests go: one that is `leaving` asks its
     clients to connect anew, so that they come to its successor.
@@ -190,10 +188,8 @@ def shared(numbers: Iterable[int], leaving: Iterable[int] = ()) -> dict[str, Any
             },
             "serversTransports": {BACKEND: {"forwardingTimeouts": timeouts}},
         },
-        "tls": {"stores": {"default": {"defaultCertificate": {
-            "certFile": f"{FOLDER}/{DEFAULT_CERTIFICATE}.pem", "keyFile": f"{FOLDER}/{DEFAULT_CERTIFICATE}.key",
-        }}}},
-    }  # fmt: skip
+        **({"tls": {"stores": {"default": {"defaultCertificate": _DEFAULT}}}} if certificate else {}),
+    }
 
 
 def fingerprint(content: Any) -> str:  # noqa: ANN401 - JSON
@@ -227,9 +223,9 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.partition("-")[0].partition("+")[0].split(".")[:3])
 
 
-def _check_ports(stack: str, own: Wish, other: str, wish: Wish) -> None:
-    pairs = [("HTTP", own.http_port, wish.http_port)]
-    pairs += [("HTTPS", own.https_port, wish.https_port)] if own.https and wish.https else []
+def _check_ports(stack: str, own: StackRequest, other: str, request: StackRequest) -> None:
+    pairs = [("HTTP", own.http_port, request.http_port)]
+    pairs += [("HTTPS", own.https_port, request.https_port)] if own.https and request.https else []
     for what, mine, theirs in pairs:
         if mine != theirs:
             raise SlipwayError(

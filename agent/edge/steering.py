@@ -3,10 +3,12 @@
 Traefik takes connections before it has its routes, and answers them 404. So they are held with the old container until
 the new one has them, and are all given to the new one before the old one stops listening.
 
-Owns sockets of our own in the kernel's group of those that share a port (SO_REUSEPORT), through which the group can be
+Sockets of our own join the kernel's group of those that share a port (SO_REUSEPORT); through them the group can be
 told which member gets new connections; ours never do. The kernel lets only sockets of one user into a group: where the
 agent is not the user that Traefik runs as (root), it cannot take part, and says so. Ended anywhere, our sockets go with
 the process, and what is left is a group in which both containers serve.
+
+`SLIPWAY_EDGE_REALTIME=1` has the few microseconds between two of its system calls run before all else on the processor.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["HELD", "LEFT", "TURNED", "Steering", "serve"]
+__all__ = ["HELD", "LEFT", "REALTIME", "TURNED", "Steering", "serve"]
 
+REALTIME = "SLIPWAY_EDGE_REALTIME"
 _ATTACH = 51  # SO_ATTACH_REUSEPORT_CBPF, which Python has no name for
 _RETURN = 0x06  # BPF_RET | BPF_K: a program that always gives the same answer
 HELD, TURNED, LEFT = "held", "turned", "left"
@@ -59,8 +62,7 @@ class Steering:
         """Leave the groups, each told to keep to its first place: where one serves alone, and where the next holds.
 
         With the old container gone, the new one comes to that place when the second of ours leaves. Between that and
-        the telling, a few microseconds, the first of ours could get a connection: the kernel is asked not to let
-        anything else run meanwhile.
+        the telling, a few microseconds, the first of ours could get a connection, which is then reset.
         """
         with _undisturbed():
             for port, first in self._first.items():
@@ -115,7 +117,10 @@ def _telling(place: int) -> _Telling:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Run before all else on this processor, where this user may."""
+    """Run before all else on this processor, where this was asked for and this user may."""
+    if os.environ.get(REALTIME) != "1":
+        yield
+        return
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except OSError:

@@ -1,12 +1,13 @@
 """Steers connections for an agent that is not root: a container does it, for as long as the handover takes.
 
-Owns that container: `steering` itself, run as root by the host's own Python, whose files it sees below /host. Whoever
+It runs `steering` itself as root with the host's own Python, whose files it sees below /host. Whoever
 may use Docker may do that anyway. It ends with the handover, and by itself when nobody ends it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -66,15 +67,17 @@ class SteeringContainer:
 def _body(image: str, ports: Sequence[int]) -> dict[str, Any]:
     source = steering.__loader__.get_source(steering.__name__)  # type: ignore[union-attr]  # also out of the packed agent
     program = f"{source}\nserve({list(ports)!r})\n"
+    realtime = os.environ.get(steering.REALTIME) == "1"
     return {
         "Image": image,
         "Entrypoint": ["chroot", "/host", sys.executable, "-I", "-c", program],
         "User": "0:0",
+        "Env": [f"{steering.REALTIME}=1"] if realtime else [],
         "HostConfig": {
             "NetworkMode": "host",
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
-            "CapAdd": ["NET_BIND_SERVICE", "SYS_CHROOT", "SYS_NICE"],
+            "CapAdd": ["NET_BIND_SERVICE", "SYS_CHROOT", *(["SYS_NICE"] if realtime else [])],
             "SecurityOpt": ["no-new-privileges"],
             "Binds": ["/:/host:ro"],
         },

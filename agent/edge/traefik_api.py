@@ -1,7 +1,4 @@
-"""What a running Traefik says about itself, over its own API on loopback.
-
-Owns asking, on one kept connection. Does not own what is done about the answers.
-"""
+"""What a running Traefik says about itself, over its own API on loopback; asked on one kept connection."""
 
 from __future__ import annotations
 

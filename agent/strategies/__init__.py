@@ -1,6 +1,6 @@
 """How a service gets from the containers it has to those it should have: one planner per strategy, found by name.
 
-A planner is a pure function of the wanted service and its situation. It returns the steps for that service alone;
+A planner is a pure function of the wanted service and its state. It returns the steps for that service alone;
 `plan` puts services in order and joins steps that can be done together.
 """
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.service import Service
-    from agent.strategies.situation import Course, Situation
+    from agent.strategies.situation import ServicePlan, ServiceState
 
-    Planner = Callable[[Service, Situation], Course]
+    Planner = Callable[[Service, ServiceState], ServicePlan]
 
 __all__ = ["find"]
 

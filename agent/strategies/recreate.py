@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.facts import CAN_START, RUNS
-from agent.steps import Await, Remove, Retire, Shift, Start, Unroute
-from agent.strategies.situation import Course
+from agent.steps import Drain, Remove, ShiftTraffic, Start, Unroute, WaitHealthy
+from agent.strategies.situation import ServicePlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from agent.ledger import Proof
     from agent.service import Service
     from agent.steps import Step
-    from agent.strategies.situation import Situation
+    from agent.strategies.situation import ServiceState
 
 __all__ = ["ended_as_proven", "plan"]
 
 
-def plan(service: Service, situation: Situation) -> Course:
+def plan(service: Service, state: ServiceState) -> ServicePlan:
     """Nothing when every container is as wanted; else the fewest replacements that make it so."""
-    containers = situation.containers
-    if ended_as_proven(service, situation.proof):
+    containers = state.containers
+    if ended_as_proven(service, state.proof):
         stale = [each for each in containers if each.config != service.config or each.state in RUNS]
-        return Course(_remove(service, stale))
+        return ServicePlan(_remove(service, stale))
     if service.replicas == 0:
-        unrouted: tuple[Step, ...] = (Unroute((service.name,)),) if situation.weights else ()
-        return Course((*unrouted, *_remove(service, containers)))
+        unrouted: tuple[Step, ...] = (Unroute((service.name,)),) if state.weights else ()
+        return ServicePlan((*unrouted, *_remove(service, containers)))
     good = [each for each in containers if each.config == service.config and not each.halfway]
     usable = [each for each in good if each.state in RUNS + CAN_START]
     # Running before stopped, old numbers before new ones: the rest is surplus.
@@ -38,10 +38,10 @@ def plan(service: Service, situation: Situation) -> Course:
     shift = _shift(service)
     if not kept and unwanted:
         away = [each for each in unwanted if each.halfway]
-        return Course((*_remove(service, away), *_start(service, recreate=True), *shift))
+        return ServicePlan((*_remove(service, away), *_start(service, recreate=True), *shift))
     if len(kept) == service.replicas and all(each.state in RUNS for each in kept):
-        return _complete(service, situation, unwanted)
-    return Course((*_remove(service, unwanted), *_start(service, recreate=False), *shift))
+        return _complete(service, state, unwanted)
+    return ServicePlan((*_remove(service, unwanted), *_start(service, recreate=False), *shift))
 
 
 def ended_as_proven(service: Service, proof: Proof | None) -> bool:
@@ -49,24 +49,24 @@ def ended_as_proven(service: Service, proof: Proof | None) -> bool:
     return proof is not None and proof.completed and proof.config == service.config
 
 
-def _complete(service: Service, situation: Situation, unwanted: Sequence[Container]) -> Course:
+def _complete(service: Service, state: ServiceState, unwanted: Sequence[Container]) -> ServicePlan:
     """All that is wanted runs: the route follows, and what is too much goes once no request reaches it."""
-    if not (service.traffic.routed and situation.stale):
-        return Course(_remove(service, unwanted))
+    if not (service.traffic.routed and state.stale):
+        return ServicePlan(_remove(service, unwanted))
     away = tuple(each.id for each in unwanted)
-    shift: tuple[Step, ...] = (Shift(service.name, 100, without=away),)
-    retire = (Retire(service.name, away),) if away else ()
-    if situation.proof is not None and situation.proof.config == service.config:
-        return Course(retire, first=shift)
-    return Course((Await((service.name,)), *shift, *retire))
+    shift: tuple[Step, ...] = (ShiftTraffic(service.name, 100, without=away),)
+    retire = (Drain(service.name, away),) if away else ()
+    if state.proof is not None and state.proof.config == service.config:
+        return ServicePlan(retire, first=shift)
+    return ServicePlan((WaitHealthy((service.name,)), *shift, *retire))
 
 
 def _shift(service: Service) -> tuple[Step, ...]:
-    return (Shift(service.name, 100),) if service.traffic.routed else ()
+    return (ShiftTraffic(service.name, 100),) if service.traffic.routed else ()
 
 
 def _start(service: Service, *, recreate: bool) -> tuple[Step, ...]:
-    return Start((service.name,), recreate), Await((service.name,))
+    return Start((service.name,), recreate), WaitHealthy((service.name,))
 
 
 def _remove(service: Service, containers: Sequence[Container]) -> tuple[Step, ...]:

@@ -13,9 +13,9 @@ from slipway.contract.strategies import ROLLING
 
 from agent.facts import CAN_START, RUNS
 from agent.service import generation_of
-from agent.steps import Await, Grow, Judge, Keep, Observe, Remove, Retire, Shift, Smoke, Unroute
+from agent.steps import Drain, Judge, KeepOld, Observe, Remove, ScaleUp, ShiftTraffic, Smoke, Unroute, WaitHealthy
 from agent.strategies import recreate
-from agent.strategies.situation import Course
+from agent.strategies.situation import ServicePlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from agent.facts import Container
     from agent.service import Service
     from agent.steps import Step
-    from agent.strategies.situation import Situation
+    from agent.strategies.situation import ServiceState
 
 __all__ = ["plan"]
 
 WHOLE = 100
 
 
-class _Containers(NamedTuple):
+class _Sorted(NamedTuple):
     """A service's containers by what they are good for."""
 
     new: tuple[Container, ...]
@@ -45,53 +45,53 @@ class _Containers(NamedTuple):
     """nothing else runs, and what is wanted only has to be started"""
 
 
-def plan(service: Service, situation: Situation) -> Course:
+def plan(service: Service, state: ServiceState) -> ServicePlan:
     """Nothing when the wanted generation runs, gets all requests, and nothing else is left."""
-    if recreate.ended_as_proven(service, situation.proof):
-        return recreate.plan(service, situation)
+    if recreate.ended_as_proven(service, state.proof):
+        return recreate.plan(service, state)
     if service.replicas == 0:
-        return _nothing_wanted(service, situation)
-    sorted_out = _sort_out(service, situation)
+        return _nothing_wanted(service, state)
+    sorted_out = _sort_out(service, state)
     if sorted_out.startable or (_one_at_a_time(service) and service.replicas == 1 and sorted_out.serving):
-        return recreate.plan(service, situation)
+        return recreate.plan(service, state)
     missing = service.replicas - len(sorted_out.new)
-    proven = situation.proof is not None and situation.proof.config == service.config
-    shares = {generation: share for generation, share in situation.weights.items() if share}
-    settled = shares == {service.generation: WHOLE} and not situation.stale
+    proven = state.proof is not None and state.proof.config == service.config
+    shares = {generation: share for generation, share in state.weights.items() if share}
+    settled = shares == {service.generation: WHOLE} and not state.stale
     first: tuple[Step, ...] = ()
     steps = list(_remove(service, sorted_out.useless))
     surplus = _ids(sorted_out.surplus)
     if missing:
         steps += _grow(service, sorted_out, missing)
     elif not service.traffic.routed:
-        steps += [Await((service.name,)), *_smoke(service, 1)] if sorted_out.serving and not proven else []
+        steps += [WaitHealthy((service.name,)), *_smoke(service, 1)] if sorted_out.serving and not proven else []
         steps += _remove(service, [*sorted_out.surplus, *sorted_out.serving])
     elif settled:
         steps += _remove(service, sorted_out.surplus)
     elif proven:
-        first = (Shift(service.name, WHOLE, without=surplus),)
+        first = (ShiftTraffic(service.name, WHOLE, without=surplus),)
         steps += _retire(service, surplus)
     else:
-        steps += [Await((service.name,)), *_smoke(service, 1), *_shifts(service, sorted_out.serving, surplus)]
+        steps += [WaitHealthy((service.name,)), *_smoke(service, 1), *_shifts(service, sorted_out.serving, surplus)]
         steps += _retire(service, surplus)
     old = () if not service.traffic.routed else (*_left(service, sorted_out, missing), *sorted_out.spare)
-    return Course(tuple(steps), first, _late(service, _ids(old), back=situation.back))
+    return ServicePlan(tuple(steps), first, _late(service, _ids(old), back=state.back))
 
 
-def _sort_out(service: Service, situation: Situation) -> _Containers:
-    wanted = [each for each in situation.containers if each.config == service.config and not each.halfway]
+def _sort_out(service: Service, state: ServiceState) -> _Sorted:
+    wanted = [each for each in state.containers if each.config == service.config and not each.halfway]
     running = sorted((each for each in wanted if each.state in RUNS), key=lambda each: each.number)
-    others = [each for each in situation.containers if each not in running]
+    others = [each for each in state.containers if each not in running]
     alive = [each for each in others if each.state in RUNS and not each.halfway]
-    proven = situation.proof.config if situation.proof else ""
-    if service.traffic.routed and situation.weights:
-        serving = [each for each in alive if situation.weights.get(generation_of(each.config), 0)]
+    proven = state.proof.config if state.proof else ""
+    if service.traffic.routed and state.weights:
+        serving = [each for each in alive if state.weights.get(generation_of(each.config), 0)]
     else:
         serving = alive
     spare = [each for each in alive if each not in serving and each.config == proven]
     stopped = [each for each in wanted if each.state in CAN_START]
     startable = not running and not alive and bool(stopped)
-    return _Containers(
+    return _Sorted(
         tuple(running[: service.replicas]),
         tuple(running[service.replicas :]),
         tuple(sorted(serving, key=lambda each: each.number)),
@@ -101,7 +101,7 @@ def _sort_out(service: Service, situation: Situation) -> _Containers:
     )
 
 
-def _grow(service: Service, present: _Containers, missing: int) -> list[Step]:
+def _grow(service: Service, present: _Sorted, missing: int) -> list[Step]:
     """Batches of new containers; each is proven before it gets requests, and its share of old ones goes."""
     have, name, update = len(present.new), service.name, service.traffic.update
     size = missing if service.strategy != ROLLING else min(update.parallelism or missing, missing)
@@ -113,7 +113,8 @@ def _grow(service: Service, present: _Containers, missing: int) -> list[Step]:
         last = batch == batches
         going = present.serving[_cut(present, batch - 1, batches) : _cut(present, batch, batches)]
         staying = present.serving[_cut(present, batch, batches) :]
-        new: list[Step] = [Grow((name,), (count,), batch), Await((name,), (have,), batch), *_smoke(service, batch)]
+        new: list[Step] = [ScaleUp((name,), (count,), batch), WaitHealthy((name,), (have,), batch)]
+        new += _smoke(service, batch)
         if _one_at_a_time(service):
             steps += [*_away(service, have - count, going, staying, batch), *_retire(service, _ids(going), batch), *new]
             steps += _moved(service, have, staying, batch)
@@ -127,7 +128,7 @@ def _grow(service: Service, present: _Containers, missing: int) -> list[Step]:
     return steps
 
 
-def _cut(present: _Containers, batch: int, batches: int) -> int:
+def _cut(present: _Sorted, batch: int, batches: int) -> int:
     """How many of the old containers are gone after a batch."""
     return len(present.serving) * batch // batches
 
@@ -139,11 +140,11 @@ def _shifts(service: Service, old: Sequence[Container], surplus: tuple[str, ...]
     steps: list[Step] = []
     before = _ids(old)
     if service.traffic.preview and before:
-        steps += [Shift(service.name, 0, before, surplus), Smoke((service.name,), preview=True)]
+        steps += [ShiftTraffic(service.name, 0, before, surplus), Smoke((service.name,), preview=True)]
     for share in service.traffic.canary if before else ():
         if share < WHOLE:
-            steps += [Shift(service.name, share, before, surplus), Judge(service.name, share)]
-    return [*steps, Shift(service.name, WHOLE, without=(*before, *surplus))]
+            steps += [ShiftTraffic(service.name, share, before, surplus), Judge(service.name, share)]
+    return [*steps, ShiftTraffic(service.name, WHOLE, without=(*before, *surplus))]
 
 
 def _moved(service: Service, have: int, staying: Sequence[Container], batch: int) -> list[Step]:
@@ -151,7 +152,7 @@ def _moved(service: Service, have: int, staying: Sequence[Container], batch: int
     if not service.traffic.routed:
         return []
     share = WHOLE if not staying else max(1, min(WHOLE - 1, round(WHOLE * have / (have + len(staying)))))
-    return [Shift(service.name, share, _ids(staying), batch=batch)]
+    return [ShiftTraffic(service.name, share, _ids(staying), batch=batch)]
 
 
 def _away(
@@ -161,10 +162,10 @@ def _away(
     if not (service.traffic.routed and going and (staying or have)):
         return []
     share = round(WHOLE * have / (have + len(staying)))
-    return [Shift(service.name, share, _ids(staying), _ids(going), batch, ahead=True)]
+    return [ShiftTraffic(service.name, share, _ids(staying), _ids(going), batch, ahead=True)]
 
 
-def _left(service: Service, present: _Containers, missing: int) -> Sequence[Container]:
+def _left(service: Service, present: _Sorted, missing: int) -> Sequence[Container]:
     """The old containers that no batch retired."""
     if not missing:
         return present.serving
@@ -179,15 +180,15 @@ def _late(service: Service, old: tuple[str, ...], *, back: bool) -> tuple[Step, 
     if not old:
         return ()
     if service.traffic.keep and not back:
-        return (Keep(service.name, old),)
-    return (Retire(service.name, old, batch=0),)
+        return (KeepOld(service.name, old),)
+    return (Drain(service.name, old, batch=0),)
 
 
-def _nothing_wanted(service: Service, situation: Situation) -> Course:
-    away = _ids(situation.containers)
-    if not situation.weights:
-        return Course(_remove(service, situation.containers))
-    return Course((Unroute((service.name,)), *_retire(service, away)))
+def _nothing_wanted(service: Service, state: ServiceState) -> ServicePlan:
+    away = _ids(state.containers)
+    if not state.weights:
+        return ServicePlan(_remove(service, state.containers))
+    return ServicePlan((Unroute((service.name,)), *_retire(service, away)))
 
 
 def _one_at_a_time(service: Service) -> bool:
@@ -199,7 +200,7 @@ def _smoke(service: Service, batch: int) -> tuple[Step, ...]:
 
 
 def _retire(service: Service, containers: tuple[str, ...], batch: int = 1) -> tuple[Step, ...]:
-    return (Retire(service.name, containers, batch),) if containers else ()
+    return (Drain(service.name, containers, batch),) if containers else ()
 
 
 def _remove(service: Service, containers: Sequence[Container]) -> tuple[Step, ...]:

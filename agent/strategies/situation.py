@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from agent.ledger import Proof
     from agent.steps import Step
 
-__all__ = ["Course", "Situation"]
+__all__ = ["ServicePlan", "ServiceState"]
 
 
-class Situation(NamedTuple):
+class ServiceState(NamedTuple):
     """What is so of one service."""
 
     containers: Sequence[Container]
@@ -28,7 +28,7 @@ class Situation(NamedTuple):
     """the release that was live is being brought back: nothing of the other one is worth keeping"""
 
 
-class Course(NamedTuple):
+class ServicePlan(NamedTuple):
     """The steps for one service, by when they may be done."""
 
     steps: tuple[Step, ...] = ()

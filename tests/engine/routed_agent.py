@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent_harness import REGISTRY, Agent, docker, release, service
 
+from components.certificates import self_signed
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -46,6 +48,8 @@ class RoutedAgent(Agent):
         self.image = image
         self.http_port, self.https_port = free_ports(2)
         self.traefik = traefik()
+        pair = dict(zip(("certificate", "key"), self_signed("nobody.test"), strict=True))
+        assert self.run("certificate", "--stack", stack, stdin=json.dumps(pair)).code == 0  # as the driver does
 
     def edge(self, **more: Any) -> dict[str, Any]:
         return {

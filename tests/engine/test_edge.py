@@ -6,7 +6,6 @@ import asyncio
 import base64
 import collections
 import contextlib
-import datetime as dt
 import http.client
 import json
 import socket
@@ -20,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent_harness import BASE, PORT, REGISTRY, docker, image
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-import agent.edge.edge as module
+import agent.edge.upkeep as module
 from agent.deadline import Deadline
 from agent.docker_api import DockerApi, find_socket
-from agent.edge import (
+from agent.edge.certificate import accept_certificate
+from agent.edge.containers import EdgeContainers
+from agent.edge.counting import Target
+from agent.edge.edge import Edge
+from agent.edge.routing import (
     GENERATION_HEADER,
     Backend,
-    Edge,
     Middlewares,
     Preview,
     RateLimit,
@@ -38,12 +37,10 @@ from agent.edge import (
     Route,
     Routing,
     ServiceRouting,
-    Target,
-    resolver_name,
 )
-from agent.edge.containers import Containers
-from agent.edge.settings import Wish, desired
+from agent.edge.settings import StackRequest, desired, resolver_name
 from agent.output import Output
+from components.certificates import self_signed
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -114,12 +111,16 @@ class Site:
     def version(self, **headers: str) -> str:
         return str(json.loads(self.get(**headers)[2])["version"])
 
+    def weights(self) -> dict[str, int]:
+        written = self.edge.current("shop")
+        return {each.generation: each.weight for each in written.services[0].backends} if written else {}
+
     def containers(self) -> list[str]:
         status = self.edge.status()
         return [each["name"] for each in status["containers"]] if status else []
 
     def remove(self) -> None:
-        for stack in [*self.edge._folder.wishes(), "shop"]:
+        for stack in [*self.edge._folder.requests(), "shop"]:
             self.edge.drop_stack(stack)
         found = docker("ps", "-aq", "--filter", f"label={self.label}").split()
         if found:
@@ -160,6 +161,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_HOME", str(home))
         made = Site(home)
+        certificate, key = self_signed("nobody.test")
+        accept_certificate(json.dumps({"certificate": certificate, "key": key}).encode(), Output("testhost"))
         try:
             made.ensure()
             yield made
@@ -234,7 +237,7 @@ def test_route_is_live_when_the_write_returns(site: Site) -> None:
         assert {site.version() for _ in range(3)} == {"one" if turn % 2 else "two"}
     assert statistics.median(seconds) < 0.3, seconds
     assert site.edge.current("shop") == site.routing(*site.both(100, 0))
-    assert site.edge.routed("shop") == {"web": {"g1": 100, "g2": 0}}
+    assert site.weights() == {"g1": 100, "g2": 0}
 
 
 def test_weights_share_the_requests_and_a_probe_reaches_its_generation(site: Site) -> None:
@@ -268,7 +271,7 @@ def test_faulty_route_fails_and_the_old_one_serves(site: Site) -> None:
         site.write(*site.both(100, 0), middlewares=wrong)
     assert any("not-an-address" in line for line in raised.value.evidence)
     assert site.version() == "two"
-    assert site.edge.routed("shop") == {"web": {"g1": 0, "g2": 100}}
+    assert site.weights() == {"g1": 0, "g2": 100}
 
 
 def test_dead_server_beside_a_living_one_costs_no_request(site: Site) -> None:
@@ -409,7 +412,7 @@ def test_handover_loses_no_request(site: Site, monkeypatch: pytest.MonkeyPatch, 
 
         monkeypatch.setattr(module, "Steering", Refused)
     site.write(*site.both(100, 0))
-    https = not site.edge._folder.wishes()["shop"].https
+    https = not site.edge._folder.requests()["shop"].https
     before = site.containers()
     load = Load(site.http_port, keep=keep, rate=300, workers=15, seconds=8)
     time.sleep(1)
@@ -437,17 +440,17 @@ def test_long_request_outlives_its_edge(site: Site) -> None:
     asking = threading.Thread(target=lambda: answers.append(site.get()))
     asking.start()
     time.sleep(0.5)
-    site.ensure(https=not site.edge._folder.wishes()["shop"].https)
+    site.ensure(https=not site.edge._folder.requests()["shop"].https)
     asking.join()
     assert [(status, body) for status, _, body in answers] == [(200, b"late")]
 
 
 def test_run_ended_between_two_containers_is_mended(site: Site) -> None:
     site.write(*site.both(100, 0))
-    containers = Containers(site.edge.api, site.edge._folder)
+    containers = EdgeContainers(site.edge.api, site.edge._folder)
     found = containers.find()
-    https = not site.edge._folder.wishes()["shop"].https
-    aim = desired({"shop": Wish.of(site.wanted(https=https))}, "shop", [])
+    https = not site.edge._folder.requests()["shop"].https
+    aim = desired({"shop": StackRequest.of(site.wanted(https=https))}, "shop", [])
     containers.start(aim, found, Deadline(30, "the test"))
     assert len(site.containers()) == 2
     site.ensure(https=https)
@@ -513,24 +516,3 @@ def test_last_stack_takes_the_edge_along(site: Site) -> None:
     assert site.edge.status() is None
     assert not (site.home / "edge").exists()
     site.edge.drop_stack("shop")
-
-
-def self_signed(host: str) -> tuple[str, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()

@@ -12,7 +12,7 @@ import pytest
 from remote_stack import HOME, meanwhile
 from stack_harness import docker, eventually, free_port
 
-from agent.edge.certificate import self_signed
+from components.certificates import self_signed
 from toolchain.images import ensure_registry_image
 
 if TYPE_CHECKING:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import itertools
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from agent.edge import counting, network
-from agent.edge.certificate import self_signed
+from agent.edge.certificate import accept_certificate
 from agent.edge.counting import Target
 from agent.edge.rendering import Ports, dynamic, marker, read, text
 from agent.edge.routing import (
@@ -29,8 +26,13 @@ from agent.edge.routing import (
     middlewares,
     to_json,
 )
-from agent.edge.settings import Desired, Wish, desired, resolver_name, shared, static
-from slipway.contract.problems import SlipwayError
+from agent.edge.settings import Desired, StackRequest, desired, resolver_name, shared, static
+from agent.output import Output
+from slipway.contract.problems import SlipwayError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 OLD, NEW = Backend("g1", 75, ("10.0.0.2:80",)), Backend("g2", 25, ("10.0.0.3:80", "10.0.0.4:80"))
 PORTS = Ports(80, 443)
@@ -184,13 +186,13 @@ def test_middlewares_of_the_document_become_ours() -> None:
     )
 
 
-def wish(version: str = "3.6.0", image: str = "", **more: Any) -> Wish:
+def wish(version: str = "3.6.0", image: str = "", **more: Any) -> StackRequest:
     values = {"http_port": 80, "https_port": 443, "https": False, "acme": None, **more}
-    return Wish(image=image or f"traefik@{version}", version=version, **values)
+    return StackRequest(image=image or f"traefik@{version}", version=version, **values)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "running", "image"),
+    ("requests", "running", "image"),
     [
         ({"a": wish("3.6.0")}, [], "traefik@3.6.0"),
         ({"a": wish("3.6.0"), "b": wish("3.10.0")}, [], "traefik@3.10.0"),
@@ -201,8 +203,8 @@ def wish(version: str = "3.6.0", image: str = "", **more: Any) -> Wish:
     ],
     ids=["alone", "newest-wins", "never-older", "newer", "rebuilt", "rebuilt-for-one-of-two"],
 )
-def test_image_of_the_edge(wishes: dict[str, Wish], running: list[tuple[str, str]], image: str) -> None:
-    assert desired(wishes, "a", running).image == image
+def test_image_of_the_edge(requests: dict[str, StackRequest], running: list[tuple[str, str]], image: str) -> None:
+    assert desired(requests, "a", running).image == image
 
 
 def test_port_for_tls_is_taken_only_when_somebody_wants_it() -> None:
@@ -274,11 +276,19 @@ def test_addresses_go_round_after_the_last_one() -> None:
     assert next(network._after(network_of, "192.168.1.1")) in {"10.0.0.2", "10.0.0.3", "10.0.0.4"}
 
 
-def test_own_certificate_is_one_that_others_accept() -> None:
-    for _ in range(20):  # lengths of random numbers differ
-        made = self_signed("nobody")
-        certificate = x509.load_pem_x509_certificate(made.certificate.encode())
-        key = serialization.load_pem_private_key(made.key.encode(), None)
-        assert certificate.public_key() == key.public_key()
-        certificate.verify_directly_issued_by(certificate)
-        assert certificate.not_valid_before_utc < dt.datetime.now(dt.UTC) < certificate.not_valid_after_utc
+def test_edge_without_a_certificate_names_no_file_of_one() -> None:
+    assert shared([1], certificate=True)["tls"]["stores"]["default"]["defaultCertificate"]["keyFile"].endswith(".key")
+    assert "tls" not in shared([1], certificate=False)
+
+
+def test_certificate_is_kept_for_this_user_alone_and_the_first_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    for key in ("first", "second"):
+        answer = accept_certificate(json.dumps({"certificate": "pem", "key": key}).encode(), Output("host"))
+        assert answer["changed"] == (key == "first")
+    kept = tmp_path / "edge" / "default.key"
+    assert (kept.read_text(), kept.stat().st_mode & 0o777) == ("first", 0o600)
+    with pytest.raises(UsageError):
+        accept_certificate(b"{}", Output("host"))

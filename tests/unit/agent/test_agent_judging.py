@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.judging import ALPHA, EMPTY, Judge, Thresholds, Window, alphas
+from agent.canary_statistics import EMPTY, Window, exceeds, exceeds_half
+from agent.judging import ALPHA, Thresholds, TrafficAnalysis, alphas
 
 STEPS = (5, 25, 50, 100)
 SAMPLE = 500
@@ -97,7 +98,7 @@ def run(chance: random.Random, old: Behaviour, new: Behaviour, looks: tuple[int,
     """Four steps, each with just the sample it needs, looked at early, then decided; patience for four times that."""
     baseline = EMPTY
     for index, (percent, alpha) in enumerate(zip(STEPS, alphas(len(STEPS)), strict=True)):
-        judge = Judge(THRESHOLDS, alpha)
+        judge = TrafficAnalysis(THRESHOLDS, alpha)
         ours = theirs = EMPTY
         decisions = 0
         for at in (*looks, SAMPLE, 2 * SAMPLE, 4 * SAMPLE):
@@ -173,7 +174,7 @@ def window(requests: int, errors: int = 0, slow: int = 0) -> Window:
 
 
 def decide(new: Window, old: Window, baseline: Window = EMPTY, minimum: int = 100) -> str:
-    return Judge(Thresholds(minimum)).look(new, old, baseline, ended=True).state
+    return TrafficAnalysis(Thresholds(minimum)).look(new, old, baseline, ended=True).state
 
 
 def test_budget_of_all_looks_is_never_overspent() -> None:
@@ -181,7 +182,7 @@ def test_budget_of_all_looks_is_never_overspent() -> None:
         assert sum(alphas(steps)) == pytest.approx(ALPHA)
         assert alphas(steps) == sorted(alphas(steps), reverse=True)
     assert alphas(0) == []
-    judge = Judge(Thresholds(100), 0.004)
+    judge = TrafficAnalysis(Thresholds(100), 0.004)
     early = [judge._spend(requests, decides=False, last=False) for requests in range(5000)]
     decisions = [judge._spend(requests, decides=True, last=requests == 400) for requests in (100, 200, 400)]
     assert sum(early) <= 0.0004
@@ -191,20 +192,20 @@ def test_budget_of_all_looks_is_never_overspent() -> None:
 
 
 def test_patience_that_ends_early_spends_what_was_kept_for_later() -> None:
-    judge = Judge(Thresholds(100), 0.004)
+    judge = TrafficAnalysis(Thresholds(100), 0.004)
     assert judge._spend(50, decides=True, last=True) == pytest.approx(0.0036)
 
 
 def test_too_little_traffic_on_either_side_is_never_good() -> None:
     for new, old in ((99, 5000), (5000, 99), (0, 0), (0, 5000), (5000, 0), (1, 1)):
         for last in (False, True):
-            verdict = Judge(Thresholds(100)).look(window(new), window(old), ended=True, last=last)
+            verdict = TrafficAnalysis(Thresholds(100)).look(window(new), window(old), ended=True, last=last)
             assert verdict.state == "wait", (new, old)
             assert f"{new} requests against {old}" in verdict.reason
 
 
 def test_running_step_is_not_called_good() -> None:
-    assert Judge(Thresholds(100)).look(window(5000), window(5000)).state == "wait"
+    assert TrafficAnalysis(Thresholds(100)).look(window(5000), window(5000)).state == "wait"
     assert decide(window(5000), window(5000)) == "good"
 
 
@@ -217,7 +218,7 @@ def test_baseline_is_the_comparison_where_the_old_generation_has_no_traffic() ->
     assert decide(window(1000, 10), EMPTY, window(5000, 50)) == "good"
     assert decide(window(1000, 100), EMPTY, window(5000, 50)) == "bad"
     assert decide(window(1000, slow=200), EMPTY, window(5000, slow=50)) == "bad"
-    verdict = Judge(Thresholds(100)).look(window(1000, 100), window(3), window(5000, 50), ended=True)
+    verdict = TrafficAnalysis(Thresholds(100)).look(window(1000, 100), window(3), window(5000, 50), ended=True)
     assert "1000 requests against 5003 (some of before)" in verdict.reason
 
 
@@ -228,9 +229,9 @@ def test_baseline_does_not_dilute_a_comparison_over_the_same_window() -> None:
 
 
 def test_failing_most_requests_is_bad_also_with_nothing_to_compare_with() -> None:
-    judge = Judge(THRESHOLDS, alphas(4)[0])
+    judge = TrafficAnalysis(THRESHOLDS, alphas(4)[0])
     assert judge.look(window(40, 40), EMPTY).state == "bad"
-    assert Judge(THRESHOLDS, alphas(4)[0]).look(window(40, 22), EMPTY).state == "wait"
+    assert TrafficAnalysis(THRESHOLDS, alphas(4)[0]).look(window(40, 22), EMPTY).state == "wait"
 
 
 def test_canary_that_mends_a_broken_release_is_good() -> None:
@@ -267,22 +268,22 @@ def test_canary_exactly_at_the_limit_is_stopped_in_1_of_10_decisions() -> None:
 
 
 def test_doubt_waits_for_twice_the_requests_and_is_for_the_canary_in_the_end() -> None:
-    judge = Judge(Thresholds(100))
+    judge = TrafficAnalysis(Thresholds(100))
     states = [
         judge.look(window(requests, requests * 3 // 100), window(400, 4), ended=True).state
         for requests in (100, 150, 200, 399, 400)
     ]
     assert states == ["wait", "wait", "wait", "wait", "good"]
-    judge = Judge(Thresholds(100))
+    judge = TrafficAnalysis(Thresholds(100))
     assert judge.look(window(100, 3), window(1900, 19), ended=True).state == "wait"
     assert judge.look(window(150, 3), window(2800, 28), ended=True).state == "good"  # the doubt is gone
     assert (
-        Judge(Thresholds(100)).look(window(100, 3), window(1900, 19), last=True).state == "good"
+        TrafficAnalysis(Thresholds(100)).look(window(100, 3), window(1900, 19), last=True).state == "good"
     )  # so is the patience
 
 
 def test_reason_names_both_sides_their_figures_and_the_chance() -> None:
-    verdict = Judge(Thresholds(100)).look(window(1000, 100), window(9000, 90), ended=True)
+    verdict = TrafficAnalysis(Thresholds(100)).look(window(1000, 100), window(9000, 90), ended=True)
     assert verdict.reason.startswith("worse than the old generation: errors 10.00 % against 1.00 %, at most 2.00 % (p ")
     assert verdict.reason.endswith("1000 requests against 9000")
     assert verdict.figures["new_requests"] == 1000
@@ -297,7 +298,7 @@ def test_median_that_doubles_below_an_unmoved_p95_is_bad() -> None:
     bounds = (0.1, 0.2, 0.4, 1.0, 2.0, math.inf)
     old = Window(1000, 0, tuple(zip(bounds, (0, 900, 900, 900, 1000, 1000), strict=True)))
     new = Window(1000, 0, tuple(zip(bounds, (0, 0, 900, 900, 1000, 1000), strict=True)))
-    verdict = Judge(Thresholds(100)).look(new, old, ended=True)
+    verdict = TrafficAnalysis(Thresholds(100)).look(new, old, ended=True)
     assert verdict.state == "bad"
     assert "p50 " in verdict.reason
     assert "p95 " not in verdict.reason
@@ -308,7 +309,7 @@ def test_latency_floor_forgives_what_nobody_feels() -> None:
     old = Window(10**5, 0, tuple(zip(bounds, (0, 10**5, 10**5, 10**5, 10**5), strict=True)))
     new = Window(10**5, 0, tuple(zip(bounds, (0, 0, 10**5, 10**5, 10**5), strict=True)))
     assert decide(new, old) == "good"
-    strict = Judge(Thresholds(100, latency_floor=0)).look(new, old, ended=True)
+    strict = TrafficAnalysis(Thresholds(100, latency_floor=0)).look(new, old, ended=True)
     assert strict.state == "bad"
 
 
@@ -403,32 +404,28 @@ def test_huge_counts_are_judged_in_no_time_and_alike_on_both_sides_of_the_shortc
 
 
 def test_fisher_is_exact() -> None:
-    from agent import judging  # noqa: PLC0415 - the private arithmetic, for this test only
-
     for requests, old_requests in ((5, 7), (20, 380), (40, 3), (1, 1)):
         every = requests + old_requests
         for hits in range(requests + 1):
             for old_hits in range(0, old_requests + 1, max(1, old_requests // 9)):
                 drawn = hits + old_hits
                 if hits <= requests * drawn / every:
-                    assert judging._exceeds(hits, requests, old_hits, old_requests) == 1
+                    assert exceeds(hits, requests, old_hits, old_requests) == 1
                     continue
                 tail = sum(
                     math.comb(requests, k) * math.comb(old_requests, drawn - k)
                     for k in range(hits, min(requests, drawn) + 1)
                 )
                 expected = tail / math.comb(every, drawn)
-                assert judging._exceeds(hits, requests, old_hits, old_requests) == pytest.approx(expected, rel=1e-9)
+                assert exceeds(hits, requests, old_hits, old_requests) == pytest.approx(expected, rel=1e-9)
 
 
 def test_half_is_exact() -> None:
-    from agent import judging  # noqa: PLC0415 - as above
-
     for requests in (1, 2, 30, 61):
         for hits in range(requests + 1):
             tail = sum(math.comb(requests, k) for k in range(hits, requests + 1)) / 2**requests
             expected = 1.0 if 2 * hits <= requests else tail
-            assert judging._exceeds_half(hits, requests) == pytest.approx(expected, rel=1e-9)
+            assert exceeds_half(hits, requests) == pytest.approx(expected, rel=1e-9)
 
 
 def any_window(chance: random.Random) -> Window:
@@ -467,8 +464,8 @@ def test_worse_counters_never_look_better() -> None:
             (bound, max(0, count - taken) if index <= at else count) for index, (bound, count) in enumerate(new.buckets)
         )
         worse = Window(new.requests, more, slower)
-        first = Judge(thresholds).look(new, old, baseline, ended=ended, last=last)
-        second = Judge(thresholds).look(worse, old, baseline, ended=ended, last=last)
+        first = TrafficAnalysis(thresholds).look(new, old, baseline, ended=ended, last=last)
+        second = TrafficAnalysis(thresholds).look(worse, old, baseline, ended=ended, last=last)
         assert RANK[second.state] >= RANK[first.state], (new, worse, old, baseline, thresholds, ended, last)
         seen.add((first.state, second.state))
         for each in (*first.comparisons, *second.comparisons):

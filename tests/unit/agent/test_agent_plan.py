@@ -9,8 +9,8 @@ from case_values import cases, container, live, proof, service
 
 from agent.drift import drift
 from agent.graph import levels
-from agent.plan import Plan, Routed, Wanted, converge, deployment
-from agent.steps import Keep, Remove, Retire, Shift, names
+from agent.plan import Plan, Routed, WantedRelease, converge, deployment
+from agent.steps import Drain, KeepOld, Remove, ShiftTraffic, names
 from agent.strategies import find
 from slipway.contract.problems import DocumentError
 
@@ -20,7 +20,7 @@ BACK = cases("back")
 
 
 def planned(case: dict[str, Any]) -> Plan:
-    wanted = Wanted(
+    wanted = WantedRelease(
         release=case.get("release", "r-1"),
         convergence=case.get("convergence", ""),
         services={name: service(name, **values) for name, values in case["services"].items()},
@@ -47,10 +47,12 @@ def test_plan(name: str) -> None:
         removed = {step.service: list(step.containers) for step in plan.steps if isinstance(step, Remove)}
         assert removed == case["removes"]
     if "retires" in case:
-        retired = {step.name: list(step.containers) for step in plan.steps if isinstance(step, (Retire, Keep))}
+        retired = {step.name: list(step.containers) for step in plan.steps if isinstance(step, (Drain, KeepOld))}
         assert retired == case["retires"]
     if "shifts" in case:
-        shifted = {step.name: [list(step.old), list(step.without)] for step in plan.steps if isinstance(step, Shift)}
+        shifted = {
+            step.name: [list(step.old), list(step.without)] for step in plan.steps if isinstance(step, ShiftTraffic)
+        }
         assert shifted == case["shifts"]
 
 

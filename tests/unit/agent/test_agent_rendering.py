@@ -12,9 +12,12 @@ import pytest
 import yaml
 from documents import IMAGE, release
 
+from agent.facts import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL
+from agent.fetch import without_tag
 from agent.health import seconds
-from agent.rendering import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL, Rendered, render, to_yaml, without_tag
+from agent.rendering import Rendered, render
 from agent.state import StackFolder
+from agent.yaml_file import to_yaml
 
 NASTY = [
     "plain",

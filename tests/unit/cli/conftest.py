@@ -62,6 +62,7 @@ PROBE: dict[str, Any] = {
     "edge": None,
     "watch": None,
     "maintenance": False,
+    "certificate": False,
 }  # fmt: skip
 
 EDGE: dict[str, Any] = {

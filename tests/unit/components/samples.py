@@ -100,5 +100,6 @@ def probe(**changes: Any) -> dict[str, Any]:
         "edge": None,
         "watch": None,
         "maintenance": False,
+        "certificate": False,
         **changes,
     }

@@ -6,7 +6,7 @@ import pytest
 from certified import certificate
 from samples import CANARY, problems_of_loading, settings, whats
 
-from components.certificates import certificate_problems, covers
+from components.certificates import certificate_problems, covers, self_signed
 
 PAIR = certificate("shop.example", "*.shop.example")
 
@@ -76,3 +76,9 @@ def test_a_wildcard_stands_for_one_label(host: str, covered: bool) -> None:  # n
 def test_it_is_told_with_the_other_problems_of_the_settings(tmp_path: Path) -> None:
     found = problems_of_loading(tmp_path, {"certificate": PAIR[0], "retentoin": "3"})
     assert len(whats(found)) == 2
+
+
+def test_certificate_for_a_host_that_has_none_can_be_served(tmp_path: Path) -> None:
+    pem, key = self_signed("nobody.test")
+    assert said(tmp_path, pem, key) == []
+    assert covers(pem, "nobody.test")
