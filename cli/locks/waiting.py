@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["StackLockedError", "conflict", "lock_wait", "locked", "take_over", "when_free", "with_note"]
 
-_LOOK_SECONDS = 1.0  # between two looks at what is in the way
-_CLOUD_SECONDS = 5.0  # as above, where a look is a run of the engine
+_LOOK_SECONDS = 1.0  # between the first two looks at what is in the way
+_LOOK_SECONDS_AT_MOST = 10.0  # after a long wait: a look may ask GitHub, which counts requests
+_CLOUD_SECONDS = 5.0  # between two tries, where the engine alone can see the lock
 _MEANING = "two at once would undo each other, so nothing was begun"
 # The engine's own words: pkg/backend/diy/lock.go, and for Pulumi Cloud pkg/backend/backenderr (ConflictingUpdateError).
 _LOCKED = "the stack is currently locked by"
@@ -150,12 +151,13 @@ class _Patience:
         self._reported: set[str] = set()
 
     def wait(self, obstacle: str, problem: Problem, pause: float) -> None:
-        """Sleep for `pause` seconds; raises a `SlipwayError` with `problem` when the time is up."""
-        left = self._seconds - (time.monotonic() - self._began)
+        """Sleep for about `pause` seconds, longer after a long wait; raises `problem` when the time is up."""
+        waited = time.monotonic() - self._began
+        left = self._seconds - waited
         if left <= 0:
-            waited = f"waited {self._seconds:.0f} s; " if self._seconds else ""
-            raise SlipwayError(problem._replace(meaning=waited + problem.meaning))
+            so_long = f"waited {self._seconds:.0f} s; " if self._seconds else ""
+            raise SlipwayError(problem._replace(meaning=so_long + problem.meaning))
         if obstacle not in self._reported:
             self._reported.add(obstacle)
             typer.echo(f"waiting up to {left:.0f} s: {problem.what}", err=True)
-        time.sleep(min(pause, left))
+        time.sleep(min(pause * (1 + waited / 10), _LOOK_SECONDS_AT_MOST, left))
