@@ -79,8 +79,10 @@ class Stage:
     def kill(self, process: subprocess.Popen[str]) -> None:
         """Kill a command with its engine, which leaves its lock."""
         engines = [content["pid"] for _, content in self.locks()]
-        for pid in {process.pid, *engines}:
-            os.kill(pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
+        for engine in engines:  # in a session of its own where slipway started it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(engine, signal.SIGKILL)
         process.communicate(timeout=30)
 
     def end(self, process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
