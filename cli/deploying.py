@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 
 from cli.engine_run import EngineRun
-from cli.locks.refusal import conflict
+from cli.locks.ci_run import noted_run
+from cli.locks.waiting import StackLockedError, conflict
 from cli.story import ENDED, Story
 from cli.up_view import LinesView, LiveView
 from slipway.contract.problems import Problem, SlipwayError
@@ -41,16 +42,21 @@ def deploy(
         given: further options of `pulumi up`.
         message: for the history; the engine's own when empty.
         settings: variables of the environment that set settings for this update alone.
-        command: what to run again after fixing, for errors.
+        command: what to run again after mending, for errors.
+
+    Raises:
+        StackLockedError: when the engine met another one's lock, and did nothing.
     """
     plain = ["--yes", "--skip-preview", "--non-interactive", "--color", "never", "--cwd", str(engine.root)]
     said = ["--message", message] if message else []
     environment = {**engine.environment, **(settings or {})}
     story, console, began = Story(), Console(highlight=False), monotonic()
-    with EngineRun(["up", *plain, *engine.options, *said, *given], environment) as run:
+    with EngineRun(["up", *plain, *engine.options, *said, *given], environment) as run, noted_run(engine, run.pid):
         live = console.is_terminal and not console.is_dumb_terminal
         with LiveView(story, lambda: run.stopping, console) if live else LinesView(story) as view:
             code = run.follow(view.tell, view.tick)
+        if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
+            raise StackLockedError(other)
         _end(run, story, code, monotonic() - began, command)
     return code
 
@@ -79,8 +85,6 @@ def _unnamed(run: EngineRun, code: int, command: str) -> str:
     if run.stopping:
         meaning = "hosts that had begun put back what served before; the next run finishes or undoes the rest"
         return str(SlipwayError(Problem("pulumi up was stopped", meaning, command)))
-    if other := conflict(run.output):
-        return str(SlipwayError(other))
     said = [
         line.strip().removeprefix("error: ") for line in run.output.splitlines() if line.strip().startswith("error: ")
     ]

@@ -25,9 +25,8 @@ __all__ = ["EngineRun"]
 _LOOK_SECONDS = 0.05  # between two looks at the event log: below what a person notices
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what a CI service sends to a cancelled job
 
-# Becomes the engine, which the kernel then asks to stop (SIGINT) when this process ends in whatever way: an engine
-# whose operation gives no sign of life any more would be taken for dead, and work beside the next one. Other systems
-# have no such thing. 1 is PR_SET_PDEATHSIG (prctl(2)).
+# Becomes the engine, which the kernel then asks to stop (SIGINT) when this process ends in whatever way, so that
+# none works on unseen. Other systems have no such thing. 1 is PR_SET_PDEATHSIG (prctl(2)).
 _ENDS_WITH_ITS_PARENT = """\
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGINT)
@@ -98,6 +97,12 @@ class EngineRun:
                 return code
             tick()
             time.sleep(_LOOK_SECONDS)
+
+    @property
+    def pid(self) -> int:
+        """The engine's process."""
+        assert self._process is not None  # noqa: S101  # __enter__ made it
+        return self._process.pid
 
     @property
     def output(self) -> str:

@@ -125,11 +125,12 @@ def roll_back_to_validated(stack: str, *, reason: str) -> int:
     Raises:
         SlipwayError: when there is none, or it cannot come back.
     """
-    from cli.locks.operation import operation  # noqa: PLC0415  # only this way in takes it by itself
+    from cli.locks.waiting import when_free, with_note  # noqa: PLC0415  # only this way in waits by itself
     from cli.stack import engine_of  # noqa: PLC0415  # as above
 
     engine = engine_of(stack, deploys=True)
-    with operation(engine, what="rollback", why=reason) as held:
+
+    def roll_back(taken_over: str) -> int:
         history = read_history(engine)
         if history.validated and next(reversed(history.validated)) == history.live:
             typer.echo(
@@ -140,7 +141,9 @@ def roll_back_to_validated(stack: str, *, reason: str) -> int:
         if way.obstacles:
             raise SlipwayError(way.obstacles)
         again = f"slipway rollback --to validated --stack {engine.short}"
-        return carry_out(engine, way, message=held.message(f"{way.words}: {reason}"), again=again)
+        return carry_out(engine, way, message=with_note(f"{way.words}: {reason}", taken_over), again=again)
+
+    return when_free(engine, roll_back)
 
 
 def _default(history: StackHistory) -> str:

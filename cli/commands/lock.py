@@ -1,4 +1,4 @@
-"""`slipway lock`: who works on a stack, since when and why, and whether that still lives."""
+"""`slipway lock`: who works on a stack, since when, and whether the lock is stale."""
 
 from __future__ import annotations
 
@@ -14,40 +14,47 @@ __all__ = ["lock"]
 def lock(
     *,
     stack: StackName = "",
-    release: Annotated[
-        bool, typer.Option("--release", help="Take away the locks of operations that are over; no others.")
-    ] = False,
+    release: Annotated[bool, typer.Option("--release", help="Remove stale locks; no others.")] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print JSON (cli/contract/lock.schema.json) instead of lines.")
     ] = False,
 ) -> None:
-    """Show who works on the stack, since when and why, and whether that still lives.
+    """Show who works on the stack, since when, and whether the lock is stale.
 
-    Looking changes nothing. Deployments take over by themselves what is over, so that --release is only needed before
-    a plain `pulumi up`, which does not.
+    Looking changes nothing. Deployments take over stale locks by themselves, so --release is only needed before a
+    plain `pulumi up`, which does not.
 
-    Exit code: 0 when the stack is free; 1 when somebody has it, that is not known, or the backend does not answer; 2
-    for wrong usage.
+    Exit code: 0 when the stack is free; 1 when it is locked, or the backend does not answer; 2 for wrong usage.
     """
     if release and json:
         raise typer.BadParameter("it shows what is; --release changes it", param_hint="'--json'")
-    from cli.locks.document import lock_document  # noqa: PLC0415  # help must not wait for it
-    from cli.locks.operation import operation  # noqa: PLC0415  # as above
-    from cli.locks.place import place_of_stack  # noqa: PLC0415  # as above
-    from cli.locks.refusal import at_the_service  # noqa: PLC0415  # as above
-    from cli.locks.view import lines  # noqa: PLC0415  # as above
+    from cli.locks.document import lines, lock_document  # noqa: PLC0415  # help must not wait for it
+    from cli.locks.engine_locks import stack_locks  # noqa: PLC0415  # as above
+    from cli.locks.waiting import locked, take_over  # noqa: PLC0415  # as above
     from cli.stack import engine_of  # noqa: PLC0415  # as above
+    from slipway.contract.problems import Problem, SlipwayError  # noqa: PLC0415  # as above
 
     engine = engine_of(stack)
-    place = place_of_stack(engine)
-    if place is None:
-        raise at_the_service(engine.stack)
+    locks = stack_locks(engine)
+    if locks is None:
+        raise SlipwayError(
+            Problem(
+                f"the state of stack {engine.stack} is at Pulumi Cloud, which keeps the lock itself",
+                "it shows there who works on the stack, and cannot be asked from here",
+                f"pulumi console --stack {engine.stack}; once you are sure that the holder is gone: "
+                f"pulumi cancel --yes --stack {engine.stack}",
+            )
+        )
     if release:
-        with operation(engine, what="lock --release", wait=0, tell=typer.echo) as held:
-            if not held.taken_over:
-                typer.echo(f"stack {place.stack} of project {place.project}: free, nothing to release")
+        notes, living = take_over(locks, engine.environment)
+        for note in notes:
+            typer.echo(note)
+        if living:
+            raise SlipwayError([locked(engine.stack, *each) for each in living])
+        if not notes:
+            typer.echo(f"stack {locks.stack} of project {locks.project}: free, nothing to release")
         return
-    document = lock_document(place)
+    document = lock_document(locks, engine.environment)
     if json:
         from json import dumps  # noqa: PLC0415  # the option has the name
 

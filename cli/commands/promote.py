@@ -90,7 +90,7 @@ def _typed(target: str) -> bool:
 def _promote(target: Engine, found: Promotion, message: str) -> int:
     from cli.bundles import backup_point  # noqa: PLC0415  # as above
     from cli.history.stack_history import read_history  # noqa: PLC0415  # as above
-    from cli.locks.operation import operation  # noqa: PLC0415  # as above
+    from cli.locks.waiting import when_free, with_note  # noqa: PLC0415  # as above
     from cli.promotion import carry_out, with_source  # noqa: PLC0415  # as above
     from cli.source_tree import source_at  # noqa: PLC0415  # as above
     from slipway.contract.problems import Problem, SlipwayError  # noqa: PLC0415  # as above
@@ -99,7 +99,8 @@ def _promote(target: Engine, found: Promotion, message: str) -> int:
     words = f"promotion of {release.id} from {source}"
     again = f"slipway promote --from {source} --to {target.short}"
     commit = str(release.document["commit"]).removesuffix("-dirty")
-    with operation(target, what="promotion", why=f"{release.id} from {source}") as held:
+
+    def deployment(taken_over: str) -> int:
         if read_history(target).live != found.target.history.live:
             raise SlipwayError(
                 Problem(
@@ -114,5 +115,7 @@ def _promote(target: Engine, found: Promotion, message: str) -> int:
             images = with_source(found, folder)
             if found.target.live is not None:
                 typer.echo(f"kept the state of {target.short}: {backup_point(target)}")
-            said = held.message(f"{words}: {message}" if message else words)
+            said = with_note(f"{words}: {message}" if message else words, taken_over)
             return carry_out(target, folder, images, message=said, again=again)
+
+    return when_free(target, deployment)

@@ -48,14 +48,15 @@ def rollback(
     from cli.stack import engine_of  # noqa: PLC0415  # help must not wait for it
 
     engine = engine_of(stack, deploys=not plan).begin()
-    from cli.locks.operation import operation  # noqa: PLC0415  # while the engine decrypts
+    from cli.locks.waiting import when_free, with_note  # noqa: PLC0415  # while the engine decrypts
     from cli.rollback import carry_out, planned, planned_from_file  # noqa: PLC0415  # as above
     from slipway.contract.problems import SlipwayError  # noqa: PLC0415  # as above
 
     if plan:
         _show(planned_from_file(engine, file) if file else planned(engine, to))
         return
-    with operation(engine, what="rollback", why=message or f"to {to or file or 'the release before'}") as held:
+
+    def roll_back(taken_over: str) -> int:
         way = planned_from_file(engine, file) if file else planned(engine, to)
         if way.obstacles and not force:
             raise SlipwayError([*way.obstacles[:-1], _forcible(way)])
@@ -66,8 +67,9 @@ def rollback(
             f" --to {way.target.id}" if not file else f" --from {file}"
         )
         said = f"{way.words}: {message}" if message else way.words
-        code = carry_out(engine, way, message=held.message(said), again=again)
-    raise typer.Exit(code)
+        return carry_out(engine, way, message=with_note(said, taken_over), again=again)
+
+    raise typer.Exit(when_free(engine, roll_back))
 
 
 def _forcible(way: Rollback) -> Problem:

@@ -21,8 +21,8 @@ def up(
     """Deploy: run `pulumi up` and show every step of every host as it happens, with its duration.
 
     Asks nothing and shows no preview first: that is `pulumi preview`. Ctrl-C asks the engine to stop, once, and waits
-    for it: a host that has begun puts back what served before. Waits for another operation on the stack (setting
-    lockWait), and takes over from one whose process is gone.
+    for it: a host that has begun puts back what served before. Waits for another deployment of the stack (setting
+    lockWait), and takes over the lock of one that is gone.
 
     Exit code: the engine's own (0 when every host runs the release); 1 when it could not be started; 2 for wrong usage.
     """
@@ -30,11 +30,8 @@ def up(
     if given and not given[0].startswith("-"):
         raise typer.BadParameter(f"{given[0]!r} is no option of pulumi up (a stack is named with --stack)")
     from cli.deploying import deploy  # noqa: PLC0415  # help must not wait for it
-    from cli.locks.message import message_in, with_message  # noqa: PLC0415  # as above
-    from cli.locks.operation import operation  # noqa: PLC0415  # as above
+    from cli.locks.waiting import when_free  # noqa: PLC0415  # as above
     from cli.stack import engine_of  # noqa: PLC0415  # as above
 
     engine = engine_of(stack, deploys=True)
-    with operation(engine, what="up", why=message_in(given)) as held:
-        code = deploy(engine, with_message(given, held.taken_over))
-    raise typer.Exit(code)
+    raise typer.Exit(when_free(engine, lambda taken_over: deploy(engine, given, message=taken_over)))

@@ -1,78 +1,66 @@
-"""Who works on a stack, as a document: `slipway lock --json` prints it, and the view shows it.
-
-Owns: its form (cli/contract/lock.schema.json). Does not own: the verdicts (see `judging`). Changes nothing.
-"""
+"""Who works on a stack, as a document (cli/contract/lock.schema.json) and in lines: what `slipway lock` prints."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cli.locks.judging import Operation, Verdict
+from cli.locks.liveness import judge
+from cli.wording import ago, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping
 
-    from cli.locks.engine_locks import EngineLock
-    from cli.locks.place import Place
-    from cli.locks.records import Entry
+    from cli.locks.engine_locks import EngineLock, StackLocks
+    from cli.locks.liveness import Verdict
 
-__all__ = ["lock_document"]
+__all__ = ["lines", "lock_document"]
 
-_WORST = ("held", "unknown", "orphaned")
+_WORST = ("held", "unknown", "stale")
+_NEXT = {
+    "held": "wait for it to end; a deployment waits by itself for as long as lockWait says",
+    "stale": "the next slipway up takes it over; before a plain pulumi up: slipway lock --release --stack {}",
+    "unknown": "wait for it to end; once you are sure that it is gone: pulumi cancel --yes --stack {}",
+}
 
 
-def lock_document(place: Place) -> dict[str, Any]:
+def lock_document(locks: StackLocks, environment: Mapping[str, str]) -> dict[str, Any]:
     """What holds the stack now.
 
     Raises:
         SlipwayError: when the backend does not answer.
     """
-    chain = place.records().current()
-    owner = (chain[-1], place.judged(chain[-1])) if chain else None
-    locks = place.judged_locks(_operations(owner))
-    states = [verdict.state for _, verdict in ([owner] if owner else []) + locks]
+    judged = [(lock, judge(lock, locks, environment)) for lock in locks.read()]
+    states = {verdict.state for _, verdict in judged}
     return {
-        "contract": 1,
-        "project": place.project,
-        "stack": place.stack,
+        "contract": 2,
+        "project": locks.project,
+        "stack": locks.stack,
         "checked": _text(datetime.now(UTC)),
         "state": next((state for state in _WORST if state in states), "free"),
-        "operation": _operation(*owner) if owner else None,
-        "locks": [_lock(lock, verdict) for lock, verdict in locks],
+        "locks": [_entry(lock, verdict) for lock, verdict in judged],
     }
 
 
-def _operations(owner: tuple[Entry, Verdict] | None) -> Sequence[Operation]:
-    """The operation of the record, and those that it took over from."""
-    if owner is None or owner[0].record is None:
-        return []
-    entry, verdict = owner
-    assert entry.record is not None  # noqa: S101  # seen above
-    return [Operation(entry.record, entry.seen, verdict), *entry.record.predecessors()]
+def lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """The document for people."""
+    stack, state = document["stack"], document["state"]
+    yield f"stack {stack} of project {document['project']}: {state}"
+    for lock in document["locks"]:
+        yield ""
+        if owner := lock["owner"]:
+            yield plain(f"  pulumi by {owner['user']}@{owner['hostname']} (pid {owner['pid']})")
+            since = datetime.fromisoformat(lock["since"])
+            yield f"    since  {since:%Y-%m-%d %H:%M:%S} UTC ({ago(lock['since'], datetime.now(UTC))})"
+        else:
+            yield plain(f"  a lock that cannot be read: {lock['object']}")
+        yield plain(f"    {lock['state']}: {lock['reason']}")
+    if state != "free":
+        yield ""
+        yield _NEXT[state].format(stack)
 
 
-def _operation(entry: Entry, verdict: Verdict) -> dict[str, Any]:
-    record = entry.record
-    return {
-        "object": entry.name,
-        "state": verdict.state,
-        "reason": verdict.reason,
-        "seen": _text(entry.seen),
-        "record": record
-        and {
-            "actor": record.actor,
-            "hostname": record.hostname,
-            "pid": record.pid,
-            "what": record.what,
-            "why": record.why,
-            "since": _text(record.since),
-            "run": record.run.url if record.run else "",
-        },
-    }
-
-
-def _lock(lock: EngineLock, verdict: Verdict) -> dict[str, Any]:
+def _entry(lock: EngineLock, verdict: Verdict) -> dict[str, Any]:
     return {
         "object": lock.name,
         "state": verdict.state,

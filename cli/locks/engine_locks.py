@@ -1,33 +1,36 @@
 """The engine's own locks of a stack in a self-managed backend.
 
-Owns: reading them, and removing those that were judged. Their form is the engine's (github.com/pulumi/pulumi,
-pkg/backend/diy/lock.go, 3.256): an object per process, made when an update begins and removed when it ends; an engine
-that meets one of another process gives up. Does not own: whether a lock's process lives (see `judging`).
+Their form is the engine's (github.com/pulumi/pulumi, pkg/backend/diy/lock.go, 3.256): an object per process, made when
+an update begins and removed when it ends; an engine that meets one of another process gives up.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from cli.backend.layout import locks_prefix, names
-from cli.locks.objects import delete, look_up, reporting
+from cli.backend.layout import locks_prefix, names, read
+from cli.backend.store import backend_url, is_cloud, open_store
 from cli.wording import plain
+from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-__all__ = ["EngineLock", "engine_locks", "remove"]
+    from cli.stack import Engine
+
+__all__ = ["EngineLock", "StackLocks", "stack_locks"]
 
 _ATTRIBUTES = ".attrs"  # of the file beside each one in a folder: gocloud.dev/blob/fileblob, which hides it
 
 
 class EngineLock(NamedTuple):
-    """One lock; the object of one that cannot be read has no more than its name."""
+    """One lock; one that cannot be read has no more than the name of its object."""
 
     name: str
-    """Of the object."""
     pid: int = 0
     user: str = ""
     hostname: str = ""
@@ -35,31 +38,79 @@ class EngineLock(NamedTuple):
 
     @property
     def owner(self) -> str:
-        """Whose it is, in words."""
+        """Who holds it, in words."""
         return plain(f"{self.user}@{self.hostname} (pid {self.pid})") if self.since else "somebody"
 
+    @property
+    def when(self) -> str:
+        """Since when, in words."""
+        return f"{self.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if self.since else "an unknown time"
 
-def engine_locks(store: ObjectStore, project: str, stack: str) -> list[EngineLock]:
-    """The locks that the stack has now.
+
+@dataclass(frozen=True, kw_only=True)
+class StackLocks:
+    """Where the locks of one stack are."""
+
+    store: ObjectStore
+    project: str
+    stack: str
+    on_this_disk: bool
+    """Whether the store is a folder."""
+
+    def read(self) -> list[EngineLock]:
+        """The locks that the stack has now.
+
+        Raises:
+            SlipwayError: when the store does not answer.
+        """
+        try:
+            found = [
+                (name, read(self.store, name))
+                for name in names(self.store, locks_prefix(self.project, self.stack))
+                if not name.endswith(_ATTRIBUTES)
+            ]
+        except SlipwayError as error:
+            meaning = "it is not known whether somebody else works on the stack, so nothing was begun"
+            raise SlipwayError([problem._replace(meaning=meaning) for problem in error.problems]) from None
+        return [_parsed(name, content) for name, content in found if content is not None]
+
+    def remove(self, lock: EngineLock) -> None:
+        """Remove this lock and no other: its name is its process's own. (`pulumi cancel` removes all that there are).
+
+        Raises:
+            SlipwayError: when the store does not let it be removed.
+        """
+        try:
+            for name in (lock.name, lock.name + _ATTRIBUTES):
+                with contextlib.suppress(FileNotFoundError):
+                    self.store.delete(name)
+        except Exception as error:  # noqa: BLE001  # the library has a family per store
+            said = " ".join(str(error).split("Debug source:")[0].split())[:300]
+            raise SlipwayError(
+                Problem(
+                    f"the lock of {lock.owner} cannot be removed ({said})",
+                    "its process is gone, but the engine refuses to work while it is there",
+                    f"pulumi cancel --yes --stack {self.stack}, with credentials that may delete objects",
+                )
+            ) from None
+
+
+def stack_locks(engine: Engine) -> StackLocks | None:
+    """Where the stack's locks are; None at Pulumi Cloud, which keeps them to itself.
 
     Raises:
-        SlipwayError: when the store does not answer.
+        SlipwayError: when nobody is logged in, or the backend is of no kind that Slipway can read.
     """
-    with reporting("read"):
-        locks = [name for name in names(store, locks_prefix(project, stack)) if not name.endswith(_ATTRIBUTES)]
-        found = [(name, look_up(store, name)) for name in locks]
-    return [_parsed(name, each.content) for name, each in found if each]
-
-
-def remove(store: ObjectStore, lock: EngineLock) -> None:
-    """Remove this lock and no other: its name is its process's own. (`pulumi cancel` removes all that there are).
-
-    Raises:
-        SlipwayError: when the store does not let it be removed.
-    """
-    with reporting("written"):
-        delete(store, lock.name)
-        delete(store, lock.name + _ATTRIBUTES)
+    url = backend_url(engine)
+    if is_cloud(url):
+        return None
+    *qualified, stack = engine.stack.split("/")  # STACK, or organization/PROJECT/STACK
+    return StackLocks(
+        store=open_store(url, engine.environment),
+        project=qualified[-1] if len(qualified) > 1 else engine.project,
+        stack=stack,
+        on_this_disk=url.startswith("file:"),
+    )
 
 
 def _parsed(name: str, content: bytes) -> EngineLock:

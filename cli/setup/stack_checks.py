@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cli.backend.store import backend_url, is_cloud, open_store, place_of
+from cli.backend.store import backend_url, is_cloud, place_of
 from cli.setup.engine_stacks import known_stacks
 from cli.setup.finding import good, skipped, unwise, wrongs
 from cli.setup.passphrase import given_passphrase, opens
@@ -48,25 +48,26 @@ def backend(engine: Engine) -> list[Finding]:
             return [*found, *wrongs("backend", [problem])]
         found.append(good("backend", f"stack {engine.short} is there"))
         if not is_cloud(url):
-            found += _locks(engine, url)
+            found += _locks(engine)
     except SlipwayError as error:
         found += wrongs("backend", error.problems)
     return found
 
 
-def _locks(engine: Engine, url: str) -> list[Finding]:
-    from cli.locks.engine_locks import engine_locks  # noqa: PLC0415  # Pulumi Cloud keeps none of them
+def _locks(engine: Engine) -> list[Finding]:
+    from cli.locks.engine_locks import stack_locks  # noqa: PLC0415  # Pulumi Cloud keeps none of them
 
-    held = engine_locks(open_store(url, engine.environment), engine.project, engine.short)
+    locks = stack_locks(engine)
+    held = locks.read() if locks else []
     if not held:
         return [good("backend", "nobody holds its state")]
     return unwise(
         "backend",
         [
             Problem(
-                f"{lock.owner} holds its state" + (f" since {lock.since:%Y-%m-%d %H:%M:%S %Z}" if lock.since else ""),
+                f"{lock.owner} holds its state since {lock.when}",
                 "no other update can begin before that one is over",
-                f"slipway lock --stack {engine.stack} tells whether it still lives",
+                f"slipway lock --stack {engine.stack} says whether the lock is stale",
             )
             for lock in held
         ],

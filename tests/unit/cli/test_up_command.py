@@ -1,8 +1,10 @@
 """`slipway up` as a whole. The engine here is a script that writes an event log and ends as the real one does."""
 
+import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,9 +13,6 @@ from pathlib import Path
 
 import pytest
 from test_up_story import _HOST, ERROR, HOST_BEGINS, end, say
-
-from cli.backend.store import open_store
-from cli.locks.records import Records, new_record
 
 Engine = Callable[..., Path]
 
@@ -60,20 +59,24 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     return does
 
 
-def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+# Tests may run in a container, which does not see the processes of others.
+_MAIN = "from cli.locks import liveness; liveness._sees_all_processes = lambda: True; from cli.main import main; main()"
+
+
+def _start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     root = Path(__file__).parents[3]
     return subprocess.Popen(
-        [sys.executable, "-c", "from cli.main import main; main()", "up", *arguments],
+        [sys.executable, "-c", _MAIN, "up", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": str(root), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def _run(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    process = _start(folder, *arguments)
+def _run(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    process = _start(folder, *arguments, **environment)
     out, error = process.communicate(timeout=60)
     return process.returncode, out, error
 
@@ -133,24 +136,33 @@ def test_an_error_of_the_engines_own_is_quoted_and_put_in_the_familys_form(engin
     assert error.count("\n") == 1
 
 
-def test_what_a_dead_process_held_is_taken_over_and_the_message_says_so(engine: Engine) -> None:
+@pytest.mark.parametrize("given", [[], ["--", "--message", "mine"]])
+def test_what_a_dead_engine_held_is_taken_over_and_the_update_says_so(engine: Engine, given: list[str]) -> None:
     folder = engine(SUMMARY_ONLY)
     with subprocess.Popen(["true"]) as dead:
         pass
-    record = new_record("rollback", "", {}).model_copy(update={"pid": dead.pid})
-    assert Records(open_store(f"file://{folder / 'state'}"), "shop", "staging").begin(record)
-    code, _, error = _run(folder, "--stack", "staging", "--", "--message", "mine")
+    lock = folder / "state/.pulumi/locks/organization/shop/staging/0c.json"
+    lock.parent.mkdir(parents=True)
+    said = {"pid": dead.pid, "username": "ann", "hostname": socket.gethostname(), "timestamp": "2026-11-20T14:02:11Z"}
+    lock.write_text(json.dumps(said))
+    code, _, error = _run(folder, "--stack", "staging", *given)
     assert code == 0
-    assert error.startswith("took over the lock of ")
+    assert error.startswith("took over the lock of ann@")
+    assert not lock.exists()
     [arguments, _] = json.loads((folder / "bin/calls").read_text())
-    assert arguments[arguments.index("--message") + 1] == f"mine ({error.strip()})"
+    messages = [after for before, after in itertools.pairwise(arguments) if before == "--message"]
+    assert messages == [error.strip(), *given[2:]]  # the engine takes the last one: a message of one's own
 
 
-def test_an_engine_that_meets_anothers_lock_is_told_as_such(engine: Engine) -> None:
+def test_an_engine_that_is_refused_for_anothers_lock_tries_again_and_then_says_so(engine: Engine) -> None:
     said = "error: the stack is currently locked by 1 lock(s).\n  file:///x.json: created by ann@laptop (pid 4711) at T"
-    code, _, error = _run(engine(code=255, said=said), "--stack", "staging")
-    assert code == 255
-    assert error.startswith("slipway: error: the stack is locked by another run of pulumi (ann@laptop (pid 4711) at T)")
+    folder = engine(code=255, said=said)
+    code, out, error = _run(folder, "--stack", "staging", SLIPWAY_LOCK_WAIT="1")
+    assert (code, out) == (1, "")
+    waits, refusal = error.splitlines()
+    assert waits.startswith("waiting up to 1 s: stack staging is locked by another run of pulumi (ann@laptop (pid 4711")
+    assert refusal.startswith("slipway: error: stack staging is locked by another run of pulumi (ann@laptop (pid 4711")
+    assert len((folder / "bin/calls").read_text().splitlines()) == 2
 
 
 def test_ctrl_c_is_passed_on_once_and_the_engine_waited_for(engine: Engine) -> None:
