@@ -98,7 +98,11 @@ class Engine:
         Raises:
             SlipwayError: when it does not end in time.
         """
-        return _pulumi([*arguments, "--stack", self.stack], self.root, self.environment)
+        return self.run(*arguments, "--stack", self.stack)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the engine's commands that are about no stack; otherwise as `ask`."""
+        return _pulumi(arguments, self.root, self.environment)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`slipway rollback`: bring a release of before back."""
+"""`slipway rollback`: roll back to an earlier release."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rollback(
     force: Annotated[bool, typer.Option("--force", help="Go although something speaks against it; says what.")] = False,
     message: Annotated[str, typer.Option("--message", "-m", help="Why, for the history.")] = "",
 ) -> None:
-    """Bring a release of before back: its images by digest, its Compose file and files, with the secrets of now.
+    """Roll back to an earlier release: its images by digest, its Compose file and files, with the secrets of now.
 
     Runs through the same gates and strategies as any deployment, and is an update in the history. Nothing is built. The
     next `pulumi up` goes forward again.
@@ -48,49 +48,50 @@ def rollback(
     from cli.stack import engine_of  # noqa: PLC0415  # help must not wait for it
 
     engine = engine_of(stack, deploys=not plan).begin()
-    from cli.locks.operation import operation  # noqa: PLC0415  # while the engine decrypts
+    from cli.deploying import deploy  # noqa: PLC0415  # while the engine decrypts
+    from cli.locks.operation import operation  # noqa: PLC0415  # as above
     from cli.rollback import carry_out, planned, planned_from_file  # noqa: PLC0415  # as above
     from components.errors import SlipwayError  # noqa: PLC0415  # as above
 
     if plan:
         _show(planned_from_file(engine, file) if file else planned(engine, to))
         return
-    with operation(engine, what="rollback", why=message or f"to {to or file or 'the release before'}") as held:
-        way = planned_from_file(engine, file) if file else planned(engine, to)
-        if way.obstacles and not force:
-            raise SlipwayError([*way.obstacles[:-1], _forcible(way)])
-        for obstacle in way.obstacles:
+    with operation(engine, what="rollback", why=message or f"to {to or file or 'the previous release'}") as held:
+        found = planned_from_file(engine, file) if file else planned(engine, to)
+        if found.obstacles and not force:
+            raise SlipwayError([*found.obstacles[:-1], _forcible(found)])
+        for obstacle in found.obstacles:
             typer.echo(f"overridden: {obstacle}", err=True)
-        _say(way)
+        _say(found)
         again = f"slipway rollback --stack {engine.short}" + (
-            f" --to {way.target.id}" if not file else f" --from {file}"
+            f" --to {found.target.id}" if not file else f" --from {file}"
         )
-        said = f"{way.words}: {message}" if message else way.words
-        code = carry_out(engine, way, message=held.message(said), again=again)
+        said = f"{found.words}: {message}" if message else found.words
+        code = carry_out(engine, found, deploy=deploy, message=held.message(said), again=again)
     raise typer.Exit(code)
 
 
-def _forcible(way: Rollback) -> Problem:
-    last = way.obstacles[-1]
+def _forcible(found: Rollback) -> Problem:
+    last = found.obstacles[-1]
     return last._replace(mend=f"{last.mend}; or --force, which goes there all the same")
 
 
-def _say(way: Rollback) -> None:
-    live = way.history.live or "nothing"
-    how = "all of it is on the hosts" if way.warm else "images are pulled from their registry"
-    typer.echo(f"from {live} back to {way.target.id} ({how})")
+def _say(found: Rollback) -> None:
+    live = found.history.live or "nothing"
+    how = "all of it is on the hosts" if found.warm else "images are pulled from their registry"
+    typer.echo(f"from {live} back to {found.target.id} ({how})")
 
 
-def _show(way: Rollback) -> None:
+def _show(found: Rollback) -> None:
     from cli.printing import print_out  # noqa: PLC0415  # as above
     from cli.release_diff import difference  # noqa: PLC0415  # only --plan needs it
     from cli.release_diff_view import rendered  # noqa: PLC0415  # as above
     from cli.releases import named_entry, past_release  # noqa: PLC0415  # as above
 
-    _say(way)
-    for obstacle in way.obstacles:
+    _say(found)
+    for obstacle in found.obstacles:
         typer.echo(f"speaks against it: {obstacle}")
-    if way.history.live:
-        live = past_release(way.history, named_entry(way.history, "live"))
-        print_out(rendered(difference(live.document, way.target.document)))
+    if found.history.live:
+        live = past_release(found.history, named_entry(found.history, "live"))
+        print_out(rendered(difference(live.document, found.target.document)))
     typer.echo("nothing was changed; without --plan it is done")

@@ -1,8 +1,4 @@
-"""One entry of the history with all that is known of it: what `slipway show` tells (cli/contract/show.schema.json).
-
-Owns: the resources that changed with the update, and the hosts' reports out of its state. Does not own: the entry (see
-`document`).
-"""
+"""One entry of the history with all that is known of it: what `slipway show` prints (cli/contract/show.schema.json)."""
 
 from __future__ import annotations
 

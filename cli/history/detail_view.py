@@ -1,7 +1,4 @@
-"""What `slipway show` prints for people.
-
-Owns: the printed form. Does not own: what is told (see `detail`).
-"""
+"""What `slipway show` prints for people."""
 
 from __future__ import annotations
 

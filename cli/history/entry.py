@@ -1,7 +1,4 @@
-"""One event of a stack's life: an update of the engine, or something that a host did by itself.
-
-Owns: the fields, and what follows from a single entry. Does not own: where they come from (see `merging`).
-"""
+"""One event of a stack's life: an update of the engine, or something that a host did by itself."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What `slipway history` prints for people: one line an event, the newest first.
-
-Owns: the printed form. Does not own: what is told (see `document`).
-"""
+"""What `slipway history` prints for people: one line an event, the newest first."""
 
 from __future__ import annotations
 
@@ -100,7 +97,7 @@ def noted(entry: Mapping[str, Any]) -> str:
         words.append(entry["reason"])
     if entry["message"] and not entry["reason"]:
         # what Slipway says by itself is in the other columns; what a person added stands after it
-        own = entry["message"].startswith(("rollback to ", "promotion of "))
+        own = entry["kind"] in ("rollback", "promotion")
         said = entry["message"].partition(": ")[2] if own else entry["message"]
         words += said.splitlines()[:1]
     return "; ".join(words)
