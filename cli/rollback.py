@@ -89,7 +89,7 @@ def planned_from_file(engine: Engine, place: str) -> Rollback:
     Raises:
         SlipwayError: when the file cannot be read, holds no release, or this stack cannot run it.
     """
-    from cli.bundles import read_bundle  # noqa: PLC0415  # few rollbacks come from a file
+    from cli.bundles.storage import read_bundle  # noqa: PLC0415  # few rollbacks come from a file
 
     bundle = read_bundle(place, engine.environment)
     if bundle.release is None:

@@ -90,6 +90,14 @@ class Engine:
         """The stack's name, without organisation and project."""
         return self.stack.rsplit("/", 1)[-1]
 
+    @property
+    def stack_file(self) -> Path:
+        """Where the stack's file is, or would be."""
+        if "--config-file" in self.options:
+            return Path(self.options[list(self.options).index("--config-file") + 1])
+        project = yaml.safe_load((self.root / "Pulumi.yaml").read_text())
+        return self.root / str(project.get("stackConfigDir") or "") / f"Pulumi.{self.short}.yaml"
+
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of the engine's commands on the stack that need no configuration.
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cli.backend.layout import history_prefix, names, read, tags_object
+from cli.backend.layout import names, read
 from cli.backend.store import backend_url, is_cloud, open_store
 from cli.stack import last_words
 from components.errors import Problem, SlipwayError
@@ -41,7 +41,7 @@ __all__ = [
 _DEPLOYMENT, _RECORD = "slipway:deployment:ComposeDeployment", "slipway:release:ReleaseRecord"
 _ABOUT = re.compile(rb'"about":\s*(?=\{)')
 _NEXT = re.compile(rb'"urn":\s*"')
-_UPDATE = re.compile(r"-(\d+)\.history\.json(?:\.gz|\.zst)?$")  # nanoseconds, always of the same length
+_UPDATE = re.compile(r"-(\d+)\.history\.json(?:\.gz|\.zst)?$")  # STACK-NANOSECONDS: names sort by time
 _STATE = re.compile(r"-(\d+)\.checkpoint\.json(?:\.gz|\.zst)?$")
 _ABOUT_BYTES = 1_000_000  # far above what a release with hundreds of services and hosts takes
 _ALL = 1_000_000  # updates on the one page that is asked for
@@ -88,11 +88,7 @@ class Checkpoints(ABC):
 
     @abstractmethod
     def updates(self) -> list[Update]:
-        """Every update, oldest first.
-
-        Raises:
-            SlipwayError: when they cannot be read.
-        """
+        """Every update, oldest first. Raises `SlipwayError` when they cannot be read."""
 
     @abstractmethod
     def tag(self, name: str) -> str | None:
@@ -103,11 +99,7 @@ class Checkpoints(ABC):
         """The JSON that holds the state after update `number`; None when it is not there any more."""
 
     def state(self, number: int) -> dict[str, Any]:
-        """The state after update `number`, in the form of `pulumi stack export`'s `deployment`.
-
-        Raises:
-            SlipwayError: when it is not there any more, or cannot be read.
-        """
+        """The state after update `number`, as `pulumi stack export` has it. Raises `SlipwayError` without it."""
         document = _decoded(self.content(number))
         if not document:
             raise SlipwayError(
@@ -120,15 +112,10 @@ class Checkpoints(ABC):
         return document.get("deployment") or document.get("checkpoint", {}).get("latest") or {"resources": []}
 
     def release_records(self, numbers: Sequence[int]) -> dict[int, ReleaseRecords]:
-        """What is recorded in the state after each of these updates; nothing where the state is gone or damaged.
-
-        Raises:
-            SlipwayError: when they cannot be read.
-        """
+        """What is recorded in the state after each of these updates; nothing where the state is gone or damaged."""
         with ThreadPoolExecutor(self.at_once) as pool:
-            return dict(
-                zip(numbers, (records_in(each or b"") for each in pool.map(self.content, numbers)), strict=True)
-            )
+            found = pool.map(lambda number: records_in(self.content(number) or b""), numbers)
+            return dict(zip(numbers, found, strict=True))
 
 
 def checkpoints_of(engine: Engine) -> Checkpoints:
@@ -201,7 +188,9 @@ class _SelfManaged(Checkpoints):
         return [_update(number, each) for number, each in enumerate(kept, 1) if each]
 
     def tag(self, name: str) -> str | None:
-        tags = _decoded(read(self._store, tags_object(self._project, self._stack))).get("tags") or {}
+        tags = (
+            _decoded(read(self._store, f".pulumi/stacks/{self._project}/{self._stack}.pulumi-tags")).get("tags") or {}
+        )
         return str(tags[name]) if name in tags else None
 
     def content(self, number: int) -> bytes | None:
@@ -211,7 +200,7 @@ class _SelfManaged(Checkpoints):
     @functools.cached_property
     def _objects(self) -> list[tuple[str, str | None]]:
         """Every update's object, oldest first, and the one with the state after it: the same time is in their names."""
-        found = names(self._store, history_prefix(self._project, self._stack))
+        found = names(self._store, f".pulumi/history/{self._project}/{self._stack}/")
         states = {match[1]: name for name in found if (match := _STATE.search(name))}
         return [(name, states.get(match[1])) for name in found if (match := _UPDATE.search(name))]
 

@@ -14,24 +14,14 @@ from components.errors import Problem, SlipwayError
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-__all__ = ["history_prefix", "locks_prefix", "names", "read", "tags_object"]
+__all__ = ["locks_prefix", "names", "read"]
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # RFC 1952, 2.3.1; RFC 8878, 3.1.1
-
-
-def history_prefix(project: str, stack: str) -> str:
-    """Where the updates of a stack are kept: `STACK-NANOSECONDS.history.json` and `.checkpoint.json` of each."""
-    return f".pulumi/history/{project}/{stack}/"
 
 
 def locks_prefix(project: str, stack: str) -> str:
     """Where the engine's locks of a stack are: one object per process that holds one."""
     return f".pulumi/locks/organization/{project}/{stack}/"
-
-
-def tags_object(project: str, stack: str) -> str:
-    """The tags of a stack."""
-    return f".pulumi/stacks/{project}/{stack}.pulumi-tags"
 
 
 def names(store: ObjectStore, prefix: str) -> list[str]:

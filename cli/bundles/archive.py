@@ -1,11 +1,7 @@
-"""The form of a bundle: a gzipped tar of known files, each named with size and SHA-256 in its manifest.
-
-Taking one apart reads no file that its manifest does not name with this sum, and writes none anywhere.
-"""
+"""The form of a bundle: a gzipped tar of known files, each named with size and SHA-256 in its manifest."""
 
 from __future__ import annotations
 
-import functools
 import gzip
 import hashlib
 import io
@@ -18,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 
-from cli.bundles.state import state_in
+from cli.bundles.state import Owner, owner_of, state_in
 from components.errors import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -37,19 +33,23 @@ _AGAIN = "copy it again, or take another bundle of the stack"
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A bundle, or what `pulumi stack export` printed, as it was read."""
+    """A bundle, or what `pulumi stack export` printed, as it was read: that has neither manifest nor stack file."""
 
     state: Mapping[str, Any]
     """The state, as `pulumi stack export` prints it; secrets are encrypted."""
     release: Mapping[str, Any] | None
-    """Document of the release that was deployed last (agent/contract/deployment.schema.json); None when not known."""
+    """Document of the release that was live (agent/contract/deployment.schema.json); None when not known."""
     manifest: Mapping[str, Any] | None = None
-    """What the bundle says of itself (cli/contract/bundle.schema.json); None for a plain export."""
+    """What the bundle says of itself (cli/contract/bundle.schema.json)."""
     stack_file: bytes | None = None
-    """The stack's own file; None when it had none, and for a plain export."""
     tags: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
     """Where it was read, as it may be shown."""
+
+    @property
+    def owner(self) -> Owner | None:
+        """Whose stack it is; None for a plain export without resources."""
+        return Owner(self.manifest["stack"], self.manifest["project"]) if self.manifest else owner_of(self.state)
 
 
 def name_of(manifest: Mapping[str, Any]) -> str:
@@ -91,7 +91,15 @@ def unpacked(content: bytes, place: str) -> Bundle:
     except (OSError, EOFError, zlib.error, tarfile.TarError, KeyError, ValueError, RecursionError) as error:
         what = f"{place} is damaged or no bundle ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
         raise SlipwayError(Problem(what, "nothing was brought back", _AGAIN)) from None
-    _check_manifest(manifest, place)
+    about = {"$ref": "#/$defs/manifest", "$defs": json.loads(_SCHEMA.read_text())["$defs"]}
+    if not jsonschema_rs.is_valid(about, manifest):
+        raise SlipwayError(
+            Problem(
+                f"{place}: {MANIFEST} is not as in form {CONTRACT}, which this Slipway reads",
+                "it was made by another version of Slipway, or changed; nothing was brought back",
+                "take the version of Slipway that made it, or another bundle of the stack",
+            )
+        )
     problems = [
         Problem(f"{place}: {name!r} is not what {MANIFEST} promises", "it is damaged; nothing was brought back", _AGAIN)
         for name in sorted({*found, *manifest["parts"]})
@@ -107,21 +115,3 @@ def unpacked(content: bytes, place: str) -> Bundle:
         tags=json.loads(found.get(TAGS, b"{}")),
         place=place,
     )
-
-
-@functools.cache
-def _validator() -> Any:  # noqa: ANN401  # the library's class differs by draft
-    return jsonschema_rs.validator_for({"$ref": "#/$defs/manifest", "$defs": json.loads(_SCHEMA.read_text())["$defs"]})
-
-
-def _check_manifest(manifest: Any, place: str) -> None:  # noqa: ANN401  # whatever the JSON holds
-    error = next(_validator().iter_errors(manifest), None)
-    if error is not None:
-        where = "/".join(str(part) for part in error.instance_path) or "the document"
-        raise SlipwayError(
-            Problem(
-                f"{place}: {where} in {MANIFEST} is not as in form {CONTRACT}, which this Slipway reads",
-                "it was made by another version of Slipway, or changed; nothing was brought back",
-                "take the version of Slipway that made it, or another bundle of the stack",
-            )
-        )

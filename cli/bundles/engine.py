@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import yaml
 
 from cli.stack import last_words
 from components.errors import Problem, SlipwayError
@@ -15,17 +12,9 @@ if TYPE_CHECKING:
 
     from cli.stack import Engine
 
-__all__ = ["answer", "exported_state", "file_of"]
+__all__ = ["answer", "exported_state"]
 
 _STACK_NOT_FOUND = 6  # the engine's exit code (sdk/go/common/util/cmdutil/exit.go)
-
-
-def file_of(engine: Engine) -> Path:
-    """Where the stack's file is, or would be."""
-    if "--config-file" in engine.options:
-        return Path(engine.options[list(engine.options).index("--config-file") + 1])
-    project = yaml.safe_load((engine.root / "Pulumi.yaml").read_text()) or {}
-    return engine.root / str(project.get("stackConfigDir") or "") / f"Pulumi.{engine.short}.yaml"
 
 
 def exported_state(engine: Engine) -> str | None:

@@ -8,28 +8,16 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from cli.backend.checkpoints import checkpoints_of
 from cli.bundles.archive import CONTRACT
-from cli.bundles.engine import answer, exported_state, file_of
+from cli.bundles.engine import answer, exported_state
 from cli.bundles.exporting import keep_backup
-from cli.bundles.state import (
-    Owner,
-    completed,
-    encryption_in,
-    owner_of,
-    release_id_in,
-    renamed,
-    resources_of,
-    same,
-    written,
-)
-from cli.bundles.storage import write_whole
-from cli.stack import engine_of
+from cli.bundles.state import Owner, encryption_in, owner_of, renamed, resources_of, same, written
+from cli.bundles.storage import reported, write_whole
 from components.errors import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -38,51 +26,16 @@ if TYPE_CHECKING:
     from cli.bundles.archive import Bundle
     from cli.stack import Engine
 
-__all__ = ["Imported", "engine_for", "import_bundle"]
+__all__ = ["import_bundle"]
 
-_STACK_FILE_MODE = 0o644  # as the engine writes it: it belongs into the repository
+_MODE = 0o644  # of a stack's file, as the engine writes it: it belongs into the repository
 _MANAGED = "pulumi:"  # tags that the engine itself sets
 
 
-@dataclass(frozen=True, kw_only=True)
-class Imported:
-    """A stack that was brought back; the form that `--json` prints (cli/contract/bundle.schema.json, with meanings)."""
-
-    contract: int = CONTRACT
-    bundle: str
-    project: str
-    stack: str
-    changed: bool
-    folder_made: str | None
-    stack_made: bool
-    stack_file: str
-    resources: int
-    release: str | None
-    tags: list[str]
-    overridden: list[str]
-    backup: str | None
-
-
-def engine_for(bundle: Bundle, stack: str) -> Engine:
-    """The engine for the stack called `stack`, or for the bundle's own when empty.
-
-    Raises:
-        SlipwayError: when there is no program, or nothing says which stack is meant.
-    """
-    owner = _owner(bundle)
-    if not stack and not owner:
-        raise SlipwayError(
-            Problem(
-                f"{bundle.place} does not say which stack it is of: it holds no resources",
-                "nothing was brought back",
-                f"slipway import {bundle.place} --stack NAME",
-            )
-        )
-    return engine_of(stack or (owner.stack if owner else ""))
-
-
-def import_bundle(engine: Engine, bundle: Bundle, *, force: bool = False) -> Imported:
+def import_bundle(engine: Engine, bundle: Bundle, *, force: bool = False) -> dict[str, Any]:
     """Bring the stack back; with `force` also where the bundle does not fit, and over a state that is there.
+
+    Returns: what `--json` prints (cli/contract/bundle.schema.json).
 
     Raises:
         SlipwayError: naming everything that does not fit, before anything is changed; or what failed on the way.
@@ -101,46 +54,39 @@ def import_bundle(engine: Engine, bundle: Bundle, *, force: bool = False) -> Imp
     if problems and not force:
         raise SlipwayError(problems)
     backup = keep_backup(engine) if present and resources_of(present) and not there else None
-    stack_file = _restore_file(file_of(engine), bundle)
+    stack_file = _restore_file(engine.stack_file, bundle)
     if gone:
-        gone.mkdir(parents=True, mode=0o700, exist_ok=True)
+        with reported(str(gone), "is gone and cannot be made", "the stack was not brought back"):
+            gone.mkdir(parents=True, mode=0o700)
     if present is None:
-        provider = _encryption(file_of(engine)).get("secretsprovider")
+        provider = _encryption(engine.stack_file).get("secretsprovider")
         whose = ["--secrets-provider", provider] if provider else []
-        answer(
-            engine, "the stack cannot be made, its state was not brought back", "stack", "init", "--no-select", *whose
-        )
+        answer(engine, "the stack's state was not brought back", "stack", "init", "--no-select", *whose)
     if not there:
         with tempfile.TemporaryDirectory(prefix="slipway-") as folder:  # mode 0700
             file = Path(folder) / "state.json"
             file.write_text(json.dumps(state))
             answer(engine, "the stack's state is as before", "stack", "import", "--file", str(file))
-    return Imported(
-        bundle=bundle.place,
-        project=engine.project,
-        stack=engine.short,
-        changed=not there,
-        folder_made=str(gone) if gone else None,
-        stack_made=present is None,
-        stack_file=stack_file,
-        resources=len(resources_of(state)),
-        release=release_id_in(state),
-        tags=_set_tags(engine, bundle.tags),
-        overridden=[problem.what for problem in problems],
-        backup=str(backup) if backup else None,
-    )
-
-
-def _owner(bundle: Bundle) -> Owner | None:
-    """Whose stack the bundle is."""
-    if bundle.manifest is not None:
-        return Owner(bundle.manifest["stack"], bundle.manifest["project"])
-    return owner_of(bundle.state)
+    return {
+        "contract": CONTRACT,
+        "bundle": bundle.place,
+        "project": engine.project,
+        "stack": engine.short,
+        "changed": not there,
+        "folder_made": str(gone) if gone else None,
+        "stack_made": present is None,
+        "stack_file": stack_file,
+        "resources": len(resources_of(state)),
+        "release": (bundle.release or {}).get("id"),
+        "tags": _set_tags(engine, bundle.tags),
+        "overridden": [problem.what for problem in problems],
+        "backup": str(backup) if backup else None,
+    }
 
 
 def _against(engine: Engine, bundle: Bundle, present: Mapping[str, Any] | None) -> Iterator[Problem]:
     """What speaks against it; `present` is the state that would be replaced."""
-    owner, file = _owner(bundle), file_of(engine)
+    owner, file = bundle.owner, engine.stack_file
     if owner and owner != Owner(engine.short, engine.project):
         yield Problem(
             f"{bundle.place} is of stack {owner.stack!r} of project {owner.project!r}, "
@@ -161,10 +107,9 @@ def _against(engine: Engine, bundle: Bundle, present: Mapping[str, Any] | None) 
         return
     held, when, then = len(resources_of(present)), written(present, "time"), written(bundle.state, "time")
     if held or (when > then and checkpoints_of(engine).updates()):  # the last update may have removed all
-        age = "newer than" if when > then else "older than" if when < then else "as old as"
         yield Problem(
-            f"stack {engine.short} has a state already ({held:,} resources, written {when[:19]}), {age} the bundle's "
-            f"({len(resources_of(bundle.state)):,} resources, written {then[:19]})",
+            f"stack {engine.short} has a state already ({held:,} resources, written {when[:19]}); the bundle's has "
+            f"{len(resources_of(bundle.state)):,} resources, written {then[:19]}",
             "it would be replaced, and the engine would forget what only it knows",
             f"pulumi stack --stack {engine.short} shows it; to replace it: add --force, which keeps a bundle of it",
         )
@@ -182,17 +127,13 @@ def _missing_folder(engine: Engine) -> Path | None:
 
 
 def _restore_file(file: Path, bundle: Bundle) -> str:
-    """Give the stack its file, or the file its encryption, where it lacks them; what was done."""
+    """Give the stack its file where it has none; what was done."""
+    if file.is_file():
+        return "kept" if bundle.stack_file in (None, file.read_bytes()) else "differs"
     if bundle.stack_file is None:
-        return "kept" if file.is_file() else "absent"
-    if not file.is_file():
-        write_whole(bundle.stack_file, file, mode=_STACK_FILE_MODE)
-        return "restored"
-    here, encryption = file.read_bytes(), encryption_in(bundle.stack_file, bundle.place)
-    if encryption and not _encryption(file):
-        write_whole(completed(here, encryption), file, mode=_STACK_FILE_MODE)
-        return "completed"
-    return "kept" if bundle.stack_file == here else "differs"
+        return "absent"
+    write_whole(bundle.stack_file, file, mode=_MODE)
+    return "restored"
 
 
 def _set_tags(engine: Engine, tags: Mapping[str, str]) -> list[str]:

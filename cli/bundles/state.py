@@ -8,28 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from cli.backend.checkpoints import deployment_in, live_release_in
+from cli.backend.checkpoints import live_release_in
 from components.errors import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "Owner",
-    "completed",
-    "encryption_in",
-    "owner_of",
-    "release_id_in",
-    "release_in",
-    "renamed",
-    "resources_of",
-    "same",
-    "state_in",
-    "written",
-]
+__all__ = ["Owner", "encryption_in", "owner_of", "release_in", "renamed", "resources_of", "same", "state_in", "written"]
 
 _URN = "urn:pulumi:"  # urn:pulumi:STACK::PROJECT::TYPE::NAME
-_RELEASE = re.compile(r"r-[0-9a-f]{12}")
 _CIPHERTEXT = re.compile(r'"ciphertext": "[^"]*"')  # differs each time the engine writes the same secret
 _ENCRYPTION = ("secretsprovider", "encryptedkey", "encryptionsalt")  # keys of a stack's file
 
@@ -88,12 +75,6 @@ def release_in(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
 
 
-def release_id_in(state: Mapping[str, Any]) -> str | None:
-    """The id of that release; also known where the document is not kept."""
-    release = (deployment_in(state["deployment"]) or {}).get("release")
-    return release if isinstance(release, str) and _RELEASE.fullmatch(release) else None
-
-
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether both are the state after the same update; ciphertexts differ by nature."""
     texts = [_CIPHERTEXT.sub("", json.dumps(resources_of(each), sort_keys=True)) for each in (one, other)]
@@ -124,9 +105,3 @@ def encryption_in(content: bytes, place: str) -> dict[str, str]:
             )
         ) from None
     return {key: value for key, value in known.items() if (key, value) != ("secretsprovider", "passphrase")}
-
-
-def completed(content: bytes, encryption: Mapping[str, str]) -> bytes:
-    """A stack's file with an encryption that it lacks; the rest stays as it was written, comments too."""
-    lines = "".join(f"{key}: {value}\n" for key, value in encryption.items())
-    return content.rstrip() + b"\n" * bool(content.strip()) + lines.encode()

@@ -17,7 +17,7 @@ from components.errors import Problem, SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["read_bundle", "write_bundle", "write_whole"]
+__all__ = ["read_bundle", "reported", "write_bundle", "write_whole"]
 
 _GZIP = b"\x1f\x8b"
 _FILE_ENDS = ".tar.gz"
@@ -43,7 +43,7 @@ def write_bundle(content: bytes, to: str, name: str, environment: Mapping[str, s
         return str(write_whole(content, path if path.name.endswith(_FILE_ENDS) else path / name))
     parts = urlsplit(to)
     folder, _, last = parts.path.rpartition("/") if parts.path.endswith(_FILE_ENDS) else (parts.path, "", name)
-    with _reported(to, "cannot be written", _NOT_KEPT):
+    with reported(to, "cannot be written", _NOT_KEPT):
         open_store(urlunsplit(parts._replace(path=folder)), environment).put(last, content)
     return place_of(urlunsplit(parts._replace(path=f"{folder.rstrip('/')}/{last}")))
 
@@ -60,7 +60,7 @@ def read_bundle(where: str, environment: Mapping[str, str]) -> Bundle:
     """
     path, parts = _local(where), urlsplit(where)
     folder, _, name = parts.path.rpartition("/")
-    with _reported(where, "cannot be read", "nothing was brought back"):
+    with reported(where, "cannot be read", "nothing was brought back"):
         if path is not None:
             content = path.read_bytes()
         else:
@@ -79,7 +79,7 @@ def write_whole(content: bytes, path: Path, *, mode: int = 0o600) -> Path:
         SlipwayError: when it could not be written; then nothing of it is left.
     """
     partial: Path | None = None
-    with _reported(str(path), "cannot be written", _NOT_KEPT):
+    with reported(str(path), "cannot be written", _NOT_KEPT):
         try:
             if not path.parent.is_dir():
                 path.parent.mkdir(parents=True, mode=0o700)
@@ -105,7 +105,7 @@ def _local(where: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def _reported(where: str, what: str, meaning: str) -> Iterator[None]:
+def reported(where: str, what: str, meaning: str) -> Iterator[None]:
     """Errors of files and of the store, without the parameters of the address, in which credentials may be."""
     try:
         yield

@@ -88,7 +88,7 @@ def _typed(target: str) -> bool:
 
 
 def _promote(target: Engine, found: Promotion, message: str) -> int:
-    from cli.bundles import keep_backup  # noqa: PLC0415  # as above
+    from cli.bundles.exporting import keep_backup  # noqa: PLC0415  # as above
     from cli.deploying import deploy  # noqa: PLC0415  # as above
     from cli.history.stack_history import read_history  # noqa: PLC0415  # as above
     from cli.locks.operation import operation  # noqa: PLC0415  # as above

@@ -153,22 +153,11 @@ def test_no_single_wrong_byte_gets_through() -> None:
         assert refused(good[:at] + bytes([good[at] ^ 0xFF]) + good[at + 1 :]), at
 
 
-@pytest.mark.parametrize(
-    ("change", "where"),
-    [
-        ({"contract": 2}, "contract"),
-        ({"stack": "../x"}, "stack"),
-        ({"parts": {}}, "parts"),
-        ({"update": "12"}, "update"),
-        ({"more": 1}, "the document"),
-    ],
-)
-def test_a_manifest_of_another_form_is_told_as_such(
-    change: dict[str, Any], where: str, parts: dict[str, bytes]
-) -> None:
+@pytest.mark.parametrize("change", [{"contract": 2}, {"stack": "../x"}, {"parts": {}}, {"update": "12"}, {"more": 1}])
+def test_a_manifest_of_another_form_is_told_as_such(change: dict[str, Any], parts: dict[str, bytes]) -> None:
     parts["manifest.json"] = json.dumps({**json.loads(parts["manifest.json"]), **change}).encode()
     [what] = refused(archive(files(parts)))
-    assert what == f"here.tar.gz: {where} in manifest.json is not as in form 1, which this Slipway reads"
+    assert what == "here.tar.gz: manifest.json is not as in form 1, which this Slipway reads"
 
 
 @pytest.mark.parametrize("manifest", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])

@@ -17,8 +17,7 @@ import jsonschema_rs
 import pytest
 from test_bundle_state import STATE
 
-from cli.bundles import keep_backup
-from cli.bundles.exporting import KEPT
+from cli.bundles.exporting import KEPT, keep_backup
 from cli.main import main
 from cli.stack import Engine
 from components.errors import SlipwayError
@@ -256,16 +255,6 @@ def test_a_lost_stack_file_comes_back_before_the_stack_is_made(program: Program,
     assert program.stack_file.read_bytes() == file  # not the new salt that `stack init` would have made
 
 
-def test_a_stack_file_without_its_salt_gets_it_back(program: Program, slipway: Slipway, bundle: str) -> None:
-    file = program.stack_file.read_text()
-    program.stack_file.write_text(file.replace("encryptionsalt: v1:salt\n", ""))
-    program.lose()
-    code, out, _ = slipway("import", bundle)
-    assert code == 0
-    assert "Pulumi.staging.yaml got its encryption back" in out
-    assert sorted(program.stack_file.read_text().splitlines()) == sorted(file.splitlines())
-
-
 def test_a_stack_file_with_other_settings_is_kept_and_told(program: Program, slipway: Slipway, bundle: str) -> None:
     program.stack_file.write_text(program.stack_file.read_text().replace("example.com", "example.org"))
     program.lose()
@@ -288,12 +277,9 @@ def test_a_stack_file_with_another_salt_is_refused_before_anything_is_changed(
     assert program.stack_file.read_text() == "encryptionsalt: v1:other\n"
 
 
-@pytest.mark.parametrize(
-    ("time", "age"),
-    [("2026-11-20T15:00:00Z", "newer than"), ("2026-11-20T13:00:00Z", "older than"), ("", "older than")],
-)
+@pytest.mark.parametrize("time", ["2026-11-20T15:00:00Z", "2026-11-20T13:00:00Z", ""])
 def test_a_state_that_is_there_is_not_replaced_unasked(
-    time: str, age: str, program: Program, slipway: Slipway, bundle: str
+    time: str, program: Program, slipway: Slipway, bundle: str
 ) -> None:
     other = copy.deepcopy(STATE)
     other["deployment"]["manifest"]["time"] = time
@@ -302,7 +288,7 @@ def test_a_state_that_is_there_is_not_replaced_unasked(
     code, out, error = slipway("import", bundle)
     assert (code, out) == (1, "")
     assert error.startswith("slipway: error: stack staging has a state already (2 resources, ")
-    assert f"), {age} the bundle's (3 resources, " in error
+    assert f"written {time[:19]}); the bundle's has 3 resources, " in error
     assert program.kept()["state"] == other
 
     code, out, _ = slipway("import", bundle, "--force", "--json")
@@ -365,13 +351,6 @@ def test_a_plain_export_is_brought_back_too(program: Program, slipway: Slipway) 
     assert code == 0
     assert program.kept()["state"] == STATE
     assert "Pulumi.staging.yaml stays as it is" in out
-
-
-def test_a_plain_export_without_resources_needs_the_stacks_name(program: Program, slipway: Slipway) -> None:
-    (program.folder / "plain.json").write_text('{"version": 3, "deployment": {}}')
-    code, _, error = slipway("import", "plain.json")
-    assert code == 1
-    assert error.startswith("slipway: error: plain.json does not say which stack it is of")
 
 
 def test_a_damaged_bundle_changes_nothing(program: Program, slipway: Slipway, bundle: str) -> None:

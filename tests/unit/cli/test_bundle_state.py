@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cli.bundles.state import Owner, completed, encryption_in, owner_of, release_id_in, renamed, resources_of, same
+from cli.bundles.state import Owner, encryption_in, owner_of, renamed, resources_of, same
 from components.errors import SlipwayError
 
 ROOT = "urn:pulumi:staging::slipway::pulumi:pulumi:Stack::slipway-staging"
@@ -60,12 +60,6 @@ def test_two_states_are_the_same_whatever_their_ciphertexts() -> None:
     assert not same(STATE, later)
 
 
-@pytest.mark.parametrize("release", ["../../x", "r-0123", "\x1b[2J", 7, None])
-def test_a_release_whose_id_is_none_is_not_told_as_one(release: object) -> None:
-    resource = {"urn": ROOT, "type": "slipway:deployment:ComposeDeployment", "outputs": {"release": release}}
-    assert release_id_in({"deployment": {"resources": [resource]}}) is None
-
-
 def test_an_empty_state_is_nobodys() -> None:
     for state in ({"deployment": {}}, {"deployment": {"resources": None}}):
         assert owner_of(state) is None
@@ -80,12 +74,3 @@ def test_a_stack_file_says_how_it_is_encrypted() -> None:
     for rubbish in (b"- a", b"a: b: c", b"\xff\xfe\xff"):
         with pytest.raises(SlipwayError, match="f is not a stack's file"):
             encryption_in(rubbish, "f")
-
-
-@pytest.mark.parametrize("head", [b"", b"---\n", b"\n---\n"])
-def test_a_stack_file_gets_its_encryption_and_keeps_every_line_of_its_own(head: bytes) -> None:
-    own = head + b"# mine\nconfig:\n  slipway:domain: example.com # as it is\n"
-    for encryption in ({"encryptionsalt": "v1:a:b"}, {"secretsprovider": "awskms://k?region=x", "encryptedkey": "abc"}):
-        done = completed(own, encryption)
-        assert encryption_in(done, "f") == encryption
-        assert done.startswith(own)
