@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-__all__ = ["DEPLOYING", "RETURN", "Entry"]
+__all__ = ["AUTOMATIC_ROLLBACK", "DEPLOYING", "Entry"]
 
-RETURN = "automatic rollback"
+AUTOMATIC_ROLLBACK = "automatic rollback"
 DEPLOYING = ("deploy", "rollback", "promotion", "repair")
 """Kinds of an update that makes a release live."""
 
@@ -52,4 +52,4 @@ class Entry:
     @property
     def proven(self) -> bool:
         """Whether its release ran well at its end."""
-        return self.result == "succeeded" and self.release is not None and self.kind in (*DEPLOYING, RETURN)
+        return self.result == "succeeded" and self.release is not None and self.kind in (*DEPLOYING, AUTOMATIC_ROLLBACK)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from cli.history.entry import RETURN, Entry
+from cli.history.entry import AUTOMATIC_ROLLBACK, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -140,7 +140,7 @@ def _of_hosts(lines: Sequence[LedgerLine]) -> list[Entry]:
 
 def _of_group(group: Sequence[LedgerLine]) -> Entry:
     first = group[0]
-    kinds = {"returned": RETURN, "repaired": "repair"}
+    kinds = {"returned": AUTOMATIC_ROLLBACK, "repaired": "repair"}
     return Entry(
         number=None,
         kind=kinds.get(first.outcome) or first.kind or "deploy",

@@ -20,7 +20,7 @@ from cli.stack import settings_of, stack_of
 from components.errors import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from cli.backend.checkpoints import Checkpoints
@@ -184,15 +184,10 @@ class StackHistory:
         """The hosts that keep `release` with all that it takes."""
         return [name for name, each in self.hosts.items() if isinstance(each, HostLedger) and release in each.warm]
 
-    def way_back(self, release: str | None) -> WayBack:
-        """How `release` could come back, as far as the history knows; images in a registry are asked for later."""
-        if release not in self._ways_back:
-            self._ways_back[release] = self._way_back(release)
-        return self._ways_back[release]
-
     @functools.cached_property
-    def _ways_back(self) -> dict[str | None, WayBack]:
-        return {}
+    def way_back(self) -> Callable[[str | None], WayBack]:
+        """How a release could come back, as far as the history knows; images in a registry are asked for later."""
+        return functools.cache(self._way_back)
 
     def _way_back(self, release: str | None) -> WayBack:
         if release is None:
