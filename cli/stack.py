@@ -242,14 +242,11 @@ def _configuration(root: Path, options: Sequence[str], environment: Mapping[str,
     if done.returncode == 0:
         found: dict[str, dict[str, Any]] = json.loads(done.stdout)
         return found
-    said = last_words(done)
     raise SlipwayError(
         Problem(
-            f"the engine cannot read the stack's configuration ({said})",
+            f"the engine cannot read the stack's configuration ({last_words(done)})",
             "it is not known which hosts to look at",
-            "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), then run it again"
-            if "passphrase" in said
-            else "pulumi login where the state is kept, then: pulumi stack ls",
+            "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again",
         )
     )
 
