@@ -40,7 +40,6 @@ __all__ = [
 
 _DEPLOYMENT, _RECORD = "slipway:deployment:ComposeDeployment", "slipway:release:ReleaseRecord"
 _ABOUT = re.compile(rb'"about":\s*(?=\{)')
-_NEXT = re.compile(rb'"urn":\s*"')
 _UPDATE = re.compile(r"-(\d+)\.history\.json(?:\.gz|\.zst)?$")  # STACK-NANOSECONDS: names sort by time
 _STATE = re.compile(r"-(\d+)\.checkpoint\.json(?:\.gz|\.zst)?$")
 _ABOUT_BYTES = 1_000_000  # far above what a release with hundreds of services and hosts takes
@@ -109,7 +108,7 @@ class Checkpoints(ABC):
                     "slipway history shows the updates; slipway rollback --from FILE takes a bundle or an export",
                 )
             )
-        return document.get("deployment") or document.get("checkpoint", {}).get("latest") or {"resources": []}
+        return document.get("deployment") or (document.get("checkpoint") or {}).get("latest") or {}
 
     def release_records(self, numbers: Sequence[int]) -> dict[int, ReleaseRecords]:
         """What is recorded in the state after each of these updates; nothing where the state is gone or damaged."""
@@ -152,8 +151,8 @@ def live_release_in(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _outputs(state: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
-    found = (each["outputs"] for each in state.get("resources") or () if each.get("type") == kind)
-    return next(found, None) or None
+    found = (each.get("outputs") for each in state.get("resources") or () if each.get("type") == kind)
+    return next(filter(None, found), None)
 
 
 def records_in(content: bytes) -> ReleaseRecords:
@@ -163,19 +162,17 @@ def records_in(content: bytes) -> ReleaseRecords:
 
 def _about(content: bytes, kind: str) -> Mapping[str, Any] | None:
     """`about`, the first of the outputs of the resource of this type."""
-    resource = re.search(rb'"type":\s*"%s"' % kind.encode(), content)
-    if resource is None:
-        return None
-    following = _NEXT.search(content, resource.end())
-    about = _ABOUT.search(content, resource.end(), following.start() if following else len(content))
+    found = re.search(rb'"type":\s*"%s"' % kind.encode(), content)
+    resource = content[found.end() :].partition(b'"urn":')[0] if found else b""  # up to the next one
+    about = _ABOUT.search(resource)
     if about is None:
         return None
-    text = content[about.end() : about.end() + _ABOUT_BYTES].decode("utf-8", "replace")
+    text = resource[about.end() : about.end() + _ABOUT_BYTES].decode("utf-8", "replace")
     try:
-        found: Mapping[str, Any] = json.JSONDecoder().raw_decode(text)[0]
+        recorded: Mapping[str, Any] = json.JSONDecoder().raw_decode(text)[0]
     except ValueError:
         return None
-    return found
+    return recorded
 
 
 class _SelfManaged(Checkpoints):
@@ -188,10 +185,8 @@ class _SelfManaged(Checkpoints):
         return [_update(number, each) for number, each in enumerate(kept, 1) if each]
 
     def tag(self, name: str) -> str | None:
-        tags = (
-            _decoded(read(self._store, f".pulumi/stacks/{self._project}/{self._stack}.pulumi-tags")).get("tags") or {}
-        )
-        return str(tags[name]) if name in tags else None
+        kept = _decoded(read(self._store, f".pulumi/stacks/{self._project}/{self._stack}.pulumi-tags"))
+        return (kept.get("tags") or {}).get(name)
 
     def content(self, number: int) -> bytes | None:
         name = self._objects[number - 1][1] if 0 < number <= len(self._objects) else None
