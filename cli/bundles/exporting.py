@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from cli.backend.checkpoints import checkpoints_of
 from cli.backend.store import backend_url, is_cloud
 from cli.bundles.archive import CONTRACT, RELEASE, STACK_FILE, STATE, SUFFIX, TAGS, name_of, packed, sha256_of
-from cli.bundles.engine import answer, exported_state
+from cli.bundles.engine import answer
 from cli.bundles.state import release_in, resources_of, written
 from cli.bundles.storage import write_bundle
-from components.errors import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +24,7 @@ __all__ = ["KEPT", "export_bundle", "keep_backup"]
 
 KEPT = 20
 """Backups of a stack: older ones go when a new one is made."""
+_NOTHING = "nothing was exported or changed"
 
 
 def export_bundle(engine: Engine, to: str = "") -> dict[str, Any]:
@@ -35,17 +35,9 @@ def export_bundle(engine: Engine, to: str = "") -> dict[str, Any]:
     Raises:
         SlipwayError: when there is no such stack, its backend does not answer, or the bundle cannot be written.
     """
-    text = exported_state(engine)
-    if text is None:
-        raise SlipwayError(
-            Problem(
-                f"there is no stack {engine.short} in this backend",
-                "there is nothing to export",
-                "pulumi stack ls shows the stacks, pulumi whoami --verbose the backend",
-            )
-        )
+    text = answer(engine, _NOTHING, "stack", "export")
+    tags = json.loads(answer(engine, _NOTHING, "stack", "tag", "ls", "--json")) or {}
     updates = checkpoints_of(engine).updates()
-    tags = json.loads(answer(engine, "nothing was exported", "stack", "tag", "ls", "--json")) or {}
     state, backend, file = json.loads(text), backend_url(engine), engine.stack_file
     release = release_in(state) or {}
     about = {

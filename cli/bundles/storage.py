@@ -27,11 +27,7 @@ _NOT_KEPT = "no bundle was kept; what was there is as before"
 def write_bundle(content: bytes, to: str, name: str, environment: Mapping[str, str]) -> str:
     """Put a bundle where `to` says: a file when it ends in .tar.gz, else a folder (of a bucket) that gets `name`.
 
-    Args:
-        content: the bundle.
-        to: path or address; empty for the current folder.
-        name: the bundle's own name.
-        environment: where a bucket's credentials are looked for.
+    Without `to` that is the current folder; `environment` holds a bucket's credentials.
 
     Returns: where it lies, as it may be shown.
 
@@ -50,10 +46,6 @@ def write_bundle(content: bytes, to: str, name: str, environment: Mapping[str, s
 
 def read_bundle(where: str, environment: Mapping[str, str]) -> Bundle:
     """The bundle at a path or address; or what `pulumi stack export` printed, which has no manifest.
-
-    Args:
-        where: path, or address of an object.
-        environment: where a bucket's credentials are looked for.
 
     Raises:
         SlipwayError: when it cannot be read, is neither, or is damaged: then every damage is named.

@@ -190,7 +190,9 @@ def test_exports_json_is_as_its_schema_says(program: Program, slipway: Slipway) 
 def test_export_of_no_stack_writes_nothing(program: Program, slipway: Slipway) -> None:
     code, out, error = slipway("export", "-s", "nowhere")
     assert (code, out) == (1, "")
-    assert error.startswith("slipway: error: there is no stack nowhere in this backend — ")
+    assert error.startswith(
+        "slipway: error: pulumi stack export failed on stack nowhere (no stack named 'nowhere' found) — "
+    )
     assert not list(program.folder.glob("*.tar.gz"))
 
 
