@@ -104,7 +104,8 @@ def reported(where: str, what: str, meaning: str) -> Iterator[None]:
     except SlipwayError:
         raise
     except Exception as error:  # noqa: BLE001  # the library has a family per store
-        said = " ".join(str(getattr(error, "strerror", None) or error).split()).partition(" Debug source:")[0]
+        missing = "it is not there" if isinstance(error, FileNotFoundError) else str(error)
+        said = " ".join((getattr(error, "strerror", None) or missing).split()).partition(" Debug source:")[0]
         said = said.replace(urlsplit(where).query or "\0", "…")[:300]
         place = place_of(where) if "://" in where else where
         fix = (
