@@ -1,7 +1,6 @@
 """One `pulumi up` of a stack, shown as it happens: what `slipway up`, `rollback` and `promote` come down to.
 
-Owns: how the engine is called, and what is printed at the end. Does not own: the run itself (see `engine_run`), what
-its events mean (see `story`), or how they look (see `up_view`).
+The run itself is `engine_run`'s, what its events mean `story`'s, how they look `up_view`'s.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
 """Taking the release that runs in one environment to another, byte for byte.
 
-Owns: what is compared, what speaks against it, and calling the engine with the images that ran. Does not own: the words
-on the screen (see `promotion_view`), the backup (see `cli/bundles`), converging (the agent's part).
-
 Images are those that ran, by digest; the Compose file is that of the release's commit, read with the values of the
 environment it goes to: domain, variables, secrets and replicas are its own.
 """
@@ -14,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli.deploying import deploy
 from cli.history.stack_history import StackHistory, read_history
-from cli.images_there import missing_images
+from cli.image_check import missing_images
 from cli.releases import PastRelease, named_entry, past_release
 from cli.rollback import IMAGES_LEFT_ALONE
 from cli.source_tree import commits_between
@@ -32,10 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from cli.rollback import Deploy
     from cli.stack import Engine
     from components.settings import Settings
 
-__all__ = ["Environment", "Promotion", "carry_out", "looked_at", "with_source"]
+__all__ = ["Environment", "Promotion", "carry_out", "planned", "with_source"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +63,7 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Promotion:
-    """A promotion that was looked at and not made yet."""
+    """A promotion that was planned and not carried out yet."""
 
     source: Environment
     target: Environment
@@ -82,7 +79,7 @@ class Promotion:
     @property
     def release(self) -> PastRelease:
         """What is promoted."""
-        assert self.source.live is not None  # noqa: S101  # `looked_at` refuses without one
+        assert self.source.live is not None  # noqa: S101  # `planned` refuses without one
         return self.source.live
 
     @property
@@ -93,7 +90,7 @@ class Promotion:
         return there is not None and all(there.document[key] == self.release.document[key] for key in same)
 
 
-def looked_at(source: Engine, target: Engine, *, repository: str = "") -> Promotion:
+def planned(source: Engine, target: Engine, *, repository: str = "") -> Promotion:
     """Look at both environments, all at once; changes nothing.
 
     Raises:
@@ -148,15 +145,18 @@ def with_source(promotion: Promotion, folder: Path) -> dict[str, str]:
     return {name: images[name] for name in services if name in images}
 
 
-def carry_out(target: Engine, folder: Path, images: Mapping[str, str], *, message: str, again: str) -> int:
+def carry_out(
+    target: Engine, folder: Path, images: Mapping[str, str], *, deploy: Deploy, message: str, again: str
+) -> int:
     """Make it; the engine's exit code.
 
     Args:
         target: how the engine is called for the target, prepared for deploying.
         folder: the application as it was at the release's commit.
         images: service → image by digest (see `with_source`).
+        deploy: how an update is run and shown.
         message: for the history.
-        again: the command to run again after fixing, for errors.
+        again: the command to run again after a fix, for errors.
     """
     settings = {
         "SLIPWAY_IMAGES": json.dumps(images),

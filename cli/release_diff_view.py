@@ -1,7 +1,4 @@
-"""What `slipway diff` prints for people.
-
-Owns: the printed form. Does not own: what differs (see `release_diff`).
-"""
+"""What `slipway diff` prints for people."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Releases of a stack's past: naming one, and having all of it.
-
-Owns: what a person may call a release (update number, release id, commit, `live`, `validated`), and reading it out of
-the state that holds it. Does not own: whether it may come back (see `rollback`).
-"""
+"""Releases of a stack's past: naming one, and having all of it."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["PastRelease", "named_entry", "past_release"]
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}(-dirty)?")
-_TELLS = "slipway history tells numbers and releases"
+_CHOOSE = "slipway history shows numbers and releases"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,20 +50,20 @@ def named_entry(history: StackHistory, name: str) -> Entry:
                 return entry
         numbers = [entry.number for entry in history.entries if entry.number]
         has = f"it has {numbers[0]} to {numbers[-1]}" if numbers else "it has none yet"
-        raise SlipwayError(Problem(f"stack {history.stack} has no update {name}", has, _TELLS))
+        raise SlipwayError(Problem(f"stack {history.stack} has no update {name}", has, _CHOOSE))
     wanted = _release_named(history, name)
     entries = [entry for entry in history.entries if entry.release == wanted]
     numbered = [entry for entry in entries if entry.number is not None]
     proven = [entry for entry in numbered if entry.proven]
     if not entries:
-        raise SlipwayError(Problem(f"nothing in the history is about {wanted}", "it was deployed elsewhere", _TELLS))
+        raise SlipwayError(Problem(f"nothing in the history is about {wanted}", "it was deployed elsewhere", _CHOOSE))
     return (proven or numbered or entries)[-1]
 
 
 def _release_named(history: StackHistory, name: str) -> str:
     if name == "live":
         if history.live is None:
-            raise SlipwayError(Problem(f"nothing is live on stack {history.stack}", "there is no release", _TELLS))
+            raise SlipwayError(Problem(f"nothing is live on stack {history.stack}", "there is no release", _CHOOSE))
         return history.live
     if name == "validated":
         if not history.validated:
@@ -92,7 +88,7 @@ def _release_named(history: StackHistory, name: str) -> str:
         Problem(
             f"stack {history.stack} has no release '{name}'",
             "a release is named by an update's number, its id (r-…), its commit, `live` or `validated`",
-            _TELLS,
+            _CHOOSE,
         )
     )
 
@@ -108,7 +104,7 @@ def past_release(history: StackHistory, entry: Entry) -> PastRelease:
             Problem(
                 f"update {entry.number} ({entry.kind}) is about no release",
                 "there is nothing that could come back",
-                _TELLS,
+                _CHOOSE,
             )
         )
     holder = history.deployed(entry.release) or history.attempted(entry.release)

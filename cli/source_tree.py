@@ -1,8 +1,4 @@
-"""The application's source as it was at a commit, for a promotion: the Compose file belongs to the images.
-
-Owns: finding the commit in the application's repository, and a work tree of it that is gone afterwards. Does not own:
-what is read there (see components/application.py).
-"""
+"""The application's source as it was at a commit, for a promotion: the Compose file belongs to the images."""
 
 from __future__ import annotations
 

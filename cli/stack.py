@@ -90,6 +90,14 @@ class Engine:
         """The stack's name, without organisation and project."""
         return self.stack.rsplit("/", 1)[-1]
 
+    @property
+    def stack_file(self) -> Path:
+        """Where the stack's file is, or would be."""
+        if "--config-file" in self.options:
+            return Path(self.options[list(self.options).index("--config-file") + 1])
+        project = yaml.safe_load((self.root / "Pulumi.yaml").read_text())
+        return self.root / str(project.get("stackConfigDir") or "") / f"Pulumi.{self.short}.yaml"
+
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of the engine's commands on the stack that need no configuration.
 
@@ -98,7 +106,11 @@ class Engine:
         Raises:
             SlipwayError: when it does not end in time.
         """
-        return _pulumi([*arguments, "--stack", self.stack], self.root, self.environment)
+        return self.run(*arguments, "--stack", self.stack)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the engine's commands that are about no stack; otherwise as `ask`."""
+        return _pulumi(arguments, self.root, self.environment)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,14 +242,11 @@ def _configuration(root: Path, options: Sequence[str], environment: Mapping[str,
     if done.returncode == 0:
         found: dict[str, dict[str, Any]] = json.loads(done.stdout)
         return found
-    said = last_words(done)
     raise SlipwayError(
         Problem(
-            f"the engine cannot read the stack's configuration ({said})",
+            f"the engine cannot read the stack's configuration ({last_words(done)})",
             "it is not known which hosts to look at",
-            "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), then run it again"
-            if "passphrase" in said
-            else "pulumi login where the state is kept, then: pulumi stack ls",
+            "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again",
         )
     )
 

@@ -1,8 +1,6 @@
 """Marking a release as validated: on every host, in the stack's own backend, and at GitHub.
 
-Owns: what may be marked, and the order: hosts first, because they go by their marks without anybody else. Does not own:
-the hosts' record of marks (agent/validation.py), GitHub's answers (see `github`), or deciding when a release is
-validated (a person, or `awaiting`).
+Hosts first, because they go by their marks without anybody else.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""What a backend keeps of a stack: its updates, and the state after each of them.
+"""What a backend keeps of a stack: its updates, the state after each of them, its tags.
 
-Owns: getting at them: in a self-managed backend through its objects, because the engine keeps them there but refuses
-to export them; from Pulumi Cloud by `pulumi stack export --version`. Also what the deployment noted in them. Secrets in
-them stay as they are: encrypted. The updates are read the same way: the engine takes 0.2 s to print what stands there.
-Does not own: what is made of it (see `cli/history`, `cli/rollback`).
+A self-managed backend is read through its objects, because the engine keeps them there but refuses to export them, and
+takes 0.2 s to print what stands there; Pulumi Cloud by the engine's commands. Secrets stay as they are: encrypted.
 """
 
 from __future__ import annotations
@@ -11,61 +9,112 @@ from __future__ import annotations
 import functools
 import json
 import re
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cli.backend.layout import decoded, history_prefix, inflated, names, read, tags_object
+from cli.backend.layout import names, read
 from cli.backend.store import backend_url, is_cloud, open_store
-from cli.backend.updates import update_of, updates_of
 from cli.stack import last_words
 from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from obstore.store import ObjectStore
 
-    from cli.backend.updates import Update
     from cli.stack import Engine
 
-__all__ = ["Checkpoints", "Noted", "checkpoints_of", "deployment_in", "live_release_in", "noted_in", "release_in"]
+__all__ = [
+    "Checkpoints",
+    "ReleaseRecords",
+    "Update",
+    "checkpoints_of",
+    "deployment_in",
+    "live_release_in",
+    "records_in",
+    "release_in",
+]
 
-_ATTEMPTED = re.compile(rb'"type":\s*"slipway:release:ReleaseRecord"')
-_DEPLOYED = re.compile(rb'"type":\s*"slipway:deployment:ComposeDeployment"')
+_DEPLOYMENT, _RECORD = "slipway:deployment:ComposeDeployment", "slipway:release:ReleaseRecord"
 _ABOUT = re.compile(rb'"about":\s*(?=\{)')
-_NEXT = re.compile(rb'"urn":\s*"')
-_UPDATE = re.compile(r"-(\d+)\.history\.json(?:\.gz|\.zst)?$")  # nanoseconds, always of the same length
+_UPDATE = re.compile(r"-(\d+)\.history\.json(?:\.gz|\.zst)?$")  # STACK-NANOSECONDS: names sort by time
 _STATE = re.compile(r"-(\d+)\.checkpoint\.json(?:\.gz|\.zst)?$")
 _ABOUT_BYTES = 1_000_000  # far above what a release with hundreds of services and hosts takes
-_AT_ONCE = 16  # reads of a bucket side by side
+_ALL = 1_000_000  # updates on the one page that is asked for
 
 
-class Checkpoints(Protocol):
-    """What the backend has of one stack: its updates, the states after them, its tags."""
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """One update, preview aside, as the engine knows it."""
 
+    number: int
+    """1 for the oldest; Pulumi Cloud's own version there."""
+    kind: str
+    """The engine's: update, refresh, destroy, import, …"""
+    result: str
+    """succeeded, failed or in-progress."""
+    began: datetime
+    ended: datetime | None
+    message: str
+    environment: Mapping[str, str]
+    """What the engine noted of the machine, the source and the CI system."""
+    changes: Mapping[str, int]
+    """Resources by what happened to them."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it runs."""
+        return (self.ended - self.began).total_seconds() if self.ended else None
+
+
+class ReleaseRecords(NamedTuple):
+    """What updates recorded of releases in a state (components/release_record.py, components/deployment.py)."""
+
+    attempted: Mapping[str, Any] | None = None
+    """The release that was last meant to be deployed."""
+    deployed: Mapping[str, Any] | None = None
+    """The one that every host reported last, with what they reported."""
+
+
+class Checkpoints(ABC):
+    """What the backend has of one stack."""
+
+    at_once = 16
+    """Reads side by side: of objects in a bucket."""
+
+    @abstractmethod
     def updates(self) -> list[Update]:
-        """Every update, oldest first.
+        """Every update, oldest first. Raises `SlipwayError` when they cannot be read."""
 
-        Raises:
-            SlipwayError: when they cannot be read.
-        """
-
+    @abstractmethod
     def tag(self, name: str) -> str | None:
         """The value of a tag of the stack; None without one."""
 
+    @abstractmethod
+    def content(self, number: int) -> bytes | None:
+        """The JSON that holds the state after update `number`; None when it is not there any more."""
+
     def state(self, number: int) -> dict[str, Any]:
-        """The state after update `number`, in the form of `pulumi stack export`'s `deployment`.
+        """The state after update `number`, as `pulumi stack export` has it. Raises `SlipwayError` without it."""
+        document = _decoded(self.content(number))
+        if not document:
+            raise SlipwayError(
+                Problem(
+                    f"the state after update {number} is not in the stack's backend, or is damaged there",
+                    "it is not known what was deployed then",
+                    "slipway history shows the updates; slipway rollback --from FILE takes a bundle or an export",
+                )
+            )
+        return document.get("deployment") or (document.get("checkpoint") or {}).get("latest") or {}
 
-        Raises:
-            SlipwayError: when it is not there any more, or cannot be read.
-        """
-
-    def noted(self, numbers: Iterable[int]) -> dict[int, Noted]:
-        """What is noted in the state after each of these updates; nothing where the state is gone.
-
-        Raises:
-            SlipwayError: when they cannot be read.
-        """
+    def release_records(self, numbers: Sequence[int]) -> dict[int, ReleaseRecords]:
+        """What is recorded in the state after each of these updates; nothing where the state is gone or damaged."""
+        with ThreadPoolExecutor(self.at_once) as pool:
+            found = pool.map(lambda number: records_in(self.content(number) or b""), numbers)
+            return dict(zip(numbers, found, strict=True))
 
 
 def checkpoints_of(engine: Engine) -> Checkpoints:
@@ -82,12 +131,12 @@ def checkpoints_of(engine: Engine) -> Checkpoints:
 
 def deployment_in(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The outputs of the deployment in a state (an export's `deployment`); None without one."""
-    return _outputs(state, "slipway:deployment:ComposeDeployment")
+    return _outputs(state, _DEPLOYMENT)
 
 
 def release_in(state: Mapping[str, Any], identifier: str) -> Mapping[str, Any] | None:
     """The document of a release in a state: deployed by then, or only attempted; None when it is not there."""
-    for kind in ("slipway:deployment:ComposeDeployment", "slipway:release:ReleaseRecord"):
+    for kind in (_DEPLOYMENT, _RECORD):
         if text := (_outputs(state, kind) or {}).get("document"):
             document: Mapping[str, Any] = json.loads(text)
             if document["id"] == identifier:
@@ -102,139 +151,109 @@ def live_release_in(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _outputs(state: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
-    for resource in state.get("resources") or ():
-        if resource.get("type") == kind and resource.get("outputs"):
-            outputs: Mapping[str, Any] = resource["outputs"]
-            return outputs
-    return None
+    found = (each.get("outputs") for each in state.get("resources") or () if each.get("type") == kind)
+    return next(filter(None, found), None)
 
 
-class Noted(NamedTuple):
-    """What updates noted in a state (components/release_record.py, components/deployment.py)."""
-
-    attempted: Mapping[str, Any] | None
-    """The release that was last meant to be deployed."""
-    deployed: Mapping[str, Any] | None
-    """The one that every host reported last, with what they reported."""
-
-
-def noted_in(content: bytes) -> Noted:
+def records_in(content: bytes) -> ReleaseRecords:
     """What a state's JSON says of releases, without decoding all of it: 500 states whole would take seconds."""
-    return Noted(*(_about(content, kind) for kind in (_ATTEMPTED, _DEPLOYED)))
+    return ReleaseRecords(_about(content, _RECORD), _about(content, _DEPLOYMENT))
 
 
-def _about(content: bytes, kind: re.Pattern[bytes]) -> Mapping[str, Any] | None:
+def _about(content: bytes, kind: str) -> Mapping[str, Any] | None:
     """`about`, the first of the outputs of the resource of this type."""
-    resource = kind.search(content)
-    if resource is None:
-        return None
-    following = _NEXT.search(content, resource.end())
-    about = _ABOUT.search(content, resource.end(), following.start() if following else len(content))
+    found = re.search(rb'"type":\s*"%s"' % kind.encode(), content)
+    resource = content[found.end() :].partition(b'"urn":')[0] if found else b""  # up to the next one
+    about = _ABOUT.search(resource)
     if about is None:
         return None
-    text = content[about.end() : about.end() + _ABOUT_BYTES].decode("utf-8", "replace")
+    text = resource[about.end() : about.end() + _ABOUT_BYTES].decode("utf-8", "replace")
     try:
-        found: Mapping[str, Any] = json.JSONDecoder().raw_decode(text)[0]
+        recorded: Mapping[str, Any] = json.JSONDecoder().raw_decode(text)[0]
     except ValueError:
         return None
-    return found
+    return recorded
 
 
-class _SelfManaged:
+class _SelfManaged(Checkpoints):
     def __init__(self, store: ObjectStore, project: str, stack: str) -> None:
         self._store, self._project, self._stack = store, project, stack
-        self._prefix = history_prefix(project, stack)
 
     def updates(self) -> list[Update]:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            kept = list(pool.map(lambda name: (name, read(self._store, name)), self._updates))
-        return [update_of(number, decoded(name, content)) for number, (name, content) in enumerate(kept, 1) if content]
+        with ThreadPoolExecutor(self.at_once) as pool:
+            kept = [_decoded(each) for each in pool.map(lambda pair: read(self._store, pair[0]), self._objects)]
+        return [_update(number, each) for number, each in enumerate(kept, 1) if each]
 
     def tag(self, name: str) -> str | None:
-        place = tags_object(self._project, self._stack)
-        content = read(self._store, place)
-        found = (decoded(place, content).get("tags") or {}).get(name) if content else None
-        return str(found) if found is not None else None
+        kept = _decoded(read(self._store, f".pulumi/stacks/{self._project}/{self._stack}.pulumi-tags"))
+        return (kept.get("tags") or {}).get(name)
 
-    def state(self, number: int) -> dict[str, Any]:
-        name = self._name(number)
-        content = read(self._store, name) if name else None
-        if name is None or content is None:
-            raise SlipwayError(_lost(number, self._stack))
-        document = decoded(name, content)
-        state: dict[str, Any] | None = (document.get("checkpoint") or {}).get("latest")
-        return state or {"resources": []}
-
-    def noted(self, numbers: Iterable[int]) -> dict[int, Noted]:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            wanted = list(numbers)
-            return dict(zip(wanted, pool.map(self._noted, wanted), strict=True))
-
-    def _noted(self, number: int) -> Noted:
-        name = self._name(number)
-        content = read(self._store, name) if name else None
-        if name is None or content is None:
-            return Noted(None, None)
-        try:
-            return noted_in(inflated(content))
-        except ValueError:
-            return Noted(None, None)  # cut short; `state` says so to who needs it
-
-    def _name(self, number: int) -> str | None:
-        """The object with the state after update `number`."""
-        return self._names[number - 1] if 0 < number <= len(self._names) else None
+    def content(self, number: int) -> bytes | None:
+        name = self._objects[number - 1][1] if 0 < number <= len(self._objects) else None
+        return read(self._store, name) if name else None
 
     @functools.cached_property
-    def _objects(self) -> list[str]:
-        return names(self._store, self._prefix)
-
-    @functools.cached_property
-    def _updates(self) -> list[str]:
-        """The objects with the updates, oldest first."""
-        return sorted(name for name in self._objects if _UPDATE.search(name))
-
-    @functools.cached_property
-    def _names(self) -> list[str | None]:
-        """The objects with the states, oldest first; each update's two objects have the same time in their names."""
-        states = {match[1]: name for name in self._objects if (match := _STATE.search(name))}
-        times = [match[1] for name in self._updates if (match := _UPDATE.search(name))]
-        return [states.get(time) for time in times]
+    def _objects(self) -> list[tuple[str, str | None]]:
+        """Every update's object, oldest first, and the one with the state after it: the same time is in their names."""
+        found = names(self._store, f".pulumi/history/{self._project}/{self._stack}/")
+        states = {match[1]: name for name in found if (match := _STATE.search(name))}
+        return [(name, states.get(match[1])) for name in found if (match := _UPDATE.search(name))]
 
 
-class _Cloud:
+class _Cloud(Checkpoints):
+    at_once = 4  # processes
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def updates(self) -> list[Update]:
-        return updates_of(self._engine)
+        done = self._engine.ask("stack", "history", "--json", "--page-size", str(_ALL), "--page", "1")
+        if done.returncode != 0:
+            raise SlipwayError(
+                Problem(
+                    f"the engine cannot read the history of stack {self._engine.short} ({last_words(done)})",
+                    "it is not known what was deployed",
+                    "pulumi login where the state is kept, then: pulumi stack ls",
+                )
+            )
+        # The engine prints null, or a sentence, for a stack without updates.
+        newest_first = json.loads(done.stdout) if done.stdout.lstrip().startswith("[") else []
+        return [_update(number, each) for number, each in enumerate(reversed(newest_first), 1)]
 
     def tag(self, name: str) -> str | None:
         done = self._engine.ask("stack", "tag", "get", name)
         return done.stdout.strip() if done.returncode == 0 else None
 
-    def state(self, number: int) -> dict[str, Any]:
+    def content(self, number: int) -> bytes | None:
         done = self._engine.ask("stack", "export", "--version", str(number))
-        if done.returncode != 0:
-            lost = _lost(number, self._engine.short)
-            raise SlipwayError(lost._replace(what=f"{lost.what} ({last_words(done)})"))
-        state: dict[str, Any] = json.loads(done.stdout)["deployment"]
-        return state
-
-    def noted(self, numbers: Iterable[int]) -> dict[int, Noted]:
-        with ThreadPoolExecutor(4) as pool:  # processes
-            wanted = list(numbers)
-            return dict(zip(wanted, pool.map(self._noted, wanted), strict=True))
-
-    def _noted(self, number: int) -> Noted:
-        try:
-            return noted_in(json.dumps(self.state(number), separators=(",", ":")).encode())
-        except SlipwayError:
-            return Noted(None, None)  # an old version that the service has dropped
+        return done.stdout.encode() if done.returncode == 0 else None
 
 
-def _lost(number: int, stack: str) -> Problem:
-    return Problem(
-        f"the state after update {number} of stack {stack} is not in the backend",
-        "it is not known what was deployed then",
-        "slipway history tells the updates; slipway rollback --from FILE takes a bundle or an export",
+def _decoded(content: bytes | None) -> dict[str, Any]:
+    """An object's JSON; empty when there is none, or it is damaged."""
+    try:
+        found = json.loads(content or b"")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _update(position: int, known: Mapping[str, Any]) -> Update:
+    """One update as the engine prints it, or as a backend keeps it (times are seconds of the epoch then)."""
+    began, ended = _moment(known.get("startTime")), _moment(known.get("endTime"))
+    return Update(
+        number=known.get("version") or position,  # a self-managed backend says 0 of all of them
+        kind=known["kind"],
+        result=known.get("result", "in-progress"),
+        began=began or datetime.fromtimestamp(0, UTC),
+        ended=ended if ended and began and ended >= began else None,
+        message=known.get("message") or "",
+        environment=known.get("environment") or {},
+        changes=known.get("resourceChanges") or {},
     )
+
+
+def _moment(known: str | int | None) -> datetime | None:
+    if not known:
+        return None
+    return datetime.fromtimestamp(known, UTC) if isinstance(known, int) else datetime.fromisoformat(known)

@@ -1,16 +1,14 @@
 """The objects of a self-managed backend: a folder, or a bucket of S3 (or what speaks like it), Google or Azure.
 
-Owns: which backend the engine uses, and turning its address into an object store of the library (obstore), with the
-parameters that the engine itself takes (https://www.pulumi.com/docs/iac/concepts/state-and-backends/ and, for the
-parameters of an S3 address, https://gocloud.dev/howto/blob/#s3). Does not own: what is in it (see `layout`), or Pulumi
-Cloud, which has no objects: the engine's own commands reach it.
+Its address, with the parameters that the engine itself takes, becomes an object store of the library (obstore):
+https://www.pulumi.com/docs/iac/concepts/state-and-backends/ and, for an S3 address, https://gocloud.dev/howto/blob/#s3.
+Pulumi Cloud has no objects: the engine's own commands reach it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["backend_url", "is_cloud", "open_store", "place_of"]
 
-_SECONDS = 60
 _TRUE = ("true", "1", "t")
 _KINDS = "file://FOLDER, s3://BUCKET, gs://BUCKET or azblob://CONTAINER"
 
@@ -41,18 +38,10 @@ def backend_url(engine: Engine) -> str:
     """
     if url := engine.environment.get("PULUMI_BACKEND_URL"):
         return url
-    project = yaml.safe_load((engine.root / "Pulumi.yaml").read_text())
-    if url := ((project or {}).get("backend") or {}).get("url"):
+    project = yaml.safe_load((engine.root / "Pulumi.yaml").read_text()) or {}
+    if url := (project.get("backend") or {}).get("url"):
         return str(url)
-    done = subprocess.run(
-        ["pulumi", "whoami", "--json", "--cwd", str(engine.root), "--non-interactive"],
-        env=dict(engine.environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
+    done = engine.run("whoami", "--json")
     if done.returncode == 0:
         return str(json.loads(done.stdout)["url"])
     raise SlipwayError(
@@ -88,17 +77,21 @@ def open_store(url: str, environment: Mapping[str, str] | None = None) -> Object
     given = os.environ if environment is None else environment
     parts = urlsplit(url)
     parameters = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    prefix = parts.path.strip("/")
     match parts.scheme:
         case "file":
-            return _folder(parts.netloc + unquote(parts.path))
+            from obstore.store import LocalStore  # noqa: PLC0415  # help must not wait for it
+
+            # The engine takes file://~ for the home folder, and a relative path from where it runs.
+            return LocalStore(Path(parts.netloc + unquote(parts.path)).expanduser().absolute(), mkdir=True)
         case "s3":
-            return _s3(parts.netloc, parts.path.strip("/"), parameters, given)
+            return _s3(parts.netloc, prefix, parameters, given)
         case "gs":
             from obstore.store import GCSStore  # noqa: PLC0415  # only this kind needs it
 
-            return GCSStore(parts.netloc, prefix=parts.path.strip("/") or None)
+            return GCSStore(parts.netloc, prefix=prefix or None)
         case "azblob":
-            return _azure(parts.netloc, parts.path.strip("/"), parameters, given)
+            return _azure(parts.netloc, prefix, parameters, given)
     raise SlipwayError(
         Problem(
             f"{place_of(url)} is no store of objects that Slipway can read",
@@ -106,14 +99,6 @@ def open_store(url: str, environment: Mapping[str, str] | None = None) -> Object
             f"use one of: {_KINDS}",
         )
     )
-
-
-def _folder(path: str) -> ObjectStore:
-    from obstore.store import LocalStore  # noqa: PLC0415  # help must not wait for it
-
-    # The engine takes file://~ for the home folder, and a relative path from where it runs.
-    folder = Path(path).expanduser()
-    return LocalStore(folder.absolute(), mkdir=True)
 
 
 def _s3(bucket: str, prefix: str, parameters: Mapping[str, str], given: Mapping[str, str]) -> ObjectStore:
@@ -125,26 +110,19 @@ def _s3(bucket: str, prefix: str, parameters: Mapping[str, str], given: Mapping[
         endpoint = f"{'http' if plain else 'https'}://{endpoint}"
     path_style = parameters.get("use_path_style", parameters.get("s3ForcePathStyle", "")).lower() in _TRUE
     region = parameters.get("region") or given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") or "us-east-1"
-    config: dict[str, Any] = {
-        "region": region,
-        "virtual_hosted_style_request": not path_style,
-        **({"endpoint": endpoint} if endpoint else {}),
-    }
+    config: dict[str, Any] = {"region": region, "virtual_hosted_style_request": not path_style, "endpoint": endpoint}
     profile = parameters.get("profile") or given.get("AWS_PROFILE", "")
     provider: Any = None
     if given.get("AWS_ACCESS_KEY_ID") and not parameters.get("profile"):
-        config |= {
-            "access_key_id": given["AWS_ACCESS_KEY_ID"],
-            "secret_access_key": given.get("AWS_SECRET_ACCESS_KEY", ""),
-            **({"session_token": given["AWS_SESSION_TOKEN"]} if given.get("AWS_SESSION_TOKEN") else {}),
-        }
+        for name in ("access_key_id", "secret_access_key", "session_token"):
+            config[name] = given.get(f"AWS_{name.upper()}", "")
     elif profile or Path(given.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials").is_file():
         provider = _profile(profile, bucket)
     options: Any = {"allow_http": True} if endpoint.startswith("http://") else {}
     return S3Store(
         bucket,
         prefix=prefix or None,
-        config=config,  # type: ignore[arg-type]  # a TypedDict, filled in piece by piece
+        config={name: value for name, value in config.items() if value != ""},  # type: ignore[arg-type]  # a TypedDict
         client_options=options,
         credential_provider=provider,
     )
@@ -153,14 +131,14 @@ def _s3(bucket: str, prefix: str, parameters: Mapping[str, str], given: Mapping[
 def _profile(profile: str, bucket: str) -> Any:  # noqa: ANN401  # a class of a package that may not be there
     """Credentials of a profile of Amazon's own files, by Amazon's own library."""
     try:
-        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415  # an extra
+        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415  # few keep them so
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415  # as above
     except ImportError:
         raise SlipwayError(
             Problem(
                 f"s3://{bucket}: its credentials are in a profile, and boto3 is not installed",
                 "what the engine keeps there cannot be read",
-                "uv sync --extra aws (or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
+                "uv add boto3 (or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
             )
         ) from None
     return Boto3CredentialProvider(boto3.Session(profile_name=profile or None))
@@ -169,10 +147,10 @@ def _profile(profile: str, bucket: str) -> Any:  # noqa: ANN401  # a class of a 
 def _azure(container: str, prefix: str, parameters: Mapping[str, str], given: Mapping[str, str]) -> ObjectStore:
     from obstore.store import AzureStore  # noqa: PLC0415  # only this kind needs it
 
-    account = parameters.get("storage_account") or given.get("AZURE_STORAGE_ACCOUNT", "")
-    config: dict[str, Any] = {"account_name": account}
-    if key := given.get("AZURE_STORAGE_KEY"):
-        config["account_key"] = key
-    if token := given.get("AZURE_STORAGE_SAS_TOKEN"):
-        config["sas_key"] = token
+    config = {
+        "account_name": parameters.get("storage_account") or given.get("AZURE_STORAGE_ACCOUNT", ""),
+        "account_key": given.get("AZURE_STORAGE_KEY", ""),
+        "sas_key": given.get("AZURE_STORAGE_SAS_TOKEN", ""),
+    }
+    config = {name: value for name, value in config.items() if value}
     return AzureStore(container, prefix=prefix or None, config=config)  # type: ignore[arg-type]  # as for S3

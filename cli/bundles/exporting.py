@@ -1,116 +1,85 @@
-"""Making a bundle of a stack as it is now.
-
-Owns: what goes into it, and what it says of itself. Does not own: its form (see `archive`), or where it is put (see
-`places`).
-"""
+"""Making a bundle of a stack as it is now, and keeping some before something changes a stack."""
 
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.backend.checkpoints import checkpoints_of
 from cli.backend.store import backend_url, is_cloud
-from cli.backend.updates import updates_of
-from cli.bundles.archive import CONTRACT, RELEASE, STACK_FILE, STATE, TAGS, name_of, packed, sha256_of
-from cli.bundles.asking import exported_state, tags_of
-from cli.bundles.places import written
-from cli.bundles.stack_file import file_of
-from cli.bundles.state import engine_of, release_id_in, release_in, resources_of, time_of
-from slipway.contract.problems import Problem, SlipwayError
+from cli.bundles.archive import CONTRACT, RELEASE, STACK_FILE, STATE, SUFFIX, TAGS, name_of, packed, sha256_of
+from cli.bundles.engine import answer
+from cli.bundles.state import release_in, resources_of, written
+from cli.bundles.storage import write_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cli.stack import Engine
 
-__all__ = ["Exported", "export"]
+__all__ = ["KEPT", "export_bundle", "keep_backup"]
 
-_KINDS = {"file": "folder"}  # the others are called as their address begins
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exported:
-    """A bundle that was made."""
-
-    place: str
-    """Where it lies: a path, or an address without parameters."""
-    sha256: str
-    size: int
-    """Bytes."""
-    manifest: Mapping[str, Any]
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The form that `--json` prints (cli/contract/bundle.schema.json)."""
-        return {
-            "contract": CONTRACT,
-            "bundle": self.place,
-            "sha256": self.sha256,
-            "size": self.size,
-            "manifest": dict(self.manifest),
-        }
+KEPT = 20
+"""Backups of a stack: older ones go when a new one is made."""
+_NOTHING = "nothing was exported or changed"
 
 
-def export(engine: Engine, to: str = "", *, moment: str = "") -> Exported:
-    """Make a bundle of the stack and put it where `to` says (see `written`); the stack stays as it is.
+def export_bundle(engine: Engine, to: str = "") -> dict[str, Any]:
+    """Make a bundle of the stack and put it where `to` says (see `write_bundle`); the stack stays as it is.
 
-    With `moment`, the bundle's own name ends with it.
+    Returns: what `--json` prints (cli/contract/bundle.schema.json).
 
     Raises:
         SlipwayError: when there is no such stack, its backend does not answer, or the bundle cannot be written.
     """
-    with ThreadPoolExecutor() as pool:  # each is a run of the engine, which takes its second
-        states, updates = pool.submit(exported_state, engine), pool.submit(updates_of, engine)
-        tags, backends = pool.submit(tags_of, engine), pool.submit(backend_url, engine)
-        state = states.result()
-        if state is None:
-            raise SlipwayError(
-                Problem(
-                    f"there is no stack {engine.short} in this backend",
-                    "there is nothing to export",
-                    "pulumi stack ls tells the stacks, pulumi whoami --verbose the backend",
-                )
-            )
-        last = max((update.number for update in updates.result()), default=0)
-        about = _about(engine, json.loads(state), last, backends.result())
-        content, manifest = packed(about, _parts(engine, state, tags.result()))
-    place = written(content, to, name_of(manifest, moment), engine.environment)
-    return Exported(place=place, sha256=sha256_of(content), size=len(content), manifest=manifest)
-
-
-def _about(engine: Engine, state: Mapping[str, Any], update: int, backend: str) -> dict[str, Any]:
-    release = release_in(state)
-    scheme = backend.partition("://")[0]
-    return {
+    text = answer(engine, _NOTHING, "stack", "export")
+    tags = json.loads(answer(engine, _NOTHING, "stack", "tag", "ls", "--json")) or {}
+    updates = checkpoints_of(engine).updates()
+    state, backend, file = json.loads(text), backend_url(engine), engine.stack_file
+    release = release_in(state) or {}
+    about = {
         "contract": CONTRACT,
         "project": engine.project,
-        "application": str((release or {}).get("application", "")),
+        "application": str(release.get("application", "")),
         "stack": engine.short,
-        "backend": "cloud" if is_cloud(backend) else _KINDS.get(scheme, scheme),
-        "update": update,
-        "state_time": time_of(state),
+        "backend": "cloud" if is_cloud(backend) else backend.partition(":")[0].replace("file", "folder"),
+        "update": max((update.number for update in updates), default=0),
+        "state_time": written(state, "time"),
         "resources": len(resources_of(state)),
-        "release": release_id_in(state),
+        "release": release.get("id"),
         "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "slipway": version("slipway"),
-        "engine": engine_of(state),
+        "engine": written(state, "version"),
     }
-
-
-def _parts(engine: Engine, state: str, tags: Mapping[str, str]) -> dict[str, bytes]:
-    """The files of the bundle by name; those that the stack has."""
-    release, file = release_in(json.loads(state)), file_of(engine)
-    return {
-        STATE: state.encode(),
-        **({RELEASE: _text(release)} if release else {}),
+    parts = {
+        STATE: text.encode(),
+        **({RELEASE: _json(release)} if release else {}),
         **({STACK_FILE: file.read_bytes()} if file.is_file() else {}),
-        TAGS: _text(tags),
+        TAGS: _json(tags),
     }
+    content, manifest = packed(about, parts)
+    place = write_bundle(content, to, name_of(manifest), engine.environment)
+    sums = {"sha256": sha256_of(content), "size": len(content)}
+    return {"contract": CONTRACT, "bundle": place, **sums, "manifest": manifest}
 
 
-def _text(document: Mapping[str, Any]) -> bytes:
+def keep_backup(engine: Engine) -> Path:
+    """Keep a bundle of the stack as it is now in .slipway/backups/STACK/ beside Pulumi.yaml.
+
+    Returns: its path; `slipway import` brings it back.
+
+    Raises:
+        SlipwayError: as `export_bundle`; then nothing may be changed.
+    """
+    folder = engine.root / ".slipway" / "backups" / engine.short
+    made = export_bundle(engine, str(folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{SUFFIX}"))
+    for old in sorted(folder.glob(f"*{SUFFIX}"))[:-KEPT]:  # their names are their times
+        old.unlink(missing_ok=True)
+    return Path(made["bundle"])
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

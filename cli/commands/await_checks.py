@@ -122,7 +122,8 @@ def _end(done: Validation | None) -> int:
 
 def _aftermath(engine: Engine, found: Stack, sha: str, github: Repository | str) -> Aftermath:
     from cli.awaiting import Aftermath  # noqa: PLC0415  # help must not wait for it
-    from cli.rollback import roll_back_to_validated  # noqa: PLC0415  # as above
+    from cli.deploying import deploy  # noqa: PLC0415  # as above
+    from cli.rollback import to_validated  # noqa: PLC0415  # as above
     from cli.status_document import status_document  # noqa: PLC0415  # as above
     from cli.validation import validate_release  # noqa: PLC0415  # as above
     from components.sessions import survey  # noqa: PLC0415  # as above
@@ -139,6 +140,6 @@ def _aftermath(engine: Engine, found: Stack, sha: str, github: Repository | str)
         look=lambda: status_document(found, survey(settings, project)),
         mark=lambda release, note: validate_release(engine, settings, project, release, note=note, github=github),
         past=past,
-        roll_back=lambda reason: roll_back_to_validated(engine.stack, reason=reason),
+        roll_back=lambda reason: to_validated(engine.stack, reason=reason, deploy=deploy, tell=typer.echo),
         tell=typer.echo,
     )

@@ -9,7 +9,7 @@ import typer
 from cli.options import StackName  # noqa: TC001  # typer reads the annotations when the command is made
 
 if TYPE_CHECKING:
-    from cli.bundles.exporting import Exported
+    from typing import Any
 
 __all__ = ["export"]
 
@@ -35,36 +35,35 @@ def export(
 
     Exit code: 0 when the file was written; 1 when it was not, and then nothing of it is left; 2 for wrong usage.
     """
-    from cli.bundles.exporting import export as make  # noqa: PLC0415  # help must not wait for it
+    from cli.bundles.exporting import export_bundle  # noqa: PLC0415  # help must not wait for it
     from cli.stack import engine_of  # noqa: PLC0415  # as above
 
-    made = make(engine_of(stack), to)
+    made = export_bundle(engine_of(stack), to)
     if json:
         from json import dumps  # noqa: PLC0415  # the option has the name
 
-        typer.echo(dumps(made.document, indent=2, ensure_ascii=False))
+        typer.echo(dumps(made, indent=2, ensure_ascii=False))
         return
     for line in _told(made, to):
         typer.echo(line)
 
 
-def _told(made: Exported, to: str) -> list[str]:
+def _told(made: dict[str, Any], to: str) -> list[str]:
     from shlex import quote  # noqa: PLC0415  # help must not wait for it
 
     from cli.wording import counted  # noqa: PLC0415  # as above
 
-    manifest = made.manifest
+    manifest = made["manifest"]
     files = "Pulumi." + manifest["stack"] + ".yaml" if "stack.yaml" in manifest["parts"] else "no stack file"
-    documented = ", without its document" if manifest["release"] and "release.json" not in manifest["parts"] else ""
     held = counted(manifest["resources"], "resource")
     return [
-        made.place,
+        made["bundle"],
         f"  stack    {manifest['stack']} of {manifest['project']}, "
         + (f"after update {manifest['update']}" if manifest["update"] else "no update in its history"),
-        f"  release  {manifest['release'] or 'none'}{documented}",
+        f"  release  {manifest['release'] or 'none'}",
         f"  holds    {held}, {files}; secrets are encrypted",
-        f"  size     {made.size:,} bytes",
-        f"  sha256   {made.sha256}",
+        f"  size     {made['size']:,} bytes",
+        f"  sha256   {made['sha256']}",
         # Parameters may hold credentials, so they are not repeated.
-        f"to bring it back: slipway import {quote(made.place + ('?…' if '://' in to and '?' in to else ''))}",
+        f"to bring it back: slipway import {quote(made['bundle'] + ('?…' if '://' in to and '?' in to else ''))}",
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cli.bundles.importing import Imported
+    from typing import Any
 
 __all__ = ["import_"]
 
@@ -42,40 +42,47 @@ def import_(
 
     Exit code: 0 when the backend has the bundle's state; 1 when not, with every reason; 2 for wrong usage.
     """
-    from cli.bundles.importing import bring, engine_for  # noqa: PLC0415  # help must not wait for it
-    from cli.bundles.places import read_state  # noqa: PLC0415  # as above
+    import os  # noqa: PLC0415  # help must not wait for it
 
-    read = read_state(bundle)
-    done = bring(engine_for(read, stack), read, force=force)
+    from cli.bundles.importing import import_bundle  # noqa: PLC0415  # as above
+    from cli.bundles.storage import read_bundle  # noqa: PLC0415  # as above
+    from cli.stack import engine_of  # noqa: PLC0415  # as above
+
+    read = read_bundle(bundle, os.environ)
+    engine = engine_of(stack or (read.owner.stack if read.owner else ""))
+    done = import_bundle(engine, read, force=force)
     if json:
         from json import dumps  # noqa: PLC0415  # the option has the name
 
-        typer.echo(dumps(done.document, indent=2, ensure_ascii=False))
+        typer.echo(dumps(done, indent=2, ensure_ascii=False))
         return
     for line in _told(done):
         typer.echo(line)
 
 
-def _told(done: Imported) -> list[str]:
-    from cli.wording import counted  # noqa: PLC0415  # as above
+def _told(done: dict[str, Any]) -> list[str]:
+    from cli.wording import counted, plain  # noqa: PLC0415  # as above
 
-    file = f"Pulumi.{done.stack}.yaml"
+    file = f"Pulumi.{done['stack']}.yaml"
     files = {
         "kept": f"{file} stays as it is",
-        "differs": f"{file} stays as it is, with other settings than the bundle's: the preview shows what that changes",
+        "differs": f"{file} stays as it is, which is not as in the bundle: the preview shows what that changes",
         "restored": f"{file} brought back",
-        "completed": f"{file} got its encryption back; the rest of it stays as it is",
-        "absent": f"there is no {file}, here or in {done.bundle}: the stack has no settings",
+        "absent": f"there is no {file}, here or in {done['bundle']}: the stack has no settings",
     }
-    look = "slipway status" if done.stack == "local" else "pulumi preview"  # the engine alone lacks its passphrase
-    state = f"{counted(done.resources, 'resource')}, release {done.release or 'none'}"
+    look = "slipway status" if done["stack"] == "local" else "pulumi preview"  # the engine alone lacks its passphrase
+    state = f"{counted(done['resources'], 'resource')}, release {plain(done['release'] or 'none')}"
     return [
-        *(f"overridden: {each}" for each in done.overridden),
-        *([f"what was there is kept in {done.backup}"] if done.backup else []),
-        *([f"made the backend's folder {done.folder_made}, which was gone"] if done.folder_made else []),
-        *([f"made stack {done.stack} anew"] if done.stack_made else []),
-        files[done.stack_file],
-        f"brought back the state: {state}" if done.changed else f"the backend has this state already: {state}",
-        *([f"set {'tag' if len(done.tags) == 1 else 'tags'} {', '.join(done.tags)}"] if done.tags else []),
-        f"now look whether the hosts are as it says: {look} --stack {done.stack}",
+        *(f"overridden: {each}" for each in done["overridden"]),
+        *([f"what was there is kept in {done['backup']}"] if done["backup"] else []),
+        *([f"made the backend's folder {done['folder_made']}, which was gone"] if done["folder_made"] else []),
+        *([f"made stack {done['stack']} anew"] if done["stack_made"] else []),
+        files[done["stack_file"]],
+        f"brought back the state: {state}" if done["changed"] else f"the backend has this state already: {state}",
+        *(
+            [f"set {'tag' if len(done['tags']) == 1 else 'tags'} {plain(', '.join(done['tags']))}"]
+            if done["tags"]
+            else []
+        ),
+        f"now look whether the hosts are as it says: {look} --stack {done['stack']}",
     ]

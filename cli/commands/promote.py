@@ -46,13 +46,13 @@ def promote(
     if confirm and confirm != _WORD:
         raise typer.BadParameter(f"only {_WORD} confirms it", param_hint="'--confirm'")
     from cli.printing import print_out  # noqa: PLC0415  # help must not wait for it
-    from cli.promotion import looked_at  # noqa: PLC0415  # as above
+    from cli.promotion import planned  # noqa: PLC0415  # as above
     from cli.promotion_view import rendered  # noqa: PLC0415  # as above
     from cli.stack import engine_of  # noqa: PLC0415  # as above
     from slipway.contract.problems import SlipwayError  # noqa: PLC0415  # as above
 
     into = engine_of(target, deploys=not plan)
-    found = looked_at(engine_of(source), into, repository=repository)
+    found = planned(engine_of(source), into, repository=repository)
     print_out(rendered(found))
     if plan:
         return
@@ -88,7 +88,8 @@ def _typed(target: str) -> bool:
 
 
 def _promote(target: Engine, found: Promotion, message: str) -> int:
-    from cli.bundles import backup_point  # noqa: PLC0415  # as above
+    from cli.bundles.exporting import keep_backup  # noqa: PLC0415  # as above
+    from cli.deploying import deploy  # noqa: PLC0415  # as above
     from cli.history.stack_history import read_history  # noqa: PLC0415  # as above
     from cli.locks.waiting import when_free, with_note  # noqa: PLC0415  # as above
     from cli.promotion import carry_out, with_source  # noqa: PLC0415  # as above
@@ -114,8 +115,8 @@ def _promote(target: Engine, found: Promotion, message: str) -> int:
         with source_at(found.source.history.settings.application, commit) as folder:
             images = with_source(found, folder)
             if found.target.live is not None:
-                typer.echo(f"kept the state of {target.short}: {backup_point(target)}")
+                typer.echo(f"kept the state of {target.short}: {keep_backup(target)}")
             said = with_note(f"{words}: {message}" if message else words, taken_over)
-            return carry_out(target, folder, images, message=said, again=again)
+            return carry_out(target, folder, images, deploy=deploy, message=said, again=again)
 
     return when_free(target, deployment)

@@ -1,4 +1,4 @@
-"""`slipway rollback`: bring a release of before back."""
+"""`slipway rollback`: roll back to an earlier release."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rollback(
     force: Annotated[bool, typer.Option("--force", help="Go although something speaks against it; says what.")] = False,
     message: Annotated[str, typer.Option("--message", "-m", help="Why, for the history.")] = "",
 ) -> None:
-    """Bring a release of before back: its images by digest, its Compose file and files, with the secrets of now.
+    """Roll back to an earlier release: its images by digest, its Compose file and files, with the secrets of now.
 
     Runs through the same gates and strategies as any deployment, and is an update in the history. Nothing is built. The
     next `pulumi up` goes forward again.
@@ -48,7 +48,8 @@ def rollback(
     from cli.stack import engine_of  # noqa: PLC0415  # help must not wait for it
 
     engine = engine_of(stack, deploys=not plan).begin()
-    from cli.locks.waiting import when_free, with_note  # noqa: PLC0415  # while the engine decrypts
+    from cli.deploying import deploy  # noqa: PLC0415  # while the engine decrypts
+    from cli.locks.waiting import when_free, with_note  # noqa: PLC0415  # as above
     from cli.rollback import carry_out, planned, planned_from_file  # noqa: PLC0415  # as above
     from slipway.contract.problems import SlipwayError  # noqa: PLC0415  # as above
 
@@ -57,42 +58,42 @@ def rollback(
         return
 
     def roll_back(taken_over: str) -> int:
-        way = planned_from_file(engine, file) if file else planned(engine, to)
-        if way.obstacles and not force:
-            raise SlipwayError([*way.obstacles[:-1], _forcible(way)])
-        for obstacle in way.obstacles:
+        found = planned_from_file(engine, file) if file else planned(engine, to)
+        if found.obstacles and not force:
+            raise SlipwayError([*found.obstacles[:-1], _forcible(found)])
+        for obstacle in found.obstacles:
             typer.echo(f"overridden: {obstacle}", err=True)
-        _say(way)
+        _say(found)
         again = f"slipway rollback --stack {engine.short}" + (
-            f" --to {way.target.id}" if not file else f" --from {file}"
+            f" --to {found.target.id}" if not file else f" --from {file}"
         )
-        said = f"{way.words}: {message}" if message else way.words
-        return carry_out(engine, way, message=with_note(said, taken_over), again=again)
+        said = f"{found.words}: {message}" if message else found.words
+        return carry_out(engine, found, deploy=deploy, message=with_note(said, taken_over), again=again)
 
     raise typer.Exit(when_free(engine, roll_back))
 
 
-def _forcible(way: Rollback) -> Problem:
-    last = way.obstacles[-1]
+def _forcible(found: Rollback) -> Problem:
+    last = found.obstacles[-1]
     return last._replace(fix=f"{last.fix}; or --force, which goes there all the same")
 
 
-def _say(way: Rollback) -> None:
-    live = way.history.live or "nothing"
-    how = "all of it is on the hosts" if way.warm else "images are pulled from their registry"
-    typer.echo(f"from {live} back to {way.target.id} ({how})")
+def _say(found: Rollback) -> None:
+    live = found.history.live or "nothing"
+    how = "all of it is on the hosts" if found.warm else "images are pulled from their registry"
+    typer.echo(f"from {live} back to {found.target.id} ({how})")
 
 
-def _show(way: Rollback) -> None:
+def _show(found: Rollback) -> None:
     from cli.printing import print_out  # noqa: PLC0415  # as above
     from cli.release_diff import difference  # noqa: PLC0415  # only --plan needs it
     from cli.release_diff_view import rendered  # noqa: PLC0415  # as above
     from cli.releases import named_entry, past_release  # noqa: PLC0415  # as above
 
-    _say(way)
-    for obstacle in way.obstacles:
+    _say(found)
+    for obstacle in found.obstacles:
         typer.echo(f"speaks against it: {obstacle}")
-    if way.history.live:
-        live = past_release(way.history, named_entry(way.history, "live"))
-        print_out(rendered(difference(live.document, way.target.document)))
+    if found.history.live:
+        live = past_release(found.history, named_entry(found.history, "live"))
+        print_out(rendered(difference(live.document, found.target.document)))
     typer.echo("nothing was changed; without --plan it is done")

@@ -37,7 +37,7 @@ def show(
     if release:
         typer.echo(dumps(past_release(found, entry).document, ensure_ascii=False))
         return
-    from cli.history.detail import detail_document  # noqa: PLC0415  # as above
+    from cli.history.document import detail_document  # noqa: PLC0415  # as above
 
     document = detail_document(found, entry)
     if json:

@@ -1,7 +1,4 @@
-"""What `slipway show` prints for people.
-
-Owns: the printed form. Does not own: what is told (see `detail`).
-"""
+"""What `slipway show` prints for people."""
 
 from __future__ import annotations
 
@@ -17,13 +14,14 @@ from cli.history.view import took
 from cli.wording import ago, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
 
 __all__ = ["rendered"]
 
 _SHORT = 12
+_SHOWN_SECONDS = 0.05  # what took less is not worth a word
 _BACK = {
     "live": "it is live",
     "warm": "slipway rollback, at once: every host has all of it",
@@ -42,24 +40,24 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
     )  # fmt: skip
     blocks: list[RenderableType] = [title, _facts(entry)]
     if entry["images"]:
-        blocks += ["", Text("images", "bold"), _images(entry["images"])]
+        names = {service: image.partition("@") for service, image in sorted(entry["images"].items())}
+        rows = [(plain(service), plain(name), _digest(digest)) for service, (name, _, digest) in names.items()]
+        blocks += ["", Text("images", "bold"), _table(rows)]
     if document["resources"]:
-        blocks += ["", Text("resources", "bold"), _resources(document["resources"])]
-    for host, told in sorted(entry["hosts"].items()):
-        blocks += ["", *_host(host, told, document["reports"].get(host) or {})]
+        changes = [(each["what"], plain(each["name"]), Text(each["type"], "dim")) for each in document["resources"]]
+        blocks += ["", Text("resources", "bold"), _table(changes)]
+    for host, outcome in sorted(entry["hosts"].items()):
+        blocks += ["", *_host(host, outcome, document["reports"].get(host) or {})]
     return Group(*blocks)
 
 
 def _facts(entry: Mapping[str, Any]) -> RenderableType:
-    table = _plain_table()
-    now = datetime.now(UTC)
     at = entry["at"].replace("T", " ").replace("Z", " UTC")
-    source = f"{entry['commit'][:_SHORT]} on {entry['branch'] or 'no branch'}" if entry["commit"] else ""
     back = entry["back"]
     facts = {
         "release": entry["release"],
-        "commit": source,
-        "when": f"{at} ({ago(entry['at'], now)}), took {took(entry['seconds'])}",
+        "commit": f"{entry['commit'][:_SHORT]} on {entry['branch'] or 'no branch'}" if entry["commit"] else "",
+        "when": f"{at} ({ago(entry['at'], datetime.now(UTC))}), took {took(entry['seconds'])}",
         "by": entry["actor"],
         "run": entry["run"],
         "message": entry["message"],
@@ -68,51 +66,32 @@ def _facts(entry: Mapping[str, Any]) -> RenderableType:
         "validated": "yes" if entry["validated"] else "",
         "way back": _BACK.get(back["kind"]) or f"no: {back['reason']}",
     }
-    for name, value in facts.items():
-        if value:
-            table.add_row(Text(name, "dim"), plain(str(value)))
-    return _indented(table)
-
-
-def _images(images: Mapping[str, str]) -> RenderableType:
-    table = _plain_table()
-    for service, image in sorted(images.items()):
-        name, _, digest = image.partition("@")
-        table.add_row(plain(service), plain(name), digest.removeprefix("sha256:")[:_SHORT])
-    return _indented(table)
-
-
-def _resources(resources: list[Mapping[str, str]]) -> RenderableType:
-    table = _plain_table()
-    for each in resources:
-        table.add_row(each["what"], plain(each["name"]), Text(each["type"], "dim"))
-    return _indented(table)
+    return _table([(Text(name, "dim"), plain(str(value))) for name, value in facts.items() if value])
 
 
 def _host(name: str, told: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[RenderableType]:
     outcome = told["outcome"] or "not known"
     yield Text.assemble((f"host {name}", "bold"), ": ", (outcome, "red" if outcome == "failed" else "green"),
                         f" in {took(told['seconds'])}")  # fmt: skip
-    table = _plain_table()
-    if told["reason"]:
-        table.add_row(Text("reason", "dim"), plain(told["reason"]))
-    if told["previous"]:
-        table.add_row(Text("before", "dim"), told["previous"])
-    if told["touched"]:
-        table.add_row(Text("touched", "dim"), plain(", ".join(told["touched"])))
-    if phases := report.get("phases"):
-        parts = [f"{phase} {took(seconds)}" for phase, seconds in phases.items() if seconds >= 0.05]  # noqa: PLR2004
-        table.add_row(Text("phases", "dim"), plain(", ".join(parts)))
-    for warning in report.get("warnings") or ():
-        table.add_row(Text("warning", "yellow"), plain(warning))
-    if removed := report.get("removed"):
-        table.add_row(Text("pruned", "dim"), plain(", ".join(removed)))
-    yield _indented(table)
+    phases = (report.get("phases") or {}).items()
+    facts = [
+        ("reason", told["reason"]),
+        ("before", told["previous"]),
+        ("touched", ", ".join(told["touched"])),
+        ("phases", ", ".join(f"{phase} {took(seconds)}" for phase, seconds in phases if seconds >= _SHOWN_SECONDS)),
+        *(("warning", warning) for warning in report.get("warnings") or ()),
+        ("pruned", ", ".join(report.get("removed") or ())),
+    ]
+    styles = {"warning": "yellow"}
+    yield _table([(Text(what, styles.get(what, "dim")), plain(text)) for what, text in facts if text])
 
 
-def _plain_table() -> Table:
-    return Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+def _digest(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:_SHORT]
 
 
-def _indented(table: Table) -> RenderableType:
+def _table(rows: Iterable[Sequence[str | Text]]) -> RenderableType:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
     return Padding(table, (0, 0, 0, 2), expand=False)

@@ -1,20 +1,27 @@
-"""The history as data: what `slipway history --json` prints (cli/contract/history.schema.json) and its table shows."""
+"""The history as data: what `slipway history` and `slipway show` print (cli/contract: history and show.schema.json)."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from cli.backend.checkpoints import deployment_in
+from cli.history.entry import AUTOMATIC_ROLLBACK
+from slipway.contract.problems import SlipwayError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cli.history.entry import Entry
     from cli.history.stack_history import StackHistory
 
-__all__ = ["CONTRACT", "entry_document", "history_document"]
+__all__ = ["detail_document", "history_document"]
 
 CONTRACT = 1
 """Version of the JSON form; a change that a reader cannot ignore raises it."""
+
+_OWN = "pulumi:pulumi:Stack"  # changes with every update, because its outputs do
 
 
 def history_document(history: StackHistory, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -25,12 +32,27 @@ def history_document(history: StackHistory, entries: Sequence[Entry]) -> dict[st
         "project": history.project,
         "live": history.live,
         "validated": next(reversed(history.validated), None),
-        "entries": [entry_document(history, entry) for entry in reversed(entries)],
-        "errors": [problem.to_json() for error in history.errors for problem in error.problems],
+        "entries": [_entry(history, entry) for entry in reversed(entries)],
+        "errors": [problem._asdict() for error in history.errors for problem in error.problems],
     }
 
 
-def entry_document(history: StackHistory, entry: Entry) -> dict[str, Any]:
+def detail_document(history: StackHistory, entry: Entry) -> dict[str, Any]:
+    """`entry` with the engine's resources and the hosts' reports."""
+    state = _state(history, entry.number)
+    earlier = [each.number for each in history.entries if each.number and entry.number and each.number < entry.number]
+    before = _state(history, earlier[-1]) if earlier else {}
+    mine = entry.proven and entry.kind != AUTOMATIC_ROLLBACK
+    return {
+        "contract": CONTRACT,
+        "stack": history.stack,
+        "entry": _entry(history, entry),
+        "resources": sorted(_changes(before, state), key=lambda change: change["name"]) if state else [],
+        "reports": dict((deployment_in(state) or {}).get("report") or {}) if state and mine else {},
+    }
+
+
+def _entry(history: StackHistory, entry: Entry) -> dict[str, Any]:
     """One entry; `back` says how its release could come back now."""
     way = history.way_back(entry.release)
     return {
@@ -62,3 +84,33 @@ def _host(report: Any) -> dict[str, Any]:  # noqa: ANN401  # a mapping of JSON v
 
 def _text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _state(history: StackHistory, number: int | None) -> Mapping[str, Any]:
+    if number is None:
+        return {}
+    try:
+        return history.checkpoints.state(number)
+    except SlipwayError:
+        return {}  # its backend has dropped it; what else is known is told all the same
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The resources that differ between two states, components and providers aside: they only hold others."""
+    old, new = ({each["urn"]: each for each in state.get("resources") or ()} for state in (before, after))
+    for urn in {*old, *new}:
+        was, now = old.get(urn), new.get(urn)
+        known = now or was or {}
+        if not known.get("custom") or known["type"] == _OWN or known["type"].startswith("pulumi:providers:"):
+            continue
+        if was is None or now is None:
+            what = "deleted" if now is None else "created"
+        elif json.dumps(_shown(was), sort_keys=True) != json.dumps(_shown(now), sort_keys=True):
+            what = "replaced" if was.get("id") != now.get("id") else "updated"
+        else:
+            continue
+        yield {"name": urn.rsplit("::", 1)[-1], "type": known["type"], "what": what}
+
+
+def _shown(resource: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: resource.get(key) for key in ("inputs", "outputs")}

@@ -1,20 +1,19 @@
-"""One event of a stack's life: an update of the engine, or something that a host did by itself.
-
-Owns: the fields, and what follows from a single entry. Does not own: where they come from (see `merging`).
-"""
+"""One event of a stack's life: an update of the engine, or something that a host did by itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.outcomes import DEPLOYING, RETURN
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-__all__ = ["Entry"]
+__all__ = ["AUTOMATIC_ROLLBACK", "DEPLOYING", "Entry"]
+
+AUTOMATIC_ROLLBACK = "automatic rollback"
+DEPLOYING = ("deploy", "rollback", "promotion", "repair")
+"""Kinds of an update that makes a release live."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,4 +52,4 @@ class Entry:
     @property
     def proven(self) -> bool:
         """Whether its release ran well at its end."""
-        return self.result == "succeeded" and self.release is not None and self.kind in (*DEPLOYING, RETURN)
+        return self.result == "succeeded" and self.release is not None and self.kind in (*DEPLOYING, AUTOMATIC_ROLLBACK)

@@ -1,7 +1,4 @@
-"""The ledgers of a stack's hosts, read side by side.
-
-Owns: asking every agent for its ledger, and setting its clock right. Does not own: what the lines mean (see `merging`).
-"""
+"""The ledgers of a stack's hosts, read side by side, with their clocks set right."""
 
 from __future__ import annotations
 
@@ -20,14 +17,14 @@ if TYPE_CHECKING:
 
     from components.settings import HostSettings, Settings
 
-__all__ = ["Line", "Seen", "read_ledgers", "read_release"]
+__all__ = ["HostLedger", "LedgerLine", "read_ledgers", "read_release"]
 
 _ANSWER_SECONDS = 30.0
 _SAME_CLOCK = timedelta(seconds=2)  # the agent tells whole seconds, and its answer takes a while
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class LedgerLine:
     """One line of a host's ledger (agent/ledger.py)."""
 
     host: str
@@ -51,10 +48,10 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What one host told."""
+class HostLedger:
+    """What one host reported."""
 
-    lines: Sequence[Line]
+    lines: Sequence[LedgerLine]
     """Oldest first."""
     warm: frozenset[str]
     """Releases that it could bring back by itself: kept, with all their images."""
@@ -65,27 +62,27 @@ class Seen:
         return next((line.release for line in reversed(self.lines) if line.proven), None)
 
 
-def read_ledgers(settings: Settings, project: str) -> dict[str, Seen | SlipwayError]:
-    """What every host of the stack tells of the Compose project `project`, or why it tells nothing; changes nothing."""
+def read_ledgers(settings: Settings, project: str) -> dict[str, HostLedger | SlipwayError]:
+    """The ledger of every host of the stack for the Compose project `project`, or why it has none; changes nothing."""
 
-    async def read_all() -> list[Seen | SlipwayError]:
+    async def read_all() -> list[HostLedger | SlipwayError]:
         return await asyncio.gather(*(_read(host, settings.private_key(), project) for host in settings.hosts))
 
     names = [host.name for host in settings.hosts]
     return dict(zip(names, asyncio.run(read_all()), strict=True))
 
 
-async def _read(host: HostSettings, private_key: str, project: str) -> Seen | SlipwayError:
+async def _read(host: HostSettings, private_key: str, project: str) -> HostLedger | SlipwayError:
     try:
         async with (
             reached(host, private_key) as connection,
             channel(connection, host.name, project, command=("history",)) as opened,
             asyncio.timeout(_ANSWER_SECONDS),
         ):
-            told = [line async for line in opened.events()]
-            if not told or "warm" not in told[-1]:
+            lines = [line async for line in opened.events()]
+            if not lines or "warm" not in lines[-1]:
                 return SlipwayError(await opened.complaint())
-            return _seen(host.name, told[:-1], told[-1])
+            return _ledger(host.name, lines[:-1], lines[-1])
     except TimeoutError:
         return SlipwayError(
             Problem(
@@ -99,31 +96,30 @@ async def _read(host: HostSettings, private_key: str, project: str) -> Seen | Sl
 
 
 def read_release(settings: Settings, host: str, project: str, identifier: str) -> dict[str, Any] | None:
-    """The document of a release that `host` keeps; None when it does not tell. Changes nothing."""
+    """The document of a release that `host` keeps; None when it does not answer with one. Changes nothing."""
     machine = next(each for each in settings.hosts if each.name == host)
-    return asyncio.run(_release(machine, settings.private_key(), project, identifier))
 
-
-async def _release(host: HostSettings, private_key: str, project: str, identifier: str) -> dict[str, Any] | None:
-    command = ("release", "--release", identifier)
-    try:
+    async def read() -> dict[str, Any] | None:
         async with (
-            reached(host, private_key) as connection,
-            channel(connection, host.name, project, command=command) as opened,
+            reached(machine, settings.private_key()) as connection,
+            channel(connection, host, project, command=("release", "--release", identifier)) as opened,
             asyncio.timeout(_ANSWER_SECONDS),
         ):
             return next(iter([line async for line in opened.events()]), None)
+
+    try:
+        return asyncio.run(read())
     except (TimeoutError, SlipwayError):
         return None
 
 
-def _seen(host: str, lines: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> Seen:
+def _ledger(host: str, lines: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> HostLedger:
     ahead = datetime.fromisoformat(last["now"]) - datetime.now(UTC)
     if abs(ahead) <= _SAME_CLOCK:
         ahead = timedelta()
-    return Seen(
+    return HostLedger(
         lines=[
-            Line(
+            LedgerLine(
                 host=host,
                 at=datetime.fromisoformat(line["at"]) - ahead,
                 release=str(line["release"]),

@@ -1,8 +1,7 @@
 """Puts the engine's updates and the hosts' ledgers together to one history. Pure.
 
-Owns: which ledger lines belong to which update, and which are events of their own. Updates of a stack never overlap, so
-a line belongs to the update during which it was written. Lines without one are events of their own: what a watch
-brought back, and what happened before the backend's history begins (a restored or new backend).
+Updates of a stack never overlap, so a ledger line belongs to the update during which it was written. Lines without one
+are events of their own: rollbacks by a watch, and what happened before the backend's history begins.
 """
 
 from __future__ import annotations
@@ -11,45 +10,41 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from cli.history.entry import Entry
-from slipway.contract.outcomes import DEPLOY, DEPLOYED, FAILED, REPAIR, REPAIRED, RETURN, RETURNED, UNCHANGED, WATCH
+from cli.history.entry import AUTOMATIC_ROLLBACK, Entry
+from slipway.contract.outcomes import DEPLOY, DEPLOYED, FAILED, REPAIR, REPAIRED, RETURNED, UNCHANGED, WATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cli.backend.checkpoints import Noted
-    from cli.backend.updates import Update
-    from cli.history.ledgers import Line
+    from cli.backend.checkpoints import ReleaseRecords, Update
+    from cli.history.ledgers import LedgerLine
 
 __all__ = ["merged"]
 
-_SLACK = timedelta(seconds=2)  # both sides tell whole seconds
+_SLACK = timedelta(seconds=2)  # both sides report whole seconds
 _TOGETHER = timedelta(seconds=120)  # hosts of a fleet record one event at slightly different times
 _EVENTS = (DEPLOYED, UNCHANGED, REPAIRED, FAILED, RETURNED)  # lines that are more than a note on a release
 
 
-def merged(updates: Sequence[Update], noted: Mapping[int, Noted], lines: Iterable[Line]) -> list[Entry]:
+def merged(
+    updates: Sequence[Update], records: Mapping[int, ReleaseRecords], lines: Iterable[LedgerLine]
+) -> list[Entry]:
     """The history, oldest first.
 
     Args:
         updates: oldest first.
-        noted: by number, what is noted in the state after the update; of those that are told in full.
+        records: by number, what is recorded in the state after the update.
         lines: of all hosts.
     """
-    events = sorted((line for line in lines if line.outcome in _EVENTS), key=lambda line: line.at)
-    own: dict[int, list[Line]] = {}
-    loose: list[Line] = []
-    for line in events:
+    own: dict[int | None, list[LedgerLine]] = {None: []}
+    for line in sorted((line for line in lines if line.outcome in _EVENTS), key=lambda line: line.at):
         update = _during(line, updates)
-        if update is None:
-            loose.append(line)
-        else:
-            own.setdefault(update.number, []).append(line)
-    entries = [_of_update(update, noted.get(update.number), own.get(update.number, [])) for update in updates]
-    return sorted([*entries, *_of_hosts(loose)], key=lambda entry: entry.at)
+        own.setdefault(update.number if update else None, []).append(line)
+    entries = [_of_update(update, records.get(update.number), own.get(update.number, [])) for update in updates]
+    return sorted([*entries, *_of_hosts(own[None])], key=lambda entry: entry.at)
 
 
-def _during(line: Line, updates: Sequence[Update]) -> Update | None:
+def _during(line: LedgerLine, updates: Sequence[Update]) -> Update | None:
     """The update in whose time the line was written; never for what a watch did by itself."""
     if line.actor == WATCH:
         return None
@@ -59,22 +54,21 @@ def _during(line: Line, updates: Sequence[Update]) -> Update | None:
     return None
 
 
-def _of_update(update: Update, noted: Noted | None, lines: Sequence[Line]) -> Entry:
-    succeeded = update.result == "succeeded"
-    hosts = {line.host: _of_host(line) for line in lines if line.outcome != RETURNED}
+def _of_update(update: Update, records: ReleaseRecords | None, lines: Sequence[LedgerLine]) -> Entry:
     entry = Entry(
         number=update.number,
-        kind=_kind(update),
-        result={"in-progress": "in progress"}.get(update.result, update.result),
+        kind="deploy" if update.kind == "update" else update.kind.replace("-", " "),
+        result=update.result.replace("-", " "),
         at=update.began,
         seconds=update.seconds,
         actor=update.environment.get("git.author", "") if update.environment.get("ci.system") else "",
         run=update.environment.get("ci.build.url", ""),
         message=update.message,
         changes=update.changes,
-        hosts=hosts,
+        hosts={line.host: _of_host(line) for line in lines if line.outcome != "returned"},
     )
-    about = _fresh(update, noted.deployed if succeeded else noted.attempted) if noted else None
+    succeeded = update.result == "succeeded"
+    about = _fresh(update, records.deployed if succeeded else records.attempted) if records else None
     if about:
         entry = _with(entry, about)
     if lines:
@@ -95,10 +89,6 @@ def _of_update(update: Update, noted: Noted | None, lines: Sequence[Line]) -> En
     if entry.kind == DEPLOY and outcomes and outcomes <= {REPAIRED, UNCHANGED} and REPAIRED in outcomes:
         entry = replace(entry, kind=REPAIR)
     return entry
-
-
-def _kind(update: Update) -> str:
-    return DEPLOY if update.kind == "update" else update.kind.replace("-", " ")
 
 
 def _fresh(update: Update, about: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -124,7 +114,7 @@ def _with(entry: Entry, about: Mapping[str, Any]) -> Entry:
     )
 
 
-def _of_host(line: Line) -> dict[str, Any]:
+def _of_host(line: LedgerLine) -> dict[str, Any]:
     return {
         "outcome": line.outcome,
         "release": line.release,
@@ -134,9 +124,9 @@ def _of_host(line: Line) -> dict[str, Any]:
     }
 
 
-def _of_hosts(lines: Sequence[Line]) -> list[Entry]:
+def _of_hosts(lines: Sequence[LedgerLine]) -> list[Entry]:
     """What happened on hosts without an update; the same on several hosts within moments is one event."""
-    groups: list[list[Line]] = []
+    groups: list[list[LedgerLine]] = []
     for line in lines:
         for group in reversed(groups):
             first = group[0]
@@ -149,9 +139,9 @@ def _of_hosts(lines: Sequence[Line]) -> list[Entry]:
     return [_of_group(group) for group in groups]
 
 
-def _of_group(group: Sequence[Line]) -> Entry:
+def _of_group(group: Sequence[LedgerLine]) -> Entry:
     first = group[0]
-    kinds = {RETURNED: RETURN, REPAIRED: REPAIR}
+    kinds = {"returned": AUTOMATIC_ROLLBACK, "repaired": "repair"}
     return Entry(
         number=None,
         kind=kinds.get(first.outcome) or first.kind or DEPLOY,

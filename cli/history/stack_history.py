@@ -1,55 +1,70 @@
-"""A stack's whole history, read from everywhere at once.
+"""A stack's whole history, read from everywhere at once, and what it says of every release.
 
-Owns: the order and concurrency of the reads, and what the history says of every release: live, validated, rejected, and
-how it could come back. Does not own: putting the sources together (see `merging`), or going back (see `cli/rollback`).
+That is: which one is live, which were validated or rejected, and how each could come back.
 """
 
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from enum import Enum
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cli.backend.checkpoints import checkpoints_of
-from cli.history.ledgers import Seen, read_ledgers
+from cli.history.ledgers import HostLedger, read_ledgers
 from cli.history.merging import merged
 from cli.stack import settings_of, stack_of
 from slipway.contract.outcomes import DEPLOYING
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from cli.backend.checkpoints import Checkpoints, Noted
-    from cli.backend.updates import Update
+    from cli.backend.checkpoints import Checkpoints
     from cli.history.entry import Entry
+    from cli.history.ledgers import LedgerLine
     from cli.stack import Engine
     from components.settings import Settings
 
-__all__ = ["VALIDATED_TAG", "Mark", "StackHistory", "Way", "read_history"]
+__all__ = ["VALIDATED_TAG", "Barrier", "StackHistory", "ValidationMark", "WayBack", "read_history"]
 
 VALIDATED_TAG = "slipway:validated"
 """Tag of the stack with the release that was validated last (see cli/validation)."""
 
 
-class Mark(NamedTuple):
+class ValidationMark(NamedTuple):
     """That a release was validated."""
 
     at: datetime | None
     actor: str
 
 
-class Way(NamedTuple):
+class Barrier(Enum):
+    """Why there is no way back to a release."""
+
+    NO_RELEASE = "it is about no release"
+    NEVER_HEALTHY = "it never ran well"
+    UNKNOWN = "the backend has no state with it"
+    REJECTED = "it was rolled back from: {}"
+    MIGRATION = "a migration since then cannot be undone ({})"
+
+
+class WayBack(NamedTuple):
     """How a release could come back."""
 
-    kind: str
+    kind: Literal["live", "warm", "cold", "no"]
     """live (it runs), warm (every host has all of it), cold (its images are pulled again), no."""
-    reason: str = ""
-    """Why not."""
-    unproven: bool = False
-    """Whether that is why not: it was tried, and never ran well."""
+    barrier: Barrier | None = None
+    detail: str = ""
+    """What a rejection was for, or whose migration it is."""
+
+    @property
+    def reason(self) -> str:
+        """Why not, in words."""
+        return self.barrier.value.format(self.detail) if self.barrier else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +77,7 @@ class StackHistory:
     entries: Sequence[Entry]
     """Oldest first."""
     checkpoints: Checkpoints
-    hosts: Mapping[str, Seen | SlipwayError] = field(default_factory=dict)
+    hosts: Mapping[str, HostLedger | SlipwayError] = field(default_factory=dict)
     tagged: str | None = None
     """The release that the stack's tag calls validated."""
     known_settings: Settings | None = None
@@ -77,25 +92,27 @@ class StackHistory:
     @property
     def errors(self) -> list[SlipwayError]:
         """Of the hosts that did not answer."""
-        return [seen for seen in self.hosts.values() if isinstance(seen, SlipwayError)]
+        return [each for each in self.hosts.values() if isinstance(each, SlipwayError)]
 
     @functools.cached_property
-    def _seen(self) -> list[Seen]:
-        return [seen for seen in self.hosts.values() if isinstance(seen, Seen)]
+    def _ledgers(self) -> list[HostLedger]:
+        return [each for each in self.hosts.values() if isinstance(each, HostLedger)]
+
+    @functools.cached_property
+    def _lines(self) -> list[LedgerLine]:
+        """Of all hosts, oldest first."""
+        return sorted((line for ledger in self._ledgers for line in ledger.lines), key=lambda line: line.at)
 
     @functools.cached_property
     def live(self) -> str | None:
         """The release that runs: what the hosts say; without them, what the last update left."""
-        told = [seen.live for seen in self._seen if seen.live]
-        if told:
-            return max(set(told), key=told.count)
+        if lives := Counter(ledger.live for ledger in self._ledgers if ledger.live):
+            return lives.most_common(1)[0][0]
         for entry in reversed(self.entries):
             if entry.kind == "destroy" and entry.result == "succeeded":
                 return None
-            if entry.returned:
-                return entry.returned
-            if entry.proven:
-                return entry.release
+            if entry.returned or entry.proven:
+                return entry.returned or entry.release
         return None
 
     @functools.cached_property
@@ -103,13 +120,13 @@ class StackHistory:
         """Releases that every host could bring back by itself."""
         if not self.hosts or self.errors:
             return frozenset()
-        return frozenset.intersection(*(seen.warm for seen in self._seen))
+        return frozenset.intersection(*(ledger.warm for ledger in self._ledgers))
 
     @functools.cached_property
     def rejected(self) -> dict[str, str]:
-        """Releases that a watch turned back from after they went live, and why; deployed again since, they are none."""
+        """Releases that a watch rolled back from after they went live, and why; deployed again since, they are none."""
         found: dict[str, str] = {}
-        for line in sorted((line for seen in self._seen for line in seen.lines), key=lambda line: line.at):
+        for line in self._lines:
             if line.outcome == "rejected":
                 found[line.release] = line.reason
             elif line.proven:
@@ -117,18 +134,16 @@ class StackHistory:
         return found
 
     @functools.cached_property
-    def validated(self) -> dict[str, Mark]:
+    def validated(self) -> dict[str, ValidationMark]:
         """Releases whose tests passed, the one validated last at the end."""
-        lines = sorted((line for seen in self._seen for line in seen.lines), key=lambda line: line.at)
-        found: dict[str, Mark] = {self.tagged: Mark(None, "")} if self.tagged else {}
-        for line in lines:
+        found: dict[str, ValidationMark] = {}
+        for line in self._lines:
+            if line.outcome in ("validated", "rejected"):  # rejected by a watch, after its tests had passed
+                found.pop(line.release, None)
             if line.outcome == "validated":
-                found.pop(line.release, None)
-                found[line.release] = Mark(line.at, line.actor)
-            elif line.outcome == "rejected":  # by a watch, after its tests had passed
-                found.pop(line.release, None)
-        if self.tagged in found and found[self.tagged].at is None:  # hosts that do not know it were made after it
-            found[self.tagged] = found.pop(self.tagged)
+                found[line.release] = ValidationMark(line.at, line.actor)
+        if self.tagged and not any(line.release == self.tagged and line.outcome == "rejected" for line in self._lines):
+            found.setdefault(self.tagged, ValidationMark(None, ""))  # hosts that do not know it were made after it
         return found
 
     @functools.cached_property
@@ -141,8 +156,7 @@ class StackHistory:
             if not entry.proven:
                 continue
             release = str(entry.release)
-            back = release in order and live in order and order.index(release) < order.index(live)
-            if entry.kind == "rollback" and back:
+            if entry.kind == "rollback" and release in order and order.index(release) < order.index(live):
                 found.add(live)
             found.discard(release)
             if release not in order:
@@ -156,71 +170,60 @@ class StackHistory:
 
     @functools.cached_property
     def _deployed(self) -> dict[str, Entry]:
-        return {
-            str(entry.release): entry
-            for entry in self.entries
-            if entry.number is not None and entry.proven and entry.kind in DEPLOYING
-        }
-
-    def keepers(self, release: str) -> list[str]:
-        """The hosts that keep `release` with all that it takes."""
-        return [name for name, seen in self.hosts.items() if isinstance(seen, Seen) and release in seen.warm]
+        return {str(each.release): each for each in self._attempts if each.proven}
 
     def attempted(self, release: str) -> Entry | None:
         """The last update that was about `release`, whatever came of it."""
-        for entry in reversed(self.entries):
-            if entry.number is not None and entry.kind in DEPLOYING and entry.release == release:
-                return entry
-        return None
-
-    def way_back(self, release: str | None) -> Way:
-        """How `release` could come back, as far as the history knows; images in a registry are asked for later."""
-        if release not in self._ways:
-            self._ways[release] = self._way_back(release)
-        return self._ways[release]
+        return next((each for each in reversed(self._attempts) if each.release == release), None)
 
     @functools.cached_property
-    def _ways(self) -> dict[str | None, Way]:
-        return {}
+    def _attempts(self) -> list[Entry]:
+        return [each for each in self.entries if each.number is not None and each.kind in DEPLOYING]
 
-    def _way_back(self, release: str | None) -> Way:  # noqa: PLR0911  # one answer a rule
+    def keepers(self, release: str) -> list[str]:
+        """The hosts that keep `release` with all that it takes."""
+        return [name for name, each in self.hosts.items() if isinstance(each, HostLedger) and release in each.warm]
+
+    @functools.cached_property
+    def way_back(self) -> Callable[[str | None], WayBack]:
+        """How a release could come back, as far as the history knows; images in a registry are asked for later."""
+        return functools.cache(self._way_back)
+
+    def _way_back(self, release: str | None) -> WayBack:
         if release is None:
-            return Way("no", "it is about no release")
+            return WayBack("no", Barrier.NO_RELEASE)
         if release == self.live:
-            return Way("live")
+            return WayBack("live")
         if self.deployed(release) is None and release not in self.warm:  # what hosts keep needs no backend
-            if self.attempted(release):
-                return Way("no", "it never ran well", unproven=True)
-            return Way("no", "the backend has no state with it")
+            return WayBack("no", Barrier.NEVER_HEALTHY if self.attempted(release) else Barrier.UNKNOWN)
         if release in self.rejected:
-            return Way("no", f"it was brought back from: {self.rejected[release]}")
-        if barrier := self.barrier(release):
-            return Way("no", f"a migration since then cannot be undone ({barrier})")
-        return Way("warm" if release in self.warm else "cold")
+            return WayBack("no", Barrier.REJECTED, self.rejected[release])
+        if migrated := self._irreversible_since(release):
+            return WayBack("no", Barrier.MIGRATION, migrated)
+        return WayBack("warm" if release in self.warm else "cold")
 
-    def barrier(self, release: str) -> str:
+    def _irreversible_since(self, release: str) -> str:
         """The first release since `release` ran whose migration cannot be undone; empty without one."""
         ran = [number for number, entry in enumerate(self.entries) if entry.proven and entry.release == release]
-        migrated = {line.release for seen in self._seen for line in seen.lines if line.outcome == "migrated"}
-        for entry in self.entries[ran[-1] + 1 :] if ran else []:
+        if not ran:
+            return ""
+        migrated = {line.release for line in self._lines if line.outcome == "migrated"}
+        for entry in self.entries[ran[-1] + 1 :]:
             # A failed one counts when its migration was done, and when no host can tell.
             done = entry.result == "succeeded" or entry.release in migrated or bool(self.errors) or not self.hosts
             if entry.irreversible and done:
                 return f"{entry.release}: {', '.join(entry.irreversible)}"
-        since = self.entries[ran[-1]].at if ran else None
-        for line in (line for seen in self._seen for line in seen.lines):
-            if line.irreversible and line.release != release and since and line.at > since:
-                return line.release  # its update is not in the engine's history any more
-        return ""
+        since = self.entries[ran[-1]].at  # an update may be gone from the engine's history: the hosts know of it
+        later = (line.release for line in self._lines if line.irreversible and line.at > since)
+        return next((each for each in later if each != release), "")
 
 
-def read_history(engine: Engine, *, hosts: bool = True, last: int | None = None) -> StackHistory:
+def read_history(engine: Engine, *, hosts: bool = True) -> StackHistory:
     """Read it.
 
     Args:
         engine: how the engine is called for the stack.
         hosts: ask the hosts, too; without them it holds the updates alone.
-        last: of how many updates, the newest, the states are read; all when None.
 
     Raises:
         SlipwayError: when the backend or the stack's settings cannot be read. A host that does not answer is no error.
@@ -228,37 +231,32 @@ def read_history(engine: Engine, *, hosts: bool = True, last: int | None = None)
     with ThreadPoolExecutor(4) as pool:
         settings = pool.submit(settings_of, engine) if hosts else None
         if hosts:
-            pool.submit(_get_ready)  # the engine decrypts in a process of its own meanwhile
-        updates, checkpoints, noted = _backend(engine, last)
+            pool.submit(_preload)  # the engine decrypts in a process of its own meanwhile
+        checkpoints = checkpoints_of(engine)
+        updates = checkpoints.updates()
+        records = checkpoints.release_records([update.number for update in updates])
         tagged = pool.submit(checkpoints.tag, VALIDATED_TAG) if hosts else None
-        project = next((str(each.deployed["project"]) for each in reversed(noted.values()) if each.deployed), None)
+        project = next((str(each.deployed["project"]) for each in reversed(records.values()) if each.deployed), None)
         known = settings.result() if settings else None
         if project is None and known:
             project = stack_of(engine).project
-        seen = read_ledgers(known, project) if known and project else {}
-        lines = [line for each in seen.values() if isinstance(each, Seen) for line in each.lines]
+        ledgers = read_ledgers(known, project) if known and project else {}
+        lines = [line for each in ledgers.values() if isinstance(each, HostLedger) for line in each.lines]
         return StackHistory(
             stack=engine.short,
             project=project,
             known_settings=known,
-            entries=merged(updates, noted, lines),
+            entries=merged(updates, records, lines),
             checkpoints=checkpoints,
-            hosts=seen,
+            hosts=ledgers,
             tagged=tagged.result() if tagged else None,
         )
 
 
-def _get_ready() -> None:
+def _preload() -> None:
     """What asking hosts needs and takes a while to load."""
     import asyncssh  # noqa: F401, PLC0415  # loaded for whoever needs it next
 
     from components.agent_package import pack_agent  # noqa: PLC0415  # as above
 
     pack_agent()
-
-
-def _backend(engine: Engine, last: int | None) -> tuple[list[Update], Checkpoints, dict[int, Noted]]:
-    checkpoints = checkpoints_of(engine)
-    updates = checkpoints.updates()
-    wanted = updates if last is None else updates[-last:] if last else []
-    return updates, checkpoints, checkpoints.noted([update.number for update in wanted])

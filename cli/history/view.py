@@ -1,7 +1,4 @@
-"""What `slipway history` prints for people: one line an event, the newest first.
-
-Owns: the printed form. Does not own: what is told (see `document`).
-"""
+"""What `slipway history` prints for people: one line an event, the newest first."""
 
 from __future__ import annotations
 
@@ -34,13 +31,10 @@ def rendered(document: Mapping[str, Any], *, more: int = 0) -> RenderableType:
     if document["validated"]:
         title.append(f", {document['validated']} is validated")
     blocks: list[RenderableType] = [title]
-    blocks += [
-        Text(f"  {plain(each['what'])}: its own record is missing below", "yellow") for each in document["errors"]
-    ]
-    if document["entries"]:
-        blocks += ["", _table(document)]
-    else:
-        blocks.append(Text("  no update yet: pulumi up makes the first", "dim"))
+    missing = (f"  {plain(each['what'])}: its own record is missing below" for each in document["errors"])
+    blocks += [Text(text, "yellow") for text in missing]
+    none = Text("  no update yet: pulumi up makes the first", "dim")
+    blocks += ["", _table(document)] if document["entries"] else [none]
     if more:
         blocks.append(Text(f"{more} older: slipway history --all", "dim"))
     return Group(*blocks)
@@ -67,7 +61,7 @@ def _table(document: Mapping[str, Any]) -> RenderableType:
             Text(entry["result"], _RESULTS.get(entry["result"], "")),
             plain(noted(entry)),
         )
-    return Padding(table, (0, 0, 0, 0), expand=False)
+    return Padding(table, 0, expand=False)
 
 
 def _commit(entry: Mapping[str, Any]) -> str:
@@ -91,16 +85,13 @@ def noted(entry: Mapping[str, Any]) -> str:
         words.append("validated")
     back = entry["back"]
     if entry["result"] == "succeeded" and entry["release"]:
-        words += [back["kind"]] if back["kind"] in ("live", "warm") else []
-        if back["kind"] == "no":
-            words.append(f"no way back: {back['reason']}")
-    if entry["returned"]:
-        words.append(f"went back to {entry['returned']}")
-    if entry["reason"]:
-        words.append(entry["reason"])
+        said = {"no": f"no way back: {back['reason']}", "cold": ""}.get(back["kind"], back["kind"])
+        words += [said] if said else []
+    words += [f"went back to {entry['returned']}"] if entry["returned"] else []
+    words += [entry["reason"]] if entry["reason"] else []
     if entry["message"] and not entry["reason"]:
         # what Slipway says by itself is in the other columns; what a person added stands after it
-        own = entry["message"].startswith(("rollback to ", "promotion of "))
+        own = entry["kind"] in ("rollback", "promotion")
         said = entry["message"].partition(": ")[2] if own else entry["message"]
         words += said.splitlines()[:1]
     return "; ".join(words)

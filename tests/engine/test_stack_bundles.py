@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from object_store import object_store
 
-from cli.bundles import read_state, release_in
+from cli.bundles.state import release_in
+from cli.bundles.storage import read_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -104,7 +105,7 @@ def test_a_bundle_says_what_it_is_of_and_is_its_owners_alone(stack: Stack, bundl
     assert bundle["manifest"]["release"] == release
     assert bundle["manifest"]["application"] == "shop"
     assert bundle["manifest"]["backend"] == "folder"
-    read = read_state(path)
+    read = read_bundle(str(path), {})
     assert read.release is not None
     assert read.release["id"] == release
     assert read.tags == {"team": "shop"}
@@ -123,7 +124,7 @@ def _is_as_before(stack: Stack, containers: dict[str, str], environment: Mapping
 
 
 def test_a_lost_folder_comes_back_and_nothing_on_the_host_changes(stack: Stack, bundle: dict[str, Any]) -> None:
-    containers, document = stack.ids(), read_state(bundle["bundle"]).release
+    containers, document = stack.ids(), read_bundle(bundle["bundle"], {}).release
     file = (stack.folder / f"Pulumi.{stack.name}.yaml").read_bytes()
     shutil.rmtree(stack.folder / "state")
 
@@ -199,7 +200,7 @@ def test_a_bundle_of_a_bucket_that_is_damaged_or_missing_changes_nothing(
     address, _, parameters = bucket.url.partition("?")
     content = Path(bundle["bundle"]).read_bytes()
     bucket.client.put_object(Bucket=bucket.name, Key="kept/half.tar.gz", Body=content[: len(content) // 2])
-    for name, told in (("half", "its end is missing"), ("none", "is not there")):
+    for name, told in (("half", "is damaged or no bundle"), ("none", "cannot be read")):
         place = f"{address}/kept/{name}.tar.gz"
         said = slipway(stack, "import", f"{place}?{parameters}", code=1, environment=bucket.environment)
         assert said.startswith(f"slipway: error: {place} ")

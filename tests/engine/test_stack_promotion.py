@@ -106,7 +106,7 @@ def test_promotion_deploys_byte_identical_images_of_a_commit_that_is_not_checked
     entry = newest(production)
     assert (entry["kind"], entry["commit"]) == ("promotion", promoted)
     assert entry["message"].endswith("for the sale")
-    backups = list((production.folder / ".slipway" / "backups").iterdir())
+    backups = list((production.folder / ".slipway" / "backups" / production.name).iterdir())
     assert len(backups) == 1
     assert oct(backups[0].stat().st_mode & 0o777) == "0o600"
     assert not git(staging, "worktree", "list").splitlines()[1:], "the work tree of a while is gone"

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from cli.bundles.stack_file import Encryption, completed, encryption_in, encryption_of_state, same_settings
-from cli.bundles.state import Owner, held_by, owner_of, release_id_in, renamed, resources_of, same
+from cli.bundles.state import Owner, encryption_in, owner_of, renamed, resources_of, same
 from slipway.contract.problems import SlipwayError
 
 ROOT = "urn:pulumi:staging::slipway::pulumi:pulumi:Stack::slipway-staging"
@@ -54,7 +53,6 @@ def test_two_states_are_the_same_whatever_their_ciphertexts() -> None:
     other = copy.deepcopy(STATE)
     other["deployment"]["resources"][2]["inputs"]["stdin"]["ciphertext"] = "v1:other"
     assert same(STATE, other)
-    assert held_by(STATE) == held_by(other)
     other["deployment"]["resources"][2]["inputs"]["port"] = 23
     assert not same(STATE, other)
     later = copy.deepcopy(STATE)
@@ -62,48 +60,17 @@ def test_two_states_are_the_same_whatever_their_ciphertexts() -> None:
     assert not same(STATE, later)
 
 
-@pytest.mark.parametrize("release", ["../../x", "r-0123", "\x1b[2J", 7, None])
-def test_a_release_whose_id_is_none_is_not_told_as_one(release: object) -> None:
-    resource = {"urn": ROOT, "type": "slipway:deployment:ComposeDeployment", "outputs": {"release": release}}
-    assert release_id_in({"deployment": {"resources": [resource]}}) is None
-
-
 def test_an_empty_state_is_nobodys() -> None:
-    for state in ({"deployment": {}}, {"deployment": {"resources": None}}, {}):
+    for state in ({"deployment": {}}, {"deployment": {"resources": None}}):
         assert owner_of(state) is None
         assert resources_of(state) == []
 
 
-@pytest.mark.parametrize(
-    ("providers", "found"),
-    [
-        ({"type": "passphrase", "state": {"salt": "v1:salt"}}, Encryption(salt="v1:salt")),
-        ({"type": "cloud", "state": {"url": "awskms://k", "encryptedkey": "abc"}}, Encryption("awskms://k", "abc")),
-        ({"type": "service", "state": {"url": "https://api.pulumi.com", "owner": "acme"}}, Encryption()),
-        ({"type": "passphrase"}, Encryption()),
-        (None, Encryption()),
-    ],
-)
-def test_an_exported_state_tells_how_it_is_encrypted(providers: object, found: Encryption) -> None:
-    assert encryption_of_state({"deployment": {"secrets_providers": providers}}) == found
-
-
-def test_a_stack_file_tells_how_it_is_encrypted() -> None:
-    assert encryption_in(b"secretsprovider: awskms://k\nencryptedkey: abc\n", "f") == Encryption("awskms://k", "abc")
-    assert encryption_in(b"secretsprovider: passphrase\nencryptionsalt: v1:s\n", "f") == Encryption(salt="v1:s")
-    assert encryption_in(b"", "f") == Encryption()
+def test_a_stack_file_says_how_it_is_encrypted() -> None:
+    kms = {"secretsprovider": "awskms://k", "encryptedkey": "abc"}
+    assert encryption_in(b"secretsprovider: awskms://k\nencryptedkey: abc\n", "f") == kms
+    assert encryption_in(b"secretsprovider: passphrase\nencryptionsalt: v1:s\n", "f") == {"encryptionsalt": "v1:s"}
+    assert encryption_in(b"", "f") == {}
     for rubbish in (b"- a", b"a: b: c", b"\xff\xfe\xff"):
         with pytest.raises(SlipwayError, match="f is not a stack's file"):
             encryption_in(rubbish, "f")
-
-
-@pytest.mark.parametrize("head", [b"", b"---\n", b"\n---\n"])
-def test_a_stack_file_gets_its_encryption_and_keeps_every_line_of_its_own(head: bytes) -> None:
-    own = b"# mine\nconfig:\n  slipway:domain: example.com # as it is\n"
-    for encryption in (Encryption(salt="v1:a:b"), Encryption("awskms://k?region=x", "abc")):
-        done = completed(head + own, encryption)
-        assert encryption_in(done, "f") == encryption
-        assert done.startswith(head)
-        assert done.endswith(own)
-        assert same_settings(done, own)
-    assert not same_settings(own, own.replace(b"example.com", b"example.org"))

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from cli.backend.checkpoints import Noted, noted_in
-from cli.backend.updates import Update
+from cli.backend.checkpoints import Checkpoints, ReleaseRecords, Update, records_in
 from cli.history.entry import Entry
-from cli.history.ledgers import Line, Seen
+from cli.history.ledgers import HostLedger, LedgerLine
 from cli.history.merging import merged
-from cli.history.stack_history import StackHistory, Way
+from cli.history.stack_history import Barrier, StackHistory, WayBack
 from cli.releases import named_entry
 from cli.rollback import _default
 from slipway.contract.problems import SlipwayError
@@ -39,20 +38,25 @@ def about(release: str, minute: float, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def line(outcome: str, release: str, minute: float, host: str = "a", **more: Any) -> Line:
-    return Line(host=host, at=at(minute), release=release, outcome=outcome, **more)
+def line(outcome: str, release: str, minute: float, host: str = "a", **more: Any) -> LedgerLine:
+    return LedgerLine(host=host, at=at(minute), release=release, outcome=outcome, **more)
 
 
-class NoCheckpoints:
-    def state(self, number: int) -> dict[str, Any]:
+class NoCheckpoints(Checkpoints):
+    def updates(self) -> list[Update]:
+        raise AssertionError
+
+    def tag(self, name: str) -> str | None:
+        raise AssertionError(name)
+
+    def content(self, number: int) -> bytes | None:
         raise AssertionError(number)
 
-    def noted(self, numbers: Any) -> dict[int, Noted]:
-        raise AssertionError(numbers)
 
-
-def stack(entries: list[Entry], *lines: Line, warm: tuple[str, ...] = (), tagged: str | None = None) -> StackHistory:
-    hosts = {"a": Seen(lines=lines, warm=frozenset(warm))} if lines else {}
+def stack(
+    entries: list[Entry], *lines: LedgerLine, warm: tuple[str, ...] = (), tagged: str | None = None
+) -> StackHistory:
+    hosts = {"a": HostLedger(lines=lines, warm=frozenset(warm))} if lines else {}
     return StackHistory(
         stack="test", project="shop-test", entries=entries, checkpoints=NoCheckpoints(), hosts=hosts, tagged=tagged
     )
@@ -66,32 +70,32 @@ def entry(number: int, release: str, kind: str = "deploy", result: str = "succee
 
 
 def test_a_succeeded_update_is_what_its_state_says() -> None:
-    noted = {1: Noted(about(A, 0), about(A, 0, kind="rollback", hosts={"a": {"outcome": "deployed"}}))}
-    (found,) = merged([update(1, 0)], noted, [line("deployed", A, 0.1)])
+    records = {1: ReleaseRecords(about(A, 0), about(A, 0, kind="rollback", hosts={"a": {"outcome": "deployed"}}))}
+    (found,) = merged([update(1, 0)], records, [line("deployed", A, 0.1)])
     assert (found.kind, found.release, found.actor, found.result) == ("rollback", A, "ann", "succeeded")
     assert found.hosts["a"]["outcome"] == "deployed"
 
 
 def test_a_failed_update_is_told_by_what_it_attempted_and_not_by_what_an_earlier_one_left() -> None:
-    noted = {2: Noted(about(B, 5), about(A, 0))}
+    records = {2: ReleaseRecords(about(B, 5), about(A, 0))}
     lines = [line("failed", B, 5.1, reason="web did not become healthy"), line("failed", B, 5.1, host="b", reason="x")]
-    (found,) = merged([update(2, 5, result="failed")], noted, lines)
+    (found,) = merged([update(2, 5, result="failed")], records, lines)
     assert (found.release, found.result, found.reason) == (B, "failed", "web did not become healthy")
     assert set(found.hosts) == {"a", "b"}
     # an update that failed before it had a release leaves what the one before attempted
-    (found,) = merged([update(3, 9, result="failed")], {3: Noted(about(B, 5), about(A, 0))}, [])
+    (found,) = merged([update(3, 9, result="failed")], {3: ReleaseRecords(about(B, 5), about(A, 0))}, [])
     assert found.release is None
 
 
 @pytest.mark.parametrize("kind", ["refresh", "destroy", "import"])
 def test_an_update_that_ran_no_program_is_about_no_release(kind: str) -> None:
-    (found,) = merged([update(2, 5, kind=kind)], {2: Noted(about(A, 0), about(A, 0))}, [])
+    (found,) = merged([update(2, 5, kind=kind)], {2: ReleaseRecords(about(A, 0), about(A, 0))}, [])
     assert (found.kind, found.release) == (kind, None)
 
 
 def test_what_the_watch_brought_back_is_an_event_of_its_own_even_during_an_update() -> None:
     lines = [line("returned", A, 5.05, actor="watch", reason="errors"), line("rejected", B, 5.05, actor="watch")]
-    first, second = merged([update(2, 5)], {2: Noted(about(C, 5), about(C, 5))}, lines)
+    first, second = merged([update(2, 5)], {2: ReleaseRecords(about(C, 5), about(C, 5))}, lines)
     assert {(each.number, each.kind, each.release) for each in (first, second)} == {
         (2, "deploy", C),
         (None, "automatic rollback", A),
@@ -100,7 +104,7 @@ def test_what_the_watch_brought_back_is_an_event_of_its_own_even_during_an_updat
 
 def test_a_failed_update_that_went_on_to_the_validated_release_says_so() -> None:
     lines = [line("failed", C, 5.05, actor="ann"), line("returned", A, 5.1, actor="ann")]
-    (found,) = merged([update(2, 5, result="failed")], {2: Noted(about(C, 5), about(B, 0))}, lines)
+    (found,) = merged([update(2, 5, result="failed")], {2: ReleaseRecords(about(C, 5), about(B, 0))}, lines)
     assert (found.release, found.returned) == (C, A)
     assert stack([entry(1, A), found]).live == A
 
@@ -113,13 +117,15 @@ def test_hosts_of_a_fleet_record_one_event_and_not_several() -> None:
 
 
 def test_what_happened_before_the_backend_began_is_told_from_the_ledgers() -> None:
-    found = merged([update(1, 60)], {1: Noted(about(B, 60), about(B, 60))}, [line("deployed", A, 1, actor="bob")])
+    found = merged(
+        [update(1, 60)], {1: ReleaseRecords(about(B, 60), about(B, 60))}, [line("deployed", A, 1, actor="bob")]
+    )
     assert [(each.number, each.release) for each in found] == [(None, A), (1, B)]
 
 
 def test_drift_that_was_mended_is_a_repair() -> None:
     lines = [line("repaired", A, 0.1)]
-    (found,) = merged([update(1, 0)], {1: Noted(about(A, 0), about(A, 0))}, lines)
+    (found,) = merged([update(1, 0)], {1: ReleaseRecords(about(A, 0), about(A, 0))}, lines)
     assert found.kind == "repair"
 
 
@@ -148,7 +154,8 @@ def test_a_release_that_the_watch_turned_back_from_is_not_chosen_and_says_why() 
              line("returned", B, 4, actor="watch")]  # fmt: skip
     found = stack(entries, *lines)
     assert found.live == B
-    assert found.way_back(C) == Way("no", "it was brought back from: errors")
+    assert found.way_back(C) == WayBack("no", Barrier.REJECTED, "errors")
+    assert found.way_back(C).reason == "it was rolled back from: errors"
     assert _default(found) == A
 
 
@@ -159,14 +166,14 @@ def test_nothing_to_go_back_to_is_said() -> None:
 
 def test_a_failed_or_unknown_release_is_no_way_back() -> None:
     found = stack([entry(1, A), entry(2, B, result="failed"), entry(3, C)])
-    assert found.way_back(B) == Way("no", "it never ran well", unproven=True)
+    assert found.way_back(B) == WayBack("no", Barrier.NEVER_HEALTHY)
     assert found.way_back("r-000000000000").kind == "no"
     assert found.way_back(A).kind == "cold"
 
 
 def test_irreversible_migration_bars_only_what_ran_before_it() -> None:
     entries = [entry(1, A), entry(2, B, irreversible=("web",)), entry(3, C)]
-    assert stack(entries).way_back(A) == Way("no", f"a migration since then cannot be undone ({B}: web)")
+    assert stack(entries).way_back(A) == WayBack("no", Barrier.MIGRATION, f"{B}: web")
     assert stack(entries).way_back(B).kind == "cold"
     ran_since = [*entries, entry(4, A, "deploy"), entry(5, C)]
     assert stack(ran_since).way_back(A).kind == "cold", "it ran well with the data of after"
@@ -185,7 +192,7 @@ def test_warm_means_every_host() -> None:
     lines = (line("deployed", A, 1), line("deployed", B, 2))
     found = stack(entries, *lines, warm=(A, B))
     assert found.way_back(A).kind == "warm"
-    hosts = {**found.hosts, "b": Seen(lines=[line("deployed", B, 2, host="b")], warm=frozenset({B}))}
+    hosts = {**found.hosts, "b": HostLedger(lines=[line("deployed", B, 2, host="b")], warm=frozenset({B}))}
     two = StackHistory(stack="t", project="p", entries=entries, checkpoints=NoCheckpoints(), hosts=hosts)
     assert two.way_back(A).kind == "cold"
 
@@ -233,7 +240,7 @@ def test_what_is_noted_is_found_without_reading_the_rest() -> None:
         b'"document":"{\\"type\\":\\"slipway:deployment:ComposeDeployment\\"}"}},'
         b'{"urn":"urn:y","type":"slipway:deployment:ComposeDeployment","outputs":{"about":{"release":"r-0"}}}]}'
     )
-    assert noted_in(state) == Noted({"release": "r-1"}, {"release": "r-0"})
+    assert records_in(state) == ReleaseRecords({"release": "r-1"}, {"release": "r-0"})
 
 
 @pytest.mark.parametrize(
@@ -246,4 +253,4 @@ def test_what_is_noted_is_found_without_reading_the_rest() -> None:
     ],
 )
 def test_state_without_a_deployment_or_cut_short_notes_nothing(state: bytes) -> None:
-    assert noted_in(state) == Noted(None, None)
+    assert records_in(state) == ReleaseRecords(None, None)

@@ -255,5 +255,5 @@ def test_what_an_engine_says_of_anothers_lock_is_put_in_the_familys_form() -> No
     assert held.what.endswith("(ann@laptop (pid 4711) at 2026-11-20T14:02:11Z)")
     assert other is not None
     assert other.what == "another update of stack staging is in progress"
-    assert other.mend.endswith("pulumi cancel --yes --stack staging")
+    assert other.fix.endswith("pulumi cancel --yes --stack staging")
     assert conflict("error: Conflict. The container name is already in use [409]", "staging") is None

@@ -1,8 +1,4 @@
-"""Whether a release's images can still be pulled.
-
-Owns: asking each image's registry for its digest, side by side, with the stack's credentials where they belong.
-Does not own: the requests (see components/registry_tags.py), or images that the hosts have already.
-"""
+"""Whether a release's images can still be pulled."""
 
 from __future__ import annotations
 
