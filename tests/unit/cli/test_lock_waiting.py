@@ -9,9 +9,11 @@ import subprocess
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from cli import rollback
 from cli.locks import liveness, waiting
 from cli.locks.engine_locks import stack_locks
 from cli.locks.waiting import StackLockedError, conflict, lock_wait, when_free
@@ -257,3 +259,24 @@ def test_what_an_engine_says_of_anothers_lock_is_put_in_the_familys_form() -> No
     assert other.what == "another update of stack staging is in progress"
     assert other.fix.endswith("pulumi cancel --yes --stack staging")
     assert conflict("error: Conflict. The container name is already in use [409]", "staging") is None
+
+
+def test_a_rollback_that_met_another_deployment_is_planned_anew(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = iter(["r-1", "r-2"])
+    deployed: list[str] = []
+
+    def carry_out(_: Engine, way: SimpleNamespace, *, message: str, again: str) -> int:
+        if way.words == "from r-1":
+            raise StackLockedError(Problem("it is locked", "nothing was begun", again))
+        deployed.append(message)
+        return 0
+
+    found = SimpleNamespace(validated={}, live="")
+    monkeypatch.setattr("cli.stack.engine_of", lambda *_, **__: _patient(engine))
+    monkeypatch.setattr(rollback, "read_history", lambda _: found)
+    monkeypatch.setattr(rollback, "planned", lambda *_, **__: SimpleNamespace(words=f"from {next(live)}", obstacles=[]))
+    monkeypatch.setattr(rollback, "carry_out", carry_out)
+    assert rollback.roll_back_to_validated("staging", reason="checks failed") == 0
+    assert deployed == ["from r-2: checks failed"]
