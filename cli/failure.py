@@ -1,8 +1,4 @@
-"""What a command says when it fails.
-
-Owns: the text on standard error, and where the traceback of an unexpected exception is kept.
-Does not own: the family of errors (see components/errors.py), or usage errors, which are typer's.
-"""
+"""What a command says when it fails, and where the traceback of an unexpected exception is kept."""
 
 from __future__ import annotations
 
@@ -11,25 +7,25 @@ import tempfile
 import traceback
 
 from components.errors import Problem, SlipwayError
-from toolchain.process import ToolchainError
 
-__all__ = ["in_one_line"]
+__all__ = ["bug", "in_one_line"]
 
 
 def in_one_line(error: Exception) -> str:
-    """The error in the family's form, one line per problem.
+    """The error in the family's form, one line per problem."""
+    return str(error if isinstance(error, SlipwayError) else SlipwayError(bug(error)))
 
-    Anything outside the family is a bug: its message may hold a secret's value, so only its type is told and the
-    rest goes to a file that nobody else can read.
+
+def bug(error: Exception) -> Problem:
+    """The problem of an exception outside the family: a bug.
+
+    Its message may hold a secret's value, so only its type is named; the rest goes to a file that nobody else can read.
     """
-    if isinstance(error, (SlipwayError, ToolchainError)):
-        return str(error)
     handle, path = tempfile.mkstemp(prefix="slipway-", suffix=".traceback")  # mode 0600
     with os.fdopen(handle, "w") as file:
         file.write("".join(traceback.format_exception(error)))
-    problem = Problem(
+    return Problem(
         f"a bug in Slipway ({type(error).__name__})",
         "the command gave up; it changes nothing",
         f"report it with {path} (read it first: it may name hosts and values)",
     )
-    return f"slipway: error: {problem}"

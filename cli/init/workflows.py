@@ -1,8 +1,4 @@
-"""The GitHub workflows of this program, made those of an application's repository.
-
-Owns: which workflows they are, where they go, and the few lines that differ between repositories. Does not own: what
-they do (see .github/workflows/).
-"""
+"""The GitHub workflows of this program, with the folder and the environments of an application's repository."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Whether hosts can be deployed to: reached, equipped, with room, the right time and free ports.
 
-Owns: one look at each host over one connection, and what it means. Does not own: the connection (see
-components/connection.py), what the agent tells (see components/probe.py). Leaves nothing on a host.
+Looks at each host once, over one connection, and leaves nothing there.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cli.setup.finding import good, skipped, unwise, wrongs
+from cli.doctor.check_result import good, skipped, warnings, wrongs
 from components.agent_package import pack_agent
 from components.connection import reached
 from components.errors import Problem, SlipwayError
@@ -22,7 +21,7 @@ from components.values import one_host_key
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cli.setup.finding import Finding
+    from cli.doctor.check_result import CheckResult
     from components.application import Application
     from components.connection import Connection
     from components.settings import HostSettings, Settings
@@ -35,7 +34,7 @@ _GOOD_DOCKER = 25  # the first with `start_interval`
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp: include/net/tcp_states.h
 
 
-class _Seen(NamedTuple):
+class _HostState(NamedTuple):
     """What one look at a host told."""
 
     probe: Mapping[str, Any]
@@ -47,7 +46,7 @@ class _Seen(NamedTuple):
     """TCP ports on which something listens."""
 
 
-def hosts(settings: Settings, application: Application | None) -> list[Finding]:
+def hosts(settings: Settings, application: Application | None) -> list[CheckResult]:
     """Look at every host side by side."""
     if not settings.hosts:
         return [skipped("hosts", "there are none in the settings")]
@@ -57,7 +56,7 @@ def hosts(settings: Settings, application: Application | None) -> list[Finding]:
         key = ""
     stack = application.stack if application else f"slipway-doctor-{settings.stack}"[:63]
 
-    async def look_at_all() -> list[_Seen | SlipwayError | str]:
+    async def look_at_all() -> list[_HostState | SlipwayError | str]:
         return await asyncio.gather(*(_look(host, key, stack) for host in settings.hosts))
 
     seen = asyncio.run(look_at_all())
@@ -68,7 +67,7 @@ def hosts(settings: Settings, application: Application | None) -> list[Finding]:
     ]
 
 
-async def _look(host: HostSettings, key: str, stack: str) -> _Seen | SlipwayError | str:
+async def _look(host: HostSettings, key: str, stack: str) -> _HostState | SlipwayError | str:
     if not host.local and not key:
         return "no private key is set"
     if not host.local and not one_host_key(host.host_key):
@@ -79,7 +78,7 @@ async def _look(host: HostSettings, key: str, stack: str) -> _Seen | SlipwayErro
             clock, agent, listening = _parsed(await _ask(connection, _command(stack)))
             ahead = clock - (before + time.time()) / 2 if clock else 0.0
             async with channel(connection, host.name, stack) as opened:
-                return _Seen(opened.probe, ahead, agent, listening)
+                return _HostState(opened.probe, ahead, agent, listening)
     except SlipwayError as error:
         return error
 
@@ -114,12 +113,12 @@ def _parsed(text: str) -> tuple[float, str, frozenset[int]]:
 
 
 def _judged(
-    host: HostSettings, seen: _Seen | SlipwayError | str, settings: Settings, application: Application | None
-) -> list[Finding]:
+    host: HostSettings, seen: _HostState | SlipwayError | str, settings: Settings, application: Application | None
+) -> list[CheckResult]:
     if isinstance(seen, str):
         return [skipped("hosts", f"not looked at: {seen} (see the settings)", host=host.name)]
     if isinstance(seen, SlipwayError):
-        return wrongs("hosts", seen.problems, host=host.name)
+        return wrongs("hosts", *seen.problems, host=host.name)
     way = (
         "this machine" if host.local else f"{host.user}@{host.address}:{host.port} shows the pinned key and lets us in"
     )
@@ -133,10 +132,10 @@ def _judged(
     ]
 
 
-def _equipment(host: HostSettings, probe: Mapping[str, Any]) -> list[Finding]:
+def _equipment(host: HostSettings, probe: Mapping[str, Any]) -> list[CheckResult]:
     machine = probe["machine"]
     if probe["problems"]:
-        return wrongs("hosts", [Problem(**each) for each in probe["problems"]], host=host.name)
+        return wrongs("hosts", *(Problem(**each) for each in probe["problems"]), host=host.name)
     versions = ", ".join(f"{name} {machine[name.lower()]}" for name in ("Docker", "Compose", "Python"))
     found = [good("hosts", f"{versions}, {machine['architecture']}", host=host.name)]
     major = str(machine["docker"] or "").split(".", 1)[0]
@@ -146,11 +145,11 @@ def _equipment(host: HostSettings, probe: Mapping[str, Any]) -> list[Finding]:
             "each container that starts costs a second or more until its first health verdict",
             "https://docs.docker.com/engine/install/ has a newer one",
         )
-        found += unwise("hosts", [problem], host=host.name)
+        found += warnings("hosts", problem, host=host.name)
     return found
 
 
-def _disk(host: HostSettings, probe: Mapping[str, Any], settings: Settings) -> list[Finding]:
+def _disk(host: HostSettings, probe: Mapping[str, Any], settings: Settings) -> list[CheckResult]:
     free, minimum = probe["machine"]["disk_free_mb"], settings.disk_minimum_mb
     if free >= minimum:
         return [good("hosts", f"{free:,} MB free on Docker's disk", host=host.name)]
@@ -159,10 +158,10 @@ def _disk(host: HostSettings, probe: Mapping[str, Any], settings: Settings) -> l
         "a full disk stops databases and loses log lines, so nothing is started",
         "docker system df, then docker system prune (on the host); or pulumi config set diskMinimumMb MB",
     )
-    return wrongs("hosts", [problem], host=host.name)
+    return wrongs("hosts", problem, host=host.name)
 
 
-def _clock(host: HostSettings, ahead: float) -> list[Finding]:
+def _clock(host: HostSettings, ahead: float) -> list[CheckResult]:
     if abs(ahead) <= _CLOCK_SECONDS:
         return [good("hosts", "its clock is right", host=host.name)]
     problem = Problem(
@@ -170,10 +169,10 @@ def _clock(host: HostSettings, ahead: float) -> list[Finding]:
         "times of its releases and logs are not those of others; far off, certificates are refused",
         "sudo timedatectl set-ntp true (on the host)",
     )
-    return unwise("hosts", [problem], host=host.name)
+    return warnings("hosts", problem, host=host.name)
 
 
-def _agent(host: HostSettings, seen: _Seen) -> list[Finding]:
+def _agent(host: HostSettings, seen: _HostState) -> list[CheckResult]:
     probe = seen.probe
     if not seen.agent:
         found = [good("hosts", "no agent yet: the first deployment brings it", host=host.name)]
@@ -185,15 +184,15 @@ def _agent(host: HostSettings, seen: _Seen) -> list[Finding]:
         ]
     if probe["lock"]:
         problem = Problem(f"a deployment runs now: {probe['lock']}", "another one waits for it", "slipway status")
-        found += unwise("hosts", [problem], host=host.name)
+        found += warnings("hosts", problem, host=host.name)
     if probe["interrupted"]:
         what = f"a deployment was interrupted ({probe['interrupted']})"
         problem = Problem(what, "the next one finishes or undoes it", "pulumi up")
-        found += unwise("hosts", [problem], host=host.name)
+        found += warnings("hosts", problem, host=host.name)
     return found
 
 
-def _edge(host: HostSettings, seen: _Seen, settings: Settings, application: Application) -> list[Finding]:
+def _edge(host: HostSettings, seen: _HostState, settings: Settings, application: Application) -> list[CheckResult]:
     """Whether the edge's ports are free, or the edge's already."""
     routed = any(application.entries[service]["routes"] for service in application.services_of(host.name))
     if not routed:
@@ -212,6 +211,6 @@ def _edge(host: HostSettings, seen: _Seen, settings: Settings, application: Appl
             )
             for key, port in taken.items()
         ]
-        return wrongs("hosts", problems, host=host.name)
+        return wrongs("hosts", *problems, host=host.name)
     whose = "the edge's already" if own >= set(wanted.values()) else "free for the edge"
     return [good("hosts", f"{'ports' if len(wanted) > 1 else 'port'} {ports}: {whose}", host=host.name)]
