@@ -26,21 +26,21 @@ class CheckResult(NamedTuple):
     """Which host was looked at, if one was."""
 
 
-def good(area: str, what: str, *, host: str = "") -> CheckResult:
+def good(area: str, what: str) -> CheckResult:
     """Something that is as it should be."""
-    return CheckResult(area, "ok", what, host=host)
+    return CheckResult(area, "ok", what)
 
 
-def skipped(area: str, what: str, *, host: str = "") -> CheckResult:
+def skipped(area: str, what: str) -> CheckResult:
     """Something that could not be looked at, or that this stack does not use."""
-    return CheckResult(area, "skipped", what, host=host)
+    return CheckResult(area, "skipped", what)
 
 
-def wrongs(area: str, *problems: Problem, host: str = "") -> list[CheckResult]:
+def wrongs(area: str, *problems: Problem) -> list[CheckResult]:
     """A result for each problem, once."""
-    return [CheckResult(area, "wrong", *problem, host=host) for problem in dict.fromkeys(problems)]
+    return [CheckResult(area, "wrong", *problem) for problem in dict.fromkeys(problems)]
 
 
-def warnings(area: str, *problems: Problem, host: str = "") -> list[CheckResult]:
+def warnings(area: str, *problems: Problem) -> list[CheckResult]:
     """As `wrongs`, of what is allowed but unwise."""
-    return [CheckResult(area, "warning", *problem, host=host) for problem in dict.fromkeys(problems)]
+    return [CheckResult(area, "warning", *problem) for problem in dict.fromkeys(problems)]

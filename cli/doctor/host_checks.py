@@ -19,7 +19,7 @@ from components.probe import agent_path, channel
 from components.values import one_host_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from cli.doctor.check_result import CheckResult
     from components.application import Application
@@ -35,7 +35,7 @@ _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp: include/net/tcp_states.h
 
 
 class _HostState(NamedTuple):
-    """What one look at a host told."""
+    """What one look at a host gave."""
 
     probe: Mapping[str, Any]
     clock: float
@@ -59,11 +59,11 @@ def hosts(settings: Settings, application: Application | None) -> list[CheckResu
     async def look_at_all() -> list[_HostState | SlipwayError | str]:
         return await asyncio.gather(*(_look(host, key, stack) for host in settings.hosts))
 
-    seen = asyncio.run(look_at_all())
+    states = asyncio.run(look_at_all())
     return [
-        finding
-        for host, each in zip(settings.hosts, seen, strict=True)
-        for finding in _judged(host, each, settings, application)
+        result._replace(host=host.name)
+        for host, state in zip(settings.hosts, states, strict=True)
+        for result in _judged(host, state, settings, application)
     ]
 
 
@@ -72,10 +72,11 @@ async def _look(host: HostSettings, key: str, stack: str) -> _HostState | Slipwa
         return "no private key is set"
     if not host.local and not one_host_key(host.host_key):
         return "no host key is pinned"
+    script = f"date +%s.%N; readlink {agent_path(stack)} || echo; cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; true"
     try:
         async with reached(host, key) as connection:
             before = time.time()
-            clock, agent, listening = _parsed(await _ask(connection, _command(stack)))
+            clock, agent, listening = _parsed(await _output(connection, f"exec /bin/sh -c {shlex.quote(script)}"))
             ahead = clock - (before + time.time()) / 2 if clock else 0.0
             async with channel(connection, host.name, stack) as opened:
                 return _HostState(opened.probe, ahead, agent, listening)
@@ -83,12 +84,7 @@ async def _look(host: HostSettings, key: str, stack: str) -> _HostState | Slipwa
         return error
 
 
-def _command(stack: str) -> str:
-    script = f"date +%s.%N; readlink {agent_path(stack)} || echo; cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; true"
-    return f"exec /bin/sh -c {shlex.quote(script)}"
-
-
-async def _ask(connection: Connection, command: str) -> str:
+async def _output(connection: Connection, command: str) -> str:
     """What the command prints; nothing when it cannot be run or does not end."""
     process: Any = await connection.start(command)
     with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
@@ -101,43 +97,42 @@ async def _ask(connection: Connection, command: str) -> str:
 
 def _parsed(text: str) -> tuple[float, str, frozenset[int]]:
     clock, agent, *lines = [*text.splitlines(), "", ""]
-    listening = {
+    listening = frozenset(
         int(words[1].rpartition(":")[2], 16)
         for line in lines
         if len(words := line.split()) > 3 and words[3] == _LISTEN and ":" in words[1]  # noqa: PLR2004  # the state's place
-    }
+    )
     try:
-        return float(clock.replace(".%N", "").replace("N", "")), agent, frozenset(listening)
+        return float(clock.replace(".%N", "").replace("N", "")), agent, listening
     except ValueError:
-        return 0.0, agent, frozenset(listening)
+        return 0.0, agent, listening
 
 
 def _judged(
-    host: HostSettings, seen: _HostState | SlipwayError | str, settings: Settings, application: Application | None
-) -> list[CheckResult]:
-    if isinstance(seen, str):
-        return [skipped("hosts", f"not looked at: {seen} (see the settings)", host=host.name)]
-    if isinstance(seen, SlipwayError):
-        return wrongs("hosts", *seen.problems, host=host.name)
-    way = (
-        "this machine" if host.local else f"{host.user}@{host.address}:{host.port} shows the pinned key and lets us in"
-    )
-    return [
-        good("hosts", way, host=host.name),
-        *_equipment(host, seen.probe),
-        *_disk(host, seen.probe, settings),
-        *_clock(host, seen.clock),
-        *(_agent(host, seen) if application else ()),
-        *(_edge(host, seen, settings, application) if application else ()),
-    ]
+    host: HostSettings, state: _HostState | SlipwayError | str, settings: Settings, application: Application | None
+) -> Iterator[CheckResult]:
+    if isinstance(state, str):
+        yield skipped("hosts", f"not looked at: {state} (see the settings)")
+    elif isinstance(state, SlipwayError):
+        yield from wrongs("hosts", *state.problems)
+    else:
+        there = f"{host.user}@{host.address}:{host.port} shows the pinned key and lets us in"
+        yield good("hosts", "this machine" if host.local else there)
+        yield from _equipment(state.probe)
+        yield _disk(state.probe["machine"]["disk_free_mb"], settings.disk_minimum_mb)
+        yield _clock(state.clock)
+        if application:
+            yield from _agent(state)
+            yield from _edge(host, state, settings, application)
 
 
-def _equipment(host: HostSettings, probe: Mapping[str, Any]) -> list[CheckResult]:
+def _equipment(probe: Mapping[str, Any]) -> Iterator[CheckResult]:
     machine = probe["machine"]
     if probe["problems"]:
-        return wrongs("hosts", *(Problem(**each) for each in probe["problems"]), host=host.name)
+        yield from wrongs("hosts", *(Problem(**each) for each in probe["problems"]))
+        return
     versions = ", ".join(f"{name} {machine[name.lower()]}" for name in ("Docker", "Compose", "Python"))
-    found = [good("hosts", f"{versions}, {machine['architecture']}", host=host.name)]
+    yield good("hosts", f"{versions}, {machine['architecture']}")
     major = str(machine["docker"] or "").split(".", 1)[0]
     if major.isdigit() and int(major) < _GOOD_DOCKER:
         problem = Problem(
@@ -145,72 +140,64 @@ def _equipment(host: HostSettings, probe: Mapping[str, Any]) -> list[CheckResult
             "each container that starts costs a second or more until its first health verdict",
             "https://docs.docker.com/engine/install/ has a newer one",
         )
-        found += warnings("hosts", problem, host=host.name)
-    return found
+        yield from warnings("hosts", problem)
 
 
-def _disk(host: HostSettings, probe: Mapping[str, Any], settings: Settings) -> list[CheckResult]:
-    free, minimum = probe["machine"]["disk_free_mb"], settings.disk_minimum_mb
+def _disk(free: int, minimum: int) -> CheckResult:
     if free >= minimum:
-        return [good("hosts", f"{free:,} MB free on Docker's disk", host=host.name)]
+        return good("hosts", f"{free:,} MB free on Docker's disk")
     problem = Problem(
         f"{free:,} MB are free on Docker's disk, diskMinimumMb asks for {minimum:,}",
         "a full disk stops databases and loses log lines, so nothing is started",
         "docker system df, then docker system prune (on the host); or pulumi config set diskMinimumMb MB",
     )
-    return wrongs("hosts", problem, host=host.name)
+    return wrongs("hosts", problem)[0]
 
 
-def _clock(host: HostSettings, ahead: float) -> list[CheckResult]:
+def _clock(ahead: float) -> CheckResult:
     if abs(ahead) <= _CLOCK_SECONDS:
-        return [good("hosts", "its clock is right", host=host.name)]
+        return good("hosts", "its clock is right")
     problem = Problem(
         f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's",
         "times of its releases and logs are not those of others; far off, certificates are refused",
         "sudo timedatectl set-ntp true (on the host)",
     )
-    return warnings("hosts", problem, host=host.name)
+    return warnings("hosts", problem)[0]
 
 
-def _agent(host: HostSettings, seen: _HostState) -> list[CheckResult]:
-    probe = seen.probe
-    if not seen.agent:
-        found = [good("hosts", "no agent yet: the first deployment brings it", host=host.name)]
-    elif pack_agent().digest[:12] in seen.agent:
-        found = [good("hosts", "the agent is there, in this version", host=host.name)]
+def _agent(state: _HostState) -> Iterator[CheckResult]:
+    probe = state.probe
+    if not state.agent:
+        yield good("hosts", "no agent yet: the first deployment brings it")
+    elif pack_agent().digest[:12] in state.agent:
+        yield good("hosts", "the agent is there, in this version")
     else:
-        found = [
-            good("hosts", "an agent of another version is there: the next deployment brings this one", host=host.name)
-        ]
+        yield good("hosts", "an agent of another version is there: the next deployment brings this one")
     if probe["lock"]:
-        problem = Problem(f"a deployment runs now: {probe['lock']}", "another one waits for it", "slipway status")
-        found += warnings("hosts", problem, host=host.name)
+        what = f"a deployment runs now: {probe['lock']}"
+        yield from warnings("hosts", Problem(what, "another one waits for it", "slipway status"))
     if probe["interrupted"]:
         what = f"a deployment was interrupted ({probe['interrupted']})"
-        problem = Problem(what, "the next one finishes or undoes it", "pulumi up")
-        found += warnings("hosts", problem, host=host.name)
-    return found
+        yield from warnings("hosts", Problem(what, "the next one finishes or undoes it", "pulumi up"))
 
 
-def _edge(host: HostSettings, seen: _HostState, settings: Settings, application: Application) -> list[CheckResult]:
+def _edge(host: HostSettings, state: _HostState, settings: Settings, application: Application) -> Iterator[CheckResult]:
     """Whether the edge's ports are free, or the edge's already."""
-    routed = any(application.entries[service]["routes"] for service in application.services_of(host.name))
-    if not routed:
-        return [skipped("hosts", "the edge's ports: no service with a route runs here", host=host.name)]
-    wanted = {"httpPort": settings.http_port, **({"httpsPort": settings.https_port} if settings.https else {})}
-    ports = " and ".join(map(str, wanted.values()))
-    edge = seen.probe["edge"]
+    if not any(application.entries[service]["routes"] for service in application.services_of(host.name)):
+        yield skipped("hosts", "the edge's ports: no service with a route runs here")
+        return
+    ports = {"httpPort": settings.http_port, **({"httpsPort": settings.https_port} if settings.https else {})}
+    edge = state.probe["edge"]
     own = {edge["http_port"], edge["https_port"]} - {None} if edge else set()
-    taken = {key: port for key, port in wanted.items() if port in seen.listening and port not in own}
-    if taken:
-        problems = [
-            Problem(
-                f"port {port} is taken by another program",
-                "the edge could not start, and no route would answer",
-                f"sudo ss -lntp 'sport = :{port}' (on the host) tells which; stop it, or pulumi config set {key} PORT",
-            )
-            for key, port in taken.items()
-        ]
-        return wrongs("hosts", *problems, host=host.name)
-    whose = "the edge's already" if own >= set(wanted.values()) else "free for the edge"
-    return [good("hosts", f"{'ports' if len(wanted) > 1 else 'port'} {ports}: {whose}", host=host.name)]
+    taken = {key: port for key, port in ports.items() if port in state.listening and port not in own}
+    for key, port in taken.items():
+        problem = Problem(
+            f"port {port} is taken by another program",
+            "the edge could not start, and no route would answer",
+            f"sudo ss -lntp 'sport = :{port}' (on the host) names it; stop it, or pulumi config set {key} PORT",
+        )
+        yield from wrongs("hosts", problem)
+    if not taken:
+        whose = "the edge's already" if own >= set(ports.values()) else "free for the edge"
+        numbers = " and ".join(map(str, ports.values()))
+        yield good("hosts", f"{'ports' if len(ports) > 1 else 'port'} {numbers}: {whose}")

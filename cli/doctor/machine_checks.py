@@ -16,7 +16,7 @@ from cli.stack import program_folder
 from components.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from cli.doctor.check_result import CheckResult
 
@@ -35,14 +35,23 @@ class _Answer(NamedTuple):
     code: int | None
     text: str
 
+    @property
+    def version(self) -> str:
+        found = re.search(r"\d+\.\d+(\.\d+)?", self.text) if self.code == 0 else None
+        return found[0] if found else ""
 
-def _ask(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> _Answer:
+    def older_than(self, oldest: tuple[int, int]) -> bool:
+        return tuple(map(int, self.version.split(".")[:2])) < oldest
+
+
+def _ask(*argv: str, environment: Mapping[str, str] | None = None) -> _Answer:
     given = {**os.environ, **(environment or {})}
-    if shutil.which(argv[0], path=given.get("PATH", os.defpath)) is None:
+    program = shutil.which(argv[0], path=given.get("PATH", os.defpath))
+    if program is None:
         return _Answer(None, "is not on PATH")
     try:
         done = subprocess.run(
-            [shutil.which(argv[0], path=given.get("PATH", os.defpath)) or argv[0], *argv[1:]],
+            [program, *argv[1:]],
             env=given,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -59,16 +68,6 @@ def _ask(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> _
     return _Answer(done.returncode, " ".join(said.split())[-300:] or f"ends with exit code {done.returncode}")
 
 
-def _version(text: str) -> str:
-    found = re.search(r"\d+\.\d+(\.\d+)?", text)
-    return found[0] if found else ""
-
-
-def _numbers(version: str) -> tuple[int, int]:
-    major, minor, *_ = (*version.split("."), "0", "0")
-    return int(major or 0), int(minor)
-
-
 def python() -> list[CheckResult]:
     """This very interpreter."""
     return [good("machine", f"Python {platform.python_version()}")]
@@ -76,42 +75,52 @@ def python() -> list[CheckResult]:
 
 def uv() -> list[CheckResult]:
     """uv, by which Pulumi's Python host makes the program's environment."""
-    answer = _ask(["uv", "--version"])
+    return _optional("uv", "the program's Python environment cannot be made anew here", _GET)
+
+
+def git() -> list[CheckResult]:
+    """Git, which names the commit that a release was made of."""
+    meaning = "releases do not name their commit, and images have no tag of it"
+    return _optional("git", meaning, "apt-get install git")
+
+
+def _optional(program: str, meaning: str, fix: str) -> list[CheckResult]:
+    answer = _ask(program, "--version")
     if answer.code == 0:
-        return [good("machine", f"uv {_version(answer.text)}")]
-    problem = Problem(f"uv {answer.text}", "the program's Python environment cannot be made anew here", _GET)
-    return warnings("machine", problem)
+        return [good("machine", f"{program} {answer.version}")]
+    return warnings("machine", Problem(f"{program} {answer.text}", meaning, fix))
 
 
 def pulumi() -> list[CheckResult]:
     """The engine; one that `make up` got is as good as one on PATH."""
-    environment = tools(program_folder(Path.cwd()))
+    environment, nothing = tools(program_folder(Path.cwd())), "nothing can be previewed or deployed"
     if environment is None:
-        return wrongs("machine", Problem("pulumi is not on PATH", "nothing can be previewed or deployed", _GET))
-    answer = _ask(["pulumi", "version"], environment)
-    version = _version(answer.text)
-    if answer.code != 0 or not version:
-        return wrongs("machine", Problem(f"pulumi: {answer.text}", "nothing can be previewed or deployed", _GET))
-    if _numbers(version) < OLDEST_ENGINE:
-        oldest = ".".join(map(str, OLDEST_ENGINE))
-        what, meaning = f"pulumi {version} is older than {oldest}", "the program was never tried with it"
-        return wrongs("machine", Problem(what, meaning, "https://www.pulumi.com/docs/install/ has a newer one"))
-    return [good("machine", f"pulumi {version}")]
+        return wrongs("machine", Problem("pulumi is not on PATH", nothing, _GET))
+    answer = _ask("pulumi", "version", environment=environment)
+    if not answer.version:
+        return wrongs("machine", Problem(f"pulumi: {answer.text}", nothing, _GET))
+    newer = "https://www.pulumi.com/docs/install/ has a newer one"
+    return _old_or_good("pulumi", answer, OLDEST_ENGINE, "the program was never tried with it", newer)
+
+
+def _old_or_good(name: str, answer: _Answer, oldest: tuple[int, int], meaning: str, fix: str) -> list[CheckResult]:
+    if answer.older_than(oldest):
+        what = f"{name} {answer.version} is older than {'.'.join(map(str, oldest))}"
+        return wrongs("machine", Problem(what, meaning, fix))
+    return [good("machine", f"{name} {answer.version}")]
 
 
 def docker() -> list[CheckResult]:
     """Docker's client, and the engine that builds and that a local host is."""
-    client = _ask(["docker", "--version"])
+    client = _ask("docker", "--version")
     if client.code != 0:
-        meaning = "no Compose file can be read, no image built"
-        return wrongs("machine", Problem(f"docker {client.text}", meaning, _GET))
-    engine = _ask(["docker", "info", "--format", "{{.ServerVersion}}"])
-    found = [good("machine", f"docker {_version(client.text)}")]
-    if engine.code == 0 and _version(engine.text):
-        return [*found, good("machine", f"Docker engine {_version(engine.text)} answers")]
-    reason = engine.text or f"exit code {engine.code}"
+        return wrongs("machine", Problem(f"docker {client.text}", "no Compose file can be read, no image built", _GET))
+    found = [good("machine", f"docker {client.version}")]
+    engine = _ask("docker", "info", "--format", "{{.ServerVersion}}")
+    if engine.version:
+        return [*found, good("machine", f"Docker engine {engine.version} answers")]
     problem = Problem(
-        f"the Docker engine of this machine does not answer ({reason})",
+        f"the Docker engine of this machine does not answer ({engine.text})",
         "nothing can be built here, or deployed to this machine",
         "docker info; start it (sudo systemctl start docker), or get the right to use it (group docker)",
     )
@@ -120,38 +129,25 @@ def docker() -> list[CheckResult]:
 
 def compose() -> list[CheckResult]:
     """Compose, which reads the application's file."""
-    return _plugin("Compose", ["docker", "compose", "version", "--short"], COMPOSE, "the Compose file cannot be read")
+    return _plugin(
+        "Compose", _ask("docker", "compose", "version", "--short"), COMPOSE, "the Compose file cannot be read"
+    )
 
 
 def buildx() -> list[CheckResult]:
     """Buildx, which builds images."""
-    return _plugin("Buildx", ["docker", "buildx", "version"], BUILDX, "no image can be built")
+    answer = _ask("docker", "buildx", "version")
+    return _plugin("Buildx", answer._replace(text=answer.text.rpartition("buildx")[2]), BUILDX, "no image can be built")
 
 
-def _plugin(name: str, argv: list[str], oldest: tuple[int, int], meaning: str) -> list[CheckResult]:
-    answer = _ask(argv)
+def _plugin(name: str, answer: _Answer, oldest: tuple[int, int], meaning: str) -> list[CheckResult]:
+    if answer.code is None:
+        return []  # that there is no client is said once
+    fix = f"install docker-{name.lower()}-plugin (in a clone of Slipway, make up does)"
     # a client without the plugin prints its own help, or takes the plugin's option for one of its own
-    version = _version(answer.text.rpartition("buildx")[2]) if answer.code == 0 else ""
-    mend = f"install docker-{name.lower()}-plugin (in a clone of Slipway, make up does)"
-    if not version:
-        reason = answer.text if answer.code is None else "is not installed"
-        what = f"docker {reason}" if answer.code is None else f"Docker's plugin {name} {reason}"
-        return wrongs("machine", Problem(what, meaning, mend)) if answer.code is not None else []
-    if _numbers(version) < oldest:
-        what = f"{name} {version} is older than {'.'.join(map(str, oldest))}"
-        return wrongs("machine", Problem(what, "it lacks what a deployment uses", mend))
-    return [good("machine", f"{name} {version}")]
-
-
-def git() -> list[CheckResult]:
-    """Git, which names the commit that a release was made of."""
-    answer = _ask(["git", "--version"])
-    if answer.code == 0:
-        return [good("machine", f"git {_version(answer.text)}")]
-    problem = Problem(
-        f"git {answer.text}", "releases do not name their commit, and images have no tag of it", "apt-get install git"
-    )
-    return warnings("machine", problem)
+    if not answer.version:
+        return wrongs("machine", Problem(f"Docker's plugin {name} is not installed", meaning, fix))
+    return _old_or_good(name, answer, oldest, "it lacks what a deployment uses", fix)
 
 
 MACHINE_CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (python, uv, pulumi, docker, compose, buildx, git)
