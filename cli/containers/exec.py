@@ -56,20 +56,12 @@ class ExecRequest:
 
 
 def exec_in_container(stack: Stack, request: ExecRequest) -> int:
-    """Run a command in a container; its exit code.
-
-    Raises:
-        SlipwayError: when there is no such service or host, no container of it runs, or the connection breaks.
-    """
+    """Run a command in a container; its exit code. Raises SlipwayError without one, or when the connection breaks."""
     return _until_terminated(_exec(stack, request))
 
 
 def shell_on_host(stack: Stack, host: str) -> int:
-    """Open a login shell on a host, the stack's first one if none is named; the shell's exit code.
-
-    Raises:
-        SlipwayError: when there is no such host, it cannot be reached or gives no terminal, or the connection breaks.
-    """
+    """Open a login shell on a host, the stack's first one if none is named; the shell's exit code."""
     hosts = selected_hosts(stack.settings, [host] if host else [])
     machine = hosts[0]
     where = "this machine" if machine.local else f"{machine.user}@{machine.address}"
@@ -111,16 +103,11 @@ async def _exec(stack: Stack, request: ExecRequest) -> int:
             if process.returncode != 0:
                 typer.echo(f"the command may go on in {container['name']} {said.decode()}".rstrip(), err=True)
 
-        command = docker_exec(
-            listing,
-            container["id"],
-            request.command,
-            terminal=request.terminal,
-            user=request.user,
-            mark="" if request.terminal else mark,
+        line = docker_exec(
+            listing, container["id"], request.command, terminal=request.terminal, user=request.user, mark=mark
         )
         host = picked.on.host.name
-        return await attached(connection, command, host, terminal=request.terminal, pass_signal=pass_signal)
+        return await attached(connection, line, host, terminal=request.terminal, pass_signal=pass_signal)
 
 
 def docker_exec(
@@ -134,12 +121,12 @@ def docker_exec(
 ) -> str:
     """The line for a host's shell that runs `command` in a container, with the engine that the listing came from.
 
-    `mark` is a variable NAME=VALUE by which the command's processes can be found again.
+    `mark` is a variable NAME=VALUE by which the processes of a command without a terminal can be found again.
     """
     options = ["--interactive"]
     options += ["--tty", "--env", "TERM"] if terminal else []
     options += ["--user", user] if user else []
-    options += ["--env", mark] if mark else []
+    options += ["--env", mark] if mark and not terminal else []
     words = ["env", f"DOCKER_HOST=unix://{listing['socket']}", "docker", "exec", *options, container, *command]
     return f"exec {shlex.join(words)}"
 
@@ -149,13 +136,12 @@ def _announce(picked: PickedContainer, request: ExecRequest, stack: Stack, *, se
     container = picked.container
     own = own_containers(picked.on.listing or {}, request.service)
     alone = sum(each["state"] == "running" for each in own) == 1
-    not_live = (
-        "" if container["generation"] == "live" else f", of a generation that is not live ({container['release']})"
-    )
-    unwell = f", {container['health']}" if container["health"] in ("starting", "unhealthy") else ""
-    choice = [] if request.host or not several else ["--host"]
+    live, health = container["generation"] == "live", container["health"]
+    notes = "" if live else f", of a generation that is not live ({container['release']})"
+    notes += f", {health}" if health in ("starting", "unhealthy") else ""
+    choice = ["--host"] if several and not request.host else []
     choice += [] if request.number is not None or alone else ["--index"]
-    if choice or not_live or unwell:
+    if choice or notes:
         other = f" ({' and '.join(choice)} choose{'s' if len(choice) == 1 else ''} another)" if choice else ""
         name = container["name"].removeprefix(f"{stack.project}-")
-        typer.echo(f"in {picked.on.host.name} {name}{not_live}{unwell}{other}", err=True)
+        typer.echo(f"in {picked.on.host.name} {name}{notes}{other}", err=True)

@@ -15,7 +15,7 @@ from components.errors import Problem, SlipwayError, nearest
 from components.probe import channel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from rich.table import Table
@@ -67,38 +67,20 @@ class HostListing:
 
 
 def selected_hosts(settings: Settings, names: Sequence[str]) -> list[HostSettings]:
-    """The hosts of these names, in the stack's order; all of them without names.
-
-    Raises:
-        SlipwayError: one problem for each name that no host of the stack has.
-    """
+    """The hosts of these names, in the stack's order, or all of them; raises SlipwayError for unknown names."""
     known = [host.name for host in settings.hosts]
-    _refuse_unknown(
-        names,
-        known,
-        f"stack {settings.stack} has no host '%s'",
-        "nothing was asked of any host",
-        f"--host NAME, with one of: {', '.join(known)}",
-    )
+    what, fix = f"stack {settings.stack} has no host '%s'", f"--host NAME, with one of: {', '.join(known)}"
+    _refuse_unknown(names, known, what, "nothing was asked of any host", fix)
     return [host for host in settings.hosts if not names or host.name in names]
 
 
-def require_services(names: Iterable[str], listings: Iterable[Mapping[str, Any]], stack: str) -> None:
-    """See that each of these is a service of the live release, or at least has a container.
-
-    Raises:
-        SlipwayError: one problem for each that is not.
-    """
-    known: set[str] = set()
-    for listing in listings:
-        known |= {*listing["services"], *(each["service"] for each in listing["containers"])}
-    _refuse_unknown(
-        names,
-        sorted(known),
-        f"no service '%s' is deployed on stack {stack}",
-        f"there are: {', '.join(sorted(known))}" if known else "nothing is deployed there",
-        f"slipway ps --all --stack {stack}",
-    )
+def require_services(names: Iterable[str], listings: Collection[Mapping[str, Any]], stack: str) -> None:
+    """Raise SlipwayError for each of these that is no service of the live release and has no container either."""
+    services = (name for each in listings for name in each["services"])
+    known = sorted({*services, *(one["service"] for each in listings for one in each["containers"])})
+    there = f"there are: {', '.join(known)}" if known else "nothing is deployed there"
+    what = f"no service '%s' is deployed on stack {stack}"
+    _refuse_unknown(names, known, what, there, f"slipway ps --all --stack {stack}")
 
 
 def _refuse_unknown(names: Iterable[str], known: Sequence[str], what: str, otherwise: str, fix: str) -> None:

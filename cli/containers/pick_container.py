@@ -30,11 +30,7 @@ class PickedContainer(NamedTuple):
 async def pick_container(
     listings: AsyncGenerator[HostListing, None], service: str, number: int | None, stack: str
 ) -> PickedContainer:
-    """The best container of the first host that has a good one, else of all hosts.
-
-    Raises:
-        SlipwayError: when no host answers, there is no such service, or no container of it runs.
-    """
+    """The best container of the first host that has a good one, else of all hosts; raises SlipwayError without any."""
     picked: list[PickedContainer] = []
     answers: dict[str, Mapping[str, Any]] = {}
     problems: list[Problem] = []

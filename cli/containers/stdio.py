@@ -42,18 +42,11 @@ async def attached(
     terminal: bool,
     pass_signal: Callable[[signal.Signals], Awaitable[None]] | None = None,
 ) -> int:
-    """Run `command` until it ends; its exit code.
+    """Run `command`, a line for a host's shell, until it ends; its exit code.
 
-    Args:
-        connection: the host's.
-        command: a line for its shell.
-        host: its name, for errors.
-        terminal: give it the terminal that standard input and output are; else they are piped byte for byte.
-        pass_signal: without a terminal, is given the signal that this process was asked to end with, or SIGTERM when
-            nobody reads its output any more; the command's own exit code counts if it then ends in time.
-
-    Raises:
-        SlipwayError: when the host gives no terminal, or the connection breaks before the end is known.
+    With `terminal` it gets the one that standard input and output are; else they are piped byte for byte, and
+    `pass_signal` is given the signal that this process was asked to end with (SIGTERM when nobody reads its output any
+    more). Raises SlipwayError when the host gives no terminal, or the connection breaks before the end is known.
     """
     pass_signal = None if terminal else pass_signal
     try:
