@@ -28,9 +28,7 @@ class CreatedStacks(NamedTuple):
 def create_stacks(names: Sequence[str], *, encrypted_elsewhere: Sequence[str] = ()) -> CreatedStacks:
     """Create the stacks that the backend does not have yet, and select the first where none is selected.
 
-    Args:
-        names: the stacks.
-        encrypted_elsewhere: those whose stack file names a secrets provider, which needs no passphrase.
+    Those that are `encrypted_elsewhere` (by a secrets provider in their stack file) need no passphrase.
     """
     engine = engine_of(names[0])
     try:

@@ -75,28 +75,15 @@ def init_stacks(
 ) -> InitReport:
     """Write the stack files for the application and create their stacks.
 
-    Args:
-        application: folder of the Compose file.
-        options: those that settings come from.
-        root: folder of Pulumi.yaml.
-        compose_file: its name, when it is not one that Compose finds by itself.
-        asking: whether somebody at a terminal answers.
-        accept_host_keys: pin the keys that hosts show, unseen.
-        force: let the engine change stack files that somebody edited, and replace workflows.
-        workflows: copy the GitHub workflows as well.
+    The application is the Compose file's folder, `root` that of Pulumi.yaml; the rest are the command's options.
 
     Raises:
         WrongUsageError: options are missing or wrong; all of them are named.
         SlipwayError: the Compose file cannot be read, or somebody's workflow would be overwritten.
     """
     if not application.is_dir():
-        raise SlipwayError(
-            Problem(
-                f"'{application}' is not a folder",
-                "there is no Compose file to deploy",
-                "slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE",
-            )
-        )
+        fix = "slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"
+        raise SlipwayError(Problem(f"'{application}' is not a folder", "there is no Compose file to deploy", fix))
     project = str(yaml.safe_load((root / "Pulumi.yaml").read_text())["name"])
     stacks, wrong = ask_for_stacks(options, asking=asking, known=_known_stacks(root, project))
     if wrong:
@@ -121,7 +108,10 @@ def init_stacks(
     where = {"application": os.path.relpath(application.resolve(), root.resolve()), "composeFile": compose_file}
     for stack, file in files.items():
         given = {key: value for key, value in {**where, **answers.settings[stack]}.items() if value}
-        settings = {**file.settings, **given} if file.edited else {**_ordered(given), **default_settings(stack)}
+        if file.edited:
+            settings = {**file.settings, "hosts": file.hosts, **given}
+        else:
+            settings = {**_ordered(given), **default_settings(stack)}
         requirements = open_requirements(_reading_settings(stack, settings, file, source), first)
         report.problems += [each for each in requirements.problems if each not in report.problems]
         report.commands[stack] = left_commands(stack, settings, requirements, file)
@@ -211,13 +201,8 @@ def _change(stack: str, commands: Sequence[tuple[str, ...]], report: InitReport)
     for number, command in enumerate(commands):
         done = engine.ask(*command)
         if done.returncode != 0:
-            report.problems.append(
-                Problem(
-                    f"Pulumi.{stack}.yaml could not be changed ({last_words(done)})",
-                    "it lacks what is still to set",
-                    shown_command(command, stack),
-                )
-            )
+            what = f"Pulumi.{stack}.yaml could not be changed ({last_words(done)})"
+            report.problems.append(Problem(what, "it lacks what is still to set", shown_command(command, stack)))
             return commands[number:]
     if commands:
         report.files[f"Pulumi.{stack}.yaml"] = "changed"

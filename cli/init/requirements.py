@@ -51,11 +51,7 @@ class Requirements:
 
 
 def read_requirements(settings: Settings) -> Requirements:
-    """What the application's Compose file asks for before anything is set.
-
-    Raises:
-        SlipwayError: when there is no Compose file, or Compose cannot read it.
-    """
+    """What the Compose file asks for before anything is set; raises SlipwayError when Compose cannot read it."""
     resolved = resolve(settings)
     services: dict[str, Any] = resolved.model.get("services") or {}
     routed = tuple(sorted(name for name, each in services.items() if (each.get("x-slipway") or {}).get("route")))
@@ -72,11 +68,7 @@ def read_requirements(settings: Settings) -> Requirements:
 
 
 def open_requirements(settings: Settings, first: Requirements) -> Requirements:
-    """What the Compose file asks for beyond what `settings` give; `first` is what it asks for before.
-
-    Raises:
-        SlipwayError: when Compose cannot read it with these values.
-    """
+    """What the Compose file asks for beyond what `settings` give; `first` is what it asks for before."""
     problems: tuple[Problem, ...] = ()
     try:
         read_application(settings)

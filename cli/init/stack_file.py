@@ -56,7 +56,8 @@ class StackFile:
     def hosts(self) -> list[dict[str, Any]]:
         """Its hosts, as far as they can be read."""
         entries = self.settings.get("hosts")
-        return [each for each in entries if "address" in each] if isinstance(entries, list) else []
+        listed = entries if isinstance(entries, list) else []
+        return [each for each in listed if isinstance(each, dict) and "address" in each]
 
     @property
     def secrets(self) -> set[str]:
@@ -66,11 +67,7 @@ class StackFile:
 
 
 def read_stack_file(file: Path, project: str) -> StackFile:
-    """What the stack file says; nothing when there is none.
-
-    Raises:
-        SlipwayError: when it cannot be read, or is not YAML.
-    """
+    """What the stack file says, nothing when there is none; raises SlipwayError for one that cannot be read."""
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         config = dict(content.pop("config", None) or {})
@@ -114,15 +111,9 @@ def new_stack_file(
     project: str,
     notes: Mapping[str, str],
 ) -> str:
-    """The text of a stack file, with the commands for what is secret beside it.
+    """The text of a stack file: `settings` in their order, with the commands for what is secret beside it.
 
-    Args:
-        stack: its name.
-        settings: setting → value, in the order in which they are written.
-        requirements: what the Compose file needs beyond them.
-        top: keys beside `config` that the engine wrote already.
-        project: name of the Pulumi project, the namespace of its settings.
-        notes: host → what stands beside its key.
+    `top` are the keys beside `config` that the engine wrote already; `notes` holds what stands beside a host's key.
     """
     lines = [
         f"# Stack {stack} of {requirements.name}, written by `slipway init`. Every setting: README.md, Settings.",

@@ -370,6 +370,16 @@ def test_an_edited_file_needs_no_options_and_gives_other_stacks_the_registry(ini
     assert stack(program, "test")["config"]["shop-deploy:registry"] == "ghcr.io/acme"
 
 
+def test_hosts_that_somebody_set_as_text_are_left_alone_as_well(init: Init, program: Path) -> None:
+    text = (
+        'config:\n  shop-deploy:registry: ghcr.io/acme\n  shop-deploy:hosts: \'[{"name": "a", "address": "local"}]\'\n'
+    )
+    (program / "Pulumi.staging.yaml").write_text(text)
+    result = init("-e", "staging")
+    assert result.exit_code == 0, said(result)
+    assert (program / "Pulumi.staging.yaml").read_text() == text
+
+
 def test_with_force_the_engine_changes_what_is_asked_and_nothing_else_is_touched(
     init: Init, program: Path, engine: Engine
 ) -> None:
