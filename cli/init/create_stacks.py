@@ -30,8 +30,8 @@ def create_stacks(names: Sequence[str], *, encrypted_elsewhere: Sequence[str] = 
 
     Those that are `encrypted_elsewhere` (by a secrets provider in their stack file) need no passphrase.
     """
-    engine = engine_of(names[0])
     try:
+        engine = engine_of(names[0])
         url = backend_url(engine)
     except SlipwayError as error:
         fix = " && ".join(["pulumi login", *(f"pulumi stack init {name}" for name in names)])

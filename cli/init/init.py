@@ -131,7 +131,7 @@ def init_stacks(
     report.created = create_stacks(stacks, encrypted_elsewhere=provided)
     report.problems += report.created.problems
     for stack, commands in changes.items():
-        left = _change(stack, commands, report) if force else commands
+        left = _change(stack, commands, report) if force and report.created.backend else commands
         report.commands[stack] = [*(shown_command(each, stack) for each in left), *report.commands[stack]]
     return report
 

@@ -1,6 +1,7 @@
 """`slipway init`: what it writes, asks and refuses. Compose is the real one; the engine is a script that answers so."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -470,6 +471,19 @@ def test_without_a_login_the_files_are_there_and_the_commands_are_told(
     assert result.exit_code == 0
     assert (program / "Pulumi.staging.yaml").exists()
     assert "pulumi login && pulumi stack init staging && pulumi stack init production" in result.output
+
+
+def test_without_an_engine_the_files_are_there_and_it_is_said_what_is_missing(
+    init: Init, program: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (engine.folder / "pulumi").unlink()
+    (engine.folder / "docker").symlink_to(str(shutil.which("docker")))
+    monkeypatch.setenv("PATH", str(engine.folder))
+    result = init(*FLAGS)
+    assert result.exit_code == 0, said(result)
+    assert (program / "Pulumi.staging.yaml").exists()
+    assert "In the way: pulumi is not on PATH — the stacks cannot be created yet" in result.output
+    assert init(*FLAGS, "--domain", "example.com", "--force").exit_code == 0
 
 
 def test_without_a_passphrase_no_stack_is_created_and_it_is_told_how(
