@@ -41,7 +41,7 @@ def deploy(
         given: further options of `pulumi up`.
         message: for the history; the engine's own when empty.
         settings: variables of the environment that set settings for this update alone.
-        command: what to run again after mending, for errors.
+        command: what to run again after fixing, for errors.
 
     Raises:
         StackLockedError: when the engine met another one's lock, and did nothing.

@@ -1,8 +1,4 @@
-"""What a command says when it fails.
-
-Owns: the text on standard error, and where the traceback of an unexpected exception is kept.
-Does not own: the family of errors (see slipway/contract/problems.py), or usage errors, which are typer's.
-"""
+"""What a command says when it fails, and where the traceback of an unexpected exception is kept."""
 
 from __future__ import annotations
 
@@ -11,22 +7,20 @@ import tempfile
 import traceback
 
 from slipway.contract.problems import Problem, SlipwayError
-from toolchain.process import ToolchainError
 
 __all__ = ["bug", "in_one_line"]
 
 
 def in_one_line(error: Exception) -> str:
-    """The error in the family's form, one line per problem.
-
-    Anything outside the family is a bug: its message may hold a secret's value, so only its type is told and the
-    rest goes to a file that nobody else can read.
-    """
-    return str(error if isinstance(error, (SlipwayError, ToolchainError)) else SlipwayError(bug(error)))
+    """The error in the family's form, one line per problem."""
+    return str(error if isinstance(error, SlipwayError) else SlipwayError(bug(error)))
 
 
 def bug(error: Exception) -> Problem:
-    """An exception outside the family, as a problem; its traceback is kept in a file."""
+    """The problem of an exception outside the family: a bug.
+
+    Its message may hold a secret's value, so only its type is named; the rest goes to a file that nobody else can read.
+    """
     handle, path = tempfile.mkstemp(prefix="slipway-", suffix=".traceback")  # mode 0600
     with os.fdopen(handle, "w") as file:
         file.write("".join(traceback.format_exception(error)))

@@ -1,15 +1,9 @@
-"""A stack as a command sees it: its settings, and the names by which hosts know it.
-
-Owns: where the program is, which stack is meant, and asking the engine for its configuration. Does not own: what the
-configuration means (see components/configuration.py). The stack `local` that `make up` made here keeps its state and
-secrets beside the program: commands find them by themselves.
-"""
+"""A stack as a command sees it: where its program is, what the engine says of it, and how hosts call it."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import threading
 from concurrent.futures import Future
@@ -19,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from cli import local_stack
 from slipway.contract.problems import Problem, SlipwayError
-from toolchain import local
-from toolchain.pulumi import ensure_pulumi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +25,7 @@ __all__ = [
     "Engine",
     "Stack",
     "engine_of",
+    "known_stacks",
     "last_words",
     "program_folder",
     "read_stack",
@@ -41,7 +35,6 @@ __all__ = [
 ]
 
 _ENGINE_SECONDS = 120  # a remote state behind a slow link; decrypting with a cloud key
-_LOCAL = "local"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,14 +141,13 @@ def engine_of(name: str, *, deploys: bool = False) -> Engine:
     With `deploys`, the stack `local` that `make up` made here also gets what a deployment from this machine needs.
 
     Raises:
-        SlipwayError: when there is no program, or no stack is named and none selected.
-        ToolchainError: when the engine or Docker cannot be had on this machine.
+        SlipwayError: when there is no program or no engine, or no stack is named and none selected.
     """
     root = program_folder(Path.cwd())
-    if name.rsplit("/", 1)[-1] == _LOCAL and _made_here(root):
-        environment, options = _local_environment(deploys=deploys)
-    else:
-        environment, options = _environment(), []
+    environment, options = _environment(root), []
+    if name.rsplit("/", 1)[-1] == local_stack.NAME and local_stack.is_made(root):
+        environment |= (local_stack.prepared(root) if deploys else {}) | local_stack.engine_environment(root)
+        options = ["--config-file", str(local_stack.configuration(root))]
     name = name or _selected(root, environment)
     return Engine(root=root, stack=name, environment=environment, options=[*options, "--stack", name])
 
@@ -165,7 +157,6 @@ def read_stack(name: str) -> Stack:
 
     Raises:
         SlipwayError: when there is no such stack, or anything is wrong with its settings or its Compose file.
-        ToolchainError: when the engine or Docker cannot be had on this machine.
     """
     return stack_of(engine_of(name))
 
@@ -207,20 +198,36 @@ def setting_sources(engine: Engine, configured: Mapping[str, Mapping[str, Any]])
     }
 
 
-def _made_here(root: Path) -> bool:
-    """Whether `make up` made the stack `local` in this copy; only then may its tools be asked for it."""
-    return root == local.ROOT and (root / ".slipway" / "state").is_dir()
+def known_stacks(engine: Engine) -> set[str]:
+    """The names of the project's stacks, without organisation and project.
+
+    Raises:
+        SlipwayError: when the backend does not answer.
+    """
+    done = engine.ask("stack", "ls", "--json")
+    if done.returncode == 0:
+        return {str(each["name"]).rsplit("/", 1)[-1] for each in json.loads(done.stdout)}
+    raise SlipwayError(
+        Problem(
+            f"the backend does not say which stacks there are ({last_words(done)})",
+            "it is not known whether this one exists",
+            "pulumi whoami --verbose, then pulumi stack ls",
+        )
+    )
 
 
-def _local_environment(*, deploys: bool) -> tuple[dict[str, str], list[str]]:
-    """The environment and options with which the engine knows the stack `local`."""
-    prepared = local.machine() if deploys else {}
-    return {**_environment(), **prepared, **local.known()}, ["--config-file", str(local.configuration())]
-
-
-def _environment() -> dict[str, str]:
-    """This process's environment, with the engine that the toolchain keeps where none is on PATH."""
-    return {**os.environ, **({} if shutil.which("pulumi") else ensure_pulumi())}
+def _environment(root: Path) -> dict[str, str]:
+    """This process's environment, with the engine that `make up` got where none is on PATH."""
+    tools = local_stack.tools(root)
+    if tools is not None:
+        return {**os.environ, **tools}
+    raise SlipwayError(
+        Problem(
+            "pulumi is not on PATH",
+            "nothing is known of the stack without it",
+            "https://www.pulumi.com/docs/install/ (in a clone of Slipway, make up gets it)",
+        )
+    )
 
 
 def _selected(root: Path, environment: Mapping[str, str]) -> str:
@@ -231,7 +238,7 @@ def _selected(root: Path, environment: Mapping[str, str]) -> str:
         Problem(
             f"no stack is selected ({last_words(done)})",
             "it is not known which hosts to look at",
-            "pulumi stack select NAME, or give --stack NAME (pulumi stack ls tells the names)",
+            "pulumi stack select NAME, or give --stack NAME (pulumi stack ls shows the names)",
         )
     )
 

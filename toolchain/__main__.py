@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> int:
         "test": checks.test,
         "bench": checks.bench,
         "env": _env,
+        "machine": _machine,
     }
     if not arguments or arguments[0] not in commands:
         print(_USAGE, file=sys.stderr)
@@ -46,6 +48,18 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("slipway: error: interrupted — nothing half-made is kept — run it again", file=sys.stderr)
         return 1
+
+
+def _machine(arguments: list[str]) -> int:
+    """Get this machine and the stack `local` ready, and print the environment as JSON: `slipway up --stack local`."""
+    from toolchain import local  # noqa: PLC0415  # as in main
+
+    del arguments
+    prepared = local.machine()
+    local.initialise(prepared | local.known())
+    local.configuration()
+    print(json.dumps(prepared))
+    return 0
 
 
 def _env(arguments: list[str]) -> int:

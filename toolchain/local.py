@@ -51,7 +51,12 @@ def machine() -> dict[str, str]:
                 say(f"{error} (this ends when Pulumi is there, which the next run then need not wait for)")
             raise
         found |= engine.result()
-    os.environ.update({name: value for name, value in found.items() if not name.startswith("SLIPWAY_")})
+    tools = {name: value for name, value in found.items() if not name.startswith("SLIPWAY_")}
+    os.environ.update(tools)
+    _FOLDER.mkdir(exist_ok=True)
+    # cli/local_stack.py reads it: the command line finds these tools, and has this machine made ready, without us
+    prepare = [str(Path(__file__).with_name("bootstrap")), "machine"]
+    (_FOLDER / "machine.json").write_text(json.dumps({"environment": tools, "prepare": prepare}))
     return found
 
 

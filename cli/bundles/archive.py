@@ -38,7 +38,7 @@ class Bundle:
     state: Mapping[str, Any]
     """The state, as `pulumi stack export` prints it; secrets are encrypted."""
     release: Mapping[str, Any] | None
-    """Document of the release that was live (agent/contract/deployment.schema.json); None when not known."""
+    """Document of the release that was live (slipway/contract/schemas/deployment.schema.json); None when not known."""
     manifest: Mapping[str, Any] | None = None
     """What the bundle says of itself (cli/contract/bundle.schema.json)."""
     stack_file: bytes | None = None

@@ -25,7 +25,7 @@ def doctor(
 
     Exit code: 0 when nothing is wrong; 1 when something is; 2 for wrong usage.
     """
-    from cli.setup.examination import examine  # noqa: PLC0415  # help must not wait for it
+    from cli.doctor.doctor import examine, report  # noqa: PLC0415  # help must not wait for it
 
     document = examine(stack)
     if json:
@@ -33,7 +33,7 @@ def doctor(
 
         typer.echo(dumps(document, indent=2, ensure_ascii=False))
     else:
-        from cli.setup.doctor_view import show  # noqa: PLC0415  # JSON needs no rich
+        from cli.printing import print_out  # noqa: PLC0415  # JSON needs no rich
 
-        show(document)
+        print_out(report(document))
     raise typer.Exit(0 if document["well"] else 1)

@@ -24,14 +24,14 @@ def exec_(
 ) -> None:
     """Run a command in a container of the live generation of a service.
 
-    At a terminal the command gets it. Where standard input or output is a file or a pipe, both are handed on byte for
+    At a terminal the command gets it. Where standard input or output is a file or a pipe, both are passed on byte for
     byte: `slipway exec db -- pg_dump -U app app > dump.sql`.
 
     Exit code: the command's own; 1 when it could not be run; 2 for wrong usage.
     """
-    from cli.daily.attaching import has_terminal  # noqa: PLC0415  # help must not wait for it
-    from cli.daily.inside import Wanted, run_inside  # noqa: PLC0415  # as above
+    from cli.containers.exec import ExecRequest, exec_in_container  # noqa: PLC0415  # help must not wait for it
+    from cli.containers.stdio import has_terminal  # noqa: PLC0415  # as above
     from cli.stack import read_stack  # noqa: PLC0415  # as above
 
-    wanted = Wanted(service=service, command=command, host=host, number=index, user=user, terminal=has_terminal())
-    raise typer.Exit(run_inside(read_stack(stack), wanted))
+    request = ExecRequest(service=service, command=command, host=host, number=index, user=user, terminal=has_terminal())
+    raise typer.Exit(exec_in_container(read_stack(stack), request))

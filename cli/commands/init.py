@@ -16,7 +16,7 @@ def init(
     *,
     environment: Annotated[
         list[str] | None,
-        typer.Option("--environment", "-e", metavar="NAME", help="A stack to make; staging and production if none."),
+        typer.Option("--environment", "-e", metavar="NAME", help="A stack to create; staging and production if none."),
     ] = None,
     registry: Annotated[
         str, typer.Option("--registry", metavar="HOST/PATH", help="Where images are pushed, such as ghcr.io/acme.")
@@ -54,38 +54,39 @@ def init(
         bool, typer.Option("--accept-host-key", help="Pin the keys that the hosts show, without comparing.")
     ] = False,
     workflows: Annotated[
-        bool, typer.Option("--workflows", help="Take the GitHub workflows over into the application's repository.")
+        bool, typer.Option("--workflows", help="Copy the GitHub workflows into the application's repository.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Change stack files and workflows that say otherwise already.")
+        bool, typer.Option("--force", help="Let Pulumi change edited stack files, and replace workflows.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; what is missing is told at once.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; name all that is missing at once.")] = False,
 ) -> None:
-    """Write the stack files of an application, make its stacks, and tell what is left to do.
+    """Write the stack files of an application, create its stacks, and print what is left to do.
 
     Asks at a terminal for what the options do not say; elsewhere, or with --yes, it names every missing option at
-    once. Secrets are never options: the commands that set them are told. A second time it changes nothing.
+    once. Secrets are never options: the commands that set them are printed. A stack file that somebody edited is left
+    as it is, and the commands that would change it are printed; with --force they are run.
 
     Exit code: 0 when the files are there, whatever is left to do; 1 when the Compose file cannot be read or somebody's
-    values would be overwritten; 2 for missing or wrong options. With 1 and 2 nothing was written.
+    workflow would be overwritten; 2 for missing or wrong options. With 1 and 2 nothing was written.
     """
-    from cli.setup.answers import Given  # noqa: PLC0415  # help must not wait for it
-    from cli.setup.init_view import show  # noqa: PLC0415  # as above
-    from cli.setup.initialise import WrongUsageError, initialise  # noqa: PLC0415  # as above
+    from cli.init.init import WrongUsageError, init_stacks, show  # noqa: PLC0415  # help must not wait for it
+    from cli.init.prompts import InitOptions  # noqa: PLC0415  # as above
     from cli.stack import program_folder  # noqa: PLC0415  # as above
 
+    options = InitOptions(
+        environments=environment or (),
+        registry=registry,
+        registry_user=registry_user,
+        hosts=host or (),
+        domains=domain or (),
+        acme_email=acme_email,
+        variables=variable or (),
+    )
     try:
-        outcome = initialise(
+        report = init_stacks(
             application,
-            Given(
-                environments=environment or (),
-                registry=registry,
-                registry_user=registry_user,
-                hosts=host or (),
-                domains=domain or (),
-                acme_email=acme_email,
-                variables=variable or (),
-            ),
+            options,
             root=program_folder(Path.cwd()),
             compose_file=compose_file,
             asking=not yes and at_a_terminal(),
@@ -96,7 +97,7 @@ def init(
     except WrongUsageError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
-    show(outcome)
+    show(report)
 
 
 def at_a_terminal() -> bool:

@@ -45,51 +45,49 @@ def logs(
     Exit code: 0 when every line that was asked for was shown; 1 when a host did not answer or a log could not be read
     (the others are shown), or the stack's settings cannot be read; 2 for wrong usage; 130 after Ctrl-C.
     """
-    from cli.daily.moments import since as since_of  # noqa: PLC0415  # help must not wait for it
-    from cli.daily.moments import tail as tail_of  # noqa: PLC0415  # as above
+    from cli.containers import time_range  # noqa: PLC0415  # help must not wait for it
 
-    began = _given(since_of, since, "--since") if since else ""
-    lines = _given(tail_of, tail or ("all" if since else "100"), "--tail")
+    began = _parsed(time_range.since, since, "--since") if since else ""
+    lines = _parsed(time_range.tail, tail or ("all" if since else "100"), "--tail")
     import asyncio  # noqa: PLC0415  # as above
 
-    from cli.daily.lines import Wanted, read  # noqa: PLC0415  # as above
-    from cli.daily.lines_view import JsonView, TextView, in_colour  # noqa: PLC0415  # as above
-    from cli.daily.looking import look, require_services, selected  # noqa: PLC0415  # as above
+    from cli.containers.list import list_containers, require_services, selected_hosts  # noqa: PLC0415  # as above
+    from cli.containers.log_merge import LogQuery, show_logs  # noqa: PLC0415  # as above
+    from cli.containers.log_view import JsonLogs, TextLogs, in_colour  # noqa: PLC0415  # as above
     from cli.stack import read_stack  # noqa: PLC0415  # as above
 
-    found = read_stack(stack)
-    settings, wanted = found.settings, services or []
-    view = JsonView() if json else TextView(found.project, timestamps=timestamps, colour=in_colour())
+    found, named = read_stack(stack), services or []
+    settings, key = found.settings, found.settings.private_key()
+    view = JsonLogs() if json else TextLogs(found.project, timestamps=timestamps, colour=in_colour())
     try:
-        hosts = selected(settings, host or [])
-        if wanted:
-            seen = look(hosts, settings.private_key(), found.project)
-            for problem in (problem for each in seen for problem in each.problems):
+        hosts = selected_hosts(settings, host or [])
+        if named:
+            answers = list_containers(hosts, key, found.project)
+            for problem in (problem for each in answers for problem in each.problems):
                 view.problem(problem)
-            answers = [each.listing for each in seen if each.listing is not None]
-            if answers:
-                require_services(wanted, answers, settings.stack)
-            hosts = [each.host for each in seen if each.listing is not None]
-        asked = Wanted(services=wanted, tail=lines, since=began, follow=follow)
-        asyncio.run(read(hosts, settings.private_key(), found.project, asked, view))
+            if listings := [each.listing for each in answers if each.listing is not None]:
+                require_services(named, listings, settings.stack)
+            hosts = [each.host for each in answers if each.listing is not None]
+        query = LogQuery(services=named, tail=lines, since=began, follow=follow)
+        asyncio.run(show_logs(hosts, key, found.project, query, view))
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None
     except BrokenPipeError:
-        _let_go()
+        _discard_output()
         raise typer.Exit(_NO_READER) from None
-    if view.well and not view.any:
+    if view.complete and not view.any:
         typer.echo("there are no containers", err=True)
-    raise typer.Exit(0 if view.well else 1)
+    raise typer.Exit(0 if view.complete else 1)
 
 
-def _given(form: Callable[[str], str], text: str, option: str) -> str:
+def _parsed(parse: Callable[[str], str], text: str, option: str) -> str:
     try:
-        return form(text)
+        return parse(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} {error}", param_hint=f"'{option}'") from None
 
 
-def _let_go() -> None:
+def _discard_output() -> None:
     """Let Python flush what nobody reads any more into nothing."""
     import os  # noqa: PLC0415  # rarely needed
     import sys  # noqa: PLC0415  # as above

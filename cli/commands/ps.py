@@ -25,34 +25,38 @@ def ps(
 ) -> None:
     """Show the stack's containers: state, health, image, generation, published ports.
 
-    Changes nothing. Whether what runs is what was deployed is told by `slipway status`.
+    Changes nothing. `slipway status` reports whether what runs is what was deployed.
 
     Exit code: 0 when every host answered; 1 when one did not, a service or host is not known, or the stack's settings
     cannot be read; 2 for wrong usage.
     """
-    from cli.daily.listing_view import document, left_out, show  # noqa: PLC0415  # help must not wait for it
-    from cli.daily.looking import look, require_services, selected  # noqa: PLC0415  # as above
+    from cli.containers import list as listing  # noqa: PLC0415  # help must not wait for it
     from cli.stack import read_stack  # noqa: PLC0415  # as above
 
-    found = read_stack(stack)
-    wanted = services or []
-    seen = look(selected(found.settings, host or []), found.settings.private_key(), found.project)
-    silent = [problem for each in seen for problem in each.problems]
-    answers = [each.listing for each in seen if each.listing is not None]
-    if answers:
-        require_services(wanted, answers, found.settings.stack)
-    told = document(found, seen, wanted, every=every)
+    found, named = read_stack(stack), services or []
+    settings = found.settings
+    hosts = listing.selected_hosts(settings, host or [])
+    answers = listing.list_containers(hosts, settings.private_key(), found.project)
+    listings = [each.listing for each in answers if each.listing is not None]
+    if listings:
+        listing.require_services(named, listings, settings.stack)
+    document = listing.ps_document(found, answers, named, every=every)
     if json:
         from json import dumps  # noqa: PLC0415  # the option has the name
 
-        typer.echo(dumps(told, indent=2, ensure_ascii=False))
-    elif any(each["containers"] for each in told["hosts"]):
-        show(told)
-    elif answers:
+        typer.echo(dumps(document, indent=2, ensure_ascii=False))
+    elif any(each["containers"] for each in document["hosts"]):
+        from datetime import UTC, datetime  # noqa: PLC0415  # as above
+
+        from cli.printing import print_out  # noqa: PLC0415  # JSON needs no rich
+
+        print_out(listing.ps_table(document, datetime.now(UTC)))
+    elif listings:
         typer.echo("nothing runs" if not every else "there are no containers", err=True)
-    hidden = "" if every or json else left_out(seen, wanted)
+    hidden = "" if every or json else listing.left_out(answers, named)
     if hidden:
         typer.echo(f"not shown: {hidden} (slipway ps --all)", err=True)
-    for problem in silent:
+    problems = [problem for each in answers for problem in each.problems]
+    for problem in problems:
         typer.echo(f"slipway: error: {problem}", err=True)
-    raise typer.Exit(1 if silent else 0)
+    raise typer.Exit(1 if problems else 0)

@@ -27,8 +27,8 @@ def shell(
     """
     if not service and (index is not None or user):
         raise typer.BadParameter("--index and --user are about a container: name its service")
-    from cli.daily.attaching import has_terminal  # noqa: PLC0415  # help must not wait for it
-    from cli.daily.inside import SHELL, Wanted, run_inside, shell_on_host  # noqa: PLC0415  # as above
+    from cli.containers.exec import SHELL, ExecRequest, exec_in_container, shell_on_host  # noqa: PLC0415  # as above
+    from cli.containers.stdio import has_terminal  # noqa: PLC0415  # help must not wait for it
     from cli.stack import read_stack  # noqa: PLC0415  # as above
     from slipway.contract.problems import Problem, SlipwayError  # noqa: PLC0415  # as above
 
@@ -43,5 +43,5 @@ def shell(
     found = read_stack(stack)
     if not service:
         raise typer.Exit(shell_on_host(found, host))
-    wanted = Wanted(service=service, command=SHELL, host=host, number=index, user=user, terminal=True)
-    raise typer.Exit(run_inside(found, wanted))
+    request = ExecRequest(service=service, command=SHELL, host=host, number=index, user=user, terminal=True)
+    raise typer.Exit(exec_in_container(found, request))

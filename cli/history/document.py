@@ -33,7 +33,7 @@ def history_document(history: StackHistory, entries: Sequence[Entry]) -> dict[st
         "live": history.live,
         "validated": next(reversed(history.validated), None),
         "entries": [_entry(history, entry) for entry in reversed(entries)],
-        "errors": [problem._asdict() for error in history.errors for problem in error.problems],
+        "errors": [problem.to_json() for error in history.errors for problem in error.problems],
     }
 
 

@@ -11,8 +11,8 @@ import pytest
 from remote_stack import HOME, machine_settings
 from stack_harness import eventually
 
-from cli.setup import host_checks
-from cli.setup.host_keys import Place, ShownKey, shown_keys
+from cli.doctor import host_checks
+from cli.init.host_keys import HostKey, SshAddress, shown_keys
 from components.application import read_application
 from components.settings import Settings
 from components.values import one_host_key
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from server import TestHost
 
-    from cli.setup.finding import Finding
+    from cli.doctor.check_result import CheckResult
 
 HOSTS = 1
 _PID = "/tmp/listener-of-a-test"
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def looked_at(folder: Path, *machines: dict[str, Any], key: str) -> list[Finding]:
+def looked_at(folder: Path, *machines: dict[str, Any], key: str) -> list[CheckResult]:
     """What a doctor finds of these hosts."""
     settings = Settings.model_validate(
         {"stack": "doctor", "application": folder, "hosts": list(machines), "sshKey": key}
@@ -113,9 +113,9 @@ def test_docker_that_is_down_on_a_host_is_told(host: TestHost, folder: Path) -> 
 
 
 def test_init_is_shown_the_key_by_which_deployments_know_the_host(host: TestHost) -> None:
-    place = Place(host.address, host.port)
+    place = SshAddress(host.address, host.port)
     found = shown_keys([place])[place]
-    assert isinstance(found, ShownKey)
+    assert isinstance(found, HostKey)
     assert found.key == one_host_key(host.host_key)
     printed = host.inside(["ssh-keygen", "-lf", found.file])
     assert found.fingerprint in printed

@@ -14,23 +14,23 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
+from cli.doctor import doctor as doctor_module
+from cli.doctor import host_checks, machine_checks, stack_checks
+from cli.doctor.check_result import CheckResult
+from cli.doctor.doctor import report
 from cli.main import app
-from cli.setup import examination, host_checks, machine_checks, stack_checks
-from cli.setup.doctor_view import show
-from cli.setup.finding import Finding
-from cli.setup.passphrase import given_passphrase, opens
+from cli.printing import print_out
 from cli.stack import Engine
 from components.agent_package import pack_agent
 from components.application import Application, read_application
 from components.settings import HostSettings, Settings
 from slipway.contract.problems import Problem, SlipwayError
 from toolchain import docker as docker_tools
+from toolchain import pulumi as pulumi_tools
 
 Doctor = Callable[..., dict[str, Any]]
 
 _SCHEMA = json.loads((Path(cli.__file__).parent / "contract" / "doctor.schema.json").read_text())
-# What the engine wrote (3.256) for a stack of a test whose passphrase is "test".
-PROOF = "v1:OluXioCoRwE=:v1:64KCtRy+VktYnLG/:HKDdkVEPfPMpF1VCPOfHW1uO04OYqg=="
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 CANARY = "canary-7f3Q9zKpL2vX"
 ENGINE = """\
@@ -61,7 +61,6 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "test")
     (tmp_path / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
-    (tmp_path / "Pulumi.staging.yaml").write_text(f"encryptionsalt: {PROOF}\n")
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "compose.yaml").write_text("services: {web: {image: nginx}}\n")
     (tmp_path / "bin").mkdir()
@@ -85,7 +84,7 @@ def doctor(program: Path, monkeypatch: pytest.MonkeyPatch) -> Doctor:
 
     def run(*options: str) -> dict[str, Any]:
         assert program.is_dir()
-        monkeypatch.setattr(host_checks, "hosts", lambda *_: [Finding("hosts", "ok", "this machine", host="web-1")])
+        monkeypatch.setattr(host_checks, "hosts", lambda *_: [CheckResult("hosts", "ok", "this machine", host="web-1")])
         result = CliRunner().invoke(app, ["doctor", "--json", *(options or ("--stack", "staging"))])
         assert not result.exception or isinstance(result.exception, SystemExit), result.exception
         document: dict[str, Any] = json.loads(result.output)
@@ -116,15 +115,14 @@ def only(program: Path, monkeypatch: pytest.MonkeyPatch, *programs: str) -> None
 
 def test_a_stack_that_lacks_nothing_is_well(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_checks, "docker", list)  # there is no engine in a unit test
-    monkeypatch.setattr(examination, "MACHINE_CHECKS", (machine_checks.python, machine_checks.pulumi))
+    monkeypatch.setattr(doctor_module, "MACHINE_CHECKS", (machine_checks.python, machine_checks.pulumi))
     document = doctor()
     assert document["well"], wrong(document)
     assert document["stack"] == "staging"
-    assert found(document, "secrets") == [("ok", "the passphrase is the stack's")]
+    assert found(document, "secrets") == [("skipped", "none are set")]
     assert found(document, "settings") == [("ok", "nothing is wrong with them; hosts: web-1")]
     assert found(document, "application") == [("ok", "app: 1 services, 0 built")]
     assert found(document, "registry") == [("skipped", "not asked: no service is built")]
-    assert found(document, "github") == [("skipped", "not in use")]
 
 
 def test_every_failure_is_told_however_many_there_are(
@@ -132,15 +130,11 @@ def test_every_failure_is_told_however_many_there_are(
 ) -> None:
     only(program, monkeypatch)
     configure(program, retention="1", hosts="", registryUsername="bot")
-    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "another")
-    document = doctor("--stack", "production")
-    (program / "Pulumi.production.yaml").write_text(f"encryptionsalt: {PROOF}\n")
     document = doctor("--stack", "production")
     text = "\n".join(wrong(document))
     for expected in (
         "docker is not on PATH",
         "there is no stack production of project shop",
-        "the passphrase is not the stack's",
         "retention: input should be greater than or equal to 2",
         "hosts: the list is empty",
         "registryPassword: empty, though registryUsername is set",
@@ -166,11 +160,11 @@ def test_problems_of_settings_and_of_the_compose_file_are_told_together(doctor: 
 def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(
     doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def fail() -> list[Finding]:
+    def fail() -> list[CheckResult]:
         raise KeyError(CANARY)
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(examination, "MACHINE_CHECKS", (fail, machine_checks.python))
+    monkeypatch.setattr(doctor_module, "MACHINE_CHECKS", (fail, machine_checks.python))
     monkeypatch.setattr(stack_checks, "backend", lambda _: fail())
     document = doctor()
     assert wrong(document) == ["a bug in Slipway (KeyError)"] * 2
@@ -184,9 +178,8 @@ def test_without_an_engine_the_machine_is_told_and_the_rest_skipped(
 ) -> None:
     (program / "bin" / "pulumi").unlink()
     only(program, monkeypatch)
-    monkeypatch.setattr(machine_checks, "find_pulumi", lambda: None)
     document = doctor()
-    assert "pulumi is not on PATH, and `make up` has not got one yet" in wrong(document)
+    assert "pulumi is not on PATH" in wrong(document)
     assert found(document, "settings") == [("skipped", "not looked at: there is no engine")]
 
 
@@ -248,9 +241,10 @@ def test_a_plugin_that_is_missing_or_too_old_is_wrong(
     assert finding.state == state
 
 
-def test_the_plugins_may_be_as_old_as_the_toolchain_takes_them() -> None:
+def test_programs_may_be_as_old_as_the_toolchain_takes_them() -> None:
     oldest = {plugin.name: plugin.oldest for plugin in docker_tools._plugins()}
     assert oldest == {"compose": machine_checks.COMPOSE, "buildx": machine_checks.BUILDX}
+    assert pulumi_tools.OLDEST_ENGINE == machine_checks.OLDEST_ENGINE
 
 
 @pytest.mark.parametrize(("version", "state"), [("v3.220.0", "ok"), ("v3.219.0", "wrong"), ("rubbish", "wrong")])
@@ -273,7 +267,7 @@ def engine(program: Path, **environment: str) -> Engine:
 
 
 def test_nobody_logged_in_is_told_with_the_command(program: Path) -> None:
-    (finding,) = stack_checks.backend(engine(program, LOGGED_OUT="1"))
+    (finding,) = doctor_module._checked("backend", lambda: stack_checks.backend(engine(program, LOGGED_OUT="1")))
     assert (finding.state, finding.fix) == ("wrong", "pulumi login (or export PULUMI_BACKEND_URL=…)")
 
 
@@ -291,63 +285,22 @@ def test_who_holds_the_state_is_said_and_is_no_error(program: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("environment", "state", "what"),
-    [
-        ({"PULUMI_CONFIG_PASSPHRASE": "test"}, "ok", "the passphrase is the stack's"),
-        ({"PULUMI_CONFIG_PASSPHRASE": ""}, "wrong", "the passphrase is not the stack's"),
-        ({"PULUMI_CONFIG_PASSPHRASE": CANARY}, "wrong", "the passphrase is not the stack's"),
-        ({"PULUMI_CONFIG_PASSPHRASE_FILE": "/nowhere"}, "wrong", "cannot be read (No such file or directory)"),
-        ({}, "wrong", "PULUMI_CONFIG_PASSPHRASE is not set"),
-    ],
-)
-def test_a_passphrase_is_held_against_the_engines_own_proof(
-    environment: dict[str, str], state: str, what: str, program: Path, monkeypatch: pytest.MonkeyPatch
+def test_secrets_that_the_engine_decrypts_are_well(doctor: Doctor, program: Path) -> None:
+    configure(program, secrets=json.dumps({"API_TOKEN": CANARY}))
+    document = doctor()
+    assert found(document, "secrets") == [("ok", "they can be read here")]
+    assert CANARY not in json.dumps(document)
+
+
+def test_a_configuration_that_the_engine_cannot_decrypt_is_wrong_in_its_words_with_the_fix(
+    doctor: Doctor, program: Path
 ) -> None:
-    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
-    (finding,) = stack_checks.secrets_provider(engine(program, **environment))
-    assert finding.state == state
-    assert what in finding.what
-    assert CANARY not in str(finding)
-
-
-@pytest.mark.parametrize(
-    ("text", "state"),
-    [
-        ("secretsprovider: awskms://alias/x?region=y\nencryptedkey: z\n", "ok"),
-        ("config: {}\n", "skipped"),
-        ("encryptionsalt: v2:other\n", "skipped"),
-        ("encryptionsalt: 'v1:%%%:v1:x:y'\n", "skipped"),
-        ("config: [\n", "wrong"),
-    ],
-)
-def test_other_ways_to_encrypt_are_told_as_what_they_are(text: str, state: str, program: Path) -> None:
-    (program / "Pulumi.staging.yaml").write_text(text)
-    (finding,) = stack_checks.secrets_provider(engine(program))
-    assert finding.state == state
-
-
-def test_a_passphrase_of_a_file_is_read_without_its_line_end(tmp_path: Path) -> None:
-    (tmp_path / "phrase").write_text("test\n")
-    phrase = given_passphrase({"PULUMI_CONFIG_PASSPHRASE_FILE": str(tmp_path / "phrase")})
-    assert phrase is not None
-    assert opens(phrase, PROOF)
-
-
-def test_settings_that_the_engine_cannot_decrypt_are_skipped_with_its_words(doctor: Doctor, program: Path) -> None:
     (program / "configuration.json").unlink()
     document = doctor()
-    assert found(document, "settings") == [("skipped", "the engine cannot read them (incorrect passphrase)")]
-    assert found(document, "hosts") == [("skipped", "not looked at: the settings cannot be used")]
-
-
-@pytest.mark.parametrize(
-    ("environment", "state"),
-    [({}, "skipped"), ({"GITHUB_ACTIONS": "true"}, "warning"), ({"GITHUB_ACTIONS": "true", "GH_TOKEN": "x"}, "ok")],
-)
-def test_a_token_is_wanted_only_where_github_is_in_use(environment: dict[str, str], state: str) -> None:
-    (finding,) = examination._github(Settings(stack="staging"), environment)
-    assert finding.state == state
+    (finding,) = [each for each in document["findings"] if each["area"] == "secrets"]
+    assert finding["what"] == "the engine cannot read the stack's configuration (incorrect passphrase)"
+    assert finding["fix"].startswith("export PULUMI_CONFIG_PASSPHRASE=")
+    assert [found(document, area)[0][0] for area in ("settings", "hosts")] == ["skipped", "skipped"]
 
 
 def test_a_registry_that_does_not_answer_is_told_also_when_the_compose_file_cannot_be_used() -> None:
@@ -376,12 +329,11 @@ def judged(
     listening: tuple[int, ...] = (),
     routed: bool = True,
     **settings: Any,
-) -> dict[str, Finding]:
+) -> dict[str, CheckResult]:
     """What is found of a host, by its first three words."""
     read, app = application(folder, routed=routed)
-    seen = host_checks._Seen(probe, clock, agent, frozenset(listening))
+    seen = host_checks._HostState(probe, clock, agent, frozenset(listening))
     findings = host_checks._judged(read.hosts[0], seen, read.model_copy(update=settings), app)
-    assert {each.host for each in findings} == {"web-1"}
     return {" ".join(each.what.split()[:3]): each for each in findings}
 
 
@@ -394,8 +346,8 @@ def test_a_host_that_has_everything_is_told_line_by_line(tmp_path: Path, probe: 
 
 def test_what_the_agent_complains_of_is_wrong(tmp_path: Path, probe: dict[str, Any]) -> None:
     probe["problems"] = [{"what": "Docker is down", "meaning": "nothing runs", "fix": "start it"}]
-    assert judged(tmp_path, probe)["Docker is down"] == Finding(
-        "hosts", "wrong", "Docker is down", "nothing runs", "start it", "web-1"
+    assert judged(tmp_path, probe)["Docker is down"] == CheckResult(
+        "hosts", "wrong", "Docker is down", "nothing runs", "start it"
     )
 
 
@@ -468,12 +420,11 @@ def test_a_host_that_tells_rubbish_breaks_nothing(text: str) -> None:
 
 def test_each_finding_is_a_line_and_what_is_wrong_says_meaning_and_mend(capsys: pytest.CaptureFixture[str]) -> None:
     findings = [
-        Finding("machine", "ok", "git 2.39.5"),
-        Finding("hosts", "wrong", "port 80 is taken\x1b[2J", "no route", "stop it", "web-1"),
-        Finding("hosts", "warning", "late", "times differ", "set it", "web-2"),
-        Finding("github", "skipped", "not in use"),
+        CheckResult("machine", "ok", "git 2.39.5"),
+        CheckResult("hosts", "wrong", "port 80 is taken\x1b[2J", "no route", "stop it", "web-1"),
+        CheckResult("hosts", "warning", "late", "times differ", "set it", "web-2"),
     ]
-    show({"stack": "staging", "well": False, "findings": [each._asdict() for each in findings]})
+    print_out(report({"stack": "staging", "well": False, "findings": [each._asdict() for each in findings]}))
     assert capsys.readouterr().out.splitlines() == [
         "machine",
         "  ok       git 2.39.5",
@@ -485,15 +436,15 @@ def test_each_finding_is_a_line_and_what_is_wrong_says_meaning_and_mend(capsys: 
         "  warning  late",
         "           times differ",
         "           set it",
-        "github",
-        "  skipped  not in use",
         "",
         "stack staging: 1 thing to fix",
     ]
 
 
 def test_warnings_alone_are_nothing_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    show({"stack": "", "well": True, "findings": [Finding("hosts", "warning", "a", "b", "c")._asdict()]})
+    print_out(
+        report({"stack": "", "well": True, "findings": [CheckResult("hosts", "warning", "a", "b", "c")._asdict()]})
+    )
     assert capsys.readouterr().out.splitlines()[-1] == "nothing is wrong, 1 warning"
 
 

@@ -1,6 +1,7 @@
 """`slipway init`: what it writes, asks and refuses. Compose is the real one; the engine is a script that answers so."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 import cli.commands.init
-import cli.setup.pinning
+import cli.init.host_keys
+from cli.init.host_keys import HostKey, SshAddress
+from cli.init.workflows import WORKFLOWS
 from cli.main import app
-from cli.setup.host_keys import Place, ShownKey
-from cli.setup.workflows import WORKFLOWS
 from slipway.contract.problems import Problem
 
 Init = Callable[..., Result]
@@ -56,6 +57,7 @@ case "$*" in
   "stack --show-name"*) cat {folder}/selected 2>/dev/null || {{ echo "error: no stack selected" >&2; exit 255; }};;
   "stack select --stack "*) echo "$4" > {folder}/selected;;
   "stack ls"*) echo '['; sed 's/.*/{{"name": "&"}}/' {folder}/stacks | paste -sd,; echo ']';;
+  "config "*) [ ! -f {folder}/refusing ] || {{ echo "error: the backend is full" >&2; exit 255; }};;
   "stack init"*) [ -f {folder}/refusing ] && {{ echo "error: the backend is full" >&2; exit 255; }}
            for name; do :; done; while [ "$1" != --stack ]; do shift; done; echo "$2" >> {folder}/stacks;;
 esac
@@ -107,14 +109,14 @@ def engine(program: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, ShownKey | Problem]:
+def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, HostKey | Problem]:
     """The keys that hosts show, by address; others do not answer."""
-    keys: dict[str, ShownKey | Problem] = {}
+    keys: dict[str, HostKey | Problem] = {}
 
-    def show(places: list[Place]) -> dict[Place, ShownKey | Problem]:
-        return {place: keys.get(place.address, Problem("it does not answer", "-", "-")) for place in places}
+    def show(servers: list[SshAddress]) -> dict[SshAddress, HostKey | Problem]:
+        return {server: keys.get(server.address, Problem("it does not answer", "-", "-")) for server in servers}
 
-    monkeypatch.setattr(cli.setup.pinning, "shown_keys", show)
+    monkeypatch.setattr(cli.init.host_keys, "shown_keys", show)
     return keys
 
 
@@ -336,35 +338,72 @@ def test_what_the_engine_writes_into_the_file_is_no_other_value(init: Init, prog
     assert "nothing was changed" in init(*FLAGS).output
 
 
-def test_somebodys_values_are_not_overwritten_and_the_other_file_is_not_either(init: Init, program: Path) -> None:
+def test_a_file_that_somebody_edited_is_left_alone_and_the_commands_that_would_change_it_are_shown(
+    init: Init, program: Path
+) -> None:
     init(*FLAGS)
     before = files(program)
-    result = init(*FLAGS, "--domain", "production=other.example")
-    assert result.exit_code == 1
-    assert "Pulumi.production.yaml holds values already, and says otherwise: domain" in said(result)
     (program / "Pulumi.staging.yaml").unlink()
-    init(*FLAGS, "--domain", "production=other.example")
-    assert files(program) == {name: text for name, text in before.items() if name != "Pulumi.staging.yaml"}
+    result = init(*FLAGS, "--domain", "production=other.example", "--host", "production=db=203.0.113.12")
+    assert result.exit_code == 0, said(result)
+    assert files(program)["Pulumi.production.yaml"] == before["Pulumi.production.yaml"]
+    assert "Pulumi.production.yaml  left as it is: somebody edited it" in result.output
+    lines = [line.strip() for line in result.output.splitlines()]
+    assert "pulumi config set --path domain other.example --stack production" in lines
+    assert "pulumi config set --path 'hosts[1].address' 203.0.113.12 --stack production" in lines
+    assert not [line for line in lines if "retention" in line or "hosts[0].address" in line]
+    assert "Pulumi.staging.yaml" in files(program)
 
 
-def test_force_changes_what_is_asked_and_keeps_everything_else(init: Init, program: Path) -> None:
+def test_fewer_hosts_than_an_edited_file_has_are_said_to_be_removed(init: Init) -> None:
+    init(*FLAGS, "--host", "staging=203.0.113.12")
+    output = init("-e", "staging", "--host", "203.0.113.12").output
+    assert "pulumi config set --path 'hosts[0].address' 203.0.113.12 --stack staging" in output
+    assert "pulumi config rm --path 'hosts[1]' --stack staging" in output
+
+
+def test_an_edited_file_needs_no_options_and_gives_other_stacks_the_registry(init: Init, program: Path) -> None:
+    init("-e", "staging", "--registry", "ghcr.io/acme", "--host", "203.0.113.10")
+    before = files(program)
+    result = init("-e", "staging", "-e", "test", "--host", "test=local")
+    assert result.exit_code == 0, said(result)
+    assert files(program)["Pulumi.staging.yaml"] == before["Pulumi.staging.yaml"]
+    assert stack(program, "test")["config"]["shop-deploy:registry"] == "ghcr.io/acme"
+
+
+def test_hosts_that_somebody_set_as_text_are_left_alone_as_well(init: Init, program: Path) -> None:
+    text = (
+        'config:\n  shop-deploy:registry: ghcr.io/acme\n  shop-deploy:hosts: \'[{"name": "a", "address": "local"}]\'\n'
+    )
+    (program / "Pulumi.staging.yaml").write_text(text)
+    result = init("-e", "staging")
+    assert result.exit_code == 0, said(result)
+    assert (program / "Pulumi.staging.yaml").read_text() == text
+
+
+def test_with_force_the_engine_changes_what_is_asked_and_nothing_else_is_touched(
+    init: Init, program: Path, engine: Engine
+) -> None:
     init(*FLAGS)
-    file = program / "Pulumi.staging.yaml"
-    content = stack(program)
-    content["config"] |= {
-        "shop-deploy:secrets": {"DATABASE_PASSWORD": {"secure": "v1:abc:def"}},
-        "shop-deploy:watch": "10m",
-        "aws:region": "eu-central-1",
-    }
-    file.write_text(yaml.safe_dump({**content, "encryptionsalt": "v1:salt"}))
+    before = files(program)
     result = init("-e", "staging", "--registry", "ghcr.io/other", "--force")
     assert result.exit_code == 0, said(result)
-    after = stack(program)
-    assert after == {
-        **content,
-        "config": {**content["config"], "shop-deploy:registry": "ghcr.io/other"},
-        "encryptionsalt": "v1:salt",
-    }
+    assert files(program) == before  # the engine here writes nothing
+    asked = [call for call in (engine.folder / "calls").read_text().splitlines() if call.startswith("config")]
+    assert [call.partition(" --stack")[0] for call in asked] == ["config set --path registry ghcr.io/other"]
+    assert "Pulumi.staging.yaml  changed" in result.output
+    engine.refuses()
+    result = init("-e", "staging", "--registry", "ghcr.io/other", "--force")
+    assert "In the way: Pulumi.staging.yaml could not be changed (the backend is full)" in result.output
+    assert "  pulumi config set --path registry ghcr.io/other --stack staging" in result.output
+
+
+def test_what_an_edited_file_holds_encrypted_is_not_said_to_be_missing(init: Init, program: Path) -> None:
+    init(*FLAGS)
+    content = stack(program)
+    content["config"]["shop-deploy:secrets"] = {"DATABASE_PASSWORD": {"secure": "v1:abc:def"}}
+    (program / "Pulumi.staging.yaml").write_text(yaml.safe_dump(content))
+    result = init("-e", "staging")
     assert "secrets.DATABASE_PASSWORD" not in result.output
     assert "secrets.SIGNING_KEY" in result.output
 
@@ -383,12 +422,19 @@ def test_the_shipped_pattern_holds_nobodys_values(name: str, init: Init, program
     assert not [key for key in after["config"] if key.startswith("slipway:")]
 
 
-def test_a_value_that_somebody_set_in_the_shipped_pattern_counts(init: Init, program: Path) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "value"),
+    [("ghcr.io/YOUR-TEAM", "ghcr.io/mine"), ("  slipway:retention: 3", "  slipway:secrets: {API_KEY: {secure: v1:a}}")],
+)
+def test_a_value_that_somebody_set_in_the_shipped_pattern_makes_the_file_theirs(
+    pattern: str, value: str, init: Init, program: Path
+) -> None:
     (program / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
-    pattern = (ROOT / "Pulumi.staging.yaml").read_text().replace("ghcr.io/YOUR-TEAM", "ghcr.io/mine")
-    (program / "Pulumi.staging.yaml").write_text(pattern)
-    assert init("-e", "staging", "--host", "local").exit_code == 0
-    assert stack(program)["config"]["slipway:registry"] == "ghcr.io/mine"
+    file = program / "Pulumi.staging.yaml"
+    file.write_text((ROOT / "Pulumi.staging.yaml").read_text().replace(pattern, value))
+    before = file.read_text()
+    assert init("-e", "staging", "--registry", "ghcr.io/acme", "--host", "203.0.113.10").exit_code == 0
+    assert file.read_text() == before
 
 
 def test_a_stack_file_that_is_no_yaml_is_left_alone(init: Init, program: Path) -> None:
@@ -402,11 +448,11 @@ def test_a_stack_file_that_is_no_yaml_is_left_alone(init: Init, program: Path) -
 # --- stacks in the backend
 
 
-def test_stacks_are_made_where_somebody_is_logged_in(init: Init, engine: Engine) -> None:
+def test_stacks_are_created_where_somebody_is_logged_in(init: Init, engine: Engine) -> None:
     result = init(*FLAGS)
     assert engine.stacks == ["staging", "production"]
     assert "stack staging" in result.output
-    assert "made in file:///state" in result.output
+    assert "created in file:///state" in result.output
 
 
 def test_the_first_stack_is_selected_where_none_is(init: Init, engine: Engine) -> None:
@@ -427,12 +473,25 @@ def test_without_a_login_the_files_are_there_and_the_commands_are_told(
     assert "pulumi login && pulumi stack init staging && pulumi stack init production" in result.output
 
 
-def test_without_a_passphrase_no_stack_is_made_and_it_is_told_how(
+def test_without_an_engine_the_files_are_there_and_it_is_said_what_is_missing(
+    init: Init, program: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (engine.folder / "pulumi").unlink()
+    (engine.folder / "docker").symlink_to(str(shutil.which("docker")))
+    monkeypatch.setenv("PATH", str(engine.folder))
+    result = init(*FLAGS)
+    assert result.exit_code == 0, said(result)
+    assert (program / "Pulumi.staging.yaml").exists()
+    assert "In the way: pulumi is not on PATH — the stacks cannot be created yet" in result.output
+    assert init(*FLAGS, "--domain", "example.com", "--force").exit_code == 0
+
+
+def test_without_a_passphrase_no_stack_is_created_and_it_is_told_how(
     init: Init, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
     result = init(*FLAGS)
-    assert "In the way: stack staging is not made yet: PULUMI_CONFIG_PASSPHRASE is not set" in result.output
+    assert "In the way: stack staging is not created yet: PULUMI_CONFIG_PASSPHRASE is not set" in result.output
     assert engine.stacks == []
 
 
@@ -440,7 +499,7 @@ def test_a_stack_that_the_backend_refuses_is_told(init: Init, engine: Engine) ->
     engine.refuses()
     result = init(*FLAGS)
     assert result.exit_code == 0
-    assert "In the way: stack staging could not be made (the backend is full)" in result.output
+    assert "In the way: stack staging could not be created (the backend is full)" in result.output
 
 
 # --- host keys
@@ -449,7 +508,7 @@ def test_a_stack_that_the_backend_refuses_is_told(init: Init, engine: Engine) ->
 def test_a_key_is_pinned_with_its_fingerprint_when_it_is_accepted(
     init: Init, program: Path, shown: dict[str, Any]
 ) -> None:
-    shown["203.0.113.10"] = ShownKey(KEY, "SHA256:fingerprint")
+    shown["203.0.113.10"] = HostKey(KEY, "SHA256:fingerprint")
     result = init(*FLAGS, "--accept-host-key")
     assert stack(program)["config"]["shop-deploy:hosts"][0]["hostKey"] == KEY
     assert "# SHA256:fingerprint" in (program / "Pulumi.staging.yaml").read_text()
@@ -459,7 +518,7 @@ def test_a_key_is_pinned_with_its_fingerprint_when_it_is_accepted(
 
 
 def test_a_key_that_nobody_compared_is_shown_and_not_pinned(init: Init, program: Path, shown: dict[str, Any]) -> None:
-    shown["203.0.113.10"] = ShownKey(KEY, "SHA256:fingerprint")
+    shown["203.0.113.10"] = HostKey(KEY, "SHA256:fingerprint")
     result = init(*FLAGS)
     assert "SHA256:fingerprint" in result.output
     assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in result.output
@@ -470,7 +529,7 @@ def test_a_key_that_nobody_compared_is_shown_and_not_pinned(init: Init, program:
 def test_at_a_terminal_only_yes_pins_a_key(
     typed: str, pinned: str, init: Init, program: Path, shown: dict[str, Any]
 ) -> None:
-    shown["203.0.113.10"] = ShownKey(KEY, "SHA256:fingerprint")
+    shown["203.0.113.10"] = HostKey(KEY, "SHA256:fingerprint")
     options = (
         "-e",
         "staging",

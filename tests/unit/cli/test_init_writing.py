@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from cli.setup.host_keys import Place, ShownKey, shown_keys
-from cli.setup.writing import write_all
+from cli.init.atomic_write import write_all
+from cli.init.host_keys import HostKey, SshAddress, shown_keys
 from components.values import one_host_key
 from slipway.contract.problems import Problem, SlipwayError
 
@@ -45,7 +45,7 @@ def test_one_that_cannot_be_put_in_place_puts_the_others_back(tmp_path: Path) ->
 
 
 @contextmanager
-def _ssh_server(keys: Sequence[asyncssh.SSHKey]) -> Iterator[Place]:
+def _ssh_server(keys: Sequence[asyncssh.SSHKey]) -> Iterator[SshAddress]:
     """A real SSH server on the loopback address that shows these keys."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -61,7 +61,7 @@ def _ssh_server(keys: Sequence[asyncssh.SSHKey]) -> Iterator[Place]:
         await acceptor.wait_closed()
 
     try:
-        yield Place("127.0.0.1", acceptor.get_port())
+        yield SshAddress("127.0.0.1", acceptor.get_port())
     finally:
         asyncio.run_coroutine_threadsafe(close(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
@@ -77,7 +77,7 @@ def test_the_key_is_the_one_that_the_engine_would_be_shown() -> None:
     ed25519, ecdsa = asyncssh.generate_private_key("ssh-ed25519"), asyncssh.generate_private_key("ecdsa-sha2-nistp256")
     with _ssh_server([ed25519, ecdsa]) as place:
         key = shown_keys([place])[place]
-    assert key == ShownKey(_public(ecdsa), ecdsa.get_fingerprint())
+    assert key == HostKey(_public(ecdsa), ecdsa.get_fingerprint())
     assert one_host_key(f"{_public(ed25519)} {_public(ecdsa)}") == _public(ecdsa)  # what a scan of all keys pins
     assert key.file == "/etc/ssh/ssh_host_ecdsa_key.pub"
 
@@ -85,14 +85,14 @@ def test_the_key_is_the_one_that_the_engine_would_be_shown() -> None:
 def test_a_host_with_one_key_only_shows_that_one() -> None:
     key = asyncssh.generate_private_key("ssh-ed25519")
     with _ssh_server([key]) as place:
-        assert shown_keys([place, place]) == {place: ShownKey(_public(key), key.get_fingerprint())}
+        assert shown_keys([place, place]) == {place: HostKey(_public(key), key.get_fingerprint())}
 
 
 def test_a_host_that_does_not_answer_is_a_problem_and_no_failure_for_the_others() -> None:
     key = asyncssh.generate_private_key("ssh-ed25519")
     with _ssh_server([key]) as place:
-        found = shown_keys([place, Place("127.0.0.1", 1)])
-    assert isinstance(found[place], ShownKey)
-    silent = found[Place("127.0.0.1", 1)]
+        found = shown_keys([place, SshAddress("127.0.0.1", 1)])
+    assert isinstance(found[place], HostKey)
+    silent = found[SshAddress("127.0.0.1", 1)]
     assert isinstance(silent, Problem)
     assert silent.fix == "ssh-keyscan -p 1 127.0.0.1"

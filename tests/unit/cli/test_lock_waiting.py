@@ -267,7 +267,7 @@ def test_a_rollback_that_met_another_deployment_is_planned_anew(
     live = iter(["r-1", "r-2"])
     deployed: list[str] = []
 
-    def carry_out(_: Engine, way: SimpleNamespace, *, message: str, again: str) -> int:
+    def carry_out(_: Engine, way: SimpleNamespace, *, message: str, again: str, **_more: object) -> int:
         if way.words == "from r-1":
             raise StackLockedError(Problem("it is locked", "nothing was begun", again))
         deployed.append(message)
@@ -278,5 +278,5 @@ def test_a_rollback_that_met_another_deployment_is_planned_anew(
     monkeypatch.setattr(rollback, "read_history", lambda _: found)
     monkeypatch.setattr(rollback, "planned", lambda *_, **__: SimpleNamespace(words=f"from {next(live)}", obstacles=[]))
     monkeypatch.setattr(rollback, "carry_out", carry_out)
-    assert rollback.roll_back_to_validated("staging", reason="checks failed") == 0
+    assert rollback.to_validated("staging", reason="checks failed", deploy=lambda *_, **__: 0, tell=print) == 0
     assert deployed == ["from r-2: checks failed"]

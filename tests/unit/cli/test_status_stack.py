@@ -127,36 +127,62 @@ def test_a_stack_called_local_elsewhere_is_like_any_other(program: Path, engine:
     assert len(calls()) == 1
 
 
-def test_the_stack_that_make_up_made_is_read_from_its_own_state(
-    program: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = engine()
+@pytest.fixture
+def made_here(program: Path, tmp_path: Path) -> Path:
+    """What `make up` leaves in .slipway/; the folder."""
     folder = program / ".slipway"
     (folder / "state").mkdir(parents=True)
-    prepared = {"PULUMI_BACKEND_URL": (folder / "state").as_uri(), "SLIPWAY_RETENTION": "7"}
-    monkeypatch.setattr("toolchain.local.ROOT", program)
-    monkeypatch.setattr("toolchain.local.known", lambda: prepared)
-    monkeypatch.setattr("toolchain.local.configuration", lambda: folder / "Pulumi.local.yaml")
-    assert read_stack("local").settings.retention == 7
-    assert f"--config-file {folder}/Pulumi.local.yaml" in calls()[0]
+    (folder / "secrets.json").write_text('{"API_TOKEN": "kept", "OTHER": "kept"}')
+    prepare = tmp_path / "prepare"
+    prepare.write_text('#!/bin/sh\necho preparing >&2\necho \'{"SLIPWAY_REGISTRY": "127.0.0.1:5000"}\'\n')
+    prepare.chmod(0o755)
+    tools = {"environment": {"PATH": str(tmp_path / "tools"), "PULUMI_HOME": "/ours"}, "prepare": [str(prepare)]}
+    (folder / "machine.json").write_text(json.dumps(tools))
+    return folder
+
+
+def test_the_stack_that_make_up_made_is_read_from_its_own_state_with_its_own_secrets(
+    made_here: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = engine()
+    monkeypatch.setenv("SLIPWAY_SECRETS", '{"API_TOKEN": "given"}')
+    read_stack("local")
+    assert f"--config-file {made_here}/Pulumi.local.yaml" in calls()[0]
+    found = engine_of("local").environment
+    assert found["PULUMI_BACKEND_URL"] == (made_here / "state").as_uri()
+    assert found["PULUMI_CONFIG_PASSPHRASE_FILE"] == str(made_here / "passphrase")
+    assert json.loads(found["SLIPWAY_SECRETS"]) == {"API_TOKEN": "given", "OTHER": "kept"}
 
 
 def test_a_deployment_of_the_stack_that_make_up_made_gets_this_machines_registry(
-    program: Path, monkeypatch: pytest.MonkeyPatch
+    made_here: Path, engine: Engine
 ) -> None:
-    folder = program / ".slipway"
-    (folder / "state").mkdir(parents=True)
-    monkeypatch.setattr("toolchain.local.ROOT", program)
-    monkeypatch.setattr("toolchain.local.machine", lambda: {"SLIPWAY_REGISTRY": "127.0.0.1:5000"})
-    monkeypatch.setattr("toolchain.local.known", lambda: {"PULUMI_BACKEND_URL": "file:///state"})
-    monkeypatch.setattr("toolchain.local.configuration", lambda: folder / "Pulumi.local.yaml")
+    engine()
     found = engine_of("local", deploys=True)
-    assert (found.environment["SLIPWAY_REGISTRY"], found.environment["PULUMI_BACKEND_URL"]) == (
-        "127.0.0.1:5000",
-        "file:///state",
-    )
-    assert list(found.options) == ["--config-file", f"{folder}/Pulumi.local.yaml", "--stack", "local"]
+    assert found.environment["SLIPWAY_REGISTRY"] == "127.0.0.1:5000"
+    assert list(found.options) == ["--config-file", f"{made_here}/Pulumi.local.yaml", "--stack", "local"]
     assert "SLIPWAY_REGISTRY" not in engine_of("local").environment
+
+
+def test_a_machine_that_cannot_be_made_ready_is_an_error_with_the_fix(made_here: Path, engine: Engine) -> None:
+    engine()
+    (made_here / "machine.json").write_text('{"environment": {}, "prepare": ["false"]}')
+    with pytest.raises(SlipwayError, match=r"this machine is not ready for the stack local — .* — make up"):
+        engine_of("local", deploys=True)
+
+
+def test_the_engine_that_make_up_got_is_used_where_none_is_on_path(
+    made_here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with pytest.raises(SlipwayError, match="pulumi is not on PATH"):
+        engine_of("staging")
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "pulumi").write_text("#!/bin/sh\n")
+    (tmp_path / "tools" / "pulumi").chmod(0o755)
+    environment = engine_of("staging").environment
+    assert (environment["PATH"], environment["PULUMI_HOME"]) == (f"{tmp_path}/nothing:{tmp_path}/tools", "/ours")
+    assert made_here
 
 
 def test_the_program_is_found_from_any_folder_of_it(program: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from cli import local_stack
 from toolchain import local
 from toolchain.__main__ import main
 from toolchain.process import ToolchainError
@@ -155,6 +156,25 @@ def test_env_prints_no_secret_and_the_shell_still_gets_all(
 
 
 @pytest.mark.usefixtures("folder")
+def test_the_command_line_finds_the_tools_and_can_have_the_machine_made_ready_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {"PATH": "/tools", "PULUMI_HOME": "/ours"}
+    for name in found:
+        monkeypatch.setenv(name, "before")  # what `machine` sets here goes again
+    monkeypatch.setattr(local, "ensure_pulumi", lambda: found)
+    monkeypatch.setattr(local, "_docker_side", lambda: {"SLIPWAY_REGISTRY": "127.0.0.1:5050"})
+    monkeypatch.setattr(local, "initialise", lambda _: (folder / "state").mkdir())
+    assert main(["machine"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**found, "SLIPWAY_REGISTRY": "127.0.0.1:5050"}
+    assert local_stack.is_made(folder.parent)
+    assert local_stack.configuration(folder.parent).is_file()
+    kept = json.loads((folder / "machine.json").read_text())
+    assert kept["environment"] == found
+    program, command = kept["prepare"]
+    assert (Path(program).is_file(), command) == (True, "machine")
+
+
 def test_down_without_docker_has_nothing_to_remove(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["down"]) == 0
     assert "nothing to remove" in capsys.readouterr().err

@@ -1,8 +1,4 @@
-"""The GitHub workflows of this program, made those of an application's repository.
-
-Owns: which workflows they are, where they go, and the few lines that differ between repositories. Does not own: what
-they do (see .github/workflows/).
-"""
+"""The GitHub workflows of this program, with the folder and the environments of an application's repository."""
 
 from __future__ import annotations
 
@@ -28,11 +24,7 @@ _MOVED = re.compile(
 
 
 def workflows_for(root: Path, application: Path, stacks: Sequence[str]) -> dict[Path, str]:
-    """File → text of every workflow, for the repository that holds both this program and the application.
-
-    Raises:
-        SlipwayError: when no repository holds both, or a workflow is not there.
-    """
+    """File → text of every workflow, for the repository that holds both this program and the application."""
     repository, other = repository_of(root), repository_of(application)
     if repository is None or repository != other:
         raise SlipwayError(

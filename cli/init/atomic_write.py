@@ -1,7 +1,4 @@
-"""Files that are written all or not at all.
-
-Owns: that a failure in between leaves every file as it was. Does not own: what stands in them.
-"""
+"""Files that are written all or not at all."""
 
 from __future__ import annotations
 
@@ -30,16 +27,17 @@ def write_all(files: Mapping[Path, str]) -> None:
     replaced: list[Path] = []
     file = next(iter(files), None)
     try:
-        for file, text in files.items():
+        for file, partial in partials.items():
             file.parent.mkdir(parents=True, exist_ok=True)
-            partials[file].write_text(text, encoding="utf-8")
+            partial.write_text(files[file], encoding="utf-8")
             if before[file] is not None:
-                partials[file].chmod(file.stat().st_mode & 0o777)
+                partial.chmod(file.stat().st_mode & 0o777)
         for file, partial in partials.items():
             partial.replace(file)
             replaced.append(file)
     except OSError as error:
-        _restore(replaced, before)
+        for each in replaced:
+            each.unlink() if before[each] is None else each.write_bytes(before[each] or b"")
         raise SlipwayError(
             Problem(
                 f"{file} cannot be written ({error.strerror or error})",
@@ -51,12 +49,3 @@ def write_all(files: Mapping[Path, str]) -> None:
         for partial in partials.values():
             with contextlib.suppress(OSError):  # where its folder could not be made
                 partial.unlink(missing_ok=True)
-
-
-def _restore(replaced: list[Path], before: Mapping[Path, bytes | None]) -> None:
-    for file in replaced:
-        content = before[file]
-        if content is None:
-            file.unlink(missing_ok=True)
-        else:
-            file.write_bytes(content)

@@ -9,23 +9,23 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from cli.daily import lines
-from cli.daily.lines import Line, Wanted, merged, settled
-from cli.daily.lines_view import JsonView, TextView
-from cli.daily.moments import since, tail
+from cli.containers import log_merge
+from cli.containers.log_merge import LogQuery, merged, sorted_live
+from cli.containers.log_view import JsonLogs, LogLine, TextLogs
+from cli.containers.time_range import since, tail
 from slipway.contract.problems import Problem
 
 NOW = datetime(2026, 11, 20, 14, 0, 0, tzinfo=timezone(timedelta(hours=1)))
 SCHEMA = Path(__file__).resolve().parents[3] / "cli/contract/logs.schema.json"
 
 
-def line(second: int, host: str = "web-1", text: str = "", **more: str) -> Line:
+def line(second: int, host: str = "web-1", text: str = "", **more: str) -> LogLine:
     values = {"service": "api", "container": "shop-staging-api-1", "stream": "stdout", **more}
-    return Line(at=f"2026-11-20T13:00:{second:02d}.000000000Z", host=host, text=text or f"{host} {second}", **values)
+    return LogLine(at=f"2026-11-20T13:00:{second:02d}.000000000Z", host=host, text=text or f"{host} {second}", **values)
 
 
-def queue(*found: Line | None) -> asyncio.Queue[Line | None]:
-    made: asyncio.Queue[Line | None] = asyncio.Queue()
+def queue(*found: LogLine | None) -> asyncio.Queue[LogLine | None]:
+    made: asyncio.Queue[LogLine | None] = asyncio.Queue()
     for each in found:
         made.put_nowait(each)
     return made
@@ -46,7 +46,7 @@ def test_streams_are_merged_by_time_and_each_is_read_only_up_to_its_end() -> Non
 
 def test_a_slow_host_holds_up_what_is_younger_than_its_lines() -> None:
     async def run() -> list[str]:
-        slow: asyncio.Queue[Line | None] = asyncio.Queue()
+        slow: asyncio.Queue[LogLine | None] = asyncio.Queue()
 
         async def answer_late() -> None:
             await asyncio.sleep(0.05)
@@ -73,7 +73,7 @@ def test_lines_that_come_a_little_late_are_put_in_order() -> None:
             early.put_nowait(None)
 
         telling = asyncio.create_task(answer_late())
-        told = [int(each.at[17:19]) async for batch in settled([early, late], hold=0.1) for each in batch]
+        told = [int(each.at[17:19]) async for batch in sorted_live([early, late], hold=0.1) for each in batch]
         await telling
         return told
 
@@ -92,7 +92,7 @@ def test_a_host_with_a_wrong_clock_holds_up_nobody() -> None:
         talking = asyncio.create_task(chatter())
         loop = asyncio.get_running_loop()
         began = loop.time()
-        async for batch in settled([right, wrong], hold=0.05):
+        async for batch in sorted_live([right, wrong], hold=0.05):
             if any(each.host == "web-1" for each in batch):
                 break
             assert loop.time() - began < 2, "starved"
@@ -103,8 +103,8 @@ def test_a_host_with_a_wrong_clock_holds_up_nobody() -> None:
 
 
 def test_what_still_waits_at_the_end_is_told() -> None:
-    async def run() -> list[Line]:
-        return [each async for batch in settled([queue(line(2), line(1), None)], hold=30) for each in batch]
+    async def run() -> list[LogLine]:
+        return [each async for batch in sorted_live([queue(line(2), line(1), None)], hold=30) for each in batch]
 
     assert asyncio.run(run()) == [line(1), line(2)]
 
@@ -117,12 +117,12 @@ def test_what_still_waits_at_the_end_is_told() -> None:
     ],
 )
 def test_a_connection_made_again_begins_after_the_last_line(at: str, after: str) -> None:
-    assert lines._after(at) == after
+    assert log_merge._after(at) == after
 
 
 def test_the_agent_is_asked_for_no_more_than_was_wanted() -> None:
-    assert Wanted().words() == ("logs", "--tail", "all")
-    asked = Wanted(services=["web", "db"], tail="5", since="-60", follow=True).words()
+    assert LogQuery().command() == ("logs", "--tail", "all")
+    asked = LogQuery(services=["web", "db"], tail="5", since="-60", follow=True).command()
     assert asked == ("logs", "--services", "web,db", "--tail", "5", "--since", "-60", "--follow")
 
 
@@ -139,8 +139,8 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
     return read
 
 
-def view(*, colour: bool = False, timestamps: bool = False, names: Sequence[str] = ("api-1", "worker-12")) -> TextView:
-    made = TextView("shop-staging", timestamps=timestamps, colour=colour)
+def view(*, colour: bool = False, timestamps: bool = False, names: Sequence[str] = ("api-1", "worker-12")) -> TextLogs:
+    made = TextLogs("shop-staging", timestamps=timestamps, colour=colour)
     made.containers("web-1", [f"shop-staging-{name}" for name in names])
     return made
 
@@ -182,7 +182,7 @@ def test_what_an_application_writes_is_shown_as_it_is(shown: Callable[[], list[s
 
 
 def test_json_is_a_line_a_line_in_its_documented_form(shown: Callable[[], list[str]]) -> None:
-    made = JsonView()
+    made = JsonLogs()
     made.containers("web-1", ["shop-staging-api-1"])
     made.line(line(1, text='say "hi"\t\x1b[0m'))
     made.line(line(2, "web-2", text="err", stream="stderr"))
@@ -198,12 +198,12 @@ def test_json_is_a_line_a_line_in_its_documented_form(shown: Callable[[], list[s
 
 def test_a_problem_is_told_on_standard_error_and_remembered(capsys: pytest.CaptureFixture[str]) -> None:
     made = view()
-    assert made.well
+    assert made.complete
     made.problem(Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2 true"))
     said = capsys.readouterr()
     assert said.err.startswith("slipway: error: host web-2: it cannot be reached — ")
     assert said.out == ""
-    assert not made.well
+    assert not made.complete
 
 
 # --- what can be asked for

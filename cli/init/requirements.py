@@ -1,8 +1,4 @@
-"""What a Compose file asks of a stack: values, secrets, a registry, a domain; and what of it cannot be deployed.
-
-Owns: telling apart what only needs a value and what has to be changed in the file. Does not own: reading the file,
-which is that of a deployment (see components/compose.py and components/application.py).
-"""
+"""What a Compose file asks of a stack: values, secrets, a registry, a domain; and what of it cannot be deployed."""
 
 from __future__ import annotations
 
@@ -15,18 +11,18 @@ from components.secrecy import named_like_a_secret
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from components.settings import Settings
     from slipway.contract.problems import Problem
 
-__all__ = ["Needs", "first_needs", "needs_of"]
+__all__ = ["Requirements", "open_requirements", "read_requirements"]
 
 _ASKED = ("variable-missing", "secret-missing", "setting-missing")  # the questions are about these
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needs:
+class Requirements:
     """What a Compose file asks for."""
 
     file: str
@@ -50,17 +46,13 @@ class Needs:
     """What must be changed in the file, or in what it names."""
 
 
-def first_needs(settings: Settings) -> Needs:
-    """What the application's Compose file asks for at first sight, for the questions.
-
-    Raises:
-        SlipwayError: when there is no Compose file, or Compose cannot read it.
-    """
+def read_requirements(settings: Settings) -> Requirements:
+    """What the Compose file asks for before anything is set; raises SlipwayError when Compose cannot read it."""
     resolved = resolve(settings)
     services: dict[str, Any] = resolved.model.get("services") or {}
     routed = tuple(sorted(name for name, each in services.items() if (each.get("x-slipway") or {}).get("route")))
     unrouted = {name: _ports(each) for name, each in sorted(services.items()) if name not in routed}
-    seen = Needs(
+    first = Requirements(
         file=resolved.file.name,
         name=resolved.name,
         services=tuple(sorted(services)),
@@ -68,33 +60,25 @@ def first_needs(settings: Settings) -> Needs:
         routed=routed,
         published={name: ports for name, ports in unrouted.items() if ports},
     )
-    return _with_problems(seen, resolved.problems)
+    return _with_problems(first, resolved.problems)
 
 
-def needs_of(settings: Settings, seen: Needs) -> Needs:
-    """What the Compose file asks for beyond what `settings` give, and what must be changed in it.
-
-    Args:
-        settings: with everything that a stack is told.
-        seen: what it asks for at first sight.
-
-    Raises:
-        SlipwayError: when Compose cannot read it with these values.
-    """
+def open_requirements(settings: Settings, first: Requirements) -> Requirements:
+    """What the Compose file asks for beyond what `settings` give; `first` is what it asks for before."""
+    problems: tuple[Problem, ...] = ()
     try:
         read_application(settings)
     except SlipwayError as error:
-        return _with_problems(seen, error.problems)
-    return _with_problems(seen, ())
+        problems = error.problems
+    return _with_problems(first, problems)
 
 
-def _with_problems(seen: Needs, problems: Iterable[Problem]) -> Needs:
-    found = list(problems)
+def _with_problems(first: Requirements, found: Sequence[Problem]) -> Requirements:
     missing = {each.subject: " ".join(each.evidence) for each in found if each.code == "variable-missing"}
     secrets = {each.subject for each in found if each.code == "secret-missing"}
     secrets |= {name for name in missing if named_like_a_secret(name)}
     return replace(
-        seen,
+        first,
         variables={name: said for name, said in sorted(missing.items()) if name not in secrets and name != "DOMAIN"},
         secrets=tuple(sorted(secrets)),
         domain="DOMAIN" in missing,

@@ -1,7 +1,4 @@
-"""Since when, and how many lines: what `slipway logs` can be asked for.
-
-Owns: the forms that people write. Does not own: what a host makes of them (agent/logs.py).
-"""
+"""Since when, and how many lines: the values of `slipway logs --since` and `--tail`."""
 
 from __future__ import annotations
 
@@ -14,13 +11,10 @@ __all__ = ["since", "tail"]
 
 
 def since(text: str, now: datetime | None = None) -> str:
-    """What a host is told: `-600` for `10m` (by its own clock), else seconds since the epoch.
+    """What a host is asked: `-600` for `10m` (by its own clock), else seconds since the epoch.
 
     A date, a date with time, or a time of day (the last one that was) is in this machine's time zone unless it says
-    otherwise.
-
-    Raises:
-        ValueError: it is none of these.
+    otherwise. Raises ValueError for anything else.
     """
     try:
         return f"-{plain(seconds(text))}"
@@ -30,8 +24,7 @@ def since(text: str, now: datetime | None = None) -> str:
     try:
         if re.fullmatch(r"\d{2}:\d{2}(:\d{2})?", text):
             moment = datetime.combine(here.date(), time.fromisoformat(text)).astimezone()
-            if moment > here:
-                moment -= timedelta(days=1)
+            moment -= timedelta(days=1 if moment > here else 0)
         else:
             moment = datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
@@ -42,11 +35,7 @@ def since(text: str, now: datetime | None = None) -> str:
 
 
 def tail(text: str) -> str:
-    """A number of lines, or `all`.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if text == "all" or re.fullmatch(r"[0-9]{1,9}", text, re.ASCII):
+    """A number of lines, or `all`; raises ValueError for anything else."""
+    if text == "all" or re.fullmatch(r"[0-9]{1,9}", text):
         return text
     raise ValueError("is neither a number of lines nor all")

@@ -18,12 +18,13 @@ import jsonschema_rs
 import pytest
 from rich.console import Console
 
-import cli.daily.inside
-import cli.daily.lines
-import cli.daily.looking
+import cli.containers.exec
+import cli.containers.list
+import cli.containers.log_merge
 import cli.stack
-from cli.daily.choosing import INTERRUPTING, chosen, docker_exec
-from cli.daily.listing_view import table
+from cli.containers.exec import SIGNAL_SCRIPT, docker_exec
+from cli.containers.list import ps_table
+from cli.containers.pick_container import best_container
 from cli.main import main
 from cli.stack import Stack
 from components.connection import LocalConnection, ended
@@ -89,9 +90,9 @@ def hosts(stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Hosts
 
             yield SimpleNamespace(answer=answer)
 
-        monkeypatch.setattr(cli.daily.looking, "reached", reached)
-        monkeypatch.setattr(cli.daily.inside, "reached", reached)
-        monkeypatch.setattr(cli.daily.looking, "channel", channel)
+        monkeypatch.setattr(cli.containers.list, "reached", reached)
+        monkeypatch.setattr(cli.containers.exec, "reached", reached)
+        monkeypatch.setattr(cli.containers.list, "channel", channel)
         monkeypatch.setattr(cli.stack, "read_stack", lambda _: stack(*named))
 
     return set_up
@@ -169,7 +170,7 @@ def test_the_table_fits_a_terminal_of_100_columns() -> None:
         ],
     }
     console = Console(width=100, file=io.StringIO(), force_terminal=True, color_system=None)
-    console.print(table(found, NOW))
+    console.print(ps_table(found, NOW))
     text = str(getattr(console.file, "getvalue", str)())
     assert max(map(len, text.splitlines())) <= 100
     for word in ("production-1", "scheduler", "running", "unhealthy", DIGEST[:12], "other", "20 min ago"):
@@ -198,7 +199,7 @@ def test_an_unknown_host_is_answered_with_those_that_there_are(
     command: tuple[str, ...], hosts: Hosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hosts(web_1=listing(container("api")), web_2=listing())
-    monkeypatch.setattr("cli.daily.attaching.has_terminal", lambda: True)
+    monkeypatch.setattr("cli.containers.stdio.has_terminal", lambda: True)
     rest = ("--", "true") if command[0] == "exec" else ()
     assert slipway(monkeypatch, *command, "--host", "web-3", *rest) == 1
     assert "stack staging has no host 'web-3' — did you mean 'web-" in capsys.readouterr().err
@@ -223,7 +224,7 @@ def test_an_unknown_host_is_answered_with_those_that_there_are(
 def test_the_best_container_is_chosen(
     containers: list[dict[str, Any]], number: int | None, expected: int | None
 ) -> None:
-    found = chosen(listing(*containers), "api", number)
+    found = best_container(listing(*containers), "api", number)
     assert (found["number"] if found else None) == expected
 
 
@@ -340,7 +341,7 @@ def test_what_was_begun_in_a_container_is_found_by_its_mark_and_gets_the_signal(
     other = subprocess.Popen(["sleep", "60"], env={**os.environ, "SLIPWAY_EXEC": "fedcba9876543210"})
     try:
         subprocess.run(
-            ["sh", "-c", INTERRUPTING, "sh", "SLIPWAY_EXEC=0123456789abcdef", "TERM"], check=True, timeout=30
+            ["sh", "-c", SIGNAL_SCRIPT, "sh", "SLIPWAY_EXEC=0123456789abcdef", "TERM"], check=True, timeout=30
         )
         assert marked.wait(timeout=10) == -15
         assert other.poll() is None
@@ -360,7 +361,7 @@ def test_the_end_of_a_program_is_told_as_a_shell_tells_it(script: str, code: int
 
 PUMPS = """\
 import asyncio
-from cli.daily.attaching import _piped
+from cli.containers.stdio import _piped
 from components.connection import LocalConnection
 async def run():
     return await _piped(await LocalConnection().start("cat; echo end; exit 3"), "web-1")
@@ -406,7 +407,7 @@ def test_a_shell_needs_a_terminal(
     hosts: Hosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hosts(web_1=listing(container("api")))
-    monkeypatch.setattr("cli.daily.attaching.has_terminal", lambda: False)
+    monkeypatch.setattr("cli.containers.stdio.has_terminal", lambda: False)
     assert slipway(monkeypatch, "shell", "api") == 1
     assert capsys.readouterr().err.startswith("slipway: error: standard input and output are no terminal — ")
 
@@ -450,8 +451,8 @@ def test_logs_goes_on_without_a_host_that_does_not_answer(
 
         yield SimpleNamespace(events=events)
 
-    monkeypatch.setattr(cli.daily.lines, "reached", cli.daily.looking.reached)
-    monkeypatch.setattr(cli.daily.lines, "channel", channel)
+    monkeypatch.setattr(cli.containers.log_merge, "reached", cli.containers.list.reached)
+    monkeypatch.setattr(cli.containers.log_merge, "channel", channel)
     assert slipway(monkeypatch, "logs") == 1
     said = capsys.readouterr()
     assert said.out == "web-1 api-1 | hello\n"

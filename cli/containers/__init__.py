@@ -1,0 +1,1 @@
+"""What runs on a stack's hosts: listing containers, their logs, and commands inside of them."""
