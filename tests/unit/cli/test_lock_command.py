@@ -25,8 +25,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path / 'state'}")
     monkeypatch.delenv("PULUMI_STACK", raising=False)
     monkeypatch.setattr(liveness, "_sees_all_processes", lambda: True)  # tests may run in a container
-    return tmp_path / "state"
     monkeypatch.setattr("cli.local_stack.tools", lambda _: {})  # no engine is run here
+    return tmp_path / "state"
 
 
 def _gone() -> int:
