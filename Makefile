@@ -2,4 +2,4 @@
 .PHONY: up down check test bench
 
 up down check test bench:
-	@toolchain/bootstrap $@
+	@dev/toolchain/bootstrap $@

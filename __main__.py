@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from components.engine_errors import reported_to_pulumi
+from slipway.settings.engine_errors import reported_to_pulumi
 
 with reported_to_pulumi():
-    from components.program import program_settings
-    from components.sessions import HostSessions
+    from slipway.hosts.host_sessions import HostSessions
+    from slipway.settings.program import program_settings
 
     settings, problems = program_settings()
     sessions = HostSessions(settings, reach=not problems)  # connects while Compose reads and the rest is imported
 
-    from components.reading import application_of
+    from slipway.compose.release_source import application_of
 
     application = application_of(settings, problems=problems)
 
     import pulumi
 
     from components.deployment import ComposeDeployment, ComposeDeploymentArgs
-    from components.git import read_revision
     from components.host import Host, HostArgs
     from components.images import RegistryImages, RegistryImagesArgs
-    from components.preflight import look_at_hosts, warn
+    from slipway.compose.git import read_revision
+    from slipway.hosts.preflight import look_at_hosts, warn
 
     revision = application.revision or read_revision(settings.application)
     view = look_at_hosts(settings, application, sessions)

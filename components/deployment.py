@@ -19,27 +19,27 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.contract import checked
-from components.edge import watch_document
-from components.edge_document import edge_document, route_urls
-from components.engine_errors import raised_to_pulumi
-from components.probe import agent_path
-from components.registry import address_of
-from components.release import Release
 from components.release_record import ReleaseRecord
+from slipway.compose.release import Release
+from slipway.compose.schema_check import checked
 from slipway.contract import CONTRACT
 from slipway.contract.canonical import canonical
 from slipway.contract.outcomes import RETURNED
 from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import published_ports
+from slipway.hosts.agent_channel import agent_path
+from slipway.hosts.edge_document import edge_document, route_urls
+from slipway.settings.edge_settings import watch_document
+from slipway.settings.engine_errors import raised_to_pulumi
+from slipway.settings.registry_names import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from components.application import Application
-    from components.git import Revision
     from components.host import Host
-    from components.settings import Settings
+    from slipway.compose.application import Application
+    from slipway.compose.git import Revision
+    from slipway.settings.model import Settings
 
 __all__ = ["TYPE", "ComposeDeployment", "ComposeDeploymentArgs", "drift_of"]
 

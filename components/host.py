@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi_command import local, remote
 
-from components.settings import pinned_key
+from slipway.settings.model import pinned_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from components.settings import BastionSettings, HostSettings
+    from slipway.settings.model import BastionSettings, HostSettings
 
 __all__ = ["Host", "HostArgs"]
 

@@ -21,26 +21,26 @@ import pulumi
 import pulumi_docker_build as docker_build
 from pulumi_command import local
 
-from components.build_leftovers import remove_at_exit
-from components.caching import cache_of
-from components.digests import Digests
-from components.edge import edge_image
-from components.failed_build import explained
-from components.git import Revision, tag_of
-from components.registry import address_of
+from slipway.compose.git import Revision, tag_of
 from slipway.contract.canonical import canonical
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.images.build_cache import cache_of
+from slipway.images.build_leftovers import remove_at_exit
+from slipway.images.digests import Digests
+from slipway.images.failed_build import explained
+from slipway.settings.edge_settings import edge_image
+from slipway.settings.registry_names import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from components.application import Application, Build
-    from components.settings import Settings
+    from slipway.compose.application import Application, Build
+    from slipway.settings.model import Settings
 
 __all__ = ["RegistryImages", "RegistryImagesArgs"]
 
 _BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
-_TAG = "exec python3 components/registry_tags.py"
+_TAG = "exec python3 .slipway/registry_tags.py"
 
 
 @dataclass(frozen=True, kw_only=True)

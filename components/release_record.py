@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.origin import origin
 from slipway.contract.canonical import canonical
+from slipway.settings.deploy_origin import origin
 
 if TYPE_CHECKING:
-    from components.release import Release
+    from slipway.compose.release import Release
 
 __all__ = ["ReleaseRecord"]
 

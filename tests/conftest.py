@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent / "engine"))  # the harness, also f
 from applications import Application, shop
 from stack_harness import Engine, Stack
 
-from toolchain.docker import ensure_docker
-from toolchain.images import ensure_images
-from toolchain.pulumi import ensure_pulumi
-from toolchain.registry import ensure_registry
+from dev.toolchain.docker import ensure_docker
+from dev.toolchain.pulumi import ensure_pulumi
+from dev.toolchain.registry import ensure_registry
+from dev.toolchain.stand_ins.images import ensure_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

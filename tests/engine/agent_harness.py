@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from components.agent_package import pack_agent
+from slipway.hosts.agent_package import pack_agent
 
 REGISTRY = "127.0.0.1:5050"
 BASE = f"{REGISTRY}/library/python:3.13-slim-trixie"

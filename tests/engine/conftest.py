@@ -10,7 +10,7 @@ import pytest
 from local_servers import Registry, SshServer, serving_registry, serving_ssh
 from pulumi_project import STACK, UP_SECONDS, Project
 
-from toolchain.pulumi import ensure_pulumi
+from dev.toolchain.pulumi import ensure_pulumi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

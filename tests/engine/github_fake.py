@@ -22,7 +22,7 @@ from openapi_core.contrib.flask import FlaskOpenAPIRequest, FlaskOpenAPIResponse
 from openapi_core.exceptions import OpenAPIError
 from werkzeug.serving import make_server
 
-from toolchain.github_api import description
+from dev.toolchain.github_api import description
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

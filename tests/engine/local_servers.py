@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain.process import run
+from dev.toolchain.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
 """An S3-compatible store on this machine for tests: a bucket as a backend of the engine.
 
 Owns: the server (moto's, in this process), a bucket per use, and the address and environment by which the engine and
-`cli.backend.store` reach it. Does not own: what is kept there.
+`slipway.releases.backend.store` reach it. Does not own: what is kept there.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_harness import REGISTRY, Agent, docker, release, service
 
-from components.certificates import self_signed
+from slipway.settings.certificates import self_signed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -94,7 +94,7 @@ class Engine:
     @classmethod
     def prepare(cls, folder: Path, *, machine: Mapping[str, str], registry: str, mirror: str) -> Engine:
         """Copy the program into `folder`; `machine` is what the toolchain adds to the environment."""
-        for name in ("components", "agent", "slipway"):
+        for name in ("components", "slipway"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("__main__.py", "Pulumi.yaml"):
             shutil.copy(ROOT / name, folder)
@@ -374,7 +374,7 @@ class Stack:
         self.home.mkdir()
         for name in ("__main__.py", "Pulumi.yaml"):
             shutil.copy(self.engine.program / name, self.folder)
-        for name in ("components", "agent", "slipway"):
+        for name in ("components", "slipway"):
             (self.folder / name).symlink_to(self.engine.program / name)
         (self.folder / ".venv").symlink_to(sys.prefix)  # Pulumi.yaml names it so
 

@@ -35,7 +35,7 @@ from agent_harness import (
     service,
 )  # fmt: skip
 
-from components.contract import checked
+from slipway.compose.schema_check import checked
 from slipway.contract.canonical import release_id
 
 CANARY = "canary-S3cr3t$value"

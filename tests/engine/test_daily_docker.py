@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from agent_harness import BASE, docker, pack
 
-from components.contract import checked
+from slipway.compose.schema_check import checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from agent_harness import BASE, PORT, REGISTRY, docker, image
 
-import agent.edge.upkeep as module
-from agent.deadline import Deadline
-from agent.docker_api import DockerApi, find_socket
-from agent.edge.certificate import accept_certificate
-from agent.edge.containers import EdgeContainers
-from agent.edge.counting import Target
-from agent.edge.edge import Edge
-from agent.edge.routing import (
+import slipway.agent.edge.upkeep as module
+from slipway.agent.deadline import Deadline
+from slipway.agent.docker.docker_api import DockerApi, find_socket
+from slipway.agent.edge.certificate import accept_certificate
+from slipway.agent.edge.containers import EdgeContainers
+from slipway.agent.edge.edge import Edge
+from slipway.agent.edge.metrics import Target
+from slipway.agent.edge.routing import (
     GENERATION_HEADER,
     Backend,
     Middlewares,
@@ -38,10 +38,10 @@ from agent.edge.routing import (
     Routing,
     ServiceRouting,
 )
-from agent.edge.settings import StackRequest, desired, resolver_name
-from agent.output import Output
-from components.certificates import self_signed
+from slipway.agent.edge.static_config import StackRequest, desired, resolver_name
+from slipway.agent.output import Output
 from slipway.contract.problems import SlipwayError
+from slipway.settings.certificates import self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

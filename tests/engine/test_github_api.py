@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from github_fake import TOKEN, FakeGitHub, serving_github
 
-from cli.github import GitHubAwayError, Repository, connect
 from slipway.contract.problems import SlipwayError
+from slipway.releases.github import GitHubAwayError, Repository, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

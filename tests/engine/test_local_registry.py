@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from toolchain import registry
-from toolchain.images import ensure_registry_image
-from toolchain.process import run
-from toolchain.registry import ensure_registry, remove_registry
+from dev.toolchain import registry
+from dev.toolchain.process import run
+from dev.toolchain.registry import ensure_registry, remove_registry
+from dev.toolchain.stand_ins.images import ensure_registry_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

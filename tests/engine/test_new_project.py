@@ -67,7 +67,7 @@ class Machine:
 
     def slipway(self, *argv: str) -> str:
         """The new project's own command, in its folder."""
-        program = f"import sys; sys.argv = ['slipway', *{list(argv)!r}]; from cli.main import main; main()"
+        program = f"import sys; sys.argv = ['slipway', *{list(argv)!r}]; from slipway.cli.main import main; main()"
         return self.good(sys.executable, "-c", program, at=self.project)
 
 

@@ -1,7 +1,7 @@
 """The contract of the engine and the plugins that the program relies on.
 
-Holds for the official plugins as for those that `toolchain/go` builds in their place; nothing here may be true of one
-kind only.
+Holds for the official plugins as for those that `dev/toolchain/go` builds in their place; nothing here may be true of
+one kind only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from local_servers import free_port
 from pulumi_project import UP_SECONDS
 
-from toolchain.pulumi import ENGINE_VERSION, PLUGIN_VERSIONS
+from dev.toolchain.pulumi import ENGINE_VERSION, PLUGIN_VERSIONS
 
 if TYPE_CHECKING:
     from local_servers import Registry, SshServer

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from object_store import object_store
 
-from cli.bundles.state import release_in
-from cli.bundles.storage import read_bundle
+from slipway.releases.bundles.state import release_in
+from slipway.releases.bundles.storage import read_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -11,7 +11,7 @@ import pytest
 from object_store import object_store
 from stack_harness import ROOT, docker
 
-from components.contract import release_checked
+from slipway.compose.schema_check import release_checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -312,7 +312,7 @@ def test_json_of_history_show_and_diff_is_as_their_schemas_say(stack: Stack) -> 
 
     def load(uri: str) -> Any:
         name = uri.rpartition("/")[2]
-        folder = "slipway/contract/schemas" if name == "report.schema.json" else "cli/contract"
+        folder = "slipway/contract/schemas" if name == "report.schema.json" else "slipway/cli/schemas"
         return json.loads((ROOT / folder / name).read_text())
 
     for name, argv in (("history", ["history", "--all"]), ("show", ["show", "2"]), ("diff", ["diff", "1", "3"])):

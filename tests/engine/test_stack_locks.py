@@ -22,7 +22,7 @@ from object_store import object_store
 from pulumi_project import STACK, UP_SECONDS
 from test_stack_interrupted import _agents
 
-from cli.backend.store import open_store
+from slipway.releases.backend.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +59,7 @@ class Stage:
 
     def slipway(self, *arguments: str, wait: int = 60, **environment: str) -> subprocess.Popen[str]:
         return self._start(
-            [sys.executable, "-c", "from cli.main import main; main()", *arguments, "--stack", STACK],
+            [sys.executable, "-c", "from slipway.cli.main import main; main()", *arguments, "--stack", STACK],
             PYTHONPATH=str(ROOT),
             SLIPWAY_LOCK_WAIT=str(wait),
             **environment,
@@ -376,7 +376,7 @@ def test_after_a_killed_engine_slipway_up_finishes_what_the_host_had_begun(make_
     stack.application.version("web", "after-a-killed-engine")
     stack._configure()
     done = subprocess.run(
-        [sys.executable, "-c", "from cli.main import main; main()", "up", "--stack", stack.name],
+        [sys.executable, "-c", "from slipway.cli.main import main; main()", "up", "--stack", stack.name],
         cwd=stack.folder,
         env={**stack.environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -89,7 +89,7 @@ def first(delivery: Delivery) -> tuple[str, str]:
     """A, deployed and validated by hand; every test ends with the last validated release live."""
     sha, release = delivery.deployed("1")
     done = json.loads(delivery.slipway("validate", "--note", "by a test", "--json").out)
-    schema = json.loads((ROOT / "cli" / "contract" / "validate.schema.json").read_text())
+    schema = json.loads((ROOT / "slipway" / "cli" / "schemas" / "validate.schema.json").read_text())
     jsonschema_rs.validator_for(schema).validate(done)
     assert (done["release"], done["commit"], done["complete"]) == (release, sha, True)
     return sha, release

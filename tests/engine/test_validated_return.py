@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from agent_harness import BASE, PORT, REGISTRY, Agent, Ended, docker, image, pack, release, service
 
-from components.contract import checked
+from slipway.compose.schema_check import checked
 
 HTTP = {"kind": "http", "port": PORT, "deadline": 3, "path": "/health"}
 

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 from remote_stack import Pool, RemoteStack, wipe
-from testhost import TestHosts, unavailable
 from workload import pushed_images
 
-from toolchain.docker import ensure_docker
-from toolchain.images import ensure_images
-from toolchain.registry import ensure_registry
+from dev.testhosts.hosts import TestHosts, unavailable
+from dev.toolchain.docker import ensure_docker
+from dev.toolchain.registry import ensure_registry
+from dev.toolchain.stand_ins.images import ensure_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from server import TestHost
     from stack_harness import Engine
     from workload import Images
+
+    from dev.testhosts.server import TestHost
 
 
 @pytest.fixture(scope="session")

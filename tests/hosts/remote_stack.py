@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator, Sequence
 
-    from server import TestHost
     from stack_harness import Engine
-    from testhost import TestHosts
     from workload import Images
+
+    from dev.testhosts.hosts import TestHosts
+    from dev.testhosts.server import TestHost
 
 __all__ = ["HOME", "Pool", "RemoteStack", "end_tree", "finish", "machine_settings", "meanwhile", "wipe"]
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from remote_stack import RemoteStack
-    from server import TestHost
+
+    from dev.testhosts.server import TestHost
 
 __all__ = ["HARMLESS", "RATE", "REQUESTS", "answer", "change", "loaded", "nothing_lost", "routed"]
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from remote_stack import RemoteStack
-    from server import TestHost
+
+    from dev.testhosts.server import TestHost
 
 HOSTS = 2
 
@@ -33,7 +34,7 @@ def stack(deployable: Callable[..., RemoteStack], hosts: list[TestHost]) -> Remo
 
 
 def validator(name: str) -> jsonschema_rs.Validator:
-    folder = ROOT / "cli/contract"
+    folder = ROOT / "slipway/cli/schemas"
     return jsonschema_rs.validator_for(
         json.loads((folder / f"{name}.schema.json").read_text()),
         retriever=lambda uri: json.loads((ROOT / "slipway/contract/schemas" / uri.rpartition("/")[2]).read_text()),

@@ -11,19 +11,18 @@ import pytest
 from remote_stack import HOME, machine_settings
 from stack_harness import eventually
 
-from cli.doctor import host_checks
-from cli.init.host_keys import HostKey, SshAddress, shown_keys
-from components.application import read_application
-from components.settings import Settings
-from components.values import one_host_key
+from slipway.cli.doctor import host_checks
+from slipway.cli.init.host_keys import HostKey, SshAddress, shown_keys
+from slipway.compose.application import read_application
+from slipway.settings.model import Settings
+from slipway.settings.values import one_host_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from server import TestHost
-
-    from cli.doctor.check_result import CheckResult
+    from dev.testhosts.server import TestHost
+    from slipway.cli.doctor.check_result import CheckResult
 
 HOSTS = 1
 _PID = "/tmp/listener-of-a-test"

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from remote_stack import RemoteStack
-    from server import TestHost
     from workload import Images
+
+    from dev.testhosts.server import TestHost
 
 HOSTS = 1
 SLOW = "6"  # seconds that the new release takes to listen: long enough to break something meanwhile

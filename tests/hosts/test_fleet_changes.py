@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from remote_stack import RemoteStack
-    from server import TestHost
+
+    from dev.testhosts.server import TestHost
 
 HOSTS = 4
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from remote_stack import RemoteStack
-    from server import TestHost
-    from testhost import TestHosts
+
+    from dev.testhosts.hosts import TestHosts
+    from dev.testhosts.server import TestHost
 
 HOSTS = 2
 ADDRESS_OF_NOBODY = "198.18.255.254"  # in the range of test hosts, and never given to one

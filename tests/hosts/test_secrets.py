@@ -12,16 +12,17 @@ import pytest
 from remote_stack import HOME, meanwhile
 from stack_harness import docker, eventually, free_port
 
-from components.certificates import self_signed
-from toolchain.images import ensure_registry_image
+from dev.toolchain.stand_ins.images import ensure_registry_image
+from slipway.settings.certificates import self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from remote_stack import RemoteStack
-    from server import TestHost
     from workload import Images
+
+    from dev.testhosts.server import TestHost
 
 HOSTS = 1
 CERTIFICATE, KEY = self_signed("shop.test")

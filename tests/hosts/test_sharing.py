@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from remote_stack import RemoteStack
-    from server import TestHost
     from workload import Images
+
+    from dev.testhosts.server import TestHost
 
 HOSTS = 1
 

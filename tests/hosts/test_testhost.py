@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from testhost import HostError, TestHost, TestHosts, remove_leftovers, unavailable
 from traces import group_roots
 
-from toolchain.cache import cache_root
+from dev.testhosts.hosts import HostError, TestHost, TestHosts, remove_leftovers, unavailable
+from dev.toolchain.cache import cache_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -220,7 +220,7 @@ OWNER = """
     import signal, sys, time
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     sys.path.insert(0, sys.argv[1])
-    from testhost import TestHosts
+    from dev.testhosts.hosts import TestHosts
     with TestHosts() as session:
         session.create()
         print("up", flush=True)

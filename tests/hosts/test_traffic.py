@@ -16,7 +16,7 @@ from stack_harness import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from server import TestHost
+    from dev.testhosts.server import TestHost
 
 HOSTS = 2
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from workload import Images
 
 REQUESTS = int(os.environ.get("SLIPWAY_TEST_REQUESTS", "1500"))
-"""Requests that each change is under, at least; 20000 is what the promise was shown with (see bench/traffic.md)."""
+"""Requests that each change is under, at least; 20000 is what the promise was shown with (see dev/bench/traffic.md)."""
 RATE = 300
 OLD_SECONDS = 5
 HOOK = "canary-hook-5f0c1e7a"

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from remote_stack import RemoteStack
-    from server import TestHost
     from workload import Images
+
+    from dev.testhosts.server import TestHost
 
 HOSTS = 2
 

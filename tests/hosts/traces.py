@@ -17,7 +17,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from toolchain.cache import cache_root
+from dev.toolchain.cache import cache_root
 
 __all__ = [
     "PREFIX",

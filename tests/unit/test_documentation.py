@@ -17,12 +17,12 @@ from pydantic import BaseModel, SecretStr
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from cli.main import app
-from components.canary import Canary
-from components.extension import HttpCheck, Migrate, ServiceExtension, TcpCheck
-from components.quantities import Kind
-from components.routing import RateLimit, Redirect, Route
-from components.settings import PREFIX, BastionSettings, HostSettings, known_keys
+from slipway.cli.main import app
+from slipway.settings.model import PREFIX, BastionSettings, HostSettings, known_keys
+from slipway.settings.quantities import Kind
+from slipway.x_slipway.canary_config import Canary
+from slipway.x_slipway.routing import RateLimit, Redirect, Route
+from slipway.x_slipway.service import HttpCheck, Migrate, ServiceExtension, TcpCheck
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -163,9 +163,7 @@ def _pattern(node: ast.expr) -> str:
 
 def _errors() -> Iterator[str]:
     """A regular expression for every error that components, agent and commands can give: what, meaning, fix."""
-    for file in sorted(
-        file for folder in ("components", "agent", "cli", "slipway") for file in (ROOT / folder).rglob("*.py")
-    ):
+    for file in sorted(file for folder in ("components", "slipway") for file in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and len(node.args) >= 3 and not isinstance(node.args[0], ast.Starred):
                 about = isinstance(node.func, ast.Attribute) and node.func.attr == "about"
@@ -212,7 +210,7 @@ def test_every_command_and_option_is_documented() -> None:
             assert any(f"`{option}" in documented for option in parameter.opts), f"{name} {parameter.opts}"
 
 
-_GENERATED = ("bench/results.md",)  # by `make bench`; not there before the first run
+_GENERATED = ("dev/bench/results.md",)  # by `make bench`; not there before the first run
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

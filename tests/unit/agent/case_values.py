@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from agent.facts import Container
-from agent.ledger import Live, Proof
-from agent.service import Service, Traffic, Update
+from slipway.agent.docker.facts import Container
+from slipway.agent.state.ledger import Live, Proof
+from slipway.agent.strategies.service import Service, Traffic, Update
 
 CASES = Path(__file__).parent / "cases"
 IMAGE = "registry.test/app@sha256:" + "a" * 64

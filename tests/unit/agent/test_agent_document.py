@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from documents import document, release
 
-from agent.document import parse
+from slipway.agent.release.document import parse
 from slipway.contract.canonical import release_id
 from slipway.contract.problems import DocumentError
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from agent.edge import counting, network
-from agent.edge.certificate import accept_certificate
-from agent.edge.counting import Target
-from agent.edge.rendering import Ports, dynamic, marker, read, text
-from agent.edge.routing import (
+from slipway.agent.edge import metrics, network
+from slipway.agent.edge.certificate import accept_certificate
+from slipway.agent.edge.metrics import Target
+from slipway.agent.edge.rendering import Ports, dynamic, marker, read, text
+from slipway.agent.edge.routing import (
     Backend,
     Middlewares,
     Preview,
@@ -26,8 +26,8 @@ from agent.edge.routing import (
     middlewares,
     to_json,
 )
-from agent.edge.settings import Desired, StackRequest, desired, resolver_name, shared, static
-from agent.output import Output
+from slipway.agent.edge.static_config import Desired, StackRequest, desired, resolver_name, shared, static
+from slipway.agent.output import Output
 from slipway.contract.problems import SlipwayError, UsageError
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ traefik_service_request_duration_seconds_bucket{code="101",method="GET",protocol
 
 
 def test_counters_are_summed_over_codes_and_edges() -> None:
-    found = counting.traffic([METRICS, METRICS])
+    found = metrics.traffic([METRICS, METRICS])
     assert set(found) == {Target("shop", "web", "g1")}
     traffic = found[Target("shop", "web", "g1")]
     assert (traffic.requests, traffic.errors) == (20, 2)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.canary_statistics import EMPTY, Window, exceeds, exceeds_half
-from agent.judging import ALPHA, Thresholds, TrafficAnalysis, alphas
+from slipway.agent.traffic.canary_analysis import ALPHA, Thresholds, TrafficAnalysis, alphas
+from slipway.agent.traffic.canary_statistics import EMPTY, Window, exceeds, exceeds_half
 
 STEPS = (5, 25, 50, 100)
 SAMPLE = 500

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from case_values import proof
 
-from agent.files import write_atomically
-from agent.journal import Journal, end_orphans
-from agent.ledger import Ledger
-from agent.lock import held_by, lock
-from agent.retention import choose
-from agent.smoke import Answer, judge
+from slipway.agent.deploy.smoke import Answer, judge
+from slipway.agent.release.prune import choose
+from slipway.agent.state.atomic_files import write_atomically
+from slipway.agent.state.journal import Journal, end_orphans
+from slipway.agent.state.ledger import Ledger
+from slipway.agent.state.lock import held_by, lock
 from slipway.contract.problems import SlipwayError
 
 
@@ -109,7 +109,7 @@ def test_retention_keeps_the_newest_proven_releases_and_what_they_need() -> None
 def test_lock_names_its_owner_and_ends_with_its_process(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
     code = (
-        "import sys, time; from agent.lock import lock\n"
+        "import sys, time; from slipway.agent.state.lock import lock\n"
         f"with lock({path!r}, owner='ci', reason='deploy r-1', wait=0):\n"
         "    print('held', flush=True); time.sleep(60)"
     )

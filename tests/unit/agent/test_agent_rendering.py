@@ -12,12 +12,12 @@ import pytest
 import yaml
 from documents import IMAGE, release
 
-from agent.facts import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL
-from agent.fetch import without_tag
-from agent.health import seconds
-from agent.rendering import Rendered, render
-from agent.state import StackFolder
-from agent.yaml_file import to_yaml
+from slipway.agent.docker.facts import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL
+from slipway.agent.docker.health import seconds
+from slipway.agent.docker.pull import without_tag
+from slipway.agent.docker.yaml_file import to_yaml
+from slipway.agent.release.rendering import Rendered, render
+from slipway.agent.state.stack_dir import StackFolder
 
 NASTY = [
     "plain",

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from case_values import proof
 
-from agent.command import main
-from agent.ledger import Ledger
-from agent.lock import lock
-from agent.output import Output
-from agent.retention import choose
-from agent.state import StackFolder
-from agent.validation import mark, refuge
+from slipway.agent.command import main
+from slipway.agent.output import Output
+from slipway.agent.release.prune import choose
+from slipway.agent.state.ledger import Ledger
+from slipway.agent.state.lock import lock
+from slipway.agent.state.stack_dir import StackFolder
+from slipway.agent.state.validation_mark import mark, refuge
 from slipway.contract.problems import SlipwayError
 from slipway.contract.redaction import Redactor
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cli.stack import Stack
-from components.settings import HostSettings, Settings
+from slipway.releases.engine import Stack
+from slipway.settings.model import HostSettings, Settings
 
 NOW = datetime(2025, 11, 20, 13, 30, 0, tzinfo=UTC)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"

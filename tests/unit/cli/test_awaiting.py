@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from cli.awaiting import Aftermath, Outcome, Standing, Wait, standing_of
-from cli.github import Check, Checks, GitHubAwayError
-from cli.main import main
-from cli.stack import Stack
-from cli.status_document import status_document
-from cli.validation import GitHubMark, HostMark, Validation
+from slipway.cli.main import main
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases.engine import Stack
+from slipway.releases.github import Check, Checks, GitHubAwayError
+from slipway.releases.github_checks import Aftermath, Outcome, Standing, Wait, standing_of
+from slipway.releases.status import status_document
+from slipway.releases.validation import GitHubMark, HostMark, Validation
 
 SHA = "3f2a91c04b7d5e8f60123456789abcdef0123456"
 LIVE, OLD, NEW = "r-0123456789ab", "r-00000000000d", "r-11111111111e"
@@ -281,11 +281,11 @@ def command(
 
         github = SimpleNamespace(name="acme/shop", checks=ask)
         engine = SimpleNamespace(stack="staging")
-        monkeypatch.setattr("cli.github.required_repository", lambda *_: github)
-        monkeypatch.setattr("cli.stack.engine_of", lambda _: engine)
-        monkeypatch.setattr("cli.stack.stack_of", lambda _: stack("web-1", "web-2"))
-        monkeypatch.setattr("cli.commands.await_checks._aftermath", lambda *_: hands.aftermath)
-        monkeypatch.setattr("cli.awaiting.Wait.sleep", lambda _: None, raising=False)
+        monkeypatch.setattr("slipway.releases.github.required_repository", lambda *_: github)
+        monkeypatch.setattr("slipway.releases.engine.engine_of", lambda _: engine)
+        monkeypatch.setattr("slipway.releases.engine.stack_of", lambda _: stack("web-1", "web-2"))
+        monkeypatch.setattr("slipway.cli.commands.deploy.await_checks._aftermath", lambda *_: hands.aftermath)
+        monkeypatch.setattr("slipway.releases.github_checks.Wait.sleep", lambda _: None, raising=False)
         monkeypatch.setenv("GITHUB_RUN_ID", "4711")
         monkeypatch.setattr(sys, "argv", ["slipway", "await-checks", *words])
         with pytest.raises(SystemExit) as ended:

@@ -11,10 +11,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from cli.bundles.archive import Bundle, name_of, packed, sha256_of, unpacked
 from slipway.contract.problems import SlipwayError
+from slipway.releases.bundles.archive import Bundle, name_of, packed, sha256_of, unpacked
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "cli/contract/bundle.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[3] / "slipway/cli/schemas/bundle.schema.json").read_text())
 STATE = {
     "version": 3,
     "deployment": {"resources": [{"urn": "urn:pulumi:staging::slipway::pulumi:pulumi:Stack::slipway-staging"}]},

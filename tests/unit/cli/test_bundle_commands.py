@@ -17,12 +17,12 @@ import jsonschema_rs
 import pytest
 from test_bundle_state import STATE
 
-from cli.bundles.exporting import KEPT, keep_backup
-from cli.main import main
-from cli.stack import Engine
+from slipway.cli.main import main
 from slipway.contract.problems import SlipwayError
+from slipway.releases.bundles.exporting import KEPT, keep_backup
+from slipway.releases.engine import Engine
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "cli/contract/bundle.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[3] / "slipway/cli/schemas/bundle.schema.json").read_text())
 CANARY = "canary-secret-value"
 
 _SCRIPT = """\
@@ -403,11 +403,11 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     text = (
         "import sys\n"
         f"sys.argv = ['slipway', {command!r}, '--help']\n"
-        "from cli.main import main\n"
+        "from slipway.cli.main import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"
-        "    heavy = {'obstore', 'jsonschema_rs', 'rich', 'yaml', 'components', 'toolchain', 'cli.bundles'}\n"
+        "    heavy = {'obstore', 'jsonschema_rs', 'rich', 'yaml', 'slipway.settings', 'slipway.releases.bundles'}\n"
         "    print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)

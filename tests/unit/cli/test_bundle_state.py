@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cli.bundles.state import Owner, encryption_in, owner_of, renamed, resources_of, same
 from slipway.contract.problems import SlipwayError
+from slipway.releases.bundles.state import Owner, encryption_in, owner_of, renamed, resources_of, same
 
 ROOT = "urn:pulumi:staging::slipway::pulumi:pulumi:Stack::slipway-staging"
 CHILD = "urn:pulumi:staging::slipway::a:b:C$command:remote:Command::shop-staging-web-1"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from test_bundle_archive import ABOUT, PARTS, RELEASE, STATE
 
-from cli.bundles.archive import packed
-from cli.bundles.storage import read_bundle, write_bundle
 from slipway.contract.problems import SlipwayError
+from slipway.releases.bundles.archive import packed
+from slipway.releases.bundles.storage import read_bundle, write_bundle
 
 CONTENT = packed(ABOUT, PARTS)[0]
 NAME = "slipway-staging-12-r-0123456789ab.slipway.tar.gz"

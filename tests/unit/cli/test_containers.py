@@ -18,18 +18,18 @@ import jsonschema_rs
 import pytest
 from rich.console import Console
 
-import cli.containers.exec
-import cli.containers.list
-import cli.containers.log_merge
-import cli.stack
-from cli.containers.exec import SIGNAL_SCRIPT, docker_exec
-from cli.containers.list import ps_table
-from cli.containers.pick_container import best_container
-from cli.main import main
-from cli.stack import Stack
-from components.connection import LocalConnection, ended
-from components.settings import HostSettings
+from slipway.cli.containers import exec as exec_module
+from slipway.cli.containers import list as list_module
+from slipway.cli.containers import log_merge as log_merge_module
+from slipway.cli.containers.exec import SIGNAL_SCRIPT, docker_exec
+from slipway.cli.containers.list import ps_table
+from slipway.cli.containers.pick_container import best_container
+from slipway.cli.main import main
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts.connection import LocalConnection, ended
+from slipway.releases import engine as engine_module
+from slipway.releases.engine import Stack
+from slipway.settings.model import HostSettings
 
 NOW = datetime(2026, 11, 20, 13, 30, 0, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[3]
@@ -90,10 +90,10 @@ def hosts(stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Hosts
 
             yield SimpleNamespace(answer=answer)
 
-        monkeypatch.setattr(cli.containers.list, "reached", reached)
-        monkeypatch.setattr(cli.containers.exec, "reached", reached)
-        monkeypatch.setattr(cli.containers.list, "channel", channel)
-        monkeypatch.setattr(cli.stack, "read_stack", lambda _: stack(*named))
+        monkeypatch.setattr(list_module, "reached", reached)
+        monkeypatch.setattr(exec_module, "reached", reached)
+        monkeypatch.setattr(list_module, "channel", channel)
+        monkeypatch.setattr(engine_module, "read_stack", lambda _: stack(*named))
 
     return set_up
 
@@ -140,7 +140,7 @@ def test_ps_as_json_is_as_documented_also_for_a_host_that_does_not_answer(
     said = capsys.readouterr()
     document = json.loads(said.out)
     jsonschema_rs.validator_for(
-        json.loads((ROOT / "cli/contract/ps.schema.json").read_text()),
+        json.loads((ROOT / "slipway/cli/schemas/ps.schema.json").read_text()),
         retriever=lambda uri: json.loads((ROOT / "slipway/contract/schemas" / uri.rpartition("/")[2]).read_text()),
     ).validate(document)
     assert [[each["service"] for each in host["containers"]] for host in document["hosts"]] == [["api"], []]
@@ -199,7 +199,7 @@ def test_an_unknown_host_is_answered_with_those_that_there_are(
     command: tuple[str, ...], hosts: Hosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hosts(web_1=listing(container("api")), web_2=listing())
-    monkeypatch.setattr("cli.containers.stdio.has_terminal", lambda: True)
+    monkeypatch.setattr("slipway.cli.containers.stdio.has_terminal", lambda: True)
     rest = ("--", "true") if command[0] == "exec" else ()
     assert slipway(monkeypatch, *command, "--host", "web-3", *rest) == 1
     assert "stack staging has no host 'web-3' — did you mean 'web-" in capsys.readouterr().err
@@ -361,8 +361,8 @@ def test_the_end_of_a_program_is_told_as_a_shell_tells_it(script: str, code: int
 
 PUMPS = """\
 import asyncio
-from cli.containers.stdio import _piped
-from components.connection import LocalConnection
+from slipway.cli.containers.stdio import _piped
+from slipway.hosts.connection import LocalConnection
 async def run():
     return await _piped(await LocalConnection().start("cat; echo end; exit 3"), "web-1")
 raise SystemExit(asyncio.run(run()))
@@ -407,7 +407,7 @@ def test_a_shell_needs_a_terminal(
     hosts: Hosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hosts(web_1=listing(container("api")))
-    monkeypatch.setattr("cli.containers.stdio.has_terminal", lambda: False)
+    monkeypatch.setattr("slipway.cli.containers.stdio.has_terminal", lambda: False)
     assert slipway(monkeypatch, "shell", "api") == 1
     assert capsys.readouterr().err.startswith("slipway: error: standard input and output are no terminal — ")
 
@@ -417,7 +417,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     program = (
         "import sys\n"
         f"sys.argv = ['slipway', *{arguments!r}]\n"
-        "from cli.main import main\n"
+        "from slipway.cli.main import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"
@@ -451,8 +451,8 @@ def test_logs_goes_on_without_a_host_that_does_not_answer(
 
         yield SimpleNamespace(events=events)
 
-    monkeypatch.setattr(cli.containers.log_merge, "reached", cli.containers.list.reached)
-    monkeypatch.setattr(cli.containers.log_merge, "channel", channel)
+    monkeypatch.setattr(log_merge_module, "reached", list_module.reached)
+    monkeypatch.setattr(log_merge_module, "channel", channel)
     assert slipway(monkeypatch, "logs") == 1
     said = capsys.readouterr()
     assert said.out == "web-1 api-1 | hello\n"

@@ -13,24 +13,24 @@ import jsonschema_rs
 import pytest
 from typer.testing import CliRunner
 
-import cli
-from cli.doctor import doctor as doctor_module
-from cli.doctor import host_checks, machine_checks, stack_checks
-from cli.doctor.check_result import CheckResult
-from cli.doctor.doctor import report
-from cli.main import app
-from cli.printing import print_out
-from cli.stack import Engine
-from components.agent_package import pack_agent
-from components.application import Application, read_application
-from components.settings import HostSettings, Settings
+from dev.toolchain import docker as docker_tools
+from dev.toolchain import pulumi as pulumi_tools
+from slipway import cli as cli_module
+from slipway.cli.doctor import doctor as doctor_module
+from slipway.cli.doctor import host_checks, machine_checks, stack_checks
+from slipway.cli.doctor.check_result import CheckResult
+from slipway.cli.doctor.doctor import report
+from slipway.cli.main import app
+from slipway.cli.printing import print_out
+from slipway.compose.application import Application, read_application
 from slipway.contract.problems import Problem, SlipwayError
-from toolchain import docker as docker_tools
-from toolchain import pulumi as pulumi_tools
+from slipway.hosts.agent_package import pack_agent
+from slipway.releases.engine import Engine
+from slipway.settings.model import HostSettings, Settings
 
 Doctor = Callable[..., dict[str, Any]]
 
-_SCHEMA = json.loads((Path(cli.__file__).parent / "contract" / "doctor.schema.json").read_text())
+_SCHEMA = json.loads((Path(cli_module.__file__).parent / "schemas" / "doctor.schema.json").read_text())
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 CANARY = "canary-7f3Q9zKpL2vX"
 ENGINE = """\
@@ -452,7 +452,7 @@ def test_help_of_both_commands_imports_nothing_heavy() -> None:
     for name in ("init", "doctor"):
         program = (
             f"import sys; sys.argv = ['slipway', '{name}', '--help']\n"
-            "from cli.main import main\n"
+            "from slipway.cli.main import main\n"
             "try:\n    main()\n"
             "finally:\n    print(sorted({'pulumi', 'asyncssh', 'rich', 'yaml', 'asyncio', 'components', 'toolchain'}"
             " & set(sys.modules)), file=sys.stderr)\n"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.github import Check, Checks, repository_of, required_repository, token_in
 from slipway.contract.problems import SlipwayError
+from slipway.releases.github import Check, Checks, repository_of, required_repository, token_in
 
 TOKEN = "ghp_canary0123456789"
 

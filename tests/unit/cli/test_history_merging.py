@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from cli.backend.checkpoints import Checkpoints, ReleaseRecords, Update, records_in
-from cli.history.entry import Entry
-from cli.history.ledgers import HostLedger, LedgerLine
-from cli.history.merging import merged
-from cli.history.stack_history import Barrier, StackHistory, WayBack
-from cli.releases import named_entry
-from cli.rollback import _default
 from slipway.contract.problems import SlipwayError
+from slipway.releases.backend.checkpoints import Checkpoints, ReleaseRecords, Update, records_in
+from slipway.releases.history.entry import Entry
+from slipway.releases.history.ledgers import HostLedger, LedgerLine
+from slipway.releases.history.merging import merged
+from slipway.releases.history.stack_history import Barrier, StackHistory, WayBack
+from slipway.releases.past_releases import named_entry
+from slipway.releases.rollback import _default
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 A, B, C = "r-aaaaaaaaaaaa", "r-bbbbbbbbbbbb", "r-cccccccccccc"

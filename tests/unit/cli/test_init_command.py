@@ -12,11 +12,11 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
-import cli.commands.init
-import cli.init.host_keys
-from cli.init.host_keys import HostKey, SshAddress
-from cli.init.workflows import WORKFLOWS
-from cli.main import app
+from slipway.cli.commands.set_up import init as init_module
+from slipway.cli.init import host_keys as host_keys_module
+from slipway.cli.init.host_keys import HostKey, SshAddress
+from slipway.cli.init.workflows import WORKFLOWS
+from slipway.cli.main import app
 from slipway.contract.problems import Problem
 
 Init = Callable[..., Result]
@@ -116,7 +116,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, HostKey | Problem]:
     def show(servers: list[SshAddress]) -> dict[SshAddress, HostKey | Problem]:
         return {server: keys.get(server.address, Problem("it does not answer", "-", "-")) for server in servers}
 
-    monkeypatch.setattr(cli.init.host_keys, "shown_keys", show)
+    monkeypatch.setattr(host_keys_module, "shown_keys", show)
     return keys
 
 
@@ -128,7 +128,7 @@ def init(program: Path, engine: Engine, shown: object, monkeypatch: pytest.Monke
         assert program.is_dir()
         assert engine.folder.is_dir()
         assert shown is not None
-        monkeypatch.setattr(cli.commands.init, "at_a_terminal", lambda: answers is not None)
+        monkeypatch.setattr(init_module, "at_a_terminal", lambda: answers is not None)
         typed = "".join(f"{answer}\n" for answer in answers or [])
         return CliRunner().invoke(app, ["init", application, *options], input=typed)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from cli.init.atomic_write import write_all
-from cli.init.host_keys import HostKey, SshAddress, shown_keys
-from components.values import one_host_key
+from slipway.cli.init.atomic_write import write_all
+from slipway.cli.init.host_keys import HostKey, SshAddress, shown_keys
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.values import one_host_key
 
 
 def test_files_are_written_with_their_folders(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from cli.locks.ci_run import CiRun, noted_run, remove_note, run_is_over, run_of
-from cli.locks.engine_locks import EngineLock, stack_locks
-from cli.stack import Engine
+from slipway.releases.engine import Engine
+from slipway.releases.locks.ci_run import CiRun, noted_run, remove_note, run_is_over, run_of
+from slipway.releases.locks.engine_locks import EngineLock, stack_locks
 
 RUN = {"id": 7, "run_attempt": 2, "status": "in_progress", "conclusion": None, "url": "https://api.github.com/x"}
 

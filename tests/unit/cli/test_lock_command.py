@@ -10,11 +10,11 @@ import jsonschema_rs
 import pytest
 from typer.testing import CliRunner
 
-import cli
-from cli.locks import liveness
-from cli.main import app
+from slipway import cli as cli_module
+from slipway.cli.main import app
+from slipway.releases.locks import liveness
 
-_SCHEMA = Path(cli.__file__).parent / "contract" / "lock.schema.json"
+_SCHEMA = Path(cli_module.__file__).parent / "schemas" / "lock.schema.json"
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path / 'state'}")
     monkeypatch.delenv("PULUMI_STACK", raising=False)
     monkeypatch.setattr(liveness, "_sees_all_processes", lambda: True)  # tests may run in a container
-    monkeypatch.setattr("cli.local_stack.tools", lambda _: {})  # no engine is run here
+    monkeypatch.setattr("slipway.releases.local_stack.tools", lambda _: {})  # no engine is run here
     return tmp_path / "state"
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from obstore.store import MemoryStore
 
-from cli.locks import ci_run, liveness
-from cli.locks.engine_locks import EngineLock, StackLocks
-from cli.locks.liveness import Verdict, judge
+from slipway.releases.locks import ci_run, liveness
+from slipway.releases.locks.engine_locks import EngineLock, StackLocks
+from slipway.releases.locks.liveness import Verdict, judge
 
 HERE = socket.gethostname()
 RUN = ci_run.CiRun(

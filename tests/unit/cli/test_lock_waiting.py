@@ -13,12 +13,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from cli import rollback
-from cli.locks import liveness, waiting
-from cli.locks.engine_locks import stack_locks
-from cli.locks.waiting import StackLockedError, conflict, lock_wait, when_free
-from cli.stack import Engine
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases import rollback
+from slipway.releases.engine import Engine
+from slipway.releases.locks import liveness, waiting
+from slipway.releases.locks.engine_locks import stack_locks
+from slipway.releases.locks.waiting import StackLockedError, conflict, lock_wait, when_free
 
 
 @pytest.fixture(autouse=True)
@@ -209,7 +209,7 @@ def test_a_backend_that_cannot_be_read_is_reported_before_anything_begins(
         def list(self, *_: object, **__: object) -> None:
             raise PermissionError("no right to")
 
-    monkeypatch.setattr("cli.locks.engine_locks.open_store", lambda *_: Store())
+    monkeypatch.setattr("slipway.releases.locks.engine_locks.open_store", lambda *_: Store())
     assert "the backend's objects cannot be read (no right to) — it is not known whether somebody" in _refused(engine)
 
 
@@ -274,7 +274,7 @@ def test_a_rollback_that_met_another_deployment_is_planned_anew(
         return 0
 
     found = SimpleNamespace(validated={}, live="")
-    monkeypatch.setattr("cli.stack.engine_of", lambda *_, **__: _patient(engine))
+    monkeypatch.setattr("slipway.releases.engine.engine_of", lambda *_, **__: _patient(engine))
     monkeypatch.setattr(rollback, "read_history", lambda _: found)
     monkeypatch.setattr(rollback, "planned", lambda *_, **__: SimpleNamespace(words=f"from {next(live)}", obstacles=[]))
     monkeypatch.setattr(rollback, "carry_out", carry_out)

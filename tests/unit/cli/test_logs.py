@@ -9,14 +9,14 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from cli.containers import log_merge
-from cli.containers.log_merge import LogQuery, merged, sorted_live
-from cli.containers.log_view import JsonLogs, LogLine, TextLogs
-from cli.containers.time_range import since, tail
+from slipway.cli.containers import log_merge
+from slipway.cli.containers.log_merge import LogQuery, merged, sorted_live
+from slipway.cli.containers.log_view import JsonLogs, LogLine, TextLogs
+from slipway.cli.containers.time_range import since, tail
 from slipway.contract.problems import Problem
 
 NOW = datetime(2026, 11, 20, 14, 0, 0, tzinfo=timezone(timedelta(hours=1)))
-SCHEMA = Path(__file__).resolve().parents[3] / "cli/contract/logs.schema.json"
+SCHEMA = Path(__file__).resolve().parents[3] / "slipway/cli/schemas/logs.schema.json"
 
 
 def line(second: int, host: str = "web-1", text: str = "", **more: str) -> LogLine:

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-import cli.maintenance
-import cli.stack
-import components.probe
-from cli.main import main
-from cli.maintenance import PAGE_LIMIT, built_in_page
-from cli.stack import Stack
-from components.connection import LocalConnection
-from components.probe import channel
-from components.settings import HostSettings
+from slipway.cli.main import main
+from slipway.cli.status import maintenance as maintenance_module
+from slipway.cli.status.maintenance import PAGE_LIMIT, built_in_page
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts import agent_channel as agent_channel_module
+from slipway.hosts.agent_channel import channel
+from slipway.hosts.connection import LocalConnection
+from slipway.releases import engine as engine_module
+from slipway.releases.engine import Stack
+from slipway.settings.model import HostSettings
 
 UNREACHABLE = SlipwayError(Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2 true"))
 
@@ -59,9 +59,9 @@ def hosts(
             routed = {"edge": None if named[host] is None else edge}
             yield SimpleNamespace(probe=probe | routed, answer=answer)
 
-        monkeypatch.setattr(cli.maintenance, "reached", reached)
-        monkeypatch.setattr(cli.maintenance, "channel", channel)
-        monkeypatch.setattr(cli.stack, "read_stack", lambda _: stack(*named))
+        monkeypatch.setattr(maintenance_module, "reached", reached)
+        monkeypatch.setattr(maintenance_module, "channel", channel)
+        monkeypatch.setattr(engine_module, "read_stack", lambda _: stack(*named))
         return asked
 
     return set_up
@@ -153,7 +153,7 @@ def test_a_page_that_cannot_be_shown_is_told_before_any_host_is_reached(
     if content is not None:
         file.write_bytes(content)
     said: list[str] = []
-    monkeypatch.setattr("cli.main.typer.echo", lambda text, **_: said.append(text))
+    monkeypatch.setattr("slipway.cli.main.typer.echo", lambda text, **_: said.append(text))
     assert _maintenance(monkeypatch, "on", "--page", str(file)) == 1
     assert said[-1].startswith(f"slipway: error: {file} {what} — ")
     assert asked == []
@@ -197,7 +197,7 @@ def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         file.writestr("__main__.py", _AGENT)
     content = archive.getvalue()
     package = SimpleNamespace(content=content, digest=hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(components.probe, "pack_agent", lambda: package)
+    monkeypatch.setattr(agent_channel_module, "pack_agent", lambda: package)
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
 
 

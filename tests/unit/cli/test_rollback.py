@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import rollback
-from cli.history.entry import Entry
-from cli.history.ledgers import HostLedger, LedgerLine
-from cli.history.stack_history import StackHistory
-from cli.releases import PastRelease
-from cli.stack import Engine
+from slipway.releases import rollback
+from slipway.releases.engine import Engine
+from slipway.releases.history.entry import Entry
+from slipway.releases.history.ledgers import HostLedger, LedgerLine
+from slipway.releases.history.stack_history import StackHistory
+from slipway.releases.past_releases import PastRelease
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-import cli.stack
-import components.sessions
-from cli.main import main
-from cli.stack import Stack
+from slipway.cli.main import main
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts import host_sessions as host_sessions_module
+from slipway.releases import engine as engine_module
+from slipway.releases.engine import Stack
 
 Answering = Callable[[object], list[str]]
 
@@ -36,8 +36,8 @@ def answering(monkeypatch: pytest.MonkeyPatch, stack: Callable[..., Stack]) -> A
         return stack("web-1")
 
     def set_up(answer: object) -> list[str]:
-        monkeypatch.setattr(cli.stack, "read_stack", read)
-        monkeypatch.setattr(components.sessions, "survey", lambda *_: {"web-1": answer})
+        monkeypatch.setattr(engine_module, "read_stack", read)
+        monkeypatch.setattr(host_sessions_module, "survey", lambda *_: {"web-1": answer})
         return asked
 
     return set_up
@@ -97,7 +97,7 @@ def test_problems_are_told_one_per_line_on_standard_error(
     def refuse(_: str) -> Stack:
         raise SlipwayError([Problem("a", "b", "c"), Problem("d", "e", "f")])
 
-    monkeypatch.setattr(cli.stack, "read_stack", refuse)
+    monkeypatch.setattr(engine_module, "read_stack", refuse)
     assert _slipway(monkeypatch, "status", "--json") == 1
     told = capsys.readouterr()
     assert told.out == ""
@@ -110,7 +110,7 @@ def test_a_bug_is_one_line_and_its_traceback_a_private_file(
     def fail(_: str) -> Stack:
         raise KeyError("canary-secret-value")
 
-    monkeypatch.setattr(cli.stack, "read_stack", fail)
+    monkeypatch.setattr(engine_module, "read_stack", fail)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert _slipway(monkeypatch, "status") == 1
     (saved,) = tmp_path.iterdir()
@@ -134,7 +134,7 @@ def test_help_version_and_usage_errors_import_nothing_heavy(arguments: list[str]
     program = (
         "import sys\n"
         f"sys.argv = ['slipway', *{arguments!r}]\n"
-        "from cli.main import main\n"
+        "from slipway.cli.main import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"

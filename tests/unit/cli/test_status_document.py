@@ -7,14 +7,14 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-import cli
-from cli.stack import Stack
-from cli.status_document import status_document
-from components.contract import checked
+from slipway import cli as cli_module
+from slipway.compose.schema_check import checked
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases.engine import Stack
+from slipway.releases.status import status_document
 
-_SCHEMA = Path(cli.__file__).parent / "contract" / "status.schema.json"
-_AGENT = Path(cli.__file__).parents[1] / "slipway" / "contract" / "schemas"
+_SCHEMA = Path(cli_module.__file__).parent / "schemas" / "status.schema.json"
+_AGENT = Path(cli_module.__file__).parents[1] / "contract" / "schemas"
 UNREACHABLE = SlipwayError(
     Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2.example true")
 )

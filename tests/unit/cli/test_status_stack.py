@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import cli.stack
-from cli.stack import engine_of, program_folder, read_stack
-from components.application import Application
-from components.settings import Settings
+from slipway.compose.application import Application
 from slipway.contract.problems import SlipwayError
+from slipway.releases.engine import engine_of, program_folder, read_stack
+from slipway.settings.model import Settings
 
 Engine = Callable[..., Callable[[], list[str]]]
 
@@ -43,7 +42,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             entries={},
         )
 
-    monkeypatch.setattr("components.application.read_application", read)
+    monkeypatch.setattr("slipway.compose.application.read_application", read)
     return tmp_path
 
 
@@ -188,4 +187,5 @@ def test_the_engine_that_make_up_got_is_used_where_none_is_on_path(
 def test_the_program_is_found_from_any_folder_of_it(program: Path, tmp_path: Path) -> None:
     (program / "app" / "deep").mkdir()
     assert program_folder(program / "app" / "deep") == tmp_path
-    assert program_folder(Path("/")) == Path(cli.stack.__file__).parents[1]
+    with pytest.raises(SlipwayError, match=r"there is no Pulumi\.yaml here or above"):
+        program_folder(Path("/"))

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-import components.sessions
-from cli.stack import Stack
-from components.sessions import survey
-from components.settings import HostSettings
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts import host_sessions as host_sessions_module
+from slipway.hosts.host_sessions import survey
+from slipway.releases.engine import Stack
+from slipway.settings.model import HostSettings
 
 
 def test_a_host_that_fails_has_its_error_in_the_place_of_its_probe(
@@ -29,6 +29,6 @@ def test_a_host_that_fails_has_its_error_in_the_place_of_its_probe(
         assert stack == "shop-staging"
         yield SimpleNamespace(probe=answers[host])
 
-    monkeypatch.setattr(components.sessions, "reached", reached)
-    monkeypatch.setattr(components.sessions, "channel", channel)
+    monkeypatch.setattr(host_sessions_module, "reached", reached)
+    monkeypatch.setattr(host_sessions_module, "channel", channel)
     assert survey(stack(*answers).settings, "shop-staging") == answers

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli.stack import Stack
-from cli.status_document import status_document
-from cli.status_view import rendered, show
-from cli.wording import ago
+from slipway.cli.status.status_view import rendered, show
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases.engine import Stack
+from slipway.releases.format import ago
+from slipway.releases.status import status_document
 
 
 @pytest.fixture

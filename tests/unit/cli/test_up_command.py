@@ -60,7 +60,10 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 # Tests may run in a container, which does not see the processes of others.
-_MAIN = "from cli.locks import liveness; liveness._sees_all_processes = lambda: True; from cli.main import main; main()"
+_MAIN = (
+    "from slipway.releases.locks import liveness; liveness._sees_all_processes = lambda: True; "
+    "from slipway.cli.main import main; main()"
+)
 
 
 def _start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cli.story import STOPPING, Line, Story
+from slipway.cli.deploy.up_events import STOPPING, Line, Story
 
 _STACK = "urn:pulumi:s::slipway::pulumi:pulumi:Stack::slipway-s"
 _DEPLOYMENT = "urn:pulumi:s::slipway::slipway:deployment:ComposeDeployment::shop-s"

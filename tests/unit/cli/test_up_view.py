@@ -4,8 +4,8 @@ import pytest
 from rich.console import Console
 from test_up_story import _HOST, _IMAGE, ERROR, HOST_BEGINS, begin, end, say, step
 
-from cli.story import Story
-from cli.up_view import LiveView
+from slipway.cli.deploy.up_events import Story
+from slipway.cli.deploy.up_view import LiveView
 
 DIGEST = "sha256:" + "1d8f5c8d" * 8
 

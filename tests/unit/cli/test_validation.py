@@ -12,14 +12,14 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-import cli.github
-import cli.stack
-import cli.validation
-import components.sessions
-from cli.main import main
-from cli.stack import Engine, Stack
-from components.settings import HostSettings
+from slipway.cli.main import main
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts import host_sessions as host_sessions_module
+from slipway.releases import engine as engine_module
+from slipway.releases import github as github_module
+from slipway.releases import validation as validation_module
+from slipway.releases.engine import Engine, Stack
+from slipway.settings.model import HostSettings
 
 LIVE, OLD = "r-0123456789ab", "r-00000000000d"
 COMMIT = "3f2a91c04b7d5e8f60123456789abcdef0123456"
@@ -28,7 +28,9 @@ AWAY = SlipwayError(Problem("host web-2: it cannot be reached", "its state is un
 REFUSED = SlipwayError(
     Problem(f"host web-2: release {LIVE} was never proven on this host", "nothing was marked", "slipway status")
 )
-SCHEMA = json.loads((Path(cli.validation.__file__).parent / "contract" / "validate.schema.json").read_text())
+SCHEMA = json.loads(
+    (Path(validation_module.__file__).parents[1] / "cli" / "schemas" / "validate.schema.json").read_text()
+)
 
 
 class World:
@@ -81,14 +83,14 @@ def world(stack: Callable[..., Stack], probe: dict[str, Any], monkeypatch: pytes
             return True
 
     engine = Engine(root=tmp_path, stack="acme/shop/staging", environment={}, options=[])
-    monkeypatch.setattr(cli.stack, "engine_of", lambda _: engine)
-    monkeypatch.setattr(cli.stack, "stack_of", lambda _: stack("web-1", "web-2"))
+    monkeypatch.setattr(engine_module, "engine_of", lambda _: engine)
+    monkeypatch.setattr(engine_module, "stack_of", lambda _: stack("web-1", "web-2"))
     monkeypatch.setattr(Engine, "ask", ask)
-    monkeypatch.setattr(components.sessions, "survey", lambda *_: made.seen)
-    monkeypatch.setattr(cli.validation, "reached", reached)
-    monkeypatch.setattr(cli.validation, "channel", channel)
-    monkeypatch.setattr(cli.validation, "actor", lambda: "ada@desk")
-    monkeypatch.setattr(cli.github, "connect", GitHub)
+    monkeypatch.setattr(host_sessions_module, "survey", lambda *_: made.seen)
+    monkeypatch.setattr(validation_module, "reached", reached)
+    monkeypatch.setattr(validation_module, "channel", channel)
+    monkeypatch.setattr(validation_module, "actor", lambda: "ada@desk")
+    monkeypatch.setattr(github_module, "connect", GitHub)
     for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN", "GH_TOKEN", "PULUMI_STACK"):
         monkeypatch.delenv(name, raising=False)
     return made

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import cli.stack
-import cli.watching
-from cli.main import main
-from cli.stack import Stack
-from cli.watch_view import LinesView, LiveView, figures, sentence
-from cli.watching import Sight
+from slipway.cli.main import main
+from slipway.cli.status import watch_events as watch_events_module
+from slipway.cli.status.watch_events import Sight
+from slipway.cli.status.watch_view import LinesView, LiveView, figures, sentence
 from slipway.contract.problems import Problem
+from slipway.releases import engine as engine_module
+from slipway.releases.engine import Stack
 
 PROBLEM = Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2 true")
 
@@ -34,8 +34,8 @@ def seen(monkeypatch: pytest.MonkeyPatch, stack: Callable[..., Stack]) -> Callab
                 tell(sight)
             return well
 
-        monkeypatch.setattr(cli.stack, "read_stack", lambda _: stack("web-1"))
-        monkeypatch.setattr(cli.watching, "follow", follow)
+        monkeypatch.setattr(engine_module, "read_stack", lambda _: stack("web-1"))
+        monkeypatch.setattr(watch_events_module, "follow", follow)
 
     return set_up
 
@@ -71,8 +71,8 @@ def test_ctrl_c_only_ends_the_looking(
     def follow(*_: object) -> bool:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.stack, "read_stack", lambda _: stack("web-1"))
-    monkeypatch.setattr(cli.watching, "follow", follow)
+    monkeypatch.setattr(engine_module, "read_stack", lambda _: stack("web-1"))
+    monkeypatch.setattr(watch_events_module, "follow", follow)
     assert _watch(monkeypatch) == 130
     assert "the hosts watch on" in capsys.readouterr().err
 
@@ -99,7 +99,7 @@ def test_a_log_gets_a_sign_of_life_every_minute(
     watch: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter(range(0, 1000, 20))
-    monkeypatch.setattr("cli.watch_view.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("slipway.cli.status.watch_view.time.monotonic", lambda: float(next(clock)))
     with LinesView() as tell:
         for second in range(7):
             tell(Sight(host="web-1", watch=watch | {"left": 2617 - 20 * second}))

@@ -11,17 +11,16 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-import cli
-import cli.watching
-from cli.stack import Stack
-from cli.watching import Sight, follow
-from components.settings import HostSettings
+from slipway import cli as cli_module
+from slipway.cli.status.watch_events import Sight, follow
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases.engine import Stack
+from slipway.settings.model import HostSettings
 
 BROKEN = Problem("host web-1: the connection broke", "its state is unknown", "run it again")
 UNREACHABLE = SlipwayError(Problem("host web-1: it cannot be reached", "its state is unknown", "ssh web-1 true"))
-_SCHEMA = Path(cli.__file__).parent / "contract" / "watch.schema.json"
-_AGENT = Path(cli.__file__).parents[1] / "slipway" / "contract" / "schemas"
+_SCHEMA = Path(cli_module.__file__).parent / "schemas" / "watch.schema.json"
+_AGENT = Path(cli_module.__file__).parents[1] / "contract" / "schemas"
 
 Following = Callable[..., tuple[bool, dict[str, list[Sight]]]]
 
@@ -57,10 +56,10 @@ def following(stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> F
 
             yield SimpleNamespace(events=events, complaint=complaint)
 
-        monkeypatch.setattr(cli.watching, "reached", reached)
-        monkeypatch.setattr(cli.watching, "channel", channel)
-        monkeypatch.setattr(cli.watching, "_AGAIN_SECONDS", 0.01)
-        monkeypatch.setattr(cli.watching, "_GONE_SECONDS", 0.1)
+        monkeypatch.setattr(cli_module.status.watch_events, "reached", reached)
+        monkeypatch.setattr(cli_module.status.watch_events, "channel", channel)
+        monkeypatch.setattr(cli_module.status.watch_events, "_AGAIN_SECONDS", 0.01)
+        monkeypatch.setattr(cli_module.status.watch_events, "_GONE_SECONDS", 0.1)
         sights: dict[str, list[Sight]] = {name: [] for name in named}
         well = follow(stack(*named).settings, "shop-staging", lambda sight: sights[sight.host].append(sight))
         validator = jsonschema_rs.validator_for(

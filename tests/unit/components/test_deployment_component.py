@@ -10,15 +10,15 @@ from certified import certificate
 from recorded import Recorded, is_secret, open_strings, plain, program
 from samples import CANARY, DIGEST, LOCAL, PRIVATE_KEY, REMOTE, application, probe, settings
 
-from agent.document import parse
-from components.contract import checked
 from components.deployment import ComposeDeployment, ComposeDeploymentArgs, drift_of
-from components.git import Revision
 from components.host import Host, HostArgs
-from components.release import Release
+from slipway.agent.release.document import parse
+from slipway.compose.git import Revision
+from slipway.compose.release import Release
+from slipway.compose.schema_check import checked
 
 if TYPE_CHECKING:
-    from components.application import Application
+    from slipway.compose.application import Application
 
 COMPOSE = """
     services:

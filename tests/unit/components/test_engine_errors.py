@@ -6,8 +6,8 @@ import sys
 import pulumi
 import pytest
 
-from components.engine_errors import reported_to_pulumi
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.engine_errors import reported_to_pulumi
 
 
 def test_the_engine_shows_the_message_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +26,6 @@ def test_a_bug_is_not_dressed_up_as_a_problem() -> None:
 
 
 def test_reporting_a_problem_needs_no_engine() -> None:
-    code = "import sys, components.configuration, components.application; print('pulumi' in sys.modules)"
+    code = "import sys, slipway.settings.load, slipway.compose.application; print('pulumi' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

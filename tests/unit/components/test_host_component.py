@@ -8,7 +8,7 @@ from recorded import Recorded, is_secret, open_strings, plain, program
 from samples import CANARY, KEY, LOCAL, REMOTE, host_key, probe
 
 from components.host import Host, HostArgs
-from components.settings import HostSettings
+from slipway.settings.model import HostSettings
 
 RSA = host_key("ssh-rsa")
 KEY_WITH_CANARY = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{CANARY}\n-----END OPENSSH PRIVATE KEY-----\n"

@@ -8,10 +8,10 @@ import pytest
 from recorded import Recorded, is_secret, open_strings, plain, program
 from samples import CANARY, DIGEST, settings
 
-from components.application import Application
-from components.builds import Build
-from components.git import Revision
 from components.images import RegistryImages, RegistryImagesArgs
+from slipway.compose.application import Application
+from slipway.compose.builds import Build
+from slipway.compose.git import Revision
 from slipway.contract.problems import SlipwayError
 
 IMAGE = "docker-build:index:Image"

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from samples import settings
 
-from components import sessions
+from slipway.hosts import host_sessions
 
 
 def test_only_a_host_without_a_certificate_is_given_one_and_on_standard_input(
@@ -27,7 +27,7 @@ def test_only_a_host_without_a_certificate_is_given_one_and_on_standard_input(
         yield SimpleNamespace(answer=answer)
 
     async def give() -> list[Any]:
-        found = sessions.HostSessions(settings(tmp_path), reach=False)
+        found = host_sessions.HostSessions(settings(tmp_path), reach=False)
         for name in ("one", "two"):
             found._reached[name] = cast("Any", asyncio.ensure_future(asyncio.sleep(0)))
         channels = [SimpleNamespace(host="one", probe={"certificate": True}),
@@ -36,7 +36,7 @@ def test_only_a_host_without_a_certificate_is_given_one_and_on_standard_input(
         found.close()
         return problems
 
-    monkeypatch.setattr(sessions, "channel", fake_channel)
+    monkeypatch.setattr(host_sessions, "channel", fake_channel)
     assert asyncio.run(give()) == []
     assert list(given) == ["two"]
     command, content = given["two"]

@@ -1,6 +1,6 @@
 """What somebody meant who misspelt a word."""
 
-from components.spelling import nearest
+from slipway.settings.spelling import nearest
 
 
 def test_nearest_finds_a_typing_error_and_nothing_far_away() -> None:

@@ -1,4 +1,4 @@
-"""`toolchain/bootstrap`: makes the locked Python environment once, then only looks."""
+"""`dev/toolchain/bootstrap`: makes the locked Python environment once, then only looks."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-BOOTSTRAP = Path(__file__).resolve().parents[3] / "toolchain/bootstrap"
+BOOTSTRAP = Path(__file__).resolve().parents[3] / "dev/toolchain/bootstrap"
 SYNC = f"""
 mkdir -p .venv/bin
 ln -sf {sys.executable} .venv/bin/python
@@ -22,10 +22,11 @@ def clone(machine: Path) -> Path:
     """A repository with bootstrap, a lock file, and a toolchain that tells its arguments and exits with 7."""
     for name in ("sh", "dirname", "mkdir", "cmp", "cp", "cat", "rm", "pwd"):
         (machine / "bin" / name).symlink_to(str(shutil.which(name, path="/usr/bin:/bin")))
-    (machine / "clone/toolchain").mkdir(parents=True)
-    shutil.copy(BOOTSTRAP, machine / "clone/toolchain/bootstrap")
-    (machine / "clone/toolchain/__init__.py").touch()
-    (machine / "clone/toolchain/__main__.py").write_text(STUB)
+    (machine / "clone/dev/toolchain").mkdir(parents=True)
+    shutil.copy(BOOTSTRAP, machine / "clone/dev/toolchain/bootstrap")
+    (machine / "clone/dev/__init__.py").touch()
+    (machine / "clone/dev/toolchain/__init__.py").touch()
+    (machine / "clone/dev/toolchain/__main__.py").write_text(STUB)
     (machine / "clone/uv.lock").write_text("one\n")
     return machine / "clone"
 
@@ -37,7 +38,7 @@ def uv(program: Callable[[str, str], Path]) -> Path:
 
 
 def start(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    argv = [str(clone / "toolchain/bootstrap"), *arguments]
+    argv = [str(clone / "dev/toolchain/bootstrap"), *arguments]
     return subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
 
 

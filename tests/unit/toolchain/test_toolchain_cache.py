@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.cache import cache_root, cached, locked
-from toolchain.process import ToolchainError
+from dev.toolchain.cache import cache_root, cached, locked
+from dev.toolchain.process import ToolchainError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -60,7 +60,7 @@ def test_killed_maker_is_asked_again_and_its_half_never_used(cache: Path) -> Non
     script = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
-from toolchain.cache import cached
+from dev.toolchain.cache import cached
 def make(folder):
     (folder / "half").touch()
     print("begun", flush=True)
@@ -121,7 +121,7 @@ def test_lock_of_a_dead_process_is_free() -> None:
     script = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
-from toolchain.cache import locked
+from dev.toolchain.cache import locked
 with locked("thing"):
     os._exit(9)
 """

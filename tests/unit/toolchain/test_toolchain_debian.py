@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from toolchain import debian
-from toolchain.debian import Source, sources
-from toolchain.process import ToolchainError
+from dev.toolchain.process import ToolchainError
+from dev.toolchain.stand_ins import debian
+from dev.toolchain.stand_ins.debian import Source, sources
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLIC = {"deb.debian.org", "security.debian.org", "archive.ubuntu.com", "security.ubuntu.com", "ports.ubuntu.com"}

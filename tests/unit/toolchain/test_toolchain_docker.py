@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from toolchain import docker as toolchain_docker
-from toolchain.docker import ensure_docker, find_docker
-from toolchain.process import ToolchainError
+from dev.toolchain import docker as toolchain_docker
+from dev.toolchain.docker import ensure_docker, find_docker
+from dev.toolchain.process import ToolchainError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

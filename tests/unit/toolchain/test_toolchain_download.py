@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from toolchain.download import DownloadBlockedError, blocked, fetch, remember_blocked
-from toolchain.process import ToolchainError
+from dev.toolchain.download import DownloadBlockedError, blocked, fetch, remember_blocked
+from dev.toolchain.process import ToolchainError
 
 FILE = b"what was published" * 1000
 SUM = hashlib.sha256(FILE).hexdigest()

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-import toolchain.github_api as api
-from toolchain.process import ToolchainError
+import dev.toolchain.github_api as api
+from dev.toolchain.process import ToolchainError
 
 LEAF = {"type": "string"}
 WHOLE: dict[str, Any] = {

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from toolchain import images, traefik
-from toolchain.images import STAND_IN_LABEL, ensure_images, ensure_registry_image
+from dev.toolchain import traefik
+from dev.toolchain.stand_ins import images
+from dev.toolchain.stand_ins.images import STAND_IN_LABEL, ensure_images, ensure_registry_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

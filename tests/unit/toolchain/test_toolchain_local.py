@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from cli import local_stack
-from toolchain import local
-from toolchain.__main__ import main
-from toolchain.process import ToolchainError
+from dev.toolchain import local
+from dev.toolchain.__main__ import main
+from dev.toolchain.process import ToolchainError
+from slipway.releases import local_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from toolchain import checks, local
-from toolchain.__main__ import main
-from toolchain.process import ToolchainError
+from dev.toolchain import checks, local
+from dev.toolchain.__main__ import main
+from dev.toolchain.process import ToolchainError
 
 BROKEN = "something on this machine is not as it must be — fix what it names, then run it again"
 
@@ -78,10 +78,10 @@ def test_incomplete_python_environment_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)  # importing it fails
-    monkeypatch.delitem(sys.modules, "toolchain.local")
-    monkeypatch.delitem(sys.modules, "toolchain.checks")
-    monkeypatch.delattr("toolchain.local")
-    monkeypatch.delattr("toolchain.checks")
+    monkeypatch.delitem(sys.modules, "dev.toolchain.local")
+    monkeypatch.delitem(sys.modules, "dev.toolchain.checks")
+    monkeypatch.delattr("dev.toolchain.local")
+    monkeypatch.delattr("dev.toolchain.checks")
     assert main(["up"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("slipway: error: import of yaml halted")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.process import ToolchainError, run
+from dev.toolchain.process import ToolchainError, run
 
 SH = "/bin/sh"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from toolchain import pulumi
-from toolchain.download import DownloadBlockedError
-from toolchain.process import ToolchainError
-from toolchain.pulumi import PLUGIN_VERSIONS, ensure_pulumi
+from dev.toolchain import pulumi
+from dev.toolchain.download import DownloadBlockedError
+from dev.toolchain.process import ToolchainError
+from dev.toolchain.pulumi import PLUGIN_VERSIONS, ensure_pulumi
 
 HOST = "pulumi-language-python"
 PROGRAMS = ("pulumi", HOST, *(f"pulumi-resource-{name}" for name in PLUGIN_VERSIONS))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from toolchain import registry
-from toolchain.process import ToolchainError
-from toolchain.registry import CONTAINER, ensure_registry, remove_registry
+from dev.toolchain import registry
+from dev.toolchain.process import ToolchainError
+from dev.toolchain.registry import CONTAINER, ensure_registry, remove_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +141,7 @@ def test_nothing_is_removed_where_there_is_nothing(engine: FakeDocker) -> None:
 def test_registry_of_another_clone_stays(
     engine: FakeDocker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "clone/toolchain").mkdir(parents=True)
+    (tmp_path / "clone/dev/toolchain").mkdir(parents=True)
     engine.container(CONTAINER, "registry:2", port=5050)
     engine.put(f"volumes/{CONTAINER}", f'{{"{MADE_BY}": "{tmp_path}/clone"}}')
     remove_registry()
@@ -151,7 +151,7 @@ def test_registry_of_another_clone_stays(
 
 
 def test_registry_that_this_clone_only_used_keeps_its_maker(engine: FakeDocker, tmp_path: Path) -> None:
-    (tmp_path / "clone/toolchain").mkdir(parents=True)
+    (tmp_path / "clone/dev/toolchain").mkdir(parents=True)
     engine.put(f"volumes/{CONTAINER}", f'{{"{MADE_BY}": "{tmp_path}/clone"}}')
     ensure_registry()
     remove_registry()

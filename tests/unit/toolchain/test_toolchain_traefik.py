@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from toolchain import golang, images, traefik
-from toolchain.process import ToolchainError
+from dev.toolchain import golang, traefik
+from dev.toolchain.process import ToolchainError
+from dev.toolchain.stand_ins import images
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""What makes and proves Slipway, and is never shipped."""

@@ -1,0 +1,1 @@
+"""Images and root file systems made here where none can be pulled."""

@@ -1,0 +1,237 @@
+"""The agent's command line. Parsed by hand: a library for it would cost more start-up time than the probe itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.output import Output
+from slipway.agent.state.stack_dir import StackFolder
+from slipway.contract import CONTRACT
+from slipway.contract.host_paths import is_stack
+from slipway.contract.problems import SlipwayError, UsageError
+from slipway.contract.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+USAGE = """\
+slipway agent: makes one stack's release so on this host
+
+  version                             which agent this is
+  probe --stack S                     what is here, as one line of JSON; changes nothing
+  attend --stack S                    the same, then the channel of a fleet deployment until standard input ends
+  deploy [--stack S --release R]      make the Deployment on standard input so; S and R must be its own
+         [--dry-run]                  only print its steps
+  watch --stack S                     watch what was deployed last, as that deployment ordered
+  history --stack S                   the ledger, a line of JSON an entry, then what is kept here
+  release --stack S --release R       a release that is kept here, as one line of JSON
+  containers --stack S                the stack's containers and their generations, as one line of JSON
+  logs --stack S [--services A,B]     what they write, a line of JSON a line; the last N of each, since seconds of the
+       [--tail N] [--since T]         epoch (or -N: of now); on until standard input ends
+       [--follow]
+  observe --stack S                   what the watch sees, a line of JSON a change, until standard input ends
+  maintenance --stack S --on|--off    answer with the page (HTML) on standard input, or as before again
+  certificate --stack S               keep the certificate and key on standard input (JSON, PEM) for the edge, for who
+                                      asks for no name that it knows, unless it has one
+  mark --stack S --release R          note that a release proven here is validated; a reason on standard input
+         --as validated [--actor WHO]
+  destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
+  help                                this text"""
+_LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
+_OPTIONS = {
+    "version": (),
+    "help": (),
+    "probe": ("--stack",),
+    "attend": ("--stack",),
+    "watch": ("--stack",),
+    "maintenance": ("--stack", "--on", "--off"),
+    "certificate": ("--stack",),
+    "observe": ("--stack",),
+    "containers": ("--stack",),
+    "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
+    "history": ("--stack",),
+    "release": ("--stack", "--release"),
+    "mark": ("--stack", "--release", "--as", "--actor"),
+    "deploy": ("--stack", "--release", "--dry-run"),
+    "destroy": ("--stack", "--volumes"),
+}
+_FLAGS = ("--dry-run", "--on", "--off", "--follow")
+
+
+class _Session:
+    """What a failure needs to know wherever it happens."""
+
+    def __init__(self) -> None:
+        self.out = Output(os.uname().nodename)
+        self.folder: StackFolder | None = None
+        self.answers = False
+        """whether a program reads the results, and the failure, from standard output"""
+
+    def fail(self, error: SlipwayError) -> int:
+        """Say what went wrong; the exit code."""
+        self.out.failure(error)
+        if self.answers:
+            self.out.result({"contract": CONTRACT, "failed": [problem.to_json() for problem in error.problems]})
+        return error.exit_code
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code. No traceback leaves here."""
+    os.umask(0o077)
+    session = _Session()
+    try:
+        _run(arguments, session)
+    except SlipwayError as error:
+        return session.fail(error)
+    except KeyboardInterrupt:
+        return session.fail(SlipwayError("interrupted", "the command did not end by itself", "run it again"))
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        from slipway.agent.crash_report import as_error
+
+        return session.fail(as_error(error, session.folder, session.out.redactor))
+    return 0
+
+
+def _run(arguments: Sequence[str], session: _Session) -> None:
+    command, options = _parse(arguments)
+    out = session.out
+    if command == "help":
+        out.say(USAGE)
+    elif command == "version":
+        from slipway.agent.state.identity import version
+
+        out.say(version())
+    elif command == "deploy":
+        _deploy(session, options)
+    else:
+        folder = session.folder = StackFolder(options["--stack"])
+        session.answers = command not in ("destroy", "watch")
+        out.redactor = Redactor(folder.stored_secrets())
+        _run_for(folder, command, options, out)
+
+
+def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
+    """Run a command that is about one stack, other than a deployment of it."""
+    if command in ("destroy", "maintenance", "certificate", "mark"):
+        out.result(_change(folder, command, options, out))
+    elif command in ("history", "release", "containers", "logs"):
+        _read_for(folder, command, options, out)
+    elif command == "watch":
+        from slipway.agent.watch.watch import watch
+
+        watch(folder, out)
+    elif command == "observe":
+        from slipway.agent.watch.watch import observe
+
+        observe(folder, out)
+    else:
+        from slipway.agent.host_probe import probe
+
+        out.result(probe(folder))
+        if command == "attend":
+            from slipway.agent.fleet import attend
+
+            attend(folder, out)
+
+
+def _change(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> dict[str, Any]:
+    """Run a command that changes something; its answer."""
+    if command == "destroy":
+        from slipway.agent.deploy.destroy import destroy
+
+        return destroy(folder, [name for name in options.get("--volumes", "").split(",") if name], out)
+    given = sys.stdin.buffer.read() if "--off" not in options else b""
+    if command == "maintenance":
+        from slipway.agent.maintenance import maintain
+
+        return maintain(folder, given.decode("utf-8", "replace") if "--on" in options else None, out)
+    if command == "certificate":
+        from slipway.agent.edge.certificate import accept_certificate
+
+        return accept_certificate(given, out)
+    from slipway.agent.state.validation_mark import mark
+
+    note, actor = given.decode("utf-8", "replace"), options.get("--actor", "")
+    return mark(folder, options["--release"], note, out, actor=actor)
+
+
+def _read_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
+    """Run a command that only reads."""
+    if command == "release":
+        from slipway.agent.ledger_query import tell_release
+
+        tell_release(folder, options.get("--release", ""), out)
+    elif command == "history":
+        from slipway.agent.ledger_query import tell_history
+
+        tell_history(folder, out)
+    elif command == "containers":
+        from slipway.agent.containers import listing
+
+        out.result(listing(folder))
+    else:
+        from slipway.agent.logs import LogRequest, read_logs
+
+        services = [name for name in options.get("--services", "").split(",") if name]
+        since, follow = options.get("--since", ""), "--follow" in options
+        read_logs(folder, LogRequest(services, options.get("--tail", "all"), since, follow))
+
+
+def _deploy(session: _Session, options: dict[str, str]) -> None:
+    from slipway.agent.deploy import deploy
+    from slipway.agent.release import document
+    from slipway.agent.watch.watch import start_watch
+
+    content = document.parse(sys.stdin.buffer.read())
+    for name, stated in (("--stack", content["stack"]), ("--release", content["release"]["id"])):
+        if options.get(name, stated) != stated:
+            raise _usage(f"{name} is {options[name]!r}, and the document says {stated!r}")
+    folder = session.folder = StackFolder(content["stack"])
+    passwords = {f"password of {each['address']}": each["password"] for each in content["registries"]}
+    session.out.host = content["host"]
+    others = {
+        f"key of certificate {n}": each["key"] for n, each in enumerate((content["edge"] or {}).get("certificates", ()))
+    }
+    others["notify"] = (content["watch"] or {}).get("notify", "")
+    session.out.redactor = Redactor(content["secrets"], folder.stored_secrets(), {**passwords, **others})
+    if "--dry-run" in options:
+        deploy.dry_run(content, folder, session.out)
+    else:
+        session.out.result(deploy.deploy(content, folder, session.out, start_watch))
+
+
+def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
+    command = (
+        {"--help": "help", "-h": "help", "--version": "version"}.get(arguments[0], arguments[0]) if arguments else ""
+    )
+    if command not in _OPTIONS:
+        raise _usage(f"unknown command {command!r}" if command else "no command")
+    options = {}
+    rest = list(arguments[1:])
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if name not in _OPTIONS[command]:
+            raise _usage(f"{command} has no option {name!r}")
+        if name not in _FLAGS and not equals:
+            if not rest:
+                raise _usage(f"{name} needs a value")
+            value = rest.pop(0)
+        options[name] = value
+    if command not in ("help", "version", "deploy") and not is_stack(options.get("--stack")):
+        raise _usage(f"{command} needs --stack with a stack's name")
+    if command == "maintenance" and ("--on" in options) == ("--off" in options):
+        raise _usage("maintenance needs either --on or --off")
+    if command == "logs" and not _LOGS.match(f"{options.get('--tail', 'all')} {options.get('--since', '0')}"):
+        raise _usage("logs needs a number or all for --tail, and seconds for --since")
+    if command == "mark" and ("--release" not in options or options.get("--as") != "validated"):
+        raise _usage("mark needs --release with a release's id, and --as validated")
+    return command, options
+
+
+def _usage(what: str) -> UsageError:
+    return UsageError(what, "the command line is not one of the agent's, so nothing was done", "python3 agent.pyz help")

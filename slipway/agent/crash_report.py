@@ -1,0 +1,41 @@
+"""A defect of ours, told like any other failure; the traceback goes to a file for the report, not to the terminal."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import TYPE_CHECKING
+
+from slipway.agent.state.atomic_files import write_atomically
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.agent.state.stack_dir import StackFolder
+    from slipway.contract.redaction import Redactor
+
+__all__ = ["as_error"]
+
+
+def as_error(error: Exception, folder: StackFolder | None, redactor: Redactor) -> SlipwayError:
+    """The error itself when it is one of the family, else one that says it is a bug and where its traceback lies."""
+    if isinstance(error, SlipwayError):
+        return error
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return SlipwayError(
+            f"{error.filename}: {error.strerror}",
+            "the agent could not read or write on this host",
+            f"ls -ld {error.filename}; df {error.filename}",
+        )
+    path = ""
+    if folder is not None and os.path.isdir(folder.path):
+        path = os.path.join(folder.path, "bug.txt")
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        try:
+            write_atomically(path, redactor.text(text).encode("utf-8", "replace"))
+        except OSError:
+            path = ""
+    return SlipwayError(
+        f"the agent failed in a way it does not know ({type(error).__name__}: {str(error)[:200]})",
+        "this is a bug in Slipway",
+        f"report it with {path} of this host" if path else "report it with the lines above",
+    )

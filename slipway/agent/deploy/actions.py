@@ -1,0 +1,243 @@
+"""Does each kind of step on this host; decides nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.deploy.health_wait import await_healthy, stay_up
+from slipway.agent.deploy.migrate import migrate
+from slipway.agent.deploy.recording import prune_releases, record
+from slipway.agent.deploy.smoke import CheckTarget, run_checks
+from slipway.agent.docker import facts
+from slipway.agent.docker.pull import fetch
+from slipway.agent.docker.stop import stop_and_remove
+from slipway.agent.release.release_files import place
+from slipway.agent.strategies.steps import (
+    Barrier,
+    Drain,
+    EdgeUp,
+    Fetch,
+    Judge,
+    KeepOld,
+    Migrate,
+    Observe,
+    Prune,
+    Record,
+    Remove,
+    ScaleUp,
+    ShiftTraffic,
+    Smoke,
+    Start,
+    Unroute,
+    WaitHealthy,
+    Write,
+    phase,
+)
+from slipway.agent.traffic.traffic_shift import Mover
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from slipway.agent.deadline import Deadline
+    from slipway.agent.deploy.attempt import Attempt
+    from slipway.agent.release.rendering import Rendered
+    from slipway.agent.strategies.steps import Step
+
+__all__ = ["Actions"]
+
+_STOP_SECONDS = 600.0
+
+
+class Actions:
+    """One release on its way to being what runs here."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        release: Mapping[str, Any],
+        rendered: Rendered,
+        secrets: Mapping[str, str],
+        deadline: Deadline,
+    ) -> None:
+        self.attempt = attempt
+        self.release = release
+        self.rendered = rendered
+        self.secrets = secrets
+        self.deadline = deadline
+        self.folder = attempt.folder
+        self.out = attempt.out
+        self.api, self.machine, self.compose, self.edge = attempt.access
+        self.wanted_edge = attempt.document["edge"]
+        self.mover = Mover(
+            release=release,
+            services=rendered.services,
+            secrets=secrets,
+            edge=self.edge,
+            wanted=self.wanted_edge,
+            api=self.api,
+            stack=self.folder.stack,
+            deadline=deadline,
+            out=self.out,
+            shifted=attempt.shifted,
+        )
+
+    def act(self, step: Step) -> None:
+        """Do one step."""
+        if not isinstance(step, (Record, KeepOld, Prune)):
+            # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
+            self.deadline.check()
+        actions: dict[type, Callable[[Any], None]] = {
+            Fetch: self._fetch,
+            Write: self._write,
+            Barrier: self._meet,
+            Migrate: self._migrate,
+            EdgeUp: self._edge_up,
+            Start: self._start,
+            ScaleUp: self._grow,
+            Remove: self._remove,
+            WaitHealthy: self._await,
+            Smoke: self._smoke,
+            ShiftTraffic: self._touched(self.mover.shift),
+            Judge: self.mover.judge,
+            Observe: self._observe,
+            Drain: self._touched(self.mover.retire),
+            KeepOld: self._keep,
+            Unroute: self._touched(lambda step: self.mover.unroute(step.services)),
+            Record: lambda _: record(self.attempt, self.rendered),
+            Prune: lambda step: prune_releases(self.attempt, step.retention),
+        }
+        actions[type(step)](step)
+
+    def _touched(self, action: Callable[[Any], None]) -> Callable[[Any], None]:
+        """The action, after noting that from now on there is something to bring back."""
+
+        def act(step: Any) -> None:  # noqa: ANN401 - any step
+            self._touch()
+            action(step)
+
+        return act
+
+    def _touch(self) -> None:
+        self.attempt.touched = True
+
+    def _write(self, _: Write) -> None:
+        place(self.release, self.rendered, self.folder)
+        self.folder.store_release(dict(self.release))
+
+    def _meet(self, step: Barrier) -> None:
+        begin = time.monotonic()
+        self.attempt.fleet.reach(step.reached, self.deadline)
+        self.out.progress(phase(step), step.reached, time.monotonic() - begin)
+
+    def _fetch(self, step: Fetch) -> None:
+        # Kept before its images are here, so that another stack's pruning leaves them alone from the first instant.
+        self.folder.store_release(dict(self.release))
+        fetch(
+            step.images,
+            api=self.api,
+            registries=self.attempt.document["registries"],
+            architecture=self.machine.architecture,
+            deadline=self.deadline,
+            out=self.out,
+        )
+
+    def _migrate(self, step: Migrate) -> None:
+        self._touch()
+        migrate(
+            step.service,
+            self.release["services"][step.service]["migrate"],
+            rendered=self.rendered,
+            compose=self.compose,
+            api=self.api,
+            stack=self.folder.stack,
+            deadline=self.deadline,
+            out=self.out,
+        )
+        # An earlier release must not come back to data that it cannot read, also when the engine's history is lost.
+        lasting = bool(self.release["services"][step.service]["migrate"].get("irreversible"))
+        self.attempt.ledger.append(self.release["id"], "migrated", service=step.service, irreversible=lasting)
+
+    def _start(self, step: Start) -> None:
+        self._touch()
+        begin = time.monotonic()
+        self.compose.up(step.services, self.rendered.file, self.deadline, recreate=step.recreate)
+        self.mover.attach(step.services)
+        self.out.progress(phase(step), step.name, time.monotonic() - begin)
+
+    def _grow(self, step: ScaleUp) -> None:
+        self._touch()
+        begin = time.monotonic()
+        present = facts.containers(self.api, self.folder.stack, step.services)
+        scale = {
+            name: count + sum(each.service == name for each in present)
+            for name, count in zip(step.services, step.counts)
+        }
+        self.compose.up(step.services, self.rendered.file, self.deadline, recreate=False, scale=scale)
+        self.mover.attach(step.services)
+        self.out.progress(phase(step), step.name, time.monotonic() - begin)
+
+    def _edge_up(self, _: EdgeUp) -> None:
+        wanted = self.wanted_edge or {}
+        fetch(
+            [wanted["image"]],
+            api=self.api,
+            registries=self.attempt.document["registries"],
+            architecture=self.machine.architecture,
+            deadline=self.deadline,
+            out=self.out,
+        )
+        self.edge.ensure(wanted, self.folder.stack, self.deadline)
+
+    def _keep(self, step: KeepOld) -> None:
+        entry = self.release["services"][step.service]
+        self.attempt.keeping.keep(
+            step.service, step.containers, seconds=entry["keep"], drain=entry["drain"], port=entry["port"]
+        )
+
+    def _remove(self, step: Remove) -> None:
+        self._touch()
+        begin = time.monotonic()
+        stop_and_remove(step.containers, self.api, min(_STOP_SECONDS, self.deadline.remaining()))
+        self.out.progress(phase(step), step.name, time.monotonic() - begin)
+
+    def _await(self, step: WaitHealthy) -> None:
+        services = [self.rendered.services[name] for name in step.services]
+        if step.counts:
+            pairs = zip(services, step.counts)
+            services = [service._replace(replicas=count) for service, count in pairs]
+        await_healthy(
+            services,
+            api=self.api,
+            stack=self.folder.stack,
+            deadline=self.deadline,
+            limit=float(self.attempt.options["health_deadline"]),
+            out=self.out,
+        )
+
+    def _observe(self, step: Observe) -> None:
+        self.deadline.extend(step.seconds)
+        self.out.progress(phase(step), f"{step.service} is looked at for {step.seconds:.0f} s")
+        stay_up(
+            self.rendered.services[step.service],
+            api=self.api,
+            stack=self.folder.stack,
+            deadline=self.deadline,
+            seconds=step.seconds,
+            out=self.out,
+        )
+
+    def _smoke(self, step: Smoke) -> None:
+        entries = self.release["services"]
+        edge = ("127.0.0.1", int((self.wanted_edge or {}).get("http_port", 0))) if step.preview else None
+        run_checks(
+            {name: entries[name]["smoke"] for name in step.services},
+            {
+                name: CheckTarget(self.rendered.services[name].config, edge, entries[name]["preview"] if edge else "")
+                for name in step.services
+            },
+            api=self.api,
+            stack=self.folder.stack,
+            deadline=self.deadline,
+            out=self.out,
+        )

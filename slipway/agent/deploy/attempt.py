@@ -1,0 +1,117 @@
+"""One attempt to change what a stack runs on this host: what it knows, what it works with, and what it did so far."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.agent.docker import facts
+from slipway.agent.docker.compose_cli import Compose
+from slipway.agent.docker.machine import require_host
+from slipway.agent.edge.edge import Edge
+from slipway.agent.fleet import Fleet
+from slipway.agent.state.journal import Journal
+from slipway.agent.state.kept_generations import Keeping
+from slipway.agent.state.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from slipway.agent.deadline import Stop
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.docker.facts import Container
+    from slipway.agent.docker.machine import Machine
+    from slipway.agent.output import Output
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["Attempt", "MachineAccess", "connect"]
+
+
+class MachineAccess(NamedTuple):
+    """What a deployment works with on its host."""
+
+    api: DockerApi
+    machine: Machine
+    compose: Compose
+    edge: Edge
+
+
+def connect(folder: StackFolder, out: Output) -> MachineAccess:
+    """The Docker engine, Compose and edge of this host.
+
+    Raises:
+        SlipwayError: no engine, or no Compose v2.
+    """
+    api, machine = require_host()
+    return MachineAccess(api, machine, Compose(folder, api.path, Journal(folder.journal).child), Edge(api, out))
+
+
+class Attempt:
+    """One attempt; the stack's lock is held around it, unless it only plans."""
+
+    def __init__(
+        self,
+        document: Mapping[str, Any],
+        folder: StackFolder,
+        out: Output,
+        stop: Stop,
+        *,
+        connect: Callable[[StackFolder, Output], MachineAccess] = connect,
+        origin: Mapping[str, str] | None = None,
+        begin: float | None = None,
+    ) -> None:
+        """`origin` is who deploys, for the ledger; `begin` when they asked for it, on the monotonic clock."""
+        self.document = document
+        self.release: dict[str, Any] = document["release"]
+        self.options: dict[str, Any] = document["options"]
+        self.folder = folder
+        self.out = out
+        self.stop = stop
+        self.origin = dict(origin or {})
+        self.begin = time.monotonic() if begin is None else begin
+        self.ledger = Ledger(folder.ledger)
+        self.live = self.ledger.live()
+        self.journal = Journal(folder.journal)
+        self.unfinished = self.journal.unfinished()
+        name = f"{self.release['id']}/{document['convergence']}"
+        self.fleet = Fleet(folder, name, active=document["fleet"] is not None)
+        self.keeping = Keeping(folder)
+        self._connect = connect
+        self._access: MachineAccess | None = None
+        self.touched = False
+        """whether there is something to undo"""
+        self.outcome = "unchanged"
+        self.recorded = False
+        self.failed_at: float | None = None
+        self.back_seconds: float | None = None
+        """from the failure until the requests were back where they came from; None when they had not moved"""
+        self.removed: list[str] = []
+        self.warnings: list[str] = []
+
+    @property
+    def access(self) -> MachineAccess:
+        """The machine, looked at when it is first needed: that it cannot be reached is a failed deployment."""
+        return self._access or self.reach()
+
+    def reach(self) -> MachineAccess:
+        """Look at the machine now."""
+        self._access = self._connect(self.folder, self.out)
+        return self._access
+
+    def containers(self) -> list[Container]:
+        """The stack's containers as they are now."""
+        return facts.containers(self.access.api, self.folder.stack)
+
+    def begin_journal(self, release: str, convergence: str) -> None:
+        """Start the journal of what follows."""
+        self.journal.begin(
+            release=release,
+            convergence=convergence,
+            previous=self.live.release if self.live else None,
+            actor=self.origin.get("actor", ""),
+        )
+
+    def shifted(self) -> None:
+        """Note that requests moved: after a failure, back to where they came from."""
+        if self.failed_at is not None and self.back_seconds is None:
+            self.back_seconds = round(time.monotonic() - self.failed_at, 3)

@@ -1,0 +1,106 @@
+"""What a failed deployment does: nothing when nothing was touched, else the previous release comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from slipway.agent.crash_report import as_error
+from slipway.agent.deploy.rollback import clear_first, go_back
+from slipway.agent.state.validation_mark import refuge
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.agent.deploy.attempt import Attempt
+    from slipway.agent.state.ledger import Live
+
+__all__ = ["undo"]
+
+
+def undo(attempt: Attempt, error: Exception) -> SlipwayError:
+    """Leave the host on a release that was proven; the error to end with, which says which one serves."""
+    out = attempt.out
+    failure = as_error(error, attempt.folder, out.redactor)
+    attempt.failed_at = time.monotonic()
+    attempt.stop.clear()
+    with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
+        attempt.fleet.publish("failed", out.redactor.text(failure.what)[:500])
+    out.progress("failed", failure.what)
+    evidence = list(failure.evidence)
+    known = True
+    try:
+        now = _on_to_validated(attempt, _return(attempt), evidence)
+    except Exception as second:  # noqa: BLE001 - both failures belong in one message
+        known = False
+        again = as_error(second, attempt.folder, out.redactor)
+        now = f"and going back failed too ({again.what}), so what serves is not certain"
+        evidence += [f"going back: {again}", *again.evidence]
+    reason = out.redactor.text(f"{failure.what}; {now}")[:1000]
+    with contextlib.suppress(OSError):
+        back = {} if attempt.back_seconds is None else {"back_seconds": attempt.back_seconds}
+        attempt.ledger.append(attempt.release["id"], "failed", reason=reason, **attempt.origin, **back)
+        if known:
+            attempt.journal.end("failed")
+    problem = failure.problems[0]
+    return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}", evidence=tuple(evidence)))
+
+
+def _return(attempt: Attempt) -> str:
+    """Leave the host as it was; which release serves now, in words."""
+    if not (attempt.touched or attempt.unfinished):
+        return f"release {attempt.live.release} serves as before" if attempt.live else "nothing was started"
+    if attempt.live is None:
+        clear_first(attempt)
+        return "nothing was live before, so what it had started was removed (volumes stay)"
+    return _to_live(attempt, attempt.live)
+
+
+def _to_live(attempt: Attempt, live: Live) -> str:
+    return go_back(attempt, live, now=attempt.document["secrets"], proven=attempt.folder.stored_secrets()).said
+
+
+def _on_to_validated(attempt: Attempt, now: str, evidence: list[str]) -> str:
+    """Once what was live is back: go on to the release that was validated last; which serves now, in words."""
+    wanted = refuge(attempt.ledger, attempt.folder, attempt.release["id"])
+    if wanted is None or attempt.live is None:
+        return now
+    attempt.touched = False
+    try:
+        _to_validated(attempt, wanted, attempt.live)
+    except Exception as error:  # noqa: BLE001 - what was live serves on, whatever keeps the other from it
+        failure = as_error(error, attempt.folder, attempt.out.redactor)
+        evidence += [f"going on to the validated {wanted.release}: {failure}", *failure.evidence]
+        serves = _to_live(attempt, attempt.live) if attempt.touched else now
+        return f"{serves}; the last validated release {wanted.release} could not be brought back ({failure.what})"
+    return (
+        f"release {wanted.release}, the last validated one, was brought back and serves "
+        f"(release {attempt.live.release}, which was live, is not validated)"
+    )
+
+
+def _to_validated(attempt: Attempt, wanted: Live, live: Live) -> None:
+    folder = attempt.folder
+    secrets = {**folder.stored_secrets(), **attempt.document["secrets"]}
+    needed = (folder.release(wanted.release) or {}).get("secrets", [])
+    missing = sorted(set(needed) - set(secrets))
+    if missing:
+        raise SlipwayError(
+            f"its secrets {', '.join(missing)} have no value any more",
+            "it would run without them",
+            "deploy a release that works",
+        )
+    attempt.out.progress("back", f"on to {wanted.release}, the last validated release")
+    back = go_back(attempt, wanted, now=secrets, proven=secrets, prefix="validated:")
+    folder.store_secrets(secrets)
+    attempt.ledger.append(
+        wanted.release,
+        "returned",
+        reason=f"{attempt.release['id']} failed; the last validated release",
+        **attempt.origin,
+        previous=live.release,
+        convergence="",
+        services=back.services,
+    )
+    folder.store_secrets({name: secrets[name] for name in needed})
+    attempt.keeping.forget()  # what was kept of it is live again

@@ -1,0 +1,220 @@
+"""Container health: waits until services are healthy, and gives up as soon as it is certain that they will not be.
+
+A service without a health check has passed when it ran for a second without a restart; a one-off when it ended with
+0.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from slipway.agent.docker import facts
+from slipway.contract.container_illness import illness
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slipway.agent.deadline import Deadline
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.docker.facts import Container
+    from slipway.agent.output import Output
+    from slipway.agent.strategies.service import Service
+
+__all__ = ["HealthWait", "await_healthy", "log_lines", "stay_up"]
+
+POLL_SECONDS = 0.05
+STEADY_SECONDS = 1.0
+# A service that waits for another by crashing gets five restarts, about six seconds with Docker's back-off.
+RESTART_LOOP = 5
+_BELIEVED_SECONDS = 0.25
+_ENDS_WELL = ("no", "on-failure", "")
+_NEVER_RESTARTED = ("no", "")
+_LOG_LINES = 20
+_LOOK_SECONDS = 0.5
+
+
+class HealthWait:
+    """What has been seen of one service while waiting on it."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._since: dict[str, tuple[str, float]] = {}
+        self._restarts: dict[str, int] = {}
+        self.failed: set[str] = set()
+        """containers that failed and may"""
+        self.last = "no container yet"
+
+    def passed(self, containers: Sequence[Container]) -> bool:
+        """Whether the service has passed now; raises `_Hopeless` once it is certain that it never will."""
+        if len(containers) < self.service.replicas:
+            self.last = f"{len(containers)} of {self.service.replicas} containers"
+            return False
+        verdicts = [self._tolerated(each) for each in containers]
+        return all(verdicts)
+
+    def _tolerated(self, container: Container) -> bool:
+        """As `_one`, but as many containers may fail as the service allows (`max_failure_ratio`), never all."""
+        try:
+            return container.id in self.failed or self._one(container)
+        except _Hopeless:
+            update = self.service.traffic.update
+            ratio = 1.0 if update.failure_action == "continue" else update.max_failure_ratio
+            if len(self.failed) + 1 > min(int(ratio * self.service.replicas), self.service.replicas - 1):
+                raise
+            self.failed.add(container.id)
+            return True
+
+    def _one(self, container: Container) -> bool:
+        """Whether one container has passed now."""
+        self.last = _described(container)
+        steady = self._steady(container)
+        restarts = container.restarts - self._restarts.setdefault(container.id, container.restarts)
+        if container.state == "exited" and container.exit_code == 0 and container.restart_policy in _ENDS_WELL:
+            return True
+        reason = _hopeless(container, restarts) or self._sick(container, steady)
+        if reason:
+            raise _Hopeless(container, reason)
+        if container.state != "running" or self.service.completes:
+            return False
+        return container.health == "healthy" or (container.health is None and steady >= STEADY_SECONDS)
+
+    def _steady(self, container: Container) -> float:
+        """Seconds that it has been seen running without a restart."""
+        now = time.monotonic()
+        start, since = self._since.get(container.id, ("", now))
+        if start != container.started or container.state != "running":
+            start, since = container.started, now
+        self._since[container.id] = (start, since)
+        return now - since
+
+    def _sick(self, container: Container, steady: float) -> str:
+        """Why its health check will not pass any more; empty while it may."""
+        if container.state != "running" or self.service.completes:
+            return ""
+        # Docker also calls a container unhealthy that ended, until just after its restart: believe it when it stays.
+        if container.health == "unhealthy" and steady >= _BELIEVED_SECONDS:
+            return f"its health check says unhealthy ({_code(container)})"
+        after = self.service.verdict_after
+        # A check that timed out (-1) has not answered: a busy machine gets as long as Docker would have given it.
+        silent = container.check_code in (None, -1)
+        if container.health == "starting" and after is not None and steady > after[silent]:
+            return f"its health check did not pass ({_code(container)})"
+        return ""
+
+
+def _hopeless(container: Container, restarts: int) -> str:
+    """Why it will certainly not run; empty while it may."""
+    if container.state == "exited" and container.restart_policy in _NEVER_RESTARTED:
+        return f"it ended with exit code {container.exit_code}"
+    if container.state == "dead":
+        return "Docker gave it up (dead)"
+    if restarts >= RESTART_LOOP:
+        return f"it was restarted {restarts} times, last exit code {container.exit_code}"
+    return ""
+
+
+class _Hopeless(Exception):  # noqa: N818 - a verdict
+    def __init__(self, container: Container, reason: str) -> None:
+        super().__init__(reason)
+        self.container = container
+        self.reason = reason
+
+
+def await_healthy(
+    services: Sequence[Service], *, api: DockerApi, stack: str, deadline: Deadline, limit: float, out: Output
+) -> None:
+    """Wait until the wanted generations of all `services` pass, `limit` seconds at most.
+
+    Raises:
+        SlipwayError: one of them did not; says what was probed, what it last answered, and its last log lines.
+    """
+    begin = time.monotonic()
+    waits = {service.name: HealthWait(service) for service in services}
+    while waits:
+        seen = facts.containers(api, stack, waits)
+        for name in list(waits):
+            own = _generation(waits[name].service, seen)
+            try:
+                if waits[name].passed(own):
+                    out.progress("health", f"{name} {waits[name].last}", time.monotonic() - begin)
+                    del waits[name]
+            except _Hopeless as verdict:
+                raise _unhealthy(api, name, verdict.container, verdict.reason, time.monotonic() - begin) from None
+        if not waits:
+            return
+        if time.monotonic() - begin > limit:
+            name, wait = next(iter(waits.items()))
+            own = _generation(wait.service, seen)
+            reason = f"not healthy within {limit:.0f} s; last seen: {wait.last}"
+            raise _unhealthy(api, name, own[0] if own else None, reason, limit)
+        deadline.pause(POLL_SECONDS)
+
+
+def stay_up(service: Service, *, api: DockerApi, stack: str, deadline: Deadline, seconds: float, out: Output) -> None:
+    """Look at the wanted generation of `service` for `seconds`: no container of it may end, restart or fall ill.
+
+    Raises:
+        SlipwayError: one of them did.
+    """
+    begin = time.monotonic()
+    restarts: dict[str, int] = {}
+    while time.monotonic() - begin < seconds:
+        for each in _generation(service, facts.containers(api, stack, (service.name,))):
+            more = each.restarts - restarts.setdefault(each.id, each.restarts)
+            reason = f"it was restarted, last exit code {each.exit_code}" if more else _fallen(each)
+            if reason:
+                raise _unhealthy(api, service.name, each, reason, time.monotonic() - begin)
+        deadline.pause(min(_LOOK_SECONDS, seconds))
+    out.progress("monitor", f"{service.name} stayed up", seconds)
+
+
+def _fallen(container: Container) -> str:
+    ill = illness(container.state, container.health)
+    if not ill:
+        return ""
+    said = "its health check says unhealthy" if ill == "unhealthy" else f"it {_described(container)}"
+    return f"{said} after it began to serve"
+
+
+def _generation(service: Service, seen: Sequence[Container]) -> list[Container]:
+    """The containers of a service that are of its wanted generation."""
+    return [each for each in seen if each.service == service.name and each.config == service.config]
+
+
+def log_lines(api: DockerApi, container: Container | None) -> list[str]:
+    """A container's last log lines, as evidence."""
+    if container is None:
+        return []
+    lines = api.logs(container.id, _LOG_LINES)
+    return [f"last lines of {container.name}:", *(f"| {line}" for line in lines)] if lines else []
+
+
+def _unhealthy(api: DockerApi, service: str, container: Container | None, reason: str, seconds: float) -> SlipwayError:
+    evidence = []
+    if container is not None:
+        evidence.append(f"{container.name}: {_described(container)}, {container.restarts} restarts")
+        test = (((api.container(container.id) or {}).get("Config") or {}).get("Healthcheck") or {}).get("Test")
+        if test:
+            evidence.append(f"probed with: {' '.join(test)}")
+        if container.check_code is not None:
+            evidence.append(
+                f"last answer: {_code(container)}" + (f": {container.check_output}" if container.check_output else "")
+            )
+    return SlipwayError(
+        f"service {service} did not become healthy: {reason}, after {seconds:.1f} s",
+        "a release goes live only when every service of it is healthy",
+        f"read the log lines above, fix {service}, then deploy again",
+        [*evidence, *log_lines(api, container)],
+    )
+
+
+def _code(container: Container) -> str:
+    return "no answer" if container.check_code is None else f"exit code {container.check_code}"
+
+
+def _described(container: Container) -> str:
+    if container.state == "exited":
+        return "completed" if container.exit_code == 0 else f"exited with {container.exit_code}"
+    return container.health or container.state

@@ -1,0 +1,79 @@
+"""A release's migration of one service: a one-off container of the new image, gone afterwards however it ended."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.deadline import Deadline
+from slipway.agent.docker import facts
+from slipway.agent.docker.compose_cli import ComposeFile, run_arguments
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.agent.docker.compose_cli import Compose
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.output import Output
+    from slipway.agent.release.rendering import Rendered
+
+__all__ = ["migrate", "remove_one_offs"]
+
+_EVIDENCE_LINES = 20
+_NAME = "-migrate-"
+
+
+def migrate(
+    service: str,
+    migration: dict[str, Any],
+    *,
+    rendered: Rendered,
+    compose: Compose,
+    api: DockerApi,
+    stack: str,
+    deadline: Deadline,
+    out: Output,
+) -> None:
+    """Run the migration to its end.
+
+    Raises:
+        SlipwayError: it failed or did not end in time; its last output lines are in the evidence.
+    """
+    name = f"{stack}{_NAME}{service}-{os.getpid()}"
+    begin = time.monotonic()
+    own = Deadline(min(migration["deadline"], deadline.remaining()), f"the migration of {service}", deadline.checks)
+    try:
+        ended = compose.call(run_arguments(service, name, migration["command"]), _one_off(rendered, service), own)
+    finally:
+        api.remove(name)
+    if ended.code:
+        lines = [line for line in ended.output if line.strip()]
+        raise SlipwayError(
+            f"the migration of {service} failed with exit code {ended.code}",
+            "nothing live was replaced by the new release",
+            f"read its output above, fix the migration of {service}, then deploy again",
+            [f"ran: {' '.join(migration['command'])}", *(f"| {line}" for line in lines[-_EVIDENCE_LINES:])],
+        )
+    out.progress("migrate", service, time.monotonic() - begin)
+
+
+def remove_one_offs(api: DockerApi, stack: str) -> int:
+    """Remove containers of migrations that a killed deployment left; how many there were."""
+    left = [each for each, name in facts.one_offs(api, stack) if name.startswith(f"{stack}{_NAME}")]
+    for identifier in left:
+        api.remove(identifier)
+    return len(left)
+
+
+def _one_off(rendered: Rendered, service: str) -> ComposeFile:
+    """The same service without what only a long-running container of it has."""
+    compose = copy.deepcopy(rendered.compose)
+    own = compose["services"][service]
+    for key in ("restart", "container_name", "healthcheck", "depends_on", "ports"):
+        own.pop(key, None)
+    if isinstance(own.get("deploy"), dict):
+        own["deploy"].pop("restart_policy", None)
+        own["deploy"].pop("replicas", None)
+    own["healthcheck"] = {"disable": True}
+    return ComposeFile(compose, rendered.environment)

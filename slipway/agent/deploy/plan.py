@@ -1,0 +1,272 @@
+"""Facts and a wanted release in, steps out: pure, so that every case of it is a line of data in a test.
+
+Decides the order (dependencies, migrations before anything live is replaced, gates before what needs them) and that
+there is nothing to do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from slipway.agent import strategies
+from slipway.agent.docker.facts import RUNS
+from slipway.agent.strategies.graph import ancestors, levels
+from slipway.agent.strategies.planner_types import ServicePlan, ServiceState
+from slipway.agent.strategies.recreate import ended_as_proven
+from slipway.agent.strategies.steps import (
+    Barrier,
+    Drain,
+    EdgeUp,
+    Fetch,
+    Migrate,
+    Prune,
+    Record,
+    Remove,
+    ScaleUp,
+    Smoke,
+    Start,
+    Step,
+    Unroute,
+    WaitHealthy,
+    Write,
+)
+from slipway.contract.barriers import BARRIERS, PREPARED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from slipway.agent.docker.facts import Container
+    from slipway.agent.state.ledger import Live, Proof
+    from slipway.agent.strategies.service import Service
+
+__all__ = ["Plan", "Routed", "ServicePlans", "WantedRelease", "converge", "deployment"]
+
+_GATED = ("service_healthy", "service_completed_successfully")
+
+
+class Routed(NamedTuple):
+    """What the edge does for this stack now."""
+
+    weights: Mapping[str, Mapping[str, int]] = {}
+    """service → generation → share of its requests"""
+    stale: frozenset[str] = frozenset()
+    """services whose route is not the one that their containers and settings give"""
+    edge: str = ""
+    """version of the edge that has to be there first; empty: it is, or none is needed"""
+
+
+class WantedRelease(NamedTuple):
+    """A release as this host should run it, without its secrets."""
+
+    release: str
+    convergence: str
+    services: Mapping[str, Service]
+    migrations: tuple[str, ...] = ()
+    """services with a migration of this release that is not done yet and is this host's to run"""
+    smoke: tuple[str, ...] = ()
+    retention: int = 3
+    fleet: bool = False
+
+
+class Plan(NamedTuple):
+    """What to do, in order; `touched` are the services whose containers change."""
+
+    steps: tuple[Step, ...]
+    touched: tuple[str, ...]
+
+
+class ServicePlans(NamedTuple):
+    """Steps that make the containers those of a release, by when they may be done (see `state.ServicePlan`)."""
+
+    first: list[Step]
+    steps: list[Step]
+    late: list[Step]
+    touched: list[str]
+    """services whose containers change"""
+
+
+def deployment(
+    wanted: WantedRelease,
+    containers: Sequence[Container],
+    live: Live | None,
+    missing_images: Collection[str] = (),
+    routed: Routed = Routed(),  # noqa: B008 - an immutable value
+) -> Plan:
+    """The whole deployment. No steps at all when the release is live, proven and complete already."""
+    proofs = live.services if live else {}
+    migration, started = _migration(wanted, containers, proofs)
+    plans = converge(wanted.services, containers, proofs, routed=routed, smoke=wanted.smoke, started=started)
+    changing = bool(plans.touched or plans.first or plans.steps or started or wanted.migrations or routed.edge)
+    unproven = [s.name for s in wanted.services.values() if name_of_proof(proofs.get(s.name)) != s.config]
+    recorded = live is not None and (live.release, live.convergence) == (wanted.release, wanted.convergence)
+    obsolete = set(proofs) - set(wanted.services)
+    if not (changing or plans.late or unproven or missing_images or obsolete or not recorded):
+        return Plan(_barriers_only() if wanted.fleet else (), ())
+    steps = [*migration, *plans.first, *plans.steps]
+    awaited = {name for step in steps if isinstance(step, WaitHealthy) for name in step.services}
+    late = tuple(name for name in unproven if name not in awaited and wanted.services[name].replicas)
+    images = tuple(sorted({service.image for service in wanted.services.values()}))
+    whole: list[Step] = [Fetch(images)] if changing or missing_images else []
+    whole += [*_barrier(wanted, PREPARED), Write(wanted.release)]
+    whole += [EdgeUp(routed.edge)] if routed.edge else []
+    whole += [*plans.first, *migration, *_barrier(wanted, "migrated"), *plans.steps]
+    whole += [WaitHealthy(late)] if late else []
+    proven = {name for step in plans.steps if isinstance(step, Smoke) for name in step.services}
+    smoke = tuple(name for name in wanted.smoke if name not in proven)
+    if smoke and (changing or unproven or live is None or live.release != wanted.release):
+        whole.append(Smoke(smoke))
+    whole += [*_barrier(wanted, "proven"), Record(wanted.release), *plans.late, Prune(wanted.retention)]
+    return Plan(tuple(whole), tuple(sorted({*plans.touched, *started})))
+
+
+def converge(
+    services: Mapping[str, Service],
+    containers: Sequence[Container],
+    proofs: Mapping[str, Proof],
+    *,
+    routed: Routed = Routed(),  # noqa: B008 - an immutable value
+    smoke: Collection[str] = (),
+    started: Collection[str] = (),
+    back: bool = False,
+) -> ServicePlans:
+    """Steps that make the containers those of `services`, and the services touched by them.
+
+    Args:
+        services: what should run.
+        containers: what there is.
+        proofs: what was proven last.
+        routed: what the edge does now.
+        smoke: services with smoke checks.
+        started: services that the migration has started already.
+        back: whether the release that was live is being brought back.
+    """
+    first: list[Step] = []
+    steps: list[Step] = _gone(services, containers, routed)
+    late: list[Step] = []
+    touched = {step.service for step in steps if isinstance(step, (Remove, Drain))}
+    needed = {
+        other for service in services.values() for other, condition in service.depends_on.items() if condition in _GATED
+    }
+    unawaited: list[str] = []
+    replaced: set[str] = set()
+    for level in levels({name: list(service.depends_on) for name, service in services.items()}):
+        sequences = []
+        for name in level:
+            if name in started:
+                continue
+            service = services[name]
+            own = [each for each in containers if each.service == name]
+            state = ServiceState(own, proofs.get(name), routed.weights.get(name, {}), name in routed.stale, back)
+            plan = strategies.find(service.strategy, name)(service, state)
+            if service.replaced_with & replaced and service.replicas and not ended_as_proven(service, state.proof):
+                plan = ServicePlan((Start((name,), recreate=True), WaitHealthy((name,))))
+            sequence = tuple(step for step in plan.steps if not isinstance(step, Smoke) or name in smoke)
+            first += plan.first
+            late += plan.late
+            if any(isinstance(step, (Start, ScaleUp, Remove, Drain)) for step in (*sequence, *plan.late)):
+                touched.add(name)
+            if any(isinstance(step, Start) and step.recreate for step in sequence):
+                replaced.add(name)
+            if sequence and isinstance(sequence[-1], WaitHealthy) and name not in needed:
+                # Nobody waits for it: start the next level meanwhile.
+                sequence = sequence[:-1]
+                unawaited.append(name)
+            sequences.append(sequence)
+        steps += _join(sequences)
+    if unawaited:
+        steps.append(WaitHealthy(tuple(unawaited)))
+    return ServicePlans(first, steps, late, sorted(touched))
+
+
+def _gone(services: Mapping[str, Service], containers: Sequence[Container], routed: Routed) -> list[Step]:
+    """What is not wanted any more goes first: its successor under another name may need its port or its volume."""
+    unrouted = tuple(sorted(name for name in routed.weights if name not in services))
+    unrouted += tuple(sorted(name for name in routed.weights if name in services and not services[name].traffic.routed))
+    steps: list[Step] = [Unroute(unrouted)] if unrouted else []
+    for name in sorted({each.service for each in containers} - set(services)):
+        away = tuple(each.id for each in containers if each.service == name)
+        steps.append(Drain(name, away) if name in unrouted else Remove(name, away))
+    return steps
+
+
+def name_of_proof(proof: Proof | None) -> str:
+    """The configuration that was proven; empty when none was."""
+    return proof.config if proof else ""
+
+
+def _migration(
+    wanted: WantedRelease, containers: Sequence[Container], proofs: Mapping[str, Proof]
+) -> tuple[list[Step], list[str]]:
+    """Migrations in dependency order, each after what it depends on runs at all (in whichever release)."""
+    edges = {name: list(service.depends_on) for name, service in wanted.services.items()}
+    alive = {each.service for each in containers if each.state in RUNS}
+    steps: list[Step] = []
+    started: list[str] = []
+    order = [name for level in levels(edges) for name in level]
+    for service in (name for name in order if name in wanted.migrations):
+        before = ancestors(service, edges)
+        missing = [
+            name
+            for name in order
+            if name in before
+            and name not in alive
+            and wanted.services[name].replicas
+            and not ended_as_proven(wanted.services[name], proofs.get(name))
+        ]
+        for level in levels({name: edges[name] for name in missing}):
+            stopped = [name for name in level if any(each.service == name for each in containers)]
+            steps += [Start((name,), recreate=True) for name in stopped]
+            new = tuple(name for name in level if name not in stopped)
+            steps += [Start(new, recreate=False)] if new else []
+            steps.append(WaitHealthy(tuple(level)))
+        alive.update(missing)
+        started += missing
+        steps.append(Migrate(service))
+    return steps, started
+
+
+def _join(sequences: Sequence[tuple[Step, ...]]) -> list[Step]:
+    """Interleave the services of one level: what Compose or a gate can do for several at once becomes one step."""
+    waiting = [list(sequence) for sequence in sequences]
+    joined: list[Step] = []
+    while any(waiting):
+        waiting = [sequence for sequence in waiting if sequence]
+        heads = sorted((sequence[0] for sequence in waiting), key=_rank)
+        first = heads[0]
+        same = [s for s in waiting if s[0] is first or _joins(first, s[0])]
+        joined.append(_joined([s[0] for s in same]) if len(same) > 1 else first)
+        for sequence in same:
+            del sequence[0]
+    return joined
+
+
+def _rank(step: Step) -> int:
+    if isinstance(step, Remove):
+        return 0
+    return 1 if isinstance(step, (Start, ScaleUp)) else 3 if isinstance(step, WaitHealthy) else 2
+
+
+def _joins(first: Step, other: Step) -> bool:
+    if isinstance(first, Start) and isinstance(other, Start):
+        return first.recreate == other.recreate
+    if isinstance(first, (WaitHealthy, ScaleUp)) and type(first) is type(other):
+        return first.batch == other.batch and bool(first.counts) == bool(other.counts)
+    return False
+
+
+def _joined(steps: Sequence[Step]) -> Step:
+    """Steps of one kind as one step."""
+    first = steps[0]
+    services = tuple(name for step in steps for name in getattr(step, "services", ()))
+    if isinstance(first, Start):
+        return first._replace(services=services)
+    assert isinstance(first, (WaitHealthy, ScaleUp))  # noqa: S101 - nothing else joins
+    return first._replace(services=services, counts=tuple(n for step in steps for n in getattr(step, "counts", ())))
+
+
+def _barrier(wanted: WantedRelease, reached: str) -> list[Step]:
+    return [Barrier(reached)] if wanted.fleet else []
+
+
+def _barriers_only() -> tuple[Step, ...]:
+    return tuple(map(Barrier, BARRIERS))

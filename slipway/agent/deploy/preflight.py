@@ -1,0 +1,173 @@
+"""What must hold before anything is fetched or touched: disk, ports, names, drivers, external networks and volumes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.contract.problems import SlipwayError
+from slipway.contract.published_ports import published_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.docker.machine import Machine
+
+__all__ = ["check", "free_megabytes"]
+
+MEGABYTE = 1_000_000
+
+
+def check(
+    compose: Mapping[str, Any],
+    starting: Collection[str],
+    *,
+    api: DockerApi,
+    machine: Machine,
+    stack: str,
+    disk_minimum_mb: int,
+) -> None:
+    """Raise for the first thing that would make starting these services fail; changes nothing.
+
+    Raises:
+        SlipwayError: with the command that fixes it.
+    """
+    _disk(machine.root, disk_minimum_mb)
+    _volumes(compose, api, machine)
+    _networks(compose, api)
+    _names(compose, starting, api, stack)
+    _ports(compose, starting, api, stack)
+
+
+def free_megabytes(path: str) -> int:
+    """Free space where `path` lies, or would lie, in MB of 10^6 bytes."""
+    while True:
+        try:
+            found = os.statvfs(path)
+        except OSError:
+            parent = os.path.dirname(path)
+            if parent == path:
+                return 0
+            path = parent
+        else:
+            return found.f_bavail * found.f_frsize // MEGABYTE
+
+
+def _disk(root: str, minimum: int) -> None:
+    free = free_megabytes(root)
+    if free < minimum:
+        raise SlipwayError(
+            f"{free} MB are free on {root}, {minimum} MB are asked for",
+            "a full disk stops databases and loses log lines, so nothing was started",
+            "docker system df, then docker system prune; or lower diskMinimumMb",
+        )
+
+
+def _volumes(compose: Mapping[str, Any], api: DockerApi, machine: Machine) -> None:
+    for name, definition in (compose.get("volumes") or {}).items():
+        settings = definition or {}
+        real = str(settings.get("name") or name)
+        if settings.get("external"):
+            if api.volume(real) is None:
+                raise SlipwayError(
+                    f"the external volume {real} does not exist on this host",
+                    "the Compose file says that somebody else makes it",
+                    f"docker volume create {real}",
+                )
+            continue
+        driver = str(settings.get("driver") or "local")
+        # Plugins are listed with their tag ("name:latest") where they were installed by name.
+        if driver not in machine.volume_drivers and f"{driver}:latest" not in machine.volume_drivers:
+            raise SlipwayError(
+                f"the volume driver {driver} (volume {name}) is not installed on this host",
+                f"the engine has {', '.join(machine.volume_drivers)}",
+                f"docker plugin install {driver}",
+            )
+
+
+def _networks(compose: Mapping[str, Any], api: DockerApi) -> None:
+    for name, definition in (compose.get("networks") or {}).items():
+        settings = definition or {}
+        real = str(settings.get("name") or name)
+        if settings.get("external") and api.network(real) is None:
+            raise SlipwayError(
+                f"the external network {real} does not exist on this host",
+                "the Compose file says that somebody else makes it",
+                f"docker network create {real}",
+            )
+
+
+def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:
+    services = compose.get("services") or {}
+    given = {name: str((services.get(name) or {}).get("container_name") or "") for name in starting}
+    wanted = {name: re.escape(own) or rf"{stack}-{re.escape(name)}-\d+" for name, own in given.items()}
+    for entry in api.containers():
+        if (entry.get("Labels") or {}).get(PROJECT_LABEL) == stack:
+            continue
+        for taken in (str(each).lstrip("/") for each in entry.get("Names") or ()):
+            service = next((name for name, pattern in wanted.items() if re.fullmatch(pattern, taken)), None)
+            if service:
+                raise SlipwayError(
+                    f"the name {taken} that a container of service {service} needs is another container's",
+                    "it was not made by this stack, so it was left alone and nothing was started",
+                    f"docker rm --force {taken} (or docker rename {taken} ANOTHER-NAME), then run it again",
+                )
+
+
+def _ports(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:
+    wanted = [
+        (name, port.address, port.first, port.protocol)
+        for name in sorted(starting)
+        for port in published_ports((compose.get("services") or {}).get(name) or {})
+        if port.width == 1  # of a range Docker chooses one: none of them is certain to be needed
+    ]
+    if not wanted:
+        return
+    own: set[tuple[int, str]] = set()
+    others: dict[tuple[str, int, str], str] = {}
+    for entry in api.containers():
+        labels = entry.get("Labels") or {}
+        mine = labels.get(PROJECT_LABEL) == stack
+        for port in entry.get("Ports") or ():
+            if port.get("PublicPort"):
+                key = (int(port["PublicPort"]), str(port.get("Type", "tcp")))
+                if mine:
+                    own.add(key)
+                else:
+                    others.setdefault((str(port.get("IP", "")), *key), str(entry["Names"][0]).lstrip("/"))
+    for name, address, port, protocol in wanted:
+        if (port, protocol) in own:
+            continue
+        holder = next(
+            (who for (at, *key), who in others.items() if tuple(key) == (port, protocol) and _meet(at, address)), ""
+        )
+        if holder or not _can_bind(address, port, protocol):
+            raise SlipwayError(
+                f"port {port}/{protocol} that service {name} publishes is held by {holder or 'another program'}",
+                "two programs cannot listen on it, so nothing was started",
+                f"docker stop {holder}" if holder else f"sudo ss -lnp 'sport = :{port}', then stop that program",
+            )
+
+
+def _meet(one: str, other: str) -> bool:
+    everywhere = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+    return one == other or one in everywhere or other in everywhere
+
+
+def _can_bind(address: str, port: int, protocol: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    with socket.socket(family, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            # Anything else (no right to low ports, no such address) is for the engine to say.
+            return error.errno != errno.EADDRINUSE
+    return True

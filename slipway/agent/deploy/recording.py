@@ -1,0 +1,61 @@
+"""Writes down that a release is live, and what that leaves to keep or to remove."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from slipway.agent.container_report import ended_well
+from slipway.agent.release.prune import prune
+from slipway.agent.state.ledger import Proof
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.agent.deploy.attempt import Attempt
+    from slipway.agent.release.rendering import Rendered
+
+__all__ = ["prune_releases", "record"]
+
+
+def record(attempt: Attempt, rendered: Rendered) -> None:
+    """Note what was proven, with the secret values that it was proven with."""
+    folder, secrets = attempt.folder, attempt.document["secrets"]
+    seen = attempt.containers()
+    proofs = {
+        name: Proof(service.config, service.image, service.replicas, ended_well(seen, name))
+        for name, service in rendered.services.items()
+    }
+    for name, proof in (attempt.live.services if attempt.live else {}).items():
+        if name in proofs and proof.completed and proof.config == proofs[name].config:
+            proofs[name] = proofs[name]._replace(completed=True)
+    earlier_secrets = folder.stored_secrets()
+    folder.store_secrets({**earlier_secrets, **secrets})
+    if attempt.outcome == "deployed" and attempt.document["watch"] is not None:
+        # A watch that brings the previous release back needs the values that it was proven with.
+        folder.store_previous_secrets(earlier_secrets)
+    attempt.ledger.append(
+        attempt.release["id"],
+        attempt.outcome,
+        convergence=attempt.document["convergence"],
+        **attempt.origin,
+        previous=attempt.live.release if attempt.live else None,
+        seconds=round(time.monotonic() - attempt.begin, 3),
+        services=proofs,
+    )
+    attempt.recorded = True
+    if attempt.outcome == "deployed":
+        attempt.keeping.forget()  # what was kept is live again, or gone
+    folder.store_secrets({name: secrets[name] for name in secrets if name in attempt.release["secrets"]})
+
+
+def prune_releases(attempt: Attempt, keep: int) -> None:
+    """Remove what no way back needs; `keep` is how many releases stay. That it fails is a warning."""
+    folder, edge = attempt.folder, attempt.access.edge
+    try:
+        if attempt.document["edge"] is None and edge.current(folder.stack) is not None:
+            edge.drop_stack(folder.stack)
+        removed, warnings = prune(folder, attempt.ledger, keep, attempt.access.api)
+    except (SlipwayError, OSError) as error:
+        removed, warnings = [], [f"pruning stopped: {error}"]
+    attempt.removed += removed
+    attempt.warnings += warnings

@@ -1,0 +1,126 @@
+"""Brings an earlier release back, or clears away a first one that failed.
+
+A release comes back as it was proven: its release document and the secret values it was proven with, so that containers
+that were not touched stay as they are and a bad new secret cannot break the way back. Only when that fails is it tried
+with today's values (the old ones may be revoked by now).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from slipway.agent.deadline import Deadline
+from slipway.agent.deploy.actions import Actions
+from slipway.agent.deploy.plan import Routed, converge
+from slipway.agent.deploy.runner import Runner
+from slipway.agent.docker import pull
+from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.agent.docker.machine import supports_start_interval
+from slipway.agent.docker.stop import stop_and_remove
+from slipway.agent.release.rendering import render
+from slipway.agent.strategies.steps import Fetch, ShiftTraffic, Write
+from slipway.agent.traffic.traffic_shift import facts_of_routes
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slipway.agent.deploy.attempt import Attempt
+    from slipway.agent.state.ledger import Live, Proof
+    from slipway.agent.strategies.steps import Step
+
+__all__ = ["Back", "clear_first", "go_back"]
+
+_STOP_SECONDS = 600.0
+
+
+class Back(NamedTuple):
+    """What came of going back."""
+
+    said: str
+    """which release serves now, in words"""
+    services: dict[str, Proof]
+    """what it consists of, with the secrets that it has now"""
+
+
+def go_back(
+    attempt: Attempt, live: Live, *, now: Mapping[str, str], proven: Mapping[str, str], prefix: str = "back:"
+) -> Back:
+    """Converge on `live` wherever the host differs from it.
+
+    `proven` are the secret values that it was proven with, `now` those of today; `prefix` begins the names that the
+    journal knows the steps by.
+
+    Raises:
+        SlipwayError: it could not be brought back.
+    """
+    folder, out = attempt.folder, attempt.out
+    release = folder.release(live.release)
+    if release is None:
+        raise SlipwayError(
+            f"the record of release {live.release} is gone from this host",
+            "it cannot be brought back from here",
+            "deploy a release",
+        )
+    then = {name: proven.get(name, now.get(name, "")) for name in release["secrets"]}
+    today = {name: now.get(name, proven.get(name, "")) for name in release["secrets"]}
+    begin = time.monotonic()
+    deadline = Deadline(attempt.options["deadline"], "going back")
+    for values in (then, today):
+        rendered = render(
+            release,
+            list(live.services),
+            values,
+            key=folder.hash_key(make=True),
+            folder=folder,
+            quick_health=supports_start_interval(attempt.access.machine),
+        )
+        try:
+            actions = Actions(attempt, release, rendered, values, deadline)
+            touched = _converge(attempt, live, actions, prefix)
+        except SlipwayError as error:
+            if values == today:
+                raise
+            out.progress("back", f"{live.release} with the secrets it was proven with: {error.what}")
+            continue
+        break
+    services = {name: proof._replace(config=rendered.services[name].config) for name, proof in live.services.items()}
+    if values != then:
+        folder.store_secrets(values)
+        attempt.ledger.append(
+            live.release, "repaired", convergence=live.convergence, reason="secrets of today", services=services
+        )
+    if not touched:
+        return Back(f"release {live.release} serves as before", services)
+    out.progress("back", f"{live.release} ({', '.join(touched)})", time.monotonic() - begin)
+    return Back(f"release {live.release} was brought back and serves", services)
+
+
+def clear_first(attempt: Attempt) -> None:
+    """Remove the routes, containers and networks of a stack that never had a proven release; never its volumes."""
+    begin = time.monotonic()
+    api, stack = attempt.access.api, attempt.folder.stack
+    attempt.access.edge.drop_stack(stack)
+    present = api.containers({PROJECT_LABEL: stack})
+    stop_and_remove([str(entry["Id"]) for entry in present], api, _STOP_SECONDS)
+    for network in api.networks(stack):
+        api.remove_network(str(network["Id"]))
+    attempt.out.progress("back", "removed what the failed deployment had started", time.monotonic() - begin)
+
+
+def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str) -> list[str]:
+    """Do what makes `live` run again; the services touched."""
+    services = actions.rendered.services
+    seen, current = attempt.containers(), attempt.access.edge.current(attempt.folder.stack)
+    routing = facts_of_routes(services, actions.release, None, actions.secrets, current=current, containers=seen)
+    routed = Routed(routing.weights, routing.stale)
+    plans = converge(services, seen, live.services, routed=routed, back=True)
+    if not (plans.first or plans.steps or plans.late):
+        return []
+    images = sorted({service.image for service in services.values()})
+    before: list[Step] = [Fetch(tuple(images))] if pull.missing(attempt.access.api, images) else []
+    # Requests go back before anything else: what they go to is here and runs.
+    steps = [*plans.first, *before, Write(live.release), *plans.steps, *plans.late]
+    Runner(attempt.journal, actions.act, prefix).run(steps)
+    return plans.touched or [step.service for step in plans.first if isinstance(step, ShiftTraffic)]

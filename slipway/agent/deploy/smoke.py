@@ -1,0 +1,207 @@
+"""Smoke checks: does the release answer what it promises, asked over the network as a client would.
+
+Each check asks every container of its service until it passes or its own deadline is over. Checks of a release run
+side by side in no particular order.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.agent.deploy.health_wait import log_lines
+from slipway.agent.docker import facts
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from slipway.agent.deadline import Deadline
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.docker.facts import Container
+    from slipway.agent.output import Output
+
+__all__ = ["Answer", "CheckTarget", "addresses", "ask", "judge", "run_checks"]
+
+_TRY_SECONDS = 5.0
+_CONNECT_SECONDS = 2.0
+_PAUSE_SECONDS = 0.2
+_BODY_LIMIT = 1_000_000
+_SHOWN = 300
+_HOST_NETWORK = "127.0.0.1"
+
+
+class Answer(NamedTuple):
+    """What one try brought: a refusal in words, or a status and a body."""
+
+    error: str = ""
+    status: int = 0
+    body: str = ""
+
+
+class CheckTarget(NamedTuple):
+    """What a service's checks are asked of: its containers of one configuration, or one address for all of them."""
+
+    config: str
+    edge: tuple[str, int] | None = None
+    host: str = ""
+    """Host header, where the address alone does not say which service is meant"""
+
+
+def run_checks(
+    checks: Mapping[str, Sequence[dict[str, Any]]],
+    places: Mapping[str, CheckTarget],
+    *,
+    api: DockerApi,
+    stack: str,
+    deadline: Deadline,
+    out: Output,
+) -> None:
+    """Run every check of every service against its place.
+
+    Raises:
+        SlipwayError: one did not pass; names the URL, the last answer and the field that was wrong.
+    """
+    for service, each in checks.items():
+        for check in each:
+            begin = time.monotonic()
+            _until_passed(service, check, places[service], api=api, stack=stack, deadline=deadline)
+            out.progress("smoke", f"{service} {_title(check)}", time.monotonic() - begin)
+
+
+def judge(check: Mapping[str, Any], answer: Answer) -> str:
+    """Why the answer does not satisfy the check; empty when it does."""
+    if answer.error:
+        return answer.error
+    if check["kind"] == "tcp":
+        return ""
+    expected = check.get("status", http.client.OK)
+    if answer.status != expected:
+        return f"status is {answer.status}, not {expected}"
+    if check.get("contains") and check["contains"] not in answer.body:
+        return f"the body does not contain {json.dumps(check['contains'], ensure_ascii=False)}"
+    return _wrong_field(check.get("json") or {}, answer.body)
+
+
+def _wrong_field(fields: Mapping[str, Any], text: str) -> str:
+    if not fields:
+        return ""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return "the body is not JSON"
+    for field, value in fields.items():
+        found, there = _field(body, field)
+        if not there:
+            return f"field {field} is missing"
+        if found != value or isinstance(found, bool) != isinstance(value, bool):
+            return f"field {field} is {json.dumps(found)[:_SHOWN]}, not {json.dumps(value)}"
+    return ""
+
+
+def addresses(container: Container, port: int) -> list[tuple[str, int]]:
+    """Where to ask: the container's own address; the published port where that is out of reach (rootless engines)."""
+    found = [(address, port) for address in container.addresses]
+    for host, published, target, protocol in container.ports:
+        if target == port and protocol == "tcp":
+            loopback = _HOST_NETWORK if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+            found.append((loopback, published))
+    return list(dict.fromkeys(found)) or [(_HOST_NETWORK, port)]
+
+
+def ask(check: Mapping[str, Any], address: tuple[str, int], timeout: float) -> Answer:
+    """One try."""
+    if check["kind"] == "tcp":
+        try:
+            socket.create_connection(address, min(timeout, _CONNECT_SECONDS)).close()
+        except OSError as error:
+            return Answer(error=_words(error))
+        return Answer()
+    connection = http.client.HTTPConnection(*address, timeout=min(timeout, _CONNECT_SECONDS))
+    try:
+        connection.connect()
+        connection.sock.settimeout(timeout)
+        headers = {"User-Agent": "slipway", "Connection": "close"}
+        if check.get("host"):
+            headers["Host"] = check["host"]
+        connection.request("GET", check.get("path", "/"), headers=headers)
+        response = connection.getresponse()
+        return Answer(status=response.status, body=response.read(_BODY_LIMIT).decode("utf-8", "replace"))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return Answer(error=_words(error))
+    finally:
+        connection.close()
+
+
+def _until_passed(
+    service: str, check: Mapping[str, Any], place: CheckTarget, *, api: DockerApi, stack: str, deadline: Deadline
+) -> None:
+    until = time.monotonic() + check["deadline"]
+    waiting: list[Container] = []
+    passed: set[str] = set()
+    reason, url, answer = "no container runs", _title(check), Answer()
+    while True:
+        seen = facts.containers(api, stack, (service,))
+        running = [each for each in seen if each.state == "running" and each.config == place.config]
+        waiting = [each for each in running if each.id not in passed]
+        if running and not waiting:
+            return
+        for each in waiting:
+            for address in [place.edge] if place.edge else addresses(each, check["port"]):
+                url = _url(check, address)
+                left = max(0.1, min(_TRY_SECONDS, until - time.monotonic()))
+                answer = ask({**check, "host": place.host} if place.host else check, address, left)
+                reason = judge(check, answer)
+                if not reason:
+                    passed.add(each.id)
+                if not answer.error:
+                    break
+        if running and not reason and all(each.id in passed for each in running):
+            return
+        if time.monotonic() >= until:
+            logs = log_lines(api, waiting[0] if waiting else None)
+            raise _failed(service, check, url=url, reason=reason, answer=answer, logs=logs)
+        deadline.pause(_PAUSE_SECONDS)
+
+
+def _failed(
+    service: str, check: Mapping[str, Any], *, url: str, reason: str, answer: Answer, logs: Sequence[str]
+) -> SlipwayError:
+    last = answer.error or (f"{answer.status} {answer.body[:_SHOWN]}".strip() if answer.status else "none")
+    return SlipwayError(
+        f"smoke check of {service} failed: {url}: {reason}",
+        f"the release runs but does not answer as promised within {check['deadline']} s",
+        f"fix {service} or the smoke check in its x-slipway, then deploy again",
+        [f"probed: {url}", f"last answer: {last}", f"wrong: {reason}", *logs],
+    )
+
+
+def _field(body: Any, dotted: str) -> tuple[Any, bool]:  # noqa: ANN401 - JSON
+    if isinstance(body, dict) and dotted in body:
+        return body[dotted], True
+    for part in dotted.split("."):
+        if isinstance(body, dict) and part in body:
+            body = body[part]
+        elif isinstance(body, list) and part.isdigit() and int(part) < len(body):
+            body = body[int(part)]
+        else:
+            return None, False
+    return body, True
+
+
+def _title(check: Mapping[str, Any]) -> str:
+    return f"tcp {check['port']}" if check["kind"] == "tcp" else f"http {check['port']}{check.get('path', '/')}"
+
+
+def _url(check: Mapping[str, Any], address: tuple[str, int]) -> str:
+    where = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+    return f"tcp://{where}" if check["kind"] == "tcp" else f"http://{where}{check.get('path', '/')}"
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,177 @@
+"""Docker Compose: what it is asked (argument lists only) and the one place that asks it.
+
+Compose makes the containers, networks and volumes, so that they are exactly what `docker compose up` makes of the
+same file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.agent.docker.process import Ended, run
+from slipway.agent.docker.yaml_file import to_yaml
+from slipway.agent.state.atomic_files import write_atomically
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from slipway.agent.deadline import Deadline
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["Compose", "ComposeFile", "VersionQuestion", "run_arguments", "up_arguments"]
+
+_PLUGIN_FOLDERS = (
+    "~/.docker/cli-plugins",
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+)
+_EVIDENCE_LINES = 15
+
+
+class ComposeFile(NamedTuple):
+    """A Compose file and the values that it reads from the environment; both hold secrets."""
+
+    content: dict[str, Any]
+    environment: dict[str, str]
+
+
+def up_arguments(services: Sequence[str], *, recreate: bool, scale: Mapping[str, int] | None = None) -> list[str]:
+    """Make and start these services and no others, from images that are here already.
+
+    Args:
+        services: which.
+        recreate: replace the containers that are there.
+        scale: how many containers of a service there shall be, whatever release they are of.
+    """
+    how = "--force-recreate" if recreate else "--no-recreate"
+    counts = [word for name, count in (scale or {}).items() for word in ("--scale", f"{name}={count}")]
+    return ["up", "-d", "--no-deps", "--no-build", "--pull", "never", how, *counts, *services]
+
+
+def run_arguments(service: str, name: str, command: Sequence[str]) -> list[str]:
+    """Run a command in a container of its own."""
+    return ["run", "--rm", "--no-deps", "-T", "--name", name, service, *command]
+
+
+@contextlib.contextmanager
+def _written(file: ComposeFile, folder: StackFolder) -> Iterator[str]:
+    """The Compose file with its secret values, there only while it is needed, for this user only."""
+    write_atomically(folder.compose, to_yaml(file.content), 0o600)
+    try:
+        yield folder.compose
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(folder.compose)
+
+
+class Compose:
+    """Calls Compose for one stack on one engine."""
+
+    def __init__(self, folder: StackFolder, socket: str, started: Callable[[int], None]) -> None:
+        self._folder = folder
+        self._socket = socket
+        self._started = started
+        plugin = _plugin()
+        # What `docker compose` itself runs after it has looked through all plugins, which takes it 0.1 s a call.
+        self._program = [plugin] if plugin else ["docker", "compose"]
+
+    def call(self, arguments: Sequence[str], file: ComposeFile, deadline: Deadline) -> Ended:
+        """One call with the file in place."""
+        with _written(file, self._folder) as path:
+            argv = [*self._program, "--ansi", "never", "-p", self._folder.stack, "-f", path]
+            argv += ["--project-directory", self._folder.path, *arguments]
+            return run(
+                argv,
+                environment=environment(self._socket, file.environment),
+                folder=self._folder.path,
+                deadline=deadline,
+                started=self._started,
+            )
+
+    def up(
+        self,
+        services: Sequence[str],
+        file: ComposeFile,
+        deadline: Deadline,
+        *,
+        recreate: bool,
+        scale: Mapping[str, int] | None = None,
+    ) -> None:
+        """Start services (see `up_arguments`).
+
+        Raises:
+            SlipwayError: Compose failed; its own last lines are in the evidence.
+        """
+        ended = self.call(up_arguments(services, recreate=recreate, scale=scale), file, deadline)
+        if ended.code:
+            raise _failed(services, ended)
+
+
+class VersionQuestion:
+    """Asks the Compose plugin for its version while other facts are gathered: it takes as long as all of them."""
+
+    def __init__(self) -> None:
+        plugin = _plugin()
+        argv = (
+            [plugin, "docker-cli-plugin-metadata"] if plugin else ["docker", "compose", "version", "--format", "json"]
+        )
+        try:
+            self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        except OSError:
+            self._process = None
+
+    def answer(self) -> str | None:
+        """The version without its leading v; None when there is no Compose v2."""
+        if self._process is None:
+            return None
+        try:
+            output, _ = self._process.communicate(timeout=30)
+            found = json.loads(output)
+            return str(found.get("Version") or found.get("version") or "").lstrip("v") or None
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+            return None
+        except (ValueError, AttributeError):
+            return None
+
+
+def environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a Compose call: ours without what would lead it elsewhere, and the secrets it reads there."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "DOCKER_"))}
+    for name in ("DOCKER_CONFIG", "DOCKER_API_VERSION"):
+        if name in os.environ:
+            kept[name] = os.environ[name]
+    own = {"DOCKER_HOST": f"unix://{socket}", "COMPOSE_IGNORE_ORPHANS": "true", "COMPOSE_MENU": "false"}
+    return {**kept, **own, **values}
+
+
+def _plugin() -> str | None:
+    own = os.environ.get("DOCKER_CONFIG")
+    folders = (f"{own}/cli-plugins", *_PLUGIN_FOLDERS) if own else _PLUGIN_FOLDERS
+    paths = (os.path.join(os.path.expanduser(folder), "docker-compose") for folder in folders)
+    return next((path for path in paths if os.access(path, os.X_OK)), None)
+
+
+def _failed(services: Sequence[str], ended: Ended) -> SlipwayError:
+    lines = [line for line in ended.output if line.strip()]
+    text = " ".join(lines).lower()
+    names = ", ".join(services)
+    meaning, fix = "Compose could not make the containers", "read its lines above"
+    if "port is already allocated" in text or "address already in use" in text:
+        meaning, fix = "a port that it publishes is taken", "see who holds it: sudo ss -ltnp"
+    elif "no space left on device" in text:
+        meaning, fix = "the disk of this host is full", "docker system df, then docker system prune"
+    elif "no such image" in text:
+        meaning, fix = "its image vanished after it was fetched", "run the deployment again"
+    last = lines[-1] if lines else f"exit code {ended.code}"
+    return SlipwayError(f"{names} did not start: {last[:300]}", meaning, fix, lines[-_EVIDENCE_LINES:])

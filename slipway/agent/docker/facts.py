@@ -1,0 +1,136 @@
+"""The containers of a stack as plain values. Reads only."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.agent.docker.docker_api import PROJECT_LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from slipway.agent.docker.docker_api import DockerApi
+
+__all__ = [
+    "CAN_START", "CONFIG_LABEL", "EDGE_NETWORK", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "containers",
+    "is_one_off", "one_offs",
+]  # fmt: skip
+
+STACK_LABEL = "dev.slipway.stack"
+CONFIG_LABEL = "dev.slipway.config"
+RELEASE_LABEL = "dev.slipway.release"
+EDGE_NETWORK = "slipway-edge"
+RUNS = ("running", "restarting")
+CAN_START = ("exited", "created")
+
+_SERVICE_LABEL = "com.docker.compose.service"
+_NUMBER_LABEL = "com.docker.compose.container-number"
+_ONE_OFF_LABEL = "com.docker.compose.oneoff"
+# Compose gives a replacement this kind of name until the old container is gone.
+_SHOWN = 300
+_HALFWAY_NAME = re.compile(r"[0-9a-f]{12}_")
+
+
+class Container(NamedTuple):
+    """One container of the stack."""
+
+    id: str
+    name: str
+    service: str
+    number: int = 1
+    config: str = ""
+    release: str = ""
+    image: str = ""
+    state: str = "running"
+    health: str | None = None
+    exit_code: int = 0
+    restarts: int = 0
+    started: str = ""
+    restart_policy: str = "no"
+    addresses: tuple[str, ...] = ()
+    ports: tuple[tuple[str, int, int, str], ...] = ()
+    """published: host address, host port, container port, protocol"""
+    check_code: int | None = None
+    """exit code of the newest health probe; -1 when it timed out, None before the first one"""
+    check_output: str = ""
+    """the end of what it printed: that is where programs say what went wrong"""
+    image_id: str = ""
+    edge: str = ""
+    """its address on the edge's network"""
+
+    @property
+    def halfway(self) -> bool:
+        """Whether Compose was killed between making this container and giving it its name."""
+        return bool(_HALFWAY_NAME.match(self.name))
+
+
+def containers(api: DockerApi, stack: str, services: Collection[str] | None = None) -> list[Container]:
+    """The stack's service containers, those of one-off runs excepted; sorted by service and number."""
+    found = []
+    for entry in api.containers({PROJECT_LABEL: stack}):
+        labels = entry.get("Labels") or {}
+        if is_one_off(entry):
+            continue
+        if services is not None and labels.get(_SERVICE_LABEL, "") not in services:
+            continue
+        details = api.container(entry["Id"])
+        if details is not None:
+            found.append(container(details))
+    return sorted(found, key=lambda each: (each.service, each.number, each.name))
+
+
+def is_one_off(entry: dict[str, Any]) -> bool:
+    """Whether an entry of the engine's list is a container that `docker compose run` made."""
+    return (entry.get("Labels") or {}).get(_ONE_OFF_LABEL) == "True"
+
+
+def one_offs(api: DockerApi, stack: str) -> list[tuple[str, str]]:
+    """Id and name of every container that `docker compose run` made for this stack."""
+    found = api.containers({PROJECT_LABEL: stack, _ONE_OFF_LABEL: "True"})
+    return [(str(entry["Id"]), str(entry["Names"][0]).lstrip("/")) for entry in found]
+
+
+def container(details: dict[str, Any]) -> Container:
+    """A container from the engine's answer to inspecting it."""
+    labels = details["Config"].get("Labels") or {}
+    state = details["State"]
+    health = state.get("Health") or {}
+    status = health.get("Status")
+    last = (health.get("Log") or [{}])[-1]
+    number = labels.get(_NUMBER_LABEL, "1")
+    networks = (details.get("NetworkSettings") or {}).get("Networks") or {}
+    return Container(
+        id=details["Id"][:12],
+        name=details["Name"].lstrip("/"),
+        service=labels.get(_SERVICE_LABEL, ""),
+        number=int(number) if str(number).isdigit() else 1,
+        config=labels.get(CONFIG_LABEL, ""),
+        release=labels.get(RELEASE_LABEL, ""),
+        image=details["Config"].get("Image", ""),
+        state=state.get("Status", ""),
+        health=None if status in (None, "none") else str(status),
+        exit_code=int(state.get("ExitCode") or 0),
+        restarts=int(details.get("RestartCount") or 0),
+        started=str(state.get("StartedAt") or ""),
+        restart_policy=((details.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
+        addresses=tuple(str(n["IPAddress"]) for _, n in sorted(networks.items()) if (n or {}).get("IPAddress")),
+        ports=_ports(details),
+        check_code=last.get("ExitCode"),
+        check_output=" ".join(str(last.get("Output", "")).split())[-_SHOWN:],
+        image_id=str(details.get("Image", "")),
+        edge=_fixed_address(networks.get(EDGE_NETWORK)),
+    )
+
+
+def _ports(details: dict[str, Any]) -> tuple[tuple[str, int, int, str], ...]:
+    found = []
+    for target, bindings in ((details.get("NetworkSettings") or {}).get("Ports") or {}).items():
+        port, _, protocol = target.partition("/")
+        found += [(b.get("HostIp", ""), int(b["HostPort"]), int(port), protocol) for b in bindings or ()]
+    return tuple(sorted(found))
+
+
+def _fixed_address(network: dict[str, Any] | None) -> str:
+    """The address that a container has on a network as long as it exists, running or not."""
+    return str(((network or {}).get("IPAMConfig") or {}).get("IPv4Address") or "")

@@ -1,0 +1,230 @@
+"""The edge's containers: one that serves, and for a moment the one that takes over from it.
+
+The one that serves is never removed before its successor serves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.agent.edge.network import EDGE_LABEL
+from slipway.agent.edge.rendering import marker, text
+from slipway.agent.edge.static_config import FOLDER, GRACE_SECONDS, OWNER, fingerprint, shared, static
+from slipway.agent.edge.traefik_api import TraefikApi
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from slipway.agent.deadline import Deadline
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.edge.edge_dir import EdgeFolder
+    from slipway.agent.edge.static_config import Desired
+
+__all__ = ["EdgeContainer", "EdgeContainers"]
+
+_NUMBER, _API_PORT = f"{EDGE_LABEL}.number", f"{EDGE_LABEL}.api-port"
+_CONFIGURATION, _VERSION, _IMAGE = f"{EDGE_LABEL}.configuration", f"{EDGE_LABEL}.version", f"{EDGE_LABEL}.image"
+_HTTP, _HTTPS = f"{EDGE_LABEL}.http-port", f"{EDGE_LABEL}.https-port"
+_API_PORTS = range(8650, 8950)  # two of them at most are in use
+_READY_SECONDS = 30.0
+_POLL_SECONDS = 0.02
+_LOG_LINES = 20
+_SHOWN_SECONDS = 2.0
+_LEAVE_SECONDS = 2.0
+"""Time in which clients that keep a connection are asked to make another one, before the old edge stops."""
+
+
+class EdgeContainer(NamedTuple):
+    """One of the edge's containers, as its labels tell."""
+
+    id: str
+    name: str
+    number: int
+    state: str
+    api_port: int
+    http_port: int
+    https_port: int | None
+    configuration: str
+    version: str
+    image: str
+
+    @property
+    def running(self) -> bool:
+        """Whether it serves, or tries to."""
+        return self.state == "running"
+
+
+class EdgeContainers:
+    """Finds and changes the edge's containers; the caller holds the edge's lock for every change."""
+
+    def __init__(self, api: DockerApi, folder: EdgeFolder) -> None:
+        self._api = api
+        self._folder = folder
+        # Another user of this host has a folder, and with it an edge, of his own.
+        self._owner = hashlib.sha256(folder.path.encode()).hexdigest()[:6]
+        self.steering = f"slipway-edge-{self._owner}-steering"
+
+    def find(self) -> list[EdgeContainer]:
+        """All of them in any state, the newest last."""
+        listed = self._api.containers({EDGE_LABEL: self._owner})
+        return sorted((_container(each) for each in listed), key=lambda each: each.number)
+
+    def configuration(self, wanted: Desired) -> str:
+        """What tells a container that is as wanted from one that is not."""
+        return fingerprint([static(wanted, 0, 0), self._body(wanted, 0, 0, "")])
+
+    def publish_shared(self, numbers: Iterable[int], leaving: Iterable[int] = ()) -> str:
+        """Write the file that belongs to no stack; its marker."""
+        name = marker(OWNER, f"{time.time_ns():x}")
+        content = shared(numbers, leaving, certificate=self._folder.has_certificate())
+        self._folder.publish(self._folder.shared, text(content, name, None))
+        return name
+
+    def start(self, wanted: Desired, others: list[EdgeContainer], deadline: Deadline) -> EdgeContainer:
+        """Start one more beside `others` and wait until it has all routes; nothing of it is left when it does not.
+
+        Raises:
+            SlipwayError: it did not get there; its last lines are the evidence.
+        """
+        number = max((each.number for each in others), default=0) + 1
+        in_use = {each.api_port for each in others}
+        first = int(self._owner, 16) % len(_API_PORTS)  # another user's edge, which may start now, begins elsewhere
+        candidates = [*_API_PORTS[first:], *_API_PORTS[:first]]
+        port = next(port for port in candidates if port not in in_use and _free(port))
+        self._folder.put(f"static-{number}.yaml", json.dumps(static(wanted, number, port)))
+        self.publish_shared([*(each.number for each in others), number])
+        body = self._body(wanted, number, port, self.configuration(wanted))
+        identifier = self._api.create_container(f"slipway-edge-{self._owner}-{number}", body)
+        try:
+            self._api.start(identifier)
+            self.wait_ready(identifier, port, deadline)
+        except BaseException:
+            self._api.remove(identifier)
+            self.publish_shared(each.number for each in others)
+            raise
+        return next(each for each in self.find() if each.id == identifier)
+
+    def hand_over(self, leaving: list[EdgeContainer], staying: EdgeContainer, deadline: Deadline) -> None:
+        """Let `leaving` end what they are at, and remove them; new requests already reach `staying`, too."""
+        numbers = [staying.number, *(each.number for each in leaving)]
+        running = [each for each in leaving if each.running]
+        if running:
+            name = self.publish_shared(numbers, [each.number for each in running])
+            for each in running:
+                self._wait_shown(each, name)
+            deadline.pause(_LEAVE_SECONDS)
+        for each in leaving:
+            self._api.stop(each.id, GRACE_SECONDS + 10)
+            self._api.remove(each.id)
+        self.publish_shared([staying.number])
+        self._folder.keep_static(staying.number)
+
+    def _wait_shown(self, container: EdgeContainer, name: str) -> None:
+        """Wait a moment for a container to have a file; one that hangs must not keep its successor from serving."""
+        api, until = TraefikApi(container.api_port), time.monotonic() + _SHOWN_SECONDS
+        try:
+            while not api.shows(name) and time.monotonic() < until:
+                time.sleep(_POLL_SECONDS)
+        finally:
+            api.close()
+
+    def ready(self, container: EdgeContainer) -> bool:
+        """Whether a container answers and has every file of routes."""
+        api = TraefikApi(container.api_port)
+        try:
+            return api.ready() and all(api.shows(each) for each in self._folder.markers())
+        finally:
+            api.close()
+
+    def wait_ready(self, identifier: str, port: int, deadline: Deadline) -> None:
+        """Wait until a container answers and has every file of routes.
+
+        Raises:
+            SlipwayError: it ended, or did not get there in time.
+        """
+        api, until = TraefikApi(port), time.monotonic() + min(_READY_SECONDS, deadline.remaining())
+        try:
+            while not (api.ready() and all(api.shows(each) for each in self._folder.markers())):
+                details = self._api.container(identifier)
+                state = (details or {}).get("State", {})
+                if not state.get("Running") or state.get("Restarting") or time.monotonic() > until:
+                    raise SlipwayError(
+                        f"the edge's container does not serve (it is {state.get('Status', 'gone')})",
+                        "the routes of this host's stacks are as they were before",
+                        "see its last lines above, fix what they name, then run it again",
+                        [f"| {line}" for line in self._api.logs(identifier, _LOG_LINES)],
+                    )
+                deadline.pause(_POLL_SECONDS)
+        finally:
+            api.close()
+
+    def _body(self, wanted: Desired, number: int, port: int, configuration: str) -> dict[str, Any]:
+        capabilities = ["NET_BIND_SERVICE"]
+        if os.getuid() != 0:
+            capabilities.append("DAC_OVERRIDE")  # the files are this user's, 0600
+        ports = {} if wanted.https_port is None else {_HTTPS: str(wanted.https_port)}
+        return {
+            "Image": wanted.image,
+            "Cmd": [f"--configFile={FOLDER}/static-{number}.yaml"],
+            "WorkingDir": FOLDER,  # where Traefik looks for plugins
+            "User": "0:0",
+            "StopSignal": "SIGTERM",
+            "StopTimeout": GRACE_SECONDS + 10,
+            "Labels": {
+                EDGE_LABEL: self._owner,
+                _NUMBER: str(number),
+                _API_PORT: str(port),
+                _HTTP: str(wanted.http_port),
+                **ports,
+                _CONFIGURATION: configuration,
+                _VERSION: wanted.version,
+                _IMAGE: wanted.image,
+            },
+            "HostConfig": {
+                "NetworkMode": "host",
+                "RestartPolicy": {"Name": "always"},  # `unless-stopped` stays down when dockerd was killed
+                "ReadonlyRootfs": True,
+                "CapDrop": ["ALL"],
+                "CapAdd": capabilities,
+                "SecurityOpt": ["no-new-privileges"],
+                "Binds": [
+                    f"{self._folder.path}:{FOLDER}:ro",
+                    f"{self._folder.acme}:{FOLDER}/acme",
+                    f"{self._folder.temporary}:/tmp",  # for bodies that Traefik has to buffer
+                ],
+                "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}},
+            },
+        }
+
+
+def _container(listed: Mapping[str, Any]) -> EdgeContainer:
+    labels = listed["Labels"]
+    https = labels.get(_HTTPS)
+    return EdgeContainer(
+        id=listed["Id"],
+        name=listed["Names"][0].lstrip("/"),
+        number=int(labels[_NUMBER]),
+        state=listed["State"],
+        api_port=int(labels[_API_PORT]),
+        http_port=int(labels[_HTTP]),
+        https_port=int(https) if https else None,
+        configuration=labels[_CONFIGURATION],
+        version=labels[_VERSION],
+        image=labels[_IMAGE],
+    )
+
+
+def _free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

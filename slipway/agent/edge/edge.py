@@ -1,0 +1,222 @@
+"""The edge of this host: one Traefik that all stacks share, its routes written by nobody else.
+
+Every change is made under the edge's own lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.edge import network
+from slipway.agent.edge.containers import EdgeContainers
+from slipway.agent.edge.edge_dir import EdgeFolder
+from slipway.agent.edge.live_files import LiveFiles
+from slipway.agent.edge.metrics import Counters, Target, connections, traffic
+from slipway.agent.edge.rendering import Ports, dynamic, marker, text
+from slipway.agent.edge.stack_files import certificates_marker, drop_other_certificates, write_certificates, write_users
+from slipway.agent.edge.static_config import StackRequest, desired
+from slipway.agent.edge.traefik_api import TraefikApi
+from slipway.agent.edge.upkeep import Upkeep
+from slipway.agent.state.lock import lock
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from slipway.agent.deadline import Deadline
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.edge.containers import EdgeContainer
+    from slipway.agent.edge.routing import Routing
+    from slipway.agent.output import Output
+
+__all__ = ["Edge"]
+
+_LOCK_SECONDS = 120.0  # another stack may be replacing the edge, whose requests in flight get half a minute
+
+
+class Edge:
+    """The one edge of this host."""
+
+    def __init__(self, api: DockerApi, out: Output) -> None:
+        self.api = api
+        self.out = out
+        self._folder = EdgeFolder()
+        self._containers = EdgeContainers(api, self._folder)
+        self._upkeep = Upkeep(api, out, self._folder, self._containers)
+        self._live = LiveFiles(api, self._folder)
+
+    def ensure(self, wanted: Mapping[str, Any], stack: str, deadline: Deadline) -> bool:
+        """Make the edge as `wanted` (document["edge"]) by this stack and as all others want it.
+
+        A container that is not as wanted is replaced by one that takes over on the same ports. Ended anywhere, the
+        next call goes on from what it finds.
+
+        Returns: whether a container was started.
+
+        Raises:
+            SlipwayError: another stack wants other ports, somebody else has a port, the image is not on this host,
+                or the container does not come up. What served before still does.
+        """
+        with self._locked(f"edge for {stack}", deadline):
+            requests = {**self._folder.requests(), stack: StackRequest.of(wanted)}
+            found = self._containers.find()
+            running = [each for each in found if each.running]
+            aim = desired(requests, stack, [(each.version, each.image) for each in running])
+            self._upkeep.check_ports(aim, running)
+            self._upkeep.check_image(aim)
+            self._upkeep.prepare(aim)
+            write_certificates(self._folder, wanted["certificates"], stack)
+            network.ensure_network(self.api)
+            started = self._upkeep.converge(aim, found, deadline)
+            self._folder.store_requests(requests)
+            written = self._folder.written(self._folder.certificates_of(stack))
+            if written is not None:
+                self._live.see_live(f"{stack}~certificates", written.marker, self._running(), deadline)
+            drop_other_certificates(self._folder, stack)
+            return started
+
+    def lacks(self, wanted: Mapping[str, Any], stack: str) -> bool:
+        """Whether `ensure` would have something to do. Changes nothing."""
+        request, requests = StackRequest.of(wanted), self._folder.requests()
+        if requests.get(stack) != request:
+            return True
+        running = self._running()
+        aim = desired(requests, stack, [(each.version, each.image) for each in running])
+        configuration = self._containers.configuration(aim)
+        if [each.configuration for each in running] != [configuration] or self.api.network(network.NETWORK) is None:
+            return True
+        named = self._folder.written(self._folder.certificates_of(stack))
+        return (named.marker if named else None) != certificates_marker(wanted["certificates"], stack)
+
+    def attach(self, container: str) -> str:
+        """Connect a container to the edge's network; its address, which stays the same as long as it exists."""
+        with self._locked("an address", None):
+            address = network.attach(self.api, network.ensure_network(self.api), container, self._folder.last_address())
+            self._folder.store_last_address(address)
+            return address
+
+    def write(self, stack: str, routing: Routing, deadline: Deadline) -> float:
+        """Write the stack's routes and wait until every running container of the edge has them.
+
+        Returns: seconds from the moment of writing until they were live.
+
+        Raises:
+            SlipwayError: no edge runs, a route belongs to another stack, Traefik finds a fault in it or does not take
+                it in time. What was written before is back.
+        """
+        with self._locked(f"routes of {stack}", deadline):
+            request = self._folder.requests().get(stack)
+            running = self._running()
+            if request is None or not running:
+                raise SlipwayError(
+                    "no edge runs on this host",
+                    f"the routes of {stack} have nothing that serves them",
+                    "run the deployment again, which starts it",
+                )
+            self._check_routes(stack, routing)
+            users = write_users(self._folder, stack, routing)
+            name = marker(stack, f"{time.time_ns():x}")
+            content = dynamic(stack, routing, ports=Ports(request.http_port, request.https_port), users=users)
+            path = self._folder.routes_of(stack)
+            before, begin = self._folder.content(path), time.monotonic()
+            self._folder.publish(path, text(content, name, routing))
+            try:
+                self._live.see_live(stack, name, running, deadline)
+            except BaseException:
+                self._folder.publish(path, before)
+                self._live.see_back(path, running)
+                raise
+            seconds = time.monotonic() - begin
+            self._folder.keep_only(f"credentials/{stack}", (os.path.basename(each) for each in users.values()))
+            return seconds
+
+    def current(self, stack: str) -> Routing | None:
+        """What was written last; None when nothing was."""
+        written = self._folder.written(self._folder.routes_of(stack))
+        return written.routing if written else None
+
+    def metrics(self) -> dict[Target, Counters]:
+        """Counters since the edge started, summed over its running containers; they fall when it is replaced."""
+        apis = [TraefikApi(each.api_port) for each in self._running()]
+        try:
+            return traffic(api.metrics() for api in apis)
+        finally:
+            for api in apis:
+                api.close()
+
+    def open_connections(self, servers: Iterable[str]) -> int:
+        """Established TCP connections from this host to these `address:port`."""
+        return connections(servers)
+
+    def drop_stack(self, stack: str) -> None:
+        """Remove all that the edge has of a stack; the edge itself with the last one. Fine when there is nothing."""
+        if not self._folder.has(""):
+            return
+        with self._locked(f"{stack} leaves", None):
+            self._folder.publish(self._folder.routes_of(stack), None)
+            self._folder.publish(self._folder.certificates_of(stack), None)
+            self._folder.keep_only(f"credentials/{stack}", ())
+            self._folder.keep_only(f"certificates/{stack}", ())
+            requests = self._folder.requests()
+            requests.pop(stack, None)
+            if requests or self._folder.stacks():
+                self._folder.store_requests(requests)
+                return
+            self.api.remove(self._containers.steering)
+            for each in self._containers.find():
+                self.api.stop(each.id)
+                self.api.remove(each.id)
+            self._remove_network()
+            self._folder.remove()
+
+    def status(self) -> dict[str, Any] | None:
+        """What runs, for the probe; None when this host has no edge.
+
+        {version, image, http_port, https_port (None without TLS), containers: [{id, name, state, api_port}], stacks}
+        """
+        found = self._containers.find()
+        if not found:
+            return None
+        serving = ([each for each in found if each.running] or found)[-1]
+        return {
+            "version": serving.version,
+            "image": serving.image,
+            "http_port": serving.http_port,
+            "https_port": serving.https_port,
+            "containers": [
+                {"id": each.id, "name": each.name, "state": each.state, "api_port": each.api_port} for each in found
+            ],
+            "stacks": self._folder.stacks(),
+        }
+
+    def _running(self) -> list[EdgeContainer]:
+        return [each for each in self._containers.find() if each.running]
+
+    def _remove_network(self) -> None:
+        """Remove the network unless a container still has an address on it, for the edge of another user, say."""
+        found = self.api.network(network.NETWORK)
+        if found is not None and not network.taken(self.api):
+            self.api.remove_network(found["Id"])
+
+    def _check_routes(self, stack: str, routing: Routing) -> None:
+        """Two stacks must not want the same requests: which of them got one would be chance."""
+        wanted = {(route.host, route.path) for service in routing.services for route in service.routes}
+        for other in self._folder.stacks():
+            current = self.current(other) if other != stack else None
+            for service in current.services if current else ():
+                for route in service.routes:
+                    if (route.host, route.path) in wanted:
+                        raise SlipwayError(
+                            f"stack {other} of this host already serves {route.host or 'every host'}{route.path}",
+                            f"which of both got a request would be chance, so the routes of {stack} stay as they were",
+                            f"give {stack} another route, or take {other} off this host first",
+                        )
+
+    @contextlib.contextmanager
+    def _locked(self, reason: str, deadline: Deadline | None) -> Iterator[None]:
+        wait = _LOCK_SECONDS if deadline is None else min(_LOCK_SECONDS, deadline.remaining())
+        with lock(self._folder.lock, owner=self.out.host, reason=reason, wait=wait):
+            yield

@@ -1,0 +1,202 @@
+"""Where the edge's files lie: `~/.local/share/slipway/edge`, of which Traefik's container sees what it needs.
+
+A route file changes in one step that Traefik notices once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import TYPE_CHECKING
+
+from slipway.agent.edge.rendering import Written, read
+from slipway.agent.edge.static_config import DEFAULT_CERTIFICATE, MAINTENANCE_PLUGIN, StackRequest
+from slipway.agent.state.atomic_files import remove_tree, write_atomically
+from slipway.contract.host_paths import edge_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["EdgeFolder"]
+
+_ROUTES = ".yaml"
+_CERTIFICATES = ".tls.yaml"
+_SHARED = "_edge.yaml"  # no stack's name begins like this
+_MANIFEST = f"""\
+displayName: Slipway maintenance page
+type: middleware
+import: {MAINTENANCE_PLUGIN}
+summary: Answers every request with one page.
+testData:
+  page: ""
+"""
+_PLUGIN = """\
+// Package maintenance answers every request with one page.
+package maintenance
+
+import (
+	"context"
+	"net/http"
+)
+
+// Config is what a router's configuration says.
+type Config struct {
+	Page string `json:"page,omitempty"`
+}
+
+// CreateConfig returns the defaults.
+func CreateConfig() *Config { return &Config{} }
+
+// New makes the handler.
+func New(_ context.Context, _ http.Handler, config *Config, _ string) (http.Handler, error) {
+	page := []byte(config.Page)
+	return http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
+		answer.Header().Set("Content-Type", "text/html; charset=utf-8")
+		answer.Header().Set("Cache-Control", "no-store")
+		answer.Header().Set("Retry-After", "60")
+		answer.WriteHeader(http.StatusServiceUnavailable)
+		answer.Write(page)
+	}), nil
+}
+"""
+
+
+class EdgeFolder:
+    """The paths of the edge; creating an `EdgeFolder` touches nothing."""
+
+    def __init__(self) -> None:
+        self.path = edge_folder()
+        self.lock = os.path.join(self.path, "lock")
+        self.routes = os.path.join(self.path, "routes")
+        self.pending = os.path.join(self.path, "pending")
+        self.acme = os.path.join(self.path, "acme")
+        self.temporary = os.path.join(self.path, "tmp")
+        self._requests = os.path.join(self.path, "wishes.json")
+        self._last_address = os.path.join(self.path, "last-address")
+
+    def create(self) -> None:
+        """Make the folder and what never changes in it."""
+        for path in (self.path, self.routes, self.pending, self.acme, self.temporary):
+            os.makedirs(path, mode=0o700, exist_ok=True)
+        plugin = os.path.join("plugins-local", "src", MAINTENANCE_PLUGIN)
+        self.put(os.path.join(plugin, ".traefik.yml"), _MANIFEST)
+        self.put(os.path.join(plugin, "maintenance.go"), _PLUGIN)
+
+    def put(self, path: str, content: str) -> None:
+        """Write a 0600 file below the folder, unless it is as wanted."""
+        whole = os.path.join(self.path, path)
+        with contextlib.suppress(OSError), open(whole, encoding="utf-8") as file:
+            if file.read() == content:
+                return
+        os.makedirs(os.path.dirname(whole), mode=0o700, exist_ok=True)
+        write_atomically(whole, content.encode())
+
+    def has(self, path: str) -> bool:
+        """Whether the file is there."""
+        return os.path.exists(os.path.join(self.path, path))
+
+    def has_certificate(self) -> bool:
+        """Whether there is a certificate for who asks for no name that is known; its key is written last."""
+        return self.has(f"{DEFAULT_CERTIFICATE}.key")
+
+    def keep_only(self, folder: str, names: Iterable[str]) -> None:
+        """Remove what is in a folder but for these names."""
+        whole, kept = os.path.join(self.path, folder), set(names)
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(whole):
+                if name not in kept:
+                    os.unlink(os.path.join(whole, name))
+        with contextlib.suppress(OSError):
+            if not kept:
+                os.rmdir(whole)
+
+    def keep_static(self, number: int) -> None:
+        """Remove the static configuration of all containers but one."""
+        for name in os.listdir(self.path):
+            if name.startswith("static-") and name != f"static-{number}.yaml":
+                os.unlink(os.path.join(self.path, name))
+
+    # --- files that Traefik watches
+
+    def routes_of(self, stack: str) -> str:
+        """The one file with a stack's routes."""
+        return os.path.join(self.routes, stack + _ROUTES)
+
+    def certificates_of(self, stack: str) -> str:
+        """The file that names a stack's own certificates."""
+        return os.path.join(self.routes, stack + _CERTIFICATES)
+
+    @property
+    def shared(self) -> str:
+        """The file with what belongs to no stack."""
+        return os.path.join(self.routes, _SHARED)
+
+    def publish(self, path: str, content: bytes | None) -> None:
+        """Put a watched file in place, or take it away: one event for Traefik, which else looks twice and waits."""
+        if content is None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+        pending = os.path.join(self.pending, os.path.basename(path))
+        write_atomically(pending, content)
+        os.rename(pending, path)
+
+    def content(self, path: str) -> bytes | None:
+        """What is in a file; None when it is not there."""
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def written(self, path: str) -> Written | None:
+        """What a watched file says about itself."""
+        content = self.content(path)
+        return None if content is None else read(content)
+
+    def markers(self) -> list[str]:
+        """The markers of all watched files."""
+        try:
+            names = sorted(name for name in os.listdir(self.routes) if name.endswith(_ROUTES))
+        except FileNotFoundError:
+            return []
+        found = [self.written(os.path.join(self.routes, name)) for name in names]
+        return [each.marker for each in found if each is not None]
+
+    def stacks(self) -> list[str]:
+        """Stacks that have routes here."""
+        try:
+            names = os.listdir(self.routes)
+        except FileNotFoundError:
+            return []
+        ours = [name for name in names if name.endswith(_ROUTES) and not name.endswith(_CERTIFICATES)]
+        return sorted(name[: -len(_ROUTES)] for name in ours if name != _SHARED)
+
+    # --- what the agent remembers
+
+    def requests(self) -> dict[str, StackRequest]:
+        """What each stack wants of the edge."""
+        content = self.content(self._requests)
+        found = json.loads(content) if content else {}
+        return {
+            stack: StackRequest(**{**request, "acme": tuple(request["acme"]) if request["acme"] else None})
+            for stack, request in found.items()
+        }
+
+    def store_requests(self, requests: dict[str, StackRequest]) -> None:
+        """Remember them."""
+        content = json.dumps({stack: request._asdict() for stack, request in requests.items()}, sort_keys=True)
+        self.put("wishes.json", content)
+
+    def last_address(self) -> str:
+        """The address that was given last; empty when none was."""
+        return (self.content(self._last_address) or b"").decode()
+
+    def store_last_address(self, address: str) -> None:
+        """Remember it."""
+        self.put("last-address", address)
+
+    def remove(self) -> None:
+        """Remove all of it."""
+        remove_tree(self.path)

@@ -1,0 +1,84 @@
+"""Steers connections for an agent that is not root: a container does it, for as long as the handover takes.
+
+It runs `steering` itself as root with the host's own Python, whose files it sees below /host. Whoever
+may use Docker may do that anyway. It ends with the handover, and by itself when nobody ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.docker.docker_api import DockerError
+from slipway.agent.edge import reuseport_handover
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slipway.agent.docker.docker_api import DockerApi
+
+__all__ = ["SteeringContainer"]
+
+_ANSWER_SECONDS = 10.0
+_POLL_SECONDS = 0.02
+
+
+class SteeringContainer:
+    """As `steering.Steering`, from a container made of `image`, which has a chroot command as most have."""
+
+    def __init__(self, api: DockerApi, image: str, name: str, ports: Sequence[int]) -> None:
+        self._api = api
+        self._name = name
+        self._api.remove(name)  # of a run that was ended
+        try:
+            self._api.start(self._api.create_container(name, _body(image, ports)))
+            self.works = self._says(reuseport_handover.HELD)
+        except DockerError:
+            self.works = False
+        if not self.works:
+            self.close()
+
+    def turn(self) -> None:
+        """Give new connections to the container that came since."""
+        with contextlib.suppress(DockerError):  # it ended by itself: both containers get connections
+            self._api.signal(self._name, "SIGUSR1")
+            self._says(reuseport_handover.TURNED)
+
+    def close(self) -> None:
+        """Leave the groups."""
+        with contextlib.suppress(DockerError):  # not running
+            self._api.signal(self._name, "SIGTERM")
+            self._says(reuseport_handover.LEFT)
+        self._api.remove(self._name)
+
+    def _says(self, word: str) -> bool:
+        until = time.monotonic() + _ANSWER_SECONDS
+        while word not in self._api.logs(self._name):
+            state = (self._api.container(self._name) or {}).get("State", {})
+            if time.monotonic() > until or state.get("Status") in {None, "exited", "dead"}:
+                return word in self._api.logs(self._name)
+            time.sleep(_POLL_SECONDS)
+        return True
+
+
+def _body(image: str, ports: Sequence[int]) -> dict[str, Any]:
+    source = reuseport_handover.__loader__.get_source(reuseport_handover.__name__)  # type: ignore[union-attr]  # also out of the packed agent
+    program = f"{source}\nserve({list(ports)!r})\n"
+    realtime = os.environ.get(reuseport_handover.REALTIME) == "1"
+    return {
+        "Image": image,
+        "Entrypoint": ["chroot", "/host", sys.executable, "-I", "-c", program],
+        "User": "0:0",
+        "Env": [f"{reuseport_handover.REALTIME}=1"] if realtime else [],
+        "HostConfig": {
+            "NetworkMode": "host",
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "CapAdd": ["NET_BIND_SERVICE", "SYS_CHROOT", *(["SYS_NICE"] if realtime else [])],
+            "SecurityOpt": ["no-new-privileges"],
+            "Binds": ["/:/host:ro"],
+        },
+    }

@@ -1,0 +1,92 @@
+"""What the edge counts and what the kernel knows: requests, their durations, open connections."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from slipway.agent.edge.rendering import service_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Counters", "Target", "connections", "listening", "traffic"]
+
+_COUNTERS = re.compile(
+    r"^traefik_service_(requests_total|request_duration_seconds_bucket)\{(.*)\} ([0-9.e+]+)$", re.MULTILINE
+)
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_UPGRADED = "101"  # a WebSocket: how long it lasted says nothing about how quick the application is
+_ESTABLISHED, _LISTEN = "01", "0A"
+_IPV4_HEX = 8
+_MAPPED = "0000000000000000FFFF0000"  # an IPv4 address in a socket that speaks both, as the kernel prints it
+
+
+class Target(NamedTuple):
+    """One generation of one service, as the edge counts requests."""
+
+    stack: str
+    service: str
+    generation: str
+
+
+class Counters(NamedTuple):
+    """Counters since the edge started: all requests, those answered 5xx, and (seconds at most, requests so far)."""
+
+    requests: int
+    errors: int
+    buckets: tuple[tuple[float, int], ...]
+
+
+def traffic(texts: Iterable[str]) -> dict[Target, Counters]:
+    """The sums over several edges' metrics; WebSockets are left out.
+
+    An attempt that failed before the backend saw it, and was made again, counts as a request and an error of its own.
+    """
+    requests: dict[Target, int] = defaultdict(int)
+    errors: dict[Target, int] = defaultdict(int)
+    buckets: dict[Target, dict[float, int]] = defaultdict(lambda: defaultdict(int))
+    for text in texts:
+        for kind, raw, value in _COUNTERS.findall(text):
+            labels = dict(_LABEL.findall(raw))
+            parts = service_target(labels.get("service", ""))
+            if parts is None or labels.get("code") == _UPGRADED:
+                continue
+            target, count = Target(*parts), int(float(value))
+            if kind == "requests_total":
+                requests[target] += count
+                errors[target] += count if labels["code"].startswith("5") else 0
+            else:
+                buckets[target][float(labels["le"])] += count
+    return {
+        target: Counters(requests[target], errors[target], tuple(sorted(buckets[target].items())))
+        for target in requests
+    }
+
+
+def connections(servers: Iterable[str]) -> int:
+    """Established TCP connections from this host to these `address:port`."""
+    wanted = set()
+    for server in servers:
+        address, _, port = server.rpartition(":")
+        raw = socket.inet_aton(address)[::-1].hex().upper()
+        wanted |= {f"{raw}:{int(port):04X}", f"{_MAPPED}{raw}:{int(port):04X}"}
+    return sum(state == _ESTABLISHED and remote in wanted for _, remote, state in _sockets())
+
+
+def listening(port: int) -> bool:
+    """Whether anything on this host listens on a TCP port, at whatever address: one is enough to be in the way."""
+    return any(state == _LISTEN and local.endswith(f":{port:04X}") for local, _, state in _sockets())
+
+
+def _sockets() -> Iterable[tuple[str, str, str]]:
+    """(local, remote, state) of all TCP sockets of this network namespace, as the kernel prints them."""
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+            next(file, None)
+            for line in file:
+                fields = line.split(None, 4)
+                yield fields[1], fields[2], fields[3]

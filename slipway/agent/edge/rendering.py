@@ -1,0 +1,308 @@
+"""What Traefik is told about one stack: its dynamic configuration, as one file. Pure.
+
+The file is JSON (which is YAML) below a comment that holds what it was made from.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.agent.docker.yaml_file import to_yaml
+from slipway.agent.edge.routing import GENERATION_HEADER, Routing, from_json, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from slipway.agent.edge.routing import Preview, Redirect, Route, ServiceRouting
+
+__all__ = [
+    "BACKEND",
+    "SEPARATOR",
+    "Ports",
+    "Written",
+    "dynamic",
+    "marker",
+    "read",
+    "service_target",
+    "text",
+    "tls",
+    "users_file",
+]
+
+SEPARATOR = "~"
+"""Between the parts of a name; no stack, service or generation has it, so that two names are never the same."""
+
+BACKEND = "slipway"
+"""The servers transport that all services use (see `settings.shared`)."""
+
+_HEAD = "# slipway: "
+_WEB, _WEBSECURE = "web", "websecure"
+_HTTPS_PORT = 443
+_HTTP_PORT = 80
+_NOTHING = "noop@internal"  # a router must name a service, also where a middleware answers
+
+# A host outranks a path, a longer path a shorter one; the agent's own probes outrank all.
+_HOST_PRIORITY = 100_000
+_PROBE_PRIORITY = 1_000_000
+_RETRY = {"attempts": 3, "initialInterval": "20ms"}  # only what no backend has seen a byte of is tried again
+_YEAR = 31_536_000
+
+
+class Ports(NamedTuple):
+    """Where the edge listens."""
+
+    http: int
+    https: int
+
+
+class Written(NamedTuple):
+    """What a dynamic file says about itself: the name that Traefik shows when it has it, and what it is made from."""
+
+    marker: str
+    routing: Routing | None
+
+
+def text(content: Mapping[str, Any], name: str, routing: Routing | None) -> bytes:
+    """The file: its own description as a comment, then the configuration with the marker `name` in it."""
+    http = content.get("http", {})
+    marked = {**http, "middlewares": {**http.get("middlewares", {}), name: {"addPrefix": {"prefix": "/" + name}}}}
+    head = {"marker": name, "routing": None if routing is None else to_json(routing)}
+    body = _no_template(to_yaml({**content, "http": marked}).decode())
+    return f"{_HEAD}{_json(head)}\n{body}\n".encode()
+
+
+def read(content: bytes) -> Written | None:
+    """What `text` was given; None for a file that is none of ours."""
+    try:
+        first, _, _ = content.decode().partition("\n")
+        head = json.loads(first[len(_HEAD) :])
+        routing = head["routing"]
+        return Written(head["marker"], None if routing is None else from_json(routing))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def marker(owner: str, serial: str) -> str:
+    """The name under which Traefik shows that this very version is live."""
+    return f"{owner}{SEPARATOR}live-{serial}"
+
+
+def users_file(stack: str, service: str, digest: str) -> str:
+    """Where the htpasswd content of a service lies, below the edge's folder."""
+    return f"credentials/{stack}/{service}-{digest}"
+
+
+def tls(certificates: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The configuration that gives Traefik certificates: (certificate file, key file), as its container sees them."""
+    return {"tls": {"certificates": [{"certFile": certificate, "keyFile": key} for certificate, key in certificates]}}
+
+
+def service_target(name: str) -> tuple[str, str, str] | None:
+    """Stack, service and generation of a load balancer's name, as Traefik gives it; None for another's."""
+    parts = name.partition("@")[0].split(SEPARATOR)
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None  # noqa: PLR2004 - as `_generation` puts them
+
+
+def dynamic(stack: str, routing: Routing, *, ports: Ports, users: Mapping[str, str]) -> dict[str, Any]:
+    """The dynamic configuration of a stack.
+
+    Args:
+        stack: Its name, the first part of all names.
+        routing: What is wanted.
+        ports: Where the edge listens, for redirects.
+        users: Service → htpasswd file, as Traefik's container sees it.
+    """
+    built = _Built({}, {}, {})
+    if routing.maintenance is not None:
+        page = {"plugin": {"maintenance": {"page": routing.maintenance}}}
+        built.middlewares[f"{stack}{SEPARATOR}maintenance"] = page
+    for service in routing.services:
+        down = routing.maintenance is not None
+        _Service(stack, service, ports, built, maintenance=down).build(users.get(service.service))
+    return {"http": {key: value for key, value in built._asdict().items() if value}}
+
+
+class _Built(NamedTuple):
+    routers: dict[str, Any]
+    services: dict[str, Any]
+    middlewares: dict[str, Any]
+
+
+class _Service:
+    """Builds what one service needs; `built` collects."""
+
+    def __init__(self, stack: str, service: ServiceRouting, ports: Ports, built: _Built, *, maintenance: bool) -> None:
+        self.stack = stack
+        self.service = service
+        self.ports = ports
+        self.built = built
+        self.maintenance = maintenance
+        self.name = f"{stack}{SEPARATOR}{service.service}"
+
+    def build(self, users: str | None) -> None:
+        for backend in self.service.backends:
+            self.built.services[self._generation(backend.generation)] = _balancer(backend.servers)
+        self.built.services[self.name] = self._weighted()
+        ways = self._ways(users)
+        for number, route in enumerate(self.service.routes):
+            inner = [*ways, *self._strip(number, route)]
+            self._serve(
+                f"route-{number}",
+                _rule(route),
+                priority=_priority(route),
+                middlewares=inner,
+                service=self.name,
+                host=route.host,
+            )
+            for backend in self.service.backends:
+                self.built.routers[f"{self.name}{SEPARATOR}probe-{number}-{backend.generation}"] = {
+                    "entryPoints": [_WEB],
+                    "rule": f"{_probe(backend.generation)} && {_rule(route)}",
+                    "priority": _PROBE_PRIORITY + _priority(route),
+                    "middlewares": inner,
+                    "service": self._generation(backend.generation),
+                }
+        if self.service.preview is not None:
+            self._preview(self.service.preview, ways)
+        for number, redirect in enumerate(self.service.middlewares.redirects):
+            self._redirect(number, redirect)
+
+    def _generation(self, generation: str) -> str:
+        return f"{self.name}{SEPARATOR}{generation}"
+
+    def _weighted(self) -> dict[str, Any]:
+        shares = [
+            {"name": self._generation(backend.generation), "weight": backend.weight}
+            for backend in self.service.backends
+            if backend.weight > 0
+        ]
+        if not shares:
+            return _balancer(())  # answers 503
+        weighted: dict[str, Any] = {"services": shares}
+        if self.service.sticky:
+            # Without a name Traefik derives one from the service's, which no other service of the host has.
+            weighted["sticky"] = {"cookie": {"httpOnly": True, "secure": self.service.https, "sameSite": "lax"}}
+        return {"weighted": weighted}
+
+    def _ways(self, users: str | None) -> list[str]:
+        """Names of the middlewares, from the outermost in."""
+        wanted, https = self.service.middlewares, self.service.https
+        ways = []
+        if wanted.ip_allow_list:
+            ways.append(self._middleware("allow", {"ipAllowList": {"sourceRange": list(wanted.ip_allow_list)}}))
+        if wanted.rate_limit is not None:
+            limit = wanted.rate_limit
+            period = f"{max(1, round(limit.period * 1000))}ms"
+            content = {"average": limit.average, "burst": limit.burst, "period": period}
+            ways.append(self._middleware("rate", {"rateLimit": content}))
+        if users is not None:
+            ways.append(self._middleware("auth", {"basicAuth": {"usersFile": users, "removeHeader": True}}))
+        if wanted.max_body is not None:
+            ways.append(self._middleware("body", {"buffering": {"maxRequestBodyBytes": wanted.max_body}}))
+        if wanted.security_headers:
+            ways.append(self._middleware("headers", {"headers": _security_headers(https=https)}))
+        return [*ways, self._middleware("retry", {"retry": _RETRY})]
+
+    def _middleware(self, kind: str, content: dict[str, Any]) -> str:
+        name = f"{self.name}{SEPARATOR}{kind}"
+        self.built.middlewares[name] = content
+        return name
+
+    def _strip(self, number: int, route: Route) -> list[str]:
+        prefix = route.path.rstrip("/")
+        if not route.strip or not prefix:
+            return []
+        return [self._middleware(f"strip-{number}", {"stripPrefix": {"prefixes": [prefix]}})]
+
+    def _serve(self, kind: str, rule: str, *, priority: int, middlewares: list[str], service: str, host: str) -> None:
+        """Routers for one rule: over TLS with the way there from plain HTTP, or plain HTTP alone."""
+        if self.maintenance:
+            middlewares, service = [f"{self.stack}{SEPARATOR}maintenance"], _NOTHING
+        router = {"rule": rule, "priority": priority, "middlewares": middlewares, "service": service}
+        name = f"{self.name}{SEPARATOR}{kind}"
+        if not self.service.https:
+            self.built.routers[name] = {"entryPoints": [_WEB], **router}
+            return
+        self.built.routers[name] = {"entryPoints": [_WEBSECURE], **router, "tls": self._tls(host)}
+        port = {} if self.ports.https == _HTTPS_PORT else {"port": str(self.ports.https)}
+        to_https = self._middleware("https", {"redirectScheme": {"scheme": "https", "permanent": True, **port}})
+        self.built.routers[f"{name}-http"] = {
+            "entryPoints": [_WEB], "rule": rule, "priority": priority, "middlewares": [to_https], "service": _NOTHING,
+        }  # fmt: skip
+
+    def _tls(self, host: str) -> dict[str, Any]:
+        # A certificate is asked for by host name; without one there is nothing to ask for.
+        return {"certResolver": self.service.resolver} if self.service.resolver and host else {}
+
+    def _preview(self, preview: Preview, middlewares: list[str]) -> None:
+        rule = f"Host({_quoted(preview.host)})"
+        target = self._generation(preview.generation)
+        self._serve(
+            "preview", rule, priority=_HOST_PRIORITY, middlewares=middlewares, service=target, host=preview.host
+        )
+
+    def _redirect(self, number: int, redirect: Redirect) -> None:
+        target = redirect.target.rstrip("/")
+        if "://" not in target:
+            scheme, port, usual = ("https", self.ports.https, _HTTPS_PORT) if self.service.https else (
+                "http", self.ports.http, _HTTP_PORT,
+            )  # fmt: skip
+            target = f"{scheme}://{target}" + ("" if port == usual else f":{port}")
+        content = {
+            "regex": "^https?://[^/]+(.*)$",
+            "replacement": target.replace("$", "$$") + "${1}",
+            "permanent": redirect.permanent,
+        }
+        way = self._middleware(f"redirect-{number}", {"redirectRegex": content})
+        rule = {"rule": f"Host({_quoted(redirect.origin)})", "priority": _HOST_PRIORITY, "middlewares": [way]}
+        name = f"{self.name}{SEPARATOR}redirect-{number}"
+        self.built.routers[f"{name}-http"] = {"entryPoints": [_WEB], **rule, "service": _NOTHING}
+        if self.service.https:
+            tls = self._tls(redirect.origin)
+            self.built.routers[name] = {"entryPoints": [_WEBSECURE], **rule, "service": _NOTHING, "tls": tls}
+
+
+def _balancer(servers: Sequence[str]) -> dict[str, Any]:
+    urls = [{"url": f"http://{server}"} for server in servers]
+    return {"loadBalancer": {"servers": urls, "passHostHeader": True, "serversTransport": BACKEND}}
+
+
+def _rule(route: Route) -> str:
+    host = f"Host({_quoted(route.host)})" if route.host else ""
+    path = route.path.rstrip("/")
+    # Traefik's prefix is one of characters: /shop would take /shopping along.
+    below = f"(Path({_quoted(path)}) || PathPrefix({_quoted(path + '/')}))" if path else ""
+    return " && ".join(part for part in (host, below) if part) or "PathPrefix(`/`)"
+
+
+def _priority(route: Route) -> int:
+    return (_HOST_PRIORITY if route.host else 0) + len(route.path.rstrip("/")) + 1
+
+
+def _probe(generation: str) -> str:
+    return f"Header({_quoted(GENERATION_HEADER)}, {_quoted(generation)}) && ClientIP(`127.0.0.1`)"
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if "`" in value else f"`{value}`"
+
+
+def _security_headers(*, https: bool) -> dict[str, Any]:
+    strict = {"stsSeconds": _YEAR} if https else {}
+    return {
+        "contentTypeNosniff": True,
+        "customFrameOptionsValue": "SAMEORIGIN",
+        "referrerPolicy": "strict-origin-when-cross-origin",
+        **strict,
+    }
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - JSON
+    """JSON for a comment: one line of ASCII that YAML takes, and in which nothing opens a Go template."""
+    return _no_template(json.dumps(value, sort_keys=True, separators=(",", ":"))).replace("\x7f", "\\u007f")
+
+
+def _no_template(text: str) -> str:
+    """Traefik expands Go templates in every file that it reads; outside of strings two braces never meet."""
+    return text.replace("{{", "{\\u007b")

@@ -1,0 +1,185 @@
+"""All hosts forward or all back: barriers of a deployment, and the channel between them and the driver.
+
+`attend` is the driver's long-lived call on each host: it prints what the running deployment publishes and hands
+down what the driver decides. Both sides meet in three files under `control/`: `attended` (a lock that ends with the
+attending process, and its session), `status.json` (the deployment's), `verdict.json` (the driver's). A verdict
+counts only with the session that holds the lock now and the deployment it names, so nothing left over from earlier
+can decide anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import time
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.state.atomic_files import read_object, write_atomically
+from slipway.agent.state.lock import is_held
+from slipway.contract.barriers import BARRIERS, SILENT_SECONDS
+from slipway.contract.problems import Interrupted, SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.agent.deadline import Deadline
+    from slipway.agent.output import Output
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["Fleet", "attend"]
+
+POLL_SECONDS = 0.05
+ABANDONED_SECONDS = 3.0
+_TAKE_SECONDS = 10.0
+_FIRST_BEAT_SECONDS = 120.0  # it begins when it has heard every host, and one of them may answer late
+
+
+class _Channel:
+    def __init__(self, folder: StackFolder) -> None:
+        self.folder = folder.control
+        self.attended = os.path.join(folder.control, "attended")
+        self.status = os.path.join(folder.control, "status.json")
+        self.verdict = os.path.join(folder.control, "verdict.json")
+
+
+class Fleet:
+    """This deployment's end of the channel; does nothing on a single host."""
+
+    def __init__(self, folder: StackFolder, deployment: str, *, active: bool) -> None:
+        self._channel = _Channel(folder)
+        self._deployment = deployment
+        self._active = active
+        self._attended_at = time.monotonic()
+        self._decided = False
+
+    def open(self) -> None:
+        """Start afresh: what an earlier deployment said is no longer true."""
+        if self._active:
+            os.makedirs(self._channel.folder, mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._channel.status)
+            self._attended_at = time.monotonic()
+
+    def publish(self, phase: str, reason: str = "") -> None:
+        """Tell the driver how far this host is."""
+        if self._active:
+            status = {"deployment": self._deployment, "phase": phase, "reason": reason}
+            write_atomically(self._channel.status, json.dumps(status).encode())
+
+    def check(self) -> None:
+        """Raise when the fleet decided against this deployment, or nobody is left to decide."""
+        if not self._active or self._decided:
+            return
+        verdict = self._verdict()
+        if "abort" in verdict:
+            raise Interrupted(
+                f"another host failed: {verdict['abort']}",
+                "all hosts end on the same release, so this one does not go on",
+                "see that host's error",
+            )
+        if is_held(self._channel.attended):
+            self._attended_at = time.monotonic()
+        elif time.monotonic() - self._attended_at > ABANDONED_SECONDS:
+            raise Interrupted(
+                "the driver of this fleet deployment is gone",
+                "without it nobody knows whether the other hosts go on, so this one does not",
+                "run the deployment again",
+            )
+
+    def reach(self, phase: str, deadline: Deadline) -> None:
+        """Publish a phase and wait for the go. After `proven` got its go nothing can turn this deployment back."""
+        if not self._active:
+            return
+        self.publish(phase)
+        while self._verdict().get("go") != phase:
+            self.check()
+            deadline.pause(POLL_SECONDS)
+        self._decided = phase == BARRIERS[-1]
+
+    def _verdict(self) -> dict[str, Any]:
+        verdict = read_object(self._channel.verdict)
+        current = read_object(self._channel.attended).get("session")
+        mine = verdict.get("deployment") == self._deployment and verdict.get("session") == current is not None
+        return verdict if mine else {}
+
+
+def attend(folder: StackFolder, out: Output) -> None:
+    """Relay until standard input ends, or falls silent.
+
+    Raises:
+        SlipwayError: another driver attends this stack and does not go away.
+    """
+    channel = _Channel(folder)
+    folder.create()
+    os.makedirs(channel.folder, mode=0o700, exist_ok=True)
+    session = os.urandom(8).hex()
+    descriptor = _take(channel.attended)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"session": session, "pid": os.getpid()}).encode(), 0)
+        _relay(channel, session, out, seen=None if is_held(folder.lock) else _version(channel.status))
+    finally:
+        os.close(descriptor)
+
+
+def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
+    pending = b""
+    heard = time.monotonic() + _FIRST_BEAT_SECONDS - SILENT_SECONDS
+    while True:
+        version = _version(channel.status)
+        if version is not None and version != seen:
+            seen = version
+            status = read_object(channel.status)
+            if status:
+                out.result(status)
+        readable, _, _ = select.select([0], [], [], POLL_SECONDS)
+        if not readable:
+            if time.monotonic() - heard > SILENT_SECONDS:
+                return
+            continue
+        chunk = os.read(0, 65_536)
+        if not chunk:
+            return
+        *lines, pending = (pending + chunk).split(b"\n")
+        for line in lines:
+            if _hand_down(line, channel, session):
+                heard = time.monotonic()
+
+
+def _hand_down(line: bytes, channel: _Channel, session: str) -> bool:
+    """Write a verdict of the driver's down; whether the line says that the driver lives."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return False
+    if isinstance(said, dict) and "deployment" in said:
+        write_atomically(channel.verdict, json.dumps({**said, "session": session}).encode())
+    return isinstance(said, dict) and "alive" in said
+
+
+def _take(path: str) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    until = time.monotonic() + _TAKE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > until:
+                os.close(descriptor)
+                raise SlipwayError(
+                    "another driver attends this stack on this host",
+                    "two fleet deployments at once would undo each other",
+                    "wait for the other run to end, then run this one again",
+                ) from None
+            time.sleep(POLL_SECONDS)
+        else:
+            return descriptor
+
+
+def _version(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -1,0 +1,326 @@
+"""What the containers of one stack write, on this host, in the order of the engine's own moments; changes nothing.
+
+It is the application's own output: nothing is taken out of it. One line of JSON each: `containers` (who is read),
+`text` (what one of them wrote), `problem` (who cannot be read) and, once everything that was there is told,
+`caught_up`.
+"""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import heapq
+import http.client
+import json
+import os
+import queue
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, DockerError, find_socket
+from slipway.agent.docker.facts import RUNS, container, is_one_off
+from slipway.contract.problems import Problem, SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from slipway.agent.docker.facts import Container
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["LogRequest", "entries", "read_logs"]
+
+_HEADER = 8  # of a frame: stream number, three zeros, a length. Source: the engine's reference, ContainerAttach
+_MOMENT = 30  # characters: the engine writes all nine digits of a second's fraction
+_STREAMS = {1: "stdout", 2: "stderr"}
+_LONGEST = 65_536  # bytes of a line; a longer one is told in pieces
+_PIECE = 65_536
+_WAITING = 5_000  # lines that may wait for a slow reader before the engine's streams are held up
+
+
+class LogRequest(NamedTuple):
+    """Which lines are asked for."""
+
+    services: Collection[str] = ()
+    """all of them when empty"""
+    tail: str = "all"
+    """lines of each container, from before"""
+    since: str = ""
+    """seconds since the epoch, or how many seconds ago (-600); from the beginning when empty"""
+    follow: bool = False
+
+
+class Entry(NamedTuple):
+    """One line of one container."""
+
+    at: str
+    """RFC 3339 with nine digits of fraction: sorts as text"""
+    container: str
+    stream: str
+    text: str
+
+
+class _Position(NamedTuple):
+    """How far a container's log was told: a moment, and how many of its lines."""
+
+    at: str
+    lines: int
+
+
+def read_logs(folder: StackFolder, wanted: LogRequest) -> None:
+    """Print the lines of the stack's containers; until standard input ends when they are to be followed.
+
+    Raises:
+        DockerUnreachableError: no engine answers this user, or it went away meanwhile.
+        DockerError: it refuses to tell.
+    """
+    _Reading(folder.stack, wanted).run()
+
+
+def entries(response: http.client.HTTPResponse, identifier: str, *, terminal: bool) -> Iterator[Entry]:
+    """The lines of one container's log stream. A line that the engine cut is whole again, up to 64 KiB.
+
+    Args:
+        response: the engine's answer, with moments.
+        identifier: the container.
+        terminal: whether the container has one; the engine does not frame those.
+    """
+    pending: dict[str, tuple[str, bytes]] = {}
+    for stream, piece in _pieces(response, terminal=terminal):
+        at, _, text = piece.partition(b" ")
+        moment = at.decode("ascii", "replace")
+        if stream in pending:
+            begun, before = pending.pop(stream)
+            moment, text = begun, before + text
+        if not text.endswith(b"\n") and len(text) < _LONGEST:
+            pending[stream] = (moment, text)
+            continue
+        yield Entry(moment, identifier, stream, _decoded(text))
+    for stream, (moment, text) in pending.items():
+        yield Entry(moment, identifier, stream, _decoded(text))
+
+
+def _decoded(text: bytes) -> str:
+    return text.rstrip(b"\r\n").decode("utf-8", "replace")
+
+
+def _pieces(response: http.client.HTTPResponse, *, terminal: bool) -> Iterator[tuple[str, bytes]]:
+    """Stream and content of each piece that the engine wrote at once: a line with its moment, or a part of one."""
+    buffer = b""
+    while more := response.read1(_PIECE):
+        buffer += more
+        if terminal:
+            *lines, buffer = buffer.split(b"\n")
+            yield from (("stdout", line + b"\n") for line in lines)
+            continue
+        start = 0
+        while len(buffer) - start >= _HEADER:
+            end = start + _HEADER + int.from_bytes(buffer[start + 4 : start + _HEADER], "big")
+            if len(buffer) < end:
+                break
+            yield _STREAMS.get(buffer[start], "stdout"), buffer[start + _HEADER : end]
+            start = end
+        buffer = buffer[start:]
+    if terminal and buffer:
+        yield "stdout", buffer + b"\n"
+
+
+class _Reading:
+    """One reading of a stack's logs."""
+
+    def __init__(self, stack: str, wanted: LogRequest) -> None:
+        self._stack, self._wanted = stack, wanted
+        self._api = DockerApi(find_socket(), timeout=20.0)
+        self._began = f"{time.time():.9f}"
+        self._since = self._began_since()
+        self._told: dict[str, _Position] = {}
+        self._followed: dict[str, bool] = {}  # container → whether it started again meanwhile
+        self._lock = threading.Lock()
+        self._queue: queue.Queue[dict[str, Any] | SlipwayError] = queue.Queue(_WAITING)
+
+    def _began_since(self) -> str:
+        since = self._wanted.since
+        return f"{time.time() + float(since):.9f}" if since.startswith("-") else since
+
+    def run(self) -> None:
+        """Tell what is there, then what comes."""
+        starts = self._api.again(None).starts({PROJECT_LABEL: self._stack}) if self._wanted.follow else None
+        if starts is not None:
+            signal.signal(signal.SIGTERM, _leave)
+            threading.Thread(target=_end_with_input, daemon=True).start()
+        found = self._containers()
+        _say({"containers": [_named(each) for each, _ in found]})
+        self._history(found)
+        _say({"caught_up": True})
+        if starts is not None:
+            for each, terminal in found:
+                if each.state in RUNS:
+                    self._follow(each.id, terminal=terminal)
+            threading.Thread(target=self._await_starts, args=(starts,), daemon=True).start()
+            self._tell()
+
+    def _containers(self) -> list[tuple[Container, bool]]:
+        """Those whose logs are asked for, each with whether it has a terminal."""
+        found = []
+        for entry in self._api.containers({PROJECT_LABEL: self._stack}):
+            details = None if is_one_off(entry) else self._api.container(entry["Id"])
+            if details is not None:
+                found.append((container(details), bool(details["Config"].get("Tty"))))
+        found.sort(key=lambda pair: (pair[0].service, pair[0].number, pair[0].name))
+        return [pair for pair in found if not self._wanted.services or pair[0].service in self._wanted.services]
+
+    def _history(self, found: list[tuple[Container, bool]]) -> None:
+        waiting: list[str] = []
+        size = 0
+        for entry in heapq.merge(*(self._past(each, terminal=terminal) for each, terminal in found)):
+            place = self._told.get(entry.container)
+            lines = place.lines if place and place.at == entry.at else 0
+            self._told[entry.container] = _Position(entry.at, lines + 1)
+            waiting.append(_line(_document(entry)))
+            size += len(waiting[-1])
+            if size > _PIECE:
+                _write("".join(waiting))
+                waiting, size = [], 0
+        _write("".join(waiting))
+
+    def _past(self, each: Container, *, terminal: bool) -> Iterator[Entry]:
+        query = {"tail": self._wanted.tail, **({"since": self._since} if self._since else {})}
+        try:
+            response = self._api.again().log_stream(each.id, **query)
+        except DockerError as error:
+            if error.status != 404:  # noqa: PLR2004 - gone meanwhile
+                _say(_problem(each, error))
+            return
+        try:
+            yield from entries(response, each.id, terminal=terminal)
+        except (OSError, http.client.HTTPException):
+            raise _ended() from None
+
+    # --- what comes
+
+    def _follow(self, identifier: str, *, terminal: bool) -> None:
+        """Tell what a container writes from now on, in a thread of its own; one that is followed is so once more."""
+        with self._lock:
+            if identifier in self._followed:
+                self._followed[identifier] = True
+                return
+            self._followed[identifier] = False
+        threading.Thread(target=self._present, args=(identifier,), kwargs={"terminal": terminal}, daemon=True).start()
+
+    def _present(self, identifier: str, *, terminal: bool) -> None:
+        while True:
+            # it is gone, or the engine is, which `_await_starts` tells
+            with contextlib.suppress(SlipwayError, OSError, ValueError, http.client.HTTPException):
+                self._listen(identifier, terminal=terminal)
+            with self._lock:
+                if not self._followed[identifier]:
+                    del self._followed[identifier]
+                    return
+                self._followed[identifier] = False
+
+    def _listen(self, identifier: str, *, terminal: bool) -> None:
+        place = self._told.get(identifier)
+        since = _seconds(place.at) if place else self._began if self._wanted.tail == "0" else self._since
+        query = {"follow": "true", **({"since": since} if since else {})}
+        repeated = place.lines if place else 0  # the engine tells the lines of that very moment again
+        for entry in entries(self._api.again(None).log_stream(identifier, **query), identifier, terminal=terminal):
+            if place and repeated and entry.at == place.at:
+                repeated -= 1
+                continue
+            before = self._told.get(identifier)
+            lines = before.lines if before and before.at == entry.at else 0
+            self._told[identifier] = _Position(entry.at, lines + 1)
+            self._queue.put(_document(entry))
+
+    def _await_starts(self, starts: http.client.HTTPResponse) -> None:
+        """Follow what starts, until the engine ends."""
+        api = self._api.again()
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            for line in starts:
+                event = json.loads(line)
+                try:
+                    self._started(api, event["Actor"]["ID"])
+                except SlipwayError:
+                    break
+        self._queue.put(_ended())
+
+    def _started(self, api: DockerApi, identifier: str) -> None:
+        details = api.container(identifier)
+        if details is None or is_one_off(details["Config"]):
+            return
+        each = container(details)
+        if self._wanted.services and each.service not in self._wanted.services:
+            return
+        self._queue.put({"containers": [_named(each)]})
+        self._follow(each.id, terminal=bool(details["Config"].get("Tty")))
+
+    def _tell(self) -> None:
+        while True:
+            said = self._queue.get()
+            if isinstance(said, SlipwayError):
+                raise said
+            _say(said)
+
+
+def _ended() -> SlipwayError:
+    return SlipwayError(
+        "Docker ended while its logs were read",
+        "what containers wrote since is not told before it answers again",
+        "systemctl status docker (on the host)",
+    )
+
+
+def _named(each: Container) -> dict[str, Any]:
+    return {"id": each.id, "name": each.name, "service": each.service, "number": each.number}
+
+
+def _document(entry: Entry) -> dict[str, Any]:
+    return {"container": entry.container, "at": entry.at, "stream": entry.stream, "text": entry.text}
+
+
+def _problem(each: Container, error: DockerError) -> dict[str, Any]:
+    problem = Problem(
+        f"the log of {each.name} cannot be read ({error.message})",
+        "its lines are missing here",
+        f"docker inspect --format '{{{{.HostConfig.LogConfig}}}}' {each.name} (on the host)",
+    )
+    return {"problem": problem.to_json()}
+
+
+def _seconds(at: str) -> str:
+    """The engine's moment as it wants it back."""
+    return f"{calendar.timegm(time.strptime(at[:19], '%Y-%m-%dT%H:%M:%S'))}.{at[20 : _MOMENT - 1]}"
+
+
+def _end_with_input() -> None:
+    """End this process, whatever it is at, when nobody reads on: then the other end closes standard input.
+
+    By a signal, because its main thread may wait for a line or for the reader; and not at once, because an agent that
+    was not installed has a folder to remove.
+    """
+    while os.read(0, 4096):
+        pass
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def _line(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _say(document: dict[str, Any]) -> None:
+    _write(_line(document))
+
+
+def _write(text: str) -> None:
+    """Write to standard output as it is: no redaction, and the end of the reader is the end of this."""
+    data = memoryview(text.encode("utf-8", "replace"))
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except OSError:
+        raise SystemExit(0) from None

@@ -1,0 +1,67 @@
+"""Puts the files that a release ships in place."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.state.atomic_files import remove_tree, sync_folder, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slipway.agent.release.rendering import Rendered
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["place"]
+
+
+def place(release: Mapping[str, Any], rendered: Rendered, folder: StackFolder) -> None:
+    """Put the files and data folders that the release's services mount where the rendered Compose file points."""
+    for sha, name in rendered.files:
+        path = folder.file(sha, name)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        entry = release["files"][sha]
+        content = base64.b64decode(entry["content"])
+        if entry.get("folder"):
+            _place_folder(path, json.loads(content))
+        elif not _same(path, content, entry["mode"]):
+            write_atomically(path, content, entry["mode"])
+    for path in rendered.data:
+        _open_folder(os.path.join(folder.data, path))
+
+
+def _place_folder(path: str, entries: list[dict[str, Any]]) -> None:
+    """Put a shipped folder in place, whole or not at all: its address says what it holds, so it is made once."""
+    if os.path.isdir(path):
+        return
+    partial = f"{path}.{os.getpid()}.new"
+    remove_tree(partial)
+    _open_folder(partial)
+    for entry in entries:
+        target = os.path.join(partial, entry["path"])
+        _open_folder(os.path.dirname(target))
+        write_atomically(target, base64.b64decode(entry["content"]), entry["mode"])
+    os.rename(partial, path)
+    sync_folder(os.path.dirname(path))
+
+
+def _open_folder(path: str) -> None:
+    """Make a folder that any user of a container may enter, as Compose does.
+
+    The stack's own folder (0700) above it keeps other users of the host out.
+    """
+    if not os.path.isdir(path):
+        _open_folder(os.path.dirname(path))
+        os.mkdir(path)
+        os.chmod(path, 0o755)  # noqa: S103 - for the container's user, see above
+
+
+def _same(path: str, content: bytes, mode: int) -> bool:
+    try:
+        with open(path, "rb") as handle:
+            return os.fstat(handle.fileno()).st_mode & 0o777 == mode and handle.read() == content
+    except OSError:
+        return False

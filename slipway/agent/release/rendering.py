@@ -1,0 +1,255 @@
+"""From a release to the Compose file of this host: pure, no file is read or written."""
+
+from __future__ import annotations
+
+import copy
+import hmac
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.agent.docker.compose_cli import ComposeFile
+from slipway.agent.docker.facts import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL
+from slipway.agent.docker.health import quicken
+from slipway.agent.docker.pull import without_tag
+from slipway.agent.strategies.service import Service, traffic_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["PathError", "Rendered", "render"]
+
+_PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_FILE = re.compile(r"@files/([0-9a-f]{64})/([^/\0]+)\Z")
+_PATH_KEYS = ("source", "file", "device")
+# What Compose itself leaves out of its hash: changing it must not replace a container.
+_NOT_CONFIG = ("depends_on", "profiles", "pull_policy", "scale", "build", "develop")
+_NOT_CONFIG_DEPLOY = ("replicas", "update_config", "rollback_config")
+_SHARED_NAMESPACES = ("network_mode", "ipc", "pid")
+
+
+class PathError(ValueError):
+    """A path in the release leads where it must not."""
+
+
+class Rendered(NamedTuple):
+    """A release made ready for one host; holds secret values."""
+
+    release: str
+    services: dict[str, Service]
+    compose: dict[str, Any]
+    environment: dict[str, str]
+    files: tuple[tuple[str, str], ...]
+    data: tuple[str, ...]
+
+    @property
+    def file(self) -> ComposeFile:
+        """What Compose is given."""
+        return ComposeFile(self.compose, self.environment)
+
+
+def render(
+    release: Mapping[str, Any],
+    services: Collection[str],
+    secrets: Mapping[str, str],
+    *,
+    key: bytes,
+    folder: StackFolder,
+    quick_health: bool,
+) -> Rendered:
+    """The Compose file of this host's services with values, paths, labels and quick health checks in place."""
+    kept = {name: service for name, service in release["compose"]["services"].items() if name in services}
+    source = copy.deepcopy({**release["compose"], **_used(release["compose"], kept), "services": kept})
+    files, data = referenced_paths(source)
+    tree = _fill(source, secrets)
+    _resolve(tree, folder)
+    environment = _environment(tree, secrets)
+    wanted = {}
+    conditions = {name: _depends_on(service, kept) for name, service in tree["services"].items()}
+    awaited = {
+        other for each in conditions.values() for other, (condition, _) in each.items()
+        if condition == "service_completed_successfully"
+    }  # fmt: skip
+    for name in sorted(tree["services"]):
+        service = tree["services"][name]
+        config = _config_hash(service, tree, environment, release["files"], key)
+        depends = conditions[name]
+        _set_depends_on(service, depends)
+        service.pop("profiles", None)
+        _add_labels(service, {STACK_LABEL: folder.stack, CONFIG_LABEL: config, RELEASE_LABEL: release["id"]})
+        wanted[name] = Service(
+            name=name,
+            image=release["images"][name],
+            config=config,
+            replicas=_replicas(service),
+            strategy=release["services"][name]["strategy"],
+            depends_on={other: condition for other, (condition, _) in depends.items()},
+            replaced_with=frozenset(other for other, (_, follows) in depends.items() if follows),
+            completes=name in awaited,
+            verdict_after=quicken(service) if quick_health else None,
+            traffic=traffic_of(release["services"][name]),
+        )
+    return Rendered(str(release["id"]), wanted, tree, environment, files, data)
+
+
+def placeholders(tree: Any) -> set[str]:  # noqa: ANN401 - JSON
+    """Names of the secrets that a tree needs."""
+    return {name for text in _texts(tree) for name in _PLACEHOLDER.findall(text) if name}
+
+
+def referenced_paths(compose: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """The shipped files (SHA-256, name) and data folders that a Compose file points to.
+
+    Raises:
+        PathError: one of them would lie outside its folder.
+    """
+    files, data = set(), set()
+    for path in _paths(compose):
+        match = _FILE.match(path)
+        if match and match.group(2) not in (".", ".."):
+            files.add((match.group(1), match.group(2)))
+        elif path.startswith("@files/"):
+            raise PathError("a path under @files/ is not @files/SHA256/NAME")
+        elif path.startswith("@data/"):
+            inside = path[len("@data/") :]
+            if not inside or inside.startswith("/") or ".." in inside.split("/") or "\0" in inside:
+                raise PathError("a path under @data/ leads outside of it")
+            data.add(inside)
+    return tuple(sorted(files)), tuple(sorted(data))
+
+
+def _fill(tree: Any, secrets: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(tree, dict):
+        return {name: _fill(value, secrets) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [_fill(value, secrets) for value in tree]
+    if isinstance(tree, str):
+        return _PLACEHOLDER.sub(
+            lambda match: "$$" if match.group() == "$$" else secrets[match.group(1)].replace("$", "$$"), tree
+        )
+    return tree
+
+
+def _resolve(tree: Any, folder: StackFolder) -> None:  # noqa: ANN401 - JSON
+    """Replace `@files/…` and `@data/…` in place by the paths on this host."""
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if name in _PATH_KEYS and isinstance(value, str):
+                match = _FILE.match(value)
+                if match:
+                    tree[name] = folder.file(*match.groups()).replace("$", "$$")
+                elif value.startswith("@data/"):
+                    tree[name] = f"{folder.data}/{value[len('@data/') :]}".replace("$", "$$")
+            else:
+                _resolve(value, folder)
+    elif isinstance(tree, list):
+        for value in tree:
+            _resolve(value, folder)
+
+
+def _config_hash(
+    service: dict[str, Any],
+    tree: dict[str, Any],
+    environment: dict[str, str],
+    files: Mapping[str, Any],
+    key: bytes,
+) -> str:
+    own = {name: value for name, value in service.items() if name not in _NOT_CONFIG and not name.startswith("x-")}
+    own["image"] = without_tag(str(service.get("image", "")))
+    if isinstance(own.get("deploy"), dict):
+        own["deploy"] = {k: v for k, v in own["deploy"].items() if k not in _NOT_CONFIG_DEPLOY}
+        if not own["deploy"]:
+            del own["deploy"]
+    used = _used(tree, {"": service})
+    values = {
+        definition["environment"]: environment[definition["environment"]]
+        for kind in ("secrets", "configs")
+        for definition in used[kind].values()
+        if isinstance(definition, dict) and "environment" in definition
+    }
+    modes = {sha: files[sha]["mode"] for sha in sorted(files) if sha in json.dumps([own, used])}
+    content = json.dumps([own, used, values, modes], sort_keys=True, separators=(",", ":"))
+    return hmac.new(key, content.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
+
+
+def _used(tree: Mapping[str, Any], services: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The top-level definitions that these services use."""
+    names: dict[str, set[str]] = {"networks": set(), "volumes": set(), "configs": set(), "secrets": set()}
+    for service in services.values():
+        names["networks"].update(service.get("networks") or ([] if service.get("network_mode") else ["default"]))
+        for kind in ("volumes", "configs", "secrets"):
+            for entry in service.get(kind) or ():
+                names[kind].add(str(entry.get("source", "")) if isinstance(entry, dict) else str(entry).split(":")[0])
+    return {kind: {n: d for n, d in (tree.get(kind) or {}).items() if n in names[kind]} for kind in names}
+
+
+def _environment(tree: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
+    """Values that Compose reads from its own environment for `environment: NAME` of secrets and configs."""
+    found = {}
+    for kind in ("secrets", "configs"):
+        for definition in (tree.get(kind) or {}).values():
+            name = definition.get("environment") if isinstance(definition, dict) else None
+            if isinstance(name, str):
+                found[name] = secrets.get(name, "")
+    return found
+
+
+def _depends_on(service: Mapping[str, Any], present: Collection[str]) -> dict[str, tuple[str, bool]]:
+    """Service → (condition, whether this one is replaced along with it)."""
+    declared = service.get("depends_on") or {}
+    if isinstance(declared, list):
+        declared = {name: {} for name in declared}
+    found = {
+        name: (str(how.get("condition", "service_started")), bool(how.get("restart", False)))
+        for name, how in declared.items()
+        if name in present
+    }
+    shared = [str(service.get(key, "")) for key in _SHARED_NAMESPACES]
+    shared += [f"service:{str(source).split(':')[0]}" for source in service.get("volumes_from") or ()]
+    for reference in shared:
+        kind, _, name = reference.partition(":")
+        if kind == "service" and name in present:
+            found[name] = (found.get(name, ("service_started", True))[0], True)
+    return found
+
+
+def _set_depends_on(service: dict[str, Any], depends: Mapping[str, tuple[str, bool]]) -> None:
+    service.pop("depends_on", None)
+    if depends:
+        service["depends_on"] = {
+            name: {"condition": condition, "required": True} for name, (condition, _) in depends.items()
+        }
+
+
+def _add_labels(service: dict[str, Any], labels: Mapping[str, str]) -> None:
+    present = service.get("labels") or {}
+    if isinstance(present, list):
+        present = dict(str(entry).partition("=")[::2] for entry in present)
+    service["labels"] = {**present, **labels}
+
+
+def _replicas(service: Mapping[str, Any]) -> int:
+    declared = (service.get("deploy") or {}).get("replicas", service.get("scale"))
+    return 1 if declared is None else int(declared)
+
+
+def _texts(tree: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    if isinstance(tree, str):
+        yield tree
+    elif isinstance(tree, (dict, list)):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from _texts(value)
+
+
+def _paths(tree: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if name in _PATH_KEYS and isinstance(value, str):
+                yield value
+            else:
+                yield from _paths(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _paths(value)

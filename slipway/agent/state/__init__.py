@@ -1,0 +1,1 @@
+"""What this host keeps of a stack: its folder, ledger, journal and lock."""

@@ -1,0 +1,66 @@
+"""The record of old generations that run on for a while after a deployment, so that the way back is one shift."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from slipway.agent.state.atomic_files import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["Keeping", "Kept"]
+
+
+class Kept(NamedTuple):
+    """Containers of one service; `until` is seconds since the epoch, `drain` seconds."""
+
+    service: str
+    containers: tuple[str, ...]
+    until: float
+    drain: float
+    port: int
+
+
+class Keeping:
+    """What is kept of one stack; read anew each time, because the watch and a deployment both write it."""
+
+    def __init__(self, folder: StackFolder) -> None:
+        self._path = folder.kept
+
+    @property
+    def kept(self) -> list[Kept]:
+        """All of it."""
+        try:
+            with open(self._path, "rb") as handle:
+                entries = json.loads(handle.read())
+            return [Kept(**{**each, "containers": tuple(each["containers"])}) for each in entries]
+        except (OSError, ValueError, TypeError, KeyError):
+            return []
+
+    @property
+    def containers(self) -> frozenset[str]:
+        """Their containers' ids."""
+        return frozenset(each for kept in self.kept for each in kept.containers)
+
+    def keep(self, service: str, containers: Sequence[str], *, seconds: float, drain: float, port: int | None) -> None:
+        """Note that these containers may run on for so long."""
+        entry = Kept(service, tuple(containers), time.time() + seconds, drain, port or 0)
+        self._write([*(each for each in self.kept if each.service != service), entry])
+
+    def forget(self, *services: str) -> None:
+        """They are gone, or live again; without names: all of them."""
+        self._write([each for each in self.kept if services and each.service not in services])
+
+    def _write(self, entries: Sequence[Kept]) -> None:
+        if entries:
+            write_atomically(self._path, json.dumps([each._asdict() for each in entries]).encode())
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)

@@ -1,0 +1,96 @@
+"""One deployment of a stack at a time: a `flock` that ends with its process, so that none ever needs a hand."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+from slipway.agent.state.stack_dir import moment
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from slipway.agent.deadline import Stop
+
+__all__ = ["held_by", "is_held", "lock"]
+
+# A probe looks at the lock by taking it, shared, for an instant: even `lock_wait: 0` must outlast that.
+_GRACE_SECONDS = 0.3
+
+
+@contextlib.contextmanager
+def lock(path: str, *, owner: str, reason: str, wait: float, stop: Stop | None = None) -> Iterator[None]:
+    """Hold the lock at `path`; raises after `wait` seconds, naming who holds it, since when and why."""
+    descriptor = _take(path, wait=max(wait, _GRACE_SECONDS), stop=stop)
+    try:
+        content = {"owner": owner, "pid": os.getpid(), "since": moment(), "at": time.time(), "reason": reason}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(content).encode(), 0)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+        os.close(descriptor)
+
+
+def held_by(path: str) -> str | None:
+    """Owner, age and reason of the deployment that holds the lock now; None when nobody does. Changes nothing."""
+    return _description(path) if is_held(path) else None
+
+
+def is_held(path: str) -> bool:
+    """Whether a living process holds the lock at `path`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _take(path: str, *, wait: float, stop: Stop | None) -> int:
+    until = time.monotonic() + wait
+    while True:
+        # A destroy that we waited for has taken the folder along.
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A destroy may have removed the file while we waited on it: then this lock guards nothing.
+            if os.fstat(descriptor).st_ino == os.stat(path).st_ino:
+                return descriptor
+        except OSError:
+            pass
+        os.close(descriptor)
+        if stop is not None:
+            stop.check()
+        if time.monotonic() >= until:
+            raise SlipwayError(
+                f"another deployment holds this stack: {_description(path) or 'unknown'}",
+                f"waited {wait:.0f} s; two at once would undo each other, so nothing was touched",
+                "wait for it to end, or raise lockWait, then run it again",
+            )
+        time.sleep(0.05)
+
+
+def _description(path: str) -> str:
+    try:
+        with open(path, "rb") as handle:
+            content = json.loads(handle.read() or b"{}")
+    except (OSError, ValueError):
+        content = {}
+    if not content:
+        return "owner not written yet"
+    age = max(0, int(time.time() - float(content.get("at", time.time()))))
+    return f"{content.get('owner') or 'someone'} (pid {content.get('pid')}) since {age} s: {content.get('reason')}"

@@ -1,0 +1,46 @@
+"""How a service gets from the containers it has to those it should have: one planner per strategy, found by name.
+
+A planner is a pure function of the wanted service and its state. It returns the steps for that service alone;
+`plan` puts services in order and joins steps that can be done together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slipway.agent.strategies import recreate, rolling
+from slipway.contract.problems import DocumentError
+from slipway.contract.strategies import BLUE_GREEN, CANARY, RECREATE, ROLLING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slipway.agent.strategies.planner_types import ServicePlan, ServiceState
+    from slipway.agent.strategies.service import Service
+
+    Planner = Callable[[Service, ServiceState], ServicePlan]
+
+__all__ = ["find"]
+
+_PLANNERS: dict[str, Planner] = {
+    RECREATE: recreate.plan,
+    ROLLING: rolling.plan,
+    BLUE_GREEN: rolling.plan,
+    CANARY: rolling.plan,
+}
+
+
+def find(name: str, service: str) -> Planner:
+    """The planner of a strategy.
+
+    Raises:
+        DocumentError: there is none of that name.
+    """
+    planner = _PLANNERS.get(name)
+    if planner is None:
+        raise DocumentError(
+            f"service {service} asks for the strategy {name}, which does not exist",
+            f"known: {', '.join(sorted(_PLANNERS))}; nothing was touched",
+            f"set x-slipway.strategy of {service} to one of them",
+        )
+    return planner

@@ -1,0 +1,42 @@
+"""What a planner is given, and what it answers with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from slipway.agent.docker.facts import Container
+    from slipway.agent.state.ledger import Proof
+    from slipway.agent.strategies.steps import Step
+
+__all__ = ["ServicePlan", "ServiceState"]
+
+
+class ServiceState(NamedTuple):
+    """What is so of one service."""
+
+    containers: Sequence[Container]
+    proof: Proof | None = None
+    """what was proven of it last"""
+    weights: Mapping[str, int] = {}
+    """generation → share of the requests that the edge sends there; empty: no route is written"""
+    stale: bool = False
+    """the route that is written is not the one that the wanted containers and settings give"""
+    back: bool = False
+    """the release that was live is being brought back: nothing of the other one is worth keeping"""
+
+
+class ServicePlan(NamedTuple):
+    """The steps for one service, by when they may be done."""
+
+    steps: tuple[Step, ...] = ()
+    first: tuple[Step, ...] = ()
+    """before anything else is done for any service: requests go back to where they are served well"""
+    late: tuple[Step, ...] = ()
+    """after the release is recorded as live"""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.steps or self.first or self.late)

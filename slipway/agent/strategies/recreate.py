@@ -1,0 +1,73 @@
+"""Replace a service's containers in place: the old one stops, the new one starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slipway.agent.docker.facts import CAN_START, RUNS
+from slipway.agent.strategies.planner_types import ServicePlan
+from slipway.agent.strategies.steps import Drain, Remove, ShiftTraffic, Start, Unroute, WaitHealthy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slipway.agent.docker.facts import Container
+    from slipway.agent.state.ledger import Proof
+    from slipway.agent.strategies.planner_types import ServiceState
+    from slipway.agent.strategies.service import Service
+    from slipway.agent.strategies.steps import Step
+
+__all__ = ["ended_as_proven", "plan"]
+
+
+def plan(service: Service, state: ServiceState) -> ServicePlan:
+    """Nothing when every container is as wanted; else the fewest replacements that make it so."""
+    containers = state.containers
+    if ended_as_proven(service, state.proof):
+        stale = [each for each in containers if each.config != service.config or each.state in RUNS]
+        return ServicePlan(_remove(service, stale))
+    if service.replicas == 0:
+        unrouted: tuple[Step, ...] = (Unroute((service.name,)),) if state.weights else ()
+        return ServicePlan((*unrouted, *_remove(service, containers)))
+    good = [each for each in containers if each.config == service.config and not each.halfway]
+    usable = [each for each in good if each.state in RUNS + CAN_START]
+    # Running before stopped, old numbers before new ones: the rest is surplus.
+    usable.sort(key=lambda each: (each.state not in RUNS, each.number))
+    kept = usable[: service.replicas]
+    unwanted = [each for each in containers if each not in kept]
+    shift = _shift(service)
+    if not kept and unwanted:
+        away = [each for each in unwanted if each.halfway]
+        return ServicePlan((*_remove(service, away), *_start(service, recreate=True), *shift))
+    if len(kept) == service.replicas and all(each.state in RUNS for each in kept):
+        return _complete(service, state, unwanted)
+    return ServicePlan((*_remove(service, unwanted), *_start(service, recreate=False), *shift))
+
+
+def ended_as_proven(service: Service, proof: Proof | None) -> bool:
+    """Whether this is a one-off that ended well in this very configuration: it stays ended."""
+    return proof is not None and proof.completed and proof.config == service.config
+
+
+def _complete(service: Service, state: ServiceState, unwanted: Sequence[Container]) -> ServicePlan:
+    """All that is wanted runs: the route follows, and what is too much goes once no request reaches it."""
+    if not (service.traffic.routed and state.stale):
+        return ServicePlan(_remove(service, unwanted))
+    away = tuple(each.id for each in unwanted)
+    shift: tuple[Step, ...] = (ShiftTraffic(service.name, 100, without=away),)
+    retire = (Drain(service.name, away),) if away else ()
+    if state.proof is not None and state.proof.config == service.config:
+        return ServicePlan(retire, first=shift)
+    return ServicePlan((WaitHealthy((service.name,)), *shift, *retire))
+
+
+def _shift(service: Service) -> tuple[Step, ...]:
+    return (ShiftTraffic(service.name, 100),) if service.traffic.routed else ()
+
+
+def _start(service: Service, *, recreate: bool) -> tuple[Step, ...]:
+    return Start((service.name,), recreate), WaitHealthy((service.name,))
+
+
+def _remove(service: Service, containers: Sequence[Container]) -> tuple[Step, ...]:
+    return (Remove(service.name, tuple(each.id for each in containers)),) if containers else ()

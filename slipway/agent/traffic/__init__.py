@@ -1,0 +1,1 @@
+"""Requests: moving them between generations, and judging how they fare."""

@@ -1,0 +1,322 @@
+"""Moves requests between the generations of a service: attaching, shifting, judging, draining."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.agent.docker import facts
+from slipway.agent.docker.facts import RUNS
+from slipway.agent.docker.stop import stop_and_remove
+from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Route, Routing, ServiceRouting, middlewares
+from slipway.agent.edge.static_config import resolver_name
+from slipway.agent.strategies.service import generation_of
+from slipway.agent.traffic.canary_analysis import Thresholds, TrafficAnalysis, alphas
+from slipway.agent.traffic.canary_statistics import EMPTY, Window
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from slipway.agent.deadline import Deadline
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.docker.facts import Container
+    from slipway.agent.edge.edge import Edge
+    from slipway.agent.output import Output
+    from slipway.agent.strategies.service import Service
+    from slipway.agent.strategies.steps import Drain, Judge, ShiftTraffic
+
+__all__ = ["Mover", "facts_of_routes", "in_flight", "retire"]
+
+WHOLE = 100
+_STOP_SECONDS = 600.0
+_POLL_SECONDS = 0.05
+_LOOK_SECONDS = 1.0
+_DRAIN_SECONDS = 30.0  # of a service that is not in the release any more
+_PROBES = 20  # a second and generation
+_PROBE_SECONDS = 10.0
+
+
+class Mover:
+    """Moves the requests of one release's services."""
+
+    def __init__(
+        self,
+        *,
+        release: Mapping[str, Any],
+        services: Mapping[str, Service],
+        secrets: Mapping[str, str],
+        edge: Edge,
+        wanted: Mapping[str, Any] | None,
+        api: DockerApi,
+        stack: str,
+        deadline: Deadline,
+        out: Output,
+        shifted: Callable[[], None],
+    ) -> None:
+        """`wanted` is document["edge"]; None keeps what the edge does for this stack about TLS."""
+        self._release = release
+        self._services = services
+        self._secrets = secrets
+        self._edge = edge
+        self._wanted = wanted
+        self._api = api
+        self._stack = stack
+        self._deadline = deadline
+        self._out = out
+        self._shifted = shifted
+        self._ports: dict[str, int] = {}
+
+    def attach(self, services: Iterable[str]) -> None:
+        """Give the containers of routed services an address that the edge reaches them at."""
+        routed = [name for name in services if self._services[name].traffic.routed]
+        for each in facts.containers(self._api, self._stack, routed) if routed else ():
+            if not each.edge and each.state in RUNS:
+                self._edge.attach(each.id)
+
+    def shift(self, step: ShiftTraffic) -> None:
+        """Write the route with this share and see it live."""
+        service = self._services[step.service]
+        seen = self._reachable(step.service)
+        new = [c for c in seen if c.config == service.config and c.id not in step.without and c.id not in step.old]
+        old = [each for each in seen if each.id in step.old]
+        if not (new or (old and not step.share)):
+            raise SlipwayError(
+                f"no container of {step.service} is left to send requests to",
+                "what had started is gone again, so the route stays as it was",
+                f"docker ps --all --filter label=com.docker.compose.service={step.service}",
+            )
+        share = step.share if old else WHOLE
+        backends = [self._backend(step.service, service.generation, new, share)] if new else []
+        for generation in sorted({generation_of(each.config) for each in old}):
+            own = [each for each in old if generation_of(each.config) == generation]
+            backends.append(
+                self._backend(step.service, generation, own, max(1, (WHOLE - share) * len(own) // len(old)))
+            )
+        preview = self._release["services"][step.service]["preview"]
+        route = wanted_route(step.service, self._release, self._wanted, self._secrets, self._current(step.service))
+        route = route._replace(
+            backends=tuple(each for each in backends if each.weight or share == 0),
+            preview=Preview(preview, service.generation) if preview and share < WHOLE else None,
+        )
+        seconds = self._write(route)
+        self._shifted()
+        self._out.progress("shift", f"{step.service} {share} % on {service.generation}, live", seconds)
+
+    def unroute(self, services: Sequence[str]) -> None:
+        """Take these services off the edge."""
+        current = self._edge.current(self._stack)
+        if current is None:
+            return
+        kept = tuple(each for each in current.services if each.service not in services)
+        gone = [each for each in current.services if each.service in services]
+        servers = {each.service: server for each in gone for backend in each.backends for server in backend.servers}
+        self._ports = {name: int(server.rpartition(":")[2]) for name, server in servers.items()}
+        self._edge.write(self._stack, current._replace(services=kept), self._deadline)
+        self._out.progress("shift", f"{', '.join(services)} off the edge")
+
+    def judge(self, step: Judge) -> None:
+        """Compare both generations for as long as the canary's pause says, longer while requests are too few.
+
+        Raises:
+            SlipwayError: the new generation is worse, or too little is known of it and that is to count as worse.
+        """
+        service = self._services[step.service]
+        rules = self._release["services"][step.service]["canary"]
+        self._deadline.extend(float(rules["pause"]) + float(rules["patience"]))
+        self._out.progress(
+            "canary", f"{step.service} {step.share} % is judged for {float(rules['pause']):.0f} s or more"
+        )
+        shares = [share for share in service.traffic.canary if share < WHOLE]
+        analysis = TrafficAnalysis(Thresholds.of(rules), alphas(len(shares))[shares.index(step.share)])
+        begin, before = time.monotonic(), self._samples(step.service)
+        _, baseline = _windows({}, before, service.generation)  # from before this step, where that alone is too little
+        while True:
+            self._deadline.pause(_LOOK_SECONDS)
+            new, old = _windows(before, self._samples(step.service), service.generation)
+            elapsed = time.monotonic() - begin
+            over, last = elapsed >= float(rules["pause"]), elapsed >= float(rules["pause"]) + float(rules["patience"])
+            verdict = analysis.look(new, old, baseline, ended=over, last=last)
+            if verdict.state == "bad" or (last and verdict.state == "wait" and rules["too_little"] == "fail"):
+                raise _worse(step, verdict.reason)
+            if over and (verdict.state == "good" or last):
+                break
+            if over and rules["too_little"] == "probe":
+                self._probe(step.service, service)
+        self._out.progress("canary", f"{step.service} {step.share} %: {verdict.reason}", time.monotonic() - begin)
+
+    def retire(self, step: Drain) -> None:
+        """Wait for the requests in flight, then stop and remove."""
+        service = self._services.get(step.service)
+        drain = service.traffic.drain if service else _DRAIN_SECONDS
+        retire(
+            step.containers,
+            drain=drain,
+            port=self._port(step.service),
+            edge=self._edge,
+            api=self._api,
+            pause=self._deadline.pause,
+            out=self._out,
+            service=step.service,
+        )
+
+    def _probe(self, name: str, service: Service) -> None:
+        """Send requests of our own through the edge to each generation, for want of others'."""
+        status = self._edge.status()
+        if status is None:
+            return
+        route = self._release["services"][name]["routes"][0]
+        for generation in {generation_of(each.config) for each in self._reachable(name)} | {service.generation}:
+            headers = {GENERATION_HEADER: generation, "User-Agent": "slipway"}
+            headers.update({"Host": route["host"]} if route["host"] else {})
+            connection = http.client.HTTPConnection("127.0.0.1", status["http_port"], timeout=_PROBE_SECONDS)
+            try:
+                for _ in range(_PROBES):
+                    connection.request("GET", route["path"], headers=headers)
+                    connection.getresponse().read()
+            except (OSError, http.client.HTTPException):
+                continue  # the edge counts it as the error that it is
+            finally:
+                connection.close()
+
+    def _samples(self, name: str) -> dict[str, Window]:
+        """Generation → counters so far."""
+        return {
+            target.generation: Window(each.requests, each.errors, each.buckets)
+            for target, each in self._edge.metrics().items()
+            if (target.stack, target.service) == (self._stack, name)
+        }
+
+    def _reachable(self, name: str) -> list[Container]:
+        """Running containers of a service, every one with its address."""
+        self.attach((name,))
+        return [each for each in facts.containers(self._api, self._stack, (name,)) if each.state in RUNS]
+
+    def _backend(self, name: str, generation: str, containers: Sequence[Container], weight: int) -> Backend:
+        port = self._port(name)
+        return Backend(generation, weight, tuple(f"{each.edge}:{port}" for each in containers))
+
+    def _port(self, name: str) -> int:
+        return int((self._release["services"].get(name) or {}).get("port") or self._ports.get(name, 0))
+
+    def _current(self, name: str) -> ServiceRouting | None:
+        return _service_in(self._edge.current(self._stack), name)
+
+    def _write(self, route: ServiceRouting) -> float:
+        current = self._edge.current(self._stack) or Routing(())
+        others = tuple(each for each in current.services if each.service != route.service)
+        whole = current._replace(services=tuple(sorted((*others, route), key=lambda each: each.service)))
+        return self._edge.write(self._stack, whole, self._deadline)
+
+
+class RouteFacts(NamedTuple):
+    """What the edge does for a stack, in the planner's words."""
+
+    weights: dict[str, dict[str, int]]
+    stale: frozenset[str]
+
+
+def facts_of_routes(
+    services: Mapping[str, Service],
+    release: Mapping[str, Any],
+    wanted: Mapping[str, Any] | None,
+    secrets: Mapping[str, str],
+    *,
+    current: Routing | None,
+    containers: Sequence[Container],
+) -> RouteFacts:
+    """The shares that are written, and the services whose written route is not the one they should have."""
+    weights = {
+        each.service: {backend.generation: backend.weight for backend in each.backends}
+        for each in (current.services if current else ())
+    }
+    stale = set()
+    for name, service in services.items():
+        if not service.traffic.routed or not service.replicas:
+            continue
+        written = _service_in(current, name)
+        own = [c for c in containers if c.service == name and c.config == service.config and c.state in RUNS]
+        own = sorted(own, key=lambda each: each.number)[: service.replicas]
+        port = release["services"][name]["port"]
+        backend = Backend(service.generation, WHOLE, tuple(f"{each.edge}:{port}" for each in own))
+        route = wanted_route(name, release, wanted, secrets, written)._replace(backends=(backend,))
+        if written != route:
+            stale.add(name)
+    return RouteFacts(weights, frozenset(stale))
+
+
+def wanted_route(
+    name: str,
+    release: Mapping[str, Any],
+    wanted: Mapping[str, Any] | None,
+    secrets: Mapping[str, str],
+    written: ServiceRouting | None,
+) -> ServiceRouting:
+    """A service's route but for where it leads to."""
+    entry = release["services"][name]
+    if wanted is None:
+        https, resolver = (written.https, written.resolver) if written else (False, None)
+    else:
+        https, resolver = bool(wanted["https"]), resolver_name(wanted["acme"])
+    return ServiceRouting(
+        service=name,
+        routes=tuple(Route(each["host"], each["path"], each["strip"]) for each in entry["routes"]),
+        backends=(),
+        middlewares=middlewares(entry["middlewares"], secrets),
+        sticky=entry["sticky"],
+        https=https,
+        resolver=resolver if https else None,
+    )
+
+
+def retire(
+    containers: Sequence[str],
+    *,
+    drain: float,
+    port: int,
+    edge: Edge,
+    api: DockerApi,
+    pause: Callable[[float], None],
+    out: Output,
+    service: str,
+) -> None:
+    """Wait at most `drain` seconds until no connection of the edge's is left, then stop and remove."""
+    begin = time.monotonic()
+    left = in_flight(containers, port, edge, api)
+    while left and time.monotonic() - begin < drain:
+        pause(_POLL_SECONDS)
+        left = in_flight(containers, port, edge, api)
+    cut = f", {left} connection(s) cut" if left else ""
+    out.progress("drain", f"{service}{cut}", time.monotonic() - begin)
+    stop_and_remove(containers, api, _STOP_SECONDS)
+
+
+def in_flight(containers: Sequence[str], port: int, edge: Edge, api: DockerApi) -> int:
+    """Connections that the edge has to these containers."""
+    found = [facts.container(details) for details in map(api.container, containers) if details is not None]
+    return edge.open_connections([f"{each.edge}:{port}" for each in found if each.edge and port])
+
+
+def _service_in(routing: Routing | None, name: str) -> ServiceRouting | None:
+    return next((each for each in routing.services if each.service == name), None) if routing else None
+
+
+def _windows(before: Mapping[str, Window], now: Mapping[str, Window], generation: str) -> tuple[Window, Window]:
+    """What the new generation got since `before`, and what all others did."""
+    new, old = EMPTY, EMPTY
+    for name, sample in now.items():
+        window = Window.between(before.get(name, EMPTY), sample)
+        if name == generation:
+            new = window
+        else:
+            old = old.plus(window)
+    return new, old
+
+
+def _worse(step: Judge, reason: str) -> SlipwayError:
+    return SlipwayError(
+        f"the canary of {step.service} is worse at {step.share} % of the traffic: {reason}",
+        "visitors would have noticed, so all requests go back to the previous release",
+        f"look at the logs of {step.service}, fix it, then deploy again",
+    )

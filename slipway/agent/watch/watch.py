@@ -1,0 +1,325 @@
+"""Watches a release after its deployment, and brings the previous one back when it turns out worse.
+
+The watch is a process of its own, which survives the SSH session that started it.
+
+`watch.json` says what to watch and is the order to do so: a process whose order was replaced or removed ends by
+itself. `watched.json` is what it saw last, for the probe and for `observe`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.deadline import Stop
+from slipway.agent.docker import facts
+from slipway.agent.docker.docker_api import DockerApi, find_socket
+from slipway.agent.edge.edge import Edge
+from slipway.agent.edge.metrics import Target
+from slipway.agent.state.atomic_files import read_object, write_atomically
+from slipway.agent.state.kept_generations import Keeping
+from slipway.agent.state.ledger import Ledger
+from slipway.agent.state.lock import lock
+from slipway.agent.state.stack_dir import moment
+from slipway.agent.strategies.service import generation_of
+from slipway.agent.traffic.canary_analysis import ALPHA, Thresholds, TrafficAnalysis
+from slipway.agent.traffic.canary_statistics import EMPTY, Window
+from slipway.agent.traffic.traffic_shift import retire
+from slipway.agent.watch.watch_rollback import bring_back
+from slipway.contract import CONTRACT
+from slipway.contract.container_illness import illness
+from slipway.contract.host_paths import HOME_VARIABLE
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.agent.deploy.attempt import Attempt
+    from slipway.agent.output import Output
+    from slipway.agent.state.ledger import Live
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["observe", "start_watch", "watch", "watched"]
+
+_LOOK_SECONDS = 1.0
+_SLICE_SECONDS = 60.0
+_SICK_SECONDS = 10.0  # that a container may be unhealthy or down before the release counts as bad
+_NOTIFY_SECONDS = 10.0
+_SYSTEMD = "/run/systemd/system"  # https://www.freedesktop.org/software/systemd/man/sd_booted.html
+
+
+def start_watch(attempt: Attempt) -> None:
+    """Begin to watch what was just deployed, in a process of its own; ends an earlier watch of this stack."""
+    document, folder, out = attempt.document, attempt.folder, attempt.out
+    rules = document["watch"]
+    if rules is None and not attempt.keeping.kept:
+        for path in (folder.watch, folder.watched, folder.secrets_before):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        return
+    order = {
+        "id": os.urandom(8).hex(),
+        "host": document["host"],
+        "release": document["release"]["id"],
+        "began": time.time(),
+        "rules": rules,
+        "options": document["options"],
+        "baseline": _baseline(attempt),
+    }
+    write_atomically(folder.watch, json.dumps(order).encode())
+    _spawn(folder)
+    if rules is not None:
+        out.progress("watch", f"for {rules['seconds']} s, in the background (slipway watch shows it)")
+
+
+def watch(folder: StackFolder, out: Output) -> None:
+    """The watch itself: until its time is over and nothing is kept any more, or another deployment took over."""
+    order = read_object(folder.watch)
+    if order:
+        _Watch(order, folder, out).run()
+
+
+def watched(folder: StackFolder) -> dict[str, Any] | None:
+    """What the watch saw last; None when nothing is or was watched."""
+    seen = read_object(folder.watched)
+    if not seen:
+        return None
+    seen["alive"] = bool(seen.get("pid")) and os.path.exists(f"/proc/{seen['pid']}")
+    return seen
+
+
+def observe(folder: StackFolder, out: Output) -> None:
+    """Print what the watch sees, a line of JSON whenever it changes, until standard input ends."""
+    import select
+
+    said = None
+    while True:
+        seen = watched(folder)
+        if seen != said:
+            out.result({"contract": CONTRACT, "watch": seen})
+            said = seen
+        readable, _, _ = select.select([0], [], [], 0.5)
+        if readable and not os.read(0, 4096):
+            return
+
+
+class _Watch:
+    def __init__(self, order: dict[str, Any], folder: StackFolder, out: Output) -> None:
+        self.order = order
+        self.rules: dict[str, Any] | None = order["rules"]
+        self.folder = folder
+        self.out = out
+        self.api = DockerApi(find_socket())
+        self.edge = Edge(self.api, out)
+        self.keeping = Keeping(folder)
+        self.stop = Stop()
+        self.until = order["began"] + (self.rules["seconds"] if self.rules else 0)
+        self.restarts: dict[str, int] = {}
+        self.sick: dict[str, float] = {}
+        self.slice_began = 0.0
+        self.analyses: dict[str, TrafficAnalysis] = {}
+        self.before: dict[str, Window] = {}
+        self.figures: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Look, again and again."""
+        self.stop.install()
+        while self._ordered() and not self.stop.asked:
+            try:
+                self._retire_due()
+                bad = self._look() if self.rules and time.time() < self.until else self._rest()
+            except SlipwayError as error:  # Docker is restarted, say: looked at again a second later
+                self._note("watching", f"cannot look: {error.what}")
+                bad = ""
+            if bad:
+                self._bring_back(bad)
+                return
+            if time.time() >= self.until and not self.keeping.kept:
+                self._note("over", "")
+                self._forget()
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def _forget(self) -> None:
+        """The order is carried out; nobody needs the previous secrets any more."""
+        for path in (self.folder.watch, self.folder.secrets_before):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def _ordered(self) -> bool:
+        return bool(read_object(self.folder.watch).get("id") == self.order["id"])
+
+    def _live(self) -> Live | None:
+        return Ledger(self.folder.ledger).live()
+
+    def _retire_due(self) -> None:
+        for kept in self.keeping.kept:
+            if time.time() < kept.until:
+                continue
+            try:
+                with lock(self.folder.lock, owner="watch", reason=f"retire the old {kept.service}", wait=0.0):
+                    if not self._ordered() or kept not in self.keeping.kept:
+                        return
+                    retire(
+                        kept.containers,
+                        drain=kept.drain,
+                        port=kept.port,
+                        edge=self.edge,
+                        api=self.api,
+                        pause=time.sleep,
+                        out=self.out,
+                        service=kept.service,
+                    )
+                    self.keeping.forget(kept.service)
+            except SlipwayError as error:
+                self.out.progress("watch", f"{kept.service} is retired later: {error.what}")
+
+    def _rest(self) -> str:
+        """Nothing is judged any more, but something is still kept."""
+        self._note("over", "")
+        return ""
+
+    def _look(self) -> str:
+        """Why the release is bad; empty while it is not."""
+        live = self._live()
+        if live is None or live.release != self.order["release"]:
+            return ""
+        bad = self._containers(live) or self._traffic(live)
+        self._note("watching", bad)
+        return bad
+
+    def _containers(self, live: Live) -> str:
+        assert self.rules is not None  # noqa: S101 - only looked at with rules
+        now = time.time()
+        for each in facts.containers(self.api, self.folder.stack, list(live.services)):
+            proof = live.services[each.service]
+            if each.config != proof.config or proof.completed:
+                continue
+            more = each.restarts - self.restarts.setdefault(each.id, each.restarts)
+            if more >= self.rules["restarts"]:
+                return f"{each.name} was restarted {more} times, last exit code {each.exit_code}"
+            ill = illness(each.state, each.health)
+            if not ill:
+                self.sick.pop(each.id, None)
+            elif now - self.sick.setdefault(each.id, now) > _SICK_SECONDS:
+                return f"{each.name} is {ill} for {_SICK_SECONDS:.0f} s"
+        return ""
+
+    def _traffic(self, live: Live) -> str:
+        assert self.rules is not None  # noqa: S101 - only looked at with rules
+        now = {
+            target.service: Window(each.requests, each.errors, each.buckets)
+            for target, each in self.edge.metrics().items()
+            if target.stack == self.folder.stack
+            and target.service in live.services
+            and target.generation == generation_of(live.services[target.service].config)
+        }
+        over = time.time() - self.slice_began >= _SLICE_SECONDS
+        for service, sample in now.items():
+            if service not in self.analyses:
+                alpha = ALPHA / max(1, self.rules["seconds"] // 60)
+                self.analyses[service] = TrafficAnalysis(Thresholds.of(self.rules), alpha)
+                self.before[service] = sample
+                continue
+            window = Window.between(self.before[service], sample)
+            baseline = Window.of(self.order["baseline"].get(service, EMPTY))
+            ended = over and window.requests >= self.rules["minimum"]  # a minute, or as long as it takes
+            verdict = self.analyses[service].look(window, baseline, ended=ended, last=ended)
+            self.figures[service] = {
+                "requests": window.requests,
+                "errors": window.errors,
+                "p50": window.quantile(0.5),
+                "p95": window.quantile(0.95),
+                "verdict": verdict.reason,
+            }
+            if verdict.state == "bad":
+                return f"{service}: {verdict.reason}"
+            if ended:
+                del self.analyses[service]
+        if over and not self.analyses:
+            self.slice_began = time.time()
+        return ""
+
+    def _bring_back(self, why: str) -> None:
+        self._note("returning", why)
+        try:
+            said = bring_back(self.order, self.folder, why, self.out)
+            state = "returned"
+        except SlipwayError as error:
+            said, state = f"going back failed: {error.what}", "failed"
+        self._note(state, f"{why}; {said}")
+        self._forget()
+        self._notify(why, said)
+
+    def _notify(self, why: str, said: str) -> None:
+        url = (self.rules or {}).get("notify")
+        if not url:
+            return
+        import urllib.request
+
+        text = (
+            f"{self.folder.stack} on {self.order['host']}: release {self.order['release']} turned bad ({why}); {said}"
+        )
+        message = {"text": text, "content": text, "stack": self.folder.stack, "host": self.order["host"],
+                   "release": self.order["release"], "reason": why, "outcome": said}  # fmt: skip
+        request = urllib.request.Request(  # noqa: S310 - http and https only: the contract's pattern
+            url, json.dumps(message).encode(), {"Content-Type": "application/json"}, method="POST"
+        )
+        try:
+            urllib.request.urlopen(request, timeout=_NOTIFY_SECONDS).close()  # noqa: S310
+        except (OSError, ValueError) as error:
+            # Its words can hold the URL, which is a secret.
+            self.out.progress("watch", f"the message could not be sent ({type(error).__name__})")
+
+    def _note(self, state: str, reason: str) -> None:
+        kept = [{"service": each.service, "left": max(0, int(each.until - time.time()))} for each in self.keeping.kept]
+        seen = {
+            "release": self.order["release"],
+            "state": state,
+            "reason": self.out.redactor.text(reason),
+            "at": moment(),
+            "left": max(0, int(self.until - time.time())),
+            "kept": kept,
+            "services": self.figures,
+            "pid": os.getpid(),
+        }
+        with contextlib.suppress(OSError):
+            write_atomically(self.folder.watched, json.dumps(seen).encode())
+
+
+def _baseline(attempt: Attempt) -> dict[str, Any]:
+    """Service → what the edge counted of its previous generation."""
+    proofs = attempt.live.services if attempt.live else {}
+    wanted = {Target(attempt.folder.stack, name, generation_of(proof.config)): name for name, proof in proofs.items()}
+    found = {}
+    for target, sample in attempt.access.edge.metrics().items() if wanted else ():
+        if target in wanted:
+            found[wanted[target]] = [sample.requests, sample.errors, sample.buckets]
+    return found
+
+
+def _spawn(folder: StackFolder) -> None:
+    """Start the watch so that neither the end of this session nor that of its control group ends it."""
+    argv = [sys.executable, os.path.abspath(sys.argv[0]), "watch", "--stack", folder.stack]
+    if os.path.isdir(_SYSTEMD):
+        how = [] if os.getuid() == 0 else ["--user"]
+        unit = f"slipway-watch-{folder.stack}-{os.getpid()}"
+        home = [f"--setenv={HOME_VARIABLE}={os.environ[HOME_VARIABLE]}"] if HOME_VARIABLE in os.environ else []
+        done = subprocess.run(
+            ["systemd-run", *how, "--quiet", "--collect", f"--unit={unit}", *home, *argv],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return
+    log = os.open(folder.watch_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True, close_fds=True
+        )
+    finally:
+        os.close(log)

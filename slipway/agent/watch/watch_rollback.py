@@ -1,0 +1,74 @@
+"""Goes back to the previous release, without a driver: what the watch does when the live release turns out bad."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.deadline import Stop
+from slipway.agent.deploy.attempt import Attempt
+from slipway.agent.deploy.rollback import go_back
+from slipway.agent.state.ledger import Ledger
+from slipway.agent.state.lock import lock
+from slipway.contract.outcomes import WATCH
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slipway.agent.output import Output
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["bring_back"]
+
+
+def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Output) -> str:
+    """Make the release that was live before the one of `order` serve again; what happened, in words.
+
+    Raises:
+        SlipwayError: there is none, or it could not be brought back.
+    """
+    wait = float(order["options"]["lock_wait"])
+    with lock(folder.lock, owner=WATCH, reason=f"bring the release before {order['release']} back", wait=wait):
+        ledger = Ledger(folder.ledger)
+        live, before = ledger.live(), ledger.before()
+        if live is None or live.release != order["release"]:
+            return "another release is live by now, so nothing was changed"
+        release = folder.release(live.release)
+        if before is None or release is None:
+            raise SlipwayError(
+                f"no release earlier than {order['release']} is known here",
+                "there is nothing to go back to, so it keeps serving",
+                "deploy a release that works",
+            )
+        secrets = folder.previous_secrets()
+        document = {
+            "host": order["host"],
+            "release": release,
+            "options": order["options"],
+            "convergence": "",
+            "fleet": None,
+            "edge": None,
+            "watch": None,
+            "registries": [],
+            "secrets": secrets,
+        }
+        attempt = Attempt(document, folder, out, Stop(), origin={"actor": "watch"})
+        attempt.reach()
+        attempt.begin_journal(before.release, "")
+        attempt.failed_at = time.monotonic()
+        said = go_back(attempt, before, now=secrets, proven=secrets).said
+        attempt.ledger.append(live.release, "rejected", reason=why, **attempt.origin)
+        attempt.ledger.append(
+            before.release,
+            "returned",
+            reason=why,
+            **attempt.origin,
+            previous=live.release,
+            convergence="",
+            services=before.services,
+        )
+        folder.store_secrets(secrets)
+        attempt.keeping.forget()
+        attempt.journal.end("returned")
+        return said

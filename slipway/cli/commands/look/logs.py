@@ -1,0 +1,95 @@
+"""`slipway logs`: what the containers of a stack write, on all of its hosts, in the order of time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slipway.cli.options import HostNames, StackName  # noqa: TC001  # typer reads the annotations when the command is made
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["logs"]
+
+_INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
+_NO_READER = 141  # and one whose output nobody reads any more: 128 and SIGPIPE
+
+
+def logs(
+    services: Annotated[
+        list[str] | None, typer.Argument(metavar="SERVICE", help="Services to show; all if none.")
+    ] = None,
+    *,
+    stack: StackName = "",
+    host: HostNames = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C; later containers too.")
+    ] = False,
+    tail: Annotated[
+        str, typer.Option("--tail", metavar="N", help="Last lines of each container, or all. [100; all with --since]")
+    ] = "",
+    since: Annotated[
+        str, typer.Option("--since", metavar="WHEN", help="Only since then: 10m, 14:05, 2026-11-20, or RFC 3339.")
+    ] = "",
+    timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show each line's time (UTC).")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON a line (slipway/cli/schemas/logs.schema.json).")
+    ] = False,
+) -> None:
+    """Show what the stack's containers write, those of all hosts in the order of time.
+
+    The application's own output is shown as it is, with whatever it tells. Changes nothing, and leaves nothing running.
+
+    Exit code: 0 when every line that was asked for was shown; 1 when a host did not answer or a log could not be read
+    (the others are shown), or the stack's settings cannot be read; 2 for wrong usage; 130 after Ctrl-C.
+    """
+    from slipway.cli.containers import time_range  # noqa: PLC0415  # help must not wait for it
+
+    began = _parsed(time_range.since, since, "--since") if since else ""
+    lines = _parsed(time_range.tail, tail or ("all" if since else "100"), "--tail")
+    import asyncio  # noqa: PLC0415  # as above
+
+    from slipway.cli.containers.list import list_containers, require_services, selected_hosts  # noqa: PLC0415  # as above
+    from slipway.cli.containers.log_merge import LogQuery, show_logs  # noqa: PLC0415  # as above
+    from slipway.cli.containers.log_view import JsonLogs, TextLogs, in_colour  # noqa: PLC0415  # as above
+    from slipway.releases.engine import read_stack  # noqa: PLC0415  # as above
+
+    found, named = read_stack(stack), services or []
+    settings, key = found.settings, found.settings.private_key()
+    view = JsonLogs() if json else TextLogs(found.project, timestamps=timestamps, colour=in_colour())
+    try:
+        hosts = selected_hosts(settings, host or [])
+        if named:
+            answers = list_containers(hosts, key, found.project)
+            for problem in (problem for each in answers for problem in each.problems):
+                view.problem(problem)
+            if listings := [each.listing for each in answers if each.listing is not None]:
+                require_services(named, listings, settings.stack)
+            hosts = [each.host for each in answers if each.listing is not None]
+        query = LogQuery(services=named, tail=lines, since=began, follow=follow)
+        asyncio.run(show_logs(hosts, key, found.project, query, view))
+    except KeyboardInterrupt:
+        raise typer.Exit(_INTERRUPTED) from None
+    except BrokenPipeError:
+        _discard_output()
+        raise typer.Exit(_NO_READER) from None
+    if view.complete and not view.any:
+        typer.echo("there are no containers", err=True)
+    raise typer.Exit(0 if view.complete else 1)
+
+
+def _parsed(parse: Callable[[str], str], text: str, option: str) -> str:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} {error}", param_hint=f"'{option}'") from None
+
+
+def _discard_output() -> None:
+    """Let Python flush what nobody reads any more into nothing."""
+    import os  # noqa: PLC0415  # rarely needed
+    import sys  # noqa: PLC0415  # as above
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

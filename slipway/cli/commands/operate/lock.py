@@ -1,0 +1,65 @@
+"""`slipway lock`: who works on a stack, since when, and whether the lock is stale."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from slipway.cli.options import StackName  # noqa: TC001  # typer reads the annotations when the command is made
+
+__all__ = ["lock"]
+
+
+def lock(
+    *,
+    stack: StackName = "",
+    release: Annotated[bool, typer.Option("--release", help="Remove stale locks; no others.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON (slipway/cli/schemas/lock.schema.json) instead of lines.")
+    ] = False,
+) -> None:
+    """Show who works on the stack, since when, and whether the lock is stale.
+
+    Looking changes nothing. Deployments take over stale locks by themselves, so --release is only needed before a
+    plain `pulumi up`, which does not.
+
+    Exit code: 0 when the stack is free; 1 when it is locked, or the backend does not answer; 2 for wrong usage.
+    """
+    if release and json:
+        raise typer.BadParameter("it shows what is; --release changes it", param_hint="'--json'")
+    from slipway.contract.problems import Problem, SlipwayError  # noqa: PLC0415  # as above
+    from slipway.releases.engine import engine_of  # noqa: PLC0415  # as above
+    from slipway.releases.locks.document import lines, lock_document  # noqa: PLC0415  # help must not wait for it
+    from slipway.releases.locks.engine_locks import stack_locks  # noqa: PLC0415  # as above
+    from slipway.releases.locks.waiting import locked, take_over  # noqa: PLC0415  # as above
+
+    engine = engine_of(stack)
+    locks = stack_locks(engine)
+    if locks is None:
+        raise SlipwayError(
+            Problem(
+                f"the state of stack {engine.stack} is at Pulumi Cloud, which keeps the lock itself",
+                "it shows there who works on the stack, and cannot be asked from here",
+                f"pulumi console --stack {engine.stack}; once you are sure that the holder is gone: "
+                f"pulumi cancel --yes --stack {engine.stack}",
+            )
+        )
+    if release:
+        notes, living = take_over(locks, engine.environment)
+        for note in notes:
+            typer.echo(note)
+        if living:
+            raise SlipwayError([locked(engine.stack, *each) for each in living])
+        if not notes:
+            typer.echo(f"stack {locks.stack} of project {locks.project}: free, nothing to release")
+        return
+    document = lock_document(locks, engine.environment)
+    if json:
+        from json import dumps  # noqa: PLC0415  # the option has the name
+
+        typer.echo(dumps(document, indent=2, ensure_ascii=False))
+    else:
+        for line in lines(document):
+            typer.echo(line)
+    raise typer.Exit(0 if document["state"] == "free" else 1)

@@ -1,0 +1,105 @@
+"""`slipway init`: the stack files of an application, and what is left to do before its first preview."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["at_a_terminal", "init"]
+
+
+def init(
+    application: Annotated[Path, typer.Argument(metavar="APPLICATION", help="Folder with the Compose file.")],
+    *,
+    environment: Annotated[
+        list[str] | None,
+        typer.Option("--environment", "-e", metavar="NAME", help="A stack to create; staging and production if none."),
+    ] = None,
+    registry: Annotated[
+        str, typer.Option("--registry", metavar="HOST/PATH", help="Where images are pushed, such as ghcr.io/acme.")
+    ] = "",
+    registry_user: Annotated[
+        str, typer.Option("--registry-user", metavar="USER", help="User of the registry; none if it needs no login.")
+    ] = "",
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host",
+            metavar="[STACK=[NAME=]][USER@]ADDRESS[:PORT]",
+            help="A machine to deploy to, `local` for this one; of every stack if none is named.",
+        ),
+    ] = None,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--domain",
+            metavar="[STACK=]DOMAIN",
+            help="Domain; without a stack it is production's, and STACK.DOMAIN elsewhere.",
+        ),
+    ] = None,
+    acme_email: Annotated[
+        str, typer.Option("--acme-email", metavar="ADDRESS", help="E-mail for certificates of Let's Encrypt.")
+    ] = "",
+    variable: Annotated[
+        list[str] | None,
+        typer.Option("--variable", metavar="[STACK=]NAME=VALUE", help="Value of a variable that is no secret."),
+    ] = None,
+    compose_file: Annotated[
+        str, typer.Option("--compose-file", metavar="NAME", help="Compose file; found by Compose's own rules if none.")
+    ] = "",
+    accept_host_key: Annotated[
+        bool, typer.Option("--accept-host-key", help="Pin the keys that the hosts show, without comparing.")
+    ] = False,
+    workflows: Annotated[
+        bool, typer.Option("--workflows", help="Copy the GitHub workflows into the application's repository.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let Pulumi change edited stack files, and replace workflows.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; name all that is missing at once.")] = False,
+) -> None:
+    """Write the stack files of an application, create its stacks, and print what is left to do.
+
+    Asks at a terminal for what the options do not say; elsewhere, or with --yes, it names every missing option at
+    once. Secrets are never options: the commands that set them are printed. A stack file that somebody edited is left
+    as it is, and the commands that would change it are printed; with --force they are run.
+
+    Exit code: 0 when the files are there, whatever is left to do; 1 when the Compose file cannot be read or somebody's
+    workflow would be overwritten; 2 for missing or wrong options. With 1 and 2 nothing was written.
+    """
+    from slipway.cli.init.init import WrongUsageError, init_stacks, show  # noqa: PLC0415  # help must not wait for it
+    from slipway.cli.init.prompts import InitOptions  # noqa: PLC0415  # as above
+    from slipway.releases.engine import program_folder  # noqa: PLC0415  # as above
+
+    options = InitOptions(
+        environments=environment or (),
+        registry=registry,
+        registry_user=registry_user,
+        hosts=host or (),
+        domains=domain or (),
+        acme_email=acme_email,
+        variables=variable or (),
+    )
+    try:
+        report = init_stacks(
+            application,
+            options,
+            root=program_folder(Path.cwd()),
+            compose_file=compose_file,
+            asking=not yes and at_a_terminal(),
+            accept_host_keys=accept_host_key,
+            force=force,
+            workflows=workflows,
+        )
+    except WrongUsageError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    show(report)
+
+
+def at_a_terminal() -> bool:
+    """Whether somebody is there who could answer."""
+    return sys.stdin.isatty() and sys.stdout.isatty()

@@ -1,0 +1,147 @@
+"""A command in a container of a service, or a shell on a host."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from slipway.cli.containers.list import host_listings, selected_hosts
+from slipway.cli.containers.pick_container import own_containers, pick_container
+from slipway.cli.containers.stdio import attached
+from slipway.hosts.connection import reached
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Coroutine, Mapping, Sequence
+
+    from slipway.cli.containers.pick_container import PickedContainer
+    from slipway.releases.engine import Stack
+
+__all__ = ["SHELL", "SIGNAL_SCRIPT", "ExecRequest", "docker_exec", "exec_in_container", "shell_on_host"]
+
+SHELL = ("sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash; else exec sh; fi")
+"""The best shell that an image has."""
+
+SIGNAL_SCRIPT = """\
+for each in /proc/[0-9]*; do
+    grep -qF "$1" "$each/environ" 2>/dev/null && kill -s "$2" "${each#/proc/}"
+done
+true"""
+"""Run by sh in a container: sends the signal $2 to every process whose environment has the mark $1. That an engine's
+client ends does not end what it began in a container (https://github.com/moby/moby/issues/9098)."""
+
+_PASS_SECONDS = 5.0
+_TERMINATED = 143  # what shells call a command that SIGTERM ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecRequest:
+    """A command to run, and in which container."""
+
+    service: str
+    command: Sequence[str]
+    host: str = ""
+    """The first one with a healthy container when empty."""
+    number: int | None = None
+    user: str = ""
+    """The image's when empty."""
+    terminal: bool
+    """Give it this process's terminal."""
+
+
+def exec_in_container(stack: Stack, request: ExecRequest) -> int:
+    """Run a command in a container; its exit code. Raises SlipwayError without one, or when the connection breaks."""
+    return _until_terminated(_exec(stack, request))
+
+
+def shell_on_host(stack: Stack, host: str) -> int:
+    """Open a login shell on a host, the stack's first one if none is named; the shell's exit code."""
+    hosts = selected_hosts(stack.settings, [host] if host else [])
+    machine = hosts[0]
+    where = "this machine" if machine.local else f"{machine.user}@{machine.address}"
+    others = f", the first of {len(hosts)} hosts (--host NAME chooses another)" if len(hosts) > 1 else ""
+    typer.echo(f"{machine.name}: {where}{others}", err=True)
+
+    async def open_shell() -> int:
+        async with reached(machine, stack.settings.private_key()) as connection:
+            return await attached(connection, 'exec "${SHELL:-/bin/sh}" -l', machine.name, terminal=True)
+
+    return _until_terminated(open_shell())
+
+
+def _until_terminated(running: Coroutine[Any, Any, int]) -> int:
+    try:
+        return asyncio.run(running)
+    except asyncio.CancelledError:
+        return _TERMINATED
+
+
+async def _exec(stack: Stack, request: ExecRequest) -> int:
+    settings = stack.settings
+    hosts = selected_hosts(settings, [request.host] if request.host else [])
+    async with contextlib.aclosing(host_listings(hosts, settings.private_key(), stack.project)) as listings:
+        picked = await pick_container(listings, request.service, request.number, settings.stack)
+        listing, connection, container = picked.on.listing, picked.on.connection, picked.container
+        assert listing is not None  # noqa: S101  # of a picked container
+        assert connection is not None  # noqa: S101  # as above
+        _announce(picked, request, stack, several=len(hosts) > 1)
+        mark = f"SLIPWAY_EXEC={secrets.token_hex(8)}"
+
+        async def pass_signal(name: signal.Signals) -> None:
+            words = ("sh", "-c", SIGNAL_SCRIPT, "sh", mark, name.name.removeprefix("SIG"))
+            line = docker_exec(listing, container["id"], words, terminal=False, user=request.user)
+            process: Any = await connection.start(line)
+            said = b""
+            with contextlib.suppress(TimeoutError):
+                said, _ = await asyncio.wait_for(process.communicate(), _PASS_SECONDS)
+            if process.returncode != 0:
+                typer.echo(f"the command may go on in {container['name']} {said.decode()}".rstrip(), err=True)
+
+        line = docker_exec(
+            listing, container["id"], request.command, terminal=request.terminal, user=request.user, mark=mark
+        )
+        host = picked.on.host.name
+        return await attached(connection, line, host, terminal=request.terminal, pass_signal=pass_signal)
+
+
+def docker_exec(
+    listing: Mapping[str, Any],
+    container: str,
+    command: Sequence[str],
+    *,
+    terminal: bool,
+    user: str = "",
+    mark: str = "",
+) -> str:
+    """The line for a host's shell that runs `command` in a container, with the engine that the listing came from.
+
+    `mark` is a variable NAME=VALUE by which the processes of a command without a terminal can be found again.
+    """
+    options = ["--interactive"]
+    options += ["--tty", "--env", "TERM"] if terminal else []
+    options += ["--user", user] if user else []
+    options += ["--env", mark] if mark and not terminal else []
+    words = ["env", f"DOCKER_HOST=unix://{listing['socket']}", "docker", "exec", *options, container, *command]
+    return f"exec {shlex.join(words)}"
+
+
+def _announce(picked: PickedContainer, request: ExecRequest, stack: Stack, *, several: bool) -> None:
+    """Say which container it is, unless there is but one, or it was named."""
+    container = picked.container
+    own = own_containers(picked.on.listing or {}, request.service)
+    alone = sum(each["state"] == "running" for each in own) == 1
+    live, health = container["generation"] == "live", container["health"]
+    notes = "" if live else f", of a generation that is not live ({container['release']})"
+    notes += f", {health}" if health in ("starting", "unhealthy") else ""
+    choice = ["--host"] if several and not request.host else []
+    choice += [] if request.number is not None or alone else ["--index"]
+    if choice or notes:
+        other = f" ({' and '.join(choice)} choose{'s' if len(choice) == 1 else ''} another)" if choice else ""
+        name = container["name"].removeprefix(f"{stack.project}-")
+        typer.echo(f"in {picked.on.host.name} {name}{notes}{other}", err=True)

@@ -1,0 +1,214 @@
+"""The containers of a stack on all of its hosts, asked side by side, and what `slipway ps` shows of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slipway.compose.schema_check import checked
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts.agent_channel import channel
+from slipway.hosts.connection import reached
+from slipway.releases.format import ago, counted, plain
+from slipway.settings.spelling import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from rich.table import Table
+
+    from slipway.hosts.connection import Connection
+    from slipway.releases.engine import Stack
+    from slipway.settings.model import HostSettings, Settings
+
+__all__ = [
+    "CONTRACT",
+    "HostListing",
+    "host_listings",
+    "left_out",
+    "list_containers",
+    "ps_document",
+    "ps_table",
+    "require_services",
+    "selected_hosts",
+]
+
+CONTRACT = 1
+"""Version of the JSON form (slipway/cli/schemas/ps.schema.json); a change that a reader cannot ignore raises it."""
+
+_ANSWER_SECONDS = 60.0  # as for a probe
+_RUNS = ("running", "restarting", "paused")
+_COLUMNS = ("host", "service", "container", "state", "health", "image", "generation", "ports", "started")
+_FOLDED = ("container", "ports")  # where a row gives way on a narrow terminal; the rest is never cut
+_SHORT = 12  # hex digits of a digest that people compare
+_EVERYWHERE = re.compile(r"^(0\.0\.0\.0|\[::\]|::):")  # how the engine writes that a port is open to all
+_STYLES = {
+    "running": "green", "healthy": "green", "live": "green",
+    "starting": "yellow", "restarting": "yellow", "paused": "yellow", "other": "yellow",
+    "unhealthy": "red", "dead": "red",
+    "kept": "dim", "one-off": "dim",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostListing:
+    """What one host says about its containers."""
+
+    host: HostSettings
+    connection: Connection | None = None
+    """While it is open."""
+    listing: Mapping[str, Any] | None = None
+    """Its containers (slipway/contract/schemas/listing.schema.json); None when it did not answer."""
+    problems: tuple[Problem, ...] = ()
+    """Why it did not."""
+
+
+def selected_hosts(settings: Settings, names: Sequence[str]) -> list[HostSettings]:
+    """The hosts of these names, in the stack's order, or all of them; raises SlipwayError for unknown names."""
+    known = [host.name for host in settings.hosts]
+    what, fix = f"stack {settings.stack} has no host '%s'", f"--host NAME, with one of: {', '.join(known)}"
+    _refuse_unknown(names, known, what, "nothing was asked of any host", fix)
+    return [host for host in settings.hosts if not names or host.name in names]
+
+
+def require_services(names: Iterable[str], listings: Collection[Mapping[str, Any]], stack: str) -> None:
+    """Raise SlipwayError for each of these that is no service of the live release and has no container either."""
+    services = (name for each in listings for name in each["services"])
+    known = sorted({*services, *(one["service"] for each in listings for one in each["containers"])})
+    there = f"there are: {', '.join(known)}" if known else "nothing is deployed there"
+    what = f"no service '%s' is deployed on stack {stack}"
+    _refuse_unknown(names, known, what, there, f"slipway ps --all --stack {stack}")
+
+
+def _refuse_unknown(names: Iterable[str], known: Sequence[str], what: str, otherwise: str, fix: str) -> None:
+    problems = [
+        Problem(what % name, f"did you mean '{close}'?" if (close := nearest(name, known)) else otherwise, fix)
+        for name in names
+        if name not in known
+    ]
+    if problems:
+        raise SlipwayError(problems)
+
+
+def list_containers(hosts: Sequence[HostSettings], private_key: str, project: str) -> list[HostListing]:
+    """The containers on these hosts; one that does not answer does not hide the others."""
+
+    async def list_all() -> list[HostListing]:
+        return [each async for each in host_listings(hosts, private_key, project)]
+
+    return asyncio.run(list_all())
+
+
+async def host_listings(
+    hosts: Sequence[HostSettings], private_key: str, project: str
+) -> AsyncGenerator[HostListing, None]:
+    """The same in the hosts' order, each as soon as it is known; its connection stays open until the end.
+
+    All hosts are asked at once; those that the caller does not wait for are abandoned. Close it
+    (`contextlib.aclosing`) when leaving early.
+    """
+    async with contextlib.AsyncExitStack() as exits:
+        tasks = [asyncio.create_task(_ask(exits, host, private_key, project)) for host in hosts]
+        try:
+            for task in tasks:
+                yield await task
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _ask(exits: contextlib.AsyncExitStack, host: HostSettings, private_key: str, project: str) -> HostListing:
+    try:
+        connection = await exits.enter_async_context(reached(host, private_key))
+        async with channel(connection, host.name, project, command=("containers",)) as opened:
+            listing = checked("listing", await opened.answer(b"", _ANSWER_SECONDS))
+    except SlipwayError as error:
+        return HostListing(host=host, problems=error.problems)
+    return HostListing(host=host, connection=connection, listing=listing)
+
+
+def ps_document(
+    stack: Stack, listings: Sequence[HostListing], services: Sequence[str], *, every: bool
+) -> dict[str, Any]:
+    """What `slipway ps` shows: all services if none are named; stopped containers and one-off runs only if `every`."""
+    return {
+        "contract": CONTRACT,
+        "stack": stack.settings.stack,
+        "application": stack.application,
+        "project": stack.project,
+        "hosts": [
+            {
+                "name": each.host.name,
+                "address": each.host.address,
+                "errors": [problem.to_json() for problem in each.problems],
+                "live": each.listing["live"] if each.listing else None,
+                "containers": [one for one in _of_services(each, services) if every or _runs(one)],
+            }
+            for each in listings
+        ],
+    }
+
+
+def left_out(listings: Sequence[HostListing], services: Sequence[str]) -> str:
+    """In words, what is not shown unless all is asked for; empty when that is nothing."""
+    hidden = [one for each in listings for one in _of_services(each, services) if not _runs(one)]
+    one_offs = sum(one["one_off"] for one in hidden)
+    stopped = [f"{len(hidden) - one_offs} stopped"] if len(hidden) > one_offs else []
+    return " and ".join([*stopped, *([counted(one_offs, "one-off run")] if one_offs else [])])
+
+
+def ps_table(document: Mapping[str, Any], now: datetime) -> Table:
+    """A row per container."""
+    from rich.table import Table  # noqa: PLC0415  # exec and logs need no rich
+    from rich.text import Text  # noqa: PLC0415  # as above
+
+    def word(text: str) -> Text:
+        return Text(plain(text), _STYLES.get(text, ""))
+
+    def state(one: Mapping[str, Any]) -> Text:
+        if one["state"] != "exited":
+            return word(one["state"])
+        return Text(f"exited {one['exit_code']}", "red" if one["exit_code"] else "dim")
+
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in _COLUMNS:
+        shown.add_column(column, no_wrap=column not in _FOLDED, overflow="fold")
+    for host in document["hosts"]:
+        for one in host["containers"]:
+            shown.add_row(
+                host["name"],
+                plain(one["service"]),
+                plain(one["name"].removeprefix(f"{document['project']}-")),
+                state(one),
+                word(one["health"] or "-"),
+                _image(one["image"]),
+                word(one["generation"]),
+                _ports(one["ports"]) or "-",
+                ago(one["started"], now),
+            )
+    return shown
+
+
+def _of_services(listing: HostListing, services: Sequence[str]) -> list[Mapping[str, Any]]:
+    containers = listing.listing["containers"] if listing.listing else []
+    return [one for one in containers if not services or one["service"] in services]
+
+
+def _runs(container: Mapping[str, Any]) -> bool:
+    return container["state"] in _RUNS and not container["one_off"]
+
+
+def _image(reference: str) -> str:
+    """The first digits of the digest; a name as it is where an image has none."""
+    digest = reference.partition("@sha256:")[2]
+    return digest[:_SHORT] if digest else plain(reference.rpartition("/")[2])
+
+
+def _ports(published: Sequence[str]) -> str:
+    """Each published port once, as short as it is clear: 8080->80, 127.0.0.1:5432->5432, 53->53/udp."""
+    return ", ".join(dict.fromkeys(_EVERYWHERE.sub("", port.removesuffix("/tcp")) for port in published))

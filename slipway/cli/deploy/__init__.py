@@ -1,0 +1,1 @@
+"""One `pulumi up`, followed and shown as it happens."""

@@ -1,0 +1,172 @@
+"""What `slipway up` prints: what happened, line by line; on a terminal also what is at work below it.
+
+Owns: the printed form. Does not own: what is told (see `story`).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from slipway.cli.deploy.up_events import STOPPING
+from slipway.releases.format import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import Any, Self
+
+    from rich.console import RenderableType
+
+    from slipway.cli.deploy.up_events import Line, Story
+
+__all__ = ["LinesView", "LiveView", "in_words"]
+
+_DRAW_SECONDS = 0.125
+_CLOCK_COLUMNS = 5
+_WHERE_COLUMNS = 10  # at least
+_WHERE_COLUMNS_MOST = 24
+_PHASE_COLUMNS = 8
+_TOOK_COLUMNS = 8
+_SINCE_COLUMNS = 12  # what stands beside the text of what is at work
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
+_PHASES = {"done": "green", "failed": "red", "back": "yellow"}
+_STYLES = {"error": "red", "warning": "yellow", "evidence": "dim", "log": "dim"}
+
+
+def in_words(line: Line) -> str:
+    """A line of its own for logs: where, what, how long."""
+    where = f"{line.where}: " if line.where else ""
+    kind = "warning: " if line.kind == "warning" else ""
+    phase = f"{line.phase} " if line.phase else ""
+    took = "" if line.seconds is None else f", {line.seconds:.2f} s"
+    return f"{where}{kind}{phase}{line.text}{took}"
+
+
+class LinesView:
+    """A line as it happens, with the time since the start: for logs, and whoever reads them later."""
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Nothing has to be prepared."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left open."""
+
+    def tick(self) -> None:
+        """A log needs no sign of life."""
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Print what the event adds."""
+        now = time.monotonic()
+        for line in self._story.tell(event, now):
+            typer.echo(f"[{clock(now - self._began)}] {in_words(line)}")
+
+
+class LiveView:
+    """The lines scroll; hosts and resources at work stand below them, with what they said last and how long ago."""
+
+    def __init__(self, story: Story, stopping: Callable[[], bool], console: Console | None = None) -> None:
+        """`stopping` tells whether the engine was asked to stop."""
+        self._story = story
+        self._stopping = stopping
+        self._began = time.monotonic()
+        self._console = console or Console(highlight=False)
+        self._spinner = Spinner("dots")
+        self._logs: dict[str, list[str]] = {}
+        self._columns = _WHERE_COLUMNS
+        self._drawn = 0.0
+        # Drawn only by `tick`: a thread of rich's own would race with the lines that are printed above.
+        self._live = Live(console=self._console, get_renderable=self.at_work, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take away what was at work; the lines stay."""
+        self._live.__exit__(kind, error, trace)
+
+    def tick(self) -> None:
+        """Draw anew what is at work, now and then."""
+        if time.monotonic() - self._drawn >= _DRAW_SECONDS:
+            self._drawn = time.monotonic()
+            self._live.refresh()
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Print what the event adds."""
+        now = time.monotonic()
+        for line in self._story.tell(event, now):
+            if line.kind == "log":  # a build says hundreds of these; they count when it fails
+                self._logs.setdefault(line.where, []).append(line.text)
+                continue
+            if line.kind == "error":
+                for text in self._logs.pop(line.where, ()):
+                    self._console.print(
+                        self._row(line._replace(kind="log", text=text, seconds=None), now - self._began)
+                    )
+                if line.text in self._story.errors:  # the last lines of all
+                    continue
+            self._console.print(self._row(line, now - self._began))
+
+    def at_work(self) -> RenderableType:
+        """What is going on now, as something rich can print."""
+        now = time.monotonic()
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for work in self._story.at_work.values():
+            last = work.last.removeprefix(f"{work.where} ")
+            said = f"after {last}" if last and work.where in self._story.hosts.values() else last
+            text = Text(_shortened(said) or "begun", "dim", no_wrap=True)
+            text.truncate(max(10, self._console.width - len(work.where) - _SINCE_COLUMNS), overflow="ellipsis")
+            table.add_row(Text(work.where, "bold"), text, f"{now - work.changed:.0f} s")
+        elapsed = Text(f"{clock(now - self._began)} ")
+        if self._stopping():
+            elapsed.append(STOPPING, "yellow")
+        elif not self._story.begun:
+            elapsed.append("planning", "dim")
+        self._spinner.update(text=elapsed)
+        return Group(table, self._spinner) if self._story.at_work else self._spinner
+
+    def _row(self, line: Line, elapsed: float) -> RenderableType:
+        """A line in columns, so that what is long folds below its own beginning."""
+        self._columns = max(self._columns, min(len(line.where), _WHERE_COLUMNS_MOST))
+        text = Text()
+        if line.kind == "warning":
+            text.append("warning: ", "bold yellow")
+        text.append(_shortened(line.text), _STYLES.get(line.kind, ""))
+        took = "" if line.seconds is None else f"{line.seconds:.2f} s"
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_column(no_wrap=True, min_width=_CLOCK_COLUMNS, justify="right")
+        cells: list[RenderableType] = [Text(clock(elapsed), "dim")]
+        if line.where:
+            row.add_column(no_wrap=True, min_width=self._columns)
+            cells.append(Text(line.where, "bold"))
+        if line.phase:
+            row.add_column(no_wrap=True, min_width=_PHASE_COLUMNS)
+            row.add_column(no_wrap=True, min_width=_TOOK_COLUMNS, justify="right")
+            cells += [Text(line.phase, _PHASES.get(line.phase, "cyan")), Text(took, "dim")]
+        elif took:
+            text.append(f"  {took}", "dim")
+        row.add_column(overflow="fold")
+        row.add_row(*cells, text)
+        return row
+
+
+def _shortened(text: str) -> str:
+    """Digests as people compare them: their beginning."""
+    return _DIGEST.sub(r"\1", text)

@@ -1,0 +1,92 @@
+"""One `pulumi up` of a stack, shown as it happens: what `slipway up`, `rollback` and `promote` come down to.
+
+The run itself is `engine_run`'s, what its events mean `story`'s, how they look `up_view`'s.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from slipway.cli.deploy.engine_run import EngineRun
+from slipway.cli.deploy.up_events import ENDED, Story
+from slipway.cli.deploy.up_view import LinesView, LiveView
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases.locks.ci_run import noted_run
+from slipway.releases.locks.waiting import StackLockedError, conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from slipway.releases.engine import Engine
+
+__all__ = ["deploy"]
+
+
+def deploy(
+    engine: Engine,
+    given: Sequence[str] = (),
+    *,
+    message: str = "",
+    settings: Mapping[str, str] | None = None,
+    command: str = "slipway up",
+) -> int:
+    """Run it; the engine's exit code.
+
+    Args:
+        engine: how the engine is called for the stack, prepared for deploying.
+        given: further options of `pulumi up`.
+        message: for the history; the engine's own when empty.
+        settings: variables of the environment that set settings for this update alone.
+        command: what to run again after fixing, for errors.
+
+    Raises:
+        StackLockedError: when the engine met another one's lock, and did nothing.
+    """
+    plain = ["--yes", "--skip-preview", "--non-interactive", "--color", "never", "--cwd", str(engine.root)]
+    said = ["--message", message] if message else []
+    environment = {**engine.environment, **(settings or {})}
+    story, console, began = Story(), Console(highlight=False), monotonic()
+    with EngineRun(["up", *plain, *engine.options, *said, *given], environment) as run, noted_run(engine, run.pid):
+        live = console.is_terminal and not console.is_dumb_terminal
+        with LiveView(story, lambda: run.stopping, console) if live else LinesView(story) as view:
+            code = run.follow(view.tell, view.tick)
+        if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
+            raise StackLockedError(other)
+        _end(run, story, code, monotonic() - began, command)
+    return code
+
+
+def _end(run: EngineRun, story: Story, code: int, seconds: float, command: str) -> None:
+    """The last lines: what came of it, and on failure the errors in the family's form."""
+    if code == 0:
+        typer.echo(f"done in {seconds:.1f} s: {story.summary() or 'nothing to do'}")
+        if release := story.outputs.get("release"):
+            typer.echo(f"release {release}")
+        for url in story.ready():
+            typer.echo(f"ready: {url}")
+        return
+    untold = story.untold(run.output)
+    if untold:
+        typer.echo(untold)
+    before = story.summary()
+    ended = "stopped" if run.stopping else "failed"
+    typer.echo(f"{ended} after {seconds:.1f} s" + (f"; until then: {before}" if before else ""))
+    for error in story.errors or [_unnamed(run, code, command)]:
+        typer.echo(error, err=True)
+
+
+def _unnamed(run: EngineRun, code: int, command: str) -> str:
+    """The family's form of an error that is the engine's own."""
+    if run.stopping:
+        meaning = "hosts that had begun put back what served before; the next run finishes or undoes the rest"
+        return str(SlipwayError(Problem("pulumi up was stopped", meaning, command)))
+    said = [
+        line.strip().removeprefix("error: ") for line in run.output.splitlines() if line.strip().startswith("error: ")
+    ]
+    what = next((each for each in said if each not in ENDED), f"exit code {code}")
+    meaning = "what was done so far stays, the rest was not begun; its own words are above"
+    return str(SlipwayError(Problem(f"pulumi up failed ({what})", meaning, f"fix what it names, then {command}")))

@@ -1,0 +1,146 @@
+"""`slipway doctor`: everything around a stack looked at side by side, as a document and as text.
+
+Nothing stops at the first failure; what waits for something that is wrong is skipped.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from slipway.cli.doctor import host_checks, stack_checks
+from slipway.cli.doctor.check_result import AREAS, CheckResult, skipped, wrongs
+from slipway.cli.doctor.machine_checks import MACHINE_CHECKS
+from slipway.cli.failure import bug
+from slipway.contract.problems import SlipwayError
+from slipway.releases.engine import engine_of, program_folder
+from slipway.releases.format import counted, plain
+from slipway.releases.local_stack import tools
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rich.console import RenderableType
+
+    from slipway.releases.engine import Engine
+
+__all__ = ["CONTRACT", "examine", "report"]
+
+CONTRACT = 1
+"""Version of the JSON form (slipway/cli/schemas/doctor.schema.json); a change that a reader cannot ignore raises it."""
+
+_STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red", "skipped": "dim"}
+_WIDTH = max(map(len, _STYLES)) + 2
+_Read = TypeVar("_Read")
+
+
+def examine(name: str) -> dict[str, Any]:
+    """Look at everything around the stack called `name`, or the one selected in the engine when empty."""
+    with ThreadPoolExecutor(8) as pool:
+        machine = [pool.submit(_checked, "machine", check) for check in MACHINE_CHECKS]
+        stack, results = _examine_stack(pool, name)
+        results = [result for each in machine for result in each.result()] + results
+    results.sort(key=lambda result: AREAS.index(result.area))  # a stable sort: within an area as they were found
+    return {
+        "contract": CONTRACT,
+        "stack": stack,
+        "well": not any(result.state == "wrong" for result in results),
+        "findings": [result._asdict() for result in results],
+    }
+
+
+def _read(
+    area: str, check: Callable[[], tuple[_Read | None, list[CheckResult]]]
+) -> tuple[_Read | None, list[CheckResult]]:
+    """What a check reads that others need, and its results; a check that fails is a result, too."""
+    try:
+        return check()
+    except SlipwayError as error:
+        return None, wrongs(area, *error.problems)
+    except Exception as error:  # noqa: BLE001  # the others are still worth reporting
+        return None, wrongs(area, bug(error))
+
+
+def _checked(area: str, check: Callable[[], list[CheckResult]]) -> list[CheckResult]:
+    return _read(area, lambda: (None, check()))[1]
+
+
+def _examine_stack(pool: ThreadPoolExecutor, name: str) -> tuple[str, list[CheckResult]]:
+    """The stack's name, as far as it is known, and what was found about it."""
+    try:
+        if tools(program_folder(Path.cwd())) is None:
+            return name, [skipped(area, "not looked at: there is no engine") for area in AREAS[1:]]
+        engine = engine_of(name)
+    except SlipwayError as error:
+        rest = [skipped(area, "not looked at: it is not known which stack is meant") for area in AREAS[2:]]
+        return name, [*wrongs("backend", *error.problems), *rest]
+    backend = pool.submit(_checked, "backend", lambda: stack_checks.backend(engine))
+    results = _examine_settings(pool, engine)
+    return engine.stack, [*backend.result(), *results]
+
+
+def _examine_settings(pool: ThreadPoolExecutor, engine: Engine) -> list[CheckResult]:
+    """What needs the stack's configuration."""
+    configured, results = _read("secrets", lambda: stack_checks.configuration(engine))
+    if configured is None:
+        why = "not looked at: the engine cannot read the configuration"
+        return [*results, *(skipped(area, why) for area in AREAS[3:])]
+    settings, found = _read("settings", lambda: stack_checks.settings(engine, configured))
+    results += found
+    if settings is None:
+        return [*results, *(skipped(area, "not looked at: the settings cannot be used") for area in AREAS[4:])]
+    application = None
+    if settings.application.is_dir():
+        application, found = _read("application", lambda: stack_checks.application(settings))
+        results += found
+    else:
+        results.append(skipped("application", "not looked at: there is no such folder (see the settings)"))
+    last = [
+        pool.submit(_checked, "registry", lambda: stack_checks.registry(settings, application)),
+        pool.submit(_checked, "hosts", lambda: host_checks.hosts(settings, application)),
+    ]
+    return results + [result for each in last for result in each.result()]
+
+
+def report(document: Mapping[str, Any]) -> RenderableType:
+    """`document` for people: a line per result, what is wrong with its meaning and its fix."""
+    from rich.console import Group  # noqa: PLC0415  # JSON needs no rich
+    from rich.text import Text  # noqa: PLC0415  # as above
+
+    blocks: list[RenderableType] = []
+    for title, results in groupby(
+        document["findings"], lambda each: f"host {each['host']}" if each["host"] else each["area"]
+    ):
+        blocks.append(Text(title, "bold"))
+        for result in results:
+            blocks += _rows(result)
+    states = [result["state"] for result in document["findings"]]
+    wrong, unwise = states.count("wrong"), states.count("warning")
+    about = f"stack {document['stack']}: " if document["stack"] else ""
+    rest = f", {counted(unwise, 'warning')}" if unwise else ""
+    verdict = (
+        Text(f"{about}{counted(wrong, 'thing')} to fix", "bold red")
+        if wrong
+        else Text(f"{about}nothing is wrong{rest}", "bold green")
+    )
+    return Group(*blocks, Text(), verdict)
+
+
+def _rows(result: Mapping[str, Any]) -> Iterator[RenderableType]:
+    from rich.padding import Padding  # noqa: PLC0415  # as above
+    from rich.table import Table  # noqa: PLC0415  # as above
+    from rich.text import Text  # noqa: PLC0415  # as above
+
+    style = _STYLES[result["state"]]
+    for word, key, look in (
+        (result["state"], "what", "dim" if style == "dim" else ""), ("", "meaning", "dim"), ("", "fix", "cyan"),
+    ):  # fmt: skip
+        if result[key]:
+            # The word stands alone in its column, however often the text beside it is folded.
+            table = Table.grid(padding=(0, 0))
+            table.add_column(width=_WIDTH)
+            table.add_column(overflow="fold")
+            table.add_row(Text(word, style), Text(plain(result[key]), look))
+            yield Padding(table, (0, 0, 0, 2), expand=False)

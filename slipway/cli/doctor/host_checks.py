@@ -1,0 +1,203 @@
+"""Whether hosts can be deployed to: reached, equipped, with room, the right time and free ports.
+
+Looks at each host once, over one connection, and leaves nothing there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.cli.doctor.check_result import good, skipped, warnings, wrongs
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts.agent_channel import agent_path, channel
+from slipway.hosts.agent_package import pack_agent
+from slipway.hosts.connection import reached
+from slipway.settings.values import one_host_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from slipway.cli.doctor.check_result import CheckResult
+    from slipway.compose.application import Application
+    from slipway.hosts.connection import Connection
+    from slipway.settings.model import HostSettings, Settings
+
+__all__ = ["hosts"]
+
+_SECONDS = 20
+_CLOCK_SECONDS = 5.0  # beyond that, times in logs and ledgers of several machines cannot be put in order
+_GOOD_DOCKER = 25  # the first with `start_interval`
+_LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp: include/net/tcp_states.h
+
+
+class _HostState(NamedTuple):
+    """What one look at a host gave."""
+
+    probe: Mapping[str, Any]
+    clock: float
+    """How far its clock is ahead of this machine's, seconds."""
+    agent: str
+    """The file of the agent that is there; empty for none."""
+    listening: frozenset[int]
+    """TCP ports on which something listens."""
+
+
+def hosts(settings: Settings, application: Application | None) -> list[CheckResult]:
+    """Look at every host side by side."""
+    if not settings.hosts:
+        return [skipped("hosts", "there are none in the settings")]
+    try:
+        key = settings.private_key()
+    except (OSError, ValueError):
+        key = ""
+    stack = application.stack if application else f"slipway-doctor-{settings.stack}"[:63]
+
+    async def look_at_all() -> list[_HostState | SlipwayError | str]:
+        return await asyncio.gather(*(_look(host, key, stack) for host in settings.hosts))
+
+    states = asyncio.run(look_at_all())
+    return [
+        result._replace(host=host.name)
+        for host, state in zip(settings.hosts, states, strict=True)
+        for result in _judged(host, state, settings, application)
+    ]
+
+
+async def _look(host: HostSettings, key: str, stack: str) -> _HostState | SlipwayError | str:
+    if not host.local and not key:
+        return "no private key is set"
+    if not host.local and not one_host_key(host.host_key):
+        return "no host key is pinned"
+    script = f"date +%s.%N; readlink {agent_path(stack)} || echo; cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; true"
+    try:
+        async with reached(host, key) as connection:
+            before = time.time()
+            clock, agent, listening = _parsed(await _output(connection, f"exec /bin/sh -c {shlex.quote(script)}"))
+            ahead = clock - (before + time.time()) / 2 if clock else 0.0
+            async with channel(connection, host.name, stack) as opened:
+                return _HostState(opened.probe, ahead, agent, listening)
+    except SlipwayError as error:
+        return error
+
+
+async def _output(connection: Connection, command: str) -> str:
+    """What the command prints; nothing when it cannot be run or does not end."""
+    process: Any = await connection.start(command)
+    with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
+        process.stdin.write_eof()
+        said: bytes = await asyncio.wait_for(process.stdout.read(), _SECONDS)
+        await asyncio.wait_for(process.wait(), _SECONDS)
+        return said.decode(errors="replace")
+    return ""
+
+
+def _parsed(text: str) -> tuple[float, str, frozenset[int]]:
+    clock, agent, *lines = [*text.splitlines(), "", ""]
+    listening = frozenset(
+        int(words[1].rpartition(":")[2], 16)
+        for line in lines
+        if len(words := line.split()) > 3 and words[3] == _LISTEN and ":" in words[1]  # noqa: PLR2004  # the state's place
+    )
+    try:
+        return float(clock.replace(".%N", "").replace("N", "")), agent, listening
+    except ValueError:
+        return 0.0, agent, listening
+
+
+def _judged(
+    host: HostSettings, state: _HostState | SlipwayError | str, settings: Settings, application: Application | None
+) -> Iterator[CheckResult]:
+    if isinstance(state, str):
+        yield skipped("hosts", f"not looked at: {state} (see the settings)")
+    elif isinstance(state, SlipwayError):
+        yield from wrongs("hosts", *state.problems)
+    else:
+        there = f"{host.user}@{host.address}:{host.port} shows the pinned key and lets us in"
+        yield good("hosts", "this machine" if host.local else there)
+        yield from _equipment(state.probe)
+        yield _disk(state.probe["machine"]["disk_free_mb"], settings.disk_minimum_mb)
+        yield _clock(state.clock)
+        if application:
+            yield from _agent(state)
+            yield from _edge(host, state, settings, application)
+
+
+def _equipment(probe: Mapping[str, Any]) -> Iterator[CheckResult]:
+    machine = probe["machine"]
+    if probe["problems"]:
+        yield from wrongs("hosts", *(Problem.from_json(each) for each in probe["problems"]))
+        return
+    versions = ", ".join(f"{name} {machine[name.lower()]}" for name in ("Docker", "Compose", "Python"))
+    yield good("hosts", f"{versions}, {machine['architecture']}")
+    major = str(machine["docker"] or "").split(".", 1)[0]
+    if major.isdigit() and int(major) < _GOOD_DOCKER:
+        problem = Problem(
+            f"Docker {machine['docker']} is older than {_GOOD_DOCKER}",
+            "each container that starts costs a second or more until its first health verdict",
+            "https://docs.docker.com/engine/install/ has a newer one",
+        )
+        yield from warnings("hosts", problem)
+
+
+def _disk(free: int, minimum: int) -> CheckResult:
+    if free >= minimum:
+        return good("hosts", f"{free:,} MB free on Docker's disk")
+    problem = Problem(
+        f"{free:,} MB are free on Docker's disk, diskMinimumMb asks for {minimum:,}",
+        "a full disk stops databases and loses log lines, so nothing is started",
+        "docker system df, then docker system prune (on the host); or pulumi config set diskMinimumMb MB",
+    )
+    return wrongs("hosts", problem)[0]
+
+
+def _clock(ahead: float) -> CheckResult:
+    if abs(ahead) <= _CLOCK_SECONDS:
+        return good("hosts", "its clock is right")
+    problem = Problem(
+        f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's",
+        "times of its releases and logs are not those of others; far off, certificates are refused",
+        "sudo timedatectl set-ntp true (on the host)",
+    )
+    return warnings("hosts", problem)[0]
+
+
+def _agent(state: _HostState) -> Iterator[CheckResult]:
+    probe = state.probe
+    if not state.agent:
+        yield good("hosts", "no agent yet: the first deployment brings it")
+    elif pack_agent().digest[:12] in state.agent:
+        yield good("hosts", "the agent is there, in this version")
+    else:
+        yield good("hosts", "an agent of another version is there: the next deployment brings this one")
+    if probe["lock"]:
+        what = f"a deployment runs now: {probe['lock']}"
+        yield from warnings("hosts", Problem(what, "another one waits for it", "slipway status"))
+    if probe["interrupted"]:
+        what = f"a deployment was interrupted ({probe['interrupted']})"
+        yield from warnings("hosts", Problem(what, "the next one finishes or undoes it", "pulumi up"))
+
+
+def _edge(host: HostSettings, state: _HostState, settings: Settings, application: Application) -> Iterator[CheckResult]:
+    """Whether the edge's ports are free, or the edge's already."""
+    if not any(application.entries[service]["routes"] for service in application.services_of(host.name)):
+        yield skipped("hosts", "the edge's ports: no service with a route runs here")
+        return
+    ports = {"httpPort": settings.http_port, **({"httpsPort": settings.https_port} if settings.https else {})}
+    edge = state.probe["edge"]
+    own = {edge["http_port"], edge["https_port"]} - {None} if edge else set()
+    taken = {key: port for key, port in ports.items() if port in state.listening and port not in own}
+    for key, port in taken.items():
+        problem = Problem(
+            f"port {port} is taken by another program",
+            "the edge could not start, and no route would answer",
+            f"sudo ss -lntp 'sport = :{port}' (on the host) names it; stop it, or pulumi config set {key} PORT",
+        )
+        yield from wrongs("hosts", problem)
+    if not taken:
+        whose = "the edge's already" if own >= set(ports.values()) else "free for the edge"
+        numbers = " and ".join(map(str, ports.values()))
+        yield good("hosts", f"{'ports' if len(ports) > 1 else 'port'} {numbers}: {whose}")

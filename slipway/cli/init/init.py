@@ -1,0 +1,240 @@
+"""The order of `slipway init`, and what it prints: nothing is written before everything is known."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import typer
+import yaml
+
+from slipway.cli.init.atomic_write import write_all
+from slipway.cli.init.create_stacks import CreatedStacks, create_stacks
+from slipway.cli.init.host_keys import pin_host_keys
+from slipway.cli.init.prompts import ask_for_settings, ask_for_stacks
+from slipway.cli.init.requirements import open_requirements, read_requirements
+from slipway.cli.init.stack_file import (
+    change_commands,
+    default_settings,
+    left_commands,
+    new_stack_file,
+    read_stack_file,
+    shown_command,
+)
+from slipway.cli.init.workflows import workflows_for
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases.engine import engine_of, last_words
+from slipway.releases.format import counted
+from slipway.settings.model import LOCAL_ADDRESS, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from slipway.cli.init.prompts import InitOptions
+    from slipway.cli.init.requirements import Requirements
+    from slipway.cli.init.stack_file import StackFile
+
+__all__ = ["InitReport", "WrongUsageError", "init_stacks", "show"]
+
+_HERE = {"name": LOCAL_ADDRESS, "address": LOCAL_ADDRESS}
+_ANY_REGISTRY = "registry.invalid/any"  # while it is not known whether one is needed
+_STAND_IN = "for what the stack file holds encrypted"
+
+
+class WrongUsageError(SlipwayError):
+    """Options that are missing or wrong: exit code 2, and nothing was written."""
+
+
+@dataclass(kw_only=True)
+class InitReport:
+    """What was done, and what is left."""
+
+    requirements: Requirements
+    stacks: Sequence[str]
+    files: dict[str, str] = field(default_factory=dict)
+    """File, relative to the program → what became of it."""
+    commands: dict[str, list[str]] = field(default_factory=dict)
+    """Stack → commands that set what it still lacks."""
+    created: CreatedStacks = field(default_factory=CreatedStacks)
+    problems: list[Problem] = field(default_factory=list)
+    """What stands in the way of a preview."""
+
+
+def init_stacks(
+    application: Path,
+    options: InitOptions,
+    *,
+    root: Path,
+    compose_file: str = "",
+    asking: bool,
+    accept_host_keys: bool,
+    force: bool,
+    workflows: bool,
+) -> InitReport:
+    """Write the stack files for the application and create their stacks.
+
+    The application is the Compose file's folder, `root` that of Pulumi.yaml; the rest are the command's options.
+
+    Raises:
+        WrongUsageError: options are missing or wrong; all of them are named.
+        SlipwayError: the Compose file cannot be read, or somebody's workflow would be overwritten.
+    """
+    if not application.is_dir():
+        fix = "slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"
+        raise SlipwayError(Problem(f"'{application}' is not a folder", "there is no Compose file to deploy", fix))
+    project = str(yaml.safe_load((root / "Pulumi.yaml").read_text())["name"])
+    stacks, wrong = ask_for_stacks(options, asking=asking, known=_known_stacks(root, project))
+    if wrong:
+        raise WrongUsageError(wrong)
+    files = {stack: read_stack_file(_path(root, stack), project) for stack in stacks}
+    compose_file = compose_file or next(
+        (str(each.settings["composeFile"]) for each in files.values() if each.settings.get("composeFile")), ""
+    )
+    source = {"application": application, "compose_file": compose_file}
+    first = read_requirements(_reading_settings(stacks[0], {}, files[stacks[0]], source))
+    _introduce(first)
+    new = [stack for stack, file in files.items() if not file.edited]
+    answers = ask_for_settings(options, first, files, asking=asking and bool(new))
+    if answers.problems:
+        raise WrongUsageError(answers.problems)
+    hosts = {stack: answers.settings[stack]["hosts"] for stack in new}
+    notes = pin_host_keys(hosts, asking=asking, accepted=accept_host_keys)
+
+    report = InitReport(requirements=first, stacks=stacks)
+    texts: dict[Path, str] = {}
+    changes: dict[str, list[tuple[str, ...]]] = {}
+    where = {"application": os.path.relpath(application.resolve(), root.resolve()), "composeFile": compose_file}
+    for stack, file in files.items():
+        given = {key: value for key, value in {**where, **answers.settings[stack]}.items() if value}
+        if file.edited:
+            settings = {**file.settings, "hosts": file.hosts, **given}
+        else:
+            settings = {**_ordered(given), **default_settings(stack)}
+        requirements = open_requirements(_reading_settings(stack, settings, file, source), first)
+        report.problems += [each for each in requirements.problems if each not in report.problems]
+        report.commands[stack] = left_commands(stack, settings, requirements, file)
+        path = _path(root, stack)
+        if file.edited:
+            changes[stack] = change_commands(given, file)
+            report.files[path.name] = "left as it is: somebody edited it" if changes[stack] else "unchanged"
+        else:
+            report.files[path.name] = "replaced" if path.exists() else "written"
+            texts[path] = new_stack_file(
+                stack, settings, requirements, file.top, project=project, notes=notes.get(stack, {})
+            )
+    if workflows:
+        texts |= _workflows(root, application, report, force=force)
+    write_all(texts)
+    provided = [stack for stack, file in files.items() if "secretsprovider" in file.top]
+    report.created = create_stacks(stacks, encrypted_elsewhere=provided)
+    report.problems += report.created.problems
+    for stack, commands in changes.items():
+        left = _change(stack, commands, report) if force and report.created.backend else commands
+        report.commands[stack] = [*(shown_command(each, stack) for each in left), *report.commands[stack]]
+    return report
+
+
+def _path(root: Path, stack: str) -> Path:
+    return root / f"Pulumi.{stack}.yaml"
+
+
+def _known_stacks(root: Path, project: str) -> list[str]:
+    """The stacks with a file that somebody edited, production last."""
+    names = [file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in root.glob("Pulumi.*.yaml")]
+    ordered = sorted(names, key=lambda name: (name in ("production", "prod"), name))
+    return [name for name in ordered if name != "local" and read_stack_file(_path(root, name), project).edited]
+
+
+def _reading_settings(stack: str, settings: Mapping[str, Any], file: StackFile, source: Mapping[str, Any]) -> Settings:
+    """The settings by which the Compose file is read; a stand-in for whatever the stack's file holds encrypted."""
+    variables = {**(file.settings.get("variables") or {}), **(settings.get("variables") or {})}
+    values: dict[str, Any] = {
+        **source,
+        "registry": settings.get("registry") or _ANY_REGISTRY,
+        "hosts": settings.get("hosts") or [_HERE],
+        "domain": settings.get("domain") or "",
+        "variables": {name: str(value) for name, value in variables.items()},
+        "secrets": dict.fromkeys(file.secrets, _STAND_IN),
+    }
+    return Settings(stack=stack, **values)
+
+
+def _ordered(given: Mapping[str, Any]) -> dict[str, Any]:
+    order = ("application", "composeFile", "registry", "registryUsername", "hosts", "domain", "acmeEmail", "variables")
+    return {key: given[key] for key in order if key in given}
+
+
+def _workflows(root: Path, application: Path, report: InitReport, *, force: bool) -> dict[Path, str]:
+    """File → text of the workflows to write.
+
+    Raises:
+        SlipwayError: one of them is somebody's.
+    """
+    texts = {}
+    refused = []
+    for file, text in workflows_for(root, application, report.stacks).items():
+        name = os.path.relpath(file, root)
+        there = file.is_file()
+        report.files[name] = "replaced" if there else "written"
+        if there and file.read_text(encoding="utf-8") == text:
+            report.files[name] = "unchanged"
+        elif not there or force or file.resolve().is_relative_to(root.resolve()):
+            texts[file] = text
+        else:
+            refused.append(
+                Problem(
+                    f"{name} is there already, and is another one",
+                    "what somebody wrote there would be lost, so nothing was written",
+                    "slipway init --workflows --force, and look at it with git diff",
+                )
+            )
+    if refused:
+        raise SlipwayError(refused)
+    return texts
+
+
+def _change(stack: str, commands: Sequence[tuple[str, ...]], report: InitReport) -> Sequence[tuple[str, ...]]:
+    """Let the engine change the stack's file; the commands that are left when it refuses one."""
+    engine = engine_of(stack)
+    for number, command in enumerate(commands):
+        done = engine.ask(*command)
+        if done.returncode != 0:
+            what = f"Pulumi.{stack}.yaml could not be changed ({last_words(done)})"
+            report.problems.append(Problem(what, "it lacks what is still to set", shown_command(command, stack)))
+            return commands[number:]
+    if commands:
+        report.files[f"Pulumi.{stack}.yaml"] = "changed"
+    return ()
+
+
+def _introduce(requirements: Requirements) -> None:
+    """Print what the application is, before anything is asked."""
+    built = f"{', '.join(requirements.built)} built" if requirements.built else "none built"
+    routed = f"{', '.join(requirements.routed)} with a route" if requirements.routed else "none with a route"
+    services = counted(len(requirements.services), "service")
+    typer.echo(f"{requirements.name}: {requirements.file} has {services}: {built}; {routed}")
+
+
+def show(report: InitReport) -> None:
+    """Print what was done and what is left, on standard output."""
+    width = max(map(len, (*report.files, *report.stacks)))
+    for name, what in report.files.items():
+        typer.echo(f"  {name:<{width}}  {what}")
+    for stack in report.created.created:
+        typer.echo(f"  {f'stack {stack}':<{width}}  created in {report.created.backend}")
+    if not report.created.created and set(report.files.values()) == {"unchanged"}:
+        typer.echo("everything was there already: nothing was changed")
+    for service, ports in list(report.requirements.published.items())[:3]:
+        route = f"`x-slipway: {{route: /, port: {ports[0]}}}`"
+        typer.echo(f"  hint: {service} publishes port {ports[0]}: with {route} it changes without a lost request")
+    for problem in report.problems:
+        typer.echo(f"\nIn the way: {problem.what} — {problem.meaning}\n  {problem.fix}")
+    for stack, commands in report.commands.items():
+        if commands:
+            typer.echo(f"\nStill to set for {stack}:")
+        for command in commands:
+            typer.echo(f"  {command}")
+    ready = not report.problems and not report.commands[report.stacks[0]]
+    typer.echo(f"\n{'Next' if ready else 'Then'}: pulumi preview --stack {report.stacks[0]}")

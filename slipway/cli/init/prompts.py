@@ -1,0 +1,288 @@
+"""What only a person can say of an application's stacks: by options, or asked for at a terminal.
+
+Everything that is missing or wrong is named at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from slipway.contract.problems import Problem
+from slipway.settings.model import LOCAL_ADDRESS, HostSettings
+from slipway.settings.registry_names import address_of, is_local
+from slipway.settings.secret_rules import is_secret
+from slipway.settings.spelling import nearest
+from slipway.settings.values import Domain, Email, RegistryPlace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from slipway.cli.init.requirements import Requirements
+    from slipway.cli.init.stack_file import StackFile
+
+__all__ = ["InitOptions", "StackAnswers", "ask_for_settings", "ask_for_stacks"]
+
+_STACKS = ("staging", "production")  # when nobody names others
+_USER = "deploy"  # as docs/guide/hosts.md prepares a host
+_STACK = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)  # what the engine takes: tokens.ParseStackName
+_HOST = re.compile(
+    r"(?:(?P<user>[^@\s]+)@)?(?P<address>\[[^\]\s]+\]|[^\[\]\s:]+|[^\[\]\s@]*:[^\[\]\s@]*:[^\[\]\s@]*?)(?::(?P<port>\d+))?"
+)
+_ENTRY = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.ASCII | re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitOptions:
+    """The options of `slipway init` that settings come from, as they were written."""
+
+    environments: Sequence[str] = ()
+    registry: str = ""
+    registry_user: str = ""
+    hosts: Sequence[str] = ()
+    domains: Sequence[str] = ()
+    acme_email: str = ""
+    variables: Sequence[str] = ()
+
+
+@dataclass
+class StackAnswers:
+    """The settings that were given or asked for, by stack."""
+
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Stack → setting → value, empty ones included; for a stack whose file somebody edited only what options say."""
+    problems: list[Problem] = field(default_factory=list)
+    """What is missing or wrong."""
+
+
+def ask_for_stacks(options: InitOptions, *, asking: bool, known: Sequence[str]) -> tuple[list[str], list[Problem]]:
+    """The names of the stacks; `known` are those that have a stack file already."""
+    names = list(dict.fromkeys(options.environments))
+    if not names and asking:
+        default = " ".join(known or _STACKS)
+        names = typer.prompt("Environments, with spaces between", default=default).split()
+    names = names or list(_STACKS)
+    problems = [
+        Problem(
+            f"--environment: '{name}' cannot be the name of a stack",
+            "`make up` keeps one of that name for this machine"
+            if name == "local"
+            else "the engine takes letters, digits, dots and dashes",
+            "give it another name: --environment staging",
+        )
+        for name in names
+        if name == "local" or not _STACK.fullmatch(name)
+    ]
+    return names, problems
+
+
+def ask_for_settings(
+    options: InitOptions, requirements: Requirements, files: Mapping[str, StackFile], *, asking: bool
+) -> StackAnswers:
+    """The settings of the stacks in `files`: as given, else as another stack has them, else asked for."""
+    return _Prompter(options, requirements, files, asking=asking).answers
+
+
+class _Prompter:
+    def __init__(
+        self, options: InitOptions, requirements: Requirements, files: Mapping[str, StackFile], *, asking: bool
+    ) -> None:
+        self.options, self.requirements, self.files, self.asking = options, requirements, files, asking
+        self.answers = StackAnswers()
+        registry = self._registry()
+        common = {"registry": registry, "registryUsername": self._registry_user(registry)}
+        hosts, domains, variables = (
+            self._by_stack(option, texts)
+            for option, texts in (
+                ("--host", options.hosts),
+                ("--domain", options.domains),
+                ("--variable", options.variables),
+            )
+        )
+        for stack, file in files.items():
+            new = not file.edited
+            self.answers.settings[stack] = {
+                **(common if new else {"registry": options.registry, "registryUsername": options.registry_user}),
+                "hosts": self._hosts(stack, [text for only, text in hosts if only in ("", stack)], file),
+                "domain": self._domain(stack, domains, new=new),
+                "variables": self._variables(stack, [text for only, text in variables if only in ("", stack)], new=new),
+            }
+        email = self._email()
+        for stack, settings in self.answers.settings.items():
+            remote = any(host["address"] != LOCAL_ADDRESS for host in settings["hosts"])
+            settings["acmeEmail"] = options.acme_email if files[stack].edited else email if remote else ""
+
+    def _registry(self) -> str:
+        built = ", ".join(self.requirements.built)
+        value = self.options.registry or self._elsewhere("registry")
+        if value or not built:
+            return self._valid(RegistryPlace, value, "--registry")
+        if self.asking:
+            return _ask(f"Registry for the images of {built} (such as ghcr.io/YOUR-TEAM)", RegistryPlace)
+        self._missing("--registry", f"{built}: built, and hosts can only run what they can pull", "ghcr.io/YOUR-TEAM")
+        return ""
+
+    def _registry_user(self, registry: str) -> str:
+        user = self.options.registry_user or self._elsewhere("registryUsername")
+        if user or not registry or not self.asking or self.options.registry or is_local(address_of(registry)):
+            return user
+        return str(typer.prompt(f"User of {address_of(registry)} (empty: none)", default="", show_default=False))
+
+    def _hosts(self, stack: str, texts: list[str], file: StackFile) -> list[dict[str, Any]]:
+        if not texts and not file.edited:
+            if not self.asking:
+                self._missing("--host", f"nowhere to deploy {stack} to", f"{stack}=deploy@ADDRESS (or {stack}=local)")
+                return []
+            texts = typer.prompt(
+                f"Hosts of {stack}: [USER@]ADDRESS[:PORT], spaces between, `local` for this machine",
+                value_proc=lambda text: _checked_hosts(stack, text.split()),
+            )
+        hosts = []
+        pinned = {(host["address"], str(host.get("port", 22))): host.get("hostKey") for host in file.hosts}
+        for number, text in enumerate(texts, 1):
+            host = _host(stack, text, number)
+            if isinstance(host, str):
+                self._wrong("--host", host, "--host [STACK=[NAME=]][USER@]ADDRESS[:PORT]")
+            elif key := pinned.get((host["address"], str(host.get("port", 22)))):
+                hosts.append({**host, "hostKey": key})
+            else:
+                hosts.append(host)
+        return hosts
+
+    def _domain(self, stack: str, given: list[tuple[str, str]], *, new: bool) -> str:
+        own = [text for only, text in given if only == stack]
+        common = [text if stack in ("production", "prod") else f"{stack}.{text}" for only, text in given if not only]
+        if value := next(iter([*own, *common]), ""):
+            return self._valid(Domain, value, "--domain")
+        needed = self.requirements.domain and new
+        if self.asking and new:
+            use = "${DOMAIN} in the Compose file, and where routes answer"
+            while True:
+                value = _ask(f"Domain of {stack} ({use}; {'needed' if needed else 'empty: none'})", Domain)
+                if value or not needed:
+                    return value
+        if needed:
+            self._missing("--domain", "${DOMAIN} in the Compose file would be empty", f"{stack}={stack}.example.com")
+        return ""
+
+    def _variables(self, stack: str, given: list[str], *, new: bool) -> dict[str, str]:
+        values = {}
+        for text in given:
+            entry = _ENTRY.fullmatch(text)
+            if entry is None:
+                what = f"'{text.split('=')[0]}' is not followed by =VALUE"
+                self._wrong("--variable", what, "--variable [STACK=]NAME=VALUE")
+            elif entry["name"] in self.requirements.secrets or is_secret(entry["name"], entry["value"]):
+                self._wrong(
+                    "--variable",
+                    f"{entry['name']} is a secret, which an option would show to everybody on this machine",
+                    "openssl rand -base64 24 | "
+                    f"pulumi config set --secret --path 'secrets.{entry['name']}' --stack {stack}",
+                )
+            else:
+                values[entry["name"]] = entry["value"]
+        for name, said in self.requirements.variables.items() if self.asking and new else ():
+            if name not in values:
+                text = f"{name} of {stack}{f', {said}' if said else ''} (empty: later, or because it is secret)"
+                values[name] = str(typer.prompt(text, default="", show_default=False))
+        return {name: value for name, value in values.items() if value}
+
+    def _email(self) -> str:
+        if email := self.options.acme_email or self._elsewhere("acmeEmail"):
+            return self._valid(Email, email, "--acme-email")
+        stacks = self.answers.settings.values()
+        remote = any(host["address"] != LOCAL_ADDRESS for each in stacks for host in each["hosts"])
+        if self.asking and remote and (self.requirements.routed or any(each["domain"] for each in stacks)):
+            return _ask("E-mail for certificates of Let's Encrypt (empty: no TLS)", Email)
+        return ""
+
+    def _by_stack(self, option: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+        """`STACK=TEXT` as pairs; an empty stack means every one."""
+        pairs = []
+        for text in texts:
+            head, separator, rest = text.partition("=")
+            if separator and head in self.files:
+                pairs.append((head, rest))
+            elif not separator or option == "--variable":
+                pairs.append(("", text))
+            else:
+                close = nearest(head, self.files) or next(iter(self.files))
+                what = f"'{head}' is not one of the environments ({', '.join(self.files)})"
+                self._wrong(option, what, f"{option} {close}=…, or add --environment {head}")
+        return pairs
+
+    def _elsewhere(self, key: str) -> str:
+        """What the file of one of the stacks says already."""
+        return next((str(each.settings[key]) for each in self.files.values() if each.settings.get(key)), "")
+
+    def _valid(self, kind: Any, value: str, option: str) -> str:  # noqa: ANN401  # a type of pydantic's
+        try:
+            return str(TypeAdapter(kind).validate_python(value))
+        except ValidationError as error:
+            self._wrong(option, _message(error), f"{option} with a value that is right")
+            return ""
+
+    def _missing(self, option: str, why: str, example: str) -> None:
+        self.answers.problems.append(Problem(f"{option} is missing", why, f"{option} {example}"))
+
+    def _wrong(self, option: str, what: str, fix: str) -> None:
+        problem = Problem(f"{option}: {what}", "the value cannot be used", fix)
+        if problem not in self.answers.problems:
+            self.answers.problems.append(problem)
+
+
+def _ask(text: str, kind: Any) -> str:  # noqa: ANN401  # a type of pydantic's
+    return str(typer.prompt(text, default="", show_default=False, value_proc=_checking(kind)))
+
+
+def _checking(kind: Any) -> Callable[[str], str]:  # noqa: ANN401  # as above
+    adapter: TypeAdapter[str] = TypeAdapter(kind)
+
+    def check(text: str) -> str:
+        try:
+            return adapter.validate_python(text.strip())
+        except ValidationError as error:
+            raise typer.BadParameter(f"it {_message(error)}") from None
+
+    return check
+
+
+def _message(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return str(first["msg"]).removeprefix("Value error, ")
+
+
+def _checked_hosts(stack: str, texts: list[str]) -> list[str]:
+    for number, text in enumerate(texts, 1):
+        if isinstance(found := _host(stack, text, number), str):
+            raise typer.BadParameter(found)
+    if not texts:
+        raise typer.BadParameter("at least one is needed")
+    return texts
+
+
+def _host(stack: str, text: str, number: int) -> dict[str, Any] | str:
+    """`[NAME=][USER@]ADDRESS[:PORT]` as an entry of the setting `hosts`, or what is wrong with it."""
+    name, _, address = text.rpartition("=")
+    if address == LOCAL_ADDRESS:
+        return {"name": name or LOCAL_ADDRESS, "address": LOCAL_ADDRESS}
+    parts = _HOST.fullmatch(address)
+    if parts is None:
+        return f"'{address}' is not [USER@]ADDRESS[:PORT] (an IPv6 address with a port stands in [])"
+    host: dict[str, Any] = {
+        "name": name or f"{stack.lower()}-{number}",
+        "address": parts["address"].strip("[]"),
+        "user": parts["user"] or _USER,
+    }
+    if parts["port"] and parts["port"] != "22":
+        host["port"] = int(parts["port"])
+    try:
+        HostSettings.model_validate(host)
+    except ValidationError as error:
+        where = error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]
+        return f"'{address}': {'.'.join(map(str, where))} {_message(error)}"
+    return {**host, "hostKey": ""}

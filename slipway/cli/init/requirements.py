@@ -1,0 +1,93 @@
+"""What a Compose file asks of a stack: values, secrets, a registry, a domain; and what of it cannot be deployed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from slipway.compose.application import read_application
+from slipway.compose.compose_config import resolve
+from slipway.contract.problems import SlipwayError
+from slipway.settings.secret_rules import named_like_a_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from slipway.contract.problems import Problem
+    from slipway.settings.model import Settings
+
+__all__ = ["Requirements", "open_requirements", "read_requirements"]
+
+_ASKED = ("variable-missing", "secret-missing", "setting-missing")  # the questions are about these
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirements:
+    """What a Compose file asks for."""
+
+    file: str
+    """Its name."""
+    name: str
+    """Of the application."""
+    services: tuple[str, ...]
+    built: tuple[str, ...]
+    """Services with a `build:`, which need a registry."""
+    routed: tuple[str, ...]
+    """Services with a route."""
+    published: Mapping[str, tuple[int, ...]]
+    """Service without a route → its ports in the container that the host publishes: one could be a route."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Variable without a value → what the file says about it; secrets and the domain are not among them."""
+    secrets: tuple[str, ...] = ()
+    """Secrets without a value."""
+    domain: bool = False
+    """Whether ${DOMAIN} has no value."""
+    problems: tuple[Problem, ...] = ()
+    """What must be changed in the file, or in what it names."""
+
+
+def read_requirements(settings: Settings) -> Requirements:
+    """What the Compose file asks for before anything is set; raises SlipwayError when Compose cannot read it."""
+    resolved = resolve(settings)
+    services: dict[str, Any] = resolved.model.get("services") or {}
+    routed = tuple(sorted(name for name, each in services.items() if (each.get("x-slipway") or {}).get("route")))
+    unrouted = {name: _ports(each) for name, each in sorted(services.items()) if name not in routed}
+    first = Requirements(
+        file=resolved.file.name,
+        name=resolved.name,
+        services=tuple(sorted(services)),
+        built=tuple(sorted(name for name, service in services.items() if service.get("build"))),
+        routed=routed,
+        published={name: ports for name, ports in unrouted.items() if ports},
+    )
+    return _with_problems(first, resolved.problems)
+
+
+def open_requirements(settings: Settings, first: Requirements) -> Requirements:
+    """What the Compose file asks for beyond what `settings` give; `first` is what it asks for before."""
+    problems: tuple[Problem, ...] = ()
+    try:
+        read_application(settings)
+    except SlipwayError as error:
+        problems = error.problems
+    return _with_problems(first, problems)
+
+
+def _with_problems(first: Requirements, found: Sequence[Problem]) -> Requirements:
+    missing = {each.subject: " ".join(each.evidence) for each in found if each.code == "variable-missing"}
+    secrets = {each.subject for each in found if each.code == "secret-missing"}
+    secrets |= {name for name in missing if named_like_a_secret(name)}
+    return replace(
+        first,
+        variables={name: said for name, said in sorted(missing.items()) if name not in secrets and name != "DOMAIN"},
+        secrets=tuple(sorted(secrets)),
+        domain="DOMAIN" in missing,
+        problems=tuple(problem for problem in found if problem.code not in _ASKED),
+    )
+
+
+def _ports(service: Mapping[str, Any]) -> tuple[int, ...]:
+    """The container's ports that are published over TCP."""
+    entries = [entry for entry in service.get("ports") or () if isinstance(entry, dict)]
+    found = {entry.get("target") for entry in entries if entry.get("protocol", "tcp") == "tcp"}
+    return tuple(sorted(port for port in found if isinstance(port, int)))

@@ -1,0 +1,199 @@
+"""Stack files: what one says now, the text of a new one, and the commands that set what is left to set.
+
+A file that somebody edited is never rewritten here: the engine changes it, by `pulumi config set`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import textwrap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.model import LOCAL_ADDRESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from slipway.cli.init.requirements import Requirements
+
+__all__ = [
+    "StackFile",
+    "change_commands",
+    "default_settings",
+    "left_commands",
+    "new_stack_file",
+    "read_stack_file",
+    "shown_command",
+]
+
+# What the shipped patterns hold where a value belongs, and the settings that they have; a unit test reads them.
+_PLACEHOLDER = re.compile(r"YOUR-[A-Z-]+|([A-Z0-9]+-)+ADDRESS")
+_PLACEHOLDER_KEYS = ("registry", "registryUsername", "hosts")
+_PATTERN_KEYS = {*_PLACEHOLDER_KEYS, "application", "domain", "production", "retention"}
+_PATTERN_NAMESPACE = "slipway:"  # under another project's name the engine does not see these keys
+_RETENTION = {"staging": 3, "production": 10}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackFile:
+    """What a stack file says now."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Setting → value, encrypted values as the engine writes them; nothing of a shipped pattern."""
+    top: Mapping[str, Any] = field(default_factory=dict)
+    """Keys beside `config`: how secrets are encrypted."""
+    edited: bool = False
+    """Whether it holds anything of somebody's; else it may be replaced."""
+
+    @property
+    def hosts(self) -> list[dict[str, Any]]:
+        """Its hosts, as far as they can be read."""
+        entries = self.settings.get("hosts")
+        listed = entries if isinstance(entries, list) else []
+        return [each for each in listed if isinstance(each, dict) and "address" in each]
+
+    @property
+    def secrets(self) -> set[str]:
+        """Names of the secrets that it holds."""
+        entries = self.settings.get("secrets")
+        return set(entries) - {"secure"} if isinstance(entries, dict) else set()
+
+
+def read_stack_file(file: Path, project: str) -> StackFile:
+    """What the stack file says, nothing when there is none; raises SlipwayError for one that cannot be read."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        config = dict(content.pop("config", None) or {})
+    except FileNotFoundError:
+        return StackFile()
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+        raise SlipwayError(
+            Problem(
+                f"{file.name} cannot be read ({type(error).__name__})",
+                "it is not known whether it holds somebody's values, so nothing was written",
+                f"correct {file.name} or move it away, then run it again",
+            )
+        ) from None
+    pattern = all(key.startswith((f"{project}:", _PATTERN_NAMESPACE)) for key in config) and _is_pattern(
+        {key.partition(":")[2]: value for key, value in config.items()}
+    )
+    if not config or pattern:
+        return StackFile(top=content)
+    own = {key.removeprefix(f"{project}:"): value for key, value in config.items() if key.startswith(f"{project}:")}
+    return StackFile(settings=own, top=content, edited=True)
+
+
+def _is_pattern(settings: Mapping[str, Any]) -> bool:
+    return settings.keys() <= _PATTERN_KEYS and all(
+        _PLACEHOLDER.search(json.dumps(settings.get(key))) for key in _PLACEHOLDER_KEYS
+    )
+
+
+def default_settings(stack: str) -> dict[str, Any]:
+    """What a new stack of this name says beyond what is asked for."""
+    production = {"production": True} if stack in ("production", "prod") else {}
+    return {**production, **({"retention": _RETENTION[stack]} if stack in _RETENTION else {})}
+
+
+def new_stack_file(
+    stack: str,
+    settings: Mapping[str, Any],
+    requirements: Requirements,
+    top: Mapping[str, Any],
+    *,
+    project: str,
+    notes: Mapping[str, str],
+) -> str:
+    """The text of a stack file: `settings` in their order, with the commands for what is secret beside it.
+
+    `top` are the keys beside `config` that the engine wrote already; `notes` holds what stands beside a host's key.
+    """
+    lines = [
+        f"# Stack {stack} of {requirements.name}, written by `slipway init`. Every setting: README.md, Settings.",
+        "config:",
+    ]
+    for key, value in settings.items():
+        if key == "hosts":
+            lines += [f"  # {command}" for command in _secret_commands(stack, settings, requirements, StackFile())]
+            lines += [f"  {project}:hosts:", *_hosts(value, notes)]
+        else:
+            lines += textwrap.indent(_yaml({f"{project}:{key}": value}), "  ").splitlines()
+    lines += [f"  # {command}" for command in _variable_commands(stack, requirements)]
+    return "\n".join([*lines, _yaml(dict(top)) if top else ""])
+
+
+def _hosts(hosts: Iterable[Mapping[str, Any]], notes: Mapping[str, str]) -> Iterator[str]:
+    for host in hosts:
+        for line in textwrap.indent(_yaml([dict(host)]), "    ").splitlines():
+            note = notes.get(str(host["name"])) if line.lstrip(" -").startswith("hostKey:") else None
+            yield f"{line} # {note}" if note else line
+
+
+def _yaml(value: object) -> str:
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000))
+
+
+def left_commands(stack: str, settings: Mapping[str, Any], requirements: Requirements, file: StackFile) -> list[str]:
+    """The commands that set what the stack lacks: host keys, secrets and variables."""
+    pins = [
+        f"pulumi config set --path 'hosts[{index}].hostKey' --stack {stack} "
+        f'"$(ssh-keyscan -p {host.get("port", 22)} {host["address"]})"'
+        for index, host in enumerate(settings.get("hosts") or ())
+        if host["address"] != LOCAL_ADDRESS and not host.get("hostKey")
+    ]
+    return [*pins, *_secret_commands(stack, settings, requirements, file), *_variable_commands(stack, requirements)]
+
+
+def _secret_commands(
+    stack: str, settings: Mapping[str, Any], requirements: Requirements, file: StackFile
+) -> Iterator[str]:
+    """What nobody may write into a file in the clear."""
+    if settings.get("registryUsername") and "registryPassword" not in file.settings:
+        yield f"pulumi config set --secret registryPassword --stack {stack}"
+    remote = any(host["address"] != LOCAL_ADDRESS for host in settings.get("hosts") or ())
+    if remote and not {"sshKey", "sshKeyFile"} & file.settings.keys():
+        yield f"pulumi config set --secret sshKey --stack {stack} < ~/.ssh/deploy_ed25519"
+    for name in requirements.secrets:
+        if name not in file.secrets:
+            yield f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}' --stack {stack}"
+
+
+def _variable_commands(stack: str, requirements: Requirements) -> list[str]:
+    return [f"pulumi config set --path 'variables.{name}' VALUE --stack {stack}" for name in requirements.variables]
+
+
+def change_commands(settings: Mapping[str, Any], file: StackFile) -> list[tuple[str, ...]]:
+    """The engine's commands that make an edited file say `settings`, without `pulumi` and `--stack`."""
+    before = dict(_leaves(file.settings))
+    changes = [
+        ("config", "set", "--path", path, value)
+        for path, value in _leaves(settings)
+        if value and before.get(path, "").lower() != value.lower()  # the engine writes some numbers as text
+    ]
+    hosts = settings.get("hosts")
+    superfluous = range(len(hosts), len(file.settings.get("hosts") or ())) if hosts else ()
+    return [*changes, *(("config", "rm", "--path", f"hosts[{index}]") for index in reversed(superfluous))]
+
+
+def shown_command(command: Iterable[str], stack: str) -> str:
+    """A command of the engine as somebody would type it."""
+    return shlex.join(["pulumi", *command, "--stack", stack])
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401  # whatever YAML holds
+    """Every plain value with its path, as `pulumi config set --path` takes it."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _leaves(each, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _leaves(each, f"{path}[{index}]")
+    else:
+        yield path, str(value)

@@ -1,0 +1,72 @@
+"""The GitHub workflows of this program, with the folder and the environments of an application's repository."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slipway.compose.git import repository_of
+from slipway.contract.problems import Problem, SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["WORKFLOWS", "workflows_for"]
+
+WORKFLOWS = ("preview.yml", "deploy.yml", "rollback.yml", "promote.yml")
+_BETWEEN = "promote.yml"  # from the first environment to the last: of no use with one alone
+_FOLDER = Path(".github") / "workflows"
+_MOVED = re.compile(
+    r"^#\n# When this program is a folder of your application's repository: .*\n(?:# .*\n)*", re.MULTILINE
+)
+
+
+def workflows_for(root: Path, application: Path, stacks: Sequence[str]) -> dict[Path, str]:
+    """File → text of every workflow, for the repository that holds both this program and the application."""
+    repository, other = repository_of(root), repository_of(application)
+    if repository is None or repository != other:
+        raise SlipwayError(
+            Problem(
+                "--workflows: this copy of Slipway and the application are not in one Git repository",
+                "a run on GitHub checks out one repository, and would miss the other",
+                f"move this copy into a folder of {other or 'a Git repository that holds the application'} "
+                "(git init makes one), then run it again",
+            )
+        )
+    folder = os.path.relpath(root.resolve(), repository.resolve())
+    return {
+        repository / _FOLDER / name: _adapted(name, _read(root / _FOLDER / name), folder, list(stacks))
+        for name in WORKFLOWS
+        if name != _BETWEEN or len(stacks) > 1
+    }
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SlipwayError(
+            Problem(
+                f"{_FOLDER / file.name} cannot be read ({error.strerror})",
+                "there is no workflow to take over",
+                f"git checkout -- {_FOLDER / file.name} (in this copy of Slipway)",
+            )
+        ) from None
+
+
+def _adapted(name: str, text: str, folder: str, stacks: list[str]) -> str:
+    """The workflow with this repository's folder and environments; the first environment is the one of a push."""
+    if folder != ".":
+        text = _MOVED.sub("", text)
+    text = re.sub(r"(?m)^(  SLIPWAY_FOLDER:) .*$", rf"\1 {folder}", text)
+    if name == _BETWEEN:
+        ends = {"staging": stacks[0], "production": stacks[-1]}
+        return re.sub(r"\b(staging|production)\b", lambda found: ends[found[0]], text)
+    text = re.sub(r"(?m)^(\s+options:) \[staging, production\]$", rf"\1 [{', '.join(stacks)}]", text)
+    text = text.replace("|| 'staging'", f"|| '{stacks[0]}'")
+    text = re.sub(r"(?m)^(  STACK:) staging$", rf"\1 {stacks[0]}", text)
+    return text.replace("(staging, production)", f"({', '.join(stacks)})").replace(
+        "goes to staging", f"goes to {stacks[0]}"
+    )

@@ -1,0 +1,1 @@
+"""What runs on the hosts, and the watch over it."""

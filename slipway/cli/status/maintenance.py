@@ -1,0 +1,121 @@
+"""The maintenance page of a stack, switched on all of its hosts.
+
+Owns: the built-in page, which hosts it concerns, and what is told of each. Does not own: the edge, or how the page gets
+in front of the routes (the agent's part).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts.agent_channel import channel
+from slipway.hosts.connection import reached
+
+if TYPE_CHECKING:
+    from slipway.settings.model import HostSettings, Settings
+
+__all__ = ["PAGE_LIMIT", "Outcome", "built_in_page", "page_of", "switch"]
+
+PAGE_LIMIT = 200_000
+"""Bytes that the agent takes (slipway/agent/maintenance.py)."""
+
+_ANSWER_SECONDS = 150.0  # the agent waits up to 60 s for a deployment to end, and up to 60 s for the edge
+_PAGE = Path(__file__).resolve().parents[1] / "pages" / "maintenance.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one host."""
+
+    host: str
+    routed: bool = True
+    """Whether the stack has a route there; where it has none, no page can be shown in place of anything."""
+    changed: bool = False
+    problems: tuple[Problem, ...] = ()
+
+
+def built_in_page(application: str) -> str:
+    """The page that visitors get when the user has none of their own."""
+    return _PAGE.read_text().replace("{{ application }}", html.escape(application))
+
+
+def page_of(file: Path) -> str:
+    """The user's own page.
+
+    Raises:
+        SlipwayError: when it cannot be read, is empty, or is larger than the agent takes.
+    """
+    try:
+        content = file.read_bytes()
+        text = content.decode()
+    except OSError as error:
+        raise SlipwayError(
+            Problem(
+                f"{file} cannot be read ({error.strerror or error})",
+                "no host was changed",
+                "slipway maintenance on --page FILE, with a file of HTML",
+            )
+        ) from None
+    except UnicodeDecodeError:
+        raise SlipwayError(
+            Problem(f"{file} is not UTF-8", "visitors would get a page of rubbish", f"iconv -t UTF-8 {file}")
+        ) from None
+    if not text.strip():
+        raise SlipwayError(
+            Problem(f"{file} is empty", "visitors would get a blank page", "write the page, or leave --page out")
+        )
+    if len(content) > PAGE_LIMIT:
+        raise SlipwayError(
+            Problem(
+                f"{file} has {len(content):,} bytes, {PAGE_LIMIT:,} are allowed",
+                "no host was changed",
+                "put images and styles of the page somewhere else, and refer to them",
+            )
+        )
+    return text
+
+
+def switch(settings: Settings, project: str, page: str | None) -> list[Outcome]:
+    """Show `page` in place of everything that the stack serves, on every host where it has a route; None ends it.
+
+    Raises:
+        SlipwayError: when every host answers and the stack has a route on none of them.
+    """
+
+    async def switch_all() -> list[Outcome]:
+        return await asyncio.gather(*(_switch(host, settings.private_key(), project, page) for host in settings.hosts))
+
+    outcomes = asyncio.run(switch_all())
+    if not any(outcome.routed or outcome.problems for outcome in outcomes):
+        raise SlipwayError(
+            Problem(
+                f"no service of stack {settings.stack} has a route on any host",
+                "there is nothing that a page could be shown in place of",
+                "give a service a route (x-slipway.route), pulumi up, then try again",
+            )
+        )
+    return outcomes
+
+
+async def _switch(host: HostSettings, private_key: str, project: str, page: str | None) -> Outcome:
+    """One host: looked at first, because an agent that has nothing to switch says no more than that."""
+    try:
+        async with reached(host, private_key) as connection:
+            async with channel(connection, host.name, project) as looking:
+                edge, problems = looking.probe["edge"], looking.probe["problems"]
+            if problems:
+                found = tuple(Problem.from_json(each).on(host.name) for each in problems)
+                return Outcome(host=host.name, problems=found)
+            if edge is None or project not in edge["stacks"]:
+                return Outcome(host=host.name, routed=False)
+            command = ("maintenance", "--off" if page is None else "--on")
+            async with channel(connection, host.name, project, command=command) as switching:
+                answer = await switching.answer((page or "").encode(), _ANSWER_SECONDS)
+    except SlipwayError as error:
+        return Outcome(host=host.name, problems=error.problems)
+    return Outcome(host=host.name, changed=bool(answer["changed"]))

@@ -1,0 +1,197 @@
+"""`build:` sections: what is built, and where its image is pushed.
+
+Owns: which parts of Compose's build specification are understood, and the names of repositories. Does not own: building
+(see `images`). Produces: a `Build` per service that has one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from slipway.contract.problems import Problem
+from slipway.settings.values import PLATFORMS, plain_platform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from slipway.settings.model import Settings
+
+__all__ = ["Build", "BuildReader"]
+
+_KNOWN = {
+    "context", "dockerfile", "dockerfile_inline", "target", "args", "secrets", "ssh", "platforms",
+    "additional_contexts", "no_cache", "pull", "network", "extra_hosts", "cache_from", "cache_to",
+}  # fmt: skip
+_IGNORED = {
+    "tags": "images are tagged with stack, commit and branch",
+    "labels": "a LABEL in the Dockerfile stays with the image",
+    "shm_size": "the builder has a size of its own",
+}
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/")
+_NETWORKS = ("default", "host", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """A `build:` section."""
+
+    repository: str
+    """Where the image is pushed, without tag."""
+    context: str
+    """Folder or URL of the context; folders relative to the Compose file's folder made absolute."""
+    dockerfile: str | None = None
+    dockerfile_inline: str | None = None
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """BuildKit secret id → name of the stack's secret."""
+    ssh: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    additional_contexts: Mapping[str, str] = field(default_factory=dict)
+    extra_hosts: tuple[str, ...] = ()
+    network: str | None = None
+    no_cache: bool = False
+    pull: bool = False
+    cache_from: tuple[str, ...] = ()
+    """Cache imports as the Compose file states them; the setting `cache` decides when there is neither."""
+    cache_to: tuple[str, ...] = ()
+
+
+class BuildReader:
+    """Reads the `build:` sections of one Compose file, collecting problems on the way."""
+
+    def __init__(self, settings: Settings, folder: Path, application: str, secrets: Mapping[str, str]) -> None:
+        """`folder` is the Compose file's; `secrets` maps the file's top-level secrets to the stack's."""
+        self._settings, self._folder, self._application, self._secrets = settings, folder, application, secrets
+        self.builds: dict[str, Build] = {}
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    def read(self, service: str, build: Mapping[str, Any], *, image: str | None, platform: str | None) -> None:
+        """Take the `build:` section of `service`, beside its `image` and `platform`; nothing in it is escaped."""
+        where = f"services.{service}.build"
+        self._check_keys(where, build)
+        context = self._folder_or_url(f"{where}.context", build.get("context") or ".")
+        inline, dockerfile = build.get("dockerfile_inline"), build.get("dockerfile")
+        if dockerfile and not inline and not _REMOTE.match(context):
+            self._check_dockerfile(f"{where}.dockerfile", context, dockerfile)
+        platforms = build.get("platforms") or ([platform] if platform else self._settings.platforms)
+        self.builds[service] = Build(
+            repository=_repository(image, self._settings.registry) or self._own_repository(service),
+            context=context,
+            dockerfile=None if inline else dockerfile,
+            dockerfile_inline=inline,
+            target=build.get("target"),
+            args={key: str(value) for key, value in (build.get("args") or {}).items() if value is not None},
+            secrets={
+                entry.get("target") or entry["source"]: self._secrets[entry["source"]]
+                for entry in build.get("secrets") or []
+                if self._secrets.get(entry["source"])
+            },
+            ssh=self._ssh(where, build.get("ssh") or ()),
+            platforms=tuple(self._platform(where, each) for each in platforms),
+            additional_contexts={
+                key: self._additional_context(f"{where}.additional_contexts.{key}", value)
+                for key, value in (build.get("additional_contexts") or {}).items()
+            },
+            extra_hosts=tuple(build.get("extra_hosts") or ()),
+            network=build.get("network"),
+            no_cache=bool(build.get("no_cache")),
+            pull=bool(build.get("pull")),
+            cache_from=tuple(build.get("cache_from") or ()),
+            cache_to=tuple(build.get("cache_to") or ()),
+        )
+
+    def finish(self) -> dict[str, Build]:
+        """All builds; those that would push different images under one name get names of their own."""
+        contents: dict[str, list[Build]] = {}
+        for build in self.builds.values():
+            others = contents.setdefault(build.repository, [])
+            if not any(replace(build, repository="") == replace(other, repository="") for other in others):
+                others.append(build)
+        return {
+            service: replace(build, repository=self._own_repository(service))
+            if len(contents[build.repository]) > 1
+            else build
+            for service, build in self.builds.items()
+        }
+
+    def _check_keys(self, where: str, build: Mapping[str, Any]) -> None:
+        for key in sorted(build.keys() - _KNOWN):
+            if key in _IGNORED:
+                self.warnings.append(Problem(f"{where}.{key} is not used", _IGNORED[key], f"remove {key} from {where}"))
+            elif not key.startswith("x-"):
+                self._refuse(f"{where}.{key} is not supported", f"remove {key} from {where}")
+        if build.get("network") and build["network"] not in _NETWORKS:
+            self._refuse(
+                f"{where}.network: '{build['network']}' is not supported", f"write one of: {', '.join(_NETWORKS)}"
+            )
+        if not self._settings.registry:
+            self.problems.append(
+                Problem.about(
+                    "registry",
+                    f"not set, though {where} makes an image",
+                    "hosts can only run what they can pull",
+                    "pulumi config set registry ghcr.io/YOUR-TEAM",
+                    "setting-missing",
+                )
+            )
+
+    def _refuse(self, what: str, fix: str) -> None:
+        self.problems.append(Problem(what, "the image would differ from the one you expect", fix))
+
+    def _folder_or_url(self, where: str, value: str) -> str:
+        if _REMOTE.match(value):
+            return value
+        path = os.path.normpath(self._folder / value)
+        if not os.path.isdir(path):  # noqa: PTH112  # the text is what the build is told
+            self.problems.append(
+                Problem(f"{where}: {value} is not a folder", "the image cannot be built", f"correct {where}")
+            )
+        return path
+
+    def _additional_context(self, where: str, value: str) -> str:
+        if value.startswith(("service:", "target:")):
+            self._refuse(f"{where}: {value} is not supported", "name the image, as docker-image://NAME, or a folder")
+            return value
+        return self._folder_or_url(where, value)
+
+    def _check_dockerfile(self, where: str, context: str, dockerfile: str) -> None:
+        if os.path.isdir(context) and not os.path.isfile(os.path.join(context, dockerfile)):  # noqa: PTH112, PTH113, PTH118
+            self.problems.append(
+                Problem(
+                    f"{where}: {dockerfile} does not exist in the context",
+                    "the image cannot be built",
+                    f"create it, or correct {where}",
+                )
+            )
+
+    def _ssh(self, where: str, entries: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+        for entry in entries:
+            if not re.fullmatch(r"[\w-]+", entry):
+                self._refuse(f"{where}.ssh names a key's file", "write `ssh: [default]` and hand the key to ssh-agent")
+        return tuple(entries)
+
+    def _platform(self, where: str, platform: str) -> str:
+        plain = plain_platform(platform)
+        if plain not in PLATFORMS:
+            self._refuse(f"{where}: platform {platform} is not supported", f"name one of: {', '.join(PLATFORMS)}")
+        return plain
+
+    def _own_repository(self, service: str) -> str:
+        """`REGISTRY/APPLICATION-SERVICE`, in the characters that an image's name may have."""
+        name = re.sub(r"[^a-z0-9]+", "-", f"{self._application}-{service}".lower()).strip("-")
+        return f"{self._settings.registry}/{name}"
+
+
+def _repository(image: str | None, registry: str) -> str | None:
+    """The repository that a service's `image:` names, when it is below the registry."""
+    if not image or not registry:
+        return None
+    head, _, tail = image.split("@", 1)[0].rpartition("/")
+    bare = f"{head}/{tail.split(':', 1)[0]}"
+    return bare if bare.startswith(f"{registry}/") else None

@@ -1,0 +1,258 @@
+"""The Compose file, resolved by Compose itself.
+
+Owns: which variables get which values, under which project name Compose reads the file, and telling what Compose
+complains of. Does not own: what of the file can be deployed (see `application`). Produces: Compose's own resolved
+model, secrets as marks that no other text can be.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets as randomness
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import yaml
+
+from slipway.contract.host_paths import LONGEST_STACK
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.secret_rules import named_like_a_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from slipway.settings.model import Settings
+
+__all__ = [
+    "ComposeModel",
+    "missing_variable",
+    "project_on_hosts",
+    "resolve",
+    "secret_names",
+    "with_placeholders",
+    "without_escapes",
+]
+
+# The names Compose looks for, in its order (compose-go, cli.DefaultFileNames; a unit test asks Compose itself).
+# Only one file is read: an override file is for the developer's own machine.
+_COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_SECONDS = 60  # reading a file takes a tenth of one; an `include` over the network may take several
+_UNSET = re.compile(r'The \\?"(?P<name>[^"\\]+)\\?" variable is not set')
+_REQUIRED = re.compile(r"required variable (?P<name>\w+) is missing a value(?:: (?P<message>.*))?")
+# Of this run alone, so that no text of a Compose file can be taken for one.
+_RUN = randomness.token_hex(8)
+_RUN_FOLDER = f"/path-of-{_RUN}"  # shows where this machine's PATH was substituted; there is no such folder
+_MARK = f"slipway-{_RUN}-{{}}-secret"
+_MARKED = re.compile(_MARK.format(r"([A-Za-z_][A-Za-z0-9_]*)"))
+_PLAIN_NAME = re.compile(r"^name: *([\"']?)([a-z0-9][a-z0-9_-]*)\1 *(?:#.*)?$", re.MULTILINE)
+
+
+class ComposeModel(NamedTuple):
+    """What a Compose file says once its variables have their values."""
+
+    file: Path
+    name: str
+    """Name of the application."""
+    stack: str
+    """Compose project name on the hosts: application and Pulumi stack. Networks and volumes are named after it."""
+    model: dict[str, Any]
+    """Compose's canonical form; relative paths below the file's folder, secrets as marks (see `secret_names`), every
+    dollar doubled (see `without_escapes`)."""
+    problems: list[Problem]
+    """A problem for every variable that nothing gives a value."""
+
+
+def resolve(settings: Settings) -> ComposeModel:
+    """Let Compose read the application's file with the stack's values.
+
+    Raises:
+        SlipwayError: when there is no file, or Compose cannot read it.
+    """
+    file = _compose_file(settings)
+    given = {"DOMAIN": settings.domain} if settings.domain else {}
+    given |= settings.variables | {name: _MARK.format(name) for name in settings.secrets}
+    name = settings.name or _as_name(_project_name(file, settings, given))
+    stack = project_on_hosts(name, settings.stack)
+    model, problems = _model(file, settings, given, "--project-name", stack)
+    if len(stack) > LONGEST_STACK:
+        problems.append(
+            Problem(
+                f"name: '{stack}', application and stack, has more than {LONGEST_STACK} characters",
+                "containers and networks could not be named after it",
+                "pulumi config set name SHORTER-NAME",
+            )
+        )
+    return ComposeModel(file, name, stack, model, problems)
+
+
+def project_on_hosts(application: str, stack: str) -> str:
+    """The Compose project of an application's stack on the hosts."""
+    return re.sub(r"[^a-z0-9_-]+", "-", f"{application}-{stack}".lower())
+
+
+def secret_names(text: str) -> list[str]:
+    """The names of the secrets whose marks stand in `text`."""
+    return _MARKED.findall(text)
+
+
+def with_placeholders(node: Any) -> Any:  # noqa: ANN401  # a JSON tree
+    """The tree with every secret's mark as `${NAME}`."""
+    if isinstance(node, dict):
+        return {key: with_placeholders(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [with_placeholders(value) for value in node]
+    return _MARKED.sub(r"${\1}", node) if isinstance(node, str) else node
+
+
+def without_escapes(node: Any) -> Any:  # noqa: ANN401  # a JSON tree
+    """The tree with every `$$` as `$`: for what does not go through Compose a second time."""
+    if isinstance(node, dict):
+        return {without_escapes(key): without_escapes(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [without_escapes(value) for value in node]
+    return node.replace("$$", "$") if isinstance(node, str) else node
+
+
+def missing_variable(name: str, settings: Settings, message: str) -> Problem:
+    """The problem of a variable without a value; `message` says more where the file does."""
+    secret = f"pulumi config set --secret --path 'secrets.{name}'"
+    plain = f"pulumi config set --path 'variables.{name}' VALUE"
+    return Problem(
+        f"variable {name} of the Compose file has no value" + (f" ({message})" if message else ""),
+        f"stack {settings.stack} would run with an empty one",
+        f"openssl rand -base64 24 | {secret}"
+        if named_like_a_secret(name)
+        else f"{plain} (or, if it is secret: {secret})",
+        "variable-missing",
+        name,
+        (message,) if message else (),
+    )
+
+
+def _compose_file(settings: Settings) -> Path:
+    names = (settings.compose_file,) if settings.compose_file else _COMPOSE_FILES
+    for name in names:
+        if (settings.application / name).is_file():
+            return settings.application / name
+    key = "composeFile NAME" if settings.compose_file else "application PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"
+    raise SlipwayError(
+        Problem(
+            f"application: {settings.application.name}/ holds no {' or '.join(names)}",
+            "there is nothing to deploy",
+            f"pulumi config set {key}",
+        )
+    )
+
+
+def _project_name(file: Path, settings: Settings, given: Mapping[str, str]) -> str:
+    """The name that Compose gives the project: by the file, by COMPOSE_PROJECT_NAME, or by the folder.
+
+    A name that stands plainly in the file is read from there, which spares a run of Compose.
+    """
+    try:
+        plain = _PLAIN_NAME.findall(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        plain = []
+    if len(plain) == 1 and "COMPOSE_PROJECT_NAME" not in given:
+        return str(plain[0][1])
+    model, _ = _model(file, settings, given)
+    return str(model["name"])
+
+
+def _as_name(text: str) -> str:
+    return re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-") or "app"
+
+
+def _model(
+    file: Path, settings: Settings, given: Mapping[str, str], *options: str
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Compose's model of the file, with a problem for every variable that has no value."""
+    values, problems = dict(given), []
+    for _ in range(100):  # each round finds one `${NAME:?}` that is missing; a file has no hundred of them
+        done = _compose_config(file, values, options)
+        missing = _REQUIRED.search(done.stderr)
+        if done.returncode == 0 or missing is None:
+            break
+        problems.append(missing_variable(missing["name"], settings, missing["message"] or ""))
+        values[missing["name"]] = "1"  # what most places take: a port, a number, a name
+    problems.sort()  # Compose meets them in another order each time
+    unset = sorted({match["name"] for match in _UNSET.finditer(done.stderr)})
+    problems += [missing_variable(name, settings, "") for name in unset]
+    if _RUN_FOLDER in done.stdout:
+        problems.append(missing_variable("PATH", settings, "the container's own is $$PATH, in a shell"))
+    if done.returncode != 0:
+        raise SlipwayError([*problems, _compose_problem(file, done.stderr)])
+    return yaml.load(done.stdout, Loader=_ComposeLoader), problems  # noqa: S506  # a safe loader
+
+
+class _ComposeLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # a choice at run time
+    """Reads plain scalars as Compose's writer means them: YAML 1.2, without 1.1's dates, `=` and base 60.
+
+    Why not JSON: `config --format json` drops what begins with x- (seen with 2.26).
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|", ["~", "n", ""]),
+    ("bool", r"true|false", ["t", "f"]),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+):
+    _ComposeLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+def _compose_config(
+    file: Path, values: Mapping[str, str], options: tuple[str, ...]
+) -> subprocess.CompletedProcess[str]:
+    """Run Compose with nothing but the stack's values: neither this process's environment nor the folder's `.env`.
+
+    HOME is left out on purpose: `${HOME}` would be another one on every machine that deploys.
+    """
+    plugins = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  # may have no home
+    passed = {"PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), _RUN_FOLDER))}  # for an `include` over git
+    argv = [shutil.which("docker") or "docker", "compose", "--file", str(file), "--env-file", os.devnull, *options]
+    argv += ["config", "--format", "yaml", "--no-path-resolution"]
+    try:
+        return subprocess.run(
+            argv,
+            cwd=file.parent,
+            env={**passed, **values, "DOCKER_CONFIG": plugins},
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError:
+        what, fix = "docker is not on PATH", "make up (installs it), or install the Docker CLI with Compose"
+    except subprocess.TimeoutExpired:
+        what, fix = f"{file.name}: Compose did not end within {_SECONDS} s", f"docker compose -f {file.name} config"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "a name or value that no environment can carry"
+        what, fix = f"docker compose cannot be started ({reason})", "check the variables of the stack's settings"
+    raise SlipwayError(Problem(what, "the Compose file cannot be read", fix))
+
+
+def _compose_problem(file: Path, stderr: str) -> Problem:
+    """Compose's own complaint, with its meaning where it is a common one."""
+    lines = [line for line in stderr.splitlines() if line and "level=warning" not in line]
+    text = str(with_placeholders("; ".join(lines[-3:]))) or "Compose gave no reason"
+    meaning = "the Compose file cannot be read"
+    if "unknown docker command" in text or "is not a docker command" in text or "unknown shorthand flag" in text:
+        return Problem(
+            "docker has no Compose v2 plugin", meaning, "make up (installs it), or install docker-compose-plugin"
+        )
+    if "neither an image nor a build" in text:
+        meaning = "the service has nothing to run"
+    elif "cycle" in text:
+        meaning = "no service of the circle could ever start first"
+    elif "depends on undefined service" in text:
+        meaning = "there is no such service, or its profile is not in the variable COMPOSE_PROFILES"
+    return Problem(
+        f"{file.name}: {text}", meaning, f"correct {file.name} (docker compose -f {file.name} config shows the same)"
+    )

@@ -1,0 +1,110 @@
+"""What services mean for the hosts that run them.
+
+Owns: which host runs which service, and what cannot be together on one or apart on two. Does not own: `x-slipway`
+itself (see `extension`), what else runs on a host (the agent sees that).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.contract.problems import Problem
+from slipway.contract.published_ports import published_ports
+from slipway.settings.spelling import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from slipway.x_slipway.service import ServiceExtension
+
+__all__ = ["Placement", "place", "services_of"]
+
+_EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
+
+
+class Placement(NamedTuple):
+    """What is wrong, and what is unwise."""
+
+    problems: list[Problem]
+    warnings: list[Problem]
+
+
+def services_of(host: str, placed: Mapping[str, Sequence[str]]) -> list[str]:
+    """The services that `host` runs, sorted; `placed` has the hosts of every service, none for all."""
+    return sorted(name for name, hosts in placed.items() if not hosts or host in hosts)
+
+
+def place(
+    services: Mapping[str, Mapping[str, Any]],
+    extensions: Mapping[str, ServiceExtension],
+    *,
+    hosts: Sequence[str],
+    stack: str,
+) -> Placement:
+    """Look at every host's services together; each finding is told once, for the first host that has it."""
+    problems = [*_unknown_hosts(extensions, sorted(hosts), stack)]
+    warnings: list[Problem] = []
+    apart: dict[tuple[str, str], str] = {}
+    placed = {name: extension.hosts for name, extension in extensions.items()}
+    for host in hosts:
+        present = {name: services[name] for name in services_of(host, placed)}
+        problems += [problem for problem in _port_problems(present) if problem not in problems]
+        for name, service in present.items():
+            for other in service.get("depends_on") or {}:
+                if other in services and other not in present:
+                    apart.setdefault((name, other), host)
+        if not present:
+            warnings.append(
+                Problem(
+                    f"host {host} runs no service",
+                    "nothing is deployed to it",
+                    "name it in the x-slipway.hosts of a service, or remove it from the stack file",
+                )
+            )
+    warnings += [
+        Problem(
+            f"services.{name} depends on {other}, which host {host} does not run",
+            f"there it starts without waiting, and the name {other} leads nowhere",
+            f"run both on the same hosts (x-slipway.hosts), or give {name} the address of a host with {other}",
+        )
+        for (name, other), host in apart.items()
+    ]
+    return Placement(problems, warnings)
+
+
+def _unknown_hosts(extensions: Mapping[str, ServiceExtension], hosts: Sequence[str], stack: str) -> Iterator[Problem]:
+    for name, extension in extensions.items():
+        for host in extension.hosts:
+            if host not in hosts:
+                close = nearest(host, hosts)
+                yield Problem(
+                    f"services.{name}.x-slipway.hosts: '{host}' is not a host of stack {stack}",
+                    f"did you mean '{close}'?" if close else "the service would not run there",
+                    f"name one of: {', '.join(hosts)}",
+                )
+
+
+def _port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """Published ports that two containers of one host would both want."""
+    taken: dict[tuple[int, str], list[tuple[str, str]]] = {}
+    for name, service in services.items():
+        replicas = (service.get("deploy") or {}).get("replicas") or service.get("scale") or 1
+        for port in published_ports(service):
+            if port.width > 1:  # each container takes one of them
+                continue
+            if int(replicas) > 1:
+                yield Problem(
+                    f"services.{name}: {replicas} replicas publish port {port}",
+                    "only one container of a host can have it",
+                    "publish a range (PORT-PORT:CONTAINER-PORT), or run one replica",
+                )
+            others = taken.setdefault((port.first, port.protocol), [])
+            for other, bound in others:
+                if port.address == bound or not {port.address, bound}.isdisjoint(_EVERY_ADDRESS):
+                    yield Problem(
+                        f"services.{name} and services.{other} both publish port {port}/{port.protocol}",
+                        "only one container of a host can have it",
+                        "publish another port for one of them, or run them on different hosts (x-slipway.hosts)",
+                    )
+                    break
+            others.append((name, port.address))

@@ -1,0 +1,1 @@
+"""Hosts: reaching them, the agent on them, and all of them forward or all back."""

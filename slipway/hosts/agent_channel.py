@@ -1,0 +1,268 @@
+"""What runs on the hosts now: one look at every host before anything is planned.
+
+Owns: starting the agent over one connection per host (shipping it where it is missing) and reading its probe.
+Does not own: the agent, or deciding what the answer means (see `deployment`). Produces: a probe document per host
+(probe.schema.json) and, for an update of a fleet, the control channels that `fleet` speaks over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shlex
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from slipway.compose.schema_check import checked
+from slipway.contract.host_paths import shell_stack_path
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts.agent_package import pack_agent
+from slipway.settings.deploy_origin import origin
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from slipway.hosts.connection import Connection, Process
+
+__all__ = ["END_SECONDS", "Channel", "agent_path", "channel"]
+
+END_SECONDS = 5  # of an agent that has said all it will say
+_PROBE_SECONDS = 60  # an engine under load answers late; a host that takes longer is as good as unreachable
+
+# Runs on the host: uses the shipped agent when it is the right one, else asks for it. Installed under a name of its
+# own version, because a running agent reads modules out of its archive late; the link moves atomically.
+_BOOTSTRAP = textwrap.dedent("""\
+    import atexit, hashlib, os, runpy, shutil, sys, tempfile
+    folder, digest, size, how, actor = sys.argv[1:6]
+    size, install = int(size), how == "install"
+    path = os.path.join(folder, "agent-%s.pyz" % digest[:12])
+    def good():
+        try:
+            with open(path, "rb") as file:
+                return hashlib.sha256(file.read()).hexdigest() == digest
+        except OSError:
+            return False
+    if good():
+        print("agent: here", flush=True)
+    else:
+        print("agent: wanted", flush=True)
+        content = sys.stdin.buffer.read(size)
+        if hashlib.sha256(content).hexdigest() != digest:
+            sys.exit("the agent arrived damaged")
+        if install:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            os.chmod(folder, 0o700)
+        else:
+            folder = tempfile.mkdtemp(prefix="slipway-")
+            atexit.register(shutil.rmtree, folder, True)
+            path = os.path.join(folder, os.path.basename(path))
+        partial = "%s.%d" % (path, os.getpid())
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(partial, path)
+    if install:
+        tree = path + ".d"
+        if not os.path.isdir(tree):
+            import zipfile
+            partial = "%s.%d" % (tree, os.getpid())
+            zipfile.ZipFile(path).extractall(partial)
+            os.rename(partial, tree)
+        link = os.path.join(folder, "agent.pyz")
+        if not os.path.islink(link) or os.readlink(link) != os.path.basename(path):
+            partial = "%s.%d" % (link, os.getpid())
+            os.symlink(os.path.basename(path), partial)
+            os.rename(partial, link)
+            kept = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".pyz")]
+            for old in sorted((one for one in kept if one != link), key=os.path.getmtime)[:-3]:
+                shutil.rmtree(old + ".d", True)
+                os.unlink(old)
+        with open(os.path.join(folder, "actor"), "w") as file:
+            file.write(actor)
+    sys.argv = [path] + sys.argv[6:]
+    runpy.run_path(path, run_name="__main__")
+    """)
+
+
+def agent_path(stack: str) -> str:
+    """The agent of `stack` as a word for the shell of a host."""
+    return shell_stack_path(stack, "agent.pyz")
+
+
+def _command(stack: str, *, install: bool, command: Sequence[str], kind: str) -> str:
+    package = pack_agent()
+    how = "install" if install else "look"
+    given = [command[0], "--stack", stack, *command[1:]]
+    words = [package.digest, str(len(package.content)), how, "\n".join(origin(kind)), *given]
+    script = (
+        'command -v python3 >/dev/null 2>&1 || { echo "agent: no python3"; exit 3; }; '
+        f"exec python3 -c {shlex.quote(_BOOTSTRAP)} {shell_stack_path(stack)} {shlex.join(words)}"
+    )
+    return f"exec /bin/sh -c {shlex.quote(script)}"
+
+
+class Channel:
+    """One host's agent, attending: its probe, and from then on its events and the verdicts sent to it."""
+
+    def __init__(self, host: str, process: Process) -> None:
+        self.host = host
+        self._process = process
+        self.probe: Mapping[str, Any] = {}
+        self._failure: Problem | None = None
+
+    async def start(self) -> None:
+        """Ship the agent if it is missing, and read its probe.
+
+        Raises:
+            SlipwayError: when the host lacks Python 3, or the agent does not answer as the contract says.
+        """
+        await self.ship()
+        line = await self._line()
+        try:
+            said = json.loads(line)
+        except ValueError:
+            raise SlipwayError(await self._silence(line)) from None
+        if self._failed(said):
+            raise SlipwayError(await self.complaint())
+        self.probe = checked("probe", said)
+
+    async def ship(self) -> None:
+        """Ship the agent if it is missing; from then on it runs.
+
+        Raises:
+            SlipwayError: when the host lacks Python 3, or does not answer.
+        """
+        first = await self._line()
+        if first == b"agent: wanted":
+            self._process.stdin.write(pack_agent().content)
+            await self._process.stdin.drain()
+        elif first == b"agent: no python3":
+            raise SlipwayError(
+                Problem(
+                    f"host {self.host}: python3 is missing",
+                    "the agent cannot run there",
+                    "apt-get install -y python3-minimal (on the host)",
+                )
+            )
+        elif first != b"agent: here":
+            raise SlipwayError(await self._silence(first))
+
+    async def answer(self, content: bytes, seconds: float) -> dict[str, Any]:
+        """Give `content` as the rest of standard input; the JSON that the agent answers with within `seconds`.
+
+        Raises:
+            SlipwayError: what the agent itself complains of, or that it did not answer.
+        """
+        try:
+            self._process.stdin.write(content)
+            self._process.stdin.write_eof()
+            line: bytes = await asyncio.wait_for(self._process.stdout.readline(), seconds)
+            found: dict[str, Any] = json.loads(line)
+        except Exception:  # noqa: BLE001  # asyncssh raises errors of its own for a lost connection
+            raise SlipwayError(await self.complaint()) from None
+        if self._failed(found):
+            raise SlipwayError(await self.complaint())
+        return found
+
+    def _failed(self, said: dict[str, Any]) -> bool:
+        """Whether what the agent said is its own error, which `complaint` then gives."""
+        failed = said.get("failed") or []
+        self._failure = next((Problem.from_json(each).on(self.host) for each in failed), self._failure)
+        return bool(failed)
+
+    async def complaint(self, otherwise: Problem | None = None) -> Problem:
+        """What an agent that has ended complained of: its own error, where it gave one, else `otherwise`."""
+        return self._failure or otherwise or await self._silence(b"")
+
+    async def _line(self) -> bytes:
+        line: bytes = await asyncio.wait_for(self._process.stdout.readline(), _PROBE_SECONDS)
+        return line.rstrip(b"\n")
+
+    async def _silence(self, said: bytes) -> Problem:
+        with contextlib.suppress(TimeoutError):
+            said += b" " + await asyncio.wait_for(self._process.stderr.read(2000), 2)
+        text = " ".join(said.decode(errors="replace").split())[-400:] or "nothing"
+        return Problem(
+            f"host {self.host}: the agent did not answer (it said: {text})",
+            "its state is unknown, so nothing is changed",
+            "slipway status, or run it again",
+        )
+
+    async def release(self) -> None:
+        """Let the agent go, and wait until it is gone: a loop that is closed before that complains."""
+        process: Any = self._process  # both kinds of process can be waited for
+        with contextlib.suppress(OSError, RuntimeError):
+            process.stdin.write_eof()
+        with contextlib.suppress(TimeoutError, OSError, RuntimeError):
+            await asyncio.wait_for(
+                asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait()), END_SECONDS
+            )
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """The agent's messages until it ends (a fleet's host publishes the phases of its deployment)."""
+        while line := await self._next():
+            with contextlib.suppress(ValueError):
+                said = json.loads(line)
+                if not self._failed(said):
+                    yield said
+
+    async def _next(self) -> bytes:
+        """The agent's next line; empty when it, or the connection to it, has ended."""
+        try:
+            line: bytes = await self._process.stdout.readline()
+        except Exception:  # noqa: BLE001  # asyncssh raises errors of its own for a lost connection
+            return b""
+        return line
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Send one message; a host that is gone is told nothing (its own agent sees the silence)."""
+        with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            await self._process.stdin.drain()
+
+
+@contextlib.asynccontextmanager
+async def channel(
+    connection: Connection,
+    name: str,
+    stack: str,
+    *,
+    install: bool = False,
+    attend: bool = False,
+    command: Sequence[str] = (),
+    kind: str = "deploy",
+) -> AsyncIterator[Channel]:
+    """The agent of `stack` on a host, its probe read; it is let go at the end.
+
+    With a `command` (another one of the agent's, then its options) it runs that, and there is no probe. `kind` is what
+    the host's ledger will call the deployment that it is installed for.
+
+    Raises:
+        SlipwayError: when the host or its agent does not answer.
+    """
+    async with contextlib.AsyncExitStack() as exits:
+        try:
+            words = command or (("attend",) if attend else ("probe",))
+            process = await connection.start(_command(stack, install=install, command=words, kind=kind))
+            channel = Channel(name, process)
+            exits.push_async_callback(channel.release)
+            await (channel.ship() if command else channel.start())
+        except TimeoutError:
+            raise SlipwayError(
+                Problem(
+                    f"host {name}: no answer within {_PROBE_SECONDS} s",
+                    "its state is unknown, so nothing is changed",
+                    "slipway status, or look at the host's load",
+                )
+            ) from None
+        except OSError as error:
+            raise SlipwayError(
+                Problem(
+                    f"host {name}: the connection broke ({error})",
+                    "its state is unknown, so nothing is changed",
+                    "run it again",
+                )
+            ) from None
+        yield channel

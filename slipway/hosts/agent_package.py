@@ -1,0 +1,59 @@
+"""The agent, packed for shipping. Same sources, same bytes: entries are sorted and carry one fixed time."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import re
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["AgentPackage", "pack_agent"]
+
+_MAIN = """\
+import os
+import sys
+
+tree = sys.path[0] + ".d"  # the same, unpacked when it was installed: only there does Python keep bytecode
+if os.path.isdir(tree):
+    sys.path[0] = tree
+
+from slipway.agent.__main__ import main
+
+raise SystemExit(main())
+"""
+_PARTS = ("slipway/__init__.py", "slipway/agent/**/*.py", "slipway/contract/*.py")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip entry can carry
+_DOCSTRING = re.compile(r'^( *)"""(?:[^"\\]|\\.|"(?!""))*"""$', re.MULTILINE | re.DOTALL)
+
+
+class AgentPackage(NamedTuple):
+    """The packed agent: its bytes, and their SHA-256 in hex."""
+
+    content: bytes
+    digest: str
+
+
+@functools.cache
+def pack_agent() -> AgentPackage:
+    """Pack the agent and the contract from the sources of this copy of Slipway."""
+    root = Path(__file__).resolve().parents[2]
+    files = {
+        path.relative_to(root).as_posix(): _DOCSTRING.sub(_blank, path.read_text(encoding="utf-8"))
+        for part in _PARTS
+        for path in root.glob(part)
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, content in sorted({**files, "__main__.py": _MAIN}.items()):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.create_system, entry.external_attr = 3, 0o644 << 16  # Unix, on every machine
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return AgentPackage(buffer.getvalue(), hashlib.sha256(buffer.getvalue()).hexdigest())
+
+
+def _blank(docstring: re.Match[str]) -> str:
+    """Nothing, on as many lines: a traceback from a host points into the sources."""
+    return docstring[1] + '""' + "\n" * docstring[0].count("\n")

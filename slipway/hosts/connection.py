@@ -1,0 +1,208 @@
+"""One way to start a program on a host, over SSH or on this machine.
+
+Owns: SSH with pinned host keys, and the errors of reaching a host. Does not own: what is run (see `probe`).
+The engine's own commands (see `host`) connect by themselves, with the same pinned key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.model import BastionSettings, HostSettings, pinned_key
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["Connection", "LocalConnection", "Process", "Terminal", "connect", "ended", "reached"]
+
+_CONNECT_SECONDS = 15  # to reach, authenticate and start: far above a slow link's, far below a person's patience
+
+
+_SIGNALLED = 128  # what shells add to a signal's number for the exit code of what it ended
+
+
+class Terminal(NamedTuple):
+    """A terminal that a program on a host is to have."""
+
+    kind: str
+    """Its TERM."""
+    columns: int
+    rows: int
+
+
+class Process(Protocol):
+    """A running program: bytes in, bytes out."""
+
+    stdin: Any
+    stdout: Any
+    stderr: Any
+
+
+class Connection(Protocol):
+    """A host on which programs can be started."""
+
+    async def start(self, command: str) -> Process:
+        """Start `command` in the login shell's place (sh)."""
+
+
+class LocalConnection:
+    """This machine."""
+
+    async def start(self, command: str) -> Process:
+        """Start `command` with sh, in a process group of its own so that Ctrl-C reaches only the driver."""
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", command, stdin=pipe, stdout=pipe, stderr=pipe, limit=1 << 22, start_new_session=True
+        )
+
+    async def start_here(self, command: str, *, terminal: bool) -> Process:
+        """Start `command` with sh on this process's own standard streams.
+
+        With `terminal` it stays in this session, which a program needs that is used at the terminal.
+        """
+        return await asyncio.create_subprocess_exec("/bin/sh", "-c", command, start_new_session=not terminal)
+
+
+class _SshConnection:
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401  # asyncssh is imported late
+        self._connection = connection
+
+    async def start(self, command: str, terminal: Terminal | None = None) -> Process:
+        """Start `command`; with a `terminal` of its own where one is given, on which its two outputs are one.
+
+        Raises:
+            SlipwayError: when the host refuses it a terminal.
+            OSError: when the connection is lost.
+        """
+        import asyncssh  # noqa: PLC0415  # loaded already
+
+        wanted = {"term_type": terminal.kind, "term_size": (terminal.columns, terminal.rows)} if terminal else {}
+        try:
+            process: Process = await self._connection.create_process(command, encoding=None, **wanted)
+        except asyncssh.ChannelOpenError as error:
+            if not terminal:
+                raise OSError(str(error)) from None
+            raise SlipwayError(
+                Problem(
+                    f"the host gives no terminal ({error.reason})",
+                    "its sshd may be set to refuse them; nothing was run",
+                    "PermitTTY yes in its sshd_config, or pipe the input: echo … | slipway exec SERVICE -- COMMAND",
+                )
+            ) from None
+        except asyncssh.Error as error:
+            raise OSError(error.reason) from None
+        return process
+
+
+async def ended(process: Process) -> int | None:
+    """The exit code of a program whose output has been read to its end, as a shell tells it; None when it is not known.
+
+    A program over SSH whose connection broke is one of those: it may run on.
+    """
+    any_kind: Any = process
+    await any_kind.wait()
+    code: int | None = any_kind.returncode
+    return code if code is None or code >= 0 else _SIGNALLED - code
+
+
+@contextlib.asynccontextmanager
+async def reached(host: HostSettings, private_key: str) -> AsyncIterator[Connection]:
+    """A connection to a host, over SSH or to this machine.
+
+    Raises:
+        SlipwayError: as `connect`.
+    """
+    if host.local:
+        yield LocalConnection()
+        return
+    async with connect(host, private_key) as connection:
+        yield connection
+
+
+def _arguments(machine: HostSettings | BastionSettings, key: Any) -> dict[str, Any]:  # noqa: ANN401  # asyncssh is imported late
+    import asyncssh  # noqa: PLC0415  # 0.2 s that a local stack need not pay
+
+    trusted = asyncssh.import_public_key(pinned_key(machine))
+    return {
+        "host": machine.address,
+        "port": machine.port,
+        "username": machine.user,
+        "client_keys": [key],
+        "known_hosts": ([trusted], [], []),
+        "server_host_key_algs": _algorithms(trusted),
+        "agent_path": None,
+        "config": None,
+        "connect_timeout": _CONNECT_SECONDS,
+        "login_timeout": _CONNECT_SECONDS,
+        "keepalive_interval": 5,  # a host that is cut off is given up after about half a minute
+        "keepalive_count_max": 6,
+        "x509_trusted_certs": None,
+    }
+
+
+def _algorithms(key: Any) -> list[str]:  # noqa: ANN401  # asyncssh is imported late
+    """The algorithms by which the pinned key can prove itself; RSA keys sign by newer names than their own."""
+    name = key.algorithm.decode()
+    return ["rsa-sha2-512", "rsa-sha2-256"] if name == "ssh-rsa" else [name]
+
+
+@contextlib.asynccontextmanager
+async def connect(host: HostSettings, private_key: str) -> AsyncIterator[Connection]:
+    """Connect to an SSH host, through its bastion if it has one.
+
+    Raises:
+        SlipwayError: when it cannot be reached, shows another host key, or refuses the private key.
+    """
+    import asyncssh  # noqa: PLC0415  # 0.2 s that a local stack need not pay
+
+    async with contextlib.AsyncExitStack() as stack:
+        machine: HostSettings | BastionSettings = host
+        try:
+            key = asyncssh.import_private_key(private_key)
+            tunnel = None
+            if host.bastion:
+                machine = host.bastion
+                tunnel = await stack.enter_async_context(asyncssh.connect(**_arguments(machine, key)))
+            machine = host
+            connection = await stack.enter_async_context(
+                asyncssh.connect(**_arguments(machine, key), tunnel=tunnel or ())
+            )
+        except (asyncssh.Error, asyncssh.KeyImportError, OSError, TimeoutError) as error:
+            raise SlipwayError(_problem(host, machine, error)) from None
+        yield _SshConnection(connection)
+
+
+def _problem(host: HostSettings, machine: HostSettings | BastionSettings, error: Exception) -> Problem:
+    """What failed on the way to `host`, in the family's form; `machine` is the host itself or its bastion."""
+    import asyncssh  # noqa: PLC0415  # loaded already
+
+    place = f"{machine.user}@{machine.address}:{machine.port}"
+    who = f"host {host.name}" + (" (bastion)" if machine is host.bastion else "")
+    if isinstance(error, asyncssh.KeyImportError):
+        return Problem(
+            f"{who}: a key cannot be used ({error})",
+            "nothing can be deployed there",
+            "check sshKey and hostKey in the stack's settings",
+        )
+    if isinstance(error, asyncssh.HostKeyNotVerifiable) or "host key" in str(error).lower():
+        return Problem(
+            f"{who}: {machine.address} shows another host key than the pinned one",
+            "the machine was rebuilt, or somebody poses as it; nothing was sent to it",
+            f"ssh-keyscan -p {machine.port} {machine.address}, compare with the provider's console, then set hostKey",
+        )
+    if isinstance(error, asyncssh.PermissionDenied):
+        return Problem(
+            f"{who}: {place} refuses the key in sshKey",
+            "nothing can be deployed there",
+            f"add its public half to ~{machine.user}/.ssh/authorized_keys on the host (ssh-copy-id), "
+            "or set the right sshKey",
+        )
+    reason = str(error) or f"no answer within {_CONNECT_SECONDS} s"
+    return Problem(
+        f"{who}: {place} cannot be reached ({reason})",
+        "its state is unknown, so nothing is changed",
+        f"ssh -p {machine.port} {machine.user}@{machine.address} true",
+    )

@@ -1,0 +1,201 @@
+"""All hosts of a stack at once, from before anything is planned until the engine is done with them.
+
+They are connected to early and side by side, in a thread of its own; the problems of all hosts are told together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts.agent_channel import END_SECONDS, Channel, channel
+from slipway.hosts.connection import reached
+from slipway.settings.certificates import self_signed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+
+    from slipway.hosts.connection import Connection
+    from slipway.settings.model import HostSettings, Settings
+
+__all__ = ["HostSessions", "survey"]
+
+_NOBODY = "TRAEFIK DEFAULT CERT"  # the name of the one that Traefik makes itself where it is given none
+_CERTIFICATE_SECONDS = 150.0  # the agent waits for a stack that is replacing the edge
+
+
+class HostSessions:
+    """All hosts of a stack, looked at side by side in a thread of their own (the engine's program has its own loop)."""
+
+    def __init__(self, settings: Settings, *, reach: bool = True) -> None:
+        """Begin to connect to the hosts, unless `reach` is false (the settings are not good enough to)."""
+        self._settings = settings
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="slipway-hosts", daemon=True)
+        self._exits = contextlib.AsyncExitStack()
+        self._reached: dict[str, asyncio.Task[Connection]] = {}
+        self._listening: asyncio.Task[None] | None = None
+        self._thread.start()
+        if reach:
+            asyncio.run_coroutine_threadsafe(self._reach(), self._loop)
+
+    async def _reach(self) -> None:
+        """Start connecting to every host; whoever needs the connection awaits its task."""
+        for host in self._settings.hosts:
+            if host.name not in self._reached:
+                context = reached(host, self._settings.private_key())
+                task = asyncio.ensure_future(self._exits.enter_async_context(context))
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told by `open`, if ever
+                self._reached[host.name] = task
+
+    def open(
+        self,
+        stack: str,
+        *,
+        install: bool = False,
+        certificate: bool = False,
+        attended: Callable[[list[Channel]], Coroutine[Any, Any, None]] | None = None,
+    ) -> dict[str, Mapping[str, Any]]:
+        """Probe every host: what runs there of the Compose project `stack`.
+
+        Args:
+            stack: Compose project on the hosts.
+            install: leave the agent on the hosts.
+            certificate: give every host whose edge has none a certificate for visitors who ask for no name it knows.
+            attended: handed the open channels, which then stay open for a fleet's verdict.
+
+        Returns: the probe document of every host, by its name.
+
+        Raises:
+            SlipwayError: with the problems of all hosts: unreachable, or lacking what Slipway needs.
+        """
+        ready: asyncio.Future[dict[str, Mapping[str, Any]]] = self._loop.create_future()
+        asyncio.run_coroutine_threadsafe(
+            self._run(ready, stack, attended, install=install, certificate=certificate), self._loop
+        )
+        try:
+            return asyncio.run_coroutine_threadsafe(_await(ready), self._loop).result()
+        except BaseException:
+            self.close()
+            raise
+
+    async def _run(
+        self,
+        ready: asyncio.Future[dict[str, Mapping[str, Any]]],
+        stack: str,
+        attended: Callable[[list[Channel]], Coroutine[Any, Any, None]] | None,
+        *,
+        install: bool,
+        certificate: bool,
+    ) -> None:
+        async with self._exits as exits:
+            await self._reach()
+            attend = attended is not None
+            opened = await asyncio.gather(
+                *(self._open(exits, host, stack, install=install, attend=attend) for host in self._settings.hosts),
+                return_exceptions=True,
+            )
+            problems: list[Problem] = []
+            for result in opened:
+                if isinstance(result, SlipwayError):
+                    problems += result.problems
+                elif isinstance(result, BaseException):
+                    ready.set_exception(result)
+                    return
+            channels = [result for result in opened if isinstance(result, Channel)]
+            problems += [
+                Problem.from_json(problem).on(channel.host)
+                for channel in channels
+                for problem in channel.probe["problems"]
+            ]
+            if certificate and not problems:
+                problems += await self._give_certificates(channels, stack)
+            if problems:
+                ready.set_exception(SlipwayError(problems))
+                return
+            ready.set_result({channel.host: channel.probe for channel in channels})
+            if attended:
+                self._listening = asyncio.create_task(attended(channels))
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._listening
+
+    async def _open(
+        self, exits: contextlib.AsyncExitStack, host: HostSettings, stack: str, *, install: bool, attend: bool
+    ) -> Channel:
+        connection = await self._reached[host.name]
+        return await exits.enter_async_context(
+            channel(connection, host.name, stack, install=install, attend=attend, kind=self._settings.kind)
+        )
+
+    async def _give_certificates(self, channels: Sequence[Channel], stack: str) -> list[Problem]:
+        """What kept hosts without a certificate from getting one.
+
+        It goes over a connection of its own, and not into the deployment document: that is an input of the engine's
+        command, which would see a change each time.
+        """
+
+        async def give(host: str) -> None:
+            connection = await self._reached[host]
+            pem, key = self_signed(_NOBODY)
+            content = json.dumps({"certificate": pem, "key": key}).encode()
+            async with channel(connection, host, stack, command=("certificate",)) as agent:
+                await agent.answer(content, _CERTIFICATE_SECONDS)
+
+        lacking = [each.host for each in channels if not each.probe["certificate"]]
+        results = await asyncio.gather(*map(give, lacking), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, SlipwayError):
+                raise result
+        return [problem for result in results if isinstance(result, SlipwayError) for problem in result.problems]
+
+    def call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call `function` in the sessions' own thread."""
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+    def close(self) -> None:
+        """Let go of every host; twice is fine."""
+        if self._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        """Wait until the channels are closed, which is quick once nobody listens to them any more."""
+        if self._listening:
+            self._listening.cancel()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        if others:
+            await asyncio.wait(others, timeout=2 * END_SECONDS)
+
+
+async def _await(future: Awaitable[dict[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
+    return await future
+
+
+def survey(settings: Settings, stack: str) -> dict[str, Mapping[str, Any] | SlipwayError]:
+    """Probe every host of a stack once, leaving nothing on any of them; one that fails does not hide the others.
+
+    Returns: by host, its probe document, or the error of reaching it. What a host lacks stands in its document.
+    """
+
+    async def look_at(host: HostSettings) -> Mapping[str, Any] | SlipwayError:
+        try:
+            async with (
+                reached(host, settings.private_key()) as connection,
+                channel(connection, host.name, stack) as opened,
+            ):
+                return opened.probe
+        except SlipwayError as error:
+            return error
+
+    async def look_at_all() -> list[Mapping[str, Any] | SlipwayError]:
+        return await asyncio.gather(*map(look_at, settings.hosts))
+
+    names = [host.name for host in settings.hosts]
+    return dict(zip(names, asyncio.run(look_at_all()), strict=True))

@@ -1,0 +1,187 @@
+"""What must hold before anything is planned: hosts that answer and have what they need, a registry that lets us in.
+
+Owns: asking all of it side by side, and telling all problems at once. Does not own: the questions (see `probe`,
+`settings`, `compose`). Produces: `View`, the hosts as they are now.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts.fleet import Fleet, engine_parallel, require_parallel
+from slipway.images.build_cache import check_builder
+from slipway.settings.registry_names import address_of, api_url
+from slipway.settings.rules import weak_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from slipway.compose.application import Application
+    from slipway.hosts.host_sessions import HostSessions
+    from slipway.settings.model import HostSettings, Settings
+
+__all__ = ["View", "check_access", "check_registry", "look_at_hosts", "warn"]
+
+_REGISTRY_SECONDS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """The hosts of a stack as they are now."""
+
+    machines: Mapping[str, HostSettings]
+    """Name → how to reach it."""
+    probes: Mapping[str, Mapping[str, Any]]
+    """Name → probe document."""
+    settled: Callable[[str], None] | None
+    """Tells the fleet that the engine is done with a host; None on a single host."""
+
+    @property
+    def live_images(self) -> dict[str, str]:
+        """Service → image by digest of what is live, over all hosts (they run the same release)."""
+        images: dict[str, str] = {}
+        for probe in self.probes.values():
+            images |= (probe["live"] or {}).get("images", {})
+        return images
+
+    @property
+    def live_edge(self) -> str:
+        """The image by digest that the hosts' edge runs; the first host's, when they differ."""
+        edges = [probe.get("edge") or {} for probe in self.probes.values()]
+        return next((str(edge["image"]) for edge in edges if edge.get("image")), "")
+
+
+def look_at_hosts(settings: Settings, application: Application, sessions: HostSessions) -> View:
+    """Look at every host and at the registry, side by side.
+
+    Raises:
+        SlipwayError: with the problems of all of them.
+    """
+    machines = {host.name: host for host in settings.hosts}
+    updating = not pulumi.runtime.is_dry_run()
+    together = updating and len(machines) > 1
+    if together:
+        require_parallel(len(machines), engine_parallel())
+    fleet = Fleet(machines)
+    with ThreadPoolExecutor(1) as pool:
+        registry = pool.submit(check_registry, settings, application)
+        problems: list[Problem] = []
+        probes: dict[str, Mapping[str, Any]] = {}
+        try:
+            probes = sessions.open(
+                application.stack,
+                install=updating,
+                certificate=updating and any(entry["routes"] for entry in application.entries.values()),
+                attended=fleet.attend if together else None,
+            )
+        except SlipwayError as error:
+            problems += error.problems
+        problems += [*_full_disks(settings, probes), *registry.result()]
+    if problems:
+        sessions.close()
+        raise SlipwayError(problems)
+    return View(
+        machines=machines,
+        probes=probes,
+        settled=(lambda host: sessions.call(fleet.settled, host)) if together else None,
+    )
+
+
+def _full_disks(settings: Settings, probes: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """Hosts without the free space asked for; the agent asks again where it starts something."""
+    minimum = settings.disk_minimum_mb
+    free = {name: probe["machine"]["disk_free_mb"] for name, probe in probes.items()}
+    return [
+        Problem(
+            f"host {name}: {megabytes} MB are free on Docker's disk, diskMinimumMb asks for {minimum}",
+            "a full disk stops databases and loses log lines, so nothing is built or started",
+            "docker system df, then docker system prune (on the host); or pulumi config set diskMinimumMb MB",
+        )
+        for name, megabytes in free.items()
+        if megabytes < minimum
+    ]
+
+
+def check_registry(settings: Settings, application: Application) -> list[Problem]:
+    """Whether the registry answers and takes the credentials; asked only when something is built or pinned."""
+    if not application.builds:
+        return []
+    problems = [] if settings.pin or settings.images else check_builder(application.builds.values(), settings)
+    return [*problems, *check_access(settings)]
+
+
+def check_access(settings: Settings) -> list[Problem]:
+    """Whether the registry of `settings` answers and takes the credentials."""
+    if settings.registry_username:
+        return _login(settings)
+    address = address_of(settings.registry)
+    try:
+        urllib.request.urlopen(api_url(address), timeout=_REGISTRY_SECONDS).close()  # noqa: S310  # the scheme is ours
+    except urllib.error.HTTPError:
+        return []  # it answered; whether it lets us push without credentials is its own decision, told by the push
+    except (OSError, ValueError) as error:
+        return [_unreachable(address, str(getattr(error, "reason", error)))]
+    return []
+
+
+def _login(settings: Settings) -> list[Problem]:
+    """Try the credentials with Docker's own client, in a folder that is gone afterwards."""
+    address = address_of(settings.registry)
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        try:
+            done = subprocess.run(
+                [
+                    "docker",
+                    "--config",
+                    folder,
+                    "login",
+                    "--username",
+                    settings.registry_username,
+                    "--password-stdin",
+                    address,
+                ],
+                input=settings.registry_password.get_secret_value(),
+                capture_output=True,
+                text=True,
+                timeout=_REGISTRY_SECONDS,
+                check=False,
+                env=dict(os.environ),
+            )
+        except subprocess.TimeoutExpired:
+            return [_unreachable(address, f"no answer within {_REGISTRY_SECONDS} s")]
+    if done.returncode == 0:
+        return []
+    said = " ".join(done.stderr.split())[-300:]
+    if any(word in said.lower() for word in ("unauthorized", "denied", "incorrect username", "401", "403")):
+        return [
+            Problem(
+                f"registryPassword: {address} refuses user {settings.registry_username}",
+                "images could be neither pushed nor pulled",
+                "pulumi config set --secret registryPassword",
+            )
+        ]
+    return [_unreachable(address, said)]
+
+
+def _unreachable(address: str, reason: str) -> Problem:
+    return Problem(
+        f"registry: {address} does not answer ({reason})",
+        "images could be neither pushed nor pulled",
+        f"curl -i {api_url(address)}",
+    )
+
+
+def warn(settings: Settings, application: Application) -> None:
+    """Say what is allowed but unwise, once per problem."""
+    for problem in (*weak_secrets(settings, refused=False), *application.warnings):
+        pulumi.log.warn(str(problem))

@@ -1,0 +1,1 @@
+"""Images: their digests, build layers that are kept, and what registries answer."""

@@ -1,0 +1,61 @@
+"""Whether a release's images can still be pulled."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+
+from slipway.contract.problems import Problem
+from slipway.images.registry_tags import Registry
+from slipway.settings.registry_names import address_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slipway.settings.model import Settings
+
+__all__ = ["missing_images"]
+
+_AT_ONCE = 8
+
+
+def missing_images(images: Mapping[str, str], settings: Settings) -> list[Problem]:
+    """What keeps hosts from pulling these images (service → image by digest); nothing when all are there."""
+    services: dict[str, list[str]] = {}
+    for service, image in sorted(images.items()):
+        services.setdefault(image, []).append(service)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = pool.map(lambda image: _look(image, services[image], settings), services)
+        return [problem for problem in found if problem]
+
+
+def _look(image: str, services: list[str], settings: Settings) -> Problem | None:
+    name, _, digest = image.partition("@")
+    head, slash, tail = name.rpartition("/")
+    repository = f"{head}{slash}{tail.partition(':')[0]}"
+    first = address_of(repository)
+    if "." not in first and ":" not in first and first != "localhost":  # Docker Hub's images name no registry
+        repository = f"docker.io/{repository if slash else f'library/{repository}'}"
+    own = settings.registry_username and address_of(repository) == address_of(settings.registry)
+    credentials = (
+        {"username": settings.registry_username, "password": settings.registry_password.get_secret_value()}
+        if own
+        else {}
+    )
+    who = ", ".join(services)
+    try:
+        if Registry(repository, credentials).has(digest):
+            return None
+    except HTTPError as error:
+        what = f"the registry of {who} ({address_of(repository)}) answered {error.code} for {digest[:19]}"
+        return Problem(what, "it is not known whether hosts could pull it", "check registryUsername, registryPassword")
+    except (OSError, ValueError, KeyError) as error:
+        reason = getattr(error, "reason", error)
+        what = f"the registry of {who} ({address_of(repository)}) does not answer ({reason})"
+        return Problem(what, "it is not known whether hosts could pull it", "run it again when the registry answers")
+    return Problem(
+        f"the image of {who}, {repository}@{digest[:19]}…, is gone from its registry",
+        "hosts could not pull it",
+        "choose another release (slipway history), or build that commit again",
+    )

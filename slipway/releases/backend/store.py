@@ -1,0 +1,156 @@
+"""The objects of a self-managed backend: a folder, or a bucket of S3 (or what speaks like it), Google or Azure.
+
+Its address, with the parameters that the engine itself takes, becomes an object store of the library (obstore):
+https://www.pulumi.com/docs/iac/concepts/state-and-backends/ and, for an S3 address, https://gocloud.dev/howto/blob/#s3.
+Pulumi Cloud has no objects: the engine's own commands reach it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
+
+from slipway.contract.problems import Problem, SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from obstore.store import ObjectStore
+
+    from slipway.releases.engine import Engine
+
+__all__ = ["backend_url", "is_cloud", "open_store", "place_of"]
+
+_TRUE = ("true", "1", "t")
+_KINDS = "file://FOLDER, s3://BUCKET, gs://BUCKET or azblob://CONTAINER"
+
+
+def backend_url(engine: Engine) -> str:
+    """The address of the backend that the engine uses for this program, in the engine's own order of sources.
+
+    Raises:
+        SlipwayError: when nobody has logged in.
+    """
+    if url := engine.environment.get("PULUMI_BACKEND_URL"):
+        return url
+    project = yaml.safe_load((engine.root / "Pulumi.yaml").read_text()) or {}
+    if url := (project.get("backend") or {}).get("url"):
+        return str(url)
+    done = engine.run("whoami", "--json")
+    if done.returncode == 0:
+        return str(json.loads(done.stdout)["url"])
+    raise SlipwayError(
+        Problem(
+            "the engine is not logged in to any backend",
+            "it is not known where the state is",
+            "pulumi login (or export PULUMI_BACKEND_URL=…)",
+        )
+    )
+
+
+def is_cloud(url: str) -> bool:
+    """Whether `url` is Pulumi Cloud's (or of one hosted by oneself): a service, not objects."""
+    return url.startswith(("http://", "https://"))
+
+
+def place_of(url: str) -> str:
+    """`url` as it may be shown: without parameters, user and password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def open_store(url: str, environment: Mapping[str, str] | None = None) -> ObjectStore:
+    """The objects below `url`; nothing is asked of it yet.
+
+    Args:
+        url: address of a folder or bucket, as `pulumi login` takes it.
+        environment: where credentials are looked for; the process's own when None.
+
+    Raises:
+        SlipwayError: when there is no such kind of store, or its credentials need what is not installed.
+    """
+    given = os.environ if environment is None else environment
+    parts = urlsplit(url)
+    parameters = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    prefix = parts.path.strip("/")
+    match parts.scheme:
+        case "file":
+            from obstore.store import LocalStore  # noqa: PLC0415  # help must not wait for it
+
+            # The engine takes file://~ for the home folder, and a relative path from where it runs.
+            return LocalStore(Path(parts.netloc + unquote(parts.path)).expanduser().absolute(), mkdir=True)
+        case "s3":
+            return _s3(parts.netloc, prefix, parameters, given)
+        case "gs":
+            from obstore.store import GCSStore  # noqa: PLC0415  # only this kind needs it
+
+            return GCSStore(parts.netloc, prefix=prefix or None)
+        case "azblob":
+            return _azure(parts.netloc, prefix, parameters, given)
+    raise SlipwayError(
+        Problem(
+            f"{place_of(url)} is no store of objects that Slipway can read",
+            "what the engine keeps there cannot be reached",
+            f"use one of: {_KINDS}",
+        )
+    )
+
+
+def _s3(bucket: str, prefix: str, parameters: Mapping[str, str], given: Mapping[str, str]) -> ObjectStore:
+    from obstore.store import S3Store  # noqa: PLC0415  # only this kind needs it
+
+    endpoint = parameters.get("endpoint") or given.get("AWS_ENDPOINT_URL_S3") or given.get("AWS_ENDPOINT_URL") or ""
+    if endpoint and "://" not in endpoint:
+        plain = parameters.get("disable_https", parameters.get("disableSSL", "")).lower() in _TRUE
+        endpoint = f"{'http' if plain else 'https'}://{endpoint}"
+    path_style = parameters.get("use_path_style", parameters.get("s3ForcePathStyle", "")).lower() in _TRUE
+    region = parameters.get("region") or given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") or "us-east-1"
+    config: dict[str, Any] = {"region": region, "virtual_hosted_style_request": not path_style, "endpoint": endpoint}
+    profile = parameters.get("profile") or given.get("AWS_PROFILE", "")
+    provider: Any = None
+    if given.get("AWS_ACCESS_KEY_ID") and not parameters.get("profile"):
+        for name in ("access_key_id", "secret_access_key", "session_token"):
+            config[name] = given.get(f"AWS_{name.upper()}", "")
+    elif profile or Path(given.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials").is_file():
+        provider = _profile(profile, bucket)
+    options: Any = {"allow_http": True} if endpoint.startswith("http://") else {}
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        config={name: value for name, value in config.items() if value != ""},  # type: ignore[arg-type]  # a TypedDict
+        client_options=options,
+        credential_provider=provider,
+    )
+
+
+def _profile(profile: str, bucket: str) -> Any:  # noqa: ANN401  # a class of a package that may not be there
+    """Credentials of a profile of Amazon's own files, by Amazon's own library."""
+    try:
+        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415  # few keep them so
+        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415  # as above
+    except ImportError:
+        raise SlipwayError(
+            Problem(
+                f"s3://{bucket}: its credentials are in a profile, and boto3 is not installed",
+                "what the engine keeps there cannot be read",
+                "uv add boto3 (or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
+            )
+        ) from None
+    return Boto3CredentialProvider(boto3.Session(profile_name=profile or None))
+
+
+def _azure(container: str, prefix: str, parameters: Mapping[str, str], given: Mapping[str, str]) -> ObjectStore:
+    from obstore.store import AzureStore  # noqa: PLC0415  # only this kind needs it
+
+    config = {
+        "account_name": parameters.get("storage_account") or given.get("AZURE_STORAGE_ACCOUNT", ""),
+        "account_key": given.get("AZURE_STORAGE_KEY", ""),
+        "sas_key": given.get("AZURE_STORAGE_SAS_TOKEN", ""),
+    }
+    config = {name: value for name, value in config.items() if value}
+    return AzureStore(container, prefix=prefix or None, config=config)  # type: ignore[arg-type]  # as for S3

@@ -1,0 +1,95 @@
+"""Making a bundle of a stack as it is now, and keeping some before something changes a stack."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slipway.releases.backend.checkpoints import checkpoints_of
+from slipway.releases.backend.store import backend_url, is_cloud
+from slipway.releases.bundles.archive import (
+    CONTRACT,
+    RELEASE,
+    STACK_FILE,
+    STATE,
+    SUFFIX,
+    TAGS,
+    name_of,
+    packed,
+    sha256_of,
+)
+from slipway.releases.bundles.engine import answer
+from slipway.releases.bundles.state import release_in, resources_of, written
+from slipway.releases.bundles.storage import write_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slipway.releases.engine import Engine
+
+__all__ = ["KEPT", "export_bundle", "keep_backup"]
+
+KEPT = 20
+"""Backups of a stack: older ones go when a new one is made."""
+_NOTHING = "nothing was exported or changed"
+
+
+def export_bundle(engine: Engine, to: str = "") -> dict[str, Any]:
+    """Make a bundle of the stack and put it where `to` says (see `write_bundle`); the stack stays as it is.
+
+    Returns: what `--json` prints (slipway/cli/schemas/bundle.schema.json).
+
+    Raises:
+        SlipwayError: when there is no such stack, its backend does not answer, or the bundle cannot be written.
+    """
+    text = answer(engine, _NOTHING, "stack", "export")
+    tags = json.loads(answer(engine, _NOTHING, "stack", "tag", "ls", "--json")) or {}
+    updates = checkpoints_of(engine).updates()
+    state, backend, file = json.loads(text), backend_url(engine), engine.stack_file
+    release = release_in(state) or {}
+    about = {
+        "contract": CONTRACT,
+        "project": engine.project,
+        "application": str(release.get("application", "")),
+        "stack": engine.short,
+        "backend": "cloud" if is_cloud(backend) else backend.partition(":")[0].replace("file", "folder"),
+        "update": max((update.number for update in updates), default=0),
+        "state_time": written(state, "time"),
+        "resources": len(resources_of(state)),
+        "release": release.get("id"),
+        "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "slipway": version("slipway"),
+        "engine": written(state, "version"),
+    }
+    parts = {
+        STATE: text.encode(),
+        **({RELEASE: _json(release)} if release else {}),
+        **({STACK_FILE: file.read_bytes()} if file.is_file() else {}),
+        TAGS: _json(tags),
+    }
+    content, manifest = packed(about, parts)
+    place = write_bundle(content, to, name_of(manifest), engine.environment)
+    sums = {"sha256": sha256_of(content), "size": len(content)}
+    return {"contract": CONTRACT, "bundle": place, **sums, "manifest": manifest}
+
+
+def keep_backup(engine: Engine) -> Path:
+    """Keep a bundle of the stack as it is now in .slipway/backups/STACK/ beside Pulumi.yaml.
+
+    Returns: its path; `slipway import` brings it back.
+
+    Raises:
+        SlipwayError: as `export_bundle`; then nothing may be changed.
+    """
+    folder = engine.root / ".slipway" / "backups" / engine.short
+    made = export_bundle(engine, str(folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{SUFFIX}"))
+    for old in sorted(folder.glob(f"*{SUFFIX}"))[:-KEPT]:  # their names are their times
+        old.unlink(missing_ok=True)
+    return Path(made["bundle"])
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

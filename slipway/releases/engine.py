@@ -1,0 +1,286 @@
+"""A stack as a command sees it: where its program is, what the engine says of it, and how hosts call it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases import local_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from slipway.settings.model import Settings
+
+__all__ = [
+    "Engine",
+    "Stack",
+    "engine_of",
+    "known_stacks",
+    "last_words",
+    "program_folder",
+    "read_stack",
+    "setting_sources",
+    "settings_of",
+    "stack_of",
+]
+
+_ENGINE_SECONDS = 120  # a remote state behind a slow link; decrypting with a cloud key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """How the engine is called for one stack."""
+
+    root: Path
+    """Folder of Pulumi.yaml."""
+    stack: str
+    """The stack's name, as the engine takes it."""
+    environment: Mapping[str, str]
+    options: Sequence[str]
+    """What comes after any command of the engine, `--stack` included."""
+    _asked: list[Future[dict[str, dict[str, Any]]]] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def begin(self) -> Engine:
+        """Ask for the stack's configuration now, in the background: the engine takes 0.2 s to decrypt it."""
+        if not self._asked:
+            answer: Future[dict[str, dict[str, Any]]] = Future()
+            self._asked.append(answer)
+            threading.Thread(target=self._answer, args=(answer,), daemon=True).start()
+        return self
+
+    def _answer(self, answer: Future[dict[str, dict[str, Any]]]) -> None:
+        try:
+            answer.set_result(_configuration(self.root, self.options, self.environment))
+        except BaseException as error:  # noqa: BLE001  # told to who asks for it
+            answer.set_exception(error)
+
+    def configuration(self) -> dict[str, dict[str, Any]]:
+        """The stack's configuration: key → value as text, and whether it is kept encrypted.
+
+        Raises:
+            SlipwayError: when the engine cannot read it.
+        """
+        self.begin()
+        return self._asked[0].result()
+
+    @property
+    def project(self) -> str:
+        """The name of the Pulumi project."""
+        return str(yaml.safe_load((self.root / "Pulumi.yaml").read_text())["name"])
+
+    @property
+    def short(self) -> str:
+        """The stack's name, without organisation and project."""
+        return self.stack.rsplit("/", 1)[-1]
+
+    @property
+    def stack_file(self) -> Path:
+        """Where the stack's file is, or would be."""
+        if "--config-file" in self.options:
+            return Path(self.options[list(self.options).index("--config-file") + 1])
+        project = yaml.safe_load((self.root / "Pulumi.yaml").read_text())
+        return self.root / str(project.get("stackConfigDir") or "") / f"Pulumi.{self.short}.yaml"
+
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the engine's commands on the stack that need no configuration.
+
+        Its standard output may hold secrets: never tell it.
+
+        Raises:
+            SlipwayError: when it does not end in time.
+        """
+        return self.run(*arguments, "--stack", self.stack)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the engine's commands that are about no stack; otherwise as `ask`."""
+        return _pulumi(arguments, self.root, self.environment)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A stack that a command was asked about."""
+
+    settings: Settings
+    application: str
+    """Name of the application."""
+    project: str
+    """Compose project on the hosts: application and stack."""
+
+
+def program_folder(start: Path) -> Path:
+    """The folder of Pulumi.yaml: `start` or the nearest one above it, as the engine looks.
+
+    Raises:
+        SlipwayError: when there is none.
+    """
+    for folder in (start, *start.parents):
+        if (folder / "Pulumi.yaml").is_file():
+            return folder
+    raise SlipwayError(
+        Problem(
+            "there is no Pulumi.yaml here or above",
+            "the stack's settings are beside it",
+            "cd to the project's folder, then run it again",
+        )
+    )
+
+
+def engine_of(name: str, *, deploys: bool = False) -> Engine:
+    """The engine for the stack called `name`, or for the one selected in the engine when empty.
+
+    With `deploys`, the stack `local` that `make up` made here also gets what a deployment from this machine needs.
+
+    Raises:
+        SlipwayError: when there is no program or no engine, or no stack is named and none selected.
+    """
+    root = program_folder(Path.cwd())
+    environment, options = _environment(root), []
+    if name.rsplit("/", 1)[-1] == local_stack.NAME and local_stack.is_made(root):
+        environment |= (local_stack.prepared(root) if deploys else {}) | local_stack.engine_environment(root)
+        options = ["--config-file", str(local_stack.configuration(root))]
+    name = name or _selected(root, environment)
+    return Engine(root=root, stack=name, environment=environment, options=[*options, "--stack", name])
+
+
+def read_stack(name: str) -> Stack:
+    """The stack called `name`, or the one selected in the engine when empty.
+
+    Raises:
+        SlipwayError: when there is no such stack, or anything is wrong with its settings or its Compose file.
+    """
+    return stack_of(engine_of(name))
+
+
+def stack_of(engine: Engine) -> Stack:
+    """What hosts know of the stack that `engine` is called for.
+
+    Raises:
+        SlipwayError: when anything is wrong with its settings or its Compose file.
+    """
+    from slipway.compose.application import read_application  # noqa: PLC0415  # who needs no application need not wait for it
+
+    settings = settings_of(engine)
+    application = read_application(settings)
+    return Stack(settings=settings, application=application.name, project=application.stack)
+
+
+def settings_of(engine: Engine) -> Settings:
+    """The settings of the stack that `engine` is called for.
+
+    Raises:
+        SlipwayError: when there is no such stack, or anything is wrong with its settings.
+    """
+    configured = engine.configuration()
+    from slipway.settings.load import load_settings  # noqa: PLC0415  # the engine decrypts meanwhile
+
+    return load_settings(**setting_sources(engine, configured))
+
+
+def setting_sources(engine: Engine, configured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What `slipway.settings.load` reads settings from; `configured` is as `pulumi config --json` prints it."""
+    return {
+        "project": engine.project,
+        "stack": engine.short,
+        "configuration": {key: str(entry.get("value", "")) for key, entry in configured.items()},
+        "encrypted": {key for key, entry in configured.items() if entry.get("secret")},
+        "root": engine.root,
+        "environment": engine.environment,
+    }
+
+
+def known_stacks(engine: Engine) -> set[str]:
+    """The names of the project's stacks, without organisation and project.
+
+    Raises:
+        SlipwayError: when the backend does not answer.
+    """
+    done = engine.ask("stack", "ls", "--json")
+    if done.returncode == 0:
+        return {str(each["name"]).rsplit("/", 1)[-1] for each in json.loads(done.stdout)}
+    raise SlipwayError(
+        Problem(
+            f"the backend does not say which stacks there are ({last_words(done)})",
+            "it is not known whether this one exists",
+            "pulumi whoami --verbose, then pulumi stack ls",
+        )
+    )
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """This process's environment, with the engine that `make up` got where none is on PATH."""
+    tools = local_stack.tools(root)
+    if tools is not None:
+        return {**os.environ, **tools}
+    raise SlipwayError(
+        Problem(
+            "pulumi is not on PATH",
+            "nothing is known of the stack without it",
+            "https://www.pulumi.com/docs/install/ (in a clone of Slipway, make up gets it)",
+        )
+    )
+
+
+def _selected(root: Path, environment: Mapping[str, str]) -> str:
+    done = _pulumi(["stack", "--show-name"], root, environment)
+    if done.returncode == 0:
+        return done.stdout.strip()
+    raise SlipwayError(
+        Problem(
+            f"no stack is selected ({last_words(done)})",
+            "it is not known which hosts to look at",
+            "pulumi stack select NAME, or give --stack NAME (pulumi stack ls shows the names)",
+        )
+    )
+
+
+def _configuration(root: Path, options: Sequence[str], environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The stack's configuration: key → value as text, and whether it is kept encrypted."""
+    done = _pulumi(["config", "--json", "--show-secrets", *options], root, environment)
+    if done.returncode == 0:
+        found: dict[str, dict[str, Any]] = json.loads(done.stdout)
+        return found
+    raise SlipwayError(
+        Problem(
+            f"the engine cannot read the stack's configuration ({last_words(done)})",
+            "it is not known which hosts to look at",
+            "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again",
+        )
+    )
+
+
+def _pulumi(arguments: Sequence[str], root: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the engine. Its standard output may hold secrets, so only its standard error is ever told."""
+    try:
+        return subprocess.run(
+            ["pulumi", *arguments, "--cwd", str(root), "--non-interactive"],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ENGINE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise SlipwayError(
+            Problem(
+                f"pulumi {arguments[0]} did not end within {_ENGINE_SECONDS} s",
+                "the stack's settings cannot be read",
+                "see whether the state answers: pulumi stack ls",
+            )
+        ) from None
+
+
+def last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """What the engine ended with, for an error."""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return "; ".join(line.removeprefix("error: ") for line in lines[-2:]) or f"exit code {done.returncode}"

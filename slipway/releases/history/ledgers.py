@@ -1,0 +1,135 @@
+"""The ledgers of a stack's hosts, read side by side, with their clocks set right."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from slipway.contract.outcomes import PROVEN
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts.agent_channel import channel
+from slipway.hosts.connection import reached
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from slipway.settings.model import HostSettings, Settings
+
+__all__ = ["HostLedger", "LedgerLine", "read_ledgers", "read_release"]
+
+_ANSWER_SECONDS = 30.0
+_SAME_CLOCK = timedelta(seconds=2)  # the agent tells whole seconds, and its answer takes a while
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerLine:
+    """One line of a host's ledger (slipway/agent/state/ledger.py)."""
+
+    host: str
+    at: datetime
+    """By this machine's clock."""
+    release: str
+    outcome: str
+    reason: str = ""
+    actor: str = ""
+    kind: str = ""
+    run: str = ""
+    seconds: float | None = None
+    previous: str | None = None
+    irreversible: bool = False
+    """Of a migration: releases before it cannot run with the data afterwards."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether the release was seen to run well."""
+        return self.outcome in PROVEN
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostLedger:
+    """What one host reported."""
+
+    lines: Sequence[LedgerLine]
+    """Oldest first."""
+    warm: frozenset[str]
+    """Releases that it could bring back by itself: kept, with all their images."""
+
+    @property
+    def live(self) -> str | None:
+        """The release that it runs; None before the first."""
+        return next((line.release for line in reversed(self.lines) if line.proven), None)
+
+
+def read_ledgers(settings: Settings, project: str) -> dict[str, HostLedger | SlipwayError]:
+    """The ledger of every host of the stack for the Compose project `project`, or why it has none; changes nothing."""
+
+    async def read_all() -> list[HostLedger | SlipwayError]:
+        return await asyncio.gather(*(_read(host, settings.private_key(), project) for host in settings.hosts))
+
+    names = [host.name for host in settings.hosts]
+    return dict(zip(names, asyncio.run(read_all()), strict=True))
+
+
+async def _read(host: HostSettings, private_key: str, project: str) -> HostLedger | SlipwayError:
+    try:
+        async with (
+            reached(host, private_key) as connection,
+            channel(connection, host.name, project, command=("history",)) as opened,
+            asyncio.timeout(_ANSWER_SECONDS),
+        ):
+            lines = [line async for line in opened.events()]
+            if not lines or "warm" not in lines[-1]:
+                return SlipwayError(await opened.complaint())
+            return _ledger(host.name, lines[:-1], lines[-1])
+    except TimeoutError:
+        return SlipwayError(
+            Problem(
+                f"host {host.name}: no answer within {_ANSWER_SECONDS:.0f} s",
+                "what happened there is not known",
+                "slipway status, or look at the host's load",
+            )
+        )
+    except SlipwayError as error:
+        return error
+
+
+def read_release(settings: Settings, host: str, project: str, identifier: str) -> dict[str, Any] | None:
+    """The document of a release that `host` keeps; None when it does not answer with one. Changes nothing."""
+    machine = next(each for each in settings.hosts if each.name == host)
+
+    async def read() -> dict[str, Any] | None:
+        async with (
+            reached(machine, settings.private_key()) as connection,
+            channel(connection, host, project, command=("release", "--release", identifier)) as opened,
+            asyncio.timeout(_ANSWER_SECONDS),
+        ):
+            return next(iter([line async for line in opened.events()]), None)
+
+    try:
+        return asyncio.run(read())
+    except (TimeoutError, SlipwayError):
+        return None
+
+
+def _ledger(host: str, lines: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> HostLedger:
+    ahead = datetime.fromisoformat(last["now"]) - datetime.now(UTC)
+    if abs(ahead) <= _SAME_CLOCK:
+        ahead = timedelta()
+    return HostLedger(
+        lines=[
+            LedgerLine(
+                host=host,
+                at=datetime.fromisoformat(line["at"]) - ahead,
+                release=str(line["release"]),
+                outcome=str(line["outcome"]),
+                **{name: str(line.get(name) or "") for name in ("reason", "actor", "kind", "run")},
+                seconds=line.get("seconds"),
+                previous=line.get("previous"),
+                irreversible=line.get("irreversible") is True,
+            )
+            for line in lines
+        ],
+        warm=frozenset(last["warm"]),
+    )

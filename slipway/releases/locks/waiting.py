@@ -1,0 +1,163 @@
+"""One engine at a time on a stack: waiting for the one that works on it, and taking over from one that is gone.
+
+The engine's own lock is what keeps two apart. Of two that start at the same moment it refuses at least one, which then
+waits like any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases.format import ago
+from slipway.releases.locks.ci_run import remove_note
+from slipway.releases.locks.engine_locks import stack_locks
+from slipway.releases.locks.liveness import judge
+from slipway.settings.model import PREFIX, Settings
+from slipway.settings.setting_files import read_dotenv, read_stack_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from slipway.releases.engine import Engine
+    from slipway.releases.locks.engine_locks import EngineLock, StackLocks
+    from slipway.releases.locks.liveness import Verdict
+
+__all__ = ["StackLockedError", "conflict", "lock_wait", "locked", "take_over", "when_free", "with_note"]
+
+_LOOK_SECONDS = 1.0  # between the first two looks at what is in the way
+_LOOK_SECONDS_AT_MOST = 10.0  # after a long wait: a look may ask GitHub, which counts requests
+_CLOUD_SECONDS = 5.0  # between two tries, where the engine alone can see the lock
+_MEANING = "two at once would undo each other, so nothing was begun"
+# The engine's own words: pkg/backend/diy/lock.go, and for Pulumi Cloud pkg/backend/backenderr (ConflictingUpdateError).
+_LOCKED = "the stack is currently locked by"
+_CONFLICT = re.compile(r"another update is currently in progress|/update-conflicts/", re.IGNORECASE)
+
+
+class StackLockedError(SlipwayError):
+    """The engine met another one's lock, and did nothing."""
+
+
+def when_free(engine: Engine, deployment: Callable[[str], int]) -> int:
+    """Deploy once no other engine works on the stack, waiting up to `lockWait` seconds; the deployment's exit code.
+
+    Args:
+        engine: the stack's engine.
+        deployment: looks at the stack and deploys. Gets what was taken over, in words, for the update's message. Is
+            called again, since the stack has changed by then, when it ends in a `StackLockedError`.
+
+    Raises:
+        SlipwayError: when somebody else works on it for longer than that, or the backend does not answer.
+    """
+    locks, patience = stack_locks(engine), _Patience(lock_wait(engine))
+    taken: list[str] = []
+    while True:
+        if locks:
+            notes, living = take_over(locks, engine.environment)
+            for note in notes:
+                typer.echo(note, err=True)
+            taken += notes
+            if living:
+                patience.wait(living[0][0].name, locked(engine.stack, *living[0]), _LOOK_SECONDS)
+                continue
+        try:
+            return deployment("; ".join(taken))
+        except StackLockedError as error:
+            pause = _LOOK_SECONDS if locks else _CLOUD_SECONDS
+            # Two that began together each see the other's lock and give up: not together again.
+            patience.wait("", error.problems[0], pause * random.uniform(1, 2))  # noqa: S311  # nothing is kept secret
+
+
+def take_over(locks: StackLocks, environment: Mapping[str, str]) -> tuple[list[str], list[tuple[EngineLock, Verdict]]]:
+    """Remove the locks of engines that are gone: what was done, in words, and the locks that stay.
+
+    Raises:
+        SlipwayError: when the store does not answer.
+    """
+    notes, living = [], []
+    for lock in locks.read():
+        verdict = judge(lock, locks, environment)
+        if verdict.state == "stale":
+            locks.remove(lock)
+            remove_note(locks, lock.hostname, lock.pid)
+            notes.append(f"took over the lock of {lock.owner} since {lock.when}, stale: {verdict.reason}")
+        else:
+            living.append((lock, verdict))
+    return notes, living
+
+
+def locked(stack: str, lock: EngineLock, verdict: Verdict) -> Problem:
+    """The error for a lock whose engine runs, or may do so: who, since when, and the command if it is gone."""
+    since = f"since {lock.when} ({ago(lock.since.isoformat(), datetime.now(UTC))})" if lock.since else f"({lock.name})"
+    cancel = f"; once you are sure that it is gone: pulumi cancel --yes --stack {stack}"
+    return Problem(
+        f"stack {stack} is locked by {lock.owner} {since}; {verdict.reason}",
+        _MEANING,
+        f"wait for it to end, then run it again{cancel if verdict.state == 'unknown' else ', or raise lockWait'}",
+    )
+
+
+def conflict(said: str, stack: str) -> Problem | None:
+    """The error for what an engine said that met another one's lock, of whatever backend; None for anything else."""
+    if _LOCKED in said:
+        by = re.search(r"created by (.+)", said)
+        return Problem(
+            f"stack {stack} is locked by another run of pulumi{f' ({by[1].strip()})' if by else ''}",
+            _MEANING,
+            f"wait for it to end, then run it again; slipway lock --stack {stack} says whether the lock is stale",
+        )
+    if _CONFLICT.search(said):
+        return Problem(
+            f"another update of stack {stack} is in progress",
+            _MEANING,
+            "wait for it to end, then run it again; "
+            f"pulumi console --stack {stack} shows whose it is; once you are sure that it is gone: "
+            f"pulumi cancel --yes --stack {stack}",
+        )
+    return None
+
+
+def with_note(message: str, taken_over: str) -> str:
+    """A message of an update that also keeps whose lock was taken over."""
+    return f"{message} ({taken_over})" if taken_over else message
+
+
+def lock_wait(engine: Engine) -> float:
+    """The setting lockWait, in the order of all settings, without a run of the engine.
+
+    Its default where it is no number: the program reports that.
+    """
+    name = PREFIX + "LOCK_WAIT"
+    stated = read_stack_file(engine.root / f"Pulumi.{engine.short}.yaml", engine.project).entries.get("lockWait")
+    for value in (engine.environment.get(name), stated, read_dotenv(engine.root / ".env")[0].get(name)):
+        if value not in (None, ""):
+            with contextlib.suppress(ValueError):
+                return max(0.0, float(str(value)))
+    return float(Settings.model_fields["lock_wait"].default)
+
+
+class _Patience:
+    """Waits up to a moment, and reports each obstacle once."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._began = seconds, time.monotonic()
+        self._reported: set[str] = set()
+
+    def wait(self, obstacle: str, problem: Problem, pause: float) -> None:
+        """Sleep for about `pause` seconds, longer after a long wait; raises `problem` when the time is up."""
+        waited = time.monotonic() - self._began
+        left = self._seconds - waited
+        if left <= 0:
+            so_long = f"waited {self._seconds:.0f} s; " if self._seconds else ""
+            raise SlipwayError(problem._replace(meaning=so_long + problem.meaning))
+        if obstacle not in self._reported:
+            self._reported.add(obstacle)
+            typer.echo(f"waiting up to {left:.0f} s: {problem.what}", err=True)
+        time.sleep(min(pause * (1 + waited / 10), _LOOK_SECONDS_AT_MOST, left))

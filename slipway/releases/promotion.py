@@ -1,0 +1,264 @@
+"""Taking the release that runs in one environment to another, byte for byte.
+
+Images are those that ran, by digest; the Compose file is that of the release's commit, read with the values of the
+environment it goes to: domain, variables, secrets and replicas are its own.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slipway.compose.application import read_application
+from slipway.contract.outcomes import PROMOTION
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts.host_sessions import survey
+from slipway.images.image_check import missing_images
+from slipway.releases.engine import Stack
+from slipway.releases.history.stack_history import StackHistory, read_history
+from slipway.releases.past_releases import PastRelease, named_entry, past_release
+from slipway.releases.rollback import IMAGES_LEFT_ALONE
+from slipway.releases.source_tree import commits_between
+from slipway.releases.status import status_document
+from slipway.settings.registry_names import address_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from slipway.releases.engine import Engine
+    from slipway.releases.rollback import Deploy
+    from slipway.settings.model import Settings
+
+__all__ = ["Environment", "Promotion", "carry_out", "planned", "with_source"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """One of the two environments, as it is now."""
+
+    history: StackHistory
+    status: Mapping[str, Any] | None
+    """slipway/cli/schemas/status.schema.json; None before its first deployment."""
+    live: PastRelease | None
+
+    @property
+    def stack(self) -> str:
+        """The stack's name."""
+        return self.history.stack
+
+    @property
+    def since(self) -> str:
+        """When its release became live on its first host, RFC 3339; empty when that is not known."""
+        lives = [(host["probe"] or {}).get("live") for host in (self.status or {}).get("hosts", ())]
+        return min((str(live["since"]) for live in lives if live), default="")
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every host runs what was deployed."""
+        return bool(self.status and self.status["as_deployed"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """A promotion that was planned and not carried out yet."""
+
+    source: Environment
+    target: Environment
+    checks: str
+    """What GitHub says of the commit's checks; empty when it was not asked."""
+    commits: Sequence[str] | None
+    """Between the two, newest first; None when git cannot tell."""
+    configuration: Mapping[str, Sequence[str]]
+    """Keys: `differ`, `only_source`, `only_target`."""
+    obstacles: Sequence[Problem]
+    """Why it should not be made; `--force` makes it all the same."""
+
+    @property
+    def release(self) -> PastRelease:
+        """What is promoted."""
+        assert self.source.live is not None  # noqa: S101  # `planned` refuses without one
+        return self.source.live
+
+    @property
+    def settled(self) -> bool:
+        """Whether the target runs the same images of the same commit already."""
+        there = self.target.live
+        same = ("commit", "images")
+        return there is not None and all(there.document[key] == self.release.document[key] for key in same)
+
+
+def planned(source: Engine, target: Engine, *, repository: str = "") -> Promotion:
+    """Look at both environments, all at once; changes nothing.
+
+    Raises:
+        SlipwayError: when one of them cannot be read, or nothing is live in the source.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.submit(_environment, source), pool.submit(_environment, target)
+        here, there = first.result(), second.result()
+    if here.live is None:
+        raise SlipwayError(
+            Problem(f"nothing is live on stack {here.stack}", "there is nothing to promote", "deploy a release there")
+        )
+    commit = str(here.live.document["commit"])
+    before = str(there.live.document["commit"]) if there.live else ""
+    state, found = _checks(commit, repository, here.history.settings, source)
+    obstacles = [
+        *_unproven(here),
+        *found,
+        *_unreachable(there),
+        *missing_images(here.live.document["images"], there.history.settings),
+        *_other_registry(here.live, there.history.settings),
+    ]
+    return Promotion(
+        source=here,
+        target=there,
+        checks=state,
+        commits=commits_between(here.history.settings.application, before, commit),
+        configuration=_compared(here.history.settings, there.history.settings),
+        obstacles=obstacles,
+    )
+
+
+def with_source(promotion: Promotion, folder: Path) -> dict[str, str]:
+    """The images by the target's services, whose Compose file is read in `folder`.
+
+    Raises:
+        SlipwayError: when the target cannot run the release: settings or secrets missing, another set of builds.
+    """
+    settings = promotion.target.history.settings.model_copy(update={"application": folder})
+    application = read_application(settings)
+    images = promotion.release.document["images"]
+    services = [*application.builds, *application.images]
+    missing = [name for name in application.builds if name not in images]
+    if missing:
+        raise SlipwayError(
+            Problem(
+                f"{promotion.target.stack} builds {', '.join(missing)}, which {promotion.source.stack} did not run",
+                "its image was proven nowhere, and a promotion never builds",
+                f"run it on {promotion.source.stack} too (COMPOSE_PROFILES, x-slipway.hosts), validate, then promote",
+            )
+        )
+    return {name: images[name] for name in services if name in images}
+
+
+def carry_out(
+    target: Engine, folder: Path, images: Mapping[str, str], *, deploy: Deploy, message: str, again: str
+) -> int:
+    """Make it; the engine's exit code.
+
+    Args:
+        target: how the engine is called for the target, prepared for deploying.
+        folder: the application as it was at the release's commit.
+        images: service → image by digest (see `with_source`).
+        deploy: how an update is run and shown.
+        message: for the history.
+        again: the command to run again after a fix, for errors.
+    """
+    settings = {
+        "SLIPWAY_IMAGES": json.dumps(images),
+        "SLIPWAY_KIND": PROMOTION,
+        "SLIPWAY_APPLICATION": str(folder.resolve()),
+    }
+    return deploy(target, IMAGES_LEFT_ALONE, message=message, settings=settings, command=again)
+
+
+def _environment(engine: Engine) -> Environment:
+    history = read_history(engine)
+    if history.project is None:
+        return Environment(history=history, status=None, live=None)
+    stack = Stack(
+        settings=history.settings, application=history.project.removesuffix(f"-{engine.short}"), project=history.project
+    )
+    status = status_document(stack, survey(history.settings, history.project))
+    live = past_release(history, named_entry(history, "live")) if history.live else None
+    return Environment(history=history, status=status, live=live)
+
+
+def _unproven(here: Environment) -> Iterator[Problem]:
+    """Why the source's release is not fit to go on."""
+    assert here.live is not None  # noqa: S101  # looked at before
+    if here.live.id not in here.history.validated:
+        yield Problem(
+            f"{here.live.id} was not validated on {here.stack}",
+            "nobody said that its tests passed",
+            f"slipway validate --stack {here.stack} (or slipway await-checks), then promote",
+        )
+    if not here.healthy:
+        found = [text for host in (here.status or {}).get("hosts", ()) for text in host["findings"]]
+        found += [each["what"] for host in (here.status or {}).get("hosts", ()) for each in host["errors"]]
+        yield Problem(
+            f"{here.stack} does not run as deployed ({'; '.join(found[:3]) or 'nothing is known of it'})",
+            "what would go on is not what was proven",
+            f"slipway status --stack {here.stack}, fix it, then promote",
+        )
+    if str(here.live.document["commit"]).endswith("-dirty"):
+        yield Problem(
+            f"{here.live.id} was made from uncommitted changes",
+            "its Compose file is in no commit, so the one of now would be used",
+            f"commit, deploy to {here.stack}, validate, then promote",
+        )
+
+
+def _unreachable(there: Environment) -> list[Problem]:
+    return [problem for error in there.history.errors for problem in error.problems]
+
+
+def _other_registry(release: PastRelease, settings: Settings) -> Iterator[Problem]:
+    """Images of the source's own registry, which the target's credentials are not for."""
+    homes = {address_of(image) for image in release.document["images"].values() if "/" in image}
+    if settings.registry and settings.registry_username and address_of(settings.registry) not in homes:
+        yield Problem(
+            f"the release's images are in {', '.join(sorted(homes))}, and {settings.stack} has credentials for "
+            f"{address_of(settings.registry)}",
+            "its hosts may not be let in",
+            "use one registry for both environments (a promotion never copies or builds)",
+        )
+
+
+def _checks(commit: str, repository: str, settings: Settings, engine: Engine) -> tuple[str, list[Problem]]:
+    """What GitHub says of the commit, in a word, and what that means; nothing where it cannot be asked."""
+    from slipway.releases.github import repository_of, required_repository, token_in  # noqa: PLC0415  # 0.4 s, and not always needed
+
+    environment = engine.environment
+    if not commit or commit.endswith("-dirty") or not token_in(environment):
+        return "", []
+    if not repository_of(repository, settings.application, environment):
+        return "", []
+    found = required_repository(repository, settings.application, environment).checks(
+        commit, own_run=environment.get("GITHUB_RUN_ID", "")
+    )
+    bad = [check.name for check in found.checks if check.state != "success"]
+    if found.state == "success" or not found.checks:
+        return found.state if found.checks else "none", []
+    return found.state, [
+        Problem(
+            f"checks of commit {commit[:12]} are not passed: {', '.join(bad[:5])}",
+            "its tests say that it is not fit, or have not ended",
+            "wait for them (slipway await-checks), or fix what fails",
+        )
+    ]
+
+
+def _compared(source: Settings, target: Settings) -> dict[str, list[str]]:
+    """Keys of configuration that are not the same; values are not told, some are secret."""
+    old, new = _flat(source), _flat(target)
+    return {
+        "differ": sorted(key for key in old.keys() & new.keys() if old[key] != new[key]),
+        "only_source": sorted(old.keys() - new.keys()),
+        "only_target": sorted(new.keys() - old.keys()),
+    }
+
+
+def _flat(settings: Settings) -> dict[str, object]:
+    """Setting → value, variables and secrets one by one; without what no environment shares by its nature."""
+    own = {"stack", "variables", "secrets", "images", "release", "kind", "pin", "application"}
+    flat: dict[str, object] = {
+        key: value for key, value in settings.model_dump(by_alias=True, exclude_unset=True).items() if key not in own
+    }
+    flat |= {f"variables.{name}": value for name, value in settings.variables.items()}
+    # Two secrets of one name should differ; that they do is no news.
+    return flat | {f"secrets.{name}": None for name in settings.secrets}

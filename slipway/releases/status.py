@@ -1,0 +1,101 @@
+"""What `slipway status` found, as data: the form that `--json` prints and the table is made of.
+
+Which findings mean that a host does not run what was deployed. The form is slipway/cli/schemas/status.schema.json.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from slipway.contract.container_illness import illness
+from slipway.contract.outcomes import RETURNED
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slipway.releases.engine import Stack
+    from slipway.settings.model import HostSettings
+
+__all__ = ["CONTRACT", "returned_finding", "status_document"]
+
+CONTRACT = 1
+"""Version of the JSON form; a change that a reader cannot ignore raises it."""
+
+
+def status_document(
+    stack: Stack, seen: Mapping[str, Mapping[str, Any] | SlipwayError], now: datetime | None = None
+) -> dict[str, Any]:
+    """What was found on every host of `stack`, by `survey`; `now` is the present moment when left out."""
+    hosts = [_host(host, seen[host.name]) for host in stack.settings.hosts]
+    findings = _apart(hosts)
+    return {
+        "contract": CONTRACT,
+        "stack": stack.settings.stack,
+        "application": stack.application,
+        "project": stack.project,
+        "checked": f"{(now or datetime.now(UTC)):%Y-%m-%dT%H:%M:%SZ}",
+        "as_deployed": not findings and all(host["as_deployed"] for host in hosts),
+        "findings": findings,
+        "hosts": hosts,
+    }
+
+
+def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError) -> dict[str, Any]:
+    returned = None
+    if isinstance(seen, SlipwayError):
+        errors, findings, probe = [problem.to_json() for problem in seen.problems], [], None
+    else:
+        errors, findings, probe, returned = list(seen["problems"]), _findings(seen), dict(seen), _returned(seen)
+    return {
+        "name": host.name,
+        "address": host.address,
+        "as_deployed": not errors and not findings,
+        "errors": errors,
+        "findings": findings,
+        "returned": returned,
+        "probe": probe,
+    }
+
+
+def returned_finding(returned: Mapping[str, Any]) -> str:
+    """The finding that a host was rolled back by itself, in words."""
+    bad = f"{returned['from']} was deployed, and" if returned["from"] else "the release that was deployed went:"
+    return f"{bad} the watch brought {returned['to']} back: {returned['reason']}"
+
+
+def _returned(probe: Mapping[str, Any]) -> dict[str, str] | None:
+    """From which release to which this host was rolled back by itself, if that is the last that happened to it."""
+    last, watch = probe["last"], probe["watch"]
+    if not last or last["outcome"] != RETURNED:
+        return None
+    bad = watch["release"] if watch and watch["release"] != last["release"] else ""
+    return {"from": bad, "to": last["release"], "at": last["at"], "reason": last["reason"]}
+
+
+def _findings(probe: Mapping[str, Any]) -> list[str]:
+    """Why a host does not run as deployed, in words. A failed deployment is none: the release before it serves."""
+    findings = [f"{entry['service']}: {entry['what']}" for entry in probe["drift"]]
+    if returned := _returned(probe):
+        findings.insert(0, returned_finding(returned))
+    if probe["interrupted"]:
+        findings.append(f"a deployment was interrupted ({probe['interrupted']}); the next one finishes or undoes it")
+    if probe["live"] is None:
+        return [*findings, "nothing is deployed here"]
+    unwell = [
+        f"{service}: {container['name']} is {what}"
+        for service, entry in probe["live"]["services"].items()
+        for container in entry["containers"]
+        if (what := illness(container["state"], container["health"]))
+        and not any(container["name"] in finding for finding in findings)
+    ]
+    return [*findings, *unwell]
+
+
+def _apart(hosts: list[dict[str, Any]]) -> list[str]:
+    """The finding that hosts run different releases, if so: the whole fleet moves together, or not at all."""
+    releases = {host["name"]: host["probe"]["live"]["release"] for host in hosts if (host["probe"] or {}).get("live")}
+    if len(set(releases.values())) <= 1:
+        return []
+    return ["the hosts run different releases: " + ", ".join(f"{name} {live}" for name, live in releases.items())]

@@ -1,0 +1,132 @@
+"""What the settings say of the edge and of the watch: which Traefik, over TLS or not, and the limits of watching."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from slipway.contract.problems import Problem
+from slipway.contract.tolerances import ERROR_FLOOR, LATENCY_FLOOR_SECONDS
+from slipway.settings.certificates import covers
+from slipway.settings.quantities import plain
+from slipway.settings.registry_names import mirrored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from slipway.settings.model import Settings
+
+__all__ = [
+    "edge_image",
+    "edge_problems",
+    "edge_version",
+    "edge_warnings",
+    "tls_is_meant",
+    "watch_document",
+]
+
+_TAG = re.compile(r"[^@\s]+:v?(?P<version>(?P<major>\d+)\.\d+\.\d+)(-[\w.]+)?(@sha256:[0-9a-f]{64})?", re.ASCII)
+_MAJOR = 3
+
+
+def tls_is_meant(settings: Settings) -> bool:
+    """Whether routes are served over TLS when nobody says so: where a certificate is there or can be had."""
+    return bool(settings.certificate or (settings.acme_email and not all(host.local for host in settings.hosts)))
+
+
+def edge_problems(settings: Settings) -> list[Problem]:
+    """What keeps the edge from being set up, whatever the routes are."""
+    problems = []
+    tag = _TAG.fullmatch(settings.edge_image)
+    if tag is None:
+        problems.append(
+            Problem.about(
+                "edgeImage",
+                "the image has no tag with a full version",
+                "nobody could tell whether a host's edge is newer",
+                "pulumi config set edgeImage traefik:v3.6.0 (a digest may follow)",
+            )
+        )
+    elif int(tag["major"]) != _MAJOR:
+        problems.append(
+            Problem.about(
+                "edgeImage",
+                f"version {tag['version']} is not one of Traefik 3",
+                "its configuration has another form",
+                "pulumi config set edgeImage traefik:v3.6.0",
+            )
+        )
+    if settings.http_port == settings.https_port:
+        problems.append(
+            Problem.about(
+                "httpsPort",
+                "the same as httpPort",
+                "the edge could not listen on both",
+                "pulumi config set httpsPort 443",
+            )
+        )
+    reachable = any(not host.local for host in settings.hosts)
+    if settings.https and reachable and not settings.acme_email and not settings.certificate:
+        problems.append(
+            Problem.about(
+                "https",
+                "on, with neither acmeEmail nor certificate",
+                "visitors would be shown a certificate that no browser trusts",
+                "pulumi config set acmeEmail YOU@YOUR-DOMAIN",
+            )
+        )
+    return problems
+
+
+def edge_warnings(settings: Settings, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """What is unwise about serving these routes."""
+    routed = {name: entry["routes"] for name, entry in entries.items() if entry["routes"]}
+    if not routed or all(host.local for host in settings.hosts):
+        return
+    if not settings.https:
+        if settings.production:
+            yield Problem.about(
+                "https",
+                f"off, and {', '.join(sorted(routed))} can be reached from outside",
+                "passwords and cookies travel in the clear",
+                "pulumi config set acmeEmail YOU@YOUR-DOMAIN",
+            )
+        return
+    hosts = sorted({(name, route["host"]) for name, routes in routed.items() for route in routes})
+    for name, host in hosts:
+        if not host:
+            what = f"services.{name}: a route names no host, and domain is empty"
+            fix = "pulumi config set domain YOUR-DOMAIN"
+        elif settings.certificate and not covers(settings.certificate, host):
+            what = f"services.{name}: the certificate is not for {host}"
+            fix = "pulumi config set certificate < CHAIN.pem (one that is)"
+        else:
+            continue
+        yield Problem(what, "visitors are warned of the certificate", fix)
+
+
+def edge_image(settings: Settings) -> str:
+    """The image of the edge as it is looked up: through the mirror, where there is one."""
+    return mirrored(settings.edge_image, settings.mirror)
+
+
+def edge_version(image: str) -> str:
+    """The version that the tag of an edge's image names; empty without one."""
+    tag = _TAG.fullmatch(image)
+    return tag["version"] if tag else ""
+
+
+def watch_document(settings: Settings) -> dict[str, Any] | None:
+    """`watch` of the document; None when nothing is watched."""
+    if not settings.watch_seconds:
+        return None
+    return {
+        "seconds": settings.watch_seconds,
+        "minimum": settings.watch_minimum_requests,
+        "error_relative": plain(settings.watch_error_rate),
+        "error_floor": ERROR_FLOOR,
+        "latency_relative": plain(settings.watch_latency),
+        "latency_floor": LATENCY_FLOOR_SECONDS,
+        "restarts": settings.watch_restarts,
+        "notify": settings.notify_url.get_secret_value(),
+    }

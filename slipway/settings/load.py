@@ -1,0 +1,309 @@
+"""Where the values of settings come from, each source read once.
+
+Owns: the order of the sources, unknown keys, and telling every problem at once. Does not own: the settings (see
+`settings`), the rules over them (see `rules`), the files (see `sources`). Produces: `Settings`, or one `SlipwayError`
+with all problems.
+
+A value is looked for in the environment (`SLIPWAY_<NAME>`), then in the stack's configuration, then in `.env` beside
+Pulumi.yaml: what this run says wins, what was reviewed and committed comes next, and the machine's own file only fills
+gaps, so that a developer's `.env` never overrides what production was told. An empty variable says nothing, because
+that is what a CI system makes of one that it does not have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr, ValidationError
+from pydantic.alias_generators import to_camel, to_snake
+
+from slipway.contract.host_paths import HOME_VARIABLE
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.edge_settings import tls_is_meant
+from slipway.settings.model import (
+    PREFIX,
+    SECRET_KEYS,
+    BastionSettings,
+    HostSettings,
+    Settings,
+    container_keys,
+    known_keys,
+)
+from slipway.settings.rules import broken_rules
+from slipway.settings.secret_rules import is_secret
+from slipway.settings.setting_files import read_dotenv, read_stack_file
+from slipway.settings.spelling import nearest
+from slipway.settings.values import tolerate_json
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from pydantic.fields import FieldInfo
+
+    from slipway.settings.setting_files import StackFile
+
+__all__ = ["collect_settings", "load_settings"]
+
+# Names in the same prefix that belong to the toolchain, the agent and tests, not to a stack.
+_FOREIGN = ("SLIPWAY_TEST_", "SLIPWAY_LOCAL_", "SLIPWAY_BENCH_")
+_FOREIGN_NAMES = (HOME_VARIABLE, "SLIPWAY_KEEP_GO_CACHE")
+_BY_ENTRY = ("variables", "secrets")
+_STACK, _ENVIRONMENT, _DOTENV = "stack configuration", "environment", ".env"
+
+
+def _variable(key: str) -> str:
+    """The variable that sets `key`."""
+    return PREFIX + to_snake(key).upper()
+
+
+def _defaults(field: FieldInfo) -> tuple[str, ...]:
+    """How the engine writes a setting's default when the stack does not set it."""
+    default = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(default, SecretStr):
+        return ("",)
+    return (json.dumps(default),) if isinstance(default, (bool, int, list, dict)) else (str(default),)
+
+
+class _Sources:
+    """The raw values of every source, merged in this project's order, with the problems met on the way."""
+
+    def __init__(self, *, file: StackFile, encrypted: Collection[str]) -> None:
+        self.problems: list[Problem] = []
+        self.values: dict[str, Any] = {}
+        self.unreadable: set[str] = set()
+        self.origins: dict[str, str] = {}
+        self._file, self._encrypted = file, encrypted
+        self._known = known_keys()
+        self._containers = container_keys()
+        self._by_variable = {_variable(key): key for key in self._known}
+
+    def take_configuration(self, configuration: Mapping[str, str]) -> None:
+        """Take what the engine hands over as the stack's configuration."""
+        for key, value in configuration.items():
+            if key not in self._known:
+                close = nearest(key, self._known)
+                self.problems.append(
+                    Problem(
+                        f"{_STACK}: unknown key '{key}'",
+                        f"did you mean '{close}'?" if close else "no setting has that name",
+                        f"pulumi config rm {key}" + (f" && pulumi config set {close} …" if close else ""),
+                    )
+                )
+            elif self._file.stated(key) or value not in _defaults(self._known[key]):
+                # anything else is Pulumi.yaml's own default, which the engine fills in where nobody said anything
+                self._check_encryption(key)
+                self._merge(key, value, _STACK)
+
+    def take_variables(self, variables: Mapping[str, str], where: str) -> None:
+        """Take the variables that begin with SLIPWAY_."""
+        for name, value in variables.items():
+            if not name.startswith(PREFIX) or name.startswith(_FOREIGN) or name in _FOREIGN_NAMES:
+                continue
+            head, separator, entry = name.partition("__")
+            key = self._by_variable.get(head)
+            if key is None or (separator and (key not in _BY_ENTRY or not entry)):
+                close = None if key else nearest(head, self._by_variable)
+                self.problems.append(
+                    Problem(
+                        f"{where}: unknown variable '{name}'",
+                        f"did you mean '{close}'?" if close else "no setting has that name",
+                        f"unset {name}" if where == _ENVIRONMENT else f"remove the line {name}=… from .env",
+                        subject=name,
+                    )
+                )
+            elif entry:
+                self._merge(key, {entry: value}, where)
+            elif value:
+                self._merge(key, value, where)
+
+    def fix(self, path: str) -> str:
+        """How to set `path` where its value came from."""
+        key = path.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
+        where = self.origins.get(key, _STACK)
+        if where == _ENVIRONMENT:
+            return f"export {_variable(key)}=VALUE"
+        if where == _DOTENV:
+            return f"correct {_variable(key)}=… in .env"
+        return f"pulumi config set {'--secret ' if key in SECRET_KEYS else ''}--path '{path}' VALUE"
+
+    def _check_encryption(self, key: str) -> None:
+        secret = key in SECRET_KEYS
+        if secret and key not in self._encrypted:
+            self._plain(key, "secrets.NAME" if key == "secrets" else key)
+        elif secret:
+            for name in self._file.plain(key):
+                self._plain(f"{key}.{name}", f"{key}.{name}")
+        elif key == "variables" and key in self._encrypted:
+            for name in self._file.encrypted(key) or ["NAME"]:
+                self.problems.append(
+                    Problem(
+                        f"{_STACK}: 'variables.{name}' is encrypted, which variables do not stay",
+                        "its value would stand in the clear in every release",
+                        f"pulumi config rm --path variables.{name} && pulumi config set --secret --path secrets.{name}",
+                    )
+                )
+
+    def _plain(self, key: str, example: str) -> None:
+        self.problems.append(
+            Problem(
+                f"{_STACK}: '{key}' is stored in plain text",
+                "everybody who reads the stack file reads the secret; count it as known",
+                f"pulumi config rm --path '{key}', change the secret where it is used, then: "
+                f"pulumi config set --secret --path '{example}'",
+            )
+        )
+
+    def _merge(self, key: str, value: object, where: str) -> None:
+        """Later sources win; mappings (variables, secrets) are merged entry by entry."""
+        self.origins[key] = where
+        if key in self._containers:
+            try:
+                value = tolerate_json(value)
+            except ValueError as error:
+                problem = Problem(f"{where}: '{key}' {error}", "the value cannot be used", self.fix(key), subject=key)
+                self.problems.append(problem)
+                self.unreadable.add(key)
+                return
+        before = self.values.get(key)
+        self.values[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+
+
+def load_settings(
+    *,
+    project: str,
+    stack: str,
+    configuration: Mapping[str, str],
+    encrypted: Collection[str],
+    root: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read and validate every setting of one stack; as `collect_settings`, and any problem is an error.
+
+    Raises:
+        SlipwayError: with every problem found; never with a secret's value.
+    """
+    settings, problems = collect_settings(
+        project=project,
+        stack=stack,
+        configuration=configuration,
+        encrypted=encrypted,
+        root=root,
+        environment=environment,
+    )
+    if problems:
+        raise SlipwayError(problems)
+    return settings
+
+
+def collect_settings(
+    *,
+    project: str,
+    stack: str,
+    configuration: Mapping[str, str],
+    encrypted: Collection[str],
+    root: Path,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[Settings, list[Problem]]:
+    """Read every setting of one stack, and everything that keeps it from being used.
+
+    Args:
+        project: name of the Pulumi project; the namespace of its configuration keys.
+        stack: name of the stack, without organisation and project.
+        configuration: the engine's configuration, `project:key` → text (JSON for lists and mappings), decrypted.
+        encrypted: the keys of `configuration` that the stack file holds encrypted, if only in part.
+        root: folder of Pulumi.yaml, where the stack file and `.env` are looked for and relative paths start.
+        environment: the process's environment when None.
+
+    Raises:
+        SlipwayError: when a value has the wrong type or form; with every problem found, never with a secret's value.
+    """
+    prefix = f"{project}:"
+    dotenv, problems = read_dotenv(root / ".env")
+    sources = _Sources(
+        file=read_stack_file(root / f"Pulumi.{stack}.yaml", project),
+        encrypted={key.removeprefix(prefix) for key in encrypted},
+    )
+    sources.take_variables(dotenv, _DOTENV)
+    sources.take_configuration(
+        {key.removeprefix(prefix): value for key, value in configuration.items() if key.startswith(prefix)}
+    )
+    sources.take_variables(os.environ if environment is None else environment, _ENVIRONMENT)
+    problems += sources.problems
+    sources.values.setdefault("production", stack in ("production", "prod"))
+
+    settings, unusable = _validated(stack, sources)
+    if "https" not in sources.values:
+        settings = settings.model_copy(update={"https": tls_is_meant(settings)})
+    settings = _with_dotenv_variables(settings, dotenv)
+    broken = {_key(problem) for problem in unusable} | sources.unreadable
+    problems += unusable
+    problems += [problem for problem in broken_rules(settings) if _key(problem) not in broken]
+    folder = root / settings.application
+    if not folder.is_dir():
+        problems.append(
+            Problem.about(
+                "application",
+                f"'{settings.application}' is not a folder",
+                "there is no Compose file to deploy",
+                "pulumi config set application PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE",
+            )
+        )
+    if broken:
+        raise SlipwayError(problems)
+    return settings.model_copy(update={"application": folder}), problems
+
+
+def _validated(stack: str, sources: _Sources) -> tuple[Settings, list[Problem]]:
+    """The settings, without those that cannot be used, and the problems of these."""
+    try:
+        return Settings(stack=stack, **sources.values), []
+    except ValidationError as error:
+        # without input and context: a context's exception holds the value that it complains of
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+    broken = {str(each["loc"][0]) for each in found}
+    rest = {key: value for key, value in sources.values.items() if key not in broken}
+    return Settings(stack=stack, **rest), [_problem(each, sources) for each in found]
+
+
+def _key(problem: Problem) -> str:
+    """The setting that a problem is about."""
+    return problem.subject.split(".")[0].split("[")[0]
+
+
+def _with_dotenv_variables(settings: Settings, dotenv: Mapping[str, str]) -> Settings:
+    """Add `.env`'s plain names as variables that nothing else gives; those that look like a secret become secrets."""
+    given = settings.variables.keys() | settings.secrets.keys() | ({"DOMAIN"} if settings.domain else set())
+    fill = {key: value for key, value in dotenv.items() if not key.startswith(PREFIX) and key not in given}
+    secret = {key: SecretStr(value) for key, value in fill.items() if is_secret(key, value)}
+    plain = {key: value for key, value in fill.items() if key not in secret}
+    return settings.model_copy(
+        update={"variables": {**plain, **settings.variables}, "secrets": {**secret, **settings.secrets}}
+    )
+
+
+_SAID = {
+    "missing": "is missing",
+    "model_type": "is not a mapping",
+    "dict_type": "is not a mapping",
+    "list_type": "is not a list",
+}
+
+
+def _problem(error: Any, sources: _Sources) -> Problem:  # noqa: ANN401  # pydantic's ErrorDetails
+    """A pydantic error as one of ours; pydantic's own text names the expectation, never the value."""
+    head, *rest = error["loc"]
+    path = str(head) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+    if error["type"] == "extra_forbidden":
+        model = BastionSettings if "bastion" in rest[:-1] else HostSettings
+        close = nearest(str(rest[-1]), [to_camel(name) for name in model.model_fields])
+        return Problem.about(
+            path,
+            "unknown key",
+            f"did you mean '{close}'?" if close else "no setting has that name",
+            f"pulumi config rm --path '{path}'",
+        )
+    message = _SAID.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+    return Problem.about(path, f"{message[:1].lower()}{message[1:]}", "the value cannot be used", sources.fix(path))

@@ -1,0 +1,260 @@
+"""Everything a stack can be told.
+
+Owns: the names, types and defaults of every setting. Does not own: where values come
+from (see `configuration`), rules over several of them (see `rules`), or what a setting makes happen.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from slipway.contract.tolerances import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
+from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
+from slipway.settings.values import (
+    Address,
+    AuthorityUrl,
+    Domain,
+    Email,
+    Listed,
+    Mapped,
+    Pem,
+    Platform,
+    RegistryPlace,
+    Tag,
+    User,
+    VolumeKey,
+    Webhook,
+    matching,
+    one_host_key,
+    texts,
+    tolerate_json,
+    unfolded,
+)
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+__all__ = [
+    "LOCAL_ADDRESS",
+    "PREFIX",
+    "SECRET_KEYS",
+    "BastionSettings",
+    "HostSettings",
+    "Settings",
+    "container_keys",
+    "known_keys",
+    "pinned_key",
+]
+
+LOCAL_ADDRESS = "local"
+_WATCH_SECONDS = 3600  # of production, when nothing else is set
+
+SECRET_KEYS = ("registryPassword", "sshKey", "secrets", "certificateKey", "notifyUrl")
+"""Settings that a stack file may hold only encrypted (`secret: true` in Pulumi.yaml)."""
+
+PREFIX = "SLIPWAY_"
+"""How the names of settings begin in the environment and in `.env`."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True
+    )
+
+
+class BastionSettings(_Strict):
+    """The SSH host that one must go through to reach another."""
+
+    address: Address = Field(description="name or IP address")
+    user: User = Field("root", description="SSH user")
+    port: int = Field(22, ge=1, le=65535, description="SSH port")
+    host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
+
+
+class HostSettings(_Strict):
+    """A machine with Docker and Python 3: reached over SSH, or this one (address `local`)."""
+
+    name: Annotated[
+        str, matching(r"[a-z0-9][a-z0-9-]{0,40}", "is not 1 to 41 lower-case letters, digits and dashes")
+    ] = Field(description="short name, unique in the stack")
+    address: Address = Field(description="name or IP address; `local` for this machine")
+    user: User = Field("root", description="SSH user; needs the right to use Docker")
+    port: int = Field(22, ge=1, le=65535, description="SSH port")
+    host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
+    bastion: BastionSettings | None = Field(None, description="SSH host to go through")
+
+    @property
+    def local(self) -> bool:
+        """Whether this is the machine that Slipway itself runs on."""
+        return self.address == LOCAL_ADDRESS
+
+    @property
+    def authority(self) -> str:
+        """How it stands in a URL."""
+        if self.local:
+            return "127.0.0.1"
+        return f"[{self.address}]" if ":" in self.address else self.address  # RFC 3986, section 3.2.2
+
+
+class Settings(BaseSettings):
+    """All settings of one stack. Names are snake case here, camel case in stack files and Pulumi.yaml."""
+
+    model_config = SettingsConfigDict(
+        extra="ignore",  # unknown keys are found by `load_settings`, with the nearest known name
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        env_prefix=PREFIX,
+    )
+
+    stack: str = Field(exclude=True, description="name of the Pulumi stack")
+
+    application: Path = Field(Path("example"), description="folder of the application, relative to Pulumi.yaml")
+    compose_file: str = Field("", description="Compose file in that folder; found by Compose's own rules when empty")
+    name: Annotated[
+        str, matching(r"([a-z0-9][a-z0-9-]{0,30})?", "is not 1 to 31 lower-case letters, digits and dashes")
+    ] = Field("", description="name of the application; the Compose file's `name` when empty")
+    production: bool = Field(
+        default=False,
+        description="refuse weak secrets instead of warning; on by default for stacks named production or prod",
+    )
+
+    registry: RegistryPlace = Field("", description="where images are pushed: HOST[:PORT]/PATH")
+    registry_username: str = Field("", description="user of the registry")
+    registry_password: SecretStr = Field(SecretStr(""), description="password or token of the registry")
+    mirror: RegistryPlace = Field(
+        "", description="registry HOST[:PORT][/PATH] through which images of Docker Hub are pulled"
+    )
+    cache: Literal["none", "inline", "registry", "github"] = Field(
+        "none", description="where build layers are cached between machines: none, inline, registry or github"
+    )
+    builder: str = Field("default", min_length=1, description="BuildKit builder (docker buildx ls)")
+    platforms: Listed[Platform] = Field(
+        default_factory=list, description="platforms to build for, such as linux/amd64; the engine's own when empty"
+    )
+    pin: Tag = Field("", description="tag of images built earlier; looked up instead of built")
+    images: Mapped = Field(
+        default_factory=dict, description="images by digest of services that have a build, deployed instead of building"
+    )
+    release: str = Field(
+        "", description="file with a release of this stack (slipway show --release), deployed as it is"
+    )
+    kind: Literal["deploy", "rollback", "promotion"] = Field(
+        "deploy", description="what the history calls an update: deploy, rollback or promotion"
+    )
+
+    hosts: Annotated[list[HostSettings], BeforeValidator(tolerate_json)] = Field(
+        default_factory=list, description="machines to deploy to: name, address, user, port, hostKey, bastion"
+    )
+    ssh_key: SecretStr = Field(SecretStr(""), description="private key for the hosts, in OpenSSH or PEM form")
+    ssh_key_file: str = Field("", description="file with that private key, instead of sshKey")
+
+    domain: Domain = Field("", description="domain of this stack; ${DOMAIN} in the Compose file")
+    variables: Mapped = Field(default_factory=dict, description="values of the Compose file's variables")
+    secrets: Annotated[dict[str, SecretStr], BeforeValidator(texts)] = Field(
+        default_factory=dict, description="secret values of the Compose file's variables"
+    )
+
+    edge_image: str = Field("traefik:v3.6.0", description="image of the edge: Traefik 3, by a tag with a full version")
+    http_port: int = Field(80, ge=1, le=65535, description="the edge's port for HTTP; one per host, for all its stacks")
+    https_port: int = Field(443, ge=1, le=65535, description="the edge's port for HTTPS")
+    https: bool = Field(
+        default=False,
+        description="serve routes over TLS, redirect HTTP to it; on by default where acmeEmail or certificate is set",
+    )
+    acme_email: Email = Field("", description="e-mail for the certificate authority that gives certificates (ACME)")
+    acme_staging: bool = Field(default=False, description="use Let's Encrypt's staging authority, to try things out")
+    acme_server: AuthorityUrl = Field("", description="directory URL of another authority")
+    acme_ca: Pem = Field("", description="PEM of the authority that vouches for that server, when it is a private one")
+    certificate: Pem = Field("", description="PEM of the routes' own certificate, with its chain, instead of ACME")
+    certificate_key: Annotated[SecretStr, BeforeValidator(unfolded)] = Field(
+        SecretStr(""), description="PEM of its private key"
+    )
+    watch: OptionalDuration = Field(
+        "",
+        validate_default=True,
+        description="how long a release is watched after it went live, to go back by itself; 0 for not; "
+        "when empty, 1h in production and not elsewhere",
+    )
+    watch_error_rate: Share = Field(
+        f"{ERROR_RELATIVE:.0%}",
+        validate_default=True,
+        description="errors beyond those before the release, relative; at least 1% of all",
+    )
+    watch_latency: Share = Field(
+        f"{LATENCY_RELATIVE:.0%}",
+        validate_default=True,
+        description="time (p50, p95) beyond that before, relative; at least 50ms",
+    )
+    watch_minimum_requests: int = Field(
+        MINIMUM_REQUESTS, ge=1, le=1_000_000, description="requests below which traffic decides nothing"
+    )
+    watch_restarts: int = Field(
+        3, ge=1, le=1000, description="restarts of one container from which on the release counts as bad"
+    )
+    notify_url: Webhook = Field(
+        SecretStr(""), description="URL that gets a JSON message when a host goes back by itself"
+    )
+
+    retention: int = Field(5, ge=2, le=100, description="releases that can be brought back, the live one included")
+    deadline: int = Field(600, ge=10, le=86400, description="seconds for a whole deployment on a host")
+    health_deadline: int = Field(120, ge=1, le=3600, description="seconds until a service must be healthy")
+    lock_wait: int = Field(60, ge=0, le=3600, description="seconds to wait for another deployment of the stack")
+    disk_minimum_mb: int = Field(500, ge=0, description="free disk space that a host must have, MB of 10^6 bytes")
+    remove_volumes: Listed[VolumeKey] = Field(
+        default_factory=list, description="volumes that `pulumi destroy` removes, by their name in the Compose file"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` merged: it reads each source once, in this project's own order."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @property
+    def watch_seconds(self) -> int:
+        """How long a release is watched after it went live; 0 for not at all."""
+        return round(self.watch if self.watch is not None else _WATCH_SECONDS if self.production else 0)
+
+    def private_key(self) -> str:
+        """The private key for the hosts: `sshKey`, or the content of `sshKeyFile`; empty for a local stack.
+
+        Raises:
+            OSError: `sshKeyFile` cannot be read.
+            UnicodeDecodeError: `sshKeyFile` is no text.
+        """
+        key = self.ssh_key.get_secret_value()
+        if not key and self.ssh_key_file:
+            key = Path(self.ssh_key_file).expanduser().read_text(encoding="utf-8")
+        return str(unfolded(key))
+
+
+def known_keys() -> dict[str, FieldInfo]:
+    """Every key of a stack file, in camel case, with its field."""
+    return {to_camel(name): field for name, field in Settings.model_fields.items() if name != "stack"}
+
+
+def container_keys() -> frozenset[str]:
+    """The keys whose values are lists or mappings; as text they arrive as JSON."""
+    defaults = {
+        key: field.get_default(call_default_factory=True, validated_data={}) for key, field in known_keys().items()
+    }
+    return frozenset(key for key, default in defaults.items() if isinstance(default, (list, dict)))
+
+
+def pinned_key(machine: HostSettings | BastionSettings) -> str:
+    """The pinned host key of a validated machine as `ALGORITHM BASE64`."""
+    return one_host_key(machine.host_key)

@@ -1,0 +1,1 @@
+"""`x-slipway`: the few things that Compose has no word for."""

@@ -1,0 +1,87 @@
+"""`x-slipway.canary`: how a new generation earns the traffic of the old one.
+
+Owns: its keys and defaults. Does not own: measuring and comparing (the agent's part).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from slipway.contract.tolerances import (
+    ERROR_FLOOR,
+    ERROR_RELATIVE,
+    LATENCY_FLOOR_SECONDS,
+    LATENCY_RELATIVE,
+    MINIMUM_REQUESTS,
+)
+from slipway.settings.quantities import Duration, Share, plain
+from slipway.x_slipway.block_errors import Block
+
+__all__ = ["Canary"]
+
+_ALL = 100  # per cent
+
+
+def _percent(value: object) -> object:
+    return value.strip().removesuffix("%") if isinstance(value, str) else value
+
+
+def _rising(steps: list[int]) -> list[int]:
+    rises = all(low < high for low, high in pairwise([0, *steps]))
+    if not rises or not steps or steps[-1] != _ALL:
+        shown = ", ".join(map(str, steps[:10])) or "there are none"
+        raise ValueError(f"the steps do not rise to 100 ({shown})")
+    return steps
+
+
+class Canary(Block):
+    """Steps of traffic, and what a step must show before the next one."""
+
+    steps: Annotated[list[Annotated[int, BeforeValidator(_percent)]], AfterValidator(_rising)] = Field(
+        [5, 25, 50, 100], description="percent of the traffic at each step, rising to 100"
+    )
+    pause: Duration = Field("1m", validate_default=True, description="how long a step is looked at, at least")
+    minimum_requests: int = Field(
+        MINIMUM_REQUESTS, ge=1, le=1_000_000, description="requests to the new generation that a step needs"
+    )
+    patience: Duration = Field(
+        "10m", validate_default=True, description="how long a step waits for them beyond that pause"
+    )
+    too_little: Literal["promote", "fail", "probe"] = Field(
+        "fail", description="when they do not come: go on, give up, or send requests of its own"
+    )
+    error_rate: Share = Field(
+        f"{ERROR_RELATIVE:.0%}",
+        validate_default=True,
+        description="errors that it may have beyond those of the old one, relative",
+    )
+    error_floor: Share = Field(
+        f"{ERROR_FLOOR:.0%}", validate_default=True, description="and of all requests: a smaller difference is none"
+    )
+    latency: Share = Field(
+        f"{LATENCY_RELATIVE:.0%}",
+        validate_default=True,
+        description="time that it may take beyond that of the old one (p50, p95), relative",
+    )
+    latency_floor: Duration = Field(
+        f"{1000 * LATENCY_FLOOR_SECONDS:.0f}ms",
+        validate_default=True,
+        description="and in time: a smaller difference is none",
+    )
+
+    def document(self) -> dict[str, Any]:
+        """Its part of the service's entry in the release document."""
+        return {
+            "steps": self.steps,
+            "pause": plain(self.pause),
+            "minimum": self.minimum_requests,
+            "patience": plain(self.patience),
+            "too_little": self.too_little,
+            "error_relative": self.error_rate,
+            "error_floor": self.error_floor,
+            "latency_relative": self.latency,
+            "latency_floor": plain(self.latency_floor),
+        }

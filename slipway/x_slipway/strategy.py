@@ -1,0 +1,123 @@
+"""Which strategy a service gets, and what keeps it from running twice.
+
+Owns: the default and the obstacles. Does not own: what a strategy does (the agent's part), its keys (see `extension`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.contract.problems import Problem
+from slipway.contract.published_ports import published_ports
+from slipway.contract.strategies import RECREATE, ROLLING, STRATEGIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from slipway.x_slipway.service import ServiceExtension
+    from slipway.x_slipway.source_lines import SourceLines
+    from slipway.x_slipway.update_config import UpdateConfig
+
+__all__ = ["Choice", "choose"]
+
+_NETWORK_MODES = ("bridge", "default", "none")
+
+
+class Choice(NamedTuple):
+    """The strategy of a service, and what is to be said of it."""
+
+    strategy: str
+    problems: list[Problem]
+    warnings: list[Problem]
+
+
+class _Obstacle(NamedTuple):
+    """Something of which a host can have only one."""
+
+    what: str
+    """Continues a sentence that begins with the service."""
+    path: tuple[str | int, ...]
+    fix: str
+    holding: str = ""
+
+
+def choose(
+    name: str,
+    services: Mapping[str, Mapping[str, Any]],
+    extension: ServiceExtension,
+    update: UpdateConfig,
+    lines: SourceLines,
+) -> Choice:
+    """The strategy of the service `name`: the one that it asks for, or the best that it can have."""
+    asked = extension.strategy if extension.strategy in STRATEGIES else ""
+    twice = bool(extension.route) or update.order == "start-first"
+    wanted = asked or (ROLLING if twice else RECREATE)
+    if wanted == RECREATE:
+        return Choice(RECREATE, [], [])
+    obstacles = list(_obstacles(name, services))
+    if asked:
+        return Choice(asked, [_refusal(name, asked, obstacle, lines) for obstacle in obstacles], [])
+    if obstacles:
+        return Choice(RECREATE, [], [_warning(name, obstacles[0], lines)])
+    return Choice(wanted, [], [])
+
+
+def _obstacles(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[_Obstacle]:
+    service, here = services[name], ("services", name)
+    yield from _ports(service, here)
+    yield from _fixed_addresses(service, here)
+    if "container_name" in service:
+        yield _Obstacle("has a fixed container_name", (*here, "container_name"), "remove {place}")
+    mode = str(service.get("network_mode") or "")
+    if mode and mode not in _NETWORK_MODES:
+        yield _Obstacle(f"has network_mode {mode}", (*here, "network_mode"), "remove {place}")
+    if str((service.get("deploy") or {}).get("mode") or "").startswith("global"):
+        fix = "set `mode: replicated` instead of {place}"
+        yield _Obstacle("has deploy.mode global, one container a host", (*here, "deploy", "mode"), fix)
+    for other, entry in services.items():
+        if entry.get("network_mode") == f"service:{name}":
+            yield _Obstacle(f"shares its network with {other}", ("services", other, "network_mode"), "remove {place}")
+
+
+def _ports(service: Mapping[str, Any], here: tuple[str, ...]) -> Iterator[_Obstacle]:
+    """Host ports that are too few for two generations."""
+    replicas = int((service.get("deploy") or {}).get("replicas") or service.get("scale") or 1)
+    for port in published_ports(service):
+        if port.width < 2 * replicas:
+            yield _Obstacle(
+                f"publishes the host port {port}",
+                (*here, "ports", port.entry),
+                "remove {place} (the edge reaches the container without it)",
+                str(port),
+            )
+
+
+def _fixed_addresses(service: Mapping[str, Any], here: tuple[str, ...]) -> Iterator[_Obstacle]:
+    for network, entry in (service.get("networks") or {}).items():
+        for key in ("ipv4_address", "ipv6_address", "mac_address"):
+            if (entry or {}).get(key):
+                yield _Obstacle(f"has a fixed {key}", (*here, "networks", network, key), "remove {place}")
+
+
+def _refusal(name: str, strategy: str, obstacle: _Obstacle, lines: SourceLines) -> Problem:
+    where, fix = _shown(obstacle, lines)
+    return Problem(
+        f"services.{name} {obstacle.what} ({where}), which makes the strategy {strategy} impossible",
+        "only one container of a host can have it, and two generations run side by side",
+        f"{fix}, or set `strategy: recreate`",
+    )
+
+
+def _warning(name: str, obstacle: _Obstacle, lines: SourceLines) -> Problem:
+    where, fix = _shown(obstacle, lines)
+    return Problem(
+        f"services.{name} {obstacle.what} ({where}), so that two generations cannot run side by side",
+        "it is recreated, and does not answer in between",
+        f"{fix}, or set `strategy: recreate` to say that this is meant",
+    )
+
+
+def _shown(obstacle: _Obstacle, lines: SourceLines) -> tuple[str, str]:
+    place = lines.place(*obstacle.path, holding=obstacle.holding)
+    quoted = f"`{place.text}` in {place.shown}" if place.text else place.shown
+    return place.shown, obstacle.fix.format(place=quoted)

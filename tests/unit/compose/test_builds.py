@@ -1,0 +1,183 @@
+"""`build:` sections: what is understood, and where images are pushed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import application, problems_of, settings, whats
+
+from slipway.compose.builds import Build, BuildReader
+
+
+def builds(folder: Path, *, images: dict[str, str] | None = None, **sections: Any) -> dict[str, Build]:
+    reader = BuildReader(settings(folder), folder, "shop", {"token": "NPM_TOKEN"})
+    for service, section in sections.items():
+        reader.read(service, {"context": ".", **section}, image=(images or {}).get(service), platform=None)
+    assert reader.problems == []
+    return reader.finish()
+
+
+def read(folder: Path, platform: str | None = None, **section: Any) -> BuildReader:
+    reader = BuildReader(settings(folder), folder, "shop", {"token": "NPM_TOKEN"})
+    reader.read("web", {"context": ".", **section}, image=None, platform=platform)
+    return reader
+
+
+# --- repositories
+
+
+@pytest.mark.parametrize(
+    ("image", "repository"),
+    [
+        (None, "ghcr.io/acme/shop-web"),
+        ("web", "ghcr.io/acme/shop-web"),
+        ("ghcr.io/other/web", "ghcr.io/acme/shop-web"),
+        ("ghcr.io/acmeother/web", "ghcr.io/acme/shop-web"),
+        ("ghcr.io/acme/web", "ghcr.io/acme/web"),
+        ("ghcr.io/acme/deep/web:1.2", "ghcr.io/acme/deep/web"),
+        ("ghcr.io/acme/web:1@sha256:abc", "ghcr.io/acme/web"),
+        ("ghcr.io/acme", "ghcr.io/acme/shop-web"),
+    ],
+)
+def test_an_image_is_pushed_below_the_registry(tmp_path: Path, image: str | None, repository: str) -> None:
+    images = {"web": image} if image else {}
+    assert builds(tmp_path, images=images, web={})["web"].repository == repository
+
+
+def test_a_tag_is_told_from_a_registrys_port(tmp_path: Path) -> None:
+    reader = BuildReader(settings(tmp_path, registry="127.0.0.1:5050"), tmp_path, "shop", {})
+    reader.read("web", {"context": "."}, image="127.0.0.1:5050/web:1", platform=None)
+    assert reader.finish()["web"].repository == "127.0.0.1:5050/web"
+
+
+@pytest.mark.parametrize("service", ["Web", "my_web", "my.web", "web-", "a__b"])
+def test_a_repository_has_only_characters_that_registries_take(tmp_path: Path, service: str) -> None:
+    name = builds(tmp_path, **{service: {}})[service].repository.rsplit("/", 1)[-1]
+    assert name == name.lower()
+    assert name.replace("-", "").isalnum()
+    assert not name.endswith("-")
+
+
+def test_different_images_are_never_pushed_under_one_name(tmp_path: Path) -> None:
+    images = {"api": "ghcr.io/acme/app:api", "worker": "ghcr.io/acme/app:worker", "clock": "ghcr.io/acme/app:worker"}
+    found = builds(tmp_path, images=images, api={"target": "api"}, worker={"target": "w"}, clock={"target": "w"})
+    assert {service: build.repository for service, build in found.items()} == {
+        "api": "ghcr.io/acme/shop-api",
+        "worker": "ghcr.io/acme/shop-worker",
+        "clock": "ghcr.io/acme/shop-clock",
+    }
+
+
+def test_equal_builds_may_share_a_name(tmp_path: Path) -> None:
+    images = {"api": "ghcr.io/acme/app", "worker": "ghcr.io/acme/app"}
+    found = builds(tmp_path, images=images, api={}, worker={})
+    assert found["api"] == found["worker"]
+    assert found["api"].repository == "ghcr.io/acme/app"
+
+
+# --- what is built
+
+
+def test_every_part_that_slipway_builds_by_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "src" / "docker").mkdir(parents=True)
+    (tmp_path / "src" / "docker" / "Dockerfile").touch()
+    [build] = builds(
+        tmp_path,
+        web={
+            "context": "./src",
+            "dockerfile": "docker/Dockerfile",
+            "target": "final",
+            "args": {"A": "1", "B": None},
+            "secrets": [{"source": "token"}, {"source": "token", "target": "other"}],
+            "ssh": ["default"],
+            "platforms": ["linux/amd64", "linux/arm64/v8"],
+            "additional_contexts": {"base": "docker-image://alpine", "shared": ".."[:1]},
+            "extra_hosts": ["a=1.2.3.4"],
+            "network": "host",
+            "no_cache": True,
+            "pull": True,
+        },
+    ).values()
+    assert build == Build(
+        repository="ghcr.io/acme/shop-web",
+        context=str(tmp_path / "src"),
+        dockerfile="docker/Dockerfile",
+        target="final",
+        args={"A": "1"},
+        secrets={"token": "NPM_TOKEN", "other": "NPM_TOKEN"},
+        ssh=("default",),
+        platforms=("linux/amd64", "linux/arm64"),
+        additional_contexts={"base": "docker-image://alpine", "shared": str(tmp_path)},
+        extra_hosts=("a=1.2.3.4",),
+        network="host",
+        no_cache=True,
+        pull=True,
+    )
+
+
+@pytest.mark.parametrize("key", ["privileged", "isolation", "ulimits", "entitlements", "zzz"])
+def test_an_unknown_part_of_a_build_is_refused(tmp_path: Path, key: str) -> None:
+    [problem] = read(tmp_path, **{key: True}).problems
+    assert problem.what == f"services.web.build.{key} is not supported"
+
+
+@pytest.mark.parametrize("key", ["tags", "labels", "shm_size"])
+def test_a_part_that_is_not_used_is_warned_of(tmp_path: Path, key: str) -> None:
+    reader = read(tmp_path, **{key: ["x"]})
+    assert reader.problems == []
+    assert whats(reader.warnings) == [f"services.web.build.{key} is not used"]
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"context": "nowhere"}, "services.web.build.context: nowhere is not a folder"),
+        ({"dockerfile": "Nothing"}, "services.web.build.dockerfile: Nothing does not exist in the context"),
+        ({"network": "mynet"}, "services.web.build.network: 'mynet' is not supported"),
+        ({"ssh": ["default", "key=./id"]}, "services.web.build.ssh names a key's file"),
+        ({"ssh": ["k: /x"]}, "services.web.build.ssh names a key's file"),
+        ({"platforms": ["linux/arm/v6"]}, "services.web.build: platform linux/arm/v6 is not supported"),
+        ({"platforms": ["Linux"]}, "services.web.build: platform Linux is not supported"),
+        ({"additional_contexts": {"a": "service:db"}}, "services.web.build.additional_contexts.a: service:db is not"),
+        ({"additional_contexts": {"a": "./no"}}, "services.web.build.additional_contexts.a: ./no is not a folder"),
+    ],
+)
+def test_what_cannot_be_built_is_found_before_it_is_tried(tmp_path: Path, section: dict[str, Any], said: str) -> None:
+    [problem] = read(tmp_path, **section).problems
+    assert problem.what.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "context",
+    ["https://github.com/acme/app.git#main", "git@github.com:acme/app.git", "ssh://git@host/x", "github.com/acme/app"],
+)
+def test_a_remote_context_is_left_to_the_builder(tmp_path: Path, context: str) -> None:
+    [build] = builds(tmp_path, web={"context": context, "dockerfile": "any"}).values()
+    assert build.context == context
+
+
+def test_a_service_for_another_platform_is_built_for_it(tmp_path: Path) -> None:
+    reader = read(tmp_path, platform="linux/arm64")
+    assert reader.builds["web"].platforms == ("linux/arm64",)
+    reader = BuildReader(settings(tmp_path, platforms=["linux/amd64", "linux/arm64"]), tmp_path, "shop", {})
+    reader.read("web", {"context": "."}, image=None, platform=None)
+    assert reader.builds["web"].platforms == ("linux/amd64", "linux/arm64")
+
+
+def test_a_build_needs_a_registry(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").touch()
+    text = json.dumps({"services": {"web": {"build": "."}}})
+    [problem] = problems_of(tmp_path, text, registry="")
+    assert problem.what == "registry: not set, though services.web.build makes an image"
+    assert problems_of(tmp_path, "services: {web: {image: x}}", registry="") == []
+
+
+def test_compose_s_short_forms_are_understood(tmp_path: Path) -> None:
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "Dockerfile").touch()
+    found = application(tmp_path, "services: {api: {build: ./api}, web: {build: {context: api, args: [A=1, B]}}}")
+    assert found.builds["api"].context == str(tmp_path / "api")
+    assert found.builds["web"].args == {"A": "1"}
+    assert found.images == {}
+    assert all("build" not in service for service in found.document["services"].values())

@@ -1,0 +1,401 @@
+"""Reading a Compose file: by Compose itself, with the stack's values and nothing else."""
+
+import json
+import os
+import shutil
+import subprocess
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import CANARY, application, problems_of, settings, whats
+
+from slipway.compose import compose_config
+from slipway.compose.compose_config import resolve, secret_names, with_placeholders, without_escapes
+from slipway.contract.problems import SlipwayError
+
+WEB = "services:\n  web:\n    image: nginx\n"
+
+
+def model(folder: Path, text: str, **values: Any) -> dict[str, Any]:
+    (folder / "compose.yaml").write_text(textwrap.dedent(text))
+    return resolve(settings(folder, **values)).model
+
+
+def web(folder: Path, **service: Any) -> dict[str, Any]:
+    """Compose's model of a service."""
+    # as JSON, which leaves no doubt about a text's type
+    read: dict[str, Any] = model(
+        folder, json.dumps({"services": {"web": {"image": "nginx", **service}}}, ensure_ascii=False)
+    )
+    return dict(read["services"]["web"])
+
+
+# --- variables
+
+
+def test_every_variable_without_a_value_is_listed_at_once(tmp_path: Path) -> None:
+    problems = problems_of(
+        tmp_path,
+        """
+        services:
+          web:
+            image: nginx:${TAG}
+            command: ["${ARGUMENT}", "$BARE"]
+            environment:
+              A: ${DB_PASSWORD:?set it}
+              B: ${OTHER?}
+              C: ${DB_PASSWORD:?set it}
+              D: ${FINE:-default}${FINE_TOO-}${GIVEN}${NESTED:-${INNER:-x}}
+              E: ${WHEN_SET:+x}
+        """,
+        variables={"GIVEN": "x"},
+    )
+    assert whats(problems) == [
+        "variable DB_PASSWORD of the Compose file has no value (set it)",
+        "variable OTHER of the Compose file has no value",
+        "variable ARGUMENT of the Compose file has no value",
+        "variable BARE of the Compose file has no value",
+        "variable TAG of the Compose file has no value",
+    ]
+    assert problems[0].fix == "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.DB_PASSWORD'"
+    assert problems[1].fix.startswith("pulumi config set --path 'variables.OTHER' VALUE (or, if it is secret: ")
+
+
+def test_a_missing_variable_is_told_beside_what_it_makes_impossible(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, "services: {web: {image: '${IMAGE}', ports: ['${PORT:?}:80']}}")
+    assert "variable IMAGE of the Compose file has no value" in whats(problems)
+    assert "variable PORT of the Compose file has no value" in whats(problems)
+
+
+def test_a_variable_in_a_port_may_be_missing_without_a_second_error(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, "services: {web: {image: nginx, ports: ['${PORT:?}:80']}}")
+    assert whats(problems) == ["variable PORT of the Compose file has no value"]
+
+
+def test_a_variable_of_the_environments_list_form_is_one_that_needs_a_value(tmp_path: Path) -> None:
+    text = "services: {web: {image: nginx, environment: [GIVEN, MISSING, 'PLAIN=x', HOME, PATH]}}"
+    problems = problems_of(tmp_path, text, variables={"GIVEN": "value", "PATH": "mine"})
+    assert sorted(whats(problems)) == [
+        f"variable {name} of the Compose file has no value (services.web.environment takes it from the shell)"
+        for name in ("HOME", "MISSING")
+    ]
+
+
+def test_the_machines_environment_gives_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FROM_THE_SHELL", "x")
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "evil")
+    monkeypatch.setenv("COMPOSE_FILE", "/nowhere.yaml")
+    monkeypatch.setenv("COMPOSE_PROFILES", "extra")
+    text = "services: {web: {image: nginx, command: '$FROM_THE_SHELL ${HOME}'}, more: {image: x, profiles: [extra]}}"
+    (tmp_path / "compose.yaml").write_text(text)
+    found = resolve(settings(tmp_path, name=""))
+    assert whats(found.problems) == [
+        "variable FROM_THE_SHELL of the Compose file has no value",
+        "variable HOME of the Compose file has no value",
+    ]
+    assert set(found.model["services"]) == {"web"}
+    assert "evil" not in found.stack
+
+
+def test_this_machines_path_is_no_value(tmp_path: Path) -> None:
+    text = "services: {web: {image: nginx, environment: {PATH: '/app:${PATH}', X: '$$PATH'}}}"
+    [problem] = problems_of(tmp_path, text)
+    assert problem.what.startswith("variable PATH of the Compose file has no value (")
+    found = application(tmp_path, text, variables={"PATH": "/bin"}).document["services"]["web"]["environment"]
+    assert found == {"PATH": "/app:/bin", "X": "$$PATH"}
+
+
+def test_the_applications_own_dotenv_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TAG=from-dotenv\nCOMPOSE_PROFILES=extra\n")
+    problems = problems_of(tmp_path, "services: {web: {image: 'nginx:${TAG}'}}")
+    assert whats(problems) == ["variable TAG of the Compose file has no value"]
+
+
+def test_an_override_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "compose.override.yaml").write_text("services: {web: {image: override}, extra: {image: x}}")
+    assert model(tmp_path, WEB)["services"] == {"web": {"image": "nginx", "networks": {"default": None}}}
+
+
+def test_the_domain_is_a_variable_unless_the_stack_says_otherwise(tmp_path: Path) -> None:
+    text = "services: {web: {image: nginx, command: ['${DOMAIN}']}}"
+    assert model(tmp_path, text, domain="example.com")["services"]["web"]["command"] == ["example.com"]
+    other = model(tmp_path, text, domain="example.com", variables={"DOMAIN": "other.com"})
+    assert other["services"]["web"]["command"] == ["other.com"]
+
+
+HOSTILE = [
+    "a: b", "# no comment", "'", '"', "- x", "{a: b}", "[1]", "*alias", "&anchor", "!tag", "%", "@", "`", "|", ">", "=",
+    "<<", "~", "null", "true", "yes", "on", "0123", "0x1f", "1_000", "1e3", ".5", "1:30", "2020-01-01",
+    " lead", "trail ",
+    "tab\there", "line\nbreak", "back\\slash", "ünïcödé 🚀", "$dollar", "$$", "${BRACES}", "$${X}", "\\1", "(?P<x>",
+    "%s",
+]  # fmt: skip
+
+
+def test_values_arrive_as_they_were_given_whatever_they_hold(tmp_path: Path) -> None:
+    variables = {f"V{index}": value for index, value in enumerate(HOSTILE)}
+    environment = {name: f"${{{name}}}" for name in variables}
+    text = json.dumps({"services": {"web": {"image": "nginx", "environment": environment}}})
+    read = model(tmp_path, text, variables=variables)
+    assert without_escapes(read["services"]["web"]["environment"]) == variables
+
+
+def test_what_the_file_itself_says_is_read_as_compose_reads_it(tmp_path: Path) -> None:
+    read = web(tmp_path, environment={f"V{index}": value.replace("$", "$$") for index, value in enumerate(HOSTILE)})
+    assert without_escapes(read["environment"]) == {f"V{index}": value for index, value in enumerate(HOSTILE)}
+
+
+def test_numbers_switches_and_dates_in_an_extension_keep_their_type(tmp_path: Path) -> None:
+    extension = {"a": 1, "b": 1.5, "c": True, "d": None, "e": "1", "f": "true", "g": "=", "h": "2020-01-01", "i": 1e21}
+    assert web(tmp_path, **{"x-slipway": extension})["x-slipway"] == extension
+
+
+def test_a_doubled_dollar_stays_doubled_for_the_hosts_compose(tmp_path: Path) -> None:
+    text = """
+        services:
+          web:
+            image: nginx
+            command: ["sh", "-c", "echo $$HOME $${X}"]
+            environment: {A: "$$5", B: "${PRICE}"}
+    """
+    document = application(tmp_path, text, variables={"PRICE": "$5"}).document
+    assert document["services"]["web"]["command"] == ["sh", "-c", "echo $$HOME $${X}"]
+    assert document["services"]["web"]["environment"] == {"A": "$$5", "B": "$$5"}
+
+
+# --- secrets as marks
+
+
+def test_a_secret_goes_through_compose_as_a_mark_and_never_as_itself(tmp_path: Path) -> None:
+    text = "services: {web: {image: nginx, environment: {A: '${S}', B: 'x ${S} $$ ${T}'}}}"
+    (tmp_path / "compose.yaml").write_text(text)
+    seen: list[Any] = []
+    real = subprocess.run
+
+    def spy(*arguments: Any, **more: Any) -> Any:
+        seen.append((arguments, more))
+        return real(*arguments, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compose_config.subprocess, "run", spy)
+        found = resolve(settings(tmp_path, secrets={"S": CANARY, "T": f"{CANARY}\n'\"$"}))
+    environment = found.model["services"]["web"]["environment"]
+    assert seen
+    assert CANARY not in str(seen) + str(found)
+    assert secret_names(environment["A"]) == ["S"]
+    assert secret_names(environment["B"]) == ["S", "T"]
+    assert with_placeholders(environment) == {"A": "${S}", "B": "x ${S} $$ ${T}"}
+
+
+def test_no_text_of_a_compose_file_can_be_taken_for_a_secrets_mark(tmp_path: Path) -> None:
+    texts = ["slipway-secret-S-value", "slipway-0123456789abcdef-S-secret", compose_config._MARK.format("S")[:-1]]
+    read = web(tmp_path, environment={f"V{index}": text for index, text in enumerate(texts)})
+    assert [secret_names(text) for text in read["environment"].values()] == [[], [], []]
+
+
+def test_compose_complains_of_a_secret_by_its_name(tmp_path: Path) -> None:
+    text = "services: {web: {image: nginx, ports: ['${S}:80']}}"
+    [problem] = problems_of(tmp_path, text, secrets={"S": CANARY})
+    assert "${S}" in problem.what
+    assert compose_config._MARK[:24] not in str(problem)
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "name", "stack"),
+    [
+        ("name: My-App", {}, "my-app", "my-app-test"),
+        ("name: shop", {}, "shop", "shop-test"),
+        ("name: 'shop_2' # comment", {}, "shop-2", "shop-2-test"),
+        ("name: ${NAME:-Odd_Name.x}", {}, "odd-namex", "odd-namex-test"),
+        ("name: ${NAME}", {"variables": {"NAME": "given"}}, "given", "given-test"),
+        ("", {}, "folder-of-it", "folder-of-it-test"),
+        ("name: shop", {"name": "other"}, "other", "other-test"),
+        ("name: shop", {"stack": "Feature.X"}, "shop", "shop-feature-x"),
+        ("name: shop", {"variables": {"COMPOSE_PROJECT_NAME": "told"}}, "told", "told-test"),
+    ],
+)
+def test_application_and_stack_are_named_by_settings_file_or_folder(
+    tmp_path: Path, text: str, values: dict[str, Any], name: str, stack: str
+) -> None:
+    folder = tmp_path / "Folder-Of-It"
+    folder.mkdir()
+    (folder / "compose.yaml").write_text(f"{text}\n{WEB}")
+    found = resolve(settings(folder, **{"name": "", **values}))
+    assert (found.name, found.stack, found.model["name"]) == (name, stack, stack)
+
+
+def test_networks_and_volumes_are_named_after_the_stack_unless_the_file_names_them(tmp_path: Path) -> None:
+    read = model(
+        tmp_path,
+        """
+        name: shop
+        services:
+          web:
+            image: nginx
+            container_name: ${COMPOSE_PROJECT_NAME}-web
+            volumes: ["data:/a", "kept:/b", "outside:/c", "outside2:/d", "/anonymous"]
+            networks: [default, back, others]
+        networks: {back: , others: {external: true, name: proxy}}
+        volumes:
+          data:
+          kept: {name: shop_kept}
+          outside: {external: true}
+          outside2: {external: true, name: shop_outside2}
+        """,
+    )
+    assert {key: entry["name"] for key, entry in read["volumes"].items()} == {
+        "data": "shop-test_data",
+        "kept": "shop_kept",  # what Compose would have called it by hand: an explicit name is never touched
+        "outside": "outside",
+        "outside2": "shop_outside2",
+    }
+    assert {key: entry["name"] for key, entry in read["networks"].items()} == {
+        "default": "shop-test_default",
+        "back": "shop-test_back",
+        "others": "proxy",
+    }
+    assert read["services"]["web"]["container_name"] == "shop-test-web"
+
+
+def test_a_name_that_is_too_long_for_a_host_is_found_early(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, WEB, name="a" * 31, stack="s" * 32)
+    assert len(problems) == 1
+    assert problems[0].what.endswith("has more than 63 characters")
+    assert problems_of(tmp_path, WEB, name="a" * 31, stack="s" * 31) == []
+
+
+# --- which file
+
+
+def test_the_file_is_the_one_that_compose_itself_would_read(tmp_path: Path) -> None:
+    for index, name in enumerate(compose_config._COMPOSE_FILES):
+        (tmp_path / name).write_text(f"services: {{s{index}: {{image: x}}}}\n")
+    for _ in compose_config._COMPOSE_FILES:
+        docker = shutil.which("docker") or "docker"
+        done = subprocess.run(
+            [docker, "compose", "config", "--services"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        found = resolve(settings(tmp_path))
+        assert list(found.model["services"]) == done.stdout.split()
+        found.file.unlink()
+
+
+def test_a_file_may_have_any_name_and_be_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "prod.yml").write_text(WEB)
+    found = resolve(settings(tmp_path, compose_file="deploy/prod.yml"))
+    assert found.file == tmp_path / "deploy" / "prod.yml"
+
+
+@pytest.mark.parametrize("values", [{}, {"compose_file": "nothing.yaml"}])
+def test_a_folder_without_a_compose_file_is_a_problem(tmp_path: Path, values: dict[str, str]) -> None:
+    with pytest.raises(SlipwayError) as raised:
+        resolve(settings(tmp_path, **values))
+    [problem] = raised.value.problems
+    assert "holds no" in problem.what
+    assert problem.fix.startswith("pulumi config set ")
+
+
+# --- what Compose refuses
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "meaning"),
+    [
+        (b"services: {a: {", "yaml: line 1", "cannot be read"),
+        (b"", "empty compose file", "cannot be read"),
+        (b"# nothing\n", "empty compose file", "cannot be read"),
+        (b"services:\n\ta:\n\t\timage: x\n", "found character that cannot start any token", "cannot be read"),
+        (b"services: [a, b]\n", "services must be a mapping", "cannot be read"),
+        (b"services: {a: {image: x}, 1: {image: y}}\n", "Non-string key", "cannot be read"),
+        (b"just text\n", "must be a mapping", "cannot be read"),
+        (b"services: {a: {image: \xff\xfe}}\n", "UTF-8", "cannot be read"),
+        (b"services: {a: {image: x, imagee: y}}\n", "Additional property imagee is not allowed", "cannot be read"),
+        (b"services: {a: {command: x}}\n", "neither an image nor a build", "nothing to run"),
+        (b"services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}\n", "cycle", "circle"),
+        (b"services: {a: {image: x, depends_on: [a]}}\n", "cycle", "circle"),
+        (b"services: {a: {image: x, depends_on: [b]}, b: {image: x, profiles: [p]}}\n", "undefined service", "profile"),
+        (b"services: {a: {image: x, volumes: ['vol:/x']}}\n", "undefined volume", "cannot be read"),
+        (b"services: {a: {image: x, networks: [n]}}\n", "undefined network", "cannot be read"),
+        (b"services: {a: {image: x, env_file: [.env]}}\n", ".env not found", "cannot be read"),
+        (b"services: {a: {image: x, ports: ['x:y:z']}}\n", "", "cannot be read"),
+        (b"services: {a: {image: x}}\nservices: {b: {image: x}}\n", "already", "cannot be read"),
+    ],
+)
+def test_what_compose_refuses_is_told_in_its_words_with_a_meaning_and_a_mend(
+    tmp_path: Path, content: bytes, said: str, meaning: str
+) -> None:
+    (tmp_path / "compose.yaml").write_bytes(content)
+    with pytest.raises(SlipwayError) as raised:
+        resolve(settings(tmp_path))
+    [problem] = raised.value.problems
+    assert problem.what.startswith("compose.yaml: ")
+    assert said in problem.what
+    assert meaning in problem.meaning
+    assert problem.fix.startswith("correct compose.yaml")
+
+
+def test_a_huge_file_is_read(tmp_path: Path) -> None:
+    environment = "\n".join(f"      V{index}: '{'x' * 90}'" for index in range(5_000))
+    read = model(tmp_path, f"services:\n  web:\n    image: nginx\n    environment:\n{environment}\n")
+    assert len(read["services"]["web"]["environment"]) == 5_000
+
+
+def test_a_value_too_large_for_an_environment_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, WEB, variables={"HUGE": "x" * 200_000})
+    assert problem.what == "docker compose cannot be started (Argument list too long)"
+
+
+def test_includes_and_extended_files_are_read_from_where_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "compose.yaml").write_text("services: {db: {image: x, volumes: ['./conf:/c:ro']}}\n")
+    (tmp_path / "part" / "base.yaml").write_text("services: {base: {image: y, volumes: ['./base:/b:ro']}}\n")
+    read = model(
+        tmp_path,
+        "include: [part/compose.yaml]\nservices: {web: {extends: {file: part/base.yaml, service: base}}}\n",
+    )
+    assert read["services"]["db"]["volumes"][0]["source"] == "part/conf"
+    assert read["services"]["web"]["volumes"][0]["source"] == "part/base"
+
+
+# --- without Compose
+
+
+def test_a_machine_without_docker_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "compose.yaml").write_text(WEB)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SlipwayError, match=r"docker is not on PATH — .* — make up"):
+        resolve(settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo \"docker: 'compose' is not a docker command.\" >&2; exit 1", "docker has no Compose v2 plugin"),
+        ("exec sleep 30", "compose.yaml: Compose did not end within 1 s"),
+        ("exit 14", "compose.yaml: Compose gave no reason"),
+        ("printf '\\377\\376' >&2; exit 1", "compose.yaml: \ufffd\ufffd"),
+    ],
+)
+def test_a_docker_that_cannot_help_is_a_problem_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    (tmp_path / "compose.yaml").write_text(WEB)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "docker").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "bin" / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.defpath}")
+    monkeypatch.setattr(compose_config, "_SECONDS", 1)
+    with pytest.raises(SlipwayError) as raised:
+        resolve(settings(tmp_path))
+    assert whats(list(raised.value.problems)) == [said]
+
+
+def test_compose_runs_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    assert model(tmp_path, WEB)["services"]

@@ -1,0 +1,202 @@
+"""Where secrets may stand in a Compose file, and that they never stand in the clear."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import CANARY, application, problems_of, settings, whats
+
+from slipway.compose.secret_leaks import known_values
+from slipway.contract.problems import Problem
+
+
+def test_a_secret_in_an_environment_or_a_config_reaches_the_hosts_by_name(tmp_path: Path) -> None:
+    found = application(
+        tmp_path,
+        """
+        services:
+          my.web_1:
+            image: nginx
+            environment:
+              PASSWORD: ${S}
+              URL: postgres://app:${S}@db/${T:-x}?a=$$1
+            configs: [c]
+        configs: {c: {content: "key=${U}"}}
+        """,
+        secrets={"S": CANARY, "T": CANARY, "U": CANARY, "UNUSED": CANARY},
+    )
+    service = found.document["services"]["my.web_1"]
+    assert service["environment"] == {"PASSWORD": "${S}", "URL": "postgres://app:${S}@db/${T}?a=$$1"}
+    assert found.document["configs"]["c"]["content"] == "key=${U}"
+    assert found.secrets == ("S", "T", "U")
+    assert CANARY not in str(found)
+
+
+READABLE: list[tuple[dict[str, Any], str]] = [
+    ({"command": ["run", "--password=${S}"]}, "command.1"),
+    ({"command": "run ${S}"}, "command.1"),
+    ({"entrypoint": ["${S}"]}, "entrypoint.0"),
+    ({"labels": {"a": "${S}"}}, "labels.a"),
+    ({"labels": ["${S}=x"]}, "labels.${S}"),
+    ({"annotations": {"a": "${S}"}}, "annotations.a"),
+    ({"healthcheck": {"test": ["CMD", "curl", "${S}"]}}, "healthcheck.test.2"),
+    ({"image": "nginx:${S}"}, "image"),
+    ({"container_name": "web-${S}"}, "container_name"),
+    ({"hostname": "${S}"}, "hostname"),
+    ({"user": "${S}"}, "user"),
+    ({"working_dir": "/${S}"}, "working_dir"),
+    ({"volumes": ["./${S}:/x"]}, "volumes.0.source"),
+    ({"extra_hosts": ["${S}:127.0.0.1"]}, "extra_hosts.0"),
+    ({"logging": {"options": {"a": "${S}"}}}, "logging.options.a"),
+    ({"sysctls": {"a": "${S}"}}, "sysctls.a"),
+    ({"environment": ["${S}=x"]}, "environment.${S}"),
+    ({"x-slipway": {"migrate": "run ${S}"}}, "x-slipway.migrate"),
+    ({"x-slipway": {"smoke": [{"http": {"port": 1, "host": "${S}"}}]}}, "x-slipway.smoke.0.http.host"),
+    ({"build": {"context": ".", "args": {"A": "${S}"}}}, "build.args.A"),
+    ({"build": {"context": ".", "labels": {"A": "${S}"}}}, "build.labels.A"),
+    ({"build": {"context": ".", "dockerfile_inline": "FROM ${S}"}}, "build.dockerfile_inline"),
+    ({"build": {"context": ".", "target": "${S}"}}, "build.target"),
+]
+
+
+@pytest.fixture(scope="module")
+def readable(tmp_path_factory: pytest.TempPathFactory) -> list[Problem]:
+    """The problems of one Compose file with a service for each case."""
+    folder = tmp_path_factory.mktemp("readable")
+    (folder / "Dockerfile").touch()
+    services = {f"s{index}": {"image": "nginx", **service} for index, (service, _) in enumerate(READABLE)}
+    return problems_of(folder, json.dumps({"services": services}), secrets={"S": CANARY})
+
+
+@pytest.mark.parametrize("index", range(len(READABLE)), ids=lambda index: READABLE[index][1])
+def test_a_secret_where_others_could_read_it_is_refused(readable: list[Problem], index: int) -> None:
+    what = f"secret S stands in services.s{index}.{READABLE[index][1]}"
+    told = [problem for problem in readable if problem.what == what]
+    assert len(told) == 1, whats(readable)
+    assert "environment" in told[0].fix
+    assert CANARY not in str(readable)
+
+
+def test_a_service_cannot_be_named_so_that_a_secret_slips_through(tmp_path: Path) -> None:
+    text = "services: {web.environment.x: {image: nginx, command: ['${S}']}, environment: {image: '${S}'}}"
+    problems = problems_of(tmp_path, text, secrets={"S": CANARY})
+    assert whats(problems) == [
+        "secret S stands in services.environment.image",
+        "secret S stands in services.web.environment.x.command.0",
+    ]
+
+
+def test_an_anchor_may_hold_a_secret_for_the_environments_that_use_it(tmp_path: Path) -> None:
+    found = application(
+        tmp_path,
+        """
+        x-environment: &environment {PASSWORD: "${S}"}
+        services:
+          web: {image: nginx, environment: *environment, x-mine: {more: "${S}"}}
+          api: {image: nginx, environment: {<<: *environment, B: c}}
+        """,
+        secrets={"S": CANARY},
+    )
+    assert found.document["services"]["api"]["environment"] == {"PASSWORD": "${S}", "B": "c"}
+    assert found.secrets == ("S",)
+
+
+# --- in the clear
+
+
+@pytest.mark.parametrize("production", [True, False])
+def test_a_weak_secret_of_the_file_itself_is_refused_in_production_and_warned_of_elsewhere(
+    tmp_path: Path,
+    production: bool,  # noqa: FBT001  # both are the test
+) -> None:
+    text = "services: {db: {image: postgres, environment: {POSTGRES_PASSWORD: '${POSTGRES_PASSWORD:-changeme}'}}}"
+    said = ["services.db.environment.POSTGRES_PASSWORD is a placeholder and stands in the clear"]
+    if production:
+        assert whats(problems_of(tmp_path, text, production=True)) == said
+    else:
+        assert whats(list(application(tmp_path, text).warnings)) == said
+    strong = application(tmp_path, text, production=production, secrets={"POSTGRES_PASSWORD": CANARY})
+    assert strong.warnings == ()
+
+
+def test_a_strong_secret_of_the_file_itself_is_warned_of_without_repeating_it(tmp_path: Path) -> None:
+    (tmp_path / "a.env").write_text(f"API_TOKEN={CANARY}\n")
+    found = application(
+        tmp_path,
+        f"services: {{web: {{image: x, env_file: a.env, environment: {{URL: 'postgres://a:{CANARY}@db/x', A: b}}}}}}",
+        production=True,
+    )
+    assert whats(list(found.warnings)) == [
+        "services.web.environment.API_TOKEN stands in the clear",
+        "services.web.environment.URL stands in the clear",
+    ]
+    assert CANARY not in str(found.warnings)
+    assert "write `API_TOKEN: ${API_TOKEN}` there and: openssl rand" in found.warnings[0].fix
+
+
+def test_settings_that_are_only_about_secrets_are_fine(tmp_path: Path) -> None:
+    environment = {
+        "POSTGRES_PASSWORD_FILE": "/run/secrets/db", "TOKEN_TTL": "3600", "MYSQL_ALLOW_EMPTY_PASSWORD": "yes",
+        "SMTP_PASSWORD": "", "KEYCLOAK_URL": "https://id.example.com", "SECRET_KEY": "/run/secrets/key",
+        "PUBLIC_KEY": "ssh-ed25519 AAAA", "USE_TOKEN": "1",
+    }  # fmt: skip
+    text = json.dumps({"services": {"web": {"image": "x", "environment": environment}}})
+    assert application(tmp_path, text, production=True).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("service", "place"),
+    [
+        ({"environment": {"MOTTO": f"x{CANARY}x"}}, "services.web.environment.MOTTO"),
+        ({"command": ["run", CANARY]}, "services.web.command.1"),
+        ({"labels": {CANARY: "x"}}, "services.web.labels.…"),
+        ({"build": {"context": ".", "args": {"A": CANARY}}}, "services.web.build.args.A"),
+        ({"volumes": ["./app.conf:/a:ro"]}, "app.conf"),
+        ({"volumes": ["./conf:/a:ro"]}, "conf/deep"),
+    ],
+)
+def test_the_value_of_a_known_secret_is_found_wherever_it_stands(
+    tmp_path: Path, service: dict[str, Any], place: str
+) -> None:
+    (tmp_path / "Dockerfile").touch()
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "app.conf").write_text(f"password = {CANARY}")
+    (tmp_path / "conf" / "deep").write_text(f"password = {CANARY}")
+    text = json.dumps({"services": {"web": {"image": "x", **service}}})
+    problems = problems_of(tmp_path, text, secrets={"S": CANARY})
+    assert f"the value of secret S stands in the clear in {place}" in whats(problems)
+    assert CANARY not in str(problems)
+
+
+def test_a_variable_that_repeats_a_secret_is_found(tmp_path: Path) -> None:
+    text = "services: {web: {image: x, environment: {URL: '${URL}'}}}"
+    problems = problems_of(tmp_path, text, secrets={"S": CANARY}, variables={"URL": f"https://x/{CANARY}"})
+    assert whats(problems) == ["the value of secret S stands in the clear in services.web.environment.URL"]
+
+
+def test_a_short_value_stands_everywhere_by_chance(tmp_path: Path) -> None:
+    text = "services: {web: {image: nginx, environment: {MODE: web}}}"
+    assert problems_of(tmp_path, text, secrets={"S": "web"}) == []
+
+
+def test_a_dollar_in_a_secret_does_not_hide_it(tmp_path: Path) -> None:
+    value = "pa$$word$with$dollars"
+    model = {"services": {"web": {"environment": {"A": value.replace("$", "$$")}}}}
+    assert len(known_values(model, {}, settings(tmp_path, secrets={"S": value}))) == 1
+
+
+def test_no_value_of_a_secret_reaches_an_application_whatever_it_holds(tmp_path: Path) -> None:
+    """Values that a pattern, a shell, YAML, JSON or Compose could take for its own."""
+    hostile = [
+        "\\1", "\\g<0>", "(?P<x>", ".*", "$1", "$$", "${S0}", "$(id)", "`id`", "'", '"', "\n", "\t", ": ", " #",
+        "- ", "{}", "[]", "&a", "*a", "!t", "%", "@", "|", ">", "=", "<<", "~", "null", "true", "0123", "ünï 🚀", "\\",
+        "\r\n", " x ",
+    ]  # fmt: skip
+    secrets = {f"S{index}": f"{CANARY}{value}" for index, value in enumerate(hostile)}
+    environment = {f"V_{name}": f"<${{{name}}}>" for name in secrets}
+    text = json.dumps({"services": {"web": {"image": "x", "environment": environment}}})
+    found = application(tmp_path, text, secrets=secrets)
+    assert found.document["services"]["web"]["environment"] == environment
+    assert set(found.secrets) == set(secrets)
+    assert CANARY not in str(found)

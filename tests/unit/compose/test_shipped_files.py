@@ -1,0 +1,323 @@
+"""Files that ship with a release: which, under which address, and which never."""
+
+import base64
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import CANARY, PRIVATE_KEY, application, problems_of, whats
+
+from slipway.agent.release.rendering import referenced_paths
+from slipway.compose.shipped_files import ShippedFiles, kept_on_host
+
+
+def mounted(folder: Path, source: str, *, read_only: bool = True, **more: Any) -> tuple[ShippedFiles, dict[str, Any]]:
+    files = ShippedFiles(folder, more.pop("repository", folder))
+    mount = files.mount("web", {"type": "bind", "source": source, "target": "/t", "read_only": read_only, **more})
+    files.finish()
+    return files, mount
+
+
+def unpacked(files: ShippedFiles) -> dict[str, bytes]:
+    """The one shipped folder's files."""
+    [entry] = files.content.values()
+    assert entry["folder"]
+    listed = json.loads(base64.b64decode(entry["content"]))
+    return {each["path"]: base64.b64decode(each["content"]) for each in listed}
+
+
+# --- files
+
+
+def test_a_read_only_file_ships_under_the_address_of_its_content(tmp_path: Path) -> None:
+    (tmp_path / "app.conf").write_bytes(b"\x00\xff binary \n")
+    files, mount = mounted(tmp_path, "./app.conf")
+    address = hashlib.sha256(b"\x00\xff binary \n").hexdigest()
+    assert mount == {
+        "type": "bind",
+        "source": f"@files/{address}/app.conf",
+        "target": "/t",
+        "read_only": True,
+        "bind": {"create_host_path": False},
+    }
+    assert files.content == {address: {"mode": 0o644, "content": base64.b64encode(b"\x00\xff binary \n").decode()}}
+    assert (files.problems, files.warnings) == ([], [])
+
+
+def test_an_unchanged_file_keeps_its_address_and_a_changed_one_does_not(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("one")
+    _, first = mounted(tmp_path, "./a")
+    os.utime(tmp_path / "a", (1, 1))
+    _, again = mounted(tmp_path, "./a")
+    (tmp_path / "a").write_text("two")
+    _, changed = mounted(tmp_path, "./a")
+    assert first == again != changed
+
+
+def test_an_executable_file_stays_executable_however_its_twin_is(tmp_path: Path) -> None:
+    for name, mode in (("run", 0o755), ("text", 0o600)):
+        (tmp_path / name).write_text("same")
+        (tmp_path / name).chmod(mode)
+    for order in (("run", "text"), ("text", "run")):
+        files = ShippedFiles(tmp_path, tmp_path)
+        for name in order:
+            files.mount("web", {"type": "bind", "source": name, "target": "/t", "read_only": True})
+        assert [entry["mode"] for entry in files.content.values()] == [0o755]
+
+
+def test_a_file_that_is_mounted_writable_ships_with_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    files, mount = mounted(tmp_path, "./a", read_only=False)
+    assert mount["source"].startswith("@files/")
+    assert whats(files.warnings) == ["services.web: the file ./a is mounted writable"]
+
+
+def test_what_else_a_mount_says_stays(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    _, mount = mounted(tmp_path, "./a", bind={"selinux": "z", "create_host_path": True}, consistency="cached")
+    assert mount["bind"] == {"selinux": "z", "create_host_path": False}
+    assert mount["consistency"] == "cached"
+
+
+@pytest.mark.parametrize("name", ["a b", "ä.conf", "a$b", ".hidden", "-x", "a:b", "..x"])
+def test_a_strange_name_ships_under_a_plain_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("x")
+    _, mount = mounted(tmp_path, f"./{name}".replace("$", "$$"))
+    [(_, shipped)] = referenced_paths({"source": mount["source"]})[0]
+    assert all(character.isascii() and (character.isalnum() or character in "_.-") for character in shipped)
+
+
+# --- folders
+
+
+def test_a_read_only_folder_ships_with_all_its_files(tmp_path: Path) -> None:
+    (tmp_path / "conf" / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "conf" / "empty").mkdir()
+    (tmp_path / "conf" / "a").write_bytes(b"A")
+    (tmp_path / "conf" / "deep" / "er" / "b").write_bytes(b"\xff")
+    files, mount = mounted(tmp_path, "./conf")
+    [address] = files.content
+    assert mount["source"] == f"@files/{address}/conf"
+    assert unpacked(files) == {"a": b"A", "deep/er/b": b"\xff"}
+    assert hashlib.sha256(base64.b64decode(files.content[address]["content"])).hexdigest() == address
+
+
+def test_a_folders_address_covers_names_contents_and_modes(tmp_path: Path) -> None:
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    seen = set()
+    (folder / "a").write_text("1")
+    seen.add(mounted(tmp_path, "./conf")[1]["source"])
+    (folder / "a").write_text("2")
+    seen.add(mounted(tmp_path, "./conf")[1]["source"])
+    (folder / "a").rename(folder / "b")
+    seen.add(mounted(tmp_path, "./conf")[1]["source"])
+    (folder / "b").chmod(0o755)
+    seen.add(mounted(tmp_path, "./conf")[1]["source"])
+    assert len(seen) == 4
+
+
+def test_an_empty_read_only_folder_ships_empty(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    files, _ = mounted(tmp_path, "./conf/")
+    assert unpacked(files) == {}
+
+
+def test_a_read_only_mount_of_nothing_is_refused(tmp_path: Path) -> None:
+    files, _ = mounted(tmp_path, "./conf")
+    assert whats(files.problems) == ["services.web: ./conf is neither a file nor a folder"]
+
+
+# --- data of the host
+
+
+def test_a_writable_folder_lives_on_the_host_and_its_content_does_not_ship(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x").write_text(CANARY)
+    files, mount = mounted(tmp_path, "./data", read_only=False)
+    assert mount["source"] == "@data/data"
+    assert files.content == {}
+    assert whats(files.warnings) == ["services.web: the folder ./data is mounted writable"]
+
+
+def test_an_empty_or_missing_writable_folder_needs_no_warning(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert mounted(tmp_path, "./empty", read_only=False)[0].warnings == []
+    assert mounted(tmp_path, "./missing", read_only=False)[0].warnings == []
+
+
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [
+        ("./a", "@data/a"),
+        ("a/b/", "@data/a/b"),
+        ("./a/./b//c", "@data/a/b/c"),
+        ("a/../b", "@data/b"),
+        (".", "@data/_here"),
+        ("./", "@data/_here"),
+        ("..", "@data/_"),
+        ("../../a", "@data/_/_/a"),
+        ("../a", "@data/_/a"),
+    ],
+)
+def test_data_stays_in_the_stacks_own_folder(source: str, kept: str) -> None:
+    assert kept_on_host(source) == kept
+
+
+@given(st.text(st.sampled_from("./ab$~@"), min_size=1, max_size=12).filter(lambda text: not text.startswith("/")))
+def test_no_path_of_data_leads_out_of_it_for_the_agent(source: str) -> None:
+    _, data = referenced_paths({"volumes": [{"source": kept_on_host(source)}]})
+    assert len(data) == 1
+
+
+# --- what does not ship
+
+
+@pytest.mark.parametrize("source", ["/etc/hosts", "/var/run/docker.sock", "/"])
+def test_an_absolute_path_is_the_hosts_and_untouched(tmp_path: Path, source: str) -> None:
+    for read_only in (True, False):
+        files, mount = mounted(tmp_path, source, read_only=read_only)
+        assert mount["source"] == source
+        assert (files.content, files.problems, files.warnings) == ({}, [], [])
+
+
+@pytest.mark.parametrize("kind", ["volume", "tmpfs", "cluster", "npipe"])
+def test_only_binds_ship(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a").write_text("x")
+    mount = {"type": kind, "source": "a", "target": "/t"}
+    assert ShippedFiles(tmp_path, None).mount("web", mount) == mount
+
+
+@pytest.mark.parametrize("source", ["~/.ssh", "~", "~root/x", ""])
+def test_a_path_in_somebodys_home_is_refused(tmp_path: Path, source: str) -> None:
+    for read_only in (True, False):
+        files, _ = mounted(tmp_path, source, read_only=read_only)
+        assert len(files.problems) == 1
+        assert files.problems[0].meaning == "what that is depends on who runs Slipway"
+        assert files.content == {}
+
+
+def test_files_of_the_repository_outside_of_the_applications_folder_ship(tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "shared.conf").write_text("x")
+    files, mount = mounted(tmp_path / "deploy", "../shared.conf", repository=tmp_path)
+    assert files.problems == []
+    assert mount["source"].endswith("/shared.conf")
+
+
+@pytest.mark.parametrize("source", ["../outside", "./link", "./folder", "../folder-outside"])
+def test_nothing_outside_of_the_repository_ships(tmp_path: Path, source: str) -> None:
+    """A Compose file in a pull request must not fetch the deploying machine's files, by path or by link."""
+    repository = tmp_path / "repository"
+    (repository / "folder").mkdir(parents=True)
+    (tmp_path / "folder-outside").mkdir()
+    (tmp_path / "folder-outside" / "x").write_text(CANARY)
+    (tmp_path / "outside").write_text(CANARY)
+    (repository / "link").symlink_to(tmp_path / "outside")
+    (repository / "folder" / "deep").symlink_to(tmp_path / "outside")
+    files, _ = mounted(repository, source)
+    assert len(files.problems) == 1
+    assert "lies outside of the application's repository" in files.problems[0].what
+    assert files.content == {}
+    assert CANARY not in str(files.problems)
+
+
+def test_a_link_inside_of_the_repository_ships_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "real").write_text("x")
+    (tmp_path / "conf" / "link").symlink_to("../real")
+    assert unpacked(mounted(tmp_path, "./conf")[0]) == {"link": b"x"}
+
+
+def test_a_link_to_a_folder_is_refused_and_a_circle_ends(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "circle").symlink_to(".")
+    (tmp_path / "conf" / "loop").symlink_to("loop")
+    files, _ = mounted(tmp_path, "./conf")
+    assert whats(files.problems) == ["conf/circle is a link to a folder"]
+
+
+@pytest.mark.parametrize("name", [".env", ".env.production", "server.key"])
+def test_secrets_do_not_ship_as_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / name).write_text(PRIVATE_KEY if name == "server.key" else f"A={CANARY}")
+    for source in ("./conf", f"./conf/{name}"):
+        files, _ = mounted(tmp_path, source)
+        [problem] = files.problems
+        assert problem.what.startswith(f"conf/{name} ")
+        assert "pulumi config set --secret" in problem.fix
+        assert files.content == {}
+        assert CANARY not in str(problem)
+
+
+def test_examples_certificates_and_public_keys_ship(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    for name, content in ((".env.example", "A="), ("tls.crt", "-----BEGIN CERTIFICATE-----"), ("id.pub", "ssh-rsa x")):
+        (tmp_path / "conf" / name).write_text(content)
+    files, _ = mounted(tmp_path, "./conf")
+    assert files.problems == []
+    assert len(unpacked(files)) == 3
+
+
+def test_one_problem_of_a_file_is_told_once_however_often_it_is_mounted(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("x")
+    files = ShippedFiles(tmp_path, None)
+    for service in ("a", "b"):
+        files.mount(service, {"type": "bind", "source": ".env", "target": "/t", "read_only": True})
+    assert len(files.problems) == 1
+
+
+# --- size
+
+
+def test_more_than_a_megabyte_does_not_ship_and_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(50_000_000_000)
+    files, _ = mounted(tmp_path, "./huge")
+    assert whats(files.problems) == [
+        "configuration files of 50,000,000,000 bytes are mounted from the application's folder"
+    ]
+
+
+def test_all_files_together_count_and_one_file_counts_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(os.urandom(600_000))
+    files = ShippedFiles(tmp_path, None)
+    for service in ("x", "y"):
+        files.mount(service, {"type": "bind", "source": "a", "target": "/t", "read_only": True})
+    files.finish()
+    assert files.problems == []
+    files.mount("z", {"type": "bind", "source": "b", "target": "/t", "read_only": True})
+    files.finish()
+    assert len(files.problems) == 1
+
+
+# --- through the whole way
+
+
+def test_the_agent_takes_what_ships(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "a").write_text("x")
+    (tmp_path / "f$x").write_text("y")
+    (tmp_path / "more").mkdir()
+    found = application(
+        tmp_path,
+        "services: {web: {image: x, volumes: ['./conf:/c:ro', './f$$x:/f:ro', './data:/d', './more:/e:ro']}}",
+    )
+    files, data = referenced_paths(found.document)
+    assert {sha for sha, _ in files} == set(found.files)
+    assert data == ("data",)
+    for sha, entry in found.files.items():
+        assert hashlib.sha256(base64.b64decode(entry["content"])).hexdigest() == sha
+
+
+def test_a_special_file_is_a_problem_and_no_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert whats(problems_of(tmp_path, "services: {web: {image: x, volumes: ['./pipe:/p:ro']}}")) == [
+        "services.web: ./pipe is neither a file nor a folder"
+    ]

@@ -1,0 +1,111 @@
+"""The packed agent: the same bytes from the same sources, small, and complete."""
+
+import ast
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from samples import ROOT
+
+from slipway.hosts import agent_package
+from slipway.hosts.agent_package import pack_agent
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    path = tmp_path / "agent.pyz"
+    path.write_bytes(pack_agent().content)
+    return path
+
+
+def test_the_same_sources_give_the_same_bytes() -> None:
+    """In another process, with another order of the folder, whatever the files' times and modes."""
+    code = (
+        "import pathlib, random; from slipway.hosts import agent_package\n"
+        "found = pathlib.Path.glob\n"
+        "pathlib.Path.glob = lambda *a: sorted(found(*a), key=lambda _: random.random())\n"
+        "print(agent_package.pack_agent().digest)"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+    assert done.stdout.strip() == pack_agent().digest
+
+
+def test_its_digest_is_that_of_its_bytes() -> None:
+    assert pack_agent().digest == hashlib.sha256(pack_agent().content).hexdigest()
+
+
+def test_it_is_at_most_150_kilobytes() -> None:
+    assert len(pack_agent().content) <= 150_000
+
+
+def test_it_holds_the_agents_sources_and_the_contract_and_nothing_else() -> None:
+    names = set(zipfile.ZipFile(io.BytesIO(pack_agent().content)).namelist())
+    sources = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("slipway/agent", "slipway/contract")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert names == sources | {"slipway/__init__.py", "__main__.py"}
+
+
+def test_nothing_of_this_machine_is_in_it() -> None:
+    for entry in zipfile.ZipFile(io.BytesIO(pack_agent().content)).infolist():
+        assert entry.date_time == (1980, 1, 1, 0, 0, 0)
+        assert (entry.create_system, entry.external_attr >> 16) == (3, 0o644)
+
+
+def test_it_runs_by_itself_without_anything_of_this_program(packed: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(packed), "version"],
+        capture_output=True, text=True, check=False, cwd=tmp_path, env={"PATH": os.defpath},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert pack_agent().digest[:12] in done.stdout
+
+
+def test_another_source_is_another_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "slipway" / "agent"
+    folder.mkdir(parents=True)
+    (folder / "a.py").write_text("x = 1\n")
+    monkeypatch.setattr(agent_package, "__file__", str(tmp_path / "slipway" / "hosts" / "agent_package.py"))
+    first = pack_agent.__wrapped__()
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "a.cpython-311.pyc").write_text("x")
+    assert pack_agent.__wrapped__() == first
+    (folder / "a.py").write_text("x = 2\n")
+    assert pack_agent.__wrapped__() != first
+
+
+def test_sources_lose_docstrings_but_no_line(packed: Path) -> None:
+    with zipfile.ZipFile(packed) as archive:
+        for name in archive.namelist():
+            if not name.endswith(".py") or name == "__main__.py":
+                continue
+            source, shipped = (ROOT / name).read_text(), archive.read(name).decode()
+            compile(shipped, name, "exec")
+            assert len(shipped.splitlines()) == len(source.splitlines()), name
+            assert _without_docstrings(source) == _without_docstrings(shipped), name
+            assert not any(ast.get_docstring(each) for each in ast.walk(ast.parse(shipped)) if _documented(each)), name
+
+
+def _documented(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+
+
+def _without_docstrings(source: str) -> list[str]:
+    """Every statement as the parser sees it, with its line; docstrings and what stands in for them aside."""
+    tree = ast.parse(source)
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            kept = [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
+            found.append(f"{node.lineno} {[ast.dump(each) for each in kept]}")
+    return sorted(found)

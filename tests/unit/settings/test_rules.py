@@ -1,0 +1,236 @@
+"""Rules over several settings: hosts, keys, registry, names of variables, weak secrets."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import CANARY, KEY, LOCAL, PRIVATE_KEY, REMOTE, host_key, load, problems_of_loading, settings, whats
+
+from slipway.settings.rules import broken_rules, weak_secrets
+
+
+def host_problems(root: Path, *hosts: dict[str, Any], **environment: str) -> list[Any]:
+    return problems_of_loading(
+        root, {"hosts": json.dumps(hosts)}, environment={"SLIPWAY_SSH_KEY": PRIVATE_KEY, **environment}
+    )
+
+
+# --- hosts
+
+
+def test_no_host_is_a_problem_with_the_commands_that_add_one(tmp_path: Path) -> None:
+    [problem] = host_problems(tmp_path)
+    assert problem.what == "hosts: the list is empty"
+    assert "pulumi config set --path 'hosts[0].address'" in problem.fix
+
+
+def test_a_host_without_a_pinned_key_gets_the_ssh_keyscan_command(tmp_path: Path) -> None:
+    [problem] = host_problems(tmp_path, {**REMOTE, "hostKey": "", "port": 2222})
+    assert problem.what == "hosts[0].hostKey: 203.0.113.10 has no pinned host key"
+    assert "pulumi config set --path 'hosts[0].hostKey' \"$(ssh-keyscan -p 2222 203.0.113.10)" in problem.fix
+
+
+def test_a_bastion_needs_a_pinned_key_of_its_own(tmp_path: Path) -> None:
+    [problem] = host_problems(tmp_path, {**REMOTE, "bastion": {"address": "jump.example.com", "port": 22}})
+    assert problem.what == "hosts[0].bastion.hostKey: jump.example.com has no pinned host key"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["SHA256:uNiVztksCsDhcc0u9e8BgrJXVGDYSsXyuIMNCFWfYZk", PRIVATE_KEY, "ssh-ed25519", "ssh-ed25519 not/base64!",
+     "ssh-dss AAAAB3NzaC1kc3MAAACB", "ssh-rsa " + KEY.split()[1], "ssh-ed25519 QUFBQQ==",
+     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"],
+)  # fmt: skip
+def test_what_is_no_public_key_is_not_taken_for_one(tmp_path: Path, key: str) -> None:
+    [problem] = host_problems(tmp_path, {**REMOTE, "hostKey": key})
+    assert problem.what == "hosts[0].hostKey: 203.0.113.10 has a host key that is not a public key"
+    assert key.rsplit(maxsplit=1)[-1] not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("stated", "pinned"),
+    [
+        (KEY, KEY),
+        (f"{KEY} root@web-1", KEY),
+        (f"203.0.113.10 {KEY}", KEY),
+        (f"[203.0.113.10]:2222 {KEY}\n", KEY),
+        (f"# 203.0.113.10:22 SSH-2.0-OpenSSH_9.2p1\n203.0.113.10 {KEY}", KEY),
+        (f"  {KEY}  \n", KEY),
+        (host_key("ecdsa-sha2-nistp256"), host_key("ecdsa-sha2-nistp256")),
+        (host_key("sk-ssh-ed25519@openssh.com"), host_key("sk-ssh-ed25519@openssh.com")),
+        (f"ssh-host ssh-key {KEY}", KEY),
+        (f"h {KEY}\nh {host_key('ecdsa-sha2-nistp256')}\nh {host_key('ssh-rsa')}", host_key("ecdsa-sha2-nistp256")),
+        (f"h {KEY}\nh {host_key('ssh-rsa')}", host_key("ssh-rsa")),
+    ],
+)
+def test_a_host_key_may_be_a_line_of_ssh_keyscan(tmp_path: Path, stated: str, pinned: str) -> None:
+    from slipway.settings.model import pinned_key  # noqa: PLC0415  # beside the only test that needs it
+
+    found = load(
+        tmp_path,
+        {"hosts": json.dumps([{**REMOTE, "hostKey": stated}])},
+        environment={"SLIPWAY_SSH_KEY": PRIVATE_KEY},
+    )
+    assert pinned_key(found.hosts[0]) == pinned
+
+
+def test_this_machine_needs_neither_host_key_nor_private_key(tmp_path: Path) -> None:
+    assert problems_of_loading(tmp_path, {"hosts": json.dumps([LOCAL])}) == []
+
+
+def test_a_name_is_used_once(tmp_path: Path) -> None:
+    problems = host_problems(tmp_path, REMOTE, {**REMOTE, "address": "203.0.113.11"})
+    assert whats(problems) == ["hosts: the name 'web-1' is used twice"]
+
+
+@pytest.mark.parametrize(
+    "second", [{**REMOTE, "name": "web-2"}, {**REMOTE, "name": "web-2", "user": "root", "port": 22}]
+)
+def test_a_machine_is_deployed_to_once(tmp_path: Path, second: dict[str, Any]) -> None:
+    problems = host_problems(tmp_path, REMOTE, second)
+    assert whats(problems) == ["hosts: 'web-1' and 'web-2' are the same machine (203.0.113.10)"]
+
+
+def test_two_machines_behind_one_address_are_two(tmp_path: Path) -> None:
+    assert host_problems(tmp_path, REMOTE, {**REMOTE, "name": "web-2", "port": 2222}) == []
+
+
+# --- the private key
+
+
+def test_a_remote_host_needs_a_private_key(tmp_path: Path) -> None:
+    problems = host_problems(tmp_path, REMOTE, SLIPWAY_SSH_KEY="")
+    assert whats(problems) == ["sshKey: no private key is set"]
+    assert problems[0].fix == "pulumi config set --secret sshKey < ~/.ssh/deploy_ed25519"
+
+
+@pytest.mark.parametrize(
+    "key", [KEY, CANARY, "PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n", "-----BEGIN CERTIFICATE-----\n"]
+)
+def test_what_is_no_private_key_is_not_sent_to_a_host(tmp_path: Path, key: str) -> None:
+    [problem] = host_problems(tmp_path, REMOTE, SLIPWAY_SSH_KEY=key)
+    assert problem.what == "sshKey: this is not a private key in OpenSSH or PEM form"
+    assert CANARY not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"", "no private key is set"),
+        (b"\xff\xfe\x00binary", "this is not a private key in OpenSSH or PEM form"),
+        (CANARY.encode(), "this is not a private key in OpenSSH or PEM form"),
+    ],
+)
+def test_a_key_file_that_cannot_be_used_is_told_without_its_content(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    [problem] = host_problems(tmp_path, REMOTE, SLIPWAY_SSH_KEY="", SLIPWAY_SSH_KEY_FILE=str(file))
+    assert problem.what.startswith("sshKeyFile: ")
+    assert said in problem.what
+    assert CANARY not in str(problem)
+
+
+def test_a_key_file_that_is_a_folder_is_a_problem(tmp_path: Path) -> None:
+    [problem] = host_problems(tmp_path, REMOTE, SLIPWAY_SSH_KEY="", SLIPWAY_SSH_KEY_FILE=str(tmp_path))
+    assert "Is a directory" in problem.what
+
+
+@pytest.mark.parametrize("kind", ["OPENSSH PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "PRIVATE KEY"])
+def test_private_keys_of_every_form_are_taken(tmp_path: Path, kind: str) -> None:
+    key = f"-----BEGIN {kind}-----\nx\n-----END {kind}-----"
+    assert host_problems(tmp_path, REMOTE, SLIPWAY_SSH_KEY=key) == []
+
+
+def test_a_private_key_on_one_line_gets_its_lines_back(tmp_path: Path) -> None:
+    flat = PRIVATE_KEY.replace("\n", "\\n")
+    assert settings(tmp_path, ssh_key=flat).private_key() == PRIVATE_KEY
+    assert settings(tmp_path, ssh_key=PRIVATE_KEY).private_key() == PRIVATE_KEY
+
+
+def test_the_key_wins_over_the_key_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("other")
+    assert settings(tmp_path, ssh_key=PRIVATE_KEY, ssh_key_file=str(tmp_path / "key")).private_key() == PRIVATE_KEY
+    assert settings(tmp_path, ssh_key_file=str(tmp_path / "key")).private_key() == "other"
+    assert settings(tmp_path).private_key() == ""
+
+
+# --- the registry
+
+
+@pytest.mark.parametrize(
+    ("configuration", "said"),
+    [
+        ({"registry_username": "me"}, "registryPassword: empty, though registryUsername is set"),
+        ({"registry_password": CANARY}, "registryUsername: empty, though registryPassword is set"),
+        ({"registry_username": "me", "registry_password": CANARY, "registry": ""}, "registry: not set, though"),
+    ],
+)
+def test_half_of_the_registrys_credentials_is_a_problem(
+    tmp_path: Path, configuration: dict[str, str], said: str
+) -> None:
+    [problem] = broken_rules(settings(tmp_path, **configuration))
+    assert problem.what.startswith(said)
+    assert CANARY not in str(problem)
+
+
+def test_a_registry_without_credentials_is_fine(tmp_path: Path) -> None:
+    assert broken_rules(settings(tmp_path)) == []
+
+
+# --- names and values of variables
+
+
+@pytest.mark.parametrize("name", ["A-B", "1A", "", "A=B", "A B", "Ä", "A\0", "A.B"])
+@pytest.mark.parametrize("where", ["variables", "secrets"])
+def test_a_name_that_no_compose_file_can_mean_is_refused(tmp_path: Path, where: str, name: str) -> None:
+    problems = broken_rules(settings(tmp_path, **{where: {name: CANARY}}))
+    assert whats(problems) == [f"{where}.{name}: this is not the name of a variable"]
+    assert CANARY not in str(problems)
+
+
+@pytest.mark.parametrize("value", [f"{CANARY}\0", f"{CANARY}\udcff"])
+@pytest.mark.parametrize("where", ["variables", "secrets"])
+def test_a_value_that_no_environment_can_carry_is_refused(tmp_path: Path, where: str, value: str) -> None:
+    problems = broken_rules(settings(tmp_path, **{where: {"A": value}}))
+    assert whats(problems) == [f"{where}.A: holds a zero byte or bytes that are not UTF-8"]
+    assert CANARY not in str(problems)
+
+
+def test_a_name_is_a_variable_or_a_secret_and_not_both(tmp_path: Path) -> None:
+    problems = broken_rules(settings(tmp_path, variables={"A": "x", "B": "x"}, secrets={"A": CANARY}))
+    assert whats(problems) == ["variables.A: there is a secret of the same name"]
+
+
+# --- weak secrets
+
+WEAK = {"EMPTY": "", "DB_PASSWORD": "changeme", "API_TOKEN": "short-token", "GOOD_PASSWORD": CANARY, "DB_USER": "app"}
+
+
+def test_weak_secrets_are_refused_in_production_and_warned_of_elsewhere(tmp_path: Path) -> None:
+    said = {
+        "secrets.EMPTY: is empty",
+        "secrets.DB_PASSWORD: is a placeholder",
+        "secrets.API_TOKEN: has fewer than 12 characters",
+    }
+    production = settings(tmp_path, secrets=WEAK, production=True)
+    staging = settings(tmp_path, secrets=WEAK)
+    assert set(whats(weak_secrets(production, refused=True))) == said == set(whats(broken_rules(production)))
+    assert weak_secrets(production, refused=False) == []
+    assert set(whats(weak_secrets(staging, refused=False))) == said
+    assert weak_secrets(staging, refused=True) == [] == broken_rules(staging)
+
+
+def test_a_weak_secret_gets_the_command_that_makes_a_good_one(tmp_path: Path) -> None:
+    [problem] = weak_secrets(settings(tmp_path, secrets={"A_KEY": "abc"}, production=True), refused=True)
+    assert problem.fix == "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.A_KEY'"
+
+
+def test_no_problem_of_a_weak_secret_repeats_it(tmp_path: Path) -> None:
+    problems = weak_secrets(settings(tmp_path, secrets={"A_KEY": "wEaK-vAlUe"}), refused=False)
+    assert problems
+    assert "wEaK-vAlUe" not in str(problems)
