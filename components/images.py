@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from pulumi_command import local
 from slipway.compose.git import Revision, tag_of
 from slipway.contract.canonical import canonical
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.images import registry_tags
 from slipway.images.build_cache import cache_of
 from slipway.images.build_leftovers import remove_at_exit
 from slipway.images.digests import Digests
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["RegistryImages", "RegistryImagesArgs"]
 
 _BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
-_TAG = "exec python3 .slipway/registry_tags.py"
+_TAGGING = Path(".slipway") / "registry_tags.py"
+"""The script beside Pulumi.yaml, so that the state names no path of this machine: the engine's plugin runs it."""
+_TAG = f"exec python3 {_TAGGING.as_posix()}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +177,9 @@ class RegistryImages(pulumi.ComponentResource):
             for repository, reference in repositories.items()
             for tag in tags
         ]
+        if not pulumi.runtime.is_dry_run():
+            _TAGGING.parent.mkdir(exist_ok=True)
+            shutil.copyfile(registry_tags.__file__, _TAGGING)
         local.Command(
             f"{name}-tags",
             create=_TAG,
