@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.contract.problems import Interrupted, SlipwayError
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ class Stop:
 
     def install(self) -> None:
         """Take over the signals of this process."""
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._note)
-        signal.signal(signal.SIGINT, self._note)
+        for number in (signal.SIGHUP, signal.SIGPIPE):
+            runtime.on_signal(number, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            runtime.on_signal(number, self._note)
 
     def clear(self) -> None:
         """Forget what was asked for: going back is not interrupted."""
@@ -56,11 +56,11 @@ class Deadline:
         self.seconds = seconds
         self.checks = checks
         self._what = what
-        self._end = time.monotonic() + seconds
+        self._end = runtime.monotonic() + seconds
 
     def remaining(self) -> float:
         """Seconds left, never negative."""
-        return max(0.0, self._end - time.monotonic())
+        return max(0.0, self._end - runtime.monotonic())
 
     def extend(self, seconds: float) -> None:
         """Add time for a wait that was asked for, such as a canary's pause."""
@@ -81,4 +81,4 @@ class Deadline:
     def pause(self, seconds: float) -> None:
         """Sleep, but not past the end."""
         self.check()
-        time.sleep(min(seconds, self.remaining()))
+        runtime.sleep(min(seconds, self.remaining()))

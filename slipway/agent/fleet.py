@@ -14,9 +14,9 @@ import fcntl
 import json
 import os
 import select
-import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.state.atomic_files import read_object, write_atomically
 from slipway.agent.state.lock import is_held
 from slipway.contract.barriers import BARRIERS, SILENT_SECONDS
@@ -50,7 +50,7 @@ class Fleet:
         self._channel = _Channel(folder)
         self._deployment = deployment
         self._active = active
-        self._attended_at = time.monotonic()
+        self._attended_at = runtime.monotonic()
         self._decided = False
 
     def open(self) -> None:
@@ -59,7 +59,7 @@ class Fleet:
             os.makedirs(self._channel.folder, mode=0o700, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._channel.status)
-            self._attended_at = time.monotonic()
+            self._attended_at = runtime.monotonic()
 
     def publish(self, phase: str, reason: str = "") -> None:
         """Tell the driver how far this host is."""
@@ -79,8 +79,8 @@ class Fleet:
                 "see that host's error",
             )
         if is_held(self._channel.attended):
-            self._attended_at = time.monotonic()
-        elif time.monotonic() - self._attended_at > ABANDONED_SECONDS:
+            self._attended_at = runtime.monotonic()
+        elif runtime.monotonic() - self._attended_at > ABANDONED_SECONDS:
             raise Interrupted(
                 "the driver of this fleet deployment is gone",
                 "without it nobody knows whether the other hosts go on, so this one does not",
@@ -125,7 +125,7 @@ def attend(folder: StackFolder, out: Output) -> None:
 
 def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
     pending = b""
-    heard = time.monotonic() + _FIRST_BEAT_SECONDS - SILENT_SECONDS
+    heard = runtime.monotonic() + _FIRST_BEAT_SECONDS - SILENT_SECONDS
     while True:
         version = _version(channel.status)
         if version is not None and version != seen:
@@ -135,7 +135,7 @@ def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
                 out.result(status)
         readable, _, _ = select.select([0], [], [], POLL_SECONDS)
         if not readable:
-            if time.monotonic() - heard > SILENT_SECONDS:
+            if runtime.monotonic() - heard > SILENT_SECONDS:
                 return
             continue
         chunk = os.read(0, 65_536)
@@ -144,7 +144,7 @@ def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
             if _hand_down(line, channel, session):
-                heard = time.monotonic()
+                heard = runtime.monotonic()
 
 
 def _hand_down(line: bytes, channel: _Channel, session: str) -> bool:
@@ -160,19 +160,19 @@ def _hand_down(line: bytes, channel: _Channel, session: str) -> bool:
 
 def _take(path: str) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    until = time.monotonic() + _TAKE_SECONDS
+    until = runtime.monotonic() + _TAKE_SECONDS
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            if time.monotonic() > until:
+            if runtime.monotonic() > until:
                 os.close(descriptor)
                 raise SlipwayError(
                     "another driver attends this stack on this host",
                     "two fleet deployments at once would undo each other",
                     "wait for the other run to end, then run this one again",
                 ) from None
-            time.sleep(POLL_SECONDS)
+            runtime.sleep(POLL_SECONDS)
         else:
             return descriptor
 

@@ -19,6 +19,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.agent import runtime
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, DockerError, find_socket
 from slipway.agent.docker.facts import RUNS, container, is_one_off
 from slipway.contract.problems import Problem, SlipwayError
@@ -132,7 +133,7 @@ class _Reading:
     def __init__(self, stack: str, wanted: LogRequest) -> None:
         self._stack, self._wanted = stack, wanted
         self._api = DockerApi(find_socket(), timeout=20.0)
-        self._began = f"{time.time():.9f}"
+        self._began = f"{runtime.time():.9f}"
         self._since = self._began_since()
         self._told: dict[str, _Position] = {}
         self._followed: dict[str, bool] = {}  # container → whether it started again meanwhile
@@ -141,7 +142,7 @@ class _Reading:
 
     def _began_since(self) -> str:
         since = self._wanted.since
-        return f"{time.time() + float(since):.9f}" if since.startswith("-") else since
+        return f"{runtime.time() + float(since):.9f}" if since.startswith("-") else since
 
     def run(self) -> None:
         """Tell what is there, then what comes."""

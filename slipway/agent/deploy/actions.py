@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.deploy.health_wait import await_healthy, stay_up
 from slipway.agent.deploy.migrate import migrate
 from slipway.agent.deploy.recording import prune_releases, record
@@ -126,9 +126,9 @@ class Actions:
         self.folder.store_release(dict(self.release))
 
     def _meet(self, step: Barrier) -> None:
-        begin = time.monotonic()
+        begin = runtime.monotonic()
         self.attempt.fleet.reach(step.reached, self.deadline)
-        self.out.progress(phase(step), step.reached, time.monotonic() - begin)
+        self.out.progress(phase(step), step.reached, runtime.monotonic() - begin)
 
     def _fetch(self, step: Fetch) -> None:
         # Kept before its images are here, so that another stack's pruning leaves them alone from the first instant.
@@ -160,14 +160,14 @@ class Actions:
 
     def _start(self, step: Start) -> None:
         self._touch()
-        begin = time.monotonic()
+        begin = runtime.monotonic()
         self.compose.up(step.services, self.rendered.file, self.deadline, recreate=step.recreate)
         self.mover.attach(step.services)
-        self.out.progress(phase(step), step.name, time.monotonic() - begin)
+        self.out.progress(phase(step), step.name, runtime.monotonic() - begin)
 
     def _grow(self, step: ScaleUp) -> None:
         self._touch()
-        begin = time.monotonic()
+        begin = runtime.monotonic()
         present = facts.containers(self.api, self.folder.stack, step.services)
         scale = {
             name: count + sum(each.service == name for each in present)
@@ -175,7 +175,7 @@ class Actions:
         }
         self.compose.up(step.services, self.rendered.file, self.deadline, recreate=False, scale=scale)
         self.mover.attach(step.services)
-        self.out.progress(phase(step), step.name, time.monotonic() - begin)
+        self.out.progress(phase(step), step.name, runtime.monotonic() - begin)
 
     def _edge_up(self, _: EdgeUp) -> None:
         wanted = self.wanted_edge or {}
@@ -197,9 +197,9 @@ class Actions:
 
     def _remove(self, step: Remove) -> None:
         self._touch()
-        begin = time.monotonic()
+        begin = runtime.monotonic()
         stop_and_remove(step.containers, self.api, min(_STOP_SECONDS, self.deadline.remaining()))
-        self.out.progress(phase(step), step.name, time.monotonic() - begin)
+        self.out.progress(phase(step), step.name, runtime.monotonic() - begin)
 
     def _await(self, step: WaitHealthy) -> None:
         services = [self.rendered.services[name] for name in step.services]

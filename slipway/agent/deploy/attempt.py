@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.agent import runtime
 from slipway.agent.docker import facts
 from slipway.agent.docker.compose_cli import Compose
 from slipway.agent.docker.machine import require_host
+from slipway.agent.docker.stop import finish_stops
 from slipway.agent.edge.edge import Edge
 from slipway.agent.fleet import Fleet
 from slipway.agent.state.journal import Journal
@@ -68,7 +69,7 @@ class Attempt:
         self.out = out
         self.stop = stop
         self.origin = dict(origin or {})
-        self.begin = time.monotonic() if begin is None else begin
+        self.begin = runtime.monotonic() if begin is None else begin
         self.ledger = Ledger(folder.ledger)
         self.live = self.ledger.live()
         self.journal = Journal(folder.journal)
@@ -109,9 +110,17 @@ class Attempt:
             convergence=convergence,
             previous=self.live.release if self.live else None,
             actor=self.origin.get("actor", ""),
+            stopping=self.unfinished.stopping if self.unfinished else (),
         )
+
+    def finish_stops(self) -> None:
+        """Stop to the end what an interrupted deployment, or a watch whose time has come, was stopping."""
+        begun = (*(self.unfinished.stopping if self.unfinished else ()), *self.keeping.overdue)
+        ended = finish_stops(self.folder.stack, begun, self.access.api, self.journal.stops)
+        if ended:
+            self.out.progress("recover", f"{', '.join(ended)} had been told to stop")
 
     def shifted(self) -> None:
         """Note that requests moved: after a failure, back to where they came from."""
         if self.failed_at is not None and self.back_seconds is None:
-            self.back_seconds = round(time.monotonic() - self.failed_at, 3)
+            self.back_seconds = round(runtime.monotonic() - self.failed_at, 3)

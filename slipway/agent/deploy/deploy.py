@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.deadline import Deadline, Stop
 from slipway.agent.deploy import preflight
 from slipway.agent.deploy.actions import Actions
@@ -47,10 +47,9 @@ def deploy(
     """
     stop = Stop()
     stop.install()
-    with contextlib.suppress(OSError):
-        os.nice(_YIELDING)  # what serves visitors comes first, also before Compose, which inherits this
+    runtime.lower_priority(_YIELDING)  # what serves visitors comes first, also before Compose, which inherits this
     folder.create()
-    begin = time.monotonic()
+    begin = runtime.monotonic()
     reason = f"deploy {document['release']['id']}"
     wait = float(document["options"]["lock_wait"])
     origin = folder.origin()  # now: while this one waits or works, others may look and say who they are
@@ -157,7 +156,10 @@ class Deployment:
     def _forward(self) -> dict[str, Any]:
         attempt, options = self._attempt, self._attempt.options
         deadline = Deadline(options["deadline"], "the deployment", (attempt.stop.check, attempt.fleet.check))
-        begin = time.monotonic()
+        begin = runtime.monotonic()
+        if attempt.unfinished is not None or attempt.keeping.overdue:
+            attempt.finish_stops()
+            attempt.access.edge.settle(attempt.folder.stack, deadline)
         plan, rendered = self.plan(keep_key=True)
         api, stack = attempt.access.api, attempt.folder.stack
         if attempt.unfinished is not None:
@@ -172,7 +174,7 @@ class Deployment:
                 stack=stack,
                 disk_minimum_mb=options["disk_minimum_mb"],
             )
-        phases = {"facts": time.monotonic() - begin}
+        phases = {"facts": runtime.monotonic() - begin}
         if not plan.steps:
             attempt.out.progress("plan", f"nothing to do: {attempt.release['id']} is live")
         actions = Actions(attempt, attempt.release, rendered, attempt.document["secrets"], deadline)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.deadline import Stop
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socket
 from slipway.agent.docker.stop import stop_and_remove
@@ -44,7 +44,7 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
 
 
 def _remove(folder: StackFolder, volumes: Sequence[str], api: DockerApi, out: Output) -> dict[str, Any]:
-    begin = time.monotonic()
+    begin = runtime.monotonic()
     removed = []
     with contextlib.suppress(FileNotFoundError):
         os.unlink(folder.watch)  # the watch ends when its order is gone
@@ -63,7 +63,7 @@ def _remove(folder: StackFolder, volumes: Sequence[str], api: DockerApi, out: Ou
     warnings += [f"there is no volume {name} of this stack" for name in unknown]
     for line in warnings:
         out.progress("warning", line)
-    out.progress("destroy", f"kept volumes: {', '.join(kept) or 'none'}", time.monotonic() - begin)
+    out.progress("destroy", f"kept volumes: {', '.join(kept) or 'none'}", runtime.monotonic() - begin)
     return {
         "contract": CONTRACT,
         "stack": folder.stack,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import TYPE_CHECKING
 
+from slipway.agent import runtime
 from slipway.agent.crash_report import as_error
 from slipway.agent.deploy.rollback import clear_first, go_back
 from slipway.agent.state.validation_mark import refuge
@@ -22,7 +22,7 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     """Leave the host on a release that was proven; the error to end with, which says which one serves."""
     out = attempt.out
     failure = as_error(error, attempt.folder, out.redactor)
-    attempt.failed_at = time.monotonic()
+    attempt.failed_at = runtime.monotonic()
     attempt.stop.clear()
     with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
         attempt.fleet.publish("failed", out.redactor.text(failure.what)[:500])
@@ -50,6 +50,7 @@ def _return(attempt: Attempt) -> str:
     """Leave the host as it was; which release serves now, in words."""
     if not (attempt.touched or attempt.unfinished):
         return f"release {attempt.live.release} serves as before" if attempt.live else "nothing was started"
+    attempt.finish_stops()
     if attempt.live is None:
         clear_first(attempt)
         return "nothing was live before, so what it had started was removed (volumes stay)"

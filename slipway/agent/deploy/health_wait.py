@@ -6,9 +6,9 @@ A service without a health check has passed when it ran for a second without a r
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from slipway.agent import runtime
 from slipway.agent.docker import facts
 from slipway.contract.container_illness import illness
 from slipway.contract.problems import SlipwayError
@@ -82,7 +82,7 @@ class HealthWait:
 
     def _steady(self, container: Container) -> float:
         """Seconds that it has been seen running without a restart."""
-        now = time.monotonic()
+        now = runtime.monotonic()
         start, since = self._since.get(container.id, ("", now))
         if start != container.started or container.state != "running":
             start, since = container.started, now
@@ -130,7 +130,7 @@ def await_healthy(
     Raises:
         SlipwayError: one of them did not; says what was probed, what it last answered, and its last log lines.
     """
-    begin = time.monotonic()
+    begin = runtime.monotonic()
     waits = {service.name: HealthWait(service) for service in services}
     while waits:
         seen = facts.containers(api, stack, waits)
@@ -138,13 +138,13 @@ def await_healthy(
             own = _generation(waits[name].service, seen)
             try:
                 if waits[name].passed(own):
-                    out.progress("health", f"{name} {waits[name].last}", time.monotonic() - begin)
+                    out.progress("health", f"{name} {waits[name].last}", runtime.monotonic() - begin)
                     del waits[name]
             except _Hopeless as verdict:
-                raise _unhealthy(api, name, verdict.container, verdict.reason, time.monotonic() - begin) from None
+                raise _unhealthy(api, name, verdict.container, verdict.reason, runtime.monotonic() - begin) from None
         if not waits:
             return
-        if time.monotonic() - begin > limit:
+        if runtime.monotonic() - begin > limit:
             name, wait = next(iter(waits.items()))
             own = _generation(wait.service, seen)
             reason = f"not healthy within {limit:.0f} s; last seen: {wait.last}"
@@ -158,14 +158,14 @@ def stay_up(service: Service, *, api: DockerApi, stack: str, deadline: Deadline,
     Raises:
         SlipwayError: one of them did.
     """
-    begin = time.monotonic()
+    begin = runtime.monotonic()
     restarts: dict[str, int] = {}
-    while time.monotonic() - begin < seconds:
+    while runtime.monotonic() - begin < seconds:
         for each in _generation(service, facts.containers(api, stack, (service.name,))):
             more = each.restarts - restarts.setdefault(each.id, each.restarts)
             reason = f"it was restarted, last exit code {each.exit_code}" if more else _fallen(each)
             if reason:
-                raise _unhealthy(api, service.name, each, reason, time.monotonic() - begin)
+                raise _unhealthy(api, service.name, each, reason, runtime.monotonic() - begin)
         deadline.pause(min(_LOOK_SECONDS, seconds))
     out.progress("monitor", f"{service.name} stayed up", seconds)
 

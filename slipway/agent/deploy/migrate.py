@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.deadline import Deadline
 from slipway.agent.docker import facts
 from slipway.agent.docker.compose_cli import ComposeFile, run_arguments
@@ -41,7 +41,7 @@ def migrate(
         SlipwayError: it failed or did not end in time; its last output lines are in the evidence.
     """
     name = f"{stack}{_NAME}{service}-{os.getpid()}"
-    begin = time.monotonic()
+    begin = runtime.monotonic()
     own = Deadline(min(migration["deadline"], deadline.remaining()), f"the migration of {service}", deadline.checks)
     try:
         ended = compose.call(run_arguments(service, name, migration["command"]), _one_off(rendered, service), own)
@@ -55,7 +55,7 @@ def migrate(
             f"read its output above, fix the migration of {service}, then deploy again",
             [f"ran: {' '.join(migration['command'])}", *(f"| {line}" for line in lines[-_EVIDENCE_LINES:])],
         )
-    out.progress("migrate", service, time.monotonic() - begin)
+    out.progress("migrate", service, runtime.monotonic() - begin)
 
 
 def remove_one_offs(api: DockerApi, stack: str) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from slipway.agent import runtime
 from slipway.agent.container_report import ended_well
 from slipway.agent.release.prune import prune
 from slipway.agent.state.ledger import Proof
@@ -39,7 +39,7 @@ def record(attempt: Attempt, rendered: Rendered) -> None:
         convergence=attempt.document["convergence"],
         **attempt.origin,
         previous=attempt.live.release if attempt.live else None,
-        seconds=round(time.monotonic() - attempt.begin, 3),
+        seconds=round(runtime.monotonic() - attempt.begin, 3),
         services=proofs,
     )
     attempt.recorded = True

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.container_report import observed
 from slipway.agent.output import RESULT_LIMIT
 from slipway.contract import CONTRACT
@@ -40,7 +40,7 @@ def report(
         "outcome": attempt.outcome,
         "touched": list(touched),
         "services": observed(images, replicas, seen),
-        "seconds": round(time.monotonic() - attempt.begin, 3),
+        "seconds": round(runtime.monotonic() - attempt.begin, 3),
         "phases": {phase: round(seconds, 3) for phase, seconds in phases.items()},
         "removed": attempt.removed,
         "warnings": attempt.warnings,

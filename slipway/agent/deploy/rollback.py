@@ -7,9 +7,9 @@ with today's values (the old ones may be revoked by now).
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from slipway.agent import runtime
 from slipway.agent.deadline import Deadline
 from slipway.agent.deploy.actions import Actions
 from slipway.agent.deploy.plan import Routed, converge
@@ -65,7 +65,7 @@ def go_back(
         )
     then = {name: proven.get(name, now.get(name, "")) for name in release["secrets"]}
     today = {name: now.get(name, proven.get(name, "")) for name in release["secrets"]}
-    begin = time.monotonic()
+    begin = runtime.monotonic()
     deadline = Deadline(attempt.options["deadline"], "going back")
     for values in (then, today):
         rendered = render(
@@ -93,20 +93,20 @@ def go_back(
         )
     if not touched:
         return Back(f"release {live.release} serves as before", services)
-    out.progress("back", f"{live.release} ({', '.join(touched)})", time.monotonic() - begin)
+    out.progress("back", f"{live.release} ({', '.join(touched)})", runtime.monotonic() - begin)
     return Back(f"release {live.release} was brought back and serves", services)
 
 
 def clear_first(attempt: Attempt) -> None:
     """Remove the routes, containers and networks of a stack that never had a proven release; never its volumes."""
-    begin = time.monotonic()
+    begin = runtime.monotonic()
     api, stack = attempt.access.api, attempt.folder.stack
     attempt.access.edge.drop_stack(stack)
     present = api.containers({PROJECT_LABEL: stack})
     stop_and_remove([str(entry["Id"]) for entry in present], api, _STOP_SECONDS)
     for network in api.networks(stack):
         api.remove_network(str(network["Id"]))
-    attempt.out.progress("back", "removed what the failed deployment had started", time.monotonic() - begin)
+    attempt.out.progress("back", "removed what the failed deployment had started", runtime.monotonic() - begin)
 
 
 def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str) -> list[str]:

@@ -7,11 +7,10 @@ line is on disk: how tests prove that a deployment survives a crash at any point
 from __future__ import annotations
 
 import os
-import signal
-import time
 from typing import TYPE_CHECKING
 
-from slipway.agent.strategies.steps import phase
+from slipway.agent import runtime
+from slipway.agent.strategies.steps import Drain, Remove, phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,21 +36,21 @@ class Runner:
     def run(self, steps: Iterable[Step]) -> None:
         """Run all steps in order; the first failure ends it, with its step started and not finished."""
         for step in steps:
-            begin = time.monotonic()
+            begin = runtime.monotonic()
             self._note(step, "started")
             try:
                 self._act(step)
             finally:
-                self.phases[phase(step)] = self.phases.get(phase(step), 0.0) + time.monotonic() - begin
+                self.phases[phase(step)] = self.phases.get(phase(step), 0.0) + runtime.monotonic() - begin
             self._note(step, "finished")
 
     def _note(self, step: Step, state: str) -> None:
         name = self._prefix + step.name
         try:
-            self._journal.step(name, state)
+            self._journal.step(name, state, step.containers if isinstance(step, (Drain, Remove)) else ())
         except OSError:
             # On a full disk the way back goes on without its notes; facts will tell the next run what is so.
             if not self._prefix:
                 raise
         if self._kill_at == f"{name}:{state}":
-            os.kill(os.getpid(), signal.SIGKILL)
+            runtime.die()

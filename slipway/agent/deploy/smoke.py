@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.agent import runtime
 from slipway.agent.deploy.health_wait import log_lines
 from slipway.agent.docker import facts
 from slipway.contract.problems import SlipwayError
@@ -67,9 +66,9 @@ def run_checks(
     """
     for service, each in checks.items():
         for check in each:
-            begin = time.monotonic()
+            begin = runtime.monotonic()
             _until_passed(service, check, places[service], api=api, stack=stack, deadline=deadline)
-            out.progress("smoke", f"{service} {_title(check)}", time.monotonic() - begin)
+            out.progress("smoke", f"{service} {_title(check)}", runtime.monotonic() - begin)
 
 
 def judge(check: Mapping[str, Any], answer: Answer) -> str:
@@ -116,11 +115,11 @@ def ask(check: Mapping[str, Any], address: tuple[str, int], timeout: float) -> A
     """One try."""
     if check["kind"] == "tcp":
         try:
-            socket.create_connection(address, min(timeout, _CONNECT_SECONDS)).close()
+            runtime.connect(address, min(timeout, _CONNECT_SECONDS))
         except OSError as error:
             return Answer(error=_words(error))
         return Answer()
-    connection = http.client.HTTPConnection(*address, timeout=min(timeout, _CONNECT_SECONDS))
+    connection = runtime.http_connection(*address, min(timeout, _CONNECT_SECONDS))
     try:
         connection.connect()
         connection.sock.settimeout(timeout)
@@ -139,7 +138,7 @@ def ask(check: Mapping[str, Any], address: tuple[str, int], timeout: float) -> A
 def _until_passed(
     service: str, check: Mapping[str, Any], place: CheckTarget, *, api: DockerApi, stack: str, deadline: Deadline
 ) -> None:
-    until = time.monotonic() + check["deadline"]
+    until = runtime.monotonic() + check["deadline"]
     waiting: list[Container] = []
     passed: set[str] = set()
     reason, url, answer = "no container runs", _title(check), Answer()
@@ -152,7 +151,7 @@ def _until_passed(
         for each in waiting:
             for address in [place.edge] if place.edge else addresses(each, check["port"]):
                 url = _url(check, address)
-                left = max(0.1, min(_TRY_SECONDS, until - time.monotonic()))
+                left = max(0.1, min(_TRY_SECONDS, until - runtime.monotonic()))
                 answer = ask({**check, "host": place.host} if place.host else check, address, left)
                 reason = judge(check, answer)
                 if not reason:
@@ -161,7 +160,7 @@ def _until_passed(
                     break
         if running and not reason and all(each.id in passed for each in running):
             return
-        if time.monotonic() >= until:
+        if runtime.monotonic() >= until:
             logs = log_lines(api, waiting[0] if waiting else None)
             raise _failed(service, check, url=url, reason=reason, answer=answer, logs=logs)
         deadline.pause(_PAUSE_SECONDS)

@@ -12,6 +12,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.agent import runtime
 from slipway.agent.docker.process import Ended, run
 from slipway.agent.docker.yaml_file import to_yaml
 from slipway.agent.state.atomic_files import write_atomically
@@ -123,8 +124,8 @@ class VersionQuestion:
             [plugin, "docker-cli-plugin-metadata"] if plugin else ["docker", "compose", "version", "--format", "json"]
         )
         try:
-            self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            self._process: subprocess.Popen[bytes] | None = runtime.popen(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
         except OSError:
             self._process = None

@@ -9,10 +9,10 @@ import base64
 import http.client
 import json
 import os
-import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from slipway.agent import runtime
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -61,28 +61,12 @@ def find_socket() -> str:
     return (usable or [path for path in candidates if os.path.exists(path)] or candidates)[0]
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float | None) -> None:
-        super().__init__("docker", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(self.timeout)
-        try:
-            connection.connect(self._path)
-        except OSError:
-            connection.close()
-            raise
-        self.sock = connection
-
-
 class DockerApi:
     """One connection to one engine; not for several threads at once (`again` makes another)."""
 
     def __init__(self, path: str, timeout: float | None = 60.0) -> None:
         self.path = path
-        self._connection = _UnixConnection(path, timeout)
+        self._connection = runtime.unix_connection(path, timeout)
 
     def again(self, timeout: float | None = 60.0) -> DockerApi:
         """A client of the same engine with a connection of its own; no `timeout` waits for ever."""

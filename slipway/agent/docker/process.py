@@ -7,6 +7,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
+from slipway.agent import runtime
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -47,14 +48,8 @@ def run(
     """
     output = os.memfd_create("output")
     try:
-        process = subprocess.Popen(
-            list(argv),
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+        process = runtime.popen(
+            argv, cwd=folder, env=dict(environment), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
             if started is not None:
@@ -80,7 +75,7 @@ def _lines(output: int) -> tuple[str, ...]:
 def _end(process: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(process.pid, number)
+            runtime.signal_group(process.pid, number)
         except ProcessLookupError:
             break
         try:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.docker.docker_api import DockerError
 from slipway.contract.problems import SlipwayError
 
@@ -64,9 +63,7 @@ def fetch(
             _pull_next(waiting, failures, client, registries, out)
         client.close()
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_AT_ONCE, len(absent)))]
-    for thread in threads:
-        thread.start()
+    threads = [runtime.start_thread(work) for _ in range(min(_AT_ONCE, len(absent)))]
     while not failures and any(thread.is_alive() for thread in threads):
         deadline.pause(0.02)
     if failures:
@@ -84,11 +81,11 @@ def _pull_next(
 ) -> None:
     """Pull one of the images that wait; its failure is left for the main thread."""
     image = ""
-    begin = time.monotonic()
+    begin = runtime.monotonic()
     try:
         image = waiting.pop()
         _pull(api, image, registries)
-        out.progress("fetch", without_tag(image), time.monotonic() - begin)
+        out.progress("fetch", without_tag(image), runtime.monotonic() - begin)
     except IndexError:
         return  # another thread took the last one
     except SlipwayError as error:
@@ -149,7 +146,7 @@ def _pull(api: DockerApi, image: str, registries: Sequence[Mapping[str, str]]) -
         failure = explain(image, message)
         if attempt == _TRIES or not isinstance(failure, _UnreachableError):
             raise failure
-        time.sleep(1.0)
+        runtime.sleep(1.0)
 
 
 class _UnreachableError(SlipwayError):

@@ -12,6 +12,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.agent import runtime
 from slipway.agent.edge.network import EDGE_LABEL
 from slipway.agent.edge.rendering import marker, text
 from slipway.agent.edge.static_config import FOLDER, GRACE_SECONDS, OWNER, fingerprint, shared, static
@@ -127,10 +128,10 @@ class EdgeContainers:
 
     def _wait_shown(self, container: EdgeContainer, name: str) -> None:
         """Wait a moment for a container to have a file; one that hangs must not keep its successor from serving."""
-        api, until = TraefikApi(container.api_port), time.monotonic() + _SHOWN_SECONDS
+        api, until = TraefikApi(container.api_port), runtime.monotonic() + _SHOWN_SECONDS
         try:
-            while not api.shows(name) and time.monotonic() < until:
-                time.sleep(_POLL_SECONDS)
+            while not api.shows(name) and runtime.monotonic() < until:
+                runtime.sleep(_POLL_SECONDS)
         finally:
             api.close()
 
@@ -148,12 +149,12 @@ class EdgeContainers:
         Raises:
             SlipwayError: it ended, or did not get there in time.
         """
-        api, until = TraefikApi(port), time.monotonic() + min(_READY_SECONDS, deadline.remaining())
+        api, until = TraefikApi(port), runtime.monotonic() + min(_READY_SECONDS, deadline.remaining())
         try:
             while not (api.ready() and all(api.shows(each) for each in self._folder.markers())):
                 details = self._api.container(identifier)
                 state = (details or {}).get("State", {})
-                if not state.get("Running") or state.get("Restarting") or time.monotonic() > until:
+                if not state.get("Running") or state.get("Restarting") or runtime.monotonic() > until:
                     raise SlipwayError(
                         f"the edge's container does not serve (it is {state.get('Status', 'gone')})",
                         "the routes of this host's stacks are as they were before",

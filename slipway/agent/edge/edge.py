@@ -10,6 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.edge import network
 from slipway.agent.edge.containers import EdgeContainers
 from slipway.agent.edge.edge_dir import EdgeFolder
@@ -121,7 +122,7 @@ class Edge:
             name = marker(stack, f"{time.time_ns():x}")
             content = dynamic(stack, routing, ports=Ports(request.http_port, request.https_port), users=users)
             path = self._folder.routes_of(stack)
-            before, begin = self._folder.content(path), time.monotonic()
+            before, begin = self._folder.content(path), runtime.monotonic()
             self._folder.publish(path, text(content, name, routing))
             try:
                 self._live.see_live(stack, name, running, deadline)
@@ -129,9 +130,20 @@ class Edge:
                 self._folder.publish(path, before)
                 self._live.see_back(path, running)
                 raise
-            seconds = time.monotonic() - begin
+            seconds = runtime.monotonic() - begin
             self._folder.keep_only(f"credentials/{stack}", (os.path.basename(each) for each in users.values()))
             return seconds
+
+    def settle(self, stack: str, deadline: Deadline) -> None:
+        """Wait until what was written last is live: whoever wrote it may have been ended before it saw that.
+
+        Raises:
+            SlipwayError: Traefik does not take it.
+        """
+        written = self._folder.written(self._folder.routes_of(stack))
+        if written is not None:
+            with self._locked(f"routes of {stack}", deadline):
+                self._live.see_live(stack, written.marker, self._running(), deadline)
 
     def current(self, stack: str) -> Routing | None:
         """What was written last; None when nothing was."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.docker.docker_api import DockerError
 from slipway.agent.edge import reuseport_handover
 
@@ -55,12 +55,12 @@ class SteeringContainer:
         self._api.remove(self._name)
 
     def _says(self, word: str) -> bool:
-        until = time.monotonic() + _ANSWER_SECONDS
+        until = runtime.monotonic() + _ANSWER_SECONDS
         while word not in self._api.logs(self._name):
             state = (self._api.container(self._name) or {}).get("State", {})
-            if time.monotonic() > until or state.get("Status") in {None, "exited", "dead"}:
+            if runtime.monotonic() > until or state.get("Status") in {None, "exited", "dead"}:
                 return word in self._api.logs(self._name)
-            time.sleep(_POLL_SECONDS)
+            runtime.sleep(_POLL_SECONDS)
         return True
 
 

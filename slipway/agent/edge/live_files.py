@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from slipway.agent import runtime
 from slipway.agent.edge.traefik_api import TraefikApi
 from slipway.contract.problems import SlipwayError
 
@@ -39,12 +39,12 @@ class LiveFiles:
         Raises:
             SlipwayError: Traefik finds a fault in the stack's routes, or does not take the file in time.
         """
-        until = time.monotonic() + min(_LIVE_SECONDS, deadline.remaining())
+        until = runtime.monotonic() + min(_LIVE_SECONDS, deadline.remaining())
         for each in running:
             api = TraefikApi(each.api_port)
             try:
                 while not api.shows(name):
-                    if time.monotonic() > until:
+                    if runtime.monotonic() > until:
                         raise self._not_taken(stack, name, each, api)
                     deadline.pause(_POLL_SECONDS)
                 if faults := api.faults(f"{stack}~"):
@@ -56,7 +56,7 @@ class LiveFiles:
                     )
             finally:
                 api.close()
-        time.sleep(_SETTLE_SECONDS)
+        runtime.sleep(_SETTLE_SECONDS)
 
     def _not_taken(self, stack: str, name: str, container: EdgeContainer, api: TraefikApi) -> SlipwayError:
         status, body = api.get(f"/api/http/middlewares/{name}@file")
@@ -70,9 +70,9 @@ class LiveFiles:
 
     def see_back(self, path: str, running: Sequence[EdgeContainer]) -> None:
         """Wait a moment until what was there before is live again; that it is not hides no other failure."""
-        written, until = self._folder.written(path), time.monotonic() + _BACK_SECONDS
+        written, until = self._folder.written(path), runtime.monotonic() + _BACK_SECONDS
         for each in running if written else ():
             api = TraefikApi(each.api_port)
-            while written and not api.shows(written.marker) and time.monotonic() < until:
-                time.sleep(_POLL_SECONDS)
+            while written and not api.shows(written.marker) and runtime.monotonic() < until:
+                runtime.sleep(_POLL_SECONDS)
             api.close()

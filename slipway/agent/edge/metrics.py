@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import socket
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from slipway.agent import runtime
 from slipway.agent.edge.rendering import service_target
 
 if TYPE_CHECKING:
@@ -74,19 +74,9 @@ def connections(servers: Iterable[str]) -> int:
         address, _, port = server.rpartition(":")
         raw = socket.inet_aton(address)[::-1].hex().upper()
         wanted |= {f"{raw}:{int(port):04X}", f"{_MAPPED}{raw}:{int(port):04X}"}
-    return sum(state == _ESTABLISHED and remote in wanted for _, remote, state in _sockets())
+    return sum(state == _ESTABLISHED and remote in wanted for _, remote, state in runtime.tcp_sockets())
 
 
 def listening(port: int) -> bool:
     """Whether anything on this host listens on a TCP port, at whatever address: one is enough to be in the way."""
-    return any(state == _LISTEN and local.endswith(f":{port:04X}") for local, _, state in _sockets())
-
-
-def _sockets() -> Iterable[tuple[str, str, str]]:
-    """(local, remote, state) of all TCP sockets of this network namespace, as the kernel prints them."""
-    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as file:
-            next(file, None)
-            for line in file:
-                fields = line.split(None, 4)
-                yield fields[1], fields[2], fields[3]
+    return any(state == _LISTEN and local.endswith(f":{port:04X}") for local, _, state in runtime.tcp_sockets())

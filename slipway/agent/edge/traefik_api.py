@@ -8,6 +8,8 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+from slipway.agent import runtime
+
 __all__ = ["TraefikApi"]
 
 _TIMEOUT = 2.0
@@ -18,7 +20,7 @@ class TraefikApi:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
+        self._connection = runtime.http_connection("127.0.0.1", port, _TIMEOUT)
 
     def close(self) -> None:
         """Close the connection."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import TYPE_CHECKING
 
+from slipway.agent import runtime
 from slipway.agent.edge.handover_container import SteeringContainer
 from slipway.agent.edge.metrics import listening
 from slipway.agent.edge.reuseport_handover import Steering
@@ -86,11 +86,11 @@ class Upkeep:
             steering = self._steering(running, aim) if serving is None else None
             if steering is not None:
                 stack.callback(steering.close)
-            begin = time.monotonic()
+            begin = runtime.monotonic()
             if serving is None:
                 serving = self._containers.start(aim, found, deadline)
                 instead = f" beside {running[-1].version}" if running else ""
-                seconds = time.monotonic() - begin
+                seconds = runtime.monotonic() - begin
                 self.out.progress("edge", f"traefik {aim.version} on port {_ports(aim)}{instead}", seconds)
             else:
                 self._containers.wait_ready(serving.id, serving.api_port, deadline)
@@ -98,9 +98,9 @@ class Upkeep:
             if leaving:
                 if steering is not None:
                     steering.turn()
-                begin = time.monotonic()
+                begin = runtime.monotonic()
                 self._containers.hand_over(leaving, serving, deadline)
-                self.out.progress("edge", "handed over", time.monotonic() - begin)
+                self.out.progress("edge", "handed over", runtime.monotonic() - begin)
         return serving not in right
 
     def _steering(self, running: list[EdgeContainer], aim: Desired) -> Steering | SteeringContainer | None:

@@ -6,17 +6,17 @@ end an orphan), `end` (outcome). A journal without an end is a deployment that n
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import signal
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.agent import runtime
 from slipway.agent.state.atomic_files import append_line, write_atomically
 from slipway.agent.state.stack_dir import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Journal", "Unfinished", "read_lines"]
 
@@ -29,6 +29,8 @@ class Unfinished(NamedTuple):
     release: str
     step: str
     children: tuple[tuple[int, str], ...]
+    stopping: tuple[str, ...] = ()
+    """containers that it was about to stop and remove, and did not say that it has"""
 
     def text(self) -> str:
         """For people: the release and the last step that is known of."""
@@ -45,13 +47,17 @@ class Journal:
         """Start a new journal."""
         write_atomically(self._path, (json.dumps({"at": moment(), "begin": fields}) + "\n").encode())
 
-    def step(self, name: str, state: str) -> None:
-        """Note that a step `started` or `finished`."""
-        self._append({"at": moment(), "step": name, "state": state})
+    def step(self, name: str, state: str, stops: Sequence[str] = ()) -> None:
+        """Note that a step `started` or `finished`, and the containers that it `stops`."""
+        self._append({"at": moment(), "step": name, "state": state, **({"stops": list(stops)} if stops else {})})
+
+    def stops(self, containers: Sequence[str]) -> None:
+        """Note containers that are stopped and removed before the next step."""
+        self._append({"stops": list(containers)})
 
     def child(self, pid: int) -> None:
         """Note a process that must not outlive this deployment."""
-        self._append({"child": pid, "born": _born(pid)})
+        self._append({"child": pid, "born": runtime.born(pid)})
 
     def end(self, outcome: str) -> None:
         """Note that what runs is known again."""
@@ -60,16 +66,21 @@ class Journal:
     def unfinished(self) -> Unfinished | None:
         """The deployment that never ended, if the last one did not."""
         release, step, children = None, "", []
+        stopping: list[str] = []
         for line in read_lines(self._path):
             if "begin" in line:
                 release = str(line["begin"].get("release", "?"))
+                stopping = line["begin"].get("stopping", [])
             elif "step" in line:
                 step = f"{line['step']} {line.get('state', '')}".strip()
+                stopping = line.get("stops", []) if line.get("state") == "started" else []
+            elif "stops" in line:
+                stopping = line["stops"]
             elif "child" in line:
                 children.append((int(line["child"]), str(line.get("born", ""))))
             elif "end" in line:
                 return None
-        return None if release is None else Unfinished(release, step, tuple(children))
+        return None if release is None else Unfinished(release, step, tuple(children), tuple(stopping))
 
     def _append(self, line: dict[str, Any]) -> None:
         append_line(self._path, json.dumps(line))
@@ -77,15 +88,13 @@ class Journal:
 
 def end_orphans(unfinished: Unfinished) -> int:
     """End the processes that a killed deployment left at work; how many there were."""
-    alive = [pid for pid, born in unfinished.children if born and _born(pid) == born]
+    alive = [pid for pid, born in unfinished.children if born and runtime.born(pid) == born]
     for pid in alive:
-        try:
-            os.killpg(pid, signal.SIGKILL)
-        except OSError:
-            continue
-    until = time.monotonic() + _ORPHAN_SECONDS
-    while any(_born(pid) for pid in alive) and time.monotonic() < until:
-        time.sleep(0.02)
+        with contextlib.suppress(OSError):
+            runtime.signal_group(pid, signal.SIGKILL)
+    until = runtime.monotonic() + _ORPHAN_SECONDS
+    while any(runtime.born(pid) for pid in alive) and runtime.monotonic() < until:
+        runtime.sleep(0.02)
     return len(alive)
 
 
@@ -103,13 +112,3 @@ def read_lines(path: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(line, dict):
             yield line
-
-
-def _born(pid: int) -> str:
-    """When a process started, in the kernel's ticks: tells it from a later one of that number; empty when gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as handle:
-            fields = handle.read().rpartition(b")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] == b"Z" else fields[19].decode()

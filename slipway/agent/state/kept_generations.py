@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from slipway.agent import runtime
 from slipway.agent.state.atomic_files import write_atomically
 
 if TYPE_CHECKING:
@@ -49,9 +49,14 @@ class Keeping:
         """Their containers' ids."""
         return frozenset(each for kept in self.kept for each in kept.containers)
 
+    @property
+    def overdue(self) -> tuple[str, ...]:
+        """Ids of containers whose time is over: who was to retire them may be at it, or have died at it."""
+        return tuple(each for kept in self.kept if kept.until <= runtime.time() for each in kept.containers)
+
     def keep(self, service: str, containers: Sequence[str], *, seconds: float, drain: float, port: int | None) -> None:
         """Note that these containers may run on for so long."""
-        entry = Kept(service, tuple(containers), time.time() + seconds, drain, port or 0)
+        entry = Kept(service, tuple(containers), runtime.time() + seconds, drain, port or 0)
         self._write([*(each for each in self.kept if each.service != service), entry])
 
     def forget(self, *services: str) -> None:

@@ -6,9 +6,9 @@ import contextlib
 import fcntl
 import json
 import os
-import time
 from typing import TYPE_CHECKING
 
+from slipway.agent import runtime
 from slipway.agent.state.stack_dir import moment
 from slipway.contract.problems import SlipwayError
 
@@ -28,7 +28,7 @@ def lock(path: str, *, owner: str, reason: str, wait: float, stop: Stop | None =
     """Hold the lock at `path`; raises after `wait` seconds, naming who holds it, since when and why."""
     descriptor = _take(path, wait=max(wait, _GRACE_SECONDS), stop=stop)
     try:
-        content = {"owner": owner, "pid": os.getpid(), "since": moment(), "at": time.time(), "reason": reason}
+        content = {"owner": owner, "pid": os.getpid(), "since": moment(), "at": runtime.time(), "reason": reason}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(content).encode(), 0)
         yield
@@ -60,7 +60,7 @@ def is_held(path: str) -> bool:
 
 
 def _take(path: str, *, wait: float, stop: Stop | None) -> int:
-    until = time.monotonic() + wait
+    until = runtime.monotonic() + wait
     while True:
         # A destroy that we waited for has taken the folder along.
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
@@ -75,13 +75,13 @@ def _take(path: str, *, wait: float, stop: Stop | None) -> int:
         os.close(descriptor)
         if stop is not None:
             stop.check()
-        if time.monotonic() >= until:
+        if runtime.monotonic() >= until:
             raise SlipwayError(
                 f"another deployment holds this stack: {_description(path) or 'unknown'}",
                 f"waited {wait:.0f} s; two at once would undo each other, so nothing was touched",
                 "wait for it to end, or raise lockWait, then run it again",
             )
-        time.sleep(0.05)
+        runtime.sleep(0.05)
 
 
 def _description(path: str) -> str:
@@ -92,5 +92,5 @@ def _description(path: str) -> str:
         content = {}
     if not content:
         return "owner not written yet"
-    age = max(0, int(time.time() - float(content.get("at", time.time()))))
+    age = max(0, int(runtime.time() - float(content.get("at", runtime.time()))))
     return f"{content.get('owner') or 'someone'} (pid {content.get('pid')}) since {age} s: {content.get('reason')}"

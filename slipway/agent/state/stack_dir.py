@@ -9,6 +9,7 @@ import json
 import os
 from typing import Any
 
+from slipway.agent import runtime
 from slipway.agent.state.atomic_files import read_object, write_atomically
 from slipway.contract.canonical import canonical
 from slipway.contract.host_paths import stack_folder
@@ -21,7 +22,7 @@ def moment() -> str:
     """Now, as RFC 3339 in UTC."""
     import time
 
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(runtime.time()))
 
 
 class StackFolder:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.agent import runtime
 from slipway.agent.docker import facts
 from slipway.agent.docker.facts import RUNS
 from slipway.agent.docker.stop import stop_and_remove
@@ -130,12 +130,12 @@ class Mover:
         )
         shares = [share for share in service.traffic.canary if share < WHOLE]
         analysis = TrafficAnalysis(Thresholds.of(rules), alphas(len(shares))[shares.index(step.share)])
-        begin, before = time.monotonic(), self._samples(step.service)
+        begin, before = runtime.monotonic(), self._samples(step.service)
         _, baseline = _windows({}, before, service.generation)  # from before this step, where that alone is too little
         while True:
             self._deadline.pause(_LOOK_SECONDS)
             new, old = _windows(before, self._samples(step.service), service.generation)
-            elapsed = time.monotonic() - begin
+            elapsed = runtime.monotonic() - begin
             over, last = elapsed >= float(rules["pause"]), elapsed >= float(rules["pause"]) + float(rules["patience"])
             verdict = analysis.look(new, old, baseline, ended=over, last=last)
             if verdict.state == "bad" or (last and verdict.state == "wait" and rules["too_little"] == "fail"):
@@ -144,7 +144,7 @@ class Mover:
                 break
             if over and rules["too_little"] == "probe":
                 self._probe(step.service, service)
-        self._out.progress("canary", f"{step.service} {step.share} %: {verdict.reason}", time.monotonic() - begin)
+        self._out.progress("canary", f"{step.service} {step.share} %: {verdict.reason}", runtime.monotonic() - begin)
 
     def retire(self, step: Drain) -> None:
         """Wait for the requests in flight, then stop and remove."""
@@ -170,7 +170,7 @@ class Mover:
         for generation in {generation_of(each.config) for each in self._reachable(name)} | {service.generation}:
             headers = {GENERATION_HEADER: generation, "User-Agent": "slipway"}
             headers.update({"Host": route["host"]} if route["host"] else {})
-            connection = http.client.HTTPConnection("127.0.0.1", status["http_port"], timeout=_PROBE_SECONDS)
+            connection = runtime.http_connection("127.0.0.1", status["http_port"], _PROBE_SECONDS)
             try:
                 for _ in range(_PROBES):
                     connection.request("GET", route["path"], headers=headers)
@@ -282,13 +282,13 @@ def retire(
     service: str,
 ) -> None:
     """Wait at most `drain` seconds until no connection of the edge's is left, then stop and remove."""
-    begin = time.monotonic()
+    begin = runtime.monotonic()
     left = in_flight(containers, port, edge, api)
-    while left and time.monotonic() - begin < drain:
+    while left and runtime.monotonic() - begin < drain:
         pause(_POLL_SECONDS)
         left = in_flight(containers, port, edge, api)
     cut = f", {left} connection(s) cut" if left else ""
-    out.progress("drain", f"{service}{cut}", time.monotonic() - begin)
+    out.progress("drain", f"{service}{cut}", runtime.monotonic() - begin)
     stop_and_remove(containers, api, _STOP_SECONDS)
 
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.deadline import Stop
 from slipway.agent.docker import facts
 from slipway.agent.docker.docker_api import DockerApi, find_socket
@@ -33,7 +32,6 @@ from slipway.agent.traffic.traffic_shift import retire
 from slipway.agent.watch.watch_rollback import bring_back
 from slipway.contract import CONTRACT
 from slipway.contract.container_illness import illness
-from slipway.contract.host_paths import HOME_VARIABLE
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -48,7 +46,6 @@ _LOOK_SECONDS = 1.0
 _SLICE_SECONDS = 60.0
 _SICK_SECONDS = 10.0  # that a container may be unhealthy or down before the release counts as bad
 _NOTIFY_SECONDS = 10.0
-_SYSTEMD = "/run/systemd/system"  # https://www.freedesktop.org/software/systemd/man/sd_booted.html
 
 
 def start_watch(attempt: Attempt) -> None:
@@ -64,7 +61,7 @@ def start_watch(attempt: Attempt) -> None:
         "id": os.urandom(8).hex(),
         "host": document["host"],
         "release": document["release"]["id"],
-        "began": time.time(),
+        "began": runtime.time(),
         "rules": rules,
         "options": document["options"],
         "baseline": _baseline(attempt),
@@ -130,18 +127,18 @@ class _Watch:
         while self._ordered() and not self.stop.asked:
             try:
                 self._retire_due()
-                bad = self._look() if self.rules and time.time() < self.until else self._rest()
+                bad = self._look() if self.rules and runtime.time() < self.until else self._rest()
             except SlipwayError as error:  # Docker is restarted, say: looked at again a second later
                 self._note("watching", f"cannot look: {error.what}")
                 bad = ""
             if bad:
                 self._bring_back(bad)
                 return
-            if time.time() >= self.until and not self.keeping.kept:
+            if runtime.time() >= self.until and not self.keeping.kept:
                 self._note("over", "")
                 self._forget()
                 return
-            time.sleep(_LOOK_SECONDS)
+            runtime.sleep(_LOOK_SECONDS)
 
     def _forget(self) -> None:
         """The order is carried out; nobody needs the previous secrets any more."""
@@ -157,7 +154,7 @@ class _Watch:
 
     def _retire_due(self) -> None:
         for kept in self.keeping.kept:
-            if time.time() < kept.until:
+            if runtime.time() < kept.until:
                 continue
             try:
                 with lock(self.folder.lock, owner="watch", reason=f"retire the old {kept.service}", wait=0.0):
@@ -169,7 +166,7 @@ class _Watch:
                         port=kept.port,
                         edge=self.edge,
                         api=self.api,
-                        pause=time.sleep,
+                        pause=runtime.sleep,
                         out=self.out,
                         service=kept.service,
                     )
@@ -193,7 +190,7 @@ class _Watch:
 
     def _containers(self, live: Live) -> str:
         assert self.rules is not None  # noqa: S101 - only looked at with rules
-        now = time.time()
+        now = runtime.time()
         for each in facts.containers(self.api, self.folder.stack, list(live.services)):
             proof = live.services[each.service]
             if each.config != proof.config or proof.completed:
@@ -217,7 +214,7 @@ class _Watch:
             and target.service in live.services
             and target.generation == generation_of(live.services[target.service].config)
         }
-        over = time.time() - self.slice_began >= _SLICE_SECONDS
+        over = runtime.time() - self.slice_began >= _SLICE_SECONDS
         for service, sample in now.items():
             if service not in self.analyses:
                 alpha = ALPHA / max(1, self.rules["seconds"] // 60)
@@ -240,7 +237,7 @@ class _Watch:
             if ended:
                 del self.analyses[service]
         if over and not self.analyses:
-            self.slice_began = time.time()
+            self.slice_began = runtime.time()
         return ""
 
     def _bring_back(self, why: str) -> None:
@@ -275,13 +272,14 @@ class _Watch:
             self.out.progress("watch", f"the message could not be sent ({type(error).__name__})")
 
     def _note(self, state: str, reason: str) -> None:
-        kept = [{"service": each.service, "left": max(0, int(each.until - time.time()))} for each in self.keeping.kept]
+        now = runtime.time()
+        kept = [{"service": each.service, "left": max(0, int(each.until - now))} for each in self.keeping.kept]
         seen = {
             "release": self.order["release"],
             "state": state,
             "reason": self.out.redactor.text(reason),
             "at": moment(),
-            "left": max(0, int(self.until - time.time())),
+            "left": max(0, int(self.until - now)),
             "kept": kept,
             "services": self.figures,
             "pid": os.getpid(),
@@ -304,22 +302,4 @@ def _baseline(attempt: Attempt) -> dict[str, Any]:
 def _spawn(folder: StackFolder) -> None:
     """Start the watch so that neither the end of this session nor that of its control group ends it."""
     argv = [sys.executable, os.path.abspath(sys.argv[0]), "watch", "--stack", folder.stack]
-    if os.path.isdir(_SYSTEMD):
-        how = [] if os.getuid() == 0 else ["--user"]
-        unit = f"slipway-watch-{folder.stack}-{os.getpid()}"
-        home = [f"--setenv={HOME_VARIABLE}={os.environ[HOME_VARIABLE]}"] if HOME_VARIABLE in os.environ else []
-        done = subprocess.run(
-            ["systemd-run", *how, "--quiet", "--collect", f"--unit={unit}", *home, *argv],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode == 0:
-            return
-    log = os.open(folder.watch_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True, close_fds=True
-        )
-    finally:
-        os.close(log)
+    runtime.detach(argv, f"slipway-watch-{folder.stack}-{os.getpid()}", folder.watch_log)

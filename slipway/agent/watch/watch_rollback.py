@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.deadline import Stop
 from slipway.agent.deploy.attempt import Attempt
 from slipway.agent.deploy.rollback import go_back
@@ -56,7 +56,7 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
         attempt = Attempt(document, folder, out, Stop(), origin={"actor": "watch"})
         attempt.reach()
         attempt.begin_journal(before.release, "")
-        attempt.failed_at = time.monotonic()
+        attempt.failed_at = runtime.monotonic()
         said = go_back(attempt, before, now=secrets, proven=secrets).said
         attempt.ledger.append(live.release, "rejected", reason=why, **attempt.origin)
         attempt.ledger.append(

@@ -35,6 +35,28 @@ def test_journal_without_an_end_is_an_interrupted_deployment(tmp_path: Path) -> 
     assert journal.unfinished() is None
 
 
+def test_what_a_step_was_stopping_is_known_until_it_has(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path / "journal"))
+
+    def stopping() -> tuple[str, ...]:
+        found = journal.unfinished()
+        assert found is not None
+        return found.stopping
+
+    journal.begin(release="r-1")
+    journal.step("retire:api", "started", ["a", "b"])
+    assert stopping() == ("a", "b")
+    journal.begin(release="r-2", stopping=stopping())
+    assert stopping() == ("a", "b"), "a run that is killed at once leaves it to the next one"
+    journal.stops(["a", "b", "c"])
+    assert stopping() == ("a", "b", "c")
+    journal.step("fetch", "started")
+    assert stopping() == ()
+    journal.step("remove:api", "started", ["d"])
+    journal.step("remove:api", "finished")
+    assert stopping() == ()
+
+
 @pytest.mark.parametrize("torn", ['{"end": "depl', "\0\0\0", '{"at"', "[1]"])
 def test_torn_last_line_is_tolerated_and_closed_off(tmp_path: Path, torn: str) -> None:
     path = tmp_path / "journal"

@@ -1,0 +1,152 @@
+"""What the agent takes from the machine under it: time, threads, signals, connections and programs.
+
+Everything else calls these through the module (`runtime.sleep(1)`), so that a test can put a simulated machine in
+their place: nothing below orchestration is patched anywhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from time import monotonic, sleep, time
+from typing import TYPE_CHECKING, Any
+
+from slipway.contract.host_paths import HOME_VARIABLE
+
+if TYPE_CHECKING:
+    import http.client
+    import subprocess
+    import threading
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = [
+    "born", "connect", "detach", "die", "http_connection", "join", "lower_priority", "monotonic", "on_signal", "popen",
+    "signal_group", "sleep", "start_thread", "tcp_sockets", "time", "unix_connection",
+]  # fmt: skip
+
+_SYSTEMD = "/run/systemd/system"  # https://www.freedesktop.org/software/systemd/man/sd_booted.html
+
+
+def start_thread(work: Callable[[], None]) -> threading.Thread:
+    """Do `work` at the side of what goes on; it does not keep the process from ending."""
+    import threading
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def join(threads: Iterable[threading.Thread]) -> None:
+    """Wait for all of them."""
+    for thread in threads:
+        thread.join()
+
+
+def on_signal(number: int, action: Any) -> None:  # noqa: ANN401 - the signal module's own type
+    """Take over a signal of this process."""
+    import signal
+
+    signal.signal(number, action)
+
+
+def die() -> None:
+    """End this process without a word, as a crash of the machine would."""
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lower_priority(by: int) -> None:
+    """Leave the processor to others first, from now on and in every program started."""
+    with contextlib.suppress(OSError):
+        os.nice(by)
+
+
+def http_connection(host: str, port: int, timeout: float) -> http.client.HTTPConnection:
+    """A connection over TCP, made when it is used first."""
+    import http.client
+
+    return http.client.HTTPConnection(host, port, timeout=timeout)
+
+
+def unix_connection(path: str, timeout: float | None) -> http.client.HTTPConnection:
+    """A connection over a unix socket, made when it is used first."""
+    import http.client
+    import socket
+
+    class UnixConnection(http.client.HTTPConnection):
+        def connect(self) -> None:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(self.timeout)
+            try:
+                connection.connect(path)
+            except OSError:
+                connection.close()
+                raise
+            self.sock = connection
+
+    return UnixConnection("docker", timeout=timeout)
+
+
+def connect(address: tuple[str, int], timeout: float) -> None:
+    """Open a TCP connection and close it again; raises OSError when nobody answers."""
+    import socket
+
+    socket.create_connection(address, timeout).close()
+
+
+def tcp_sockets() -> Iterator[tuple[str, str, str]]:
+    """(local, remote, state) of all TCP sockets of this network namespace, as the kernel prints them."""
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+            next(file, None)
+            for line in file:
+                fields = line.split(None, 4)
+                yield fields[1], fields[2], fields[3]
+
+
+def popen(argv: Sequence[str], **how: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - as subprocess takes it
+    """Start a program that reads nothing."""
+    import subprocess
+
+    return subprocess.Popen(list(argv), stdin=subprocess.DEVNULL, **how)
+
+
+def signal_group(group: int, number: int) -> None:
+    """Send a signal to a program that was started as a group of its own, and to its children."""
+    os.killpg(group, number)
+
+
+def born(pid: int) -> str:
+    """When a process started, in the kernel's ticks: tells it from a later one of that number; empty when gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as handle:
+            fields = handle.read().rpartition(b")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == b"Z" else fields[19].decode()
+
+
+def detach(argv: Sequence[str], name: str, log: str) -> None:
+    """Start a program so that neither the end of this session nor that of its control group ends it.
+
+    `name` is its unit's where systemd runs it; else it writes to the file `log`.
+    """
+    import subprocess
+
+    if os.path.isdir(_SYSTEMD):
+        how = [] if os.getuid() == 0 else ["--user"]
+        home = [f"--setenv={HOME_VARIABLE}={os.environ[HOME_VARIABLE]}"] if HOME_VARIABLE in os.environ else []
+        done = subprocess.run(
+            ["systemd-run", *how, "--quiet", "--collect", f"--unit={name}", *home, *argv],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        popen(argv, stdout=output, stderr=output, cwd="/", start_new_session=True)
+    finally:
+        os.close(output)

@@ -1,0 +1,191 @@
+"""The agent is killed at every point, forward and on the way back: what was proven serves, and the next run ends well.
+
+A point is the beginning of each step (nothing happens between the end of one and that), each request that changed
+something, the time while a container stops, and each writing of routes. Containers ignore SIGTERM here, so that what
+was told to stop goes on for its grace period of 5 s, long into the next run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from simulation import KILLED, SMOKE
+from strategies import STRATEGIES, strategies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from simulation import Simulation
+
+STUBBORN = {"MODE": "stubborn"}
+GRACE_SECONDS = 5
+
+
+def points(stack: Simulation) -> Iterator[dict[str, Any]]:
+    """Where the deployment that just ended could have been killed, as options of another one."""
+    steps = stack.steps()
+    yield from [{"kill": step} for step in steps if step.endswith(":started") or step == steps[-1]]
+    yield from [{"kill_at": number} for number in range(len(stack.points))]
+
+
+def as_released(stack: Simulation, wanted: dict[str, Any], where: object) -> None:
+    """Exactly this release runs, and the host knows it."""
+    stack.later(GRACE_SECONDS + 1)
+    probe = stack.probe()
+    assert (probe["live"]["release"], probe["drift"], probe["interrupted"]) == (wanted["id"], [], None), where
+    expected = {
+        name: [each["environment"]["VERSION"]] * (each.get("deploy") or {}).get("replicas", 1)
+        for name, each in wanted["compose"]["services"].items()
+    }
+    assert stack.versions() == expected, where
+    assert len(stack.ids()) == sum(map(len, expected.values())), where
+
+
+def killed_everywhere(stack: Simulation, release: Callable[[str], dict[str, Any]], *, again: bool) -> int:
+    """Kill a change at each of its points; then deploy the same release, or the one before, and see it live."""
+    assert stack.deploy(release("reference-1")).code == 0
+    live = release("reference-2")
+    assert stack.deploy(live).code == 0
+    every = list(points(stack))
+    for number, where in enumerate(every):
+        wanted = release(f"killed-{number}")
+        killed = stack.deploy(wanted, **where)
+        assert killed.code == KILLED, (where, killed.err)
+        following = wanted if again else live
+        ended = stack.deploy(following)
+        assert ended.code == 0, (where, ended.err)
+        as_released(stack, following, where)
+        assert stack.witness.seen == [], where
+        live = following
+    return len(every)
+
+
+@strategies
+@pytest.mark.parametrize("again", [True, False], ids=["same", "previous"])
+def test_killed_at_any_point_the_next_run_is_live_without_a_gap(
+    stack: Simulation, how: dict[str, Any], *, again: bool
+) -> None:
+    fewer = {"replicas": 2} if "replicas" in how else {}
+    assert (
+        killed_everywhere(stack, lambda version: stack.web(version, environment=STUBBORN, **how | fewer), again=again)
+        >= 15
+    )
+
+
+@strategies
+def test_killed_on_the_way_back_the_proven_release_serves_at_every_instant(
+    stack: Simulation, how: dict[str, Any]
+) -> None:
+    how = {**how, "environment": STUBBORN, **({"replicas": 2} if "replicas" in how else {})}
+    good = stack.web("good", **how)
+    assert stack.deploy(good).code == 0
+    failing = {**how, "smoke": [SMOKE, {**SMOKE, "path": "/late", "status": 418, "deadline": 0.3}]}
+    assert stack.deploy(stack.web("reference", **failing)).code == 1
+    every = [each for each in points(stack) if "kill_at" in each or each["kill"].startswith("back:")]
+    for number, where in enumerate(every):
+        killed = stack.deploy(stack.web(f"bad-{number}", **failing), **where)
+        assert killed.code == KILLED, (where, killed.err)
+        assert stack.deploy(good).code == 0, where
+        as_released(stack, good, where)
+        assert stack.witness.seen == [], where
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["same", "previous"])
+def test_killed_at_any_point_services_without_a_route_converge_and_volumes_stay(
+    stack: Simulation, *, again: bool
+) -> None:
+    volumes = {"data": {"name": "shop_data"}}
+    mount = {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}
+    slipway = {"api": {"migrate": {"command": ["ok"], "deadline": 20}, "smoke": [SMOKE]}}
+
+    def version(number: str) -> dict[str, Any]:
+        return stack.shop(
+            number, db=number, db_service=mount, volumes=volumes, slipway=slipway, api_environment=STUBBORN
+        )
+
+    assert killed_everywhere(stack, version, again=again) >= 15
+    assert list(stack.host.engine.volumes) == ["shop_data"]
+
+
+def test_killed_at_any_point_a_first_deployment_is_finished_by_the_next_run(stack: Simulation) -> None:
+    assert stack.deploy(stack.web("1")).code == 0
+    every = list(points(stack))
+    wanted = stack.web("2")
+    for where in every:
+        assert stack.destroy().code == 0
+        assert stack.deploy(stack.web("1"), **where).code == KILLED, where
+        assert stack.deploy(wanted).code == 0, where
+        as_released(stack, wanted, where)
+        assert stack.visit() == (200, "2")
+
+
+def test_killed_at_any_point_a_failing_next_run_brings_the_proven_release_back(stack: Simulation) -> None:
+    how = {**STRATEGIES["blue-green"], "environment": STUBBORN}
+    broken = stack.web("broken", **{**how, "environment": {"MODE": "exit"}})
+    good = stack.web("good", **how)
+    assert stack.deploy(good).code == 0
+    assert stack.deploy(stack.web("reference", **how)).code == 0
+    every = list(points(stack))
+    assert stack.deploy(good).code == 0
+    for number, where in enumerate(every):
+        assert stack.deploy(stack.web(f"killed-{number}", **how), **where).code == KILLED, where
+        live = stack.probe()["live"]["release"]
+        ended = stack.deploy(broken)
+        assert f"release {live} " in ended.error, where
+        stack.later(GRACE_SECONDS + 1)
+        assert stack.probe()["drift"] == [], where
+        assert stack.deploy(good).code == 0, where
+        assert stack.witness.seen == [], where
+
+
+@pytest.mark.parametrize("routed", [True, False])
+def test_killed_while_a_container_stops_and_once_more_the_third_run_does_not_count_on_it(
+    stack: Simulation, *, routed: bool
+) -> None:
+    def version(number: str) -> dict[str, Any]:
+        if routed:
+            return stack.web(number, environment=STUBBORN)
+        return stack.shop(db=number, db_environment=STUBBORN)
+
+    good = version("good")
+    assert stack.deploy(version("reference")).code == 0
+    assert stack.deploy(good).code == 0
+    kill_at = next(number for number, what in enumerate(stack.points) if what.startswith("while"))
+    for again in range(-1, 5):
+        assert stack.deploy(version(f"bad-{again}"), kill_at=kill_at).code == KILLED
+        process, ended = stack.begin_at(good, kill_at=again)
+        if again < 0:
+            stack.later(0.02)  # it has begun its journal and looks at nothing yet
+            stack.world.kill(process)
+        ended()
+        assert stack.deploy(good).code == 0
+        as_released(stack, good, again)
+    assert stack.witness.seen == []
+
+
+def test_routes_that_were_written_and_never_taken_over_are_not_counted_on(stack: Simulation) -> None:
+    first = stack.web("1")
+    assert stack.deploy(first).code == 0
+    stack.host.edges[0].stuck = True
+    process, ended = stack.begin(stack.web("2"))
+    stack.later(1.0)  # it waits for Traefik by now
+    assert stack.steps()[-1] == "shift:web:100:started"
+    stack.world.kill(process)
+    assert ended().code == KILLED
+    again = stack.deploy(stack.web("2"))
+    assert "did not become live in slipway-edge" in again.error
+    assert stack.visit() == (200, "1")
+    assert stack.witness.seen == []
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.3, 0.5, 2.0, 4.0])
+def test_ended_while_a_container_stops_the_one_that_comes_back_stays(stack: Simulation, seconds: float) -> None:
+    first = stack.shop(api_environment=STUBBORN)
+    assert stack.deploy(first).code == 0
+    process, ended = stack.begin(stack.shop("2"))
+    stack.later(0.2 + seconds)
+    stack.world.terminate(process)
+    result = ended()
+    assert f"release {first['id']} " in result.error, result.err
+    as_released(stack, first, seconds)

@@ -1,0 +1,208 @@
+"""Deployments that fail at each of their stages: the release that was live serves, at every instant."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from simulation import SMOKE
+from strategies import CANARY, STRATEGIES, strategies
+
+if TYPE_CHECKING:
+    from simulation import Ended, Simulation
+
+
+SEEN_SECONDS = 3.0
+"""A container that crashes while it serves loses requests until that is seen and they go elsewhere."""
+
+
+def left_as_it_was(stack: Simulation, ended: Ended, first: str, *, replicas: int = 1, crashed: bool = False) -> None:
+    """The first version serves, nothing of the other is left, and that is known."""
+    assert f"release {first} " in ended.error, ended.error
+    assert "serves" in ended.error
+    assert crashed or stack.witness.seen == []
+    assert stack.visit() == (200, "1")
+    assert stack.versions() == {"web": ["1"] * replicas}
+    probe = stack.probe()
+    assert (probe["live"]["release"], probe["drift"], probe["interrupted"]) == (first, [], None)
+    assert probe["last"]["outcome"] == "failed"
+
+
+@strategies
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("exit", "service web did not become healthy: it "),
+        ("sick", "service web did not become healthy: its health check did not pass"),
+        ("never", "service web did not become healthy"),
+        ("smoke", "smoke check of web failed"),
+    ],
+)
+def test_a_release_that_fails_a_gate_gets_no_request(
+    stack: Simulation, how: dict[str, Any], mode: str, said: str
+) -> None:
+    first = stack.deploy(stack.web("1", **how)).report["release"]
+    ended = stack.deploy(stack.web("2", environment={"MODE": mode}, **how))
+    assert said in ended.error
+    left_as_it_was(stack, ended, first, replicas=how.get("replicas", 1))
+
+
+@strategies
+@pytest.mark.parametrize("mode", ["crash", "ill"])
+def test_a_release_that_falls_ill_after_the_shift_is_shifted_back(
+    stack: Simulation, how: dict[str, Any], mode: str
+) -> None:
+    first = stack.deploy(stack.web("1", **how)).report["release"]
+    how = {**how, "update": {**how.get("update", {}), "monitor": 30}}
+    ended = stack.deploy(stack.web("2", environment={"MODE": mode, "AFTER": "12"}, **how))
+    said = ("after it began to serve", "did not become healthy", "no container of web is left to send requests to")
+    assert any(words in ended.error for words in said)
+    assert all(breach.seconds < SEEN_SECONDS for breach in stack.witness.seen)
+    assert mode == "crash" or not stack.witness.seen
+    left_as_it_was(stack, ended, first, replicas=how.get("replicas", 1), crashed=mode == "crash")
+
+
+@pytest.mark.parametrize("mode", ["errors", "late"])
+def test_a_canary_that_is_worse_is_stopped_at_its_first_step(stack: Simulation, mode: str) -> None:
+    how = {"strategy": "canary", "canary": {**CANARY, "too_little": "probe", "patience": 60.0, "minimum": 40}}
+    first = stack.deploy(stack.web("1", **how)).report["release"]
+    ended = stack.deploy(stack.web("2", environment={"MODE": mode}, **how))
+    assert "the canary of web is worse at 20 % of the traffic" in ended.error
+    assert not any("judge:web:50" in step for step in stack.steps())
+    left_as_it_was(stack, ended, first)
+
+
+def test_a_canary_of_which_too_little_is_known_counts_as_worse_where_that_is_wanted(stack: Simulation) -> None:
+    how = {"strategy": "canary", "canary": {**CANARY, "too_little": "fail", "minimum": 40}}
+    first = stack.deploy(stack.web("1", **how)).report["release"]
+    ended = stack.deploy(stack.web("2", **how))
+    assert "the canary of web is worse" in ended.error
+    left_as_it_was(stack, ended, first)
+
+
+def test_a_failed_preview_check_leaves_all_requests_where_they_were(stack: Simulation) -> None:
+    how = STRATEGIES["blue-green"]
+    first = stack.deploy(stack.web("1", **how)).report["release"]
+    stack.host.engine.mutating = lambda _: None
+    bad = stack.web("2", **how, smoke=[{**SMOKE, "contains": "nothing has this"}])
+    left_as_it_was(stack, stack.deploy(bad), first)
+
+
+def test_a_crash_loop_is_given_up_long_before_the_deadline(stack: Simulation) -> None:
+    wanted = stack.shop(api_environment={"MODE": "exit"}, api_service={"restart": "always"})
+    ended = stack.deploy(wanted, options={"health_deadline": 300})
+    assert "it was restarted 5 times, last exit code 7" in ended.error
+    assert ended.seconds < 30
+
+
+def test_a_failed_first_deployment_leaves_nothing_but_volumes(stack: Simulation) -> None:
+    volumes = {"data": {"name": "shop_data"}}
+    mount = [{"type": "volume", "source": "data", "target": "/data"}]
+    bad = stack.shop(api_environment={"MODE": "exit"}, db_service={"volumes": mount}, volumes=volumes)
+    ended = stack.deploy(bad)
+    assert "nothing was live before" in ended.error
+    assert stack.ids() == []
+    assert not any(each.startswith("shop") for each in stack.host.engine.networks)
+    assert list(stack.host.engine.volumes) == ["shop_data"]
+    assert stack.deploy(stack.shop()).code == 0
+
+
+def test_evidence_names_what_was_probed_what_answered_and_the_last_lines(stack: Simulation) -> None:
+    ended = stack.deploy(stack.shop(api_environment={"MODE": "sick"}))
+    for line in ("probed with: CMD check", "last answer: exit code 1: not well", "| starting 1"):
+        assert line in ended.err
+
+
+def test_a_bad_new_secret_does_not_break_the_way_back(stack: Simulation) -> None:
+    wanted = stack.shop(api_environment={"MODE": "${MODE_SECRET}"}, secrets=("MODE_SECRET",))
+    stack.deploy(wanted, secrets={"MODE_SECRET": ""})
+    db = stack.ids("db")
+    ended = stack.deploy(wanted, secrets={"MODE_SECRET": "exit"})
+    assert "was brought back and serves" in ended.error
+    assert stack.ids("db") == db
+    assert stack.probe()["drift"] == []
+
+
+def test_an_old_secret_that_was_revoked_is_replaced_by_that_of_today(stack: Simulation) -> None:
+    wanted = stack.shop(api_environment={"MODE": "${MODE_SECRET}"}, secrets=("MODE_SECRET",))
+    stack.deploy(wanted, secrets={"MODE_SECRET": ""})
+    stack.folder.store_secrets({"MODE_SECRET": "exit"})  # what worked then does not work any more
+    broken = stack.shop("2", api_environment={"MODE": "sick", "NEW": "${MODE_SECRET}"}, secrets=("MODE_SECRET",))
+    ended = stack.deploy(broken, secrets={"MODE_SECRET": ""})
+    assert "was brought back and serves" in ended.error
+    assert stack.versions()["api"] == ["1"]
+    assert stack.outcomes()[-2:] == ["repaired", "failed"]
+
+
+def test_an_image_that_cannot_be_had_leaves_everything_untouched(stack: Simulation) -> None:
+    stack.deploy(stack.shop())
+    before = stack.ids()
+    missing = "registry.test/shop/app@sha256:" + "f" * 64
+    ended = stack.deploy(stack.shop(api_service={"image": missing}))
+    assert "does not exist in registry.test" in ended.error
+    assert "serves as before" in ended.error
+    assert stack.ids() == before
+
+
+def test_an_image_for_another_machine_is_refused_before_it_runs(stack: Simulation) -> None:
+    stack.deploy(stack.shop())
+    before = stack.ids()
+    foreign = stack.world.image("9", lambda *_: None, architecture="arm64")
+    ended = stack.deploy(stack.shop(api_service={"image": foreign}))
+    assert "is for arm64, this host is amd64" in ended.error
+    assert stack.ids() == before
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.5, 1.0, 3.0, 8.0])
+@pytest.mark.parametrize("mode", ["", "slow", "sick"])
+def test_ended_by_a_signal_at_any_time_it_goes_back_like_a_failure(
+    stack: Simulation, seconds: float, mode: str
+) -> None:
+    first = stack.deploy(stack.web("1")).report["release"]
+    process, ended = stack.begin(stack.web("2", environment={"MODE": mode}))
+    stack.later(seconds)
+    if process.alive:
+        process.signals[signal.SIGTERM](signal.SIGTERM, None)
+    result = ended()
+    if result.code:
+        assert "asked to end (SIGTERM)" in result.error
+        left_as_it_was(stack, result, first)
+    else:
+        assert mode != "sick"
+        assert stack.visit() == (200, "2")
+    assert stack.witness.seen == []
+
+
+def test_the_whole_deployment_has_an_end(stack: Simulation) -> None:
+    first = stack.deploy(stack.web("1")).report["release"]
+    ended = stack.deploy(stack.web("2", environment={"MODE": "slow"}), options={"deadline": 3, "health_deadline": 600})
+    assert "the deployment took longer than 3 s" in ended.error
+    left_as_it_was(stack, ended, first)
+
+
+def test_a_container_that_ignores_sigterm_is_waited_for_as_long_as_it_asked_and_no_longer(stack: Simulation) -> None:
+    stack.deploy(stack.web("1", environment={"MODE": "stubborn"}))
+    ended = stack.deploy(stack.web("2"))
+    assert stack.versions() == {"web": ["2"]}
+    assert 5 < ended.seconds < 7
+    assert stack.witness.seen == []
+
+
+def test_going_back_to_a_release_whose_document_is_gone_says_so(stack: Simulation) -> None:
+    first = stack.deploy(stack.shop()).report["release"]
+    path = stack.host.home / "stacks" / "shop" / "releases" / first / "release.json"
+    path.unlink()
+    ended = stack.deploy(stack.shop("2", api_environment={"MODE": "exit"}))
+    assert f"the record of release {first} is gone from this host" in ended.error
+    assert "what serves is not certain" in ended.error
+    assert stack.probe()["interrupted"]
+
+
+def test_failures_may_be_as_many_as_the_service_allows(stack: Simulation) -> None:
+    stack.deploy(stack.web("1", replicas=4))
+    allowed = {"update": {"max_failure_ratio": 0.5}, "replicas": 4}
+    wanted = stack.web("2", **allowed)
+    assert stack.deploy(wanted).code == 0
+    assert stack.deploy(stack.web("3", environment={"MODE": "sick"}, **allowed)).code == 1
+    assert stack.visit() == (200, "2")

@@ -1,0 +1,186 @@
+"""Drift, locks, retention, destruction, and a host on which other things happen at the same time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from programs import Program
+from simulation import Simulation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def plain(*_: object) -> Program:
+    return Program()
+
+
+def ask(stack: Simulation, method: str, path: str) -> None:
+    """Somebody does something by hand."""
+    assert stack.host.engine.handle(method, path)[0] < 400
+
+
+@pytest.mark.parametrize(
+    ("method", "how"), [("POST", "/stop"), ("DELETE", "?force=true"), ("POST", "/pause"), ("POST", "/kill")]
+)
+def test_a_change_by_hand_is_drift_and_is_repaired(stack: Simulation, method: str, how: str) -> None:
+    stack.deploy(stack.shop())
+    db = stack.ids("db")
+    ask(stack, method, f"/containers/{stack.ids('api')[0]}{how}")
+    assert [each["service"] for each in stack.probe()["drift"]] == ["api"]
+    report = stack.deploy(stack.shop()).report
+    assert (report["outcome"], report["touched"]) == ("repaired", ["api"])
+    assert stack.probe()["drift"] == []
+    assert stack.ids("db") == db
+
+
+@pytest.mark.parametrize(("method", "how"), [("POST", "/stop"), ("DELETE", "?force=true")])
+def test_a_routed_container_that_went_by_hand_comes_back_behind_its_route(
+    stack: Simulation, method: str, how: str
+) -> None:
+    stack.deploy(stack.web("1"))
+    ask(stack, method, f"/containers/{stack.ids()[0]}{how}")
+    assert stack.deploy(stack.web("1")).code == 0
+    assert stack.visit() == (200, "1")
+    assert stack.probe()["drift"] == []
+
+
+def test_an_edge_that_was_removed_by_hand_comes_back_with_its_routes(stack: Simulation) -> None:
+    stack.deploy(stack.web("1"))
+    [edge] = [each.container.id for each in stack.host.edges]
+    ask(stack, "DELETE", f"/containers/{edge}?force=true")
+    assert stack.probe()["drift"]
+    before = stack.ids()
+    assert stack.deploy(stack.web("1")).code == 0
+    assert stack.visit() == (200, "1")
+    assert stack.ids() == before
+
+
+def test_docker_restarted_at_any_moment_of_a_deployment_leaves_one_of_both_releases(stack: Simulation) -> None:
+    always = {"service": {"restart": "always"}}
+    first = stack.web("0", **always)
+    stack.deploy(first)
+    for number, seconds in enumerate((0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65)):
+        wanted = stack.web(f"{number + 1}", **always)
+        _, ended = stack.begin(wanted)
+        stack.later(seconds)
+        stack.host.engine.restart_engine(1.0)
+        ended()
+        stack.later(3)
+        assert stack.deploy(wanted).code == 0
+        assert stack.visit() == (200, f"{number + 1}")
+        assert stack.probe()["drift"] == []
+
+
+def test_of_two_at_once_one_waits_for_the_other(stack: Simulation) -> None:
+    stack.deploy(stack.shop())
+    both = [stack.begin(stack.shop(version)) for version in ("2", "3")]
+    assert [ended().code for _, ended in both] == [0, 0]
+    assert stack.versions()["api"] == ["3"]
+    assert stack.probe()["drift"] == []
+
+
+def test_of_two_at_once_without_waiting_the_second_names_the_first(stack: Simulation) -> None:
+    stack.deploy(stack.shop())
+    (stack.host.home / "stacks" / "shop" / "actor").write_text("tester")
+    process, ended = stack.begin(stack.shop("2", api_environment={"MODE": "slow"}))
+    stack.later(2)
+    assert "tester (pid" in stack.probe()["lock"]
+    second = stack.deploy(stack.shop("3"), options={"lock_wait": 0})
+    assert "another deployment holds this stack: tester (pid" in second.error
+    assert process.alive
+    assert ended().code == 0
+    assert stack.versions()["api"] == ["2"]
+
+
+def test_the_lock_of_a_killed_deployment_needs_no_hand(stack: Simulation) -> None:
+    process, _ = stack.begin(stack.shop(api_environment={"MODE": "slow"}))
+    stack.later(2)
+    stack.world.kill(process)
+    assert stack.probe()["lock"] is None
+    assert stack.deploy(stack.shop("2"), options={"lock_wait": 0}).code == 0
+
+
+def test_prune_keeps_what_a_way_back_needs_and_says_what_went(stack: Simulation) -> None:
+    images = [stack.world.image(version, plain) for version in ("a", "b", "c", "d")]
+    releases = [stack.shop(api_service={"image": image}) for image in images]
+    for each in releases[:3]:
+        report = stack.deploy(each, options={"retention": 2}).report
+    kept = sorted(path.name for path in (stack.host.home / "stacks" / "shop" / "releases").iterdir())
+    assert kept == sorted(each["id"] for each in releases[1:3])
+    assert releases[0]["id"] in report["removed"]
+    present = {reference.partition("@")[2] for reference in stack.host.engine.images}
+    assert {each.partition("@")[2] for each in images[1:3]} < present
+    assert images[0].partition("@")[2] not in present
+    assert stack.deploy(releases[1], options={"retention": 2}).code == 0
+
+
+def test_the_release_validated_last_is_never_pruned(stack: Simulation) -> None:
+    first = stack.shop("0")
+    stack.deploy(first)
+    stack.validate(first["id"])
+    for version in ("1", "2", "3"):
+        stack.deploy(stack.shop(version), options={"retention": 1})
+    kept = {path.name for path in (stack.host.home / "stacks" / "shop" / "releases").iterdir()}
+    assert first["id"] in kept
+    assert len(kept) == 2
+
+
+def test_destroy_twice_keeps_volumes_unless_named(stack: Simulation) -> None:
+    mounts = [
+        {"type": "volume", "source": "data", "target": "/data"},
+        {"type": "bind", "source": "@data/uploads", "target": "/uploads"},
+    ]
+    volumes = {"data": {"name": "shop_data"}}
+    stack.deploy(stack.shop(api_service={"volumes": mounts}, volumes=volumes))
+    gone = stack.destroy().report
+    assert sorted(gone["kept_volumes"]) == ["data/uploads", "shop_data"]
+    assert stack.ids() == []
+    assert "shop_default" not in stack.host.engine.networks
+    assert [path.name for path in (stack.host.home / "stacks" / "shop").iterdir()] == ["data"]
+    assert stack.destroy().report["removed"] == []
+    assert stack.destroy("data", "data/uploads").code == 0
+    assert stack.host.engine.volumes == {}
+    assert not (stack.host.home / "stacks" / "shop").exists()
+
+
+def test_destroy_takes_the_edge_along_only_with_the_last_stack(stack: Simulation, home: Path) -> None:
+    shop, blog = stack, Simulation(stack.host, "blog")
+    shop.deploy(shop.web("1", routes=[{"host": "shop.test", "path": "/", "strip": False}]))
+    blog.deploy(blog.web("1", routes=[{"host": "blog.test", "path": "/", "strip": False}]))
+    assert shop.destroy().code == 0
+    assert blog.visit(Host="blog.test") == (200, "1")
+    assert blog.destroy().code == 0
+    assert shop.host.edges == [] or not shop.host.edges[0].alive
+    assert "slipway-edge" not in shop.host.engine.networks
+    assert not (home / "edge").exists()
+
+
+def test_a_stack_cannot_take_the_route_of_another(stack: Simulation) -> None:
+    shop, blog = stack, Simulation(stack.host, "blog")
+    shop.deploy(shop.web("1"))
+    ended = blog.deploy(blog.web("2"))
+    assert "stack shop of this host already serves every host/" in ended.error
+    assert shop.visit() == (200, "1")
+    assert blog.ids() == []
+
+
+def test_a_pruned_image_is_fetched_again(stack: Simulation) -> None:
+    stack.deploy(stack.shop())
+    for each in stack.ids():
+        ask(stack, "DELETE", f"/containers/{each}?force=true")
+    stack.host.engine.images.clear()
+    assert stack.deploy(stack.shop()).code == 0
+    assert stack.probe()["drift"] == []
+
+
+def test_a_registry_that_is_slow_is_waited_for_before_anything_is_touched(stack: Simulation) -> None:
+    stack.deploy(stack.shop())
+    before = stack.ids()
+    slow = stack.world.image("9", plain, pull_seconds=30)
+    process, ended = stack.begin(stack.shop(api_service={"image": slow}))
+    stack.later(29)
+    assert stack.ids() == before
+    assert process.alive
+    assert ended().code == 0

@@ -1,0 +1,207 @@
+"""After a deployment: the watch, generations that are kept for a way back at once, and requests in flight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from strategies import STRATEGIES
+from visitors import Visitors
+
+if TYPE_CHECKING:
+    from simulation import Simulation
+
+RULES: dict[str, Any] = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01,
+                         "latency_relative": 0.2, "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+
+
+def test_the_watch_ends_by_itself_when_all_is_well(stack: Simulation) -> None:
+    stack.deploy(stack.web("1"))
+    stack.deploy(stack.web("2"), watch=RULES)
+    stack.later(60)
+    seen = stack.probe()["watch"]
+    assert (seen["state"], seen["reason"]) == ("watching", "")
+    stack.later(65)
+    assert stack.probe()["watch"]["state"] == "over"
+    assert [process.alive for process in stack.host.detached] == [False]
+    assert stack.outcomes() == ["deployed", "deployed"]
+    assert not stack.host.home.joinpath("stacks", "shop", "secrets-before.json").exists()
+
+
+@pytest.mark.parametrize("keep", [0, 600])
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [("errors", "errors 30.00 %"), ("crash", "was restarted 2 times"), ("ill", "is unhealthy for 10 s")],
+)
+def test_a_release_that_turns_bad_goes_back_by_itself(stack: Simulation, mode: str, said: str, keep: int) -> None:
+    first = stack.web("1", keep=keep, service={"restart": "always"})
+    stack.deploy(first)
+    visitors = Visitors(stack.host, rate=50 if mode == "errors" else 0)
+    stack.later(20)
+    sour = {"environment": {"MODE": mode, "AFTER": "8"}, "service": {"restart": "always"}}
+    assert stack.deploy(stack.web("2", keep=keep, **sour), watch=RULES).code == 0
+    stack.later(60)
+    visitors.leave()
+    assert stack.outcomes()[-2:] == ["rejected", "returned"]
+    probe = stack.probe()
+    assert said in probe["last"]["reason"]
+    assert "was brought back and serves" in probe["watch"]["reason"]
+    assert (probe["live"]["release"], probe["drift"], probe["convergence"]) == (first["id"], [], "")
+    assert stack.visit() == (200, "1")
+    assert stack.versions() == {"web": ["1"]}
+    assert set(visitors.answers) <= {200, 500}
+
+
+def test_the_way_back_of_the_watch_to_a_kept_generation_starts_no_container(stack: Simulation) -> None:
+    stack.deploy(stack.web("1", keep=600))
+    before = stack.ids()
+    visitors = Visitors(stack.host, rate=50)
+    stack.later(20)
+    stack.deploy(stack.web("2", keep=600, environment={"MODE": "errors"}), watch=RULES)
+    stack.later(60)
+    visitors.leave()
+    assert stack.ids() == before
+
+
+def test_a_rejected_release_is_not_where_the_next_way_back_leads(stack: Simulation) -> None:
+    stack.deploy(stack.shop("1"))
+    crash = {"MODE": "crash", "AFTER": "2"}
+    for version in ("2", "3"):
+        bad = stack.shop(version, api_environment=crash, api_service={"restart": "always"})
+        assert stack.deploy(bad, watch=RULES).code == 0
+        stack.later(60)
+        assert stack.versions()["api"] == ["1"]
+    assert stack.outcomes() == ["deployed", *(["deployed", "rejected", "returned"] * 2)]
+
+
+def test_the_watch_brings_back_the_secrets_of_then(stack: Simulation) -> None:
+    wanted = stack.shop("1", api_environment={"TOKEN": "${TOKEN}"}, secrets=("TOKEN",))
+    stack.deploy(wanted, secrets={"TOKEN": "then"})
+    crash = {"TOKEN": "${TOKEN}", "MODE": "crash", "AFTER": "2"}
+    bad = stack.shop("2", api_environment=crash, secrets=("TOKEN",), api_service={"restart": "always"})
+    stack.deploy(bad, secrets={"TOKEN": "now"}, watch=RULES)
+    stack.later(60)
+    assert stack.containers("api")[0].environment["TOKEN"] == "then"
+    assert stack.probe()["drift"] == []
+
+
+def test_another_deployment_takes_over_from_the_watch(stack: Simulation) -> None:
+    stack.deploy(stack.shop("1"))
+    stack.deploy(stack.shop("2"), watch=RULES)
+    stack.deploy(stack.shop("3"), watch=RULES)
+    stack.later(2)
+    assert [process.alive for process in stack.host.detached] == [False, True]
+
+
+def test_the_watch_outlives_a_restart_of_docker(stack: Simulation) -> None:
+    stack.deploy(stack.web("1", service={"restart": "always"}))
+    stack.deploy(stack.web("2", service={"restart": "always"}), watch=RULES)
+    stack.later(5)
+    stack.host.engine.restart_engine(4.0)
+    stack.later(2)
+    assert "cannot look" in stack.probe()["watch"]["reason"]
+    stack.later(130)
+    assert stack.probe()["watch"]["state"] == "over"
+    assert stack.visit() == (200, "2")
+    assert stack.outcomes() == ["deployed", "deployed"]
+
+
+# --- kept generations
+
+
+def test_a_kept_generation_is_the_way_back_at_once_and_goes_when_its_time_is_over(stack: Simulation) -> None:
+    how = {**STRATEGIES["blue-green"], "keep": 60}
+    blue = stack.web("blue", **how)
+    stack.deploy(blue)
+    stack.deploy(stack.web("green", **how))
+    assert stack.versions() == {"web": ["blue", "green"]}
+    assert stack.probe()["drift"] == []
+    back = stack.deploy(blue)
+    assert back.seconds < 1
+    assert not any(step.startswith("grow:") for step in stack.steps())
+    assert stack.visit() == (200, "blue")
+    stack.later(61)
+    assert stack.versions() == {"web": ["blue"]}
+    assert stack.probe()["drift"] == []
+    assert stack.witness.seen == []
+
+
+def test_a_kept_generation_whose_time_is_over_is_not_counted_on_when_the_watch_dies(stack: Simulation) -> None:
+    how = {**STRATEGIES["blue-green"], "keep": 10, "environment": {"MODE": "stubborn"}}
+    blue = stack.web("blue", **how)
+    stack.deploy(blue)
+    stack.deploy(stack.web("green", **how))
+    stack.later(12)  # it stops by now, and ignores that
+    [watch] = stack.host.detached
+    stack.world.kill(watch)
+    assert stack.deploy(blue).code == 0
+    stack.later(10)
+    assert stack.visit() == (200, "blue")
+    assert stack.witness.seen == []
+
+
+def test_a_third_release_replaces_what_was_kept(stack: Simulation) -> None:
+    how = {**STRATEGIES["blue-green"], "keep": 60}
+    for version in ("1", "2", "3"):
+        stack.deploy(stack.web(version, **how))
+    assert stack.versions() == {"web": ["2", "3"]}
+    assert stack.witness.seen == []
+
+
+def test_the_watch_waits_with_retiring_while_a_deployment_is_at_work(stack: Simulation) -> None:
+    how = {**STRATEGIES["blue-green"], "keep": 5}
+    stack.deploy(stack.web("1", **how))
+    stack.deploy(stack.web("2", **how))
+    process, ended = stack.begin(stack.web("3", environment={"MODE": "slow"}, **how))
+    while process.alive:
+        assert stack.versions()["web"][0] in ("1", "2")
+        stack.later(0.5)
+    assert ended().code == 0
+    stack.later(10)
+    assert stack.versions() == {"web": ["3"]}
+    assert stack.witness.seen == []
+
+
+# --- requests in flight
+
+
+@pytest.mark.parametrize("how", STRATEGIES.values(), ids=STRATEGIES)
+def test_requests_in_flight_end_before_their_container_does(stack: Simulation, how: dict[str, Any]) -> None:
+    stack.deploy(stack.web("1", drain=10, **how))
+    visitors = Visitors(stack.host, rate=20, long=3.0)
+    stack.later(1)
+    for version in ("2", "3"):
+        assert stack.deploy(stack.web(version, drain=10, **how)).code == 0
+        stack.later(4)
+    visitors.leave()
+    assert (set(visitors.answers), visitors.cut) == ({200}, 0)
+    assert visitors.whole >= 3
+
+
+def test_a_request_that_outlasts_the_drain_is_cut_and_counted(stack: Simulation) -> None:
+    stack.deploy(stack.web("1", drain=2))
+    visitors = Visitors(stack.host, rate=0, long=30.0)
+    stack.later(1)
+    ended = stack.deploy(stack.web("2", drain=2))
+    assert "drain web, 1 connection(s) cut 2.0" in ended.err
+    stack.later(30)
+    visitors.leave()
+    assert visitors.cut == 1
+
+
+def test_a_message_of_the_watch_is_sent_and_one_that_cannot_be_changes_nothing(
+    stack: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refused(request: Any, timeout: float) -> None:  # noqa: ARG001 - as urllib has it
+        asked.append(request.full_url)
+        raise OSError("refused")
+
+    monkeypatch.setattr("urllib.request.urlopen", refused)
+    stack.deploy(stack.shop("1"))
+    bad = stack.shop("2", api_environment={"MODE": "crash", "AFTER": "2"}, api_service={"restart": "always"})
+    stack.deploy(bad, watch={**RULES, "notify": "https://hooks.test/secret"})
+    stack.later(60)
+    assert asked == ["https://hooks.test/secret"]
+    assert stack.outcomes()[-1] == "returned"
