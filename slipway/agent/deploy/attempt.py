@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
@@ -16,7 +17,7 @@ from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from slipway.agent.deadline import Stop
     from slipway.agent.docker.docker_api import DockerApi
@@ -116,9 +117,13 @@ class Attempt:
     def finish_stops(self) -> None:
         """Stop to the end what an interrupted deployment, or a watch whose time has come, was stopping."""
         begun = (*(self.unfinished.stopping if self.unfinished else ()), *self.keeping.overdue)
-        ended = finish_stops(self.folder.stack, begun, self.access.api, self.journal.stops)
+        ended = finish_stops(self.folder.stack, begun, self.access.api, self._note_stops)
         if ended:
             self.out.progress("recover", f"{', '.join(ended)} had been told to stop")
+
+    def _note_stops(self, containers: Sequence[str]) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
+            self.journal.stops(containers)
 
     def shifted(self) -> None:
         """Note that requests moved: after a failure, back to where they came from."""

@@ -1,7 +1,8 @@
 """The steps of the deployment in progress, each on disk before and after it runs.
 
 Lines: `begin` (release, previous, actor), `step` + `state`, `child` (a Compose process, so that the next run can
-end an orphan), `end` (outcome). A journal without an end is a deployment that nobody finished.
+end an orphan), `stops` (containers that are being stopped, so that the next run does not count on them), `end`
+(outcome). A journal without an end is a deployment that nobody finished.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ was told to stop goes on for its grace period of 5 s, long into the next run.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -161,6 +162,25 @@ def test_killed_while_a_container_stops_and_once_more_the_third_run_does_not_cou
         ended()
         assert stack.deploy(good).code == 0
         as_released(stack, good, again)
+    assert stack.witness.seen == []
+
+
+def test_a_disk_that_fills_up_meanwhile_keeps_no_proven_release_from_serving(
+    stack: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert stack.deploy(stack.web("1", environment=STUBBORN)).code == 0
+    assert stack.deploy(stack.web("2", environment=STUBBORN)).code == 0
+    kill_at = next(number for number, what in enumerate(stack.points) if what.startswith("while"))
+    assert stack.deploy(stack.web("3", environment=STUBBORN), kill_at=kill_at).code == KILLED
+    live = stack.probe()["live"]["release"]
+    monkeypatch.setattr("slipway.agent.state.journal.append_line", full)
+    ended = stack.deploy(stack.web("4", environment=STUBBORN))
+    assert f"release {live} " in ended.error
+    assert "going back failed too" not in ended.error
+    assert stack.visit()[0] == 200
     assert stack.witness.seen == []
 
 
