@@ -1,4 +1,8 @@
-"""The packed agent against the real Docker engine of this machine: each promise, by trying to break it."""
+"""The packed agent against the real Docker engine of this machine: what no simulation can show.
+
+Orchestration is exhausted on the simulated machine (tests/unit/agent/orchestration), whose engine is held against the
+real one in `test_fake_docker_is_true`.
+"""
 
 from __future__ import annotations
 
@@ -127,26 +131,6 @@ def test_probe_of_a_host_without_the_stack_changes_nothing(agent: Agent) -> None
     assert not agent.home.exists()
 
 
-def test_same_release_again_touches_no_container(agent: Agent, shop: Build) -> None:
-    agent.deploy(shop())
-    before = agent.containers()
-    again = agent.deploy(shop())
-    assert again.document["outcome"] == "unchanged"
-    assert "nothing to do" in again.err
-    assert agent.containers() == before
-
-
-def test_change_to_one_service_touches_only_that_service(agent: Agent, shop: Build) -> None:
-    agent.deploy(shop())
-    before = agent.containers()
-    report = agent.deploy(shop("2")).document
-    after = agent.containers()
-    assert report["touched"] == ["api"]
-    assert after["db"] == before["db"]
-    assert after["api"] != before["api"]
-    assert agent.versions() == {"api": "2", "db": "1"}
-
-
 def test_changed_config_file_recreates_only_its_service(agent: Agent, shop: Build) -> None:
     def with_file(text: str) -> dict[str, Any]:
         mount = {
@@ -196,88 +180,7 @@ def with_compose(wanted: dict[str, Any], compose: dict[str, Any]) -> dict[str, A
     return {"id": release_id(content), **content}
 
 
-def test_removed_service_goes_and_its_volume_stays(agent: Agent, shop: Build, images: dict[str, str]) -> None:
-    mount = [{"type": "volume", "source": "data", "target": "/data"}]
-    volumes = {"data": {"name": f"{agent.stack}_data"}}
-    agent.deploy(shop(extra={"old": service(images["1"], volumes=mount)}, volumes=volumes))
-    assert "old" in agent.containers()
-    agent.deploy(shop())
-    assert "old" not in agent.containers()
-    assert agent.volumes() == [f"{agent.stack}_data"]
-
-
-def test_replicas_grow_and_shrink_without_touching_those_that_stay(agent: Agent, shop: Build) -> None:
-    agent.deploy(shop())
-    first = agent.containers()["api"]
-    agent.deploy(shop(api_service={"deploy": {"replicas": 2}}))
-    assert len(agent.containers()["api"]) == 2
-    assert first[0] in agent.containers()["api"]
-    agent.deploy(shop())
-    assert agent.containers()["api"] == first
-
-
-def test_one_off_that_ended_well_is_not_run_again(agent: Agent, images: dict[str, str]) -> None:
-    one_off = {"image": images["1"], "environment": {"MODE": "done"}, "networks": {"default": None}}
-    wanted = release(
-        agent.stack,
-        {
-            "init": one_off,
-            "api": service(images["1"], depends_on={"init": {"condition": "service_completed_successfully"}}),
-        },
-    )
-    report = agent.deploy(wanted).document
-    assert report["services"]["init"]["containers"][0]["state"] == "completed"
-    assert agent.probe()["drift"] == []
-    assert agent.deploy(wanted).document["outcome"] == "unchanged"
-
-
-def test_dry_run_prints_the_plan_and_changes_nothing(agent: Agent, shop: Build) -> None:
-    planned = agent.deploy(shop(), "--dry-run")
-    assert planned.out.split() == [
-        "fetch",
-        "files",
-        "start:db",
-        "await:db",
-        "start:api",
-        "await:api",
-        "record",
-        "prune",
-    ]
-    assert not agent.home.exists()
-    assert agent.containers() == {}
-
-
 # --- drift -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("how", ["stop", "rm -f", "pause"])
-def test_change_by_hand_is_drift_and_is_repaired(agent: Agent, shop: Build, how: str) -> None:
-    agent.deploy(shop())
-    before = agent.containers()
-    docker(*how.split(), before["api"][0])
-    found = agent.probe()["drift"]
-    assert [each["service"] for each in found] == ["api"]
-    report = agent.deploy(shop()).document
-    assert (report["outcome"], report["touched"]) == ("repaired", ["api"])
-    assert agent.probe()["drift"] == []
-    assert agent.containers()["db"] == before["db"]
-
-
-def test_migration_runs_once_per_release_before_anything_is_replaced(agent: Agent, shop: Build) -> None:
-    mount = [{"type": "volume", "source": "data", "target": "/data"}]
-    volumes = {"data": {"name": f"{agent.stack}_data"}}
-    slipway = {"api": {"migrate": {"command": ["mark", "/data/marks"], "deadline": 20}}}
-
-    def with_migration(api: str) -> dict[str, Any]:
-        return shop(api, api_service={"volumes": mount}, slipway=slipway, volumes=volumes)
-
-    first = agent.deploy(with_migration("1"))
-    assert first.err.index("health db healthy") < first.err.index("migrate api") < first.err.index("start:api")
-    agent.deploy(with_migration("2"))
-    agent.deploy(with_migration("2"))
-    agent.deploy(with_migration("1"))
-    marks = docker("exec", agent.containers()["api"][0], "cat", "/data/marks").split()
-    assert marks == ["1", "2"]
 
 
 # --- failing ---------------------------------------------------------------------------------------------------------
@@ -286,32 +189,6 @@ def test_migration_runs_once_per_release_before_anything_is_replaced(agent: Agen
 def failing(agent: Agent, wanted: dict[str, Any], **more: Any) -> tuple[Ended, str]:
     ended = agent.deploy(wanted, **more)
     return ended, ended.error
-
-
-@pytest.mark.parametrize("mode", ["exit", "sick"])
-def test_release_that_never_gets_healthy_leaves_the_old_one_serving(agent: Agent, shop: Build, mode: str) -> None:
-    first = agent.deploy(shop()).document
-    db = agent.containers()["db"]
-    ended, error = failing(agent, shop("2", api_service={"environment": {"MODE": mode}}))
-    assert "service api did not become healthy" in error
-    assert f"release {first['release']} was brought back and serves" in error
-    assert "| starting 2 token" in ended.err
-    assert agent.versions() == {"api": "1", "db": "1"}
-    assert agent.containers()["db"] == db
-    probe = agent.probe()
-    assert (probe["drift"], probe["interrupted"]) == ([], None)
-    assert probe["live"]["release"] == first["release"]
-    assert probe["last"]["outcome"] == "failed"
-    assert "did not become healthy" in probe["last"]["reason"]
-    assert agent.deploy(shop()).document["outcome"] == "unchanged"
-
-
-def test_crash_loop_is_given_up_before_the_deadline(agent: Agent, shop: Build) -> None:
-    begin = time.monotonic()
-    wanted = shop(api_service={"environment": {"MODE": "exit"}, "restart": "always"})
-    _, error = failing(agent, wanted, options={"health_deadline": 60})
-    assert "restarted" in error
-    assert time.monotonic() - begin < 40
 
 
 def test_failed_smoke_check_names_url_field_and_log_and_goes_back(agent: Agent, shop: Build) -> None:
@@ -325,17 +202,6 @@ def test_failed_smoke_check_names_url_field_and_log_and_goes_back(agent: Agent, 
     assert agent.versions()["api"] == "1"
 
 
-def test_failed_migration_leaves_the_old_release_untouched(agent: Agent, shop: Build) -> None:
-    first = agent.deploy(shop()).document
-    before = agent.containers()
-    slipway = {"api": {"migrate": {"command": ["fail"], "deadline": 20}}}
-    ended, error = failing(agent, shop("2", slipway=slipway))
-    assert "the migration of api failed with exit code 3" in error
-    assert f"release {first['release']} serves as before" in error
-    assert "boom: the migration cannot go on" in ended.err
-    assert agent.containers() == before
-
-
 def test_hanging_migration_is_ended_at_its_deadline_and_removed(agent: Agent, shop: Build) -> None:
     agent.deploy(shop())
     before = agent.containers()
@@ -344,27 +210,6 @@ def test_hanging_migration_is_ended_at_its_deadline_and_removed(agent: Agent, sh
     assert "the migration of api took longer than 6 s" in error
     assert "running hang" in ended.err
     assert agent.containers() == before
-
-
-def test_failed_first_deployment_leaves_nothing(agent: Agent, shop: Build) -> None:
-    volumes = {"data": {"name": f"{agent.stack}_data"}}
-    mount = [{"type": "volume", "source": "data", "target": "/data"}]
-    wanted = shop(api_service={"environment": {"MODE": "exit"}}, db_service={"volumes": mount}, volumes=volumes)
-    _, error = failing(agent, wanted)
-    assert "nothing was live before" in error
-    assert (agent.containers(), agent.networks()) == ({}, [])
-    assert agent.volumes() == [f"{agent.stack}_data"]
-    assert agent.deploy(shop()).code == 0
-
-
-def test_bad_new_secret_does_not_break_the_way_back(agent: Agent, shop: Build) -> None:
-    wanted = shop(api_service={"environment": {"MODE": "${MODE_SECRET}"}}, secrets=("MODE_SECRET",))
-    agent.deploy(wanted, secrets={"MODE_SECRET": "fine"})
-    before = agent.containers()
-    _, error = failing(agent, wanted, secrets={"MODE_SECRET": "exit"})
-    assert "was brought back and serves" in error
-    assert agent.containers()["db"] == before["db"]
-    assert agent.probe()["drift"] == []
 
 
 def test_ended_by_a_signal_it_goes_back_like_a_failure(agent: Agent, shop: Build) -> None:
@@ -405,55 +250,23 @@ def start(agent: Agent, wanted: dict[str, Any], **environment: str) -> subproces
 # --- crashing --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(600)  # some twenty crashes, each healed by a deployment
-def test_killed_after_any_step_the_next_run_converges(agent: Agent, shop: Build) -> None:
+@pytest.mark.parametrize("moment", ["migrate:api:finished", "recreate:api:started", "await:api:finished"])
+def test_killed_the_next_run_converges(agent: Agent, shop: Build, moment: str) -> None:
+    """Every other moment is tried on the simulated machine."""
     migrate = {"command": ["mark", "/tmp/x"], "deadline": 20}
     slipway = {"api": {"migrate": migrate, "smoke": [HTTP]}}
-
-    def version(number: str, text: str) -> dict[str, Any]:
-        return shop(number, db_service={"environment": {"ROUND": text}}, slipway=slipway)
-
-    agent.deploy(version("1", "0")).document  # noqa: B018 - fails the test when the deployment failed
-    steps = agent.deploy(version("2", "x"), "--dry-run").out.split()
-    assert len(steps) >= 8
-    number = 0
-    for step in steps:
-        for state in ("started", "finished"):
-            number += 1
-            wanted = version("2" if number % 2 else "1", str(number))
-            ended = agent.deploy(wanted, environment={"SLIPWAY_TEST_KILL_AFTER": f"{step}:{state}"})
-            assert ended.code == -signal.SIGKILL, (step, state, ended.err)
-            assert agent.probe()["interrupted"] == f"{wanted['id']} at {step} {state}"
-            again = agent.deploy(wanted)
-            assert again.code == 0, (step, state, again.err)
-            assert "an interrupted deployment" in again.err
-            probe = agent.probe()
-            assert (probe["interrupted"], probe["live"]["release"], probe["drift"]) == (None, wanted["id"], [])
-            assert {name: len(each) for name, each in agent.containers().items()} == {"api": 1, "db": 1}
-            assert agent.versions()["api"] == ("2" if number % 2 else "1")
-
-
-def test_after_a_crash_a_failing_next_run_brings_the_proven_release_back(agent: Agent, shop: Build) -> None:
-    first = agent.deploy(shop()).document
-    killed = agent.deploy(shop("2"), environment={"SLIPWAY_TEST_KILL_AFTER": "recreate:api:finished"})
-    assert killed.code == -signal.SIGKILL
-    missing = f"{REGISTRY}/slipway-agent-test/app@sha256:" + "0" * 64
-    broken = release(agent.stack, {"api": service(missing)})
-    _, error = failing(agent, broken)
-    assert f"release {first['release']} was brought back" in error
-    assert agent.versions() == {"api": "1", "db": "1"}
-    assert agent.probe()["drift"] == []
-
-
-def test_crash_while_going_back_is_healed_by_the_next_run(agent: Agent, shop: Build) -> None:
-    agent.deploy(shop())
-    broken = shop("2", api_service={"environment": {"MODE": "exit"}})
-    killed = agent.deploy(broken, environment={"SLIPWAY_TEST_KILL_AFTER": "back:recreate:api:started"})
-    assert killed.code == -signal.SIGKILL
-    assert agent.probe()["interrupted"]
-    assert agent.deploy(shop()).code == 0
-    assert agent.versions() == {"api": "1", "db": "1"}
-    assert agent.probe()["drift"] == []
+    assert agent.deploy(shop("1", slipway=slipway)).code == 0
+    wanted = shop("2", slipway=slipway)
+    ended = agent.deploy(wanted, environment={"SLIPWAY_TEST_KILL_AFTER": moment})
+    assert ended.code == -signal.SIGKILL, ended.err
+    assert agent.probe()["interrupted"] == f"{wanted['id']} at {moment.rpartition(':')[0]} {moment.rpartition(':')[2]}"
+    again = agent.deploy(wanted)
+    assert again.code == 0, again.err
+    assert "an interrupted deployment" in again.err
+    probe = agent.probe()
+    assert (probe["interrupted"], probe["live"]["release"], probe["drift"]) == (None, wanted["id"], [])
+    assert {name: len(each) for name, each in agent.containers().items()} == {"api": 1, "db": 1}
+    assert agent.versions()["api"] == "2"
 
 
 def test_killed_in_the_middle_of_a_migration_it_runs_again_alone(agent: Agent, shop: Build) -> None:
@@ -466,17 +279,6 @@ def test_killed_in_the_middle_of_a_migration_it_runs_again_alone(agent: Agent, s
     assert agent.deploy(shop("3")).code == 0
     assert {name: len(each) for name, each in agent.containers().items()} == {"api": 1, "db": 1}
     assert agent.versions()["api"] == "3"
-
-
-def test_of_two_at_once_one_waits_for_the_other(agent: Agent, shop: Build) -> None:
-    agent.deploy(shop())
-    documents = [document(agent.stack, shop(version)) for version in ("2", "3")]
-    processes = [start(agent, each) for each in documents]
-    for process in processes:
-        _, err = process.communicate(timeout=90)
-        assert process.returncode == 0, err
-    assert agent.probe()["drift"] == []
-    assert agent.probe()["live"]["release"] in [each["release"]["id"] for each in documents]
 
 
 def test_of_two_at_once_without_waiting_the_second_names_the_first(agent: Agent, shop: Build) -> None:
@@ -598,15 +400,6 @@ def foreign_image() -> str:
     return f"{reference}@{digests[0].partition('@')[2]}"
 
 
-def test_pruned_image_is_fetched_again(agent: Agent, images: dict[str, str], shop: Build) -> None:
-    agent.deploy(shop())
-    docker("rmi", images["2"].partition("@")[0], check=False)
-    docker("rmi", "-f", images["2"], check=False)
-    ended = agent.deploy(shop("2"))
-    assert ended.code == 0
-    assert "fetch 127.0.0.1:5050/slipway-agent-test/app@" in ended.err
-
-
 def test_without_docker_the_probe_says_so_and_a_deployment_is_refused(
     agent: Agent, shop: Build, tmp_path: Path
 ) -> None:
@@ -638,40 +431,6 @@ def test_bad_document_is_exit_code_2_and_changes_nothing(agent: Agent, text: str
 
 
 # --- destroying and pruning ------------------------------------------------------------------------------------------
-
-
-def test_destroy_twice_keeps_volumes_unless_named(agent: Agent, shop: Build) -> None:
-    mounts = [
-        {"type": "volume", "source": "data", "target": "/data"},
-        {"type": "bind", "source": "@data/uploads", "target": "/uploads"},
-    ]
-    volumes = {"data": {"name": f"{agent.stack}_data"}}
-    agent.deploy(shop(api_service={"volumes": mounts}, volumes=volumes)).document  # noqa: B018
-    gone = agent.destroy().document
-    assert sorted(gone["kept_volumes"]) == [f"{agent.stack}_data", "data/uploads"]
-    assert (agent.containers(), agent.networks()) == ({}, [])
-    assert [path.name for path in agent.folder.iterdir()] == ["data"]
-    assert agent.destroy().document["removed"] == []
-    assert agent.volumes() == [f"{agent.stack}_data"]
-    assert agent.destroy("--volumes", "data,data/uploads").code == 0
-    assert agent.volumes() == []
-    assert not agent.folder.exists()
-
-
-def test_prune_keeps_what_a_way_back_needs_and_says_what_went(
-    agent: Agent, images: dict[str, str], shop: Build
-) -> None:
-    releases = [agent.deploy(shop(version), options={"retention": 2}).document for version in ("1", "2", "3")]
-    kept = sorted(path.name for path in (agent.folder / "releases").iterdir())
-    assert kept == sorted(each["release"] for each in releases[1:])
-    assert releases[0]["release"] in releases[2]["removed"]
-    # db still runs version 1: an image that a container or a kept release uses stays.
-    for version in ("1", "2", "3"):
-        assert docker("image", "inspect", images[version]), version
-    fourth = agent.deploy(shop("4"), options={"retention": 2}).document
-    digest = images["2"].partition("@")[2]
-    assert any(each.endswith(digest) for each in fourth["removed"])
-    assert agent.deploy(shop("3"), options={"retention": 2}).code == 0
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
@@ -786,41 +545,6 @@ def test_fleet_goes_on_barrier_by_barrier(agent: Agent, shop: Build, attendant: 
     assert agent.probe()["convergence"] == "t1"
 
 
-def test_fleet_abort_after_proof_brings_the_previous_release_back(
-    agent: Agent, shop: Build, attendant: Attendant
-) -> None:
-    first = agent.deploy(shop()).document
-    wanted = document(agent.stack, shop("2"), fleet=FLEET)
-    process = start(agent, wanted)
-    for phase in ("prepared", "migrated"):
-        assert attendant.read()["phase"] == phase
-        attendant.say(deployment=name_of(wanted), go=phase)
-    assert attendant.read()["phase"] == "proven"
-    assert agent.versions()["api"] == "2"
-    attendant.say(deployment=name_of(wanted), abort="host other: smoke check failed")
-    assert attendant.read()["phase"] == "failed"
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "another host failed: host other: smoke check failed" in err
-    assert f"release {first['release']} was brought back" in err
-    assert agent.versions()["api"] == "1"
-
-
-def test_fleet_abort_ends_a_wait_at_once(agent: Agent, shop: Build, attendant: Attendant) -> None:
-    agent.deploy(shop())
-    wanted = document(agent.stack, shop("2", api_service={"environment": {"MODE": "sick"}}), fleet=FLEET)
-    wanted["options"]["health_deadline"] = 60
-    process = start(agent, wanted)
-    for phase in ("prepared", "migrated"):
-        assert attendant.read()["phase"] == phase
-        attendant.say(deployment=name_of(wanted), go=phase)
-    eventually(lambda: agent.versions().get("api") == "2")
-    attendant.say(deployment=name_of(wanted), abort="x")
-    _, err = process.communicate(timeout=60)
-    assert "another host failed: x" in err
-    assert agent.versions()["api"] == "1"
-
-
 def test_fleet_without_its_driver_goes_back(agent: Agent, shop: Build, attendant: Attendant) -> None:
     first = agent.deploy(shop()).document
     wanted = document(agent.stack, shop("2"), fleet=FLEET)
@@ -832,25 +556,6 @@ def test_fleet_without_its_driver_goes_back(agent: Agent, shop: Build, attendant
     assert process.returncode == 1
     assert "the driver of this fleet deployment is gone" in err
     assert f"release {first['release']} serves as before" in err
-
-
-def test_verdict_of_an_earlier_deployment_decides_nothing(agent: Agent, shop: Build, attendant: Attendant) -> None:
-    wanted = document(agent.stack, shop(), fleet=FLEET)
-    attendant.say(deployment=name_of(wanted), abort="earlier")
-    eventually((agent.folder / "control" / "verdict.json").exists)
-    attendant.end()
-    again = Attendant(agent)
-    try:
-        process = start(agent, wanted)
-        for phase in ("prepared", "migrated", "proven"):
-            assert again.read()["phase"] == phase
-            again.say(deployment="r-000000000000/other", abort="not for this one")
-            again.say(deployment=name_of(wanted), go=phase)
-        assert again.read()["phase"] == "done"
-        _, err = process.communicate(timeout=30)
-        assert process.returncode == 0, err
-    finally:
-        again.end()
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""A failed deployment goes on to the release validated last: the packed agent against this machine's real Docker."""
+"""A failed deployment goes on to the release validated last: the packed agent against this machine's real Docker.
+
+All other cases of it are in tests/unit/agent/orchestration.
+"""
 
 from __future__ import annotations
 
@@ -127,77 +130,7 @@ def test_failed_update_ends_on_the_release_validated_last(
     assert agent.deploy(a).document["outcome"] in ("unchanged", "repaired")
 
 
-def test_without_marks_a_failed_update_ends_on_what_was_live(agent: Agent, shop: Build) -> None:
-    agent.deploy(shop("1"))
-    live = agent.deploy(shop("2")).document["release"]
-    assert f"release {live} was brought back and serves" in agent.deploy(broken(shop)).error
-    assert agent.versions()["api"] == "2"
-    assert agent.probe()["validated"] is None
-
-
-def test_validated_live_release_is_where_a_failed_update_ends(
-    agent: Agent, shop: Build, chain: tuple[dict[str, Any], ...]
-) -> None:
-    _, b = chain
-    validate(agent, b["id"])
-    assert f"release {b['id']} was brought back and serves" in agent.deploy(broken(shop)).error
-    assert agent.versions()["api"] == "2"
-
-
-def test_update_that_failed_before_it_touched_anything_ends_there_too(
-    agent: Agent, chain: tuple[dict[str, Any], ...]
-) -> None:
-    a, _ = chain
-    missing = f"{REGISTRY}/slipway-agent-test/app@sha256:" + "0" * 64
-    ended = agent.deploy(release(agent.stack, {"api": service(missing)}))
-    assert f"release {a['id']}, the last validated one, was brought back and serves" in ended.error
-    assert agent.versions() == {"api": "1", "db": "1"}
-
-
-def test_record_of_the_validated_release_is_gone_so_what_was_live_serves(
-    agent: Agent, shop: Build, chain: tuple[dict[str, Any], ...]
-) -> None:
-    a, b = chain
-    shutil.rmtree(agent.folder / "releases" / a["id"])
-    assert f"release {b['id']} was brought back and serves" in agent.deploy(broken(shop)).error
-    assert agent.versions()["api"] == "2"
-
-
-def test_validated_release_that_cannot_start_leaves_what_was_live_and_says_so(agent: Agent, shop: Build) -> None:
-    # Today's value of its secret is what breaks it.
-    a = shop("1", api_service={"environment": {"MODE": "${MODE_SECRET}"}}, secrets=("MODE_SECRET",))
-    agent.deploy(a, secrets={"MODE_SECRET": "fine"})
-    validate(agent, a["id"])
-    b = agent.deploy(shop("2")).document["release"]
-    failing = shop("3", api_service={"environment": {"MODE": "exit", "X": "${MODE_SECRET}"}}, secrets=("MODE_SECRET",))
-    ended = agent.deploy(failing, secrets={"MODE_SECRET": "exit"})
-    assert f"release {b} was brought back and serves" in ended.error
-    assert f"the last validated release {a['id']} could not be brought back" in ended.error
-    assert "cannot start: out of luck" in ended.err
-    assert agent.versions() == {"api": "2", "db": "1"}
-    probe = agent.probe()
-    assert (probe["live"]["release"], probe["drift"], probe["interrupted"]) == (b, [], None)
-
-
-def test_validated_release_comes_back_with_todays_secrets_or_not_at_all(agent: Agent, shop: Build) -> None:
-    a = shop("1", api_service={"environment": {"TOKEN": "${TOKEN}"}}, secrets=("TOKEN",))
-    agent.deploy(a, secrets={"TOKEN": "of-yesterday"})
-    validate(agent, a["id"])
-    agent.deploy(shop("2"))
-    failing = shop("3", api_service={"environment": {"MODE": "exit", "T": "${TOKEN}"}}, secrets=("TOKEN",))
-    ended = agent.deploy(failing, secrets={"TOKEN": "of-today"})
-    assert f"release {a['id']}, the last validated one, was brought back" in ended.error
-    values = json.loads(docker("inspect", agent.containers()["api"][0]))[0]["Config"]["Env"]
-    assert "TOKEN=of-today" in values
-    assert agent.probe()["drift"] == []
-    assert json.loads((agent.folder / "secrets.json").read_text()) == {"TOKEN": "of-today"}
-    agent.deploy(shop("2"))
-    ended = agent.deploy(broken(shop))
-    assert "could not be brought back (its secrets TOKEN have no value any more)" in ended.error
-    assert agent.versions()["api"] == "2"
-
-
-@pytest.mark.parametrize("moment", ["recreate:api started", "recreate:api finished", "await:api finished"])
+@pytest.mark.parametrize("moment", ["recreate:api finished"])
 def test_killed_on_the_way_to_the_validated_release_the_next_run_gets_there(
     agent: Agent, shop: Build, chain: tuple[dict[str, Any], ...], moment: str
 ) -> None:
@@ -215,27 +148,3 @@ def test_killed_on_the_way_to_the_validated_release_the_next_run_gets_there(
     assert {name: len(each) for name, each in agent.containers().items()} == {"api": 1, "db": 1}
     assert agent.deploy(b).code == 0
     assert agent.versions()["api"] == "2"
-
-
-def test_validated_release_is_not_pruned_however_many_come_after_it(agent: Agent, shop: Build) -> None:
-    few = {"options": {"retention": 2}}
-    a = agent.deploy(shop("1"), **few).document["release"]
-    validate(agent, a)
-    for number in range(3):
-        assert agent.deploy(shop("2", api_service={"environment": {"ROUND": str(number)}}), **few).code == 0
-    kept = sorted(path.name for path in (agent.folder / "releases").iterdir())
-    assert len(kept) == 3
-    assert a in kept
-    ended = agent.deploy(broken(shop), **few)
-    assert f"release {a}, the last validated one, was brought back and serves" in ended.error
-    assert agent.versions()["api"] == "1"
-
-
-def test_mark_is_refused_for_what_failed_and_twice_is_fine(agent: Agent, shop: Build) -> None:
-    a = agent.deploy(shop("1")).document["release"]
-    failed = broken(shop)
-    agent.deploy(failed)
-    assert f"release {failed['id']} was never proven on this host" in validate(agent, failed["id"]).error
-    assert validate(agent, a).document["changed"] is True
-    assert validate(agent, a).document["changed"] is False
-    assert agent.probe()["validated"] == a

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import itertools
 import json
@@ -53,7 +54,7 @@ class FakeDocker(Lifecycle):
 
     def handle(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
         """One request; status and body of its answer."""
-        path, _, query = target.partition("?")
+        path, query = _parsed(target)
         changes = method != "GET"
         what = f"{method} {path}"
         if changes:
@@ -65,7 +66,7 @@ class FakeDocker(Lifecycle):
         elif (self.changes, target) in self._answered:
             return self._answered[self.changes, target]
         try:
-            status, content = self._answer(method, path, dict(parse_qsl(query)), json.loads(body) if body else {})
+            status, content = self._answer(method, path, query, json.loads(body) if body else {})
         except Refused as error:
             return error.status, json.dumps({"message": str(error)}).encode()
         answer = (
@@ -139,3 +140,10 @@ class FakeDocker(Lifecycle):
             and labelled(each["Actor"]["Attributes"], wanted)
         ]
         return 200, b"".join(json.dumps(each).encode() + b"\n" for each in found)
+
+
+@functools.cache
+def _parsed(target: str) -> tuple[str, dict[str, str]]:
+    """Path and query; nobody changes them."""
+    path, _, query = target.partition("?")
+    return path, dict(parse_qsl(query))

@@ -86,7 +86,7 @@ def holds(stack: Simulation) -> None:
         assert stack.visit()[0] == 200
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(changes=st.lists(CHANGES, min_size=2, max_size=4))
 def test_whatever_is_deployed_wherever_it_is_cut_off_what_was_proven_serves(changes: list[dict[str, Any]]) -> None:
     home = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
