@@ -21,7 +21,7 @@ HERE = socket.gethostname()
 
 
 @functools.cache
-def run() -> ci_run.CiRun:
+def the_run() -> ci_run.CiRun:
     """The run of the moment: notes of others count for minutes only, which a whole run of the tests takes as well."""
     return ci_run.CiRun(
         url="https://github.com/acme/shop/actions/runs/7",
@@ -35,7 +35,7 @@ def run() -> ci_run.CiRun:
 @pytest.fixture(autouse=True)
 def _sees_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "_sees_all_processes", lambda: True)  # tests may run in a container
-    run.cache_clear()
+    the_run.cache_clear()
     monkeypatch.setattr(liveness, "_SHARED", {"runner"})
 
 
@@ -140,9 +140,9 @@ def test_the_lock_of_a_ci_run_ends_with_it(
     over: object, state: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locks = _locks(disk=False)
-    locks.store.put(".slipway/runs/shop/staging/elsewhere-4711.json", run().model_dump_json().encode())
-    monkeypatch.setattr(liveness, "run_is_over", lambda run, _: over if run == run() else pytest.fail("another run"))
+    locks.store.put(".slipway/runs/shop/staging/elsewhere-4711.json", the_run().model_dump_json().encode())
+    monkeypatch.setattr(liveness, "run_is_over", lambda run, _: over if run == the_run() else pytest.fail("another run"))
     verdict = judge(_lock(4711, hostname="elsewhere"), locks, {})
     assert verdict.state == state
     assert words in verdict.reason
-    assert run().url in verdict.reason
+    assert the_run().url in verdict.reason
