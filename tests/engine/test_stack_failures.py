@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 # What goes wrong → what the error names: what was probed or run, what it answered, and the log.
 FAILURES = {
-    "sick": ["web did not become healthy", "app.py probe", "health answered HTTP/1.0 503", "starting version"],
     "crash": ["web did not become healthy", "exit code 1", "cannot start: the configuration names no database"],
     "wrong": ["smoke check of web failed", ":8000/", 'field status is "confused"', '{"status": "confused"'],
     "migration-fails": ["migration of web failed", "app.py migrate", "the migration met a table that it does not know"],

@@ -43,11 +43,11 @@ class LiveFiles:
         for each in running:
             api = TraefikApi(each.api_port)
             try:
-                while not api.shows(name):
+                while not api.shows(name) or (faults := api.faults(f"{stack}~")) is None:
                     if runtime.monotonic() > until:
                         raise self._not_taken(stack, name, each, api)
                     deadline.pause(_POLL_SECONDS)
-                if faults := api.faults(f"{stack}~"):
+                if faults:
                     raise SlipwayError(
                         f"Traefik does not accept the routes of {stack}: {faults[0]}",
                         "the previous routes are back",

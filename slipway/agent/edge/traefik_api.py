@@ -47,11 +47,14 @@ class TraefikApi:
         """Whether the file with this marker is live: Traefik replaces routers and this answer in one go."""
         return self.get(f"/api/http/middlewares/{quote(marker, safe='~')}@file")[0] == http.client.OK
 
-    def faults(self, prefix: str) -> list[str]:
-        """What Traefik finds wrong with routers, services and middlewares whose name begins with `prefix`."""
+    def faults(self, prefix: str) -> list[str] | None:
+        """What Traefik finds wrong with routers, services and middlewares whose name begins with `prefix`.
+
+        None when it does not answer, as on a host that is too busy.
+        """
         status, body = self.get("/api/rawdata")
         if status != http.client.OK:
-            return [f"/api/rawdata answered {status}"]
+            return None
         found = json.loads(body)
         lines = []
         for kind in ("routers", "services", "middlewares"):

@@ -141,7 +141,9 @@ def test_the_lock_of_a_ci_run_ends_with_it(
 ) -> None:
     locks = _locks(disk=False)
     locks.store.put(".slipway/runs/shop/staging/elsewhere-4711.json", the_run().model_dump_json().encode())
-    monkeypatch.setattr(liveness, "run_is_over", lambda run, _: over if run == the_run() else pytest.fail("another run"))
+    monkeypatch.setattr(
+        liveness, "run_is_over", lambda run, _: over if run == the_run() else pytest.fail("another run")
+    )
     verdict = judge(_lock(4711, hostname="elsewhere"), locks, {})
     assert verdict.state == state
     assert words in verdict.reason

@@ -96,11 +96,14 @@ def test_the_id_is_that_of_its_content_also_after_a_way_through_json(folder: Pat
 def test_the_document_keeps_the_contract(folder: Path) -> None:
     release = assemble(application(folder, COMPOSE, secrets={"S": CANARY}))
     document = {
-        "contract": 1, "stack": "shop-test", "host": "here", "release": release.document, "services": ["web"],
+        "contract": 1, "stack": "shop-test", "host": "here", "release": copy.deepcopy(release.document), "services": ["web"],
         "secrets": {"S": CANARY}, "registries": [], "convergence": "", "fleet": None, "edge": None, "watch": None,
         "options": {"deadline": 1, "health_deadline": 1, "lock_wait": 0, "retention": 2, "disk_minimum_mb": 0},
     }  # fmt: skip
-    assert checked("deployment", document) == document
+    checked("deployment", document)
+    del document["release"]["services"]["web"]["strategy"]
+    with pytest.raises(SlipwayError):
+        checked("deployment", document)
 
 
 def test_every_service_has_its_image_by_digest_and_no_build(folder: Path) -> None:
