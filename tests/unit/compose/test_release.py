@@ -12,6 +12,7 @@ from slipway.compose.git import Revision
 from slipway.compose.release import Release
 from slipway.compose.schema_check import checked
 from slipway.contract.canonical import canonical, release_id
+from slipway.contract.problems import SlipwayError
 
 COMPOSE = """
     services:
@@ -96,7 +97,8 @@ def test_the_id_is_that_of_its_content_also_after_a_way_through_json(folder: Pat
 def test_the_document_keeps_the_contract(folder: Path) -> None:
     release = assemble(application(folder, COMPOSE, secrets={"S": CANARY}))
     document = {
-        "contract": 1, "stack": "shop-test", "host": "here", "release": copy.deepcopy(release.document), "services": ["web"],
+        "contract": 1, "stack": "shop-test", "host": "here", "services": ["web"],
+        "release": copy.deepcopy(release.document),
         "secrets": {"S": CANARY}, "registries": [], "convergence": "", "fleet": None, "edge": None, "watch": None,
         "options": {"deadline": 1, "health_deadline": 1, "lock_wait": 0, "retention": 2, "disk_minimum_mb": 0},
     }  # fmt: skip
