@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem
+from slipway.settings.registry_names import without_tag
 from slipway.settings.values import PLATFORMS, plain_platform
 
 if TYPE_CHECKING:
@@ -192,6 +193,5 @@ def _repository(image: str | None, registry: str) -> str | None:
     """The repository that a service's `image:` names, when it is below the registry."""
     if not image or not registry:
         return None
-    head, _, tail = image.split("@", 1)[0].rpartition("/")
-    bare = f"{head}/{tail.split(':', 1)[0]}"
+    bare = without_tag(image.split("@", 1)[0])
     return bare if bare.startswith(f"{registry}/") else None

@@ -16,7 +16,6 @@ import contextlib
 import json
 import os
 import tempfile
-from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,8 @@ from pulumi.runtime.settings import monitor_supports_feature
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import Redactor
 from slipway.images.build_cache import cache_of
-from slipway.images.build_leftovers import remove_leftovers
+from slipway.images.build_leftovers import docker_auth, remove_leftovers
+from slipway.images.image_sources import relative
 from slipway.settings.registry_names import address_of, credentials_key
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.R
     if pulumi.runtime.is_dry_run() or not supported:
         return None
 
-    context = os.path.relpath(build.context, Path.cwd()) if Path(build.context).is_dir() else build.context
-
     async def failed(args: pulumi.ErrorHookArgs) -> bool:
         said = await _said(build, tag, settings)
         # now, not at the program's end: the engine may end it where a build failed
@@ -62,7 +60,7 @@ def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.R
             Problem(
                 f"image {name} was not built and pushed: {reason}",
                 "nothing was deployed",
-                f"docker build {context}",
+                f"docker build {relative(build.context)}",
             )
         )
         pulumi.log.error("\n".join(["", *(f"    {line}" for line in words), str(error)]))
@@ -134,10 +132,9 @@ def _docker_configuration(settings: Settings) -> Iterator[dict[str, str]]:
         return
     own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     key = credentials_key(address_of(settings.registry))
-    pair = f"{settings.registry_username}:{settings.registry_password.get_secret_value()}"
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         content = {
-            "auths": {key: {"auth": b64encode(pair.encode()).decode()}},
+            "auths": {key: {"auth": docker_auth(settings)}},
             "cliPluginsExtraDirs": [str(own / "cli-plugins")],
         }
         (Path(folder) / "config.json").write_text(json.dumps(content))

@@ -229,6 +229,12 @@ class Settings(BaseSettings):
         """How long a release is watched after it went live; 0 for not at all."""
         return round(self.watch if self.watch is not None else _WATCH_SECONDS if self.production else 0)
 
+    def registry_login(self) -> dict[str, str]:
+        """`username` and `password` of the registry; empty without a username."""
+        if not self.registry_username:
+            return {}
+        return {"username": self.registry_username, "password": self.registry_password.get_secret_value()}
+
     def private_key(self) -> str:
         """The private key for the hosts: `sshKey`, or the content of `sshKeyFile`; empty for a local stack.
 

@@ -8,7 +8,7 @@ import pytest
 from certified import certificate
 from samples import CANARY, DIGEST, LOCAL, REMOTE, application, load, probe, problems_of_loading, settings, whats
 
-from slipway.hosts.edge_document import edge_document, route_urls
+from slipway.hosts.deployment_document import edge_document, route_urls
 from slipway.hosts.preflight import View
 from slipway.settings.edge_settings import edge_image, edge_problems, watch_document
 
