@@ -84,8 +84,7 @@ class Host(pulumi.ComponentResource):
     def _connection(self) -> remote.ConnectionArgs:
         bastion = self.machine.bastion
         return remote.ConnectionArgs(
-            **self._reach(self.machine),
-            proxy=remote.ProxyConnectionArgs(**self._reach(bastion)) if bastion else None,
+            **self._reach(self.machine), proxy=remote.ProxyConnectionArgs(**self._reach(bastion)) if bastion else None
         )
 
     def _reach(self, machine: HostSettings | BastionSettings) -> dict[str, Any]:

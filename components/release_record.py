@@ -30,12 +30,7 @@ class ReleaseRecord(pulumi.ComponentResource):
     as a structure the engine would keep 5.0 as 5, which is another release."""
 
     def __init__(
-        self,
-        name: str,
-        release: pulumi.Output[Release],
-        *,
-        kind: str,
-        opts: pulumi.ResourceOptions | None = None,
+        self, name: str, release: pulumi.Output[Release], *, kind: str, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("slipway:release:ReleaseRecord", name, None, opts)
         began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"  # unlike what an earlier update left in the state

@@ -1,10 +1,6 @@
-"""Application: what a Compose file describes, in the form a release is made of.
+"""What a Compose file describes, in the form a release is made of, and what of it is refused or warned of.
 
-Owns: which parts of the file can run on another machine, and what is refused or warned of. Does not own: Compose's
-rules (see `compose`), `x-slipway` (see `extension`), `build:` sections (see `builds`), top-level configs and volumes
-(see `definitions`), files that ship along (see `shipped_files`), where secrets may stand (see `disclosure`), which
-services can be together on a host (see `placement`), how they change (see `planning`).
-Produces: `Application`, whose document still lacks images and holds secrets as `${NAME}`.
+The document still lacks images, and holds secrets as `${NAME}`.
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ from slipway.compose.service_entries import plan_services
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import mirrored
-from slipway.settings.spelling import nearest
+from slipway.settings.spelling import suggestion
 from slipway.x_slipway.service import ServiceExtension, misspelt_extension, read_extension
 from slipway.x_slipway.source_lines import SourceLines
 
@@ -169,11 +165,10 @@ class _Reader:
         volumes = [name for name, entry in (model.get("volumes") or {}).items() if not (entry or {}).get("external")]
         for name in self.settings.remove_volumes:
             if name not in volumes:
-                close = nearest(name, volumes)
                 self.problems.append(
                     Problem(
                         f"removeVolumes: '{name}' is not a volume of the Compose file's own",
-                        f"did you mean '{close}'?" if close else "`pulumi destroy` could not remove it",
+                        suggestion(name, volumes, "`pulumi destroy` could not remove it"),
                         "pulumi config rm removeVolumes, or name volumes as the Compose file does",
                     )
                 )

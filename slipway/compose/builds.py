@@ -1,8 +1,4 @@
-"""`build:` sections: what is built, and where its image is pushed.
-
-Owns: which parts of Compose's build specification are understood, and the names of repositories. Does not own: building
-(see `images`). Produces: a `Build` per service that has one.
-"""
+"""`build:` sections: what is built, and where its image is pushed."""
 
 from __future__ import annotations
 

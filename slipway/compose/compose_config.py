@@ -1,9 +1,4 @@
-"""The Compose file, resolved by Compose itself.
-
-Owns: which variables get which values, under which project name Compose reads the file, and telling what Compose
-complains of. Does not own: what of the file can be deployed (see `application`). Produces: Compose's own resolved
-model, secrets as marks that no other text can be.
-"""
+"""The Compose file, resolved by Compose itself; secrets in it are marks that no other text can be."""
 
 from __future__ import annotations
 
@@ -139,11 +134,9 @@ def _compose_file(settings: Settings) -> Path:
             return settings.application / name
     key = "composeFile NAME" if settings.compose_file else "application PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"
     raise SlipwayError(
-        Problem(
-            f"application: {settings.application.name}/ holds no {' or '.join(names)}",
-            "there is nothing to deploy",
-            f"pulumi config set {key}",
-        )
+        f"application: {settings.application.name}/ holds no {' or '.join(names)}",
+        "there is nothing to deploy",
+        f"pulumi config set {key}",
     )
 
 
@@ -235,7 +228,7 @@ def _compose_config(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "a name or value that no environment can carry"
         what, fix = f"docker compose cannot be started ({reason})", "check the variables of the stack's settings"
-    raise SlipwayError(Problem(what, "the Compose file cannot be read", fix))
+    raise SlipwayError(what, "the Compose file cannot be read", fix)
 
 
 def _compose_problem(file: Path, stderr: str) -> Problem:

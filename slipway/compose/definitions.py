@@ -1,8 +1,4 @@
-"""Top-level volumes and configs of a Compose file, as another machine can have them.
-
-Owns: which of them depend on the machine that reads the file, and what takes their place on the hosts. Does not own:
-configs that are files (see `shipped_files`), secrets (see `application`).
-"""
+"""Top-level volumes and configs of a Compose file, as another machine can have them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What services mean for the hosts that run them.
-
-Owns: which host runs which service, and what cannot be together on one or apart on two. Does not own: `x-slipway`
-itself (see `extension`), what else runs on a host (the agent sees that).
-"""
+"""Which host runs which service, and what cannot be together on one or apart on two."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.contract.problems import Problem
 from slipway.contract.published_ports import published_ports
-from slipway.settings.spelling import nearest
+from slipway.settings.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,10 +72,9 @@ def _unknown_hosts(extensions: Mapping[str, ServiceExtension], hosts: Sequence[s
     for name, extension in extensions.items():
         for host in extension.hosts:
             if host not in hosts:
-                close = nearest(host, hosts)
                 yield Problem(
                     f"services.{name}.x-slipway.hosts: '{host}' is not a host of stack {stack}",
-                    f"did you mean '{close}'?" if close else "the service would not run there",
+                    suggestion(host, hosts, "the service would not run there"),
                     f"name one of: {', '.join(hosts)}",
                 )
 

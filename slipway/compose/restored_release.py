@@ -18,7 +18,7 @@ from slipway.compose.git import Revision
 from slipway.compose.release import Release
 from slipway.compose.schema_check import release_checked
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.settings.spelling import nearest
+from slipway.settings.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -80,10 +80,9 @@ def unfit(release: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
     for service, entry in release["services"].items():
         for host in entry["hosts"]:
             if host not in hosts:
-                close = nearest(host, hosts)
                 yield Problem(
                     f"{said} runs {service} on host {host}, which this stack does not have",
-                    f"did you mean '{close}'?" if close else "the service would run nowhere",
+                    suggestion(host, hosts, "the service would run nowhere"),
                     "give the host its name back in the stack file, or deploy a release that runs on the hosts of now",
                 )
 
@@ -93,17 +92,15 @@ def _read(file: Path) -> dict[str, Any]:
         release: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SlipwayError(
-            Problem(f"release: {file} cannot be read ({error.strerror})", "there is nothing to deploy", _AGAIN)
+            f"release: {file} cannot be read ({error.strerror})", "there is nothing to deploy", _AGAIN
         ) from None
     except ValueError:
-        raise SlipwayError(Problem(f"release: {file} is not JSON", "it holds no release", _AGAIN)) from None
+        raise SlipwayError(f"release: {file} is not JSON", "it holds no release", _AGAIN) from None
     release_checked(release)
     if Release.identified(release).id != release["id"]:
         raise SlipwayError(
-            Problem(
-                f"release: {file} says {release['id']}, and its content is another release",
-                "it was changed after it ran, so nothing about it is proven",
-                _AGAIN,
-            )
+            f"release: {file} says {release['id']}, and its content is another release",
+            "it was changed after it ran, so nothing about it is proven",
+            _AGAIN,
         )
     return release

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 
 from slipway import contract
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,11 +45,9 @@ def release_checked(release: Any) -> Any:  # noqa: ANN401  # anything may be han
     if error is not None:
         place = "/".join(str(part) for part in error.instance_path) or "the document"
         raise SlipwayError(
-            Problem(
-                f"release: {place} is not as in a release",
-                "it was made by another version of Slipway, or is something else",
-                "slipway history shows the releases of a stack, slipway show NUMBER --release prints one",
-            )
+            f"release: {place} is not as in a release",
+            "it was made by another version of Slipway, or is something else",
+            "slipway history shows the releases of a stack, slipway show NUMBER --release prints one",
         )
     return release
 
@@ -65,10 +63,8 @@ def checked(kind: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
         place = "/".join(str(part) for part in error.instance_path) or "the document"
         rule = "/".join(str(part) for part in error.schema_path)
         raise SlipwayError(
-            Problem(
-                f"{kind}: {place} breaks the contract ({rule})",
-                "driver and agent are of different versions, or this is a bug in Slipway",
-                "run it again from a clean copy of this program",
-            )
+            f"{kind}: {place} breaks the contract ({rule})",
+            "driver and agent are of different versions, or this is a bug in Slipway",
+            "run it again from a clean copy of this program",
         )
     return document

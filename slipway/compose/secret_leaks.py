@@ -1,8 +1,4 @@
-"""Where secrets stand in a Compose file, and where they would be readable.
-
-Owns: the places a secret may go to, and finding secrets that stand in the clear. Does not own: what a secret looks
-like (see `secrecy`). Produces: the names of the secrets in use, problems and warnings; never a value.
-"""
+"""Where secrets stand in a Compose file, and where they would be readable; names only, never a value."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Every service's entry in the release document: what Compose, `x-slipway` and the settings say of it, put together.
-
-Owns: defaults that need more than one of them, and what contradicts itself between them. Does not own: the single
-parts (see `extension`, `update`, `strategy`, `routing`, `edge`).
-"""
+"""Every service's entry in the release document: what Compose, `x-slipway` and the settings say of it together."""
 
 from __future__ import annotations
 

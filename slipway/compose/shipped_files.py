@@ -1,9 +1,7 @@
 """Files of the application's folder that services mount: they ship with the release.
 
-Owns: which mounts ship, under which content address, and which become folders on the host. Does not own: named
-volumes and absolute paths, which stay as they are. A mount's source is `@files/SHA256/NAME` (shipped: an unchanged
-file keeps its address, so its services are left alone; a changed one changes them) or `@data/PATH` (kept on the host,
-never shipped).
+A mount's source is `@files/SHA256/NAME` (shipped: an unchanged file keeps its address, so its services are left alone)
+or `@data/PATH` (kept on the host, never shipped); named volumes and absolute paths stay as they are.
 
 Only what lies in the application's repository ships, links followed: a Compose file in a pull request cannot fetch the
 files of the machine that deploys it. What holds a private key does not ship at all; releases are not secret.

@@ -1,9 +1,4 @@
-"""What runs on the hosts now: one look at every host before anything is planned.
-
-Owns: starting the agent over one connection per host (shipping it where it is missing) and reading its probe.
-Does not own: the agent, or deciding what the answer means (see `deployment`). Produces: a probe document per host
-(probe.schema.json) and, for an update of a fleet, the control channels that `fleet` speaks over.
-"""
+"""The agent of one host, over one connection: shipped where it is missing, its probe read, then its events."""
 
 from __future__ import annotations
 
@@ -140,11 +135,9 @@ class Channel:
             await self._process.stdin.drain()
         elif first == b"agent: no python3":
             raise SlipwayError(
-                Problem(
-                    f"host {self.host}: python3 is missing",
-                    "the agent cannot run there",
-                    "apt-get install -y python3-minimal (on the host)",
-                )
+                f"host {self.host}: python3 is missing",
+                "the agent cannot run there",
+                "apt-get install -y python3-minimal (on the host)",
             )
         elif first != b"agent: here":
             raise SlipwayError(await self._silence(first))
@@ -251,18 +244,14 @@ async def channel(
             await (channel.ship() if command else channel.start())
         except TimeoutError:
             raise SlipwayError(
-                Problem(
-                    f"host {name}: no answer within {_PROBE_SECONDS} s",
-                    "its state is unknown, so nothing is changed",
-                    "slipway status, or look at the host's load",
-                )
+                f"host {name}: no answer within {_PROBE_SECONDS} s",
+                "its state is unknown, so nothing is changed",
+                "slipway status, or look at the host's load",
             ) from None
         except OSError as error:
             raise SlipwayError(
-                Problem(
-                    f"host {name}: the connection broke ({error})",
-                    "its state is unknown, so nothing is changed",
-                    "run it again",
-                )
+                f"host {name}: the connection broke ({error})",
+                "its state is unknown, so nothing is changed",
+                "run it again",
             ) from None
         yield channel

@@ -1,8 +1,4 @@
-"""One way to start a program on a host, over SSH or on this machine.
-
-Owns: SSH with pinned host keys, and the errors of reaching a host. Does not own: what is run (see `probe`).
-The engine's own commands (see `host`) connect by themselves, with the same pinned key.
-"""
+"""Starts programs on a host, over SSH with pinned host keys or on this machine."""
 
 from __future__ import annotations
 
@@ -86,11 +82,9 @@ class _SshConnection:
             if not terminal:
                 raise OSError(str(error)) from None
             raise SlipwayError(
-                Problem(
-                    f"the host gives no terminal ({error.reason})",
-                    "its sshd may be set to refuse them; nothing was run",
-                    "PermitTTY yes in its sshd_config, or pipe the input: echo … | slipway exec SERVICE -- COMMAND",
-                )
+                f"the host gives no terminal ({error.reason})",
+                "its sshd may be set to refuse them; nothing was run",
+                "PermitTTY yes in its sshd_config, or pipe the input: echo … | slipway exec SERVICE -- COMMAND",
             ) from None
         except asyncssh.Error as error:
             raise OSError(error.reason) from None

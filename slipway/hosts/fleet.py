@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from slipway.contract.barriers import BARRIERS, BEAT_SECONDS, DONE, ENDED, FAILED
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,11 +32,9 @@ def require_parallel(hosts: int, parallel: int | None) -> None:
     """
     if hosts > 1 and parallel and parallel < hosts:
         raise SlipwayError(
-            Problem(
-                f"{hosts} hosts must change together, and the engine runs {parallel} at a time",
-                "the first ones would wait for the others until the deadline",
-                f"pulumi up --parallel {max(16, 2 * hosts)} (or set PULUMI_PARALLEL)",
-            )
+            f"{hosts} hosts must change together, and the engine runs {parallel} at a time",
+            "the first ones would wait for the others until the deadline",
+            f"pulumi up --parallel {max(16, 2 * hosts)} (or set PULUMI_PARALLEL)",
         )
 
 

@@ -1,6 +1,6 @@
 """All hosts of a stack at once, from before anything is planned until the engine is done with them.
 
-They are connected to early and side by side, in a thread of its own; the problems of all hosts are told together.
+They are connected to early and side by side, in a thread of its own; the problems of all hosts are reported together.
 """
 
 from __future__ import annotations

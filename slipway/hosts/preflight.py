@@ -1,8 +1,4 @@
-"""What must hold before anything is planned: hosts that answer and have what they need, a registry that lets us in.
-
-Owns: asking all of it side by side, and telling all problems at once. Does not own: the questions (see `probe`,
-`settings`, `compose`). Produces: `View`, the hosts as they are now.
-"""
+"""What must hold before anything is planned: hosts answer and have what they need, the registry accepts us."""
 
 from __future__ import annotations
 

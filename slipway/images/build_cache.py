@@ -1,7 +1,5 @@
-"""Where build layers are kept between machines.
+"""The cache of a build, as `docker buildx build --cache-from/--cache-to` take it, and whether the builder can do that.
 
-Owns: the cache import and export of a build, as the words `docker buildx build --cache-from/--cache-to` takes, and
-whether the builder can do that, and build for several platforms. Does not own: the build (see `images`).
 The Compose file's own `cache_from` and `cache_to` come first; the setting `cache` fills in for builds without them.
 """
 

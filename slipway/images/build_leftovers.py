@@ -1,6 +1,4 @@
-"""What a build leaves in the temporary folder: removed, because credentials are in it.
-
-Owns: the folders `pulumi-docker-*`. Does not own: the builds (see `images`).
+"""Removes what builds leave in the temporary folder, because credentials are in it.
 
 For each build pulumi-docker-build 0.0.22 writes the Docker client's configuration, with the registry's credentials and
 the user's own, into a folder of its own, and means to remove it. It does so too early (provider/internal/cli.go,

@@ -1,8 +1,7 @@
 """The digests of images that are not built in this run: pinned ones, and third-party ones that are new.
 
-Owns: asking a registry for a tag's digest (pulumi-docker, at preview time already), and when to ask at all. Does not
-own: building (see `images`). A third-party tag is looked up once, when it first appears; from then on the live
-release's digest holds until the Compose file names another image, so that a moved tag never restarts a database.
+A third-party tag is looked up once, when it first appears; from then on the live release's digest holds until the
+Compose file names another image, so that a moved tag never restarts a database.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
-"""Why a build failed, in the builder's own words.
+"""Why a build failed, in the builder's own words, without the build's secrets.
 
-Owns: asking the builder again, and telling its last words without the build's secrets. Does not own: the build (see
-`images`), or whether it is tried again by the engine.
-
-pulumi-docker-build 0.0.22 drops what the builder printed and tells its exit code only (`exec`, the one way to the
+pulumi-docker-build 0.0.22 drops what the builder printed and reports its exit code only (`exec`, the one way to the
 builder that every engine has; provider/internal/cli.go, execBuild). The engine calls an error hook when a resource
 fails, so the build is run once more there: what succeeded is cached, the failing step prints its output. Where the
-second run succeeds, what failed had passed (a registry that was down), and the engine is told to try again, once.
+second run succeeds, the cause had passed (a registry that was down), and the engine tries again, once.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ import pulumi
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import monitor_supports_feature
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.contract.redaction import Redactor
 from slipway.images.build_cache import cache_of
 from slipway.images.build_leftovers import docker_auth, remove_leftovers
@@ -57,11 +54,9 @@ def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.R
         told = max((index for index, line in enumerate(words) if line.startswith("ERROR: ")), default=-1)
         reason = " ".join(words[told:]).removeprefix("ERROR: ") or "the builder gave no reason"
         error = SlipwayError(
-            Problem(
-                f"image {name} was not built and pushed: {reason}",
-                "nothing was deployed",
-                f"docker build {relative(build.context)}",
-            )
+            f"image {name} was not built and pushed: {reason}",
+            "nothing was deployed",
+            f"docker build {relative(build.context)}",
         )
         pulumi.log.error("\n".join(["", *(f"    {line}" for line in words), str(error)]))
         return False
@@ -133,9 +128,6 @@ def _docker_configuration(settings: Settings) -> Iterator[dict[str, str]]:
     own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     key = credentials_key(address_of(settings.registry))
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-        content = {
-            "auths": {key: {"auth": docker_auth(settings)}},
-            "cliPluginsExtraDirs": [str(own / "cli-plugins")],
-        }
+        content = {"auths": {key: {"auth": docker_auth(settings)}}, "cliPluginsExtraDirs": [str(own / "cli-plugins")]}
         (Path(folder) / "config.json").write_text(json.dumps(content))
         yield {"DOCKER_CONFIG": folder, "BUILDX_CONFIG": os.environ.get("BUILDX_CONFIG") or str(own / "buildx")}

@@ -16,14 +16,7 @@ if TYPE_CHECKING:
 
     from slipway.settings.model import Settings
 
-__all__ = [
-    "edge_image",
-    "edge_problems",
-    "edge_version",
-    "edge_warnings",
-    "tls_is_meant",
-    "watch_document",
-]
+__all__ = ["edge_image", "edge_problems", "edge_version", "edge_warnings", "tls_is_meant", "watch_document"]
 
 _TAG = re.compile(r"[^@\s]+:v?(?P<version>(?P<major>\d+)\.\d+\.\d+)(-[\w.]+)?(@sha256:[0-9a-f]{64})?", re.ASCII)
 _MAJOR = 3

@@ -1,8 +1,4 @@
-"""Everything a stack can be told.
-
-Owns: the names, types and defaults of every setting. Does not own: where values come
-from (see `configuration`), rules over several of them (see `rules`), or what a setting makes happen.
-"""
+"""Every setting of a stack: names, types, defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from slipway.contract.tolerances import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
@@ -40,16 +35,9 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 __all__ = [
-    "LOCAL_ADDRESS",
-    "PREFIX",
-    "SECRET_KEYS",
-    "BastionSettings",
-    "HostSettings",
-    "Settings",
-    "container_keys",
-    "known_keys",
-    "pinned_key",
-]
+    "LOCAL_ADDRESS", "PREFIX", "SECRET_KEYS", "BastionSettings", "HostSettings", "Settings", "container_keys",
+    "known_keys", "pinned_key",
+]  # fmt: skip
 
 LOCAL_ADDRESS = "local"
 _WATCH_SECONDS = 3600  # of production, when nothing else is set
@@ -61,13 +49,13 @@ PREFIX = "SLIPWAY_"
 """How the names of settings begin in the environment and in `.env`."""
 
 
-class _Strict(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True
     )
 
 
-class BastionSettings(_Strict):
+class BastionSettings(_Model):
     """The SSH host that one must go through to reach another."""
 
     address: Address = Field(description="name or IP address")
@@ -76,7 +64,7 @@ class BastionSettings(_Strict):
     host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
 
 
-class HostSettings(_Strict):
+class HostSettings(_Model):
     """A machine with Docker and Python 3: reached over SSH, or this one (address `local`)."""
 
     name: Annotated[
@@ -101,17 +89,10 @@ class HostSettings(_Strict):
         return f"[{self.address}]" if ":" in self.address else self.address  # RFC 3986, section 3.2.2
 
 
-class Settings(BaseSettings):
+class Settings(_Model):
     """All settings of one stack. Names are snake case here, camel case in stack files and Pulumi.yaml."""
 
-    model_config = SettingsConfigDict(
-        extra="ignore",  # unknown keys are found by `load_settings`, with the nearest known name
-        frozen=True,
-        alias_generator=to_camel,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-        env_prefix=PREFIX,
-    )
+    model_config = ConfigDict(extra="ignore")  # `load_settings` finds unknown keys itself
 
     stack: str = Field(exclude=True, description="name of the Pulumi stack")
 
@@ -210,19 +191,6 @@ class Settings(BaseSettings):
     remove_volumes: Listed[VolumeKey] = Field(
         default_factory=list, description="volumes that `pulumi destroy` removes, by their name in the Compose file"
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load_settings` merged: it reads each source once, in this project's own order."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
 
     @property
     def watch_seconds(self) -> int:

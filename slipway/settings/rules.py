@@ -1,9 +1,4 @@
-"""Rules over several settings, or over what they point at.
-
-Owns: what a validated set of settings must still satisfy. Does not own: types and ranges (see `settings`), what makes
-a secret weak (see `secrecy`), what an edge needs (see `edge` and `certificates`).
-Produces: problems, for `configuration` to tell and for the program to warn of.
-"""
+"""Rules over several settings, or over what they point at."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What counts as a secret, and which secrets are too weak.
-
-Owns: telling a secret by its name or its value, and what is wrong with a weak one. Does not own: what follows from it
-(see `rules` and `disclosure`). Nothing here repeats a value.
-"""
+"""What counts as a secret, by name or value, and which secrets are too weak. Nothing here repeats a value."""
 
 from __future__ import annotations
 

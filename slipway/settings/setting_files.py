@@ -1,8 +1,6 @@
-"""The two files beside Pulumi.yaml that say something about a stack's settings.
+"""What the stack file and `.env` beside Pulumi.yaml state.
 
-Owns: what a stack file states and how (the engine hands over values only: neither whether somebody wrote them, nor
-which entries of a mapping are encrypted), and the names in `.env`. Does not own: which source wins (see
-`configuration`).
+The engine hands over values only: neither whether somebody wrote them, nor which entries of a mapping are encrypted.
 """
 
 from __future__ import annotations

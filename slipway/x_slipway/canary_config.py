@@ -1,7 +1,4 @@
-"""`x-slipway.canary`: how a new generation earns the traffic of the old one.
-
-Owns: its keys and defaults. Does not own: measuring and comparing (the agent's part).
-"""
+"""`x-slipway.canary`: how a new generation earns the traffic of the old one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two services want of the edge of the same host, though only one of them can have it."""
+"""Routes, previews and redirects of one host that exclude each other."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""`x-slipway` of a service: the few things that Compose has no word for.
-
-Owns: its keys, defaults and validation. Does not own: what routes and canaries are in detail (see `routing`, `canary`),
-which strategy a service gets (see `strategy`), what the keys make happen (the agent's part).
-Produces: the `service` entries of the release document (slipway/contract/schemas/deployment.schema.json).
-"""
+"""`x-slipway` of a service: its keys, defaults and validation, and its entry in the release document."""
 
 from __future__ import annotations
 

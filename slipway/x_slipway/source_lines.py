@@ -1,7 +1,6 @@
-"""Where in the user's own Compose file something stands.
+"""Where in the user's own Compose file a key or an entry stands.
 
-Owns: finding the line of a key or an entry. Does not own: what the file means (Compose reads it, see `compose`). What
-stands in another file (`extends`, `include`) or nowhere is told by its path instead.
+What stands in another file (`extends`, `include`) or nowhere is shown by its path instead.
 """
 
 from __future__ import annotations

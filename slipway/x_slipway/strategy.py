@@ -1,7 +1,4 @@
-"""Which strategy a service gets, and what keeps it from running twice.
-
-Owns: the default and the obstacles. Does not own: what a strategy does (the agent's part), its keys (see `extension`).
-"""
+"""Which strategy a service gets, and what keeps it from running twice."""
 
 from __future__ import annotations
 
