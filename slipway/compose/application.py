@@ -19,6 +19,7 @@ from slipway.compose.service_entries import plan_services
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import mirrored
+from slipway.settings.secret_rules import missing_secret, new_secret
 from slipway.settings.spelling import suggestion
 from slipway.x_slipway.service import ServiceExtension, misspelt_extension, read_extension
 from slipway.x_slipway.source_lines import SourceLines
@@ -70,11 +71,7 @@ class Application:
 
 
 def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) -> Application:
-    """Read the application's Compose file with the stack's values.
-
-    Args:
-        settings: the stack's settings.
-        problems: what was found wrong before (see `configuration.collect_settings`), to be told together.
+    """Read the application's Compose file with the stack's values; `problems` found earlier are reported with its own.
 
     Raises:
         SlipwayError: with every problem of the file, its variables and its `x-slipway` blocks.
@@ -188,12 +185,12 @@ class _Reader:
                 )
 
     def _secret_variable(self, name: str, entry: Mapping[str, Any]) -> str:
-        """The stack's secret that a top-level secret is; empty after telling why it is none."""
+        """The stack's secret that a top-level secret is; empty after reporting why it is none."""
         variable = str(entry.get("environment") or "")
         if "file" in entry:
             self._refuse(
                 f"secrets.{name} is read from the file {entry['file']}",
-                "it would be stored in the clear with the release",
+                "it would be stored in plain text with the release",
                 f"write `environment: {_as_variable(name)}` there and: "
                 f"pulumi config set --secret --path 'secrets.{_as_variable(name)}' < {entry['file']}",
             )
@@ -201,11 +198,12 @@ class _Reader:
             self._refuse(
                 f"secrets.{name} is kept outside of the Compose file (external)",
                 "only Docker Swarm has such secrets",
-                f"write `environment: {_as_variable(name)}` there and: "
-                f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{_as_variable(name)}'",
+                f"write `environment: {_as_variable(name)}` there and: {new_secret(_as_variable(name))}",
             )
         elif variable not in self.settings.secrets:
-            self.problems.append(_missing_secret(variable, f"secrets.{name}"))
+            self.problems.append(
+                missing_secret(variable, f"secrets.{name} of the Compose file needs it", "the service could not start")
+            )
         else:
             return variable
         return ""
@@ -261,16 +259,6 @@ class _Reader:
 
     def _warn(self, what: str, meaning: str, fix: str) -> None:
         self.warnings.append(Problem(what, meaning, fix))
-
-
-def _missing_secret(name: str, where: str) -> Problem:
-    return Problem(
-        f"secret {name} is missing ({where} of the Compose file needs it)",
-        "the service could not start",
-        f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}'",
-        "secret-missing",
-        name,
-    )
 
 
 def _as_variable(name: str) -> str:

@@ -145,7 +145,7 @@ class BuildReader:
         if _REMOTE.match(value):
             return value
         path = os.path.normpath(self._folder / value)
-        if not os.path.isdir(path):  # noqa: PTH112  # the text is what the build is told
+        if not os.path.isdir(path):  # noqa: PTH112  # the build gets the text itself
             self.problems.append(
                 Problem(f"{where}: {value} is not a folder", "the image cannot be built", f"correct {where}")
             )

@@ -13,7 +13,7 @@ import yaml
 
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.settings.secret_rules import named_like_a_secret
+from slipway.settings.secret_rules import named_like_a_secret, new_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,9 +118,7 @@ def missing_variable(name: str, settings: Settings, message: str) -> Problem:
     return Problem(
         f"variable {name} of the Compose file has no value" + (f" ({message})" if message else ""),
         f"stack {settings.stack} would run with an empty one",
-        f"openssl rand -base64 24 | {secret}"
-        if named_like_a_secret(name)
-        else f"{plain} (or, if it is secret: {secret})",
+        new_secret(name) if named_like_a_secret(name) else f"{plain} (or, if it is secret: {secret})",
         "variable-missing",
         name,
         (message,) if message else (),
@@ -243,7 +241,7 @@ def _compose_problem(file: Path, stderr: str) -> Problem:
     if "neither an image nor a build" in text:
         meaning = "the service has nothing to run"
     elif "cycle" in text:
-        meaning = "no service of the circle could ever start first"
+        meaning = "no service of the cycle could start first"
     elif "depends on undefined service" in text:
         meaning = "there is no such service, or its profile is not in the variable COMPOSE_PROFILES"
     return Problem(

@@ -37,7 +37,7 @@ def place(
     hosts: Sequence[str],
     stack: str,
 ) -> Placement:
-    """Look at every host's services together; each finding is told once, for the first host that has it."""
+    """Look at every host's services together; each finding is reported once, for the first host that has it."""
     problems = [*_unknown_hosts(extensions, sorted(hosts), stack)]
     warnings: list[Problem] = []
     apart: dict[tuple[str, str], str] = {}
@@ -90,7 +90,7 @@ def _port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Proble
             if int(replicas) > 1:
                 yield Problem(
                     f"services.{name}: {replicas} replicas publish port {port}",
-                    "only one container of a host can have it",
+                    "only one container on a host can have it",
                     "publish a range (PORT-PORT:CONTAINER-PORT), or run one replica",
                 )
             others = taken.setdefault((port.first, port.protocol), [])
@@ -98,7 +98,7 @@ def _port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Proble
                 if port.address == bound or not {port.address, bound}.isdisjoint(_EVERY_ADDRESS):
                     yield Problem(
                         f"services.{name} and services.{other} both publish port {port}/{port.protocol}",
-                        "only one container of a host can have it",
+                        "only one container on a host can have it",
                         "publish another port for one of them, or run them on different hosts (x-slipway.hosts)",
                     )
                     break

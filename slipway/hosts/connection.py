@@ -92,7 +92,7 @@ class _SshConnection:
 
 
 async def ended(process: Process) -> int | None:
-    """The exit code of a program whose output has been read to its end, as a shell tells it; None when it is not known.
+    """The exit code, as a shell reports it, of a program whose output has been read to its end; None when not known.
 
     A program over SSH whose connection broke is one of those: it may run on.
     """
@@ -184,7 +184,7 @@ def _problem(host: HostSettings, machine: HostSettings | BastionSettings, error:
     if isinstance(error, asyncssh.HostKeyNotVerifiable) or "host key" in str(error).lower():
         return Problem(
             f"{who}: {machine.address} shows another host key than the pinned one",
-            "the machine was rebuilt, or somebody poses as it; nothing was sent to it",
+            "the machine was rebuilt, or someone impersonates it; nothing was sent to it",
             f"ssh-keyscan -p {machine.port} {machine.address}, compare with the provider's console, then set hostKey",
         )
     if isinstance(error, asyncssh.PermissionDenied):

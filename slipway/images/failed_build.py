@@ -39,7 +39,7 @@ _LINES = 40
 
 
 def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.ResourceHookBinding | None:
-    """A hook that tells why the image `name` failed; None where the engine has no hooks, or builds nothing."""
+    """A hook that reports why the image `name` failed; None where the engine has no hooks, or builds nothing."""
     supported = monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS)
     if pulumi.runtime.is_dry_run() or not supported:
         return None
@@ -51,8 +51,8 @@ def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.R
         if said is None:
             return len(args.errors) == 1
         words = last_words(said)
-        told = max((index for index, line in enumerate(words) if line.startswith("ERROR: ")), default=-1)
-        reason = " ".join(words[told:]).removeprefix("ERROR: ") or "the builder gave no reason"
+        last = max((index for index, line in enumerate(words) if line.startswith("ERROR: ")), default=-1)
+        reason = " ".join(words[last:]).removeprefix("ERROR: ") or "the builder gave no reason"
         error = SlipwayError(
             f"image {name} was not built and pushed: {reason}",
             "nothing was deployed",
@@ -65,7 +65,7 @@ def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.R
 
 
 def last_words(output: str) -> list[str]:
-    """The part of the builder's plain output that tells the failure: from the failing step's own output on.
+    """The part of the builder's plain output that shows the failure: from the failing step's own output on.
 
     BuildKit repeats it at the end, below a line of dashes.
     """

@@ -52,7 +52,7 @@ class Registry:
         """Whether there is a manifest of that tag or digest.
 
         Raises:
-            OSError: the registry does not answer, or refuses to tell.
+            OSError: the registry does not answer, or refuses to say.
         """
         try:
             self._ask("HEAD", reference, None, {"Accept": ", ".join(_KINDS)})

@@ -137,7 +137,7 @@ class _Sources:
                 self.problems.append(
                     Problem(
                         f"{_STACK}: 'variables.{name}' is encrypted, which variables do not stay",
-                        "its value would stand in the clear in every release",
+                        "its value would be in plain text in every release",
                         f"pulumi config rm --path variables.{name} && pulumi config set --secret --path secrets.{name}",
                     )
                 )
@@ -146,7 +146,7 @@ class _Sources:
         self.problems.append(
             Problem(
                 f"{_STACK}: '{key}' is stored in plain text",
-                "everybody who reads the stack file reads the secret; count it as known",
+                "everyone who can read the stack file can read the secret; treat it as compromised",
                 f"pulumi config rm --path '{key}', change the secret where it is used, then: "
                 f"pulumi config set --secret --path '{example}'",
             )
@@ -212,9 +212,8 @@ def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Prob
     sources.take_configuration(
         {key.removeprefix(prefix): value for key, value in given["configuration"].items() if key.startswith(prefix)}
     )
-    sources.take_variables(
-        os.environ if (environment := given.get("environment")) is None else environment, _ENVIRONMENT
-    )
+    environment = given.get("environment")
+    sources.take_variables(os.environ if environment is None else environment, _ENVIRONMENT)
     problems += sources.problems
     sources.values.setdefault("production", stack in ("production", "prod"))
 

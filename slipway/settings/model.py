@@ -71,7 +71,7 @@ class HostSettings(_Model):
         str, matching(r"[a-z0-9][a-z0-9-]{0,40}", "is not 1 to 41 lower-case letters, digits and dashes")
     ] = Field(description="short name, unique in the stack")
     address: Address = Field(description="name or IP address; `local` for this machine")
-    user: User = Field("root", description="SSH user; needs the right to use Docker")
+    user: User = Field("root", description="SSH user; must be allowed to use Docker")
     port: int = Field(22, ge=1, le=65535, description="SSH port")
     host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
     bastion: BastionSettings | None = Field(None, description="SSH host to go through")
@@ -152,40 +152,42 @@ class Settings(_Model):
     acme_email: Email = Field("", description="e-mail for the certificate authority that gives certificates (ACME)")
     acme_staging: bool = Field(default=False, description="use Let's Encrypt's staging authority, to try things out")
     acme_server: AuthorityUrl = Field("", description="directory URL of another authority")
-    acme_ca: Pem = Field("", description="PEM of the authority that vouches for that server, when it is a private one")
-    certificate: Pem = Field("", description="PEM of the routes' own certificate, with its chain, instead of ACME")
+    acme_ca: Pem = Field(
+        "", description="PEM certificate of the authority that signed that server's own, when it is a private one"
+    )
+    certificate: Pem = Field("", description="PEM certificate for the routes, with its chain, instead of ACME")
     certificate_key: Annotated[SecretStr, BeforeValidator(unfolded)] = Field(
         SecretStr(""), description="PEM of its private key"
     )
     watch: OptionalDuration = Field(
         "",
         validate_default=True,
-        description="how long a release is watched after it went live, to go back by itself; 0 for not; "
-        "when empty, 1h in production and not elsewhere",
+        description="how long a release is watched after it goes live, to roll back automatically; 0 turns that off; "
+        "when empty, 1h in production and off elsewhere",
     )
     watch_error_rate: Share = Field(
         f"{ERROR_RELATIVE:.0%}",
         validate_default=True,
-        description="errors beyond those before the release, relative; at least 1% of all",
+        description="tolerated increase of errors over the previous release, relative; at least 1% of all requests",
     )
     watch_latency: Share = Field(
         f"{LATENCY_RELATIVE:.0%}",
         validate_default=True,
-        description="time (p50, p95) beyond that before, relative; at least 50ms",
+        description="tolerated increase of time (p50, p95) over the previous release, relative; at least 50ms",
     )
     watch_minimum_requests: int = Field(
-        MINIMUM_REQUESTS, ge=1, le=1_000_000, description="requests below which traffic decides nothing"
+        MINIMUM_REQUESTS, ge=1, le=1_000_000, description="requests below which traffic is not judged"
     )
     watch_restarts: int = Field(
-        3, ge=1, le=1000, description="restarts of one container from which on the release counts as bad"
+        3, ge=1, le=1000, description="restarts of one container that make the release count as bad"
     )
     notify_url: Webhook = Field(
-        SecretStr(""), description="URL that gets a JSON message when a host goes back by itself"
+        SecretStr(""), description="URL that gets a JSON message when a host rolls back automatically"
     )
 
-    retention: int = Field(5, ge=2, le=100, description="releases that can be brought back, the live one included")
+    retention: int = Field(5, ge=2, le=100, description="releases that a stack can roll back to, the live one included")
     deadline: int = Field(600, ge=10, le=86400, description="seconds for a whole deployment on a host")
-    health_deadline: int = Field(120, ge=1, le=3600, description="seconds until a service must be healthy")
+    health_deadline: int = Field(120, ge=1, le=3600, description="seconds within which a service must become healthy")
     lock_wait: int = Field(60, ge=0, le=3600, description="seconds to wait for another deployment of the stack")
     disk_minimum_mb: int = Field(500, ge=0, description="free disk space that a host must have, MB of 10^6 bytes")
     remove_volumes: Listed[VolumeKey] = Field(

@@ -47,7 +47,7 @@ def _encrypted(value: object) -> bool:
 
 
 def read_stack_file(path: Path, project: str) -> StackFile:
-    """The settings that the stack file at `path` states. One that cannot be read states nothing: the engine tells."""
+    """The settings that the stack file at `path` states. An unreadable one states nothing: the engine reports it."""
     try:
         content = yaml.safe_load(path.read_bytes())
     except (OSError, ValueError, yaml.YAMLError):
@@ -69,14 +69,14 @@ def read_dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
         return {}, []
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        return {}, [Problem(f".env cannot be read ({reason})", "what it says would be missing", f"correct {path.name}")]
+        return {}, [Problem(f".env cannot be read ({reason})", "its values would be missing", f"correct {path.name}")]
     values, problems = {}, []
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
             problems.append(
                 Problem(
                     f".env: line {binding.original.line} is not NAME=VALUE",
-                    "what it says would be missing",
+                    "its values would be missing",
                     "correct it, or put # before it",
                 )
             )

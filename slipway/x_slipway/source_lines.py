@@ -12,10 +12,10 @@ import yaml
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Place", "SourceLines"]
+__all__ = ["SourceLines", "SourcePlace"]
 
 
-class Place(NamedTuple):
+class SourcePlace(NamedTuple):
     """Where something stands, in words that go into a sentence."""
 
     shown: str
@@ -33,7 +33,7 @@ class SourceLines:
         self._root: yaml.Node | None = None
         self._read = False
 
-    def place(self, *path: str | int, holding: str = "") -> Place:
+    def place(self, *path: str | int, holding: str = "") -> SourcePlace:
         """The place of `path` (keys, and numbers of entries).
 
         Args:
@@ -45,9 +45,9 @@ class SourceLines:
         for part in path:
             found = _step(node, part, holding)
             if found is None:
-                return Place(".".join(map(str, path)), "")
+                return SourcePlace(".".join(map(str, path)), "")
             node, line = found
-        return Place(f"{self._file.name}, line {line + 1}", self._text[line].strip())
+        return SourcePlace(f"{self._file.name}, line {line + 1}", self._text[line].strip())
 
     def _parse(self) -> None:
         if self._read:
