@@ -151,23 +151,18 @@ class _Reader:
     def _check_whole(self, services: Mapping[str, Any], model: Mapping[str, Any]) -> None:
         """What can only be said of the whole file."""
         if not services:
-            self.problems.append(
-                Problem(
-                    "the Compose file has no services",
-                    "there is nothing to deploy",
-                    "add a service, or name the profiles to deploy: pulumi config set --path "
-                    "variables.COMPOSE_PROFILES PROFILE",
-                )
+            self._refuse(
+                "the Compose file has no services",
+                "there is nothing to deploy",
+                "add a service, or name its profile: pulumi config set --path variables.COMPOSE_PROFILES PROFILE",
             )
         volumes = [name for name, entry in (model.get("volumes") or {}).items() if not (entry or {}).get("external")]
         for name in self.settings.remove_volumes:
             if name not in volumes:
-                self.problems.append(
-                    Problem(
-                        f"removeVolumes: '{name}' is not a volume of the Compose file's own",
-                        suggestion(name, volumes, "`pulumi destroy` could not remove it"),
-                        "pulumi config rm removeVolumes, or name volumes as the Compose file does",
-                    )
+                self._refuse(
+                    f"removeVolumes: '{name}' is not a volume of the Compose file's own",
+                    suggestion(name, volumes, "`pulumi destroy` could not remove it"),
+                    "pulumi config rm removeVolumes, or name volumes as the Compose file does",
                 )
         awaited = {
             name

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "LocalConnection", "Process", "Terminal", "connect", "ended", "reached"]
 
 _CONNECT_SECONDS = 15  # to reach, authenticate and start: far above a slow link's, far below a person's patience
-
-
 _SIGNALLED = 128  # what shells add to a signal's number for the exit code of what it ended
 
 
@@ -120,13 +118,14 @@ def _arguments(machine: HostSettings | BastionSettings, key: Any) -> dict[str, A
     import asyncssh  # noqa: PLC0415  # 0.2 s that a local stack need not pay
 
     trusted = asyncssh.import_public_key(pinned_key(machine))
+    algorithm = trusted.algorithm.decode()  # an RSA key signs by newer names than its own
     return {
         "host": machine.address,
         "port": machine.port,
         "username": machine.user,
         "client_keys": [key],
         "known_hosts": ([trusted], [], []),
-        "server_host_key_algs": _algorithms(trusted),
+        "server_host_key_algs": ["rsa-sha2-512", "rsa-sha2-256"] if algorithm == "ssh-rsa" else [algorithm],
         "agent_path": None,
         "config": None,
         "connect_timeout": _CONNECT_SECONDS,
@@ -135,12 +134,6 @@ def _arguments(machine: HostSettings | BastionSettings, key: Any) -> dict[str, A
         "keepalive_count_max": 6,
         "x509_trusted_certs": None,
     }
-
-
-def _algorithms(key: Any) -> list[str]:  # noqa: ANN401  # asyncssh is imported late
-    """The algorithms by which the pinned key can prove itself; RSA keys sign by newer names than their own."""
-    name = key.algorithm.decode()
-    return ["rsa-sha2-512", "rsa-sha2-256"] if name == "ssh-rsa" else [name]
 
 
 @contextlib.asynccontextmanager
@@ -156,14 +149,10 @@ async def connect(host: HostSettings, private_key: str) -> AsyncIterator[Connect
         machine: HostSettings | BastionSettings = host
         try:
             key = asyncssh.import_private_key(private_key)
-            tunnel = None
-            if host.bastion:
-                machine = host.bastion
-                tunnel = await stack.enter_async_context(asyncssh.connect(**_arguments(machine, key)))
-            machine = host
-            connection = await stack.enter_async_context(
-                asyncssh.connect(**_arguments(machine, key), tunnel=tunnel or ())
-            )
+            connection: Any = ()
+            for machine in (host.bastion, host) if host.bastion else (host,):
+                opened = asyncssh.connect(**_arguments(machine, key), tunnel=connection)
+                connection = await stack.enter_async_context(opened)
         except (asyncssh.Error, asyncssh.KeyImportError, OSError, TimeoutError) as error:
             raise SlipwayError(_problem(host, machine, error)) from None
         yield _SshConnection(connection)

@@ -28,7 +28,7 @@ from slipway.images.image_sources import relative
 from slipway.settings.registry_names import address_of, credentials_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from slipway.compose.application import Build
     from slipway.settings.model import Settings
@@ -95,22 +95,19 @@ def _command(build: Build, tag: str, settings: Settings, secrets: list[str]) -> 
     """The command line that pulumi-docker-build runs, as far as it decides about success."""
     argv = ["docker", "buildx", "build", "--progress", "plain", "--builder", settings.builder, "--push", "--tag", tag]
     cache = cache_of(build, settings)
-    argv += [word for each in cache.imports for word in ("--cache-from", each)]
-    argv += [word for each in cache.exports for word in ("--cache-to", each)]
-    for key, value in build.args.items():
-        argv += ["--build-arg", f"{key}={value}"]
-    for index, identity in enumerate(secrets):
-        argv += ["--secret", f"id={identity},env=SLIPWAY_BUILD_SECRET_{index}"]
-    for identity in build.ssh:
-        argv += ["--ssh", identity]
-    for platform in build.platforms:
-        argv += ["--platform", platform]
-    for entry in build.extra_hosts:
-        argv += ["--add-host", entry]
-    for key, value in build.additional_contexts.items():
-        argv += ["--build-context", f"{key}={value}"]
-    argv += ["--target", build.target] if build.target else []
-    argv += ["--network", build.network] if build.network else []
+    options: dict[str, Iterable[str | None]] = {
+        "--cache-from": cache.imports,
+        "--cache-to": cache.exports,
+        "--build-arg": (f"{key}={value}" for key, value in build.args.items()),
+        "--secret": (f"id={identity},env=SLIPWAY_BUILD_SECRET_{index}" for index, identity in enumerate(secrets)),
+        "--ssh": build.ssh,
+        "--platform": build.platforms,
+        "--add-host": build.extra_hosts,
+        "--build-context": (f"{key}={value}" for key, value in build.additional_contexts.items()),
+        "--target": (build.target,),
+        "--network": (build.network,),
+    }
+    argv += [word for option, values in options.items() for value in values if value for word in (option, value)]
     argv += [flag for flag, given in (("--no-cache", build.no_cache), ("--pull", build.pull)) if given]
     if build.dockerfile_inline:
         argv += ["--file", "-"]

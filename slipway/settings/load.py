@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-    from slipway.settings.setting_files import StackFile
+    from slipway.settings.setting_files import StatedSettings
 
 __all__ = ["StackSources", "collect_settings", "load_settings"]
 
@@ -67,7 +67,7 @@ def _defaults(field: FieldInfo) -> tuple[str, ...]:
 class _Sources:
     """The raw values of every source, merged in this project's order, with the problems met on the way."""
 
-    def __init__(self, *, file: StackFile, encrypted: Collection[str]) -> None:
+    def __init__(self, *, file: StatedSettings, encrypted: Collection[str]) -> None:
         self.problems: list[Problem] = []
         self.values: dict[str, Any] = {}
         self.unreadable: set[str] = set()

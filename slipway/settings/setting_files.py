@@ -16,10 +16,10 @@ from slipway.contract.problems import Problem
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["StackFile", "read_dotenv", "read_stack_file"]
+__all__ = ["StatedSettings", "read_dotenv", "read_stack_file"]
 
 
-class StackFile(NamedTuple):
+class StatedSettings(NamedTuple):
     """What a stack file states, by setting; empty when there is none or the engine keeps it elsewhere."""
 
     entries: dict[str, Any]
@@ -46,15 +46,15 @@ def _encrypted(value: object) -> bool:
     return isinstance(value, dict) and list(value) == ["secure"] and isinstance(value["secure"], str)
 
 
-def read_stack_file(path: Path, project: str) -> StackFile:
+def read_stack_file(path: Path, project: str) -> StatedSettings:
     """The settings that the stack file at `path` states. An unreadable one states nothing: the engine reports it."""
     try:
         content = yaml.safe_load(path.read_bytes())
     except (OSError, ValueError, yaml.YAMLError):
-        return StackFile({})
+        return StatedSettings({})
     config = content.get("config") if isinstance(content, dict) else None
     prefix = f"{project}:"
-    return StackFile(
+    return StatedSettings(
         {str(key).removeprefix(prefix): value for key, value in config.items() if str(key).startswith(prefix)}
         if isinstance(config, dict)
         else {}

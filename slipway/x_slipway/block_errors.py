@@ -26,11 +26,7 @@ class Block(BaseModel):
 def problem_of(where: str, block: object, error: Any, known: Mapping[str, type[BaseModel]]) -> Problem:  # noqa: ANN401
     """One of pydantic's ErrorDetails about `block`, which stands at `where`.
 
-    Args:
-        where: the block's place in the Compose file.
-        block: what stands there.
-        error: what pydantic found.
-        known: the block's own model under "", those of blocks in it under their keys.
+    `known` holds the block's own model under "", those of blocks in it under their keys.
     """
     path = tuple(str(part) for part in error["loc"])
     place = ".".join((where, *_written(block, error["loc"])))

@@ -154,11 +154,8 @@ class ServiceExtension(Block):
     ) -> dict[str, Any]:
         """This service's entry in the release document, defaults filled in.
 
-        Args:
-            strategy: the one it gets (see `strategy`); its own, or recreate, when empty.
-            update: its `deploy.update_config`; none when None.
-            domain: the stack's.
-            watched: whether its releases are watched after they went live.
+        `strategy` and `update` are what it gets (its own, or recreate, and no update_config where they are left out);
+        `watched`: whether its releases are watched after they go live.
         """
         strategy = strategy or self.strategy or RECREATE
         update = update or ALL_AT_ONCE
