@@ -87,7 +87,7 @@ def readable_values(
 ) -> tuple[list[Problem], list[Problem]]:
     """Problems and warnings of secrets that the Compose file itself holds in an environment.
 
-    One that anybody could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
+    One that anyone could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
     warned of.
     """
     problems: list[Problem] = []
