@@ -1,7 +1,4 @@
-"""Host: a machine on which the engine can run commands.
-
-Owns: one interface for an SSH host and this machine, and which inputs a command gets. Does not own: what is run on it
-(see `deployment`), or the look at it before planning (see `probe`). Produces: name, address, engine version.
+"""Host: a machine on which the engine can run commands, over SSH or on this machine.
 
 What pulumi-command must not be trusted with is decided here, once: secrets only on stdin (a failing command line is
 printed whole), no `environment` over SSH (a default sshd refuses it), no triggers (they replace: new create, then old
@@ -36,7 +33,7 @@ class HostArgs:
     private_key: str
     """Private key for it and its bastion; unused for this machine."""
     probe: Mapping[str, Any]
-    """What its agent saw before anything was planned (slipway/contract/schemas/probe.schema.json)."""
+    """What its agent reported before anything was planned (slipway/contract/schemas/probe.schema.json)."""
 
 
 class Host(pulumi.ComponentResource):
@@ -72,34 +69,22 @@ class Host(pulumi.ComponentResource):
         `stdin` may hold secrets; `create` and `delete` are shown in previews and errors and must not. What it prints on
         stderr is shown while it runs; its stdout is the resource's output.
         """
+        options: dict[str, Any] = {
+            "create": create,
+            "update": create,
+            "delete": delete,
+            "stdin": stdin,
+            "add_previous_output_in_env": False,
+            "opts": opts,
+        }
         if self.machine.local:
-            return local.Command(
-                name,
-                create=create,
-                update=create,
-                delete=delete,
-                stdin=stdin,
-                logging=local.Logging.STDERR,
-                add_previous_output_in_env=False,
-                opts=opts,
-            )
-        return remote.Command(
-            name,
-            connection=self._connection(),
-            create=create,
-            update=create,
-            delete=delete,
-            stdin=stdin,
-            logging=remote.Logging.STDERR,
-            add_previous_output_in_env=False,
-            opts=opts,
-        )
+            return local.Command(name, logging=local.Logging.STDERR, **options)
+        return remote.Command(name, connection=self._connection(), logging=remote.Logging.STDERR, **options)
 
     def _connection(self) -> remote.ConnectionArgs:
         bastion = self.machine.bastion
         return remote.ConnectionArgs(
-            **self._reach(self.machine),
-            proxy=remote.ProxyConnectionArgs(**self._reach(bastion)) if bastion else None,
+            **self._reach(self.machine), proxy=remote.ProxyConnectionArgs(**self._reach(bastion)) if bastion else None
         )
 
     def _reach(self, machine: HostSettings | BastionSettings) -> dict[str, Any]:

@@ -1,7 +1,5 @@
-"""ReleaseRecord: a release in the state of its update, also when it fails on a host.
+"""ReleaseRecord: a release in the state of its update, also when it fails on a host: for history and rollback.
 
-Owns: what the state keeps of a release, for history, rollback and promotion. Does not own: the release (see `release`),
-or what became of it (see `deployment`, whose outputs are only there once every host has reported).
 A release holds no secret: names only. `about` comes first among the outputs and is small, so that history finds it
 without reading the rest.
 """
@@ -32,15 +30,10 @@ class ReleaseRecord(pulumi.ComponentResource):
     as a structure the engine would keep 5.0 as 5, which is another release."""
 
     def __init__(
-        self,
-        name: str,
-        release: pulumi.Output[Release],
-        *,
-        kind: str,
-        opts: pulumi.ResourceOptions | None = None,
+        self, name: str, release: pulumi.Output[Release], *, kind: str, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("slipway:release:ReleaseRecord", name, None, opts)
-        began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"  # tells it from what an earlier update left in the state
+        began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"  # unlike what an earlier update left in the state
         by = {"at": began, **origin(kind)._asdict()}
         self.about = release.apply(lambda assembled: {**by, **_known(assembled)})
         self.document = release.apply(lambda assembled: canonical(assembled.document).decode())

@@ -1,10 +1,6 @@
-"""Application: what a Compose file describes, in the form a release is made of.
+"""What a Compose file describes, in the form a release is made of, and what of it is refused or warned of.
 
-Owns: which parts of the file can run on another machine, and what is refused or warned of. Does not own: Compose's
-rules (see `compose`), `x-slipway` (see `extension`), `build:` sections (see `builds`), top-level configs and volumes
-(see `definitions`), files that ship along (see `shipped_files`), where secrets may stand (see `disclosure`), which
-services can be together on a host (see `placement`), how they change (see `planning`).
-Produces: `Application`, whose document still lacks images and holds secrets as `${NAME}`.
+The document still lacks images, and holds secrets as `${NAME}`.
 """
 
 from __future__ import annotations
@@ -23,7 +19,8 @@ from slipway.compose.service_entries import plan_services
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import mirrored
-from slipway.settings.spelling import nearest
+from slipway.settings.secret_rules import missing_secret, new_secret
+from slipway.settings.spelling import suggestion
 from slipway.x_slipway.service import ServiceExtension, misspelt_extension, read_extension
 from slipway.x_slipway.source_lines import SourceLines
 
@@ -74,11 +71,7 @@ class Application:
 
 
 def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) -> Application:
-    """Read the application's Compose file with the stack's values.
-
-    Args:
-        settings: the stack's settings.
-        problems: what was found wrong before (see `configuration.collect_settings`), to be told together.
+    """Read the application's Compose file with the stack's values; `problems` found earlier are reported with its own.
 
     Raises:
         SlipwayError: with every problem of the file, its variables and its `x-slipway` blocks.
@@ -158,24 +151,18 @@ class _Reader:
     def _check_whole(self, services: Mapping[str, Any], model: Mapping[str, Any]) -> None:
         """What can only be said of the whole file."""
         if not services:
-            self.problems.append(
-                Problem(
-                    "the Compose file has no services",
-                    "there is nothing to deploy",
-                    "add a service, or name the profiles to deploy: pulumi config set --path "
-                    "variables.COMPOSE_PROFILES PROFILE",
-                )
+            self._refuse(
+                "the Compose file has no services",
+                "there is nothing to deploy",
+                "add a service, or name its profile: pulumi config set --path variables.COMPOSE_PROFILES PROFILE",
             )
         volumes = [name for name, entry in (model.get("volumes") or {}).items() if not (entry or {}).get("external")]
         for name in self.settings.remove_volumes:
             if name not in volumes:
-                close = nearest(name, volumes)
-                self.problems.append(
-                    Problem(
-                        f"removeVolumes: '{name}' is not a volume of the Compose file's own",
-                        f"did you mean '{close}'?" if close else "`pulumi destroy` could not remove it",
-                        "pulumi config rm removeVolumes, or name volumes as the Compose file does",
-                    )
+                self._refuse(
+                    f"removeVolumes: '{name}' is not a volume of the Compose file's own",
+                    suggestion(name, volumes, "`pulumi destroy` could not remove it"),
+                    "pulumi config rm removeVolumes, or name volumes as the Compose file does",
                 )
         awaited = {
             name
@@ -193,12 +180,12 @@ class _Reader:
                 )
 
     def _secret_variable(self, name: str, entry: Mapping[str, Any]) -> str:
-        """The stack's secret that a top-level secret is; empty after telling why it is none."""
+        """The stack's secret that a top-level secret is; empty after reporting why it is none."""
         variable = str(entry.get("environment") or "")
         if "file" in entry:
             self._refuse(
                 f"secrets.{name} is read from the file {entry['file']}",
-                "it would be stored in the clear with the release",
+                "it would be stored in plain text with the release",
                 f"write `environment: {_as_variable(name)}` there and: "
                 f"pulumi config set --secret --path 'secrets.{_as_variable(name)}' < {entry['file']}",
             )
@@ -206,11 +193,12 @@ class _Reader:
             self._refuse(
                 f"secrets.{name} is kept outside of the Compose file (external)",
                 "only Docker Swarm has such secrets",
-                f"write `environment: {_as_variable(name)}` there and: "
-                f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{_as_variable(name)}'",
+                f"write `environment: {_as_variable(name)}` there and: {new_secret(_as_variable(name))}",
             )
         elif variable not in self.settings.secrets:
-            self.problems.append(_missing_secret(variable, f"secrets.{name}"))
+            self.problems.append(
+                missing_secret(variable, f"secrets.{name} of the Compose file needs it", "the service could not start")
+            )
         else:
             return variable
         return ""
@@ -266,16 +254,6 @@ class _Reader:
 
     def _warn(self, what: str, meaning: str, fix: str) -> None:
         self.warnings.append(Problem(what, meaning, fix))
-
-
-def _missing_secret(name: str, where: str) -> Problem:
-    return Problem(
-        f"secret {name} is missing ({where} of the Compose file needs it)",
-        "the service could not start",
-        f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}'",
-        "secret-missing",
-        name,
-    )
 
 
 def _as_variable(name: str) -> str:

@@ -1,8 +1,4 @@
-"""`build:` sections: what is built, and where its image is pushed.
-
-Owns: which parts of Compose's build specification are understood, and the names of repositories. Does not own: building
-(see `images`). Produces: a `Build` per service that has one.
-"""
+"""`build:` sections: what is built, and where its image is pushed."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem
+from slipway.settings.registry_names import without_tag
 from slipway.settings.values import PLATFORMS, plain_platform
 
 if TYPE_CHECKING:
@@ -141,17 +138,15 @@ class BuildReader:
                 )
             )
 
-    def _refuse(self, what: str, fix: str) -> None:
-        self.problems.append(Problem(what, "the image would differ from the one you expect", fix))
+    def _refuse(self, what: str, fix: str, meaning: str = "the image would differ from the one you expect") -> None:
+        self.problems.append(Problem(what, meaning, fix))
 
     def _folder_or_url(self, where: str, value: str) -> str:
         if _REMOTE.match(value):
             return value
         path = os.path.normpath(self._folder / value)
-        if not os.path.isdir(path):  # noqa: PTH112  # the text is what the build is told
-            self.problems.append(
-                Problem(f"{where}: {value} is not a folder", "the image cannot be built", f"correct {where}")
-            )
+        if not os.path.isdir(path):  # noqa: PTH112  # the build gets the text itself
+            self._refuse(f"{where}: {value} is not a folder", f"correct {where}", "the image cannot be built")
         return path
 
     def _additional_context(self, where: str, value: str) -> str:
@@ -162,13 +157,8 @@ class BuildReader:
 
     def _check_dockerfile(self, where: str, context: str, dockerfile: str) -> None:
         if os.path.isdir(context) and not os.path.isfile(os.path.join(context, dockerfile)):  # noqa: PTH112, PTH113, PTH118
-            self.problems.append(
-                Problem(
-                    f"{where}: {dockerfile} does not exist in the context",
-                    "the image cannot be built",
-                    f"create it, or correct {where}",
-                )
-            )
+            what, fix = f"{where}: {dockerfile} does not exist in the context", f"create it, or correct {where}"
+            self._refuse(what, fix, "the image cannot be built")
 
     def _ssh(self, where: str, entries: tuple[str, ...] | list[str]) -> tuple[str, ...]:
         for entry in entries:
@@ -192,6 +182,5 @@ def _repository(image: str | None, registry: str) -> str | None:
     """The repository that a service's `image:` names, when it is below the registry."""
     if not image or not registry:
         return None
-    head, _, tail = image.split("@", 1)[0].rpartition("/")
-    bare = f"{head}/{tail.split(':', 1)[0]}"
+    bare = without_tag(image.split("@", 1)[0])
     return bare if bare.startswith(f"{registry}/") else None

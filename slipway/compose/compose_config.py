@@ -1,9 +1,4 @@
-"""The Compose file, resolved by Compose itself.
-
-Owns: which variables get which values, under which project name Compose reads the file, and telling what Compose
-complains of. Does not own: what of the file can be deployed (see `application`). Produces: Compose's own resolved
-model, secrets as marks that no other text can be.
-"""
+"""The Compose file, resolved by Compose itself; secrets in it are marks that no other text can be."""
 
 from __future__ import annotations
 
@@ -18,7 +13,7 @@ import yaml
 
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.settings.secret_rules import named_like_a_secret
+from slipway.settings.secret_rules import named_like_a_secret, new_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,9 +118,7 @@ def missing_variable(name: str, settings: Settings, message: str) -> Problem:
     return Problem(
         f"variable {name} of the Compose file has no value" + (f" ({message})" if message else ""),
         f"stack {settings.stack} would run with an empty one",
-        f"openssl rand -base64 24 | {secret}"
-        if named_like_a_secret(name)
-        else f"{plain} (or, if it is secret: {secret})",
+        new_secret(name) if named_like_a_secret(name) else f"{plain} (or, if it is secret: {secret})",
         "variable-missing",
         name,
         (message,) if message else (),
@@ -139,11 +132,9 @@ def _compose_file(settings: Settings) -> Path:
             return settings.application / name
     key = "composeFile NAME" if settings.compose_file else "application PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"
     raise SlipwayError(
-        Problem(
-            f"application: {settings.application.name}/ holds no {' or '.join(names)}",
-            "there is nothing to deploy",
-            f"pulumi config set {key}",
-        )
+        f"application: {settings.application.name}/ holds no {' or '.join(names)}",
+        "there is nothing to deploy",
+        f"pulumi config set {key}",
     )
 
 
@@ -235,7 +226,7 @@ def _compose_config(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "a name or value that no environment can carry"
         what, fix = f"docker compose cannot be started ({reason})", "check the variables of the stack's settings"
-    raise SlipwayError(Problem(what, "the Compose file cannot be read", fix))
+    raise SlipwayError(what, "the Compose file cannot be read", fix)
 
 
 def _compose_problem(file: Path, stderr: str) -> Problem:
@@ -250,7 +241,7 @@ def _compose_problem(file: Path, stderr: str) -> Problem:
     if "neither an image nor a build" in text:
         meaning = "the service has nothing to run"
     elif "cycle" in text:
-        meaning = "no service of the circle could ever start first"
+        meaning = "no service of the cycle could start first"
     elif "depends on undefined service" in text:
         meaning = "there is no such service, or its profile is not in the variable COMPOSE_PROFILES"
     return Problem(

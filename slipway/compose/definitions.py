@@ -1,8 +1,4 @@
-"""Top-level volumes and configs of a Compose file, as another machine can have them.
-
-Owns: which of them depend on the machine that reads the file, and what takes their place on the hosts. Does not own:
-configs that are files (see `shipped_files`), secrets (see `application`).
-"""
+"""Top-level volumes and configs of a Compose file, as another machine can have them."""
 
 from __future__ import annotations
 
@@ -17,10 +13,10 @@ if TYPE_CHECKING:
 
     from slipway.settings.model import Settings
 
-__all__ = ["Config", "config_for_hosts", "volume_for_hosts"]
+__all__ = ["HostConfig", "config_for_hosts", "volume_for_hosts"]
 
 
-class Config(NamedTuple):
+class HostConfig(NamedTuple):
     """A top-level config for the hosts."""
 
     entry: dict[str, Any]
@@ -29,19 +25,19 @@ class Config(NamedTuple):
     problem: Problem | None = None
 
 
-def config_for_hosts(name: str, entry: Mapping[str, Any], settings: Settings) -> Config:
+def config_for_hosts(name: str, entry: Mapping[str, Any], settings: Settings) -> HostConfig:
     """A config that is no file; one that is a variable's value becomes content."""
     variable = str(entry.get("environment") or "")
     rest = {key: value for key, value in entry.items() if key != "environment"}
     if variable in settings.secrets:
-        return Config({**rest, "content": f"${{{variable}}}"}, secret=variable)
+        return HostConfig({**rest, "content": f"${{{variable}}}"}, secret=variable)
     if variable in settings.variables:
-        return Config({**rest, "content": settings.variables[variable].replace("$", "$$")})
+        return HostConfig({**rest, "content": settings.variables[variable].replace("$", "$$")})
     if variable:
-        return Config(rest, problem=missing_variable(variable, settings, f"configs.{name} is its value"))
+        return HostConfig(rest, problem=missing_variable(variable, settings, f"configs.{name} is its value"))
     if "content" in entry:
-        return Config(rest)
-    return Config(
+        return HostConfig(rest)
+    return HostConfig(
         rest,
         problem=Problem(
             f"configs.{name} is kept outside of the Compose file (external)",

@@ -1,7 +1,4 @@
-"""Commit and branch of the application, as git tells them.
-
-Owns: two facts. Does not own: what they are used for (release identity, image tags).
-"""
+"""Commit and branch of the application, as git reports them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What services mean for the hosts that run them.
-
-Owns: which host runs which service, and what cannot be together on one or apart on two. Does not own: `x-slipway`
-itself (see `extension`), what else runs on a host (the agent sees that).
-"""
+"""Which host runs which service, and what cannot be together on one or apart on two."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.contract.problems import Problem
 from slipway.contract.published_ports import published_ports
-from slipway.settings.spelling import nearest
+from slipway.settings.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +37,7 @@ def place(
     hosts: Sequence[str],
     stack: str,
 ) -> Placement:
-    """Look at every host's services together; each finding is told once, for the first host that has it."""
+    """Look at every host's services together; each finding is reported once, for the first host that has it."""
     problems = [*_unknown_hosts(extensions, sorted(hosts), stack)]
     warnings: list[Problem] = []
     apart: dict[tuple[str, str], str] = {}
@@ -76,10 +72,9 @@ def _unknown_hosts(extensions: Mapping[str, ServiceExtension], hosts: Sequence[s
     for name, extension in extensions.items():
         for host in extension.hosts:
             if host not in hosts:
-                close = nearest(host, hosts)
                 yield Problem(
                     f"services.{name}.x-slipway.hosts: '{host}' is not a host of stack {stack}",
-                    f"did you mean '{close}'?" if close else "the service would not run there",
+                    suggestion(host, hosts, "the service would not run there"),
                     f"name one of: {', '.join(hosts)}",
                 )
 
@@ -95,7 +90,7 @@ def _port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Proble
             if int(replicas) > 1:
                 yield Problem(
                     f"services.{name}: {replicas} replicas publish port {port}",
-                    "only one container of a host can have it",
+                    "only one container on a host can have it",
                     "publish a range (PORT-PORT:CONTAINER-PORT), or run one replica",
                 )
             others = taken.setdefault((port.first, port.protocol), [])
@@ -103,7 +98,7 @@ def _port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Proble
                 if port.address == bound or not {port.address, bound}.isdisjoint(_EVERY_ADDRESS):
                     yield Problem(
                         f"services.{name} and services.{other} both publish port {port}/{port.protocol}",
-                        "only one container of a host can have it",
+                        "only one container on a host can have it",
                         "publish another port for one of them, or run them on different hosts (x-slipway.hosts)",
                     )
                     break

@@ -1,8 +1,4 @@
-"""Release: an immutable description of what runs.
-
-Owns: its identity (same inputs, same id) and its document. Does not own: where it runs or how it gets there.
-The document's form is slipway/contract/schemas/deployment.schema.json, `$defs/release`.
-"""
+"""Release: an immutable description of what runs (deployment.schema.json, `$defs/release`). Same inputs, same id."""
 
 from __future__ import annotations
 

@@ -1,33 +1,97 @@
-"""What a stack deploys: its Compose file, or a release of before."""
+"""What a stack deploys: its Compose file, or the earlier release in the file that the setting `release` names.
+
+Of an earlier release, images, Compose file and files are those that it ran with; secrets, hosts and all other settings
+are the current ones. Whether its images can still be pulled the hosts see before they touch anything.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slipway.compose.application import Application, read_application
+from slipway.compose.compose_config import project_on_hosts
+from slipway.compose.git import Revision
+from slipway.compose.release import Release
+from slipway.compose.schema_check import release_checked
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.secret_rules import missing_secret
+from slipway.settings.spelling import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from slipway.compose.application import Application
-    from slipway.contract.problems import Problem
     from slipway.settings.model import Settings
 
-__all__ = ["application_of"]
+__all__ = ["application_of", "unfit"]
+
+_AGAIN = "slipway show NUMBER --release > FILE (slipway history shows the numbers)"
 
 
 def application_of(settings: Settings, *, problems: Iterable[Problem] = ()) -> Application:
-    """The application that `settings` name.
-
-    Args:
-        settings: the stack's settings.
-        problems: what was found wrong before, to be told together.
+    """The application that `settings` name; `problems` found earlier are reported with its own.
 
     Raises:
-        SlipwayError: with every problem of it.
+        SlipwayError: with every problem of it, or when the file holds no release, it was changed, or does not fit.
     """
-    if settings.release:
-        from slipway.compose.restored_release import restored_application  # noqa: PLC0415  # few updates are rollbacks
+    if not settings.release:
+        return read_application(settings, problems=problems)
+    release = _read(Path(settings.release))
+    found = [*problems, *unfit(release, settings)]
+    if found:
+        raise SlipwayError(found)
+    compose = {**release["compose"]}
+    return Application(
+        name=release["application"],
+        stack=compose["name"],
+        builds={},
+        images=release["images"],
+        document=compose,
+        files=release["files"],
+        secrets=tuple(release["secrets"]),
+        entries=release["services"],
+        revision=Revision(release["commit"], release["branch"]),
+    )
 
-        return restored_application(settings, problems=problems)
-    from slipway.compose.application import read_application  # noqa: PLC0415  # as late as the other
 
-    return read_application(settings, problems=problems)
+def unfit(release: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
+    """Why this stack, as it is now, cannot run `release`."""
+    said = f"release {release['id']}"
+    if release["compose"]["name"] != project_on_hosts(release["application"], settings.stack):
+        yield Problem(
+            f"{said} is one of {release['compose']['name']}, and this is stack {settings.stack}",
+            "its domain, variables and volumes are those of another environment",
+            "slipway promote --from STACK --to STACK takes a release to another environment",
+        )
+    for name in release["secrets"]:
+        if name not in settings.secrets:
+            yield missing_secret(name, f"{said} needs it", "its services could not start")
+    hosts = [host.name for host in settings.hosts]
+    for service, entry in release["services"].items():
+        for host in entry["hosts"]:
+            if host not in hosts:
+                yield Problem(
+                    f"{said} runs {service} on host {host}, which this stack does not have",
+                    suggestion(host, hosts, "the service would run nowhere"),
+                    "give the host its name back in the stack file, or deploy a release that runs on the current hosts",
+                )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        release: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SlipwayError(
+            f"release: {file} cannot be read ({error.strerror})", "there is nothing to deploy", _AGAIN
+        ) from None
+    except ValueError:
+        raise SlipwayError(f"release: {file} is not JSON", "it holds no release", _AGAIN) from None
+    release_checked(release)
+    if Release.identified(release).id != release["id"]:
+        raise SlipwayError(
+            f"release: {file} says {release['id']}, and its content is another release",
+            "it was changed after it ran, so nothing about it is proven",
+            _AGAIN,
+        )
+    return release

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 
 from slipway import contract
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,13 +26,18 @@ def _schema(uri: str) -> Any:  # noqa: ANN401  # a JSON document
 
 @functools.cache
 def _validator(kind: str) -> Any:  # noqa: ANN401  # the library's class differs by draft
+    if kind == "release":
+        definitions = _schema("deployment.schema.json")["$defs"]
+        return jsonschema_rs.validator_for({"$ref": "#/$defs/release", "$defs": definitions})
     return jsonschema_rs.validator_for(_schema(f"{kind}.schema.json"), retriever=_schema)
 
 
-@functools.cache
-def _release_validator() -> Any:  # noqa: ANN401  # the library's class differs by draft
-    schema = _schema("deployment.schema.json")
-    return jsonschema_rs.validator_for({"$ref": "#/$defs/release", "$defs": schema["$defs"]})
+def _first_error(kind: str, document: object) -> tuple[str, str] | None:
+    """The first place that is wrong, and the rule that it breaks; without its value, which may be a secret."""
+    error = next(_validator(kind).iter_errors(document), None)
+    if error is None:
+        return None
+    return "/".join(map(str, error.instance_path)) or "the document", "/".join(map(str, error.schema_path))
 
 
 def release_checked(release: Any) -> Any:  # noqa: ANN401  # anything may be handed in
@@ -41,15 +46,11 @@ def release_checked(release: Any) -> Any:  # noqa: ANN401  # anything may be han
     Raises:
         SlipwayError: naming the first place that is wrong.
     """
-    error = next(_release_validator().iter_errors(release), None)
-    if error is not None:
-        place = "/".join(str(part) for part in error.instance_path) or "the document"
+    if error := _first_error("release", release):
         raise SlipwayError(
-            Problem(
-                f"release: {place} is not as in a release",
-                "it was made by another version of Slipway, or is something else",
-                "slipway history shows the releases of a stack, slipway show NUMBER --release prints one",
-            )
+            f"release: {error[0]} is not as in a release",
+            "it was made by another version of Slipway, or is something else",
+            "slipway history shows the releases of a stack, slipway show NUMBER --release prints one",
         )
     return release
 
@@ -60,15 +61,10 @@ def checked(kind: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         SlipwayError: naming the first place that is wrong, without its value (which may be a secret).
     """
-    error = next(_validator(kind).iter_errors(document), None)
-    if error is not None:
-        place = "/".join(str(part) for part in error.instance_path) or "the document"
-        rule = "/".join(str(part) for part in error.schema_path)
+    if error := _first_error(kind, document):
         raise SlipwayError(
-            Problem(
-                f"{kind}: {place} breaks the contract ({rule})",
-                "driver and agent are of different versions, or this is a bug in Slipway",
-                "run it again from a clean copy of this program",
-            )
+            f"{kind}: {error[0]} breaks the contract ({error[1]})",
+            "driver and agent are of different versions, or this is a bug in Slipway",
+            "run it again from a clean copy of this program",
         )
     return document

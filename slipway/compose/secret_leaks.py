@@ -1,8 +1,4 @@
-"""Where secrets stand in a Compose file, and where they would be readable.
-
-Owns: the places a secret may go to, and finding secrets that stand in the clear. Does not own: what a secret looks
-like (see `secrecy`). Produces: the names of the secrets in use, problems and warnings; never a value.
-"""
+"""Where secrets stand in a Compose file, and where they would be readable; names only, never a value."""
 
 from __future__ import annotations
 
@@ -10,19 +6,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.compose.compose_config import secret_names, with_placeholders, without_escapes
 from slipway.contract.problems import Problem
-from slipway.settings.secret_rules import SHORTEST_SECRET, is_secret, weakness
+from slipway.settings.secret_rules import SHORTEST_SECRET, is_secret, new_secret, weakness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from slipway.settings.model import Settings
 
-__all__ = ["Uses", "known_values", "readable_values", "secret_uses"]
+__all__ = ["SecretUses", "known_values", "readable_values", "secret_uses"]
 
 Path = tuple[str, ...]
 
 
-class Uses(NamedTuple):
+class SecretUses(NamedTuple):
     """The secrets that a Compose file substitutes."""
 
     names: set[str]
@@ -31,22 +27,22 @@ class Uses(NamedTuple):
     """One for every place that others could read."""
 
 
-def secret_uses(model: Mapping[str, Any]) -> Uses:
+def secret_uses(model: Mapping[str, Any]) -> SecretUses:
     """Where Compose's model of a file holds secrets; what does not reach a host or a build is left out."""
-    uses = Uses(set(), [])
-    told: set[tuple[str, str]] = set()
+    uses = SecretUses(set(), [])
+    seen: set[tuple[str, str]] = set()
     for path, text, is_key in _strings(model):
         for name in secret_names(text) if not _dropped(path) else ():
             if not is_key and _kept_secret(path):
                 uses.names.add(name)
                 continue
             place = ".".join(with_placeholders(list(path)))
-            if (name, place) not in told:
-                told.add((name, place))
+            if (name, place) not in seen:
+                seen.add((name, place))
                 uses.problems.append(
                     Problem(
                         f"secret {name} stands in {place}",
-                        "everybody who can list processes, inspect containers or pull the image could read it",
+                        "everyone who can list processes, inspect containers or pull the image could read it",
                         "hand it over in the service's environment or `build.secrets`; the program reads it there",
                     )
                 )
@@ -91,7 +87,7 @@ def readable_values(
 ) -> tuple[list[Problem], list[Problem]]:
     """Problems and warnings of secrets that the Compose file itself holds in an environment.
 
-    One that anybody could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
+    One that anyone could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
     warned of.
     """
     problems: list[Problem] = []
@@ -103,11 +99,10 @@ def readable_values(
                 continue
             weak = weakness(name, text)
             problem = Problem(
-                f"services.{service}.environment.{name} {weak or 'stands in the clear'}"
-                + (" and stands in the clear" if weak else ""),
-                "everybody who reads the Compose file or the release knows it",
-                f"write `{name}: ${{{name}}}` there and: "
-                f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}'",
+                f"services.{service}.environment.{name} {weak or 'is in plain text'}"
+                + (" and is in plain text" if weak else ""),
+                "everyone who can read the Compose file or the release knows it",
+                f"write `{name}: ${{{name}}}` there and: {new_secret(name)}",
             )
             (problems if weak and settings.production else warnings).append(problem)
     return problems, warnings
@@ -128,7 +123,7 @@ def known_values(model: Mapping[str, Any], files: Mapping[str, bytes], settings:
         found |= {(name, place) for name, value in values.items() if value.encode() in content}
     return [
         Problem(
-            f"the value of secret {name} stands in the clear in {place}",
+            f"the value of secret {name} is in plain text in {place}",
             "it would be stored so with every release",
             f"write ${{{name}}} in a service's environment instead, and change the secret",
         )

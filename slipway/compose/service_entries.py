@@ -1,8 +1,4 @@
-"""Every service's entry in the release document: what Compose, `x-slipway` and the settings say of it, put together.
-
-Owns: defaults that need more than one of them, and what contradicts itself between them. Does not own: the single
-parts (see `extension`, `update`, `strategy`, `routing`, `edge`).
-"""
+"""Every service's entry in the release document: what Compose, `x-slipway` and the settings say of it together."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.contract.problems import Problem
 from slipway.settings.edge_settings import edge_warnings
+from slipway.settings.secret_rules import missing_secret
 from slipway.x_slipway.route_clashes import clashes
 from slipway.x_slipway.strategy import choose
 from slipway.x_slipway.update_config import read_update
@@ -21,10 +18,10 @@ if TYPE_CHECKING:
     from slipway.x_slipway.service import ServiceExtension
     from slipway.x_slipway.source_lines import SourceLines
 
-__all__ = ["Entries", "plan_services"]
+__all__ = ["ServiceEntries", "plan_services"]
 
 
-class Entries(NamedTuple):
+class ServiceEntries(NamedTuple):
     """What the release document says of the services, and what is to be said of that."""
 
     documents: dict[str, dict[str, Any]]
@@ -40,9 +37,9 @@ def plan_services(
     extensions: Mapping[str, ServiceExtension],
     settings: Settings,
     lines: SourceLines,
-) -> Entries:
+) -> ServiceEntries:
     """Put the entries of all services together."""
-    entries = Entries({}, set(), list(clashes(extensions, settings.domain)), [])
+    entries = ServiceEntries({}, set(), list(clashes(extensions, settings.domain)), [])
     for name, extension in extensions.items():
         update, found = read_update(name, services[name])
         choice = choose(name, services, extension, update, lines)
@@ -65,13 +62,8 @@ def _password_problems(name: str, extension: ServiceExtension, settings: Setting
         return
     fix = f"htpasswd -nB USER | pulumi config set --secret --path 'secrets.{secret}'"
     if secret not in settings.secrets:
-        yield Problem(
-            f"secret {secret} is missing (services.{name}.x-slipway.basicAuth needs it)",
-            "nobody could pass the password prompt",
-            fix,
-            "secret-missing",
-            secret,
-        )
+        where = f"services.{name}.x-slipway.basicAuth needs it"
+        yield missing_secret(secret, where, "nobody could pass the password prompt", fix)
         return
     lines = [line for line in settings.secrets[secret].get_secret_value().splitlines() if line.strip()]
     if not lines or not all(":" in line.strip()[1:-1] for line in lines):

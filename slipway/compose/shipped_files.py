@@ -1,9 +1,7 @@
 """Files of the application's folder that services mount: they ship with the release.
 
-Owns: which mounts ship, under which content address, and which become folders on the host. Does not own: named
-volumes and absolute paths, which stay as they are. A mount's source is `@files/SHA256/NAME` (shipped: an unchanged
-file keeps its address, so its services are left alone; a changed one changes them) or `@data/PATH` (kept on the host,
-never shipped).
+A mount's source is `@files/SHA256/NAME` (shipped: an unchanged file keeps its address, so its services are left alone)
+or `@data/PATH` (kept on the host, never shipped); named volumes and absolute paths stay as they are.
 
 Only what lies in the application's repository ships, links followed: a Compose file in a pull request cannot fetch the
 files of the machine that deploys it. What holds a private key does not ship at all; releases are not secret.
@@ -58,14 +56,14 @@ class ShippedFiles:
         return self._plain
 
     def mount(self, service: str, mount: dict[str, Any]) -> dict[str, Any]:
-        """A mount as the host sees it: read-only ones out of the application's folder ship, others live there."""
+        """A mount as the host sees it: read-only ones out of the application's folder ship, others stay there."""
         try:
             return self._mount(service, mount)
         except OSError as error:
             self._refuse(
                 f"services.{service}: {mount['source']} cannot be read ({error.strerror})",
                 "the service could not read it either",
-                "make it readable for who runs Slipway",
+                "make it readable for the user who runs Slipway",
             )
             return mount
 
@@ -185,7 +183,7 @@ class ShippedFiles:
                 yield path
 
     def _read(self, path: Path) -> tuple[int, bytes] | None:
-        """Mode and content of a file that may ship; None after telling why it may not."""
+        """Mode and content of a file that may ship; None after reporting why it may not."""
         if path not in self._known:
             self._known[path] = self._checked(path)
         return self._known[path]
@@ -201,13 +199,13 @@ class ShippedFiles:
             return None
         self._bytes += path.stat().st_size
         if self._bytes > _SHIPPED_BYTES:
-            return 0o644, b""  # told by `finish`; nothing of it is used
+            return 0o644, b""  # reported by `finish`; nothing of it is used
         content = path.read_bytes()
         if _DOTENV.fullmatch(path.name) or _PRIVATE_KEY.search(content):
             what = "is a .env file" if _DOTENV.fullmatch(path.name) else "holds a private key"
             self._refuse(
                 f"{shown} {what}, and a service mounts it",
-                "it would be stored in the clear with every release",
+                "it would be stored in plain text with every release",
                 "make it a Compose secret with `environment: NAME`, and: "
                 f"pulumi config set --secret --path 'secrets.NAME' < {shown}",
             )

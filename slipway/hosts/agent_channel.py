@@ -1,9 +1,4 @@
-"""What runs on the hosts now: one look at every host before anything is planned.
-
-Owns: starting the agent over one connection per host (shipping it where it is missing) and reading its probe.
-Does not own: the agent, or deciding what the answer means (see `deployment`). Produces: a probe document per host
-(probe.schema.json) and, for an update of a fleet, the control channels that `fleet` speaks over.
-"""
+"""The agent of one host, over one connection: shipped where it is missing, its probe read, then its events."""
 
 from __future__ import annotations
 
@@ -28,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["END_SECONDS", "Channel", "agent_path", "channel"]
 
 END_SECONDS = 5  # of an agent that has said all it will say
+_UNKNOWN = "its state is unknown, so nothing is changed"
 _PROBE_SECONDS = 60  # an engine under load answers late; a host that takes longer is as good as unreachable
 
 # Runs on the host: uses the shipped agent when it is the right one, else asks for it. Installed under a name of its
@@ -140,11 +136,9 @@ class Channel:
             await self._process.stdin.drain()
         elif first == b"agent: no python3":
             raise SlipwayError(
-                Problem(
-                    f"host {self.host}: python3 is missing",
-                    "the agent cannot run there",
-                    "apt-get install -y python3-minimal (on the host)",
-                )
+                f"host {self.host}: python3 is missing",
+                "the agent cannot run there",
+                "apt-get install -y python3-minimal (on the host)",
             )
         elif first != b"agent: here":
             raise SlipwayError(await self._silence(first))
@@ -186,7 +180,7 @@ class Channel:
         text = " ".join(said.decode(errors="replace").split())[-400:] or "nothing"
         return Problem(
             f"host {self.host}: the agent did not answer (it said: {text})",
-            "its state is unknown, so nothing is changed",
+            _UNKNOWN,
             "slipway status, or run it again",
         )
 
@@ -210,14 +204,13 @@ class Channel:
 
     async def _next(self) -> bytes:
         """The agent's next line; empty when it, or the connection to it, has ended."""
-        try:
-            line: bytes = await self._process.stdout.readline()
-        except Exception:  # noqa: BLE001  # asyncssh raises errors of its own for a lost connection
-            return b""
+        line = b""
+        with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
+            line = await self._process.stdout.readline()
         return line
 
     async def send(self, message: Mapping[str, Any]) -> None:
-        """Send one message; a host that is gone is told nothing (its own agent sees the silence)."""
+        """Send one message; one that is gone gets nothing (its own agent notices the silence)."""
         with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             await self._process.stdin.drain()
@@ -250,19 +243,8 @@ async def channel(
             exits.push_async_callback(channel.release)
             await (channel.ship() if command else channel.start())
         except TimeoutError:
-            raise SlipwayError(
-                Problem(
-                    f"host {name}: no answer within {_PROBE_SECONDS} s",
-                    "its state is unknown, so nothing is changed",
-                    "slipway status, or look at the host's load",
-                )
-            ) from None
+            what, fix = f"no answer within {_PROBE_SECONDS} s", "slipway status, or look at the host's load"
+            raise SlipwayError(f"host {name}: {what}", _UNKNOWN, fix) from None
         except OSError as error:
-            raise SlipwayError(
-                Problem(
-                    f"host {name}: the connection broke ({error})",
-                    "its state is unknown, so nothing is changed",
-                    "run it again",
-                )
-            ) from None
+            raise SlipwayError(f"host {name}: the connection broke ({error})", _UNKNOWN, "run it again") from None
         yield channel

@@ -1,8 +1,4 @@
-"""One way to start a program on a host, over SSH or on this machine.
-
-Owns: SSH with pinned host keys, and the errors of reaching a host. Does not own: what is run (see `probe`).
-The engine's own commands (see `host`) connect by themselves, with the same pinned key.
-"""
+"""Starts programs on a host, over SSH with pinned host keys or on this machine."""
 
 from __future__ import annotations
 
@@ -19,8 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "LocalConnection", "Process", "Terminal", "connect", "ended", "reached"]
 
 _CONNECT_SECONDS = 15  # to reach, authenticate and start: far above a slow link's, far below a person's patience
-
-
 _SIGNALLED = 128  # what shells add to a signal's number for the exit code of what it ended
 
 
@@ -86,11 +80,9 @@ class _SshConnection:
             if not terminal:
                 raise OSError(str(error)) from None
             raise SlipwayError(
-                Problem(
-                    f"the host gives no terminal ({error.reason})",
-                    "its sshd may be set to refuse them; nothing was run",
-                    "PermitTTY yes in its sshd_config, or pipe the input: echo … | slipway exec SERVICE -- COMMAND",
-                )
+                f"the host gives no terminal ({error.reason})",
+                "its sshd may be set to refuse them; nothing was run",
+                "PermitTTY yes in its sshd_config, or pipe the input: echo … | slipway exec SERVICE -- COMMAND",
             ) from None
         except asyncssh.Error as error:
             raise OSError(error.reason) from None
@@ -98,7 +90,7 @@ class _SshConnection:
 
 
 async def ended(process: Process) -> int | None:
-    """The exit code of a program whose output has been read to its end, as a shell tells it; None when it is not known.
+    """The exit code, as a shell reports it, of a program whose output has been read to its end; None when not known.
 
     A program over SSH whose connection broke is one of those: it may run on.
     """
@@ -126,13 +118,14 @@ def _arguments(machine: HostSettings | BastionSettings, key: Any) -> dict[str, A
     import asyncssh  # noqa: PLC0415  # 0.2 s that a local stack need not pay
 
     trusted = asyncssh.import_public_key(pinned_key(machine))
+    algorithm = trusted.algorithm.decode()  # an RSA key signs by newer names than its own
     return {
         "host": machine.address,
         "port": machine.port,
         "username": machine.user,
         "client_keys": [key],
         "known_hosts": ([trusted], [], []),
-        "server_host_key_algs": _algorithms(trusted),
+        "server_host_key_algs": ["rsa-sha2-512", "rsa-sha2-256"] if algorithm == "ssh-rsa" else [algorithm],
         "agent_path": None,
         "config": None,
         "connect_timeout": _CONNECT_SECONDS,
@@ -141,12 +134,6 @@ def _arguments(machine: HostSettings | BastionSettings, key: Any) -> dict[str, A
         "keepalive_count_max": 6,
         "x509_trusted_certs": None,
     }
-
-
-def _algorithms(key: Any) -> list[str]:  # noqa: ANN401  # asyncssh is imported late
-    """The algorithms by which the pinned key can prove itself; RSA keys sign by newer names than their own."""
-    name = key.algorithm.decode()
-    return ["rsa-sha2-512", "rsa-sha2-256"] if name == "ssh-rsa" else [name]
 
 
 @contextlib.asynccontextmanager
@@ -162,14 +149,10 @@ async def connect(host: HostSettings, private_key: str) -> AsyncIterator[Connect
         machine: HostSettings | BastionSettings = host
         try:
             key = asyncssh.import_private_key(private_key)
-            tunnel = None
-            if host.bastion:
-                machine = host.bastion
-                tunnel = await stack.enter_async_context(asyncssh.connect(**_arguments(machine, key)))
-            machine = host
-            connection = await stack.enter_async_context(
-                asyncssh.connect(**_arguments(machine, key), tunnel=tunnel or ())
-            )
+            connection: Any = ()
+            for machine in (host.bastion, host) if host.bastion else (host,):
+                opened = asyncssh.connect(**_arguments(machine, key), tunnel=connection)
+                connection = await stack.enter_async_context(opened)
         except (asyncssh.Error, asyncssh.KeyImportError, OSError, TimeoutError) as error:
             raise SlipwayError(_problem(host, machine, error)) from None
         yield _SshConnection(connection)
@@ -190,7 +173,7 @@ def _problem(host: HostSettings, machine: HostSettings | BastionSettings, error:
     if isinstance(error, asyncssh.HostKeyNotVerifiable) or "host key" in str(error).lower():
         return Problem(
             f"{who}: {machine.address} shows another host key than the pinned one",
-            "the machine was rebuilt, or somebody poses as it; nothing was sent to it",
+            "the machine was rebuilt, or someone impersonates it; nothing was sent to it",
             f"ssh-keyscan -p {machine.port} {machine.address}, compare with the provider's console, then set hostKey",
         )
     if isinstance(error, asyncssh.PermissionDenied):

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from slipway.contract.barriers import BARRIERS, BEAT_SECONDS, DONE, ENDED, FAILED
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from slipway.hosts.agent_channel import Channel
 
-__all__ = ["Fleet", "require_parallel"]
+__all__ = ["Fleet", "engine_parallel", "require_parallel"]
 
 
 def require_parallel(hosts: int, parallel: int | None) -> None:
@@ -32,11 +32,9 @@ def require_parallel(hosts: int, parallel: int | None) -> None:
     """
     if hosts > 1 and parallel and parallel < hosts:
         raise SlipwayError(
-            Problem(
-                f"{hosts} hosts must change together, and the engine runs {parallel} at a time",
-                "the first ones would wait for the others until the deadline",
-                f"pulumi up --parallel {max(16, 2 * hosts)} (or set PULUMI_PARALLEL)",
-            )
+            f"{hosts} hosts must change together, and the engine runs {parallel} at a time",
+            "the first ones would wait for the others until the deadline",
+            f"pulumi up --parallel {max(16, 2 * hosts)} (or set PULUMI_PARALLEL)",
         )
 
 
@@ -48,7 +46,7 @@ class Fleet:
         self._channels: dict[str, Channel] = {}
         self._deployments: dict[str, str] = {}
         self._phases: dict[str, str] = {}
-        self._told: dict[str, str] = {}
+        self._sent: dict[str, str] = {}
         self._settled: set[str] = set()
         self._aborted: str | None = None
         self._final = False  # the last go was given: a host may have recorded its success, so nobody is turned back
@@ -93,7 +91,7 @@ class Fleet:
         if self._aborted is not None and not self._final:
             for host, phase in self._phases.items():
                 if phase not in ENDED:
-                    self._tell(host, "abort", self._aborted)
+                    self._send(host, "abort", self._aborted)
             return
         for position, barrier in enumerate(BARRIERS):
             reached = {*BARRIERS[position:], DONE}
@@ -101,12 +99,12 @@ class Fleet:
                 self._final |= barrier == BARRIERS[-1] and any(phase == barrier for phase in self._phases.values())
                 for host, phase in self._phases.items():
                     if phase == barrier:
-                        self._tell(host, "go", barrier)
+                        self._send(host, "go", barrier)
 
-    def _tell(self, host: str, verb: str, what: str) -> None:
-        if self._told.get(host) == f"{verb} {what}":
+    def _send(self, host: str, verb: str, what: str) -> None:
+        if self._sent.get(host) == f"{verb} {what}":
             return
-        self._told[host] = f"{verb} {what}"
+        self._sent[host] = f"{verb} {what}"
         message = {"deployment": self._deployments[host], verb: what}
         task = asyncio.get_running_loop().create_task(self._channels[host].send(message))
         self._pending.add(task)

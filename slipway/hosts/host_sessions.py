@@ -1,6 +1,6 @@
 """All hosts of a stack at once, from before anything is planned until the engine is done with them.
 
-They are connected to early and side by side, in a thread of its own; the problems of all hosts are told together.
+They are connected to early and side by side, in a thread of its own; the problems of all hosts are reported together.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem, SlipwayError
@@ -17,10 +18,13 @@ from slipway.hosts.connection import reached
 from slipway.settings.certificates import self_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from slipway.hosts.connection import Connection
     from slipway.settings.model import HostSettings, Settings
+
+    _Probes = dict[str, Mapping[str, Any]]
+    _Attended = Callable[[list[Channel]], Coroutine[Any, Any, None]]
 
 __all__ = ["HostSessions", "survey"]
 
@@ -49,7 +53,7 @@ class HostSessions:
             if host.name not in self._reached:
                 context = reached(host, self._settings.private_key())
                 task = asyncio.ensure_future(self._exits.enter_async_context(context))
-                task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told by `open`, if ever
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())  # reported by `open`, if ever
                 self._reached[host.name] = task
 
     def open(
@@ -58,9 +62,9 @@ class HostSessions:
         *,
         install: bool = False,
         certificate: bool = False,
-        attended: Callable[[list[Channel]], Coroutine[Any, Any, None]] | None = None,
-    ) -> dict[str, Mapping[str, Any]]:
-        """Probe every host: what runs there of the Compose project `stack`.
+        attended: _Attended | None = None,
+    ) -> _Probes:
+        """Probe every host: the probe document of what runs there of `stack`, by host.
 
         Args:
             stack: Compose project on the hosts.
@@ -68,60 +72,53 @@ class HostSessions:
             certificate: give every host whose edge has none a certificate for visitors who ask for no name it knows.
             attended: handed the open channels, which then stay open for a fleet's verdict.
 
-        Returns: the probe document of every host, by its name.
-
         Raises:
             SlipwayError: with the problems of all hosts: unreachable, or lacking what Slipway needs.
         """
-        ready: asyncio.Future[dict[str, Mapping[str, Any]]] = self._loop.create_future()
-        asyncio.run_coroutine_threadsafe(
-            self._run(ready, stack, attended, install=install, certificate=certificate), self._loop
-        )
+        ready: Future[_Probes] = Future()
+        run = self._run(ready, stack, attended, install=install, certificate=certificate)
+        asyncio.run_coroutine_threadsafe(run, self._loop)
         try:
-            return asyncio.run_coroutine_threadsafe(_await(ready), self._loop).result()
+            return ready.result()
         except BaseException:
             self.close()
             raise
 
     async def _run(
         self,
-        ready: asyncio.Future[dict[str, Mapping[str, Any]]],
+        ready: Future[_Probes],
         stack: str,
-        attended: Callable[[list[Channel]], Coroutine[Any, Any, None]] | None,
+        attended: _Attended | None,
         *,
         install: bool,
         certificate: bool,
     ) -> None:
         async with self._exits as exits:
-            await self._reach()
-            attend = attended is not None
-            opened = await asyncio.gather(
-                *(self._open(exits, host, stack, install=install, attend=attend) for host in self._settings.hosts),
-                return_exceptions=True,
-            )
-            problems: list[Problem] = []
-            for result in opened:
-                if isinstance(result, SlipwayError):
-                    problems += result.problems
-                elif isinstance(result, BaseException):
-                    ready.set_exception(result)
-                    return
-            channels = [result for result in opened if isinstance(result, Channel)]
-            problems += [
-                Problem.from_json(problem).on(channel.host)
-                for channel in channels
-                for problem in channel.probe["problems"]
-            ]
-            if certificate and not problems:
-                problems += await self._give_certificates(channels, stack)
-            if problems:
-                ready.set_exception(SlipwayError(problems))
+            try:
+                channels = await self._open_all(exits, stack, install=install, attend=attended is not None)
+                if certificate:
+                    await self._give_certificates(channels, stack)
+            except Exception as error:  # noqa: BLE001  # raised again in the thread that waits for it
+                ready.set_exception(error)
                 return
             ready.set_result({channel.host: channel.probe for channel in channels})
             if attended:
                 self._listening = asyncio.create_task(attended(channels))
                 with contextlib.suppress(asyncio.CancelledError):
                     await self._listening
+
+    async def _open_all(
+        self, exits: contextlib.AsyncExitStack, stack: str, *, install: bool, attend: bool
+    ) -> list[Channel]:
+        await self._reach()
+        opened = await asyncio.gather(
+            *(self._open(exits, host, stack, install=install, attend=attend) for host in self._settings.hosts),
+            return_exceptions=True,
+        )
+        channels = [result for result in opened if isinstance(result, Channel)]
+        lacks = [Problem.from_json(lack).on(each.host) for each in channels for lack in each.probe["problems"]]
+        _raise_problems(opened, lacks)
+        return channels
 
     async def _open(
         self, exits: contextlib.AsyncExitStack, host: HostSettings, stack: str, *, install: bool, attend: bool
@@ -131,8 +128,8 @@ class HostSessions:
             channel(connection, host.name, stack, install=install, attend=attend, kind=self._settings.kind)
         )
 
-    async def _give_certificates(self, channels: Sequence[Channel], stack: str) -> list[Problem]:
-        """What kept hosts without a certificate from getting one.
+    async def _give_certificates(self, channels: Sequence[Channel], stack: str) -> None:
+        """Give every host without a certificate one.
 
         It goes over a connection of its own, and not into the deployment document: that is an input of the engine's
         command, which would see a change each time.
@@ -146,11 +143,7 @@ class HostSessions:
                 await agent.answer(content, _CERTIFICATE_SECONDS)
 
         lacking = [each.host for each in channels if not each.probe["certificate"]]
-        results = await asyncio.gather(*map(give, lacking), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, SlipwayError):
-                raise result
-        return [problem for result in results if isinstance(result, SlipwayError) for problem in result.problems]
+        _raise_problems(await asyncio.gather(*map(give, lacking), return_exceptions=True))
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
         """Call `function` in the sessions' own thread."""
@@ -174,8 +167,14 @@ class HostSessions:
             await asyncio.wait(others, timeout=2 * END_SECONDS)
 
 
-async def _await(future: Awaitable[dict[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
-    return await future
+def _raise_problems(results: Sequence[object], others: Sequence[Problem] = ()) -> None:
+    """Raise what stands among the results of a `gather`: the problems of all, with `others`, as one error."""
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, SlipwayError):
+            raise result
+    problems = [problem for result in results if isinstance(result, SlipwayError) for problem in result.problems]
+    if problems or others:
+        raise SlipwayError([*problems, *others])
 
 
 def survey(settings: Settings, stack: str) -> dict[str, Mapping[str, Any] | SlipwayError]:

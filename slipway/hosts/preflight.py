@@ -1,12 +1,7 @@
-"""What must hold before anything is planned: hosts that answer and have what they need, a registry that lets us in.
-
-Owns: asking all of it side by side, and telling all problems at once. Does not own: the questions (see `probe`,
-`settings`, `compose`). Produces: `View`, the hosts as they are now.
-"""
+"""What must hold before anything is planned: hosts answer and have what they need, the registry accepts us."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 import urllib.error
@@ -44,7 +39,7 @@ class View:
     probes: Mapping[str, Mapping[str, Any]]
     """Name → probe document."""
     settled: Callable[[str], None] | None
-    """Tells the fleet that the engine is done with a host; None on a single host."""
+    """Takes the name of a host that the engine is done with; None on a single host."""
 
     @property
     def live_images(self) -> dict[str, str]:
@@ -128,7 +123,7 @@ def check_access(settings: Settings) -> list[Problem]:
     try:
         urllib.request.urlopen(api_url(address), timeout=_REGISTRY_SECONDS).close()  # noqa: S310  # the scheme is ours
     except urllib.error.HTTPError:
-        return []  # it answered; whether it lets us push without credentials is its own decision, told by the push
+        return []  # it answered; whether it lets us push without credentials is its own decision, which the push shows
     except (OSError, ValueError) as error:
         return [_unreachable(address, str(getattr(error, "reason", error)))]
     return []
@@ -139,23 +134,14 @@ def _login(settings: Settings) -> list[Problem]:
     address = address_of(settings.registry)
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         try:
+            user = ("--username", settings.registry_username, "--password-stdin")
             done = subprocess.run(
-                [
-                    "docker",
-                    "--config",
-                    folder,
-                    "login",
-                    "--username",
-                    settings.registry_username,
-                    "--password-stdin",
-                    address,
-                ],
+                ["docker", "--config", folder, "login", *user, address],
                 input=settings.registry_password.get_secret_value(),
                 capture_output=True,
                 text=True,
                 timeout=_REGISTRY_SECONDS,
                 check=False,
-                env=dict(os.environ),
             )
         except subprocess.TimeoutExpired:
             return [_unreachable(address, f"no answer within {_REGISTRY_SECONDS} s")]
@@ -163,13 +149,9 @@ def _login(settings: Settings) -> list[Problem]:
         return []
     said = " ".join(done.stderr.split())[-300:]
     if any(word in said.lower() for word in ("unauthorized", "denied", "incorrect username", "401", "403")):
-        return [
-            Problem(
-                f"registryPassword: {address} refuses user {settings.registry_username}",
-                "images could be neither pushed nor pulled",
-                "pulumi config set --secret registryPassword",
-            )
-        ]
+        what = f"registryPassword: {address} refuses user {settings.registry_username}"
+        fix = "pulumi config set --secret registryPassword"
+        return [Problem(what, "images could be neither pushed nor pulled", fix)]
     return [_unreachable(address, said)]
 
 

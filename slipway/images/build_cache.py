@@ -1,7 +1,5 @@
-"""Where build layers are kept between machines.
+"""The cache of a build, as `docker buildx build --cache-from/--cache-to` take it, and whether the builder can do that.
 
-Owns: the cache import and export of a build, as the words `docker buildx build --cache-from/--cache-to` takes, and
-whether the builder can do that, and build for several platforms. Does not own: the build (see `images`).
 The Compose file's own `cache_from` and `cache_to` come first; the setting `cache` fills in for builds without them.
 """
 
@@ -19,35 +17,35 @@ if TYPE_CHECKING:
     from slipway.compose.builds import Build
     from slipway.settings.model import Settings
 
-__all__ = ["Cache", "cache_of", "check_builder"]
+__all__ = ["BuildCache", "cache_of", "check_builder"]
 
 _BUILDER_SECONDS = 30
 _EXPORTED = ("type=registry", "type=gha", "type=local", "type=s3", "type=azblob")
 
 
-class Cache(NamedTuple):
+class BuildCache(NamedTuple):
     """Cache imports and exports of one build."""
 
     imports: tuple[str, ...]
     exports: tuple[str, ...]
 
 
-def cache_of(build: Build, settings: Settings) -> Cache:
+def cache_of(build: Build, settings: Settings) -> BuildCache:
     """What `build` reads from and writes to. A refused export costs time, never the build: `ignore-error=true`."""
     if build.cache_from or build.cache_to:
-        return Cache(build.cache_from, build.cache_to)
+        return BuildCache(build.cache_from, build.cache_to)
     match settings.cache:
         case "inline":
-            return Cache((f"type=registry,ref={build.repository}:{tag_of(settings.stack)}",), ("type=inline",))
+            return BuildCache((f"type=registry,ref={build.repository}:{tag_of(settings.stack)}",), ("type=inline",))
         case "registry":
             reference = f"type=registry,ref={build.repository}:buildcache"
             options = "mode=max,image-manifest=true,oci-mediatypes=true,ignore-error=true"
-            return Cache((reference,), (f"{reference},{options}",))
+            return BuildCache((reference,), (f"{reference},{options}",))
         case "github":
             scope = f"type=gha,scope={build.repository.rsplit('/', 1)[-1]}"
-            return Cache((scope,), (f"{scope},mode=max,ignore-error=true",))
+            return BuildCache((scope,), (f"{scope},mode=max,ignore-error=true",))
         case _:
-            return Cache((), ())
+            return BuildCache((), ())
 
 
 def check_builder(builds: Iterable[Build], settings: Settings) -> list[Problem]:
@@ -57,15 +55,10 @@ def check_builder(builds: Iterable[Build], settings: Settings) -> list[Problem]:
     platforms = any(len(build.platforms) > 1 for build in builds)
     if not exports and not platforms:
         return []
-    inspected = _docker("buildx", "inspect", settings.builder)
+    inspected, builder = _docker("buildx", "inspect", settings.builder), settings.builder
     if inspected is None:
-        return [
-            Problem(
-                f"builder: there is no BuildKit builder '{settings.builder}'",
-                "no image can be built",
-                f"docker buildx create --name {settings.builder} --driver docker-container",
-            )
-        ]
+        fix = f"docker buildx create --name {builder} --driver docker-container"
+        return [Problem(f"builder: there is no BuildKit builder '{builder}'", "no image can be built", fix)]
     driver = next((line.split()[1] for line in inspected.splitlines() if line.startswith("Driver:")), "")
     if driver != "docker" or "io.containerd.snapshotter" in (_docker("info", "--format", "{{.DriverStatus}}") or ""):
         return []
@@ -74,19 +67,11 @@ def check_builder(builds: Iterable[Build], settings: Settings) -> list[Problem]:
     fix = "docker buildx create --name slipway --driver docker-container && pulumi config set builder slipway"
     problems = []
     if exports:
-        problems.append(
-            Problem(
-                f"cache: the builder '{settings.builder}' cannot export a cache {why}",
-                stopped,
-                f"{fix} (or: pulumi config set cache inline)",
-            )
-        )
+        other = f"{fix} (or: pulumi config set cache inline)"
+        problems.append(Problem(f"cache: the builder '{builder}' cannot export a cache {why}", stopped, other))
     if platforms:
-        problems.append(
-            Problem(
-                f"platforms: the builder '{settings.builder}' cannot build for several platforms {why}", stopped, fix
-            )
-        )
+        what = f"platforms: the builder '{builder}' cannot build for several platforms {why}"
+        problems.append(Problem(what, stopped, fix))
     return problems
 
 

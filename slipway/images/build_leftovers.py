@@ -1,6 +1,4 @@
-"""What a build leaves in the temporary folder: removed, because credentials are in it.
-
-Owns: the folders `pulumi-docker-*`. Does not own: the builds (see `images`).
+"""Removes what builds leave in the temporary folder, because credentials are in it.
 
 For each build pulumi-docker-build 0.0.22 writes the Docker client's configuration, with the registry's credentials and
 the user's own, into a folder of its own, and means to remove it. It does so too early (provider/internal/cli.go,
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     from slipway.settings.model import Settings
 
-__all__ = ["remove_at_exit", "remove_leftovers"]
+__all__ = ["docker_auth", "remove_at_exit", "remove_leftovers"]
 
 _READ_SECONDS = 3.0  # until a builder that was started has read its configuration; it keeps it in memory
 
@@ -42,7 +40,7 @@ def remove_leftovers(tags: Collection[str], settings: Settings | None) -> None:
     A build that failed left nothing that says whose it was. Where it holds the credentials of `settings`, it is waited
     for, some seconds at most, until a builder at work (another stack's) cannot miss its configuration any more.
     """
-    credentials = _credentials(settings) if settings else ""
+    credentials = docker_auth(settings) if settings else ""
     for folder in _folders():
         with contextlib.suppress(OSError, ValueError):
             configuration, metadata = folder / "config.json", folder / "metadata.json"
@@ -57,10 +55,9 @@ def remove_leftovers(tags: Collection[str], settings: Settings | None) -> None:
                 shutil.rmtree(folder) if metadata.exists() else configuration.unlink()
 
 
-def _credentials(settings: Settings) -> str:
+def docker_auth(settings: Settings) -> str:
     """The registry's credentials as the Docker client writes them; empty when there are none."""
-    pair = f"{settings.registry_username}:{settings.registry_password.get_secret_value()}"
-    return b64encode(pair.encode()).decode() if settings.registry_username else ""
+    return b64encode(":".join(settings.registry_login().values()).encode()).decode()
 
 
 def _folders() -> Iterator[Path]:

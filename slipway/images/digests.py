@@ -1,8 +1,7 @@
 """The digests of images that are not built in this run: pinned ones, and third-party ones that are new.
 
-Owns: asking a registry for a tag's digest (pulumi-docker, at preview time already), and when to ask at all. Does not
-own: building (see `images`). A third-party tag is looked up once, when it first appears; from then on the live
-release's digest holds until the Compose file names another image, so that a moved tag never restarts a database.
+A third-party tag is looked up once, when it first appears; from then on the live release's digest holds until the
+Compose file names another image, so that a moved tag never restarts a database.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from slipway.compose.application import Application
     from slipway.settings.model import Settings
 
-__all__ = ["Digests"]
+__all__ = ["Digests", "known_by_digest"]
 
 
 class Digests:
@@ -129,3 +128,17 @@ def _problem(reference: str, where: str, error: str) -> Problem:
         "its digest is unknown, so nothing is changed",
         "run it again when the registry answers",
     )
+
+
+def known_by_digest(reference: pulumi.Output[str]) -> pulumi.Output[str]:
+    """`reference`, unknown while it has no digest: of an image that will be built a preview knows the tag only."""
+    if not pulumi.runtime.is_dry_run():
+        return reference
+
+    async def value() -> str:
+        return await reference.future() or ""
+
+    async def known() -> bool:
+        return "@sha256:" in await value()
+
+    return pulumi.Output(reference.resources(), value(), known(), reference.is_secret())

@@ -1,12 +1,9 @@
-"""Why a build failed, in the builder's own words.
+"""Why a build failed, in the builder's own words, without the build's secrets.
 
-Owns: asking the builder again, and telling its last words without the build's secrets. Does not own: the build (see
-`images`), or whether it is tried again by the engine.
-
-pulumi-docker-build 0.0.22 drops what the builder printed and tells its exit code only (`exec`, the one way to the
+pulumi-docker-build 0.0.22 drops what the builder printed and reports its exit code only (`exec`, the one way to the
 builder that every engine has; provider/internal/cli.go, execBuild). The engine calls an error hook when a resource
 fails, so the build is run once more there: what succeeded is cached, the failing step prints its output. Where the
-second run succeeds, what failed had passed (a registry that was down), and the engine is told to try again, once.
+second run succeeds, the cause had passed (a registry that was down), and the engine tries again, once.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ import contextlib
 import json
 import os
 import tempfile
-from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,14 +20,15 @@ import pulumi
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import monitor_supports_feature
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.contract.redaction import Redactor
 from slipway.images.build_cache import cache_of
-from slipway.images.build_leftovers import remove_leftovers
+from slipway.images.build_leftovers import docker_auth, remove_leftovers
+from slipway.images.image_sources import relative
 from slipway.settings.registry_names import address_of, credentials_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from slipway.compose.application import Build
     from slipway.settings.model import Settings
@@ -42,12 +39,10 @@ _LINES = 40
 
 
 def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.ResourceHookBinding | None:
-    """A hook that tells why the image `name` failed; None where the engine has no hooks, or builds nothing."""
+    """A hook that reports why the image `name` failed; None where the engine has no hooks, or builds nothing."""
     supported = monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS)
     if pulumi.runtime.is_dry_run() or not supported:
         return None
-
-    context = os.path.relpath(build.context, Path.cwd()) if Path(build.context).is_dir() else build.context
 
     async def failed(args: pulumi.ErrorHookArgs) -> bool:
         said = await _said(build, tag, settings)
@@ -56,14 +51,12 @@ def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.R
         if said is None:
             return len(args.errors) == 1
         words = last_words(said)
-        told = max((index for index, line in enumerate(words) if line.startswith("ERROR: ")), default=-1)
-        reason = " ".join(words[told:]).removeprefix("ERROR: ") or "the builder gave no reason"
+        last = max((index for index, line in enumerate(words) if line.startswith("ERROR: ")), default=-1)
+        reason = " ".join(words[last:]).removeprefix("ERROR: ") or "the builder gave no reason"
         error = SlipwayError(
-            Problem(
-                f"image {name} was not built and pushed: {reason}",
-                "nothing was deployed",
-                f"docker build {context}",
-            )
+            f"image {name} was not built and pushed: {reason}",
+            "nothing was deployed",
+            f"docker build {relative(build.context)}",
         )
         pulumi.log.error("\n".join(["", *(f"    {line}" for line in words), str(error)]))
         return False
@@ -72,7 +65,7 @@ def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.R
 
 
 def last_words(output: str) -> list[str]:
-    """The part of the builder's plain output that tells the failure: from the failing step's own output on.
+    """The part of the builder's plain output that shows the failure: from the failing step's own output on.
 
     BuildKit repeats it at the end, below a line of dashes.
     """
@@ -102,22 +95,19 @@ def _command(build: Build, tag: str, settings: Settings, secrets: list[str]) -> 
     """The command line that pulumi-docker-build runs, as far as it decides about success."""
     argv = ["docker", "buildx", "build", "--progress", "plain", "--builder", settings.builder, "--push", "--tag", tag]
     cache = cache_of(build, settings)
-    argv += [word for each in cache.imports for word in ("--cache-from", each)]
-    argv += [word for each in cache.exports for word in ("--cache-to", each)]
-    for key, value in build.args.items():
-        argv += ["--build-arg", f"{key}={value}"]
-    for index, identity in enumerate(secrets):
-        argv += ["--secret", f"id={identity},env=SLIPWAY_BUILD_SECRET_{index}"]
-    for identity in build.ssh:
-        argv += ["--ssh", identity]
-    for platform in build.platforms:
-        argv += ["--platform", platform]
-    for entry in build.extra_hosts:
-        argv += ["--add-host", entry]
-    for key, value in build.additional_contexts.items():
-        argv += ["--build-context", f"{key}={value}"]
-    argv += ["--target", build.target] if build.target else []
-    argv += ["--network", build.network] if build.network else []
+    options: dict[str, Iterable[str | None]] = {
+        "--cache-from": cache.imports,
+        "--cache-to": cache.exports,
+        "--build-arg": (f"{key}={value}" for key, value in build.args.items()),
+        "--secret": (f"id={identity},env=SLIPWAY_BUILD_SECRET_{index}" for index, identity in enumerate(secrets)),
+        "--ssh": build.ssh,
+        "--platform": build.platforms,
+        "--add-host": build.extra_hosts,
+        "--build-context": (f"{key}={value}" for key, value in build.additional_contexts.items()),
+        "--target": (build.target,),
+        "--network": (build.network,),
+    }
+    argv += [word for option, values in options.items() for value in values if value for word in (option, value)]
     argv += [flag for flag, given in (("--no-cache", build.no_cache), ("--pull", build.pull)) if given]
     if build.dockerfile_inline:
         argv += ["--file", "-"]
@@ -134,11 +124,7 @@ def _docker_configuration(settings: Settings) -> Iterator[dict[str, str]]:
         return
     own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     key = credentials_key(address_of(settings.registry))
-    pair = f"{settings.registry_username}:{settings.registry_password.get_secret_value()}"
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-        content = {
-            "auths": {key: {"auth": b64encode(pair.encode()).decode()}},
-            "cliPluginsExtraDirs": [str(own / "cli-plugins")],
-        }
+        content = {"auths": {key: {"auth": docker_auth(settings)}}, "cliPluginsExtraDirs": [str(own / "cli-plugins")]}
         (Path(folder) / "config.json").write_text(json.dumps(content))
         yield {"DOCKER_CONFIG": folder, "BUILDX_CONFIG": os.environ.get("BUILDX_CONFIG") or str(own / "buildx")}

@@ -8,7 +8,7 @@ from urllib.error import HTTPError
 
 from slipway.contract.problems import Problem
 from slipway.images.registry_tags import Registry
-from slipway.settings.registry_names import address_of
+from slipway.settings.registry_names import address_of, mirrored, without_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,20 +32,11 @@ def missing_images(images: Mapping[str, str], settings: Settings) -> list[Proble
 
 def _look(image: str, services: list[str], settings: Settings) -> Problem | None:
     name, _, digest = image.partition("@")
-    head, slash, tail = name.rpartition("/")
-    repository = f"{head}{slash}{tail.partition(':')[0]}"
-    first = address_of(repository)
-    if "." not in first and ":" not in first and first != "localhost":  # Docker Hub's images name no registry
-        repository = f"docker.io/{repository if slash else f'library/{repository}'}"
-    own = settings.registry_username and address_of(repository) == address_of(settings.registry)
-    credentials = (
-        {"username": settings.registry_username, "password": settings.registry_password.get_secret_value()}
-        if own
-        else {}
-    )
+    repository = mirrored(without_tag(name), "docker.io")
+    own = address_of(repository) == address_of(settings.registry)
     who = ", ".join(services)
     try:
-        if Registry(repository, credentials).has(digest):
+        if Registry(repository, settings.registry_login() if own else {}).has(digest):
             return None
     except HTTPError as error:
         what = f"the registry of {who} ({address_of(repository)}) answered {error.code} for {digest[:19]}"

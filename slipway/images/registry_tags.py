@@ -1,11 +1,10 @@
-"""Puts tags beside images that a registry has already: `python3 slipway/images/registry_tags.py`, run by `images`.
+"""Adds tags to images that a registry has already: `python3 registry_tags.py`, run by components/images.py.
 
-Owns: copying a manifest to another tag of its repository, byte for byte, so that the tag has the image's own digest
-(`docker buildx imagetools create` wraps it in an index, which has another). Does not own: which tags.
-Standard library only: the engine runs it with whatever `python3` the machine has. `SLIPWAY_TAGS` holds pairs
-`REPOSITORY:TAG=REPOSITORY@DIGEST`; standard input one line of JSON, {"username": …, "password": …} or {}.
-The requests are those of the OCI distribution specification 1.1, the token exchange that of Docker's registry
-documentation ("Token authentication").
+A manifest is copied byte for byte, so that the tag has the image's own digest (`docker buildx imagetools create` wraps
+it in an index, which has another). Standard library only: the engine runs it with whatever `python3` the machine has.
+`SLIPWAY_TAGS` holds pairs `REPOSITORY:TAG=REPOSITORY@DIGEST`; standard input one line of JSON, {"username": …,
+"password": …} or {}. The requests are those of the OCI distribution specification 1.1, the token exchange that of
+Docker's registry documentation ("Token authentication").
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Registry:
         """Whether there is a manifest of that tag or digest.
 
         Raises:
-            OSError: the registry does not answer, or refuses to tell.
+            OSError: the registry does not answer, or refuses to say.
         """
         try:
             self._ask("HEAD", reference, None, {"Accept": ", ".join(_KINDS)})

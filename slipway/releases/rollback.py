@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from slipway.compose.restored_release import unfit
+from slipway.compose.release_source import unfit
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.images.image_check import missing_images
 from slipway.releases.history.stack_history import Barrier, StackHistory, read_history

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cryptography import x509
 
     from slipway.settings.model import Settings
@@ -19,38 +21,26 @@ _YEARS = 20
 _CANNOT = "no browser would be served over TLS"
 
 
-def certificate_problems(settings: Settings) -> list[Problem]:
+def certificate_problems(settings: Settings) -> Iterator[Problem]:
     """What keeps `certificate`, `certificateKey` and `acmeCa` from being used."""
-    return [*_authority(settings), *_own(settings)]
-
-
-def _authority(settings: Settings) -> list[Problem]:
-    if not settings.acme_ca or _certificates(settings.acme_ca):
-        return []
-    return [
-        Problem.about(
+    if settings.acme_ca and not _certificates(settings.acme_ca):
+        yield Problem.about(
             "acmeCa",
             "this is not a certificate in PEM form",
             "the certificate authority's server could not be trusted",
             "pulumi config set acmeCa < CA.pem",
         )
-    ]
+    certificate, key = settings.certificate, settings.certificate_key.get_secret_value()
+    if bool(certificate) != bool(key):
+        empty, present = ("certificateKey", "certificate") if certificate else ("certificate", "certificateKey")
+        yield Problem.about(empty, f"empty, though {present} is set", _CANNOT, _SET)
+    elif certificate and not _certificates(certificate):
+        yield Problem.about("certificate", "this is not a certificate in PEM form", _CANNOT, _SET)
+    elif certificate:
+        yield from _pair(_certificates(certificate)[0], key)
 
 
-def _own(settings: Settings) -> list[Problem]:
-    key = settings.certificate_key.get_secret_value()
-    if not settings.certificate and not key:
-        return []
-    if not settings.certificate or not key:
-        names = ("certificateKey", "certificate") if settings.certificate else ("certificate", "certificateKey")
-        return [Problem.about(names[0], f"empty, though {names[1]} is set", _CANNOT, _SET)]
-    chain = _certificates(settings.certificate)
-    if not chain:
-        return [Problem.about("certificate", "this is not a certificate in PEM form", _CANNOT, _SET)]
-    return _pair(chain[0], key)
-
-
-def _pair(certificate: x509.Certificate, key: str) -> list[Problem]:
+def _pair(certificate: x509.Certificate, key: str) -> Iterator[Problem]:
     """What is wrong with a certificate and the key beside it."""
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415  # 0.1 s that most stacks need not pay
         Encoding,
@@ -61,31 +51,26 @@ def _pair(certificate: x509.Certificate, key: str) -> list[Problem]:
     try:
         public = load_pem_private_key(key.encode(), None).public_key()
     except TypeError:
-        return [
-            Problem.about(
-                "certificateKey",
-                "this private key is locked with a passphrase",
-                "the edge could not use it",
-                "openssl pkey -in KEY.pem | pulumi config set --secret certificateKey",
-            )
-        ]
+        yield Problem.about(
+            "certificateKey",
+            "this private key is locked with a passphrase",
+            "the edge could not use it",
+            "openssl pkey -in KEY.pem | pulumi config set --secret certificateKey",
+        )
+        return
     except Exception:  # noqa: BLE001  # the library raises several kinds, all meaning this; none may be shown
-        return [Problem.about("certificateKey", "this is not a private key in PEM form", _CANNOT, _SET)]
+        yield Problem.about("certificateKey", "this is not a private key in PEM form", _CANNOT, _SET)
+        return
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if certificate.public_key().public_bytes(*form) != public.public_bytes(*form):
-        return [Problem.about("certificate", "it does not match certificateKey, which is another's key", _CANNOT, _SET)]
-    return _dates(certificate)
-
-
-def _dates(certificate: x509.Certificate) -> list[Problem]:
     now = datetime.now(UTC)
-    if certificate.not_valid_after_utc < now:
-        when = f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    if certificate.public_key().public_bytes(*form) != public.public_bytes(*form):
+        yield Problem.about("certificate", "it does not match certificateKey", _CANNOT, _SET)
+    elif certificate.not_valid_after_utc < now:
+        when = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+        yield Problem.about("certificate", f"it expired on {when}", "every browser would refuse it", _SET)
     elif certificate.not_valid_before_utc > now:
-        when = f"is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-    else:
-        return []
-    return [Problem.about("certificate", f"it {when}", "every browser would refuse it", _SET)]
+        when = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        yield Problem.about("certificate", f"it is not valid before {when}", "every browser would refuse it", _SET)
 
 
 def covers(certificate: str, host: str) -> bool:

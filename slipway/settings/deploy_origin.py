@@ -1,8 +1,4 @@
-"""Who deploys, and from where: what locks, ledgers and history say of it.
-
-Owns: reading that from the machine and from the variables of CI systems. Does not own: the kind of an update, which is
-a setting.
-"""
+"""Who deploys, and from where, as locks, ledgers and history record it."""
 
 from __future__ import annotations
 

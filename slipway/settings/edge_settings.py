@@ -16,14 +16,7 @@ if TYPE_CHECKING:
 
     from slipway.settings.model import Settings
 
-__all__ = [
-    "edge_image",
-    "edge_problems",
-    "edge_version",
-    "edge_warnings",
-    "tls_is_meant",
-    "watch_document",
-]
+__all__ = ["edge_image", "edge_problems", "edge_version", "edge_warnings", "tls_is_meant", "watch_document"]
 
 _TAG = re.compile(r"[^@\s]+:v?(?P<version>(?P<major>\d+)\.\d+\.\d+)(-[\w.]+)?(@sha256:[0-9a-f]{64})?", re.ASCII)
 _MAJOR = 3
@@ -34,48 +27,38 @@ def tls_is_meant(settings: Settings) -> bool:
     return bool(settings.certificate or (settings.acme_email and not all(host.local for host in settings.hosts)))
 
 
-def edge_problems(settings: Settings) -> list[Problem]:
+def edge_problems(settings: Settings) -> Iterator[Problem]:
     """What keeps the edge from being set up, whatever the routes are."""
-    problems = []
     tag = _TAG.fullmatch(settings.edge_image)
     if tag is None:
-        problems.append(
-            Problem.about(
-                "edgeImage",
-                "the image has no tag with a full version",
-                "nobody could tell whether a host's edge is newer",
-                "pulumi config set edgeImage traefik:v3.6.0 (a digest may follow)",
-            )
+        yield Problem.about(
+            "edgeImage",
+            "the image has no tag with a full version",
+            "nobody could tell whether a host's edge is newer",
+            "pulumi config set edgeImage traefik:v3.6.0 (a digest may follow)",
         )
     elif int(tag["major"]) != _MAJOR:
-        problems.append(
-            Problem.about(
-                "edgeImage",
-                f"version {tag['version']} is not one of Traefik 3",
-                "its configuration has another form",
-                "pulumi config set edgeImage traefik:v3.6.0",
-            )
+        yield Problem.about(
+            "edgeImage",
+            f"version {tag['version']} is not one of Traefik 3",
+            "its configuration has another format",
+            "pulumi config set edgeImage traefik:v3.6.0",
         )
     if settings.http_port == settings.https_port:
-        problems.append(
-            Problem.about(
-                "httpsPort",
-                "the same as httpPort",
-                "the edge could not listen on both",
-                "pulumi config set httpsPort 443",
-            )
+        yield Problem.about(
+            "httpsPort",
+            "the same as httpPort",
+            "the edge could not listen on both",
+            "pulumi config set httpsPort 443",
         )
     reachable = any(not host.local for host in settings.hosts)
     if settings.https and reachable and not settings.acme_email and not settings.certificate:
-        problems.append(
-            Problem.about(
-                "https",
-                "on, with neither acmeEmail nor certificate",
-                "visitors would be shown a certificate that no browser trusts",
-                "pulumi config set acmeEmail YOU@YOUR-DOMAIN",
-            )
+        yield Problem.about(
+            "https",
+            "on, with neither acmeEmail nor certificate",
+            "visitors would be shown a certificate that no browser trusts",
+            "pulumi config set acmeEmail YOU@YOUR-DOMAIN",
         )
-    return problems
 
 
 def edge_warnings(settings: Settings, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
@@ -102,7 +85,7 @@ def edge_warnings(settings: Settings, entries: Mapping[str, Mapping[str, Any]]) 
             fix = "pulumi config set certificate < CHAIN.pem (one that is)"
         else:
             continue
-        yield Problem(what, "visitors are warned of the certificate", fix)
+        yield Problem(what, "browsers warn visitors about the certificate", fix)
 
 
 def edge_image(settings: Settings) -> str:

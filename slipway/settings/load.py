@@ -1,12 +1,8 @@
-"""Where the values of settings come from, each source read once.
-
-Owns: the order of the sources, unknown keys, and telling every problem at once. Does not own: the settings (see
-`settings`), the rules over them (see `rules`), the files (see `sources`). Produces: `Settings`, or one `SlipwayError`
-with all problems.
+"""Where the values of settings come from, each source read once; every problem is reported at once.
 
 A value is looked for in the environment (`SLIPWAY_<NAME>`), then in the stack's configuration, then in `.env` beside
 Pulumi.yaml: what this run says wins, what was reviewed and committed comes next, and the machine's own file only fills
-gaps, so that a developer's `.env` never overrides what production was told. An empty variable says nothing, because
+gaps, so that a developer's `.env` never overrides what production was given. An empty variable counts as unset, because
 that is what a CI system makes of one that it does not have.
 """
 
@@ -14,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
 
 from pydantic import SecretStr, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
@@ -31,10 +27,11 @@ from slipway.settings.model import (
     container_keys,
     known_keys,
 )
+from slipway.settings.pydantic_messages import message_of
 from slipway.settings.rules import broken_rules
 from slipway.settings.secret_rules import is_secret
 from slipway.settings.setting_files import read_dotenv, read_stack_file
-from slipway.settings.spelling import nearest
+from slipway.settings.spelling import nearest, suggestion
 from slipway.settings.values import tolerate_json
 
 if TYPE_CHECKING:
@@ -43,9 +40,9 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-    from slipway.settings.setting_files import StackFile
+    from slipway.settings.setting_files import StatedSettings
 
-__all__ = ["collect_settings", "load_settings"]
+__all__ = ["StackSources", "collect_settings", "load_settings"]
 
 # Names in the same prefix that belong to the toolchain, the agent and tests, not to a stack.
 _FOREIGN = ("SLIPWAY_TEST_", "SLIPWAY_LOCAL_", "SLIPWAY_BENCH_")
@@ -70,7 +67,7 @@ def _defaults(field: FieldInfo) -> tuple[str, ...]:
 class _Sources:
     """The raw values of every source, merged in this project's order, with the problems met on the way."""
 
-    def __init__(self, *, file: StackFile, encrypted: Collection[str]) -> None:
+    def __init__(self, *, file: StatedSettings, encrypted: Collection[str]) -> None:
         self.problems: list[Problem] = []
         self.values: dict[str, Any] = {}
         self.unreadable: set[str] = set()
@@ -88,7 +85,7 @@ class _Sources:
                 self.problems.append(
                     Problem(
                         f"{_STACK}: unknown key '{key}'",
-                        f"did you mean '{close}'?" if close else "no setting has that name",
+                        suggestion(key, self._known, "no setting has that name"),
                         f"pulumi config rm {key}" + (f" && pulumi config set {close} …" if close else ""),
                     )
                 )
@@ -105,11 +102,10 @@ class _Sources:
             head, separator, entry = name.partition("__")
             key = self._by_variable.get(head)
             if key is None or (separator and (key not in _BY_ENTRY or not entry)):
-                close = None if key else nearest(head, self._by_variable)
                 self.problems.append(
                     Problem(
                         f"{where}: unknown variable '{name}'",
-                        f"did you mean '{close}'?" if close else "no setting has that name",
+                        suggestion(head, () if key else self._by_variable, "no setting has that name"),
                         f"unset {name}" if where == _ENVIRONMENT else f"remove the line {name}=… from .env",
                         subject=name,
                     )
@@ -141,7 +137,7 @@ class _Sources:
                 self.problems.append(
                     Problem(
                         f"{_STACK}: 'variables.{name}' is encrypted, which variables do not stay",
-                        "its value would stand in the clear in every release",
+                        "its value would be in plain text in every release",
                         f"pulumi config rm --path variables.{name} && pulumi config set --secret --path secrets.{name}",
                     )
                 )
@@ -150,7 +146,7 @@ class _Sources:
         self.problems.append(
             Problem(
                 f"{_STACK}: '{key}' is stored in plain text",
-                "everybody who reads the stack file reads the secret; count it as known",
+                "everyone who can read the stack file can read the secret; treat it as compromised",
                 f"pulumi config rm --path '{key}', change the secret where it is used, then: "
                 f"pulumi config set --secret --path '{example}'",
             )
@@ -171,65 +167,52 @@ class _Sources:
         self.values[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
 
 
-def load_settings(
-    *,
-    project: str,
-    stack: str,
-    configuration: Mapping[str, str],
-    encrypted: Collection[str],
-    root: Path,
-    environment: Mapping[str, str] | None = None,
-) -> Settings:
+class StackSources(TypedDict):
+    """What a stack's settings are read from."""
+
+    project: str
+    """Name of the Pulumi project; the namespace of its configuration keys."""
+    stack: str
+    """Name of the stack, without organisation and project."""
+    configuration: Mapping[str, str]
+    """The engine's configuration, `project:key` → text (JSON for lists and mappings), decrypted."""
+    encrypted: Collection[str]
+    """The keys of `configuration` that the stack file holds encrypted, if only in part."""
+    root: Path
+    """Folder of Pulumi.yaml, where the stack file and `.env` are looked for and relative paths start."""
+    environment: NotRequired[Mapping[str, str] | None]
+    """The process's own when None."""
+
+
+def load_settings(**given: Unpack[StackSources]) -> Settings:
     """Read and validate every setting of one stack; as `collect_settings`, and any problem is an error.
 
     Raises:
         SlipwayError: with every problem found; never with a secret's value.
     """
-    settings, problems = collect_settings(
-        project=project,
-        stack=stack,
-        configuration=configuration,
-        encrypted=encrypted,
-        root=root,
-        environment=environment,
-    )
+    settings, problems = collect_settings(**given)
     if problems:
         raise SlipwayError(problems)
     return settings
 
 
-def collect_settings(
-    *,
-    project: str,
-    stack: str,
-    configuration: Mapping[str, str],
-    encrypted: Collection[str],
-    root: Path,
-    environment: Mapping[str, str] | None = None,
-) -> tuple[Settings, list[Problem]]:
+def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Problem]]:
     """Read every setting of one stack, and everything that keeps it from being used.
-
-    Args:
-        project: name of the Pulumi project; the namespace of its configuration keys.
-        stack: name of the stack, without organisation and project.
-        configuration: the engine's configuration, `project:key` → text (JSON for lists and mappings), decrypted.
-        encrypted: the keys of `configuration` that the stack file holds encrypted, if only in part.
-        root: folder of Pulumi.yaml, where the stack file and `.env` are looked for and relative paths start.
-        environment: the process's environment when None.
 
     Raises:
         SlipwayError: when a value has the wrong type or form; with every problem found, never with a secret's value.
     """
-    prefix = f"{project}:"
+    project, stack, root, prefix = given["project"], given["stack"], given["root"], f"{given['project']}:"
     dotenv, problems = read_dotenv(root / ".env")
     sources = _Sources(
         file=read_stack_file(root / f"Pulumi.{stack}.yaml", project),
-        encrypted={key.removeprefix(prefix) for key in encrypted},
+        encrypted={key.removeprefix(prefix) for key in given["encrypted"]},
     )
     sources.take_variables(dotenv, _DOTENV)
     sources.take_configuration(
-        {key.removeprefix(prefix): value for key, value in configuration.items() if key.startswith(prefix)}
+        {key.removeprefix(prefix): value for key, value in given["configuration"].items() if key.startswith(prefix)}
     )
+    environment = given.get("environment")
     sources.take_variables(os.environ if environment is None else environment, _ENVIRONMENT)
     problems += sources.problems
     sources.values.setdefault("production", stack in ("production", "prod"))
@@ -284,26 +267,17 @@ def _with_dotenv_variables(settings: Settings, dotenv: Mapping[str, str]) -> Set
     )
 
 
-_SAID = {
-    "missing": "is missing",
-    "model_type": "is not a mapping",
-    "dict_type": "is not a mapping",
-    "list_type": "is not a list",
-}
-
-
 def _problem(error: Any, sources: _Sources) -> Problem:  # noqa: ANN401  # pydantic's ErrorDetails
     """A pydantic error as one of ours; pydantic's own text names the expectation, never the value."""
     head, *rest = error["loc"]
     path = str(head) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
     if error["type"] == "extra_forbidden":
         model = BastionSettings if "bastion" in rest[:-1] else HostSettings
-        close = nearest(str(rest[-1]), [to_camel(name) for name in model.model_fields])
+        known = [to_camel(name) for name in model.model_fields]
         return Problem.about(
             path,
             "unknown key",
-            f"did you mean '{close}'?" if close else "no setting has that name",
+            suggestion(str(rest[-1]), known, "no setting has that name"),
             f"pulumi config rm --path '{path}'",
         )
-    message = _SAID.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
-    return Problem.about(path, f"{message[:1].lower()}{message[1:]}", "the value cannot be used", sources.fix(path))
+    return Problem.about(path, message_of(error), "the value cannot be used", sources.fix(path))

@@ -1,8 +1,4 @@
-"""Everything a stack can be told.
-
-Owns: the names, types and defaults of every setting. Does not own: where values come
-from (see `configuration`), rules over several of them (see `rules`), or what a setting makes happen.
-"""
+"""Every setting of a stack: names, types, defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from slipway.contract.tolerances import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
@@ -40,16 +35,9 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 __all__ = [
-    "LOCAL_ADDRESS",
-    "PREFIX",
-    "SECRET_KEYS",
-    "BastionSettings",
-    "HostSettings",
-    "Settings",
-    "container_keys",
-    "known_keys",
-    "pinned_key",
-]
+    "LOCAL_ADDRESS", "PREFIX", "SECRET_KEYS", "BastionSettings", "HostSettings", "Settings", "container_keys",
+    "known_keys", "pinned_key",
+]  # fmt: skip
 
 LOCAL_ADDRESS = "local"
 _WATCH_SECONDS = 3600  # of production, when nothing else is set
@@ -61,13 +49,13 @@ PREFIX = "SLIPWAY_"
 """How the names of settings begin in the environment and in `.env`."""
 
 
-class _Strict(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True
     )
 
 
-class BastionSettings(_Strict):
+class BastionSettings(_Model):
     """The SSH host that one must go through to reach another."""
 
     address: Address = Field(description="name or IP address")
@@ -76,14 +64,14 @@ class BastionSettings(_Strict):
     host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
 
 
-class HostSettings(_Strict):
+class HostSettings(_Model):
     """A machine with Docker and Python 3: reached over SSH, or this one (address `local`)."""
 
     name: Annotated[
         str, matching(r"[a-z0-9][a-z0-9-]{0,40}", "is not 1 to 41 lower-case letters, digits and dashes")
     ] = Field(description="short name, unique in the stack")
     address: Address = Field(description="name or IP address; `local` for this machine")
-    user: User = Field("root", description="SSH user; needs the right to use Docker")
+    user: User = Field("root", description="SSH user; must be allowed to use Docker")
     port: int = Field(22, ge=1, le=65535, description="SSH port")
     host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
     bastion: BastionSettings | None = Field(None, description="SSH host to go through")
@@ -101,17 +89,10 @@ class HostSettings(_Strict):
         return f"[{self.address}]" if ":" in self.address else self.address  # RFC 3986, section 3.2.2
 
 
-class Settings(BaseSettings):
+class Settings(_Model):
     """All settings of one stack. Names are snake case here, camel case in stack files and Pulumi.yaml."""
 
-    model_config = SettingsConfigDict(
-        extra="ignore",  # unknown keys are found by `load_settings`, with the nearest known name
-        frozen=True,
-        alias_generator=to_camel,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-        env_prefix=PREFIX,
-    )
+    model_config = ConfigDict(extra="ignore")  # `load_settings` finds unknown keys itself
 
     stack: str = Field(exclude=True, description="name of the Pulumi stack")
 
@@ -171,63 +152,58 @@ class Settings(BaseSettings):
     acme_email: Email = Field("", description="e-mail for the certificate authority that gives certificates (ACME)")
     acme_staging: bool = Field(default=False, description="use Let's Encrypt's staging authority, to try things out")
     acme_server: AuthorityUrl = Field("", description="directory URL of another authority")
-    acme_ca: Pem = Field("", description="PEM of the authority that vouches for that server, when it is a private one")
-    certificate: Pem = Field("", description="PEM of the routes' own certificate, with its chain, instead of ACME")
+    acme_ca: Pem = Field(
+        "", description="PEM certificate of the authority that signed that server's own, when it is a private one"
+    )
+    certificate: Pem = Field("", description="PEM certificate for the routes, with its chain, instead of ACME")
     certificate_key: Annotated[SecretStr, BeforeValidator(unfolded)] = Field(
         SecretStr(""), description="PEM of its private key"
     )
     watch: OptionalDuration = Field(
         "",
         validate_default=True,
-        description="how long a release is watched after it went live, to go back by itself; 0 for not; "
-        "when empty, 1h in production and not elsewhere",
+        description="how long a release is watched after it goes live, to roll back automatically; 0 turns that off; "
+        "when empty, 1h in production and off elsewhere",
     )
     watch_error_rate: Share = Field(
         f"{ERROR_RELATIVE:.0%}",
         validate_default=True,
-        description="errors beyond those before the release, relative; at least 1% of all",
+        description="tolerated increase of errors over the previous release, relative; at least 1% of all requests",
     )
     watch_latency: Share = Field(
         f"{LATENCY_RELATIVE:.0%}",
         validate_default=True,
-        description="time (p50, p95) beyond that before, relative; at least 50ms",
+        description="tolerated increase of time (p50, p95) over the previous release, relative; at least 50ms",
     )
     watch_minimum_requests: int = Field(
-        MINIMUM_REQUESTS, ge=1, le=1_000_000, description="requests below which traffic decides nothing"
+        MINIMUM_REQUESTS, ge=1, le=1_000_000, description="requests below which traffic is not judged"
     )
     watch_restarts: int = Field(
-        3, ge=1, le=1000, description="restarts of one container from which on the release counts as bad"
+        3, ge=1, le=1000, description="restarts of one container that make the release count as bad"
     )
     notify_url: Webhook = Field(
-        SecretStr(""), description="URL that gets a JSON message when a host goes back by itself"
+        SecretStr(""), description="URL that gets a JSON message when a host rolls back automatically"
     )
 
-    retention: int = Field(5, ge=2, le=100, description="releases that can be brought back, the live one included")
+    retention: int = Field(5, ge=2, le=100, description="releases that a stack can roll back to, the live one included")
     deadline: int = Field(600, ge=10, le=86400, description="seconds for a whole deployment on a host")
-    health_deadline: int = Field(120, ge=1, le=3600, description="seconds until a service must be healthy")
+    health_deadline: int = Field(120, ge=1, le=3600, description="seconds within which a service must become healthy")
     lock_wait: int = Field(60, ge=0, le=3600, description="seconds to wait for another deployment of the stack")
     disk_minimum_mb: int = Field(500, ge=0, description="free disk space that a host must have, MB of 10^6 bytes")
     remove_volumes: Listed[VolumeKey] = Field(
         default_factory=list, description="volumes that `pulumi destroy` removes, by their name in the Compose file"
     )
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load_settings` merged: it reads each source once, in this project's own order."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
-
     @property
     def watch_seconds(self) -> int:
         """How long a release is watched after it went live; 0 for not at all."""
         return round(self.watch if self.watch is not None else _WATCH_SECONDS if self.production else 0)
+
+    def registry_login(self) -> dict[str, str]:
+        """`username` and `password` of the registry; empty without a username."""
+        if not self.registry_username:
+            return {}
+        return {"username": self.registry_username, "password": self.registry_password.get_secret_value()}
 
     def private_key(self) -> str:
         """The private key for the hosts: `sshKey`, or the content of `sshKeyFile`; empty for a local stack.

@@ -1,7 +1,4 @@
-"""The settings of the stack that the engine is running.
-
-Owns: where the engine keeps configuration. Does not own: what it means (see `settings`).
-"""
+"""The settings of the stack that the engine is running."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Durations, shares and sizes as people write them.
 
-Owns: their forms. Does not own: what is measured with them. Messages never repeat the value, which may be a secret
-that was put in the wrong place.
+Messages never repeat the value, which may be a secret that was put in the wrong place.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Docker Hub has three different ones (Docker's reference library and client confi
 
 from __future__ import annotations
 
-__all__ = ["address_of", "api_url", "credentials_key", "is_local", "mirrored"]
+__all__ = ["address_of", "api_url", "credentials_key", "is_local", "mirrored", "without_tag"]
 
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
@@ -13,6 +13,13 @@ _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 def address_of(name: str) -> str:
     """HOST[:PORT] of a registry with or without a path, or of an image's name."""
     return name.split("/", 1)[0]
+
+
+def without_tag(image: str) -> str:
+    """An image's name without its tag; the digest stays where there is one."""
+    name, at, digest = image.partition("@")
+    head, slash, tail = name.rpartition("/")
+    return f"{head}{slash}{tail.partition(':')[0]}{at}{digest}"
 
 
 def is_local(address: str) -> bool:

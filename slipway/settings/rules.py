@@ -1,9 +1,4 @@
-"""Rules over several settings, or over what they point at.
-
-Owns: what a validated set of settings must still satisfy. Does not own: types and ranges (see `settings`), what makes
-a secret weak (see `secrecy`), what an edge needs (see `edge` and `certificates`).
-Produces: problems, for `configuration` to tell and for the program to warn of.
-"""
+"""Rules over several settings, or over what they point at."""
 
 from __future__ import annotations
 
@@ -13,17 +8,18 @@ from typing import TYPE_CHECKING
 from slipway.contract.problems import Problem
 from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
-from slipway.settings.secret_rules import weakness
+from slipway.settings.secret_rules import new_secret, weakness
 from slipway.settings.values import one_host_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from slipway.settings.model import HostSettings, Settings
 
 __all__ = ["broken_rules", "weak_secrets"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)  # what Compose can substitute
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def broken_rules(settings: Settings) -> list[Problem]:
@@ -38,157 +34,122 @@ def broken_rules(settings: Settings) -> list[Problem]:
     ]
 
 
-def _host_problems(settings: Settings) -> list[Problem]:
+def _host_problems(settings: Settings) -> Iterator[Problem]:
     if not settings.hosts:
-        return [
-            Problem.about(
-                "hosts",
-                "the list is empty",
-                "there is nowhere to deploy to",
-                "pulumi config set --path 'hosts[0].name' web-1 && pulumi config set --path 'hosts[0].address' ADDRESS",
-            )
-        ]
-    problems = _repeated_hosts(settings.hosts)
+        yield Problem.about(
+            "hosts",
+            "the list is empty",
+            "there is nowhere to deploy to",
+            "pulumi config set --path 'hosts[0].name' web-1 && pulumi config set --path 'hosts[0].address' ADDRESS",
+        )
+    yield from _repeated_hosts(settings.hosts)
     for index, host in enumerate(settings.hosts):
         for path, machine in ((f"hosts[{index}]", host), (f"hosts[{index}].bastion", host.bastion)):
             if machine is not None and not host.local and not one_host_key(machine.host_key):
                 stated = "has no pinned host key" if not machine.host_key else "has a host key that is not a public key"
-                problems.append(
-                    Problem.about(
-                        f"{path}.hostKey",
-                        f"{machine.address} {stated}",
-                        "anybody on the way could pose as that host and read the secrets",
-                        f"pulumi config set --path '{path}.hostKey' "
-                        f'"$(ssh-keyscan -p {machine.port} {machine.address})" '
-                        "(compare it with the provider's console)",
-                    )
+                yield Problem.about(
+                    f"{path}.hostKey",
+                    f"{machine.address} {stated}",
+                    "anyone in between could impersonate that host and read the secrets",
+                    f"pulumi config set --path '{path}.hostKey' "
+                    f'"$(ssh-keyscan -p {machine.port} {machine.address})" '
+                    "(compare it with the provider's console)",
                 )
     if any(not host.local for host in settings.hosts):
-        problems += _key_problems(settings)
-    return problems
+        yield from _key_problems(settings)
 
 
-def _repeated_hosts(hosts: Sequence[HostSettings]) -> list[Problem]:
+def _repeated_hosts(hosts: Sequence[HostSettings]) -> Iterator[Problem]:
     names = [host.name for host in hosts]
-    problems = [
-        Problem.about(
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem.about(
             "hosts",
             f"the name '{name}' is used twice",
             "each host is known by its name",
             "rename one of them in the stack file",
         )
-        for name in sorted({name for name in names if names.count(name) > 1})
-    ]
     machines: dict[tuple[str, int], str] = {}
     for host in hosts:
         place = (host.address.lower(), 0 if host.local else host.port)
         other = machines.setdefault(place, host.name)
         if other != host.name:
-            problems.append(
-                Problem.about(
-                    "hosts",
-                    f"'{other}' and '{host.name}' are the same machine ({host.address})",
-                    "two deployments would fight for the same containers",
-                    "remove one of them from the stack file",
-                )
+            yield Problem.about(
+                "hosts",
+                f"'{other}' and '{host.name}' are the same machine ({host.address})",
+                "two deployments would fight over the same containers",
+                "remove one of them from the stack file",
             )
-    return problems
 
 
-def _key_problems(settings: Settings) -> list[Problem]:
+def _key_problems(settings: Settings) -> Iterator[Problem]:
     fix = "pulumi config set --secret sshKey < ~/.ssh/deploy_ed25519"
     where = "sshKeyFile" if settings.ssh_key_file and not settings.ssh_key.get_secret_value() else "sshKey"
     meaning = "no host can be reached"
     try:
         key = settings.private_key()
     except OSError as error:
-        return [Problem.about(where, f"{settings.ssh_key_file} cannot be read ({error.strerror})", meaning, fix)]
+        yield Problem.about(where, f"{settings.ssh_key_file} cannot be read ({error.strerror})", meaning, fix)
+        return
     except UnicodeDecodeError:
         key = "no text"
     if not key.strip():
-        return [Problem.about(where, "no private key is set", meaning, fix)]
-    if not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", key):
-        return [Problem.about(where, "this is not a private key in OpenSSH or PEM form", meaning, fix)]
-    return []
+        yield Problem.about(where, "no private key is set", meaning, fix)
+    elif not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", key):
+        yield Problem.about(where, "this is not a private key in OpenSSH or PEM form", meaning, fix)
 
 
-def _registry_problems(settings: Settings) -> list[Problem]:
-    problems = []
+def _registry_problems(settings: Settings) -> Iterator[Problem]:
     password = bool(settings.registry_password.get_secret_value())
     if settings.registry_username and not password:
-        problems.append(
-            Problem.about(
-                "registryPassword",
-                "empty, though registryUsername is set",
-                "the registry will refuse the push",
-                "pulumi config set --secret registryPassword",
-            )
+        yield Problem.about(
+            "registryPassword",
+            "empty, though registryUsername is set",
+            "the registry will refuse the push",
+            "pulumi config set --secret registryPassword",
         )
     if password and not settings.registry_username:
-        problems.append(
-            Problem.about(
-                "registryUsername",
-                "empty, though registryPassword is set",
-                "nobody would log in to the registry",
-                "pulumi config set registryUsername USER",
-            )
+        yield Problem.about(
+            "registryUsername",
+            "empty, though registryPassword is set",
+            "nobody would log in to the registry",
+            "pulumi config set registryUsername USER",
         )
     if settings.registry_username and not settings.registry:
-        problems.append(
-            Problem.about(
-                "registry",
-                "not set, though registryUsername is",
-                "the credentials are for nowhere",
-                "pulumi config set registry ghcr.io/YOUR-TEAM",
-                "setting-missing",
-            )
+        yield Problem.about(
+            "registry",
+            "not set, though registryUsername is",
+            "the credentials belong to no registry",
+            "pulumi config set registry ghcr.io/YOUR-TEAM",
+            "setting-missing",
         )
-    return problems
 
 
-def _variable_problems(settings: Settings) -> list[Problem]:
+def _variable_problems(settings: Settings) -> Iterator[Problem]:
     """What keeps a name from being substituted, or a value from being handed over."""
-    problems = []
     plain = {f"variables.{name}": (name, value) for name, value in settings.variables.items()}
     secret = {f"secrets.{name}": (name, value.get_secret_value()) for name, value in settings.secrets.items()}
     for where, (name, value) in (plain | secret).items():
         if not _VARIABLE.fullmatch(name):
-            problems.append(
-                Problem.about(
-                    where,
-                    "this is not the name of a variable",
-                    "no ${NAME} of a Compose file could mean it",
-                    f"pulumi config rm --path '{where}', then set it under a name of letters, digits and underscores",
-                )
+            yield Problem.about(
+                where,
+                "this is not the name of a variable",
+                "no ${NAME} in a Compose file can refer to it",
+                f"pulumi config rm --path '{where}', then set it under a name of letters, digits and underscores",
             )
-        if "\0" in value or not _unicode(value):
-            problems.append(
-                Problem.about(
-                    where,
-                    "holds a zero byte or bytes that are not UTF-8",
-                    "no environment can carry it",
-                    f"set it again, as text or in base64: pulumi config set --path '{where}'",
-                )
+        if "\0" in value or _SURROGATE.search(value):  # text of an environment may hold what is not UTF-8
+            yield Problem.about(
+                where,
+                "holds a zero byte or bytes that are not UTF-8",
+                "no environment can carry it",
+                f"set it again, as text or in base64: pulumi config set --path '{where}'",
             )
-    problems += [
-        Problem.about(
+    for name in sorted(settings.variables.keys() & settings.secrets.keys()):
+        yield Problem.about(
             f"variables.{name}",
             "there is a secret of the same name",
-            "only one can be meant, and this one is readable",
+            "it is unclear which one is meant, and this one is readable",
             f"pulumi config rm --path 'variables.{name}'",
         )
-        for name in sorted(settings.variables.keys() & settings.secrets.keys())
-    ]
-    return problems
-
-
-def _unicode(value: str) -> bool:
-    """Whether it can be written as UTF-8; text of an environment may hold what is none."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
@@ -204,8 +165,8 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
         Problem.about(
             f"secrets.{name}",
             what,
-            "anybody could guess it",
-            f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}'",
+            "anyone could guess it",
+            new_secret(name),
         )
         for name, what in found.items()
         if what

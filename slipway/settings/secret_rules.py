@@ -1,14 +1,12 @@
-"""What counts as a secret, and which secrets are too weak.
-
-Owns: telling a secret by its name or its value, and what is wrong with a weak one. Does not own: what follows from it
-(see `rules` and `disclosure`). Nothing here repeats a value.
-"""
+"""What counts as a secret, by name or value, and which secrets are too weak. Nothing here repeats a value."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["SHORTEST_SECRET", "is_secret", "named_like_a_secret", "weakness"]
+from slipway.contract.problems import Problem
+
+__all__ = ["SHORTEST_SECRET", "is_secret", "missing_secret", "named_like_a_secret", "new_secret", "weakness"]
 
 SHORTEST_SECRET = 12
 """Characters. NIST SP 800-63B-4 asks for 15 of a sole password, 8 of one beside a second factor."""
@@ -51,7 +49,7 @@ def named_like_a_secret(name: str) -> bool:
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Whether a variable holds a secret, as far as its name and value tell.
+    """Whether a variable holds a secret, as far as its name and value show.
 
     A value that is a switch, a number or a place says that a secret's name is only about one.
     """
@@ -77,3 +75,13 @@ def weakness(name: str, value: str) -> str | None:
     if named and len(value.strip()) < SHORTEST_SECRET:
         return f"has fewer than {SHORTEST_SECRET} characters"
     return None
+
+
+def new_secret(name: str) -> str:
+    """The command that gives a secret a random value."""
+    return f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}'"
+
+
+def missing_secret(name: str, needed_by: str, meaning: str, fix: str = "") -> Problem:
+    """The problem of a secret that the stack does not have."""
+    return Problem(f"secret {name} is missing ({needed_by})", meaning, fix or new_secret(name), "secret-missing", name)

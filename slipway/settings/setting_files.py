@@ -1,8 +1,6 @@
-"""The two files beside Pulumi.yaml that say something about a stack's settings.
+"""What the stack file and `.env` beside Pulumi.yaml state.
 
-Owns: what a stack file states and how (the engine hands over values only: neither whether somebody wrote them, nor
-which entries of a mapping are encrypted), and the names in `.env`. Does not own: which source wins (see
-`configuration`).
+The engine hands over values only: neither whether somebody wrote them, nor which entries of a mapping are encrypted.
 """
 
 from __future__ import annotations
@@ -18,10 +16,10 @@ from slipway.contract.problems import Problem
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["StackFile", "read_dotenv", "read_stack_file"]
+__all__ = ["StatedSettings", "read_dotenv", "read_stack_file"]
 
 
-class StackFile(NamedTuple):
+class StatedSettings(NamedTuple):
     """What a stack file states, by setting; empty when there is none or the engine keeps it elsewhere."""
 
     entries: dict[str, Any]
@@ -48,15 +46,15 @@ def _encrypted(value: object) -> bool:
     return isinstance(value, dict) and list(value) == ["secure"] and isinstance(value["secure"], str)
 
 
-def read_stack_file(path: Path, project: str) -> StackFile:
-    """The settings that the stack file at `path` states. One that cannot be read states nothing: the engine tells."""
+def read_stack_file(path: Path, project: str) -> StatedSettings:
+    """The settings that the stack file at `path` states. An unreadable one states nothing: the engine reports it."""
     try:
         content = yaml.safe_load(path.read_bytes())
     except (OSError, ValueError, yaml.YAMLError):
-        return StackFile({})
+        return StatedSettings({})
     config = content.get("config") if isinstance(content, dict) else None
     prefix = f"{project}:"
-    return StackFile(
+    return StatedSettings(
         {str(key).removeprefix(prefix): value for key, value in config.items() if str(key).startswith(prefix)}
         if isinstance(config, dict)
         else {}
@@ -71,14 +69,14 @@ def read_dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
         return {}, []
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        return {}, [Problem(f".env cannot be read ({reason})", "what it says would be missing", f"correct {path.name}")]
+        return {}, [Problem(f".env cannot be read ({reason})", "its values would be missing", f"correct {path.name}")]
     values, problems = {}, []
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
             problems.append(
                 Problem(
                     f".env: line {binding.original.line} is not NAME=VALUE",
-                    "what it says would be missing",
+                    "its values would be missing",
                     "correct it, or put # before it",
                 )
             )

@@ -1,8 +1,6 @@
-"""The forms that single values of settings must have.
+"""The forms that single values of settings must have: addresses, registries, tags, host keys.
 
-Owns: what an address, a registry, a tag, a host key … looks like, and values that arrive as text. Does not own: which
-settings there are (see `settings`). Messages say what is expected and never repeat the value, which may be a secret
-that was put in the wrong place.
+Messages say what is expected and never repeat the value, which may be a secret that was put in the wrong place.
 """
 
 from __future__ import annotations
@@ -17,27 +15,10 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 __all__ = [
-    "PLATFORMS",
-    "Address",
-    "AuthorityUrl",
-    "Domain",
-    "Email",
-    "Listed",
-    "Mapped",
-    "Pem",
-    "Platform",
-    "RegistryPlace",
-    "Tag",
-    "User",
-    "VolumeKey",
-    "Webhook",
-    "matching",
-    "one_host_key",
-    "plain_platform",
-    "texts",
-    "tolerate_json",
+    "PLATFORMS", "Address", "AuthorityUrl", "Domain", "Email", "Listed", "Mapped", "Pem", "Platform", "RegistryPlace",
+    "Tag", "User", "VolumeKey", "Webhook", "matching", "one_host_key", "plain_platform", "texts", "tolerate_json",
     "unfolded",
-]
+]  # fmt: skip
 
 _Entry = TypeVar("_Entry")
 
@@ -47,7 +28,7 @@ PLATFORMS = (
     "linux/riscv64", "linux/s390x",
 )  # fmt: skip
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1123, section 2.1
-_ADDRESS = r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%\w+)?"  # a name, or IP v4 or v6
+_ADDRESS = r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(%\w+)?"  # a name, or IP v4 or v6
 _URL = r"(https?://[^\s/]+\S*)?"
 # https://distribution.github.io/distribution/spec/api/#overview: path components are lower case
 _COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
@@ -87,12 +68,9 @@ def texts(value: object) -> object:
     """A mapping's plain values as Compose would write them: `true`, `5`, and nothing for null."""
     value = tolerate_json(value)
     if isinstance(value, dict):
-        return {key: entry if isinstance(entry, str) else _text(entry) for key, entry in value.items()}
+        plain = {key: "" if entry is None else entry for key, entry in value.items()}
+        return {key: entry if isinstance(entry, str) else json.dumps(entry) for key, entry in plain.items()}
     return value
-
-
-def _text(value: object) -> str:
-    return "" if value is None else json.dumps(value)
 
 
 def _listed(value: object) -> object:
@@ -138,9 +116,7 @@ def _address(value: str) -> str:
         raise ValueError("is more than a name or an IP address (user and port have keys of their own)")
     if value.count(":") == 1:
         raise ValueError("is more than a name or an IP address (the port has a key of its own)")
-    if not re.fullmatch(
-        r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(%\w+)?", value, re.ASCII
-    ):
+    if not re.fullmatch(_ADDRESS, value, re.ASCII):
         raise ValueError("is neither a name nor an IP address")
     return value
 

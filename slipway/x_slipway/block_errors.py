@@ -1,8 +1,4 @@
-"""Blocks of a Compose file that Slipway reads itself, and what is said of a wrong one.
-
-Owns: how such blocks are validated and how pydantic's findings become problems. Does not own: what stands in them (see
-`extension`, `routing`, `canary`, `update`).
-"""
+"""Blocks of a Compose file that Slipway validates itself, and pydantic's errors about them as problems."""
 
 from __future__ import annotations
 
@@ -12,14 +8,13 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from slipway.contract.problems import Problem
-from slipway.settings.spelling import nearest
+from slipway.settings.pydantic_messages import message_of
+from slipway.settings.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Block", "problem_of"]
-
-_SAID = {"missing": "is missing", "list_type": "is not a list"}
 
 
 class Block(BaseModel):
@@ -31,20 +26,15 @@ class Block(BaseModel):
 def problem_of(where: str, block: object, error: Any, known: Mapping[str, type[BaseModel]]) -> Problem:  # noqa: ANN401
     """One of pydantic's ErrorDetails about `block`, which stands at `where`.
 
-    Args:
-        where: the block's place in the Compose file.
-        block: what stands there.
-        error: what pydantic found.
-        known: the block's own model under "", those of blocks in it under their keys.
+    `known` holds the block's own model under "", those of blocks in it under their keys.
     """
     path = tuple(str(part) for part in error["loc"])
     place = ".".join((where, *_written(block, error["loc"])))
     if error["type"] == "extra_forbidden":
         keys = _keys(path[:-1], known)
-        close = nearest(path[-1], keys)
         return Problem(
             f"{place}: unknown key",
-            f"did you mean '{close}'?" if close else f"nothing in {where.rsplit('.', 1)[-1]} has that name",
+            suggestion(path[-1], keys, f"nothing in {where.rsplit('.', 1)[-1]} has that name"),
             f"remove or rename it in the Compose file (known: {', '.join(keys)})",
         )
     if error["type"] in ("model_type", "dict_type"):
@@ -53,12 +43,7 @@ def problem_of(where: str, block: object, error: Any, known: Mapping[str, type[B
             "the service cannot be planned",
             f"correct it in the Compose file (known: {', '.join(_keys(path, known))})",
         )
-    message = _SAID.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
-    return Problem(
-        f"{place}: {message[:1].lower()}{message[1:]}",
-        "the service cannot be planned",
-        "correct it in the Compose file",
-    )
+    return Problem(f"{place}: {message_of(error)}", "the service cannot be planned", "correct it in the Compose file")
 
 
 def _written(block: object, location: tuple[str | int, ...]) -> list[str]:

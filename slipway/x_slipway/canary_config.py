@@ -1,7 +1,4 @@
-"""`x-slipway.canary`: how a new generation earns the traffic of the old one.
-
-Owns: its keys and defaults. Does not own: measuring and comparing (the agent's part).
-"""
+"""`x-slipway.canary`: how a new generation earns the traffic of the old one."""
 
 from __future__ import annotations
 
@@ -43,7 +40,7 @@ class Canary(Block):
     steps: Annotated[list[Annotated[int, BeforeValidator(_percent)]], AfterValidator(_rising)] = Field(
         [5, 25, 50, 100], description="percent of the traffic at each step, rising to 100"
     )
-    pause: Duration = Field("1m", validate_default=True, description="how long a step is looked at, at least")
+    pause: Duration = Field("1m", validate_default=True, description="how long a step is observed, at least")
     minimum_requests: int = Field(
         MINIMUM_REQUESTS, ge=1, le=1_000_000, description="requests to the new generation that a step needs"
     )
@@ -56,20 +53,22 @@ class Canary(Block):
     error_rate: Share = Field(
         f"{ERROR_RELATIVE:.0%}",
         validate_default=True,
-        description="errors that it may have beyond those of the old one, relative",
+        description="tolerated increase of errors over the old generation, relative",
     )
     error_floor: Share = Field(
-        f"{ERROR_FLOOR:.0%}", validate_default=True, description="and of all requests: a smaller difference is none"
+        f"{ERROR_FLOOR:.0%}",
+        validate_default=True,
+        description="share of all requests below which an increase of errors is ignored",
     )
     latency: Share = Field(
         f"{LATENCY_RELATIVE:.0%}",
         validate_default=True,
-        description="time that it may take beyond that of the old one (p50, p95), relative",
+        description="tolerated increase of time (p50, p95) over the old generation, relative",
     )
     latency_floor: Duration = Field(
         f"{1000 * LATENCY_FLOOR_SECONDS:.0f}ms",
         validate_default=True,
-        description="and in time: a smaller difference is none",
+        description="time below which an increase is ignored",
     )
 
     def document(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What two services want of the edge of the same host, though only one of them can have it."""
+"""Routes, previews and redirects of one host that exclude each other."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def clashes(extensions: Mapping[str, ServiceExtension], domain: str) -> Iterator
         for redirect in extension.redirect:
             if redirect.to.split("://")[-1].split("/")[0] in redirect.from_:
                 yield Problem(
-                    f"services.{name}.x-slipway.redirect: {redirect.to} is sent to itself",
-                    "no browser would ever arrive",
+                    f"services.{name}.x-slipway.redirect: {redirect.to} redirects to itself",
+                    "a browser would be redirected forever",
                     "correct `to` in the Compose file",
                 )
 
@@ -58,12 +58,12 @@ def _clash(one: tuple[str, str, str], other: tuple[str, str, str]) -> Problem:
         )
         return Problem(
             who,
-            "the edge could send a request to one of them only",
+            "the edge can send a request to only one of them",
             f"give services.{other_name}.x-slipway.route another host or path",
         )
     host = (what if kind != "route" else other_what).split("/")[0]
     return Problem(
         f"{host} is the {kind} of services.{name} and the {other_kind} of services.{other_name}",
-        "the edge could do one of both only",
+        "the edge can do only one of the two",
         f"name another host in services.{other_name}.x-slipway.{other_kind}",
     )

@@ -93,7 +93,7 @@ class Route(Block):
 
     host: OptionalHostName = Field("", description="host name; the setting `domain` when left out, else any")
     path: Annotated[str, AfterValidator(_path)] = Field("/", description="prefix of the path")
-    strip: bool = Field(default=False, description="take the prefix off before the request is handed on")
+    strip: bool = Field(default=False, description="remove the prefix before the request is passed on")
 
     def at(self, domain: str) -> str:
         """The host name that it answers to in a stack of that domain; empty for any."""

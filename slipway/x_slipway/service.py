@@ -1,9 +1,4 @@
-"""`x-slipway` of a service: the few things that Compose has no word for.
-
-Owns: its keys, defaults and validation. Does not own: what routes and canaries are in detail (see `routing`, `canary`),
-which strategy a service gets (see `strategy`), what the keys make happen (the agent's part).
-Produces: the `service` entries of the release document (slipway/contract/schemas/deployment.schema.json).
-"""
+"""`x-slipway` of a service: its keys, defaults and validation, and its entry in the release document."""
 
 from __future__ import annotations
 
@@ -69,7 +64,7 @@ class Migrate(Block):
     )
     deadline: int = Field(300, ge=1, le=86400, description="seconds")
     irreversible: bool = Field(
-        default=False, description="releases before this one cannot run with the data afterwards: no rollback past it"
+        default=False, description="earlier releases cannot run with the data afterwards: no rollback past this one"
     )
 
 
@@ -122,23 +117,23 @@ class ServiceExtension(Block):
     port: int | None = Field(None, ge=1, le=65535, description="the container's port that routes and smoke checks use")
     strategy: str = Field(
         "",
-        description=f"how it goes to the next release: {', '.join(STRATEGIES)}; when left out, rolling for a service "
+        description=f"how it is updated: {', '.join(STRATEGIES)}; when left out, rolling for a service "
         "with a route that can run twice, else recreate",
     )
-    drain: Duration = Field("30s", validate_default=True, description="how long requests in flight get to end")
+    drain: Duration = Field("30s", validate_default=True, description="how long requests in flight get to finish")
     keep: OptionalDuration = Field(
         None,
-        description="how long the old generation runs on, for an instant way back; when left out, 10m for blue-green, "
-        "5m for others while they are watched, else 0",
+        description="how long the old generation keeps running, for an instant rollback; when left out, 10m for "
+        "blue-green, 5m for others while they are watched, else 0",
     )
     sticky: bool = Field(default=False, description="a visitor stays with the generation that answered first")
-    preview: OptionalHostName = Field("", description="host name that reaches the new generation before the others do")
-    redirect: Redirects = Field(default_factory=list, description="host names whose requests are sent elsewhere")
+    preview: OptionalHostName = Field("", description="host name that reaches the new generation before all others do")
+    redirect: Redirects = Field(default_factory=list, description="host names whose requests are redirected elsewhere")
     basic_auth: Annotated[str, AfterValidator(_secret_name)] = Field(
         "", description="name of the secret with lines of htpasswd"
     )
     ip_allow_list: Annotated[list[Network], BeforeValidator(listed)] = Field(
-        default_factory=list, description="addresses or networks that may come; everybody when empty"
+        default_factory=list, description="addresses or networks that are let in; everyone when empty"
     )
     rate_limit: OptionalRateLimit = Field(None, description="requests that one address may send")
     max_body: OptionalSize = Field(None, description="largest body of a request, such as 10MB")
@@ -147,7 +142,7 @@ class ServiceExtension(Block):
     )
     canary: Canary | None = Field(None, description="steps of traffic and their limits")
     migrate: Annotated[Migrate | None, BeforeValidator(_command_alone)] = Field(
-        None, description="command that brings the database to this release"
+        None, description="command that migrates the database to this release"
     )
     smoke: list[SmokeCheck] = Field(
         default_factory=list, description="checks that must pass before the release counts as deployed"
@@ -159,11 +154,8 @@ class ServiceExtension(Block):
     ) -> dict[str, Any]:
         """This service's entry in the release document, defaults filled in.
 
-        Args:
-            strategy: the one it gets (see `strategy`); its own, or recreate, when empty.
-            update: its `deploy.update_config`; none when None.
-            domain: the stack's.
-            watched: whether its releases are watched after they went live.
+        `strategy` and `update` are what it gets (its own, or recreate, and no update_config where they are left out);
+        `watched`: whether its releases are watched after they go live.
         """
         strategy = strategy or self.strategy or RECREATE
         update = update or ALL_AT_ONCE
@@ -264,7 +256,7 @@ def _contradictions(where: str, extension: ServiceExtension) -> Iterator[Problem
     if extension.canary and not extension.strategy:
         yield Problem(
             f"{where}.canary: the strategy is not canary",
-            "its steps would not be walked",
+            "its steps would not be used",
             f"set `strategy: canary` in {where}, or remove `canary`",
         )
 

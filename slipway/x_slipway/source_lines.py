@@ -1,7 +1,6 @@
-"""Where in the user's own Compose file something stands.
+"""Where in the user's own Compose file a key or an entry stands.
 
-Owns: finding the line of a key or an entry. Does not own: what the file means (Compose reads it, see `compose`). What
-stands in another file (`extends`, `include`) or nowhere is told by its path instead.
+What stands in another file (`extends`, `include`) or nowhere is shown by its path instead.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ import yaml
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Place", "SourceLines"]
+__all__ = ["SourceLines", "SourcePlace"]
 
 
-class Place(NamedTuple):
+class SourcePlace(NamedTuple):
     """Where something stands, in words that go into a sentence."""
 
     shown: str
@@ -34,7 +33,7 @@ class SourceLines:
         self._root: yaml.Node | None = None
         self._read = False
 
-    def place(self, *path: str | int, holding: str = "") -> Place:
+    def place(self, *path: str | int, holding: str = "") -> SourcePlace:
         """The place of `path` (keys, and numbers of entries).
 
         Args:
@@ -46,9 +45,9 @@ class SourceLines:
         for part in path:
             found = _step(node, part, holding)
             if found is None:
-                return Place(".".join(map(str, path)), "")
+                return SourcePlace(".".join(map(str, path)), "")
             node, line = found
-        return Place(f"{self._file.name}, line {line + 1}", self._text[line].strip())
+        return SourcePlace(f"{self._file.name}, line {line + 1}", self._text[line].strip())
 
     def _parse(self) -> None:
         if self._read:

@@ -1,7 +1,4 @@
-"""Which strategy a service gets, and what keeps it from running twice.
-
-Owns: the default and the obstacles. Does not own: what a strategy does (the agent's part), its keys (see `extension`).
-"""
+"""Which strategy a service gets, and what keeps it from running twice."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ if TYPE_CHECKING:
     from slipway.x_slipway.source_lines import SourceLines
     from slipway.x_slipway.update_config import UpdateConfig
 
-__all__ = ["Choice", "choose"]
+__all__ = ["StrategyChoice", "choose"]
 
 _NETWORK_MODES = ("bridge", "default", "none")
 
 
-class Choice(NamedTuple):
+class StrategyChoice(NamedTuple):
     """The strategy of a service, and what is to be said of it."""
 
     strategy: str
@@ -47,19 +44,19 @@ def choose(
     extension: ServiceExtension,
     update: UpdateConfig,
     lines: SourceLines,
-) -> Choice:
+) -> StrategyChoice:
     """The strategy of the service `name`: the one that it asks for, or the best that it can have."""
     asked = extension.strategy if extension.strategy in STRATEGIES else ""
     twice = bool(extension.route) or update.order == "start-first"
     wanted = asked or (ROLLING if twice else RECREATE)
     if wanted == RECREATE:
-        return Choice(RECREATE, [], [])
+        return StrategyChoice(RECREATE, [], [])
     obstacles = list(_obstacles(name, services))
     if asked:
-        return Choice(asked, [_refusal(name, asked, obstacle, lines) for obstacle in obstacles], [])
+        return StrategyChoice(asked, [_refusal(name, asked, obstacle, lines) for obstacle in obstacles], [])
     if obstacles:
-        return Choice(RECREATE, [], [_warning(name, obstacles[0], lines)])
-    return Choice(wanted, [], [])
+        return StrategyChoice(RECREATE, [], [_warning(name, obstacles[0], lines)])
+    return StrategyChoice(wanted, [], [])
 
 
 def _obstacles(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[_Obstacle]:
@@ -103,7 +100,7 @@ def _refusal(name: str, strategy: str, obstacle: _Obstacle, lines: SourceLines) 
     where, fix = _shown(obstacle, lines)
     return Problem(
         f"services.{name} {obstacle.what} ({where}), which makes the strategy {strategy} impossible",
-        "only one container of a host can have it, and two generations run side by side",
+        "only one container on a host can have it, and two generations run side by side",
         f"{fix}, or set `strategy: recreate`",
     )
 
@@ -112,7 +109,7 @@ def _warning(name: str, obstacle: _Obstacle, lines: SourceLines) -> Problem:
     where, fix = _shown(obstacle, lines)
     return Problem(
         f"services.{name} {obstacle.what} ({where}), so that two generations cannot run side by side",
-        "it is recreated, and does not answer in between",
+        "it is recreated, and does not answer meanwhile",
         f"{fix}, or set `strategy: recreate` to say that this is meant",
     )
 

@@ -1,7 +1,4 @@
-"""`deploy.update_config` of a service: Compose's own words for how containers are replaced.
-
-Owns: reading it with its defaults filled in. Does not own: the strategy (see `strategy`), replacing (the agent's part).
-"""
+"""`deploy.update_config` of a service: Compose's own words for how containers are replaced."""
 
 from __future__ import annotations
 

@@ -10,12 +10,13 @@ from certified import certificate
 from recorded import Recorded, is_secret, open_strings, plain, program
 from samples import CANARY, DIGEST, LOCAL, PRIVATE_KEY, REMOTE, application, probe, settings
 
-from components.deployment import ComposeDeployment, ComposeDeploymentArgs, drift_of
+from components.deployment import ComposeDeployment, ComposeDeploymentArgs
 from components.host import Host, HostArgs
 from slipway.agent.release.document import parse
 from slipway.compose.git import Revision
 from slipway.compose.release import Release
 from slipway.compose.schema_check import checked
+from slipway.hosts.deployment_document import drift_of
 
 if TYPE_CHECKING:
     from slipway.compose.application import Application

@@ -317,8 +317,8 @@ def test_a_folder_without_a_compose_file_is_a_problem(tmp_path: Path, values: di
         (b"services: {a: {image: \xff\xfe}}\n", "UTF-8", "cannot be read"),
         (b"services: {a: {image: x, imagee: y}}\n", "Additional property imagee is not allowed", "cannot be read"),
         (b"services: {a: {command: x}}\n", "neither an image nor a build", "nothing to run"),
-        (b"services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}\n", "cycle", "circle"),
-        (b"services: {a: {image: x, depends_on: [a]}}\n", "cycle", "circle"),
+        (b"services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}\n", "cycle", "cycle"),
+        (b"services: {a: {image: x, depends_on: [a]}}\n", "cycle", "cycle"),
         (b"services: {a: {image: x, depends_on: [b]}, b: {image: x, profiles: [p]}}\n", "undefined service", "profile"),
         (b"services: {a: {image: x, volumes: ['vol:/x']}}\n", "undefined volume", "cannot be read"),
         (b"services: {a: {image: x, networks: [n]}}\n", "undefined network", "cannot be read"),
@@ -327,7 +327,7 @@ def test_a_folder_without_a_compose_file_is_a_problem(tmp_path: Path, values: di
         (b"services: {a: {image: x}}\nservices: {b: {image: x}}\n", "already", "cannot be read"),
     ],
 )
-def test_what_compose_refuses_is_told_in_its_words_with_a_meaning_and_a_mend(
+def test_what_compose_refuses_is_told_in_its_words_with_a_meaning_and_a_fix(
     tmp_path: Path, content: bytes, said: str, meaning: str
 ) -> None:
     (tmp_path / "compose.yaml").write_bytes(content)

@@ -111,7 +111,7 @@ def test_a_weak_secret_of_the_file_itself_is_refused_in_production_and_warned_of
     production: bool,  # noqa: FBT001  # both are the test
 ) -> None:
     text = "services: {db: {image: postgres, environment: {POSTGRES_PASSWORD: '${POSTGRES_PASSWORD:-changeme}'}}}"
-    said = ["services.db.environment.POSTGRES_PASSWORD is a placeholder and stands in the clear"]
+    said = ["services.db.environment.POSTGRES_PASSWORD is a placeholder and is in plain text"]
     if production:
         assert whats(problems_of(tmp_path, text, production=True)) == said
     else:
@@ -128,8 +128,8 @@ def test_a_strong_secret_of_the_file_itself_is_warned_of_without_repeating_it(tm
         production=True,
     )
     assert whats(list(found.warnings)) == [
-        "services.web.environment.API_TOKEN stands in the clear",
-        "services.web.environment.URL stands in the clear",
+        "services.web.environment.API_TOKEN is in plain text",
+        "services.web.environment.URL is in plain text",
     ]
     assert CANARY not in str(found.warnings)
     assert "write `API_TOKEN: ${API_TOKEN}` there and: openssl rand" in found.warnings[0].fix
@@ -165,14 +165,14 @@ def test_the_value_of_a_known_secret_is_found_wherever_it_stands(
     (tmp_path / "conf" / "deep").write_text(f"password = {CANARY}")
     text = json.dumps({"services": {"web": {"image": "x", **service}}})
     problems = problems_of(tmp_path, text, secrets={"S": CANARY})
-    assert f"the value of secret S stands in the clear in {place}" in whats(problems)
+    assert f"the value of secret S is in plain text in {place}" in whats(problems)
     assert CANARY not in str(problems)
 
 
 def test_a_variable_that_repeats_a_secret_is_found(tmp_path: Path) -> None:
     text = "services: {web: {image: x, environment: {URL: '${URL}'}}}"
     problems = problems_of(tmp_path, text, secrets={"S": CANARY}, variables={"URL": f"https://x/{CANARY}"})
-    assert whats(problems) == ["the value of secret S stands in the clear in services.web.environment.URL"]
+    assert whats(problems) == ["the value of secret S is in plain text in services.web.environment.URL"]
 
 
 def test_a_short_value_stands_everywhere_by_chance(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ PAIR = certificate("shop.example", "*.shop.example")
 
 
 def said(folder: Path, pem: str, key: str) -> list[str]:
-    found = certificate_problems(settings(folder, certificate=pem, certificate_key=key))
+    found = list(certificate_problems(settings(folder, certificate=pem, certificate_key=key)))
     assert not any(line in str(found) for line in key.splitlines() if line)
     return whats(found)
 
@@ -24,9 +24,7 @@ def test_a_pair_that_belongs_together_is_good(tmp_path: Path) -> None:
 def test_a_chain_is_judged_by_its_first_certificate(tmp_path: Path) -> None:
     other, _ = certificate("authority.example")
     assert said(tmp_path, PAIR[0] + other, PAIR[1]) == []
-    assert said(tmp_path, other + PAIR[0], PAIR[1]) == [
-        "certificate: it does not match certificateKey, which is another's key"
-    ]
+    assert said(tmp_path, other + PAIR[0], PAIR[1]) == ["certificate: it does not match certificateKey"]
 
 
 def test_line_ends_that_a_ci_system_wrote_out_are_read(tmp_path: Path) -> None:
@@ -37,7 +35,7 @@ def test_line_ends_that_a_ci_system_wrote_out_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pem", "key", "what"),
     [
-        (PAIR[0], certificate("b.example")[1], "certificate: it does not match certificateKey, which is another's key"),
+        (PAIR[0], certificate("b.example")[1], "certificate: it does not match certificateKey"),
         (PAIR[0], "", "certificateKey: empty, though certificate is set"),
         ("", PAIR[1], "certificate: empty, though certificateKey is set"),
         (CANARY, PAIR[1], "certificate: this is not a certificate in PEM form"),
@@ -60,7 +58,7 @@ def test_a_certificate_out_of_its_time_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_a_private_authority_is_a_certificate(tmp_path: Path) -> None:
-    assert certificate_problems(settings(tmp_path, acme_ca=PAIR[0])) == []
+    assert not list(certificate_problems(settings(tmp_path, acme_ca=PAIR[0])))
     [problem] = certificate_problems(settings(tmp_path, acme_ca="authority"))
     assert problem.what == "acmeCa: this is not a certificate in PEM form"
 

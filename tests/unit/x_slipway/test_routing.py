@@ -263,7 +263,7 @@ def test_services_on_different_hosts_may_have_the_same_route(tmp_path: Path) -> 
         ("route: s.example, redirect: {from: s.example, to: t.example}",
          "s.example is the route of services.a and the redirect of services.a"),
         ("route: s.example, redirect: {from: [r.example, t.example], to: 'https://t.example/x'}",
-         "services.a.x-slipway.redirect: https://t.example/x is sent to itself"),
+         "services.a.x-slipway.redirect: https://t.example/x redirects to itself"),
     ],
 )  # fmt: skip
 def test_one_service_may_not_contradict_itself(tmp_path: Path, block: str, what: str) -> None:

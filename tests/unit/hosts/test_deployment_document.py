@@ -8,7 +8,7 @@ import pytest
 from certified import certificate
 from samples import CANARY, DIGEST, LOCAL, REMOTE, application, load, probe, problems_of_loading, settings, whats
 
-from slipway.hosts.edge_document import edge_document, route_urls
+from slipway.hosts.deployment_document import edge_document, route_urls
 from slipway.hosts.preflight import View
 from slipway.settings.edge_settings import edge_image, edge_problems, watch_document
 
@@ -154,7 +154,7 @@ def test_an_edge_that_cannot_be_is_a_problem(tmp_path: Path, values: dict[str, A
     ],
 )
 def test_an_edge_that_can_be_is_none(tmp_path: Path, values: dict[str, Any]) -> None:
-    assert edge_problems(settings(tmp_path, **values)) == []
+    assert not list(edge_problems(settings(tmp_path, **values)))
 
 
 @pytest.mark.parametrize(

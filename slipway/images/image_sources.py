@@ -1,0 +1,63 @@
+"""Where each service's image comes from: a build of its own, one that it shares, or the setting `images`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slipway.contract.canonical import canonical
+from slipway.contract.problems import Problem, SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from slipway.compose.application import Application, Build
+    from slipway.settings.model import Settings
+
+__all__ = ["build_owners", "given_images", "relative"]
+
+_BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
+
+
+def given_images(settings: Settings, application: Application) -> dict[str, str]:
+    """Service → image by digest that the setting `images` names, for services that are not built.
+
+    Raises:
+        SlipwayError: when the setting does not fit the application.
+    """
+    given = settings.images
+    if not given:
+        return {}
+    fix = "name exactly the services that have a build (slipway promote does)"
+    wrong = [*_wrong(given, application)]
+    if wrong:
+        raise SlipwayError(
+            [Problem(f"images.{name}: {what}", "it is not known what would run", fix) for name, what in wrong]
+        )
+    return {name: image for name, image in given.items() if name in application.images}
+
+
+def _wrong(given: Mapping[str, str], application: Application) -> Iterator[tuple[str, str]]:
+    for name in sorted(given.keys() - application.builds.keys() - application.images.keys()):
+        yield name, "no service has that name"
+    for name in sorted(application.builds.keys() - given.keys()):
+        yield name, "the service has a build, and no image is given for it"
+    for name, image in given.items():
+        if not _BY_DIGEST.fullmatch(image):
+            yield name, "is not an image by digest (NAME@sha256:…)"
+
+
+def build_owners(builds: Mapping[str, Build]) -> dict[str, str]:
+    """Service → the first service (by name) with an equal build: the one whose repository the image is pushed to."""
+    first: dict[bytes, str] = {}
+    return {
+        service: first.setdefault(canonical({**vars(build), "repository": ""}), service)
+        for service, build in sorted(builds.items())
+    }
+
+
+def relative(path: str) -> str:
+    """A path below the program's folder relative to it, so that another machine's state looks the same."""
+    return os.path.relpath(path, Path.cwd()) if Path(path).is_absolute() else path
