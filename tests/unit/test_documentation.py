@@ -26,7 +26,8 @@ from slipway.x_slipway.service import HttpCheck, Migrate, ServiceExtension, TcpC
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md"]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md", CONTRIBUTING]
 
 
 # --- tables
@@ -225,6 +226,21 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
             headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
             slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in slugs, target
+
+
+_NAMED = re.compile(r"(?<![\w./~-])(?:(?:slipway|components|dev|tests|docs)/[\w./-]*|[A-Z][\w.]*\.(?:md|yaml))")
+
+
+@pytest.mark.parametrize("page", [CONTRIBUTING, *sorted((ROOT / "docs/adr").glob("*.md"))], ids=lambda page: page.name)
+def test_every_path_of_the_tree_that_is_named_exists(page: Path) -> None:
+    named = {path.rstrip(".") for path in _NAMED.findall(page.read_text())}
+    assert [path for path in sorted(named) if not list(ROOT.glob(path.rstrip("/")))] == []
+
+
+def test_contributing_names_the_files_of_every_kind_of_change() -> None:
+    for kind in ("setting", "strategy", "command", "check to doctor"):
+        section = CONTRIBUTING.read_text().partition(f"\n## Add a {kind}\n")[2].partition("\n## ")[0]
+        assert len(_NAMED.findall(section)) >= 4, kind
 
 
 def test_decisions_are_numbered_without_gaps_and_say_context_decision_and_consequences() -> None:
