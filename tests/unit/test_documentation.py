@@ -211,6 +211,21 @@ def test_every_command_and_option_is_documented() -> None:
             assert any(f"`{option}" in documented for option in parameter.opts), f"{name} {parameter.opts}"
 
 
+_SHOWN = re.compile(r"^(?:\$ |- run: )?(?:uv run (?:--no-sync )?)?slipway ([a-z-]+)((?: .*|$))")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_and_option_in_a_code_block_exists(page: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in re.sub(r"(\\\n|\n  +(?=\[))", " ", block).splitlines():
+            if found := _SHOWN.match(line.strip()):
+                name, rest = found[1], re.split(r"  #| -- | \| [a-z]", found[2])[0]
+                assert name in commands, line
+                known = {option for each in commands[name].params for option in each.opts} | {"--help", "-h"}
+                assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", rest)) <= known, line
+
+
 _GENERATED = ("dev/bench/results.md",)  # by `make bench`; not there before the first run
 
 
