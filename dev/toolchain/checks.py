@@ -1,16 +1,15 @@
-"""What `make check`, `make test` and `make bench` run, each after getting what it needs.
-
-Owns: which checks there are and their order. Does not own: the checks.
-"""
+"""What `make check`, `make test` and `make bench` run, each after getting what it needs."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from dev.toolchain.cache import cache_root
 from dev.toolchain.docker import ensure_docker
 from dev.toolchain.local import machine
 from dev.toolchain.progress import say
@@ -18,6 +17,15 @@ from dev.toolchain.progress import say
 __all__ = ["bench", "check", "test"]
 
 _BIN = Path(sys.executable).parent
+_ROOT = Path(__file__).resolve().parents[2]
+_TOOL_TESTS = (
+    "tests/unit/toolchain",
+    "tests/engine/test_local_registry.py",
+    "tests/engine/test_plugins.py",
+    "tests/hosts/test_testhost.py",
+    "tests/hosts/test_traffic_tools.py",
+)
+"""Tests of what makes and proves Slipway: `make test` runs them when that changes."""
 
 
 def _run(what: str, *argv: str) -> bool:
@@ -46,14 +54,37 @@ def _prepare() -> None:
     os.environ.update({name.replace("SLIPWAY_", "SLIPWAY_TEST_", 1): value for name, value in found.items()})
 
 
+def _tools() -> str:
+    """A hash of the tools, their tests, what those share with other tests, and who runs them: root can test more."""
+    harness = (file for file in _ROOT.glob("tests/**/*.py") if not file.name.startswith("test_"))
+    tests = (file for path in _TOOL_TESTS for file in ((_ROOT / path), *(_ROOT / path).rglob("*")))
+    files = {*(_ROOT / "dev").rglob("*"), *harness, *tests, _ROOT / "uv.lock"}
+    digest = hashlib.sha256(f"{os.geteuid()} {sys.version}".encode())
+    for file in sorted(file for file in files if file.is_file() and "__pycache__" not in file.parts):
+        content = file.read_bytes()
+        digest.update(f"\n{file.relative_to(_ROOT)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
 def test(arguments: list[str]) -> int:
-    """Every check and test that can run on this machine."""
-    if check([]) != 0:
+    """Every check and test that can run on this machine; tests of our own tools only when those changed."""
+    stamp, tools = cache_root() / "tool-tests.stamp", _tools()
+    passed = stamp.is_file() and stamp.read_text() == tools
+    left_out = [f"--ignore={path}" for path in _TOOL_TESTS]
+    if check(left_out) != 0:
         return 1
     _prepare()
     # They wait more than they compute: two at a time. A file stays together, because its tests share stacks and hosts.
-    together = ("-n", "2", "--dist", "loadfile")
-    return 0 if _run("engine and host tests", "pytest", *together, "tests/engine", "tests/hosts", *arguments) else 1
+    together = ("pytest", "-n", "2", "--dist", "loadfile")
+    results = []
+    if passed and os.environ.get("SLIPWAY_TEST_ALL") != "1":
+        say("tests of our own tools: left out, unchanged since they passed here (all: SLIPWAY_TEST_ALL=1 make test)")
+    else:
+        results.append(_run("tests of our own tools", *together, *_TOOL_TESTS))
+        if results[0]:
+            stamp.write_text(tools)
+    others = (*together, "--durations=10", *left_out, "tests/engine", "tests/hosts", *arguments)
+    return 0 if all([*results, _run("engine and host tests", *others)]) else 1
 
 
 def bench(arguments: list[str]) -> int:

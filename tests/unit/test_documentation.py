@@ -26,7 +26,8 @@ from slipway.x_slipway.service import HttpCheck, Migrate, ServiceExtension, TcpC
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md"]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md", CONTRIBUTING]
 
 
 # --- tables
@@ -210,6 +211,21 @@ def test_every_command_and_option_is_documented() -> None:
             assert any(f"`{option}" in documented for option in parameter.opts), f"{name} {parameter.opts}"
 
 
+_SHOWN = re.compile(r"^(?:\$ |- run: )?(?:uv run (?:--no-sync )?)?slipway ([a-z-]+)((?: .*|$))")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_and_option_in_a_code_block_exists(page: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in re.sub(r"(\\\n|\n  +(?=\[))", " ", block).splitlines():
+            if found := _SHOWN.match(line.strip()):
+                name, rest = found[1], re.split(r"  #| -- | \| [a-z]", found[2])[0]
+                assert name in commands, line
+                known = {option for each in commands[name].params for option in each.opts} | {"--help", "-h"}
+                assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", rest)) <= known, line
+
+
 _GENERATED = ("dev/bench/results.md",)  # by `make bench`; not there before the first run
 
 
@@ -225,6 +241,21 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
             headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
             slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in slugs, target
+
+
+_NAMED = re.compile(r"(?<![\w./~-])(?:(?:slipway|components|dev|tests|docs)/[\w./-]*|[A-Z][\w.]*\.(?:md|yaml))")
+
+
+@pytest.mark.parametrize("page", [CONTRIBUTING, *sorted((ROOT / "docs/adr").glob("*.md"))], ids=lambda page: page.name)
+def test_every_path_of_the_tree_that_is_named_exists(page: Path) -> None:
+    named = {path.rstrip(".") for path in _NAMED.findall(page.read_text())}
+    assert [path for path in sorted(named) if not list(ROOT.glob(path.rstrip("/")))] == []
+
+
+def test_contributing_names_the_files_of_every_kind_of_change() -> None:
+    for kind in ("setting", "strategy", "command", "check to doctor"):
+        section = CONTRIBUTING.read_text().partition(f"\n## Add a {kind}\n")[2].partition("\n## ")[0]
+        assert len(_NAMED.findall(section)) >= 4, kind
 
 
 def test_decisions_are_numbered_without_gaps_and_say_context_decision_and_consequences() -> None:
