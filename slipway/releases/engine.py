@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases import local_stack
 
 if TYPE_CHECKING:
@@ -127,11 +127,9 @@ def program_folder(start: Path) -> Path:
         if (folder / "Pulumi.yaml").is_file():
             return folder
     raise SlipwayError(
-        Problem(
-            "there is no Pulumi.yaml here or above",
-            "the stack's settings are beside it",
-            "cd to the project's folder, then run it again",
-        )
+        "there is no Pulumi.yaml here or above",
+        "the stack's settings are beside it",
+        "cd to the project's folder, then run it again",
     )
 
 
@@ -208,11 +206,9 @@ def known_stacks(engine: Engine) -> set[str]:
     if done.returncode == 0:
         return {str(each["name"]).rsplit("/", 1)[-1] for each in json.loads(done.stdout)}
     raise SlipwayError(
-        Problem(
-            f"the backend does not say which stacks there are ({last_words(done)})",
-            "it is not known whether this one exists",
-            "pulumi whoami --verbose, then pulumi stack ls",
-        )
+        f"the backend does not say which stacks there are ({last_words(done)})",
+        "it is not known whether this one exists",
+        "pulumi whoami --verbose, then pulumi stack ls",
     )
 
 
@@ -222,11 +218,9 @@ def _environment(root: Path) -> dict[str, str]:
     if tools is not None:
         return {**os.environ, **tools}
     raise SlipwayError(
-        Problem(
-            "pulumi is not on PATH",
-            "nothing is known of the stack without it",
-            "https://www.pulumi.com/docs/install/ (in a clone of Slipway, make up gets it)",
-        )
+        "pulumi is not on PATH",
+        "nothing is known of the stack without it",
+        "https://www.pulumi.com/docs/install/ (in a clone of Slipway, make up gets it)",
     )
 
 
@@ -235,11 +229,9 @@ def _selected(root: Path, environment: Mapping[str, str]) -> str:
     if done.returncode == 0:
         return done.stdout.strip()
     raise SlipwayError(
-        Problem(
-            f"no stack is selected ({last_words(done)})",
-            "it is not known which hosts to look at",
-            "pulumi stack select NAME, or give --stack NAME (pulumi stack ls shows the names)",
-        )
+        f"no stack is selected ({last_words(done)})",
+        "it is not known which hosts to look at",
+        "pulumi stack select NAME, or give --stack NAME (pulumi stack ls shows the names)",
     )
 
 
@@ -250,11 +242,9 @@ def _configuration(root: Path, options: Sequence[str], environment: Mapping[str,
         found: dict[str, dict[str, Any]] = json.loads(done.stdout)
         return found
     raise SlipwayError(
-        Problem(
-            f"the engine cannot read the stack's configuration ({last_words(done)})",
-            "it is not known which hosts to look at",
-            "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again",
-        )
+        f"the engine cannot read the stack's configuration ({last_words(done)})",
+        "it is not known which hosts to look at",
+        "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again",
     )
 
 
@@ -272,11 +262,9 @@ def _pulumi(arguments: Sequence[str], root: Path, environment: Mapping[str, str]
         )
     except subprocess.TimeoutExpired:
         raise SlipwayError(
-            Problem(
-                f"pulumi {arguments[0]} did not end within {_ENGINE_SECONDS} s",
-                "the stack's settings cannot be read",
-                "see whether the state answers: pulumi stack ls",
-            )
+            f"pulumi {arguments[0]} did not end within {_ENGINE_SECONDS} s",
+            "the stack's settings cannot be read",
+            "see whether the state answers: pulumi stack ls",
         ) from None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -96,11 +96,9 @@ def repository_of(given: str, folder: Path, environment: Mapping[str, str]) -> s
     if given:
         if not _NAME.fullmatch(given):
             raise SlipwayError(
-                Problem(
-                    f"{given!r} is no repository of GitHub",
-                    "it is not known whom to ask",
-                    "give it as --repository OWNER/NAME",
-                )
+                f"{given!r} is no repository of GitHub",
+                "it is not known whom to ask",
+                "give it as --repository OWNER/NAME",
             )
         return given
     return environment.get("GITHUB_REPOSITORY") or _in_address(_remote(folder), environment)
@@ -115,19 +113,15 @@ def required_repository(given: str, folder: Path, environment: Mapping[str, str]
     name, token = repository_of(given, folder, environment), token_in(environment)
     if not name:
         raise SlipwayError(
-            Problem(
-                "it is not known which repository on GitHub the application is in",
-                "its checks cannot be asked for",
-                "give --repository OWNER/NAME, or set GITHUB_REPOSITORY",
-            )
+            "it is not known which repository on GitHub the application is in",
+            "its checks cannot be asked for",
+            "give --repository OWNER/NAME, or set GITHUB_REPOSITORY",
         )
     if not token:
         raise SlipwayError(
-            Problem(
-                "there is no token for GitHub",
-                f"the checks of {name} cannot be asked for",
-                "set GITHUB_TOKEN (in a workflow: env: {GITHUB_TOKEN: ${{ github.token }}})",
-            )
+            "there is no token for GitHub",
+            f"the checks of {name} cannot be asked for",
+            "set GITHUB_TOKEN (in a workflow: env: {GITHUB_TOKEN: ${{ github.token }}})",
         )
     return connect(name, token, environment)
 
@@ -261,29 +255,23 @@ class Repository:
         said = self._said(error)
         if isinstance(error, RateLimitExceededException) or not status or status >= _BROKEN:
             raise GitHubAwayError(
-                Problem(
-                    f"GitHub does not tell or take {what} of {self.name} ({said})",
-                    "it is not reachable, or was asked too often",
-                    "run it again later; https://www.githubstatus.com tells whether GitHub is well",
-                )
+                f"GitHub does not tell or take {what} of {self.name} ({said})",
+                "it is not reachable, or was asked too often",
+                "run it again later; https://www.githubstatus.com tells whether GitHub is well",
             ) from None
         if status == _UNAUTHORISED:
             raise SlipwayError(
-                Problem(
-                    f"GitHub does not know the token in GITHUB_TOKEN ({said})",
-                    f"{what} of {self.name} cannot be reached",
-                    "set a valid one (GH_TOKEN comes first where both are set)",
-                )
+                f"GitHub does not know the token in GITHUB_TOKEN ({said})",
+                f"{what} of {self.name} cannot be reached",
+                "set a valid one (GH_TOKEN comes first where both are set)",
             ) from None
         self._refuse(what, said, permission)
 
     def _refuse(self, what: str, said: str, permission: str) -> NoReturn:
         raise SlipwayError(
-            Problem(
-                f"GitHub refuses {what} of {self.name} ({said})",
-                "it is not there, or the token may not see or change it",
-                f"give the token the permission {permission}, and see that it exists",
-            )
+            f"GitHub refuses {what} of {self.name} ({said})",
+            "it is not there, or the token may not see or change it",
+            f"give the token the permission {permission}, and see that it exists",
         ) from None
 
     def _said(self, error: Exception) -> str:

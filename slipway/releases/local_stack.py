@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def prepared(root: Path) -> dict[str, str]:
     if done.returncode == 0:
         found: dict[str, str] = json.loads(done.stdout)
         return found
-    raise SlipwayError(Problem("this machine is not ready for the stack local", "nothing was deployed", "make up"))
+    raise SlipwayError("this machine is not ready for the stack local", "nothing was deployed", "make up")
 
 
 def _machine(root: Path) -> dict[str, Any]:

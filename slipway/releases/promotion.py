@@ -101,7 +101,7 @@ def planned(source: Engine, target: Engine, *, repository: str = "") -> Promotio
         here, there = first.result(), second.result()
     if here.live is None:
         raise SlipwayError(
-            Problem(f"nothing is live on stack {here.stack}", "there is nothing to promote", "deploy a release there")
+            f"nothing is live on stack {here.stack}", "there is nothing to promote", "deploy a release there"
         )
     commit = str(here.live.document["commit"])
     before = str(there.live.document["commit"]) if there.live else ""
@@ -136,11 +136,9 @@ def with_source(promotion: Promotion, folder: Path) -> dict[str, str]:
     missing = [name for name in application.builds if name not in images]
     if missing:
         raise SlipwayError(
-            Problem(
-                f"{promotion.target.stack} builds {', '.join(missing)}, which {promotion.source.stack} did not run",
-                "its image was proven nowhere, and a promotion never builds",
-                f"run it on {promotion.source.stack} too (COMPOSE_PROFILES, x-slipway.hosts), validate, then promote",
-            )
+            f"{promotion.target.stack} builds {', '.join(missing)}, which {promotion.source.stack} did not run",
+            "its image was proven nowhere, and a promotion never builds",
+            f"run it on {promotion.source.stack} too (COMPOSE_PROFILES, x-slipway.hosts), validate, then promote",
         )
     return {name: images[name] for name in services if name in images}
 

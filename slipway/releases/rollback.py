@@ -93,9 +93,7 @@ def planned_from_file(engine: Engine, place: str) -> Rollback:
 
     bundle = read_bundle(place, engine.environment)
     if bundle.release is None:
-        raise SlipwayError(
-            Problem(f"{place} holds no release", "nothing was live when it was made", "choose another file")
-        )
+        raise SlipwayError(f"{place} holds no release", "nothing was live when it was made", "choose another file")
     found, target = read_history(engine), PastRelease(document=bundle.release)
     obstacles = []
     if target.id in found.rejected:
@@ -166,9 +164,7 @@ def _default(history: StackHistory) -> str:
     others = sorted(str(each) for each in avoided - {history.live})
     beside = f"; {', '.join(others)} was left by a rollback or turned bad" if others else ""
     raise SlipwayError(
-        Problem(
-            f"stack {history.stack} has no release to go back to ({history.live or 'nothing'} is live{beside})",
-            "only a release that ran well before is a way back",
-            _CHOOSE if others else "deploy a release that works: pulumi up",
-        )
+        f"stack {history.stack} has no release to go back to ({history.live or 'nothing'} is live{beside})",
+        "only a release that ran well before is a way back",
+        _CHOOSE if others else "deploy a release that works: pulumi up",
     )

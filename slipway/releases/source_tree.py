@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.compose.git import read_revision, repository_of
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +43,9 @@ def source_at(folder: Path, commit: str) -> Iterator[Path]:
     top = repository_of(folder)
     if top is None or _git(folder, "cat-file", "-e", f"{commit}^{{commit}}").returncode != 0:
         raise SlipwayError(
-            Problem(
-                f"commit {commit[:12]} is not in the repository of {folder}",
-                "the Compose file that belongs to the release is not known",
-                "git fetch origin, or run it in a checkout of that commit",
-            )
+            f"commit {commit[:12]} is not in the repository of {folder}",
+            "the Compose file that belongs to the release is not known",
+            "git fetch origin, or run it in a checkout of that commit",
         )
     with tempfile.TemporaryDirectory(prefix="slipway-") as temporary:
         tree = Path(temporary) / "source"
@@ -55,11 +53,9 @@ def source_at(folder: Path, commit: str) -> Iterator[Path]:
         if added.returncode != 0:
             said = " ".join(added.stderr.split())[-300:]
             raise SlipwayError(
-                Problem(
-                    f"git cannot lay out commit {commit[:12]} ({said})",
-                    "the Compose file that belongs to the release cannot be read",
-                    f"git -C {top} checkout {commit[:12]}, then run it again",
-                )
+                f"git cannot lay out commit {commit[:12]} ({said})",
+                "the Compose file that belongs to the release cannot be read",
+                f"git -C {top} checkout {commit[:12]}, then run it again",
             )
         try:
             yield tree / folder.resolve().relative_to(top.resolve())

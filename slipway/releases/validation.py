@@ -23,15 +23,7 @@ if TYPE_CHECKING:
     from slipway.releases.github import Repository
     from slipway.settings.model import HostSettings, Settings
 
-__all__ = [
-    "VARIABLES",
-    "GitHubMark",
-    "HostMark",
-    "Validation",
-    "live_release",
-    "to_be_marked",
-    "validate_release",
-]
+__all__ = ["VARIABLES", "GitHubMark", "HostMark", "Validation", "live_release", "to_be_marked", "validate_release"]
 
 VARIABLES = ("SLIPWAY_VALIDATED_RELEASE", "SLIPWAY_VALIDATED_SHA")
 CONTRACT = 1
@@ -158,13 +150,7 @@ def to_be_marked(document: Mapping[str, Any], release: str = "") -> str:
 
 
 def validate_release(
-    engine: Engine,
-    settings: Settings,
-    project: str,
-    release: str,
-    *,
-    note: str,
-    github: Repository | str,
+    engine: Engine, settings: Settings, project: str, release: str, *, note: str, github: Repository | str
 ) -> Validation:
     """Mark `release` everywhere: on all hosts, then in the backend, then at GitHub.
 

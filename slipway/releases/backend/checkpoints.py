@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.layout import names, read
 from slipway.releases.backend.store import backend_url, is_cloud, open_store
 from slipway.releases.engine import last_words
@@ -102,11 +102,9 @@ class Checkpoints(ABC):
         document = _decoded(self.content(number))
         if not document:
             raise SlipwayError(
-                Problem(
-                    f"the state after update {number} is not in the stack's backend, or is damaged there",
-                    "it is not known what was deployed then",
-                    "slipway history shows the updates; slipway rollback --from FILE takes a bundle or an export",
-                )
+                f"the state after update {number} is not in the stack's backend, or is damaged there",
+                "it is not known what was deployed then",
+                "slipway history shows the updates; slipway rollback --from FILE takes a bundle or an export",
             )
         return document.get("deployment") or (document.get("checkpoint") or {}).get("latest") or {}
 
@@ -210,11 +208,9 @@ class _Cloud(Checkpoints):
         done = self._engine.ask("stack", "history", "--json", "--page-size", str(_ALL), "--page", "1")
         if done.returncode != 0:
             raise SlipwayError(
-                Problem(
-                    f"the engine cannot read the history of stack {self._engine.short} ({last_words(done)})",
-                    "it is not known what was deployed",
-                    "pulumi login where the state is kept, then: pulumi stack ls",
-                )
+                f"the engine cannot read the history of stack {self._engine.short} ({last_words(done)})",
+                "it is not known what was deployed",
+                "pulumi login where the state is kept, then: pulumi stack ls",
             )
         # The engine prints null, or a sentence, for a stack without updates.
         newest_first = json.loads(done.stdout) if done.stdout.lstrip().startswith("[") else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -69,9 +69,7 @@ def _decompressed(content: bytes) -> bytes:
 
 def _unreadable(error: Exception) -> SlipwayError:
     return SlipwayError(
-        Problem(
-            f"the backend's objects cannot be read ({' '.join(str(error).split())[:300]})",
-            "the stack's history is not known",
-            "check the address and the credentials: pulumi whoami --verbose, then pulumi stack ls",
-        )
+        f"the backend's objects cannot be read ({' '.join(str(error).split())[:300]})",
+        "the stack's history is not known",
+        "check the address and the credentials: pulumi whoami --verbose, then pulumi stack ls",
     )

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,11 +45,9 @@ def backend_url(engine: Engine) -> str:
     if done.returncode == 0:
         return str(json.loads(done.stdout)["url"])
     raise SlipwayError(
-        Problem(
-            "the engine is not logged in to any backend",
-            "it is not known where the state is",
-            "pulumi login (or export PULUMI_BACKEND_URL=…)",
-        )
+        "the engine is not logged in to any backend",
+        "it is not known where the state is",
+        "pulumi login (or export PULUMI_BACKEND_URL=…)",
     )
 
 
@@ -93,11 +91,9 @@ def open_store(url: str, environment: Mapping[str, str] | None = None) -> Object
         case "azblob":
             return _azure(parts.netloc, prefix, parameters, given)
     raise SlipwayError(
-        Problem(
-            f"{place_of(url)} is no store of objects that Slipway can read",
-            "what the engine keeps there cannot be reached",
-            f"use one of: {_KINDS}",
-        )
+        f"{place_of(url)} is no store of objects that Slipway can read",
+        "what the engine keeps there cannot be reached",
+        f"use one of: {_KINDS}",
     )
 
 
@@ -135,11 +131,9 @@ def _profile(profile: str, bucket: str) -> Any:  # noqa: ANN401  # a class of a 
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415  # as above
     except ImportError:
         raise SlipwayError(
-            Problem(
-                f"s3://{bucket}: its credentials are in a profile, and boto3 is not installed",
-                "what the engine keeps there cannot be read",
-                "uv add boto3 (or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
-            )
+            f"s3://{bucket}: its credentials are in a profile, and boto3 is not installed",
+            "what the engine keeps there cannot be read",
+            "uv add boto3 (or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
         ) from None
     return Boto3CredentialProvider(boto3.Session(profile_name=profile or None))
 

@@ -90,15 +90,13 @@ def unpacked(content: bytes, place: str) -> Bundle:
         manifest = json.loads(found.pop(MANIFEST))
     except (OSError, EOFError, zlib.error, tarfile.TarError, KeyError, ValueError, RecursionError) as error:
         what = f"{place} is damaged or no bundle ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
-        raise SlipwayError(Problem(what, "nothing was brought back", _AGAIN)) from None
+        raise SlipwayError(what, "nothing was brought back", _AGAIN) from None
     about = {"$ref": "#/$defs/manifest", "$defs": json.loads(_SCHEMA.read_text())["$defs"]}
     if not jsonschema_rs.is_valid(about, manifest):
         raise SlipwayError(
-            Problem(
-                f"{place}: {MANIFEST} is not as in form {CONTRACT}, which this Slipway reads",
-                "it was made by another version of Slipway, or changed; nothing was brought back",
-                "take the version of Slipway that made it, or another bundle of the stack",
-            )
+            f"{place}: {MANIFEST} is not as in form {CONTRACT}, which this Slipway reads",
+            "it was made by another version of Slipway, or changed; nothing was brought back",
+            "take the version of Slipway that made it, or another bundle of the stack",
         )
     problems = [
         Problem(f"{place}: {name!r} is not what {MANIFEST} promises", "it is damaged; nothing was brought back", _AGAIN)

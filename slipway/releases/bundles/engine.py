@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases.engine import last_words
 
 if TYPE_CHECKING:
@@ -40,10 +40,8 @@ def _output(engine: Engine, done: subprocess.CompletedProcess[str], meaning: str
     if done.returncode == 0:
         return done.stdout
     raise SlipwayError(
-        Problem(
-            f"pulumi {' '.join(done.args[1:3])} failed on stack {engine.short} ({last_words(done)[:300]})",
-            meaning,
-            "check PULUMI_CONFIG_PASSPHRASE and where the state is (pulumi whoami --verbose), then run it again; if "
-            "another update holds the stack, wait for it, or when its process is gone: pulumi cancel",
-        )
+        f"pulumi {' '.join(done.args[1:3])} failed on stack {engine.short} ({last_words(done)[:300]})",
+        meaning,
+        "check PULUMI_CONFIG_PASSPHRASE and where the state is (pulumi whoami --verbose), then run it again; if "
+        "another update holds the stack, wait for it, or when its process is gone: pulumi cancel",
     )

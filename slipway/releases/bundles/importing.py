@@ -44,9 +44,7 @@ def import_bundle(engine: Engine, bundle: Bundle, *, force: bool = False) -> dic
     text = None if gone else exported_state(engine)
     present = json.loads(text) if text else None
     if present is None and "--config-file" in engine.options:  # that file is made anew for each run
-        raise SlipwayError(
-            Problem("stack local is not there", "only make up can make it", "make up, then import with --force")
-        )
+        raise SlipwayError("stack local is not there", "only make up can make it", "make up, then import with --force")
     owner, mine = owner_of(bundle.state), Owner(engine.short, engine.project)
     state = renamed(bundle.state, owner, mine) if owner and owner != mine else bundle.state
     there = present is not None and same(present, state)

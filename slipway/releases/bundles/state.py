@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import live_release_in
 
 if TYPE_CHECKING:
@@ -41,11 +41,9 @@ def state_in(content: bytes, place: str) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     raise SlipwayError(
-        Problem(
-            f"{place} is neither a bundle nor an export of the engine",
-            "nothing was brought back",
-            "give a file that slipway export or pulumi stack export made",
-        )
+        f"{place} is neither a bundle nor an export of the engine",
+        "nothing was brought back",
+        "give a file that slipway export or pulumi stack export made",
     )
 
 
@@ -100,8 +98,6 @@ def encryption_in(content: bytes, place: str) -> dict[str, str]:
         known = {key: str(found[key]) for key in _ENCRYPTION if found.get(key)}
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError):
         raise SlipwayError(
-            Problem(
-                f"{place} is not a stack's file", "its encryption cannot be compared", f"fix {place}, or move it away"
-            )
+            f"{place} is not a stack's file", "its encryption cannot be compared", f"fix {place}, or move it away"
         ) from None
     return {key: value for key, value in known.items() if (key, value) != ("secretsprovider", "passphrase")}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.store import open_store, place_of
 from slipway.releases.bundles.archive import Bundle, unpacked
 from slipway.releases.bundles.state import release_in, state_in
@@ -111,4 +111,4 @@ def reported(where: str, what: str, meaning: str) -> Iterator[None]:
         fix = (
             "give a path, or s3://…, gs://… or azblob://… with credentials in the environment as the engine takes them"
         )
-        raise SlipwayError(Problem(f"{place} {what} ({said})", meaning, fix)) from None
+        raise SlipwayError(f"{place} {what} ({said})", meaning, fix) from None

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.outcomes import PROVEN
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
 
@@ -85,11 +85,9 @@ async def _read(host: HostSettings, private_key: str, project: str) -> HostLedge
             return _ledger(host.name, lines[:-1], lines[-1])
     except TimeoutError:
         return SlipwayError(
-            Problem(
-                f"host {host.name}: no answer within {_ANSWER_SECONDS:.0f} s",
-                "what happened there is not known",
-                "slipway status, or look at the host's load",
-            )
+            f"host {host.name}: no answer within {_ANSWER_SECONDS:.0f} s",
+            "what happened there is not known",
+            "slipway status, or look at the host's load",
         )
     except SlipwayError as error:
         return error

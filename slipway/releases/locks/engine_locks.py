@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.layout import locks_prefix, names, read
 from slipway.releases.backend.store import backend_url, is_cloud, open_store
 from slipway.releases.format import plain
@@ -87,11 +87,9 @@ class StackLocks:
         except Exception as error:  # noqa: BLE001  # the library has a family per store
             said = " ".join(str(error).split("Debug source:")[0].split())[:300]
             raise SlipwayError(
-                Problem(
-                    f"the lock of {lock.owner} cannot be removed ({said})",
-                    "its process is gone, but the engine refuses to work while it is there",
-                    f"pulumi cancel --yes --stack {self.stack}, with credentials that may delete objects",
-                )
+                f"the lock of {lock.owner} cannot be removed ({said})",
+                "its process is gone, but the engine refuses to work while it is there",
+                f"pulumi cancel --yes --stack {self.stack}, with credentials that may delete objects",
             ) from None
 
 
