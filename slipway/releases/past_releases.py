@@ -14,7 +14,7 @@ from slipway.releases.history.ledgers import read_release
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slipway.releases.history.entry import Entry
+    from slipway.releases.history.entry import HistoryEntry
     from slipway.releases.history.stack_history import StackHistory
 
 __all__ = ["PastRelease", "named_entry", "past_release"]
@@ -29,7 +29,7 @@ class PastRelease:
 
     document: Mapping[str, Any]
     """slipway/contract/schemas/deployment.schema.json, `$defs/release`."""
-    entry: Entry | None = None
+    entry: HistoryEntry | None = None
     """The update in whose state it stands; None when it comes from a file."""
 
     @property
@@ -38,7 +38,7 @@ class PastRelease:
         return str(self.document["id"])
 
 
-def named_entry(history: StackHistory, name: str) -> Entry:
+def named_entry(history: StackHistory, name: str) -> HistoryEntry:
     """The event that a person means: of an update's number, or the last one about a release (see `_release_named`).
 
     Raises:
@@ -91,7 +91,7 @@ def _release_named(history: StackHistory, name: str) -> str:
     )
 
 
-def past_release(history: StackHistory, entry: Entry) -> PastRelease:
+def past_release(history: StackHistory, entry: HistoryEntry) -> PastRelease:
     """The release that `entry` is about, whole.
 
     Raises:
@@ -103,7 +103,7 @@ def past_release(history: StackHistory, entry: Entry) -> PastRelease:
             "there is nothing that could come back",
             _CHOOSE,
         )
-    holder = history.deployed(entry.release) or history.attempted(entry.release)
+    holder = history.deployed.get(entry.release) or history.attempted.get(entry.release)
     document: Mapping[str, Any] | None = None
     if holder is not None and holder.number is not None:
         document = release_in(history.checkpoints.state(holder.number), entry.release)

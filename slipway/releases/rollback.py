@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from slipway.compose.restored_release import unfit
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.images.image_check import missing_images
-from slipway.releases.history.stack_history import Barrier, StackHistory, read_history
+from slipway.releases.history.stack_history import NoWayBack, StackHistory, read_history
 from slipway.releases.past_releases import PastRelease, named_entry, past_release
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def planned(engine: Engine, to: str = "", *, history: StackHistory | None = None
     target = past_release(found, named_entry(found, to or _default(found)))
     way_back = found.way_back(target.id)
     obstacles = []
-    if way_back.barrier:
-        unproven = way_back.barrier is Barrier.NEVER_HEALTHY
+    if way_back.why_not:
+        unproven = way_back.why_not is NoWayBack.NEVER_HEALTHY
         meaning = "it is not proven that it would run well" if unproven else "it may not run with what is there now"
         obstacles.append(Problem(f"{target.id} is no way back: {way_back.reason}", meaning, _CHOOSE))
     return _planned(target, found, obstacles)
@@ -158,7 +158,7 @@ def _default(history: StackHistory) -> str:
     """The last release that was healthy, is not live, and was neither rejected nor left by a rollback."""
     avoided = {history.live, *history.rejected, *history.left}
     for entry in reversed(history.entries):
-        known = entry.release and (history.deployed(entry.release) or entry.release in history.warm)
+        known = entry.release and (history.deployed.get(entry.release) or entry.release in history.warm)
         if entry.proven and entry.release and entry.release not in avoided and known:
             return entry.release
     others = sorted(str(each) for each in avoided - {history.live})

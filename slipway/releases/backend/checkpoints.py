@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoints",
     "ReleaseRecords",
-    "Update",
+    "StackUpdate",
     "checkpoints_of",
     "deployment_in",
     "live_release_in",
@@ -47,7 +47,7 @@ _ALL = 1_000_000  # updates on the one page that is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
-class Update:
+class StackUpdate:
     """One update, preview aside, as the engine knows it."""
 
     number: int
@@ -86,7 +86,7 @@ class Checkpoints(ABC):
     """Reads side by side: of objects in a bucket."""
 
     @abstractmethod
-    def updates(self) -> list[Update]:
+    def updates(self) -> list[StackUpdate]:
         """Every update, oldest first. Raises `SlipwayError` when they cannot be read."""
 
     @abstractmethod
@@ -177,7 +177,7 @@ class _SelfManaged(Checkpoints):
     def __init__(self, store: ObjectStore, project: str, stack: str) -> None:
         self._store, self._project, self._stack = store, project, stack
 
-    def updates(self) -> list[Update]:
+    def updates(self) -> list[StackUpdate]:
         with ThreadPoolExecutor(self.at_once) as pool:
             kept = [_decoded(each) for each in pool.map(lambda pair: read(self._store, pair[0]), self._objects)]
         return [_update(number, each) for number, each in enumerate(kept, 1) if each]
@@ -204,7 +204,7 @@ class _Cloud(Checkpoints):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def updates(self) -> list[Update]:
+    def updates(self) -> list[StackUpdate]:
         done = self._engine.ask("stack", "history", "--json", "--page-size", str(_ALL), "--page", "1")
         if done.returncode != 0:
             raise SlipwayError(
@@ -234,10 +234,10 @@ def _decoded(content: bytes | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _update(position: int, known: Mapping[str, Any]) -> Update:
+def _update(position: int, known: Mapping[str, Any]) -> StackUpdate:
     """One update as the engine prints it, or as a backend keeps it (times are seconds of the epoch then)."""
     began, ended = _moment(known.get("startTime")), _moment(known.get("endTime"))
-    return Update(
+    return StackUpdate(
         number=known.get("version") or position,  # a self-managed backend says 0 of all of them
         kind=known["kind"],
         result=known.get("result", "in-progress"),
