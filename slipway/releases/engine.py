@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
-import threading
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +22,9 @@ if TYPE_CHECKING:
     from slipway.settings.model import Settings
 
 __all__ = [
-    "Engine",
-    "Stack",
-    "engine_of",
-    "known_stacks",
-    "last_words",
-    "program_folder",
-    "read_stack",
-    "setting_sources",
-    "settings_of",
-    "stack_of",
-]
+    "Engine", "Stack", "engine_of", "known_stacks", "last_words", "output_of", "program_folder", "read_stack",
+    "setting_sources", "settings_of", "stack_of",
+]  # fmt: skip
 
 _ENGINE_SECONDS = 120  # a remote state behind a slow link; decrypting with a cloud key
 
@@ -48,21 +40,11 @@ class Engine:
     environment: Mapping[str, str]
     options: Sequence[str]
     """What comes after any command of the engine, `--stack` included."""
-    _asked: list[Future[dict[str, dict[str, Any]]]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def begin(self) -> Engine:
         """Ask for the stack's configuration now, in the background: the engine takes 0.2 s to decrypt it."""
-        if not self._asked:
-            answer: Future[dict[str, dict[str, Any]]] = Future()
-            self._asked.append(answer)
-            threading.Thread(target=self._answer, args=(answer,), daemon=True).start()
+        self._asked  # noqa: B018  # asking is what it does
         return self
-
-    def _answer(self, answer: Future[dict[str, dict[str, Any]]]) -> None:
-        try:
-            answer.set_result(_configuration(self.root, self.options, self.environment))
-        except BaseException as error:  # noqa: BLE001  # told to who asks for it
-            answer.set_exception(error)
 
     def configuration(self) -> dict[str, dict[str, Any]]:
         """The stack's configuration: key → value as text, and whether it is kept encrypted.
@@ -70,8 +52,11 @@ class Engine:
         Raises:
             SlipwayError: when the engine cannot read it.
         """
-        self.begin()
-        return self._asked[0].result()
+        return self._asked.result()
+
+    @functools.cached_property
+    def _asked(self) -> Future[dict[str, dict[str, Any]]]:
+        return ThreadPoolExecutor(1).submit(_configuration, self)
 
     @property
     def project(self) -> str:
@@ -85,7 +70,7 @@ class Engine:
 
     @property
     def stack_file(self) -> Path:
-        """Where the stack's file is, or would be."""
+        """The path of the stack's file, which may not exist yet."""
         if "--config-file" in self.options:
             return Path(self.options[list(self.options).index("--config-file") + 1])
         project = yaml.safe_load((self.root / "Pulumi.yaml").read_text())
@@ -94,7 +79,7 @@ class Engine:
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of the engine's commands on the stack that need no configuration.
 
-        Its standard output may hold secrets: never tell it.
+        Its standard output may hold secrets: never show it.
 
         Raises:
             SlipwayError: when it does not end in time.
@@ -108,11 +93,10 @@ class Engine:
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """A stack that a command was asked about."""
+    """A stack as its hosts know it."""
 
     settings: Settings
     application: str
-    """Name of the application."""
     project: str
     """Compose project on the hosts: application and stack."""
 
@@ -160,7 +144,7 @@ def read_stack(name: str) -> Stack:
 
 
 def stack_of(engine: Engine) -> Stack:
-    """What hosts know of the stack that `engine` is called for.
+    """The stack that `engine` is called for, as its hosts know it.
 
     Raises:
         SlipwayError: when anything is wrong with its settings or its Compose file.
@@ -202,14 +186,13 @@ def known_stacks(engine: Engine) -> set[str]:
     Raises:
         SlipwayError: when the backend does not answer.
     """
-    done = engine.ask("stack", "ls", "--json")
-    if done.returncode == 0:
-        return {str(each["name"]).rsplit("/", 1)[-1] for each in json.loads(done.stdout)}
-    raise SlipwayError(
-        f"the backend does not say which stacks there are ({last_words(done)})",
+    listed = output_of(
+        engine.ask("stack", "ls", "--json"),
+        "the backend does not say which stacks there are",
         "it is not known whether this one exists",
         "pulumi whoami --verbose, then pulumi stack ls",
     )
+    return {str(each["name"]).rsplit("/", 1)[-1] for each in json.loads(listed)}
 
 
 def _environment(root: Path) -> dict[str, str]:
@@ -225,31 +208,27 @@ def _environment(root: Path) -> dict[str, str]:
 
 
 def _selected(root: Path, environment: Mapping[str, str]) -> str:
-    done = _pulumi(["stack", "--show-name"], root, environment)
-    if done.returncode == 0:
-        return done.stdout.strip()
-    raise SlipwayError(
-        f"no stack is selected ({last_words(done)})",
+    return output_of(
+        _pulumi(["stack", "--show-name"], root, environment),
+        "no stack is selected",
         "it is not known which hosts to look at",
         "pulumi stack select NAME, or give --stack NAME (pulumi stack ls shows the names)",
-    )
+    ).strip()
 
 
-def _configuration(root: Path, options: Sequence[str], environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The stack's configuration: key → value as text, and whether it is kept encrypted."""
-    done = _pulumi(["config", "--json", "--show-secrets", *options], root, environment)
-    if done.returncode == 0:
-        found: dict[str, dict[str, Any]] = json.loads(done.stdout)
-        return found
-    raise SlipwayError(
-        f"the engine cannot read the stack's configuration ({last_words(done)})",
+def _configuration(engine: Engine) -> dict[str, dict[str, Any]]:
+    printed = output_of(
+        _pulumi(["config", "--json", "--show-secrets", *engine.options], engine.root, engine.environment),
+        "the engine cannot read the stack's configuration",
         "it is not known which hosts to look at",
         "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again",
     )
+    configured: dict[str, dict[str, Any]] = json.loads(printed)
+    return configured
 
 
 def _pulumi(arguments: Sequence[str], root: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the engine. Its standard output may hold secrets, so only its standard error is ever told."""
+    """Run the engine. Its standard output may hold secrets, so only its standard error is ever shown."""
     try:
         return subprocess.run(
             ["pulumi", *arguments, "--cwd", str(root), "--non-interactive"],
@@ -266,6 +245,17 @@ def _pulumi(arguments: Sequence[str], root: Path, environment: Mapping[str, str]
             "the stack's settings cannot be read",
             "see whether the state answers: pulumi stack ls",
         ) from None
+
+
+def output_of(done: subprocess.CompletedProcess[str], what: str, meaning: str, fix: str) -> str:
+    """What the engine printed.
+
+    Raises:
+        SlipwayError: of these three parts and the engine's last words, when it failed.
+    """
+    if done.returncode == 0:
+        return done.stdout
+    raise SlipwayError(f"{what} ({last_words(done)[:300]})", meaning, fix)
 
 
 def last_words(done: subprocess.CompletedProcess[str]) -> str:

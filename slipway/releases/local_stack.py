@@ -38,7 +38,7 @@ def tools(root: Path) -> dict[str, str] | None:
 
 
 def engine_environment(root: Path) -> dict[str, str]:
-    """The environment that tells the engine of the stack `local` and its secrets; starts nothing."""
+    """The environment in which the engine finds the stack `local` and its secrets; starts nothing."""
     folder = root / _FOLDER
     found = {
         "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
@@ -61,7 +61,7 @@ def prepared(root: Path) -> dict[str, str]:
     """The environment for a deployment from this machine, which is made ready for it.
 
     Raises:
-        SlipwayError: when something that is missing cannot be had; what it is was printed.
+        SlipwayError: when something that is missing cannot be installed; the command has printed what.
     """
     done = subprocess.run(_machine(root)["prepare"], cwd=root, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode == 0:

@@ -1,7 +1,7 @@
 """What a backend keeps of a stack: its updates, the state after each of them, its tags.
 
-A self-managed backend is read through its objects, because the engine keeps them there but refuses to export them, and
-takes 0.2 s to print what stands there; Pulumi Cloud by the engine's commands. Secrets stay as they are: encrypted.
+A self-managed backend is read through its objects: the engine keeps earlier states there, but does not export them.
+Pulumi Cloud is read by the engine's commands. Secrets stay encrypted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.layout import names, read
 from slipway.releases.backend.store import backend_url, is_cloud, open_store
-from slipway.releases.engine import last_words
+from slipway.releases.engine import output_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,15 +28,9 @@ if TYPE_CHECKING:
     from slipway.releases.engine import Engine
 
 __all__ = [
-    "Checkpoints",
-    "ReleaseRecords",
-    "StackUpdate",
-    "checkpoints_of",
-    "deployment_in",
-    "live_release_in",
-    "records_in",
+    "Checkpoints", "ReleaseRecords", "StackUpdate", "checkpoints_of", "deployment_in", "live_release_in", "records_in",
     "release_in",
-]
+]  # fmt: skip
 
 _DEPLOYMENT, _RECORD = "slipway:deployment:ComposeDeployment", "slipway:release:ReleaseRecord"
 _ABOUT = re.compile(rb'"about":\s*(?=\{)')
@@ -205,15 +199,14 @@ class _Cloud(Checkpoints):
         self._engine = engine
 
     def updates(self) -> list[StackUpdate]:
-        done = self._engine.ask("stack", "history", "--json", "--page-size", str(_ALL), "--page", "1")
-        if done.returncode != 0:
-            raise SlipwayError(
-                f"the engine cannot read the history of stack {self._engine.short} ({last_words(done)})",
-                "it is not known what was deployed",
-                "pulumi login where the state is kept, then: pulumi stack ls",
-            )
+        printed = output_of(
+            self._engine.ask("stack", "history", "--json", "--page-size", str(_ALL), "--page", "1"),
+            f"the engine cannot read the history of stack {self._engine.short}",
+            "it is not known what was deployed",
+            "pulumi login where the state is kept, then: pulumi stack ls",
+        )
         # The engine prints null, or a sentence, for a stack without updates.
-        newest_first = json.loads(done.stdout) if done.stdout.lstrip().startswith("[") else []
+        newest_first = json.loads(printed) if printed.lstrip().startswith("[") else []
         return [_update(number, each) for number, each in enumerate(reversed(newest_first), 1)]
 
     def tag(self, name: str) -> str | None:

@@ -1,6 +1,4 @@
-"""A stack's whole history, read from everywhere at once, and what it says of every release: live, validated, rejected,
-and whether there is a way back to it.
-"""
+"""A stack's whole history, read from everywhere at once, and what follows for every release."""
 
 from __future__ import annotations
 
