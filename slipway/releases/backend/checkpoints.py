@@ -110,11 +110,7 @@ class Checkpoints(ABC):
 
 
 def checkpoints_of(engine: Engine) -> Checkpoints:
-    """The states of the stack that `engine` is called for.
-
-    Raises:
-        SlipwayError: when its backend cannot be reached.
-    """
+    """The states of the stack that `engine` is called for. Raises `SlipwayError` when its backend cannot be reached."""
     url = backend_url(engine)
     if is_cloud(url):
         return _Cloud(engine)

@@ -25,11 +25,7 @@ def locks_prefix(project: str, stack: str) -> str:
 
 
 def names(store: ObjectStore, prefix: str) -> list[str]:
-    """The objects below `prefix`, sorted by name.
-
-    Raises:
-        SlipwayError: when the store does not answer.
-    """
+    """The objects below `prefix`, sorted by name. Raises `SlipwayError` when the store does not answer."""
     try:
         return sorted(entry["path"] for page in store.list(prefix.rstrip("/"), chunk_size=1000) for entry in page)
     except FileNotFoundError:

@@ -58,11 +58,7 @@ class StackLocks:
     """Whether the store is a folder."""
 
     def read(self) -> list[EngineLock]:
-        """The locks that the stack has now.
-
-        Raises:
-            SlipwayError: when the store does not answer.
-        """
+        """The locks that the stack has now. Raises `SlipwayError` when the store does not answer."""
         try:
             found = [
                 (name, read(self.store, name))

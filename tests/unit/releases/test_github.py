@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from slipway.contract.problems import SlipwayError
-from slipway.releases.github import Check, Checks, repository_of, required_repository, token_in
+from slipway.releases.commit_checks import Check, Checks
+from slipway.releases.github import repository_of, required_repository, token_in
 
 TOKEN = "ghp_canary0123456789"
 
