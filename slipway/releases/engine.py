@@ -47,11 +47,7 @@ class Engine:
         return self
 
     def configuration(self) -> dict[str, dict[str, Any]]:
-        """The stack's configuration: key → value as text, and whether it is kept encrypted.
-
-        Raises:
-            SlipwayError: when the engine cannot read it.
-        """
+        """The stack's configuration: key → value as text, and whether it is kept encrypted."""
         return self._asked.result()
 
     @functools.cached_property
@@ -80,9 +76,6 @@ class Engine:
         """Run one of the engine's commands on the stack that need no configuration.
 
         Its standard output may hold secrets: never show it.
-
-        Raises:
-            SlipwayError: when it does not end in time.
         """
         return self.run(*arguments, "--stack", self.stack)
 
@@ -135,20 +128,12 @@ def engine_of(name: str, *, deploys: bool = False) -> Engine:
 
 
 def read_stack(name: str) -> Stack:
-    """The stack called `name`, or the one selected in the engine when empty.
-
-    Raises:
-        SlipwayError: when there is no such stack, or anything is wrong with its settings or its Compose file.
-    """
+    """The stack called `name`, or the one selected in the engine when empty."""
     return stack_of(engine_of(name))
 
 
 def stack_of(engine: Engine) -> Stack:
-    """The stack that `engine` is called for, as its hosts know it.
-
-    Raises:
-        SlipwayError: when anything is wrong with its settings or its Compose file.
-    """
+    """The stack that `engine` is called for, as its hosts know it."""
     from slipway.compose.application import read_application  # noqa: PLC0415  # who needs no application need not wait for it
 
     settings = settings_of(engine)
@@ -157,11 +142,7 @@ def stack_of(engine: Engine) -> Stack:
 
 
 def settings_of(engine: Engine) -> Settings:
-    """The settings of the stack that `engine` is called for.
-
-    Raises:
-        SlipwayError: when there is no such stack, or anything is wrong with its settings.
-    """
+    """The settings of the stack that `engine` is called for."""
     configured = engine.configuration()
     from slipway.settings.load import load_settings  # noqa: PLC0415  # the engine decrypts meanwhile
 
@@ -248,11 +229,7 @@ def _pulumi(arguments: Sequence[str], root: Path, environment: Mapping[str, str]
 
 
 def output_of(done: subprocess.CompletedProcess[str], what: str, meaning: str, fix: str) -> str:
-    """What the engine printed.
-
-    Raises:
-        SlipwayError: of these three parts and the engine's last words, when it failed.
-    """
+    """What the engine printed; when it failed, an error of these three parts and the engine's last words."""
     if done.returncode == 0:
         return done.stdout
     raise SlipwayError(f"{what} ({last_words(done)[:300]})", meaning, fix)

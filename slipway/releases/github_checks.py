@@ -166,11 +166,7 @@ class Aftermath:
     tell: Callable[[str], None]
 
     def validate(self, outcome: ChecksOutcome, before: Standing) -> Validation | None:
-        """Mark the release of the commit, which went live `before`; None when there is no need to.
-
-        Raises:
-            SlipwayError: when a host does not run it as deployed.
-        """
+        """Mark the release of the commit, which went live `before`; None when there is no need to."""
         document = self.look()
         now = standing_of(document, self.sha)
         if now.of_commit:
@@ -182,11 +178,7 @@ class Aftermath:
         return self.mark(before.release if before.of_commit else self.past(), outcome.why)
 
     def go_back(self, outcome: ChecksOutcome) -> None:
-        """Roll back to the release that was validated last, where that is right, and report what came of it.
-
-        Raises:
-            SlipwayError: when a host does not answer, or there is no way back to it.
-        """
+        """Roll back to the release that was validated last, where that is right, and report what came of it."""
         now = standing_of(self.look(), self.sha)
         if not now.of_commit:
             self.tell(f"{now.words}, so nothing is rolled back")

@@ -58,11 +58,7 @@ def configuration(root: Path) -> Path:
 
 
 def prepared(root: Path) -> dict[str, str]:
-    """The environment for a deployment from this machine, which is made ready for it.
-
-    Raises:
-        SlipwayError: when something that is missing cannot be installed; the command has printed what.
-    """
+    """The environment for a deployment from this machine, which is made ready for it."""
     done = subprocess.run(_machine(root)["prepare"], cwd=root, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode == 0:
         found: dict[str, str] = json.loads(done.stdout)

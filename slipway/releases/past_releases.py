@@ -92,11 +92,7 @@ def _release_named(history: StackHistory, name: str) -> str:
 
 
 def past_release(history: StackHistory, entry: HistoryEntry) -> PastRelease:
-    """The release that `entry` is about, whole.
-
-    Raises:
-        SlipwayError: when the state of its update holds none (it is about no release, or is older than this record).
-    """
+    """The release that `entry` is about, whole."""
     if entry.release is None:
         raise SlipwayError(
             f"update {entry.number} ({entry.kind}) is about no release",

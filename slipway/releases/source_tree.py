@@ -33,9 +33,6 @@ def source_at(folder: Path, commit: str) -> Iterator[Path]:
     """The application's folder as it was at `commit`: `folder` itself where it is that, else a work tree for a while.
 
     Without a commit (the release was made outside of git) it is `folder` as it is.
-
-    Raises:
-        SlipwayError: when the commit is not in the repository.
     """
     if not commit or read_revision(folder).commit == commit:
         yield folder

@@ -136,11 +136,7 @@ def live_release(document: Mapping[str, Any]) -> str:
 
 
 def to_be_marked(document: Mapping[str, Any], release: str = "") -> str:
-    """The release to mark: the live one, or `release` when it is given, which may be an earlier one.
-
-    Raises:
-        SlipwayError: when the live one is meant and does not run as deployed on every host.
-    """
+    """The release to mark: the live one, or `release` when it is given, which may be an earlier one."""
     lives = {((host["probe"] or {}).get("live") or {}).get("release") for host in document["hosts"]}
     return live_release(document) if not release or release in lives else release
 

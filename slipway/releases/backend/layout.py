@@ -35,11 +35,7 @@ def names(store: ObjectStore, prefix: str) -> list[str]:
 
 
 def read(store: ObjectStore, name: str) -> bytes | None:
-    """The content of an object, decompressed; None when there is none of that name, or it is cut short.
-
-    Raises:
-        SlipwayError: when the store does not answer.
-    """
+    """The content of an object, decompressed; None when there is none of that name, or it is cut short."""
     try:
         content = bytes(store.get(name).bytes())
     except FileNotFoundError:

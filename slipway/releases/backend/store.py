@@ -68,9 +68,6 @@ def open_store(url: str, environment: Mapping[str, str] | None = None) -> Object
     Args:
         url: address of a folder or bucket, as `pulumi login` takes it.
         environment: where credentials are looked for; the process's own when None.
-
-    Raises:
-        SlipwayError: when there is no such kind of store, or its credentials need what is not installed.
     """
     given = os.environ if environment is None else environment
     parts = urlsplit(url)

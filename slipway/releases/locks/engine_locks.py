@@ -1,7 +1,7 @@
 """The engine's own locks of a stack in a self-managed backend.
 
 Their form is the engine's (github.com/pulumi/pulumi, pkg/backend/diy/lock.go, 3.256): an object per process, made when
-an update begins and removed when it ends; an engine that meets one of another process gives up.
+an update begins and removed when it ends.
 """
 
 from __future__ import annotations
@@ -71,11 +71,7 @@ class StackLocks:
         return [_parsed(name, content) for name, content in found if content is not None]
 
     def remove(self, lock: EngineLock) -> None:
-        """Remove this lock and no other: its name is its process's own. (`pulumi cancel` removes all that there are).
-
-        Raises:
-            SlipwayError: when the store does not let it be removed.
-        """
+        """Remove this lock and no other, as `pulumi cancel` would: its name is its process's own."""
         try:
             for name in (lock.name, lock.name + _ATTRIBUTES):
                 with contextlib.suppress(FileNotFoundError):

@@ -37,11 +37,7 @@ class Liveness(NamedTuple):
 
 
 def judge(lock: EngineLock, locks: StackLocks, environment: Mapping[str, str]) -> Liveness:
-    """Whether the engine that made one of the stack's locks still runs.
-
-    Raises:
-        SlipwayError: when the store does not answer.
-    """
+    """Whether the engine that made one of the stack's locks still runs."""
     if lock.since is None:
         return Liveness("unknown", "the lock cannot be read")
     unseen = _unseen(lock, on_this_disk=locks.on_this_disk)

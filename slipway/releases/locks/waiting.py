@@ -86,11 +86,7 @@ def when_free(engine: Engine, deployment: Callable[[str], int]) -> int:
 
 
 def take_over(locks: StackLocks, environment: Mapping[str, str]) -> tuple[list[str], list[tuple[EngineLock, Liveness]]]:
-    """Remove the locks of engines that are gone: what was done, in words, and the locks that stay.
-
-    Raises:
-        SlipwayError: when the store does not answer.
-    """
+    """Remove the locks of engines that are gone: what was done, in words, and the locks that stay."""
     notes, living = [], []
     for lock in locks.read():
         verdict = judge(lock, locks, environment)
