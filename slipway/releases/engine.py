@@ -73,15 +73,23 @@ class Engine:
         return self.root / str(project.get("stackConfigDir") or "") / f"Pulumi.{self.short}.yaml"
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the engine's commands on the stack that need no configuration.
-
-        Its standard output may hold secrets: never show it.
-        """
+        """Run one of the engine's commands on the stack that need no configuration; otherwise as `run`."""
         return self.run(*arguments, "--stack", self.stack)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the engine's commands that are about no stack; otherwise as `ask`."""
-        return _pulumi(arguments, self.root, self.environment)
+        """Run one of the engine's commands. Its standard output may hold secrets: only ever show standard error."""
+        command = ["pulumi", *arguments, "--cwd", str(self.root), "--non-interactive"]
+        try:
+            return subprocess.run(
+                command, env=dict(self.environment), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=_ENGINE_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise SlipwayError(
+                f"pulumi {arguments[0]} did not end within {_ENGINE_SECONDS} s",
+                "the stack's settings cannot be read",
+                "see whether the state answers: pulumi stack ls",
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +131,7 @@ def engine_of(name: str, *, deploys: bool = False) -> Engine:
     if name.rsplit("/", 1)[-1] == local_stack.NAME and local_stack.is_made(root):
         environment |= (local_stack.prepared(root) if deploys else {}) | local_stack.engine_environment(root)
         options = ["--config-file", str(local_stack.configuration(root))]
-    name = name or _selected(root, environment)
+    name = name or _selected(Engine(root=root, stack="", environment=environment, options=[]))
     return Engine(root=root, stack=name, environment=environment, options=[*options, "--stack", name])
 
 
@@ -134,7 +142,7 @@ def read_stack(name: str) -> Stack:
 
 def stack_of(engine: Engine) -> Stack:
     """The stack that `engine` is called for, as its hosts know it."""
-    from slipway.compose.application import read_application  # noqa: PLC0415  # who needs no application need not wait for it
+    from slipway.compose.application import read_application  # noqa: PLC0415  # not everybody needs the application
 
     settings = settings_of(engine)
     application = read_application(settings)
@@ -188,9 +196,9 @@ def _environment(root: Path) -> dict[str, str]:
     )
 
 
-def _selected(root: Path, environment: Mapping[str, str]) -> str:
+def _selected(engine: Engine) -> str:
     return output_of(
-        _pulumi(["stack", "--show-name"], root, environment),
+        engine.run("stack", "--show-name"),
         "no stack is selected",
         "it is not known which hosts to look at",
         "pulumi stack select NAME, or give --stack NAME (pulumi stack ls shows the names)",
@@ -199,33 +207,13 @@ def _selected(root: Path, environment: Mapping[str, str]) -> str:
 
 def _configuration(engine: Engine) -> dict[str, dict[str, Any]]:
     printed = output_of(
-        _pulumi(["config", "--json", "--show-secrets", *engine.options], engine.root, engine.environment),
+        engine.run("config", "--json", "--show-secrets", *engine.options),
         "the engine cannot read the stack's configuration",
         "it is not known which hosts to look at",
         "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again",
     )
     configured: dict[str, dict[str, Any]] = json.loads(printed)
     return configured
-
-
-def _pulumi(arguments: Sequence[str], root: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the engine. Its standard output may hold secrets, so only its standard error is ever shown."""
-    try:
-        return subprocess.run(
-            ["pulumi", *arguments, "--cwd", str(root), "--non-interactive"],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_ENGINE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise SlipwayError(
-            f"pulumi {arguments[0]} did not end within {_ENGINE_SECONDS} s",
-            "the stack's settings cannot be read",
-            "see whether the state answers: pulumi stack ls",
-        ) from None
 
 
 def output_of(done: subprocess.CompletedProcess[str], what: str, meaning: str, fix: str) -> str:

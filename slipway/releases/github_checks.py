@@ -74,8 +74,12 @@ class Wait:
         """
         began = self.now()
         said: dict[str, str] = {}
+        checks: Checks | None
         while True:
-            checks, trouble = self._looked()
+            try:
+                checks, trouble = self.look(), ""
+            except GitHubAwayError as error:
+                checks, trouble = None, error.what
             elapsed = self.now() - began
             for name, line in _lines(checks, trouble).items():
                 if said.get(name) != line:
@@ -87,12 +91,6 @@ class Wait:
             if left <= 0:
                 return ChecksOutcome("timeout", f"{_pending(checks)} after {span(int(self.timeout))}")
             self.sleep(min(self.interval, left))
-
-    def _looked(self) -> tuple[Checks | None, str]:
-        try:
-            return self.look(), ""
-        except GitHubAwayError as error:
-            return None, error.problems[0].what
 
 
 def _lines(checks: Checks | None, trouble: str) -> dict[str, str]:

@@ -37,9 +37,7 @@ def repository_of(given: str, folder: Path, environment: Mapping[str, str]) -> s
     """
     if given and not _NAME.fullmatch(given):
         raise SlipwayError(
-            f"{given!r} is no repository of GitHub",
-            "it is not known whom to ask",
-            "give it as --repository OWNER/NAME",
+            f"{given!r} is not a GitHub repository", "it is not known whom to ask", "give it as --repository OWNER/NAME"
         )
     return given or environment.get("GITHUB_REPOSITORY") or _in_address(_remote(folder), environment)
 

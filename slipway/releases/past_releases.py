@@ -25,7 +25,7 @@ _CHOOSE = "slipway history shows numbers and releases"
 
 @dataclass(frozen=True, kw_only=True)
 class PastRelease:
-    """A release with all that it takes to bring it back."""
+    """A release with all that it takes to roll back to it."""
 
     document: Mapping[str, Any]
     """slipway/contract/schemas/deployment.schema.json, `$defs/release`."""
@@ -66,10 +66,10 @@ def _release_named(history: StackHistory, name: str) -> str:
             raise SlipwayError(f"nothing is live on stack {history.stack}", "there is no release", _CHOOSE)
         return history.live
     if name == "validated":
-        if not history.validated:
-            what = f"no release of stack {history.stack} was validated"
-            raise SlipwayError(what, "there is none to choose", "slipway validate marks the live one")
-        return next(reversed(history.validated))
+        if validated := next(reversed(history.validated), None):
+            return validated
+        what = f"no release of stack {history.stack} was validated"
+        raise SlipwayError(what, "there is none to choose", "slipway validate marks the live one")
     by_commit = bool(_COMMIT.fullmatch(name))
     fitting = {
         str(entry.release)
@@ -95,13 +95,11 @@ def past_release(history: StackHistory, entry: HistoryEntry) -> PastRelease:
     """The release that `entry` is about, whole."""
     if entry.release is None:
         raise SlipwayError(
-            f"update {entry.number} ({entry.kind}) is about no release",
-            "there is nothing that could come back",
-            _CHOOSE,
+            f"update {entry.number} ({entry.kind}) is about no release", "there is nothing to roll back to", _CHOOSE
         )
-    holder = history.deployed.get(entry.release) or history.attempted.get(entry.release)
     document: Mapping[str, Any] | None = None
-    if holder is not None and holder.number is not None:
+    holder = history.deployed.get(entry.release) or history.attempted.get(entry.release)
+    if holder and holder.number:
         document = release_in(history.checkpoints.state(holder.number), entry.release)
     keepers = history.keepers(entry.release)
     if document is None and keepers and history.project:  # a backend that is new: the hosts know their releases

@@ -67,7 +67,7 @@ def planned(engine: Engine, to: str = "", *, history: StackHistory | None = None
     if way_back.why_not:
         unproven = way_back.why_not is NoWayBack.NEVER_HEALTHY
         meaning = "it is not proven that it would run well" if unproven else "it may not run with what is there now"
-        obstacles.append(Problem(f"{target.id} is no way back: {way_back.reason}", meaning, _CHOOSE))
+        obstacles.append(Problem(f"there is no way back to {target.id}: {way_back.reason}", meaning, _CHOOSE))
     return _planned(target, found, obstacles)
 
 
@@ -81,7 +81,7 @@ def planned_from_file(engine: Engine, place: str) -> Rollback:
     found, target = read_history(engine), PastRelease(document=bundle.release)
     obstacles = []
     if target.id in found.rejected:
-        what = f"{target.id} is no way back: it was rolled back from: {found.rejected[target.id]}"
+        what = f"there is no way back to {target.id}: it was rolled back from: {found.rejected[target.id]}"
         obstacles.append(Problem(what, "it may turn bad again", _CHOOSE))
     return _planned(target, found, obstacles)
 

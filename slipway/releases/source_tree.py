@@ -21,7 +21,7 @@ _SHOWN = 20
 
 
 def commits_between(folder: Path, before: str, after: str) -> list[str] | None:
-    """Commits in `after` that are not in `before`, newest first; None when git cannot tell (unknown, or no git)."""
+    """Commits in `after` that are not in `before`, newest first; None when git does not know them."""
     if not before or not after or "-dirty" in before:
         return None
     done = _git(folder, "log", "--oneline", f"--max-count={_SHOWN + 1}", f"{before}..{after}")
@@ -30,7 +30,7 @@ def commits_between(folder: Path, before: str, after: str) -> list[str] | None:
 
 @contextlib.contextmanager
 def source_at(folder: Path, commit: str) -> Iterator[Path]:
-    """The application's folder as it was at `commit`: `folder` itself where it is that, else a work tree for a while.
+    """The application's folder as it was at `commit`: `folder` itself where it is that, else a temporary work tree.
 
     Without a commit (the release was made outside of git) it is `folder` as it is.
     """
@@ -61,14 +61,8 @@ def source_at(folder: Path, commit: str) -> Iterator[Path]:
 
 
 def _git(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", "-c", "safe.directory=*", "-C", str(folder), *argv]
     try:
-        return subprocess.run(
-            ["git", "-c", "safe.directory=*", "-C", str(folder), *argv],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-        )
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(argv, 1, "", str(error))

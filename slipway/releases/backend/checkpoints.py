@@ -153,12 +153,10 @@ def _about(content: bytes, kind: str) -> Mapping[str, Any] | None:
     found = re.search(rb'"type":\s*"%s"' % kind.encode(), content)
     resource = content[found.end() :].partition(b'"urn":')[0] if found else b""  # up to the next one
     about = _ABOUT.search(resource)
-    if about is None:
-        return None
-    text = resource[about.end() : about.end() + _ABOUT_BYTES].decode("utf-8", "replace")
+    text = resource[about.end() : about.end() + _ABOUT_BYTES] if about else b""
     try:
-        recorded: Mapping[str, Any] = json.JSONDecoder().raw_decode(text)[0]
-    except ValueError:
+        recorded: Mapping[str, Any] = json.JSONDecoder().raw_decode(text.decode("utf-8", "replace"))[0]
+    except ValueError:  # it is not there, or damaged
         return None
     return recorded
 

@@ -1,7 +1,6 @@
 """Names of the objects that the engine keeps in a self-managed backend, and reading them; changes nothing there.
 
-The layout is the engine's, as its source has it (github.com/pulumi/pulumi, pkg/backend/diy: store.go, state.go,
-lock.go; seen with 3.256): history and locks per project and stack, checkpoints plain or compressed.
+The layout is the engine's (github.com/pulumi/pulumi, pkg/backend/diy: store.go, state.go, lock.go; seen with 3.256).
 """
 
 from __future__ import annotations
@@ -42,20 +41,15 @@ def read(store: ObjectStore, name: str) -> bytes | None:
         return None
     except Exception as error:  # noqa: BLE001  # as above
         raise _unreadable(error) from None
-    try:
-        return _decompressed(content)
+    try:  # the engine, too, goes by the content, not by the name
+        if content.startswith(_GZIP):
+            return gzip.decompress(content)
+        if content.startswith(_ZSTD):
+            import zstandard  # noqa: PLC0415  # few backends compress, and fewer so
+
+            return zstandard.ZstdDecompressor().decompressobj().decompress(content)
     except Exception:  # noqa: BLE001  # each kind has errors of its own
         return None
-
-
-def _decompressed(content: bytes) -> bytes:
-    """The engine, too, goes by the content, not by the name."""
-    if content.startswith(_GZIP):
-        return gzip.decompress(content)
-    if content.startswith(_ZSTD):
-        import zstandard  # noqa: PLC0415  # few backends compress, and fewer so
-
-        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
     return content
 
 

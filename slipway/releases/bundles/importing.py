@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["import_bundle"]
 
-_MODE = 0o644  # of a stack's file, as the engine writes it: it belongs into the repository
+_MODE = 0o644  # of a stack's file, as the engine writes it: it belongs in the repository
 _MANAGED = "pulumi:"  # tags that the engine itself sets
 
 
@@ -83,7 +83,7 @@ def import_bundle(engine: Engine, bundle: Bundle, *, force: bool = False) -> dic
 
 
 def _against(engine: Engine, bundle: Bundle, present: Mapping[str, Any] | None) -> Iterator[Problem]:
-    """What speaks against it; `present` is the state that would be replaced."""
+    """Why it should not be imported; `present` is the state that would be replaced."""
     owner, file = bundle.owner, engine.stack_file
     if owner and owner != Owner(engine.short, engine.project):
         yield Problem(

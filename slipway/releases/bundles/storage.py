@@ -65,7 +65,7 @@ def read_bundle(where: str, environment: Mapping[str, str]) -> Bundle:
 
 
 def write_whole(content: bytes, path: Path, *, mode: int = 0o600) -> Path:
-    """Write `path` by renaming a finished file, so that whoever looks sees all of it or what was there before.
+    """Write `path` by renaming a finished file, so that readers see all of it or the earlier one.
 
     Raises:
         SlipwayError: when it could not be written; then nothing of it is left.

@@ -235,7 +235,7 @@ def read_history(engine: Engine, *, hosts: bool = True) -> StackHistory:
 
 
 def _preload() -> None:
-    """What asking hosts needs and takes a while to load."""
+    """Load what asking hosts needs and takes a while."""
     import asyncssh  # noqa: F401, PLC0415  # loaded for whoever needs it next
 
     from slipway.hosts.agent_package import pack_agent  # noqa: PLC0415  # as above

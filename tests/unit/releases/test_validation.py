@@ -187,7 +187,7 @@ def _rolled_back(world: World) -> None:
         (_away, "host web-2: it cannot be reached"),
         (_apart, "the hosts run different releases"),
         (_nothing, "host web-2: nothing is deployed here"),
-        (_rolled_back, "host web-2: the release that was deployed went: the watch brought"),
+        (_rolled_back, "host web-2: the watch rolled back to"),
     ],
 )
 def test_release_that_does_not_run_as_deployed_everywhere_is_marked_nowhere(
