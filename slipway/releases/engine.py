@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
-import threading
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases import local_stack
 
 if TYPE_CHECKING:
@@ -22,17 +22,9 @@ if TYPE_CHECKING:
     from slipway.settings.model import Settings
 
 __all__ = [
-    "Engine",
-    "Stack",
-    "engine_of",
-    "known_stacks",
-    "last_words",
-    "program_folder",
-    "read_stack",
-    "setting_sources",
-    "settings_of",
-    "stack_of",
-]
+    "Engine", "Stack", "engine_of", "known_stacks", "last_words", "output_of", "program_folder", "read_stack",
+    "setting_sources", "settings_of", "stack_of",
+]  # fmt: skip
 
 _ENGINE_SECONDS = 120  # a remote state behind a slow link; decrypting with a cloud key
 
@@ -48,30 +40,19 @@ class Engine:
     environment: Mapping[str, str]
     options: Sequence[str]
     """What comes after any command of the engine, `--stack` included."""
-    _asked: list[Future[dict[str, dict[str, Any]]]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def begin(self) -> Engine:
         """Ask for the stack's configuration now, in the background: the engine takes 0.2 s to decrypt it."""
-        if not self._asked:
-            answer: Future[dict[str, dict[str, Any]]] = Future()
-            self._asked.append(answer)
-            threading.Thread(target=self._answer, args=(answer,), daemon=True).start()
+        self._asked  # noqa: B018  # asking is what it does
         return self
 
-    def _answer(self, answer: Future[dict[str, dict[str, Any]]]) -> None:
-        try:
-            answer.set_result(_configuration(self.root, self.options, self.environment))
-        except BaseException as error:  # noqa: BLE001  # told to who asks for it
-            answer.set_exception(error)
-
     def configuration(self) -> dict[str, dict[str, Any]]:
-        """The stack's configuration: key → value as text, and whether it is kept encrypted.
+        """The stack's configuration: key → value as text, and whether it is kept encrypted."""
+        return self._asked.result()
 
-        Raises:
-            SlipwayError: when the engine cannot read it.
-        """
-        self.begin()
-        return self._asked[0].result()
+    @functools.cached_property
+    def _asked(self) -> Future[dict[str, dict[str, Any]]]:
+        return ThreadPoolExecutor(1).submit(_configuration, self)
 
     @property
     def project(self) -> str:
@@ -85,34 +66,38 @@ class Engine:
 
     @property
     def stack_file(self) -> Path:
-        """Where the stack's file is, or would be."""
+        """The path of the stack's file, which may not exist yet."""
         if "--config-file" in self.options:
             return Path(self.options[list(self.options).index("--config-file") + 1])
         project = yaml.safe_load((self.root / "Pulumi.yaml").read_text())
         return self.root / str(project.get("stackConfigDir") or "") / f"Pulumi.{self.short}.yaml"
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the engine's commands on the stack that need no configuration.
-
-        Its standard output may hold secrets: never tell it.
-
-        Raises:
-            SlipwayError: when it does not end in time.
-        """
+        """Run one of the engine's commands on the stack that need no configuration; otherwise as `run`."""
         return self.run(*arguments, "--stack", self.stack)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the engine's commands that are about no stack; otherwise as `ask`."""
-        return _pulumi(arguments, self.root, self.environment)
+        """Run one of the engine's commands. Its standard output may hold secrets: only ever show standard error."""
+        command = ["pulumi", *arguments, "--cwd", str(self.root), "--non-interactive"]
+        try:
+            return subprocess.run(
+                command, env=dict(self.environment), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=_ENGINE_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise SlipwayError(
+                f"pulumi {arguments[0]} did not end within {_ENGINE_SECONDS} s",
+                "the stack's settings cannot be read",
+                "see whether the state answers: pulumi stack ls",
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """A stack that a command was asked about."""
+    """A stack as its hosts know it."""
 
     settings: Settings
     application: str
-    """Name of the application."""
     project: str
     """Compose project on the hosts: application and stack."""
 
@@ -127,11 +112,9 @@ def program_folder(start: Path) -> Path:
         if (folder / "Pulumi.yaml").is_file():
             return folder
     raise SlipwayError(
-        Problem(
-            "there is no Pulumi.yaml here or above",
-            "the stack's settings are beside it",
-            "cd to the project's folder, then run it again",
-        )
+        "there is no Pulumi.yaml here or above",
+        "the stack's settings are beside it",
+        "cd to the project's folder, then run it again",
     )
 
 
@@ -148,26 +131,18 @@ def engine_of(name: str, *, deploys: bool = False) -> Engine:
     if name.rsplit("/", 1)[-1] == local_stack.NAME and local_stack.is_made(root):
         environment |= (local_stack.prepared(root) if deploys else {}) | local_stack.engine_environment(root)
         options = ["--config-file", str(local_stack.configuration(root))]
-    name = name or _selected(root, environment)
+    name = name or _selected(Engine(root=root, stack="", environment=environment, options=[]))
     return Engine(root=root, stack=name, environment=environment, options=[*options, "--stack", name])
 
 
 def read_stack(name: str) -> Stack:
-    """The stack called `name`, or the one selected in the engine when empty.
-
-    Raises:
-        SlipwayError: when there is no such stack, or anything is wrong with its settings or its Compose file.
-    """
+    """The stack called `name`, or the one selected in the engine when empty."""
     return stack_of(engine_of(name))
 
 
 def stack_of(engine: Engine) -> Stack:
-    """What hosts know of the stack that `engine` is called for.
-
-    Raises:
-        SlipwayError: when anything is wrong with its settings or its Compose file.
-    """
-    from slipway.compose.application import read_application  # noqa: PLC0415  # who needs no application need not wait for it
+    """The stack that `engine` is called for, as its hosts know it."""
+    from slipway.compose.application import read_application  # noqa: PLC0415  # not everybody needs the application
 
     settings = settings_of(engine)
     application = read_application(settings)
@@ -175,11 +150,7 @@ def stack_of(engine: Engine) -> Stack:
 
 
 def settings_of(engine: Engine) -> Settings:
-    """The settings of the stack that `engine` is called for.
-
-    Raises:
-        SlipwayError: when there is no such stack, or anything is wrong with its settings.
-    """
+    """The settings of the stack that `engine` is called for."""
     configured = engine.configuration()
     from slipway.settings.load import load_settings  # noqa: PLC0415  # the engine decrypts meanwhile
 
@@ -204,16 +175,13 @@ def known_stacks(engine: Engine) -> set[str]:
     Raises:
         SlipwayError: when the backend does not answer.
     """
-    done = engine.ask("stack", "ls", "--json")
-    if done.returncode == 0:
-        return {str(each["name"]).rsplit("/", 1)[-1] for each in json.loads(done.stdout)}
-    raise SlipwayError(
-        Problem(
-            f"the backend does not say which stacks there are ({last_words(done)})",
-            "it is not known whether this one exists",
-            "pulumi whoami --verbose, then pulumi stack ls",
-        )
+    listed = output_of(
+        engine.ask("stack", "ls", "--json"),
+        "the backend does not say which stacks there are",
+        "it is not known whether this one exists",
+        "pulumi whoami --verbose, then pulumi stack ls",
     )
+    return {str(each["name"]).rsplit("/", 1)[-1] for each in json.loads(listed)}
 
 
 def _environment(root: Path) -> dict[str, str]:
@@ -222,62 +190,37 @@ def _environment(root: Path) -> dict[str, str]:
     if tools is not None:
         return {**os.environ, **tools}
     raise SlipwayError(
-        Problem(
-            "pulumi is not on PATH",
-            "nothing is known of the stack without it",
-            "https://www.pulumi.com/docs/install/ (in a clone of Slipway, make up gets it)",
-        )
+        "pulumi is not on PATH",
+        "nothing is known of the stack without it",
+        "https://www.pulumi.com/docs/install/ (in a clone of Slipway, make up gets it)",
     )
 
 
-def _selected(root: Path, environment: Mapping[str, str]) -> str:
-    done = _pulumi(["stack", "--show-name"], root, environment)
+def _selected(engine: Engine) -> str:
+    return output_of(
+        engine.run("stack", "--show-name"),
+        "no stack is selected",
+        "it is not known which hosts to look at",
+        "pulumi stack select NAME, or give --stack NAME (pulumi stack ls shows the names)",
+    ).strip()
+
+
+def _configuration(engine: Engine) -> dict[str, dict[str, Any]]:
+    printed = output_of(
+        engine.run("config", "--json", "--show-secrets", *engine.options),
+        "the engine cannot read the stack's configuration",
+        "it is not known which hosts to look at",
+        "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again",
+    )
+    configured: dict[str, dict[str, Any]] = json.loads(printed)
+    return configured
+
+
+def output_of(done: subprocess.CompletedProcess[str], what: str, meaning: str, fix: str) -> str:
+    """What the engine printed; when it failed, an error of these three parts and the engine's last words."""
     if done.returncode == 0:
-        return done.stdout.strip()
-    raise SlipwayError(
-        Problem(
-            f"no stack is selected ({last_words(done)})",
-            "it is not known which hosts to look at",
-            "pulumi stack select NAME, or give --stack NAME (pulumi stack ls shows the names)",
-        )
-    )
-
-
-def _configuration(root: Path, options: Sequence[str], environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The stack's configuration: key → value as text, and whether it is kept encrypted."""
-    done = _pulumi(["config", "--json", "--show-secrets", *options], root, environment)
-    if done.returncode == 0:
-        found: dict[str, dict[str, Any]] = json.loads(done.stdout)
-        return found
-    raise SlipwayError(
-        Problem(
-            f"the engine cannot read the stack's configuration ({last_words(done)})",
-            "it is not known which hosts to look at",
-            "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again",
-        )
-    )
-
-
-def _pulumi(arguments: Sequence[str], root: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the engine. Its standard output may hold secrets, so only its standard error is ever told."""
-    try:
-        return subprocess.run(
-            ["pulumi", *arguments, "--cwd", str(root), "--non-interactive"],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_ENGINE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise SlipwayError(
-            Problem(
-                f"pulumi {arguments[0]} did not end within {_ENGINE_SECONDS} s",
-                "the stack's settings cannot be read",
-                "see whether the state answers: pulumi stack ls",
-            )
-        ) from None
+        return done.stdout
+    raise SlipwayError(f"{what} ({last_words(done)[:300]})", meaning, fix)
 
 
 def last_words(done: subprocess.CompletedProcess[str]) -> str:

@@ -1,7 +1,4 @@
-"""How times, numbers and what a host said are put for people.
-
-Owns: the words. Does not own: where they stand (see the views).
-"""
+"""How times, numbers and what a host said are put for people."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Waiting for a commit's checks at GitHub, and what follows: its release is validated, or one of before comes back.
+"""Waiting for a commit's checks at GitHub, and what follows: its release is validated or rolled back.
 
-Owns: the wait, and the decision. Does not own: reading checks (see `github`), marking (see `validation`), or going back
-(see `rollback`). It goes back only from a release of that very commit: another one that took over meanwhile is somebody
-else's.
+It rolls back only from a release of that very commit: another one that took over meanwhile is somebody else's.
 """
 
 from __future__ import annotations
@@ -19,20 +17,19 @@ from slipway.releases.validation import live_release
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from slipway.releases.github import Check, Checks
+    from slipway.releases.commit_checks import Check, Checks
     from slipway.releases.validation import Validation
 
-__all__ = ["Aftermath", "Outcome", "Standing", "Wait", "standing_of"]
+__all__ = ["Aftermath", "ChecksOutcome", "Standing", "Wait", "standing_of"]
 
 _SHORT = 12
 
 
-class Outcome(NamedTuple):
+class ChecksOutcome(NamedTuple):
     """How the wait ended."""
 
     state: Literal["success", "failure", "timeout"]
     why: str
-    """In words."""
 
 
 class Standing(NamedTuple):
@@ -64,23 +61,25 @@ class Wait:
     sha: str
     look: Callable[[], Checks]
     tell: Callable[[str], None]
-    timeout: float
-    """Seconds."""
+    timeout: float  # seconds
     interval: float
-    """Seconds between two looks."""
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
-    def until_decided(self) -> Outcome:
-        """Look until every check is well, one is not, or the time is over; every change is told once.
+    def until_decided(self) -> ChecksOutcome:
+        """Look until every check has passed, one has failed, or the time is over; every change is reported once.
 
         Raises:
-            SlipwayError: when GitHub refuses to tell. That it does not answer for a while is told, and waited out.
+            SlipwayError: when GitHub refuses. That it does not answer for a while is reported, and waited out.
         """
         began = self.now()
         said: dict[str, str] = {}
+        checks: Checks | None
         while True:
-            checks, trouble = self._looked()
+            try:
+                checks, trouble = self.look(), ""
+            except GitHubAwayError as error:
+                checks, trouble = None, error.what
             elapsed = self.now() - began
             for name, line in _lines(checks, trouble).items():
                 if said.get(name) != line:
@@ -90,24 +89,18 @@ class Wait:
                 return _decided(checks, self.sha)
             left = self.timeout - elapsed
             if left <= 0:
-                return Outcome("timeout", f"{_pending(checks)} after {span(int(self.timeout))}")
+                return ChecksOutcome("timeout", f"{_pending(checks)} after {span(int(self.timeout))}")
             self.sleep(min(self.interval, left))
-
-    def _looked(self) -> tuple[Checks | None, str]:
-        try:
-            return self.look(), ""
-        except GitHubAwayError as error:
-            return None, error.problems[0].what
 
 
 def _lines(checks: Checks | None, trouble: str) -> dict[str, str]:
-    """What there is to tell, by what it is about."""
+    """What there is to report, by what it is about."""
     if checks is None:
         return {"": f"{plain(trouble)}; it is asked again"}
     if not checks.checks and not checks.missing:
         return {"": "no check yet"}
-    told = {f"check {each.name}": _line(each) for each in checks.checks}
-    return {**told, **{f"check {name}": f"{plain(name)}: not there yet" for name in checks.missing}}
+    there = {f"check {each.name}": _line(each) for each in checks.checks}
+    return {**there, **{f"check {name}": f"{plain(name)}: not there yet" for name in checks.missing}}
 
 
 def _line(check: Check) -> str:
@@ -115,13 +108,15 @@ def _line(check: Check) -> str:
     return plain(f"{check.name}: {check.word.replace('_', ' ')}{url}")
 
 
-def _decided(checks: Checks, sha: str) -> Outcome:
+def _decided(checks: Checks, sha: str) -> ChecksOutcome:
     failed = [each for each in checks.checks if each.state == "failure"]
     if not failed:
         number = len(checks.checks)
-        return Outcome("success", f"{'the check' if number == 1 else f'all {number} checks'} of {sha[:_SHORT]} passed")
+        return ChecksOutcome(
+            "success", f"{'the check' if number == 1 else f'all {number} checks'} of {sha[:_SHORT]} passed"
+        )
     names = ", ".join(f"{each.name} ({each.word.replace('_', ' ')})" for each in failed)
-    return Outcome("failure", plain(f"{sha[:_SHORT]} failed {names}"))
+    return ChecksOutcome("failure", plain(f"{sha[:_SHORT]} failed {names}"))
 
 
 def _pending(checks: Checks | None) -> str:
@@ -132,12 +127,10 @@ def _pending(checks: Checks | None) -> str:
 
 
 def standing_of(document: Mapping[str, Any], sha: str) -> Standing:
-    """What the hosts run, by a document of `status_document`.
-
-    Raises:
-        SlipwayError: when a host does not answer.
-    """
-    problems = [Problem(**error) for host in document["hosts"] if host["probe"] is None for error in host["errors"]]
+    """What the hosts run, by a document of `status_document`. Raises `SlipwayError` when a host does not answer."""
+    problems = [
+        Problem.from_json(error) for host in document["hosts"] if host["probe"] is None for error in host["errors"]
+    ]
     if problems:
         raise SlipwayError(problems)
     probes = [host["probe"] for host in document["hosts"]]
@@ -165,20 +158,13 @@ class Aftermath:
     mark: Callable[[str, str], Validation]
     """Marks a release as validated; the text says by what."""
     past: Callable[[], str]
-    """The release of the commit when it is not live any more.
-
-    Raises a `SlipwayError` when it is not known.
-    """
+    """The release of the commit when it is not live any more; raises `SlipwayError` when it is not known."""
     roll_back: Callable[[str], int]
-    """Brings the release back that was validated last; the text says why. The exit code of that."""
+    """Rolls back to the release that was validated last; the text says why. The exit code of that."""
     tell: Callable[[str], None]
 
-    def validate(self, outcome: Outcome, before: Standing) -> Validation | None:
-        """Mark the release of the commit, which went live `before`; None when there is no need to.
-
-        Raises:
-            SlipwayError: when a host does not run it as deployed.
-        """
+    def validate(self, outcome: ChecksOutcome, before: Standing) -> Validation | None:
+        """Mark the release of the commit, which went live `before`; None when there is no need to."""
         document = self.look()
         now = standing_of(document, self.sha)
         if now.of_commit:
@@ -189,12 +175,8 @@ class Aftermath:
             return None
         return self.mark(before.release if before.of_commit else self.past(), outcome.why)
 
-    def go_back(self, outcome: Outcome) -> None:
-        """Bring the release back that was validated last, where that is right; tell what came of it.
-
-        Raises:
-            SlipwayError: when a host does not answer, or it cannot come back.
-        """
+    def go_back(self, outcome: ChecksOutcome) -> None:
+        """Roll back to the release that was validated last, where that is right, and report what came of it."""
         now = standing_of(self.look(), self.sha)
         if not now.of_commit:
             self.tell(f"{now.words}, so nothing is rolled back")

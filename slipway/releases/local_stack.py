@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def tools(root: Path) -> dict[str, str] | None:
 
 
 def engine_environment(root: Path) -> dict[str, str]:
-    """The environment that tells the engine of the stack `local` and its secrets; starts nothing."""
+    """The environment in which the engine finds the stack `local` and its secrets; starts nothing."""
     folder = root / _FOLDER
     found = {
         "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
@@ -58,16 +58,12 @@ def configuration(root: Path) -> Path:
 
 
 def prepared(root: Path) -> dict[str, str]:
-    """The environment for a deployment from this machine, which is made ready for it.
-
-    Raises:
-        SlipwayError: when something that is missing cannot be had; what it is was printed.
-    """
+    """The environment for a deployment from this machine, which is made ready for it."""
     done = subprocess.run(_machine(root)["prepare"], cwd=root, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode == 0:
         found: dict[str, str] = json.loads(done.stdout)
         return found
-    raise SlipwayError(Problem("this machine is not ready for the stack local", "nothing was deployed", "make up"))
+    raise SlipwayError("this machine is not ready for the stack local", "nothing was deployed", "make up")
 
 
 def _machine(root: Path) -> dict[str, Any]:

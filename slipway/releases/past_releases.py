@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.schema_check import release_checked
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import release_in
 from slipway.releases.history.ledgers import read_release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slipway.releases.history.entry import Entry
+    from slipway.releases.history.entry import HistoryEntry
     from slipway.releases.history.stack_history import StackHistory
 
 __all__ = ["PastRelease", "named_entry", "past_release"]
@@ -25,11 +25,11 @@ _CHOOSE = "slipway history shows numbers and releases"
 
 @dataclass(frozen=True, kw_only=True)
 class PastRelease:
-    """A release with all that it takes to bring it back."""
+    """A release with all that it takes to roll back to it."""
 
     document: Mapping[str, Any]
     """slipway/contract/schemas/deployment.schema.json, `$defs/release`."""
-    entry: Entry | None = None
+    entry: HistoryEntry | None = None
     """The update in whose state it stands; None when it comes from a file."""
 
     @property
@@ -38,7 +38,7 @@ class PastRelease:
         return str(self.document["id"])
 
 
-def named_entry(history: StackHistory, name: str) -> Entry:
+def named_entry(history: StackHistory, name: str) -> HistoryEntry:
     """The event that a person means: of an update's number, or the last one about a release (see `_release_named`).
 
     Raises:
@@ -50,26 +50,26 @@ def named_entry(history: StackHistory, name: str) -> Entry:
                 return entry
         numbers = [entry.number for entry in history.entries if entry.number]
         has = f"it has {numbers[0]} to {numbers[-1]}" if numbers else "it has none yet"
-        raise SlipwayError(Problem(f"stack {history.stack} has no update {name}", has, _CHOOSE))
+        raise SlipwayError(f"stack {history.stack} has no update {name}", has, _CHOOSE)
     wanted = _release_named(history, name)
     entries = [entry for entry in history.entries if entry.release == wanted]
     numbered = [entry for entry in entries if entry.number is not None]
     proven = [entry for entry in numbered if entry.proven]
     if not entries:
-        raise SlipwayError(Problem(f"nothing in the history is about {wanted}", "it was deployed elsewhere", _CHOOSE))
+        raise SlipwayError(f"nothing in the history is about {wanted}", "it was deployed elsewhere", _CHOOSE)
     return (proven or numbered or entries)[-1]
 
 
 def _release_named(history: StackHistory, name: str) -> str:
     if name == "live":
         if history.live is None:
-            raise SlipwayError(Problem(f"nothing is live on stack {history.stack}", "there is no release", _CHOOSE))
+            raise SlipwayError(f"nothing is live on stack {history.stack}", "there is no release", _CHOOSE)
         return history.live
     if name == "validated":
-        if not history.validated:
-            what = f"no release of stack {history.stack} was validated"
-            raise SlipwayError(Problem(what, "there is none to choose", "slipway validate marks the live one"))
-        return next(reversed(history.validated))
+        if validated := next(reversed(history.validated), None):
+            return validated
+        what = f"no release of stack {history.stack} was validated"
+        raise SlipwayError(what, "there is none to choose", "slipway validate marks the live one")
     by_commit = bool(_COMMIT.fullmatch(name))
     fitting = {
         str(entry.release)
@@ -83,43 +83,31 @@ def _release_named(history: StackHistory, name: str) -> str:
         return fitting.pop()
     if fitting:
         what = f"'{name}' fits {len(fitting)} releases: {', '.join(sorted(fitting))}"
-        raise SlipwayError(Problem(what, "it is not known which one is meant", "give more of it"))
+        raise SlipwayError(what, "it is not known which one is meant", "give more of it")
     raise SlipwayError(
-        Problem(
-            f"stack {history.stack} has no release '{name}'",
-            "a release is named by an update's number, its id (r-…), its commit, `live` or `validated`",
-            _CHOOSE,
-        )
+        f"stack {history.stack} has no release '{name}'",
+        "a release is named by an update's number, its id (r-…), its commit, `live` or `validated`",
+        _CHOOSE,
     )
 
 
-def past_release(history: StackHistory, entry: Entry) -> PastRelease:
-    """The release that `entry` is about, whole.
-
-    Raises:
-        SlipwayError: when the state of its update holds none (it is about no release, or is older than this record).
-    """
+def past_release(history: StackHistory, entry: HistoryEntry) -> PastRelease:
+    """The release that `entry` is about, whole."""
     if entry.release is None:
         raise SlipwayError(
-            Problem(
-                f"update {entry.number} ({entry.kind}) is about no release",
-                "there is nothing that could come back",
-                _CHOOSE,
-            )
+            f"update {entry.number} ({entry.kind}) is about no release", "there is nothing to roll back to", _CHOOSE
         )
-    holder = history.deployed(entry.release) or history.attempted(entry.release)
     document: Mapping[str, Any] | None = None
-    if holder is not None and holder.number is not None:
+    holder = history.deployed.get(entry.release) or history.attempted.get(entry.release)
+    if holder and holder.number:
         document = release_in(history.checkpoints.state(holder.number), entry.release)
     keepers = history.keepers(entry.release)
     if document is None and keepers and history.project:  # a backend that is new: the hosts know their releases
         document = read_release(history.settings, keepers[0], history.project, entry.release)
     if document is None:
         raise SlipwayError(
-            Problem(
-                f"release {entry.release} is not in the backend",
-                "its Compose file and configuration files are not known",
-                "slipway rollback --from FILE takes a bundle (slipway export) or a saved `pulumi stack export`",
-            )
+            f"release {entry.release} is not in the backend",
+            "its Compose file and configuration files are not known",
+            "slipway rollback --from FILE takes a bundle (slipway export) or a saved `pulumi stack export`",
         )
     return PastRelease(document=release_checked(document), entry=holder)

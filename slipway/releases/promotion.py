@@ -1,7 +1,6 @@
-"""Taking the release that runs in one environment to another, byte for byte.
+"""Promoting the release that runs in one environment to another, by digest.
 
-Images are those that ran, by digest; the Compose file is that of the release's commit, read with the values of the
-environment it goes to: domain, variables, secrets and replicas are its own.
+The Compose file is that of the release's commit, read with the target's own domain, variables, secrets and replicas.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.host_sessions import survey
 from slipway.images.image_check import missing_images
 from slipway.releases.engine import Stack
+from slipway.releases.github_settings import repository_of, token_in
 from slipway.releases.history.stack_history import StackHistory, read_history
 from slipway.releases.past_releases import PastRelease, named_entry, past_release
 from slipway.releases.rollback import IMAGES_LEFT_ALONE
@@ -70,7 +70,7 @@ class Promotion:
     checks: str
     """What GitHub says of the commit's checks; empty when it was not asked."""
     commits: Sequence[str] | None
-    """Between the two, newest first; None when git cannot tell."""
+    """Between the two, newest first; None when git does not know."""
     configuration: Mapping[str, Sequence[str]]
     """Keys: `differ`, `only_source`, `only_target`."""
     obstacles: Sequence[Problem]
@@ -85,23 +85,18 @@ class Promotion:
     @property
     def settled(self) -> bool:
         """Whether the target runs the same images of the same commit already."""
-        there = self.target.live
-        same = ("commit", "images")
-        return there is not None and all(there.document[key] == self.release.document[key] for key in same)
+        here, there = self.release.document, self.target.live.document if self.target.live else {}
+        return all(there.get(key) == here[key] for key in ("commit", "images"))
 
 
 def planned(source: Engine, target: Engine, *, repository: str = "") -> Promotion:
-    """Look at both environments, all at once; changes nothing.
-
-    Raises:
-        SlipwayError: when one of them cannot be read, or nothing is live in the source.
-    """
+    """Look at both environments, all at once; changes nothing."""
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.submit(_environment, source), pool.submit(_environment, target)
         here, there = first.result(), second.result()
     if here.live is None:
         raise SlipwayError(
-            Problem(f"nothing is live on stack {here.stack}", "there is nothing to promote", "deploy a release there")
+            f"nothing is live on stack {here.stack}", "there is nothing to promote", "deploy a release there"
         )
     commit = str(here.live.document["commit"])
     before = str(there.live.document["commit"]) if there.live else ""
@@ -109,7 +104,7 @@ def planned(source: Engine, target: Engine, *, repository: str = "") -> Promotio
     obstacles = [
         *_unproven(here),
         *found,
-        *_unreachable(there),
+        *(problem for error in there.history.errors for problem in error.problems),
         *missing_images(here.live.document["images"], there.history.settings),
         *_other_registry(here.live, there.history.settings),
     ]
@@ -124,11 +119,7 @@ def planned(source: Engine, target: Engine, *, repository: str = "") -> Promotio
 
 
 def with_source(promotion: Promotion, folder: Path) -> dict[str, str]:
-    """The images by the target's services, whose Compose file is read in `folder`.
-
-    Raises:
-        SlipwayError: when the target cannot run the release: settings or secrets missing, another set of builds.
-    """
+    """The images by the target's services, whose Compose file is read in `folder`."""
     settings = promotion.target.history.settings.model_copy(update={"application": folder})
     application = read_application(settings)
     images = promotion.release.document["images"]
@@ -136,11 +127,9 @@ def with_source(promotion: Promotion, folder: Path) -> dict[str, str]:
     missing = [name for name in application.builds if name not in images]
     if missing:
         raise SlipwayError(
-            Problem(
-                f"{promotion.target.stack} builds {', '.join(missing)}, which {promotion.source.stack} did not run",
-                "its image was proven nowhere, and a promotion never builds",
-                f"run it on {promotion.source.stack} too (COMPOSE_PROFILES, x-slipway.hosts), validate, then promote",
-            )
+            f"{promotion.target.stack} builds {', '.join(missing)}, which {promotion.source.stack} did not run",
+            "its image was proven nowhere, and a promotion never builds",
+            f"run it on {promotion.source.stack} too (COMPOSE_PROFILES, x-slipway.hosts), validate, then promote",
         )
     return {name: images[name] for name in services if name in images}
 
@@ -148,15 +137,9 @@ def with_source(promotion: Promotion, folder: Path) -> dict[str, str]:
 def carry_out(
     target: Engine, folder: Path, images: Mapping[str, str], *, deploy: Deploy, message: str, again: str
 ) -> int:
-    """Make it; the engine's exit code.
+    """Deploy `images` (see `with_source`) with the application in `folder`; the engine's exit code.
 
-    Args:
-        target: how the engine is called for the target, prepared for deploying.
-        folder: the application as it was at the release's commit.
-        images: service → image by digest (see `with_source`).
-        deploy: how an update is run and shown.
-        message: for the history.
-        again: the command to run again after a fix, for errors.
+    `message` is for the history, `again` the command to run again after a fix.
     """
     settings = {
         "SLIPWAY_IMAGES": json.dumps(images),
@@ -188,8 +171,9 @@ def _unproven(here: Environment) -> Iterator[Problem]:
             f"slipway validate --stack {here.stack} (or slipway await-checks), then promote",
         )
     if not here.healthy:
-        found = [text for host in (here.status or {}).get("hosts", ()) for text in host["findings"]]
-        found += [each["what"] for host in (here.status or {}).get("hosts", ()) for each in host["errors"]]
+        hosts = (here.status or {}).get("hosts", ())
+        found = [text for host in hosts for text in host["findings"]]
+        found += [each["what"] for host in hosts for each in host["errors"]]
         yield Problem(
             f"{here.stack} does not run as deployed ({'; '.join(found[:3]) or 'nothing is known of it'})",
             "what would go on is not what was proven",
@@ -198,13 +182,9 @@ def _unproven(here: Environment) -> Iterator[Problem]:
     if str(here.live.document["commit"]).endswith("-dirty"):
         yield Problem(
             f"{here.live.id} was made from uncommitted changes",
-            "its Compose file is in no commit, so the one of now would be used",
+            "its Compose file is in no commit, so the current one would be used",
             f"commit, deploy to {here.stack}, validate, then promote",
         )
-
-
-def _unreachable(there: Environment) -> list[Problem]:
-    return [problem for error in there.history.errors for problem in error.problems]
 
 
 def _other_registry(release: PastRelease, settings: Settings) -> Iterator[Problem]:
@@ -221,30 +201,28 @@ def _other_registry(release: PastRelease, settings: Settings) -> Iterator[Proble
 
 def _checks(commit: str, repository: str, settings: Settings, engine: Engine) -> tuple[str, list[Problem]]:
     """What GitHub says of the commit, in a word, and what that means; nothing where it cannot be asked."""
-    from slipway.releases.github import repository_of, required_repository, token_in  # noqa: PLC0415  # 0.4 s, and not always needed
-
-    environment = engine.environment
+    environment, folder = engine.environment, settings.application
     if not commit or commit.endswith("-dirty") or not token_in(environment):
         return "", []
-    if not repository_of(repository, settings.application, environment):
+    if not repository_of(repository, folder, environment):
         return "", []
-    found = required_repository(repository, settings.application, environment).checks(
-        commit, own_run=environment.get("GITHUB_RUN_ID", "")
-    )
+    from slipway.releases.github import required_repository  # noqa: PLC0415  # 0.4 s, and not always needed
+
+    own_run = environment.get("GITHUB_RUN_ID", "")
+    found = required_repository(repository, folder, environment).checks(commit, own_run=own_run)
+    if not found.checks:
+        return "none", []
     bad = [check.name for check in found.checks if check.state != "success"]
-    if found.state == "success" or not found.checks:
-        return found.state if found.checks else "none", []
-    return found.state, [
-        Problem(
-            f"checks of commit {commit[:12]} are not passed: {', '.join(bad[:5])}",
-            "its tests say that it is not fit, or have not ended",
-            "wait for them (slipway await-checks), or fix what fails",
-        )
-    ]
+    problem = Problem(
+        f"checks of commit {commit[:12]} have not passed: {', '.join(bad[:5])}",
+        "its tests failed, or have not ended",
+        "wait for them (slipway await-checks), or fix what fails",
+    )
+    return found.state, [] if found.state == "success" else [problem]
 
 
 def _compared(source: Settings, target: Settings) -> dict[str, list[str]]:
-    """Keys of configuration that are not the same; values are not told, some are secret."""
+    """Keys of configuration that are not the same, without values: some are secret."""
     old, new = _flat(source), _flat(target)
     return {
         "differ": sorted(key for key in old.keys() & new.keys() if old[key] != new[key]),

@@ -1,6 +1,6 @@
-"""How two releases differ: images, what Compose is told, `x-slipway`, files, names of secrets. Pure.
+"""How two releases differ: images, Compose file, `x-slipway`, files, names of secrets. Pure.
 
-A release holds no secret, only names, so nothing here can tell one.
+A release holds the names of secrets alone, so no difference can show a secret.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _CONTEXT = 2  # lines around a change
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """What changes from release `before` to release `after` (slipway/cli/schemas/diff.schema.json)."""
+    names = set(before["secrets"]), set(after["secrets"])
     return {
         "contract": CONTRACT,
         "before": _named(before),
@@ -33,10 +34,7 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
         "services": _services(before, after),
         "other": _text_changes(_rest(before), _rest(after)),
         "files": list(_files(before, after)),
-        "secrets": {
-            "added": sorted(set(after["secrets"]) - set(before["secrets"])),
-            "removed": sorted(set(before["secrets"]) - set(after["secrets"])),
-        },
+        "secrets": {"added": sorted(names[1] - names[0]), "removed": sorted(names[0] - names[1])},
     }
 
 
@@ -54,8 +52,7 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[s
 
 def _services(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Service → lines of a diff over its Compose part and its `x-slipway`, the image aside."""
-    texts = [{name: _service(release, name) for name in release["compose"]["services"]} for release in (before, after)]
-    old, new = texts
+    old, new = ({name: _service(each, name) for name in each["compose"]["services"]} for each in (before, after))
     return [
         {"name": name, "lines": lines}
         for name in sorted({*old, *new})

@@ -1,8 +1,7 @@
-"""Rolling back to an earlier release: which one, whether it may, and doing it.
+"""Rolling back to an earlier release: which one, whether there is a way back, and doing it.
 
-A rollback is an update like any other: the same program with the release in the place of the Compose file, the same
-gates and strategies. The engine leaves the built images in its state alone meanwhile, so that going forward again, by a
-plain `pulumi up`, builds nothing.
+A rollback is an update like any other: the same program with the release instead of the Compose file, the same gates
+and strategies. The engine leaves the built images in its state alone, so that the next `pulumi up` builds nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from slipway.compose.release_source import unfit
+from slipway.contract.outcomes import ROLLBACK
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.images.image_check import missing_images
-from slipway.releases.history.stack_history import Barrier, StackHistory, read_history
+from slipway.releases.history.stack_history import NoWayBack, StackHistory, read_history
 from slipway.releases.past_releases import PastRelease, named_entry, past_release
 
 if TYPE_CHECKING:
@@ -33,18 +33,11 @@ _CHOOSE = "slipway history shows the releases; slipway rollback --to RELEASE cho
 
 
 class Deploy(Protocol):
-    """One `pulumi up` of a stack; its exit code. Whoever calls from a command says how it is shown."""
+    """One `pulumi up` of a stack; its exit code. The command decides how it is shown (slipway/cli/deploy/update.py)."""
 
-    def __call__(
-        self,
-        engine: Engine,
-        given: Sequence[str] = (),
-        *,
-        message: str = "",
-        settings: Mapping[str, str] | None = None,
-        command: str = ...,
-    ) -> int:
-        """Run it (see slipway/cli/deploy/update.py)."""
+    def __call__(  # noqa: D102
+        self, engine: Engine, given: Sequence[str], *, message: str, settings: Mapping[str, str], command: str
+    ) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,44 +55,33 @@ class Rollback:
     def words(self) -> str:
         """What it does, for the history."""
         entry = self.target.entry
-        number = f" (update {entry.number})" if entry else ""
-        return f"rollback to {self.target.id}{number}"
+        return f"rollback to {self.target.id}" + (f" (update {entry.number})" if entry else "")
 
 
 def planned(engine: Engine, to: str = "", *, history: StackHistory | None = None) -> Rollback:
-    """The rollback to the release named `to`, or to the last one that was healthy and is not the current one.
-
-    Raises:
-        SlipwayError: when there is no such release, or this stack cannot run it as it is now.
-    """
+    """The rollback to the release named `to`, or to the last one that was healthy and is not the current one."""
     found = history or read_history(engine)
     target = past_release(found, named_entry(found, to or _default(found)))
     way_back = found.way_back(target.id)
     obstacles = []
-    if way_back.barrier:
-        unproven = way_back.barrier is Barrier.NEVER_HEALTHY
+    if way_back.why_not:
+        unproven = way_back.why_not is NoWayBack.NEVER_HEALTHY
         meaning = "it is not proven that it would run well" if unproven else "it may not run with what is there now"
-        obstacles.append(Problem(f"{target.id} is no way back: {way_back.reason}", meaning, _CHOOSE))
+        obstacles.append(Problem(f"there is no way back to {target.id}: {way_back.reason}", meaning, _CHOOSE))
     return _planned(target, found, obstacles)
 
 
 def planned_from_file(engine: Engine, place: str) -> Rollback:
-    """The rollback to the release that was live when a bundle (`slipway export`) or a state export was made.
-
-    Raises:
-        SlipwayError: when the file cannot be read, holds no release, or this stack cannot run it.
-    """
+    """The rollback to the release that was live when a bundle (`slipway export`) or a state export was made."""
     from slipway.releases.bundles.storage import read_bundle  # noqa: PLC0415  # few rollbacks come from a file
 
     bundle = read_bundle(place, engine.environment)
     if bundle.release is None:
-        raise SlipwayError(
-            Problem(f"{place} holds no release", "nothing was live when it was made", "choose another file")
-        )
+        raise SlipwayError(f"{place} holds no release", "nothing was live when it was made", "choose another file")
     found, target = read_history(engine), PastRelease(document=bundle.release)
     obstacles = []
     if target.id in found.rejected:
-        what = f"{target.id} is no way back: it was rolled back from: {found.rejected[target.id]}"
+        what = f"there is no way back to {target.id}: it was rolled back from: {found.rejected[target.id]}"
         obstacles.append(Problem(what, "it may turn bad again", _CHOOSE))
     return _planned(target, found, obstacles)
 
@@ -114,28 +96,16 @@ def _planned(target: PastRelease, history: StackHistory, obstacles: Sequence[Pro
 
 
 def carry_out(engine: Engine, rollback: Rollback, *, deploy: Deploy, message: str, again: str) -> int:
-    """Roll back; the engine's exit code.
-
-    Args:
-        engine: how the engine is called, prepared for deploying.
-        rollback: which one.
-        deploy: how an update is run and shown.
-        message: for the history.
-        again: the command to run again after a fix, for errors.
-    """
+    """Roll back; the engine's exit code. `message` is for the history, `again` the command to run after a fix."""
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:  # mode 0700
         file = Path(folder) / "release.json"
         file.write_text(json.dumps(rollback.target.document, ensure_ascii=False), encoding="utf-8")
-        settings = {"SLIPWAY_RELEASE": str(file), "SLIPWAY_KIND": "rollback"}
+        settings = {"SLIPWAY_RELEASE": str(file), "SLIPWAY_KIND": ROLLBACK}
         return deploy(engine, IMAGES_LEFT_ALONE, message=message, settings=settings, command=again)
 
 
 def to_validated(stack: str, *, reason: str, deploy: Deploy, tell: Callable[[str], None]) -> int:
-    """Roll back to the release that was validated last; the exit code.
-
-    Raises:
-        SlipwayError: when there is none, or it cannot come back.
-    """
+    """Roll back to the release that was validated last; the exit code."""
     from slipway.releases.engine import engine_of  # noqa: PLC0415  # as above
     from slipway.releases.locks.waiting import when_free, with_note  # noqa: PLC0415  # only this way in waits by itself
 
@@ -160,15 +130,13 @@ def _default(history: StackHistory) -> str:
     """The last release that was healthy, is not live, and was neither rejected nor left by a rollback."""
     avoided = {history.live, *history.rejected, *history.left}
     for entry in reversed(history.entries):
-        known = entry.release and (history.deployed(entry.release) or entry.release in history.warm)
+        known = entry.release and (history.deployed.get(entry.release) or entry.release in history.warm)
         if entry.proven and entry.release and entry.release not in avoided and known:
             return entry.release
     others = sorted(str(each) for each in avoided - {history.live})
     beside = f"; {', '.join(others)} was left by a rollback or turned bad" if others else ""
     raise SlipwayError(
-        Problem(
-            f"stack {history.stack} has no release to go back to ({history.live or 'nothing'} is live{beside})",
-            "only a release that ran well before is a way back",
-            _CHOOSE if others else "deploy a release that works: pulumi up",
-        )
+        f"stack {history.stack} has no release to go back to ({history.live or 'nothing'} is live{beside})",
+        "only a release that ran well before is a way back",
+        _CHOOSE if others else "deploy a release that works: pulumi up",
     )

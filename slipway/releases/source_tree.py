@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.compose.git import read_revision, repository_of
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ _SHOWN = 20
 
 
 def commits_between(folder: Path, before: str, after: str) -> list[str] | None:
-    """Commits in `after` that are not in `before`, newest first; None when git cannot tell (unknown, or no git)."""
+    """Commits in `after` that are not in `before`, newest first; None when git does not know them."""
     if not before or not after or "-dirty" in before:
         return None
     done = _git(folder, "log", "--oneline", f"--max-count={_SHOWN + 1}", f"{before}..{after}")
@@ -30,12 +30,9 @@ def commits_between(folder: Path, before: str, after: str) -> list[str] | None:
 
 @contextlib.contextmanager
 def source_at(folder: Path, commit: str) -> Iterator[Path]:
-    """The application's folder as it was at `commit`: `folder` itself where it is that, else a work tree for a while.
+    """The application's folder as it was at `commit`: `folder` itself where it is that, else a temporary work tree.
 
     Without a commit (the release was made outside of git) it is `folder` as it is.
-
-    Raises:
-        SlipwayError: when the commit is not in the repository.
     """
     if not commit or read_revision(folder).commit == commit:
         yield folder
@@ -43,11 +40,9 @@ def source_at(folder: Path, commit: str) -> Iterator[Path]:
     top = repository_of(folder)
     if top is None or _git(folder, "cat-file", "-e", f"{commit}^{{commit}}").returncode != 0:
         raise SlipwayError(
-            Problem(
-                f"commit {commit[:12]} is not in the repository of {folder}",
-                "the Compose file that belongs to the release is not known",
-                "git fetch origin, or run it in a checkout of that commit",
-            )
+            f"commit {commit[:12]} is not in the repository of {folder}",
+            "the Compose file that belongs to the release is not known",
+            "git fetch origin, or run it in a checkout of that commit",
         )
     with tempfile.TemporaryDirectory(prefix="slipway-") as temporary:
         tree = Path(temporary) / "source"
@@ -55,11 +50,9 @@ def source_at(folder: Path, commit: str) -> Iterator[Path]:
         if added.returncode != 0:
             said = " ".join(added.stderr.split())[-300:]
             raise SlipwayError(
-                Problem(
-                    f"git cannot lay out commit {commit[:12]} ({said})",
-                    "the Compose file that belongs to the release cannot be read",
-                    f"git -C {top} checkout {commit[:12]}, then run it again",
-                )
+                f"git cannot lay out commit {commit[:12]} ({said})",
+                "the Compose file that belongs to the release cannot be read",
+                f"git -C {top} checkout {commit[:12]}, then run it again",
             )
         try:
             yield tree / folder.resolve().relative_to(top.resolve())
@@ -68,14 +61,8 @@ def source_at(folder: Path, commit: str) -> Iterator[Path]:
 
 
 def _git(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", "-c", "safe.directory=*", "-C", str(folder), *argv]
     try:
-        return subprocess.run(
-            ["git", "-c", "safe.directory=*", "-C", str(folder), *argv],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-        )
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(argv, 1, "", str(error))

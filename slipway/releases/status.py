@@ -1,7 +1,4 @@
-"""What `slipway status` found, as data: the form that `--json` prints and the table is made of.
-
-Which findings mean that a host does not run what was deployed. The form is slipway/cli/schemas/status.schema.json.
-"""
+"""What `slipway status` found, as data (slipway/cli/schemas/status.schema.json), and what it means."""
 
 from __future__ import annotations
 
@@ -61,12 +58,12 @@ def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError) -> dict[st
 
 def returned_finding(returned: Mapping[str, Any]) -> str:
     """The finding that a host was rolled back by itself, in words."""
-    bad = f"{returned['from']} was deployed, and" if returned["from"] else "the release that was deployed went:"
-    return f"{bad} the watch brought {returned['to']} back: {returned['reason']}"
+    deployed = f"{returned['from']} was deployed, and " if returned["from"] else ""
+    return f"{deployed}the watch rolled back to {returned['to']}: {returned['reason']}"
 
 
 def _returned(probe: Mapping[str, Any]) -> dict[str, str] | None:
-    """From which release to which this host was rolled back by itself, if that is the last that happened to it."""
+    """From which release to which this host was rolled back by itself, if nothing has happened to it since."""
     last, watch = probe["last"], probe["watch"]
     if not last or last["outcome"] != RETURNED:
         return None
@@ -75,7 +72,7 @@ def _returned(probe: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 def _findings(probe: Mapping[str, Any]) -> list[str]:
-    """Why a host does not run as deployed, in words. A failed deployment is none: the release before it serves."""
+    """Why a host does not run as deployed, in words. A failed deployment is none: the previous release serves."""
     findings = [f"{entry['service']}: {entry['what']}" for entry in probe["drift"]]
     if returned := _returned(probe):
         findings.insert(0, returned_finding(returned))

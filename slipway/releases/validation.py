@@ -1,4 +1,4 @@
-"""Marking a release as validated: on every host, in the stack's own backend, and at GitHub.
+"""Marking a release as validated: on every host, then in the stack's own backend, then at GitHub.
 
 Hosts first, because they go by their marks without anybody else.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from slipway.contract.outcomes import VALIDATED
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
-from slipway.releases.engine import last_words
+from slipway.releases.engine import output_of
 from slipway.releases.history.stack_history import VALIDATED_TAG
 from slipway.settings.deploy_origin import actor
 
@@ -23,15 +24,7 @@ if TYPE_CHECKING:
     from slipway.releases.github import Repository
     from slipway.settings.model import HostSettings, Settings
 
-__all__ = [
-    "VARIABLES",
-    "GitHubMark",
-    "HostMark",
-    "Validation",
-    "live_release",
-    "to_be_marked",
-    "validate_release",
-]
+__all__ = ["VARIABLES", "GitHubMark", "HostMark", "Validation", "live_release", "to_be_marked", "validate_release"]
 
 VARIABLES = ("SLIPWAY_VALIDATED_RELEASE", "SLIPWAY_VALIDATED_SHA")
 CONTRACT = 1
@@ -41,8 +34,7 @@ _ANSWER_SECONDS = 90.0  # the agent waits up to 60 s for a deployment to end
 _SHORT = 12
 
 
-@dataclass(frozen=True, kw_only=True)
-class HostMark:
+class HostMark(NamedTuple):
     """What became of the mark on one host."""
 
     host: str
@@ -52,8 +44,7 @@ class HostMark:
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class GitHubMark:
+class GitHubMark(NamedTuple):
     """What became of the variables at GitHub."""
 
     state: Literal["set", "unchanged", "skipped", "failed"]
@@ -72,19 +63,19 @@ class Validation:
     commit: str
     hosts: tuple[HostMark, ...]
     tag: bool
-    """Whether the stack's tag says so."""
+    """Whether the stack's tag names the release."""
     github: GitHubMark
     problems: tuple[Problem, ...] = ()
     """What is wrong beyond a single host."""
 
     @property
     def complete(self) -> bool:
-        """Whether everybody who should know does."""
-        return not any((self.problems, self.github.problems, *(mark.problems for mark in self.hosts)))
+        """Whether the mark is everywhere."""
+        return not self.all_problems
 
     @property
     def all_problems(self) -> list[Problem]:
-        """Of all hosts and places."""
+        """Those of hosts, backend and GitHub."""
         marks = [problem for mark in self.hosts for problem in mark.problems]
         return [*marks, *self.problems, *self.github.problems]
 
@@ -113,23 +104,20 @@ class Validation:
 
     def lines(self) -> list[str]:
         """The same for people; problems aside."""
-        commit = f" (commit {self.commit[:_SHORT]})" if self.commit else ""
         marked = [each for each in self.hosts if not each.problems]
-        hosts = [f"  {each.host}: {'marked' if each.changed else 'was marked already'}" for each in marked]
-        title = f"release {self.release}{commit} is validated on stack {self.stack}"
-        if len(marked) < len(self.hosts):
-            title = f"release {self.release}{commit} is not validated on every host of stack {self.stack}"
-        tag = [f"  state: tag {VALIDATED_TAG}"] if self.tag else []
-        return [title, *hosts, *tag, *self._github_lines()]
-
-    def _github_lines(self) -> list[str]:
-        where = f"GitHub {self.github.repository}, environment {self.stack}"
+        where = "is validated on" if len(marked) == len(self.hosts) else "is not validated on every host of"
+        commit = f" (commit {self.commit[:_SHORT]})" if self.commit else ""
+        found = [f"release {self.release}{commit} {where} stack {self.stack}"]
+        found += [f"  {each.host}: {'marked' if each.changed else 'was marked already'}" for each in marked]
+        if self.tag:
+            found.append(f"  state: tag {VALIDATED_TAG}")
         if self.github.state == "skipped":
-            return [f"  GitHub: not told ({self.github.reason})"]
-        if self.github.state == "failed":
-            return []
-        done = "set" if self.github.state == "set" else "were so already"
-        return [f"  {where}: {' and '.join(VARIABLES)} {done}"]
+            found.append(f"  GitHub: no variable set ({self.github.reason})")
+        elif self.github.state != "failed":
+            done = "set" if self.github.state == "set" else "were set already"
+            names = " and ".join(VARIABLES)
+            found.append(f"  GitHub {self.github.repository}, environment {self.stack}: {names} {done}")
+        return found
 
 
 def live_release(document: Mapping[str, Any]) -> str:
@@ -140,7 +128,7 @@ def live_release(document: Mapping[str, Any]) -> str:
     """
     problems = [_unfit(finding) for finding in document["findings"]]
     for host in document["hosts"]:
-        problems += [Problem(**error) for error in host["errors"]]
+        problems += [Problem.from_json(error) for error in host["errors"]]
         problems += [_unfit(f"host {host['name']}: {finding}") for finding in host["findings"]]
     if problems:
         raise SlipwayError(problems)
@@ -148,27 +136,15 @@ def live_release(document: Mapping[str, Any]) -> str:
 
 
 def to_be_marked(document: Mapping[str, Any], release: str = "") -> str:
-    """The release to mark: the live one, or `release` when it is given, which may be one of before.
-
-    Raises:
-        SlipwayError: when the live one is meant and does not run as deployed on every host.
-    """
+    """The release to mark: the live one, or `release` when it is given, which may be an earlier one."""
     lives = {((host["probe"] or {}).get("live") or {}).get("release") for host in document["hosts"]}
     return live_release(document) if not release or release in lives else release
 
 
 def validate_release(
-    engine: Engine,
-    settings: Settings,
-    project: str,
-    release: str,
-    *,
-    note: str,
-    github: Repository | str,
+    engine: Engine, settings: Settings, project: str, release: str, *, note: str, github: Repository | str
 ) -> Validation:
-    """Mark `release` everywhere: on all hosts, then in the backend, then at GitHub.
-
-    One host that refuses ends it there: others must not be told what does not hold.
+    """Mark `release` everywhere, unless a host refuses: then backend and GitHub must not say what does not hold.
 
     Args:
         engine: how the engine is called for the stack.
@@ -176,39 +152,36 @@ def validate_release(
         project: Compose project on the hosts.
         release: id of a release that was proven on every host.
         note: by what it was validated, for the hosts' ledgers.
-        github: the repository that is told, or why none is.
+        github: the repository whose variables are set, or why none are.
     """
-    marks = tuple(_mark_all(settings, project, release, note))
+    marks = tuple(asyncio.run(_mark_all(settings, project, release, note)))
     commit = next((mark.commit for mark in marks if mark.commit), "")
     refused = any(mark.problems for mark in marks)
-    problems = [] if refused else _tag(engine, release)
+    problems = () if refused else _tag(engine, release)
     if isinstance(github, str):
-        told = GitHubMark(state="skipped", reason=github)
+        variables = GitHubMark("skipped", reason=github)
     elif refused:
-        told = GitHubMark(state="skipped", repository=github.name, reason="first every host must have the mark")
+        variables = GitHubMark("skipped", github.name, "first every host must have the mark")
     else:
-        told = _tell(github, engine.short, release, commit)
+        variables = _set_variables(github, engine.short, release, commit)
     return Validation(
         stack=engine.short,
         release=release,
         commit=commit,
         hosts=marks,
         tag=not refused and not problems,
-        github=told,
-        problems=tuple(problems),
+        github=variables,
+        problems=problems,
     )
 
 
-def _mark_all(settings: Settings, project: str, release: str, note: str) -> list[HostMark]:
-    async def mark_all() -> list[HostMark]:
-        key = settings.private_key()
-        return await asyncio.gather(*(_mark(host, key, project, release, note) for host in settings.hosts))
-
-    return asyncio.run(mark_all())
+async def _mark_all(settings: Settings, project: str, release: str, note: str) -> list[HostMark]:
+    key = settings.private_key()
+    return await asyncio.gather(*(_mark(host, key, project, release, note) for host in settings.hosts))
 
 
 async def _mark(host: HostSettings, private_key: str, project: str, release: str, note: str) -> HostMark:
-    command = ("mark", "--release", release, "--as", "validated", "--actor", actor())
+    command = ("mark", "--release", release, "--as", VALIDATED, "--actor", actor())
     try:
         async with (
             reached(host, private_key) as connection,
@@ -216,31 +189,31 @@ async def _mark(host: HostSettings, private_key: str, project: str, release: str
         ):
             answer = await marking.answer(note.encode(), _ANSWER_SECONDS)
     except SlipwayError as error:
-        return HostMark(host=host.name, problems=error.problems)
-    return HostMark(host=host.name, changed=bool(answer["changed"]), commit=str(answer["commit"]))
+        return HostMark(host.name, problems=error.problems)
+    return HostMark(host.name, bool(answer["changed"]), str(answer["commit"]))
 
 
-def _tag(engine: Engine, release: str) -> list[Problem]:
-    """Note it in the stack's own backend, where it outlives the hosts."""
-    done = engine.ask("stack", "tag", "set", VALIDATED_TAG, release)
-    if done.returncode == 0:
-        return []
-    return [
-        Problem(
-            f"the engine does not set the tag {VALIDATED_TAG} of stack {engine.short} ({last_words(done)})",
+def _tag(engine: Engine, release: str) -> tuple[Problem, ...]:
+    """Note it in the stack's own backend, where it outlives the hosts; why that failed."""
+    try:
+        output_of(
+            engine.ask("stack", "tag", "set", VALIDATED_TAG, release),
+            f"the engine does not set the tag {VALIDATED_TAG} of stack {engine.short}",
             "hosts know that the release is validated, the stack's own backend does not",
             f"slipway validate --release {release} --stack {engine.short}, once the backend answers",
         )
-    ]
+    except SlipwayError as error:
+        return error.problems
+    return ()
 
 
-def _tell(github: Repository, environment: str, release: str, commit: str) -> GitHubMark:
+def _set_variables(github: Repository, environment: str, release: str, commit: str) -> GitHubMark:
     try:
         pairs = zip(VARIABLES, (release, commit), strict=True)
         changed = [github.set_variable(environment, name, value) for name, value in pairs if value]
     except SlipwayError as error:
-        return GitHubMark(state="failed", repository=github.name, problems=error.problems)
-    return GitHubMark(state="set" if any(changed) else "unchanged", repository=github.name)
+        return GitHubMark("failed", github.name, problems=error.problems)
+    return GitHubMark("set" if any(changed) else "unchanged", github.name)
 
 
 def _unfit(finding: str) -> Problem:

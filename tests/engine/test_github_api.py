@@ -232,7 +232,7 @@ def test_exhausted_rate_limit_and_lasting_failure_are_github_away(
         github.fail(403, "API rate limit exceeded for installation ID 1.", X_RateLimit_Reset=reset)
     else:
         github.fail(503, "", times=times)
-    with pytest.raises(GitHubAwayError, match=r"GitHub does not tell or take the checks of commit 3f2a91c04b7d"):
+    with pytest.raises(GitHubAwayError, match=r"GitHub does not return or take the checks of commit 3f2a91c04b7d"):
         repository.checks(SHA)
 
 

@@ -104,7 +104,7 @@ def test_mark_stands_on_the_host_in_the_backend_and_at_github(delivery: Delivery
     assert "@" in line["actor"]
     again = delivery.slipway("validate").out
     assert "local: was marked already" in again
-    assert "SLIPWAY_VALIDATED_SHA were so already" in again
+    assert "SLIPWAY_VALIDATED_SHA were set already" in again
     assert set(delivery.stack.up().steps.values()) == {"same"}, "a mark changes nothing that is deployed"
 
 

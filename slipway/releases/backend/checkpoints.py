@@ -1,7 +1,7 @@
 """What a backend keeps of a stack: its updates, the state after each of them, its tags.
 
-A self-managed backend is read through its objects, because the engine keeps them there but refuses to export them, and
-takes 0.2 s to print what stands there; Pulumi Cloud by the engine's commands. Secrets stay as they are: encrypted.
+A self-managed backend is read through its objects: the engine keeps earlier states there, but does not export them.
+Pulumi Cloud is read by the engine's commands. Secrets stay encrypted.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.layout import names, read
 from slipway.releases.backend.store import backend_url, is_cloud, open_store
-from slipway.releases.engine import last_words
+from slipway.releases.engine import output_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,15 +28,9 @@ if TYPE_CHECKING:
     from slipway.releases.engine import Engine
 
 __all__ = [
-    "Checkpoints",
-    "ReleaseRecords",
-    "Update",
-    "checkpoints_of",
-    "deployment_in",
-    "live_release_in",
-    "records_in",
+    "Checkpoints", "ReleaseRecords", "StackUpdate", "checkpoints_of", "deployment_in", "live_release_in", "records_in",
     "release_in",
-]
+]  # fmt: skip
 
 _DEPLOYMENT, _RECORD = "slipway:deployment:ComposeDeployment", "slipway:release:ReleaseRecord"
 _ABOUT = re.compile(rb'"about":\s*(?=\{)')
@@ -47,7 +41,7 @@ _ALL = 1_000_000  # updates on the one page that is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
-class Update:
+class StackUpdate:
     """One update, preview aside, as the engine knows it."""
 
     number: int
@@ -86,7 +80,7 @@ class Checkpoints(ABC):
     """Reads side by side: of objects in a bucket."""
 
     @abstractmethod
-    def updates(self) -> list[Update]:
+    def updates(self) -> list[StackUpdate]:
         """Every update, oldest first. Raises `SlipwayError` when they cannot be read."""
 
     @abstractmethod
@@ -102,11 +96,9 @@ class Checkpoints(ABC):
         document = _decoded(self.content(number))
         if not document:
             raise SlipwayError(
-                Problem(
-                    f"the state after update {number} is not in the stack's backend, or is damaged there",
-                    "it is not known what was deployed then",
-                    "slipway history shows the updates; slipway rollback --from FILE takes a bundle or an export",
-                )
+                f"the state after update {number} is not in the stack's backend, or is damaged there",
+                "it is not known what was deployed then",
+                "slipway history shows the updates; slipway rollback --from FILE takes a bundle or an export",
             )
         return document.get("deployment") or (document.get("checkpoint") or {}).get("latest") or {}
 
@@ -118,11 +110,7 @@ class Checkpoints(ABC):
 
 
 def checkpoints_of(engine: Engine) -> Checkpoints:
-    """The states of the stack that `engine` is called for.
-
-    Raises:
-        SlipwayError: when its backend cannot be reached.
-    """
+    """The states of the stack that `engine` is called for. Raises `SlipwayError` when its backend cannot be reached."""
     url = backend_url(engine)
     if is_cloud(url):
         return _Cloud(engine)
@@ -165,12 +153,10 @@ def _about(content: bytes, kind: str) -> Mapping[str, Any] | None:
     found = re.search(rb'"type":\s*"%s"' % kind.encode(), content)
     resource = content[found.end() :].partition(b'"urn":')[0] if found else b""  # up to the next one
     about = _ABOUT.search(resource)
-    if about is None:
-        return None
-    text = resource[about.end() : about.end() + _ABOUT_BYTES].decode("utf-8", "replace")
+    text = resource[about.end() : about.end() + _ABOUT_BYTES] if about else b""
     try:
-        recorded: Mapping[str, Any] = json.JSONDecoder().raw_decode(text)[0]
-    except ValueError:
+        recorded: Mapping[str, Any] = json.JSONDecoder().raw_decode(text.decode("utf-8", "replace"))[0]
+    except ValueError:  # it is not there, or damaged
         return None
     return recorded
 
@@ -179,7 +165,7 @@ class _SelfManaged(Checkpoints):
     def __init__(self, store: ObjectStore, project: str, stack: str) -> None:
         self._store, self._project, self._stack = store, project, stack
 
-    def updates(self) -> list[Update]:
+    def updates(self) -> list[StackUpdate]:
         with ThreadPoolExecutor(self.at_once) as pool:
             kept = [_decoded(each) for each in pool.map(lambda pair: read(self._store, pair[0]), self._objects)]
         return [_update(number, each) for number, each in enumerate(kept, 1) if each]
@@ -206,18 +192,15 @@ class _Cloud(Checkpoints):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def updates(self) -> list[Update]:
-        done = self._engine.ask("stack", "history", "--json", "--page-size", str(_ALL), "--page", "1")
-        if done.returncode != 0:
-            raise SlipwayError(
-                Problem(
-                    f"the engine cannot read the history of stack {self._engine.short} ({last_words(done)})",
-                    "it is not known what was deployed",
-                    "pulumi login where the state is kept, then: pulumi stack ls",
-                )
-            )
+    def updates(self) -> list[StackUpdate]:
+        printed = output_of(
+            self._engine.ask("stack", "history", "--json", "--page-size", str(_ALL), "--page", "1"),
+            f"the engine cannot read the history of stack {self._engine.short}",
+            "it is not known what was deployed",
+            "pulumi login where the state is kept, then: pulumi stack ls",
+        )
         # The engine prints null, or a sentence, for a stack without updates.
-        newest_first = json.loads(done.stdout) if done.stdout.lstrip().startswith("[") else []
+        newest_first = json.loads(printed) if printed.lstrip().startswith("[") else []
         return [_update(number, each) for number, each in enumerate(reversed(newest_first), 1)]
 
     def tag(self, name: str) -> str | None:
@@ -238,10 +221,10 @@ def _decoded(content: bytes | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _update(position: int, known: Mapping[str, Any]) -> Update:
+def _update(position: int, known: Mapping[str, Any]) -> StackUpdate:
     """One update as the engine prints it, or as a backend keeps it (times are seconds of the epoch then)."""
     began, ended = _moment(known.get("startTime")), _moment(known.get("endTime"))
-    return Update(
+    return StackUpdate(
         number=known.get("version") or position,  # a self-managed backend says 0 of all of them
         kind=known["kind"],
         result=known.get("result", "in-progress"),

@@ -1,8 +1,7 @@
-"""The objects of a self-managed backend: a folder, or a bucket of S3 (or what speaks like it), Google or Azure.
+"""The objects of a self-managed backend: a folder, or a bucket of S3 (or a compatible store), Google or Azure.
 
 Its address, with the parameters that the engine itself takes, becomes an object store of the library (obstore):
 https://www.pulumi.com/docs/iac/concepts/state-and-backends/ and, for an S3 address, https://gocloud.dev/howto/blob/#s3.
-Pulumi Cloud has no objects: the engine's own commands reach it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,11 +44,9 @@ def backend_url(engine: Engine) -> str:
     if done.returncode == 0:
         return str(json.loads(done.stdout)["url"])
     raise SlipwayError(
-        Problem(
-            "the engine is not logged in to any backend",
-            "it is not known where the state is",
-            "pulumi login (or export PULUMI_BACKEND_URL=…)",
-        )
+        "the engine is not logged in to any backend",
+        "it is not known where the state is",
+        "pulumi login (or export PULUMI_BACKEND_URL=…)",
     )
 
 
@@ -65,14 +62,9 @@ def place_of(url: str) -> str:
 
 
 def open_store(url: str, environment: Mapping[str, str] | None = None) -> ObjectStore:
-    """The objects below `url`; nothing is asked of it yet.
+    """The objects below `url`, an address as `pulumi login` takes it; nothing is asked of it yet.
 
-    Args:
-        url: address of a folder or bucket, as `pulumi login` takes it.
-        environment: where credentials are looked for; the process's own when None.
-
-    Raises:
-        SlipwayError: when there is no such kind of store, or its credentials need what is not installed.
+    `environment` is where credentials are looked for; the process's own when None.
     """
     given = os.environ if environment is None else environment
     parts = urlsplit(url)
@@ -93,22 +85,22 @@ def open_store(url: str, environment: Mapping[str, str] | None = None) -> Object
         case "azblob":
             return _azure(parts.netloc, prefix, parameters, given)
     raise SlipwayError(
-        Problem(
-            f"{place_of(url)} is no store of objects that Slipway can read",
-            "what the engine keeps there cannot be reached",
-            f"use one of: {_KINDS}",
-        )
+        f"{place_of(url)} is not an object store that Slipway can read",
+        "what the engine keeps there cannot be reached",
+        f"use one of: {_KINDS}",
     )
 
 
 def _s3(bucket: str, prefix: str, parameters: Mapping[str, str], given: Mapping[str, str]) -> ObjectStore:
     from obstore.store import S3Store  # noqa: PLC0415  # only this kind needs it
 
+    def stated(*names: str) -> bool:
+        return next((parameters[name] for name in names if name in parameters), "").lower() in _TRUE
+
     endpoint = parameters.get("endpoint") or given.get("AWS_ENDPOINT_URL_S3") or given.get("AWS_ENDPOINT_URL") or ""
     if endpoint and "://" not in endpoint:
-        plain = parameters.get("disable_https", parameters.get("disableSSL", "")).lower() in _TRUE
-        endpoint = f"{'http' if plain else 'https'}://{endpoint}"
-    path_style = parameters.get("use_path_style", parameters.get("s3ForcePathStyle", "")).lower() in _TRUE
+        endpoint = f"{'http' if stated('disable_https', 'disableSSL') else 'https'}://{endpoint}"
+    path_style = stated("use_path_style", "s3ForcePathStyle")
     region = parameters.get("region") or given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") or "us-east-1"
     config: dict[str, Any] = {"region": region, "virtual_hosted_style_request": not path_style, "endpoint": endpoint}
     profile = parameters.get("profile") or given.get("AWS_PROFILE", "")
@@ -135,11 +127,9 @@ def _profile(profile: str, bucket: str) -> Any:  # noqa: ANN401  # a class of a 
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415  # as above
     except ImportError:
         raise SlipwayError(
-            Problem(
-                f"s3://{bucket}: its credentials are in a profile, and boto3 is not installed",
-                "what the engine keeps there cannot be read",
-                "uv add boto3 (or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
-            )
+            f"s3://{bucket}: its credentials are in a profile, and boto3 is not installed",
+            "what the engine keeps there cannot be read",
+            "uv add boto3 (or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
         ) from None
     return Boto3CredentialProvider(boto3.Session(profile_name=profile or None))
 

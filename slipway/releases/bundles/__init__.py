@@ -1,1 +1,1 @@
-"""Bundles: one file with all that brings a stack back when its backend is lost."""
+"""Bundles: one file from which a stack is imported again when its backend is lost."""

@@ -29,14 +29,15 @@ SUFFIX = ".slipway.tar.gz"
 MANIFEST, STATE, RELEASE, STACK_FILE, TAGS = "manifest.json", "state.json", "release.json", "stack.yaml", "tags.json"
 _SCHEMA = Path(__file__).resolve().parents[2] / "cli" / "schemas" / "bundle.schema.json"
 _AGAIN = "copy it again, or take another bundle of the stack"
+_LARGEST_MB = 512  # decompressed; a state of 10,000 resources takes about 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A bundle, or what `pulumi stack export` printed, as it was read: that has neither manifest nor stack file."""
+    """A bundle as it was read, or a plain `pulumi stack export`, which has neither manifest nor stack file."""
 
     state: Mapping[str, Any]
-    """The state, as `pulumi stack export` prints it; secrets are encrypted."""
+    """As `pulumi stack export` prints it; secrets are encrypted."""
     release: Mapping[str, Any] | None
     """Document of the release that was live (slipway/contract/schemas/deployment.schema.json); None when not known."""
     manifest: Mapping[str, Any] | None = None
@@ -44,7 +45,7 @@ class Bundle:
     stack_file: bytes | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
-    """Where it was read, as it may be shown."""
+    """Where it was read from, without credentials."""
 
     @property
     def owner(self) -> Owner | None:
@@ -84,24 +85,27 @@ def unpacked(content: bytes, place: str) -> Bundle:
         SlipwayError: when it is no bundle, or naming every part that is damaged, missing or was added.
     """
     try:
-        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(content)), mode="r:") as archive:
+        with gzip.open(io.BytesIO(content)) as file:
+            plain = file.read(_LARGEST_MB * 2**20 + 1)
+        if len(plain) > _LARGEST_MB * 2**20:
+            what = f"{place} holds more than {_LARGEST_MB} MB, which no bundle does"
+            raise SlipwayError(what, "it would fill the memory; nothing was changed", _AGAIN)
+        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
             opened = {member.name: archive.extractfile(member) for member in archive}
             found = {name: file.read() if file else b"" for name, file in opened.items()}
         manifest = json.loads(found.pop(MANIFEST))
     except (OSError, EOFError, zlib.error, tarfile.TarError, KeyError, ValueError, RecursionError) as error:
         what = f"{place} is damaged or no bundle ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
-        raise SlipwayError(Problem(what, "nothing was brought back", _AGAIN)) from None
+        raise SlipwayError(what, "nothing was changed", _AGAIN) from None
     about = {"$ref": "#/$defs/manifest", "$defs": json.loads(_SCHEMA.read_text())["$defs"]}
     if not jsonschema_rs.is_valid(about, manifest):
         raise SlipwayError(
-            Problem(
-                f"{place}: {MANIFEST} is not as in form {CONTRACT}, which this Slipway reads",
-                "it was made by another version of Slipway, or changed; nothing was brought back",
-                "take the version of Slipway that made it, or another bundle of the stack",
-            )
+            f"{place}: {MANIFEST} is not as in form {CONTRACT}, which this Slipway reads",
+            "another version of Slipway made it, or it was edited; nothing was changed",
+            "take the version of Slipway that made it, or another bundle of the stack",
         )
     problems = [
-        Problem(f"{place}: {name!r} is not what {MANIFEST} promises", "it is damaged; nothing was brought back", _AGAIN)
+        Problem(f"{place}: {name!r} is not what {MANIFEST} promises", "it is damaged; nothing was changed", _AGAIN)
         for name in sorted({*found, *manifest["parts"]})
         if name not in found or sha256_of(found[name]) != manifest["parts"].get(name, {}).get("sha256")
     ]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slipway.contract.problems import Problem, SlipwayError
-from slipway.releases.engine import last_words
+from slipway.releases.engine import output_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -18,32 +17,21 @@ _STACK_NOT_FOUND = 6  # the engine's exit code (sdk/go/common/util/cmdutil/exit.
 
 
 def exported_state(engine: Engine) -> str | None:
-    """What `pulumi stack export` prints, secrets encrypted; None when there is no such stack.
-
-    Raises:
-        SlipwayError: when the backend cannot be read.
-    """
+    """What `pulumi stack export` prints, secrets encrypted; None when there is no such stack."""
     done = engine.ask("stack", "export")
     return None if done.returncode == _STACK_NOT_FOUND else _output(engine, done, "nothing was changed")
 
 
 def answer(engine: Engine, meaning: str, *arguments: str) -> str:
-    """What `pulumi ARGUMENTS` prints for the stack.
-
-    Raises:
-        SlipwayError: when it fails, with `meaning` as what that means.
-    """
+    """What `pulumi ARGUMENTS` prints for the stack; `meaning` is what it means when that fails."""
     return _output(engine, engine.ask(*arguments), meaning)
 
 
 def _output(engine: Engine, done: subprocess.CompletedProcess[str], meaning: str) -> str:
-    if done.returncode == 0:
-        return done.stdout
-    raise SlipwayError(
-        Problem(
-            f"pulumi {' '.join(done.args[1:3])} failed on stack {engine.short} ({last_words(done)[:300]})",
-            meaning,
-            "check PULUMI_CONFIG_PASSPHRASE and where the state is (pulumi whoami --verbose), then run it again; if "
-            "another update holds the stack, wait for it, or when its process is gone: pulumi cancel",
-        )
+    return output_of(
+        done,
+        f"pulumi {' '.join(done.args[1:3])} failed on stack {engine.short}",
+        meaning,
+        "check PULUMI_CONFIG_PASSPHRASE and where the state is (pulumi whoami --verbose), then run it again; if "
+        "another update holds the stack, wait for it, or when its process is gone: pulumi cancel",
     )

@@ -1,4 +1,4 @@
-"""Making a bundle of a stack as it is now, and keeping some before something changes a stack."""
+"""Exporting a stack as it is now, and keeping some exports before something changes a stack."""
 
 from __future__ import annotations
 
@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.releases.backend.checkpoints import checkpoints_of
 from slipway.releases.backend.store import backend_url, is_cloud
-from slipway.releases.bundles.archive import (
-    CONTRACT,
-    RELEASE,
-    STACK_FILE,
-    STATE,
-    SUFFIX,
-    TAGS,
-    name_of,
-    packed,
-    sha256_of,
-)
+from slipway.releases.bundles import archive
 from slipway.releases.bundles.engine import answer
 from slipway.releases.bundles.state import release_in, resources_of, written
 from slipway.releases.bundles.storage import write_bundle
@@ -38,9 +28,7 @@ _NOTHING = "nothing was exported or changed"
 
 
 def export_bundle(engine: Engine, to: str = "") -> dict[str, Any]:
-    """Make a bundle of the stack and put it where `to` says (see `write_bundle`); the stack stays as it is.
-
-    Returns: what `--json` prints (slipway/cli/schemas/bundle.schema.json).
+    """Make a bundle of the stack and put it where `to` says (see `write_bundle`); what `--json` prints.
 
     Raises:
         SlipwayError: when there is no such stack, its backend does not answer, or the bundle cannot be written.
@@ -51,7 +39,7 @@ def export_bundle(engine: Engine, to: str = "") -> dict[str, Any]:
     state, backend, file = json.loads(text), backend_url(engine), engine.stack_file
     release = release_in(state) or {}
     about = {
-        "contract": CONTRACT,
+        "contract": archive.CONTRACT,
         "project": engine.project,
         "application": str(release.get("application", "")),
         "stack": engine.short,
@@ -65,28 +53,26 @@ def export_bundle(engine: Engine, to: str = "") -> dict[str, Any]:
         "engine": written(state, "version"),
     }
     parts = {
-        STATE: text.encode(),
-        **({RELEASE: _json(release)} if release else {}),
-        **({STACK_FILE: file.read_bytes()} if file.is_file() else {}),
-        TAGS: _json(tags),
+        archive.STATE: text.encode(),
+        **({archive.RELEASE: _json(release)} if release else {}),
+        **({archive.STACK_FILE: file.read_bytes()} if file.is_file() else {}),
+        archive.TAGS: _json(tags),
     }
-    content, manifest = packed(about, parts)
-    place = write_bundle(content, to, name_of(manifest), engine.environment)
-    sums = {"sha256": sha256_of(content), "size": len(content)}
-    return {"contract": CONTRACT, "bundle": place, **sums, "manifest": manifest}
+    content, manifest = archive.packed(about, parts)
+    place = write_bundle(content, to, archive.name_of(manifest), engine.environment)
+    sums = {"sha256": archive.sha256_of(content), "size": len(content)}
+    return {"contract": archive.CONTRACT, "bundle": place, **sums, "manifest": manifest}
 
 
 def keep_backup(engine: Engine) -> Path:
-    """Keep a bundle of the stack as it is now in .slipway/backups/STACK/ beside Pulumi.yaml.
-
-    Returns: its path; `slipway import` brings it back.
+    """The path of a bundle of the stack as it is now, kept in .slipway/backups/STACK/ beside Pulumi.yaml.
 
     Raises:
         SlipwayError: as `export_bundle`; then nothing may be changed.
     """
     folder = engine.root / ".slipway" / "backups" / engine.short
-    made = export_bundle(engine, str(folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{SUFFIX}"))
-    for old in sorted(folder.glob(f"*{SUFFIX}"))[:-KEPT]:  # their names are their times
+    made = export_bundle(engine, str(folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{archive.SUFFIX}"))
+    for old in sorted(folder.glob(f"*{archive.SUFFIX}"))[:-KEPT]:  # their names are their times
         old.unlink(missing_ok=True)
     return Path(made["bundle"])
 

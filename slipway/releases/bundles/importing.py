@@ -1,6 +1,6 @@
-"""Bringing a stack back from a bundle: into a backend that lost it, or one that never had it.
+"""Importing a stack from a bundle: into a backend that lost it, or one that never had it.
 
-Everything is checked before anything is changed. Then a stack comes back in an order in which each step can be run
+Everything is checked before anything is changed. Then a stack is imported in an order in which each step can be run
 again: its file, the stack itself, its state, its tags.
 """
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["import_bundle"]
 
-_MODE = 0o644  # of a stack's file, as the engine writes it: it belongs into the repository
+_MODE = 0o644  # of a stack's file, as the engine writes it: it belongs in the repository
 _MANAGED = "pulumi:"  # tags that the engine itself sets
 
 
 def import_bundle(engine: Engine, bundle: Bundle, *, force: bool = False) -> dict[str, Any]:
-    """Bring the stack back; with `force` also where the bundle does not fit, and over a state that is there.
+    """Import the stack; with `force` also where the bundle does not fit, and over a state that is there.
 
     Returns: what `--json` prints (slipway/cli/schemas/bundle.schema.json).
 
@@ -44,9 +44,7 @@ def import_bundle(engine: Engine, bundle: Bundle, *, force: bool = False) -> dic
     text = None if gone else exported_state(engine)
     present = json.loads(text) if text else None
     if present is None and "--config-file" in engine.options:  # that file is made anew for each run
-        raise SlipwayError(
-            Problem("stack local is not there", "only make up can make it", "make up, then import with --force")
-        )
+        raise SlipwayError("stack local is not there", "only make up can make it", "make up, then import with --force")
     owner, mine = owner_of(bundle.state), Owner(engine.short, engine.project)
     state = renamed(bundle.state, owner, mine) if owner and owner != mine else bundle.state
     there = present is not None and same(present, state)
@@ -56,12 +54,12 @@ def import_bundle(engine: Engine, bundle: Bundle, *, force: bool = False) -> dic
     backup = keep_backup(engine) if present and resources_of(present) and not there else None
     stack_file = _restore_file(engine.stack_file, bundle)
     if gone:
-        with reported(str(gone), "is gone and cannot be made", "the stack was not brought back"):
+        with reported(str(gone), "is gone and cannot be made", "the stack was not imported"):
             gone.mkdir(parents=True, mode=0o700)
     if present is None:
         provider = _encryption(engine.stack_file).get("secretsprovider")
         whose = ["--secrets-provider", provider] if provider else []
-        answer(engine, "the stack's state was not brought back", "stack", "init", "--no-select", *whose)
+        answer(engine, "the stack's state was not imported", "stack", "init", "--no-select", *whose)
     if not there:
         with tempfile.TemporaryDirectory(prefix="slipway-") as folder:  # mode 0700
             file = Path(folder) / "state.json"
@@ -85,7 +83,7 @@ def import_bundle(engine: Engine, bundle: Bundle, *, force: bool = False) -> dic
 
 
 def _against(engine: Engine, bundle: Bundle, present: Mapping[str, Any] | None) -> Iterator[Problem]:
-    """What speaks against it; `present` is the state that would be replaced."""
+    """Why it should not be imported; `present` is the state that would be replaced."""
     owner, file = bundle.owner, engine.stack_file
     if owner and owner != Owner(engine.short, engine.project):
         yield Problem(
@@ -100,7 +98,7 @@ def _against(engine: Engine, bundle: Bundle, present: Mapping[str, Any] | None) 
         yield Problem(
             f"{file.name} has another {differ} than {bundle.place}",
             "its secrets and the state's may need different passphrases or keys, and one could not be read",
-            f"restore the file of then (git log -- {file.name}; tar -xzOf BUNDLE stack.yaml prints the bundle's); "
+            f"restore the earlier file (git log -- {file.name}; tar -xzOf BUNDLE stack.yaml prints the bundle's); "
             "or, if both are encrypted with the same passphrase or key: add --force",
         )
     if present is None:
@@ -138,7 +136,7 @@ def _restore_file(file: Path, bundle: Bundle) -> str:
 
 def _set_tags(engine: Engine, tags: Mapping[str, str]) -> list[str]:
     """Set the tags that the stack lacks or has otherwise; their names."""
-    refused = "the state was brought back, the stack's tags were not"
+    refused = "the state was imported, the stack's tags were not"
     present = json.loads(answer(engine, refused, "stack", "tag", "ls", "--json") if tags else "null") or {}
     missing = [name for name in sorted(tags) if present.get(name) != tags[name] and not name.startswith(_MANAGED)]
     for name in missing:

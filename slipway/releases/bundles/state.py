@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import live_release_in
 
 if TYPE_CHECKING:
@@ -29,11 +29,7 @@ class Owner(NamedTuple):
 
 
 def state_in(content: bytes, place: str) -> dict[str, Any]:
-    """The state in `content`, as the engine exports it; `place` is what an error calls it.
-
-    Raises:
-        SlipwayError: when it is not one, as far as it is read here.
-    """
+    """The state in `content`, as the engine exports it; `place` is what an error calls it."""
     try:
         state: dict[str, Any] = json.loads(content)
         if all(each["urn"].startswith(_URN) for each in resources_of(state)):
@@ -41,11 +37,9 @@ def state_in(content: bytes, place: str) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     raise SlipwayError(
-        Problem(
-            f"{place} is neither a bundle nor an export of the engine",
-            "nothing was brought back",
-            "give a file that slipway export or pulumi stack export made",
-        )
+        f"{place} is neither a bundle nor an export of the engine",
+        "nothing was changed",
+        "give a file that slipway export or pulumi stack export made",
     )
 
 
@@ -71,7 +65,7 @@ def release_in(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The document of the release that is live (deployment.schema.json); None when there is none."""
     try:
         return live_release_in(state["deployment"])
-    except (KeyError, TypeError, ValueError):  # of another version of Slipway: it is one more help, not a must
+    except (KeyError, TypeError, ValueError):  # written by another version of Slipway; a bundle is of use without it
         return None
 
 
@@ -90,18 +84,12 @@ def renamed(state: Mapping[str, Any], old: Owner, new: Owner) -> dict[str, Any]:
 
 
 def encryption_in(content: bytes, place: str) -> dict[str, str]:
-    """How the secrets of a stack with this file are encrypted: secretsprovider, encryptedkey, encryptionsalt.
-
-    Raises:
-        SlipwayError: when it is not YAML.
-    """
+    """How the secrets of a stack with this file are encrypted: secretsprovider, encryptedkey, encryptionsalt."""
     try:
         found = yaml.safe_load(content) or {}
         known = {key: str(found[key]) for key in _ENCRYPTION if found.get(key)}
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError):
         raise SlipwayError(
-            Problem(
-                f"{place} is not a stack's file", "its encryption cannot be compared", f"fix {place}, or move it away"
-            )
+            f"{place} is not a stack's file", "its encryption cannot be compared", f"fix {place}, or move it away"
         ) from None
     return {key: value for key, value in known.items() if (key, value) != ("secretsprovider", "passphrase")}

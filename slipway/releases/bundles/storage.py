@@ -1,4 +1,4 @@
-"""Where bundles lie: a file, a folder, or a bucket. One is written whole or not at all, for its owner only."""
+"""Reading and writing bundles in a file, a folder or a bucket: written whole or not at all, for its owner only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.store import open_store, place_of
 from slipway.releases.bundles.archive import Bundle, unpacked
 from slipway.releases.bundles.state import release_in, state_in
@@ -27,9 +27,9 @@ _NOT_KEPT = "no bundle was kept; what was there is as before"
 def write_bundle(content: bytes, to: str, name: str, environment: Mapping[str, str]) -> str:
     """Put a bundle where `to` says: a file when it ends in .tar.gz, else a folder (of a bucket) that gets `name`.
 
-    Without `to` that is the current folder; `environment` holds a bucket's credentials.
+    Without `to` that is the current folder. `environment` holds a bucket's credentials.
 
-    Returns: where it lies, as it may be shown.
+    Returns: where it is, without credentials.
 
     Raises:
         SlipwayError: when it could not be written; then nothing of it is left.
@@ -52,7 +52,7 @@ def read_bundle(where: str, environment: Mapping[str, str]) -> Bundle:
     """
     path, parts = _local(where), urlsplit(where)
     folder, _, name = parts.path.rpartition("/")
-    with reported(where, "cannot be read", "nothing was brought back"):
+    with reported(where, "cannot be read", "nothing was changed"):
         if path is not None:
             content = path.read_bytes()
         else:
@@ -65,7 +65,7 @@ def read_bundle(where: str, environment: Mapping[str, str]) -> Bundle:
 
 
 def write_whole(content: bytes, path: Path, *, mode: int = 0o600) -> Path:
-    """Write `path` by renaming a finished file, so that whoever looks sees all of it or what was there before.
+    """Write `path` by renaming a finished file, so that readers see all of it or the earlier one.
 
     Raises:
         SlipwayError: when it could not be written; then nothing of it is left.
@@ -108,7 +108,5 @@ def reported(where: str, what: str, meaning: str) -> Iterator[None]:
         said = " ".join((getattr(error, "strerror", None) or missing).split()).partition(" Debug source:")[0]
         said = said.replace(urlsplit(where).query or "\0", "…")[:300]
         place = place_of(where) if "://" in where else where
-        fix = (
-            "give a path, or s3://…, gs://… or azblob://… with credentials in the environment as the engine takes them"
-        )
-        raise SlipwayError(Problem(f"{place} {what} ({said})", meaning, fix)) from None
+        fix = "give a path, or s3://…, gs://… or azblob://… and set the credentials that the engine takes"
+        raise SlipwayError(f"{place} {what} ({said})", meaning, fix) from None

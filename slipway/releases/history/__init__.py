@@ -1,1 +1,1 @@
-"""What happened to a stack: the engine's history, the states after its updates and the hosts' ledgers, put together."""
+"""What happened to a stack, from the engine's history, the states after its updates and the hosts' ledgers."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.outcomes import RETURN
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import deployment_in
-from slipway.releases.history.entry import AUTOMATIC_ROLLBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from slipway.releases.history.entry import Entry
+    from slipway.releases.history.entry import HistoryEntry
     from slipway.releases.history.stack_history import StackHistory
 
 __all__ = ["detail_document", "history_document"]
@@ -22,9 +22,13 @@ CONTRACT = 1
 """Version of the JSON form; a change that a reader cannot ignore raises it."""
 
 _OWN = "pulumi:pulumi:Stack"  # changes with every update, because its outputs do
+_SHOWN = (
+    "number", "kind", "result", "seconds", "release", "commit", "branch", "actor", "run", "message", "reason",
+    "returned",
+)  # fmt: skip
 
 
-def history_document(history: StackHistory, entries: Sequence[Entry]) -> dict[str, Any]:
+def history_document(history: StackHistory, entries: Sequence[HistoryEntry]) -> dict[str, Any]:
     """`entries` of a stack's history, newest first, and what its releases are now."""
     return {
         "contract": CONTRACT,
@@ -37,39 +41,28 @@ def history_document(history: StackHistory, entries: Sequence[Entry]) -> dict[st
     }
 
 
-def detail_document(history: StackHistory, entry: Entry) -> dict[str, Any]:
+def detail_document(history: StackHistory, entry: HistoryEntry) -> dict[str, Any]:
     """`entry` with the engine's resources and the hosts' reports."""
     state = _state(history, entry.number)
     earlier = [each.number for each in history.entries if each.number and entry.number and each.number < entry.number]
     before = _state(history, earlier[-1]) if earlier else {}
-    mine = entry.proven and entry.kind != AUTOMATIC_ROLLBACK
+    deployment = deployment_in(state) if entry.proven and entry.kind != RETURN else None
     return {
         "contract": CONTRACT,
         "stack": history.stack,
         "entry": _entry(history, entry),
         "resources": sorted(_changes(before, state), key=lambda change: change["name"]) if state else [],
-        "reports": dict((deployment_in(state) or {}).get("report") or {}) if state and mine else {},
+        "reports": dict((deployment or {}).get("report") or {}),
     }
 
 
-def _entry(history: StackHistory, entry: Entry) -> dict[str, Any]:
-    """One entry; `back` says how its release could come back now."""
+def _entry(history: StackHistory, entry: HistoryEntry) -> dict[str, Any]:
+    """One entry; `back` says how its release could be rolled back to now."""
     way = history.way_back(entry.release)
     return {
-        "number": entry.number,
-        "kind": entry.kind,
-        "result": entry.result,
-        "at": _text(entry.at),
-        "seconds": entry.seconds,
-        "release": entry.release,
-        "commit": entry.commit,
-        "branch": entry.branch,
+        **{name: getattr(entry, name) for name in _SHOWN},
+        "at": f"{entry.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "images": dict(entry.images),
-        "actor": entry.actor,
-        "run": entry.run,
-        "message": entry.message,
-        "reason": entry.reason,
-        "returned": entry.returned,
         "validated": entry.release in history.validated,
         "back": {"kind": way.kind, "reason": way.reason},
         "hosts": {name: _host(report) for name, report in entry.hosts.items()},
@@ -77,22 +70,16 @@ def _entry(history: StackHistory, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _host(report: Any) -> dict[str, Any]:  # noqa: ANN401  # a mapping of JSON values
+def _host(report: Mapping[str, Any]) -> dict[str, Any]:
     known = {name: report.get(name) for name in ("outcome", "release", "previous", "seconds")}
     return {**known, "reason": report.get("reason", ""), "touched": list(report.get("touched") or [])}
 
 
-def _text(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
 def _state(history: StackHistory, number: int | None) -> Mapping[str, Any]:
-    if number is None:
-        return {}
     try:
-        return history.checkpoints.state(number)
+        return history.checkpoints.state(number) if number else {}
     except SlipwayError:
-        return {}  # its backend has dropped it; what else is known is told all the same
+        return {}  # the backend has dropped it; the rest is shown all the same
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -105,12 +92,12 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[di
             continue
         if was is None or now is None:
             what = "deleted" if now is None else "created"
-        elif json.dumps(_shown(was), sort_keys=True) != json.dumps(_shown(now), sort_keys=True):
+        elif any(_text(was.get(key)) != _text(now.get(key)) for key in ("inputs", "outputs")):
             what = "replaced" if was.get("id") != now.get("id") else "updated"
         else:
             continue
         yield {"name": urn.rsplit("::", 1)[-1], "type": known["type"], "what": what}
 
 
-def _shown(resource: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: resource.get(key) for key in ("inputs", "outputs")}
+def _text(node: object) -> str:
+    return json.dumps(node, sort_keys=True)  # True and 1 are equal in Python

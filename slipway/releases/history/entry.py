@@ -5,23 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.outcomes import DEPLOYING, RETURN
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-__all__ = ["AUTOMATIC_ROLLBACK", "DEPLOYING", "Entry"]
-
-AUTOMATIC_ROLLBACK = "automatic rollback"
-DEPLOYING = ("deploy", "rollback", "promotion", "repair")
-"""Kinds of an update that makes a release live."""
+__all__ = ["HistoryEntry"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class HistoryEntry:
     """What happened, when, by whom, with what result."""
 
     number: int | None
-    """The update's; None for what happened without the engine, or what its history does not hold any more."""
+    """The update's; None for what happened without the engine, or is no longer in its history."""
     kind: str
     """deploy, rollback, promotion, repair (of drift), automatic rollback; else the engine's: destroy, refresh, …"""
     result: str
@@ -29,7 +27,7 @@ class Entry:
     at: datetime
     seconds: float | None = None
     release: str | None = None
-    """That was deployed, or should have been; for an automatic rollback the one that came back."""
+    """The one deployed, or meant to be; for an automatic rollback the one that was rolled back to."""
     commit: str = ""
     branch: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
@@ -39,7 +37,7 @@ class Entry:
     """Address of the CI run; empty outside of CI."""
     message: str = ""
     reason: str = ""
-    """Why it failed, or why a release was brought back."""
+    """Why it failed, or why it was rolled back."""
     returned: str | None = None
     """The release that a failed update went back to, where that is not the one that was live before."""
     irreversible: tuple[str, ...] = ()
@@ -52,4 +50,4 @@ class Entry:
     @property
     def proven(self) -> bool:
         """Whether its release ran well at its end."""
-        return self.result == "succeeded" and self.release is not None and self.kind in (*DEPLOYING, AUTOMATIC_ROLLBACK)
+        return self.result == "succeeded" and self.release is not None and self.kind in (*DEPLOYING, RETURN)

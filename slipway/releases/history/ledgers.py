@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.outcomes import PROVEN
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["HostLedger", "LedgerLine", "read_ledgers", "read_release"]
 
 _ANSWER_SECONDS = 30.0
-_SAME_CLOCK = timedelta(seconds=2)  # the agent tells whole seconds, and its answer takes a while
+_SAME_CLOCK = timedelta(seconds=2)  # the agent reports whole seconds, and its answer takes a while
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class LedgerLine:
     seconds: float | None = None
     previous: str | None = None
     irreversible: bool = False
-    """Of a migration: releases before it cannot run with the data afterwards."""
+    """Of a migration: earlier releases cannot run with the data afterwards."""
 
     @property
     def proven(self) -> bool:
@@ -54,7 +54,7 @@ class HostLedger:
     lines: Sequence[LedgerLine]
     """Oldest first."""
     warm: frozenset[str]
-    """Releases that it could bring back by itself: kept, with all their images."""
+    """Releases that it keeps with all their images, so that it can roll back to them by itself."""
 
     @property
     def live(self) -> str | None:
@@ -63,54 +63,51 @@ class HostLedger:
 
 
 def read_ledgers(settings: Settings, project: str) -> dict[str, HostLedger | SlipwayError]:
-    """The ledger of every host of the stack for the Compose project `project`, or why it has none; changes nothing."""
+    """The ledger of every host of the stack for the Compose project `project`, or why it has none."""
 
     async def read_all() -> list[HostLedger | SlipwayError]:
         return await asyncio.gather(*(_read(host, settings.private_key(), project) for host in settings.hosts))
 
-    names = [host.name for host in settings.hosts]
-    return dict(zip(names, asyncio.run(read_all()), strict=True))
+    return dict(zip([host.name for host in settings.hosts], asyncio.run(read_all()), strict=True))
+
+
+def read_release(settings: Settings, host: str, project: str, identifier: str) -> dict[str, Any] | None:
+    """The document of a release that `host` keeps; None when it does not answer with one."""
+    machine = next(each for each in settings.hosts if each.name == host)
+    command = ("release", "--release", identifier)
+    try:
+        return asyncio.run(_ask(machine, settings.private_key(), project, command, ends_with="id"))[0]
+    except (TimeoutError, SlipwayError):
+        return None
+
+
+async def _ask(
+    host: HostSettings, private_key: str, project: str, command: tuple[str, ...], *, ends_with: str
+) -> list[dict[str, Any]]:
+    """The lines that the agent of `host` answers with, whose last one has the key `ends_with`."""
+    async with (
+        reached(host, private_key) as connection,
+        channel(connection, host.name, project, command=command) as opened,
+        asyncio.timeout(_ANSWER_SECONDS),
+    ):
+        lines = [line async for line in opened.events()]
+        if not lines or ends_with not in lines[-1]:
+            raise SlipwayError(await opened.complaint())
+        return lines
 
 
 async def _read(host: HostSettings, private_key: str, project: str) -> HostLedger | SlipwayError:
     try:
-        async with (
-            reached(host, private_key) as connection,
-            channel(connection, host.name, project, command=("history",)) as opened,
-            asyncio.timeout(_ANSWER_SECONDS),
-        ):
-            lines = [line async for line in opened.events()]
-            if not lines or "warm" not in lines[-1]:
-                return SlipwayError(await opened.complaint())
-            return _ledger(host.name, lines[:-1], lines[-1])
+        *lines, last = await _ask(host, private_key, project, ("history",), ends_with="warm")
     except TimeoutError:
         return SlipwayError(
-            Problem(
-                f"host {host.name}: no answer within {_ANSWER_SECONDS:.0f} s",
-                "what happened there is not known",
-                "slipway status, or look at the host's load",
-            )
+            f"host {host.name}: no answer within {_ANSWER_SECONDS:.0f} s",
+            "what happened there is not known",
+            "slipway status, or look at the host's load",
         )
     except SlipwayError as error:
         return error
-
-
-def read_release(settings: Settings, host: str, project: str, identifier: str) -> dict[str, Any] | None:
-    """The document of a release that `host` keeps; None when it does not answer with one. Changes nothing."""
-    machine = next(each for each in settings.hosts if each.name == host)
-
-    async def read() -> dict[str, Any] | None:
-        async with (
-            reached(machine, settings.private_key()) as connection,
-            channel(connection, host, project, command=("release", "--release", identifier)) as opened,
-            asyncio.timeout(_ANSWER_SECONDS),
-        ):
-            return next(iter([line async for line in opened.events()]), None)
-
-    try:
-        return asyncio.run(read())
-    except (TimeoutError, SlipwayError):
-        return None
+    return _ledger(host.name, lines, last)
 
 
 def _ledger(host: str, lines: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> HostLedger:
@@ -122,9 +119,9 @@ def _ledger(host: str, lines: Sequence[Mapping[str, Any]], last: Mapping[str, An
             LedgerLine(
                 host=host,
                 at=datetime.fromisoformat(line["at"]) - ahead,
-                release=str(line["release"]),
-                outcome=str(line["outcome"]),
-                **{name: str(line.get(name) or "") for name in ("reason", "actor", "kind", "run")},
+                **{
+                    name: str(line.get(name) or "") for name in ("release", "outcome", "reason", "actor", "kind", "run")
+                },
                 seconds=line.get("seconds"),
                 previous=line.get("previous"),
                 irreversible=line.get("irreversible") is True,

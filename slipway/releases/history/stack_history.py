@@ -1,7 +1,4 @@
-"""A stack's whole history, read from everywhere at once, and what it says of every release.
-
-That is: which one is live, which were validated or rejected, and how each could come back.
-"""
+"""A stack's whole history, read from everywhere at once, and what follows for every release."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from slipway.contract.outcomes import DEPLOYING
+from slipway.contract.outcomes import DEPLOYING, MIGRATED, REJECTED, ROLLBACK, VALIDATED
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import checkpoints_of
 from slipway.releases.engine import settings_of, stack_of
@@ -20,16 +17,16 @@ from slipway.releases.history.ledgers import HostLedger, read_ledgers
 from slipway.releases.history.merging import merged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from slipway.releases.backend.checkpoints import Checkpoints
     from slipway.releases.engine import Engine
-    from slipway.releases.history.entry import Entry
+    from slipway.releases.history.entry import HistoryEntry
     from slipway.releases.history.ledgers import LedgerLine
     from slipway.settings.model import Settings
 
-__all__ = ["VALIDATED_TAG", "Barrier", "StackHistory", "ValidationMark", "WayBack", "read_history"]
+__all__ = ["VALIDATED_TAG", "NoWayBack", "StackHistory", "ValidationMark", "WayBack", "read_history"]
 
 VALIDATED_TAG = "slipway:validated"
 """Tag of the stack with the release that was validated last (see slipway/releases/validation)."""
@@ -42,7 +39,7 @@ class ValidationMark(NamedTuple):
     actor: str
 
 
-class Barrier(Enum):
+class NoWayBack(Enum):
     """Why there is no way back to a release."""
 
     NO_RELEASE = "it is about no release"
@@ -53,18 +50,16 @@ class Barrier(Enum):
 
 
 class WayBack(NamedTuple):
-    """How a release could come back."""
+    """How a release could be rolled back to."""
 
-    kind: Literal["live", "warm", "cold", "no"]
-    """live (it runs), warm (every host has all of it), cold (its images are pulled again), no."""
-    barrier: Barrier | None = None
-    detail: str = ""
-    """What a rejection was for, or whose migration it is."""
+    kind: Literal["live", "warm", "cold", "no"]  # it runs, every host has all of it, images are pulled again, none
+    why_not: NoWayBack | None = None
+    detail: str = ""  # what a rejection was for, or whose migration it is
 
     @property
     def reason(self) -> str:
-        """Why not, in words."""
-        return self.barrier.value.format(self.detail) if self.barrier else ""
+        """Why there is none, in words."""
+        return self.why_not.value.format(self.detail) if self.why_not else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,18 +69,17 @@ class StackHistory:
     stack: str
     project: str | None
     """Compose project on the hosts; None before the first deployment."""
-    entries: Sequence[Entry]
+    entries: Sequence[HistoryEntry]
     """Oldest first."""
     checkpoints: Checkpoints
     hosts: Mapping[str, HostLedger | SlipwayError] = field(default_factory=dict)
     tagged: str | None = None
     """The release that the stack's tag calls validated."""
     known_settings: Settings | None = None
-    """None where the hosts were not asked: then nothing needs them."""
 
     @property
     def settings(self) -> Settings:
-        """The stack's settings; only of a history for which the hosts were asked."""
+        """The stack's settings, which only a history for which the hosts were asked has."""
         assert self.known_settings is not None  # noqa: S101  # `read_history` says when they are read
         return self.known_settings
 
@@ -117,17 +111,17 @@ class StackHistory:
 
     @functools.cached_property
     def warm(self) -> frozenset[str]:
-        """Releases that every host could bring back by itself."""
+        """Releases that every host could roll back to by itself."""
         if not self.hosts or self.errors:
             return frozenset()
         return frozenset.intersection(*(ledger.warm for ledger in self._ledgers))
 
     @functools.cached_property
     def rejected(self) -> dict[str, str]:
-        """Releases that a watch rolled back from after they went live, and why; deployed again since, they are none."""
+        """Releases that a watch rolled back from, and why; not those that ran well again since."""
         found: dict[str, str] = {}
         for line in self._lines:
-            if line.outcome == "rejected":
+            if line.outcome == REJECTED:
                 found[line.release] = line.reason
             elif line.proven:
                 found.pop(line.release, None)
@@ -138,11 +132,11 @@ class StackHistory:
         """Releases whose tests passed, the one validated last at the end."""
         found: dict[str, ValidationMark] = {}
         for line in self._lines:
-            if line.outcome in ("validated", "rejected"):  # rejected by a watch, after its tests had passed
+            if line.outcome in (VALIDATED, REJECTED):  # rejected by a watch, after its tests had passed
                 found.pop(line.release, None)
-            if line.outcome == "validated":
+            if line.outcome == VALIDATED:
                 found[line.release] = ValidationMark(line.at, line.actor)
-        if self.tagged and not any(line.release == self.tagged and line.outcome == "rejected" for line in self._lines):
+        if self.tagged and not any(line.release == self.tagged and line.outcome == REJECTED for line in self._lines):
             found.setdefault(self.tagged, ValidationMark(None, ""))  # hosts that do not know it were made after it
         return found
 
@@ -156,7 +150,7 @@ class StackHistory:
             if not entry.proven:
                 continue
             release = str(entry.release)
-            if entry.kind == "rollback" and release in order and order.index(release) < order.index(live):
+            if entry.kind == ROLLBACK and release in order and order.index(release) < order.index(live):
                 found.add(live)
             found.discard(release)
             if release not in order:
@@ -164,42 +158,33 @@ class StackHistory:
             live = release
         return found
 
-    def deployed(self, release: str) -> Entry | None:
-        """The last update that made `release` live, in whose state it stands; None when there was none."""
-        return self._deployed.get(release)
+    @functools.cached_property
+    def attempted(self) -> dict[str | None, HistoryEntry]:
+        """Release → the last update that was about it, whatever came of it."""
+        return {each.release: each for each in self.entries if each.number is not None and each.kind in DEPLOYING}
 
     @functools.cached_property
-    def _deployed(self) -> dict[str, Entry]:
-        return {str(each.release): each for each in self._attempts if each.proven}
-
-    def attempted(self, release: str) -> Entry | None:
-        """The last update that was about `release`, whatever came of it."""
-        return next((each for each in reversed(self._attempts) if each.release == release), None)
-
-    @functools.cached_property
-    def _attempts(self) -> list[Entry]:
-        return [each for each in self.entries if each.number is not None and each.kind in DEPLOYING]
+    def deployed(self) -> dict[str | None, HistoryEntry]:
+        """Release → the last update that made it live, in whose state it stands."""
+        numbered = (each for each in self.entries if each.number is not None and each.kind in DEPLOYING)
+        return {each.release: each for each in numbered if each.proven}
 
     def keepers(self, release: str) -> list[str]:
         """The hosts that keep `release` with all that it takes."""
         return [name for name, each in self.hosts.items() if isinstance(each, HostLedger) and release in each.warm]
 
-    @functools.cached_property
-    def way_back(self) -> Callable[[str | None], WayBack]:
-        """How a release could come back, as far as the history knows; images in a registry are asked for later."""
-        return functools.cache(self._way_back)
-
-    def _way_back(self, release: str | None) -> WayBack:
+    def way_back(self, release: str | None) -> WayBack:
+        """How a release could be rolled back to, as far as the history knows; its images are looked up later."""
         if release is None:
-            return WayBack("no", Barrier.NO_RELEASE)
+            return WayBack("no", NoWayBack.NO_RELEASE)
         if release == self.live:
             return WayBack("live")
-        if self.deployed(release) is None and release not in self.warm:  # what hosts keep needs no backend
-            return WayBack("no", Barrier.NEVER_HEALTHY if self.attempted(release) else Barrier.UNKNOWN)
+        if release not in self.deployed and release not in self.warm:  # what hosts keep needs no backend
+            return WayBack("no", NoWayBack.NEVER_HEALTHY if release in self.attempted else NoWayBack.UNKNOWN)
         if release in self.rejected:
-            return WayBack("no", Barrier.REJECTED, self.rejected[release])
+            return WayBack("no", NoWayBack.REJECTED, self.rejected[release])
         if migrated := self._irreversible_since(release):
-            return WayBack("no", Barrier.MIGRATION, migrated)
+            return WayBack("no", NoWayBack.MIGRATION, migrated)
         return WayBack("warm" if release in self.warm else "cold")
 
     def _irreversible_since(self, release: str) -> str:
@@ -207,7 +192,7 @@ class StackHistory:
         ran = [number for number, entry in enumerate(self.entries) if entry.proven and entry.release == release]
         if not ran:
             return ""
-        migrated = {line.release for line in self._lines if line.outcome == "migrated"}
+        migrated = {line.release for line in self._lines if line.outcome == MIGRATED}
         for entry in self.entries[ran[-1] + 1 :]:
             # A failed one counts when its migration was done, and when no host can tell.
             done = entry.result == "succeeded" or entry.release in migrated or bool(self.errors) or not self.hosts
@@ -219,11 +204,7 @@ class StackHistory:
 
 
 def read_history(engine: Engine, *, hosts: bool = True) -> StackHistory:
-    """Read it.
-
-    Args:
-        engine: how the engine is called for the stack.
-        hosts: ask the hosts, too; without them it holds the updates alone.
+    """The history of the stack, with `hosts` those of its hosts, too, else of its updates alone.
 
     Raises:
         SlipwayError: when the backend or the stack's settings cannot be read. A host that does not answer is no error.
@@ -254,7 +235,7 @@ def read_history(engine: Engine, *, hosts: bool = True) -> StackHistory:
 
 
 def _preload() -> None:
-    """What asking hosts needs and takes a while to load."""
+    """Load what asking hosts needs and takes a while."""
     import asyncssh  # noqa: F401, PLC0415  # loaded for whoever needs it next
 
     from slipway.hosts.agent_package import pack_agent  # noqa: PLC0415  # as above

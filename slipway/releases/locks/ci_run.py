@@ -15,7 +15,7 @@ from urllib.parse import quote
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from slipway.releases.backend.layout import read
-from slipway.releases.github import token_in
+from slipway.releases.github_settings import api_in, token_in
 from slipway.releases.locks.engine_locks import stack_locks
 from slipway.settings.deploy_origin import run_url
 
@@ -69,11 +69,7 @@ def remove_note(locks: StackLocks, hostname: str, pid: int) -> None:
 
 
 def run_of(locks: StackLocks, lock: EngineLock) -> CiRun | None:
-    """The run that a lock belongs to; None when none is noted.
-
-    Raises:
-        SlipwayError: when the store does not answer.
-    """
+    """The run that a lock belongs to; None when none is noted. Raises `SlipwayError` when the store does not answer."""
     try:
         run = CiRun.model_validate_json(read(locks.store, _note(locks, lock.hostname, lock.pid)) or b"")
     except ValidationError:
@@ -92,7 +88,7 @@ def run_is_over(run: CiRun, environment: Mapping[str, str]) -> bool | None:
     token = token_in(environment)
     try:
         with Github(
-            base_url=environment.get("GITHUB_API_URL") or "https://api.github.com",
+            base_url=api_in(environment),
             auth=Auth.Token(token) if token else None,
             timeout=_SECONDS,
             retry=None,

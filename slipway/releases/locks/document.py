@@ -1,4 +1,4 @@
-"""Who works on a stack: what `slipway lock` prints, as JSON (slipway/cli/schemas/lock.schema.json) and in lines."""
+"""What `slipway lock` prints, as JSON (slipway/cli/schemas/lock.schema.json) and in lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from slipway.releases.locks.engine_locks import EngineLock, StackLocks
-    from slipway.releases.locks.liveness import Verdict
+    from slipway.releases.locks.liveness import Liveness
 
 __all__ = ["lines", "lock_document"]
 
@@ -25,11 +25,7 @@ _NEXT = {
 
 
 def lock_document(locks: StackLocks, environment: Mapping[str, str]) -> dict[str, Any]:
-    """What holds the stack now.
-
-    Raises:
-        SlipwayError: when the backend does not answer.
-    """
+    """What holds the stack now. Raises `SlipwayError` when the backend does not answer."""
     judged = [(lock, judge(lock, locks, environment)) for lock in locks.read()]
     states = {verdict.state for _, verdict in judged}
     return {
@@ -60,7 +56,7 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield _NEXT[state].format(stack)
 
 
-def _entry(lock: EngineLock, verdict: Verdict) -> dict[str, Any]:
+def _entry(lock: EngineLock, verdict: Liveness) -> dict[str, Any]:
     return {
         "object": lock.name,
         "state": verdict.state,

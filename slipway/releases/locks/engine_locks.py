@@ -1,7 +1,7 @@
 """The engine's own locks of a stack in a self-managed backend.
 
 Their form is the engine's (github.com/pulumi/pulumi, pkg/backend/diy/lock.go, 3.256): an object per process, made when
-an update begins and removed when it ends; an engine that meets one of another process gives up.
+an update begins and removed when it ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.layout import locks_prefix, names, read
 from slipway.releases.backend.store import backend_url, is_cloud, open_store
 from slipway.releases.format import plain
@@ -58,11 +58,7 @@ class StackLocks:
     """Whether the store is a folder."""
 
     def read(self) -> list[EngineLock]:
-        """The locks that the stack has now.
-
-        Raises:
-            SlipwayError: when the store does not answer.
-        """
+        """The locks that the stack has now. Raises `SlipwayError` when the store does not answer."""
         try:
             found = [
                 (name, read(self.store, name))
@@ -75,11 +71,7 @@ class StackLocks:
         return [_parsed(name, content) for name, content in found if content is not None]
 
     def remove(self, lock: EngineLock) -> None:
-        """Remove this lock and no other: its name is its process's own. (`pulumi cancel` removes all that there are).
-
-        Raises:
-            SlipwayError: when the store does not let it be removed.
-        """
+        """Remove this lock and no other, as `pulumi cancel` would: its name is its process's own."""
         try:
             for name in (lock.name, lock.name + _ATTRIBUTES):
                 with contextlib.suppress(FileNotFoundError):
@@ -87,11 +79,9 @@ class StackLocks:
         except Exception as error:  # noqa: BLE001  # the library has a family per store
             said = " ".join(str(error).split("Debug source:")[0].split())[:300]
             raise SlipwayError(
-                Problem(
-                    f"the lock of {lock.owner} cannot be removed ({said})",
-                    "its process is gone, but the engine refuses to work while it is there",
-                    f"pulumi cancel --yes --stack {self.stack}, with credentials that may delete objects",
-                )
+                f"the lock of {lock.owner} cannot be removed ({said})",
+                "its process is gone, but the engine refuses to work while it is there",
+                f"pulumi cancel --yes --stack {self.stack}, with credentials that may delete objects",
             ) from None
 
 

@@ -1,9 +1,4 @@
-"""Whether the engine that holds a lock still runs.
-
-- *held*: it does.
-- *stale*: it is gone for sure: its process from this machine, or its CI run is over.
-- *unknown*: nothing can be said, as for an engine that a person started on another machine.
-"""
+"""Whether the engine that holds a lock still runs, as far as that can be known from here."""
 
 from __future__ import annotations
 
@@ -22,7 +17,7 @@ if TYPE_CHECKING:
 
     from slipway.releases.locks.engine_locks import EngineLock, StackLocks
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Liveness", "judge"]
 
 _SECONDS = 10
 _NAMESPACE = Path("/proc/self/ns/pid")
@@ -33,33 +28,30 @@ _SHARED = {"localhost", "localhost.localdomain", "runner", "docker", "docker-des
 _HOSTED_RUNNER = "runnervm"
 
 
-class Verdict(NamedTuple):
+class Liveness(NamedTuple):
     """What is known of a lock's engine, and why."""
 
     state: Literal["held", "stale", "unknown"]
+    """held: it runs. stale: it is gone for sure. unknown: as for one that a person started on another machine."""
     reason: str
 
 
-def judge(lock: EngineLock, locks: StackLocks, environment: Mapping[str, str]) -> Verdict:
-    """Whether the engine that made one of the stack's locks still runs.
-
-    Raises:
-        SlipwayError: when the store does not answer.
-    """
+def judge(lock: EngineLock, locks: StackLocks, environment: Mapping[str, str]) -> Liveness:
+    """Whether the engine that made one of the stack's locks still runs."""
     if lock.since is None:
-        return Verdict("unknown", "the lock cannot be read")
+        return Liveness("unknown", "the lock cannot be read")
     unseen = _unseen(lock, on_this_disk=locks.on_this_disk)
     if not unseen:
         return _judge_process(lock.pid, lock.since)
     run = run_of(locks, lock)
     if run is None:
-        return Verdict("unknown", unseen)
-    match run_is_over(run, environment):
-        case True:
-            return Verdict("stale", f"GitHub says that its run is over ({run.url})")
-        case False:
-            return Verdict("held", f"GitHub says that its run goes on ({run.url})")
-    return Verdict("unknown", f"GitHub does not say whether its run is over ({run.url})")
+        return Liveness("unknown", unseen)
+    over = run_is_over(run, environment)
+    if over is None:
+        return Liveness("unknown", f"GitHub does not say whether its run is over ({run.url})")
+    return Liveness(
+        "stale" if over else "held", f"GitHub says that its run {'is over' if over else 'goes on'} ({run.url})"
+    )
 
 
 def _unseen(lock: EngineLock, *, on_this_disk: bool) -> str:
@@ -87,26 +79,26 @@ def _user() -> str:
         return ""
 
 
-def _judge_process(pid: int, since: datetime) -> Verdict:
+def _judge_process(pid: int, since: datetime) -> Liveness:
     """Whether the engine with this number that made a lock at `since` runs on this machine."""
     gone = "its process is gone from this machine"
     try:
         os.kill(pid, 0)  # nothing is sent
     except ProcessLookupError:
-        return Verdict("stale", gone)
+        return Liveness("stale", gone)
     except OSError:  # it is another user's
         pass
     try:
         state, started, name = _process(pid)
     except (OSError, ValueError):  # it ended just now, or this system has no such `ps`
-        return Verdict("unknown", f"what pid {pid} of this machine is cannot be found out")
+        return Liveness("unknown", f"what pid {pid} of this machine is cannot be found out")
     if state.startswith("Z"):  # only its exit code is left
-        return Verdict("stale", gone)
+        return Liveness("stale", gone)
     if started > since + _CLOCKS:
-        return Verdict("stale", f"{gone} (pid {pid} is a later one)")
+        return Liveness("stale", f"{gone} (pid {pid} is a later one)")
     if "pulumi" not in name:
-        return Verdict("unknown", f"pid {pid} of this machine is {name}, not an engine")
-    return Verdict("held", "its process runs on this machine")
+        return Liveness("unknown", f"pid {pid} of this machine is {name}, not an engine")
+    return Liveness("held", "its process runs on this machine")
 
 
 def _process(pid: int) -> tuple[str, datetime, str]:

@@ -1,4 +1,4 @@
-"""One engine at a time on a stack: waiting for the one that works on it, and taking over from one that is gone.
+"""Waiting until no other engine works on a stack, and taking over the lock of one that is gone.
 
 The engine's own lock is what keeps two apart. Of two that start at the same moment it refuses at least one, which then
 waits like any other.
@@ -7,13 +7,12 @@ waits like any other.
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import re
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-
-import typer
 
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.format import ago
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from slipway.releases.engine import Engine
     from slipway.releases.locks.engine_locks import EngineLock, StackLocks
-    from slipway.releases.locks.liveness import Verdict
+    from slipway.releases.locks.liveness import Liveness
 
 __all__ = ["StackLockedError", "conflict", "lock_wait", "locked", "take_over", "when_free", "with_note"]
 
@@ -39,6 +38,9 @@ _MEANING = "two at once would undo each other, so nothing was begun"
 # The engine's own words: pkg/backend/diy/lock.go, and for Pulumi Cloud pkg/backend/backenderr (ConflictingUpdateError).
 _LOCKED = "the stack is currently locked by"
 _CONFLICT = re.compile(r"another update is currently in progress|/update-conflicts/", re.IGNORECASE)
+
+
+_log = logging.getLogger(__name__)
 
 
 class StackLockedError(SlipwayError):
@@ -56,31 +58,35 @@ def when_free(engine: Engine, deployment: Callable[[str], int]) -> int:
     Raises:
         SlipwayError: when somebody else works on it for longer than that, or the backend does not answer.
     """
-    locks, patience = stack_locks(engine), _Patience(lock_wait(engine))
-    taken: list[str] = []
+    locks, patience = stack_locks(engine), lock_wait(engine)
+    began, taken, reported = time.monotonic(), list[str](), set[str]()
     while True:
-        if locks:
-            notes, living = take_over(locks, engine.environment)
-            for note in notes:
-                typer.echo(note, err=True)
-            taken += notes
-            if living:
-                patience.wait(living[0][0].name, locked(engine.stack, *living[0]), _LOOK_SECONDS)
-                continue
-        try:
-            return deployment("; ".join(taken))
-        except StackLockedError as error:
-            pause = _LOOK_SECONDS if locks else _CLOUD_SECONDS
-            # Two that began together each see the other's lock and give up: not together again.
-            patience.wait("", error.problems[0], pause * random.uniform(1, 2))  # noqa: S311  # nothing is kept secret
+        notes, living = take_over(locks, engine.environment) if locks else ([], [])
+        for note in notes:
+            _log.warning(note)
+        taken += notes
+        if living:
+            lock, verdict = living[0]
+            obstacle, problem, pause = lock.name, locked(engine.stack, lock, verdict), _LOOK_SECONDS
+        else:
+            try:
+                return deployment("; ".join(taken))
+            except StackLockedError as error:
+                # Two that began together each see the other's lock and give up: not together again.
+                pause = (_LOOK_SECONDS if locks else _CLOUD_SECONDS) * random.uniform(1, 2)  # noqa: S311  # no secret
+                obstacle, problem = "", error.problems[0]
+        waited = time.monotonic() - began
+        if waited >= patience:
+            so_long = f"waited {patience:.0f} s; " if patience else ""
+            raise SlipwayError(problem._replace(meaning=so_long + problem.meaning))
+        if obstacle not in reported:
+            reported.add(obstacle)
+            _log.warning("waiting up to %.0f s: %s", patience - waited, problem.what)
+        time.sleep(min(pause * (1 + waited / 10), _LOOK_SECONDS_AT_MOST, patience - waited))
 
 
-def take_over(locks: StackLocks, environment: Mapping[str, str]) -> tuple[list[str], list[tuple[EngineLock, Verdict]]]:
-    """Remove the locks of engines that are gone: what was done, in words, and the locks that stay.
-
-    Raises:
-        SlipwayError: when the store does not answer.
-    """
+def take_over(locks: StackLocks, environment: Mapping[str, str]) -> tuple[list[str], list[tuple[EngineLock, Liveness]]]:
+    """Remove the locks of engines that are gone: what was done, in words, and the locks that stay."""
     notes, living = [], []
     for lock in locks.read():
         verdict = judge(lock, locks, environment)
@@ -93,7 +99,7 @@ def take_over(locks: StackLocks, environment: Mapping[str, str]) -> tuple[list[s
     return notes, living
 
 
-def locked(stack: str, lock: EngineLock, verdict: Verdict) -> Problem:
+def locked(stack: str, lock: EngineLock, verdict: Liveness) -> Problem:
     """The error for a lock whose engine runs, or may do so: who, since when, and the command if it is gone."""
     since = f"since {lock.when} ({ago(lock.since.isoformat(), datetime.now(UTC))})" if lock.since else f"({lock.name})"
     cancel = f"; once you are sure that it is gone: pulumi cancel --yes --stack {stack}"
@@ -130,10 +136,7 @@ def with_note(message: str, taken_over: str) -> str:
 
 
 def lock_wait(engine: Engine) -> float:
-    """The setting lockWait, in the order of all settings, without a run of the engine.
-
-    Its default where it is no number: the program reports that.
-    """
+    """The setting lockWait, read without the engine; its default where it is no number: the program reports that."""
     name = PREFIX + "LOCK_WAIT"
     stated = read_stack_file(engine.root / f"Pulumi.{engine.short}.yaml", engine.project).entries.get("lockWait")
     for value in (engine.environment.get(name), stated, read_dotenv(engine.root / ".env")[0].get(name)):
@@ -141,23 +144,3 @@ def lock_wait(engine: Engine) -> float:
             with contextlib.suppress(ValueError):
                 return max(0.0, float(str(value)))
     return float(Settings.model_fields["lock_wait"].default)
-
-
-class _Patience:
-    """Waits up to a moment, and reports each obstacle once."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._began = seconds, time.monotonic()
-        self._reported: set[str] = set()
-
-    def wait(self, obstacle: str, problem: Problem, pause: float) -> None:
-        """Sleep for about `pause` seconds, longer after a long wait; raises `problem` when the time is up."""
-        waited = time.monotonic() - self._began
-        left = self._seconds - waited
-        if left <= 0:
-            so_long = f"waited {self._seconds:.0f} s; " if self._seconds else ""
-            raise SlipwayError(problem._replace(meaning=so_long + problem.meaning))
-        if obstacle not in self._reported:
-            self._reported.add(obstacle)
-            typer.echo(f"waiting up to {left:.0f} s: {problem.what}", err=True)
-        time.sleep(min(pause * (1 + waited / 10), _LOOK_SECONDS_AT_MOST, left))

@@ -91,7 +91,8 @@ def test_a_host_that_was_rolled_back_by_itself_says_when_and_why_once(
     text = printed(web_1=probe)
     assert "shop on stack staging: not as deployed" in text
     assert (
-        "  rolled back by itself: 10 min ago, r-new was deployed, and the watch brought r-old back: 9 % fail\n" in text
+        "  rolled back by itself: 10 min ago, r-new was deployed, "
+        "and the watch rolled back to r-old: 9 % fail\n" in text
     )
     assert text.count("9 % fail") == 1
 

@@ -12,6 +12,7 @@ import jsonschema_rs
 import pytest
 
 from slipway.contract.problems import SlipwayError
+from slipway.releases.bundles import archive as archive_module
 from slipway.releases.bundles.archive import Bundle, name_of, packed, sha256_of, unpacked
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "slipway/cli/schemas/bundle.schema.json").read_text())
@@ -144,6 +145,13 @@ def test_a_part_that_is_no_ordinary_file_is_refused(kind: bytes, parts: dict[str
 def test_a_damaged_file_is_told_as_such(spoil: Callable[[bytes], bytes]) -> None:
     [what] = refused(spoil(packed(ABOUT, PARTS)[0]))
     assert what.startswith("here.tar.gz is damaged or no bundle (")
+
+
+def test_a_bundle_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = packed(ABOUT, {**PARTS, "release.json": bytes(2 * 2**20)})[0]
+    assert len(content) < 2**20
+    monkeypatch.setattr(archive_module, "_LARGEST_MB", 1)
+    assert refused(content) == ["here.tar.gz holds more than 1 MB, which no bundle does"]
 
 
 def test_no_single_wrong_byte_gets_through() -> None:

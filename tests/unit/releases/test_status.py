@@ -129,7 +129,7 @@ def test_a_host_that_was_rolled_back_by_itself_is_not_as_deployed(
     [host] = looked_at(web_1=probe)["hosts"]
     assert not host["as_deployed"]
     assert host["findings"] == [
-        "r-0123456789ab was deployed, and the watch brought r-0000000before back: api: 9 % fail",
+        "r-0123456789ab was deployed, and the watch rolled back to r-0000000before: api: 9 % fail",
     ]
     assert host["returned"] == {
         "from": "r-0123456789ab", "to": "r-0000000before", "at": "2025-11-20T13:20:00Z", "reason": "api: 9 % fail",
@@ -141,9 +141,7 @@ def test_a_host_that_was_rolled_back_says_so_without_the_watchs_own_record(
 ) -> None:
     [host] = looked_at(web_1=probe | {"last": RETURNED})["hosts"]
     assert host["returned"]["from"] == ""
-    assert host["findings"] == [
-        "the release that was deployed went: the watch brought r-0000000before back: api: 9 % fail"
-    ]
+    assert host["findings"] == ["the watch rolled back to r-0000000before: api: 9 % fail"]
 
 
 def test_maintenance_a_watch_and_a_kept_generation_are_no_findings(

@@ -148,9 +148,9 @@ def test_without_github_that_is_said_and_no_error(
     monkeypatch.delenv("GITHUB_REPOSITORY")
     assert validate() == 0
     assert [line for line in capsys.readouterr().out.splitlines() if "GitHub" in line] == [
-        "  GitHub: not told (--no-github)",
-        "  GitHub: not told (no token: GITHUB_TOKEN)",
-        "  GitHub: not told (no repository: --repository OWNER/NAME)",
+        "  GitHub: no variable set (--no-github)",
+        "  GitHub: no variable set (no token: GITHUB_TOKEN)",
+        "  GitHub: no variable set (no repository: --repository OWNER/NAME)",
     ]
     assert world.variables == []
 
@@ -187,7 +187,7 @@ def _rolled_back(world: World) -> None:
         (_away, "host web-2: it cannot be reached"),
         (_apart, "the hosts run different releases"),
         (_nothing, "host web-2: nothing is deployed here"),
-        (_rolled_back, "host web-2: the release that was deployed went: the watch brought"),
+        (_rolled_back, "host web-2: the watch rolled back to"),
     ],
 )
 def test_release_that_does_not_run_as_deployed_everywhere_is_marked_nowhere(
@@ -221,7 +221,7 @@ def test_host_that_refuses_is_named_and_nobody_else_is_told(
     assert said.out.splitlines() == [
         f"release {LIVE} (commit 3f2a91c04b7d) is not validated on every host of stack staging",
         "  web-1: marked",
-        "  GitHub: not told (first every host must have the mark)",
+        "  GitHub: no variable set (first every host must have the mark)",
     ]
     assert said.err.strip() == str(REFUSED)
     assert (world.tags, world.variables) == ([], [])

@@ -9,9 +9,10 @@ import pytest
 
 from slipway.cli.main import main
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases.commit_checks import Check, Checks
 from slipway.releases.engine import Stack
-from slipway.releases.github import Check, Checks, GitHubAwayError
-from slipway.releases.github_checks import Aftermath, Outcome, Standing, Wait, standing_of
+from slipway.releases.github import GitHubAwayError
+from slipway.releases.github_checks import Aftermath, ChecksOutcome, Standing, Wait, standing_of
 from slipway.releases.status import status_document
 from slipway.releases.validation import GitHubMark, HostMark, Validation
 
@@ -32,7 +33,7 @@ def checks(missing: Sequence[str] = (), **words: str) -> Checks:
 
 def waited(
     *looks: Checks | SlipwayError, timeout: float = 60, interval: float = 10
-) -> tuple[Outcome, list[str], list[float]]:
+) -> tuple[ChecksOutcome, list[str], list[float]]:
     """The outcome, what was told and when it was looked; the last look repeats."""
     clock = [0.0]
     at: list[float] = []
@@ -62,7 +63,7 @@ def test_every_change_is_told_once_until_all_are_well() -> None:
         checks(lint="success", test="in_progress"),
         checks(lint="success", test="success", docs="skipped"),
     )
-    assert outcome == Outcome("success", "all 3 checks of 3f2a91c04b7d passed")
+    assert outcome == ChecksOutcome("success", "all 3 checks of 3f2a91c04b7d passed")
     assert told == [
         "[0:00] no check yet",
         "[0:10] lint: success",
@@ -76,7 +77,7 @@ def test_every_change_is_told_once_until_all_are_well() -> None:
 
 def test_first_failure_ends_the_wait_and_is_named() -> None:
     outcome, told, at = waited(checks(lint="timed_out", test="in_progress"))
-    assert outcome == Outcome("failure", "3f2a91c04b7d failed lint (timed out)")
+    assert outcome == ChecksOutcome("failure", "3f2a91c04b7d failed lint (timed out)")
     assert told[0] == "[0:00] lint: timed out  https://ci/lint"
     assert at == [0]
 
@@ -94,13 +95,13 @@ def test_wait_ends_at_its_time_after_a_last_look_and_says_what_was_missing(
     look: Checks | SlipwayError, why: str
 ) -> None:
     outcome, _, at = waited(look, timeout=25)
-    assert outcome == Outcome("timeout", why)
+    assert outcome == ChecksOutcome("timeout", why)
     assert at == [0, 10, 20, 25]
 
 
 def test_github_that_is_away_for_a_while_is_waited_out_and_told_once() -> None:
     outcome, told, _ = waited(checks(test="queued"), AWAY, AWAY, checks(test="success"))
-    assert outcome == Outcome("success", "the check of 3f2a91c04b7d passed")
+    assert outcome == ChecksOutcome("success", "the check of 3f2a91c04b7d passed")
     assert told == [
         "[0:00] test: queued  https://ci/test",
         "[0:10] GitHub does not answer (503); it is asked again",
@@ -189,7 +190,7 @@ class Hands:
         return self.code
 
 
-PASSED, FAILED = Outcome("success", "all 2 checks passed"), Outcome("failure", "test failed")
+PASSED, FAILED = ChecksOutcome("success", "all 2 checks passed"), ChecksOutcome("failure", "test failed")
 BEFORE = Standing(LIVE, SHA, True, False, "")
 ANOTHER = Standing(NEW, "f" * 40, False, False, "")
 
@@ -313,7 +314,7 @@ def test_command_validates_and_never_waits_for_its_own_run(
         f"release {LIVE} (commit {SHA[:12]}) is validated on stack staging",
         "  web-1: marked",
         "  state: tag slipway:validated",
-        "  GitHub: not told ()",
+        "  GitHub: no variable set ()",
     ]
 
 

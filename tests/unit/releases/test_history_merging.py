@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from slipway.contract.problems import SlipwayError
-from slipway.releases.backend.checkpoints import Checkpoints, ReleaseRecords, Update, records_in
-from slipway.releases.history.entry import Entry
+from slipway.releases.backend.checkpoints import Checkpoints, ReleaseRecords, StackUpdate, records_in
+from slipway.releases.history.entry import HistoryEntry
 from slipway.releases.history.ledgers import HostLedger, LedgerLine
 from slipway.releases.history.merging import merged
-from slipway.releases.history.stack_history import Barrier, StackHistory, WayBack
+from slipway.releases.history.stack_history import NoWayBack, StackHistory, WayBack
 from slipway.releases.past_releases import named_entry
 from slipway.releases.rollback import _default
 
@@ -24,9 +24,9 @@ def at(minute: float) -> datetime:
     return NOON + timedelta(minutes=minute)
 
 
-def update(number: int, minute: float, *, result: str = "succeeded", kind: str = "update", **more: Any) -> Update:
+def update(number: int, minute: float, *, result: str = "succeeded", kind: str = "update", **more: Any) -> StackUpdate:
     given = {"message": "", "environment": {}, "changes": {}, **more}
-    return Update(
+    return StackUpdate(
         number=number, kind=kind, result=result, began=at(minute), ended=at(minute) + timedelta(seconds=10), **given
     )
 
@@ -43,7 +43,7 @@ def line(outcome: str, release: str, minute: float, host: str = "a", **more: Any
 
 
 class NoCheckpoints(Checkpoints):
-    def updates(self) -> list[Update]:
+    def updates(self) -> list[StackUpdate]:
         raise AssertionError
 
     def tag(self, name: str) -> str | None:
@@ -54,7 +54,7 @@ class NoCheckpoints(Checkpoints):
 
 
 def stack(
-    entries: list[Entry], *lines: LedgerLine, warm: tuple[str, ...] = (), tagged: str | None = None
+    entries: list[HistoryEntry], *lines: LedgerLine, warm: tuple[str, ...] = (), tagged: str | None = None
 ) -> StackHistory:
     hosts = {"a": HostLedger(lines=lines, warm=frozenset(warm))} if lines else {}
     return StackHistory(
@@ -62,8 +62,8 @@ def stack(
     )
 
 
-def entry(number: int, release: str, kind: str = "deploy", result: str = "succeeded", **more: Any) -> Entry:
-    return Entry(number=number, kind=kind, result=result, at=at(number), release=release, **more)
+def entry(number: int, release: str, kind: str = "deploy", result: str = "succeeded", **more: Any) -> HistoryEntry:
+    return HistoryEntry(number=number, kind=kind, result=result, at=at(number), release=release, **more)
 
 
 # --- merging
@@ -154,7 +154,7 @@ def test_a_release_that_the_watch_turned_back_from_is_not_chosen_and_says_why() 
              line("returned", B, 4, actor="watch")]  # fmt: skip
     found = stack(entries, *lines)
     assert found.live == B
-    assert found.way_back(C) == WayBack("no", Barrier.REJECTED, "errors")
+    assert found.way_back(C) == WayBack("no", NoWayBack.REJECTED, "errors")
     assert found.way_back(C).reason == "it was rolled back from: errors"
     assert _default(found) == A
 
@@ -166,14 +166,14 @@ def test_nothing_to_go_back_to_is_said() -> None:
 
 def test_a_failed_or_unknown_release_is_no_way_back() -> None:
     found = stack([entry(1, A), entry(2, B, result="failed"), entry(3, C)])
-    assert found.way_back(B) == WayBack("no", Barrier.NEVER_HEALTHY)
+    assert found.way_back(B) == WayBack("no", NoWayBack.NEVER_HEALTHY)
     assert found.way_back("r-000000000000").kind == "no"
     assert found.way_back(A).kind == "cold"
 
 
 def test_irreversible_migration_bars_only_what_ran_before_it() -> None:
     entries = [entry(1, A), entry(2, B, irreversible=("web",)), entry(3, C)]
-    assert stack(entries).way_back(A) == WayBack("no", Barrier.MIGRATION, f"{B}: web")
+    assert stack(entries).way_back(A) == WayBack("no", NoWayBack.MIGRATION, f"{B}: web")
     assert stack(entries).way_back(B).kind == "cold"
     ran_since = [*entries, entry(4, A, "deploy"), entry(5, C)]
     assert stack(ran_since).way_back(A).kind == "cold", "it ran well with the data of after"
@@ -204,7 +204,7 @@ def test_the_tag_tells_what_was_validated_where_hosts_are_new() -> None:
 
 
 def test_destroyed_stack_has_nothing_live() -> None:
-    assert stack([entry(1, A), Entry(number=2, kind="destroy", result="succeeded", at=at(2))]).live is None
+    assert stack([entry(1, A), HistoryEntry(number=2, kind="destroy", result="succeeded", at=at(2))]).live is None
 
 
 @pytest.mark.parametrize(

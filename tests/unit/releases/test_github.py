@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from slipway.contract.problems import SlipwayError
-from slipway.releases.github import Check, Checks, repository_of, required_repository, token_in
+from slipway.releases.commit_checks import Check, Checks
+from slipway.releases.github import repository_of, required_repository, token_in
 
 TOKEN = "ghp_canary0123456789"
 
@@ -49,7 +50,7 @@ def test_what_is_given_wins_over_the_workflow_and_that_over_the_remote(tmp_path:
 
 @pytest.mark.parametrize("given", ["acme", "acme/shop/x", "https://github.com/acme/shop", "acme/sh op", "/"])
 def test_repository_in_another_form_is_refused(tmp_path: Path, given: str) -> None:
-    with pytest.raises(SlipwayError, match="is no repository of GitHub"):
+    with pytest.raises(SlipwayError, match="is not a GitHub repository"):
         repository_of(given, tmp_path, {})
 
 

@@ -88,15 +88,15 @@ def _refused(engine: Engine) -> str:
 
 
 def test_a_free_stack_is_deployed_at_once_and_nothing_is_written(
-    engine: Engine, capsys: pytest.CaptureFixture[str]
+    engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert _taken_over(engine) == ""
     assert _left(engine) == []
-    assert capsys.readouterr() == ("", "")
+    assert caplog.messages == []
 
 
 def test_the_locks_of_engines_that_are_gone_are_taken_over_and_said(
-    engine: Engine, capsys: pytest.CaptureFixture[str]
+    engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("a", "b"):
         _lock(engine, name)
@@ -104,7 +104,7 @@ def test_the_locks_of_engines_that_are_gone_are_taken_over_and_said(
     assert _left(engine) == []
     one = r"took over the lock of ann@\S+ \(pid \d+\) since 20\S+ \S+ UTC, stale: its process is gone from this machine"
     assert re.fullmatch(f"{one}; {one}", note)
-    assert capsys.readouterr().err.splitlines() == note.split("; ")
+    assert caplog.messages == note.split("; ")
 
 
 def test_the_lock_of_a_ci_run_that_is_over_is_taken_over_with_its_note(
@@ -134,18 +134,18 @@ def test_a_lock_of_which_nothing_is_known_stays_and_is_named_with_the_command(en
     assert _left(engine) == ["b.json", "b.json.attrs"]
 
 
-def test_it_waits_for_an_engine_elsewhere_and_says_so_once(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_waits_for_an_engine_elsewhere_and_says_so_once(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     lock = _lock(engine, hostname="elsewhere")
     timer = threading.Timer(0.3, lock.unlink)
     timer.start()
     assert _taken_over(_patient(engine)) == ""
-    [line] = capsys.readouterr().err.splitlines()
+    [line] = caplog.messages
     assert line.startswith("waiting up to 20 s: stack staging is locked by ann@elsewhere")
 
 
 @pytest.mark.parametrize("backend", ["", "https://api.pulumi.com"])
 def test_of_two_that_begin_together_the_refused_one_looks_again_and_goes_on(
-    backend: str, engine: Engine, capsys: pytest.CaptureFixture[str]
+    backend: str, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     more = {"PULUMI_BACKEND_URL": backend} if backend else {}
     given = Engine(root=engine.root, stack="staging", environment=_environment(engine.root, 20, **more), options=[])
@@ -159,7 +159,7 @@ def test_of_two_that_begin_together_the_refused_one_looks_again_and_goes_on(
 
     assert when_free(given, deployment) == 0
     assert len(tries) == 3
-    assert capsys.readouterr().err == "waiting up to 20 s: it is locked\n"
+    assert caplog.messages == ["waiting up to 20 s: it is locked"]
 
 
 def test_an_engine_that_is_refused_for_too_long_ends_in_the_error(engine: Engine) -> None:

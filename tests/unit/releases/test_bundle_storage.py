@@ -109,7 +109,7 @@ def test_a_file_in_the_way_stays(tmp_path: Path) -> None:
     [
         ("nowhere.tar.gz", "nowhere.tar.gz cannot be read (No such file or directory)"),
         (".", ". cannot be read (Is a directory)"),
-        ("https://example.com/a.tar.gz?token=canary", "https://example.com is no store of objects"),
+        ("https://example.com/a.tar.gz?token=canary", "https://example.com is not an object store"),
     ],
 )
 def test_a_place_without_a_bundle_is_told_without_its_parameters(where: str, told: str) -> None:

@@ -15,7 +15,7 @@ from obstore.store import MemoryStore
 
 from slipway.releases.locks import ci_run, liveness
 from slipway.releases.locks.engine_locks import EngineLock, StackLocks
-from slipway.releases.locks.liveness import Verdict, judge
+from slipway.releases.locks.liveness import Liveness, judge
 
 HERE = socket.gethostname()
 
@@ -65,17 +65,17 @@ def _locks(*, disk: bool = True) -> StackLocks:
     return StackLocks(store=MemoryStore(), project="shop", stack="staging", on_this_disk=disk)
 
 
-def _judged(lock: EngineLock, *, disk: bool = True) -> Verdict:
+def _judged(lock: EngineLock, *, disk: bool = True) -> Liveness:
     return judge(lock, _locks(disk=disk), {})
 
 
 def test_the_lock_of_an_engine_that_runs_here_is_held(engine: subprocess.Popen[bytes]) -> None:
-    assert _judged(_lock(engine.pid)) == Verdict("held", "its process runs on this machine")
+    assert _judged(_lock(engine.pid)) == Liveness("held", "its process runs on this machine")
     assert _judged(_lock(engine.pid), disk=False).state == "held"
 
 
 def test_the_lock_of_an_engine_that_is_gone_from_here_is_stale() -> None:
-    assert _judged(_lock(_gone())) == Verdict("stale", "its process is gone from this machine")
+    assert _judged(_lock(_gone())) == Liveness("stale", "its process is gone from this machine")
     assert _judged(_lock(_gone(), age=1e6), disk=False).state == "stale"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from slipway.releases import rollback
 from slipway.releases.engine import Engine
-from slipway.releases.history.entry import Entry
+from slipway.releases.history.entry import HistoryEntry
 from slipway.releases.history.ledgers import HostLedger, LedgerLine
 from slipway.releases.history.stack_history import StackHistory
 from slipway.releases.past_releases import PastRelease
@@ -24,7 +24,7 @@ A, B = "r-aaaaaaaaaaaa", "r-bbbbbbbbbbbb"
 ENGINE = Engine(root=Path("/nowhere"), stack="staging", environment={}, options=[])
 
 
-def history(*entries: Entry, rejected: str = "") -> StackHistory:
+def history(*entries: HistoryEntry, rejected: str = "") -> StackHistory:
     line = LedgerLine(host="a", at=NOON + timedelta(days=1), release=rejected, outcome="rejected", reason="errors")
     ledger = HostLedger(lines=[line] if rejected else [], warm=frozenset({A, B}))
     return StackHistory(
@@ -33,8 +33,10 @@ def history(*entries: Entry, rejected: str = "") -> StackHistory:
     )  # fmt: skip
 
 
-def entry(number: int, release: str, result: str = "succeeded", **more: Any) -> Entry:
-    return Entry(number=number, kind="deploy", result=result, at=NOON + timedelta(number), release=release, **more)
+def entry(number: int, release: str, result: str = "succeeded", **more: Any) -> HistoryEntry:
+    return HistoryEntry(
+        number=number, kind="deploy", result=result, at=NOON + timedelta(number), release=release, **more
+    )
 
 
 @pytest.fixture(autouse=True)
