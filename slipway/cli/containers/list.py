@@ -164,8 +164,8 @@ def left_out(listings: Sequence[HostListing], services: Sequence[str]) -> str:
 
 def ps_table(document: Mapping[str, Any], now: datetime) -> Table:
     """A row per container."""
-    from rich.table import Table  # noqa: PLC0415  # exec and logs need no rich
-    from rich.text import Text  # noqa: PLC0415  # as above
+    from rich.table import Table  # exec and logs need no rich
+    from rich.text import Text  # as above
 
     def word(text: str) -> Text:
         return Text(plain(text), _STYLES.get(text, ""))

@@ -106,8 +106,8 @@ def _examine_settings(pool: ThreadPoolExecutor, engine: Engine) -> list[CheckRes
 
 def report(document: Mapping[str, Any]) -> RenderableType:
     """`document` for people: a line per result, what is wrong with its meaning and its fix."""
-    from rich.console import Group  # noqa: PLC0415  # JSON needs no rich
-    from rich.text import Text  # noqa: PLC0415  # as above
+    from rich.console import Group  # JSON needs no rich
+    from rich.text import Text  # as above
 
     blocks: list[RenderableType] = []
     for title, results in groupby(
@@ -129,9 +129,9 @@ def report(document: Mapping[str, Any]) -> RenderableType:
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[RenderableType]:
-    from rich.padding import Padding  # noqa: PLC0415  # as above
-    from rich.table import Table  # noqa: PLC0415  # as above
-    from rich.text import Text  # noqa: PLC0415  # as above
+    from rich.padding import Padding  # as above
+    from rich.table import Table  # as above
+    from rich.text import Text  # as above
 
     style = _STYLES[result["state"]]
     for word, key, look in (

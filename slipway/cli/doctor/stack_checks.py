@@ -37,7 +37,7 @@ def backend(engine: Engine) -> list[CheckResult]:
 
 
 def _locks(engine: Engine) -> list[CheckResult]:
-    from slipway.releases.locks.engine_locks import stack_locks  # noqa: PLC0415  # Pulumi Cloud keeps none of them
+    from slipway.releases.locks.engine_locks import stack_locks  # Pulumi Cloud keeps none of them
 
     locks = stack_locks(engine)
     problems = [
@@ -78,7 +78,7 @@ def registry(found: Settings, read: Application | None) -> list[CheckResult]:
     """Whether the registry answers and takes the credentials."""
     if not found.registry or (read and not read.builds):
         return [skipped("registry", "not asked: no service is built" if read else "there is none in the settings")]
-    from slipway.hosts.preflight import check_access, check_registry  # noqa: PLC0415  # the engine's library, 0.3 s
+    from slipway.hosts.preflight import check_access, check_registry  # the engine's library, 0.3 s
 
     problems = check_registry(found, read) if read else check_access(found)
     who = f"lets {found.registry_username} in" if found.registry_username else "answers"

@@ -94,7 +94,7 @@ def shown_keys(servers: Iterable[SshAddress]) -> dict[SshAddress, HostKey | Prob
 
 
 async def _ask(server: SshAddress) -> HostKey | Problem:
-    import asyncssh  # noqa: PLC0415  # 0.2 s that a local stack need not pay
+    import asyncssh  # 0.2 s that a local stack need not pay
 
     reason, key = "", None
     try:
