@@ -165,7 +165,7 @@ def left_out(listings: Sequence[HostListing], services: Sequence[str]) -> str:
 def ps_table(document: Mapping[str, Any], now: datetime) -> Table:
     """A row per container."""
     from rich.table import Table  # exec and logs need no rich
-    from rich.text import Text  # as above
+    from rich.text import Text
 
     def word(text: str) -> Text:
         return Text(plain(text), _STYLES.get(text, ""))
