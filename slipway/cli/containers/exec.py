@@ -42,17 +42,14 @@ _TERMINATED = 143  # what shells call a command that SIGTERM ended
 
 @dataclass(frozen=True, kw_only=True)
 class ExecRequest:
-    """A command to run, and in which container."""
+    """A command to run, and in which container; with `terminal` it gets this process's."""
 
     service: str
     command: Sequence[str]
     host: str = ""
-    """The first one with a healthy container when empty."""
     number: int | None = None
     user: str = ""
-    """The image's when empty."""
     terminal: bool
-    """Give it this process's terminal."""
 
 
 def exec_in_container(stack: Stack, request: ExecRequest) -> int:
@@ -97,11 +94,11 @@ async def _exec(stack: Stack, request: ExecRequest) -> int:
             words = ("sh", "-c", SIGNAL_SCRIPT, "sh", mark, name.name.removeprefix("SIG"))
             line = docker_exec(listing, container["id"], words, terminal=False, user=request.user)
             process: Any = await connection.start(line)
-            said = b""
+            output = b""
             with contextlib.suppress(TimeoutError):
-                said, _ = await asyncio.wait_for(process.communicate(), _PASS_SECONDS)
+                output, _ = await asyncio.wait_for(process.communicate(), _PASS_SECONDS)
             if process.returncode != 0:
-                typer.echo(f"the command may go on in {container['name']} {said.decode()}".rstrip(), err=True)
+                typer.echo(f"the command may go on in {container['name']} {output.decode()}".rstrip(), err=True)
 
         line = docker_exec(
             listing, container["id"], request.command, terminal=request.terminal, user=request.user, mark=mark

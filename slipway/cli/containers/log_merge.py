@@ -1,7 +1,4 @@
-"""What the containers of all hosts write, as one stream in the order of time.
-
-What was there at the beginning is merged exactly; what comes later is sorted as far as it is not too late.
-"""
+"""The logs of all hosts as one stream: merged exactly at first, then sorted as far as lines are not too late."""
 
 from __future__ import annotations
 
@@ -35,13 +32,11 @@ LineQueue = asyncio.Queue[LogLine | None]
 
 @dataclass(frozen=True, kw_only=True)
 class LogQuery:
-    """Which lines are asked for."""
+    """Which lines are asked for: of all services when none are named, `since` as the agent takes it."""
 
     services: Sequence[str] = ()
-    """All when empty."""
     tail: str = "all"
     since: str = ""
-    """As the agent takes it; from the beginning when empty."""
     follow: bool = False
 
     def command(self) -> tuple[str, ...]:
@@ -191,11 +186,8 @@ class _HostLogs:
             await self.lines.put(LogLine(at, self.host.name, container["service"], container["name"], stream, text))
 
     def _lost(self) -> Problem:
-        return Problem(
-            f"host {self.host.name}: the connection to its logs broke",
-            "its lines are missing until it answers again; when followed, it is tried for a minute",
-            f"slipway ps --host {self.host.name}",
-        )
+        name, meaning = self.host.name, "its lines are missing until it answers again; a follower retries for a minute"
+        return Problem(f"host {name}: the connection to its logs broke", meaning, f"slipway ps --host {name}")
 
 
 def _after(at: str) -> str:

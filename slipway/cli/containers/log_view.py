@@ -1,7 +1,4 @@
-"""What `slipway logs` prints: each line behind the name of its container, or a line of JSON.
-
-What an application writes is shown as it is.
-"""
+"""What `slipway logs` prints: each line, as it is, behind the name of its container; or a line of JSON."""
 
 from __future__ import annotations
 
@@ -49,9 +46,7 @@ class LogView:
 
     def __init__(self) -> None:
         self.complete = True
-        """Whether no line is missing."""
-        self.any = False
-        """Whether there is any container."""
+        self.any = False  # whether there is any container
 
     def containers(self, host: str, names: Sequence[str]) -> None:  # noqa: ARG002  # for who shows names
         """These containers are read from now on."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
-
 from slipway.cli.containers.list import require_services
+from slipway.cli.printing import print_problems
 from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ async def pick_container(
                 break
     if not answers:
         raise SlipwayError(problems)
-    for problem in problems:
-        typer.echo(f"slipway: error: {problem}", err=True)
+    print_problems(problems)
     if not picked:
         require_services([service], answers.values(), stack)
         raise SlipwayError(_not_running(answers, service, number, stack))
@@ -81,10 +79,9 @@ def _not_running(answers: Mapping[str, Mapping[str, Any]], service: str, number:
     found = [(host, each) for host, listing in answers.items() for each in own_containers(listing, service)]
     running = sorted({each["number"] for _, each in found if each["state"] == "running"})
     if number is not None and running:
+        fix = f"--index {' or '.join(map(str, running))}, or leave it out"
         return Problem(
-            f"{service} has no running container number {number}",
-            "each release numbers its containers anew",
-            f"--index {' or '.join(map(str, running))}, or leave it out",
+            f"{service} has no running container number {number}", "each release numbers its containers anew", fix
         )
     states = "; ".join(
         f"{each['name']} on {host} "

@@ -6,7 +6,7 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,11 +16,7 @@ __all__ = ["write_all"]
 
 
 def write_all(files: Mapping[Path, str]) -> None:
-    """Write every file, making the folders that are missing; each one appears whole.
-
-    Raises:
-        SlipwayError: when one cannot be written; all of them are then as they were.
-    """
+    """Write every file whole, and the folders that are missing; SlipwayError when all had to stay as they were."""
     suffix = f".{secrets.token_hex(4)}.partial"
     partials = {file: file.with_name(file.name + suffix) for file in files}
     before = {file: file.read_bytes() if file.is_file() else None for file in files}
@@ -38,12 +34,9 @@ def write_all(files: Mapping[Path, str]) -> None:
     except OSError as error:
         for each in replaced:
             each.unlink() if before[each] is None else each.write_bytes(before[each] or b"")
+        fix = "make its folder writable (ls -ld shows whose it is), then run it again"
         raise SlipwayError(
-            Problem(
-                f"{file} cannot be written ({error.strerror or error})",
-                "no file was changed",
-                "make its folder writable (ls -ld shows whose it is), then run it again",
-            )
+            f"{file} cannot be written ({error.strerror or error})", "no file was changed", fix
         ) from None
     finally:
         for partial in partials.values():

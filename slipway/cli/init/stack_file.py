@@ -1,6 +1,6 @@
-"""Stack files: what one says now, the text of a new one, and the commands that set what is left to set.
+"""Stack files: reading one, the text of a new one, and the commands that set what is left.
 
-A file that somebody edited is never rewritten here: the engine changes it, by `pulumi config set`.
+An edited file is never rewritten here: the engine changes it, by `pulumi config set`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.settings.model import LOCAL_ADDRESS
 
 if TYPE_CHECKING:
@@ -24,14 +24,9 @@ if TYPE_CHECKING:
     from slipway.cli.init.requirements import Requirements
 
 __all__ = [
-    "StackFile",
-    "change_commands",
-    "default_settings",
-    "left_commands",
-    "new_stack_file",
-    "read_stack_file",
+    "StackFile", "change_commands", "default_settings", "left_commands", "new_stack_file", "read_stack_file",
     "shown_command",
-]
+]  # fmt: skip
 
 # What the shipped patterns hold where a value belongs, and the settings that they have; a unit test reads them.
 _PLACEHOLDER = re.compile(r"YOUR-[A-Z-]+|([A-Z0-9]+-)+ADDRESS")
@@ -50,7 +45,7 @@ class StackFile:
     top: Mapping[str, Any] = field(default_factory=dict)
     """Keys beside `config`: how secrets are encrypted."""
     edited: bool = False
-    """Whether it holds anything of somebody's; else it may be replaced."""
+    """Whether somebody set anything in it; else it may be replaced."""
 
     @property
     def hosts(self) -> list[dict[str, Any]]:
@@ -75,11 +70,9 @@ def read_stack_file(file: Path, project: str) -> StackFile:
         return StackFile()
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
         raise SlipwayError(
-            Problem(
-                f"{file.name} cannot be read ({type(error).__name__})",
-                "it is not known whether it holds somebody's values, so nothing was written",
-                f"correct {file.name} or move it away, then run it again",
-            )
+            f"{file.name} cannot be read ({type(error).__name__})",
+            "it is not known whether it holds values that somebody set, so nothing was written",
+            f"correct {file.name} or move it away, then run it again",
         ) from None
     pattern = all(key.startswith((f"{project}:", _PATTERN_NAMESPACE)) for key in config) and _is_pattern(
         {key.partition(":")[2]: value for key, value in config.items()}
@@ -115,10 +108,8 @@ def new_stack_file(
 
     `top` are the keys beside `config` that the engine wrote already; `notes` holds what stands beside a host's key.
     """
-    lines = [
-        f"# Stack {stack} of {requirements.name}, written by `slipway init`. Every setting: README.md, Settings.",
-        "config:",
-    ]
+    about = f"Stack {stack} of {requirements.name}, written by `slipway init`. Every setting: README.md, Settings."
+    lines = [f"# {about}", "config:"]
     for key, value in settings.items():
         if key == "hosts":
             lines += [f"  # {command}" for command in _secret_commands(stack, settings, requirements, StackFile())]

@@ -52,10 +52,7 @@ def maintenance(
     if failed:
         done = ", ".join(each.host for each in outcomes if each.routed and not each.problems) or "no host"
         again = f"slipway maintenance {switch} --stack {found.settings.stack}" + (f" --page {page}" if page else "")
-        typer.echo(
-            f"page {switch}: {done}; not known: {', '.join(failed)}; once that is fixed: {again}",
-            err=True,
-        )
+        typer.echo(f"page {switch}: {done}; not known: {', '.join(failed)}; once that is fixed: {again}", err=True)
     raise typer.Exit(1 if failed else 0)
 
 
