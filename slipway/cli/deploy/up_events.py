@@ -77,7 +77,7 @@ class Story:
     said: set[str] = field(default_factory=set)
     """Every line that was printed, without its indentation."""
 
-    def tell(self, event: Mapping[str, Any], now: float) -> Iterator[Line]:
+    def report(self, event: Mapping[str, Any], now: float) -> Iterator[Line]:
         """What `event` adds, at `now` by the caller's clock (seconds)."""
         for line in self._lines(event, now):
             text = plain(line.text)
@@ -91,13 +91,13 @@ class Story:
                 self.errors.append(text)
             yield line._replace(text=text)
 
-    def untold(self, output: str) -> str:
+    def unreported(self, output: str) -> str:
         """What the engine printed and no event said: nothing, usually, or why there were no events."""
         found, _, diagnostics = output.partition("Diagnostics:\n")
-        told = re.split(r"^\S", diagnostics, maxsplit=1, flags=re.MULTILINE)[0] if diagnostics else found
-        for line in told.splitlines():
+        printed = re.split(r"^\S", diagnostics, maxsplit=1, flags=re.MULTILINE)[0] if diagnostics else found
+        for line in printed.splitlines():
             if line.strip() and not re.fullmatch(r"  \S+ \(.*\):", line) and plain(line).strip() not in self.said:
-                return (f"Diagnostics:\n{told}" if diagnostics else found).strip()
+                return (f"Diagnostics:\n{printed}" if diagnostics else found).strip()
         return ""
 
     def summary(self) -> str:
@@ -156,16 +156,16 @@ class Story:
             self.failed.add(urn)
         self.said.add(prefix.strip())
         for number, text in enumerate(said["message"].splitlines()):
-            told = plain(text).strip()
-            if not told:
+            stripped = plain(text).strip()
+            if not stripped:
                 continue
-            again = told in self.said
-            self.said |= {told, f"{prefix}{told}" if number == 0 else told}
+            again = stripped in self.said
+            self.said |= {stripped, f"{prefix}{stripped}" if number == 0 else stripped}
             if severity not in ("error", "warning"):
                 if work := self.at_work.get(urn):
-                    work.last, work.changed = told, now
+                    work.last, work.changed = stripped, now
                 yield self._progress(urn, where, text)
-            elif again or told in ENDED or (urn in self.failed and _COMMAND.match(told)):
+            elif again or stripped in ENDED or (urn in self.failed and _COMMAND.match(stripped)):
                 pass  # what a command printed while it ran is in its error once more, after its whole command line
             elif urn in self.hosts:
                 line = self._progress(urn, where, text)

@@ -64,10 +64,10 @@ class LinesView:
     def tick(self) -> None:
         """A log needs no sign of life."""
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def report(self, event: Mapping[str, Any]) -> None:
         """Print what the event adds."""
         now = time.monotonic()
-        for line in self._story.tell(event, now):
+        for line in self._story.report(event, now):
             typer.echo(f"[{clock(now - self._began)}] {in_words(line)}")
 
 
@@ -97,15 +97,15 @@ class LiveView:
         self._live.__exit__(kind, error, trace)
 
     def tick(self) -> None:
-        """Draw anew what is at work, now and then."""
+        """Redraw what is at work, now and then."""
         if time.monotonic() - self._drawn >= _DRAW_SECONDS:
             self._drawn = time.monotonic()
             self._live.refresh()
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def report(self, event: Mapping[str, Any]) -> None:
         """Print what the event adds."""
         now = time.monotonic()
-        for line in self._story.tell(event, now):
+        for line in self._story.report(event, now):
             if line.kind == "log":  # a build says hundreds of these; they count when it fails
                 self._logs.setdefault(line.where, []).append(line.text)
                 continue

@@ -43,7 +43,7 @@ def deploy(
     with EngineRun(["up", *plain, *engine.options, *said, *given], environment) as run, noted_run(engine, run.pid):
         live = console.is_terminal and not console.is_dumb_terminal
         with LiveView(story, lambda: run.stopping, console) if live else LinesView(story) as view:
-            code = run.follow(view.tell, view.tick)
+            code = run.follow(view.report, view.tick)
         if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
             raise StackLockedError(other)
         _end(run, story, code, monotonic() - began, command)
@@ -59,9 +59,9 @@ def _end(run: EngineRun, story: Story, code: int, seconds: float, command: str) 
         for url in story.ready():
             typer.echo(f"ready: {url}")
         return
-    untold = story.untold(run.output)
-    if untold:
-        typer.echo(untold)
+    unreported = story.unreported(run.output)
+    if unreported:
+        typer.echo(unreported)
     before = story.summary()
     ended = "stopped" if run.stopping else "failed"
     typer.echo(f"{ended} after {seconds:.1f} s" + (f"; until then: {before}" if before else ""))

@@ -21,9 +21,8 @@ from rich.console import Console
 from slipway.cli.containers import exec as exec_module
 from slipway.cli.containers import list as list_module
 from slipway.cli.containers import log_merge as log_merge_module
-from slipway.cli.containers.exec import SIGNAL_SCRIPT, docker_exec
+from slipway.cli.containers.exec import SIGNAL_SCRIPT, best_container, docker_exec
 from slipway.cli.containers.list import ps_table
-from slipway.cli.containers.pick_container import best_container
 from slipway.cli.main import main
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.connection import LocalConnection, ended
