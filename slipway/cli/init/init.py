@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 import yaml
-from pydantic import SecretStr
 
-from slipway.cli.init.atomic_write import write_all
 from slipway.cli.init.create_stacks import CreatedStacks, create_stacks
 from slipway.cli.init.host_keys import pin_host_keys
 from slipway.cli.init.prompts import Prompter, ask_for_stacks
@@ -22,6 +20,7 @@ from slipway.cli.init.stack_file import (
     new_stack_file,
     read_stack_file,
     shown_command,
+    write_all,
 )
 from slipway.cli.init.workflows import workflows_for
 from slipway.contract.problems import Problem, SlipwayError
@@ -148,15 +147,15 @@ def _known_stacks(root: Path, project: str) -> list[str]:
 def _reading_settings(stack: str, settings: Mapping[str, Any], file: StackFile, source: Mapping[str, Any]) -> Settings:
     """The settings by which the Compose file is read; a stand-in for whatever the stack's file holds encrypted."""
     variables = {**(file.settings.get("variables") or {}), **(settings.get("variables") or {})}
-    return Settings(
-        stack=stack,
-        registry=settings.get("registry") or _ANY_REGISTRY,
-        hosts=settings.get("hosts") or [_HERE],
-        domain=settings.get("domain") or "",
-        variables={name: str(value) for name, value in variables.items()},
-        secrets=dict.fromkeys(file.secrets, SecretStr(_STAND_IN)),
+    values: dict[str, Any] = {
         **source,
-    )
+        "registry": settings.get("registry") or _ANY_REGISTRY,
+        "hosts": settings.get("hosts") or [_HERE],
+        "domain": settings.get("domain") or "",
+        "variables": {name: str(value) for name, value in variables.items()},
+        "secrets": dict.fromkeys(file.secrets, _STAND_IN),
+    }
+    return Settings(stack=stack, **values)
 
 
 def _ordered(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ An edited file is never rewritten here: the engine changes it, by `pulumi config
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import secrets
 import shlex
 import textwrap
 from dataclasses import dataclass, field
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "StackFile", "change_commands", "default_settings", "left_commands", "new_stack_file", "read_stack_file",
-    "shown_command",
+    "shown_command", "write_all",
 ]  # fmt: skip
 
 # What the shipped patterns hold where a value belongs, and the settings that they have; a unit test reads them.
@@ -188,3 +190,32 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: A
             yield from _leaves(each, f"{path}[{index}]")
     else:
         yield path, str(value)
+
+
+def write_all(files: Mapping[Path, str]) -> None:
+    """Write every file whole, and the folders that are missing; SlipwayError when all had to stay as they were."""
+    suffix = f".{secrets.token_hex(4)}.partial"
+    partials = {file: file.with_name(file.name + suffix) for file in files}
+    before = {file: file.read_bytes() if file.is_file() else None for file in files}
+    replaced: list[Path] = []
+    file = next(iter(files), None)
+    try:
+        for file, partial in partials.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(files[file], encoding="utf-8")
+            if before[file] is not None:
+                partial.chmod(file.stat().st_mode & 0o777)
+        for file, partial in partials.items():
+            partial.replace(file)
+            replaced.append(file)
+    except OSError as error:
+        for each in replaced:
+            each.unlink() if before[each] is None else each.write_bytes(before[each] or b"")
+        fix = "make its folder writable (ls -ld shows whose it is), then run it again"
+        raise SlipwayError(
+            f"{file} cannot be written ({error.strerror or error})", "no file was changed", fix
+        ) from None
+    finally:
+        for partial in partials.values():
+            with contextlib.suppress(OSError):  # where its folder could not be made
+                partial.unlink(missing_ok=True)

@@ -45,8 +45,7 @@ def logs(
     import asyncio
 
     from slipway.cli.containers.list import list_containers, require_services, selected_hosts
-    from slipway.cli.containers.log_merge import LogQuery, show_logs
-    from slipway.cli.containers.log_view import JsonLogs, TextLogs, in_colour
+    from slipway.cli.containers.logs import JsonLogs, LogQuery, TextLogs, in_colour, show_logs
     from slipway.releases.engine import read_stack
 
     found, named = read_stack(stack), services or []
