@@ -100,12 +100,9 @@ def long_history(stack: Stack, runs: int) -> tuple[dict[str, float], dict[str, l
 
 def help_seconds(runs: int) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Figures and samples of `--help`: the slowest command counts."""
-    from slipway.cli.main import app  # noqa: PLC0415  # only its commands' names
+    from slipway.cli.command_groups import COMMANDS  # noqa: PLC0415  # only this figure needs it
 
-    names = [
-        str(each.name or each.callback.__name__).replace("_", "-") for each in app.registered_commands if each.callback
-    ]
-    taken = {name: [seconds(functools.partial(_help, name)) for _ in range(runs)] for name in names}
+    taken = {name: [seconds(functools.partial(_help, name)) for _ in range(runs)] for name in COMMANDS}
     slowest = max(taken, key=lambda name: median(taken[name]))
     return {"help_s": median(taken[slowest])}, {f"help of {slowest}": taken[slowest]}
 

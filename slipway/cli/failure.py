@@ -1,14 +1,20 @@
-"""What a command says when it fails, and where the traceback of an unexpected exception is kept."""
+"""What a failed command prints, and where the traceback of an unexpected exception is kept."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import traceback
+from typing import TYPE_CHECKING
+
+import typer
 
 from slipway.contract.problems import Problem, SlipwayError
 
-__all__ = ["bug", "in_one_line"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["bug", "in_one_line", "override"]
 
 
 def in_one_line(error: Exception) -> str:
@@ -29,3 +35,12 @@ def bug(error: Exception) -> Problem:
         "the command gave up; it changes nothing",
         f"report it with {path} (read it first: it may name hosts and values)",
     )
+
+
+def override(obstacles: Sequence[Problem], *, force: bool) -> None:
+    """Print what `force` overrides; without it, raise SlipwayError when there is anything."""
+    if obstacles and not force:
+        *others, last = obstacles
+        raise SlipwayError([*others, last._replace(fix=f"{last.fix}; or --force, which proceeds anyway")])
+    for obstacle in obstacles:
+        typer.echo(f"overridden: {obstacle}", err=True)

@@ -1,4 +1,4 @@
-"""Options that several commands have, said once."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "ContainerNumber", "ContainerUser", "HostNames", "RepositoryName", "StackName"]
+__all__ = [
+    "INTERRUPTED", "AsJson", "ContainerNumber", "ContainerUser", "Force", "HostNames", "Message", "PlanOnly",
+    "RepositoryName", "ServiceNames", "StackName",
+]  # fmt: skip
+
+INTERRUPTED = 130
+"""The exit code by which shells know a command that Ctrl-C ended."""
 
 StackName = Annotated[
-    str,
-    typer.Option(
-        "--stack", "-s", envvar="PULUMI_STACK", help="Stack that is meant; the one selected in Pulumi if none."
-    ),
+    str, typer.Option("--stack", "-s", envvar="PULUMI_STACK", help="The stack; the one selected in Pulumi if none.")
 ]
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead (docs/reference/cli.md names the schema).")]
-
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (its schema: docs/reference/cli.md).")]
 HostNames = Annotated[
     list[str] | None, typer.Option("--host", metavar="NAME", help="Host to look at; repeatable; all if none.")
 ]
-
+ServiceNames = Annotated[list[str] | None, typer.Argument(metavar="SERVICE", help="Services to show; all if none.")]
 ContainerNumber = Annotated[
     int | None, typer.Option("--index", metavar="N", min=1, help="Number of the container, as in web-2.")
 ]
-
 ContainerUser = Annotated[
     str, typer.Option("--user", "-u", metavar="USER", help="User in the container; the image's own if none.")
 ]
-
 RepositoryName = Annotated[
     str,
-    typer.Option(
-        "--repository", metavar="OWNER/NAME", help="On GitHub; of the workflow, else of the remote origin, if none."
-    ),
+    typer.Option("--repository", metavar="OWNER/NAME", help="On GitHub; the workflow's or the remote origin if none."),
 ]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Only show what would change.")]
+Force = Annotated[bool, typer.Option("--force", help="Proceed despite what stands in the way, which is printed.")]
+Message = Annotated[str, typer.Option("--message", "-m", help="Why, for the history.")]

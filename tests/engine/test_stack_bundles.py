@@ -129,7 +129,7 @@ def test_a_lost_folder_comes_back_and_nothing_on_the_host_changes(stack: Stack, 
     shutil.rmtree(stack.folder / "state")
 
     said = slipway(stack, "import", bundle["bundle"])
-    assert f"made stack {stack.name} anew" in said
+    assert f"created stack {stack.name}" in said
     assert (stack.folder / f"Pulumi.{stack.name}.yaml").read_bytes() == file
     assert stack.history() == []
     assert json.loads(stack.pulumi("stack", "tag", "ls", "--json")) == {"team": "shop"}
@@ -142,7 +142,7 @@ def test_a_lost_folder_comes_back_and_nothing_on_the_host_changes(stack: Stack, 
 def test_a_lost_stack_file_comes_back_with_its_secrets(stack: Stack, bundle: dict[str, Any]) -> None:
     shutil.rmtree(stack.folder / "state")
     (stack.folder / f"Pulumi.{stack.name}.yaml").unlink()
-    assert f"Pulumi.{stack.name}.yaml brought back" in slipway(stack, "import", bundle["bundle"])
+    assert f"Pulumi.{stack.name}.yaml restored" in slipway(stack, "import", bundle["bundle"])
     assert stack.pulumi("config", "get", "notifyUrl").strip() == CANARIES["OTHER"]
     assert set(stack.preview().steps.values()) == {"same"}
 
@@ -190,7 +190,7 @@ def test_a_stack_moves_into_a_bucket_and_comes_back_when_it_is_lost_there(
     for lost in bucket.names(".pulumi/"):
         bucket.client.delete_object(Bucket=bucket.name, Key=lost)
     said = slipway(stack, "import", f"{address}/{name}?{parameters}", environment=bucket.environment)
-    assert f"made stack {stack.name} anew" in said
+    assert f"created stack {stack.name}" in said
     _is_as_before(stack, containers, bucket.environment)
 
 

@@ -99,7 +99,7 @@ def test_promotion_deploys_byte_identical_images_of_a_commit_that_is_not_checked
     environments.commit("3")  # not deployed anywhere: the source has gone on
     tags = production.tags("shop-web")
     said = environments.promote("--confirm", "DEPLOY", "-m", "for the sale")
-    assert "kept the state of" in said.out
+    assert "saved the state of" in said.out
     assert digests(production) == digests(staging)
     assert production.serves("2")
     assert production.tags("shop-web") == tags, "nothing was built or pushed"

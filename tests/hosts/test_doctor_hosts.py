@@ -68,9 +68,9 @@ def test_a_host_that_has_everything_is_well_and_nothing_is_left_there(host: Test
     findings = looked_at(folder, machine_settings(host), key=private_key(host))
     assert {each.state for each in findings} == {"ok"}, findings
     whats = [each.what for each in findings]
-    assert f"{host.user}@{host.address}:{host.port} shows the pinned key and lets us in" in whats
+    assert f"{host.user}@{host.address}:{host.port} shows the pinned key and accepts the login" in whats
     assert "its clock is right" in whats
-    assert "no agent yet: the first deployment brings it" in whats
+    assert "no agent yet: the first deployment installs it" in whats
     assert "port 80: free for the edge" in whats
     assert not host.path(f"{HOME}/stacks/looked-at-doctor").exists()
 

@@ -7,23 +7,26 @@ import contextlib
 import secrets
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from slipway.cli.containers.list import host_listings, selected_hosts
-from slipway.cli.containers.pick_container import own_containers, pick_container
+from slipway.cli.containers.list import host_listings, require_services, selected_hosts
 from slipway.cli.containers.stdio import attached
+from slipway.cli.printing import print_problems
+from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.connection import reached
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 
-    from slipway.cli.containers.pick_container import PickedContainer
+    from slipway.cli.containers.list import HostListing
     from slipway.releases.engine import Stack
 
-__all__ = ["SHELL", "SIGNAL_SCRIPT", "ExecRequest", "docker_exec", "exec_in_container", "shell_on_host"]
+__all__ = [
+    "SHELL", "SIGNAL_SCRIPT", "ExecRequest", "best_container", "docker_exec", "exec_in_container", "shell_on_host",
+]  # fmt: skip
 
 SHELL = ("sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash; else exec sh; fi")
 """The best shell that an image has."""
@@ -38,21 +41,20 @@ client ends does not end what it began in a container (https://github.com/moby/m
 
 _PASS_SECONDS = 5.0
 _TERMINATED = 143  # what shells call a command that SIGTERM ended
+_GENERATIONS = ("live", "other", "kept")
+_HEALTH = {"healthy": 0, None: 0, "starting": 1, "unhealthy": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExecRequest:
-    """A command to run, and in which container."""
+    """A command to run, and in which container; with `terminal` it gets this process's."""
 
     service: str
     command: Sequence[str]
     host: str = ""
-    """The first one with a healthy container when empty."""
     number: int | None = None
     user: str = ""
-    """The image's when empty."""
     terminal: bool
-    """Give it this process's terminal."""
 
 
 def exec_in_container(stack: Stack, request: ExecRequest) -> int:
@@ -97,11 +99,11 @@ async def _exec(stack: Stack, request: ExecRequest) -> int:
             words = ("sh", "-c", SIGNAL_SCRIPT, "sh", mark, name.name.removeprefix("SIG"))
             line = docker_exec(listing, container["id"], words, terminal=False, user=request.user)
             process: Any = await connection.start(line)
-            said = b""
+            output = b""
             with contextlib.suppress(TimeoutError):
-                said, _ = await asyncio.wait_for(process.communicate(), _PASS_SECONDS)
+                output, _ = await asyncio.wait_for(process.communicate(), _PASS_SECONDS)
             if process.returncode != 0:
-                typer.echo(f"the command may go on in {container['name']} {said.decode()}".rstrip(), err=True)
+                typer.echo(f"the command may go on in {container['name']} {output.decode()}".rstrip(), err=True)
 
         line = docker_exec(
             listing, container["id"], request.command, terminal=request.terminal, user=request.user, mark=mark
@@ -145,3 +147,79 @@ def _announce(picked: PickedContainer, request: ExecRequest, stack: Stack, *, se
         other = f" ({' and '.join(choice)} choose{'s' if len(choice) == 1 else ''} another)" if choice else ""
         name = container["name"].removeprefix(f"{stack.project}-")
         typer.echo(f"in {picked.on.host.name} {name}{notes}{other}", err=True)
+
+
+class PickedContainer(NamedTuple):
+    """A container and the host that it runs on."""
+
+    on: HostListing
+    container: Mapping[str, Any]
+
+
+async def pick_container(
+    listings: AsyncGenerator[HostListing, None], service: str, number: int | None, stack: str
+) -> PickedContainer:
+    """The best container of the first host that has a good one, else of all hosts; raises SlipwayError without any."""
+    picked: list[PickedContainer] = []
+    answers: dict[str, Mapping[str, Any]] = {}
+    problems: list[Problem] = []
+    async for each in listings:
+        problems += each.problems
+        if each.listing is None:
+            continue
+        answers[each.host.name] = each.listing
+        if container := best_container(each.listing, service, number):
+            picked.append(PickedContainer(each, container))
+            if _rank(container) == (0, 0):
+                break
+    if not answers:
+        raise SlipwayError(problems)
+    print_problems(problems)
+    if not picked:
+        require_services([service], answers.values(), stack)
+        raise SlipwayError(_not_running(answers, service, number, stack))
+    return min(picked, key=lambda each: _rank(each.container))
+
+
+def best_container(listing: Mapping[str, Any], service: str, number: int | None) -> Mapping[str, Any] | None:
+    """The running container of `service` that a command is best run in; with `number` only that one is considered."""
+    running = [
+        each
+        for each in own_containers(listing, service)
+        if each["state"] == "running" and number in (None, each["number"])
+    ]
+    return min(running, key=lambda each: (*_rank(each), each["number"]), default=None)
+
+
+def own_containers(listing: Mapping[str, Any], service: str) -> list[Mapping[str, Any]]:
+    """The containers of `service`, one-off runs left out."""
+    return [each for each in listing["containers"] if each["service"] == service and not each["one_off"]]
+
+
+def _rank(container: Mapping[str, Any]) -> tuple[int, int]:
+    """How good a container is to run a command in; (0, 0) is best, and no reason to look further.
+
+    The live generation comes before an unproven one, and that before one that is only kept; then a healthy or
+    unchecked container before a starting one, and that before an unhealthy one.
+    """
+    return _GENERATIONS.index(container["generation"]), _HEALTH.get(container["health"], 0)
+
+
+def _not_running(answers: Mapping[str, Mapping[str, Any]], service: str, number: int | None, stack: str) -> Problem:
+    found = [(host, each) for host, listing in answers.items() for each in own_containers(listing, service)]
+    running = sorted({each["number"] for _, each in found if each["state"] == "running"})
+    if number is not None and running:
+        fix = f"--index {' or '.join(map(str, running))}, or leave it out"
+        return Problem(
+            f"{service} has no running container number {number}", "each release numbers its containers anew", fix
+        )
+    states = "; ".join(
+        f"{each['name']} on {host} "
+        + (f"exited with {each['exit_code']}" if each["state"] == "exited" else f"is {each['state']}")
+        for host, each in found
+    )
+    return Problem(
+        f"{service} is not running" + (f" ({states})" if states else f" on {', '.join(answers)}"),
+        "a command needs a container that runs",
+        f"slipway logs {service} --stack {stack}, then slipway up --stack {stack}",
+    )

@@ -26,16 +26,9 @@ if TYPE_CHECKING:
     from slipway.settings.model import HostSettings, Settings
 
 __all__ = [
-    "CONTRACT",
-    "HostListing",
-    "host_listings",
-    "left_out",
-    "list_containers",
-    "ps_document",
-    "ps_table",
-    "require_services",
-    "selected_hosts",
-]
+    "CONTRACT", "HostListing", "host_listings", "left_out", "list_containers", "ps_document", "ps_table",
+    "require_services", "selected_hosts",
+]  # fmt: skip
 
 CONTRACT = 1
 """Version of the JSON form (slipway/cli/schemas/ps.schema.json); a change that a reader cannot ignore raises it."""
@@ -44,27 +37,18 @@ _ANSWER_SECONDS = 60.0  # as for a probe
 _RUNS = ("running", "restarting", "paused")
 _COLUMNS = ("host", "service", "container", "state", "health", "image", "generation", "ports", "started")
 _FOLDED = ("container", "ports")  # where a row gives way on a narrow terminal; the rest is never cut
-_SHORT = 12  # hex digits of a digest that people compare
 _EVERYWHERE = re.compile(r"^(0\.0\.0\.0|\[::\]|::):")  # how the engine writes that a port is open to all
-_STYLES = {
-    "running": "green", "healthy": "green", "live": "green",
-    "starting": "yellow", "restarting": "yellow", "paused": "yellow", "other": "yellow",
-    "unhealthy": "red", "dead": "red",
-    "kept": "dim", "one-off": "dim",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostListing:
-    """What one host says about its containers."""
+    """The containers of one host, while the connection is open; or why it did not answer."""
 
     host: HostSettings
     connection: Connection | None = None
-    """While it is open."""
     listing: Mapping[str, Any] | None = None
-    """Its containers (slipway/contract/schemas/listing.schema.json); None when it did not answer."""
+    """See slipway/contract/schemas/listing.schema.json."""
     problems: tuple[Problem, ...] = ()
-    """Why it did not."""
 
 
 def selected_hosts(settings: Settings, names: Sequence[str]) -> list[HostSettings]:
@@ -164,34 +148,28 @@ def left_out(listings: Sequence[HostListing], services: Sequence[str]) -> str:
 
 def ps_table(document: Mapping[str, Any], now: datetime) -> Table:
     """A row per container."""
-    from rich.table import Table  # noqa: PLC0415  # exec and logs need no rich
-    from rich.text import Text  # noqa: PLC0415  # as above
+    from rich.text import Text  # exec and logs need no rich
 
-    def word(text: str) -> Text:
-        return Text(plain(text), _STYLES.get(text, ""))
+    from slipway.cli.style import image, state, table
 
-    def state(one: Mapping[str, Any]) -> Text:
-        if one["state"] != "exited":
-            return word(one["state"])
-        return Text(f"exited {one['exit_code']}", "red" if one["exit_code"] else "dim")
-
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in _COLUMNS:
-        shown.add_column(column, no_wrap=column not in _FOLDED, overflow="fold")
+    made = table(*_COLUMNS)
+    for column in made.columns:
+        column.no_wrap, column.overflow = column.header not in _FOLDED, "fold"
     for host in document["hosts"]:
         for one in host["containers"]:
-            shown.add_row(
+            ended = Text(f"exited {one['exit_code']}", "red" if one["exit_code"] else "dim")
+            made.add_row(
                 host["name"],
                 plain(one["service"]),
                 plain(one["name"].removeprefix(f"{document['project']}-")),
-                state(one),
-                word(one["health"] or "-"),
-                _image(one["image"]),
-                word(one["generation"]),
+                ended if one["state"] == "exited" else state(one["state"]),
+                state(one["health"] or "-"),
+                image(one["image"]),
+                state(one["generation"]),
                 _ports(one["ports"]) or "-",
                 ago(one["started"], now),
             )
-    return shown
+    return made
 
 
 def _of_services(listing: HostListing, services: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -201,12 +179,6 @@ def _of_services(listing: HostListing, services: Sequence[str]) -> list[Mapping[
 
 def _runs(container: Mapping[str, Any]) -> bool:
     return container["state"] in _RUNS and not container["one_off"]
-
-
-def _image(reference: str) -> str:
-    """The first digits of the digest; a name as it is where an image has none."""
-    digest = reference.partition("@sha256:")[2]
-    return digest[:_SHORT] if digest else plain(reference.rpartition("/")[2])
 
 
 def _ports(published: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import termios
 import tty
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.hosts.connection import LocalConnection, Terminal, ended
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ async def attached(
     except BrokenPipeError:
         code = _NO_READER
     except OSError as error:
-        raise SlipwayError(_broken(host, str(error))) from None
+        raise _broken(host, str(error)) from None
     if code == _NO_READER and pass_signal:
         await pass_signal(signal.SIGTERM)
     return code
@@ -134,7 +134,7 @@ async def _piped(process: Process, host: str) -> int:
 async def _exit_code(process: Process, host: str) -> int:
     code = await ended(process)
     if code is None:
-        raise SlipwayError(_broken(host, "closed"))
+        raise _broken(host, "closed")
     return code
 
 
@@ -181,9 +181,6 @@ def _write(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _broken(host: str, why: str) -> Problem:
-    return Problem(
-        f"host {host}: the connection broke ({why or 'closed'})",
-        "whether the command ended there is not known",
-        "slipway ps, then run it again if that does no harm",
-    )
+def _broken(host: str, why: str) -> SlipwayError:
+    what, meaning = f"host {host}: the connection broke ({why or 'closed'})", "whether the command ended is not known"
+    return SlipwayError(what, meaning, "slipway ps, then run it again if that does no harm")

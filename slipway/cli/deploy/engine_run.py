@@ -1,8 +1,4 @@
-"""One run of the engine, followed while it goes on.
-
-Owns: starting it so that it ends with this process, reading its event log as it grows, passing Ctrl-C on, and its exit
-code. Does not own: what the events mean (see `story`).
-"""
+"""One run of the engine: it ends with this process, Ctrl-C asks it to stop, and its events are read as they come."""
 
 from __future__ import annotations
 
@@ -75,8 +71,8 @@ class EngineRun:
             signal.signal(number, handler)
         self._folder.cleanup()
 
-    def follow(self, tell: Callable[[Mapping[str, Any]], None], tick: Callable[[], None]) -> int:
-        """Hand every event to `tell` as it is written, and call `tick` in between, until the engine has ended.
+    def follow(self, report: Callable[[Mapping[str, Any]], None], tick: Callable[[], None]) -> int:
+        """Hand every event to `report` as it is written, and call `tick` in between, until the engine has ended.
 
         Returns: its exit code.
         """
@@ -92,7 +88,7 @@ class EngineRun:
                 *lines, rest = (rest + new).split(b"\n")
                 for line in lines:
                     if line.strip():
-                        tell(json.loads(line))
+                        report(json.loads(line))
             if code is not None:
                 return code
             tick()

@@ -1,7 +1,6 @@
-"""What the engine's events tell of one `pulumi up`, in the words of Slipway: hosts, their steps, resources, the end.
+"""The engine's events of one `pulumi up` in the words of Slipway: hosts, their steps, resources, the end.
 
-Owns: which events are told, and how. Does not own: where they come from (see `engine_run`), or how they look on a
-terminal (see `up_view`). The events' form is that of the engine's `--event-log` (pulumi/sdk, apitype/events.go).
+Their form is that of the engine's `--event-log` (pulumi/sdk, apitype/events.go).
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ _DONE = {
 }  # fmt: skip
 _QUIET = ("same", "replace", "read", "refresh", "discard", "read-replacement", "discard-replaced")
 STOPPING = "stopping: the engine ends what it is doing, and is waited for"
-"""Told in place of the engine's advice to press Ctrl-C again, which does not reach it from here."""
+"""Printed in place of the engine's advice to press Ctrl-C again, which does not reach it from here."""
 
 _CANCELLING = "^C received; cancelling"
 _ADVICE = "Note that terminating immediately"
 ENDED = ("update failed", "update canceled")
-"""The engine's own last words, which tell nothing more."""
+"""The engine's own last words, which say nothing more."""
 _COMMAND = re.compile(r"exit status \d+: running \"")  # how pulumi-command begins an error
 _STEP = re.compile(r"(?P<phase>[a-z]+) (?P<what>.*?)(?: (?P<seconds>\d+\.\d\d) s)?")  # slipway/agent/output.py
 
@@ -45,27 +44,22 @@ class Line(NamedTuple):
     """Host or resource; empty for the run as a whole."""
     text: str
     phase: str = ""
-    """Of a step."""
     seconds: float | None = None
-    """What it took."""
 
 
 @dataclass
 class Work:
-    """A host or resource at work."""
+    """A host or resource at work: since when, what it printed last and when, by the caller's clock in seconds."""
 
     where: str
     began: float
-    """By the caller's clock, seconds."""
     last: str = ""
-    """What it said last."""
     changed: float = 0.0
-    """When that was."""
 
 
 @dataclass
 class Story:
-    """Everything told so far."""
+    """Everything that happened so far."""
 
     at_work: dict[str, Work] = field(default_factory=dict)
     """URN → what is being done there now."""
@@ -74,7 +68,6 @@ class Story:
     changes: Mapping[str, int] = field(default_factory=dict)
     """Operation → number of resources, of the summary."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
-    """The stack's."""
     hosts: dict[str, str] = field(default_factory=dict)
     """URN → host."""
     failed: set[str] = field(default_factory=set)
@@ -82,9 +75,9 @@ class Story:
     begun: bool = False
     """Whether anything is changed by now."""
     said: set[str] = field(default_factory=set)
-    """Every line that was told, without its indentation."""
+    """Every line that was printed, without its indentation."""
 
-    def tell(self, event: Mapping[str, Any], now: float) -> Iterator[Line]:
+    def report(self, event: Mapping[str, Any], now: float) -> Iterator[Line]:
         """What `event` adds, at `now` by the caller's clock (seconds)."""
         for line in self._lines(event, now):
             text = plain(line.text)
@@ -98,13 +91,13 @@ class Story:
                 self.errors.append(text)
             yield line._replace(text=text)
 
-    def untold(self, output: str) -> str:
-        """What the engine printed and no event told: nothing, usually, or why there were no events."""
+    def unreported(self, output: str) -> str:
+        """What the engine printed and no event said: nothing, usually, or why there were no events."""
         found, _, diagnostics = output.partition("Diagnostics:\n")
-        told = re.split(r"^\S", diagnostics, maxsplit=1, flags=re.MULTILINE)[0] if diagnostics else found
-        for line in told.splitlines():
+        printed = re.split(r"^\S", diagnostics, maxsplit=1, flags=re.MULTILINE)[0] if diagnostics else found
+        for line in printed.splitlines():
             if line.strip() and not re.fullmatch(r"  \S+ \(.*\):", line) and plain(line).strip() not in self.said:
-                return (f"Diagnostics:\n{told}" if diagnostics else found).strip()
+                return (f"Diagnostics:\n{printed}" if diagnostics else found).strip()
         return ""
 
     def summary(self) -> str:
@@ -163,16 +156,16 @@ class Story:
             self.failed.add(urn)
         self.said.add(prefix.strip())
         for number, text in enumerate(said["message"].splitlines()):
-            told = plain(text).strip()
-            if not told:
+            stripped = plain(text).strip()
+            if not stripped:
                 continue
-            again = told in self.said
-            self.said |= {told, f"{prefix}{told}" if number == 0 else told}
+            again = stripped in self.said
+            self.said |= {stripped, f"{prefix}{stripped}" if number == 0 else stripped}
             if severity not in ("error", "warning"):
                 if work := self.at_work.get(urn):
-                    work.last, work.changed = told, now
+                    work.last, work.changed = stripped, now
                 yield self._progress(urn, where, text)
-            elif again or told in ENDED or (urn in self.failed and _COMMAND.match(told)):
+            elif again or stripped in ENDED or (urn in self.failed and _COMMAND.match(stripped)):
                 pass  # what a command printed while it ran is in its error once more, after its whole command line
             elif urn in self.hosts:
                 line = self._progress(urn, where, text)

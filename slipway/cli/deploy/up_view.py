@@ -1,7 +1,4 @@
-"""What `slipway up` prints: what happened, line by line; on a terminal also what is at work below it.
-
-Owns: the printed form. Does not own: what is told (see `story`).
-"""
+"""What `slipway up` prints: what happened, line by line; on a terminal also what is at work below it."""
 
 from __future__ import annotations
 
@@ -59,7 +56,6 @@ class LinesView:
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
-        """Nothing has to be prepared."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,10 +64,10 @@ class LinesView:
     def tick(self) -> None:
         """A log needs no sign of life."""
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def report(self, event: Mapping[str, Any]) -> None:
         """Print what the event adds."""
         now = time.monotonic()
-        for line in self._story.tell(event, now):
+        for line in self._story.report(event, now):
             typer.echo(f"[{clock(now - self._began)}] {in_words(line)}")
 
 
@@ -79,7 +75,7 @@ class LiveView:
     """The lines scroll; hosts and resources at work stand below them, with what they said last and how long ago."""
 
     def __init__(self, story: Story, stopping: Callable[[], bool], console: Console | None = None) -> None:
-        """`stopping` tells whether the engine was asked to stop."""
+        """`stopping` says whether the engine was asked to stop."""
         self._story = story
         self._stopping = stopping
         self._began = time.monotonic()
@@ -92,26 +88,24 @@ class LiveView:
         self._live = Live(console=self._console, get_renderable=self.at_work, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
         self._live.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take away what was at work; the lines stay."""
         self._live.__exit__(kind, error, trace)
 
     def tick(self) -> None:
-        """Draw anew what is at work, now and then."""
+        """Redraw what is at work, now and then."""
         if time.monotonic() - self._drawn >= _DRAW_SECONDS:
             self._drawn = time.monotonic()
             self._live.refresh()
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def report(self, event: Mapping[str, Any]) -> None:
         """Print what the event adds."""
         now = time.monotonic()
-        for line in self._story.tell(event, now):
+        for line in self._story.report(event, now):
             if line.kind == "log":  # a build says hundreds of these; they count when it fails
                 self._logs.setdefault(line.where, []).append(line.text)
                 continue

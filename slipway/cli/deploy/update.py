@@ -1,7 +1,4 @@
-"""One `pulumi up` of a stack, shown as it happens: what `slipway up`, `rollback` and `promote` come down to.
-
-The run itself is `engine_run`'s, what its events mean `story`'s, how they look `up_view`'s.
-"""
+"""One `pulumi up` of a stack, shown as it happens: what `slipway up`, `rollback` and `promote` come down to."""
 
 from __future__ import annotations
 
@@ -36,15 +33,8 @@ def deploy(
 ) -> int:
     """Run it; the engine's exit code.
 
-    Args:
-        engine: how the engine is called for the stack, prepared for deploying.
-        given: further options of `pulumi up`.
-        message: for the history; the engine's own when empty.
-        settings: variables of the environment that set settings for this update alone.
-        command: what to run again after fixing, for errors.
-
-    Raises:
-        StackLockedError: when the engine met another one's lock, and did nothing.
+    `given` are further options of `pulumi up`, `settings` variables of the environment that hold for this update alone;
+    `command` is what errors advise to run again. Raises StackLockedError when the engine met a lock, and did nothing.
     """
     plain = ["--yes", "--skip-preview", "--non-interactive", "--color", "never", "--cwd", str(engine.root)]
     said = ["--message", message] if message else []
@@ -53,7 +43,7 @@ def deploy(
     with EngineRun(["up", *plain, *engine.options, *said, *given], environment) as run, noted_run(engine, run.pid):
         live = console.is_terminal and not console.is_dumb_terminal
         with LiveView(story, lambda: run.stopping, console) if live else LinesView(story) as view:
-            code = run.follow(view.tell, view.tick)
+            code = run.follow(view.report, view.tick)
         if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
             raise StackLockedError(other)
         _end(run, story, code, monotonic() - began, command)
@@ -69,9 +59,9 @@ def _end(run: EngineRun, story: Story, code: int, seconds: float, command: str) 
         for url in story.ready():
             typer.echo(f"ready: {url}")
         return
-    untold = story.untold(run.output)
-    if untold:
-        typer.echo(untold)
+    unreported = story.unreported(run.output)
+    if unreported:
+        typer.echo(unreported)
     before = story.summary()
     ended = "stopped" if run.stopping else "failed"
     typer.echo(f"{ended} after {seconds:.1f} s" + (f"; until then: {before}" if before else ""))
@@ -82,7 +72,7 @@ def _end(run: EngineRun, story: Story, code: int, seconds: float, command: str) 
 def _unnamed(run: EngineRun, code: int, command: str) -> str:
     """The family's form of an error that is the engine's own."""
     if run.stopping:
-        meaning = "hosts that had begun put back what served before; the next run finishes or undoes the rest"
+        meaning = "hosts that had begun restored what served before; the next run finishes or undoes the rest"
         return str(SlipwayError(Problem("pulumi up was stopped", meaning, command)))
     said = [
         line.strip().removeprefix("error: ") for line in run.output.splitlines() if line.strip().startswith("error: ")

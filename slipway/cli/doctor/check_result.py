@@ -1,4 +1,4 @@
-"""One thing that `slipway doctor` looked at, and what came of it."""
+"""One thing that `slipway doctor` checked, and its result."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ if TYPE_CHECKING:
 __all__ = ["AREAS", "CheckResult", "good", "skipped", "warnings", "wrongs"]
 
 AREAS = ("machine", "backend", "secrets", "settings", "application", "registry", "hosts")
-"""What is looked at, in the order in which it is shown."""
+"""What is checked, in the order in which it is shown."""
 
 
 class CheckResult(NamedTuple):
-    """What came of one check."""
+    """The result of one check; without meaning and fix when there is nothing to fix."""
 
     area: str
     state: Literal["ok", "warning", "wrong", "skipped"]
     what: str
     meaning: str = ""
     fix: str = ""
-    """The command that fixes it; like the meaning, empty when there is nothing to fix."""
     host: str = ""
-    """Which host was looked at, if one was."""
 
 
 def good(area: str, what: str) -> CheckResult:
@@ -32,7 +30,7 @@ def good(area: str, what: str) -> CheckResult:
 
 
 def skipped(area: str, what: str) -> CheckResult:
-    """Something that could not be looked at, or that this stack does not use."""
+    """Something that could not be checked, or that this stack does not use."""
     return CheckResult(area, "skipped", what)
 
 
@@ -43,4 +41,4 @@ def wrongs(area: str, *problems: Problem) -> list[CheckResult]:
 
 def warnings(area: str, *problems: Problem) -> list[CheckResult]:
     """As `wrongs`, of what is allowed but unwise."""
-    return [CheckResult(area, "warning", *problem[:3]) for problem in dict.fromkeys(problems)]
+    return [result._replace(state="warning") for result in wrongs(area, *problems)]

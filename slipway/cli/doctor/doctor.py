@@ -1,7 +1,4 @@
-"""`slipway doctor`: everything around a stack looked at side by side, as a document and as text.
-
-Nothing stops at the first failure; what waits for something that is wrong is skipped.
-"""
+"""`slipway doctor`: all checks of a stack side by side; what depends on something that is wrong is skipped."""
 
 from __future__ import annotations
 
@@ -10,10 +7,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
 from slipway.cli.doctor import host_checks, stack_checks
 from slipway.cli.doctor.check_result import AREAS, CheckResult, skipped, wrongs
 from slipway.cli.doctor.machine_checks import MACHINE_CHECKS
 from slipway.cli.failure import bug
+from slipway.cli.style import indented
 from slipway.contract.problems import SlipwayError
 from slipway.releases.engine import engine_of, program_folder
 from slipway.releases.format import counted, plain
@@ -37,18 +39,14 @@ _Read = TypeVar("_Read")
 
 
 def examine(name: str) -> dict[str, Any]:
-    """Look at everything around the stack called `name`, or the one selected in the engine when empty."""
+    """Check everything around the stack called `name`, or the one selected in the engine when empty."""
     with ThreadPoolExecutor(8) as pool:
         machine = [pool.submit(_checked, "machine", check) for check in MACHINE_CHECKS]
         stack, results = _examine_stack(pool, name)
         results = [result for each in machine for result in each.result()] + results
     results.sort(key=lambda result: AREAS.index(result.area))  # a stable sort: within an area as they were found
-    return {
-        "contract": CONTRACT,
-        "stack": stack,
-        "well": not any(result.state == "wrong" for result in results),
-        "findings": [result._asdict() for result in results],
-    }
+    well = not any(result.state == "wrong" for result in results)
+    return {"contract": CONTRACT, "stack": stack, "well": well, "findings": [result._asdict() for result in results]}
 
 
 def _read(
@@ -67,14 +65,18 @@ def _checked(area: str, check: Callable[[], list[CheckResult]]) -> list[CheckRes
     return _read(area, lambda: (None, check()))[1]
 
 
+def _rest_skipped(first: str, why: str) -> list[CheckResult]:
+    return [skipped(area, f"not checked: {why}") for area in AREAS[AREAS.index(first) :]]
+
+
 def _examine_stack(pool: ThreadPoolExecutor, name: str) -> tuple[str, list[CheckResult]]:
     """The stack's name, as far as it is known, and what was found about it."""
     try:
         if tools(program_folder(Path.cwd())) is None:
-            return name, [skipped(area, "not looked at: there is no engine") for area in AREAS[1:]]
+            return name, _rest_skipped("backend", "there is no engine")
         engine = engine_of(name)
     except SlipwayError as error:
-        rest = [skipped(area, "not looked at: it is not known which stack is meant") for area in AREAS[2:]]
+        rest = _rest_skipped("secrets", "it is not known which stack is meant")
         return name, [*wrongs("backend", *error.problems), *rest]
     backend = pool.submit(_checked, "backend", lambda: stack_checks.backend(engine))
     results = _examine_settings(pool, engine)
@@ -85,62 +87,42 @@ def _examine_settings(pool: ThreadPoolExecutor, engine: Engine) -> list[CheckRes
     """What needs the stack's configuration."""
     configured, results = _read("secrets", lambda: stack_checks.configuration(engine))
     if configured is None:
-        why = "not looked at: the engine cannot read the configuration"
-        return [*results, *(skipped(area, why) for area in AREAS[3:])]
+        return [*results, *_rest_skipped("settings", "the engine cannot read the configuration")]
     settings, found = _read("settings", lambda: stack_checks.settings(engine, configured))
     results += found
     if settings is None:
-        return [*results, *(skipped(area, "not looked at: the settings cannot be used") for area in AREAS[4:])]
-    application = None
+        return [*results, *_rest_skipped("application", "the settings cannot be used")]
+    application, found = None, [skipped("application", "not checked: there is no such folder (see the settings)")]
     if settings.application.is_dir():
         application, found = _read("application", lambda: stack_checks.application(settings))
-        results += found
-    else:
-        results.append(skipped("application", "not looked at: there is no such folder (see the settings)"))
-    last = [
-        pool.submit(_checked, "registry", lambda: stack_checks.registry(settings, application)),
-        pool.submit(_checked, "hosts", lambda: host_checks.hosts(settings, application)),
-    ]
-    return results + [result for each in last for result in each.result()]
+    registry = pool.submit(_checked, "registry", lambda: stack_checks.registry(settings, application))
+    hosts = pool.submit(_checked, "hosts", lambda: host_checks.hosts(settings, application))
+    return [*results, *found, *registry.result(), *hosts.result()]
 
 
 def report(document: Mapping[str, Any]) -> RenderableType:
     """`document` for people: a line per result, what is wrong with its meaning and its fix."""
-    from rich.console import Group  # noqa: PLC0415  # JSON needs no rich
-    from rich.text import Text  # noqa: PLC0415  # as above
-
     blocks: list[RenderableType] = []
-    for title, results in groupby(
-        document["findings"], lambda each: f"host {each['host']}" if each["host"] else each["area"]
-    ):
-        blocks.append(Text(title, "bold"))
-        for result in results:
-            blocks += _rows(result)
+    findings = groupby(document["findings"], lambda each: f"host {each['host']}" if each["host"] else each["area"])
+    for title, results in findings:
+        blocks += [Text(title, "bold"), *(row for result in results for row in _rows(result))]
     states = [result["state"] for result in document["findings"]]
     wrong, unwise = states.count("wrong"), states.count("warning")
     about = f"stack {document['stack']}: " if document["stack"] else ""
-    rest = f", {counted(unwise, 'warning')}" if unwise else ""
-    verdict = (
-        Text(f"{about}{counted(wrong, 'thing')} to fix", "bold red")
-        if wrong
-        else Text(f"{about}nothing is wrong{rest}", "bold green")
-    )
-    return Group(*blocks, Text(), verdict)
+    well = f"nothing is wrong, {counted(unwise, 'warning')}" if unwise else "nothing is wrong"
+    style = "bold red" if wrong else "bold green"
+    return Group(*blocks, Text(), Text(about + (f"{counted(wrong, 'thing')} to fix" if wrong else well), style))
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[RenderableType]:
-    from rich.padding import Padding  # noqa: PLC0415  # as above
-    from rich.table import Table  # noqa: PLC0415  # as above
-    from rich.text import Text  # noqa: PLC0415  # as above
-
     style = _STYLES[result["state"]]
     for word, key, look in (
         (result["state"], "what", "dim" if style == "dim" else ""), ("", "meaning", "dim"), ("", "fix", "cyan"),
     ):  # fmt: skip
         if result[key]:
             # The word stands alone in its column, however often the text beside it is folded.
-            table = Table.grid(padding=(0, 0))
-            table.add_column(width=_WIDTH)
-            table.add_column(overflow="fold")
-            table.add_row(Text(word, style), Text(plain(result[key]), look))
-            yield Padding(table, (0, 0, 0, 2), expand=False)
+            row = Table.grid(padding=(0, 0))
+            row.add_column(width=_WIDTH)
+            row.add_column(overflow="fold")
+            row.add_row(Text(word, style), Text(plain(result[key]), look))
+            yield indented(row)

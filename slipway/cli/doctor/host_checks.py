@@ -1,7 +1,4 @@
-"""Whether hosts can be deployed to: reached, equipped, with room, the right time and free ports.
-
-Looks at each host once, over one connection, and leaves nothing there.
-"""
+"""Whether hosts can be deployed to: one look at each, over one connection, that leaves nothing there."""
 
 from __future__ import annotations
 
@@ -35,19 +32,16 @@ _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp: include/net/tcp_states.h
 
 
 class _HostState(NamedTuple):
-    """What one look at a host gave."""
+    """A host: its probe, how many seconds its clock is ahead, its agent's file, the TCP ports that are taken."""
 
     probe: Mapping[str, Any]
     clock: float
-    """How far its clock is ahead of this machine's, seconds."""
     agent: str
-    """The file of the agent that is there; empty for none."""
     listening: frozenset[int]
-    """TCP ports on which something listens."""
 
 
 def hosts(settings: Settings, application: Application | None) -> list[CheckResult]:
-    """Look at every host side by side."""
+    """Check every host, side by side."""
     if not settings.hosts:
         return [skipped("hosts", "there are none in the settings")]
     try:
@@ -63,7 +57,7 @@ def hosts(settings: Settings, application: Application | None) -> list[CheckResu
     return [
         result._replace(host=host.name)
         for host, state in zip(settings.hosts, states, strict=True)
-        for result in _judged(host, state, settings, application)
+        for result in _results(host, state, settings, application)
     ]
 
 
@@ -89,9 +83,9 @@ async def _output(connection: Connection, command: str) -> str:
     process: Any = await connection.start(command)
     with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
         process.stdin.write_eof()
-        said: bytes = await asyncio.wait_for(process.stdout.read(), _SECONDS)
+        output: bytes = await asyncio.wait_for(process.stdout.read(), _SECONDS)
         await asyncio.wait_for(process.wait(), _SECONDS)
-        return said.decode(errors="replace")
+        return output.decode(errors="replace")
     return ""
 
 
@@ -108,19 +102,19 @@ def _parsed(text: str) -> tuple[float, str, frozenset[int]]:
         return 0.0, agent, listening
 
 
-def _judged(
+def _results(
     host: HostSettings, state: _HostState | SlipwayError | str, settings: Settings, application: Application | None
 ) -> Iterator[CheckResult]:
     if isinstance(state, str):
-        yield skipped("hosts", f"not looked at: {state} (see the settings)")
+        yield skipped("hosts", f"not checked: {state} (see the settings)")
     elif isinstance(state, SlipwayError):
         yield from wrongs("hosts", *state.problems)
     else:
-        there = f"{host.user}@{host.address}:{host.port} shows the pinned key and lets us in"
+        there = f"{host.user}@{host.address}:{host.port} shows the pinned key and accepts the login"
         yield good("hosts", "this machine" if host.local else there)
         yield from _equipment(state.probe)
-        yield _disk(state.probe["machine"]["disk_free_mb"], settings.disk_minimum_mb)
-        yield _clock(state.clock)
+        yield from _disk(state.probe["machine"]["disk_free_mb"], settings.disk_minimum_mb)
+        yield from _clock(state.clock)
         if application:
             yield from _agent(state)
             yield from _edge(host, state, settings, application)
@@ -135,49 +129,40 @@ def _equipment(probe: Mapping[str, Any]) -> Iterator[CheckResult]:
     yield good("hosts", f"{versions}, {machine['architecture']}")
     major = str(machine["docker"] or "").split(".", 1)[0]
     if major.isdigit() and int(major) < _GOOD_DOCKER:
-        problem = Problem(
-            f"Docker {machine['docker']} is older than {_GOOD_DOCKER}",
-            "each container that starts costs a second or more until its first health verdict",
-            "https://docs.docker.com/engine/install/ has a newer one",
-        )
-        yield from warnings("hosts", problem)
+        meaning = "each container that starts costs a second or more until its first health verdict"
+        fix = "https://docs.docker.com/engine/install/ has a newer one"
+        yield from warnings("hosts", Problem(f"Docker {machine['docker']} is older than {_GOOD_DOCKER}", meaning, fix))
 
 
-def _disk(free: int, minimum: int) -> CheckResult:
+def _disk(free: int, minimum: int) -> list[CheckResult]:
     if free >= minimum:
-        return good("hosts", f"{free:,} MB free on Docker's disk")
-    problem = Problem(
-        f"{free:,} MB are free on Docker's disk, diskMinimumMb asks for {minimum:,}",
-        "a full disk stops databases and loses log lines, so nothing is started",
-        "docker system df, then docker system prune (on the host); or pulumi config set diskMinimumMb MB",
-    )
-    return wrongs("hosts", problem)[0]
+        return [good("hosts", f"{free:,} MB free on Docker's disk")]
+    what = f"{free:,} MB are free on Docker's disk, diskMinimumMb asks for {minimum:,}"
+    meaning = "a full disk stops databases and loses log lines, so nothing is started"
+    fix = "docker system df, then docker system prune (on the host); or pulumi config set diskMinimumMb MB"
+    return wrongs("hosts", Problem(what, meaning, fix))
 
 
-def _clock(ahead: float) -> CheckResult:
+def _clock(ahead: float) -> list[CheckResult]:
     if abs(ahead) <= _CLOCK_SECONDS:
-        return good("hosts", "its clock is right")
-    problem = Problem(
-        f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's",
-        "times of its releases and logs are not those of others; far off, certificates are refused",
-        "sudo timedatectl set-ntp true (on the host)",
-    )
-    return warnings("hosts", problem)[0]
+        return [good("hosts", "its clock is right")]
+    what = f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
+    meaning = "times of its releases and logs are not those of others; far off, certificates are refused"
+    return warnings("hosts", Problem(what, meaning, "sudo timedatectl set-ntp true (on the host)"))
 
 
 def _agent(state: _HostState) -> Iterator[CheckResult]:
-    probe = state.probe
     if not state.agent:
-        yield good("hosts", "no agent yet: the first deployment brings it")
+        yield good("hosts", "no agent yet: the first deployment installs it")
     elif pack_agent().digest[:12] in state.agent:
-        yield good("hosts", "the agent is there, in this version")
+        yield good("hosts", "the agent is installed, in this version")
     else:
-        yield good("hosts", "an agent of another version is there: the next deployment brings this one")
-    if probe["lock"]:
-        what = f"a deployment runs now: {probe['lock']}"
-        yield from warnings("hosts", Problem(what, "another one waits for it", "slipway status"))
-    if probe["interrupted"]:
-        what = f"a deployment was interrupted ({probe['interrupted']})"
+        yield good("hosts", "an agent of another version is installed: the next deployment replaces it")
+    if lock := state.probe["lock"]:
+        problem = Problem(f"a deployment runs now: {lock}", "another one waits for it", "slipway status")
+        yield from warnings("hosts", problem)
+    if interrupted := state.probe["interrupted"]:
+        what = f"a deployment was interrupted ({interrupted})"
         yield from warnings("hosts", Problem(what, "the next one finishes or undoes it", "pulumi up"))
 
 
@@ -191,12 +176,9 @@ def _edge(host: HostSettings, state: _HostState, settings: Settings, application
     own = {edge["http_port"], edge["https_port"]} - {None} if edge else set()
     taken = {key: port for key, port in ports.items() if port in state.listening and port not in own}
     for key, port in taken.items():
-        problem = Problem(
-            f"port {port} is taken by another program",
-            "the edge could not start, and no route would answer",
-            f"sudo ss -lntp 'sport = :{port}' (on the host) names it; stop it, or pulumi config set {key} PORT",
-        )
-        yield from wrongs("hosts", problem)
+        fix = f"sudo ss -lntp 'sport = :{port}' (on the host) names it; stop it, or pulumi config set {key} PORT"
+        meaning = "the edge could not start, and no route would answer"
+        yield from wrongs("hosts", Problem(f"port {port} is taken by another program", meaning, fix))
     if not taken:
         whose = "the edge's already" if own >= set(ports.values()) else "free for the edge"
         numbers = " and ".join(map(str, ports.values()))

@@ -1,4 +1,4 @@
-"""Whether this machine has the programs that a deployment from it needs; gets and changes nothing."""
+"""Whether this machine has the programs that a deployment from it needs; installs and changes nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _GET = "see README.md (in a clone of Slipway, make up installs what is missing)"
 
 
 class _Answer(NamedTuple):
-    """What a program said of itself; `code` is None when it is not there or does not answer."""
+    """A program's version as it printed it; `code` is None when it is not there or does not answer."""
 
     code: int | None
     text: str
@@ -39,9 +39,6 @@ class _Answer(NamedTuple):
     def version(self) -> str:
         found = re.search(r"\d+\.\d+(\.\d+)?", self.text) if self.code == 0 else None
         return found[0] if found else ""
-
-    def older_than(self, oldest: tuple[int, int]) -> bool:
-        return tuple(map(int, self.version.split(".")[:2])) < oldest
 
 
 def _ask(*argv: str, environment: Mapping[str, str] | None = None) -> _Answer:
@@ -52,20 +49,32 @@ def _ask(*argv: str, environment: Mapping[str, str] | None = None) -> _Answer:
     try:
         done = subprocess.run(
             [program, *argv[1:]],
-            env=given,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
+            env=given, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_SECONDS,
             check=False,
-        )
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         return _Answer(None, f"does not answer within {_SECONDS} s")
     except OSError as error:
         return _Answer(None, f"cannot be started ({error.strerror})")
-    said = (done.stdout.strip() or done.stderr.strip()) if done.returncode == 0 else done.stderr.strip()
-    return _Answer(done.returncode, " ".join(said.split())[-300:] or f"ends with exit code {done.returncode}")
+    output = (done.stdout.strip() or done.stderr.strip()) if done.returncode == 0 else done.stderr.strip()
+    return _Answer(done.returncode, " ".join(output.split())[-300:] or f"ends with exit code {done.returncode}")
+
+
+def _wrong(what: str, meaning: str, fix: str) -> list[CheckResult]:
+    return wrongs("machine", Problem(what, meaning, fix))
+
+
+def _good_or_old(name: str, version: str, oldest: tuple[int, int], meaning: str, fix: str) -> list[CheckResult]:
+    if tuple(map(int, version.split(".")[:2])) < oldest:
+        return _wrong(f"{name} {version} is older than {'.'.join(map(str, oldest))}", meaning, fix)
+    return [good("machine", f"{name} {version}")]
+
+
+def _optional(program: str, meaning: str, fix: str) -> list[CheckResult]:
+    answer = _ask(program, "--version")
+    if answer.code == 0:
+        return [good("machine", f"{program} {answer.version}")]
+    return warnings("machine", Problem(f"{program} {answer.text}", meaning, fix))
 
 
 def python() -> list[CheckResult]:
@@ -80,58 +89,39 @@ def uv() -> list[CheckResult]:
 
 def git() -> list[CheckResult]:
     """Git, which names the commit that a release was made of."""
-    meaning = "releases do not name their commit, and images have no tag of it"
-    return _optional("git", meaning, "apt-get install git")
-
-
-def _optional(program: str, meaning: str, fix: str) -> list[CheckResult]:
-    answer = _ask(program, "--version")
-    if answer.code == 0:
-        return [good("machine", f"{program} {answer.version}")]
-    return warnings("machine", Problem(f"{program} {answer.text}", meaning, fix))
+    return _optional("git", "releases do not name their commit, and images have no tag of it", "apt-get install git")
 
 
 def pulumi() -> list[CheckResult]:
-    """The engine; one that `make up` got is as good as one on PATH."""
+    """The engine; one that `make up` installed is as good as one on PATH."""
     environment, nothing = tools(program_folder(Path.cwd())), "nothing can be previewed or deployed"
     if environment is None:
-        return wrongs("machine", Problem("pulumi is not on PATH", nothing, _GET))
+        return _wrong("pulumi is not on PATH", nothing, _GET)
     answer = _ask("pulumi", "version", environment=environment)
     if not answer.version:
-        return wrongs("machine", Problem(f"pulumi: {answer.text}", nothing, _GET))
+        return _wrong(f"pulumi: {answer.text}", nothing, _GET)
     newer = "https://www.pulumi.com/docs/install/ has a newer one"
-    return _old_or_good("pulumi", answer, OLDEST_ENGINE, "the program was never tried with it", newer)
-
-
-def _old_or_good(name: str, answer: _Answer, oldest: tuple[int, int], meaning: str, fix: str) -> list[CheckResult]:
-    if answer.older_than(oldest):
-        what = f"{name} {answer.version} is older than {'.'.join(map(str, oldest))}"
-        return wrongs("machine", Problem(what, meaning, fix))
-    return [good("machine", f"{name} {answer.version}")]
+    return _good_or_old("pulumi", answer.version, OLDEST_ENGINE, "the program was never tried with it", newer)
 
 
 def docker() -> list[CheckResult]:
     """Docker's client, and the engine that builds and that a local host is."""
     client = _ask("docker", "--version")
     if client.code != 0:
-        return wrongs("machine", Problem(f"docker {client.text}", "no Compose file can be read, no image built", _GET))
+        return _wrong(f"docker {client.text}", "no Compose file can be read, no image built", _GET)
     found = [good("machine", f"docker {client.version}")]
     engine = _ask("docker", "info", "--format", "{{.ServerVersion}}")
     if engine.version:
         return [*found, good("machine", f"Docker engine {engine.version} answers")]
-    problem = Problem(
-        f"the Docker engine of this machine does not answer ({engine.text})",
-        "nothing can be built here, or deployed to this machine",
-        "docker info; start it (sudo systemctl start docker), or get the right to use it (group docker)",
-    )
-    return [*found, *wrongs("machine", problem)]
+    what = f"the Docker engine of this machine does not answer ({engine.text})"
+    fix = "docker info; start it (sudo systemctl start docker), or get the right to use it (group docker)"
+    return [*found, *_wrong(what, "nothing can be built here, or deployed to this machine", fix)]
 
 
 def compose() -> list[CheckResult]:
     """Compose, which reads the application's file."""
-    return _plugin(
-        "Compose", _ask("docker", "compose", "version", "--short"), COMPOSE, "the Compose file cannot be read"
-    )
+    answer = _ask("docker", "compose", "version", "--short")
+    return _plugin("Compose", answer, COMPOSE, "the Compose file cannot be read")
 
 
 def buildx() -> list[CheckResult]:
@@ -142,12 +132,12 @@ def buildx() -> list[CheckResult]:
 
 def _plugin(name: str, answer: _Answer, oldest: tuple[int, int], meaning: str) -> list[CheckResult]:
     if answer.code is None:
-        return []  # that there is no client is said once
+        return []  # that there is no client is reported once
     fix = f"install docker-{name.lower()}-plugin (in a clone of Slipway, make up does)"
     # a client without the plugin prints its own help, or takes the plugin's option for one of its own
     if not answer.version:
-        return wrongs("machine", Problem(f"Docker's plugin {name} is not installed", meaning, fix))
-    return _old_or_good(name, answer, oldest, "it lacks what a deployment uses", fix)
+        return _wrong(f"Docker's plugin {name} is not installed", meaning, fix)
+    return _good_or_old(name, answer.version, oldest, "it lacks what a deployment uses", fix)
 
 
 MACHINE_CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (python, uv, pulumi, docker, compose, buildx, git)

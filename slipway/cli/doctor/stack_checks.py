@@ -1,4 +1,4 @@
-"""Whether a stack can be previewed: its state, its secrets, its settings, its Compose file, its registry."""
+"""Whether a stack can be previewed: its state, secrets, settings, Compose file and registry."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from slipway.compose.application import read_application
 from slipway.contract.problems import Problem
 from slipway.releases.backend.store import backend_url, is_cloud, place_of
 from slipway.releases.engine import known_stacks, setting_sources
+from slipway.releases.locks.engine_locks import stack_locks
 from slipway.settings.load import collect_settings
 from slipway.settings.registry_names import address_of
 from slipway.settings.rules import weak_secrets
@@ -30,19 +31,17 @@ def backend(engine: Engine) -> list[CheckResult]:
     found = [good("backend", f"logged in at {place_of(url)}")]
     if engine.short not in known_stacks(engine):
         what = f"there is no stack {engine.short} of project {engine.project}"
-        problem = Problem(what, "nothing can be previewed", f"pulumi stack init {engine.stack}")
-        return [*found, *wrongs("backend", problem)]
-    found.append(good("backend", f"stack {engine.short} is there"))
+        fix = f"pulumi stack init {engine.stack}"
+        return [*found, *wrongs("backend", Problem(what, "nothing can be previewed", fix))]
+    found.append(good("backend", f"stack {engine.short} exists"))
     return found if is_cloud(url) else [*found, *_locks(engine)]
 
 
 def _locks(engine: Engine) -> list[CheckResult]:
-    from slipway.releases.locks.engine_locks import stack_locks  # noqa: PLC0415  # Pulumi Cloud keeps none of them
-
     locks = stack_locks(engine)
     problems = [
         Problem(
-            f"{lock.owner} holds its state since {lock.when}",
+            f"{lock.owner} has held its state since {lock.when}",
             "no other update can begin before that one is over",
             f"slipway lock --stack {engine.stack} shows whether the lock is stale",
         )
@@ -78,7 +77,7 @@ def registry(found: Settings, read: Application | None) -> list[CheckResult]:
     """Whether the registry answers and takes the credentials."""
     if not found.registry or (read and not read.builds):
         return [skipped("registry", "not asked: no service is built" if read else "there is none in the settings")]
-    from slipway.hosts.preflight import check_access, check_registry  # noqa: PLC0415  # the engine's library, 0.3 s
+    from slipway.hosts.preflight import check_access, check_registry  # the engine's library, 0.3 s
 
     problems = check_registry(found, read) if read else check_access(found)
     who = f"lets {found.registry_username} in" if found.registry_username else "answers"

@@ -1,4 +1,4 @@
-"""What `slipway history` prints for people: one line an event, the newest first."""
+"""What `slipway history` and `slipway show` print for people."""
 
 from __future__ import annotations
 
@@ -6,92 +6,129 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
+from slipway.cli.style import digest, moment, rows, source, table
 from slipway.releases.format import ago, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rich.console import RenderableType
+    from rich.table import Table
 
-__all__ = ["noted", "rendered", "took"]
+__all__ = ["history_rendered", "update_rendered"]
 
-_SHORT = 8  # hex digits of a commit that people compare
+_SHORT = 8  # hex digits of a commit, in a table
 _RESULTS = {"succeeded": "green", "failed": "red", "interrupted": "red", "in progress": "cyan"}
+_BACK = {
+    "live": "it is live",
+    "warm": "slipway rollback, at once: every host has all of it",
+    "cold": "slipway rollback: its images are pulled again",
+}
 _MINUTE = 60
+_SHOWN_SECONDS = 0.05  # what took less is not worth a word
 
 
-def rendered(document: Mapping[str, Any], *, more: int = 0) -> RenderableType:
-    """`document` as something rich can print; `more` older entries are not in it."""
+def history_rendered(document: Mapping[str, Any], *, more: int = 0) -> RenderableType:
+    """`document` as something rich can print, the newest first; `more` older entries are not in it."""
     title = Text.assemble("stack ", (document["stack"], "bold"))
     title.append(f": {document['live']} is live" if document["live"] else ": nothing is live")
     if document["validated"]:
         title.append(f", {document['validated']} is validated")
-    blocks: list[RenderableType] = [title]
-    missing = (f"  {plain(each['what'])}: its own record is missing below" for each in document["errors"])
-    blocks += [Text(text, "yellow") for text in missing]
+    missing = [f"  {plain(each['what'])}: its own record is missing below" for each in document["errors"]]
+    blocks: list[RenderableType] = [title, *(Text(text, "yellow") for text in missing)]
     none = Text("  no update yet: pulumi up makes the first", "dim")
-    blocks += ["", _table(document)] if document["entries"] else [none]
-    if more:
-        blocks.append(Text(f"{more} older: slipway history --all", "dim"))
-    return Group(*blocks)
+    blocks += ["", _history_table(document)] if document["entries"] else [none]
+    return Group(*blocks, *([Text(f"{more} older: slipway history --all", "dim")] if more else []))
 
 
-def _table(document: Mapping[str, Any]) -> RenderableType:
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("#", "when", "kind", "release", "commit"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "#" else "left")
-    table.add_column("took", no_wrap=True, justify="right")
-    table.add_column("by", overflow="ellipsis", no_wrap=True, max_width=24)
-    table.add_column("result", no_wrap=True)
-    table.add_column("", overflow="ellipsis", no_wrap=True)
-    now = datetime.now(UTC)
+def _history_table(document: Mapping[str, Any]) -> Table:
+    made, now = table("#", "when", "kind", "release", "commit", "took", "by", "result", ""), datetime.now(UTC)
+    for column in made.columns:
+        column.no_wrap, column.overflow = True, "ellipsis"
+        column.justify = "right" if column.header in ("#", "took") else "left"
+        column.max_width = 24 if column.header == "by" else None
     for entry in document["entries"]:
-        table.add_row(
+        made.add_row(
             str(entry["number"] or ""),
             ago(entry["at"], now),
             Text(plain(entry["kind"]), "yellow" if entry["kind"] == "automatic rollback" else ""),
             Text(entry["release"] or "-", "bold" if entry["release"] == document["live"] else ""),
-            _commit(entry),
-            took(entry["seconds"]),
+            (entry["commit"][:_SHORT] + ("+" if entry["commit"].endswith("-dirty") else "")) or "-",
+            _took(entry["seconds"]),
             plain(entry["actor"]) or "-",
             Text(entry["result"], _RESULTS.get(entry["result"], "")),
-            plain(noted(entry)),
+            plain(_remarks(entry)),
         )
-    return Padding(table, 0, expand=False)
+    return made
 
 
-def _commit(entry: Mapping[str, Any]) -> str:
-    commit, dirty = entry["commit"][:_SHORT], "+" if entry["commit"].endswith("-dirty") else ""
-    return f"{commit}{dirty}" if commit else "-"
+def _remarks(entry: Mapping[str, Any]) -> str:
+    """In a few words: is it validated, live, a way back; why did it fail."""
+    words = ["validated" if entry["validated"] else ""]
+    if entry["result"] == "succeeded" and entry["release"]:
+        back = entry["back"]
+        words.append({"no": f"no way back: {back['reason']}", "cold": ""}.get(back["kind"], back["kind"]))
+    words += [f"rolled back to {entry['returned']}" if entry["returned"] else "", entry["reason"]]
+    if entry["message"] and not entry["reason"]:
+        # what Slipway says by itself is in the other columns; what a person added stands after it
+        own = entry["kind"] in ("rollback", "promotion")
+        words += (entry["message"].partition(": ")[2] if own else entry["message"]).splitlines()[:1]
+    return "; ".join(filter(None, words))
 
 
-def took(seconds: float | None) -> str:
-    """How long something took: `3 s`, `2:05 min`."""
+def update_rendered(document: Mapping[str, Any]) -> RenderableType:
+    """The document of one update as something rich can print."""
+    entry, now = document["entry"], datetime.now(UTC)
+    number = f"update {entry['number']}" if entry["number"] else "without an update"
+    result = (entry["result"], "bold green" if entry["result"] == "succeeded" else "bold red")
+    title = Text.assemble((f"{entry['kind']} ", "bold"), f"on stack {document['stack']}, {number}: ", result)
+    facts = {
+        "release": entry["release"],
+        "commit": source(entry | {"branch": entry["branch"] or "no branch"}),
+        "when": f"{moment(entry['at'])} ({ago(entry['at'], now)}), took {_took(entry['seconds'])}",
+        "by": entry["actor"],
+        "run": entry["run"],
+        "message": entry["message"],
+        "reason": entry["reason"],
+        "rolled back to": entry["returned"],
+        "validated": "yes" if entry["validated"] else "",
+        "way back": _BACK.get(entry["back"]["kind"]) or f"no: {entry['back']['reason']}",
+    }
+    blocks = [title, rows((Text(name, "dim"), plain(str(value))) for name, value in facts.items() if value)]
+    if entry["images"]:
+        images = (
+            (plain(name), plain(image.partition("@")[0]), digest(image)) for name, image in entry["images"].items()
+        )
+        blocks += ["", Text("images", "bold"), rows(sorted(images))]
+    if document["resources"]:
+        changes = ((each["what"], plain(each["name"]), Text(each["type"], "dim")) for each in document["resources"])
+        blocks += ["", Text("resources", "bold"), rows(changes)]
+    for host, outcome in sorted(entry["hosts"].items()):
+        blocks += ["", *_host(host, outcome, document["reports"].get(host) or {})]
+    return Group(*blocks)
+
+
+def _host(name: str, entry: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[RenderableType]:
+    outcome = entry["outcome"] or "not known"
+    style = "red" if outcome == "failed" else "green"
+    yield Text.assemble((f"host {name}", "bold"), ": ", (outcome, style), f" in {_took(entry['seconds'])}")
+    phases = (report.get("phases") or {}).items()
+    facts = [
+        ("reason", entry["reason"], "dim"),
+        ("before", entry["previous"], "dim"),
+        ("touched", ", ".join(entry["touched"]), "dim"),
+        ("phases", ", ".join(f"{phase} {_took(each)}" for phase, each in phases if each >= _SHOWN_SECONDS), "dim"),
+        *(("warning", warning, "yellow") for warning in report.get("warnings") or ()),
+        ("pruned", ", ".join(report.get("removed") or ()), "dim"),
+    ]
+    yield rows((Text(what, style), plain(text)) for what, text, style in facts if text)
+
+
+def _took(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     if seconds < _MINUTE:
         return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
     return f"{int(seconds // 60)}:{int(seconds % 60):02d} min"
-
-
-def noted(entry: Mapping[str, Any]) -> str:
-    """What is to be said of an entry in a few words: is it live, validated, a way back, why did it fail."""
-    words = []
-    if entry["validated"]:
-        words.append("validated")
-    back = entry["back"]
-    if entry["result"] == "succeeded" and entry["release"]:
-        said = {"no": f"no way back: {back['reason']}", "cold": ""}.get(back["kind"], back["kind"])
-        words += [said] if said else []
-    words += [f"went back to {entry['returned']}"] if entry["returned"] else []
-    words += [entry["reason"]] if entry["reason"] else []
-    if entry["message"] and not entry["reason"]:
-        # what Slipway says by itself is in the other columns; what a person added stands after it
-        own = entry["kind"] in ("rollback", "promotion")
-        said = entry["message"].partition(": ")[2] if own else entry["message"]
-        words += said.splitlines()[:1]
-    return "; ".join(words)

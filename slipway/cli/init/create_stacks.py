@@ -17,11 +17,10 @@ _PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
 
 class CreatedStacks(NamedTuple):
-    """What became of the stacks."""
+    """The stacks that were created, and the backend's address as it may be shown (empty without a login)."""
 
     created: tuple[str, ...] = ()
     backend: str = ""
-    """Its address, as it may be shown; empty when nobody is logged in."""
     problems: tuple[Problem, ...] = ()
 
 
@@ -50,19 +49,14 @@ def create_stacks(names: Sequence[str], *, encrypted_elsewhere: Sequence[str] = 
 
 def _create(name: str, *, phrase: bool) -> Problem | None:
     if not phrase:
-        return Problem(
-            f"stack {name} is not created yet: PULUMI_CONFIG_PASSPHRASE is not set",
-            "this backend encrypts the stack's secrets with a passphrase of yours",
-            f"read -rs PULUMI_CONFIG_PASSPHRASE && export PULUMI_CONFIG_PASSPHRASE && pulumi stack init {name}",
-        )
+        meaning = "this backend encrypts the stack's secrets with a passphrase of yours"
+        fix = f"read -rs PULUMI_CONFIG_PASSPHRASE && export PULUMI_CONFIG_PASSPHRASE && pulumi stack init {name}"
+        return Problem(f"stack {name} is not created yet: PULUMI_CONFIG_PASSPHRASE is not set", meaning, fix)
     done = engine_of(name).ask("stack", "init", "--no-select")
     if done.returncode == 0:
         return None
-    return Problem(
-        f"stack {name} could not be created ({last_words(done)})",
-        "its stack file is there, the stack is not",
-        f"pulumi stack init {name}",
-    )
+    what = f"stack {name} could not be created ({last_words(done)})"
+    return Problem(what, "its stack file is there, the stack is not", f"pulumi stack init {name}")
 
 
 def _select_one(name: str) -> None:

@@ -46,10 +46,7 @@ class HostKey(NamedTuple):
 def pin_host_keys(
     hosts: Mapping[str, Sequence[dict[str, Any]]], *, asking: bool, accepted: bool
 ) -> dict[str, dict[str, str]]:
-    """Pin the keys of those hosts (by stack) that have none yet, if they are accepted.
-
-    Returns: by stack and host, what is to stand beside its key.
-    """
+    """Pin the accepted keys of those hosts (by stack) that have none yet; their fingerprints by stack and host."""
     unpinned = [
         (stack, host, SshAddress(str(host["address"]), int(host.get("port", 22))))
         for stack, entries in hosts.items()
@@ -94,20 +91,17 @@ def shown_keys(servers: Iterable[SshAddress]) -> dict[SshAddress, HostKey | Prob
 
 
 async def _ask(server: SshAddress) -> HostKey | Problem:
-    import asyncssh  # noqa: PLC0415  # 0.2 s that a local stack need not pay
+    import asyncssh  # 0.2 s that a local stack need not pay
 
     reason, key = "", None
+    asked = asyncssh.get_server_host_key(*server, server_host_key_algs=_ALGORITHMS, config=None)
     try:
-        key = await asyncio.wait_for(
-            asyncssh.get_server_host_key(*server, server_host_key_algs=_ALGORITHMS, config=None), _SECONDS
-        )
+        key = await asyncio.wait_for(asked, _SECONDS)
     except (asyncssh.Error, OSError, TimeoutError) as error:
         reason = f" ({str(error) or f'no answer within {_SECONDS} s'})"
     if key is None:
-        return Problem(
-            f"{server.address}:{server.port} shows no host key{reason}",
-            "a host without a pinned key is refused",
-            f"ssh-keyscan -p {server.port} {server.address}",
-        )
+        what = f"{server.address}:{server.port} shows no host key{reason}"
+        fix = f"ssh-keyscan -p {server.port} {server.address}"
+        return Problem(what, "a host without a pinned key is refused", fix)
     algorithm, encoded = key.export_public_key("openssh").decode().split()[:2]
     return HostKey(f"{algorithm} {encoded}", key.get_fingerprint())

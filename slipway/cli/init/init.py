@@ -1,4 +1,4 @@
-"""The order of `slipway init`, and what it prints: nothing is written before everything is known."""
+"""The steps of `slipway init`, and what it prints: nothing is written before everything is known."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 import yaml
 
-from slipway.cli.init.atomic_write import write_all
 from slipway.cli.init.create_stacks import CreatedStacks, create_stacks
 from slipway.cli.init.host_keys import pin_host_keys
-from slipway.cli.init.prompts import ask_for_settings, ask_for_stacks
+from slipway.cli.init.prompts import Prompter, ask_for_stacks
 from slipway.cli.init.requirements import open_requirements, read_requirements
 from slipway.cli.init.stack_file import (
     change_commands,
@@ -21,6 +20,7 @@ from slipway.cli.init.stack_file import (
     new_stack_file,
     read_stack_file,
     shown_command,
+    write_all,
 )
 from slipway.cli.init.workflows import workflows_for
 from slipway.contract.problems import Problem, SlipwayError
@@ -49,17 +49,14 @@ class WrongUsageError(SlipwayError):
 
 @dataclass(kw_only=True)
 class InitReport:
-    """What was done, and what is left."""
+    """What was done (by file), what is left (commands by stack), and what stands in the way of a preview."""
 
     requirements: Requirements
     stacks: Sequence[str]
     files: dict[str, str] = field(default_factory=dict)
-    """File, relative to the program → what became of it."""
     commands: dict[str, list[str]] = field(default_factory=dict)
-    """Stack → commands that set what it still lacks."""
     created: CreatedStacks = field(default_factory=CreatedStacks)
     problems: list[Problem] = field(default_factory=list)
-    """What stands in the way of a preview."""
 
 
 def init_stacks(
@@ -79,11 +76,11 @@ def init_stacks(
 
     Raises:
         WrongUsageError: options are missing or wrong; all of them are named.
-        SlipwayError: the Compose file cannot be read, or somebody's workflow would be overwritten.
+        SlipwayError: the Compose file cannot be read, or an edited workflow would be overwritten.
     """
     if not application.is_dir():
         fix = "slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"
-        raise SlipwayError(Problem(f"'{application}' is not a folder", "there is no Compose file to deploy", fix))
+        raise SlipwayError(f"'{application}' is not a folder", "there is no Compose file to deploy", fix)
     project = str(yaml.safe_load((root / "Pulumi.yaml").read_text())["name"])
     stacks, wrong = ask_for_stacks(options, asking=asking, known=_known_stacks(root, project))
     if wrong:
@@ -96,7 +93,7 @@ def init_stacks(
     first = read_requirements(_reading_settings(stacks[0], {}, files[stacks[0]], source))
     _introduce(first)
     new = [stack for stack, file in files.items() if not file.edited]
-    answers = ask_for_settings(options, first, files, asking=asking and bool(new))
+    answers = Prompter(options, first, files, asking=asking and bool(new))
     if answers.problems:
         raise WrongUsageError(answers.problems)
     hosts = {stack: answers.settings[stack]["hosts"] for stack in new}
@@ -118,7 +115,7 @@ def init_stacks(
         path = _path(root, stack)
         if file.edited:
             changes[stack] = change_commands(given, file)
-            report.files[path.name] = "left as it is: somebody edited it" if changes[stack] else "unchanged"
+            report.files[path.name] = "left as it is: it was edited" if changes[stack] else "unchanged"
         else:
             report.files[path.name] = "replaced" if path.exists() else "written"
             texts[path] = new_stack_file(
@@ -141,7 +138,7 @@ def _path(root: Path, stack: str) -> Path:
 
 
 def _known_stacks(root: Path, project: str) -> list[str]:
-    """The stacks with a file that somebody edited, production last."""
+    """The stacks with an edited file, production last."""
     names = [file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in root.glob("Pulumi.*.yaml")]
     ordered = sorted(names, key=lambda name: (name in ("production", "prod"), name))
     return [name for name in ordered if name != "local" and read_stack_file(_path(root, name), project).edited]
@@ -167,13 +164,8 @@ def _ordered(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _workflows(root: Path, application: Path, report: InitReport, *, force: bool) -> dict[Path, str]:
-    """File → text of the workflows to write.
-
-    Raises:
-        SlipwayError: one of them is somebody's.
-    """
-    texts = {}
-    refused = []
+    """File → text of the workflows to write; raises SlipwayError when one would replace an edited one."""
+    texts, refused = {}, []
     for file, text in workflows_for(root, application, report.stacks).items():
         name = os.path.relpath(file, root)
         there = file.is_file()
@@ -183,13 +175,9 @@ def _workflows(root: Path, application: Path, report: InitReport, *, force: bool
         elif not there or force or file.resolve().is_relative_to(root.resolve()):
             texts[file] = text
         else:
-            refused.append(
-                Problem(
-                    f"{name} is there already, and is another one",
-                    "what somebody wrote there would be lost, so nothing was written",
-                    "slipway init --workflows --force, and look at it with git diff",
-                )
-            )
+            meaning = "what somebody wrote there would be lost, so nothing was written"
+            fix = "slipway init --workflows --force, and look at it with git diff"
+            refused.append(Problem(f"{name} exists already, and differs", meaning, fix))
     if refused:
         raise SlipwayError(refused)
     return texts
@@ -210,7 +198,6 @@ def _change(stack: str, commands: Sequence[tuple[str, ...]], report: InitReport)
 
 
 def _introduce(requirements: Requirements) -> None:
-    """Print what the application is, before anything is asked."""
     built = f"{', '.join(requirements.built)} built" if requirements.built else "none built"
     routed = f"{', '.join(requirements.routed)} with a route" if requirements.routed else "none with a route"
     services = counted(len(requirements.services), "service")
@@ -225,7 +212,7 @@ def show(report: InitReport) -> None:
     for stack in report.created.created:
         typer.echo(f"  {f'stack {stack}':<{width}}  created in {report.created.backend}")
     if not report.created.created and set(report.files.values()) == {"unchanged"}:
-        typer.echo("everything was there already: nothing was changed")
+        typer.echo("everything exists already: nothing was changed")
     for service, ports in list(report.requirements.published.items())[:3]:
         route = f"`x-slipway: {{route: /, port: {ports[0]}}}`"
         typer.echo(f"  hint: {service} publishes port {ports[0]}: with {route} it changes without a lost request")

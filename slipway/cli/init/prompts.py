@@ -1,12 +1,9 @@
-"""What only a person can say of an application's stacks: by options, or asked for at a terminal.
-
-Everything that is missing or wrong is named at once.
-"""
+"""What only a person can say of an application's stacks, by options or at a terminal; all problems come at once."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -20,12 +17,12 @@ from slipway.settings.spelling import nearest
 from slipway.settings.values import Domain, Email, RegistryPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from slipway.cli.init.requirements import Requirements
     from slipway.cli.init.stack_file import StackFile
 
-__all__ = ["InitOptions", "StackAnswers", "ask_for_settings", "ask_for_stacks"]
+__all__ = ["InitOptions", "Prompter", "ask_for_stacks"]
 
 _STACKS = ("staging", "production")  # when nobody names others
 _USER = "deploy"  # as docs/guide/hosts.md prepares a host
@@ -33,7 +30,7 @@ _STACK = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)  # what the engine takes
 _HOST = re.compile(
     r"(?:(?P<user>[^@\s]+)@)?(?P<address>\[[^\]\s]+\]|[^\[\]\s:]+|[^\[\]\s@]*:[^\[\]\s@]*:[^\[\]\s@]*?)(?::(?P<port>\d+))?"
 )
-_ENTRY = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.ASCII | re.DOTALL)
+_VARIABLE = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.ASCII | re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,72 +46,54 @@ class InitOptions:
     variables: Sequence[str] = ()
 
 
-@dataclass
-class StackAnswers:
-    """The settings that were given or asked for, by stack."""
-
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Stack → setting → value, empty ones included; for a stack whose file somebody edited only what options say."""
-    problems: list[Problem] = field(default_factory=list)
-    """What is missing or wrong."""
-
-
 def ask_for_stacks(options: InitOptions, *, asking: bool, known: Sequence[str]) -> tuple[list[str], list[Problem]]:
-    """The names of the stacks; `known` are those that have a stack file already."""
+    """The names of the stacks, and what is wrong with them; `known` are those that have a stack file already."""
     names = list(dict.fromkeys(options.environments))
     if not names and asking:
-        default = " ".join(known or _STACKS)
-        names = typer.prompt("Environments, with spaces between", default=default).split()
+        names = typer.prompt("Environments, with spaces between", default=" ".join(known or _STACKS)).split()
     names = names or list(_STACKS)
-    problems = [
-        Problem(
-            f"--environment: '{name}' cannot be the name of a stack",
-            "`make up` keeps one of that name for this machine"
-            if name == "local"
-            else "the engine takes letters, digits, dots and dashes",
-            "give it another name: --environment staging",
-        )
-        for name in names
-        if name == "local" or not _STACK.fullmatch(name)
+    reasons = {
+        name: "the engine takes letters, digits, dots and dashes" for name in names if not _STACK.fullmatch(name)
+    }
+    if "local" in names:
+        reasons["local"] = "`make up` keeps one of that name for this machine"
+    fix = "give it another name: --environment staging"
+    return names, [
+        Problem(f"--environment: '{name}' cannot be the name of a stack", why, fix) for name, why in reasons.items()
     ]
-    return names, problems
 
 
-def ask_for_settings(
-    options: InitOptions, requirements: Requirements, files: Mapping[str, StackFile], *, asking: bool
-) -> StackAnswers:
+class Prompter:
     """The settings of the stacks in `files`: as given, else as another stack has them, else asked for."""
-    return _Prompter(options, requirements, files, asking=asking).answers
 
-
-class _Prompter:
     def __init__(
         self, options: InitOptions, requirements: Requirements, files: Mapping[str, StackFile], *, asking: bool
     ) -> None:
         self.options, self.requirements, self.files, self.asking = options, requirements, files, asking
-        self.answers = StackAnswers()
+        self.problems: list[Problem] = []
+        """What is missing or wrong."""
+        self.settings: dict[str, dict[str, Any]] = {}
+        """Stack → setting → value, empty ones included; for an edited stack file only what options say."""
         registry = self._registry()
         common = {"registry": registry, "registryUsername": self._registry_user(registry)}
-        hosts, domains, variables = (
-            self._by_stack(option, texts)
-            for option, texts in (
-                ("--host", options.hosts),
-                ("--domain", options.domains),
-                ("--variable", options.variables),
-            )
-        )
+        given = {"registry": options.registry, "registryUsername": options.registry_user}
+        hosts = self._by_stack("--host", options.hosts)
+        domains = self._by_stack("--domain", options.domains)
+        variables = self._by_stack("--variable", options.variables)
         for stack, file in files.items():
-            new = not file.edited
-            self.answers.settings[stack] = {
-                **(common if new else {"registry": options.registry, "registryUsername": options.registry_user}),
+            self.settings[stack] = {
+                **(given if file.edited else common),
                 "hosts": self._hosts(stack, [text for only, text in hosts if only in ("", stack)], file),
-                "domain": self._domain(stack, domains, new=new),
-                "variables": self._variables(stack, [text for only, text in variables if only in ("", stack)], new=new),
+                "domain": self._domain(stack, domains, new=not file.edited),
+                "variables": self._variables(
+                    stack, [text for only, text in variables if only in ("", stack)], new=not file.edited
+                ),
             }
         email = self._email()
-        for stack, settings in self.answers.settings.items():
-            remote = any(host["address"] != LOCAL_ADDRESS for host in settings["hosts"])
-            settings["acmeEmail"] = options.acme_email if files[stack].edited else email if remote else ""
+        for stack, settings in self.settings.items():
+            settings["acmeEmail"] = (
+                options.acme_email if files[stack].edited else email if _any_remote([settings]) else ""
+            )
 
     def _registry(self) -> str:
         built = ", ".join(self.requirements.built)
@@ -130,7 +109,7 @@ class _Prompter:
         user = self.options.registry_user or self._elsewhere("registryUsername")
         if user or not registry or not self.asking or self.options.registry or is_local(address_of(registry)):
             return user
-        return str(typer.prompt(f"User of {address_of(registry)} (empty: none)", default="", show_default=False))
+        return _ask(f"User of {address_of(registry)} (empty: none)", str)
 
     def _hosts(self, stack: str, texts: list[str], file: StackFile) -> list[dict[str, Any]]:
         if not texts and not file.edited:
@@ -147,10 +126,9 @@ class _Prompter:
             host = _host(stack, text, number)
             if isinstance(host, str):
                 self._wrong("--host", host, "--host [STACK=[NAME=]][USER@]ADDRESS[:PORT]")
-            elif key := pinned.get((host["address"], str(host.get("port", 22)))):
-                hosts.append({**host, "hostKey": key})
-            else:
-                hosts.append(host)
+                continue
+            key = pinned.get((host["address"], str(host.get("port", 22))))
+            hosts.append({**host, "hostKey": key} if key else host)
         return hosts
 
     def _domain(self, stack: str, given: list[tuple[str, str]], *, new: bool) -> str:
@@ -172,31 +150,28 @@ class _Prompter:
     def _variables(self, stack: str, given: list[str], *, new: bool) -> dict[str, str]:
         values = {}
         for text in given:
-            entry = _ENTRY.fullmatch(text)
+            entry = _VARIABLE.fullmatch(text)
             if entry is None:
                 what = f"'{text.split('=')[0]}' is not followed by =VALUE"
                 self._wrong("--variable", what, "--variable [STACK=]NAME=VALUE")
             elif entry["name"] in self.requirements.secrets or is_secret(entry["name"], entry["value"]):
-                self._wrong(
-                    "--variable",
-                    f"{entry['name']} is a secret, which an option would show to everybody on this machine",
-                    "openssl rand -base64 24 | "
-                    f"pulumi config set --secret --path 'secrets.{entry['name']}' --stack {stack}",
-                )
+                what = f"{entry['name']} is a secret, which an option would show to everybody on this machine"
+                fix = f"pulumi config set --secret --path 'secrets.{entry['name']}' --stack {stack}"
+                self._wrong("--variable", what, f"openssl rand -base64 24 | {fix}")
             else:
                 values[entry["name"]] = entry["value"]
         for name, said in self.requirements.variables.items() if self.asking and new else ():
             if name not in values:
-                text = f"{name} of {stack}{f', {said}' if said else ''} (empty: later, or because it is secret)"
-                values[name] = str(typer.prompt(text, default="", show_default=False))
+                about = f", {said}" if said else ""
+                values[name] = _ask(f"{name} of {stack}{about} (empty: later, or because it is secret)", str)
         return {name: value for name, value in values.items() if value}
 
     def _email(self) -> str:
         if email := self.options.acme_email or self._elsewhere("acmeEmail"):
             return self._valid(Email, email, "--acme-email")
-        stacks = self.answers.settings.values()
-        remote = any(host["address"] != LOCAL_ADDRESS for each in stacks for host in each["hosts"])
-        if self.asking and remote and (self.requirements.routed or any(each["domain"] for each in stacks)):
+        stacks = list(self.settings.values())
+        served = self.requirements.routed or any(each["domain"] for each in stacks)
+        if self.asking and served and _any_remote(stacks):
             return _ask("E-mail for certificates of Let's Encrypt (empty: no TLS)", Email)
         return ""
 
@@ -227,28 +202,26 @@ class _Prompter:
             return ""
 
     def _missing(self, option: str, why: str, example: str) -> None:
-        self.answers.problems.append(Problem(f"{option} is missing", why, f"{option} {example}"))
+        self.problems.append(Problem(f"{option} is missing", why, f"{option} {example}"))
 
     def _wrong(self, option: str, what: str, fix: str) -> None:
         problem = Problem(f"{option}: {what}", "the value cannot be used", fix)
-        if problem not in self.answers.problems:
-            self.answers.problems.append(problem)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def _any_remote(stacks: Sequence[Mapping[str, Any]]) -> bool:
+    return any(host["address"] != LOCAL_ADDRESS for settings in stacks for host in settings["hosts"])
 
 
 def _ask(text: str, kind: Any) -> str:  # noqa: ANN401  # a type of pydantic's
-    return str(typer.prompt(text, default="", show_default=False, value_proc=_checking(kind)))
-
-
-def _checking(kind: Any) -> Callable[[str], str]:  # noqa: ANN401  # as above
-    adapter: TypeAdapter[str] = TypeAdapter(kind)
-
-    def check(text: str) -> str:
+    def check(answer: str) -> str:
         try:
-            return adapter.validate_python(text.strip())
+            return str(TypeAdapter(kind).validate_python(answer.strip()))
         except ValidationError as error:
             raise typer.BadParameter(f"it {_message(error)}") from None
 
-    return check
+    return str(typer.prompt(text, default="", show_default=False, value_proc=check))
 
 
 def _message(error: ValidationError) -> str:
@@ -283,6 +256,5 @@ def _host(stack: str, text: str, number: int) -> dict[str, Any] | str:
     try:
         HostSettings.model_validate(host)
     except ValidationError as error:
-        where = error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]
-        return f"'{address}': {'.'.join(map(str, where))} {_message(error)}"
+        return f"'{address}': {'.'.join(map(str, error.errors()[0]['loc']))} {_message(error)}"
     return {**host, "hostKey": ""}

@@ -23,25 +23,20 @@ _ASKED = ("variable-missing", "secret-missing", "setting-missing")  # the questi
 
 @dataclass(frozen=True, kw_only=True)
 class Requirements:
-    """What a Compose file asks for."""
+    """What a Compose file asks for: variables, secrets and ${DOMAIN} as far as they have no value."""
 
     file: str
-    """Its name."""
     name: str
     """Of the application."""
     services: tuple[str, ...]
     built: tuple[str, ...]
-    """Services with a `build:`, which need a registry."""
     routed: tuple[str, ...]
-    """Services with a route."""
     published: Mapping[str, tuple[int, ...]]
     """Service without a route → its ports in the container that the host publishes: one could be a route."""
     variables: Mapping[str, str] = field(default_factory=dict)
-    """Variable without a value → what the file says about it; secrets and the domain are not among them."""
+    """Variable → what the file says about it; secrets and the domain are not among them."""
     secrets: tuple[str, ...] = ()
-    """Secrets without a value."""
     domain: bool = False
-    """Whether ${DOMAIN} has no value."""
     problems: tuple[Problem, ...] = ()
     """What must be changed in the file, or in what it names."""
 

@@ -1,12 +1,14 @@
-"""Stack files: what one says now, the text of a new one, and the commands that set what is left to set.
+"""Stack files: reading one, the text of a new one, and the commands that set what is left.
 
-A file that somebody edited is never rewritten here: the engine changes it, by `pulumi config set`.
+An edited file is never rewritten here: the engine changes it, by `pulumi config set`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import secrets
 import shlex
 import textwrap
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.settings.model import LOCAL_ADDRESS
 
 if TYPE_CHECKING:
@@ -24,14 +26,9 @@ if TYPE_CHECKING:
     from slipway.cli.init.requirements import Requirements
 
 __all__ = [
-    "StackFile",
-    "change_commands",
-    "default_settings",
-    "left_commands",
-    "new_stack_file",
-    "read_stack_file",
-    "shown_command",
-]
+    "StackFile", "change_commands", "default_settings", "left_commands", "new_stack_file", "read_stack_file",
+    "shown_command", "write_all",
+]  # fmt: skip
 
 # What the shipped patterns hold where a value belongs, and the settings that they have; a unit test reads them.
 _PLACEHOLDER = re.compile(r"YOUR-[A-Z-]+|([A-Z0-9]+-)+ADDRESS")
@@ -50,7 +47,7 @@ class StackFile:
     top: Mapping[str, Any] = field(default_factory=dict)
     """Keys beside `config`: how secrets are encrypted."""
     edited: bool = False
-    """Whether it holds anything of somebody's; else it may be replaced."""
+    """Whether somebody set anything in it; else it may be replaced."""
 
     @property
     def hosts(self) -> list[dict[str, Any]]:
@@ -75,11 +72,9 @@ def read_stack_file(file: Path, project: str) -> StackFile:
         return StackFile()
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
         raise SlipwayError(
-            Problem(
-                f"{file.name} cannot be read ({type(error).__name__})",
-                "it is not known whether it holds somebody's values, so nothing was written",
-                f"correct {file.name} or move it away, then run it again",
-            )
+            f"{file.name} cannot be read ({type(error).__name__})",
+            "it is not known whether it holds values that somebody set, so nothing was written",
+            f"correct {file.name} or move it away, then run it again",
         ) from None
     pattern = all(key.startswith((f"{project}:", _PATTERN_NAMESPACE)) for key in config) and _is_pattern(
         {key.partition(":")[2]: value for key, value in config.items()}
@@ -115,10 +110,8 @@ def new_stack_file(
 
     `top` are the keys beside `config` that the engine wrote already; `notes` holds what stands beside a host's key.
     """
-    lines = [
-        f"# Stack {stack} of {requirements.name}, written by `slipway init`. Every setting: README.md, Settings.",
-        "config:",
-    ]
+    about = f"Stack {stack} of {requirements.name}, written by `slipway init`. Every setting: README.md, Settings."
+    lines = [f"# {about}", "config:"]
     for key, value in settings.items():
         if key == "hosts":
             lines += [f"  # {command}" for command in _secret_commands(stack, settings, requirements, StackFile())]
@@ -197,3 +190,32 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: A
             yield from _leaves(each, f"{path}[{index}]")
     else:
         yield path, str(value)
+
+
+def write_all(files: Mapping[Path, str]) -> None:
+    """Write every file whole, and the folders that are missing; SlipwayError when all had to stay as they were."""
+    suffix = f".{secrets.token_hex(4)}.partial"
+    partials = {file: file.with_name(file.name + suffix) for file in files}
+    before = {file: file.read_bytes() if file.is_file() else None for file in files}
+    replaced: list[Path] = []
+    file = next(iter(files), None)
+    try:
+        for file, partial in partials.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(files[file], encoding="utf-8")
+            if before[file] is not None:
+                partial.chmod(file.stat().st_mode & 0o777)
+        for file, partial in partials.items():
+            partial.replace(file)
+            replaced.append(file)
+    except OSError as error:
+        for each in replaced:
+            each.unlink() if before[each] is None else each.write_bytes(before[each] or b"")
+        fix = "make its folder writable (ls -ld shows whose it is), then run it again"
+        raise SlipwayError(
+            f"{file} cannot be written ({error.strerror or error})", "no file was changed", fix
+        ) from None
+    finally:
+        for partial in partials.values():
+            with contextlib.suppress(OSError):  # where its folder could not be made
+                partial.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.compose.git import repository_of
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,12 +28,10 @@ def workflows_for(root: Path, application: Path, stacks: Sequence[str]) -> dict[
     repository, other = repository_of(root), repository_of(application)
     if repository is None or repository != other:
         raise SlipwayError(
-            Problem(
-                "--workflows: this copy of Slipway and the application are not in one Git repository",
-                "a run on GitHub checks out one repository, and would miss the other",
-                f"move this copy into a folder of {other or 'a Git repository that holds the application'} "
-                "(git init makes one), then run it again",
-            )
+            "--workflows: this copy of Slipway and the application are not in one Git repository",
+            "a run on GitHub checks out one repository, and would miss the other",
+            f"move this copy into a folder of {other or 'a Git repository that holds the application'} "
+            "(git init makes one), then run it again",
         )
     folder = os.path.relpath(root.resolve(), repository.resolve())
     return {
@@ -47,13 +45,9 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise SlipwayError(
-            Problem(
-                f"{_FOLDER / file.name} cannot be read ({error.strerror})",
-                "there is no workflow to take over",
-                f"git checkout -- {_FOLDER / file.name} (in this copy of Slipway)",
-            )
-        ) from None
+        name = _FOLDER / file.name
+        fix = f"git checkout -- {name} (in this copy of Slipway)"
+        raise SlipwayError(f"{name} cannot be read ({error.strerror})", "there is no workflow to copy", fix) from None
 
 
 def _adapted(name: str, text: str, folder: str, stacks: list[str]) -> str:

@@ -1,8 +1,4 @@
-"""The maintenance page of a stack, switched on all of its hosts.
-
-Owns: the built-in page, which hosts it concerns, and what is told of each. Does not own: the edge, or how the page gets
-in front of the routes (the agent's part).
-"""
+"""The maintenance page of a stack, switched on all of its hosts."""
 
 from __future__ import annotations
 
@@ -30,11 +26,10 @@ _PAGE = Path(__file__).resolve().parents[1] / "pages" / "maintenance.html"
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one host."""
+    """The result on one host; without a route of the stack there is nothing to show a page in place of."""
 
     host: str
     routed: bool = True
-    """Whether the stack has a route there; where it has none, no page can be shown in place of anything."""
     changed: bool = False
     problems: tuple[Problem, ...] = ()
 
@@ -45,47 +40,31 @@ def built_in_page(application: str) -> str:
 
 
 def page_of(file: Path) -> str:
-    """The user's own page.
-
-    Raises:
-        SlipwayError: when it cannot be read, is empty, or is larger than the agent takes.
-    """
+    """The user's own page; raises SlipwayError when it cannot be read, is empty, or is larger than the agent takes."""
     try:
         content = file.read_bytes()
         text = content.decode()
     except OSError as error:
-        raise SlipwayError(
-            Problem(
-                f"{file} cannot be read ({error.strerror or error})",
-                "no host was changed",
-                "slipway maintenance on --page FILE, with a file of HTML",
-            )
-        ) from None
+        what, fix = (
+            f"{file} cannot be read ({error.strerror or error})",
+            "slipway maintenance on --page FILE, with HTML",
+        )
+        raise SlipwayError(what, "no host was changed", fix) from None
     except UnicodeDecodeError:
-        raise SlipwayError(
-            Problem(f"{file} is not UTF-8", "visitors would get a page of rubbish", f"iconv -t UTF-8 {file}")
-        ) from None
+        meaning = "visitors would get a page of rubbish"
+        raise SlipwayError(f"{file} is not UTF-8", meaning, f"iconv -t UTF-8 {file}") from None
     if not text.strip():
-        raise SlipwayError(
-            Problem(f"{file} is empty", "visitors would get a blank page", "write the page, or leave --page out")
-        )
+        fix = "write the page, or leave --page out"
+        raise SlipwayError(f"{file} is empty", "visitors would get a blank page", fix)
     if len(content) > PAGE_LIMIT:
-        raise SlipwayError(
-            Problem(
-                f"{file} has {len(content):,} bytes, {PAGE_LIMIT:,} are allowed",
-                "no host was changed",
-                "put images and styles of the page somewhere else, and refer to them",
-            )
-        )
+        what = f"{file} has {len(content):,} bytes, {PAGE_LIMIT:,} are allowed"
+        fix = "put images and styles of the page somewhere else, and refer to them"
+        raise SlipwayError(what, "no host was changed", fix)
     return text
 
 
 def switch(settings: Settings, project: str, page: str | None) -> list[Outcome]:
-    """Show `page` in place of everything that the stack serves, on every host where it has a route; None ends it.
-
-    Raises:
-        SlipwayError: when every host answers and the stack has a route on none of them.
-    """
+    """Show `page` in place of everything that the stack serves; None ends it. SlipwayError without any route."""
 
     async def switch_all() -> list[Outcome]:
         return await asyncio.gather(*(_switch(host, settings.private_key(), project, page) for host in settings.hosts))
@@ -93,17 +72,15 @@ def switch(settings: Settings, project: str, page: str | None) -> list[Outcome]:
     outcomes = asyncio.run(switch_all())
     if not any(outcome.routed or outcome.problems for outcome in outcomes):
         raise SlipwayError(
-            Problem(
-                f"no service of stack {settings.stack} has a route on any host",
-                "there is nothing that a page could be shown in place of",
-                "give a service a route (x-slipway.route), pulumi up, then try again",
-            )
+            f"no service of stack {settings.stack} has a route on any host",
+            "there is nothing that a page could be shown in place of",
+            "give a service a route (x-slipway.route), pulumi up, then try again",
         )
     return outcomes
 
 
 async def _switch(host: HostSettings, private_key: str, project: str, page: str | None) -> Outcome:
-    """One host: looked at first, because an agent that has nothing to switch says no more than that."""
+    """Switch one host. Its edge is read first: an agent that has nothing to switch says no more than that."""
     try:
         async with reached(host, private_key) as connection:
             async with channel(connection, host.name, project) as looking:

@@ -1,8 +1,4 @@
-"""What the watches of all hosts see, as it happens, until each of them is over.
-
-Owns: following the agents of a stack side by side, and what counts as over, well and lost. Does not own: the watch
-itself (the agent's part), or the printed form (see `watch_view`).
-"""
+"""What the watches of all hosts see, as it happens, until each of them is over."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ if TYPE_CHECKING:
 
     from slipway.settings.model import HostSettings, Settings
 
-__all__ = ["CONTRACT", "Sight", "follow"]
+__all__ = ["CONTRACT", "HostWatch", "follow"]
 
 CONTRACT = 1
 """Version of the JSON form; a change that a reader cannot ignore raises it."""
@@ -33,7 +29,7 @@ _TRIES = 12  # to reach a host again that was seen before; a machine restarts wi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class HostWatch:
     """What is known of one host's watch now."""
 
     host: str
@@ -42,7 +38,7 @@ class Sight:
     problems: tuple[Problem, ...] = ()
     """Why the host cannot be seen now."""
     ended: bool = False
-    """Whether this host will tell nothing more."""
+    """Whether nothing more will come from this host."""
 
     @property
     def well(self) -> bool:
@@ -58,7 +54,7 @@ class Sight:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The sight as plain values (slipway/cli/schemas/watch.schema.json)."""
+        """The same as plain values (slipway/cli/schemas/watch.schema.json)."""
         return {
             "contract": CONTRACT,
             "host": self.host,
@@ -69,19 +65,21 @@ class Sight:
         }
 
 
-def follow(settings: Settings, project: str, tell: Callable[[Sight], None]) -> bool:
-    """Tell what the watch of every host sees whenever it changes, until all are over; whether all went well.
+def follow(settings: Settings, project: str, report: Callable[[HostWatch], None]) -> bool:
+    """Report what the watch of every host sees whenever it changes, until all are over; whether all went well.
 
-    A host that cannot be reached is told as such beside the others. One whose connection breaks is tried again.
+    A host that cannot be reached is reported as such beside the others. One whose connection breaks is tried again.
     """
 
     async def follow_all() -> list[bool]:
-        return await asyncio.gather(*(_follow(host, settings.private_key(), project, tell) for host in settings.hosts))
+        return await asyncio.gather(
+            *(_follow(host, settings.private_key(), project, report) for host in settings.hosts)
+        )
 
     return all(asyncio.run(follow_all()))
 
 
-async def _follow(host: HostSettings, private_key: str, project: str, tell: Callable[[Sight], None]) -> bool:
+async def _follow(host: HostSettings, private_key: str, project: str, report: Callable[[HostWatch], None]) -> bool:
     tries = 0
     watch: Mapping[str, Any] | None = None
     problems: tuple[Problem, ...]
@@ -91,29 +89,29 @@ async def _follow(host: HostSettings, private_key: str, project: str, tell: Call
                 reached(host, private_key) as connection,
                 channel(connection, host.name, project, command=("observe",)) as opened,
             ):
-                async for watch, ended in _sights(opened.events()):
+                async for watch, ended in _states(opened.events()):
                     tries = _TRIES
-                    sight = Sight(host=host.name, watch=watch, ended=ended)
-                    tell(sight)
+                    seen = HostWatch(host=host.name, watch=watch, ended=ended)
+                    report(seen)
                     if ended:
-                        return sight.well
+                        return seen.well
                 problems = (await opened.complaint(),)
         except SlipwayError as error:
             problems = error.problems
         tries -= 1
         ended = tries <= 0
-        tell(Sight(host=host.name, watch=watch, problems=problems, ended=ended))
+        report(HostWatch(host=host.name, watch=watch, problems=problems, ended=ended))
         if ended:
             return False
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
-async def _sights(events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[tuple[Mapping[str, Any] | None, bool]]:
+async def _states(events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[tuple[Mapping[str, Any] | None, bool]]:
     """Every state of a watch, and whether it is the last one."""
     watch: Mapping[str, Any] | None = None
     while True:
         gone = bool(watch and watch["state"] in _WORKS and not watch["alive"])
-        # It stays for the old generations that are kept, but judges no more and has nothing new to tell.
+        # It stays for the old generations that are kept, but judges no more and reports nothing new.
         over = bool(watch and watch["state"] == "watching" and watch["left"] <= _LAST_SECONDS)
         try:
             message = await asyncio.wait_for(anext(events), _GONE_SECONDS if gone or over else None)

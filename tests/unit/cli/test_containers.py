@@ -20,10 +20,9 @@ from rich.console import Console
 
 from slipway.cli.containers import exec as exec_module
 from slipway.cli.containers import list as list_module
-from slipway.cli.containers import log_merge as log_merge_module
-from slipway.cli.containers.exec import SIGNAL_SCRIPT, docker_exec
+from slipway.cli.containers import logs as logs_module
+from slipway.cli.containers.exec import SIGNAL_SCRIPT, best_container, docker_exec
 from slipway.cli.containers.list import ps_table
-from slipway.cli.containers.pick_container import best_container
 from slipway.cli.main import main
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.connection import LocalConnection, ended
@@ -451,8 +450,8 @@ def test_logs_goes_on_without_a_host_that_does_not_answer(
 
         yield SimpleNamespace(events=events)
 
-    monkeypatch.setattr(log_merge_module, "reached", list_module.reached)
-    monkeypatch.setattr(log_merge_module, "channel", channel)
+    monkeypatch.setattr(logs_module, "reached", list_module.reached)
+    monkeypatch.setattr(logs_module, "channel", channel)
     assert slipway(monkeypatch, "logs") == 1
     said = capsys.readouterr()
     assert said.out == "web-1 api-1 | hello\n"

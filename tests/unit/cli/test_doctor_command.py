@@ -180,7 +180,7 @@ def test_without_an_engine_the_machine_is_told_and_the_rest_skipped(
     only(program, monkeypatch)
     document = doctor()
     assert "pulumi is not on PATH" in wrong(document)
-    assert found(document, "settings") == [("skipped", "not looked at: there is no engine")]
+    assert found(document, "settings") == [("skipped", "not checked: there is no engine")]
 
 
 def test_no_selected_stack_is_told_and_the_machine_is_looked_at(
@@ -281,7 +281,7 @@ def test_who_holds_the_state_is_said_and_is_no_error(program: Path) -> None:
     (*_, finding) = stack_checks.backend(engine(program))
     assert (finding.state, finding.what) == (
         "warning",
-        "ada@ci-3 (pid 4711) holds its state since 2026-11-20 19:00:00 UTC",
+        "ada@ci-3 (pid 4711) has held its state since 2026-11-20 19:00:00 UTC",
     )
 
 
@@ -333,7 +333,7 @@ def judged(
     """What is found of a host, by its first three words."""
     read, app = application(folder, routed=routed)
     seen = host_checks._HostState(probe, clock, agent, frozenset(listening))
-    findings = host_checks._judged(read.hosts[0], seen, read.model_copy(update=settings), app)
+    findings = host_checks._results(read.hosts[0], seen, read.model_copy(update=settings), app)
     return {" ".join(each.what.split()[:3]): each for each in findings}
 
 
@@ -402,7 +402,7 @@ def test_a_host_whose_settings_are_not_whole_is_not_reached_for(host: dict[str, 
 def test_an_error_of_reaching_a_host_is_told_whole() -> None:
     machine = HostSettings(name="web-1", address="local")
     error = SlipwayError([Problem("a", "b", "c"), Problem("d", "e", "f")])
-    assert [each.what for each in host_checks._judged(machine, error, Settings(stack="staging"), None)] == ["a", "d"]
+    assert [each.what for each in host_checks._results(machine, error, Settings(stack="staging"), None)] == ["a", "d"]
 
 
 def test_what_listens_on_a_host_is_read_from_its_kernel() -> None:

@@ -326,7 +326,7 @@ def test_a_second_time_changes_nothing_and_says_so(init: Init, program: Path, en
     for options in ((), FLAGS):
         result = init(*options)
         assert result.exit_code == 0, said(result)
-        assert "everything was there already: nothing was changed" in result.output
+        assert "everything exists already: nothing was changed" in result.output
         assert files(program) == before
     assert engine.stacks == ["staging", "production"]
 
@@ -347,7 +347,7 @@ def test_a_file_that_somebody_edited_is_left_alone_and_the_commands_that_would_c
     result = init(*FLAGS, "--domain", "production=other.example", "--host", "production=db=203.0.113.12")
     assert result.exit_code == 0, said(result)
     assert files(program)["Pulumi.production.yaml"] == before["Pulumi.production.yaml"]
-    assert "Pulumi.production.yaml  left as it is: somebody edited it" in result.output
+    assert "Pulumi.production.yaml  left as it is: it was edited" in result.output
     lines = [line.strip() for line in result.output.splitlines()]
     assert "pulumi config set --path domain other.example --stack production" in lines
     assert "pulumi config set --path 'hosts[1].address' 203.0.113.12 --stack production" in lines
@@ -641,7 +641,7 @@ def test_a_workflow_of_somebodys_is_not_overwritten_and_nothing_else_is_written(
     other.write_text("name: mine\n")
     result = init(*FLAGS, "--workflows")
     assert result.exit_code == 1
-    assert "deploy.yml is there already, and is another one" in said(result)
+    assert "deploy.yml exists already, and differs" in said(result)
     assert other.read_text() == "name: mine\n"
     assert not (program / "Pulumi.staging.yaml").exists()
     assert init(*FLAGS, "--workflows", "--force").exit_code == 0

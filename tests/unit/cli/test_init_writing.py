@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from slipway.cli.init.atomic_write import write_all
 from slipway.cli.init.host_keys import HostKey, SshAddress, shown_keys
+from slipway.cli.init.stack_file import write_all
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.values import one_host_key
 

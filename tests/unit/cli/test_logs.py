@@ -9,9 +9,8 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from slipway.cli.containers import log_merge
-from slipway.cli.containers.log_merge import LogQuery, merged, sorted_live
-from slipway.cli.containers.log_view import JsonLogs, LogLine, TextLogs
+from slipway.cli.containers import logs
+from slipway.cli.containers.logs import JsonLogs, LogLine, LogQuery, TextLogs, merged, sorted_live
 from slipway.cli.containers.time_range import since, tail
 from slipway.contract.problems import Problem
 
@@ -117,7 +116,7 @@ def test_what_still_waits_at_the_end_is_told() -> None:
     ],
 )
 def test_a_connection_made_again_begins_after_the_last_line(at: str, after: str) -> None:
-    assert log_merge._after(at) == after
+    assert logs._after(at) == after
 
 
 def test_the_agent_is_asked_for_no_more_than_was_wanted() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from slipway.cli.status.status_view import rendered, show
+from slipway.cli.printing import print_out
+from slipway.cli.status.status_view import rendered
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.engine import Stack
 from slipway.releases.format import ago
@@ -109,7 +110,7 @@ def test_what_the_watch_sees_keeps_and_how_long_it_goes_on_is_told(
     ("change", "text"),
     [
         ({"alive": False}, "watch lost: its process is gone; if r-0123456789ab turns bad, nothing notices"),
-        ({"state": "returning", "reason": "bad"}, "watch: brings the release before r-0123456789ab back: bad"),
+        ({"state": "returning", "reason": "bad"}, "watch: rolling back to the release before r-0123456789ab: bad"),
         ({"state": "failed", "reason": "bad; going back failed: no"}, "watch: bad; going back failed: no"),
     ],
 )
@@ -176,7 +177,7 @@ def test_a_log_gets_whole_lines(
     stack: Callable[..., Stack], probe: dict[str, Any], now: datetime, capsys: pytest.CaptureFixture[str]
 ) -> None:
     probe["last"] |= {"outcome": "failed", "reason": "because " * 100 + "of it"}
-    show(status_document(stack("web-1"), {"web-1": probe}, now))
+    print_out(rendered(status_document(stack("web-1"), {"web-1": probe}, now)))
     lines = capsys.readouterr().out.splitlines()
     assert any(line.endswith("because of it") and "last deployment failed: " in line for line in lines)
     assert all(line == line.rstrip() for line in lines)

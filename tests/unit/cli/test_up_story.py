@@ -41,7 +41,7 @@ def told(story: Story, *events: dict[str, Any]) -> list[Line]:
 
     def lines() -> Iterator[Line]:
         for second, event in enumerate(events):
-            yield from story.tell(event, float(second))
+            yield from story.report(event, float(second))
 
     return list(lines())
 
@@ -183,10 +183,10 @@ def test_what_only_the_engine_printed_is_not_lost(more: str) -> None:
     warning = {"diagnosticEvent": {"prefix": "warning: ", "message": "a host was left\n", "severity": "warning"}}
     over = {"diagnosticEvent": {"prefix": "error: ", "message": "update failed\n", "severity": "error"}}
     told(story, warning, over)
-    untold = story.untold(PRINTED.format(more=more))
+    untold = story.unreported(PRINTED.format(more=more))
     assert bool(untold) == bool(more)
     assert more.strip() in untold
 
 
 def test_an_engine_that_never_began_is_quoted() -> None:
-    assert Story().untold("error: no stack named 'nope' found\n") == "error: no stack named 'nope' found"
+    assert Story().unreported("error: no stack named 'nope' found\n") == "error: no stack named 'nope' found"

@@ -19,9 +19,9 @@ def _view(width: int, *, stopping: bool = False) -> tuple[LiveView, Console, Sto
 @pytest.mark.parametrize("width", [80, 120])
 def test_long_lines_fold_below_their_own_beginning(width: int, capsys: pytest.CaptureFixture[str]) -> None:
     view, console, _ = _view(width)
-    view.tell(HOST_BEGINS)
-    view.tell(say(_HOST, f"web-1 fetch example:5000/web@{DIGEST} 2.01 s\n"))
-    view.tell(say(_HOST, "web-1 canary " + "many words " * 20 + "1.00 s\n"))
+    view.report(HOST_BEGINS)
+    view.report(say(_HOST, f"web-1 fetch example:5000/web@{DIGEST} 2.01 s\n"))
+    view.report(say(_HOST, "web-1 canary " + "many words " * 20 + "1.00 s\n"))
     lines = console.export_text().splitlines()
     assert lines[0].rstrip() == " 0:00  web-1       fetch       2.01 s  example:5000/web@sha256:1d8f5c8d1d8f"
     assert all(len(line) <= width for line in lines)
@@ -31,10 +31,10 @@ def test_long_lines_fold_below_their_own_beginning(width: int, capsys: pytest.Ca
 
 def test_what_is_at_work_stands_below_with_what_it_said_last() -> None:
     view, console, _ = _view(80, stopping=True)
-    view.tell(begin(_IMAGE, "create"))
-    view.tell(say(_IMAGE, "#5 [2/4] RUN " + "x" * 200 + "\n"))
-    view.tell(HOST_BEGINS)
-    view.tell(say(_HOST, "web-1 start web 1.20 s\n"))
+    view.report(begin(_IMAGE, "create"))
+    view.report(say(_IMAGE, "#5 [2/4] RUN " + "x" * 200 + "\n"))
+    view.report(HOST_BEGINS)
+    view.report(say(_HOST, "web-1 start web 1.20 s\n"))
     console.export_text(clear=True)
     console.print(view.at_work())
     lines = console.export_text().splitlines()
@@ -47,17 +47,17 @@ def test_what_is_at_work_stands_below_with_what_it_said_last() -> None:
 def test_a_builds_log_is_printed_when_it_fails_and_else_not() -> None:
     for failing in (True, False):
         view, console, _ = _view(100)
-        view.tell(begin(_IMAGE, "create"))
-        view.tell(say(_IMAGE, "#5 this is the reason\n"))
-        view.tell(step("resOpFailedEvent", _IMAGE, "create") if failing else end(_IMAGE, "create"))
+        view.report(begin(_IMAGE, "create"))
+        view.report(say(_IMAGE, "#5 this is the reason\n"))
+        view.report(step("resOpFailedEvent", _IMAGE, "create") if failing else end(_IMAGE, "create"))
         assert ("this is the reason" in console.export_text()) == failing
 
 
 def test_the_error_is_left_for_the_end_and_its_evidence_is_not() -> None:
     view, console, story = _view(100)
-    view.tell(HOST_BEGINS)
-    view.tell(say(_HOST, "    web | no database\n"))
-    view.tell(say(_HOST, f"{ERROR}\n"))
+    view.report(HOST_BEGINS)
+    view.report(say(_HOST, "    web | no database\n"))
+    view.report(say(_HOST, f"{ERROR}\n"))
     text = console.export_text()
     assert "no database" in text
     assert ERROR not in text

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from slipway.cli.main import main
 from slipway.cli.status import watch_events as watch_events_module
-from slipway.cli.status.watch_events import Sight
+from slipway.cli.status.watch_events import HostWatch
 from slipway.cli.status.watch_view import LinesView, LiveView, figures, sentence
 from slipway.contract.problems import Problem
 from slipway.releases import engine as engine_module
@@ -28,8 +28,8 @@ def _watch(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def seen(monkeypatch: pytest.MonkeyPatch, stack: Callable[..., Stack]) -> Callable[..., None]:
     """Let `follow` tell these sights, then say whether all is well."""
 
-    def set_up(*sights: Sight, well: bool) -> None:
-        def follow(_settings: object, _project: str, tell: Callable[[Sight], None]) -> bool:
+    def set_up(*sights: HostWatch, well: bool) -> None:
+        def follow(_settings: object, _project: str, tell: Callable[[HostWatch], None]) -> bool:
             for sight in sights:
                 tell(sight)
             return well
@@ -47,7 +47,7 @@ def test_the_exit_code_says_whether_all_went_well(
     watch: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen(Sight(host="web-1", watch=watch, ended=True), well=well)
+    seen(HostWatch(host="web-1", watch=watch, ended=True), well=well)
     assert _watch(monkeypatch) == (0 if well else 1)
 
 
@@ -57,7 +57,7 @@ def test_json_is_a_line_a_sight_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    seen(Sight(host="web-1", watch=watch), Sight(host="web-2", problems=(PROBLEM,), ended=True), well=False)
+    seen(HostWatch(host="web-1", watch=watch), HostWatch(host="web-2", problems=(PROBLEM,), ended=True), well=False)
     assert _watch(monkeypatch, "--json", "--stack", "staging") == 1
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["host"], first["watch"], first["ended"], first["well"]) == ("web-1", watch, False, True)
@@ -80,17 +80,17 @@ def test_ctrl_c_only_ends_the_looking(
 def test_a_log_gets_a_line_a_change_and_not_one_a_second(
     watch: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with LinesView() as tell:
-        for second in range(30):
-            tell(Sight(host="web-1", watch=watch | {"left": 2617 - second}))
-        tell(Sight(host="web-1", watch=watch | {"state": "returning", "reason": "api: 9 % of 500 requests failed"}))
-        bad = watch | {"state": "returned", "reason": "api: 9 % of 500 requests failed; r-1 serves", "alive": False}
-        tell(Sight(host="web-1", watch=bad | {"services": {}, "kept": []}, ended=True))
+    report = LinesView().report
+    for second in range(30):
+        report(HostWatch(host="web-1", watch=watch | {"left": 2617 - second}))
+    report(HostWatch(host="web-1", watch=watch | {"state": "returning", "reason": "api: 9 % of 500 requests failed"}))
+    bad = watch | {"state": "returned", "reason": "api: 9 % of 500 requests failed; r-1 serves", "alive": False}
+    report(HostWatch(host="web-1", watch=bad | {"services": {}, "kept": []}, ended=True))
     traffic = "api 1,204 requests, 3 errors, p95 48 ms; old generation of api kept, 9 min left"
     why = "api: 9 % of 500 requests failed"
     assert capsys.readouterr().out.splitlines() == [
         f"[0:00] web-1: watching r-0123456789ab, 43 min left; {traffic}",
-        f"[0:00] web-1: r-0123456789ab is bad, the release before is brought back: {why}; {traffic}",
+        f"[0:00] web-1: r-0123456789ab is bad, rolling back to the previous release: {why}; {traffic}",
         f"[0:00] web-1: r-0123456789ab was rolled back: {why}; r-1 serves",
     ]
 
@@ -100,9 +100,9 @@ def test_a_log_gets_a_sign_of_life_every_minute(
 ) -> None:
     clock = iter(range(0, 1000, 20))
     monkeypatch.setattr("slipway.cli.status.watch_view.time.monotonic", lambda: float(next(clock)))
-    with LinesView() as tell:
-        for second in range(7):
-            tell(Sight(host="web-1", watch=watch | {"left": 2617 - 20 * second}))
+    report = LinesView().report
+    for second in range(7):
+        report(HostWatch(host="web-1", watch=watch | {"left": 2617 - 20 * second}))
     assert [line.split("]")[0] for line in capsys.readouterr().out.splitlines()] == ["[0:20", "[1:20", "[2:20"]
 
 
@@ -110,9 +110,9 @@ def test_a_log_gets_a_sign_of_life_every_minute(
 def test_a_terminal_shows_every_host_with_its_traffic(watch: dict[str, Any], width: int) -> None:
     console = Console(width=width, color_system=None, highlight=False)
     view = LiveView("shop on stack staging", console)
-    view.tell(Sight(host="web-1", watch=watch))
-    view.tell(Sight(host="web-2", problems=(PROBLEM,), ended=True))
-    view.tell(Sight(host="web-3", ended=True))
+    view.report(HostWatch(host="web-1", watch=watch))
+    view.report(HostWatch(host="web-2", problems=(PROBLEM,), ended=True))
+    view.report(HostWatch(host="web-3", ended=True))
     with console.capture() as capture:
         console.print(view.rendered())
     lines = [line.rstrip() for line in capture.get().splitlines()]
@@ -143,7 +143,7 @@ def test_a_terminal_shows_every_host_with_its_traffic(watch: dict[str, Any], wid
 )
 def test_every_state_is_a_sentence(change: dict[str, Any], text: str, watch: dict[str, Any]) -> None:
     ended = "reason" not in change or "state" in change
-    assert sentence(Sight(host="web-1", watch=watch | change, ended=ended)) == text
+    assert sentence(HostWatch(host="web-1", watch=watch | change, ended=ended)) == text
 
 
 def test_figures_without_requests_have_no_latency() -> None:

@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 
 from slipway import cli as cli_module
-from slipway.cli.status.watch_events import Sight, follow
+from slipway.cli.status.watch_events import HostWatch, follow
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.engine import Stack
 from slipway.settings.model import HostSettings
@@ -22,14 +22,14 @@ UNREACHABLE = SlipwayError(Problem("host web-1: it cannot be reached", "its stat
 _SCHEMA = Path(cli_module.__file__).parent / "schemas" / "watch.schema.json"
 _AGENT = Path(cli_module.__file__).parents[1] / "contract" / "schemas"
 
-Following = Callable[..., tuple[bool, dict[str, list[Sight]]]]
+Following = Callable[..., tuple[bool, dict[str, list[HostWatch]]]]
 
 
 @pytest.fixture
 def following(stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Following:
     """Follow hosts of which each connection is a list of watches (or the error of making it); well, and all sights."""
 
-    def run(**hosts: list[Any]) -> tuple[bool, dict[str, list[Sight]]]:
+    def run(**hosts: list[Any]) -> tuple[bool, dict[str, list[HostWatch]]]:
         named = {name.replace("_", "-"): list(connections) for name, connections in hosts.items()}
 
         @contextlib.asynccontextmanager
@@ -60,8 +60,8 @@ def following(stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> F
         monkeypatch.setattr(cli_module.status.watch_events, "channel", channel)
         monkeypatch.setattr(cli_module.status.watch_events, "_AGAIN_SECONDS", 0.01)
         monkeypatch.setattr(cli_module.status.watch_events, "_GONE_SECONDS", 0.1)
-        sights: dict[str, list[Sight]] = {name: [] for name in named}
-        well = follow(stack(*named).settings, "shop-staging", lambda sight: sights[sight.host].append(sight))
+        sights: dict[str, list[HostWatch]] = {name: [] for name in named}
+        well = follow(stack(*named).settings, "shop-staging", lambda seen: sights[seen.host].append(seen))
         validator = jsonschema_rs.validator_for(
             json.loads(_SCHEMA.read_text()),
             retriever=lambda uri: json.loads((_AGENT / uri.rsplit("/", 1)[-1]).read_text()),
@@ -101,7 +101,7 @@ def test_one_host_that_was_rolled_back_or_could_not_be_makes_it_end_badly(
 def test_a_host_on_which_nothing_was_ever_watched_is_well(following: Following) -> None:
     well, sights = following(web_1=[[None]])
     assert well
-    assert sights["web-1"] == [Sight(host="web-1", ended=True)]
+    assert sights["web-1"] == [HostWatch(host="web-1", ended=True)]
 
 
 def test_a_watch_without_a_process_is_lost(following: Following, watch: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ def test_a_watch_that_another_deployment_takes_over_is_not_lost(following: Follo
 def test_a_host_that_never_answered_is_told_and_not_tried_again(following: Following, watch: dict[str, Any]) -> None:
     well, sights = following(web_1=[UNREACHABLE], web_2=[[watch | {"state": "over"}]])
     assert not well
-    assert sights["web-1"] == [Sight(host="web-1", problems=UNREACHABLE.problems, ended=True)]
+    assert sights["web-1"] == [HostWatch(host="web-1", problems=UNREACHABLE.problems, ended=True)]
     assert sights["web-2"][-1].ended
 
 

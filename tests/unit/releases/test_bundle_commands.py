@@ -170,7 +170,7 @@ def test_export_writes_the_bundle_here_and_says_how_it_comes_back(program: Progr
     assert (code, error) == (0, "")
     first, *_, last = out.splitlines()
     assert first == "slipway-staging-3.slipway.tar.gz"
-    assert last == f"to bring it back: slipway import {first}"
+    assert last == f"to restore it: slipway import {first}"
     told = subprocess.run(["sha256sum", first], capture_output=True, text=True, check=True).stdout.split()[0]
     assert f"sha256   {told}" in out
     assert all("--show-secrets" not in call for call in program.calls())
@@ -220,12 +220,12 @@ def test_a_lost_backend_gets_its_stack_back_and_the_stack_file_stays(
     assert after["tags"] == {"team": "shop"}  # the engine sets its own
     assert program.stack_file.read_bytes() == file
     assert out.splitlines() == [
-        f"made the backend's folder {program.backend}, which was gone",
-        "made stack staging anew",
+        f"created the backend's folder {program.backend}, which was gone",
+        "created stack staging",
         "Pulumi.staging.yaml stays as it is",
-        "brought back the state: 3 resources, release none",
+        "restored the state: 3 resources, release none",
         "set tag team",
-        "now look whether the hosts are as it says: pulumi preview --stack staging",
+        "check whether the hosts match: pulumi preview --stack staging",
     ]
 
 
@@ -260,7 +260,7 @@ def test_a_lost_stack_file_comes_back_before_the_stack_is_made(program: Program,
 def test_a_stack_file_with_other_settings_is_kept_and_told(program: Program, slipway: Slipway, bundle: str) -> None:
     program.stack_file.write_text(program.stack_file.read_text().replace("example.com", "example.org"))
     program.lose()
-    assert "which is not as in the bundle" in slipway("import", bundle)[1]
+    assert "which differs from the bundle's" in slipway("import", bundle)[1]
     assert "example.org" in program.stack_file.read_text()
 
 

@@ -1,4 +1,4 @@
-"""`slipway await-checks`: validate a release when its commit's checks pass at GitHub, and go back when they do not."""
+"""`slipway await-checks`: validate a release when its commit's checks pass at GitHub, roll back when they do not."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slipway.cli.options import RepositoryName, StackName  # noqa: TC001  # typer reads the annotation when the command is made
+from slipway.cli.options import INTERRUPTED, RepositoryName, StackName
 
 if TYPE_CHECKING:
     from slipway.releases.engine import Engine, Stack
     from slipway.releases.github import Repository
     from slipway.releases.github_checks import Aftermath
-    from slipway.releases.validation import Validation
 
-__all__ = ["await_checks"]
-
-_INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
 _SHORT = 12
 
 
@@ -27,7 +23,7 @@ class _OnTimeout(StrEnum):
 
 
 def _seconds(text: str) -> float:
-    from slipway.settings.quantities import seconds  # noqa: PLC0415  # help must not wait for it
+    from slipway.settings.quantities import seconds
 
     try:
         return seconds(text)
@@ -40,46 +36,45 @@ def await_checks(
     sha: Annotated[str, typer.Option("--sha", metavar="SHA", help="Commit that was deployed, 7 to 40 hex digits.")],
     stack: StackName = "",
     timeout: Annotated[
-        float,
-        typer.Option("--timeout", metavar="TIME", parser=_seconds, help="How long to wait, such as 5m."),
+        float, typer.Option("--timeout", metavar="TIME", parser=_seconds, help="How long to wait, such as 5m.")
     ] = "5m",  # type: ignore[assignment]  # typer hands defaults to the parser, too
     interval: Annotated[
-        float,
-        typer.Option("--interval", metavar="TIME", parser=_seconds, help="How long between two looks."),
+        float, typer.Option("--interval", metavar="TIME", parser=_seconds, help="How often to look.")
     ] = "10s",  # type: ignore[assignment]  # as above
     check: Annotated[
         list[str] | None, typer.Option("--check", metavar="NAME", help="Only this check counts; may be repeated.")
     ] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option("--ignore", metavar="NAME", help="This check does not; may be repeated.")
+        list[str] | None, typer.Option("--ignore", metavar="NAME", help="This check does not count; may be repeated.")
     ] = None,
     on_timeout: Annotated[
-        _OnTimeout, typer.Option("--on-timeout", help="What follows when the checks do not end in time.")
+        _OnTimeout, typer.Option("--on-timeout", help="What to do when the checks do not end in time.")
     ] = _OnTimeout.ROLLBACK,
     repository: RepositoryName = "",
     no_variables: Annotated[
         bool, typer.Option("--no-variables", help="Set no variables of the GitHub environment.")
     ] = False,
 ) -> None:
-    """Wait for the checks of a commit that was deployed, then validate its release or bring the last validated back.
+    """Wait for the checks of a deployed commit, then validate its release or roll back to the last validated one.
 
-    All passed (success, neutral or skipped, at least one): as `slipway validate`. One failed: the release that was
-    validated last comes back, by `slipway rollback`. The workflow run that this is part of does not wait for itself.
-    When a newer release is live by then, nothing is rolled back.
+    All passed (success, neutral or skipped, at least one): as `slipway validate`. One failed: as `slipway rollback --to
+    validated`. The workflow run that this is part of does not wait for itself. When a newer release is live by then,
+    nothing is rolled back.
 
     Exit code: 0 when the release is validated; 1 when checks failed or took too long (rolled back, or nothing to go
     back to), or anything else is wrong; 2 for wrong usage; 130 after Ctrl-C.
     """
-    import os  # noqa: PLC0415  # help must not wait for it
-    import re  # noqa: PLC0415  # as above
+    import os
+    import re
 
     if not re.fullmatch(r"[0-9a-f]{7,40}", sha):
         raise typer.BadParameter("a commit is 7 to 40 hex digits", param_hint="'--sha'")
     if interval < 1:
         raise typer.BadParameter("GitHub is asked once a second at most", param_hint="'--interval'")
-    from slipway.releases.engine import engine_of, stack_of  # noqa: PLC0415  # as above
-    from slipway.releases.github import required_repository  # noqa: PLC0415  # as above
-    from slipway.releases.github_checks import Wait, standing_of  # noqa: PLC0415  # as above
+    from slipway.cli.printing import print_problems
+    from slipway.releases.engine import engine_of, stack_of
+    from slipway.releases.github import required_repository
+    from slipway.releases.github_checks import Wait, standing_of
 
     engine = engine_of(stack)
     found = stack_of(engine)
@@ -99,10 +94,13 @@ def await_checks(
         outcome = wait.until_decided()
     except KeyboardInterrupt:
         typer.echo("no longer waiting; nothing was changed", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     typer.echo(outcome.why)
     if outcome.state == "success":
-        raise typer.Exit(_end(aftermath.validate(outcome, before)))
+        if done := aftermath.validate(outcome, before):
+            typer.echo("\n".join(done.lines()))
+            print_problems(done.all_problems)
+        raise typer.Exit(0 if done is None or done.complete else 1)
     if outcome.state == "timeout" and on_timeout is _OnTimeout.KEEP:
         typer.echo("the release stays as it is: neither validated nor rolled back")
     else:
@@ -110,27 +108,17 @@ def await_checks(
     raise typer.Exit(1)
 
 
-def _end(done: Validation | None) -> int:
-    """Tell what was marked; the exit code."""
-    if done is None:
-        return 0
-    typer.echo("\n".join(done.lines()))
-    for problem in done.all_problems:
-        typer.echo(f"slipway: error: {problem}", err=True)
-    return 0 if done.complete else 1
-
-
 def _aftermath(engine: Engine, found: Stack, sha: str, github: Repository | str) -> Aftermath:
-    from slipway.cli.deploy.update import deploy  # noqa: PLC0415  # as above
-    from slipway.hosts.host_sessions import survey  # noqa: PLC0415  # as above
-    from slipway.releases.github_checks import Aftermath  # noqa: PLC0415  # help must not wait for it
-    from slipway.releases.rollback import to_validated  # noqa: PLC0415  # as above
-    from slipway.releases.status import status_document  # noqa: PLC0415  # as above
-    from slipway.releases.validation import validate_release  # noqa: PLC0415  # as above
+    from slipway.cli.deploy.update import deploy
+    from slipway.hosts.host_sessions import survey
+    from slipway.releases.github_checks import Aftermath
+    from slipway.releases.rollback import to_validated
+    from slipway.releases.status import status_document
+    from slipway.releases.validation import validate_release
 
     def past() -> str:
-        from slipway.releases.history.stack_history import read_history  # noqa: PLC0415  # few need it
-        from slipway.releases.past_releases import named_entry  # noqa: PLC0415  # as above
+        from slipway.releases.history.stack_history import read_history
+        from slipway.releases.past_releases import named_entry
 
         return str(named_entry(read_history(engine), sha).release)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slipway.cli.options import Force, Message
+
 if TYPE_CHECKING:
     from slipway.releases.engine import Engine
     from slipway.releases.promotion import Promotion
-
-__all__ = ["promote"]
 
 _WORD = "DEPLOY"
 
@@ -24,8 +24,8 @@ def promote(
         str, typer.Option("--confirm", metavar=_WORD, help=f"Say {_WORD} here instead of typing it.")
     ] = "",
     plan: Annotated[bool, typer.Option("--plan", help="Only show both environments.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Go although something speaks against it; says what.")] = False,
-    message: Annotated[str, typer.Option("--message", "-m", help="Why, for the history.")] = "",
+    force: Force = False,
+    message: Message = "",
     repository: Annotated[
         str, typer.Option("--repository", metavar="OWNER/NAME", help="On GitHub, for the commit's checks.")
     ] = "",
@@ -33,10 +33,10 @@ def promote(
     """Deploy exactly the images that run in one environment to another, after showing both side by side.
 
     Nothing is built. The Compose file is that of the release's commit, with the domain, variables and secrets of the
-    target. Before anything is changed the target's state is kept in .slipway/backups/.
+    target. Before anything is changed the target's state is saved in .slipway/backups/.
 
-    Refuses a release that was not validated, an environment that is not healthy, images that are gone. Asks to type
-    DEPLOY.
+    Refuses a release that was not validated, an environment that is not healthy, and images that are gone. Asks you to
+    type DEPLOY.
 
     Exit code: the engine's own (0 when every host runs the release, or ran it already); 1 when it is refused or was not
     confirmed; 2 for wrong usage.
@@ -45,11 +45,11 @@ def promote(
         raise typer.BadParameter("--from and --to are the same stack")
     if confirm and confirm != _WORD:
         raise typer.BadParameter(f"only {_WORD} confirms it", param_hint="'--confirm'")
-    from slipway.cli.history.promotion_view import rendered  # noqa: PLC0415  # as above
-    from slipway.cli.printing import print_out  # noqa: PLC0415  # help must not wait for it
-    from slipway.contract.problems import SlipwayError  # noqa: PLC0415  # as above
-    from slipway.releases.engine import engine_of  # noqa: PLC0415  # as above
-    from slipway.releases.promotion import planned  # noqa: PLC0415  # as above
+    from slipway.cli.failure import override
+    from slipway.cli.history.promotion_view import rendered
+    from slipway.cli.printing import print_out
+    from slipway.releases.engine import engine_of
+    from slipway.releases.promotion import planned
 
     into = engine_of(target, deploys=not plan)
     found = planned(engine_of(source), into, repository=repository)
@@ -59,13 +59,7 @@ def promote(
     if found.settled and found.target.healthy:
         typer.echo(f"{target} runs these images of this commit already: nothing to do")
         return
-    if found.obstacles and not force:
-        last = found.obstacles[-1]
-        raise SlipwayError(
-            [*found.obstacles[:-1], last._replace(fix=f"{last.fix}; or --force, which goes all the same")]
-        )
-    for obstacle in found.obstacles:
-        typer.echo(f"overridden: {obstacle}", err=True)
+    override(found.obstacles, force=force)
     if not confirm and not _typed(target):
         typer.echo("not confirmed, nothing was changed", err=True)
         raise typer.Exit(1)
@@ -74,27 +68,22 @@ def promote(
 
 def _typed(target: str) -> bool:
     if not sys.stdin.isatty():
-        from slipway.contract.problems import Problem, SlipwayError  # noqa: PLC0415  # as above
+        from slipway.contract.problems import SlipwayError
 
-        raise SlipwayError(
-            Problem(
-                "nobody can confirm it here (no terminal)",
-                "a promotion is never made by accident",
-                f"the same command with --confirm {_WORD}",
-            )
-        )
+        fix = f"the same command with --confirm {_WORD}"
+        raise SlipwayError("nobody can confirm it here (no terminal)", "a promotion is never made by accident", fix)
     typed: str = typer.prompt(f"type {_WORD} to change {target}", default="", show_default=False)
     return typed.strip() == _WORD
 
 
 def _promote(target: Engine, found: Promotion, message: str) -> int:
-    from slipway.cli.deploy.update import deploy  # noqa: PLC0415  # as above
-    from slipway.contract.problems import Problem, SlipwayError  # noqa: PLC0415  # as above
-    from slipway.releases.bundles.exporting import keep_backup  # noqa: PLC0415  # as above
-    from slipway.releases.history.stack_history import read_history  # noqa: PLC0415  # as above
-    from slipway.releases.locks.waiting import when_free, with_note  # noqa: PLC0415  # as above
-    from slipway.releases.promotion import carry_out, with_source  # noqa: PLC0415  # as above
-    from slipway.releases.source_tree import source_at  # noqa: PLC0415  # as above
+    from slipway.cli.deploy.update import deploy
+    from slipway.contract.problems import SlipwayError
+    from slipway.releases.bundles.exporting import keep_backup
+    from slipway.releases.history.stack_history import read_history
+    from slipway.releases.locks.waiting import when_free, with_note
+    from slipway.releases.promotion import carry_out, with_source
+    from slipway.releases.source_tree import source_at
 
     release, source = found.release, found.source.stack
     words = f"promotion of {release.id} from {source}"
@@ -103,19 +92,14 @@ def _promote(target: Engine, found: Promotion, message: str) -> int:
 
     def deployment(taken_over: str) -> int:
         if read_history(target).live != found.target.history.live:
-            raise SlipwayError(
-                Problem(
-                    f"{target.short} changed since it was shown here",
-                    "what you confirmed is not what would be replaced",
-                    again,
-                )
-            )
+            what, meaning = "changed since it was shown here", "what you confirmed is not what would be replaced"
+            raise SlipwayError(f"{target.short} {what}", meaning, again)
         if not commit:
-            typer.echo("the release comes from outside of git: the Compose file of now is used", err=True)
+            typer.echo("the release was not made from a Git commit: the current Compose file is used", err=True)
         with source_at(found.source.history.settings.application, commit) as folder:
             images = with_source(found, folder)
             if found.target.live is not None:
-                typer.echo(f"kept the state of {target.short}: {keep_backup(target)}")
+                typer.echo(f"saved the state of {target.short}: {keep_backup(target)}")
             said = with_note(f"{words}: {message}" if message else words, taken_over)
             return carry_out(target, folder, images, deploy=deploy, message=said, again=again)
 

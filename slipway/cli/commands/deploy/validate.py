@@ -1,22 +1,17 @@
 """`slipway validate`: mark the release that runs as validated, so that failed updates return to it."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
 
-from slipway.cli.options import AsJson, RepositoryName, StackName  # noqa: TC001  # typer reads the annotations when the command is made
-
-__all__ = ["validate"]
+from slipway.cli.options import AsJson, RepositoryName, StackName
 
 
 def validate(
     *,
     stack: StackName = "",
     release: Annotated[
-        str,
-        typer.Option("--release", "-r", metavar="RELEASE", help="Release to mark; the live one if none."),
+        str, typer.Option("--release", "-r", metavar="RELEASE", help="Release to mark; the live one if none.")
     ] = "",
     note: Annotated[str, typer.Option("--note", "-m", help="What it was validated by, for the hosts' ledgers.")] = "",
     repository: RepositoryName = "",
@@ -30,40 +25,32 @@ def validate(
     Every host must run it, healthy and as deployed. From the first mark on, a failed update ends on the release that
     was validated last. Marking twice changes nothing and says so.
 
-    Exit code: 0 when everybody knows; 1 when a host does not run it as deployed, or somebody could not be told; 2 for
-    wrong usage.
+    Exit code: 0 when the mark is everywhere; 1 when a host does not run it as deployed, or the mark is missing
+    somewhere; 2 for wrong usage.
     """
-    import os  # noqa: PLC0415  # help must not wait for it
-    import re  # noqa: PLC0415  # as above
+    import os
+    import re
 
     if release and not re.fullmatch(r"r-[0-9a-f]{12}", release):
         raise typer.BadParameter("a release is r- and 12 hex digits", param_hint="'--release'")
-    from slipway.hosts.host_sessions import survey  # noqa: PLC0415  # as above
-    from slipway.releases.engine import engine_of, stack_of  # noqa: PLC0415  # as above
-    from slipway.releases.github import connect, repository_of, token_in  # noqa: PLC0415  # as above
-    from slipway.releases.status import status_document  # noqa: PLC0415  # as above
-    from slipway.releases.validation import to_be_marked, validate_release  # noqa: PLC0415  # as above
+    from slipway.cli.printing import print_json, print_problems
+    from slipway.hosts.host_sessions import survey
+    from slipway.releases.engine import engine_of, stack_of
+    from slipway.releases.github import connect, repository_of, token_in
+    from slipway.releases.status import status_document
+    from slipway.releases.validation import to_be_marked, validate_release
 
     engine = engine_of(stack)
     found = stack_of(engine)
-    place = repository_of(repository, found.settings.application, os.environ) if not no_github else ""
-    document = status_document(found, survey(found.settings, found.project))
-    release = to_be_marked(document, release)
+    place = "" if no_github else repository_of(repository, found.settings.application, os.environ)
+    release = to_be_marked(status_document(found, survey(found.settings, found.project)), release)
+    why_not = "no token: GITHUB_TOKEN" if place else "no repository: --repository OWNER/NAME"
     token = token_in(os.environ)
-    told = connect(place, token, os.environ) if place and token else _why_not(wanted=not no_github, place=place)
-    done = validate_release(engine, found.settings, found.project, release, note=note, github=told)
+    github = connect(place, token, os.environ) if place and token else "--no-github" if no_github else why_not
+    done = validate_release(engine, found.settings, found.project, release, note=note, github=github)
     if json:
-        from json import dumps  # noqa: PLC0415  # the option has the name
-
-        typer.echo(dumps(done.document(), indent=2, ensure_ascii=False))
+        print_json(done.document())
     else:
         typer.echo("\n".join(done.lines()))
-    for problem in done.all_problems:
-        typer.echo(f"slipway: error: {problem}", err=True)
+    print_problems(done.all_problems)
     raise typer.Exit(0 if done.complete else 1)
-
-
-def _why_not(*, wanted: bool, place: str) -> str:
-    if not wanted:
-        return "--no-github"
-    return "no token: GITHUB_TOKEN" if place else "no repository: --repository OWNER/NAME"

@@ -1,17 +1,10 @@
-"""`slipway export`: one file with all that brings a stack back when its backend is lost."""
+"""`slipway export`: one file with all that restores a stack when its backend is lost."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from slipway.cli.options import StackName  # noqa: TC001  # typer reads the annotations when the command is made
-
-if TYPE_CHECKING:
-    from typing import Any
-
-__all__ = ["export"]
+from slipway.cli.options import AsJson, StackName
 
 
 def export(
@@ -25,45 +18,35 @@ def export(
             help="File (.tar.gz), folder, or s3://, gs:// or azblob:// address; the current folder if none.",
         ),
     ] = "",
-    json: Annotated[
-        bool, typer.Option("--json", help="Print JSON (slipway/cli/schemas/bundle.schema.json) instead of text.")
-    ] = False,
+    json: AsJson = False,
 ) -> None:
-    """Keep the stack as it is now in one file: its state, the release that is live, its file and its tags.
+    """Save the stack as it is now in one file: its state, the live release, its file and its tags.
 
-    Changes nothing. Secrets are in it as the engine keeps them, encrypted. `slipway import` brings the stack back.
+    Changes nothing. Secrets in it stay encrypted, as the engine keeps them. `slipway import` restores the stack.
 
     Exit code: 0 when the file was written; 1 when it was not, and then nothing of it is left; 2 for wrong usage.
     """
-    from slipway.releases.bundles.exporting import export_bundle  # noqa: PLC0415  # help must not wait for it
-    from slipway.releases.engine import engine_of  # noqa: PLC0415  # as above
+    from shlex import quote
+
+    from slipway.cli.printing import print_json
+    from slipway.releases.bundles.exporting import export_bundle
+    from slipway.releases.engine import engine_of
+    from slipway.releases.format import counted
 
     made = export_bundle(engine_of(stack), to)
     if json:
-        from json import dumps  # noqa: PLC0415  # the option has the name
-
-        typer.echo(dumps(made, indent=2, ensure_ascii=False))
+        print_json(made)
         return
-    for line in _told(made, to):
-        typer.echo(line)
-
-
-def _told(made: dict[str, Any], to: str) -> list[str]:
-    from shlex import quote  # noqa: PLC0415  # help must not wait for it
-
-    from slipway.releases.format import counted  # noqa: PLC0415  # as above
-
     manifest = made["manifest"]
-    files = "Pulumi." + manifest["stack"] + ".yaml" if "stack.yaml" in manifest["parts"] else "no stack file"
-    held = counted(manifest["resources"], "resource")
-    return [
-        made["bundle"],
-        f"  stack    {manifest['stack']} of {manifest['project']}, "
-        + (f"after update {manifest['update']}" if manifest["update"] else "no update in its history"),
-        f"  release  {manifest['release'] or 'none'}",
-        f"  holds    {held}, {files}; secrets are encrypted",
-        f"  size     {made['size']:,} bytes",
-        f"  sha256   {made['sha256']}",
-        # Parameters may hold credentials, so they are not repeated.
-        f"to bring it back: slipway import {quote(made['bundle'] + ('?…' if '://' in to and '?' in to else ''))}",
-    ]
+    update = f"after update {manifest['update']}" if manifest["update"] else "no update in its history"
+    file = f"Pulumi.{manifest['stack']}.yaml" if "stack.yaml" in manifest["parts"] else "no stack file"
+    parameters = "?…" if "://" in to and "?" in to else ""  # may hold credentials, so they are not repeated
+    typer.echo(
+        f"{made['bundle']}\n"
+        f"  stack    {manifest['stack']} of {manifest['project']}, {update}\n"
+        f"  release  {manifest['release'] or 'none'}\n"
+        f"  holds    {counted(manifest['resources'], 'resource')}, {file}; secrets are encrypted\n"
+        f"  size     {made['size']:,} bytes\n"
+        f"  sha256   {made['sha256']}\n"
+        f"to restore it: slipway import {quote(made['bundle'] + parameters)}"
+    )

@@ -1,14 +1,10 @@
-"""`slipway history`: what happened to a stack, by whom, and what could come back."""
-
-from __future__ import annotations
+"""`slipway history`: what happened to a stack, by whom, and what can be rolled back to."""
 
 from typing import Annotated
 
 import typer
 
-from slipway.cli.options import AsJson, StackName  # noqa: TC001  # typer reads the annotations when the command is made
-
-__all__ = ["history"]
+from slipway.cli.options import AsJson, StackName
 
 
 def history(
@@ -27,21 +23,19 @@ def history(
 
     Exit code: 0; 1 when the backend or the stack's settings cannot be read; 2 for wrong usage.
     """
-    from slipway.releases.engine import engine_of  # noqa: PLC0415  # help must not wait for it
+    from slipway.releases.engine import engine_of
 
     engine = engine_of(stack) if no_hosts else engine_of(stack).begin()
-    from slipway.releases.history.document import history_document  # noqa: PLC0415  # while the engine decrypts
-    from slipway.releases.history.stack_history import read_history  # noqa: PLC0415  # as above
+    from slipway.cli.printing import print_json, print_out  # while the engine decrypts
+    from slipway.releases.history.document import history_document
+    from slipway.releases.history.stack_history import read_history
 
     found = read_history(engine, hosts=not no_hosts)
     shown = list(found.entries) if everything else list(found.entries)[-count:]
     document = history_document(found, shown)
     if json:
-        from json import dumps  # noqa: PLC0415  # the option has the name
-
-        typer.echo(dumps(document, indent=2, ensure_ascii=False))
+        print_json(document)
         return
-    from slipway.cli.history.history_view import rendered  # noqa: PLC0415  # JSON needs no rich
-    from slipway.cli.printing import print_out  # noqa: PLC0415  # as above
+    from slipway.cli.history.history_view import history_rendered
 
-    print_out(rendered(document, more=len(found.entries) - len(shown)))
+    print_out(history_rendered(document, more=len(found.entries) - len(shown)))

@@ -6,26 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slipway.cli.options import HostNames, StackName  # noqa: TC001  # typer reads the annotations when the command is made
+from slipway.cli.options import INTERRUPTED, AsJson, HostNames, ServiceNames, StackName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["logs"]
-
-_INTERRUPTED = 130  # what shells call a command that Ctrl-C ended
-_NO_READER = 141  # and one whose output nobody reads any more: 128 and SIGPIPE
+_NO_READER = 141  # what shells call a command whose output nobody reads any more: 128 and SIGPIPE
 
 
 def logs(
-    services: Annotated[
-        list[str] | None, typer.Argument(metavar="SERVICE", help="Services to show; all if none.")
-    ] = None,
+    services: ServiceNames = None,
     *,
     stack: StackName = "",
     host: HostNames = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C; later containers too.")
+        bool, typer.Option("--follow", "-f", help="Keep showing new lines until Ctrl-C, also of later containers.")
     ] = False,
     tail: Annotated[
         str, typer.Option("--tail", metavar="N", help="Last lines of each container, or all. [100; all with --since]")
@@ -34,27 +29,24 @@ def logs(
         str, typer.Option("--since", metavar="WHEN", help="Only since then: 10m, 14:05, 2026-11-20, or RFC 3339.")
     ] = "",
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show each line's time (UTC).")] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON a line (slipway/cli/schemas/logs.schema.json).")
-    ] = False,
+    json: AsJson = False,
 ) -> None:
     """Show what the stack's containers write, those of all hosts in the order of time.
 
-    The application's own output is shown as it is, with whatever it tells. Changes nothing, and leaves nothing running.
+    The application's own output is shown as it is, secrets included. Changes nothing, and leaves nothing running.
 
     Exit code: 0 when every line that was asked for was shown; 1 when a host did not answer or a log could not be read
     (the others are shown), or the stack's settings cannot be read; 2 for wrong usage; 130 after Ctrl-C.
     """
-    from slipway.cli.containers import time_range  # noqa: PLC0415  # help must not wait for it
+    from slipway.cli.containers import time_range
 
     began = _parsed(time_range.since, since, "--since") if since else ""
     lines = _parsed(time_range.tail, tail or ("all" if since else "100"), "--tail")
-    import asyncio  # noqa: PLC0415  # as above
+    import asyncio
 
-    from slipway.cli.containers.list import list_containers, require_services, selected_hosts  # noqa: PLC0415  # as above
-    from slipway.cli.containers.log_merge import LogQuery, show_logs  # noqa: PLC0415  # as above
-    from slipway.cli.containers.log_view import JsonLogs, TextLogs, in_colour  # noqa: PLC0415  # as above
-    from slipway.releases.engine import read_stack  # noqa: PLC0415  # as above
+    from slipway.cli.containers.list import list_containers, require_services, selected_hosts
+    from slipway.cli.containers.logs import JsonLogs, LogQuery, TextLogs, in_colour, show_logs
+    from slipway.releases.engine import read_stack
 
     found, named = read_stack(stack), services or []
     settings, key = found.settings, found.settings.private_key()
@@ -71,7 +63,7 @@ def logs(
         query = LogQuery(services=named, tail=lines, since=began, follow=follow)
         asyncio.run(show_logs(hosts, key, found.project, query, view))
     except KeyboardInterrupt:
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         _discard_output()
         raise typer.Exit(_NO_READER) from None
@@ -89,7 +81,7 @@ def _parsed(parse: Callable[[str], str], text: str, option: str) -> str:
 
 def _discard_output() -> None:
     """Let Python flush what nobody reads any more into nothing."""
-    import os  # noqa: PLC0415  # rarely needed
-    import sys  # noqa: PLC0415  # as above
+    import os
+    import sys
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,27 +1,19 @@
 """`slipway ps`: the containers of a stack on all of its hosts."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
 
-from slipway.cli.options import HostNames, StackName  # noqa: TC001  # typer reads the annotations when the command is made
-
-__all__ = ["ps"]
+from slipway.cli.options import AsJson, HostNames, ServiceNames, StackName
 
 
 def ps(
-    services: Annotated[
-        list[str] | None, typer.Argument(metavar="SERVICE", help="Services to show; all if none.")
-    ] = None,
+    services: ServiceNames = None,
     *,
     stack: StackName = "",
     host: HostNames = None,
     every: Annotated[bool, typer.Option("--all", "-a", help="Stopped containers and one-off runs too.")] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print JSON (slipway/cli/schemas/ps.schema.json) instead of a table.")
-    ] = False,
+    json: AsJson = False,
 ) -> None:
     """Show the stack's containers: state, health, image, generation, published ports.
 
@@ -30,8 +22,9 @@ def ps(
     Exit code: 0 when every host answered; 1 when one did not, a service or host is not known, or the stack's settings
     cannot be read; 2 for wrong usage.
     """
-    from slipway.cli.containers import list as listing  # noqa: PLC0415  # help must not wait for it
-    from slipway.releases.engine import read_stack  # noqa: PLC0415  # as above
+    from slipway.cli.containers import list as listing
+    from slipway.cli.printing import print_json, print_out, print_problems
+    from slipway.releases.engine import read_stack
 
     found, named = read_stack(stack), services or []
     settings = found.settings
@@ -42,13 +35,9 @@ def ps(
         listing.require_services(named, listings, settings.stack)
     document = listing.ps_document(found, answers, named, every=every)
     if json:
-        from json import dumps  # noqa: PLC0415  # the option has the name
-
-        typer.echo(dumps(document, indent=2, ensure_ascii=False))
+        print_json(document)
     elif any(each["containers"] for each in document["hosts"]):
-        from datetime import UTC, datetime  # noqa: PLC0415  # as above
-
-        from slipway.cli.printing import print_out  # noqa: PLC0415  # JSON needs no rich
+        from datetime import UTC, datetime
 
         print_out(listing.ps_table(document, datetime.now(UTC)))
     elif listings:
@@ -57,6 +46,5 @@ def ps(
     if hidden:
         typer.echo(f"not shown: {hidden} (slipway ps --all)", err=True)
     problems = [problem for each in answers for problem in each.problems]
-    for problem in problems:
-        typer.echo(f"slipway: error: {problem}", err=True)
+    print_problems(problems)
     raise typer.Exit(1 if problems else 0)

@@ -1,23 +1,17 @@
 """`slipway lock`: who works on a stack, since when, and whether the lock is stale."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
 
-from slipway.cli.options import StackName  # noqa: TC001  # typer reads the annotations when the command is made
-
-__all__ = ["lock"]
+from slipway.cli.options import AsJson, StackName
 
 
 def lock(
     *,
     stack: StackName = "",
     release: Annotated[bool, typer.Option("--release", help="Remove stale locks; no others.")] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print JSON (slipway/cli/schemas/lock.schema.json) instead of lines.")
-    ] = False,
+    json: AsJson = False,
 ) -> None:
     """Show who works on the stack, since when, and whether the lock is stale.
 
@@ -28,22 +22,21 @@ def lock(
     """
     if release and json:
         raise typer.BadParameter("it shows what is; --release changes it", param_hint="'--json'")
-    from slipway.contract.problems import Problem, SlipwayError  # noqa: PLC0415  # as above
-    from slipway.releases.engine import engine_of  # noqa: PLC0415  # as above
-    from slipway.releases.locks.document import lines, lock_document  # noqa: PLC0415  # help must not wait for it
-    from slipway.releases.locks.engine_locks import stack_locks  # noqa: PLC0415  # as above
-    from slipway.releases.locks.waiting import locked, take_over  # noqa: PLC0415  # as above
+    from slipway.cli.printing import print_json
+    from slipway.contract.problems import SlipwayError
+    from slipway.releases.engine import engine_of
+    from slipway.releases.locks.document import lines, lock_document
+    from slipway.releases.locks.engine_locks import stack_locks
+    from slipway.releases.locks.waiting import locked, take_over
 
     engine = engine_of(stack)
     locks = stack_locks(engine)
     if locks is None:
         raise SlipwayError(
-            Problem(
-                f"the state of stack {engine.stack} is at Pulumi Cloud, which keeps the lock itself",
-                "it shows there who works on the stack, and cannot be asked from here",
-                f"pulumi console --stack {engine.stack}; once you are sure that the holder is gone: "
-                f"pulumi cancel --yes --stack {engine.stack}",
-            )
+            f"the state of stack {engine.stack} is at Pulumi Cloud, which keeps the lock itself",
+            "it shows there who works on the stack, and cannot be asked from here",
+            f"pulumi console --stack {engine.stack}; once you are sure that the holder is gone: "
+            f"pulumi cancel --yes --stack {engine.stack}",
         )
     if release:
         notes, living = take_over(locks, engine.environment)
@@ -56,10 +49,7 @@ def lock(
         return
     document = lock_document(locks, engine.environment)
     if json:
-        from json import dumps  # noqa: PLC0415  # the option has the name
-
-        typer.echo(dumps(document, indent=2, ensure_ascii=False))
+        print_json(document)
     else:
-        for line in lines(document):
-            typer.echo(line)
+        typer.echo("\n".join(lines(document)))
     raise typer.Exit(0 if document["state"] == "free" else 1)

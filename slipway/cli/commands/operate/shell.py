@@ -1,14 +1,10 @@
 """`slipway shell`: a shell in a container of a service, or on a host."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
 
-from slipway.cli.options import ContainerNumber, ContainerUser, StackName  # noqa: TC001  # typer reads the annotations when the command is made
-
-__all__ = ["shell"]
+from slipway.cli.options import ContainerNumber, ContainerUser, StackName
 
 
 def shell(
@@ -27,19 +23,14 @@ def shell(
     """
     if not service and (index is not None or user):
         raise typer.BadParameter("--index and --user are about a container: name its service")
-    from slipway.cli.containers.exec import SHELL, ExecRequest, exec_in_container, shell_on_host  # noqa: PLC0415  # as above
-    from slipway.cli.containers.stdio import has_terminal  # noqa: PLC0415  # help must not wait for it
-    from slipway.contract.problems import Problem, SlipwayError  # noqa: PLC0415  # as above
-    from slipway.releases.engine import read_stack  # noqa: PLC0415  # as above
+    from slipway.cli.containers.exec import SHELL, ExecRequest, exec_in_container, shell_on_host
+    from slipway.cli.containers.stdio import has_terminal
+    from slipway.contract.problems import SlipwayError
+    from slipway.releases.engine import read_stack
 
     if not has_terminal():
-        raise SlipwayError(
-            Problem(
-                "standard input and output are no terminal",
-                "a shell is for a person at one",
-                "slipway exec SERVICE -- COMMAND, which takes files and pipes",
-            )
-        )
+        what, fix = "standard input and output are no terminal", "slipway exec SERVICE -- COMMAND takes files and pipes"
+        raise SlipwayError(what, "a shell is for a person at one", fix)
     found = read_stack(stack)
     if not service:
         raise typer.Exit(shell_on_host(found, host))

@@ -1,14 +1,10 @@
 """`slipway init`: the stack files of an application, and what is left to do before its first preview."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-__all__ = ["at_a_terminal", "init"]
 
 
 def init(
@@ -63,16 +59,16 @@ def init(
 ) -> None:
     """Write the stack files of an application, create its stacks, and print what is left to do.
 
-    Asks at a terminal for what the options do not say; elsewhere, or with --yes, it names every missing option at
-    once. Secrets are never options: the commands that set them are printed. A stack file that somebody edited is left
-    as it is, and the commands that would change it are printed; with --force they are run.
+    At a terminal it asks for what the options leave open; elsewhere, or with --yes, it names every missing option at
+    once. Secrets are never options: the commands that set them are printed. An edited stack file is left as it is, and
+    the commands that would change it are printed; with --force they are run.
 
-    Exit code: 0 when the files are there, whatever is left to do; 1 when the Compose file cannot be read or somebody's
+    Exit code: 0 when the files are there, whatever is left to do; 1 when the Compose file cannot be read or an edited
     workflow would be overwritten; 2 for missing or wrong options. With 1 and 2 nothing was written.
     """
-    from slipway.cli.init.init import WrongUsageError, init_stacks, show  # noqa: PLC0415  # help must not wait for it
-    from slipway.cli.init.prompts import InitOptions  # noqa: PLC0415  # as above
-    from slipway.releases.engine import program_folder  # noqa: PLC0415  # as above
+    from slipway.cli.init.init import WrongUsageError, init_stacks, show
+    from slipway.cli.init.prompts import InitOptions
+    from slipway.releases.engine import program_folder
 
     options = InitOptions(
         environments=environment or (),

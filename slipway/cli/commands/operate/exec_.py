@@ -1,14 +1,10 @@
 """`slipway exec`: a command in a container of a service."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
 
-from slipway.cli.options import ContainerNumber, ContainerUser, StackName  # noqa: TC001  # typer reads the annotations when the command is made
-
-__all__ = ["exec_"]
+from slipway.cli.options import ContainerNumber, ContainerUser, StackName
 
 
 def exec_(
@@ -29,9 +25,9 @@ def exec_(
 
     Exit code: the command's own; 1 when it could not be run; 2 for wrong usage.
     """
-    from slipway.cli.containers.exec import ExecRequest, exec_in_container  # noqa: PLC0415  # help must not wait for it
-    from slipway.cli.containers.stdio import has_terminal  # noqa: PLC0415  # as above
-    from slipway.releases.engine import read_stack  # noqa: PLC0415  # as above
+    from slipway.cli.containers.exec import ExecRequest, exec_in_container
+    from slipway.cli.containers.stdio import has_terminal
+    from slipway.releases.engine import read_stack
 
     request = ExecRequest(service=service, command=command, host=host, number=index, user=user, terminal=has_terminal())
     raise typer.Exit(exec_in_container(read_stack(stack), request))

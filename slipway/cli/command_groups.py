@@ -1,0 +1,82 @@
+"""The commands in the groups that `slipway --help` shows. Each is loaded when it is called: help comes at once."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["COMMANDS", "GROUPS", "CommandGroups"]
+
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Set up": {
+        "init": "Write an application's stack files, and create its stacks.",
+        "doctor": "Check everything that a deployment needs; names each fix.",
+    },
+    "Deploy": {
+        "up": "Deploy, showing every step on every host as it happens.",
+        "promote": "Deploy the release of one stack to another, without a build.",
+        "validate": "Mark the live release as good: failed updates return to it.",
+        "await-checks": "Validate or roll back, as the commit's GitHub checks end.",
+    },
+    "Look": {
+        "status": "Show what runs, and whether it is what was deployed.",
+        "ps": "List the containers of all hosts.",
+        "logs": "Show the logs of all containers, in the order of time.",
+        "watch": "Follow requests and errors of the release deployed last.",
+    },
+    "Go back": {
+        "history": "List all updates: who, when, result, and the way back.",
+        "show": "Show one update: its release, its changes, its hosts.",
+        "diff": "Show what changed between two releases.",
+        "rollback": "Roll back to an earlier release.",
+        "export": "Save the state and live release of a stack in one file.",
+        "import": "Restore a stack from such a file.",
+    },
+    "Operate": {
+        "exec": "Run a command in a container.",
+        "shell": "Open a shell in a container or on a host.",
+        "lock": "Show who holds the stack's lock; release a stale one.",
+        "maintenance": "Switch the maintenance page on or off.",
+    },
+}
+"""Group → command → its line in the help. A command is the function of that name in `commands/GROUP/COMMAND.py`."""
+
+COMMANDS: Mapping[str, str] = {name: group for group, commands in GROUPS.items() for name in commands}
+"""Command → its group, in the order of the help."""
+
+_FUNCTIONS = {"exec": "exec_", "import": "import_"}  # Python uses these names itself
+
+
+class CommandGroups(TyperGroup):
+    """All commands of the program."""
+
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002  # typer's signature
+        """The names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str) -> Any:  # noqa: ANN401, ARG002  # a private type of typer's
+        """Load the command called `cmd_name`; None when there is none."""
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:  # after a typo, all that may have been meant
+            self.commands.setdefault(name, _load(name))
+        return self.commands.get(cmd_name)
+
+    def format_commands(self, ctx: object, formatter: Any) -> None:  # noqa: ANN401, ARG002  # as above
+        """Write one section per group."""
+        width = max(map(len, COMMANDS))
+        for group, commands in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(width), line) for name, line in commands.items()])
+
+
+def _load(name: str) -> Any:  # noqa: ANN401  # as above
+    function = _FUNCTIONS.get(name, name.replace("-", "_"))
+    module = import_module(f"slipway.cli.commands.{COMMANDS[name].lower().replace(' ', '_')}.{function}")
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name)(getattr(module, function))
+    return typer.main.get_command(single)
