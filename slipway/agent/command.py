@@ -140,7 +140,6 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
 
 
 def _change(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> dict[str, Any]:
-    """Run a command that changes something; its answer."""
     if command == "destroy":
         from slipway.agent.deploy.destroy import destroy
 
@@ -161,7 +160,6 @@ def _change(folder: StackFolder, command: str, options: dict[str, str], out: Out
 
 
 def _read_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
-    """Run a command that only reads."""
     if command == "release":
         from slipway.agent.ledger_query import tell_release
 
@@ -188,17 +186,16 @@ def _deploy(session: _Session, options: dict[str, str]) -> None:
     from slipway.agent.watch.watch import start_watch
 
     content = document.parse(sys.stdin.buffer.read())
-    for name, stated in (("--stack", content["stack"]), ("--release", content["release"]["id"])):
+    for name, stated in (("--stack", content.stack), ("--release", content.release.id)):
         if options.get(name, stated) != stated:
             raise _usage(f"{name} is {options[name]!r}, and the document says {stated!r}")
-    folder = session.folder = StackFolder(content["stack"])
-    passwords = {f"password of {each['address']}": each["password"] for each in content["registries"]}
-    session.out.host = content["host"]
-    others = {
-        f"key of certificate {n}": each["key"] for n, each in enumerate((content["edge"] or {}).get("certificates", ()))
-    }
-    others["notify"] = (content["watch"] or {}).get("notify", "")
-    session.out.redactor = Redactor(content["secrets"], folder.stored_secrets(), {**passwords, **others})
+    folder = session.folder = StackFolder(content.stack)
+    others = {f"password of {each.address}": each.password for each in content.registries}
+    session.out.host = content.host
+    for number, certificate in enumerate(content.edge.certificates if content.edge else ()):
+        others[f"key of certificate {number}"] = certificate.key
+    others["notify"] = content.watch.notify if content.watch else ""
+    session.out.redactor = Redactor(content.secrets, folder.stored_secrets(), others)
     if "--dry-run" in options:
         deploy.dry_run(content, folder, session.out)
     else:

@@ -21,7 +21,6 @@ class Stop:
         self._signal: str | None = None
 
     def install(self) -> None:
-        """Take over the signals of this process."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._note)
@@ -33,11 +32,9 @@ class Stop:
 
     @property
     def asked(self) -> bool:
-        """Whether someone asked this process to end."""
         return self._signal is not None
 
     def check(self) -> None:
-        """Raise when someone asked this process to end."""
         if self._signal is not None:
             raise Interrupted(
                 f"the deployment was asked to end ({self._signal})",
@@ -68,7 +65,6 @@ class Deadline:
         self._end += seconds
 
     def check(self) -> None:
-        """Raise when waiting has to end."""
         for check in self.checks:
             check()
         if not self.remaining():

@@ -41,7 +41,6 @@ _NO_COMPOSE = Problem(
 
 
 def probe(folder: StackFolder) -> dict[str, Any]:
-    """The Probe document (`probe.schema.json`)."""
     host, seen, problems = _host(folder.stack)
     kept = Keeping(folder).containers
     seen = [each for each in seen if each.id not in kept]

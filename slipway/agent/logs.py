@@ -144,7 +144,6 @@ class _Reading:
         return f"{time.time() + float(since):.9f}" if since.startswith("-") else since
 
     def run(self) -> None:
-        """Tell what is there, then what comes."""
         starts = self._api.again(None).starts({PROJECT_LABEL: self._stack}) if self._wanted.follow else None
         if starts is not None:
             signal.signal(signal.SIGTERM, _leave)
@@ -234,7 +233,6 @@ class _Reading:
             self._queue.put(_document(entry))
 
     def _await_starts(self, starts: http.client.HTTPResponse) -> None:
-        """Follow what starts, until the engine ends."""
         api = self._api.again()
         with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
             for line in starts:
@@ -289,7 +287,6 @@ def _problem(each: Container, error: DockerError) -> dict[str, Any]:
 
 
 def _seconds(at: str) -> str:
-    """The engine's moment as it wants it back."""
     return f"{calendar.timegm(time.strptime(at[:19], '%Y-%m-%dT%H:%M:%S'))}.{at[20 : _MOMENT - 1]}"
 
 

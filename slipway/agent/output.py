@@ -37,7 +37,6 @@ class Output:
         self._error(f"{self.host} {phase} {what}{took}")
 
     def evidence(self, lines: Iterable[str]) -> None:
-        """Indented lines that prove an error."""
         for line in lines:
             self._error(f"    {line}")
 
@@ -47,7 +46,6 @@ class Output:
         self._error(str(error))
 
     def result(self, document: dict[str, Any]) -> None:
-        """One line of JSON on standard output."""
         self.say(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
 
     def say(self, line: str) -> None:

@@ -35,6 +35,7 @@ from slipway.agent.strategies.steps import (
     phase,
 )
 from slipway.agent.traffic.traffic_shift import Mover
+from slipway.contract.outcomes import MIGRATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from slipway.agent.deploy.attempt import Attempt
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.strategies.steps import Step
+    from slipway.contract.deployment import Release
 
 __all__ = ["Actions"]
 
@@ -55,7 +57,7 @@ class Actions:
     def __init__(
         self,
         attempt: Attempt,
-        release: Mapping[str, Any],
+        release: Release,
         rendered: Rendered,
         secrets: Mapping[str, str],
         deadline: Deadline,
@@ -68,7 +70,7 @@ class Actions:
         self.folder = attempt.folder
         self.out = attempt.out
         self.api, self.machine, self.compose, self.edge = attempt.access
-        self.wanted_edge = attempt.document["edge"]
+        self.wanted_edge = attempt.document.edge
         self.mover = Mover(
             release=release,
             services=rendered.services,
@@ -83,7 +85,6 @@ class Actions:
         )
 
     def act(self, step: Step) -> None:
-        """Do one step."""
         if not isinstance(step, (Record, KeepOld, Prune)):
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
@@ -123,7 +124,7 @@ class Actions:
 
     def _write(self, _: Write) -> None:
         place(self.release, self.rendered, self.folder)
-        self.folder.store_release(dict(self.release))
+        self.folder.store_release(self.release.content)
 
     def _meet(self, step: Barrier) -> None:
         begin = time.monotonic()
@@ -132,11 +133,11 @@ class Actions:
 
     def _fetch(self, step: Fetch) -> None:
         # Kept before its images are here, so that another stack's pruning leaves them alone from the first instant.
-        self.folder.store_release(dict(self.release))
+        self.folder.store_release(self.release.content)
         fetch(
             step.images,
             api=self.api,
-            registries=self.attempt.document["registries"],
+            registries=self.attempt.document.registries,
             architecture=self.machine.architecture,
             deadline=self.deadline,
             out=self.out,
@@ -144,9 +145,11 @@ class Actions:
 
     def _migrate(self, step: Migrate) -> None:
         self._touch()
+        migration = self.release.services[step.service].migrate
+        assert migration is not None  # noqa: S101 - the plan has this step only where there is one
         migrate(
             step.service,
-            self.release["services"][step.service]["migrate"],
+            migration,
             rendered=self.rendered,
             compose=self.compose,
             api=self.api,
@@ -155,8 +158,7 @@ class Actions:
             out=self.out,
         )
         # An earlier release must not come back to data that it cannot read, also when the engine's history is lost.
-        lasting = bool(self.release["services"][step.service]["migrate"].get("irreversible"))
-        self.attempt.ledger.append(self.release["id"], "migrated", service=step.service, irreversible=lasting)
+        self.attempt.ledger.append(self.release.id, MIGRATED, service=step.service, irreversible=migration.irreversible)
 
     def _start(self, step: Start) -> None:
         self._touch()
@@ -178,11 +180,12 @@ class Actions:
         self.out.progress(phase(step), step.name, time.monotonic() - begin)
 
     def _edge_up(self, _: EdgeUp) -> None:
-        wanted = self.wanted_edge or {}
+        wanted = self.wanted_edge
+        assert wanted is not None  # noqa: S101 - the plan has this step only where an edge is wanted
         fetch(
-            [wanted["image"]],
+            [wanted.image],
             api=self.api,
-            registries=self.attempt.document["registries"],
+            registries=self.attempt.document.registries,
             architecture=self.machine.architecture,
             deadline=self.deadline,
             out=self.out,
@@ -190,10 +193,8 @@ class Actions:
         self.edge.ensure(wanted, self.folder.stack, self.deadline)
 
     def _keep(self, step: KeepOld) -> None:
-        entry = self.release["services"][step.service]
-        self.attempt.keeping.keep(
-            step.service, step.containers, seconds=entry["keep"], drain=entry["drain"], port=entry["port"]
-        )
+        entry = self.release.services[step.service]
+        self.attempt.keeping.keep(step.service, step.containers, seconds=entry.keep, drain=entry.drain, port=entry.port)
 
     def _remove(self, step: Remove) -> None:
         self._touch()
@@ -211,7 +212,7 @@ class Actions:
             api=self.api,
             stack=self.folder.stack,
             deadline=self.deadline,
-            limit=float(self.attempt.options["health_deadline"]),
+            limit=self.attempt.options.health_deadline,
             out=self.out,
         )
 
@@ -228,12 +229,12 @@ class Actions:
         )
 
     def _smoke(self, step: Smoke) -> None:
-        entries = self.release["services"]
-        edge = ("127.0.0.1", int((self.wanted_edge or {}).get("http_port", 0))) if step.preview else None
+        entries = self.release.services
+        edge = ("127.0.0.1", self.wanted_edge.http_port) if step.preview and self.wanted_edge else None
         run_checks(
-            {name: entries[name]["smoke"] for name in step.services},
+            {name: entries[name].smoke for name in step.services},
             {
-                name: CheckTarget(self.rendered.services[name].config, edge, entries[name]["preview"] if edge else "")
+                name: CheckTarget(self.rendered.services[name].config, edge, entries[name].preview if edge else "")
                 for name in step.services
             },
             api=self.api,

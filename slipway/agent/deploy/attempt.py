@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent.docker import facts
 from slipway.agent.docker.compose_cli import Compose
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from slipway.agent.docker.machine import Machine
     from slipway.agent.output import Output
     from slipway.agent.state.stack_dir import StackFolder
+    from slipway.contract.deployment import Deployment
 
 __all__ = ["Attempt", "MachineAccess", "connect"]
 
@@ -51,7 +52,7 @@ class Attempt:
 
     def __init__(
         self,
-        document: Mapping[str, Any],
+        document: Deployment,
         folder: StackFolder,
         out: Output,
         stop: Stop,
@@ -62,8 +63,8 @@ class Attempt:
     ) -> None:
         """`origin` is who deploys, for the ledger; `begin` when they asked for it, on the monotonic clock."""
         self.document = document
-        self.release: dict[str, Any] = document["release"]
-        self.options: dict[str, Any] = document["options"]
+        self.release = document.release
+        self.options = document.options
         self.folder = folder
         self.out = out
         self.stop = stop
@@ -73,8 +74,8 @@ class Attempt:
         self.live = self.ledger.live()
         self.journal = Journal(folder.journal)
         self.unfinished = self.journal.unfinished()
-        name = f"{self.release['id']}/{document['convergence']}"
-        self.fleet = Fleet(folder, name, active=document["fleet"] is not None)
+        name = f"{self.release.id}/{document.convergence}"
+        self.fleet = Fleet(folder, name, active=document.fleet is not None)
         self.keeping = Keeping(folder)
         self._connect = connect
         self._access: MachineAccess | None = None
@@ -94,16 +95,13 @@ class Attempt:
         return self._access or self.reach()
 
     def reach(self) -> MachineAccess:
-        """Look at the machine now."""
         self._access = self._connect(self.folder, self.out)
         return self._access
 
     def containers(self) -> list[Container]:
-        """The stack's containers as they are now."""
         return facts.containers(self.access.api, self.folder.stack)
 
     def begin_journal(self, release: str, convergence: str) -> None:
-        """Start the journal of what follows."""
         self.journal.begin(
             release=release,
             convergence=convergence,

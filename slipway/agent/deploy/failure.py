@@ -39,7 +39,7 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     reason = out.redactor.text(f"{failure.what}; {now}")[:1000]
     with contextlib.suppress(OSError):
         back = {} if attempt.back_seconds is None else {"back_seconds": attempt.back_seconds}
-        attempt.ledger.append(attempt.release["id"], "failed", reason=reason, **attempt.origin, **back)
+        attempt.ledger.append(attempt.release.id, "failed", reason=reason, **attempt.origin, **back)
         if known:
             attempt.journal.end("failed")
     problem = failure.problems[0]
@@ -57,12 +57,12 @@ def _return(attempt: Attempt) -> str:
 
 
 def _to_live(attempt: Attempt, live: Live) -> str:
-    return go_back(attempt, live, now=attempt.document["secrets"], proven=attempt.folder.stored_secrets()).said
+    return go_back(attempt, live, now=attempt.document.secrets, proven=attempt.folder.stored_secrets()).said
 
 
 def _on_to_validated(attempt: Attempt, now: str, evidence: list[str]) -> str:
     """Once what was live is back: go on to the release that was validated last; which serves now, in words."""
-    wanted = refuge(attempt.ledger, attempt.folder, attempt.release["id"])
+    wanted = refuge(attempt.ledger, attempt.folder, attempt.release.id)
     if wanted is None or attempt.live is None:
         return now
     attempt.touched = False
@@ -81,7 +81,7 @@ def _on_to_validated(attempt: Attempt, now: str, evidence: list[str]) -> str:
 
 def _to_validated(attempt: Attempt, wanted: Live, live: Live) -> None:
     folder = attempt.folder
-    secrets = {**folder.stored_secrets(), **attempt.document["secrets"]}
+    secrets = {**folder.stored_secrets(), **attempt.document.secrets}
     needed = (folder.release(wanted.release) or {}).get("secrets", [])
     missing = sorted(set(needed) - set(secrets))
     if missing:
@@ -96,7 +96,7 @@ def _to_validated(attempt: Attempt, wanted: Live, live: Live) -> None:
     attempt.ledger.append(
         wanted.release,
         "returned",
-        reason=f"{attempt.release['id']} failed; the last validated release",
+        reason=f"{attempt.release.id} failed; the last validated release",
         **attempt.origin,
         previous=live.release,
         convergence="",

@@ -67,7 +67,6 @@ class HealthWait:
             return True
 
     def _one(self, container: Container) -> bool:
-        """Whether one container has passed now."""
         self.last = _described(container)
         steady = self._steady(container)
         restarts = container.restarts - self._restarts.setdefault(container.id, container.restarts)
@@ -179,12 +178,10 @@ def _fallen(container: Container) -> str:
 
 
 def _generation(service: Service, seen: Sequence[Container]) -> list[Container]:
-    """The containers of a service that are of its wanted generation."""
     return [each for each in seen if each.service == service.name and each.config == service.config]
 
 
 def log_lines(api: DockerApi, container: Container | None) -> list[str]:
-    """A container's last log lines, as evidence."""
     if container is None:
         return []
     lines = api.logs(container.id, _LOG_LINES)

@@ -255,7 +255,6 @@ def _joins(first: Step, other: Step) -> bool:
 
 
 def _joined(steps: Sequence[Step]) -> Step:
-    """Steps of one kind as one step."""
     first = steps[0]
     services = tuple(name for step in steps for name in getattr(step, "services", ()))
     if isinstance(first, Start):

@@ -21,6 +21,7 @@ from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.release.rendering import render
 from slipway.agent.strategies.steps import Fetch, ShiftTraffic, Write
 from slipway.agent.traffic.traffic_shift import facts_of_routes
+from slipway.contract.deployment import Release
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -56,17 +57,18 @@ def go_back(
         SlipwayError: it could not be brought back.
     """
     folder, out = attempt.folder, attempt.out
-    release = folder.release(live.release)
-    if release is None:
+    kept = folder.release(live.release)
+    if kept is None:
         raise SlipwayError(
             f"the record of release {live.release} is gone from this host",
             "it cannot be brought back from here",
             "deploy a release",
         )
-    then = {name: proven.get(name, now.get(name, "")) for name in release["secrets"]}
-    today = {name: now.get(name, proven.get(name, "")) for name in release["secrets"]}
+    release = Release.from_json(kept)
+    then = {name: proven.get(name, now.get(name, "")) for name in release.secrets}
+    today = {name: now.get(name, proven.get(name, "")) for name in release.secrets}
     begin = time.monotonic()
-    deadline = Deadline(attempt.options["deadline"], "going back")
+    deadline = Deadline(attempt.options.deadline, "going back")
     for values in (then, today):
         rendered = render(
             release,

@@ -52,7 +52,7 @@ class CheckTarget(NamedTuple):
 
 
 def run_checks(
-    checks: Mapping[str, Sequence[dict[str, Any]]],
+    checks: Mapping[str, Sequence[Mapping[str, Any]]],
     places: Mapping[str, CheckTarget],
     *,
     api: DockerApi,
@@ -113,7 +113,6 @@ def addresses(container: Container, port: int) -> list[tuple[str, int]]:
 
 
 def ask(check: Mapping[str, Any], address: tuple[str, int], timeout: float) -> Answer:
-    """One try."""
     if check["kind"] == "tcp":
         try:
             socket.create_connection(address, min(timeout, _CONNECT_SECONDS)).close()

@@ -56,7 +56,6 @@ def up_arguments(services: Sequence[str], *, recreate: bool, scale: Mapping[str,
 
 
 def run_arguments(service: str, name: str, command: Sequence[str]) -> list[str]:
-    """Run a command in a container of its own."""
     return ["run", "--rm", "--no-deps", "-T", "--name", name, service, *command]
 
 
@@ -83,7 +82,6 @@ class Compose:
         self._program = [plugin] if plugin else ["docker", "compose"]
 
     def call(self, arguments: Sequence[str], file: ComposeFile, deadline: Deadline) -> Ended:
-        """One call with the file in place."""
         with _written(file, self._folder) as path:
             argv = [*self._program, "--ansi", "never", "-p", self._folder.stack, "-f", path]
             argv += ["--project-directory", self._folder.path, *arguments]

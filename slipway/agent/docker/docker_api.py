@@ -89,11 +89,9 @@ class DockerApi:
         return DockerApi(self.path, timeout)
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
     def version(self) -> dict[str, Any]:
-        """Version, ApiVersion, Arch."""
         return dict(self._json("GET", "/version"))
 
     def info(self) -> dict[str, Any]:
@@ -101,7 +99,6 @@ class DockerApi:
         return dict(self._json("GET", "/info"))
 
     def containers(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        """Containers in any state that carry all these labels."""
         return list(self._json("GET", "/containers/json", {"all": "true", **_filters(labels)}))
 
     def container(self, identifier: str) -> dict[str, Any] | None:
@@ -147,51 +144,39 @@ class DockerApi:
         self._raw("DELETE", f"/containers/{identifier}", {"force": "true"}, absent_is_fine=True)
 
     def create_container(self, name: str, body: Mapping[str, Any]) -> str:
-        """Create a container; its id."""
         return str(self._posted("/containers/create", body, {"name": name})["Id"])
 
     def start(self, identifier: str) -> None:
-        """Start a container; fine when it runs."""
         self._raw("POST", f"/containers/{identifier}/start")
 
     def signal(self, identifier: str, name: str) -> None:
-        """Send a signal to the first process of a running container."""
         self._raw("POST", f"/containers/{identifier}/kill", {"signal": name})
 
     def create_network(self, body: Mapping[str, Any]) -> str:
-        """Create a network; its id."""
         return str(self._posted("/networks/create", body)["Id"])
 
     def connect_network(self, network: str, body: Mapping[str, Any]) -> None:
-        """Connect a container to a network."""
         self._posted(f"/networks/{network}/connect", body)
 
     def disconnect_network(self, network: str, container: str) -> None:
-        """Disconnect a container from a network; fine when either is gone."""
         self._posted(f"/networks/{network}/disconnect", {"Container": container, "Force": True}, absent_is_fine=True)
 
     def networks(self, project: str) -> list[dict[str, Any]]:
-        """Networks that belong to a Compose project."""
         return list(self._json("GET", "/networks", _filters({PROJECT_LABEL: project})))
 
     def network(self, name: str) -> dict[str, Any] | None:
-        """A network by name."""
         return self._optional(f"/networks/{quote(name, safe='')}")
 
     def remove_network(self, identifier: str) -> None:
-        """Remove a network; fine when it is gone."""
         self._raw("DELETE", f"/networks/{identifier}", absent_is_fine=True)
 
     def volumes(self, project: str) -> list[dict[str, Any]]:
-        """Volumes that belong to a Compose project."""
         return list(self._json("GET", "/volumes", _filters({PROJECT_LABEL: project})).get("Volumes") or [])
 
     def volume(self, name: str) -> dict[str, Any] | None:
-        """A volume by name."""
         return self._optional(f"/volumes/{quote(name, safe='')}")
 
     def remove_volume(self, name: str) -> None:
-        """Remove a volume; fine when it is gone."""
         self._raw("DELETE", f"/volumes/{quote(name, safe='')}", absent_is_fine=True)
 
     def image(self, reference: str) -> dict[str, Any] | None:

@@ -41,7 +41,6 @@ def require_host() -> tuple[DockerApi, Machine]:
 
 
 def no_compose() -> SlipwayError:
-    """What to say where Compose v2 is missing."""
     return SlipwayError(
         "Docker Compose v2 is not installed",
         "the agent has it make the containers",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.output import Output
+    from slipway.contract.deployment import Registry
 
 __all__ = ["credentials_for", "explain", "fetch", "missing", "registry_of", "without_tag"]
 
@@ -36,7 +37,6 @@ def without_tag(reference: str) -> str:
 
 
 def missing(api: DockerApi, images: Sequence[str]) -> list[str]:
-    """The images that this engine does not have."""
     return [image for image in images if api.image(without_tag(image)) is None]
 
 
@@ -44,7 +44,7 @@ def fetch(
     images: Sequence[str],
     *,
     api: DockerApi,
-    registries: Sequence[Mapping[str, str]],
+    registries: Sequence[Registry],
     architecture: str,
     deadline: Deadline,
     out: Output,
@@ -79,7 +79,7 @@ def _pull_next(
     waiting: list[str],
     failures: list[SlipwayError],
     api: DockerApi,
-    registries: Sequence[Mapping[str, str]],
+    registries: Sequence[Registry],
     out: Output,
 ) -> None:
     """Pull one of the images that wait; its failure is left for the main thread."""
@@ -124,18 +124,18 @@ def registry_of(image: str) -> str:
     return first if slash and ("." in first or ":" in first or first == "localhost") else _HUB
 
 
-def credentials_for(image: str, registries: Sequence[Mapping[str, str]]) -> dict[str, str] | None:
+def credentials_for(image: str, registries: Sequence[Registry]) -> dict[str, str] | None:
     """What to log in with to pull `image`; None when nothing was given for its registry."""
     wanted = registry_of(image)
     for each in registries:
-        address = each["address"].partition("://")[2] or each["address"]
+        address = each.address.partition("://")[2] or each.address
         address = address.partition("/")[0]
         if address == wanted or (wanted == _HUB and address in _HUB_NAMES):
-            return {"username": each["username"], "password": each["password"], "serveraddress": each["address"]}
+            return {"username": each.username, "password": each.password, "serveraddress": each.address}
     return None
 
 
-def _pull(api: DockerApi, image: str, registries: Sequence[Mapping[str, str]]) -> None:
+def _pull(api: DockerApi, image: str, registries: Sequence[Registry]) -> None:
     name, _, digest = without_tag(image).partition("@")
     for attempt in range(1, _TRIES + 1):
         message = ""

@@ -56,7 +56,6 @@ class EdgeContainer(NamedTuple):
 
     @property
     def running(self) -> bool:
-        """Whether it serves, or tries to."""
         return self.state == "running"
 
 

@@ -24,13 +24,14 @@ from slipway.agent.state.lock import lock
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.edge.containers import EdgeContainer
     from slipway.agent.edge.routing import Routing
     from slipway.agent.output import Output
+    from slipway.contract.deployment import EdgeRequest
 
 __all__ = ["Edge"]
 
@@ -48,8 +49,8 @@ class Edge:
         self._upkeep = Upkeep(api, out, self._folder, self._containers)
         self._live = LiveFiles(api, self._folder)
 
-    def ensure(self, wanted: Mapping[str, Any], stack: str, deadline: Deadline) -> bool:
-        """Make the edge as `wanted` (document["edge"]) by this stack and as all others want it.
+    def ensure(self, wanted: EdgeRequest, stack: str, deadline: Deadline) -> bool:
+        """Make the edge as `wanted` by this stack and as all others want it.
 
         A container that is not as wanted is replaced by one that takes over on the same ports. Ended anywhere, the
         next call goes on from what it finds.
@@ -68,7 +69,7 @@ class Edge:
             self._upkeep.check_ports(aim, running)
             self._upkeep.check_image(aim)
             self._upkeep.prepare(aim)
-            write_certificates(self._folder, wanted["certificates"], stack)
+            write_certificates(self._folder, wanted.certificates, stack)
             network.ensure_network(self.api)
             started = self._upkeep.converge(aim, found, deadline)
             self._folder.store_requests(requests)
@@ -78,7 +79,7 @@ class Edge:
             drop_other_certificates(self._folder, stack)
             return started
 
-    def lacks(self, wanted: Mapping[str, Any], stack: str) -> bool:
+    def lacks(self, wanted: EdgeRequest, stack: str) -> bool:
         """Whether `ensure` would have something to do. Changes nothing."""
         request, requests = StackRequest.of(wanted), self._folder.requests()
         if requests.get(stack) != request:
@@ -89,7 +90,7 @@ class Edge:
         if [each.configuration for each in running] != [configuration] or self.api.network(network.NETWORK) is None:
             return True
         named = self._folder.written(self._folder.certificates_of(stack))
-        return (named.marker if named else None) != certificates_marker(wanted["certificates"], stack)
+        return (named.marker if named else None) != certificates_marker(wanted.certificates, stack)
 
     def attach(self, container: str) -> str:
         """Connect a container to the edge's network; its address, which stays the same as long as it exists."""

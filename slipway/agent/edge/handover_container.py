@@ -48,7 +48,6 @@ class SteeringContainer:
             self._says(reuseport_handover.TURNED)
 
     def close(self) -> None:
-        """Leave the groups."""
         with contextlib.suppress(DockerError):  # not running
             self._api.signal(self._name, "SIGTERM")
             self._says(reuseport_handover.LEFT)

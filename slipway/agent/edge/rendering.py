@@ -14,7 +14,8 @@ from slipway.agent.edge.routing import GENERATION_HEADER, Routing, from_json, to
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from slipway.agent.edge.routing import Preview, Redirect, Route, ServiceRouting
+    from slipway.agent.edge.routing import Preview, ServiceRouting
+    from slipway.contract.deployment import Redirect, Route
 
 __all__ = [
     "BACKEND",

@@ -13,6 +13,8 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from slipway.contract.deployment import EdgeRequest
+
 __all__ = [
     "DEFAULT_CERTIFICATE",
     "FOLDER",
@@ -66,17 +68,9 @@ class StackRequest(NamedTuple):
     acme: tuple[str, str, str] | None
 
     @classmethod
-    def of(cls, wanted: Mapping[str, Any]) -> StackRequest:
-        """From document["edge"]; certificates are no matter of the container."""
-        acme = wanted["acme"]
-        return cls(
-            image=wanted["image"],
-            version=wanted["version"],
-            http_port=wanted["http_port"],
-            https_port=wanted["https_port"],
-            https=wanted["https"],
-            acme=None if acme is None else (acme["email"], acme["server"], acme["ca"]),
-        )
+    def of(cls, wanted: EdgeRequest) -> StackRequest:
+        """All but the certificates, which are no matter of the container."""
+        return cls(wanted.image, wanted.version, wanted.http_port, wanted.https_port, wanted.https, wanted.acme)
 
 
 class Desired(NamedTuple):
@@ -89,9 +83,9 @@ class Desired(NamedTuple):
     resolvers: tuple[tuple[str, str, str], ...]
 
 
-def resolver_name(acme: Mapping[str, Any] | None) -> str | None:
-    """The certificate resolver of these requests (document["edge"]["acme"]); None without ACME."""
-    return None if acme is None else _resolver(acme["email"], acme["server"])
+def resolver_name(acme: tuple[str, str, str] | None) -> str | None:
+    """The certificate resolver for (e-mail, server, PEM); None without ACME."""
+    return None if acme is None else _resolver(*acme[:2])
 
 
 def desired(requests: Mapping[str, StackRequest], stack: str, running: Iterable[tuple[str, str]]) -> Desired:
@@ -124,7 +118,7 @@ def desired(requests: Mapping[str, StackRequest], stack: str, running: Iterable[
 def authority_file(acme: tuple[str, str, str]) -> str:
     """Where the PEM of a certificate authority lies, below the edge's folder; another content is another file."""
     digest = hashlib.sha256(acme[2].encode()).hexdigest()[:8]
-    return f"authorities/{_resolver(acme[0], acme[1])}-{digest}.pem"
+    return f"authorities/{_resolver(*acme[:2])}-{digest}.pem"
 
 
 def static(wanted: Desired, number: int, api_port: int) -> dict[str, Any]:

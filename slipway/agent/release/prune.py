@@ -59,7 +59,6 @@ def choose(
 
 
 def images_of(release: Mapping[str, Any]) -> set[str]:
-    """The images of a release, by name and digest."""
     return {without_tag(str(image)) for image in release.get("images", {}).values()}
 
 

@@ -42,7 +42,6 @@ class Journal:
         self._path = path
 
     def begin(self, **fields: Any) -> None:  # noqa: ANN401 - plain JSON values
-        """Start a new journal."""
         write_atomically(self._path, (json.dumps({"at": moment(), "begin": fields}) + "\n").encode())
 
     def step(self, name: str, state: str) -> None:

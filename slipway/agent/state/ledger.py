@@ -109,7 +109,6 @@ class Ledger:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Every entry, oldest first."""
         return self._lines
 
     def images(self, release: str) -> set[str]:
@@ -126,7 +125,6 @@ class Ledger:
         )
 
     def append(self, release: str, outcome: str, **fields: Any) -> None:  # noqa: ANN401 - plain JSON values
-        """Add a line, on disk when this returns."""
         services = fields.pop("services", None)
         line: dict[str, Any] = {"at": moment(), "release": release, "outcome": outcome, "reason": "", **fields}
         if services is not None:

@@ -38,5 +38,4 @@ class ServicePlan(NamedTuple):
     """after the release is recorded as live"""
 
     def __bool__(self) -> bool:
-        """Whether there is anything to do."""
         return bool(self.steps or self.first or self.late)

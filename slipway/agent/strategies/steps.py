@@ -17,7 +17,6 @@ class Fetch(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "fetch"
 
 
@@ -28,7 +27,6 @@ class Write(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "files"
 
 
@@ -39,7 +37,6 @@ class EdgeUp(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "edge"
 
 
@@ -50,7 +47,6 @@ class Barrier(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return f"barrier:{self.reached}"
 
 
@@ -61,7 +57,6 @@ class Migrate(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return f"migrate:{self.service}"
 
 
@@ -73,7 +68,6 @@ class Start(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return ("recreate:" if self.recreate else "start:") + "+".join(self.services)
 
 
@@ -87,7 +81,6 @@ class ScaleUp(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return _numbered("grow:" + "+".join(self.services), self.batch)
 
 
@@ -99,7 +92,6 @@ class Remove(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return f"remove:{self.service}"
 
 
@@ -113,7 +105,6 @@ class WaitHealthy(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return _numbered("await:" + "+".join(self.services), self.batch)
 
 
@@ -128,7 +119,6 @@ class Smoke(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         if self.preview:
             return "preview:" + "+".join(self.services)
         return _numbered("smoke:" + "+".join(self.services), self.batch) if self.batch else "smoke"
@@ -150,7 +140,6 @@ class ShiftTraffic(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return _numbered(f"{'unload' if self.ahead else 'shift'}:{self.service}:{self.share}", self.batch)
 
 
@@ -162,7 +151,6 @@ class Judge(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return f"judge:{self.service}:{self.share}"
 
 
@@ -175,7 +163,6 @@ class Observe(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return _numbered(f"observe:{self.service}", self.batch)
 
 
@@ -188,7 +175,6 @@ class Drain(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return _numbered(f"retire:{self.service}", self.batch)
 
 
@@ -200,7 +186,6 @@ class KeepOld(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return f"keep:{self.service}"
 
 
@@ -211,7 +196,6 @@ class Unroute(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "unroute:" + "+".join(self.services)
 
 
@@ -222,7 +206,6 @@ class Record(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "record"
 
 
@@ -233,7 +216,6 @@ class Prune(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "prune"
 
 

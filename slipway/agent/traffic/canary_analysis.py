@@ -30,15 +30,16 @@ Sums of bounds (Bonferroni) hold however the looks depend on each other.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent.traffic.canary_statistics import EMPTY, Window, exceeds, exceeds_half, upper
-from slipway.contract.tolerances import ERROR_FLOOR, ERROR_RELATIVE, LATENCY_FLOOR_SECONDS, LATENCY_RELATIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-__all__ = ["ALPHA", "Comparison", "Thresholds", "TrafficAnalysis", "Verdict", "alphas"]
+    from slipway.contract.deployment import Thresholds
+
+__all__ = ["ALPHA", "Comparison", "TrafficAnalysis", "Verdict", "alphas"]
 
 ALPHA = 0.01  # equally good canaries that may be stopped, over a whole run with all its looks
 _WEIGHTS = {"errors": 0.6, "p95": 0.25, "p50": 0.15}  # of a look's budget; errors are rarest, so they need the most
@@ -47,21 +48,6 @@ _EARLY_FROM, _EARLY_GROWTH = 20, 1.25  # requests at the first early look, and h
 _DECISIONS = (2 / 3, 1 / 6, 1 / 6)  # of the rest, for deciding at n, 2n and 4n requests
 _AT_LIMIT, _AT_LIMIT_EARLY = 0.1, 0.01  # how often a canary exactly at the limit may count as beyond it
 _ALONE = 30  # requests below which the old side is no comparison; then only most requests failing is bad
-
-
-class Thresholds(NamedTuple):
-    """What is allowed; from the `canary` of a service or the `watch` of the document."""
-
-    minimum: int  # requests that each side needs before it is called good
-    error_relative: float = ERROR_RELATIVE
-    error_floor: float = ERROR_FLOOR  # share of all requests
-    latency_relative: float = LATENCY_RELATIVE
-    latency_floor: float = LATENCY_FLOOR_SECONDS  # seconds
-
-    @staticmethod
-    def of(section: Mapping[str, Any]) -> Thresholds:
-        """From a section of the deployment document."""
-        return Thresholds(**{name: section[name] for name in Thresholds._fields})
 
 
 class Comparison(NamedTuple):

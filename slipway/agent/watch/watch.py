@@ -27,12 +27,13 @@ from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import lock
 from slipway.agent.state.stack_dir import moment
 from slipway.agent.strategies.service import generation_of
-from slipway.agent.traffic.canary_analysis import ALPHA, Thresholds, TrafficAnalysis
+from slipway.agent.traffic.canary_analysis import ALPHA, TrafficAnalysis
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
 from slipway.agent.traffic.traffic_shift import retire
 from slipway.agent.watch.watch_rollback import bring_back
 from slipway.contract import CONTRACT
 from slipway.contract.container_illness import illness
+from slipway.contract.deployment import WatchLimits
 from slipway.contract.host_paths import HOME_VARIABLE
 from slipway.contract.problems import SlipwayError
 
@@ -54,7 +55,7 @@ _SYSTEMD = "/run/systemd/system"  # https://www.freedesktop.org/software/systemd
 def start_watch(attempt: Attempt) -> None:
     """Begin to watch what was just deployed, in a process of its own; ends an earlier watch of this stack."""
     document, folder, out = attempt.document, attempt.folder, attempt.out
-    rules = document["watch"]
+    rules = document.watch
     if rules is None and not attempt.keeping.kept:
         for path in (folder.watch, folder.watched, folder.secrets_before):
             with contextlib.suppress(FileNotFoundError):
@@ -62,17 +63,17 @@ def start_watch(attempt: Attempt) -> None:
         return
     order = {
         "id": os.urandom(8).hex(),
-        "host": document["host"],
-        "release": document["release"]["id"],
+        "host": document.host,
+        "release": document.release.id,
         "began": time.time(),
-        "rules": rules,
-        "options": document["options"],
+        "rules": rules and rules._asdict(),
+        "options": document.options._asdict(),
         "baseline": _baseline(attempt),
     }
     write_atomically(folder.watch, json.dumps(order).encode())
     _spawn(folder)
     if rules is not None:
-        out.progress("watch", f"for {rules['seconds']} s, in the background (slipway watch shows it)")
+        out.progress("watch", f"for {rules.seconds} s, in the background (slipway watch shows it)")
 
 
 def watch(folder: StackFolder, out: Output) -> None:
@@ -109,14 +110,14 @@ def observe(folder: StackFolder, out: Output) -> None:
 class _Watch:
     def __init__(self, order: dict[str, Any], folder: StackFolder, out: Output) -> None:
         self.order = order
-        self.rules: dict[str, Any] | None = order["rules"]
+        self.rules = WatchLimits(**order["rules"]) if order["rules"] else None
         self.folder = folder
         self.out = out
         self.api = DockerApi(find_socket())
         self.edge = Edge(self.api, out)
         self.keeping = Keeping(folder)
         self.stop = Stop()
-        self.until = order["began"] + (self.rules["seconds"] if self.rules else 0)
+        self.until = order["began"] + (self.rules.seconds if self.rules else 0)
         self.restarts: dict[str, int] = {}
         self.sick: dict[str, float] = {}
         self.slice_began = 0.0
@@ -125,7 +126,6 @@ class _Watch:
         self.figures: dict[str, Any] = {}
 
     def run(self) -> None:
-        """Look, again and again."""
         self.stop.install()
         while self._ordered() and not self.stop.asked:
             try:
@@ -199,7 +199,7 @@ class _Watch:
             if each.config != proof.config or proof.completed:
                 continue
             more = each.restarts - self.restarts.setdefault(each.id, each.restarts)
-            if more >= self.rules["restarts"]:
+            if more >= self.rules.restarts:
                 return f"{each.name} was restarted {more} times, last exit code {each.exit_code}"
             ill = illness(each.state, each.health)
             if not ill:
@@ -220,13 +220,13 @@ class _Watch:
         over = time.time() - self.slice_began >= _SLICE_SECONDS
         for service, sample in now.items():
             if service not in self.analyses:
-                alpha = ALPHA / max(1, self.rules["seconds"] // 60)
-                self.analyses[service] = TrafficAnalysis(Thresholds.of(self.rules), alpha)
+                alpha = ALPHA / max(1, self.rules.seconds // 60)
+                self.analyses[service] = TrafficAnalysis(self.rules.thresholds, alpha)
                 self.before[service] = sample
                 continue
             window = Window.between(self.before[service], sample)
             baseline = Window.of(self.order["baseline"].get(service, EMPTY))
-            ended = over and window.requests >= self.rules["minimum"]  # a minute, or as long as it takes
+            ended = over and window.requests >= self.rules.minimum  # a minute, or as long as it takes
             verdict = self.analyses[service].look(window, baseline, ended=ended, last=ended)
             self.figures[service] = {
                 "requests": window.requests,
@@ -255,7 +255,7 @@ class _Watch:
         self._notify(why, said)
 
     def _notify(self, why: str, said: str) -> None:
-        url = (self.rules or {}).get("notify")
+        url = self.rules.notify if self.rules else ""
         if not url:
             return
         import urllib.request

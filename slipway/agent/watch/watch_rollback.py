@@ -10,6 +10,7 @@ from slipway.agent.deploy.attempt import Attempt
 from slipway.agent.deploy.rollback import go_back
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import lock
+from slipway.contract.deployment import Deployment, Options, Release
 from slipway.contract.outcomes import WATCH
 from slipway.contract.problems import SlipwayError
 
@@ -28,8 +29,10 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
     Raises:
         SlipwayError: there is none, or it could not be brought back.
     """
-    wait = float(order["options"]["lock_wait"])
-    with lock(folder.lock, owner=WATCH, reason=f"bring the release before {order['release']} back", wait=wait):
+    options = Options(**order["options"])
+    with lock(
+        folder.lock, owner=WATCH, reason=f"bring the release before {order['release']} back", wait=options.lock_wait
+    ):
         ledger = Ledger(folder.ledger)
         live, before = ledger.live(), ledger.before()
         if live is None or live.release != order["release"]:
@@ -42,17 +45,7 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
                 "deploy a release that works",
             )
         secrets = folder.previous_secrets()
-        document = {
-            "host": order["host"],
-            "release": release,
-            "options": order["options"],
-            "convergence": "",
-            "fleet": None,
-            "edge": None,
-            "watch": None,
-            "registries": [],
-            "secrets": secrets,
-        }
+        document = Deployment(folder.stack, order["host"], Release.from_json(release), (), secrets, options)
         attempt = Attempt(document, folder, out, Stop(), origin={"actor": "watch"})
         attempt.reach()
         attempt.begin_journal(before.release, "")

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from slipway.agent.traffic.canary_analysis import ALPHA, Thresholds, TrafficAnalysis, alphas
+from slipway.agent.traffic.canary_analysis import ALPHA, TrafficAnalysis, alphas
 from slipway.agent.traffic.canary_statistics import EMPTY, Window, exceeds, exceeds_half
+from slipway.contract.deployment import Thresholds, WatchLimits
 
 STEPS = (5, 25, 50, 100)
 SAMPLE = 500
@@ -485,4 +486,4 @@ def test_thresholds_are_read_from_the_document() -> None:
         "latency_relative": 0.4,
         "latency_floor": 0.1,
     }
-    assert Thresholds.of(section) == Thresholds(50, 0.3, 0.02, 0.4, 0.1)
+    assert WatchLimits(**section).thresholds == Thresholds(50, 0.3, 0.02, 0.4, 0.1)
