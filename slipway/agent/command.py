@@ -11,6 +11,7 @@ from slipway.agent.output import Output
 from slipway.agent.state.stack_dir import StackFolder
 from slipway.contract import CONTRACT
 from slipway.contract.host_paths import is_stack
+from slipway.contract.outcomes import VALIDATED
 from slipway.contract.problems import SlipwayError, UsageError
 from slipway.contract.redaction import Redactor
 
@@ -43,18 +44,11 @@ slipway agent: makes one stack's release so on this host
   destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
   help                                this text"""
 _LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
-_OPTIONS = {
-    "version": (),
-    "help": (),
-    "probe": ("--stack",),
-    "attend": ("--stack",),
-    "watch": ("--stack",),
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("version", "help"), ()),
+    **dict.fromkeys(("probe", "attend", "watch", "certificate", "observe", "containers", "history"), ("--stack",)),
     "maintenance": ("--stack", "--on", "--off"),
-    "certificate": ("--stack",),
-    "observe": ("--stack",),
-    "containers": ("--stack",),
     "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
-    "history": ("--stack",),
     "release": ("--stack", "--release"),
     "mark": ("--stack", "--release", "--as", "--actor"),
     "deploy": ("--stack", "--release", "--dry-run"),
@@ -225,7 +219,7 @@ def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
         raise _usage("maintenance needs either --on or --off")
     if command == "logs" and not _LOGS.match(f"{options.get('--tail', 'all')} {options.get('--since', '0')}"):
         raise _usage("logs needs a number or all for --tail, and seconds for --since")
-    if command == "mark" and ("--release" not in options or options.get("--as") != "validated"):
+    if command == "mark" and ("--release" not in options or options.get("--as") != VALIDATED):
         raise _usage("mark needs --release with a release's id, and --as validated")
     return command, options
 

@@ -1,7 +1,4 @@
-"""The containers of one stack as they are now, each with the generation that it belongs to; changes nothing.
-
-The form is `contract/listing.schema.json`.
-"""
+"""The containers of one stack as they are now, each with its generation (`contract/listing.schema.json`)."""
 
 from __future__ import annotations
 

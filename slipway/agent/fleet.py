@@ -1,10 +1,8 @@
 """All hosts forward or all back: barriers of a deployment, and the channel between them and the driver.
 
-`attend` is the driver's long-lived call on each host: it prints what the running deployment publishes and hands
-down what the driver decides. Both sides meet in three files under `control/`: `attended` (a lock that ends with the
-attending process, and its session), `status.json` (the deployment's), `verdict.json` (the driver's). A verdict
-counts only with the session that holds the lock now and the deployment it names, so nothing left over from earlier
-can decide anything.
+`attend` is the driver's long-lived call on each host; it meets the deployment in three files: `attended` (a lock, and
+the session that holds it), `status.json` (the deployment's), `verdict.json` (the driver's). A verdict counts only with
+that session and the deployment it names, so that nothing left over from earlier decides anything.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""What the containers of one stack write, on this host, in the order of the engine's own moments; changes nothing.
+"""What the containers of one stack write, as they write it, in the order of the engine's own timestamps.
 
-It is the application's own output: nothing is taken out of it. One line of JSON each: `containers` (who is read),
-`text` (what one of them wrote), `problem` (who cannot be read) and, once everything that was there is told,
-`caught_up`.
+A line of JSON each: `containers` (who is read), `text`, `problem` (who cannot be read), `caught_up` (the past is over).
 """
 
 from __future__ import annotations
@@ -42,20 +40,16 @@ _WAITING = 5_000  # lines that may wait for a slow reader before the engine's st
 class LogRequest(NamedTuple):
     """Which lines are asked for."""
 
-    services: Collection[str] = ()
-    """all of them when empty"""
-    tail: str = "all"
-    """lines of each container, from before"""
-    since: str = ""
-    """seconds since the epoch, or how many seconds ago (-600); from the beginning when empty"""
+    services: Collection[str] = ()  # all of them when empty
+    tail: str = "all"  # lines of each container, from before
+    since: str = ""  # seconds since the epoch, or how many seconds ago (-600); from the beginning when empty
     follow: bool = False
 
 
 class Entry(NamedTuple):
     """One line of one container."""
 
-    at: str
-    """RFC 3339 with nine digits of fraction: sorts as text"""
+    at: str  # RFC 3339 with nine digits of fraction: sorts as text
     container: str
     stream: str
     text: str
@@ -79,12 +73,9 @@ def read_logs(folder: StackFolder, wanted: LogRequest) -> None:
 
 
 def entries(response: http.client.HTTPResponse, identifier: str, *, terminal: bool) -> Iterator[Entry]:
-    """The lines of one container's log stream. A line that the engine cut is whole again, up to 64 KiB.
+    """The lines of a container's log stream, those that the engine cut made whole again, up to 64 KiB.
 
-    Args:
-        response: the engine's answer, with moments.
-        identifier: the container.
-        terminal: whether the container has one; the engine does not frame those.
+    The engine does not frame what a container with a `terminal` writes.
     """
     pending: dict[str, tuple[str, bytes]] = {}
     for stream, piece in _pieces(response, terminal=terminal):

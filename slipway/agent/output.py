@@ -1,7 +1,6 @@
-"""What the agent says: progress and evidence on standard error, results on standard output.
+"""Progress and evidence on standard error, results on standard output; redacted and capped.
 
-Every line is redacted and capped (one over 64 KiB hangs the driver's SSH plugin). A reader that went away never
-ends the agent: half a deployment is worse than an unread line.
+A line over 64 KiB hangs the driver's SSH plugin. A reader that went away never ends a deployment halfway.
 """
 
 from __future__ import annotations

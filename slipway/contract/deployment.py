@@ -46,8 +46,7 @@ class WatchLimits(NamedTuple):
     latency_relative: float
     latency_floor: float
     restarts: int
-    notify: str
-    """URL that gets a JSON message, a secret; empty for none"""
+    notify: str  # URL that gets a JSON message, a secret; empty for none
 
     @property
     def thresholds(self) -> Thresholds:
@@ -170,8 +169,7 @@ class Canary(NamedTuple):
     steps: tuple[int, ...]
     pause: float
     patience: float
-    too_little: str
-    """when too few requests come: promote, fail or probe"""
+    too_little: str  # when too few requests come: promote, fail or probe
     minimum: int
     error_relative: float
     error_floor: float

@@ -13,32 +13,13 @@ from slipway.agent.docker import facts
 from slipway.agent.docker.pull import fetch
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.release.release_files import place
-from slipway.agent.strategies.steps import (
-    Barrier,
-    Drain,
-    EdgeUp,
-    Fetch,
-    Judge,
-    KeepOld,
-    Migrate,
-    Observe,
-    Prune,
-    Record,
-    Remove,
-    ScaleUp,
-    ShiftTraffic,
-    Smoke,
-    Start,
-    Unroute,
-    WaitHealthy,
-    Write,
-    phase,
-)
+from slipway.agent.strategies import steps
+from slipway.agent.strategies.steps import phase
 from slipway.agent.traffic.traffic_shift import Mover
 from slipway.contract.outcomes import MIGRATED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.deploy.attempt import Attempt
@@ -85,28 +66,28 @@ class Actions:
         )
 
     def act(self, step: Step) -> None:
-        if not isinstance(step, (Record, KeepOld, Prune)):
+        if not isinstance(step, (steps.Record, steps.KeepOld, steps.Prune)):
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
         actions: dict[type, Callable[[Any], None]] = {
-            Fetch: self._fetch,
-            Write: self._write,
-            Barrier: self._meet,
-            Migrate: self._migrate,
-            EdgeUp: self._edge_up,
-            Start: self._start,
-            ScaleUp: self._grow,
-            Remove: self._remove,
-            WaitHealthy: self._await,
-            Smoke: self._smoke,
-            ShiftTraffic: self._touched(self.mover.shift),
-            Judge: self.mover.judge,
-            Observe: self._observe,
-            Drain: self._touched(self.mover.retire),
-            KeepOld: self._keep,
-            Unroute: self._touched(lambda step: self.mover.unroute(step.services)),
-            Record: lambda _: record(self.attempt, self.rendered),
-            Prune: lambda step: prune_releases(self.attempt, step.retention),
+            steps.Fetch: self._fetch,
+            steps.Write: self._write,
+            steps.Barrier: self._meet,
+            steps.Migrate: self._migrate,
+            steps.EdgeUp: self._edge_up,
+            steps.Start: self._start,
+            steps.ScaleUp: self._grow,
+            steps.Remove: self._remove,
+            steps.WaitHealthy: self._await,
+            steps.Smoke: self._smoke,
+            steps.ShiftTraffic: self._touched(self.mover.shift),
+            steps.Judge: self.mover.judge,
+            steps.Observe: self._observe,
+            steps.Drain: self._touched(self.mover.retire),
+            steps.KeepOld: self._keep,
+            steps.Unroute: self._touched(lambda step: self.mover.unroute(step.services)),
+            steps.Record: lambda _: record(self.attempt, self.rendered),
+            steps.Prune: lambda step: prune_releases(self.attempt, step.retention),
         }
         actions[type(step)](step)
 
@@ -122,28 +103,27 @@ class Actions:
     def _touch(self) -> None:
         self.attempt.touched = True
 
-    def _write(self, _: Write) -> None:
+    def _write(self, _: steps.Write) -> None:
         place(self.release, self.rendered, self.folder)
         self.folder.store_release(self.release.content)
 
-    def _meet(self, step: Barrier) -> None:
+    def _meet(self, step: steps.Barrier) -> None:
         begin = time.monotonic()
         self.attempt.fleet.reach(step.reached, self.deadline)
         self.out.progress(phase(step), step.reached, time.monotonic() - begin)
 
-    def _fetch(self, step: Fetch) -> None:
+    def _fetch(self, step: steps.Fetch) -> None:
         # Kept before its images are here, so that another stack's pruning leaves them alone from the first instant.
         self.folder.store_release(self.release.content)
+        self._pull(step.images)
+
+    def _pull(self, images: Sequence[str]) -> None:
+        registries, architecture = self.attempt.document.registries, self.machine.architecture
         fetch(
-            step.images,
-            api=self.api,
-            registries=self.attempt.document.registries,
-            architecture=self.machine.architecture,
-            deadline=self.deadline,
-            out=self.out,
+            images, api=self.api, registries=registries, architecture=architecture, deadline=self.deadline, out=self.out
         )
 
-    def _migrate(self, step: Migrate) -> None:
+    def _migrate(self, step: steps.Migrate) -> None:
         self._touch()
         migration = self.release.services[step.service].migrate
         assert migration is not None  # noqa: S101 - the plan has this step only where there is one
@@ -160,14 +140,14 @@ class Actions:
         # An earlier release must not come back to data that it cannot read, also when the engine's history is lost.
         self.attempt.ledger.append(self.release.id, MIGRATED, service=step.service, irreversible=migration.irreversible)
 
-    def _start(self, step: Start) -> None:
+    def _start(self, step: steps.Start) -> None:
         self._touch()
         begin = time.monotonic()
         self.compose.up(step.services, self.rendered.file, self.deadline, recreate=step.recreate)
         self.mover.attach(step.services)
         self.out.progress(phase(step), step.name, time.monotonic() - begin)
 
-    def _grow(self, step: ScaleUp) -> None:
+    def _grow(self, step: steps.ScaleUp) -> None:
         self._touch()
         begin = time.monotonic()
         present = facts.containers(self.api, self.folder.stack, step.services)
@@ -179,30 +159,23 @@ class Actions:
         self.mover.attach(step.services)
         self.out.progress(phase(step), step.name, time.monotonic() - begin)
 
-    def _edge_up(self, _: EdgeUp) -> None:
+    def _edge_up(self, _: steps.EdgeUp) -> None:
         wanted = self.wanted_edge
         assert wanted is not None  # noqa: S101 - the plan has this step only where an edge is wanted
-        fetch(
-            [wanted.image],
-            api=self.api,
-            registries=self.attempt.document.registries,
-            architecture=self.machine.architecture,
-            deadline=self.deadline,
-            out=self.out,
-        )
+        self._pull([wanted.image])
         self.edge.ensure(wanted, self.folder.stack, self.deadline)
 
-    def _keep(self, step: KeepOld) -> None:
+    def _keep(self, step: steps.KeepOld) -> None:
         entry = self.release.services[step.service]
         self.attempt.keeping.keep(step.service, step.containers, seconds=entry.keep, drain=entry.drain, port=entry.port)
 
-    def _remove(self, step: Remove) -> None:
+    def _remove(self, step: steps.Remove) -> None:
         self._touch()
         begin = time.monotonic()
         stop_and_remove(step.containers, self.api, min(_STOP_SECONDS, self.deadline.remaining()))
         self.out.progress(phase(step), step.name, time.monotonic() - begin)
 
-    def _await(self, step: WaitHealthy) -> None:
+    def _await(self, step: steps.WaitHealthy) -> None:
         services = [self.rendered.services[name] for name in step.services]
         if step.counts:
             pairs = zip(services, step.counts)
@@ -216,7 +189,7 @@ class Actions:
             out=self.out,
         )
 
-    def _observe(self, step: Observe) -> None:
+    def _observe(self, step: steps.Observe) -> None:
         self.deadline.extend(step.seconds)
         self.out.progress(phase(step), f"{step.service} is looked at for {step.seconds:.0f} s")
         stay_up(
@@ -228,7 +201,7 @@ class Actions:
             out=self.out,
         )
 
-    def _smoke(self, step: Smoke) -> None:
+    def _smoke(self, step: steps.Smoke) -> None:
         entries = self.release.services
         edge = ("127.0.0.1", self.wanted_edge.http_port) if step.preview and self.wanted_edge else None
         run_checks(

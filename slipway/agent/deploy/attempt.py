@@ -13,9 +13,10 @@ from slipway.agent.fleet import Fleet
 from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
+from slipway.contract.outcomes import UNCHANGED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from slipway.agent.deadline import Stop
     from slipway.agent.docker.docker_api import DockerApi
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
     from slipway.contract.deployment import Deployment
 
-__all__ = ["Attempt", "MachineAccess", "connect"]
+__all__ = ["Attempt", "MachineAccess"]
 
 
 class MachineAccess(NamedTuple):
@@ -37,12 +38,7 @@ class MachineAccess(NamedTuple):
     edge: Edge
 
 
-def connect(folder: StackFolder, out: Output) -> MachineAccess:
-    """The Docker engine, Compose and edge of this host.
-
-    Raises:
-        SlipwayError: no engine, or no Compose v2.
-    """
+def _connect(folder: StackFolder, out: Output) -> MachineAccess:
     api, machine = require_host()
     return MachineAccess(api, machine, Compose(folder, api.path, Journal(folder.journal).child), Edge(api, out))
 
@@ -57,7 +53,6 @@ class Attempt:
         out: Output,
         stop: Stop,
         *,
-        connect: Callable[[StackFolder, Output], MachineAccess] = connect,
         origin: Mapping[str, str] | None = None,
         begin: float | None = None,
     ) -> None:
@@ -77,11 +72,10 @@ class Attempt:
         name = f"{self.release.id}/{document.convergence}"
         self.fleet = Fleet(folder, name, active=document.fleet is not None)
         self.keeping = Keeping(folder)
-        self._connect = connect
         self._access: MachineAccess | None = None
         self.touched = False
         """whether there is something to undo"""
-        self.outcome = "unchanged"
+        self.outcome = UNCHANGED
         self.recorded = False
         self.failed_at: float | None = None
         self.back_seconds: float | None = None
@@ -95,7 +89,7 @@ class Attempt:
         return self._access or self.reach()
 
     def reach(self) -> MachineAccess:
-        self._access = self._connect(self.folder, self.out)
+        self._access = _connect(self.folder, self.out)
         return self._access
 
     def containers(self) -> list[Container]:

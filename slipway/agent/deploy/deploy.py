@@ -23,6 +23,8 @@ from slipway.agent.state.journal import end_orphans
 from slipway.agent.state.lock import lock
 from slipway.agent.strategies.steps import names
 from slipway.agent.traffic.traffic_shift import facts_of_routes
+from slipway.contract.barriers import DONE
+from slipway.contract.outcomes import DEPLOYED, REPAIRED, UNCHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +57,7 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
     with lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=document.options.lock_wait, stop=stop):
         attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin)
         done = _DeployRun(attempt).run()
-        if attempt.outcome == "deployed" or attempt.keeping.kept:
+        if attempt.outcome == DEPLOYED or attempt.keeping.kept:
             watch(attempt)
         return done
 
@@ -89,7 +91,7 @@ class _DeployRun:
                 raise
             raise undo(attempt, error) from error
         attempt.journal.end(attempt.outcome)
-        attempt.fleet.publish("done")
+        attempt.fleet.publish(DONE)
         return done
 
     def plan(self, *, keep_key: bool) -> tuple[Plan, Rendered]:
@@ -184,6 +186,6 @@ class _DeployRun:
         proofs = live.services if live else {}
         unproven = any(name_of_proof(proofs.get(s.name)) != s.config for s in rendered.services.values())
         if not (plan.touched or unproven):
-            return "unchanged"
+            return UNCHANGED
         same = live is not None and live.release == self._attempt.release.id
-        return "repaired" if same and not unproven else "deployed"
+        return REPAIRED if same and not unproven else DEPLOYED

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from slipway.agent.crash_report import as_error
 from slipway.agent.deploy.rollback import clear_first, go_back
 from slipway.agent.state.validation_mark import refuge
+from slipway.contract import barriers
+from slipway.contract.outcomes import FAILED, RETURNED
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     attempt.failed_at = time.monotonic()
     attempt.stop.clear()
     with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
-        attempt.fleet.publish("failed", out.redactor.text(failure.what)[:500])
+        attempt.fleet.publish(barriers.FAILED, out.redactor.text(failure.what)[:500])
     out.progress("failed", failure.what)
     evidence = list(failure.evidence)
     known = True
@@ -39,9 +41,9 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     reason = out.redactor.text(f"{failure.what}; {now}")[:1000]
     with contextlib.suppress(OSError):
         back = {} if attempt.back_seconds is None else {"back_seconds": attempt.back_seconds}
-        attempt.ledger.append(attempt.release.id, "failed", reason=reason, **attempt.origin, **back)
+        attempt.ledger.append(attempt.release.id, FAILED, reason=reason, **attempt.origin, **back)
         if known:
-            attempt.journal.end("failed")
+            attempt.journal.end(FAILED)
     problem = failure.problems[0]
     return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}", evidence=tuple(evidence)))
 
@@ -95,7 +97,7 @@ def _to_validated(attempt: Attempt, wanted: Live, live: Live) -> None:
     folder.store_secrets(secrets)
     attempt.ledger.append(
         wanted.release,
-        "returned",
+        RETURNED,
         reason=f"{attempt.release.id} failed; the last validated release",
         **attempt.origin,
         previous=live.release,

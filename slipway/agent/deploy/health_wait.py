@@ -1,7 +1,6 @@
-"""Container health: waits until services are healthy, and gives up as soon as it is certain that they will not be.
+"""Container health: waits until services are healthy, and gives up once it is certain that they will not be.
 
-A service without a health check has passed when it ran for a second without a restart; a one-off when it ended with
-0.
+Without a health check a service passes when it ran for a second without a restart; a one-off when it ended with 0.
 """
 
 from __future__ import annotations

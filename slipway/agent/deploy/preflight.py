@@ -13,7 +13,7 @@ from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import published_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.machine import Machine
@@ -71,14 +71,8 @@ def _disk(root: str, minimum: int) -> None:
 def _volumes(compose: Mapping[str, Any], api: DockerApi, machine: Machine) -> None:
     for name, definition in (compose.get("volumes") or {}).items():
         settings = definition or {}
-        real = str(settings.get("name") or name)
         if settings.get("external"):
-            if api.volume(real) is None:
-                raise SlipwayError(
-                    f"the external volume {real} does not exist on this host",
-                    "the Compose file says that somebody else makes it",
-                    f"docker volume create {real}",
-                )
+            _external("volume", str(settings.get("name") or name), api.volume)
             continue
         driver = str(settings.get("driver") or "local")
         # Plugins are listed with their tag ("name:latest") where they were installed by name.
@@ -93,13 +87,17 @@ def _volumes(compose: Mapping[str, Any], api: DockerApi, machine: Machine) -> No
 def _networks(compose: Mapping[str, Any], api: DockerApi) -> None:
     for name, definition in (compose.get("networks") or {}).items():
         settings = definition or {}
-        real = str(settings.get("name") or name)
-        if settings.get("external") and api.network(real) is None:
-            raise SlipwayError(
-                f"the external network {real} does not exist on this host",
-                "the Compose file says that somebody else makes it",
-                f"docker network create {real}",
-            )
+        if settings.get("external"):
+            _external("network", str(settings.get("name") or name), api.network)
+
+
+def _external(kind: str, name: str, find: Callable[[str], object]) -> None:
+    if find(name) is None:
+        raise SlipwayError(
+            f"the external {kind} {name} does not exist on this host",
+            "the Compose file says that somebody else makes it",
+            f"docker {kind} create {name}",
+        )
 
 
 def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:

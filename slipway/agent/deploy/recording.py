@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from slipway.agent.container_report import ended_well
 from slipway.agent.release.prune import prune
 from slipway.agent.state.ledger import Proof
+from slipway.contract.outcomes import DEPLOYED
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def record(attempt: Attempt, rendered: Rendered) -> None:
             proofs[name] = proofs[name]._replace(completed=True)
     earlier_secrets = folder.stored_secrets()
     folder.store_secrets({**earlier_secrets, **secrets})
-    if attempt.outcome == "deployed" and attempt.document.watch is not None:
+    if attempt.outcome == DEPLOYED and attempt.document.watch is not None:
         # A watch that brings the previous release back needs the values that it was proven with.
         folder.store_previous_secrets(earlier_secrets)
     attempt.ledger.append(
@@ -43,7 +44,7 @@ def record(attempt: Attempt, rendered: Rendered) -> None:
         services=proofs,
     )
     attempt.recorded = True
-    if attempt.outcome == "deployed":
+    if attempt.outcome == DEPLOYED:
         attempt.keeping.forget()  # what was kept is live again, or gone
     folder.store_secrets({name: secrets[name] for name in secrets if name in attempt.release.secrets})
 

@@ -1,8 +1,7 @@
-"""Brings an earlier release back, or clears away a first one that failed.
+"""Rolls back to an earlier release, or clears away a first one that failed.
 
-A release comes back as it was proven: its release document and the secret values it was proven with, so that containers
-that were not touched stay as they are and a bad new secret cannot break the way back. Only when that fails is it tried
-with today's values (the old ones may be revoked by now).
+A release comes back with the secret values it was proven with, so that untouched containers stay as they are and a bad
+new secret cannot break the rollback; only when that fails, with today's (the old ones may be revoked by now).
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from slipway.agent.release.rendering import render
 from slipway.agent.strategies.steps import Fetch, ShiftTraffic, Write
 from slipway.agent.traffic.traffic_shift import facts_of_routes
 from slipway.contract.deployment import Release
+from slipway.contract.outcomes import REPAIRED
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -39,10 +39,8 @@ _STOP_SECONDS = 600.0
 class Back(NamedTuple):
     """What came of going back."""
 
-    said: str
-    """which release serves now, in words"""
-    services: dict[str, Proof]
-    """what it consists of, with the secrets that it has now"""
+    said: str  # which release serves now, in words
+    services: dict[str, Proof]  # what it consists of, with the secrets that it has now
 
 
 def go_back(
@@ -91,7 +89,7 @@ def go_back(
     if values != then:
         folder.store_secrets(values)
         attempt.ledger.append(
-            live.release, "repaired", convergence=live.convergence, reason="secrets of today", services=services
+            live.release, REPAIRED, convergence=live.convergence, reason="secrets of today", services=services
         )
     if not touched:
         return Back(f"release {live.release} serves as before", services)

@@ -1,7 +1,6 @@
 """Executes the steps of a plan, each written to the journal before and after.
 
-`SLIPWAY_TEST_KILL_AFTER=<step name>:<started|finished>` makes the process kill itself (SIGKILL) right after that
-line is on disk: how tests prove that a deployment survives a crash at any point. Without it nothing differs.
+`SLIPWAY_TEST_KILL_AFTER=<step name>:<started|finished>` kills the process right after that line is on disk, for tests.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""The edge's containers: one that serves, and for a moment the one that takes over from it.
-
-The one that serves is never removed before its successor serves.
-"""
+"""The edge's containers: the one that serves is never removed before its successor serves."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -135,11 +133,8 @@ class EdgeContainers:
 
     def ready(self, container: EdgeContainer) -> bool:
         """Whether a container answers and has every file of routes."""
-        api = TraefikApi(container.api_port)
-        try:
+        with contextlib.closing(TraefikApi(container.api_port)) as api:
             return api.ready() and all(api.shows(each) for each in self._folder.markers())
-        finally:
-            api.close()
 
     def wait_ready(self, identifier: str, port: int, deadline: Deadline) -> None:
         """Wait until a container answers and has every file of routes.

@@ -1,7 +1,4 @@
-"""The edge of this host: one Traefik that all stacks share, its routes written by nobody else.
-
-Every change is made under the edge's own lock.
-"""
+"""The edge of this host: one Traefik for all stacks; every change of it is made under its own lock."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from slipway.agent.edge import network
 from slipway.agent.edge.containers import EdgeContainers
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.live_files import LiveFiles
-from slipway.agent.edge.metrics import Counters, Target, connections, traffic
+from slipway.agent.edge.metrics import Counters, Target, traffic
 from slipway.agent.edge.rendering import Ports, dynamic, marker, text
 from slipway.agent.edge.stack_files import certificates_marker, drop_other_certificates, write_certificates, write_users
 from slipway.agent.edge.static_config import StackRequest, desired
@@ -24,7 +21,7 @@ from slipway.agent.state.lock import lock
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
@@ -141,16 +138,9 @@ class Edge:
 
     def metrics(self) -> dict[Target, Counters]:
         """Counters since the edge started, summed over its running containers; they fall when it is replaced."""
-        apis = [TraefikApi(each.api_port) for each in self._running()]
-        try:
+        with contextlib.ExitStack() as stack:
+            apis = [stack.enter_context(contextlib.closing(TraefikApi(each.api_port))) for each in self._running()]
             return traffic(api.metrics() for api in apis)
-        finally:
-            for api in apis:
-                api.close()
-
-    def open_connections(self, servers: Iterable[str]) -> int:
-        """Established TCP connections from this host to these `address:port`."""
-        return connections(servers)
 
     def drop_stack(self, stack: str) -> None:
         """Remove all that the edge has of a stack; the edge itself with the last one. Fine when there is nothing."""
@@ -174,10 +164,7 @@ class Edge:
             self._folder.remove()
 
     def status(self) -> dict[str, Any] | None:
-        """What runs, for the probe; None when this host has no edge.
-
-        {version, image, http_port, https_port (None without TLS), containers: [{id, name, state, api_port}], stacks}
-        """
+        """What runs, for the probe; None when this host has no edge."""
         found = self._containers.find()
         if not found:
             return None

@@ -1,7 +1,4 @@
-"""Where the edge's files lie: `~/.local/share/slipway/edge`, of which Traefik's container sees what it needs.
-
-A route file changes in one step that Traefik notices once.
-"""
+"""The edge's files, of which Traefik's container sees what it needs: `~/.local/share/slipway/edge`."""
 
 from __future__ import annotations
 

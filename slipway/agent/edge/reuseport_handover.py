@@ -1,14 +1,11 @@
 """Sends new connections to one of two edge containers that listen on the same ports.
 
 Traefik takes connections before it has its routes, and answers them 404. So they are held with the old container until
-the new one has them, and are all given to the new one before the old one stops listening.
+the new one has them, and all go to the new one before the old one stops listening. Sockets of ours join the kernel's
+group of those that share a port (SO_REUSEPORT), whose members must be of one user (Traefik's: root), and through them
+the group is told which member gets new connections. When this process ends early, both containers serve.
 
-Sockets of our own join the kernel's group of those that share a port (SO_REUSEPORT); through them the group can be
-told which member gets new connections; ours never do. The kernel lets only sockets of one user into a group: where the
-agent is not the user that Traefik runs as (root), it cannot take part, and says so. Ended anywhere, our sockets go with
-the process, and what is left is a group in which both containers serve.
-
-`SLIPWAY_EDGE_REALTIME=1` has the few microseconds between two of its system calls run before all else on the processor.
+`SLIPWAY_EDGE_REALTIME=1` gives the few microseconds between two of its system calls the processor's highest priority.
 """
 
 from __future__ import annotations

@@ -31,17 +31,14 @@ __all__ = [
     "static",
 ]
 
-FOLDER = "/edge"
-"""Where Traefik's container sees the edge's folder."""
+FOLDER = "/edge"  # Where Traefik's container sees the edge's folder
 
-OWNER = "edge"
-"""First part of the names that belong to no stack. The number of a container follows after a dash."""
+OWNER = "edge"  # First part of the names that belong to no stack. The number of a container follows after a dash.
 
 DEFAULT_CERTIFICATE = "default"
 """Name of the files, below the edge's folder, with the certificate for who asks for no name that is known."""
 
-GRACE_SECONDS = 30
-"""What a request may still take when its Traefik has been replaced; then a WebSocket is cut, too."""
+GRACE_SECONDS = 30  # What a request may still take when its Traefik has been replaced; then a WebSocket is cut, too
 
 MAINTENANCE_PLUGIN = "slipway/maintenance"
 """Go module of the plugin that answers with a page, which Traefik by itself cannot."""

@@ -1,7 +1,6 @@
-"""What may go: releases beyond the ones a way back needs, with their files and images. Never a volume.
+"""Removes releases that no rollback needs, with their files and images. Never a volume.
 
-The release that was validated last stays however old it is: a failed deployment returns to it. `choose` is pure. An
-image stays as long as a kept release of any stack on this host or any container uses it.
+The release that was validated last stays however old it is: a failed deployment rolls back to it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The steps of the deployment in progress, each on disk before and after it runs.
+"""The steps of the deployment in progress; a journal without an `end` is a deployment that nobody finished.
 
-Lines: `begin` (release, previous, actor), `step` + `state`, `child` (a Compose process, so that the next run can
-end an orphan), `end` (outcome). A journal without an end is a deployment that nobody finished.
+Lines: `begin` (release, previous, actor), `step` + `state`, `child` (a process to end after a crash), `end` (outcome).
 """
 
 from __future__ import annotations

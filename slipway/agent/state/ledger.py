@@ -1,9 +1,6 @@
-"""The append-only record of what was deployed on this host, and how it ended.
+"""The append-only record of what was deployed on this host, a line per outcome (`contract.outcomes`).
 
-A line per outcome: `deployed`, `unchanged` and `repaired` were proven, `returned` was brought back by the watch;
-`failed` and `rejected` (by the watch) carry the reason; `migrated` notes that a release's migration of one service is
-done, `validated` that its tests passed elsewhere: neither says what runs. Proven lines hold, per service, the
-configuration hash that was proven.
+Proven lines hold, per service, the configuration hash that was proven.
 """
 
 from __future__ import annotations

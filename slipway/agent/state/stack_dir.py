@@ -1,7 +1,4 @@
-"""Where one stack's state lies on the host: `~/.local/share/slipway/stacks/<stack>/`, 0700.
-
-`SLIPWAY_HOME` replaces `~/.local/share/slipway`, for tests.
-"""
+"""Where one stack's state is kept on the host: `~/.local/share/slipway/stacks/<stack>/`, 0700."""
 
 from __future__ import annotations
 

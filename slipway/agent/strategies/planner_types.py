@@ -18,14 +18,11 @@ class ServiceState(NamedTuple):
     """What is so of one service."""
 
     containers: Sequence[Container]
-    proof: Proof | None = None
-    """what was proven of it last"""
+    proof: Proof | None = None  # what was proven of it last
     weights: Mapping[str, int] = {}
     """generation → share of the requests that the edge sends there; empty: no route is written"""
-    stale: bool = False
-    """the route that is written is not the one that the wanted containers and settings give"""
-    back: bool = False
-    """the release that was live is being brought back: nothing of the other one is worth keeping"""
+    stale: bool = False  # the route that is written is not the one that the wanted containers and settings give
+    back: bool = False  # the release that was live is being brought back: nothing of the other one is worth keeping
 
 
 class ServicePlan(NamedTuple):
@@ -34,8 +31,7 @@ class ServicePlan(NamedTuple):
     steps: tuple[Step, ...] = ()
     first: tuple[Step, ...] = ()
     """before anything else is done for any service: requests go back to where they are served well"""
-    late: tuple[Step, ...] = ()
-    """after the release is recorded as live"""
+    late: tuple[Step, ...] = ()  # after the release is recorded as live
 
     def __bool__(self) -> bool:
         return bool(self.steps or self.first or self.late)

@@ -26,8 +26,7 @@ class Traffic(NamedTuple):
     drain: float = 0.0
     keep: float = 0.0
     preview: bool = False
-    canary: tuple[int, ...] = ()
-    """percent of the traffic, step by step; empty without canary"""
+    canary: tuple[int, ...] = ()  # percent of the traffic, step by step; empty without canary
     update: Update = Update()
 
 
@@ -39,12 +38,10 @@ class Service(NamedTuple):
     config: str
     replicas: int
     strategy: str
-    depends_on: dict[str, str]
-    """service → condition, services of this host only"""
+    depends_on: dict[str, str]  # service → condition, services of this host only
     replaced_with: frozenset[str]
     """services whose replacement makes these containers useless (a shared network namespace) or asks for a new start"""
-    completes: bool
-    """another service waits for its successful end"""
+    completes: bool  # another service waits for its successful end
     verdict_after: tuple[float, float] | None
     """seconds after which `starting` counts as unhealthy where the start period is ours: with a check that answers, and
     with one that times out; None: Docker's own verdict"""

@@ -75,8 +75,7 @@ class ScaleUp(NamedTuple):
     """Start containers of the new generation beside those that are there."""
 
     services: tuple[str, ...]
-    counts: tuple[int, ...]
-    """how many more of each"""
+    counts: tuple[int, ...]  # how many more of each
     batch: int = 1
 
     @property
@@ -112,10 +111,8 @@ class Smoke(NamedTuple):
     """Run the smoke checks of these services against their new generation."""
 
     services: tuple[str, ...]
-    batch: int = 0
-    """0: at the end, when all of the release runs; else before this batch gets traffic"""
-    preview: bool = False
-    """through the edge, under the host name of the preview"""
+    batch: int = 0  # 0: at the end, when all of the release runs; else before this batch gets traffic
+    preview: bool = False  # through the edge, under the host name of the preview
 
     @property
     def name(self) -> str:
@@ -128,15 +125,11 @@ class ShiftTraffic(NamedTuple):
     """Send a share of a service's requests to its new generation, and see it live."""
 
     service: str
-    share: int
-    """percent"""
-    old: tuple[str, ...] = ()
-    """containers that get the rest"""
-    without: tuple[str, ...] = ()
-    """containers that get none, whatever generation they are of"""
+    share: int  # percent
+    old: tuple[str, ...] = ()  # containers that get the rest
+    without: tuple[str, ...] = ()  # containers that get none, whatever generation they are of
     batch: int = 1
-    ahead: bool = False
-    """before containers stop whose successors are yet to start"""
+    ahead: bool = False  # before containers stop whose successors are yet to start
 
     @property
     def name(self) -> str:

@@ -1,30 +1,6 @@
-"""Is the new generation worse than the old? Judged by the edge's counters alone; pure, no clock, no network.
+"""Whether the new generation is worse than the old, from the edge's counters alone; pure, no clock, no network.
 
-Used by the canary's steps (old and new over the same window) and by the watch (new release against a baseline that was
-recorded before).
-
-A measure (share of errors, p95, p50) is bad when two one-sided tests both say so:
-
-- *Not chance*: Fisher's exact test of "both are alike" on hits among requests. A hit is a 5xx, or for latency a
-  request slower than the old generation's own p95 (p50). That is the precedence test on ranks: it needs no assumption
-  about the shape of the latencies, which are heavy-tailed and often bimodal, and no equal variances, which 5:95
-  traffic does not have. Exact, so an equally good canary is stopped with at most the probability spent, at any count.
-- *Beyond what is allowed*: a score test against the limit, `max(old * (1 + relative), old + floor)`. For latency the
-  hits are the requests slower than the limit, of which 5 % (50 %) are allowed. So with many requests a difference
-  that is certain but small stops nobody, and one that sits at the limit stops 1 of 10.
-
-p50 has the thresholds of p95. Latencies are known by bucket only: within one they count as evenly spread, as in
-Prometheus' `histogram_quantile` (both sides alike); beyond the last finite bound nothing is told apart, so there the
-share of slower requests must not grow by more than `latency_relative`.
-
-Observed beyond the limit, yet possibly by chance: `wait`, and decide again at twice and four times the requests; then
-doubt is for the canary. This third answer is needed: 500 requests cannot tell 5 % of errors from 10 % with both
-kinds of mistake below 1 in 100 (Neyman-Pearson: 3 in 100 at best), a thousand can.
-
-Looking often finds something by chance. Every look therefore spends from one budget, `ALPHA`, for a whole run: half
-of what is left goes to each step (the first has the least traffic, and worse canaries should not see the second), a
-tenth of that to early looks, which come when the requests have grown by a quarter, the k-th with 1/(k(k+1)) of it.
-Sums of bounds (Bonferroni) hold however the looks depend on each other.
+The statistics, and why these, are explained in docs/reference/agent.md ("How traffic is compared").
 """
 
 from __future__ import annotations

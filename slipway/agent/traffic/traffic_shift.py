@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.agent.docker import facts
 from slipway.agent.docker.facts import RUNS
 from slipway.agent.docker.stop import stop_and_remove
+from slipway.agent.edge.metrics import connections
 from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Routing, ServiceRouting
 from slipway.agent.edge.static_config import resolver_name
 from slipway.agent.strategies.service import generation_of
@@ -151,7 +152,6 @@ class Mover:
             step.containers,
             drain=drain,
             port=self._port(step.service),
-            edge=self._edge,
             api=self._api,
             pause=self._deadline.pause,
             out=self._out,
@@ -274,7 +274,6 @@ def retire(
     *,
     drain: float,
     port: int,
-    edge: Edge,
     api: DockerApi,
     pause: Callable[[float], None],
     out: Output,
@@ -282,19 +281,19 @@ def retire(
 ) -> None:
     """Wait at most `drain` seconds until no connection of the edge's is left, then stop and remove."""
     begin = time.monotonic()
-    left = in_flight(containers, port, edge, api)
+    left = in_flight(containers, port, api)
     while left and time.monotonic() - begin < drain:
         pause(_POLL_SECONDS)
-        left = in_flight(containers, port, edge, api)
+        left = in_flight(containers, port, api)
     cut = f", {left} connection(s) cut" if left else ""
     out.progress("drain", f"{service}{cut}", time.monotonic() - begin)
     stop_and_remove(containers, api, _STOP_SECONDS)
 
 
-def in_flight(containers: Sequence[str], port: int, edge: Edge, api: DockerApi) -> int:
+def in_flight(containers: Sequence[str], port: int, api: DockerApi) -> int:
     """Connections that the edge has to these containers."""
     found = [facts.container(details) for details in map(api.container, containers) if details is not None]
-    return edge.open_connections([f"{each.edge}:{port}" for each in found if each.edge and port])
+    return connections([f"{each.edge}:{port}" for each in found if each.edge and port])
 
 
 def _service_in(routing: Routing | None, name: str) -> ServiceRouting | None:

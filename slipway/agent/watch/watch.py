@@ -1,9 +1,6 @@
-"""Watches a release after its deployment, and brings the previous one back when it turns out worse.
+"""Watches a release after its deployment, and rolls back when it turns out worse, in a process of its own.
 
-The watch is a process of its own, which survives the SSH session that started it.
-
-`watch.json` says what to watch and is the order to do so: a process whose order was replaced or removed ends by
-itself. `watched.json` is what it saw last, for the probe and for `observe`.
+`watch.json` is the order: the process ends when it is replaced or removed. `watched.json` is what was seen last.
 """
 
 from __future__ import annotations
@@ -35,6 +32,7 @@ from slipway.contract import CONTRACT
 from slipway.contract.container_illness import illness
 from slipway.contract.deployment import WatchLimits
 from slipway.contract.host_paths import HOME_VARIABLE
+from slipway.contract.outcomes import FAILED, RETURNED
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -167,7 +165,6 @@ class _Watch:
                         kept.containers,
                         drain=kept.drain,
                         port=kept.port,
-                        edge=self.edge,
                         api=self.api,
                         pause=time.sleep,
                         out=self.out,
@@ -247,9 +244,9 @@ class _Watch:
         self._note("returning", why)
         try:
             said = bring_back(self.order, self.folder, why, self.out)
-            state = "returned"
+            state = RETURNED
         except SlipwayError as error:
-            said, state = f"going back failed: {error.what}", "failed"
+            said, state = f"the rollback failed: {error.what}", FAILED
         self._note(state, f"{why}; {said}")
         self._forget()
         self._notify(why, said)

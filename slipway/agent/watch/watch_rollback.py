@@ -11,7 +11,7 @@ from slipway.agent.deploy.rollback import go_back
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import lock
 from slipway.contract.deployment import Deployment, Options, Release
-from slipway.contract.outcomes import WATCH
+from slipway.contract.outcomes import REJECTED, RETURNED, WATCH
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -46,15 +46,15 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
             )
         secrets = folder.previous_secrets()
         document = Deployment(folder.stack, order["host"], Release.from_json(release), (), secrets, options)
-        attempt = Attempt(document, folder, out, Stop(), origin={"actor": "watch"})
+        attempt = Attempt(document, folder, out, Stop(), origin={"actor": WATCH})
         attempt.reach()
         attempt.begin_journal(before.release, "")
         attempt.failed_at = time.monotonic()
         said = go_back(attempt, before, now=secrets, proven=secrets).said
-        attempt.ledger.append(live.release, "rejected", reason=why, **attempt.origin)
+        attempt.ledger.append(live.release, REJECTED, reason=why, **attempt.origin)
         attempt.ledger.append(
             before.release,
-            "returned",
+            RETURNED,
             reason=why,
             **attempt.origin,
             previous=live.release,
@@ -63,5 +63,5 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
         )
         folder.store_secrets(secrets)
         attempt.keeping.forget()
-        attempt.journal.end("returned")
+        attempt.journal.end(RETURNED)
         return said
