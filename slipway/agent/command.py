@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 USAGE = """\
-slipway agent: makes one stack's release so on this host
+slipway agent: deploys one stack's releases on this host
 
   version                             which agent this is
   probe --stack S                     what is here, as one line of JSON; changes nothing
-  attend --stack S                    the same, then the channel of a fleet deployment until standard input ends
-  deploy [--stack S --release R]      make the Deployment on standard input so; S and R must be its own
+  attend --stack S                    as probe, then the channel of a fleet deployment until standard input ends
+  deploy [--stack S --release R]      deploy what standard input describes; S and R must match it
          [--dry-run]                  only print its steps
   watch --stack S                     watch what was deployed last, as that deployment ordered
   history --stack S                   the ledger, a line of JSON an entry, then what is kept here
   release --stack S --release R       a release that is kept here, as one line of JSON
-  containers --stack S                the stack's containers and their generations, as one line of JSON
-  logs --stack S [--services A,B]     what they write, a line of JSON a line; the last N of each, since seconds of the
-       [--tail N] [--since T]         epoch (or -N: of now); on until standard input ends
+  containers --stack S                the stack's containers with their generations, as one line of JSON
+  logs --stack S [--services A,B]     what they write, a line of JSON each; the last N of each, since seconds of the
+       [--tail N] [--since T]         epoch (-N: N seconds ago); follow until standard input ends
        [--follow]
-  observe --stack S                   what the watch sees, a line of JSON a change, until standard input ends
-  maintenance --stack S --on|--off    answer with the page (HTML) on standard input, or as before again
-  certificate --stack S               keep the certificate and key on standard input (JSON, PEM) for the edge, for who
-                                      asks for no name that it knows, unless it has one
+  observe --stack S                   what the watch sees, a line of JSON per change, until standard input ends
+  maintenance --stack S --on|--off    serve the page (HTML) on standard input instead of the stack, or stop that
+  certificate --stack S               keep the certificate and key on standard input (JSON, PEM) for requests that name
+                                      no host that the edge knows, unless there is one
   mark --stack S --release R          note that a release proven here is validated; a reason on standard input
          --as validated [--actor WHO]
   destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
@@ -155,13 +155,13 @@ def _change(folder: StackFolder, command: str, options: dict[str, str], out: Out
 
 def _read_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
     if command == "release":
-        from slipway.agent.ledger_query import tell_release
+        from slipway.agent.ledger_query import print_release
 
-        tell_release(folder, options.get("--release", ""), out)
+        print_release(folder, options.get("--release", ""), out)
     elif command == "history":
-        from slipway.agent.ledger_query import tell_history
+        from slipway.agent.ledger_query import print_history
 
-        tell_history(folder, out)
+        print_history(folder, out)
     elif command == "containers":
         from slipway.agent.containers import listing
 

@@ -25,7 +25,7 @@ def listing(folder: StackFolder) -> dict[str, Any]:
 
     Raises:
         DockerUnreachableError: no engine answers this user.
-        DockerError: it refuses to tell.
+        DockerError: it refuses the request.
     """
     api = DockerApi(find_socket(), timeout=20.0)
     live = Ledger(folder.ledger).live()
@@ -43,7 +43,7 @@ def listing(folder: StackFolder) -> dict[str, Any]:
         "live": live.release if live else None,
         "services": sorted(proofs),
         "containers": [
-            _told(each, "one-off" if one_off else _generation(each, proofs, kept), one_off=one_off)
+            _described(each, "one-off" if one_off else _generation(each, proofs, kept), one_off=one_off)
             for each, one_off in sorted(found, key=lambda pair: (pair[0].service, pair[0].number, pair[0].name))
         ],
     }
@@ -56,7 +56,7 @@ def _generation(each: Container, proofs: Mapping[str, Proof], kept: Collection[s
     return "live" if proof is not None and proof.config == each.config else "other"
 
 
-def _told(each: Container, generation: str, *, one_off: bool) -> dict[str, Any]:
+def _described(each: Container, generation: str, *, one_off: bool) -> dict[str, Any]:
     return {
         "id": each.id,
         "name": each.name,

@@ -27,7 +27,7 @@ class Stop:
         signal.signal(signal.SIGINT, self._note)
 
     def clear(self) -> None:
-        """Forget what was asked for: going back is not interrupted."""
+        """Forget what was asked for: a rollback is not interrupted."""
         self._signal = None
 
     @property

@@ -60,7 +60,7 @@ class Fleet:
             self._attended_at = time.monotonic()
 
     def publish(self, phase: str, reason: str = "") -> None:
-        """Tell the driver how far this host is."""
+        """Report to the driver how far this host is."""
         if self._active:
             status = {"deployment": self._deployment, "phase": phase, "reason": reason}
             write_atomically(self._channel.status, json.dumps(status).encode())
@@ -73,7 +73,7 @@ class Fleet:
         if "abort" in verdict:
             raise Interrupted(
                 f"another host failed: {verdict['abort']}",
-                "all hosts end on the same release, so this one does not go on",
+                "all hosts end on the same release, so this one stops",
                 "see that host's error",
             )
         if is_held(self._channel.attended):
@@ -81,7 +81,7 @@ class Fleet:
         elif time.monotonic() - self._attended_at > ABANDONED_SECONDS:
             raise Interrupted(
                 "the driver of this fleet deployment is gone",
-                "without it nobody knows whether the other hosts go on, so this one does not",
+                "without it this host cannot know whether the others continue, so it does not",
                 "run the deployment again",
             )
 
@@ -146,7 +146,7 @@ def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
 
 
 def _hand_down(line: bytes, channel: _Channel, session: str) -> bool:
-    """Write a verdict of the driver's down; whether the line says that the driver lives."""
+    """Write a verdict of the driver's down; whether the line says that the driver is there."""
     try:
         said = json.loads(line)
     except ValueError:

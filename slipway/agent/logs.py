@@ -32,7 +32,7 @@ __all__ = ["LogRequest", "entries", "read_logs"]
 _HEADER = 8  # of a frame: stream number, three zeros, a length. Source: the engine's reference, ContainerAttach
 _MOMENT = 30  # characters: the engine writes all nine digits of a second's fraction
 _STREAMS = {1: "stdout", 2: "stderr"}
-_LONGEST = 65_536  # bytes of a line; a longer one is told in pieces
+_LONGEST = 65_536  # bytes of a line; a longer one comes in pieces
 _PIECE = 65_536
 _WAITING = 5_000  # lines that may wait for a slow reader before the engine's streams are held up
 
@@ -56,7 +56,7 @@ class Entry(NamedTuple):
 
 
 class _Position(NamedTuple):
-    """How far a container's log was told: a moment, and how many of its lines."""
+    """How far a container's log was printed: a moment, and how many of its lines."""
 
     at: str
     lines: int
@@ -67,7 +67,7 @@ def read_logs(folder: StackFolder, wanted: LogRequest) -> None:
 
     Raises:
         DockerUnreachableError: no engine answers this user, or it went away meanwhile.
-        DockerError: it refuses to tell.
+        DockerError: it refuses the request.
     """
     _Reading(folder.stack, wanted).run()
 
@@ -125,7 +125,7 @@ class _Reading:
         self._api = DockerApi(find_socket(), timeout=20.0)
         self._began = f"{time.time():.9f}"
         self._since = self._began_since()
-        self._told: dict[str, _Position] = {}
+        self._printed: dict[str, _Position] = {}
         self._followed: dict[str, bool] = {}  # container → whether it started again meanwhile
         self._lock = threading.Lock()
         self._queue: queue.Queue[dict[str, Any] | SlipwayError] = queue.Queue(_WAITING)
@@ -148,7 +148,7 @@ class _Reading:
                 if each.state in RUNS:
                     self._follow(each.id, terminal=terminal)
             threading.Thread(target=self._await_starts, args=(starts,), daemon=True).start()
-            self._tell()
+            self._print()
 
     def _containers(self) -> list[tuple[Container, bool]]:
         """Those whose logs are asked for, each with whether it has a terminal."""
@@ -164,9 +164,9 @@ class _Reading:
         waiting: list[str] = []
         size = 0
         for entry in heapq.merge(*(self._past(each, terminal=terminal) for each, terminal in found)):
-            place = self._told.get(entry.container)
+            place = self._printed.get(entry.container)
             lines = place.lines if place and place.at == entry.at else 0
-            self._told[entry.container] = _Position(entry.at, lines + 1)
+            self._printed[entry.container] = _Position(entry.at, lines + 1)
             waiting.append(_line(_document(entry)))
             size += len(waiting[-1])
             if size > _PIECE:
@@ -190,7 +190,7 @@ class _Reading:
     # --- what comes
 
     def _follow(self, identifier: str, *, terminal: bool) -> None:
-        """Tell what a container writes from now on, in a thread of its own; one that is followed is so once more."""
+        """Print what a container writes from now on, in a thread of its own; one that is followed is so once more."""
         with self._lock:
             if identifier in self._followed:
                 self._followed[identifier] = True
@@ -200,7 +200,7 @@ class _Reading:
 
     def _present(self, identifier: str, *, terminal: bool) -> None:
         while True:
-            # it is gone, or the engine is, which `_await_starts` tells
+            # it is gone, or the engine is, which `_await_starts` reports
             with contextlib.suppress(SlipwayError, OSError, ValueError, http.client.HTTPException):
                 self._listen(identifier, terminal=terminal)
             with self._lock:
@@ -210,17 +210,17 @@ class _Reading:
                 self._followed[identifier] = False
 
     def _listen(self, identifier: str, *, terminal: bool) -> None:
-        place = self._told.get(identifier)
+        place = self._printed.get(identifier)
         since = _seconds(place.at) if place else self._began if self._wanted.tail == "0" else self._since
         query = {"follow": "true", **({"since": since} if since else {})}
-        repeated = place.lines if place else 0  # the engine tells the lines of that very moment again
+        repeated = place.lines if place else 0  # the engine repeats the lines of that very moment
         for entry in entries(self._api.again(None).log_stream(identifier, **query), identifier, terminal=terminal):
             if place and repeated and entry.at == place.at:
                 repeated -= 1
                 continue
-            before = self._told.get(identifier)
+            before = self._printed.get(identifier)
             lines = before.lines if before and before.at == entry.at else 0
-            self._told[identifier] = _Position(entry.at, lines + 1)
+            self._printed[identifier] = _Position(entry.at, lines + 1)
             self._queue.put(_document(entry))
 
     def _await_starts(self, starts: http.client.HTTPResponse) -> None:
@@ -244,7 +244,7 @@ class _Reading:
         self._queue.put({"containers": [_named(each)]})
         self._follow(each.id, terminal=bool(details["Config"].get("Tty")))
 
-    def _tell(self) -> None:
+    def _print(self) -> None:
         while True:
             said = self._queue.get()
             if isinstance(said, SlipwayError):
@@ -254,8 +254,8 @@ class _Reading:
 
 def _ended() -> SlipwayError:
     return SlipwayError(
-        "Docker ended while its logs were read",
-        "what containers wrote since is not told before it answers again",
+        "Docker stopped while its logs were being read",
+        "what containers have written since appears once it answers again",
         "systemctl status docker (on the host)",
     )
 

@@ -294,7 +294,7 @@ def test_release_that_never_gets_healthy_leaves_the_old_one_serving(agent: Agent
     db = agent.containers()["db"]
     ended, error = failing(agent, shop("2", api_service={"environment": {"MODE": mode}}))
     assert "service api did not become healthy" in error
-    assert f"release {first['release']} was brought back and serves" in error
+    assert f"rolled back to release {first['release']}, which serves" in error
     assert "| starting 2 token" in ended.err
     assert agent.versions() == {"api": "1", "db": "1"}
     assert agent.containers()["db"] == db
@@ -320,7 +320,7 @@ def test_failed_smoke_check_names_url_field_and_log_and_goes_back(agent: Agent, 
     ended, error = failing(agent, shop("2", slipway=smoke))
     assert 'field version is "2", not "9"' in error
     assert f":{PORT}/health" in error
-    assert "was brought back and serves" in error
+    assert "rolled back to release" in error
     assert "last answer: 200" in ended.err
     assert agent.versions()["api"] == "1"
 
@@ -331,7 +331,7 @@ def test_failed_migration_leaves_the_old_release_untouched(agent: Agent, shop: B
     slipway = {"api": {"migrate": {"command": ["fail"], "deadline": 20}}}
     ended, error = failing(agent, shop("2", slipway=slipway))
     assert "the migration of api failed with exit code 3" in error
-    assert f"release {first['release']} serves as before" in error
+    assert f"release {first['release']} still serves" in error
     assert "boom: the migration cannot go on" in ended.err
     assert agent.containers() == before
 
@@ -362,7 +362,7 @@ def test_bad_new_secret_does_not_break_the_way_back(agent: Agent, shop: Build) -
     agent.deploy(wanted, secrets={"MODE_SECRET": "fine"})
     before = agent.containers()
     _, error = failing(agent, wanted, secrets={"MODE_SECRET": "exit"})
-    assert "was brought back and serves" in error
+    assert "rolled back to release" in error
     assert agent.containers()["db"] == before["db"]
     assert agent.probe()["drift"] == []
 
@@ -375,7 +375,7 @@ def test_ended_by_a_signal_it_goes_back_like_a_failure(agent: Agent, shop: Build
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, (out, err)
     assert "asked to end (SIGTERM)" in err
-    assert f"release {first['release']} was brought back" in err
+    assert f"rolled back to release {first['release']}" in err
     assert agent.versions()["api"] == "1"
 
 
@@ -440,7 +440,7 @@ def test_after_a_crash_a_failing_next_run_brings_the_proven_release_back(agent: 
     missing = f"{REGISTRY}/slipway-agent-test/app@sha256:" + "0" * 64
     broken = release(agent.stack, {"api": service(missing)})
     _, error = failing(agent, broken)
-    assert f"release {first['release']} was brought back" in error
+    assert f"rolled back to release {first['release']}" in error
     assert agent.versions() == {"api": "1", "db": "1"}
     assert agent.probe()["drift"] == []
 
@@ -570,7 +570,7 @@ def test_image_that_does_not_exist_leaves_the_old_release_untouched(agent: Agent
     missing = f"{REGISTRY}/slipway-agent-test/app:9@sha256:" + "0" * 64
     _, error = failing(agent, release(agent.stack, {"api": service(missing)}))
     assert "does not exist in" in error
-    assert f"release {first['release']} serves as before" in error
+    assert f"release {first['release']} still serves" in error
     assert agent.containers() == before
 
 
@@ -802,7 +802,7 @@ def test_fleet_abort_after_proof_brings_the_previous_release_back(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "another host failed: host other: smoke check failed" in err
-    assert f"release {first['release']} was brought back" in err
+    assert f"rolled back to release {first['release']}" in err
     assert agent.versions()["api"] == "1"
 
 
@@ -831,7 +831,7 @@ def test_fleet_without_its_driver_goes_back(agent: Agent, shop: Build, attendant
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "the driver of this fleet deployment is gone" in err
-    assert f"release {first['release']} serves as before" in err
+    assert f"release {first['release']} still serves" in err
 
 
 def test_verdict_of_an_earlier_deployment_decides_nothing(agent: Agent, shop: Build, attendant: Attendant) -> None:

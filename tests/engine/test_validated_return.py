@@ -111,8 +111,8 @@ def test_failed_update_ends_on_the_release_validated_last(
     db = agent.containers()["db"]
     ended = agent.deploy(broken(shop))
     assert "service api did not become healthy" in ended.error
-    assert f"release {a['id']}, the last validated one, was brought back and serves" in ended.error
-    assert f"(release {b['id']}, which was live, is not validated)" in ended.error
+    assert f"rolled back to release {a['id']}, the last validated one, which serves" in ended.error
+    assert f"(release {b['id']}, live before, is not validated)" in ended.error
     assert agent.versions() == {"api": "1", "db": "1"}
     assert agent.containers()["db"] == db, "what did not differ was touched"
     probe = agent.probe()
@@ -130,7 +130,7 @@ def test_failed_update_ends_on_the_release_validated_last(
 def test_without_marks_a_failed_update_ends_on_what_was_live(agent: Agent, shop: Build) -> None:
     agent.deploy(shop("1"))
     live = agent.deploy(shop("2")).document["release"]
-    assert f"release {live} was brought back and serves" in agent.deploy(broken(shop)).error
+    assert f"rolled back to release {live}, which serves" in agent.deploy(broken(shop)).error
     assert agent.versions()["api"] == "2"
     assert agent.probe()["validated"] is None
 
@@ -140,7 +140,7 @@ def test_validated_live_release_is_where_a_failed_update_ends(
 ) -> None:
     _, b = chain
     validate(agent, b["id"])
-    assert f"release {b['id']} was brought back and serves" in agent.deploy(broken(shop)).error
+    assert f"rolled back to release {b['id']}, which serves" in agent.deploy(broken(shop)).error
     assert agent.versions()["api"] == "2"
 
 
@@ -150,7 +150,7 @@ def test_update_that_failed_before_it_touched_anything_ends_there_too(
     a, _ = chain
     missing = f"{REGISTRY}/slipway-agent-test/app@sha256:" + "0" * 64
     ended = agent.deploy(release(agent.stack, {"api": service(missing)}))
-    assert f"release {a['id']}, the last validated one, was brought back and serves" in ended.error
+    assert f"rolled back to release {a['id']}, the last validated one, which serves" in ended.error
     assert agent.versions() == {"api": "1", "db": "1"}
 
 
@@ -159,7 +159,7 @@ def test_record_of_the_validated_release_is_gone_so_what_was_live_serves(
 ) -> None:
     a, b = chain
     shutil.rmtree(agent.folder / "releases" / a["id"])
-    assert f"release {b['id']} was brought back and serves" in agent.deploy(broken(shop)).error
+    assert f"rolled back to release {b['id']}, which serves" in agent.deploy(broken(shop)).error
     assert agent.versions()["api"] == "2"
 
 
@@ -171,8 +171,8 @@ def test_validated_release_that_cannot_start_leaves_what_was_live_and_says_so(ag
     b = agent.deploy(shop("2")).document["release"]
     failing = shop("3", api_service={"environment": {"MODE": "exit", "X": "${MODE_SECRET}"}}, secrets=("MODE_SECRET",))
     ended = agent.deploy(failing, secrets={"MODE_SECRET": "exit"})
-    assert f"release {b} was brought back and serves" in ended.error
-    assert f"the last validated release {a['id']} could not be brought back" in ended.error
+    assert f"rolled back to release {b}, which serves" in ended.error
+    assert f"could not roll back to the last validated release {a['id']}" in ended.error
     assert "cannot start: out of luck" in ended.err
     assert agent.versions() == {"api": "2", "db": "1"}
     probe = agent.probe()
@@ -186,14 +186,14 @@ def test_validated_release_comes_back_with_todays_secrets_or_not_at_all(agent: A
     agent.deploy(shop("2"))
     failing = shop("3", api_service={"environment": {"MODE": "exit", "T": "${TOKEN}"}}, secrets=("TOKEN",))
     ended = agent.deploy(failing, secrets={"TOKEN": "of-today"})
-    assert f"release {a['id']}, the last validated one, was brought back" in ended.error
+    assert f"rolled back to release {a['id']}, the last validated one" in ended.error
     values = json.loads(docker("inspect", agent.containers()["api"][0]))[0]["Config"]["Env"]
     assert "TOKEN=of-today" in values
     assert agent.probe()["drift"] == []
     assert json.loads((agent.folder / "secrets.json").read_text()) == {"TOKEN": "of-today"}
     agent.deploy(shop("2"))
     ended = agent.deploy(broken(shop))
-    assert "could not be brought back (its secrets TOKEN have no value any more)" in ended.error
+    assert "(its secrets TOKEN no longer have a value)" in ended.error
     assert agent.versions()["api"] == "2"
 
 
@@ -209,7 +209,7 @@ def test_killed_on_the_way_to_the_validated_release_the_next_run_gets_there(
     assert probe["interrupted"] == f"{broken(shop)['id']} at validated:{moment}"
     assert probe["live"]["release"] == b["id"], "it is not recorded before it is proven"
     again = agent.deploy(broken(shop))
-    assert f"release {a['id']}, the last validated one, was brought back and serves" in again.error
+    assert f"rolled back to release {a['id']}, the last validated one, which serves" in again.error
     probe = agent.probe()
     assert (probe["live"]["release"], probe["drift"], probe["interrupted"]) == (a["id"], [], None)
     assert {name: len(each) for name, each in agent.containers().items()} == {"api": 1, "db": 1}
@@ -227,7 +227,7 @@ def test_validated_release_is_not_pruned_however_many_come_after_it(agent: Agent
     assert len(kept) == 3
     assert a in kept
     ended = agent.deploy(broken(shop), **few)
-    assert f"release {a}, the last validated one, was brought back and serves" in ended.error
+    assert f"rolled back to release {a}, the last validated one, which serves" in ended.error
     assert agent.versions()["api"] == "1"
 
 

@@ -92,7 +92,7 @@ class Actions:
         actions[type(step)](step)
 
     def _touched(self, action: Callable[[Any], None]) -> Callable[[Any], None]:
-        """The action, after noting that from now on there is something to bring back."""
+        """The action, after noting that from now on there is something to roll back."""
 
         def act(step: Any) -> None:  # noqa: ANN401 - any step
             self._touch()
@@ -137,7 +137,7 @@ class Actions:
             deadline=self.deadline,
             out=self.out,
         )
-        # An earlier release must not come back to data that it cannot read, also when the engine's history is lost.
+        # No rollback may lead to data that it cannot read, also when the engine's history is lost.
         self.attempt.ledger.append(self.release.id, MIGRATED, service=step.service, irreversible=migration.irreversible)
 
     def _start(self, step: steps.Start) -> None:
@@ -191,7 +191,7 @@ class Actions:
 
     def _observe(self, step: steps.Observe) -> None:
         self.deadline.extend(step.seconds)
-        self.out.progress(phase(step), f"{step.service} is looked at for {step.seconds:.0f} s")
+        self.out.progress(phase(step), f"{step.service} is observed for {step.seconds:.0f} s")
         stay_up(
             self.rendered.services[step.service],
             api=self.api,

@@ -85,7 +85,7 @@ class _DeployRun:
         attempt.begin_journal(attempt.release.id, attempt.document.convergence)
         try:
             done = self._forward()
-        except Exception as error:  # the previous release comes back after a bug of ours too
+        except Exception as error:  # a bug of ours rolls back, too
             if attempt.recorded:
                 attempt.journal.end(attempt.outcome)
                 raise
@@ -152,7 +152,7 @@ class _DeployRun:
             os.unlink(attempt.folder.compose)
         ended = end_orphans(attempt.unfinished)
         if ended:
-            attempt.out.progress("recover", f"ended {ended} process(es) that it had left at work")
+            attempt.out.progress("recover", f"ended {ended} process(es) that it had left running")
 
     def _forward(self) -> dict[str, Any]:
         attempt, options = self._attempt, self._attempt.options

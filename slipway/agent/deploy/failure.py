@@ -1,4 +1,4 @@
-"""What a failed deployment does: nothing when nothing was touched, else the previous release comes back."""
+"""What a failed deployment does: nothing when nothing was touched, else it rolls back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from slipway.agent.crash_report import as_error
-from slipway.agent.deploy.rollback import clear_first, go_back
+from slipway.agent.deploy.rollback import clear_first, roll_back_to
 from slipway.agent.state.validation_mark import refuge
 from slipway.contract import barriers
 from slipway.contract.outcomes import FAILED, RETURNED
@@ -36,8 +36,8 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     except Exception as second:  # noqa: BLE001 - both failures belong in one message
         known = False
         again = as_error(second, attempt.folder, out.redactor)
-        now = f"and going back failed too ({again.what}), so what serves is not certain"
-        evidence += [f"going back: {again}", *again.evidence]
+        now = f"and the rollback failed too ({again.what}), so it is not certain what serves"
+        evidence += [f"rollback: {again}", *again.evidence]
     reason = out.redactor.text(f"{failure.what}; {now}")[:1000]
     with contextlib.suppress(OSError):
         back = {} if attempt.back_seconds is None else {"back_seconds": attempt.back_seconds}
@@ -51,7 +51,7 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
 def _return(attempt: Attempt) -> str:
     """Leave the host as it was; which release serves now, in words."""
     if not (attempt.touched or attempt.unfinished):
-        return f"release {attempt.live.release} serves as before" if attempt.live else "nothing was started"
+        return f"release {attempt.live.release} still serves" if attempt.live else "nothing was started"
     if attempt.live is None:
         clear_first(attempt)
         return "nothing was live before, so what it had started was removed (volumes stay)"
@@ -59,7 +59,7 @@ def _return(attempt: Attempt) -> str:
 
 
 def _to_live(attempt: Attempt, live: Live) -> str:
-    return go_back(attempt, live, now=attempt.document.secrets, proven=attempt.folder.stored_secrets()).said
+    return roll_back_to(attempt, live, now=attempt.document.secrets, proven=attempt.folder.stored_secrets()).said
 
 
 def _on_to_validated(attempt: Attempt, now: str, evidence: list[str]) -> str:
@@ -72,12 +72,12 @@ def _on_to_validated(attempt: Attempt, now: str, evidence: list[str]) -> str:
         _to_validated(attempt, wanted, attempt.live)
     except Exception as error:  # noqa: BLE001 - what was live serves on, whatever keeps the other from it
         failure = as_error(error, attempt.folder, attempt.out.redactor)
-        evidence += [f"going on to the validated {wanted.release}: {failure}", *failure.evidence]
+        evidence += [f"rollback to the validated {wanted.release}: {failure}", *failure.evidence]
         serves = _to_live(attempt, attempt.live) if attempt.touched else now
-        return f"{serves}; the last validated release {wanted.release} could not be brought back ({failure.what})"
+        return f"{serves}; could not roll back to the last validated release {wanted.release} ({failure.what})"
     return (
-        f"release {wanted.release}, the last validated one, was brought back and serves "
-        f"(release {attempt.live.release}, which was live, is not validated)"
+        f"rolled back to release {wanted.release}, the last validated one, which serves "
+        f"(release {attempt.live.release}, live before, is not validated)"
     )
 
 
@@ -88,12 +88,12 @@ def _to_validated(attempt: Attempt, wanted: Live, live: Live) -> None:
     missing = sorted(set(needed) - set(secrets))
     if missing:
         raise SlipwayError(
-            f"its secrets {', '.join(missing)} have no value any more",
-            "it would run without them",
+            f"its secrets {', '.join(missing)} no longer have a value",
+            "it would run without their values",
             "deploy a release that works",
         )
     attempt.out.progress("back", f"on to {wanted.release}, the last validated release")
-    back = go_back(attempt, wanted, now=secrets, proven=secrets, prefix="validated:")
+    back = roll_back_to(attempt, wanted, now=secrets, proven=secrets, prefix="validated:")
     folder.store_secrets(secrets)
     attempt.ledger.append(
         wanted.release,

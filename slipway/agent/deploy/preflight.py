@@ -62,7 +62,7 @@ def _disk(root: str, minimum: int) -> None:
     free = free_megabytes(root)
     if free < minimum:
         raise SlipwayError(
-            f"{free} MB are free on {root}, {minimum} MB are asked for",
+            f"{free} MB are free on {root}, {minimum} MB are required",
             "a full disk stops databases and loses log lines, so nothing was started",
             "docker system df, then docker system prune; or lower diskMinimumMb",
         )
@@ -95,7 +95,7 @@ def _external(kind: str, name: str, find: Callable[[str], object]) -> None:
     if find(name) is None:
         raise SlipwayError(
             f"the external {kind} {name} does not exist on this host",
-            "the Compose file says that somebody else makes it",
+            "the Compose file declares it as external, so Slipway does not create it",
             f"docker {kind} create {name}",
         )
 
@@ -111,8 +111,8 @@ def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi
             service = next((name for name, pattern in wanted.items() if re.fullmatch(pattern, taken)), None)
             if service:
                 raise SlipwayError(
-                    f"the name {taken} that a container of service {service} needs is another container's",
-                    "it was not made by this stack, so it was left alone and nothing was started",
+                    f"the name {taken} that a container of service {service} needs belongs to another container",
+                    "it does not belong to this stack, so it was left alone and nothing was started",
                     f"docker rm --force {taken} (or docker rename {taken} ANOTHER-NAME), then run it again",
                 )
 

@@ -32,7 +32,7 @@ def record(attempt: Attempt, rendered: Rendered) -> None:
     earlier_secrets = folder.stored_secrets()
     folder.store_secrets({**earlier_secrets, **secrets})
     if attempt.outcome == DEPLOYED and attempt.document.watch is not None:
-        # A watch that brings the previous release back needs the values that it was proven with.
+        # A watch that rolls back needs the values that it was proven with.
         folder.store_previous_secrets(earlier_secrets)
     attempt.ledger.append(
         attempt.release.id,
@@ -50,7 +50,7 @@ def record(attempt: Attempt, rendered: Rendered) -> None:
 
 
 def prune_releases(attempt: Attempt, keep: int) -> None:
-    """Remove what no way back needs; `keep` is how many releases stay. That it fails is a warning."""
+    """Remove what no rollback needs; `keep` is how many releases stay. That it fails is a warning."""
     folder, edge = attempt.folder, attempt.access.edge
     try:
         if attempt.document.edge is None and edge.current(folder.stack) is not None:

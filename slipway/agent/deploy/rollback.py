@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from slipway.agent.state.ledger import Live, Proof
     from slipway.agent.strategies.steps import Step
 
-__all__ = ["Back", "clear_first", "go_back"]
+__all__ = ["Back", "clear_first", "roll_back_to"]
 
 _STOP_SECONDS = 600.0
 
 
 class Back(NamedTuple):
-    """What came of going back."""
+    """How a rollback ended."""
 
     said: str  # which release serves now, in words
     services: dict[str, Proof]  # what it consists of, with the secrets that it has now
 
 
-def go_back(
+def roll_back_to(
     attempt: Attempt, live: Live, *, now: Mapping[str, str], proven: Mapping[str, str], prefix: str = "back:"
 ) -> Back:
     """Converge on `live` wherever the host differs from it.
@@ -52,21 +52,21 @@ def go_back(
     journal knows the steps by.
 
     Raises:
-        SlipwayError: it could not be brought back.
+        SlipwayError: the rollback failed.
     """
     folder, out = attempt.folder, attempt.out
     kept = folder.release(live.release)
     if kept is None:
         raise SlipwayError(
-            f"the record of release {live.release} is gone from this host",
-            "it cannot be brought back from here",
+            f"the record of release {live.release} is missing on this host",
+            "this host cannot roll back to it",
             "deploy a release",
         )
     release = Release.from_json(kept)
     then = {name: proven.get(name, now.get(name, "")) for name in release.secrets}
     today = {name: now.get(name, proven.get(name, "")) for name in release.secrets}
     begin = time.monotonic()
-    deadline = Deadline(attempt.options.deadline, "going back")
+    deadline = Deadline(attempt.options.deadline, "the rollback")
     for values in (then, today):
         rendered = render(
             release,
@@ -82,7 +82,7 @@ def go_back(
         except SlipwayError as error:
             if values == today:
                 raise
-            out.progress("back", f"{live.release} with the secrets it was proven with: {error.what}")
+            out.progress("back", f"{live.release} with the secrets that it was proven with: {error.what}")
             continue
         break
     services = {name: proof._replace(config=rendered.services[name].config) for name, proof in live.services.items()}
@@ -92,9 +92,9 @@ def go_back(
             live.release, REPAIRED, convergence=live.convergence, reason="secrets of today", services=services
         )
     if not touched:
-        return Back(f"release {live.release} serves as before", services)
+        return Back(f"release {live.release} still serves", services)
     out.progress("back", f"{live.release} ({', '.join(touched)})", time.monotonic() - begin)
-    return Back(f"release {live.release} was brought back and serves", services)
+    return Back(f"rolled back to release {live.release}, which serves", services)
 
 
 def clear_first(attempt: Attempt) -> None:

@@ -179,7 +179,7 @@ def explain(image: str, message: str) -> SlipwayError:
         word in text for word in ("unauthorized", "denied", "authentication required", "no basic auth", "forbidden")
     ):
         return SlipwayError(
-            f"registry {registry} refused to give {image}", "the credentials are missing, wrong or too weak",
+            f"registry {registry} denied access to {image}", "the credentials are missing, wrong or too weak",
             f"check the registry user and password of this stack: docker login {registry}", evidence,
         )  # fmt: skip
     if any(word in text for word in ("not found", "manifest unknown", "name unknown")):

@@ -39,7 +39,7 @@ _LEAVE_SECONDS = 2.0
 
 
 class EdgeContainer(NamedTuple):
-    """One of the edge's containers, as its labels tell."""
+    """One of the edge's containers, from its labels."""
 
     id: str
     name: str
@@ -73,7 +73,7 @@ class EdgeContainers:
         return sorted((_container(each) for each in listed), key=lambda each: each.number)
 
     def configuration(self, wanted: Desired) -> str:
-        """What tells a container that is as wanted from one that is not."""
+        """What differs between a container that is as wanted and one that is not."""
         return fingerprint([static(wanted, 0, 0), self._body(wanted, 0, 0, "")])
 
     def publish_shared(self, numbers: Iterable[int], leaving: Iterable[int] = ()) -> str:
@@ -150,7 +150,7 @@ class EdgeContainers:
                 if not state.get("Running") or state.get("Restarting") or time.monotonic() > until:
                     raise SlipwayError(
                         f"the edge's container does not serve (it is {state.get('Status', 'gone')})",
-                        "the routes of this host's stacks are as they were before",
+                        "the routes of this host's stacks are unchanged",
                         "see its last lines above, fix what they name, then run it again",
                         [f"| {line}" for line in self._api.logs(identifier, _LOG_LINES)],
                     )

@@ -199,7 +199,7 @@ class Edge:
                     if (route.host, route.path) in wanted:
                         raise SlipwayError(
                             f"stack {other} of this host already serves {route.host or 'every host'}{route.path}",
-                            f"which of both got a request would be chance, so the routes of {stack} stay as they were",
+                            f"which of the two got a request would be chance, so the routes of {stack} are unchanged",
                             f"give {stack} another route, or take {other} off this host first",
                         )
 

@@ -78,7 +78,7 @@ def attach(api: DockerApi, network: dict[str, Any], container: str, last: str) -
     if details is None:
         raise SlipwayError(
             f"container {container[:12]} is gone",
-            "the edge cannot be told to send requests to it",
+            "the edge cannot send requests to it",
             "run the deployment again",
         )
     endpoint = details["NetworkSettings"]["Networks"].get(NETWORK)

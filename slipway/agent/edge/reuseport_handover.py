@@ -32,7 +32,7 @@ _OLD, _NEW = 0, 2  # places in the group, by the order of joining: old, ours, ne
 
 
 class Steering:
-    """Steers the connections of some ports; `works` tells whether it can."""
+    """Steers the connections of some ports; `works` says whether it can."""
 
     def __init__(self, ports: Iterable[int]) -> None:
         """Take part in the group of each port and hold new connections with who is in it now (one container)."""
@@ -56,10 +56,10 @@ class Steering:
             self._join(port, self._second, _NEW)
 
     def close(self) -> None:
-        """Leave the groups, each told to keep to its first place: where one serves alone, and where the next holds.
+        """Leave the groups, each set to its first place: where one serves alone, and where the next handover holds.
 
         With the old container gone, the new one comes to that place when the second of ours leaves. Between that and
-        the telling, a few microseconds, the first of ours could get a connection, which is then reset.
+        setting it, a few microseconds, the first of ours could get a connection, which is then reset.
         """
         with _undisturbed():
             for port, first in self._first.items():

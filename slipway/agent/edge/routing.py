@@ -1,4 +1,4 @@
-"""What the edge is told about one stack: routes, generations and their weights; also as the JSON that is kept."""
+"""The edge's view of one stack: routes, generations and their weights; also as the JSON that is kept."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ MAINTENANCE_PLUGIN = "slipway/maintenance"
 """Go module of the plugin that answers with a page, which Traefik by itself cannot."""
 
 _DEFAULT = {f"{kind}File": f"{FOLDER}/{DEFAULT_CERTIFICATE}.{end}" for kind, end in (("cert", "pem"), ("key", "key"))}
-# Bounds at most a quarter apart, in seconds, so that a percentile is known to a quarter: 1 ms to 37 s. `judging` was
-# tried with steps of 1.5; finer ones only tell more.
+# Bounds at most a quarter apart, in seconds, so that a percentile is known to a quarter: 1 ms to 37 s. The comparison
+# was tried with steps of 1.5; finer ones only say more.
 _BUCKETS = tuple(float(f"{0.001 * 1.25**step:.3g}") for step in range(48))
 # A pooled connection that waits longer is closed, so that draining sees only what is in use, and an application with
 # a short keep-alive is hardly ever raced. To connect again costs a fraction of a millisecond on the same host.
@@ -122,7 +122,7 @@ def static(wanted: Desired, number: int, api_port: int) -> dict[str, Any]:
     """Traefik's static configuration for the container `number`."""
     points: dict[str, Any] = {
         "web": _entry_point(wanted.http_port, number),
-        # Loopback only: it tells routes to who may ask.
+        # Loopback only: it shows routes to whoever may connect.
         "traefik": {"address": f"127.0.0.1:{api_port}"},
     }
     if wanted.https_port is not None:

@@ -111,7 +111,7 @@ class Upkeep:
             steering = SteeringContainer(self.api, aim.image, self._containers.steering, ports)
         if steering.works:
             return steering
-        self.out.progress("edge", "connections cannot be steered here: new ones may see 404 for some 0.1 s")
+        self.out.progress("edge", "new connections cannot be held here and may get 404 for about 0.1 s")
         return None
 
 

@@ -73,7 +73,7 @@ def images_of_other_stacks(stack: str) -> set[str]:
 
 
 def prune(folder: StackFolder, ledger: Ledger, retention: int, api: DockerApi) -> tuple[list[str], list[str]]:
-    """Remove what no way back needs; what was removed, and warnings."""
+    """Remove what no rollback needs; what was removed, and warnings."""
     validated = ledger.validated()
     try:
         files = os.listdir(folder.files)

@@ -104,7 +104,7 @@ def read_lines(path: str) -> Iterator[dict[str, Any]]:
 
 
 def _born(pid: int) -> str:
-    """When a process started, in the kernel's ticks: tells it from a later one of that number; empty when gone."""
+    """When a process started, in the kernel's ticks: and not a later one of that number; empty when gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as handle:
             fields = handle.read().rpartition(b")")[2].split()

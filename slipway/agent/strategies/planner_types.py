@@ -22,7 +22,7 @@ class ServiceState(NamedTuple):
     weights: Mapping[str, int] = {}
     """generation → share of the requests that the edge sends there; empty: no route is written"""
     stale: bool = False  # the route that is written is not the one that the wanted containers and settings give
-    back: bool = False  # the release that was live is being brought back: nothing of the other one is worth keeping
+    back: bool = False  # this is a rollback: nothing of the other one is worth keeping
 
 
 class ServicePlan(NamedTuple):

@@ -45,7 +45,7 @@ class _Sorted(NamedTuple):
     surplus: tuple[Container, ...]
     serving: tuple[Container, ...]  # of older generations, getting requests
     spare: tuple[Container, ...]
-    """of the generation that was proven last, running without requests: a way back until the new one is recorded"""
+    """of the generation that was proven last, without requests: for a rollback, until the new one is recorded"""
     useless: tuple[Container, ...]
     startable: bool  # nothing else runs, and what is wanted only has to be started
 

@@ -172,7 +172,7 @@ class Drain(NamedTuple):
 
 
 class KeepOld(NamedTuple):
-    """Leave the old generation running for a while, for a way back at once."""
+    """Leave the old generation running for a while, for a quick rollback."""
 
     service: str
     containers: tuple[str, ...]
@@ -203,7 +203,7 @@ class Record(NamedTuple):
 
 
 class Prune(NamedTuple):
-    """Remove what no way back needs."""
+    """Remove what no rollback needs."""
 
     retention: int
 

@@ -97,7 +97,7 @@ class TrafficAnalysis:
         at_limit = _AT_LIMIT if decides else _AT_LIMIT_EARLY
         found = [each for each in seen if alpha and each.bad(alpha, at_limit)]
         doubts = [each for each in seen if each.over]
-        sides = f"{new.requests} requests against {old.requests}" + (" (some of before)" if before else "")
+        sides = f"{new.requests} requests against {old.requests}" + (" (some from earlier)" if before else "")
 
         def verdict(state: str, why: str) -> Verdict:
             return Verdict(state, why, seen, _figures(new, old))
@@ -165,7 +165,7 @@ def _latency(measure: str, share: float, new: Window, old: Window, allowed: Thre
     last = min(old.buckets[-2][0], new.buckets[-2][0])
     most = 1 - share
     if limit >= last:
-        # What is slower than the last bound is not told apart: there the share itself is compared.
+        # What is slower than the last bound cannot be distinguished: there the share itself is compared.
         most = max(most, old.slower(last) / old.timed * (1 + allowed.latency_relative))
     most = min(most, 1.0)
     slow = new.slower(min(limit, last)) / new.timed

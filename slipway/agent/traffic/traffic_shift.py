@@ -85,7 +85,7 @@ class Mover:
         if not (new or (old and not step.share)):
             raise SlipwayError(
                 f"no container of {step.service} is left to send requests to",
-                "what had started is gone again, so the route stays as it was",
+                "what had started is gone again, so the route is unchanged",
                 f"docker ps --all --filter label=com.docker.compose.service={step.service}",
             )
         share = step.share if old else WHOLE
@@ -126,7 +126,7 @@ class Mover:
         rules = self._release.services[step.service].canary
         assert rules is not None  # noqa: S101 - only a canary is judged
         self._deadline.extend(rules.pause + rules.patience)
-        self._out.progress("canary", f"{step.service} {step.share} % is judged for {rules.pause:.0f} s or more")
+        self._out.progress("canary", f"{step.service} {step.share} % is compared for at least {rules.pause:.0f} s")
         shares = [share for share in service.traffic.canary if share < WHOLE]
         analysis = TrafficAnalysis(rules.thresholds, alphas(len(shares))[shares.index(step.share)])
         begin, before = time.monotonic(), self._samples(step.service)
@@ -315,6 +315,6 @@ def _windows(before: Mapping[str, Window], now: Mapping[str, Window], generation
 def _worse(step: Judge, reason: str) -> SlipwayError:
     return SlipwayError(
         f"the canary of {step.service} is worse at {step.share} % of the traffic: {reason}",
-        "visitors would have noticed, so all requests go back to the previous release",
+        "visitors would have noticed, so all requests return to the previous release",
         f"look at the logs of {step.service}, fix it, then deploy again",
     )

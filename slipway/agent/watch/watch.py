@@ -27,7 +27,7 @@ from slipway.agent.strategies.service import generation_of
 from slipway.agent.traffic.canary_analysis import ALPHA, TrafficAnalysis
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
 from slipway.agent.traffic.traffic_shift import retire
-from slipway.agent.watch.watch_rollback import bring_back
+from slipway.agent.watch.watch_rollback import roll_back
 from slipway.contract import CONTRACT
 from slipway.contract.container_illness import illness
 from slipway.contract.deployment import WatchLimits
@@ -133,7 +133,7 @@ class _Watch:
                 self._note("watching", f"cannot look: {error.what}")
                 bad = ""
             if bad:
-                self._bring_back(bad)
+                self._roll_back(bad)
                 return
             if time.time() >= self.until and not self.keeping.kept:
                 self._note("over", "")
@@ -172,7 +172,7 @@ class _Watch:
                     )
                     self.keeping.forget(kept.service)
             except SlipwayError as error:
-                self.out.progress("watch", f"{kept.service} is retired later: {error.what}")
+                self.out.progress("watch", f"{kept.service} is removed later: {error.what}")
 
     def _rest(self) -> str:
         """Nothing is judged any more, but something is still kept."""
@@ -240,10 +240,10 @@ class _Watch:
             self.slice_began = time.time()
         return ""
 
-    def _bring_back(self, why: str) -> None:
+    def _roll_back(self, why: str) -> None:
         self._note("returning", why)
         try:
-            said = bring_back(self.order, self.folder, why, self.out)
+            said = roll_back(self.order, self.folder, why, self.out)
             state = RETURNED
         except SlipwayError as error:
             said, state = f"the rollback failed: {error.what}", FAILED
@@ -257,9 +257,7 @@ class _Watch:
             return
         import urllib.request
 
-        text = (
-            f"{self.folder.stack} on {self.order['host']}: release {self.order['release']} turned bad ({why}); {said}"
-        )
+        text = f"{self.folder.stack} on {self.order['host']}: release {self.order['release']} failed ({why}); {said}"
         message = {"text": text, "content": text, "stack": self.folder.stack, "host": self.order["host"],
                    "release": self.order["release"], "reason": why, "outcome": said}  # fmt: skip
         request = urllib.request.Request(  # noqa: S310 - http and https only: the contract's pattern
