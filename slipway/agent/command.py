@@ -113,16 +113,26 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
     """Run a command that is about one stack, other than a deployment of it."""
     if command in ("destroy", "maintenance", "certificate", "mark"):
         out.result(_change(folder, command, options, out))
-    elif command in ("history", "release", "containers", "logs"):
-        _read_for(folder, command, options, out)
-    elif command == "watch":
-        from slipway.agent.watch.watch import watch
+    elif command in ("watch", "observe"):
+        from slipway.agent.watch import watch
 
-        watch(folder, out)
-    elif command == "observe":
-        from slipway.agent.watch.watch import observe
+        (watch.watch if command == "watch" else watch.observe)(folder, out)
+    elif command in ("history", "release"):
+        from slipway.agent.ledger_query import print_history, print_release
 
-        observe(folder, out)
+        if command == "history":
+            print_history(folder, out)
+        else:
+            print_release(folder, options.get("--release", ""), out)
+    elif command == "containers":
+        from slipway.agent.containers import listing
+
+        out.result(listing(folder))
+    elif command == "logs":
+        from slipway.agent.logs import LogRequest, read_logs
+
+        since, follow = options.get("--since", ""), "--follow" in options
+        read_logs(folder, LogRequest(_names(options, "--services"), options.get("--tail", "all"), since, follow))
     else:
         from slipway.agent.host_probe import probe
 
@@ -133,11 +143,15 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
             attend(folder, out)
 
 
+def _names(options: dict[str, str], option: str) -> list[str]:
+    return [name for name in options.get(option, "").split(",") if name]
+
+
 def _change(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> dict[str, Any]:
     if command == "destroy":
         from slipway.agent.deploy.destroy import destroy
 
-        return destroy(folder, [name for name in options.get("--volumes", "").split(",") if name], out)
+        return destroy(folder, _names(options, "--volumes"), out)
     given = sys.stdin.buffer.read() if "--off" not in options else b""
     if command == "maintenance":
         from slipway.agent.maintenance import maintain
@@ -151,27 +165,6 @@ def _change(folder: StackFolder, command: str, options: dict[str, str], out: Out
 
     note, actor = given.decode("utf-8", "replace"), options.get("--actor", "")
     return mark(folder, options["--release"], note, out, actor=actor)
-
-
-def _read_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
-    if command == "release":
-        from slipway.agent.ledger_query import print_release
-
-        print_release(folder, options.get("--release", ""), out)
-    elif command == "history":
-        from slipway.agent.ledger_query import print_history
-
-        print_history(folder, out)
-    elif command == "containers":
-        from slipway.agent.containers import listing
-
-        out.result(listing(folder))
-    else:
-        from slipway.agent.logs import LogRequest, read_logs
-
-        services = [name for name in options.get("--services", "").split(",") if name]
-        since, follow = options.get("--since", ""), "--follow" in options
-        read_logs(folder, LogRequest(services, options.get("--tail", "all"), since, follow))
 
 
 def _deploy(session: _Session, options: dict[str, str]) -> None:

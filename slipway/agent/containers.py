@@ -21,12 +21,7 @@ __all__ = ["listing"]
 
 
 def listing(folder: StackFolder) -> dict[str, Any]:
-    """The Listing document.
-
-    Raises:
-        DockerUnreachableError: no engine answers this user.
-        DockerError: it refuses the request.
-    """
+    """The Listing document."""
     api = DockerApi(find_socket(), timeout=20.0)
     live = Ledger(folder.ledger).live()
     proofs = live.services if live else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slipway.agent.docker.docker_api import DockerApi, find_socket
 from slipway.agent.docker.pull import missing
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.stack_dir import moment
@@ -26,11 +27,7 @@ def print_history(folder: StackFolder, out: Output) -> None:
 
 
 def print_release(folder: StackFolder, identifier: str, out: Output) -> None:
-    """Print a release that is kept here; changes nothing.
-
-    Raises:
-        SlipwayError: it is not kept here.
-    """
+    """Print a release that is kept here; changes nothing."""
     release = folder.kept_releases().get(identifier)
     if release is None:
         raise SlipwayError(
@@ -43,8 +40,6 @@ def print_release(folder: StackFolder, identifier: str, out: Output) -> None:
 
 def _warm(folder: StackFolder, ledger: Ledger) -> list[str]:
     """Proven releases that are kept here with all images of the services that this host ran of them."""
-    from slipway.agent.docker.docker_api import DockerApi, find_socket
-
     try:
         api = DockerApi(find_socket(), timeout=20.0)
         here: dict[str, bool] = {}

@@ -63,12 +63,7 @@ class _Position(NamedTuple):
 
 
 def read_logs(folder: StackFolder, wanted: LogRequest) -> None:
-    """Print the lines of the stack's containers; until standard input ends when they are to be followed.
-
-    Raises:
-        DockerUnreachableError: no engine answers this user, or it went away meanwhile.
-        DockerError: it refuses the request.
-    """
+    """Print the lines of the stack's containers; until standard input ends when they are to be followed."""
     _Reading(folder.stack, wanted).run()
 
 
@@ -87,13 +82,9 @@ def entries(response: http.client.HTTPResponse, identifier: str, *, terminal: bo
         if not text.endswith(b"\n") and len(text) < _LONGEST:
             pending[stream] = (moment, text)
             continue
-        yield Entry(moment, identifier, stream, _decoded(text))
+        yield Entry(moment, identifier, stream, text.rstrip(b"\r\n").decode("utf-8", "replace"))
     for stream, (moment, text) in pending.items():
-        yield Entry(moment, identifier, stream, _decoded(text))
-
-
-def _decoded(text: bytes) -> str:
-    return text.rstrip(b"\r\n").decode("utf-8", "replace")
+        yield Entry(moment, identifier, stream, text.rstrip(b"\r\n").decode("utf-8", "replace"))
 
 
 def _pieces(response: http.client.HTTPResponse, *, terminal: bool) -> Iterator[tuple[str, bytes]]:
@@ -124,15 +115,12 @@ class _Reading:
         self._stack, self._wanted = stack, wanted
         self._api = DockerApi(find_socket(), timeout=20.0)
         self._began = f"{time.time():.9f}"
-        self._since = self._began_since()
+        since = wanted.since
+        self._since = f"{time.time() + float(since):.9f}" if since.startswith("-") else since
         self._printed: dict[str, _Position] = {}
         self._followed: dict[str, bool] = {}  # container → whether it started again meanwhile
         self._lock = threading.Lock()
         self._queue: queue.Queue[dict[str, Any] | SlipwayError] = queue.Queue(_WAITING)
-
-    def _began_since(self) -> str:
-        since = self._wanted.since
-        return f"{time.time() + float(since):.9f}" if since.startswith("-") else since
 
     def run(self) -> None:
         starts = self._api.again(None).starts({PROJECT_LABEL: self._stack}) if self._wanted.follow else None
@@ -167,7 +155,7 @@ class _Reading:
             place = self._printed.get(entry.container)
             lines = place.lines if place and place.at == entry.at else 0
             self._printed[entry.container] = _Position(entry.at, lines + 1)
-            waiting.append(_line(_document(entry)))
+            waiting.append(_line(entry._asdict()))
             size += len(waiting[-1])
             if size > _PIECE:
                 _write("".join(waiting))
@@ -221,7 +209,7 @@ class _Reading:
             before = self._printed.get(identifier)
             lines = before.lines if before and before.at == entry.at else 0
             self._printed[identifier] = _Position(entry.at, lines + 1)
-            self._queue.put(_document(entry))
+            self._queue.put(entry._asdict())
 
     def _await_starts(self, starts: http.client.HTTPResponse) -> None:
         api = self._api.again()
@@ -262,10 +250,6 @@ def _ended() -> SlipwayError:
 
 def _named(each: Container) -> dict[str, Any]:
     return {"id": each.id, "name": each.name, "service": each.service, "number": each.number}
-
-
-def _document(entry: Entry) -> dict[str, Any]:
-    return {"container": entry.container, "at": entry.at, "stream": entry.stream, "text": entry.text}
 
 
 def _problem(each: Container, error: DockerError) -> dict[str, Any]:

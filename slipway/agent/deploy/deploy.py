@@ -13,7 +13,7 @@ from slipway.agent.deploy.actions import Actions
 from slipway.agent.deploy.attempt import Attempt
 from slipway.agent.deploy.failure import undo
 from slipway.agent.deploy.migrate import remove_one_offs
-from slipway.agent.deploy.plan import Plan, Routed, WantedRelease, deployment, name_of_proof
+from slipway.agent.deploy.plan import Plan, WantedRelease, deployment, name_of_proof
 from slipway.agent.deploy.report import report
 from slipway.agent.deploy.runner import Runner
 from slipway.agent.docker import pull
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from slipway.agent.output import Output
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.state.stack_dir import StackFolder
+    from slipway.agent.strategies.planner_types import Routed
     from slipway.contract.deployment import Deployment
 
 __all__ = ["deploy", "dry_run"]
@@ -126,7 +127,7 @@ class _DeployRun:
             containers=seen,
         )
         lacking = wanted is not None and edge.lacks(wanted, attempt.folder.stack)
-        return Routed(found.weights, found.stale, wanted.version if wanted and lacking else "")
+        return found._replace(edge=wanted.version) if wanted and lacking else found
 
     def _wanted(self, rendered: Rendered) -> WantedRelease:
         attempt, document = self._attempt, self._attempt.document

@@ -151,11 +151,7 @@ def await_healthy(
 
 
 def stay_up(service: Service, *, api: DockerApi, stack: str, deadline: Deadline, seconds: float, out: Output) -> None:
-    """Look at the wanted generation of `service` for `seconds`: no container of it may end, restart or fall ill.
-
-    Raises:
-        SlipwayError: one of them did.
-    """
+    """Look at the wanted generation of `service` for `seconds`: no container of it may end, restart or fall ill."""
     begin = time.monotonic()
     restarts: dict[str, int] = {}
     while time.monotonic() - begin < seconds:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.agent import strategies
 from slipway.agent.docker.facts import RUNS
 from slipway.agent.strategies.graph import ancestors, levels
-from slipway.agent.strategies.planner_types import ServicePlan, ServiceState
+from slipway.agent.strategies.planner_types import Routed, ServicePlan, ServiceState
 from slipway.agent.strategies.recreate import ended_as_proven
 from slipway.agent.strategies.steps import (
     Barrier,
@@ -35,17 +35,9 @@ if TYPE_CHECKING:
     from slipway.agent.state.ledger import Live, Proof
     from slipway.agent.strategies.service import Service
 
-__all__ = ["Plan", "Routed", "ServicePlans", "WantedRelease", "converge", "deployment"]
+__all__ = ["Plan", "ServicePlans", "WantedRelease", "converge", "deployment"]
 
 _GATED = ("service_healthy", "service_completed_successfully")
-
-
-class Routed(NamedTuple):
-    """What the edge does for this stack now."""
-
-    weights: Mapping[str, Mapping[str, int]] = {}  # service → generation → share of its requests
-    stale: frozenset[str] = frozenset()  # services whose route is not the one that their containers and settings give
-    edge: str = ""  # version of the edge that has to be there first; empty: it is, or none is needed
 
 
 class WantedRelease(NamedTuple):
@@ -93,7 +85,7 @@ def deployment(
     recorded = live is not None and (live.release, live.convergence) == (wanted.release, wanted.convergence)
     obsolete = set(proofs) - set(wanted.services)
     if not (changing or plans.late or unproven or missing_images or obsolete or not recorded):
-        return Plan(_barriers_only() if wanted.fleet else (), ())
+        return Plan(tuple(map(Barrier, BARRIERS)) if wanted.fleet else (), ())
     steps = [*migration, *plans.first, *plans.steps]
     awaited = {name for step in steps if isinstance(step, WaitHealthy) for name in step.services}
     late = tuple(name for name in unproven if name not in awaited and wanted.services[name].replicas)
@@ -251,7 +243,3 @@ def _joined(steps: Sequence[Step]) -> Step:
 
 def _barrier(wanted: WantedRelease, reached: str) -> list[Step]:
     return [Barrier(reached)] if wanted.fleet else []
-
-
-def _barriers_only() -> tuple[Step, ...]:
-    return tuple(map(Barrier, BARRIERS))

@@ -32,11 +32,7 @@ def check(
     stack: str,
     disk_minimum_mb: int,
 ) -> None:
-    """Raise for the first thing that would make starting these services fail; changes nothing.
-
-    Raises:
-        SlipwayError: with the command that fixes it.
-    """
+    """Raise for the first thing that would make starting these services fail; changes nothing."""
     _disk(machine.root, disk_minimum_mb)
     _volumes(compose, api, machine)
     _networks(compose, api)

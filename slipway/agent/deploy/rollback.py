@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent.deadline import Deadline
 from slipway.agent.deploy.actions import Actions
-from slipway.agent.deploy.plan import Routed, converge
+from slipway.agent.deploy.plan import converge
 from slipway.agent.deploy.runner import Runner
 from slipway.agent.docker import pull
 from slipway.agent.docker.docker_api import PROJECT_LABEL
@@ -46,13 +46,10 @@ class Back(NamedTuple):
 def roll_back_to(
     attempt: Attempt, live: Live, *, now: Mapping[str, str], proven: Mapping[str, str], prefix: str = "back:"
 ) -> Back:
-    """Converge on `live` wherever the host differs from it.
+    """Roll back to `live`: converge wherever the host differs from it.
 
     `proven` are the secret values that it was proven with, `now` those of today; `prefix` begins the names that the
     journal knows the steps by.
-
-    Raises:
-        SlipwayError: the rollback failed.
     """
     folder, out = attempt.folder, attempt.out
     kept = folder.release(live.release)
@@ -113,8 +110,7 @@ def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str) -> li
     """Do what makes `live` run again; the services touched."""
     services = actions.rendered.services
     seen, current = attempt.containers(), attempt.access.edge.current(attempt.folder.stack)
-    routing = facts_of_routes(services, actions.release, None, actions.secrets, current=current, containers=seen)
-    routed = Routed(routing.weights, routing.stale)
+    routed = facts_of_routes(services, actions.release, None, actions.secrets, current=current, containers=seen)
     plans = converge(services, seen, live.services, routed=routed, back=True)
     if not (plans.first or plans.steps or plans.late):
         return []

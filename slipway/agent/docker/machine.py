@@ -24,11 +24,7 @@ class Machine(NamedTuple):
 
 
 def require_host() -> tuple[DockerApi, Machine]:
-    """The engine and its facts.
-
-    Raises:
-        SlipwayError: no engine, or no Compose v2.
-    """
+    """The engine and its facts."""
     question = VersionQuestion()
     try:
         api = DockerApi(find_socket())

@@ -84,11 +84,7 @@ class EdgeContainers:
         return name
 
     def start(self, wanted: Desired, others: list[EdgeContainer], deadline: Deadline) -> EdgeContainer:
-        """Start one more beside `others` and wait until it has all routes; nothing of it is left when it does not.
-
-        Raises:
-            SlipwayError: it did not get there; its last lines are the evidence.
-        """
+        """Start one more beside `others` and wait until it has all routes; nothing of it is left when it does not."""
         number = max((each.number for each in others), default=0) + 1
         in_use = {each.api_port for each in others}
         first = int(self._owner, 16) % len(_API_PORTS)  # another user's edge, which may start now, begins elsewhere
@@ -137,11 +133,7 @@ class EdgeContainers:
             return api.ready() and all(api.shows(each) for each in self._folder.markers())
 
     def wait_ready(self, identifier: str, port: int, deadline: Deadline) -> None:
-        """Wait until a container answers and has every file of routes.
-
-        Raises:
-            SlipwayError: it ended, or did not get there in time.
-        """
+        """Wait until a container answers and has every file of routes."""
         api, until = TraefikApi(port), time.monotonic() + min(_READY_SECONDS, deadline.remaining())
         try:
             while not (api.ready() and all(api.shows(each) for each in self._folder.markers())):

@@ -29,7 +29,6 @@ testData:
   page: ""
 """
 _PLUGIN = """\
-// Package maintenance answers every request with one page.
 package maintenance
 
 import (
@@ -37,15 +36,12 @@ import (
 	"net/http"
 )
 
-// Config is what a router's configuration says.
 type Config struct {
 	Page string `json:"page,omitempty"`
 }
 
-// CreateConfig returns the defaults.
 func CreateConfig() *Config { return &Config{} }
 
-// New makes the handler.
 func New(_ context.Context, _ http.Handler, config *Config, _ string) (http.Handler, error) {
 	page := []byte(config.Page)
 	return http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {

@@ -15,18 +15,9 @@ if TYPE_CHECKING:
     from slipway.contract.deployment import Redirect, Route
 
 __all__ = [
-    "BACKEND",
-    "SEPARATOR",
-    "Ports",
-    "Written",
-    "dynamic",
-    "marker",
-    "read",
-    "service_target",
-    "text",
-    "tls",
+    "BACKEND", "SEPARATOR", "Ports", "Written", "dynamic", "marker", "read", "service_target", "text", "tls",
     "users_file",
-]
+]  # fmt: skip
 
 SEPARATOR = "~"
 """Between the parts of a name; no stack, service or generation has it, so that two names are never the same."""

@@ -3,7 +3,7 @@
 Traefik takes connections before it has its routes, and answers them 404. So they are held with the old container until
 the new one has them, and all go to the new one before the old one stops listening. Sockets of ours join the kernel's
 group of those that share a port (SO_REUSEPORT), whose members must be of one user (Traefik's: root), and through them
-the group is told which member gets new connections. When this process ends early, both containers serve.
+the kernel is told which member gets new connections. When this process ends early, both containers serve.
 
 `SLIPWAY_EDGE_REALTIME=1` gives the few microseconds between two of its system calls the processor's highest priority.
 """
@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -63,11 +63,11 @@ class Steering:
         """
         with _undisturbed():
             for port, first in self._first.items():
-                tell = _telling(_OLD)
+                selection = _Selection(_OLD)
                 second = self._second.get(port)
                 if second is not None:
                     second.close()
-                    first.setsockopt(*tell.option)
+                    first.setsockopt(*selection.option)
                 first.close()
         self._first.clear()
         self._second.clear()
@@ -81,10 +81,10 @@ class Steering:
         if family == socket.AF_INET6:
             joined.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         joined.bind((address, port))
-        tell = _telling(place)
+        selection = _Selection(place)
         with _undisturbed():
             joined.listen(0)
-            joined.setsockopt(*tell.option)
+            joined.setsockopt(*selection.option)
 
 
 def serve(ports: Iterable[int]) -> None:
@@ -102,14 +102,12 @@ def serve(ports: Iterable[int]) -> None:
     print(LEFT, flush=True)
 
 
-class _Telling(NamedTuple):
-    option: tuple[int, int, bytes]
-    program: Any  # what the option points to
+class _Selection:
+    """Has the kernel choose the socket at `place` of the group."""
 
-
-def _telling(place: int) -> _Telling:
-    program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, place))
-    return _Telling((socket.SOL_SOCKET, _ATTACH, struct.pack("@HP", 1, ctypes.addressof(program))), program)
+    def __init__(self, place: int) -> None:
+        self._program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, place))
+        self.option = (socket.SOL_SOCKET, _ATTACH, struct.pack("@HP", 1, ctypes.addressof(self._program)))
 
 
 @contextlib.contextmanager

@@ -16,20 +16,9 @@ if TYPE_CHECKING:
     from slipway.contract.deployment import EdgeRequest
 
 __all__ = [
-    "DEFAULT_CERTIFICATE",
-    "FOLDER",
-    "GRACE_SECONDS",
-    "MAINTENANCE_PLUGIN",
-    "OWNER",
-    "Desired",
-    "StackRequest",
-    "authority_file",
-    "desired",
-    "fingerprint",
-    "resolver_name",
-    "shared",
-    "static",
-]
+    "DEFAULT_CERTIFICATE", "FOLDER", "GRACE_SECONDS", "MAINTENANCE_PLUGIN", "OWNER", "Desired", "StackRequest",
+    "authority_file", "desired", "fingerprint", "resolver_name", "shared", "static",
+]  # fmt: skip
 
 FOLDER = "/edge"  # Where Traefik's container sees the edge's folder
 

@@ -27,11 +27,7 @@ _PLANNERS: dict[str, Planner] = {
 
 
 def find(name: str, service: str) -> Planner:
-    """The planner of a strategy.
-
-    Raises:
-        DocumentError: there is none of that name.
-    """
+    """The planner of a strategy."""
     planner = _PLANNERS.get(name)
     if planner is None:
         raise DocumentError(

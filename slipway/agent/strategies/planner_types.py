@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from slipway.agent.state.ledger import Proof
     from slipway.agent.strategies.steps import Step
 
-__all__ = ["ServicePlan", "ServiceState"]
+__all__ = ["Routed", "ServicePlan", "ServiceState"]
+
+
+class Routed(NamedTuple):
+    """What the edge does for this stack now."""
+
+    weights: Mapping[str, Mapping[str, int]] = {}  # service → generation → share of its requests
+    stale: frozenset[str] = frozenset()  # services whose route is not the one that their containers and settings give
+    edge: str = ""  # version of the edge that has to be there first; empty: it is, or none is needed
 
 
 class ServiceState(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from slipway.agent.docker import facts
 from slipway.agent.docker.facts import RUNS
@@ -12,6 +12,7 @@ from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.edge.metrics import connections
 from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Routing, ServiceRouting
 from slipway.agent.edge.static_config import resolver_name
+from slipway.agent.strategies.planner_types import Routed
 from slipway.agent.strategies.service import generation_of
 from slipway.agent.traffic.canary_analysis import TrafficAnalysis, alphas
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
@@ -208,13 +209,6 @@ class Mover:
         return self._edge.write(self._stack, whole, self._deadline)
 
 
-class RouteFacts(NamedTuple):
-    """What the edge does for a stack, in the planner's words."""
-
-    weights: dict[str, dict[str, int]]
-    stale: frozenset[str]
-
-
 def facts_of_routes(
     services: Mapping[str, Service],
     release: Release,
@@ -223,7 +217,7 @@ def facts_of_routes(
     *,
     current: Routing | None,
     containers: Sequence[Container],
-) -> RouteFacts:
+) -> Routed:
     """The shares that are written, and the services whose written route is not the one they should have."""
     weights = {
         each.service: {backend.generation: backend.weight for backend in each.backends}
@@ -241,7 +235,7 @@ def facts_of_routes(
         route = wanted_route(name, release, wanted, secrets, written)._replace(backends=(backend,))
         if written != route:
             stale.add(name)
-    return RouteFacts(weights, frozenset(stale))
+    return Routed(weights, frozenset(stale))
 
 
 def wanted_route(

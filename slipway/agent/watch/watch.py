@@ -128,7 +128,7 @@ class _Watch:
         while self._ordered() and not self.stop.asked:
             try:
                 self._retire_due()
-                bad = self._look() if self.rules and time.time() < self.until else self._rest()
+                bad = self._look(self.rules) if self.rules and time.time() < self.until else self._rest()
             except SlipwayError as error:  # Docker is restarted, say: looked at again a second later
                 self._note("watching", f"cannot look: {error.what}")
                 bad = ""
@@ -149,9 +149,6 @@ class _Watch:
 
     def _ordered(self) -> bool:
         return bool(read_object(self.folder.watch).get("id") == self.order["id"])
-
-    def _live(self) -> Live | None:
-        return Ledger(self.folder.ledger).live()
 
     def _retire_due(self) -> None:
         for kept in self.keeping.kept:
@@ -179,24 +176,23 @@ class _Watch:
         self._note("over", "")
         return ""
 
-    def _look(self) -> str:
+    def _look(self, rules: WatchLimits) -> str:
         """Why the release is bad; empty while it is not."""
-        live = self._live()
+        live = Ledger(self.folder.ledger).live()
         if live is None or live.release != self.order["release"]:
             return ""
-        bad = self._containers(live) or self._traffic(live)
+        bad = self._containers(live, rules) or self._traffic(live, rules)
         self._note("watching", bad)
         return bad
 
-    def _containers(self, live: Live) -> str:
-        assert self.rules is not None  # noqa: S101 - only looked at with rules
+    def _containers(self, live: Live, rules: WatchLimits) -> str:
         now = time.time()
         for each in facts.containers(self.api, self.folder.stack, list(live.services)):
             proof = live.services[each.service]
             if each.config != proof.config or proof.completed:
                 continue
             more = each.restarts - self.restarts.setdefault(each.id, each.restarts)
-            if more >= self.rules.restarts:
+            if more >= rules.restarts:
                 return f"{each.name} was restarted {more} times, last exit code {each.exit_code}"
             ill = illness(each.state, each.health)
             if not ill:
@@ -205,8 +201,7 @@ class _Watch:
                 return f"{each.name} is {ill} for {_SICK_SECONDS:.0f} s"
         return ""
 
-    def _traffic(self, live: Live) -> str:
-        assert self.rules is not None  # noqa: S101 - only looked at with rules
+    def _traffic(self, live: Live, rules: WatchLimits) -> str:
         now = {
             target.service: Window(each.requests, each.errors, each.buckets)
             for target, each in self.edge.metrics().items()
@@ -217,13 +212,13 @@ class _Watch:
         over = time.time() - self.slice_began >= _SLICE_SECONDS
         for service, sample in now.items():
             if service not in self.analyses:
-                alpha = ALPHA / max(1, self.rules.seconds // 60)
-                self.analyses[service] = TrafficAnalysis(self.rules.thresholds, alpha)
+                alpha = ALPHA / max(1, rules.seconds // 60)
+                self.analyses[service] = TrafficAnalysis(rules.thresholds, alpha)
                 self.before[service] = sample
                 continue
             window = Window.between(self.before[service], sample)
             baseline = Window.of(self.order["baseline"].get(service, EMPTY))
-            ended = over and window.requests >= self.rules.minimum  # a minute, or as long as it takes
+            ended = over and window.requests >= rules.minimum  # a minute, or as long as it takes
             verdict = self.analyses[service].look(window, baseline, ended=ended, last=ended)
             self.figures[service] = {
                 "requests": window.requests,

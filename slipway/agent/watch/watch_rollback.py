@@ -24,11 +24,7 @@ __all__ = ["roll_back"]
 
 
 def roll_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Output) -> str:
-    """Roll back to the release that was live before the one of `order`; what happened, in words.
-
-    Raises:
-        SlipwayError: there is none, or the rollback failed.
-    """
+    """Roll back to the release that was live before the one of `order`; what happened, in words."""
     options = Options(**order["options"])
     with lock(folder.lock, owner=WATCH, reason=f"roll back {order['release']}", wait=options.lock_wait):
         ledger = Ledger(folder.ledger)

@@ -220,7 +220,7 @@ def test_baseline_is_the_comparison_where_the_old_generation_has_no_traffic() ->
     assert decide(window(1000, 100), EMPTY, window(5000, 50)) == "bad"
     assert decide(window(1000, slow=200), EMPTY, window(5000, slow=50)) == "bad"
     verdict = TrafficAnalysis(Thresholds(100)).look(window(1000, 100), window(3), window(5000, 50), ended=True)
-    assert "1000 requests against 5003 (some of before)" in verdict.reason
+    assert "1000 requests against 5003 (some from earlier)" in verdict.reason
 
 
 def test_baseline_does_not_dilute_a_comparison_over_the_same_window() -> None:
