@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Actions"]
 
 _STOP_SECONDS = 600.0
+# After these there is something to roll back.
+_TOUCHING = (
+    steps.Migrate, steps.Start, steps.ScaleUp, steps.Remove, steps.ShiftTraffic, steps.Drain, steps.Unroute,
+)  # fmt: skip
 
 
 class Actions:
@@ -69,45 +73,34 @@ class Actions:
         if not isinstance(step, (steps.Record, steps.KeepOld, steps.Prune)):
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
+        self.attempt.touched |= isinstance(step, _TOUCHING)
         actions: dict[type, Callable[[Any], None]] = {
             steps.Fetch: self._fetch,
             steps.Write: self._write,
-            steps.Barrier: self._meet,
+            steps.Barrier: self._wait_at_barrier,
             steps.Migrate: self._migrate,
             steps.EdgeUp: self._edge_up,
             steps.Start: self._start,
-            steps.ScaleUp: self._grow,
+            steps.ScaleUp: self._scale_up,
             steps.Remove: self._remove,
-            steps.WaitHealthy: self._await,
+            steps.WaitHealthy: self._wait_healthy,
             steps.Smoke: self._smoke,
-            steps.ShiftTraffic: self._touched(self.mover.shift),
+            steps.ShiftTraffic: self.mover.shift,
             steps.Judge: self.mover.judge,
             steps.Observe: self._observe,
-            steps.Drain: self._touched(self.mover.retire),
+            steps.Drain: self.mover.retire,
             steps.KeepOld: self._keep,
-            steps.Unroute: self._touched(lambda step: self.mover.unroute(step.services)),
+            steps.Unroute: lambda step: self.mover.unroute(step.services),
             steps.Record: lambda _: record(self.attempt, self.rendered),
             steps.Prune: lambda step: prune_releases(self.attempt, step.retention),
         }
         actions[type(step)](step)
 
-    def _touched(self, action: Callable[[Any], None]) -> Callable[[Any], None]:
-        """The action, after noting that from now on there is something to roll back."""
-
-        def act(step: Any) -> None:  # noqa: ANN401 - any step
-            self._touch()
-            action(step)
-
-        return act
-
-    def _touch(self) -> None:
-        self.attempt.touched = True
-
     def _write(self, _: steps.Write) -> None:
         place(self.release, self.rendered, self.folder)
         self.folder.store_release(self.release.content)
 
-    def _meet(self, step: steps.Barrier) -> None:
+    def _wait_at_barrier(self, step: steps.Barrier) -> None:
         begin = time.monotonic()
         self.attempt.fleet.reach(step.reached, self.deadline)
         self.out.progress(phase(step), step.reached, time.monotonic() - begin)
@@ -124,7 +117,6 @@ class Actions:
         )
 
     def _migrate(self, step: steps.Migrate) -> None:
-        self._touch()
         migration = self.release.services[step.service].migrate
         assert migration is not None  # noqa: S101 - the plan has this step only where there is one
         migrate(
@@ -141,14 +133,12 @@ class Actions:
         self.attempt.ledger.append(self.release.id, MIGRATED, service=step.service, irreversible=migration.irreversible)
 
     def _start(self, step: steps.Start) -> None:
-        self._touch()
         begin = time.monotonic()
         self.compose.up(step.services, self.rendered.file, self.deadline, recreate=step.recreate)
         self.mover.attach(step.services)
         self.out.progress(phase(step), step.name, time.monotonic() - begin)
 
-    def _grow(self, step: steps.ScaleUp) -> None:
-        self._touch()
+    def _scale_up(self, step: steps.ScaleUp) -> None:
         begin = time.monotonic()
         present = facts.containers(self.api, self.folder.stack, step.services)
         scale = {
@@ -170,12 +160,11 @@ class Actions:
         self.attempt.keeping.keep(step.service, step.containers, seconds=entry.keep, drain=entry.drain, port=entry.port)
 
     def _remove(self, step: steps.Remove) -> None:
-        self._touch()
         begin = time.monotonic()
         stop_and_remove(step.containers, self.api, min(_STOP_SECONDS, self.deadline.remaining()))
         self.out.progress(phase(step), step.name, time.monotonic() - begin)
 
-    def _await(self, step: steps.WaitHealthy) -> None:
+    def _wait_healthy(self, step: steps.WaitHealthy) -> None:
         services = [self.rendered.services[name] for name in step.services]
         if step.counts:
             pairs = zip(services, step.counts)
