@@ -12,7 +12,7 @@ import pytest
 
 from slipway.agent.traffic.canary_analysis import ALPHA, TrafficAnalysis, alphas
 from slipway.agent.traffic.canary_statistics import EMPTY, Window, exceeds, exceeds_half
-from slipway.contract.deployment import Thresholds, WatchLimits
+from slipway.contract.deployment import Canary, Thresholds, WatchLimits
 
 STEPS = (5, 25, 50, 100)
 SAMPLE = 500
@@ -478,12 +478,7 @@ def test_worse_counters_never_look_better() -> None:
 
 
 def test_thresholds_are_read_from_the_document() -> None:
-    section = {
-        "steps": [5, 100],
-        "minimum": 50,
-        "error_relative": 0.3,
-        "error_floor": 0.02,
-        "latency_relative": 0.4,
-        "latency_floor": 0.1,
-    }
-    assert WatchLimits(**section).thresholds == Thresholds(50, 0.3, 0.02, 0.4, 0.1)
+    allowed = {"error_relative": 0.3, "error_floor": 0.02, "latency_relative": 0.4, "latency_floor": 0.1}
+    watch = WatchLimits(seconds=60, minimum=50, restarts=2, notify="", **allowed)
+    canary = Canary(steps=(5, 100), pause=1, patience=2, too_little="fail", minimum=50, **allowed)
+    assert watch.thresholds == canary.thresholds == Thresholds(50, 0.3, 0.02, 0.4, 0.1)
