@@ -26,7 +26,7 @@ from slipway.agent.docker.docker_api import DockerApi, find_socket
 from slipway.agent.edge.certificate import accept_certificate
 from slipway.agent.edge.containers import EdgeContainers
 from slipway.agent.edge.edge import Edge
-from slipway.agent.edge.metrics import Target
+from slipway.agent.edge.metrics import Target, connections
 from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Routing, ServiceRouting
 from slipway.agent.edge.static_config import StackRequest, desired, resolver_name
 from slipway.agent.output import Output
@@ -386,10 +386,10 @@ def test_address_is_not_given_again_at_once(site: Site) -> None:
 
 def test_open_connections_are_those_to_the_servers(site: Site) -> None:
     address, _, port = site.server("one").rpartition(":")
-    before = site.edge.open_connections([site.server("one")])
+    before = connections([site.server("one")])
     with socket.create_connection((address, int(port)), 5):
-        assert site.edge.open_connections([site.server("one")]) == before + 1
-        assert site.edge.open_connections([f"{address}:9"]) == 0
+        assert connections([site.server("one")]) == before + 1
+        assert connections([f"{address}:9"]) == 0
 
 
 @pytest.mark.parametrize("steered_by", ["agent", "container"])
