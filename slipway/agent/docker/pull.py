@@ -26,32 +26,6 @@ _OUT_OF_REACH = (
     "connection refused", "no such host", "timeout", "unreachable", "server gave http", "reset", "eof", "lookup",
     "context deadline", "dial", "500 internal", "502", "503",
 )  # fmt: skip
-_CAUSES = (
-    (
-        ("no space left",),
-        "no space for image {image}", "the disk of this host is full; nothing live was touched", "docker system df",
-    ),
-    (
-        ("no matching manifest", "does not match the specified platform", "no match for platform"),
-        "image {image} is not built for this host's architecture", "its programs cannot run here",
-        "add this host's platform to the platforms that are built",
-    ),
-    (
-        ("unauthorized", "denied", "authentication required", "no basic auth", "forbidden"),
-        "registry {registry} denied access to {image}", "the credentials are missing, wrong or too weak",
-        "check the registry user and password of this stack: docker login {registry}",
-    ),
-    (
-        ("not found", "manifest unknown", "name unknown"),
-        "image {image} does not exist in {registry}", "it was never pushed, or was deleted there",
-        "deploy a release whose images still exist, or build this one again",
-    ),
-    (
-        _OUT_OF_REACH,
-        "registry {registry} cannot be reached from this host", "image {image} cannot be fetched",
-        "curl -v http://{registry}/v2/ on this host",
-    ),
-)  # fmt: skip
 _HUB_NAMES = ("docker.io", "index.docker.io", "registry-1.docker.io", "")
 
 
@@ -176,11 +150,41 @@ class _UnreachableError(SlipwayError):
 
 def explain(image: str, message: str) -> SlipwayError:
     """The engine's words about a pull as an error that says what they mean."""
-    text, evidence = message.lower(), [f"the engine said: {message[:1000]}"]
-    named = {"image": image, "registry": registry_of(image)}
-    for words, what, meaning, fix in _CAUSES:
-        if any(word in text for word in words):
-            error = _UnreachableError if words is _OUT_OF_REACH else SlipwayError
-            return error(what.format(**named), meaning.format(**named), fix.format(**named), evidence)
-    unknown = f"image {image} cannot be pulled: {message[:300]}"
-    return SlipwayError(unknown, "nothing live was touched", f"docker pull {without_tag(image)} on this host", evidence)
+    text = message.lower()
+    registry = registry_of(image)
+    evidence = [f"the engine said: {message[:1000]}"]
+    if "no space left" in text:
+        return SlipwayError(
+            f"no space for image {image}", "the disk of this host is full; nothing live was touched",
+            "docker system df", evidence,
+        )  # fmt: skip
+    if (
+        "no matching manifest" in text
+        or "does not match the specified platform" in text
+        or "no match for platform" in text
+    ):
+        return SlipwayError(
+            f"image {image} is not built for this host's architecture", "its programs cannot run here",
+            "add this host's platform to the platforms that are built", evidence,
+        )  # fmt: skip
+    if any(
+        word in text for word in ("unauthorized", "denied", "authentication required", "no basic auth", "forbidden")
+    ):
+        return SlipwayError(
+            f"registry {registry} denied access to {image}", "the credentials are missing, wrong or too weak",
+            f"check the registry user and password of this stack: docker login {registry}", evidence,
+        )  # fmt: skip
+    if any(word in text for word in ("not found", "manifest unknown", "name unknown")):
+        return SlipwayError(
+            f"image {image} does not exist in {registry}", "it was never pushed, or was deleted there",
+            "deploy a release whose images still exist, or build this one again", evidence,
+        )  # fmt: skip
+    if any(word in text for word in _OUT_OF_REACH):
+        return _UnreachableError(
+            f"registry {registry} cannot be reached from this host", f"image {image} cannot be fetched",
+            f"curl -v http://{registry}/v2/ on this host", evidence,
+        )  # fmt: skip
+    return SlipwayError(
+        f"image {image} cannot be pulled: {message[:300]}", "nothing live was touched",
+        f"docker pull {without_tag(image)} on this host", evidence,
+    )  # fmt: skip
