@@ -11,6 +11,7 @@ from slipway.agent.output import Output
 from slipway.agent.state.stack_dir import StackFolder
 from slipway.contract import CONTRACT
 from slipway.contract.host_paths import is_stack
+from slipway.contract.outcomes import VALIDATED
 from slipway.contract.problems import SlipwayError, UsageError
 from slipway.contract.redaction import Redactor
 
@@ -20,41 +21,34 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 USAGE = """\
-slipway agent: makes one stack's release so on this host
+slipway agent: deploys one stack's releases on this host
 
   version                             which agent this is
   probe --stack S                     what is here, as one line of JSON; changes nothing
-  attend --stack S                    the same, then the channel of a fleet deployment until standard input ends
-  deploy [--stack S --release R]      make the Deployment on standard input so; S and R must be its own
+  attend --stack S                    as probe, then the channel of a fleet deployment until standard input ends
+  deploy [--stack S --release R]      deploy what standard input describes; S and R must match it
          [--dry-run]                  only print its steps
   watch --stack S                     watch what was deployed last, as that deployment ordered
   history --stack S                   the ledger, a line of JSON an entry, then what is kept here
   release --stack S --release R       a release that is kept here, as one line of JSON
-  containers --stack S                the stack's containers and their generations, as one line of JSON
-  logs --stack S [--services A,B]     what they write, a line of JSON a line; the last N of each, since seconds of the
-       [--tail N] [--since T]         epoch (or -N: of now); on until standard input ends
+  containers --stack S                the stack's containers with their generations, as one line of JSON
+  logs --stack S [--services A,B]     what they write, a line of JSON each; the last N of each, since seconds of the
+       [--tail N] [--since T]         epoch (-N: N seconds ago); follow until standard input ends
        [--follow]
-  observe --stack S                   what the watch sees, a line of JSON a change, until standard input ends
-  maintenance --stack S --on|--off    answer with the page (HTML) on standard input, or as before again
-  certificate --stack S               keep the certificate and key on standard input (JSON, PEM) for the edge, for who
-                                      asks for no name that it knows, unless it has one
+  observe --stack S                   what the watch sees, a line of JSON per change, until standard input ends
+  maintenance --stack S --on|--off    serve the page (HTML) on standard input instead of the stack, or stop that
+  certificate --stack S               keep the certificate and key on standard input (JSON, PEM) for requests that name
+                                      no host that the edge knows, unless there is one
   mark --stack S --release R          note that a release proven here is validated; a reason on standard input
          --as validated [--actor WHO]
   destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
   help                                this text"""
 _LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
-_OPTIONS = {
-    "version": (),
-    "help": (),
-    "probe": ("--stack",),
-    "attend": ("--stack",),
-    "watch": ("--stack",),
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("version", "help"), ()),
+    **dict.fromkeys(("probe", "attend", "watch", "certificate", "observe", "containers", "history"), ("--stack",)),
     "maintenance": ("--stack", "--on", "--off"),
-    "certificate": ("--stack",),
-    "observe": ("--stack",),
-    "containers": ("--stack",),
     "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
-    "history": ("--stack",),
     "release": ("--stack", "--release"),
     "mark": ("--stack", "--release", "--as", "--actor"),
     "deploy": ("--stack", "--release", "--dry-run"),
@@ -119,16 +113,26 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
     """Run a command that is about one stack, other than a deployment of it."""
     if command in ("destroy", "maintenance", "certificate", "mark"):
         out.result(_change(folder, command, options, out))
-    elif command in ("history", "release", "containers", "logs"):
-        _read_for(folder, command, options, out)
-    elif command == "watch":
-        from slipway.agent.watch.watch import watch
+    elif command in ("watch", "observe"):
+        from slipway.agent.watch import watch
 
-        watch(folder, out)
-    elif command == "observe":
-        from slipway.agent.watch.watch import observe
+        (watch.watch if command == "watch" else watch.observe)(folder, out)
+    elif command in ("history", "release"):
+        from slipway.agent.ledger_query import print_history, print_release
 
-        observe(folder, out)
+        if command == "history":
+            print_history(folder, out)
+        else:
+            print_release(folder, options.get("--release", ""), out)
+    elif command == "containers":
+        from slipway.agent.containers import listing
+
+        out.result(listing(folder))
+    elif command == "logs":
+        from slipway.agent.logs import LogRequest, read_logs
+
+        since, follow = options.get("--since", ""), "--follow" in options
+        read_logs(folder, LogRequest(_names(options, "--services"), options.get("--tail", "all"), since, follow))
     else:
         from slipway.agent.host_probe import probe
 
@@ -139,12 +143,15 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
             attend(folder, out)
 
 
+def _names(options: dict[str, str], option: str) -> list[str]:
+    return [name for name in options.get(option, "").split(",") if name]
+
+
 def _change(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> dict[str, Any]:
-    """Run a command that changes something; its answer."""
     if command == "destroy":
         from slipway.agent.deploy.destroy import destroy
 
-        return destroy(folder, [name for name in options.get("--volumes", "").split(",") if name], out)
+        return destroy(folder, _names(options, "--volumes"), out)
     given = sys.stdin.buffer.read() if "--off" not in options else b""
     if command == "maintenance":
         from slipway.agent.maintenance import maintain
@@ -160,45 +167,22 @@ def _change(folder: StackFolder, command: str, options: dict[str, str], out: Out
     return mark(folder, options["--release"], note, out, actor=actor)
 
 
-def _read_for(folder: StackFolder, command: str, options: dict[str, str], out: Output) -> None:
-    """Run a command that only reads."""
-    if command == "release":
-        from slipway.agent.ledger_query import tell_release
-
-        tell_release(folder, options.get("--release", ""), out)
-    elif command == "history":
-        from slipway.agent.ledger_query import tell_history
-
-        tell_history(folder, out)
-    elif command == "containers":
-        from slipway.agent.containers import listing
-
-        out.result(listing(folder))
-    else:
-        from slipway.agent.logs import LogRequest, read_logs
-
-        services = [name for name in options.get("--services", "").split(",") if name]
-        since, follow = options.get("--since", ""), "--follow" in options
-        read_logs(folder, LogRequest(services, options.get("--tail", "all"), since, follow))
-
-
 def _deploy(session: _Session, options: dict[str, str]) -> None:
     from slipway.agent.deploy import deploy
     from slipway.agent.release import document
     from slipway.agent.watch.watch import start_watch
 
     content = document.parse(sys.stdin.buffer.read())
-    for name, stated in (("--stack", content["stack"]), ("--release", content["release"]["id"])):
+    for name, stated in (("--stack", content.stack), ("--release", content.release.id)):
         if options.get(name, stated) != stated:
             raise _usage(f"{name} is {options[name]!r}, and the document says {stated!r}")
-    folder = session.folder = StackFolder(content["stack"])
-    passwords = {f"password of {each['address']}": each["password"] for each in content["registries"]}
-    session.out.host = content["host"]
-    others = {
-        f"key of certificate {n}": each["key"] for n, each in enumerate((content["edge"] or {}).get("certificates", ()))
-    }
-    others["notify"] = (content["watch"] or {}).get("notify", "")
-    session.out.redactor = Redactor(content["secrets"], folder.stored_secrets(), {**passwords, **others})
+    folder = session.folder = StackFolder(content.stack)
+    others = {f"password of {each.address}": each.password for each in content.registries}
+    session.out.host = content.host
+    for number, certificate in enumerate(content.edge.certificates if content.edge else ()):
+        others[f"key of certificate {number}"] = certificate.key
+    others["notify"] = content.watch.notify if content.watch else ""
+    session.out.redactor = Redactor(content.secrets, folder.stored_secrets(), others)
     if "--dry-run" in options:
         deploy.dry_run(content, folder, session.out)
     else:
@@ -228,7 +212,7 @@ def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
         raise _usage("maintenance needs either --on or --off")
     if command == "logs" and not _LOGS.match(f"{options.get('--tail', 'all')} {options.get('--since', '0')}"):
         raise _usage("logs needs a number or all for --tail, and seconds for --since")
-    if command == "mark" and ("--release" not in options or options.get("--as") != "validated"):
+    if command == "mark" and ("--release" not in options or options.get("--as") != VALIDATED):
         raise _usage("mark needs --release with a release's id, and --as validated")
     return command, options
 

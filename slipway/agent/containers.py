@@ -1,7 +1,4 @@
-"""The containers of one stack as they are now, each with the generation that it belongs to; changes nothing.
-
-The form is `contract/listing.schema.json`.
-"""
+"""The containers of one stack as they are now, each with its generation (`contract/listing.schema.json`)."""
 
 from __future__ import annotations
 
@@ -24,12 +21,7 @@ __all__ = ["listing"]
 
 
 def listing(folder: StackFolder) -> dict[str, Any]:
-    """The Listing document.
-
-    Raises:
-        DockerUnreachableError: no engine answers this user.
-        DockerError: it refuses to tell.
-    """
+    """The Listing document."""
     api = DockerApi(find_socket(), timeout=20.0)
     live = Ledger(folder.ledger).live()
     proofs = live.services if live else {}
@@ -46,7 +38,7 @@ def listing(folder: StackFolder) -> dict[str, Any]:
         "live": live.release if live else None,
         "services": sorted(proofs),
         "containers": [
-            _told(each, "one-off" if one_off else _generation(each, proofs, kept), one_off=one_off)
+            _described(each, "one-off" if one_off else _generation(each, proofs, kept), one_off=one_off)
             for each, one_off in sorted(found, key=lambda pair: (pair[0].service, pair[0].number, pair[0].name))
         ],
     }
@@ -59,7 +51,7 @@ def _generation(each: Container, proofs: Mapping[str, Proof], kept: Collection[s
     return "live" if proof is not None and proof.config == each.config else "other"
 
 
-def _told(each: Container, generation: str, *, one_off: bool) -> dict[str, Any]:
+def _described(each: Container, generation: str, *, one_off: bool) -> dict[str, Any]:
     return {
         "id": each.id,
         "name": each.name,

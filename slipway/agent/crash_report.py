@@ -1,4 +1,4 @@
-"""A defect of ours, told like any other failure; the traceback goes to a file for the report, not to the terminal."""
+"""A bug of ours, reported like any other failure; its traceback goes to a file, not to the terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def as_error(error: Exception, folder: StackFolder | None, redactor: Redactor) -
         except OSError:
             path = ""
     return SlipwayError(
-        f"the agent failed in a way it does not know ({type(error).__name__}: {str(error)[:200]})",
+        f"the agent failed unexpectedly ({type(error).__name__}: {str(error)[:200]})",
         "this is a bug in Slipway",
         f"report it with {path} of this host" if path else "report it with the lines above",
     )

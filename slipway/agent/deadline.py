@@ -28,16 +28,14 @@ class Stop:
             runtime.on_signal(number, self._note)
 
     def clear(self) -> None:
-        """Forget what was asked for: going back is not interrupted."""
+        """Forget what was asked for: a rollback is not interrupted."""
         self._signal = None
 
     @property
     def asked(self) -> bool:
-        """Whether someone asked this process to end."""
         return self._signal is not None
 
     def check(self) -> None:
-        """Raise when someone asked this process to end."""
         if self._signal is not None:
             raise Interrupted(
                 f"the deployment was asked to end ({self._signal})",
@@ -68,7 +66,6 @@ class Deadline:
         self._end += seconds
 
     def check(self) -> None:
-        """Raise when waiting has to end."""
         for check in self.checks:
             check()
         if not self.remaining():

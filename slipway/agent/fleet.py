@@ -1,10 +1,8 @@
 """All hosts forward or all back: barriers of a deployment, and the channel between them and the driver.
 
-`attend` is the driver's long-lived call on each host: it prints what the running deployment publishes and hands
-down what the driver decides. Both sides meet in three files under `control/`: `attended` (a lock that ends with the
-attending process, and its session), `status.json` (the deployment's), `verdict.json` (the driver's). A verdict
-counts only with the session that holds the lock now and the deployment it names, so nothing left over from earlier
-can decide anything.
+`attend` is the driver's long-lived call on each host; it meets the deployment in three files: `attended` (a lock, and
+the session that holds it), `status.json` (the deployment's), `verdict.json` (the driver's). A verdict counts only with
+that session and the deployment it names, so that nothing left over from earlier decides anything.
 """
 
 from __future__ import annotations
@@ -62,7 +60,7 @@ class Fleet:
             self._attended_at = runtime.monotonic()
 
     def publish(self, phase: str, reason: str = "") -> None:
-        """Tell the driver how far this host is."""
+        """Report to the driver how far this host is."""
         if self._active:
             status = {"deployment": self._deployment, "phase": phase, "reason": reason}
             write_atomically(self._channel.status, json.dumps(status).encode())
@@ -75,7 +73,7 @@ class Fleet:
         if "abort" in verdict:
             raise Interrupted(
                 f"another host failed: {verdict['abort']}",
-                "all hosts end on the same release, so this one does not go on",
+                "all hosts end on the same release, so this one stops",
                 "see that host's error",
             )
         if is_held(self._channel.attended):
@@ -83,7 +81,7 @@ class Fleet:
         elif runtime.monotonic() - self._attended_at > ABANDONED_SECONDS:
             raise Interrupted(
                 "the driver of this fleet deployment is gone",
-                "without it nobody knows whether the other hosts go on, so this one does not",
+                "without it this host cannot know whether the others continue, so it does not",
                 "run the deployment again",
             )
 
@@ -148,7 +146,7 @@ def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
 
 
 def _hand_down(line: bytes, channel: _Channel, session: str) -> bool:
-    """Write a verdict of the driver's down; whether the line says that the driver lives."""
+    """Write a verdict of the driver's down; whether the line says that the driver is there."""
     try:
         said = json.loads(line)
     except ValueError:

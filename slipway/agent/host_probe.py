@@ -23,25 +23,19 @@ from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import held_by
 from slipway.agent.watch.watch import watched
 from slipway.contract import CONTRACT
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from slipway.agent.docker.facts import Container
     from slipway.agent.docker.machine import Machine
     from slipway.agent.state.ledger import Live
     from slipway.agent.state.stack_dir import StackFolder
+    from slipway.contract.problems import Problem
 
 __all__ = ["probe"]
 
-_NO_COMPOSE = Problem(
-    "Docker Compose v2 is not installed",
-    "the agent has it make the containers",
-    "sudo apt-get install docker-compose-plugin",
-)
-
 
 def probe(folder: StackFolder) -> dict[str, Any]:
-    """The Probe document (`probe.schema.json`)."""
     host, seen, problems = _host(folder.stack)
     kept = Keeping(folder).containers
     seen = [each for each in seen if each.id not in kept]

@@ -1,9 +1,10 @@
-"""What this host has seen of a stack: every line of its ledger, and which releases could come back from here alone."""
+"""What this host has seen of a stack: every line of its ledger, and which releases it could roll back to alone."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slipway.agent.docker.docker_api import DockerApi, find_socket
 from slipway.agent.docker.pull import missing
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.stack_dir import moment
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
     from slipway.agent.output import Output
     from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["tell_history", "tell_release"]
+__all__ = ["print_history", "print_release"]
 
 
-def tell_history(folder: StackFolder, out: Output) -> None:
+def print_history(folder: StackFolder, out: Output) -> None:
     """Print a line of JSON per ledger entry, oldest first, then one that says what is kept; changes nothing."""
     ledger = Ledger(folder.ledger)
     for line in ledger.lines:
@@ -25,17 +26,13 @@ def tell_history(folder: StackFolder, out: Output) -> None:
     out.result({"contract": CONTRACT, "now": moment(), "warm": _warm(folder, ledger)})
 
 
-def tell_release(folder: StackFolder, identifier: str, out: Output) -> None:
-    """Print a release that is kept here; changes nothing.
-
-    Raises:
-        SlipwayError: it is not kept here.
-    """
+def print_release(folder: StackFolder, identifier: str, out: Output) -> None:
+    """Print a release that is kept here; changes nothing."""
     release = folder.kept_releases().get(identifier)
     if release is None:
         raise SlipwayError(
             f"release {identifier or '(none named)'} is not kept here",
-            "it cannot be told",
+            "it cannot be shown",
             "deploy it again from where it is known",
         )
     out.result(release)
@@ -43,8 +40,6 @@ def tell_release(folder: StackFolder, identifier: str, out: Output) -> None:
 
 def _warm(folder: StackFolder, ledger: Ledger) -> list[str]:
     """Proven releases that are kept here with all images of the services that this host ran of them."""
-    from slipway.agent.docker.docker_api import DockerApi, find_socket
-
     try:
         api = DockerApi(find_socket(), timeout=20.0)
         here: dict[str, bool] = {}
@@ -56,5 +51,5 @@ def _warm(folder: StackFolder, ledger: Ledger) -> list[str]:
             if images and all(here[image] for image in images):
                 found.append(identifier)
     except SlipwayError:
-        return []  # Docker does not answer; whoever needs a way back is told by the probe
+        return []  # Docker does not answer; the probe reports that
     return found

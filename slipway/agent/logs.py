@@ -1,8 +1,6 @@
-"""What the containers of one stack write, on this host, in the order of the engine's own moments; changes nothing.
+"""What the containers of one stack write, as they write it, in the order of the engine's own timestamps.
 
-It is the application's own output: nothing is taken out of it. One line of JSON each: `containers` (who is read),
-`text` (what one of them wrote), `problem` (who cannot be read) and, once everything that was there is told,
-`caught_up`.
+A line of JSON each: `containers` (who is read), `text`, `problem` (who cannot be read), `caught_up` (the past is over).
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ __all__ = ["LogRequest", "entries", "read_logs"]
 _HEADER = 8  # of a frame: stream number, three zeros, a length. Source: the engine's reference, ContainerAttach
 _MOMENT = 30  # characters: the engine writes all nine digits of a second's fraction
 _STREAMS = {1: "stdout", 2: "stderr"}
-_LONGEST = 65_536  # bytes of a line; a longer one is told in pieces
+_LONGEST = 65_536  # bytes of a line; a longer one comes in pieces
 _PIECE = 65_536
 _WAITING = 5_000  # lines that may wait for a slow reader before the engine's streams are held up
 
@@ -43,49 +41,37 @@ _WAITING = 5_000  # lines that may wait for a slow reader before the engine's st
 class LogRequest(NamedTuple):
     """Which lines are asked for."""
 
-    services: Collection[str] = ()
-    """all of them when empty"""
-    tail: str = "all"
-    """lines of each container, from before"""
-    since: str = ""
-    """seconds since the epoch, or how many seconds ago (-600); from the beginning when empty"""
+    services: Collection[str] = ()  # all of them when empty
+    tail: str = "all"  # lines of each container, from before
+    since: str = ""  # seconds since the epoch, or how many seconds ago (-600); from the beginning when empty
     follow: bool = False
 
 
 class Entry(NamedTuple):
     """One line of one container."""
 
-    at: str
-    """RFC 3339 with nine digits of fraction: sorts as text"""
+    at: str  # RFC 3339 with nine digits of fraction: sorts as text
     container: str
     stream: str
     text: str
 
 
 class _Position(NamedTuple):
-    """How far a container's log was told: a moment, and how many of its lines."""
+    """How far a container's log was printed: a moment, and how many of its lines."""
 
     at: str
     lines: int
 
 
 def read_logs(folder: StackFolder, wanted: LogRequest) -> None:
-    """Print the lines of the stack's containers; until standard input ends when they are to be followed.
-
-    Raises:
-        DockerUnreachableError: no engine answers this user, or it went away meanwhile.
-        DockerError: it refuses to tell.
-    """
+    """Print the lines of the stack's containers; until standard input ends when they are to be followed."""
     _Reading(folder.stack, wanted).run()
 
 
 def entries(response: http.client.HTTPResponse, identifier: str, *, terminal: bool) -> Iterator[Entry]:
-    """The lines of one container's log stream. A line that the engine cut is whole again, up to 64 KiB.
+    """The lines of a container's log stream, those that the engine cut made whole again, up to 64 KiB.
 
-    Args:
-        response: the engine's answer, with moments.
-        identifier: the container.
-        terminal: whether the container has one; the engine does not frame those.
+    The engine does not frame what a container with a `terminal` writes.
     """
     pending: dict[str, tuple[str, bytes]] = {}
     for stream, piece in _pieces(response, terminal=terminal):
@@ -97,13 +83,9 @@ def entries(response: http.client.HTTPResponse, identifier: str, *, terminal: bo
         if not text.endswith(b"\n") and len(text) < _LONGEST:
             pending[stream] = (moment, text)
             continue
-        yield Entry(moment, identifier, stream, _decoded(text))
+        yield Entry(moment, identifier, stream, text.rstrip(b"\r\n").decode("utf-8", "replace"))
     for stream, (moment, text) in pending.items():
-        yield Entry(moment, identifier, stream, _decoded(text))
-
-
-def _decoded(text: bytes) -> str:
-    return text.rstrip(b"\r\n").decode("utf-8", "replace")
+        yield Entry(moment, identifier, stream, text.rstrip(b"\r\n").decode("utf-8", "replace"))
 
 
 def _pieces(response: http.client.HTTPResponse, *, terminal: bool) -> Iterator[tuple[str, bytes]]:
@@ -134,18 +116,14 @@ class _Reading:
         self._stack, self._wanted = stack, wanted
         self._api = DockerApi(find_socket(), timeout=20.0)
         self._began = f"{runtime.time():.9f}"
-        self._since = self._began_since()
-        self._told: dict[str, _Position] = {}
+        since = wanted.since
+        self._since = f"{runtime.time() + float(since):.9f}" if since.startswith("-") else since
+        self._printed: dict[str, _Position] = {}
         self._followed: dict[str, bool] = {}  # container → whether it started again meanwhile
         self._lock = threading.Lock()
         self._queue: queue.Queue[dict[str, Any] | SlipwayError] = queue.Queue(_WAITING)
 
-    def _began_since(self) -> str:
-        since = self._wanted.since
-        return f"{runtime.time() + float(since):.9f}" if since.startswith("-") else since
-
     def run(self) -> None:
-        """Tell what is there, then what comes."""
         starts = self._api.again(None).starts({PROJECT_LABEL: self._stack}) if self._wanted.follow else None
         if starts is not None:
             signal.signal(signal.SIGTERM, _leave)
@@ -159,7 +137,7 @@ class _Reading:
                 if each.state in RUNS:
                     self._follow(each.id, terminal=terminal)
             threading.Thread(target=self._await_starts, args=(starts,), daemon=True).start()
-            self._tell()
+            self._print()
 
     def _containers(self) -> list[tuple[Container, bool]]:
         """Those whose logs are asked for, each with whether it has a terminal."""
@@ -175,10 +153,10 @@ class _Reading:
         waiting: list[str] = []
         size = 0
         for entry in heapq.merge(*(self._past(each, terminal=terminal) for each, terminal in found)):
-            place = self._told.get(entry.container)
+            place = self._printed.get(entry.container)
             lines = place.lines if place and place.at == entry.at else 0
-            self._told[entry.container] = _Position(entry.at, lines + 1)
-            waiting.append(_line(_document(entry)))
+            self._printed[entry.container] = _Position(entry.at, lines + 1)
+            waiting.append(_line(entry._asdict()))
             size += len(waiting[-1])
             if size > _PIECE:
                 _write("".join(waiting))
@@ -201,7 +179,7 @@ class _Reading:
     # --- what comes
 
     def _follow(self, identifier: str, *, terminal: bool) -> None:
-        """Tell what a container writes from now on, in a thread of its own; one that is followed is so once more."""
+        """Print what a container writes from now on, in a thread of its own; one that is followed is so once more."""
         with self._lock:
             if identifier in self._followed:
                 self._followed[identifier] = True
@@ -211,7 +189,7 @@ class _Reading:
 
     def _present(self, identifier: str, *, terminal: bool) -> None:
         while True:
-            # it is gone, or the engine is, which `_await_starts` tells
+            # it is gone, or the engine is, which `_await_starts` reports
             with contextlib.suppress(SlipwayError, OSError, ValueError, http.client.HTTPException):
                 self._listen(identifier, terminal=terminal)
             with self._lock:
@@ -221,21 +199,20 @@ class _Reading:
                 self._followed[identifier] = False
 
     def _listen(self, identifier: str, *, terminal: bool) -> None:
-        place = self._told.get(identifier)
+        place = self._printed.get(identifier)
         since = _seconds(place.at) if place else self._began if self._wanted.tail == "0" else self._since
         query = {"follow": "true", **({"since": since} if since else {})}
-        repeated = place.lines if place else 0  # the engine tells the lines of that very moment again
+        repeated = place.lines if place else 0  # the engine repeats the lines of that very moment
         for entry in entries(self._api.again(None).log_stream(identifier, **query), identifier, terminal=terminal):
             if place and repeated and entry.at == place.at:
                 repeated -= 1
                 continue
-            before = self._told.get(identifier)
+            before = self._printed.get(identifier)
             lines = before.lines if before and before.at == entry.at else 0
-            self._told[identifier] = _Position(entry.at, lines + 1)
-            self._queue.put(_document(entry))
+            self._printed[identifier] = _Position(entry.at, lines + 1)
+            self._queue.put(entry._asdict())
 
     def _await_starts(self, starts: http.client.HTTPResponse) -> None:
-        """Follow what starts, until the engine ends."""
         api = self._api.again()
         with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
             for line in starts:
@@ -256,7 +233,7 @@ class _Reading:
         self._queue.put({"containers": [_named(each)]})
         self._follow(each.id, terminal=bool(details["Config"].get("Tty")))
 
-    def _tell(self) -> None:
+    def _print(self) -> None:
         while True:
             said = self._queue.get()
             if isinstance(said, SlipwayError):
@@ -266,18 +243,14 @@ class _Reading:
 
 def _ended() -> SlipwayError:
     return SlipwayError(
-        "Docker ended while its logs were read",
-        "what containers wrote since is not told before it answers again",
+        "Docker stopped while its logs were being read",
+        "what containers have written since appears once it answers again",
         "systemctl status docker (on the host)",
     )
 
 
 def _named(each: Container) -> dict[str, Any]:
     return {"id": each.id, "name": each.name, "service": each.service, "number": each.number}
-
-
-def _document(entry: Entry) -> dict[str, Any]:
-    return {"container": entry.container, "at": entry.at, "stream": entry.stream, "text": entry.text}
 
 
 def _problem(each: Container, error: DockerError) -> dict[str, Any]:
@@ -290,7 +263,6 @@ def _problem(each: Container, error: DockerError) -> dict[str, Any]:
 
 
 def _seconds(at: str) -> str:
-    """The engine's moment as it wants it back."""
     return f"{calendar.timegm(time.strptime(at[:19], '%Y-%m-%dT%H:%M:%S'))}.{at[20 : _MOMENT - 1]}"
 
 

@@ -42,8 +42,8 @@ def maintain(folder: StackFolder, page: str | None, out: Output) -> dict[str, An
         routing = edge.current(folder.stack)
         if routing is None or not routing.services:
             raise SlipwayError(
-                "nothing of this stack is routed here",
-                "there is nothing that a page could be shown in place of",
+                "no service of this stack has a route here",
+                "there is nothing that a page could replace",
                 "give a service a route (x-slipway.route), deploy, then try again",
             )
         changed = routing.maintenance != page

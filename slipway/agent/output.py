@@ -1,7 +1,6 @@
-"""What the agent says: progress and evidence on standard error, results on standard output.
+"""Progress and evidence on standard error, results on standard output; redacted and capped.
 
-Every line is redacted and capped (one over 64 KiB hangs the driver's SSH plugin). A reader that went away never
-ends the agent: half a deployment is worse than an unread line.
+A line over 64 KiB hangs the driver's SSH plugin. A reader that went away never ends a deployment halfway.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ class Output:
         self._error(f"{self.host} {phase} {what}{took}")
 
     def evidence(self, lines: Iterable[str]) -> None:
-        """Indented lines that prove an error."""
         for line in lines:
             self._error(f"    {line}")
 
@@ -47,7 +45,6 @@ class Output:
         self._error(str(error))
 
     def result(self, document: dict[str, Any]) -> None:
-        """One line of JSON on standard output."""
         self.say(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
 
     def say(self, line: str) -> None:

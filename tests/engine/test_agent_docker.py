@@ -197,7 +197,7 @@ def test_failed_smoke_check_names_url_field_and_log_and_goes_back(agent: Agent, 
     ended, error = failing(agent, shop("2", slipway=smoke))
     assert 'field version is "2", not "9"' in error
     assert f":{PORT}/health" in error
-    assert "was brought back and serves" in error
+    assert "rolled back to release" in error
     assert "last answer: 200" in ended.err
     assert agent.versions()["api"] == "1"
 
@@ -220,7 +220,7 @@ def test_ended_by_a_signal_it_goes_back_like_a_failure(agent: Agent, shop: Build
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, (out, err)
     assert "asked to end (SIGTERM)" in err
-    assert f"release {first['release']} was brought back" in err
+    assert f"rolled back to release {first['release']}" in err
     assert agent.versions()["api"] == "1"
 
 
@@ -372,7 +372,7 @@ def test_image_that_does_not_exist_leaves_the_old_release_untouched(agent: Agent
     missing = f"{REGISTRY}/slipway-agent-test/app:9@sha256:" + "0" * 64
     _, error = failing(agent, release(agent.stack, {"api": service(missing)}))
     assert "does not exist in" in error
-    assert f"release {first['release']} serves as before" in error
+    assert f"release {first['release']} still serves" in error
     assert agent.containers() == before
 
 
@@ -555,7 +555,7 @@ def test_fleet_without_its_driver_goes_back(agent: Agent, shop: Build, attendant
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "the driver of this fleet deployment is gone" in err
-    assert f"release {first['release']} serves as before" in err
+    assert f"release {first['release']} still serves" in err
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------

@@ -26,20 +26,11 @@ from slipway.agent.docker.docker_api import DockerApi, find_socket
 from slipway.agent.edge.certificate import accept_certificate
 from slipway.agent.edge.containers import EdgeContainers
 from slipway.agent.edge.edge import Edge
-from slipway.agent.edge.metrics import Target
-from slipway.agent.edge.routing import (
-    GENERATION_HEADER,
-    Backend,
-    Middlewares,
-    Preview,
-    RateLimit,
-    Redirect,
-    Route,
-    Routing,
-    ServiceRouting,
-)
+from slipway.agent.edge.metrics import Target, connections
+from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Routing, ServiceRouting
 from slipway.agent.edge.static_config import StackRequest, desired, resolver_name
 from slipway.agent.output import Output
+from slipway.contract.deployment import Acme, EdgeRequest, Middlewares, RateLimit, Redirect, Route
 from slipway.contract.problems import SlipwayError
 from slipway.settings.certificates import self_signed
 
@@ -68,17 +59,19 @@ class Site:
         self.image = next(each for each in digests if each.startswith(f"{REGISTRY}/library/traefik@"))
         self.servers: dict[str, str] = {}
 
-    def wanted(self, **more: Any) -> dict[str, Any]:
-        return {
-            "image": self.image,
-            "version": "3.6.0",
-            "http_port": self.http_port,
-            "https_port": self.https_port,
-            "https": False,
-            "acme": None,
-            "certificates": [],
-            **more,
-        }
+    def wanted(self, **more: Any) -> EdgeRequest:
+        return EdgeRequest.from_json(
+            {
+                "image": self.image,
+                "version": "3.6.0",
+                "http_port": self.http_port,
+                "https_port": self.https_port,
+                "https": False,
+                "acme": None,
+                "certificates": [],
+                **more,
+            }
+        )
 
     def ensure(self, stack: str = "shop", **more: Any) -> bool:
         return self.edge.ensure(self.wanted(**more), stack, Deadline(60, "the test"))
@@ -393,10 +386,10 @@ def test_address_is_not_given_again_at_once(site: Site) -> None:
 
 def test_open_connections_are_those_to_the_servers(site: Site) -> None:
     address, _, port = site.server("one").rpartition(":")
-    before = site.edge.open_connections([site.server("one")])
+    before = connections([site.server("one")])
     with socket.create_connection((address, int(port)), 5):
-        assert site.edge.open_connections([site.server("one")]) == before + 1
-        assert site.edge.open_connections([f"{address}:9"]) == 0
+        assert connections([site.server("one")]) == before + 1
+        assert connections([f"{address}:9"]) == 0
 
 
 @pytest.mark.parametrize("steered_by", ["agent", "container"])
@@ -494,10 +487,10 @@ def test_own_certificate_is_served_and_plain_http_leads_to_it(site: Site) -> Non
 def test_acme_challenge_is_answered_in_plain_http_beside_the_redirect(site: Site) -> None:
     nobody = {"email": "me@shop.test", "server": "https://127.0.0.1:1/directory", "ca": self_signed("ca.test")[0]}
     site.ensure(https=True, acme=nobody)
-    site.write(*site.both(100, 0), https=True, resolver=resolver_name(nobody))
+    site.write(*site.both(100, 0), https=True, resolver=resolver_name(Acme(**nobody)))
     assert site.get()[0] == 301
     assert site.get("/.well-known/acme-challenge/token")[0] == 404
-    storage = site.home / f"edge/acme/{resolver_name(nobody)}.json"
+    storage = site.home / f"edge/acme/{resolver_name(Acme(**nobody))}.json"
     assert storage.stat().st_mode & 0o777 == 0o600
     assert not any("ERR" in line or "panic" in line for line in docker("logs", *site.containers()).splitlines())
 

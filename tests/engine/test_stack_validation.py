@@ -168,8 +168,8 @@ def test_passed_checks_validate_and_a_failed_update_ends_there(delivery: Deliver
     delivery.stack.variables["MODE"] = "sick"
     failed = delivery.stack.up(expect_failure=True)
     delivery.stack.variables.pop("MODE")
-    assert f"release {release}, the last validated one, was brought back and serves" in failed.text
-    assert f"(release {unvalidated}, which was live, is not validated)" in failed.text
+    assert f"rolled back to release {release}, the last validated one, which serves" in failed.text
+    assert f"(release {unvalidated}, live before, is not validated)" in failed.text
     assert delivery.stack.serves("6")
     status = delivery.slipway("status").out
     assert "as deployed" in status

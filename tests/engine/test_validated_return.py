@@ -114,8 +114,8 @@ def test_failed_update_ends_on_the_release_validated_last(
     db = agent.containers()["db"]
     ended = agent.deploy(broken(shop))
     assert "service api did not become healthy" in ended.error
-    assert f"release {a['id']}, the last validated one, was brought back and serves" in ended.error
-    assert f"(release {b['id']}, which was live, is not validated)" in ended.error
+    assert f"rolled back to release {a['id']}, the last validated one, which serves" in ended.error
+    assert f"(release {b['id']}, live before, is not validated)" in ended.error
     assert agent.versions() == {"api": "1", "db": "1"}
     assert agent.containers()["db"] == db, "what did not differ was touched"
     probe = agent.probe()
@@ -142,7 +142,7 @@ def test_killed_on_the_way_to_the_validated_release_the_next_run_gets_there(
     assert probe["interrupted"] == f"{broken(shop)['id']} at validated:{moment}"
     assert probe["live"]["release"] == b["id"], "it is not recorded before it is proven"
     again = agent.deploy(broken(shop))
-    assert f"release {a['id']}, the last validated one, was brought back and serves" in again.error
+    assert f"rolled back to release {a['id']}, the last validated one, which serves" in again.error
     probe = agent.probe()
     assert (probe["live"]["release"], probe["drift"], probe["interrupted"]) == (a["id"], [], None)
     assert {name: len(each) for name, each in agent.containers().items()} == {"api": 1, "db": 1}

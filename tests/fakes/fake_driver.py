@@ -79,8 +79,8 @@ class _Attending(Fleet):
                     self._heard(host, {"phase": "failed", "reason": "the connection to it was lost"})
             self.driver.world.time.sleep(_LOOKS_EVERY)
 
-    def _tell(self, host: str, verb: str, what: str) -> None:
-        if self._told.get(host) != f"{verb} {what}" and host in self._deployments:
-            self._told[host] = f"{verb} {what}"
+    def _send(self, host: str, verb: str, what: str) -> None:
+        if self._sent.get(host) != f"{verb} {what}" and host in self._deployments:
+            self._sent[host] = f"{verb} {what}"
             message = {"deployment": self._deployments[host], verb: what, "session": host}
             (self.control[host] / "verdict.json").write_text(json.dumps(message))

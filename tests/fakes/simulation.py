@@ -16,6 +16,7 @@ from slipway.agent.host_probe import probe
 from slipway.agent.state.stack_dir import StackFolder
 from slipway.agent.state.validation_mark import mark
 from slipway.agent.watch.watch import start_watch
+from slipway.contract.deployment import Deployment
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -193,7 +194,8 @@ class Simulation:
         """Begin a deployment, to be killed after that line of its journal."""
         content = self.document(wanted, **more)
         return self.start(
-            lambda out: deploy(content, StackFolder(self.stack), out, start_watch), SLIPWAY_TEST_KILL_AFTER=kill
+            lambda out: deploy(Deployment.from_json(content), StackFolder(self.stack), out, start_watch),
+            SLIPWAY_TEST_KILL_AFTER=kill,
         )
 
     def begin_at(

@@ -107,7 +107,7 @@ def test_sick_release_is_replaced_by_the_previous_one_and_tells_why(stack: Remot
         "app.py probe",
         "health answered HTTP/1.0 503",
         "starting version bad",
-        f"release {release} was brought back",
+        f"rolled back to release {release}",
     ):
         assert words in run.text, f"{words!r} is not told:\n{run.text}"
     assert stack.version_on(host) == live

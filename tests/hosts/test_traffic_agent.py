@@ -284,7 +284,7 @@ def test_watch_brings_the_release_before_back_and_says_so(made: Callable[..., Ro
     only(agent, "good")
     [message] = came
     assert message["path"] == f"/{HOOK}"
-    assert "was brought back and serves" in message["text"]
+    assert "rolled back to release" in message["text"]
     assert message["content"] == message["text"]
     told = [path for path in agent.home.rglob("*") if path.is_file() and HOOK in path.read_text(errors="replace")]
     assert not told, "the address is a secret"

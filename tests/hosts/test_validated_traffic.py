@@ -54,7 +54,7 @@ def test_failed_update_goes_on_to_the_validated_release_without_a_lost_request(
         ended = agent.up("bad", environment={"SMOKE_FAILS": "1"}, options={"health_deadline": 20}, **how)
         load.until(max(REQUESTS, load.sent() + RATE))
     result = load.result()
-    assert f"release {first}, the last validated one, was brought back and serves" in ended.error
+    assert f"rolled back to release {first}, the last validated one, which serves" in ended.error
     assert result.failed == 0, result.describe()
     assert {"validated", "between"} <= set(result.versions) <= {"validated", "between"}, result.describe()
     assert {agent.ask()[1] for _ in range(10)} == {"validated"}

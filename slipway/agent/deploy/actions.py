@@ -13,40 +13,27 @@ from slipway.agent.docker import facts
 from slipway.agent.docker.pull import fetch
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.release.release_files import place
-from slipway.agent.strategies.steps import (
-    Barrier,
-    Drain,
-    EdgeUp,
-    Fetch,
-    Judge,
-    KeepOld,
-    Migrate,
-    Observe,
-    Prune,
-    Record,
-    Remove,
-    ScaleUp,
-    ShiftTraffic,
-    Smoke,
-    Start,
-    Unroute,
-    WaitHealthy,
-    Write,
-    phase,
-)
+from slipway.agent.strategies import steps
+from slipway.agent.strategies.steps import phase
 from slipway.agent.traffic.traffic_shift import Mover
+from slipway.contract.outcomes import MIGRATED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.deploy.attempt import Attempt
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.strategies.steps import Step
+    from slipway.contract.deployment import Release
 
 __all__ = ["Actions"]
 
 _STOP_SECONDS = 600.0
+# After these there is something to roll back.
+_TOUCHING = (
+    steps.Migrate, steps.Start, steps.ScaleUp, steps.Remove, steps.ShiftTraffic, steps.Drain, steps.Unroute,
+)  # fmt: skip
 
 
 class Actions:
@@ -55,7 +42,7 @@ class Actions:
     def __init__(
         self,
         attempt: Attempt,
-        release: Mapping[str, Any],
+        release: Release,
         rendered: Rendered,
         secrets: Mapping[str, str],
         deadline: Deadline,
@@ -68,7 +55,7 @@ class Actions:
         self.folder = attempt.folder
         self.out = attempt.out
         self.api, self.machine, self.compose, self.edge = attempt.access
-        self.wanted_edge = attempt.document["edge"]
+        self.wanted_edge = attempt.document.edge
         self.mover = Mover(
             release=release,
             services=rendered.services,
@@ -83,70 +70,58 @@ class Actions:
         )
 
     def act(self, step: Step) -> None:
-        """Do one step."""
-        if not isinstance(step, (Record, KeepOld, Prune)):
+        if not isinstance(step, (steps.Record, steps.KeepOld, steps.Prune)):
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
+        self.attempt.touched |= isinstance(step, _TOUCHING)
         actions: dict[type, Callable[[Any], None]] = {
-            Fetch: self._fetch,
-            Write: self._write,
-            Barrier: self._meet,
-            Migrate: self._migrate,
-            EdgeUp: self._edge_up,
-            Start: self._start,
-            ScaleUp: self._grow,
-            Remove: self._remove,
-            WaitHealthy: self._await,
-            Smoke: self._smoke,
-            ShiftTraffic: self._touched(self.mover.shift),
-            Judge: self.mover.judge,
-            Observe: self._observe,
-            Drain: self._touched(self.mover.retire),
-            KeepOld: self._keep,
-            Unroute: self._touched(lambda step: self.mover.unroute(step.services)),
-            Record: lambda _: record(self.attempt, self.rendered),
-            Prune: lambda step: prune_releases(self.attempt, step.retention),
+            steps.Fetch: self._fetch,
+            steps.Write: self._write,
+            steps.Barrier: self._wait_at_barrier,
+            steps.Migrate: self._migrate,
+            steps.EdgeUp: self._edge_up,
+            steps.Start: self._start,
+            steps.ScaleUp: self._scale_up,
+            steps.Remove: self._remove,
+            steps.WaitHealthy: self._wait_healthy,
+            steps.Smoke: self._smoke,
+            steps.ShiftTraffic: self.mover.shift,
+            steps.Judge: self.mover.judge,
+            steps.Observe: self._observe,
+            steps.Drain: self.mover.retire,
+            steps.KeepOld: self._keep,
+            steps.Unroute: lambda step: self.mover.unroute(step.services),
+            steps.Record: lambda _: record(self.attempt, self.rendered),
+            steps.Prune: lambda step: prune_releases(self.attempt, step.retention),
         }
         actions[type(step)](step)
 
-    def _touched(self, action: Callable[[Any], None]) -> Callable[[Any], None]:
-        """The action, after noting that from now on there is something to bring back."""
-
-        def act(step: Any) -> None:  # noqa: ANN401 - any step
-            self._touch()
-            action(step)
-
-        return act
-
-    def _touch(self) -> None:
-        self.attempt.touched = True
-
-    def _write(self, _: Write) -> None:
+    def _write(self, _: steps.Write) -> None:
         place(self.release, self.rendered, self.folder)
-        self.folder.store_release(dict(self.release))
+        self.folder.store_release(self.release.content)
 
-    def _meet(self, step: Barrier) -> None:
+    def _wait_at_barrier(self, step: steps.Barrier) -> None:
         begin = runtime.monotonic()
         self.attempt.fleet.reach(step.reached, self.deadline)
         self.out.progress(phase(step), step.reached, runtime.monotonic() - begin)
 
-    def _fetch(self, step: Fetch) -> None:
+    def _fetch(self, step: steps.Fetch) -> None:
         # Kept before its images are here, so that another stack's pruning leaves them alone from the first instant.
-        self.folder.store_release(dict(self.release))
+        self.folder.store_release(self.release.content)
+        self._pull(step.images)
+
+    def _pull(self, images: Sequence[str]) -> None:
+        registries, architecture = self.attempt.document.registries, self.machine.architecture
         fetch(
-            step.images,
-            api=self.api,
-            registries=self.attempt.document["registries"],
-            architecture=self.machine.architecture,
-            deadline=self.deadline,
-            out=self.out,
+            images, api=self.api, registries=registries, architecture=architecture, deadline=self.deadline, out=self.out
         )
 
-    def _migrate(self, step: Migrate) -> None:
-        self._touch()
+    def _migrate(self, step: steps.Migrate) -> None:
+        migration = self.release.services[step.service].migrate
+        assert migration is not None  # noqa: S101 - the plan has this step only where there is one
         migrate(
             step.service,
-            self.release["services"][step.service]["migrate"],
+            migration,
             rendered=self.rendered,
             compose=self.compose,
             api=self.api,
@@ -154,19 +129,16 @@ class Actions:
             deadline=self.deadline,
             out=self.out,
         )
-        # An earlier release must not come back to data that it cannot read, also when the engine's history is lost.
-        lasting = bool(self.release["services"][step.service]["migrate"].get("irreversible"))
-        self.attempt.ledger.append(self.release["id"], "migrated", service=step.service, irreversible=lasting)
+        # No rollback may lead to data that it cannot read, also when the engine's history is lost.
+        self.attempt.ledger.append(self.release.id, MIGRATED, service=step.service, irreversible=migration.irreversible)
 
-    def _start(self, step: Start) -> None:
-        self._touch()
+    def _start(self, step: steps.Start) -> None:
         begin = runtime.monotonic()
         self.compose.up(step.services, self.rendered.file, self.deadline, recreate=step.recreate)
         self.mover.attach(step.services)
         self.out.progress(phase(step), step.name, runtime.monotonic() - begin)
 
-    def _grow(self, step: ScaleUp) -> None:
-        self._touch()
+    def _scale_up(self, step: steps.ScaleUp) -> None:
         begin = runtime.monotonic()
         present = facts.containers(self.api, self.folder.stack, step.services)
         scale = {
@@ -177,31 +149,22 @@ class Actions:
         self.mover.attach(step.services)
         self.out.progress(phase(step), step.name, runtime.monotonic() - begin)
 
-    def _edge_up(self, _: EdgeUp) -> None:
-        wanted = self.wanted_edge or {}
-        fetch(
-            [wanted["image"]],
-            api=self.api,
-            registries=self.attempt.document["registries"],
-            architecture=self.machine.architecture,
-            deadline=self.deadline,
-            out=self.out,
-        )
+    def _edge_up(self, _: steps.EdgeUp) -> None:
+        wanted = self.wanted_edge
+        assert wanted is not None  # noqa: S101 - the plan has this step only where an edge is wanted
+        self._pull([wanted.image])
         self.edge.ensure(wanted, self.folder.stack, self.deadline)
 
-    def _keep(self, step: KeepOld) -> None:
-        entry = self.release["services"][step.service]
-        self.attempt.keeping.keep(
-            step.service, step.containers, seconds=entry["keep"], drain=entry["drain"], port=entry["port"]
-        )
+    def _keep(self, step: steps.KeepOld) -> None:
+        entry = self.release.services[step.service]
+        self.attempt.keeping.keep(step.service, step.containers, seconds=entry.keep, drain=entry.drain, port=entry.port)
 
-    def _remove(self, step: Remove) -> None:
-        self._touch()
+    def _remove(self, step: steps.Remove) -> None:
         begin = runtime.monotonic()
         stop_and_remove(step.containers, self.api, min(_STOP_SECONDS, self.deadline.remaining()))
         self.out.progress(phase(step), step.name, runtime.monotonic() - begin)
 
-    def _await(self, step: WaitHealthy) -> None:
+    def _wait_healthy(self, step: steps.WaitHealthy) -> None:
         services = [self.rendered.services[name] for name in step.services]
         if step.counts:
             pairs = zip(services, step.counts)
@@ -211,13 +174,13 @@ class Actions:
             api=self.api,
             stack=self.folder.stack,
             deadline=self.deadline,
-            limit=float(self.attempt.options["health_deadline"]),
+            limit=self.attempt.options.health_deadline,
             out=self.out,
         )
 
-    def _observe(self, step: Observe) -> None:
+    def _observe(self, step: steps.Observe) -> None:
         self.deadline.extend(step.seconds)
-        self.out.progress(phase(step), f"{step.service} is looked at for {step.seconds:.0f} s")
+        self.out.progress(phase(step), f"{step.service} is observed for {step.seconds:.0f} s")
         stay_up(
             self.rendered.services[step.service],
             api=self.api,
@@ -227,13 +190,13 @@ class Actions:
             out=self.out,
         )
 
-    def _smoke(self, step: Smoke) -> None:
-        entries = self.release["services"]
-        edge = ("127.0.0.1", int((self.wanted_edge or {}).get("http_port", 0))) if step.preview else None
+    def _smoke(self, step: steps.Smoke) -> None:
+        entries = self.release.services
+        edge = ("127.0.0.1", self.wanted_edge.http_port) if step.preview and self.wanted_edge else None
         run_checks(
-            {name: entries[name]["smoke"] for name in step.services},
+            {name: entries[name].smoke for name in step.services},
             {
-                name: CheckTarget(self.rendered.services[name].config, edge, entries[name]["preview"] if edge else "")
+                name: CheckTarget(self.rendered.services[name].config, edge, entries[name].preview if edge else "")
                 for name in step.services
             },
             api=self.api,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.docker import facts
@@ -15,9 +15,10 @@ from slipway.agent.fleet import Fleet
 from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
+from slipway.contract.outcomes import UNCHANGED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from slipway.agent.deadline import Stop
     from slipway.agent.docker.docker_api import DockerApi
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from slipway.agent.docker.machine import Machine
     from slipway.agent.output import Output
     from slipway.agent.state.stack_dir import StackFolder
+    from slipway.contract.deployment import Deployment
 
-__all__ = ["Attempt", "MachineAccess", "connect"]
+__all__ = ["Attempt", "MachineAccess"]
 
 
 class MachineAccess(NamedTuple):
@@ -38,12 +40,7 @@ class MachineAccess(NamedTuple):
     edge: Edge
 
 
-def connect(folder: StackFolder, out: Output) -> MachineAccess:
-    """The Docker engine, Compose and edge of this host.
-
-    Raises:
-        SlipwayError: no engine, or no Compose v2.
-    """
+def _connect(folder: StackFolder, out: Output) -> MachineAccess:
     api, machine = require_host()
     return MachineAccess(api, machine, Compose(folder, api.path, Journal(folder.journal).child), Edge(api, out))
 
@@ -53,19 +50,18 @@ class Attempt:
 
     def __init__(
         self,
-        document: Mapping[str, Any],
+        document: Deployment,
         folder: StackFolder,
         out: Output,
         stop: Stop,
         *,
-        connect: Callable[[StackFolder, Output], MachineAccess] = connect,
         origin: Mapping[str, str] | None = None,
         begin: float | None = None,
     ) -> None:
         """`origin` is who deploys, for the ledger; `begin` when they asked for it, on the monotonic clock."""
         self.document = document
-        self.release: dict[str, Any] = document["release"]
-        self.options: dict[str, Any] = document["options"]
+        self.release = document.release
+        self.options = document.options
         self.folder = folder
         self.out = out
         self.stop = stop
@@ -75,14 +71,13 @@ class Attempt:
         self.live = self.ledger.live()
         self.journal = Journal(folder.journal)
         self.unfinished = self.journal.unfinished()
-        name = f"{self.release['id']}/{document['convergence']}"
-        self.fleet = Fleet(folder, name, active=document["fleet"] is not None)
+        name = f"{self.release.id}/{document.convergence}"
+        self.fleet = Fleet(folder, name, active=document.fleet is not None)
         self.keeping = Keeping(folder)
-        self._connect = connect
         self._access: MachineAccess | None = None
         self.touched = False
         """whether there is something to undo"""
-        self.outcome = "unchanged"
+        self.outcome = UNCHANGED
         self.recorded = False
         self.failed_at: float | None = None
         self.back_seconds: float | None = None
@@ -96,16 +91,13 @@ class Attempt:
         return self._access or self.reach()
 
     def reach(self) -> MachineAccess:
-        """Look at the machine now."""
-        self._access = self._connect(self.folder, self.out)
+        self._access = _connect(self.folder, self.out)
         return self._access
 
     def containers(self) -> list[Container]:
-        """The stack's containers as they are now."""
         return facts.containers(self.access.api, self.folder.stack)
 
     def begin_journal(self, release: str, convergence: str) -> None:
-        """Start the journal of what follows."""
         self.journal.begin(
             release=release,
             convergence=convergence,

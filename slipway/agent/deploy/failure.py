@@ -1,4 +1,4 @@
-"""What a failed deployment does: nothing when nothing was touched, else the previous release comes back."""
+"""What a failed deployment does: nothing when nothing was touched, else it rolls back."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from slipway.agent import runtime
 from slipway.agent.crash_report import as_error
-from slipway.agent.deploy.rollback import clear_first, go_back
+from slipway.agent.deploy.rollback import clear_first, roll_back_to
 from slipway.agent.state.validation_mark import refuge
+from slipway.contract import barriers
+from slipway.contract.outcomes import FAILED, RETURNED
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     attempt.failed_at = runtime.monotonic()
     attempt.stop.clear()
     with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
-        attempt.fleet.publish("failed", out.redactor.text(failure.what)[:500])
+        attempt.fleet.publish(barriers.FAILED, out.redactor.text(failure.what)[:500])
     out.progress("failed", failure.what)
     evidence = list(failure.evidence)
     known = True
@@ -34,14 +36,14 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     except Exception as second:  # noqa: BLE001 - both failures belong in one message
         known = False
         again = as_error(second, attempt.folder, out.redactor)
-        now = f"and going back failed too ({again.what}), so what serves is not certain"
-        evidence += [f"going back: {again}", *again.evidence]
+        now = f"and the rollback failed too ({again.what}), so it is not certain what serves"
+        evidence += [f"rollback: {again}", *again.evidence]
     reason = out.redactor.text(f"{failure.what}; {now}")[:1000]
     with contextlib.suppress(OSError):
         back = {} if attempt.back_seconds is None else {"back_seconds": attempt.back_seconds}
-        attempt.ledger.append(attempt.release["id"], "failed", reason=reason, **attempt.origin, **back)
+        attempt.ledger.append(attempt.release.id, FAILED, reason=reason, **attempt.origin, **back)
         if known:
-            attempt.journal.end("failed")
+            attempt.journal.end(FAILED)
     problem = failure.problems[0]
     return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}", evidence=tuple(evidence)))
 
@@ -49,7 +51,7 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
 def _return(attempt: Attempt) -> str:
     """Leave the host as it was; which release serves now, in words."""
     if not (attempt.touched or attempt.unfinished):
-        return f"release {attempt.live.release} serves as before" if attempt.live else "nothing was started"
+        return f"release {attempt.live.release} still serves" if attempt.live else "nothing was started"
     attempt.finish_stops()
     if attempt.live is None:
         clear_first(attempt)
@@ -58,12 +60,12 @@ def _return(attempt: Attempt) -> str:
 
 
 def _to_live(attempt: Attempt, live: Live) -> str:
-    return go_back(attempt, live, now=attempt.document["secrets"], proven=attempt.folder.stored_secrets()).said
+    return roll_back_to(attempt, live, now=attempt.document.secrets, proven=attempt.folder.stored_secrets()).said
 
 
 def _on_to_validated(attempt: Attempt, now: str, evidence: list[str]) -> str:
     """Once what was live is back: go on to the release that was validated last; which serves now, in words."""
-    wanted = refuge(attempt.ledger, attempt.folder, attempt.release["id"])
+    wanted = refuge(attempt.ledger, attempt.folder, attempt.release.id)
     if wanted is None or attempt.live is None:
         return now
     attempt.touched = False
@@ -71,33 +73,33 @@ def _on_to_validated(attempt: Attempt, now: str, evidence: list[str]) -> str:
         _to_validated(attempt, wanted, attempt.live)
     except Exception as error:  # noqa: BLE001 - what was live serves on, whatever keeps the other from it
         failure = as_error(error, attempt.folder, attempt.out.redactor)
-        evidence += [f"going on to the validated {wanted.release}: {failure}", *failure.evidence]
+        evidence += [f"rollback to the validated {wanted.release}: {failure}", *failure.evidence]
         serves = _to_live(attempt, attempt.live) if attempt.touched else now
-        return f"{serves}; the last validated release {wanted.release} could not be brought back ({failure.what})"
+        return f"{serves}; could not roll back to the last validated release {wanted.release} ({failure.what})"
     return (
-        f"release {wanted.release}, the last validated one, was brought back and serves "
-        f"(release {attempt.live.release}, which was live, is not validated)"
+        f"rolled back to release {wanted.release}, the last validated one, which serves "
+        f"(release {attempt.live.release}, live before, is not validated)"
     )
 
 
 def _to_validated(attempt: Attempt, wanted: Live, live: Live) -> None:
     folder = attempt.folder
-    secrets = {**folder.stored_secrets(), **attempt.document["secrets"]}
+    secrets = {**folder.stored_secrets(), **attempt.document.secrets}
     needed = (folder.release(wanted.release) or {}).get("secrets", [])
     missing = sorted(set(needed) - set(secrets))
     if missing:
         raise SlipwayError(
-            f"its secrets {', '.join(missing)} have no value any more",
-            "it would run without them",
+            f"its secrets {', '.join(missing)} no longer have a value",
+            "it would run without their values",
             "deploy a release that works",
         )
     attempt.out.progress("back", f"on to {wanted.release}, the last validated release")
-    back = go_back(attempt, wanted, now=secrets, proven=secrets, prefix="validated:")
+    back = roll_back_to(attempt, wanted, now=secrets, proven=secrets, prefix="validated:")
     folder.store_secrets(secrets)
     attempt.ledger.append(
         wanted.release,
-        "returned",
-        reason=f"{attempt.release['id']} failed; the last validated release",
+        RETURNED,
+        reason=f"{attempt.release.id} failed; the last validated release",
         **attempt.origin,
         previous=live.release,
         convergence="",

@@ -1,7 +1,6 @@
-"""Container health: waits until services are healthy, and gives up as soon as it is certain that they will not be.
+"""Container health: waits until services are healthy, and gives up once it is certain that they will not be.
 
-A service without a health check has passed when it ran for a second without a restart; a one-off when it ended with
-0.
+Without a health check a service passes when it ran for a second without a restart; a one-off when it ended with 0.
 """
 
 from __future__ import annotations
@@ -67,7 +66,6 @@ class HealthWait:
             return True
 
     def _one(self, container: Container) -> bool:
-        """Whether one container has passed now."""
         self.last = _described(container)
         steady = self._steady(container)
         restarts = container.restarts - self._restarts.setdefault(container.id, container.restarts)
@@ -153,11 +151,7 @@ def await_healthy(
 
 
 def stay_up(service: Service, *, api: DockerApi, stack: str, deadline: Deadline, seconds: float, out: Output) -> None:
-    """Look at the wanted generation of `service` for `seconds`: no container of it may end, restart or fall ill.
-
-    Raises:
-        SlipwayError: one of them did.
-    """
+    """Look at the wanted generation of `service` for `seconds`: no container of it may end, restart or fall ill."""
     begin = runtime.monotonic()
     restarts: dict[str, int] = {}
     while runtime.monotonic() - begin < seconds:
@@ -179,12 +173,10 @@ def _fallen(container: Container) -> str:
 
 
 def _generation(service: Service, seen: Sequence[Container]) -> list[Container]:
-    """The containers of a service that are of its wanted generation."""
     return [each for each in seen if each.service == service.name and each.config == service.config]
 
 
 def log_lines(api: DockerApi, container: Container | None) -> list[str]:
-    """A container's last log lines, as evidence."""
     if container is None:
         return []
     lines = api.logs(container.id, _LOG_LINES)

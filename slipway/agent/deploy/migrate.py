@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from slipway.agent import runtime
 from slipway.agent.deadline import Deadline
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.output import Output
     from slipway.agent.release.rendering import Rendered
+    from slipway.contract.deployment import Migration
 
 __all__ = ["migrate", "remove_one_offs"]
 
@@ -26,7 +27,7 @@ _NAME = "-migrate-"
 
 def migrate(
     service: str,
-    migration: dict[str, Any],
+    migration: Migration,
     *,
     rendered: Rendered,
     compose: Compose,
@@ -42,9 +43,9 @@ def migrate(
     """
     name = f"{stack}{_NAME}{service}-{os.getpid()}"
     begin = runtime.monotonic()
-    own = Deadline(min(migration["deadline"], deadline.remaining()), f"the migration of {service}", deadline.checks)
+    own = Deadline(min(migration.deadline, deadline.remaining()), f"the migration of {service}", deadline.checks)
     try:
-        ended = compose.call(run_arguments(service, name, migration["command"]), _one_off(rendered, service), own)
+        ended = compose.call(run_arguments(service, name, migration.command), _one_off(rendered, service), own)
     finally:
         api.remove(name)
     if ended.code:
@@ -53,7 +54,7 @@ def migrate(
             f"the migration of {service} failed with exit code {ended.code}",
             "nothing live was replaced by the new release",
             f"read its output above, fix the migration of {service}, then deploy again",
-            [f"ran: {' '.join(migration['command'])}", *(f"| {line}" for line in lines[-_EVIDENCE_LINES:])],
+            [f"ran: {' '.join(migration.command)}", *(f"| {line}" for line in lines[-_EVIDENCE_LINES:])],
         )
     out.progress("migrate", service, runtime.monotonic() - begin)
 

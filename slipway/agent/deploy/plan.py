@@ -1,8 +1,4 @@
-"""Facts and a wanted release in, steps out: pure, so that every case of it is a line of data in a test.
-
-Decides the order (dependencies, migrations before anything live is replaced, gates before what needs them) and that
-there is nothing to do.
-"""
+"""Facts and a wanted release in, steps out: pure, so that every case of it is a line of data in a test."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.agent import strategies
 from slipway.agent.docker.facts import RUNS
 from slipway.agent.strategies.graph import ancestors, levels
-from slipway.agent.strategies.planner_types import ServicePlan, ServiceState
+from slipway.agent.strategies.planner_types import Routed, ServicePlan, ServiceState
 from slipway.agent.strategies.recreate import ended_as_proven
 from slipway.agent.strategies.steps import (
     Barrier,
@@ -30,7 +26,7 @@ from slipway.agent.strategies.steps import (
     WaitHealthy,
     Write,
 )
-from slipway.contract.barriers import BARRIERS, PREPARED
+from slipway.contract.barriers import BARRIERS, MIGRATED, PREPARED, PROVEN
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -39,20 +35,9 @@ if TYPE_CHECKING:
     from slipway.agent.state.ledger import Live, Proof
     from slipway.agent.strategies.service import Service
 
-__all__ = ["Plan", "Routed", "ServicePlans", "WantedRelease", "converge", "deployment"]
+__all__ = ["Plan", "ServicePlans", "WantedRelease", "converge", "deployment"]
 
 _GATED = ("service_healthy", "service_completed_successfully")
-
-
-class Routed(NamedTuple):
-    """What the edge does for this stack now."""
-
-    weights: Mapping[str, Mapping[str, int]] = {}
-    """service → generation → share of its requests"""
-    stale: frozenset[str] = frozenset()
-    """services whose route is not the one that their containers and settings give"""
-    edge: str = ""
-    """version of the edge that has to be there first; empty: it is, or none is needed"""
 
 
 class WantedRelease(NamedTuple):
@@ -81,8 +66,7 @@ class ServicePlans(NamedTuple):
     first: list[Step]
     steps: list[Step]
     late: list[Step]
-    touched: list[str]
-    """services whose containers change"""
+    touched: list[str]  # services whose containers change
 
 
 def deployment(
@@ -101,7 +85,7 @@ def deployment(
     recorded = live is not None and (live.release, live.convergence) == (wanted.release, wanted.convergence)
     obsolete = set(proofs) - set(wanted.services)
     if not (changing or plans.late or unproven or missing_images or obsolete or not recorded):
-        return Plan(_barriers_only() if wanted.fleet else (), ())
+        return Plan(tuple(map(Barrier, BARRIERS)) if wanted.fleet else (), ())
     steps = [*migration, *plans.first, *plans.steps]
     awaited = {name for step in steps if isinstance(step, WaitHealthy) for name in step.services}
     late = tuple(name for name in unproven if name not in awaited and wanted.services[name].replicas)
@@ -109,13 +93,13 @@ def deployment(
     whole: list[Step] = [Fetch(images)] if changing or missing_images else []
     whole += [*_barrier(wanted, PREPARED), Write(wanted.release)]
     whole += [EdgeUp(routed.edge)] if routed.edge else []
-    whole += [*plans.first, *migration, *_barrier(wanted, "migrated"), *plans.steps]
+    whole += [*plans.first, *migration, *_barrier(wanted, MIGRATED), *plans.steps]
     whole += [WaitHealthy(late)] if late else []
     proven = {name for step in plans.steps if isinstance(step, Smoke) for name in step.services}
     smoke = tuple(name for name in wanted.smoke if name not in proven)
     if smoke and (changing or unproven or live is None or live.release != wanted.release):
         whole.append(Smoke(smoke))
-    whole += [*_barrier(wanted, "proven"), Record(wanted.release), *plans.late, Prune(wanted.retention)]
+    whole += [*_barrier(wanted, PROVEN), Record(wanted.release), *plans.late, Prune(wanted.retention)]
     return Plan(tuple(whole), tuple(sorted({*plans.touched, *started})))
 
 
@@ -129,16 +113,10 @@ def converge(
     started: Collection[str] = (),
     back: bool = False,
 ) -> ServicePlans:
-    """Steps that make the containers those of `services`, and the services touched by them.
+    """Steps that turn `containers` into those of `services`.
 
-    Args:
-        services: what should run.
-        containers: what there is.
-        proofs: what was proven last.
-        routed: what the edge does now.
-        smoke: services with smoke checks.
-        started: services that the migration has started already.
-        back: whether the release that was live is being brought back.
+    `proofs` is what was proven last, `smoke` the services with smoke checks, `started` those that the migration has
+    started already; `back` rolls back to the release that was live.
     """
     first: list[Step] = []
     steps: list[Step] = _gone(services, containers, routed)
@@ -255,7 +233,6 @@ def _joins(first: Step, other: Step) -> bool:
 
 
 def _joined(steps: Sequence[Step]) -> Step:
-    """Steps of one kind as one step."""
     first = steps[0]
     services = tuple(name for step in steps for name in getattr(step, "services", ()))
     if isinstance(first, Start):
@@ -266,7 +243,3 @@ def _joined(steps: Sequence[Step]) -> Step:
 
 def _barrier(wanted: WantedRelease, reached: str) -> list[Step]:
     return [Barrier(reached)] if wanted.fleet else []
-
-
-def _barriers_only() -> tuple[Step, ...]:
-    return tuple(map(Barrier, BARRIERS))

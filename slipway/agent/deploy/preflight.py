@@ -13,7 +13,7 @@ from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import published_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.machine import Machine
@@ -32,11 +32,7 @@ def check(
     stack: str,
     disk_minimum_mb: int,
 ) -> None:
-    """Raise for the first thing that would make starting these services fail; changes nothing.
-
-    Raises:
-        SlipwayError: with the command that fixes it.
-    """
+    """Raise for the first thing that would make starting these services fail; changes nothing."""
     _disk(machine.root, disk_minimum_mb)
     _volumes(compose, api, machine)
     _networks(compose, api)
@@ -62,7 +58,7 @@ def _disk(root: str, minimum: int) -> None:
     free = free_megabytes(root)
     if free < minimum:
         raise SlipwayError(
-            f"{free} MB are free on {root}, {minimum} MB are asked for",
+            f"{free} MB are free on {root}, {minimum} MB are required",
             "a full disk stops databases and loses log lines, so nothing was started",
             "docker system df, then docker system prune; or lower diskMinimumMb",
         )
@@ -71,14 +67,8 @@ def _disk(root: str, minimum: int) -> None:
 def _volumes(compose: Mapping[str, Any], api: DockerApi, machine: Machine) -> None:
     for name, definition in (compose.get("volumes") or {}).items():
         settings = definition or {}
-        real = str(settings.get("name") or name)
         if settings.get("external"):
-            if api.volume(real) is None:
-                raise SlipwayError(
-                    f"the external volume {real} does not exist on this host",
-                    "the Compose file says that somebody else makes it",
-                    f"docker volume create {real}",
-                )
+            _external("volume", str(settings.get("name") or name), api.volume)
             continue
         driver = str(settings.get("driver") or "local")
         # Plugins are listed with their tag ("name:latest") where they were installed by name.
@@ -93,13 +83,17 @@ def _volumes(compose: Mapping[str, Any], api: DockerApi, machine: Machine) -> No
 def _networks(compose: Mapping[str, Any], api: DockerApi) -> None:
     for name, definition in (compose.get("networks") or {}).items():
         settings = definition or {}
-        real = str(settings.get("name") or name)
-        if settings.get("external") and api.network(real) is None:
-            raise SlipwayError(
-                f"the external network {real} does not exist on this host",
-                "the Compose file says that somebody else makes it",
-                f"docker network create {real}",
-            )
+        if settings.get("external"):
+            _external("network", str(settings.get("name") or name), api.network)
+
+
+def _external(kind: str, name: str, find: Callable[[str], object]) -> None:
+    if find(name) is None:
+        raise SlipwayError(
+            f"the external {kind} {name} does not exist on this host",
+            "the Compose file declares it as external, so Slipway does not create it",
+            f"docker {kind} create {name}",
+        )
 
 
 def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:
@@ -113,8 +107,8 @@ def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi
             service = next((name for name, pattern in wanted.items() if re.fullmatch(pattern, taken)), None)
             if service:
                 raise SlipwayError(
-                    f"the name {taken} that a container of service {service} needs is another container's",
-                    "it was not made by this stack, so it was left alone and nothing was started",
+                    f"the name {taken} that a container of service {service} needs belongs to another container",
+                    "it does not belong to this stack, so it was left alone and nothing was started",
                     f"docker rm --force {taken} (or docker rename {taken} ANOTHER-NAME), then run it again",
                 )
 

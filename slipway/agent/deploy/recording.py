@@ -8,6 +8,7 @@ from slipway.agent import runtime
 from slipway.agent.container_report import ended_well
 from slipway.agent.release.prune import prune
 from slipway.agent.state.ledger import Proof
+from slipway.contract.outcomes import DEPLOYED
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ __all__ = ["prune_releases", "record"]
 
 def record(attempt: Attempt, rendered: Rendered) -> None:
     """Note what was proven, with the secret values that it was proven with."""
-    folder, secrets = attempt.folder, attempt.document["secrets"]
+    folder, secrets = attempt.folder, attempt.document.secrets
     seen = attempt.containers()
     proofs = {
         name: Proof(service.config, service.image, service.replicas, ended_well(seen, name))
@@ -30,29 +31,29 @@ def record(attempt: Attempt, rendered: Rendered) -> None:
             proofs[name] = proofs[name]._replace(completed=True)
     earlier_secrets = folder.stored_secrets()
     folder.store_secrets({**earlier_secrets, **secrets})
-    if attempt.outcome == "deployed" and attempt.document["watch"] is not None:
-        # A watch that brings the previous release back needs the values that it was proven with.
+    if attempt.outcome == DEPLOYED and attempt.document.watch is not None:
+        # A watch that rolls back needs the values that it was proven with.
         folder.store_previous_secrets(earlier_secrets)
     attempt.ledger.append(
-        attempt.release["id"],
+        attempt.release.id,
         attempt.outcome,
-        convergence=attempt.document["convergence"],
+        convergence=attempt.document.convergence,
         **attempt.origin,
         previous=attempt.live.release if attempt.live else None,
         seconds=round(runtime.monotonic() - attempt.begin, 3),
         services=proofs,
     )
     attempt.recorded = True
-    if attempt.outcome == "deployed":
+    if attempt.outcome == DEPLOYED:
         attempt.keeping.forget()  # what was kept is live again, or gone
-    folder.store_secrets({name: secrets[name] for name in secrets if name in attempt.release["secrets"]})
+    folder.store_secrets({name: secrets[name] for name in secrets if name in attempt.release.secrets})
 
 
 def prune_releases(attempt: Attempt, keep: int) -> None:
-    """Remove what no way back needs; `keep` is how many releases stay. That it fails is a warning."""
+    """Remove what no rollback needs; `keep` is how many releases stay. That it fails is a warning."""
     folder, edge = attempt.folder, attempt.access.edge
     try:
-        if attempt.document["edge"] is None and edge.current(folder.stack) is not None:
+        if attempt.document.edge is None and edge.current(folder.stack) is not None:
             edge.drop_stack(folder.stack)
         removed, warnings = prune(folder, attempt.ledger, keep, attempt.access.api)
     except (SlipwayError, OSError) as error:

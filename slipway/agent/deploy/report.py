@@ -31,21 +31,22 @@ def report(
             attempt.warnings.append(f"{each.name} is {ill}; this deployment did not touch it")
     images = {name: service.image for name, service in rendered.services.items()}
     replicas = {name: service.replicas for name, service in rendered.services.items()}
+    seconds = round(runtime.monotonic() - attempt.begin, 3)
     found = {
         "contract": CONTRACT,
         "stack": attempt.folder.stack,
-        "host": attempt.document["host"],
-        "release": attempt.release["id"],
+        "host": attempt.document.host,
+        "release": attempt.release.id,
         "previous": attempt.live.release if attempt.live else None,
         "outcome": attempt.outcome,
         "touched": list(touched),
         "services": observed(images, replicas, seen),
-        "seconds": round(runtime.monotonic() - attempt.begin, 3),
+        "seconds": seconds,
         "phases": {phase: round(seconds, 3) for phase, seconds in phases.items()},
         "removed": attempt.removed,
         "warnings": attempt.warnings,
     }
-    attempt.out.progress("done", f"{attempt.release['id']} {attempt.outcome}", found["seconds"])
+    attempt.out.progress("done", f"{attempt.release.id} {attempt.outcome}", seconds)
     return _capped(found)
 
 

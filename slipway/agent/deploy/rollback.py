@@ -1,8 +1,7 @@
-"""Brings an earlier release back, or clears away a first one that failed.
+"""Rolls back to an earlier release, or clears away a first one that failed.
 
-A release comes back as it was proven: its release document and the secret values it was proven with, so that containers
-that were not touched stay as they are and a bad new secret cannot break the way back. Only when that fails is it tried
-with today's values (the old ones may be revoked by now).
+A release comes back with the secret values it was proven with, so that untouched containers stay as they are and a bad
+new secret cannot break the rollback; only when that fails, with today's (the old ones may be revoked by now).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.agent import runtime
 from slipway.agent.deadline import Deadline
 from slipway.agent.deploy.actions import Actions
-from slipway.agent.deploy.plan import Routed, converge
+from slipway.agent.deploy.plan import converge
 from slipway.agent.deploy.runner import Runner
 from slipway.agent.docker import pull
 from slipway.agent.docker.docker_api import PROJECT_LABEL
@@ -21,6 +20,8 @@ from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.release.rendering import render
 from slipway.agent.strategies.steps import Fetch, ShiftTraffic, Write
 from slipway.agent.traffic.traffic_shift import facts_of_routes
+from slipway.contract.deployment import Release
+from slipway.contract.outcomes import REPAIRED
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -30,43 +31,39 @@ if TYPE_CHECKING:
     from slipway.agent.state.ledger import Live, Proof
     from slipway.agent.strategies.steps import Step
 
-__all__ = ["Back", "clear_first", "go_back"]
+__all__ = ["Back", "clear_first", "roll_back_to"]
 
 _STOP_SECONDS = 600.0
 
 
 class Back(NamedTuple):
-    """What came of going back."""
+    """How a rollback ended."""
 
-    said: str
-    """which release serves now, in words"""
-    services: dict[str, Proof]
-    """what it consists of, with the secrets that it has now"""
+    said: str  # which release serves now, in words
+    services: dict[str, Proof]  # what it consists of, with the secrets that it has now
 
 
-def go_back(
+def roll_back_to(
     attempt: Attempt, live: Live, *, now: Mapping[str, str], proven: Mapping[str, str], prefix: str = "back:"
 ) -> Back:
-    """Converge on `live` wherever the host differs from it.
+    """Roll back to `live`: converge wherever the host differs from it.
 
     `proven` are the secret values that it was proven with, `now` those of today; `prefix` begins the names that the
     journal knows the steps by.
-
-    Raises:
-        SlipwayError: it could not be brought back.
     """
     folder, out = attempt.folder, attempt.out
-    release = folder.release(live.release)
-    if release is None:
+    kept = folder.release(live.release)
+    if kept is None:
         raise SlipwayError(
-            f"the record of release {live.release} is gone from this host",
-            "it cannot be brought back from here",
+            f"the record of release {live.release} is missing on this host",
+            "this host cannot roll back to it",
             "deploy a release",
         )
-    then = {name: proven.get(name, now.get(name, "")) for name in release["secrets"]}
-    today = {name: now.get(name, proven.get(name, "")) for name in release["secrets"]}
+    release = Release.from_json(kept)
+    then = {name: proven.get(name, now.get(name, "")) for name in release.secrets}
+    today = {name: now.get(name, proven.get(name, "")) for name in release.secrets}
     begin = runtime.monotonic()
-    deadline = Deadline(attempt.options["deadline"], "going back")
+    deadline = Deadline(attempt.options.deadline, "the rollback")
     for values in (then, today):
         rendered = render(
             release,
@@ -82,19 +79,19 @@ def go_back(
         except SlipwayError as error:
             if values == today:
                 raise
-            out.progress("back", f"{live.release} with the secrets it was proven with: {error.what}")
+            out.progress("back", f"{live.release} with the secrets that it was proven with: {error.what}")
             continue
         break
     services = {name: proof._replace(config=rendered.services[name].config) for name, proof in live.services.items()}
     if values != then:
         folder.store_secrets(values)
         attempt.ledger.append(
-            live.release, "repaired", convergence=live.convergence, reason="secrets of today", services=services
+            live.release, REPAIRED, convergence=live.convergence, reason="secrets of today", services=services
         )
     if not touched:
-        return Back(f"release {live.release} serves as before", services)
+        return Back(f"release {live.release} still serves", services)
     out.progress("back", f"{live.release} ({', '.join(touched)})", runtime.monotonic() - begin)
-    return Back(f"release {live.release} was brought back and serves", services)
+    return Back(f"rolled back to release {live.release}, which serves", services)
 
 
 def clear_first(attempt: Attempt) -> None:
@@ -113,8 +110,7 @@ def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str) -> li
     """Do what makes `live` run again; the services touched."""
     services = actions.rendered.services
     seen, current = attempt.containers(), attempt.access.edge.current(attempt.folder.stack)
-    routing = facts_of_routes(services, actions.release, None, actions.secrets, current=current, containers=seen)
-    routed = Routed(routing.weights, routing.stale)
+    routed = facts_of_routes(services, actions.release, None, actions.secrets, current=current, containers=seen)
     plans = converge(services, seen, live.services, routed=routed, back=True)
     if not (plans.first or plans.steps or plans.late):
         return []

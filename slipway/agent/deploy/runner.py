@@ -1,7 +1,6 @@
 """Executes the steps of a plan, each written to the journal before and after.
 
-`SLIPWAY_TEST_KILL_AFTER=<step name>:<started|finished>` makes the process kill itself (SIGKILL) right after that
-line is on disk: how tests prove that a deployment survives a crash at any point. Without it nothing differs.
+`SLIPWAY_TEST_KILL_AFTER=<step name>:<started|finished>` kills the process right after that line is on disk, for tests.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ KILL_VARIABLE = "SLIPWAY_TEST_KILL_AFTER"
 
 
 class Runner:
-    """Runs steps through `act`; `prefix` tells the steps of going back from those of going forward."""
+    """Runs steps through `act`; `prefix` marks the steps of a rollback."""
 
     def __init__(self, journal: Journal, act: Callable[[Step], None], prefix: str = "") -> None:
         self._journal = journal
@@ -49,7 +48,7 @@ class Runner:
         try:
             self._journal.step(name, state, step.containers if isinstance(step, (Drain, Remove)) else ())
         except OSError:
-            # On a full disk the way back goes on without its notes; facts will tell the next run what is so.
+            # On a full disk a rollback goes on without its notes; the next run finds the facts.
             if not self._prefix:
                 raise
         if self._kill_at == f"{name}:{state}":

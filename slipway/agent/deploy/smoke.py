@@ -1,8 +1,4 @@
-"""Smoke checks: does the release answer what it promises, asked over the network as a client would.
-
-Each check asks every container of its service until it passes or its own deadline is over. Checks of a release run
-side by side in no particular order.
-"""
+"""Smoke checks, asked of every container of a service over the network, as a client would."""
 
 from __future__ import annotations
 
@@ -46,12 +42,11 @@ class CheckTarget(NamedTuple):
 
     config: str
     edge: tuple[str, int] | None = None
-    host: str = ""
-    """Host header, where the address alone does not say which service is meant"""
+    host: str = ""  # Host header, where the address alone does not say which service is meant
 
 
 def run_checks(
-    checks: Mapping[str, Sequence[dict[str, Any]]],
+    checks: Mapping[str, Sequence[Mapping[str, Any]]],
     places: Mapping[str, CheckTarget],
     *,
     api: DockerApi,
@@ -112,7 +107,6 @@ def addresses(container: Container, port: int) -> list[tuple[str, int]]:
 
 
 def ask(check: Mapping[str, Any], address: tuple[str, int], timeout: float) -> Answer:
-    """One try."""
     if check["kind"] == "tcp":
         try:
             runtime.connect(address, min(timeout, _CONNECT_SECONDS))

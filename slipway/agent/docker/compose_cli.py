@@ -1,8 +1,4 @@
-"""Docker Compose: what it is asked (argument lists only) and the one place that asks it.
-
-Compose makes the containers, networks and volumes, so that they are exactly what `docker compose up` makes of the
-same file.
-"""
+"""Docker Compose makes containers, networks and volumes, so that they are what `docker compose up` makes."""
 
 from __future__ import annotations
 
@@ -44,20 +40,13 @@ class ComposeFile(NamedTuple):
 
 
 def up_arguments(services: Sequence[str], *, recreate: bool, scale: Mapping[str, int] | None = None) -> list[str]:
-    """Make and start these services and no others, from images that are here already.
-
-    Args:
-        services: which.
-        recreate: replace the containers that are there.
-        scale: how many containers of a service there shall be, whatever release they are of.
-    """
+    """Make and start these services alone, from images that are here; `scale` counts containers of all releases."""
     how = "--force-recreate" if recreate else "--no-recreate"
     counts = [word for name, count in (scale or {}).items() for word in ("--scale", f"{name}={count}")]
     return ["up", "-d", "--no-deps", "--no-build", "--pull", "never", how, *counts, *services]
 
 
 def run_arguments(service: str, name: str, command: Sequence[str]) -> list[str]:
-    """Run a command in a container of its own."""
     return ["run", "--rm", "--no-deps", "-T", "--name", name, service, *command]
 
 
@@ -84,7 +73,6 @@ class Compose:
         self._program = [plugin] if plugin else ["docker", "compose"]
 
     def call(self, arguments: Sequence[str], file: ComposeFile, deadline: Deadline) -> Ended:
-        """One call with the file in place."""
         with _written(file, self._folder) as path:
             argv = [*self._program, "--ansi", "never", "-p", self._folder.stack, "-f", path]
             argv += ["--project-directory", self._folder.path, *arguments]

@@ -1,11 +1,9 @@
-"""A small client of the Docker Engine API over its unix socket.
-
-A request costs a few milliseconds where a call of the docker command costs 50 to 200.
-"""
+"""A small client of the Docker Engine API: a request costs milliseconds, a call of the docker command 50 to 200."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -73,11 +71,9 @@ class DockerApi:
         return DockerApi(self.path, timeout)
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
     def version(self) -> dict[str, Any]:
-        """Version, ApiVersion, Arch."""
         return dict(self._json("GET", "/version"))
 
     def info(self) -> dict[str, Any]:
@@ -85,7 +81,6 @@ class DockerApi:
         return dict(self._json("GET", "/info"))
 
     def containers(self, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        """Containers in any state that carry all these labels."""
         return list(self._json("GET", "/containers/json", {"all": "true", **_filters(labels)}))
 
     def container(self, identifier: str) -> dict[str, Any] | None:
@@ -102,80 +97,61 @@ class DockerApi:
         return _log_text(raw).splitlines()[-tail:]
 
     def log_stream(self, identifier: str, **query: str) -> http.client.HTTPResponse:
-        """What a container writes, with the engine's own moments, as it stands in the engine's framing.
-
-        `query` may hold tail, since and follow, as in the engine's reference (ContainerLogs).
-        """
+        """What a container writes, in the engine's framing; `query` as in the engine's reference (ContainerLogs)."""
         wanted = {"stdout": "true", "stderr": "true", "timestamps": "true", **query}
-        return self._stream(f"/containers/{identifier}/logs", wanted)
+        path = f"/containers/{identifier}/logs"
+        return self._stream("GET", path, wanted, {}, f"GET {path}")
 
     def starts(self, labels: Mapping[str, str]) -> http.client.HTTPResponse:
         """Containers with these labels that start from now on: a line of JSON each, for ever."""
         label = [f"{name}={value}" for name, value in labels.items()]
-        return self._stream(
-            "/events", {"filters": json.dumps({"type": ["container"], "event": ["start"], "label": label})}
-        )
+        filters = json.dumps({"type": ["container"], "event": ["start"], "label": label})
+        return self._stream("GET", "/events", {"filters": filters}, {}, "GET /events")
 
     def stop(self, identifier: str, timeout: float = 10.0) -> None:
         """Stop a container, giving it the time its own configuration asks for (`timeout` seconds at most is waited)."""
-        client = self.again(timeout + 30)
-        try:
-            client._raw(  # noqa: SLF001 - its own class
-                "POST", f"/containers/{identifier}/stop", absent_is_fine=True
-            )
-        finally:
-            client.close()
+        with contextlib.closing(self.again(timeout + 30)) as client:
+            client._raw("POST", f"/containers/{identifier}/stop", absent_is_fine=True)  # noqa: SLF001 - its own class
 
     def remove(self, identifier: str) -> None:
         """Remove a container with its anonymous volumes left alone; fine when it is gone."""
         self._raw("DELETE", f"/containers/{identifier}", {"force": "true"}, absent_is_fine=True)
 
     def create_container(self, name: str, body: Mapping[str, Any]) -> str:
-        """Create a container; its id."""
-        return str(self._posted("/containers/create", body, {"name": name})["Id"])
+        return str(json.loads(self._raw("POST", "/containers/create", {"name": name}, body=body))["Id"])
 
     def start(self, identifier: str) -> None:
-        """Start a container; fine when it runs."""
         self._raw("POST", f"/containers/{identifier}/start")
 
     def signal(self, identifier: str, name: str) -> None:
-        """Send a signal to the first process of a running container."""
         self._raw("POST", f"/containers/{identifier}/kill", {"signal": name})
 
-    def create_network(self, body: Mapping[str, Any]) -> str:
-        """Create a network; its id."""
-        return str(self._posted("/networks/create", body)["Id"])
+    def create_network(self, body: Mapping[str, Any]) -> None:
+        self._raw("POST", "/networks/create", body=body)
 
     def connect_network(self, network: str, body: Mapping[str, Any]) -> None:
-        """Connect a container to a network."""
-        self._posted(f"/networks/{network}/connect", body)
+        self._raw("POST", f"/networks/{network}/connect", body=body)
 
     def disconnect_network(self, network: str, container: str) -> None:
-        """Disconnect a container from a network; fine when either is gone."""
-        self._posted(f"/networks/{network}/disconnect", {"Container": container, "Force": True}, absent_is_fine=True)
+        body = {"Container": container, "Force": True}
+        self._raw("POST", f"/networks/{network}/disconnect", body=body, absent_is_fine=True)
 
     def networks(self, project: str) -> list[dict[str, Any]]:
-        """Networks that belong to a Compose project."""
         return list(self._json("GET", "/networks", _filters({PROJECT_LABEL: project})))
 
     def network(self, name: str) -> dict[str, Any] | None:
-        """A network by name."""
         return self._optional(f"/networks/{quote(name, safe='')}")
 
     def remove_network(self, identifier: str) -> None:
-        """Remove a network; fine when it is gone."""
         self._raw("DELETE", f"/networks/{identifier}", absent_is_fine=True)
 
     def volumes(self, project: str) -> list[dict[str, Any]]:
-        """Volumes that belong to a Compose project."""
         return list(self._json("GET", "/volumes", _filters({PROJECT_LABEL: project})).get("Volumes") or [])
 
     def volume(self, name: str) -> dict[str, Any] | None:
-        """A volume by name."""
         return self._optional(f"/volumes/{quote(name, safe='')}")
 
     def remove_volume(self, name: str) -> None:
-        """Remove a volume; fine when it is gone."""
         self._raw("DELETE", f"/volumes/{quote(name, safe='')}", absent_is_fine=True)
 
     def image(self, reference: str) -> dict[str, Any] | None:
@@ -191,17 +167,17 @@ class DockerApi:
         headers = {}
         if credentials is not None:
             headers["X-Registry-Auth"] = base64.urlsafe_b64encode(json.dumps(dict(credentials)).encode()).decode()
-        response = self._request("POST", "/images/create", {"fromImage": name, "tag": digest}, headers)
-        if response.status >= http.client.BAD_REQUEST:
-            raise DockerError(response.status, _message(response.read()), f"to pull {name}@{digest}")
-        for line in response:
+        query = {"fromImage": name, "tag": digest}
+        for line in self._stream("POST", "/images/create", query, headers, f"to pull {name}@{digest}"):
             if line.strip():
                 yield json.loads(line)
 
-    def _stream(self, path: str, query: Mapping[str, str]) -> http.client.HTTPResponse:
-        response = self._request("GET", path, query)
+    def _stream(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], request: str
+    ) -> http.client.HTTPResponse:
+        response = self._request(method, path, query, headers)
         if response.status >= http.client.BAD_REQUEST:
-            raise DockerError(response.status, _message(response.read()), f"GET {path}")
+            raise DockerError(response.status, _message(response.read()), request)
         return response
 
     def _optional(self, path: str) -> dict[str, Any] | None:
@@ -215,32 +191,23 @@ class DockerApi:
     def _json(self, method: str, path: str, query: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
         return json.loads(self._raw(method, path, query))
 
-    def _posted(
+    def _raw(
         self,
+        method: str,
         path: str,
-        body: Mapping[str, Any],
         query: Mapping[str, str] | None = None,
         *,
+        body: Mapping[str, Any] | None = None,
         absent_is_fine: bool = False,
-    ) -> dict[str, Any]:
-        response = self._request("POST", path, query, {"Content-Type": "application/json"}, json.dumps(body).encode())
-        answer = response.read()
-        if response.status >= http.client.BAD_REQUEST and not (
-            absent_is_fine and response.status == http.client.NOT_FOUND
-        ):
-            raise DockerError(response.status, _message(answer), f"POST {path}")
-        return dict(json.loads(answer)) if answer.strip() else {}
-
-    def _raw(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, *, absent_is_fine: bool = False
     ) -> bytes:
-        response = self._request(method, path, query)
-        body = response.read()
+        headers = {"Content-Type": "application/json"} if body else {}
+        response = self._request(method, path, query, headers, json.dumps(body).encode() if body else None)
+        answer = response.read()
         if response.status == http.client.NOT_FOUND and absent_is_fine:
             return b""
         if response.status >= http.client.BAD_REQUEST:
-            raise DockerError(response.status, _message(body), f"{method} {path}")
-        return body
+            raise DockerError(response.status, _message(answer), f"{method} {path}")
+        return answer
 
     def _request(
         self,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CAN_START", "CONFIG_LABEL", "EDGE_NETWORK", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "containers",
-    "is_one_off", "one_offs",
+    "fixed_address", "is_one_off", "one_offs",
 ]  # fmt: skip
 
 STACK_LABEL = "dev.slipway.stack"
@@ -49,15 +49,12 @@ class Container(NamedTuple):
     started: str = ""
     restart_policy: str = "no"
     addresses: tuple[str, ...] = ()
-    ports: tuple[tuple[str, int, int, str], ...] = ()
-    """published: host address, host port, container port, protocol"""
+    ports: tuple[tuple[str, int, int, str], ...] = ()  # published: host address, host port, container port, protocol
     check_code: int | None = None
     """exit code of the newest health probe; -1 when it timed out, None before the first one"""
-    check_output: str = ""
-    """the end of what it printed: that is where programs say what went wrong"""
+    check_output: str = ""  # the end of what it printed: that is where programs say what went wrong
     image_id: str = ""
-    edge: str = ""
-    """its address on the edge's network"""
+    edge: str = ""  # its address on the edge's network
 
     @property
     def halfway(self) -> bool:
@@ -119,7 +116,7 @@ def container(details: dict[str, Any]) -> Container:
         check_code=last.get("ExitCode"),
         check_output=" ".join(str(last.get("Output", "")).split())[-_SHOWN:],
         image_id=str(details.get("Image", "")),
-        edge=_fixed_address(networks.get(EDGE_NETWORK)),
+        edge=fixed_address(networks.get(EDGE_NETWORK)),
     )
 
 
@@ -131,6 +128,6 @@ def _ports(details: dict[str, Any]) -> tuple[tuple[str, int, int, str], ...]:
     return tuple(sorted(found))
 
 
-def _fixed_address(network: dict[str, Any] | None) -> str:
+def fixed_address(network: dict[str, Any] | None) -> str:
     """The address that a container has on a network as long as it exists, running or not."""
     return str(((network or {}).get("IPAMConfig") or {}).get("IPv4Address") or "")

@@ -1,8 +1,7 @@
-"""Health checks in a rendered Compose file: when Docker would first judge, and how to make that quicker.
+"""Health checks in a rendered Compose file: when Docker would first decide, and how to make that quicker.
 
-With `start_period` and `start_interval` Docker probes a new container every quarter of a second instead of once per
-interval. Failures inside the start period do not count, so a start period of ours is as long as the user's own
-verdict would have taken, and the agent gives that verdict itself when the period is over.
+With `start_period` and `start_interval` Docker probes a new container every 250 ms instead of once per interval.
+Failures inside the start period do not count, so the agent itself decides when a start period of ours is over.
 """
 
 from __future__ import annotations

@@ -24,11 +24,7 @@ class Machine(NamedTuple):
 
 
 def require_host() -> tuple[DockerApi, Machine]:
-    """The engine and its facts.
-
-    Raises:
-        SlipwayError: no engine, or no Compose v2.
-    """
+    """The engine and its facts."""
     question = VersionQuestion()
     try:
         api = DockerApi(find_socket())
@@ -41,7 +37,6 @@ def require_host() -> tuple[DockerApi, Machine]:
 
 
 def no_compose() -> SlipwayError:
-    """What to say where Compose v2 is missing."""
     return SlipwayError(
         "Docker Compose v2 is not installed",
         "the agent has it make the containers",

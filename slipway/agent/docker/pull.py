@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.output import Output
+    from slipway.contract.deployment import Registry
 
 __all__ = ["credentials_for", "explain", "fetch", "missing", "registry_of", "without_tag"]
 
@@ -35,7 +36,6 @@ def without_tag(reference: str) -> str:
 
 
 def missing(api: DockerApi, images: Sequence[str]) -> list[str]:
-    """The images that this engine does not have."""
     return [image for image in images if api.image(without_tag(image)) is None]
 
 
@@ -43,16 +43,12 @@ def fetch(
     images: Sequence[str],
     *,
     api: DockerApi,
-    registries: Sequence[Mapping[str, str]],
+    registries: Sequence[Registry],
     architecture: str,
     deadline: Deadline,
     out: Output,
 ) -> None:
-    """Have every image here and verified.
-
-    Raises:
-        SlipwayError: one cannot be had or is not what it should be.
-    """
+    """Have every image here and verified."""
     absent = missing(api, images)
     failures: list[SlipwayError] = []
     waiting = list(absent)
@@ -76,7 +72,7 @@ def _pull_next(
     waiting: list[str],
     failures: list[SlipwayError],
     api: DockerApi,
-    registries: Sequence[Mapping[str, str]],
+    registries: Sequence[Registry],
     out: Output,
 ) -> None:
     """Pull one of the images that wait; its failure is left for the main thread."""
@@ -95,11 +91,7 @@ def _pull_next(
 
 
 def verify(image: str, details: Mapping[str, Any] | None, architecture: str) -> None:
-    """The image is here, is the one with this digest, and runs on this machine.
-
-    Raises:
-        SlipwayError: it is not.
-    """
+    """Raise unless the image is here, is the one with this digest, and runs on this machine."""
     digest = image.partition("@")[2]
     if details is None or not any(str(each).endswith(f"@{digest}") for each in details.get("RepoDigests") or ()):
         raise SlipwayError(
@@ -121,18 +113,18 @@ def registry_of(image: str) -> str:
     return first if slash and ("." in first or ":" in first or first == "localhost") else _HUB
 
 
-def credentials_for(image: str, registries: Sequence[Mapping[str, str]]) -> dict[str, str] | None:
+def credentials_for(image: str, registries: Sequence[Registry]) -> dict[str, str] | None:
     """What to log in with to pull `image`; None when nothing was given for its registry."""
     wanted = registry_of(image)
     for each in registries:
-        address = each["address"].partition("://")[2] or each["address"]
+        address = each.address.partition("://")[2] or each.address
         address = address.partition("/")[0]
         if address == wanted or (wanted == _HUB and address in _HUB_NAMES):
-            return {"username": each["username"], "password": each["password"], "serveraddress": each["address"]}
+            return {"username": each.username, "password": each.password, "serveraddress": each.address}
     return None
 
 
-def _pull(api: DockerApi, image: str, registries: Sequence[Mapping[str, str]]) -> None:
+def _pull(api: DockerApi, image: str, registries: Sequence[Registry]) -> None:
     name, _, digest = without_tag(image).partition("@")
     for attempt in range(1, _TRIES + 1):
         message = ""
@@ -176,7 +168,7 @@ def explain(image: str, message: str) -> SlipwayError:
         word in text for word in ("unauthorized", "denied", "authentication required", "no basic auth", "forbidden")
     ):
         return SlipwayError(
-            f"registry {registry} refused to give {image}", "the credentials are missing, wrong or too weak",
+            f"registry {registry} denied access to {image}", "the credentials are missing, wrong or too weak",
             f"check the registry user and password of this stack: docker login {registry}", evidence,
         )  # fmt: skip
     if any(word in text for word in ("not found", "manifest unknown", "name unknown")):

@@ -1,7 +1,6 @@
-"""The certificate for visitors who ask for no name that the edge knows: made by the driver, trusted by nobody.
+"""The certificate for visitors who ask for no name that the edge knows, made by the driver.
 
-Without one Traefik makes an RSA key at every change of any route, and only then lets the change become live
-(tls.Manager.UpdateConfigs in v3.6.0).
+Without one Traefik makes an RSA key at every change of a route, before the change is live (tls.Manager.UpdateConfigs).
 """
 
 from __future__ import annotations

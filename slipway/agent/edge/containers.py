@@ -1,10 +1,8 @@
-"""The edge's containers: one that serves, and for a moment the one that takes over from it.
-
-The one that serves is never removed before its successor serves.
-"""
+"""The edge's containers: the one that serves is never removed before its successor serves."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -42,7 +40,7 @@ _LEAVE_SECONDS = 2.0
 
 
 class EdgeContainer(NamedTuple):
-    """One of the edge's containers, as its labels tell."""
+    """One of the edge's containers, from its labels."""
 
     id: str
     name: str
@@ -57,7 +55,6 @@ class EdgeContainer(NamedTuple):
 
     @property
     def running(self) -> bool:
-        """Whether it serves, or tries to."""
         return self.state == "running"
 
 
@@ -77,7 +74,7 @@ class EdgeContainers:
         return sorted((_container(each) for each in listed), key=lambda each: each.number)
 
     def configuration(self, wanted: Desired) -> str:
-        """What tells a container that is as wanted from one that is not."""
+        """What differs between a container that is as wanted and one that is not."""
         return fingerprint([static(wanted, 0, 0), self._body(wanted, 0, 0, "")])
 
     def publish_shared(self, numbers: Iterable[int], leaving: Iterable[int] = ()) -> str:
@@ -88,11 +85,7 @@ class EdgeContainers:
         return name
 
     def start(self, wanted: Desired, others: list[EdgeContainer], deadline: Deadline) -> EdgeContainer:
-        """Start one more beside `others` and wait until it has all routes; nothing of it is left when it does not.
-
-        Raises:
-            SlipwayError: it did not get there; its last lines are the evidence.
-        """
+        """Start one more beside `others` and wait until it has all routes; nothing of it is left when it does not."""
         number = max((each.number for each in others), default=0) + 1
         in_use = {each.api_port for each in others}
         first = int(self._owner, 16) % len(_API_PORTS)  # another user's edge, which may start now, begins elsewhere
@@ -137,18 +130,11 @@ class EdgeContainers:
 
     def ready(self, container: EdgeContainer) -> bool:
         """Whether a container answers and has every file of routes."""
-        api = TraefikApi(container.api_port)
-        try:
+        with contextlib.closing(TraefikApi(container.api_port)) as api:
             return api.ready() and all(api.shows(each) for each in self._folder.markers())
-        finally:
-            api.close()
 
     def wait_ready(self, identifier: str, port: int, deadline: Deadline) -> None:
-        """Wait until a container answers and has every file of routes.
-
-        Raises:
-            SlipwayError: it ended, or did not get there in time.
-        """
+        """Wait until a container answers and has every file of routes."""
         api, until = TraefikApi(port), runtime.monotonic() + min(_READY_SECONDS, deadline.remaining())
         try:
             while not (api.ready() and all(api.shows(each) for each in self._folder.markers())):
@@ -157,7 +143,7 @@ class EdgeContainers:
                 if not state.get("Running") or state.get("Restarting") or runtime.monotonic() > until:
                     raise SlipwayError(
                         f"the edge's container does not serve (it is {state.get('Status', 'gone')})",
-                        "the routes of this host's stacks are as they were before",
+                        "the routes of this host's stacks are unchanged",
                         "see its last lines above, fix what they name, then run it again",
                         [f"| {line}" for line in self._api.logs(identifier, _LOG_LINES)],
                     )

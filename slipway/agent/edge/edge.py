@@ -1,7 +1,4 @@
-"""The edge of this host: one Traefik that all stacks share, its routes written by nobody else.
-
-Every change is made under the edge's own lock.
-"""
+"""The edge of this host: one Traefik for all stacks; every change of it is made under its own lock."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from slipway.agent.edge import network
 from slipway.agent.edge.containers import EdgeContainers
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.live_files import LiveFiles
-from slipway.agent.edge.metrics import Counters, Target, connections, traffic
+from slipway.agent.edge.metrics import Counters, Target, traffic
 from slipway.agent.edge.rendering import Ports, dynamic, marker, text
 from slipway.agent.edge.stack_files import certificates_marker, drop_other_certificates, write_certificates, write_users
 from slipway.agent.edge.static_config import StackRequest, desired
@@ -25,13 +22,14 @@ from slipway.agent.state.lock import lock
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.edge.containers import EdgeContainer
     from slipway.agent.edge.routing import Routing
     from slipway.agent.output import Output
+    from slipway.contract.deployment import EdgeRequest
 
 __all__ = ["Edge"]
 
@@ -49,8 +47,8 @@ class Edge:
         self._upkeep = Upkeep(api, out, self._folder, self._containers)
         self._live = LiveFiles(api, self._folder)
 
-    def ensure(self, wanted: Mapping[str, Any], stack: str, deadline: Deadline) -> bool:
-        """Make the edge as `wanted` (document["edge"]) by this stack and as all others want it.
+    def ensure(self, wanted: EdgeRequest, stack: str, deadline: Deadline) -> bool:
+        """Make the edge as `wanted` by this stack and as all others want it.
 
         A container that is not as wanted is replaced by one that takes over on the same ports. Ended anywhere, the
         next call goes on from what it finds.
@@ -69,7 +67,7 @@ class Edge:
             self._upkeep.check_ports(aim, running)
             self._upkeep.check_image(aim)
             self._upkeep.prepare(aim)
-            write_certificates(self._folder, wanted["certificates"], stack)
+            write_certificates(self._folder, wanted.certificates, stack)
             network.ensure_network(self.api)
             started = self._upkeep.converge(aim, found, deadline)
             self._folder.store_requests(requests)
@@ -79,7 +77,7 @@ class Edge:
             drop_other_certificates(self._folder, stack)
             return started
 
-    def lacks(self, wanted: Mapping[str, Any], stack: str) -> bool:
+    def lacks(self, wanted: EdgeRequest, stack: str) -> bool:
         """Whether `ensure` would have something to do. Changes nothing."""
         request, requests = StackRequest.of(wanted), self._folder.requests()
         if requests.get(stack) != request:
@@ -90,7 +88,7 @@ class Edge:
         if [each.configuration for each in running] != [configuration] or self.api.network(network.NETWORK) is None:
             return True
         named = self._folder.written(self._folder.certificates_of(stack))
-        return (named.marker if named else None) != certificates_marker(wanted["certificates"], stack)
+        return (named.marker if named else None) != certificates_marker(wanted.certificates, stack)
 
     def attach(self, container: str) -> str:
         """Connect a container to the edge's network; its address, which stays the same as long as it exists."""
@@ -152,16 +150,9 @@ class Edge:
 
     def metrics(self) -> dict[Target, Counters]:
         """Counters since the edge started, summed over its running containers; they fall when it is replaced."""
-        apis = [TraefikApi(each.api_port) for each in self._running()]
-        try:
+        with contextlib.ExitStack() as stack:
+            apis = [stack.enter_context(contextlib.closing(TraefikApi(each.api_port))) for each in self._running()]
             return traffic(api.metrics() for api in apis)
-        finally:
-            for api in apis:
-                api.close()
-
-    def open_connections(self, servers: Iterable[str]) -> int:
-        """Established TCP connections from this host to these `address:port`."""
-        return connections(servers)
 
     def drop_stack(self, stack: str) -> None:
         """Remove all that the edge has of a stack; the edge itself with the last one. Fine when there is nothing."""
@@ -185,10 +176,7 @@ class Edge:
             self._folder.remove()
 
     def status(self) -> dict[str, Any] | None:
-        """What runs, for the probe; None when this host has no edge.
-
-        {version, image, http_port, https_port (None without TLS), containers: [{id, name, state, api_port}], stacks}
-        """
+        """What runs, for the probe; None when this host has no edge."""
         found = self._containers.find()
         if not found:
             return None
@@ -223,7 +211,7 @@ class Edge:
                     if (route.host, route.path) in wanted:
                         raise SlipwayError(
                             f"stack {other} of this host already serves {route.host or 'every host'}{route.path}",
-                            f"which of both got a request would be chance, so the routes of {stack} stay as they were",
+                            f"which of the two got a request would be chance, so the routes of {stack} are unchanged",
                             f"give {stack} another route, or take {other} off this host first",
                         )
 

@@ -1,7 +1,4 @@
-"""Where the edge's files lie: `~/.local/share/slipway/edge`, of which Traefik's container sees what it needs.
-
-A route file changes in one step that Traefik notices once.
-"""
+"""The edge's files, of which Traefik's container sees what it needs: `~/.local/share/slipway/edge`."""
 
 from __future__ import annotations
 
@@ -32,7 +29,6 @@ testData:
   page: ""
 """
 _PLUGIN = """\
-// Package maintenance answers every request with one page.
 package maintenance
 
 import (
@@ -40,15 +36,12 @@ import (
 	"net/http"
 )
 
-// Config is what a router's configuration says.
 type Config struct {
 	Page string `json:"page,omitempty"`
 }
 
-// CreateConfig returns the defaults.
 func CreateConfig() *Config { return &Config{} }
 
-// New makes the handler.
 func New(_ context.Context, _ http.Handler, config *Config, _ string) (http.Handler, error) {
 	page := []byte(config.Page)
 	return http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
@@ -76,7 +69,6 @@ class EdgeFolder:
         self._last_address = os.path.join(self.path, "last-address")
 
     def create(self) -> None:
-        """Make the folder and what never changes in it."""
         for path in (self.path, self.routes, self.pending, self.acme, self.temporary):
             os.makedirs(path, mode=0o700, exist_ok=True)
         plugin = os.path.join("plugins-local", "src", MAINTENANCE_PLUGIN)
@@ -93,7 +85,6 @@ class EdgeFolder:
         write_atomically(whole, content.encode())
 
     def has(self, path: str) -> bool:
-        """Whether the file is there."""
         return os.path.exists(os.path.join(self.path, path))
 
     def has_certificate(self) -> bool:
@@ -101,7 +92,6 @@ class EdgeFolder:
         return self.has(f"{DEFAULT_CERTIFICATE}.key")
 
     def keep_only(self, folder: str, names: Iterable[str]) -> None:
-        """Remove what is in a folder but for these names."""
         whole, kept = os.path.join(self.path, folder), set(names)
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(whole):
@@ -112,7 +102,6 @@ class EdgeFolder:
                 os.rmdir(whole)
 
     def keep_static(self, number: int) -> None:
-        """Remove the static configuration of all containers but one."""
         for name in os.listdir(self.path):
             if name.startswith("static-") and name != f"static-{number}.yaml":
                 os.unlink(os.path.join(self.path, name))
@@ -120,16 +109,13 @@ class EdgeFolder:
     # --- files that Traefik watches
 
     def routes_of(self, stack: str) -> str:
-        """The one file with a stack's routes."""
         return os.path.join(self.routes, stack + _ROUTES)
 
     def certificates_of(self, stack: str) -> str:
-        """The file that names a stack's own certificates."""
         return os.path.join(self.routes, stack + _CERTIFICATES)
 
     @property
     def shared(self) -> str:
-        """The file with what belongs to no stack."""
         return os.path.join(self.routes, _SHARED)
 
     def publish(self, path: str, content: bytes | None) -> None:
@@ -143,7 +129,6 @@ class EdgeFolder:
         os.rename(pending, path)
 
     def content(self, path: str) -> bytes | None:
-        """What is in a file; None when it is not there."""
         try:
             with open(path, "rb") as file:
                 return file.read()
@@ -156,7 +141,6 @@ class EdgeFolder:
         return None if content is None else read(content)
 
     def markers(self) -> list[str]:
-        """The markers of all watched files."""
         try:
             names = sorted(name for name in os.listdir(self.routes) if name.endswith(_ROUTES))
         except FileNotFoundError:
@@ -165,7 +149,6 @@ class EdgeFolder:
         return [each.marker for each in found if each is not None]
 
     def stacks(self) -> list[str]:
-        """Stacks that have routes here."""
         try:
             names = os.listdir(self.routes)
         except FileNotFoundError:
@@ -176,7 +159,6 @@ class EdgeFolder:
     # --- what the agent remembers
 
     def requests(self) -> dict[str, StackRequest]:
-        """What each stack wants of the edge."""
         content = self.content(self._requests)
         found = json.loads(content) if content else {}
         return {
@@ -185,7 +167,6 @@ class EdgeFolder:
         }
 
     def store_requests(self, requests: dict[str, StackRequest]) -> None:
-        """Remember them."""
         content = json.dumps({stack: request._asdict() for stack, request in requests.items()}, sort_keys=True)
         self.put("wishes.json", content)
 
@@ -194,9 +175,7 @@ class EdgeFolder:
         return (self.content(self._last_address) or b"").decode()
 
     def store_last_address(self, address: str) -> None:
-        """Remember it."""
         self.put("last-address", address)
 
     def remove(self) -> None:
-        """Remove all of it."""
         remove_tree(self.path)

@@ -1,7 +1,6 @@
-"""Steers connections for an agent that is not root: a container does it, for as long as the handover takes.
+"""Steers connections for an agent that is not root: a container does it during the handover, and ends with it.
 
-It runs `steering` itself as root with the host's own Python, whose files it sees below /host. Whoever
-may use Docker may do that anyway. It ends with the handover, and by itself when nobody ends it.
+As root it runs `reuseport_handover` with the host's own Python below /host: who may use Docker may do that anyway.
 """
 
 from __future__ import annotations
@@ -48,7 +47,6 @@ class SteeringContainer:
             self._says(reuseport_handover.TURNED)
 
     def close(self) -> None:
-        """Leave the groups."""
         with contextlib.suppress(DockerError):  # not running
             self._api.signal(self._name, "SIGTERM")
             self._says(reuseport_handover.LEFT)

@@ -34,11 +34,7 @@ class LiveFiles:
         self._folder = folder
 
     def see_live(self, stack: str, name: str, running: Sequence[EdgeContainer], deadline: Deadline) -> None:
-        """Wait until every running container has what was written under the marker `name`.
-
-        Raises:
-            SlipwayError: Traefik finds a fault in the stack's routes, or does not take the file in time.
-        """
+        """Wait until every running container has what was written under the marker `name`."""
         until = runtime.monotonic() + min(_LIVE_SECONDS, deadline.remaining())
         for each in running:
             api = TraefikApi(each.api_port)

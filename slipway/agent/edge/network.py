@@ -1,8 +1,4 @@
-"""The network over which the edge reaches containers, and their addresses on it.
-
-On the network `slipway-edge` a container keeps its address for as long as it exists:
-restarts of it, of Docker and of the machine change nothing. On this network containers do not reach one another.
-"""
+"""The edge's network, where a container keeps its address as long as it exists, and reaches no other container."""
 
 from __future__ import annotations
 
@@ -14,6 +10,8 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import DockerError
+from slipway.agent.docker.facts import EDGE_NETWORK as NETWORK
+from slipway.agent.docker.facts import fixed_address
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EDGE_LABEL", "NETWORK", "address", "attach", "ensure_network", "taken"]
 
-NETWORK = "slipway-edge"
 EDGE_LABEL = "dev.slipway.edge"
 _PREFIX = 20  # 4,093 containers
 # Rarely used corners of the private ranges; the first that neither this host's routes nor Docker's networks use.
@@ -81,12 +78,12 @@ def attach(api: DockerApi, network: dict[str, Any], container: str, last: str) -
     if details is None:
         raise SlipwayError(
             f"container {container[:12]} is gone",
-            "the edge cannot be told to send requests to it",
+            "the edge cannot send requests to it",
             "run the deployment again",
         )
     endpoint = details["NetworkSettings"]["Networks"].get(NETWORK)
     if endpoint is not None:
-        given = _fixed(endpoint)
+        given = fixed_address(endpoint)
         if given and endpoint.get("NetworkID") in {network["Id"], ""}:
             return given
         api.disconnect_network(NETWORK, container)  # left from a network of that name that was removed since
@@ -111,12 +108,7 @@ def attach(api: DockerApi, network: dict[str, Any], container: str, last: str) -
 
 def address(container: dict[str, Any]) -> str:
     """The address that a container (an entry of the engine's list, or its details) has here; empty without."""
-    endpoint = container.get("NetworkSettings", {}).get("Networks", {}).get(NETWORK)
-    return _fixed(endpoint) if endpoint else ""
-
-
-def _fixed(endpoint: dict[str, Any]) -> str:
-    return str((endpoint.get("IPAMConfig") or {}).get("IPv4Address") or "")
+    return fixed_address(container.get("NetworkSettings", {}).get("Networks", {}).get(NETWORK))
 
 
 def taken(api: DockerApi) -> set[str]:

@@ -1,7 +1,4 @@
-"""What Traefik is told about one stack: its dynamic configuration, as one file. Pure.
-
-The file is JSON (which is YAML) below a comment that holds what it was made from.
-"""
+"""One stack's dynamic configuration of Traefik: a JSON file below a comment that holds what it was made from."""
 
 from __future__ import annotations
 
@@ -14,27 +11,18 @@ from slipway.agent.edge.routing import GENERATION_HEADER, Routing, from_json, to
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from slipway.agent.edge.routing import Preview, Redirect, Route, ServiceRouting
+    from slipway.agent.edge.routing import Preview, ServiceRouting
+    from slipway.contract.deployment import Redirect, Route
 
 __all__ = [
-    "BACKEND",
-    "SEPARATOR",
-    "Ports",
-    "Written",
-    "dynamic",
-    "marker",
-    "read",
-    "service_target",
-    "text",
-    "tls",
+    "BACKEND", "SEPARATOR", "Ports", "Written", "dynamic", "marker", "read", "service_target", "text", "tls",
     "users_file",
-]
+]  # fmt: skip
 
 SEPARATOR = "~"
 """Between the parts of a name; no stack, service or generation has it, so that two names are never the same."""
 
-BACKEND = "slipway"
-"""The servers transport that all services use (see `settings.shared`)."""
+BACKEND = "slipway"  # The servers transport that all services use (see `settings.shared`)
 
 _HEAD = "# slipway: "
 _WEB, _WEBSECURE = "web", "websecure"
@@ -105,14 +93,7 @@ def service_target(name: str) -> tuple[str, str, str] | None:
 
 
 def dynamic(stack: str, routing: Routing, *, ports: Ports, users: Mapping[str, str]) -> dict[str, Any]:
-    """The dynamic configuration of a stack.
-
-    Args:
-        stack: Its name, the first part of all names.
-        routing: What is wanted.
-        ports: Where the edge listens, for redirects.
-        users: Service → htpasswd file, as Traefik's container sees it.
-    """
+    """The dynamic configuration of a stack; `users` is service → htpasswd file, as Traefik's container sees it."""
     built = _Built({}, {}, {})
     if routing.maintenance is not None:
         page = {"plugin": {"maintenance": {"page": routing.maintenance}}}

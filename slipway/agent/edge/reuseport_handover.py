@@ -1,14 +1,11 @@
 """Sends new connections to one of two edge containers that listen on the same ports.
 
 Traefik takes connections before it has its routes, and answers them 404. So they are held with the old container until
-the new one has them, and are all given to the new one before the old one stops listening.
+the new one has them, and all go to the new one before the old one stops listening. Sockets of ours join the kernel's
+group of those that share a port (SO_REUSEPORT), whose members must be of one user (Traefik's: root), and through them
+the kernel is told which member gets new connections. When this process ends early, both containers serve.
 
-Sockets of our own join the kernel's group of those that share a port (SO_REUSEPORT); through them the group can be
-told which member gets new connections; ours never do. The kernel lets only sockets of one user into a group: where the
-agent is not the user that Traefik runs as (root), it cannot take part, and says so. Ended anywhere, our sockets go with
-the process, and what is left is a group in which both containers serve.
-
-`SLIPWAY_EDGE_REALTIME=1` has the few microseconds between two of its system calls run before all else on the processor.
+`SLIPWAY_EDGE_REALTIME=1` gives the few microseconds between two of its system calls the processor's highest priority.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ import os
 import signal
 import socket
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +32,7 @@ _OLD, _NEW = 0, 2  # places in the group, by the order of joining: old, ours, ne
 
 
 class Steering:
-    """Steers the connections of some ports; `works` tells whether it can."""
+    """Steers the connections of some ports; `works` says whether it can."""
 
     def __init__(self, ports: Iterable[int]) -> None:
         """Take part in the group of each port and hold new connections with who is in it now (one container)."""
@@ -59,18 +56,18 @@ class Steering:
             self._join(port, self._second, _NEW)
 
     def close(self) -> None:
-        """Leave the groups, each told to keep to its first place: where one serves alone, and where the next holds.
+        """Leave the groups, each set to its first place: where one serves alone, and where the next handover holds.
 
         With the old container gone, the new one comes to that place when the second of ours leaves. Between that and
-        the telling, a few microseconds, the first of ours could get a connection, which is then reset.
+        setting it, a few microseconds, the first of ours could get a connection, which is then reset.
         """
         with _undisturbed():
             for port, first in self._first.items():
-                tell = _telling(_OLD)
+                selection = _Selection(_OLD)
                 second = self._second.get(port)
                 if second is not None:
                     second.close()
-                    first.setsockopt(*tell.option)
+                    first.setsockopt(*selection.option)
                 first.close()
         self._first.clear()
         self._second.clear()
@@ -84,10 +81,10 @@ class Steering:
         if family == socket.AF_INET6:
             joined.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         joined.bind((address, port))
-        tell = _telling(place)
+        selection = _Selection(place)
         with _undisturbed():
             joined.listen(0)
-            joined.setsockopt(*tell.option)
+            joined.setsockopt(*selection.option)
 
 
 def serve(ports: Iterable[int]) -> None:
@@ -105,14 +102,12 @@ def serve(ports: Iterable[int]) -> None:
     print(LEFT, flush=True)
 
 
-class _Telling(NamedTuple):
-    option: tuple[int, int, bytes]
-    program: Any  # what the option points to
+class _Selection:
+    """Has the kernel choose the socket at `place` of the group."""
 
-
-def _telling(place: int) -> _Telling:
-    program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, place))
-    return _Telling((socket.SOL_SOCKET, _ATTACH, struct.pack("@HP", 1, ctypes.addressof(program))), program)
+    def __init__(self, place: int) -> None:
+        self._program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, place))
+        self.option = (socket.SOL_SOCKET, _ATTACH, struct.pack("@HP", 1, ctypes.addressof(self._program)))
 
 
 @contextlib.contextmanager

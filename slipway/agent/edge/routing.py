@@ -1,64 +1,18 @@
-"""What the edge is told about one stack: routes, generations and their weights; also as the JSON that is kept."""
+"""The edge's view of one stack: routes, generations and their weights; also as the JSON that is kept."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.deployment import Middlewares, RateLimit, Redirect, Route
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "GENERATION_HEADER",
-    "Backend",
-    "Middlewares",
-    "Preview",
-    "RateLimit",
-    "Redirect",
-    "Route",
-    "Routing",
-    "ServiceRouting",
-    "from_json",
-    "middlewares",
-    "to_json",
-]
+__all__ = ["GENERATION_HEADER", "Backend", "Preview", "Routing", "ServiceRouting", "from_json", "to_json"]
 
 GENERATION_HEADER = "X-Slipway-Generation"
 """A request from 127.0.0.1 with this header reaches the generation that it names, whatever the weights are."""
-
-
-class Route(NamedTuple):
-    """Requests for `host` (any when empty) below the path prefix `path`; `strip` takes the prefix off."""
-
-    host: str
-    path: str = "/"
-    strip: bool = False
-
-
-class Redirect(NamedTuple):
-    """Requests for the host `origin` are sent to `target`, a host name or a URL."""
-
-    origin: str
-    target: str
-    permanent: bool
-
-
-class RateLimit(NamedTuple):
-    """`average` requests per `period` (seconds) and client address, `burst` at once."""
-
-    average: int
-    burst: int
-    period: float
-
-
-class Middlewares(NamedTuple):
-    """What happens to a request on its way; `basic_auth` is the content of an htpasswd file, a secret."""
-
-    redirects: tuple[Redirect, ...] = ()
-    basic_auth: str | None = None
-    ip_allow_list: tuple[str, ...] = ()
-    rate_limit: RateLimit | None = None
-    max_body: int | None = None
-    security_headers: bool = False
 
 
 class Backend(NamedTuple):
@@ -77,7 +31,10 @@ class Preview(NamedTuple):
 
 
 class ServiceRouting(NamedTuple):
-    """Everything about one service; `resolver` is how certificates are had (`resolver_name`), None: not by ACME."""
+    """Everything about one service; `resolver` is how certificates are had (`resolver_name`), None: not by ACME.
+
+    `basic_auth` of its middlewares is the content of the htpasswd file, a secret.
+    """
 
     service: str
     routes: tuple[Route, ...]
@@ -94,19 +51,6 @@ class Routing(NamedTuple):
 
     services: tuple[ServiceRouting, ...]
     maintenance: str | None = None
-
-
-def middlewares(wanted: Mapping[str, Any], secrets: Mapping[str, str]) -> Middlewares:
-    """The middlewares of a service as the release document has them, with the secret that they name put in."""
-    limit, auth = wanted["rate_limit"], wanted["basic_auth"]
-    return Middlewares(
-        redirects=tuple(Redirect(each["from"], each["to"], each["permanent"]) for each in wanted["redirects"]),
-        basic_auth=None if auth is None else secrets[auth],
-        ip_allow_list=tuple(wanted["ip_allow_list"]),
-        rate_limit=None if limit is None else RateLimit(limit["average"], limit["burst"], limit["period"]),
-        max_body=wanted["max_body"],
-        security_headers=wanted["security_headers"],
-    )
 
 
 def to_json(routing: Routing) -> dict[str, Any]:
@@ -144,12 +88,12 @@ def _service_from_json(content: Mapping[str, Any]) -> ServiceRouting:
             Backend(each["generation"], each["weight"], tuple(each["servers"])) for each in content["backends"]
         ),
         middlewares=Middlewares(
-            redirects=tuple(Redirect(**each) for each in ways["redirects"]),
-            basic_auth=ways["basic_auth"],
-            ip_allow_list=tuple(ways["ip_allow_list"]),
-            rate_limit=RateLimit(**limit) if limit else None,
-            max_body=ways["max_body"],
-            security_headers=ways["security_headers"],
+            **{
+                **ways,
+                "redirects": tuple(Redirect(**each) for each in ways["redirects"]),
+                "ip_allow_list": tuple(ways["ip_allow_list"]),
+                "rate_limit": RateLimit(**limit) if limit else None,
+            }
         ),
         sticky=content["sticky"],
         preview=Preview(**preview) if preview else None,

@@ -11,10 +11,11 @@ from slipway.agent.edge.rendering import marker, text, tls, users_file
 from slipway.agent.edge.static_config import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from slipway.agent.edge.edge_dir import EdgeFolder
     from slipway.agent.edge.routing import Routing
+    from slipway.contract.deployment import Certificate
 
 __all__ = ["certificates_marker", "drop_other_certificates", "write_certificates", "write_users"]
 
@@ -32,20 +33,20 @@ def write_users(folder: EdgeFolder, stack: str, routing: Routing) -> dict[str, s
     return found
 
 
-def certificates_marker(certificates: Sequence[Mapping[str, str]], stack: str) -> str | None:
+def certificates_marker(certificates: Sequence[Certificate], stack: str) -> str | None:
     """Named after the content, so that the same certificates again change nothing; None without any."""
     if not certificates:
         return None
     return marker(stack, "tls-" + hashlib.sha256("".join(map(_digest, certificates)).encode()).hexdigest()[:12])
 
 
-def write_certificates(folder: EdgeFolder, certificates: Sequence[Mapping[str, str]], stack: str) -> None:
+def write_certificates(folder: EdgeFolder, certificates: Sequence[Certificate], stack: str) -> None:
     """Put the stack's own certificates where Traefik reads them."""
     files = []
     for each in certificates:
         name = f"certificates/{stack}/{_digest(each)}"
-        folder.put(f"{name}.pem", each["certificate"])
-        folder.put(f"{name}.key", each["key"])
+        folder.put(f"{name}.pem", each.certificate)
+        folder.put(f"{name}.key", each.key)
         files.append((f"{FOLDER}/{name}.pem", f"{FOLDER}/{name}.key"))
     path, wanted = folder.certificates_of(stack), certificates_marker(certificates, stack)
     written = folder.written(path)
@@ -61,5 +62,5 @@ def drop_other_certificates(folder: EdgeFolder, stack: str) -> None:
         folder.keep_only(f"certificates/{stack}", [name for name in names if name.encode() in content])
 
 
-def _digest(certificate: Mapping[str, str]) -> str:
-    return hashlib.sha256(f"{certificate['certificate']}\0{certificate['key']}".encode()).hexdigest()[:12]
+def _digest(certificate: Certificate) -> str:
+    return hashlib.sha256("\0".join(certificate).encode()).hexdigest()[:12]

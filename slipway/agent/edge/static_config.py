@@ -13,40 +13,28 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from slipway.contract.deployment import EdgeRequest
+
 __all__ = [
-    "DEFAULT_CERTIFICATE",
-    "FOLDER",
-    "GRACE_SECONDS",
-    "MAINTENANCE_PLUGIN",
-    "OWNER",
-    "Desired",
-    "StackRequest",
-    "authority_file",
-    "desired",
-    "fingerprint",
-    "resolver_name",
-    "shared",
-    "static",
-]
+    "DEFAULT_CERTIFICATE", "FOLDER", "GRACE_SECONDS", "MAINTENANCE_PLUGIN", "OWNER", "Desired", "StackRequest",
+    "authority_file", "desired", "fingerprint", "resolver_name", "shared", "static",
+]  # fmt: skip
 
-FOLDER = "/edge"
-"""Where Traefik's container sees the edge's folder."""
+FOLDER = "/edge"  # Where Traefik's container sees the edge's folder
 
-OWNER = "edge"
-"""First part of the names that belong to no stack. The number of a container follows after a dash."""
+OWNER = "edge"  # First part of the names that belong to no stack. The number of a container follows after a dash.
 
 DEFAULT_CERTIFICATE = "default"
 """Name of the files, below the edge's folder, with the certificate for who asks for no name that is known."""
 
-GRACE_SECONDS = 30
-"""What a request may still take when its Traefik has been replaced; then a WebSocket is cut, too."""
+GRACE_SECONDS = 30  # What a request may still take when its Traefik has been replaced; then a WebSocket is cut, too
 
 MAINTENANCE_PLUGIN = "slipway/maintenance"
 """Go module of the plugin that answers with a page, which Traefik by itself cannot."""
 
 _DEFAULT = {f"{kind}File": f"{FOLDER}/{DEFAULT_CERTIFICATE}.{end}" for kind, end in (("cert", "pem"), ("key", "key"))}
-# Bounds at most a quarter apart, in seconds, so that a percentile is known to a quarter: 1 ms to 37 s. `judging` was
-# tried with steps of 1.5; finer ones only tell more.
+# Bounds at most a quarter apart, in seconds, so that a percentile is known to a quarter: 1 ms to 37 s. The comparison
+# was tried with steps of 1.5; finer ones only say more.
 _BUCKETS = tuple(float(f"{0.001 * 1.25**step:.3g}") for step in range(48))
 # A pooled connection that waits longer is closed, so that draining sees only what is in use, and an application with
 # a short keep-alive is hardly ever raced. To connect again costs a fraction of a millisecond on the same host.
@@ -66,17 +54,9 @@ class StackRequest(NamedTuple):
     acme: tuple[str, str, str] | None
 
     @classmethod
-    def of(cls, wanted: Mapping[str, Any]) -> StackRequest:
-        """From document["edge"]; certificates are no matter of the container."""
-        acme = wanted["acme"]
-        return cls(
-            image=wanted["image"],
-            version=wanted["version"],
-            http_port=wanted["http_port"],
-            https_port=wanted["https_port"],
-            https=wanted["https"],
-            acme=None if acme is None else (acme["email"], acme["server"], acme["ca"]),
-        )
+    def of(cls, wanted: EdgeRequest) -> StackRequest:
+        """All but the certificates, which are no matter of the container."""
+        return cls(wanted.image, wanted.version, wanted.http_port, wanted.https_port, wanted.https, wanted.acme)
 
 
 class Desired(NamedTuple):
@@ -89,9 +69,9 @@ class Desired(NamedTuple):
     resolvers: tuple[tuple[str, str, str], ...]
 
 
-def resolver_name(acme: Mapping[str, Any] | None) -> str | None:
-    """The certificate resolver of these requests (document["edge"]["acme"]); None without ACME."""
-    return None if acme is None else _resolver(acme["email"], acme["server"])
+def resolver_name(acme: tuple[str, str, str] | None) -> str | None:
+    """The certificate resolver for (e-mail, server, PEM); None without ACME."""
+    return None if acme is None else _resolver(*acme[:2])
 
 
 def desired(requests: Mapping[str, StackRequest], stack: str, running: Iterable[tuple[str, str]]) -> Desired:
@@ -124,14 +104,14 @@ def desired(requests: Mapping[str, StackRequest], stack: str, running: Iterable[
 def authority_file(acme: tuple[str, str, str]) -> str:
     """Where the PEM of a certificate authority lies, below the edge's folder; another content is another file."""
     digest = hashlib.sha256(acme[2].encode()).hexdigest()[:8]
-    return f"authorities/{_resolver(acme[0], acme[1])}-{digest}.pem"
+    return f"authorities/{_resolver(*acme[:2])}-{digest}.pem"
 
 
 def static(wanted: Desired, number: int, api_port: int) -> dict[str, Any]:
     """Traefik's static configuration for the container `number`."""
     points: dict[str, Any] = {
         "web": _entry_point(wanted.http_port, number),
-        # Loopback only: it tells routes to who may ask.
+        # Loopback only: it shows routes to whoever may connect.
         "traefik": {"address": f"127.0.0.1:{api_port}"},
     }
     if wanted.https_port is not None:

@@ -23,7 +23,6 @@ class TraefikApi:
         self._connection = runtime.http_connection("127.0.0.1", port, _TIMEOUT)
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
     def get(self, path: str) -> tuple[int, bytes]:
@@ -40,7 +39,6 @@ class TraefikApi:
         return 0, reason
 
     def ready(self) -> bool:
-        """Whether it answers at all."""
         return self.get("/ping")[0] == http.client.OK
 
     def shows(self, marker: str) -> bool:

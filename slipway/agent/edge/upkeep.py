@@ -35,7 +35,6 @@ class Upkeep:
         self._containers = containers
 
     def check_image(self, aim: Desired) -> None:
-        """Raise when the image is not on this host."""
         if self.api.image(aim.image) is None:
             raise SlipwayError(
                 f"the edge's image {aim.image} is not on this host",
@@ -44,7 +43,6 @@ class Upkeep:
             )
 
     def check_ports(self, aim: Desired, running: Sequence[EdgeContainer]) -> None:
-        """Raise when somebody else listens where the edge is to."""
         own = {port for each in running for port in (each.http_port, each.https_port)}
         for port in (aim.http_port, aim.https_port):
             if port is None or port in own or not listening(port):
@@ -62,10 +60,9 @@ class Upkeep:
             )
 
     def prepare(self, aim: Desired) -> None:
-        """Files that the container needs to start with."""
         self._folder.create()
         for acme in aim.resolvers:
-            name = resolver_name({"email": acme[0], "server": acme[1]})
+            name = resolver_name(acme)
             if not self._folder.has(f"acme/{name}.json"):
                 self._folder.put(f"acme/{name}.json", "")
             if acme[2]:
@@ -114,7 +111,7 @@ class Upkeep:
             steering = SteeringContainer(self.api, aim.image, self._containers.steering, ports)
         if steering.works:
             return steering
-        self.out.progress("edge", "connections cannot be steered here: new ones may see 404 for some 0.1 s")
+        self.out.progress("edge", "new connections cannot be held here and may get 404 for about 0.1 s")
         return None
 
 

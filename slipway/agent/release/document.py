@@ -12,13 +12,14 @@ from slipway.agent.release.rendering import PathError, placeholders, referenced_
 from slipway.agent.strategies.graph import levels
 from slipway.contract import CONTRACT
 from slipway.contract.canonical import release_id
+from slipway.contract.deployment import Deployment
 from slipway.contract.host_paths import is_stack
 from slipway.contract.problems import DocumentError
 
 __all__ = ["parse"]
 
 
-def parse(raw: bytes) -> dict[str, Any]:
+def parse(raw: bytes) -> Deployment:
     """The document, of this agent's contract and with nothing in it that leads out of the stack's folder.
 
     Raises:
@@ -34,9 +35,9 @@ def parse(raw: bytes) -> dict[str, Any]:
         raise _bad(f"this agent does not know its contract, only version {CONTRACT}")
     try:
         _check(document)
+        return Deployment.from_json(document)
     except (KeyError, TypeError, AttributeError):
         raise _bad("a part of it is missing or has another form than the contract's") from None
-    return document
 
 
 def _check(document: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
-"""What may go: releases beyond the ones a way back needs, with their files and images. Never a volume.
+"""Removes releases that no rollback needs, with their files and images. Never a volume.
 
-The release that was validated last stays however old it is: a failed deployment returns to it. `choose` is pure. An
-image stays as long as a kept release of any stack on this host or any container uses it.
+The release that was validated last stays however old it is: a failed deployment rolls back to it.
 """
 
 from __future__ import annotations
@@ -59,7 +58,6 @@ def choose(
 
 
 def images_of(release: Mapping[str, Any]) -> set[str]:
-    """The images of a release, by name and digest."""
     return {without_tag(str(image)) for image in release.get("images", {}).values()}
 
 
@@ -75,7 +73,7 @@ def images_of_other_stacks(stack: str) -> set[str]:
 
 
 def prune(folder: StackFolder, ledger: Ledger, retention: int, api: DockerApi) -> tuple[list[str], list[str]]:
-    """Remove what no way back needs; what was removed, and warnings."""
+    """Remove what no rollback needs; what was removed, and warnings."""
     validated = ledger.validated()
     try:
         files = os.listdir(folder.files)

@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Any
 from slipway.agent.state.atomic_files import remove_tree, sync_folder, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.state.stack_dir import StackFolder
+    from slipway.contract.deployment import Release
 
 __all__ = ["place"]
 
 
-def place(release: Mapping[str, Any], rendered: Rendered, folder: StackFolder) -> None:
+def place(release: Release, rendered: Rendered, folder: StackFolder) -> None:
     """Put the files and data folders that the release's services mount where the rendered Compose file points."""
     for sha, name in rendered.files:
         path = folder.file(sha, name)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        entry = release["files"][sha]
+        entry = release.files[sha]
         content = base64.b64decode(entry["content"])
         if entry.get("folder"):
             _place_folder(path, json.loads(content))

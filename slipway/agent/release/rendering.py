@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from slipway.agent.state.stack_dir import StackFolder
+    from slipway.contract.deployment import Release
 
 __all__ = ["PathError", "Rendered", "render"]
 
@@ -46,12 +47,11 @@ class Rendered(NamedTuple):
 
     @property
     def file(self) -> ComposeFile:
-        """What Compose is given."""
         return ComposeFile(self.compose, self.environment)
 
 
 def render(
-    release: Mapping[str, Any],
+    release: Release,
     services: Collection[str],
     secrets: Mapping[str, str],
     *,
@@ -60,8 +60,8 @@ def render(
     quick_health: bool,
 ) -> Rendered:
     """The Compose file of this host's services with values, paths, labels and quick health checks in place."""
-    kept = {name: service for name, service in release["compose"]["services"].items() if name in services}
-    source = copy.deepcopy({**release["compose"], **_used(release["compose"], kept), "services": kept})
+    kept = {name: service for name, service in release.compose["services"].items() if name in services}
+    source = copy.deepcopy({**release.compose, **_used(release.compose, kept), "services": kept})
     files, data = referenced_paths(source)
     tree = _fill(source, secrets)
     _resolve(tree, folder)
@@ -74,24 +74,24 @@ def render(
     }  # fmt: skip
     for name in sorted(tree["services"]):
         service = tree["services"][name]
-        config = _config_hash(service, tree, environment, release["files"], key)
+        config = _config_hash(service, tree, environment, release.files, key)
         depends = conditions[name]
         _set_depends_on(service, depends)
         service.pop("profiles", None)
-        _add_labels(service, {STACK_LABEL: folder.stack, CONFIG_LABEL: config, RELEASE_LABEL: release["id"]})
+        _add_labels(service, {STACK_LABEL: folder.stack, CONFIG_LABEL: config, RELEASE_LABEL: release.id})
         wanted[name] = Service(
             name=name,
-            image=release["images"][name],
+            image=release.images[name],
             config=config,
             replicas=_replicas(service),
-            strategy=release["services"][name]["strategy"],
+            strategy=release.services[name].strategy,
             depends_on={other: condition for other, (condition, _) in depends.items()},
             replaced_with=frozenset(other for other, (_, follows) in depends.items() if follows),
             completes=name in awaited,
             verdict_after=quicken(service) if quick_health else None,
-            traffic=traffic_of(release["services"][name]),
+            traffic=traffic_of(release.services[name]),
         )
-    return Rendered(str(release["id"]), wanted, tree, environment, files, data)
+    return Rendered(release.id, wanted, tree, environment, files, data)
 
 
 def placeholders(tree: Any) -> set[str]:  # noqa: ANN401 - JSON

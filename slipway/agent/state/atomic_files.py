@@ -53,7 +53,6 @@ def append_line(path: str, line: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a folder if it is there."""
     import shutil
 
     with contextlib.suppress(FileNotFoundError):

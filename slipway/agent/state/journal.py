@@ -1,4 +1,4 @@
-"""The steps of the deployment in progress, each on disk before and after it runs.
+"""The steps of the deployment in progress; a journal without an `end` is a deployment that nobody finished.
 
 Lines: `begin` (release, previous, actor), `step` + `state`, `child` (a Compose process, so that the next run can
 end an orphan), `stops` (containers that are being stopped, so that the next run does not count on them), `end`
@@ -45,7 +45,6 @@ class Journal:
         self._path = path
 
     def begin(self, **fields: Any) -> None:  # noqa: ANN401 - plain JSON values
-        """Start a new journal."""
         write_atomically(self._path, (json.dumps({"at": moment(), "begin": fields}) + "\n").encode())
 
     def step(self, name: str, state: str, stops: Sequence[str] = ()) -> None:

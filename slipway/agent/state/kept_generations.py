@@ -36,7 +36,6 @@ class Keeping:
 
     @property
     def kept(self) -> list[Kept]:
-        """All of it."""
         try:
             with open(self._path, "rb") as handle:
                 entries = json.loads(handle.read())
@@ -46,7 +45,6 @@ class Keeping:
 
     @property
     def containers(self) -> frozenset[str]:
-        """Their containers' ids."""
         return frozenset(each for kept in self.kept for each in kept.containers)
 
     @property

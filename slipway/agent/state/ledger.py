@@ -1,9 +1,6 @@
-"""The append-only record of what was deployed on this host, and how it ended.
+"""The append-only record of what was deployed on this host, a line per outcome (`contract.outcomes`).
 
-A line per outcome: `deployed`, `unchanged` and `repaired` were proven, `returned` was brought back by the watch;
-`failed` and `rejected` (by the watch) carry the reason; `migrated` notes that a release's migration of one service is
-done, `validated` that its tests passed elsewhere: neither says what runs. Proven lines hold, per service, the
-configuration hash that was proven.
+Proven lines hold, per service, the configuration hash that was proven.
 """
 
 from __future__ import annotations
@@ -109,7 +106,6 @@ class Ledger:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Every entry, oldest first."""
         return self._lines
 
     def images(self, release: str) -> set[str]:
@@ -126,7 +122,6 @@ class Ledger:
         )
 
     def append(self, release: str, outcome: str, **fields: Any) -> None:  # noqa: ANN401 - plain JSON values
-        """Add a line, on disk when this returns."""
         services = fields.pop("services", None)
         line: dict[str, Any] = {"at": moment(), "release": release, "outcome": outcome, "reason": "", **fields}
         if services is not None:

@@ -1,19 +1,19 @@
-"""Where one stack's state lies on the host: `~/.local/share/slipway/stacks/<stack>/`, 0700.
-
-`SLIPWAY_HOME` replaces `~/.local/share/slipway`, for tests.
-"""
+"""Where one stack's state is kept on the host: `~/.local/share/slipway/stacks/<stack>/`, 0700."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
 from slipway.agent.state.atomic_files import read_object, write_atomically
 from slipway.contract.canonical import canonical
 from slipway.contract.host_paths import stack_folder
 from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["StackFolder", "moment"]
 
@@ -75,7 +75,6 @@ class StackFolder:
             return key
 
     def actor(self) -> str:
-        """Who deploys; empty when the driver did not say."""
         return self.origin().get("actor", "")
 
     def origin(self) -> dict[str, str]:
@@ -92,12 +91,10 @@ class StackFolder:
         """The values that the live release was proven with; empty when there is none."""
         return {str(name): str(value) for name, value in read_object(self.secrets).items()}
 
-    def store_secrets(self, values: dict[str, str]) -> None:
-        """Keep values for going back, in a 0600 file."""
+    def store_secrets(self, values: Mapping[str, str]) -> None:
         write_atomically(self.secrets, json.dumps(values, sort_keys=True).encode())
 
     def previous_secrets(self) -> dict[str, str]:
-        """The values that the previous release was proven with."""
         return {str(name): str(value) for name, value in read_object(self.secrets_before).items()}
 
     def store_previous_secrets(self, values: dict[str, str]) -> None:
@@ -105,17 +102,15 @@ class StackFolder:
         write_atomically(self.secrets_before, json.dumps(values, sort_keys=True).encode())
 
     def release(self, identifier: str) -> dict[str, Any] | None:
-        """A release kept here, or None."""
         return read_object(os.path.join(self.releases, identifier, "release.json")) or None
 
-    def store_release(self, release: dict[str, Any]) -> None:
+    def store_release(self, release: Mapping[str, Any]) -> None:
         """Keep a release (it holds no secret values)."""
         folder = os.path.join(self.releases, release["id"])
         os.makedirs(folder, mode=0o700, exist_ok=True)
         write_atomically(os.path.join(folder, "release.json"), canonical(release))
 
     def kept_releases(self) -> dict[str, dict[str, Any]]:
-        """Every release kept here by id."""
         try:
             names = sorted(os.listdir(self.releases))
         except OSError:

@@ -1,8 +1,4 @@
-"""How a service gets from the containers it has to those it should have: one planner per strategy, found by name.
-
-A planner is a pure function of the wanted service and its state. It returns the steps for that service alone;
-`plan` puts services in order and joins steps that can be done together.
-"""
+"""One pure planner per strategy: the steps for one service; `plan` orders services and joins their steps."""
 
 from __future__ import annotations
 
@@ -31,11 +27,7 @@ _PLANNERS: dict[str, Planner] = {
 
 
 def find(name: str, service: str) -> Planner:
-    """The planner of a strategy.
-
-    Raises:
-        DocumentError: there is none of that name.
-    """
+    """The planner of a strategy."""
     planner = _PLANNERS.get(name)
     if planner is None:
         raise DocumentError(

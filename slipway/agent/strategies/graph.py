@@ -38,7 +38,6 @@ def levels(depends_on: Mapping[str, Collection[str]]) -> list[list[str]]:
 
 
 def ancestors(name: str, depends_on: Mapping[str, Collection[str]]) -> set[str]:
-    """Everything that `name` depends on, directly or not."""
     found: set[str] = set()
     open_ = [name]
     while open_:

@@ -11,21 +11,26 @@ if TYPE_CHECKING:
     from slipway.agent.state.ledger import Proof
     from slipway.agent.strategies.steps import Step
 
-__all__ = ["ServicePlan", "ServiceState"]
+__all__ = ["Routed", "ServicePlan", "ServiceState"]
+
+
+class Routed(NamedTuple):
+    """What the edge does for this stack now."""
+
+    weights: Mapping[str, Mapping[str, int]] = {}  # service → generation → share of its requests
+    stale: frozenset[str] = frozenset()  # services whose route is not the one that their containers and settings give
+    edge: str = ""  # version of the edge that has to be there first; empty: it is, or none is needed
 
 
 class ServiceState(NamedTuple):
     """What is so of one service."""
 
     containers: Sequence[Container]
-    proof: Proof | None = None
-    """what was proven of it last"""
+    proof: Proof | None = None  # what was proven of it last
     weights: Mapping[str, int] = {}
     """generation → share of the requests that the edge sends there; empty: no route is written"""
-    stale: bool = False
-    """the route that is written is not the one that the wanted containers and settings give"""
-    back: bool = False
-    """the release that was live is being brought back: nothing of the other one is worth keeping"""
+    stale: bool = False  # the route that is written is not the one that the wanted containers and settings give
+    back: bool = False  # this is a rollback: nothing of the other one is worth keeping
 
 
 class ServicePlan(NamedTuple):
@@ -34,9 +39,7 @@ class ServicePlan(NamedTuple):
     steps: tuple[Step, ...] = ()
     first: tuple[Step, ...] = ()
     """before anything else is done for any service: requests go back to where they are served well"""
-    late: tuple[Step, ...] = ()
-    """after the release is recorded as live"""
+    late: tuple[Step, ...] = ()  # after the release is recorded as live
 
     def __bool__(self) -> bool:
-        """Whether there is anything to do."""
         return bool(self.steps or self.first or self.late)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from slipway.agent.strategies.service import Service
     from slipway.agent.strategies.steps import Step
 
-__all__ = ["ended_as_proven", "plan"]
+__all__ = ["ended_as_proven", "plan", "remove"]
 
 
 def plan(service: Service, state: ServiceState) -> ServicePlan:
@@ -25,10 +25,10 @@ def plan(service: Service, state: ServiceState) -> ServicePlan:
     containers = state.containers
     if ended_as_proven(service, state.proof):
         stale = [each for each in containers if each.config != service.config or each.state in RUNS]
-        return ServicePlan(_remove(service, stale))
+        return ServicePlan(remove(service, stale))
     if service.replicas == 0:
         unrouted: tuple[Step, ...] = (Unroute((service.name,)),) if state.weights else ()
-        return ServicePlan((*unrouted, *_remove(service, containers)))
+        return ServicePlan((*unrouted, *remove(service, containers)))
     good = [each for each in containers if each.config == service.config and not each.halfway]
     usable = [each for each in good if each.state in RUNS + CAN_START]
     # Running before stopped, old numbers before new ones: the rest is surplus.
@@ -38,10 +38,10 @@ def plan(service: Service, state: ServiceState) -> ServicePlan:
     shift = _shift(service)
     if not kept and unwanted:
         away = [each for each in unwanted if each.halfway]
-        return ServicePlan((*_remove(service, away), *_start(service, recreate=True), *shift))
+        return ServicePlan((*remove(service, away), *_start(service, recreate=True), *shift))
     if len(kept) == service.replicas and all(each.state in RUNS for each in kept):
         return _complete(service, state, unwanted)
-    return ServicePlan((*_remove(service, unwanted), *_start(service, recreate=False), *shift))
+    return ServicePlan((*remove(service, unwanted), *_start(service, recreate=False), *shift))
 
 
 def ended_as_proven(service: Service, proof: Proof | None) -> bool:
@@ -52,7 +52,7 @@ def ended_as_proven(service: Service, proof: Proof | None) -> bool:
 def _complete(service: Service, state: ServiceState, unwanted: Sequence[Container]) -> ServicePlan:
     """All that is wanted runs: the route follows, and what is too much goes once no request reaches it."""
     if not (service.traffic.routed and state.stale):
-        return ServicePlan(_remove(service, unwanted))
+        return ServicePlan(remove(service, unwanted))
     away = tuple(each.id for each in unwanted)
     shift: tuple[Step, ...] = (ShiftTraffic(service.name, 100, without=away),)
     retire = (Drain(service.name, away),) if away else ()
@@ -69,5 +69,5 @@ def _start(service: Service, *, recreate: bool) -> tuple[Step, ...]:
     return Start((service.name,), recreate), WaitHealthy((service.name,))
 
 
-def _remove(service: Service, containers: Sequence[Container]) -> tuple[Step, ...]:
+def remove(service: Service, containers: Sequence[Container]) -> tuple[Step, ...]:
     return (Remove(service.name, tuple(each.id for each in containers)),) if containers else ()

@@ -1,8 +1,7 @@
-"""The new generation starts beside the old one, which goes only when the new one serves: rolling, blue-green, canary.
+"""The new generation starts beside the old one, which goes only when the new one serves.
 
-All three start containers, prove them, shift requests and retire the old ones; they differ in how many at a time and
-in how the requests move. Rolling goes batch by batch (`deploy.update_config`), blue-green and canary start the whole
-generation first; blue-green then shifts at once, canary step by step, each judged by its traffic.
+Rolling goes batch by batch (`deploy.update_config`); blue-green and canary start the whole generation first, then
+blue-green shifts at once, canary step by step, each judged by its traffic.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from slipway.agent.strategies.steps import (
     Judge,
     KeepOld,
     Observe,
-    Remove,
     ScaleUp,
     ShiftTraffic,
     Smoke,
@@ -43,16 +41,13 @@ WHOLE = 100
 class _Sorted(NamedTuple):
     """A service's containers by what they are good for."""
 
-    new: tuple[Container, ...]
-    """of the wanted generation, running, as many as wanted at most"""
+    new: tuple[Container, ...]  # of the wanted generation, running, as many as wanted at most
     surplus: tuple[Container, ...]
-    serving: tuple[Container, ...]
-    """of older generations, getting requests"""
+    serving: tuple[Container, ...]  # of older generations, getting requests
     spare: tuple[Container, ...]
-    """of the generation that was proven last, running without requests: a way back until the new one is recorded"""
+    """of the generation that was proven last, without requests: for a rollback, until the new one is recorded"""
     useless: tuple[Container, ...]
-    startable: bool
-    """nothing else runs, and what is wanted only has to be started"""
+    startable: bool  # nothing else runs, and what is wanted only has to be started
 
 
 def plan(service: Service, state: ServiceState) -> ServicePlan:
@@ -69,15 +64,15 @@ def plan(service: Service, state: ServiceState) -> ServicePlan:
     shares = {generation: share for generation, share in state.weights.items() if share}
     settled = shares == {service.generation: WHOLE} and not state.stale
     first: tuple[Step, ...] = ()
-    steps = list(_remove(service, sorted_out.useless))
+    steps = list(recreate.remove(service, sorted_out.useless))
     surplus = _ids(sorted_out.surplus)
     if missing:
         steps += _grow(service, sorted_out, missing)
     elif not service.traffic.routed:
         steps += [WaitHealthy((service.name,)), *_smoke(service, 1)] if sorted_out.serving and not proven else []
-        steps += _remove(service, [*sorted_out.surplus, *sorted_out.serving])
+        steps += recreate.remove(service, [*sorted_out.surplus, *sorted_out.serving])
     elif settled:
-        steps += _remove(service, sorted_out.surplus)
+        steps += recreate.remove(service, sorted_out.surplus)
     elif proven:
         first = (ShiftTraffic(service.name, WHOLE, without=surplus),)
         steps += _retire(service, surplus)
@@ -197,7 +192,7 @@ def _late(service: Service, old: tuple[str, ...], *, back: bool) -> tuple[Step, 
 def _nothing_wanted(service: Service, state: ServiceState) -> ServicePlan:
     away = _ids(state.containers)
     if not state.weights:
-        return ServicePlan(_remove(service, state.containers))
+        return ServicePlan(recreate.remove(service, state.containers))
     return ServicePlan((Unroute((service.name,)), *_retire(service, away)))
 
 
@@ -211,10 +206,6 @@ def _smoke(service: Service, batch: int) -> tuple[Step, ...]:
 
 def _retire(service: Service, containers: tuple[str, ...], batch: int = 1) -> tuple[Step, ...]:
     return (Drain(service.name, containers, batch),) if containers else ()
-
-
-def _remove(service: Service, containers: Sequence[Container]) -> tuple[Step, ...]:
-    return (Remove(service.name, _ids(containers)),) if containers else ()
 
 
 def _ids(containers: Sequence[Container]) -> tuple[str, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from slipway.contract.strategies import CANARY
+from slipway.contract.deployment import Update
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from slipway.contract.deployment import ServiceEntry
 
-__all__ = ["GENERATION_LENGTH", "Service", "Traffic", "Update", "generation_of", "traffic_of"]
+__all__ = ["GENERATION_LENGTH", "Service", "Traffic", "generation_of", "traffic_of"]
 
 GENERATION_LENGTH = 12
 
@@ -19,17 +19,6 @@ def generation_of(config: str) -> str:
     return config[:GENERATION_LENGTH]
 
 
-class Update(NamedTuple):
-    """Compose's `deploy.update_config`; times in seconds."""
-
-    order: str = "stop-first"
-    parallelism: int = 0
-    delay: float = 0.0
-    monitor: float = 0.0
-    failure_action: str = "rollback"
-    max_failure_ratio: float = 0.0
-
-
 class Traffic(NamedTuple):
     """How requests come to a service and move to a new generation of it; times in seconds."""
 
@@ -37,8 +26,7 @@ class Traffic(NamedTuple):
     drain: float = 0.0
     keep: float = 0.0
     preview: bool = False
-    canary: tuple[int, ...] = ()
-    """percent of the traffic, step by step; empty without canary"""
+    canary: tuple[int, ...] = ()  # percent of the traffic, step by step; empty without canary
     update: Update = Update()
 
 
@@ -50,12 +38,10 @@ class Service(NamedTuple):
     config: str
     replicas: int
     strategy: str
-    depends_on: dict[str, str]
-    """service → condition, services of this host only"""
+    depends_on: dict[str, str]  # service → condition, services of this host only
     replaced_with: frozenset[str]
     """services whose replacement makes these containers useless (a shared network namespace) or asks for a new start"""
-    completes: bool
-    """another service waits for its successful end"""
+    completes: bool  # another service waits for its successful end
     verdict_after: tuple[float, float] | None
     """seconds after which `starting` counts as unhealthy where the start period is ours: with a check that answers, and
     with one that times out; None: Docker's own verdict"""
@@ -63,18 +49,9 @@ class Service(NamedTuple):
 
     @property
     def generation(self) -> str:
-        """Its wanted generation."""
         return generation_of(self.config)
 
 
-def traffic_of(entry: Mapping[str, Any]) -> Traffic:
-    """From a service's entry in the release document."""
-    update = entry["update"]
-    return Traffic(
-        routed=bool(entry["routes"]),
-        drain=float(entry["drain"]),
-        keep=float(entry["keep"]),
-        preview=bool(entry["preview"]),
-        canary=tuple(entry["canary"]["steps"]) if entry["strategy"] == CANARY and entry["canary"] else (),
-        update=Update(**{name: update[name] for name in Update._fields}),
-    )
+def traffic_of(entry: ServiceEntry) -> Traffic:
+    routed, preview = bool(entry.routes), bool(entry.preview)
+    return Traffic(routed, entry.drain, entry.keep, preview, entry.canary_steps, entry.update)

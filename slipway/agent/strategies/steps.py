@@ -17,7 +17,6 @@ class Fetch(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "fetch"
 
 
@@ -28,7 +27,6 @@ class Write(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "files"
 
 
@@ -39,7 +37,6 @@ class EdgeUp(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "edge"
 
 
@@ -50,7 +47,6 @@ class Barrier(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return f"barrier:{self.reached}"
 
 
@@ -61,7 +57,6 @@ class Migrate(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return f"migrate:{self.service}"
 
 
@@ -73,7 +68,6 @@ class Start(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return ("recreate:" if self.recreate else "start:") + "+".join(self.services)
 
 
@@ -81,13 +75,11 @@ class ScaleUp(NamedTuple):
     """Start containers of the new generation beside those that are there."""
 
     services: tuple[str, ...]
-    counts: tuple[int, ...]
-    """how many more of each"""
+    counts: tuple[int, ...]  # how many more of each
     batch: int = 1
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return _numbered("grow:" + "+".join(self.services), self.batch)
 
 
@@ -99,7 +91,6 @@ class Remove(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return f"remove:{self.service}"
 
 
@@ -113,7 +104,6 @@ class WaitHealthy(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return _numbered("await:" + "+".join(self.services), self.batch)
 
 
@@ -121,14 +111,11 @@ class Smoke(NamedTuple):
     """Run the smoke checks of these services against their new generation."""
 
     services: tuple[str, ...]
-    batch: int = 0
-    """0: at the end, when all of the release runs; else before this batch gets traffic"""
-    preview: bool = False
-    """through the edge, under the host name of the preview"""
+    batch: int = 0  # 0: at the end, when all of the release runs; else before this batch gets traffic
+    preview: bool = False  # through the edge, under the host name of the preview
 
     @property
     def name(self) -> str:
-        """In the journal."""
         if self.preview:
             return "preview:" + "+".join(self.services)
         return _numbered("smoke:" + "+".join(self.services), self.batch) if self.batch else "smoke"
@@ -138,19 +125,14 @@ class ShiftTraffic(NamedTuple):
     """Send a share of a service's requests to its new generation, and see it live."""
 
     service: str
-    share: int
-    """percent"""
-    old: tuple[str, ...] = ()
-    """containers that get the rest"""
-    without: tuple[str, ...] = ()
-    """containers that get none, whatever generation they are of"""
+    share: int  # percent
+    old: tuple[str, ...] = ()  # containers that get the rest
+    without: tuple[str, ...] = ()  # containers that get none, whatever generation they are of
     batch: int = 1
-    ahead: bool = False
-    """before containers stop whose successors are yet to start"""
+    ahead: bool = False  # before containers stop whose successors are yet to start
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return _numbered(f"{'unload' if self.ahead else 'shift'}:{self.service}:{self.share}", self.batch)
 
 
@@ -162,7 +144,6 @@ class Judge(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return f"judge:{self.service}:{self.share}"
 
 
@@ -175,7 +156,6 @@ class Observe(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return _numbered(f"observe:{self.service}", self.batch)
 
 
@@ -188,19 +168,17 @@ class Drain(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return _numbered(f"retire:{self.service}", self.batch)
 
 
 class KeepOld(NamedTuple):
-    """Leave the old generation running for a while, for a way back at once."""
+    """Leave the old generation running for a while, for a quick rollback."""
 
     service: str
     containers: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return f"keep:{self.service}"
 
 
@@ -211,7 +189,6 @@ class Unroute(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "unroute:" + "+".join(self.services)
 
 
@@ -222,18 +199,16 @@ class Record(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "record"
 
 
 class Prune(NamedTuple):
-    """Remove what no way back needs."""
+    """Remove what no rollback needs."""
 
     retention: int
 
     @property
     def name(self) -> str:
-        """In the journal."""
         return "prune"
 
 

@@ -1,44 +1,21 @@
-"""Is the new generation worse than the old? Judged by the edge's counters alone; pure, no clock, no network.
+"""Whether the new generation is worse than the old, from the edge's counters alone; pure, no clock, no network.
 
-Used by the canary's steps (old and new over the same window) and by the watch (new release against a baseline that was
-recorded before).
-
-A measure (share of errors, p95, p50) is bad when two one-sided tests both say so:
-
-- *Not chance*: Fisher's exact test of "both are alike" on hits among requests. A hit is a 5xx, or for latency a
-  request slower than the old generation's own p95 (p50). That is the precedence test on ranks: it needs no assumption
-  about the shape of the latencies, which are heavy-tailed and often bimodal, and no equal variances, which 5:95
-  traffic does not have. Exact, so an equally good canary is stopped with at most the probability spent, at any count.
-- *Beyond what is allowed*: a score test against the limit, `max(old * (1 + relative), old + floor)`. For latency the
-  hits are the requests slower than the limit, of which 5 % (50 %) are allowed. So with many requests a difference
-  that is certain but small stops nobody, and one that sits at the limit stops 1 of 10.
-
-p50 has the thresholds of p95. Latencies are known by bucket only: within one they count as evenly spread, as in
-Prometheus' `histogram_quantile` (both sides alike); beyond the last finite bound nothing is told apart, so there the
-share of slower requests must not grow by more than `latency_relative`.
-
-Observed beyond the limit, yet possibly by chance: `wait`, and decide again at twice and four times the requests; then
-doubt is for the canary. This third answer is needed: 500 requests cannot tell 5 % of errors from 10 % with both
-kinds of mistake below 1 in 100 (Neyman-Pearson: 3 in 100 at best), a thousand can.
-
-Looking often finds something by chance. Every look therefore spends from one budget, `ALPHA`, for a whole run: half
-of what is left goes to each step (the first has the least traffic, and worse canaries should not see the second), a
-tenth of that to early looks, which come when the requests have grown by a quarter, the k-th with 1/(k(k+1)) of it.
-Sums of bounds (Bonferroni) hold however the looks depend on each other.
+The statistics, and why these, are explained in docs/reference/agent.md ("How traffic is compared").
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent.traffic.canary_statistics import EMPTY, Window, exceeds, exceeds_half, upper
-from slipway.contract.tolerances import ERROR_FLOOR, ERROR_RELATIVE, LATENCY_FLOOR_SECONDS, LATENCY_RELATIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-__all__ = ["ALPHA", "Comparison", "Thresholds", "TrafficAnalysis", "Verdict", "alphas"]
+    from slipway.contract.deployment import Thresholds
+
+__all__ = ["ALPHA", "Comparison", "TrafficAnalysis", "Verdict", "alphas"]
 
 ALPHA = 0.01  # equally good canaries that may be stopped, over a whole run with all its looks
 _WEIGHTS = {"errors": 0.6, "p95": 0.25, "p50": 0.15}  # of a look's budget; errors are rarest, so they need the most
@@ -47,21 +24,6 @@ _EARLY_FROM, _EARLY_GROWTH = 20, 1.25  # requests at the first early look, and h
 _DECISIONS = (2 / 3, 1 / 6, 1 / 6)  # of the rest, for deciding at n, 2n and 4n requests
 _AT_LIMIT, _AT_LIMIT_EARLY = 0.1, 0.01  # how often a canary exactly at the limit may count as beyond it
 _ALONE = 30  # requests below which the old side is no comparison; then only most requests failing is bad
-
-
-class Thresholds(NamedTuple):
-    """What is allowed; from the `canary` of a service or the `watch` of the document."""
-
-    minimum: int  # requests that each side needs before it is called good
-    error_relative: float = ERROR_RELATIVE
-    error_floor: float = ERROR_FLOOR  # share of all requests
-    latency_relative: float = LATENCY_RELATIVE
-    latency_floor: float = LATENCY_FLOOR_SECONDS  # seconds
-
-    @staticmethod
-    def of(section: Mapping[str, Any]) -> Thresholds:
-        """From a section of the deployment document."""
-        return Thresholds(**{name: section[name] for name in Thresholds._fields})
 
 
 class Comparison(NamedTuple):
@@ -135,7 +97,7 @@ class TrafficAnalysis:
         at_limit = _AT_LIMIT if decides else _AT_LIMIT_EARLY
         found = [each for each in seen if alpha and each.bad(alpha, at_limit)]
         doubts = [each for each in seen if each.over]
-        sides = f"{new.requests} requests against {old.requests}" + (" (some of before)" if before else "")
+        sides = f"{new.requests} requests against {old.requests}" + (" (some from earlier)" if before else "")
 
         def verdict(state: str, why: str) -> Verdict:
             return Verdict(state, why, seen, _figures(new, old))
@@ -203,7 +165,7 @@ def _latency(measure: str, share: float, new: Window, old: Window, allowed: Thre
     last = min(old.buckets[-2][0], new.buckets[-2][0])
     most = 1 - share
     if limit >= last:
-        # What is slower than the last bound is not told apart: there the share itself is compared.
+        # What is slower than the last bound cannot be distinguished: there the share itself is compared.
         most = max(most, old.slower(last) / old.timed * (1 + allowed.latency_relative))
     most = min(most, 1.0)
     slow = new.slower(min(limit, last)) / new.timed

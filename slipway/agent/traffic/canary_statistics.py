@@ -105,14 +105,12 @@ def exceeds(hits: int, requests: int, old_hits: int, old_requests: int) -> float
         variance = mean * (1 - drawn / every) * old_requests / (every - 1)
         return upper((hits - 0.5 - mean) / math.sqrt(variance)) if variance > 0 else 1.0
     term = math.exp(_choose(requests, hits) + _choose(old_requests, old_hits) - _choose(every, drawn))
-    total = term
     # Above the mean each term is smaller than the one before.
-    for count in range(hits, min(requests, drawn)):
-        term *= (requests - count) * (drawn - count) / ((count + 1) * (old_requests - drawn + count + 1))
-        total += term
-        if term < total * 1e-12:
-            break
-    return min(total, 1.0)
+    ratios = (
+        (requests - count) * (drawn - count) / ((count + 1) * (old_requests - drawn + count + 1))
+        for count in range(hits, min(requests, drawn))
+    )
+    return _sum(term, ratios)
 
 
 def exceeds_half(hits: int, requests: int) -> float:
@@ -121,9 +119,14 @@ def exceeds_half(hits: int, requests: int) -> float:
         return 1.0
     if requests > _EXACT:
         return upper((2 * hits - 1 - requests) / math.sqrt(requests))
-    term = total = math.exp(_choose(requests, hits) - requests * math.log(2))
-    for count in range(hits, requests):
-        term *= (requests - count) / (count + 1)
+    term = math.exp(_choose(requests, hits) - requests * math.log(2))
+    return _sum(term, ((requests - count) / (count + 1) for count in range(hits, requests)))
+
+
+def _sum(term: float, ratios: Iterable[float]) -> float:
+    total = term
+    for ratio in ratios:
+        term *= ratio
         total += term
         if term < total * 1e-12:
             break

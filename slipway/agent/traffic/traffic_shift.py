@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import http.client
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from slipway.agent import runtime
 from slipway.agent.docker import facts
 from slipway.agent.docker.facts import RUNS
 from slipway.agent.docker.stop import stop_and_remove
-from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Route, Routing, ServiceRouting, middlewares
+from slipway.agent.edge.metrics import connections
+from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Routing, ServiceRouting
 from slipway.agent.edge.static_config import resolver_name
+from slipway.agent.strategies.planner_types import Routed
 from slipway.agent.strategies.service import generation_of
-from slipway.agent.traffic.canary_analysis import Thresholds, TrafficAnalysis, alphas
+from slipway.agent.traffic.canary_analysis import TrafficAnalysis, alphas
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
 from slipway.contract.problems import SlipwayError
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from slipway.agent.output import Output
     from slipway.agent.strategies.service import Service
     from slipway.agent.strategies.steps import Drain, Judge, ShiftTraffic
+    from slipway.contract.deployment import EdgeRequest, Release
 
 __all__ = ["Mover", "facts_of_routes", "in_flight", "retire"]
 
@@ -44,18 +47,18 @@ class Mover:
     def __init__(
         self,
         *,
-        release: Mapping[str, Any],
+        release: Release,
         services: Mapping[str, Service],
         secrets: Mapping[str, str],
         edge: Edge,
-        wanted: Mapping[str, Any] | None,
+        wanted: EdgeRequest | None,
         api: DockerApi,
         stack: str,
         deadline: Deadline,
         out: Output,
         shifted: Callable[[], None],
     ) -> None:
-        """`wanted` is document["edge"]; None keeps what the edge does for this stack about TLS."""
+        """`wanted` None keeps what the edge does for this stack about TLS."""
         self._release = release
         self._services = services
         self._secrets = secrets
@@ -76,7 +79,6 @@ class Mover:
                 self._edge.attach(each.id)
 
     def shift(self, step: ShiftTraffic) -> None:
-        """Write the route with this share and see it live."""
         service = self._services[step.service]
         seen = self._reachable(step.service)
         new = [c for c in seen if c.config == service.config and c.id not in step.without and c.id not in step.old]
@@ -84,7 +86,7 @@ class Mover:
         if not (new or (old and not step.share)):
             raise SlipwayError(
                 f"no container of {step.service} is left to send requests to",
-                "what had started is gone again, so the route stays as it was",
+                "what had started is gone again, so the route is unchanged",
                 f"docker ps --all --filter label=com.docker.compose.service={step.service}",
             )
         share = step.share if old else WHOLE
@@ -94,7 +96,7 @@ class Mover:
             backends.append(
                 self._backend(step.service, generation, own, max(1, (WHOLE - share) * len(own) // len(old)))
             )
-        preview = self._release["services"][step.service]["preview"]
+        preview = self._release.services[step.service].preview
         route = wanted_route(step.service, self._release, self._wanted, self._secrets, self._current(step.service))
         route = route._replace(
             backends=tuple(each for each in backends if each.weight or share == 0),
@@ -105,7 +107,6 @@ class Mover:
         self._out.progress("shift", f"{step.service} {share} % on {service.generation}, live", seconds)
 
     def unroute(self, services: Sequence[str]) -> None:
-        """Take these services off the edge."""
         current = self._edge.current(self._stack)
         if current is None:
             return
@@ -123,38 +124,35 @@ class Mover:
             SlipwayError: the new generation is worse, or too little is known of it and that is to count as worse.
         """
         service = self._services[step.service]
-        rules = self._release["services"][step.service]["canary"]
-        self._deadline.extend(float(rules["pause"]) + float(rules["patience"]))
-        self._out.progress(
-            "canary", f"{step.service} {step.share} % is judged for {float(rules['pause']):.0f} s or more"
-        )
+        rules = self._release.services[step.service].canary
+        assert rules is not None  # noqa: S101 - only a canary is judged
+        self._deadline.extend(rules.pause + rules.patience)
+        self._out.progress("canary", f"{step.service} {step.share} % is compared for at least {rules.pause:.0f} s")
         shares = [share for share in service.traffic.canary if share < WHOLE]
-        analysis = TrafficAnalysis(Thresholds.of(rules), alphas(len(shares))[shares.index(step.share)])
+        analysis = TrafficAnalysis(rules.thresholds, alphas(len(shares))[shares.index(step.share)])
         begin, before = runtime.monotonic(), self._samples(step.service)
         _, baseline = _windows({}, before, service.generation)  # from before this step, where that alone is too little
         while True:
             self._deadline.pause(_LOOK_SECONDS)
             new, old = _windows(before, self._samples(step.service), service.generation)
             elapsed = runtime.monotonic() - begin
-            over, last = elapsed >= float(rules["pause"]), elapsed >= float(rules["pause"]) + float(rules["patience"])
+            over, last = elapsed >= rules.pause, elapsed >= rules.pause + rules.patience
             verdict = analysis.look(new, old, baseline, ended=over, last=last)
-            if verdict.state == "bad" or (last and verdict.state == "wait" and rules["too_little"] == "fail"):
+            if verdict.state == "bad" or (last and verdict.state == "wait" and rules.too_little == "fail"):
                 raise _worse(step, verdict.reason)
             if over and (verdict.state == "good" or last):
                 break
-            if over and rules["too_little"] == "probe":
+            if over and rules.too_little == "probe":
                 self._probe(step.service, service)
         self._out.progress("canary", f"{step.service} {step.share} %: {verdict.reason}", runtime.monotonic() - begin)
 
     def retire(self, step: Drain) -> None:
-        """Wait for the requests in flight, then stop and remove."""
         service = self._services.get(step.service)
         drain = service.traffic.drain if service else _DRAIN_SECONDS
         retire(
             step.containers,
             drain=drain,
             port=self._port(step.service),
-            edge=self._edge,
             api=self._api,
             pause=self._deadline.pause,
             out=self._out,
@@ -166,14 +164,14 @@ class Mover:
         status = self._edge.status()
         if status is None:
             return
-        route = self._release["services"][name]["routes"][0]
+        route = self._release.services[name].routes[0]
         for generation in {generation_of(each.config) for each in self._reachable(name)} | {service.generation}:
             headers = {GENERATION_HEADER: generation, "User-Agent": "slipway"}
-            headers.update({"Host": route["host"]} if route["host"] else {})
+            headers.update({"Host": route.host} if route.host else {})
             connection = runtime.http_connection("127.0.0.1", status["http_port"], _PROBE_SECONDS)
             try:
                 for _ in range(_PROBES):
-                    connection.request("GET", route["path"], headers=headers)
+                    connection.request("GET", route.path, headers=headers)
                     connection.getresponse().read()
             except (OSError, http.client.HTTPException):
                 continue  # the edge counts it as the error that it is
@@ -198,7 +196,8 @@ class Mover:
         return Backend(generation, weight, tuple(f"{each.edge}:{port}" for each in containers))
 
     def _port(self, name: str) -> int:
-        return int((self._release["services"].get(name) or {}).get("port") or self._ports.get(name, 0))
+        entry = self._release.services.get(name)
+        return (entry.port if entry else 0) or self._ports.get(name, 0)
 
     def _current(self, name: str) -> ServiceRouting | None:
         return _service_in(self._edge.current(self._stack), name)
@@ -210,22 +209,15 @@ class Mover:
         return self._edge.write(self._stack, whole, self._deadline)
 
 
-class RouteFacts(NamedTuple):
-    """What the edge does for a stack, in the planner's words."""
-
-    weights: dict[str, dict[str, int]]
-    stale: frozenset[str]
-
-
 def facts_of_routes(
     services: Mapping[str, Service],
-    release: Mapping[str, Any],
-    wanted: Mapping[str, Any] | None,
+    release: Release,
+    wanted: EdgeRequest | None,
     secrets: Mapping[str, str],
     *,
     current: Routing | None,
     containers: Sequence[Container],
-) -> RouteFacts:
+) -> Routed:
     """The shares that are written, and the services whose written route is not the one they should have."""
     weights = {
         each.service: {backend.generation: backend.weight for backend in each.backends}
@@ -238,33 +230,34 @@ def facts_of_routes(
         written = _service_in(current, name)
         own = [c for c in containers if c.service == name and c.config == service.config and c.state in RUNS]
         own = sorted(own, key=lambda each: each.number)[: service.replicas]
-        port = release["services"][name]["port"]
+        port = release.services[name].port
         backend = Backend(service.generation, WHOLE, tuple(f"{each.edge}:{port}" for each in own))
         route = wanted_route(name, release, wanted, secrets, written)._replace(backends=(backend,))
         if written != route:
             stale.add(name)
-    return RouteFacts(weights, frozenset(stale))
+    return Routed(weights, frozenset(stale))
 
 
 def wanted_route(
     name: str,
-    release: Mapping[str, Any],
-    wanted: Mapping[str, Any] | None,
+    release: Release,
+    wanted: EdgeRequest | None,
     secrets: Mapping[str, str],
     written: ServiceRouting | None,
 ) -> ServiceRouting:
     """A service's route but for where it leads to."""
-    entry = release["services"][name]
+    entry = release.services[name]
     if wanted is None:
         https, resolver = (written.https, written.resolver) if written else (False, None)
     else:
-        https, resolver = bool(wanted["https"]), resolver_name(wanted["acme"])
+        https, resolver = wanted.https, resolver_name(wanted.acme)
+    auth = entry.middlewares.basic_auth
     return ServiceRouting(
         service=name,
-        routes=tuple(Route(each["host"], each["path"], each["strip"]) for each in entry["routes"]),
+        routes=entry.routes,
         backends=(),
-        middlewares=middlewares(entry["middlewares"], secrets),
-        sticky=entry["sticky"],
+        middlewares=entry.middlewares._replace(basic_auth=auth and secrets[auth]),
+        sticky=entry.sticky,
         https=https,
         resolver=resolver if https else None,
     )
@@ -275,7 +268,6 @@ def retire(
     *,
     drain: float,
     port: int,
-    edge: Edge,
     api: DockerApi,
     pause: Callable[[float], None],
     out: Output,
@@ -283,19 +275,19 @@ def retire(
 ) -> None:
     """Wait at most `drain` seconds until no connection of the edge's is left, then stop and remove."""
     begin = runtime.monotonic()
-    left = in_flight(containers, port, edge, api)
+    left = in_flight(containers, port, api)
     while left and runtime.monotonic() - begin < drain:
         pause(_POLL_SECONDS)
-        left = in_flight(containers, port, edge, api)
+        left = in_flight(containers, port, api)
     cut = f", {left} connection(s) cut" if left else ""
     out.progress("drain", f"{service}{cut}", runtime.monotonic() - begin)
     stop_and_remove(containers, api, _STOP_SECONDS)
 
 
-def in_flight(containers: Sequence[str], port: int, edge: Edge, api: DockerApi) -> int:
+def in_flight(containers: Sequence[str], port: int, api: DockerApi) -> int:
     """Connections that the edge has to these containers."""
     found = [facts.container(details) for details in map(api.container, containers) if details is not None]
-    return edge.open_connections([f"{each.edge}:{port}" for each in found if each.edge and port])
+    return connections([f"{each.edge}:{port}" for each in found if each.edge and port])
 
 
 def _service_in(routing: Routing | None, name: str) -> ServiceRouting | None:
@@ -317,6 +309,6 @@ def _windows(before: Mapping[str, Window], now: Mapping[str, Window], generation
 def _worse(step: Judge, reason: str) -> SlipwayError:
     return SlipwayError(
         f"the canary of {step.service} is worse at {step.share} % of the traffic: {reason}",
-        "visitors would have noticed, so all requests go back to the previous release",
+        "visitors would have noticed, so all requests return to the previous release",
         f"look at the logs of {step.service}, fix it, then deploy again",
     )

@@ -1,9 +1,6 @@
-"""Watches a release after its deployment, and brings the previous one back when it turns out worse.
+"""Watches a release after its deployment, and rolls back when it turns out worse, in a process of its own.
 
-The watch is a process of its own, which survives the SSH session that started it.
-
-`watch.json` says what to watch and is the order to do so: a process whose order was replaced or removed ends by
-itself. `watched.json` is what it saw last, for the probe and for `observe`.
+`watch.json` is the order: the process ends when it is replaced or removed. `watched.json` is what was seen last.
 """
 
 from __future__ import annotations
@@ -26,12 +23,14 @@ from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import lock
 from slipway.agent.state.stack_dir import moment
 from slipway.agent.strategies.service import generation_of
-from slipway.agent.traffic.canary_analysis import ALPHA, Thresholds, TrafficAnalysis
+from slipway.agent.traffic.canary_analysis import ALPHA, TrafficAnalysis
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
 from slipway.agent.traffic.traffic_shift import retire
-from slipway.agent.watch.watch_rollback import bring_back
+from slipway.agent.watch.watch_rollback import roll_back
 from slipway.contract import CONTRACT
 from slipway.contract.container_illness import illness
+from slipway.contract.deployment import WatchLimits
+from slipway.contract.outcomes import FAILED, RETURNED
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ _NOTIFY_SECONDS = 10.0
 def start_watch(attempt: Attempt) -> None:
     """Begin to watch what was just deployed, in a process of its own; ends an earlier watch of this stack."""
     document, folder, out = attempt.document, attempt.folder, attempt.out
-    rules = document["watch"]
+    rules = document.watch
     if rules is None and not attempt.keeping.kept:
         for path in (folder.watch, folder.watched, folder.secrets_before):
             with contextlib.suppress(FileNotFoundError):
@@ -59,17 +58,17 @@ def start_watch(attempt: Attempt) -> None:
         return
     order = {
         "id": os.urandom(8).hex(),
-        "host": document["host"],
-        "release": document["release"]["id"],
+        "host": document.host,
+        "release": document.release.id,
         "began": runtime.time(),
-        "rules": rules,
-        "options": document["options"],
+        "rules": rules and rules._asdict(),
+        "options": document.options._asdict(),
         "baseline": _baseline(attempt),
     }
     write_atomically(folder.watch, json.dumps(order).encode())
     _spawn(folder)
     if rules is not None:
-        out.progress("watch", f"for {rules['seconds']} s, in the background (slipway watch shows it)")
+        out.progress("watch", f"for {rules.seconds} s, in the background (slipway watch shows it)")
 
 
 def watch(folder: StackFolder, out: Output) -> None:
@@ -106,14 +105,14 @@ def observe(folder: StackFolder, out: Output) -> None:
 class _Watch:
     def __init__(self, order: dict[str, Any], folder: StackFolder, out: Output) -> None:
         self.order = order
-        self.rules: dict[str, Any] | None = order["rules"]
+        self.rules = WatchLimits(**order["rules"]) if order["rules"] else None
         self.folder = folder
         self.out = out
         self.api = DockerApi(find_socket())
         self.edge = Edge(self.api, out)
         self.keeping = Keeping(folder)
         self.stop = Stop()
-        self.until = order["began"] + (self.rules["seconds"] if self.rules else 0)
+        self.until = order["began"] + (self.rules.seconds if self.rules else 0)
         self.restarts: dict[str, int] = {}
         self.sick: dict[str, float] = {}
         self.slice_began = 0.0
@@ -122,17 +121,16 @@ class _Watch:
         self.figures: dict[str, Any] = {}
 
     def run(self) -> None:
-        """Look, again and again."""
         self.stop.install()
         while self._ordered() and not self.stop.asked:
             try:
                 self._retire_due()
-                bad = self._look() if self.rules and runtime.time() < self.until else self._rest()
+                bad = self._look(self.rules) if self.rules and runtime.time() < self.until else self._rest()
             except SlipwayError as error:  # Docker is restarted, say: looked at again a second later
                 self._note("watching", f"cannot look: {error.what}")
                 bad = ""
             if bad:
-                self._bring_back(bad)
+                self._roll_back(bad)
                 return
             if runtime.time() >= self.until and not self.keeping.kept:
                 self._note("over", "")
@@ -149,9 +147,6 @@ class _Watch:
     def _ordered(self) -> bool:
         return bool(read_object(self.folder.watch).get("id") == self.order["id"])
 
-    def _live(self) -> Live | None:
-        return Ledger(self.folder.ledger).live()
-
     def _retire_due(self) -> None:
         for kept in self.keeping.kept:
             if runtime.time() < kept.until:
@@ -164,7 +159,6 @@ class _Watch:
                         kept.containers,
                         drain=kept.drain,
                         port=kept.port,
-                        edge=self.edge,
                         api=self.api,
                         pause=runtime.sleep,
                         out=self.out,
@@ -172,31 +166,30 @@ class _Watch:
                     )
                     self.keeping.forget(kept.service)
             except SlipwayError as error:
-                self.out.progress("watch", f"{kept.service} is retired later: {error.what}")
+                self.out.progress("watch", f"{kept.service} is removed later: {error.what}")
 
     def _rest(self) -> str:
         """Nothing is judged any more, but something is still kept."""
         self._note("over", "")
         return ""
 
-    def _look(self) -> str:
+    def _look(self, rules: WatchLimits) -> str:
         """Why the release is bad; empty while it is not."""
-        live = self._live()
+        live = Ledger(self.folder.ledger).live()
         if live is None or live.release != self.order["release"]:
             return ""
-        bad = self._containers(live) or self._traffic(live)
+        bad = self._containers(live, rules) or self._traffic(live, rules)
         self._note("watching", bad)
         return bad
 
-    def _containers(self, live: Live) -> str:
-        assert self.rules is not None  # noqa: S101 - only looked at with rules
+    def _containers(self, live: Live, rules: WatchLimits) -> str:
         now = runtime.time()
         for each in facts.containers(self.api, self.folder.stack, list(live.services)):
             proof = live.services[each.service]
             if each.config != proof.config or proof.completed:
                 continue
             more = each.restarts - self.restarts.setdefault(each.id, each.restarts)
-            if more >= self.rules["restarts"]:
+            if more >= rules.restarts:
                 return f"{each.name} was restarted {more} times, last exit code {each.exit_code}"
             ill = illness(each.state, each.health)
             if not ill:
@@ -205,8 +198,7 @@ class _Watch:
                 return f"{each.name} is {ill} for {_SICK_SECONDS:.0f} s"
         return ""
 
-    def _traffic(self, live: Live) -> str:
-        assert self.rules is not None  # noqa: S101 - only looked at with rules
+    def _traffic(self, live: Live, rules: WatchLimits) -> str:
         now = {
             target.service: Window(each.requests, each.errors, each.buckets)
             for target, each in self.edge.metrics().items()
@@ -217,13 +209,13 @@ class _Watch:
         over = runtime.time() - self.slice_began >= _SLICE_SECONDS
         for service, sample in now.items():
             if service not in self.analyses:
-                alpha = ALPHA / max(1, self.rules["seconds"] // 60)
-                self.analyses[service] = TrafficAnalysis(Thresholds.of(self.rules), alpha)
+                alpha = ALPHA / max(1, rules.seconds // 60)
+                self.analyses[service] = TrafficAnalysis(rules.thresholds, alpha)
                 self.before[service] = sample
                 continue
             window = Window.between(self.before[service], sample)
             baseline = Window.of(self.order["baseline"].get(service, EMPTY))
-            ended = over and window.requests >= self.rules["minimum"]  # a minute, or as long as it takes
+            ended = over and window.requests >= rules.minimum  # a minute, or as long as it takes
             verdict = self.analyses[service].look(window, baseline, ended=ended, last=ended)
             self.figures[service] = {
                 "requests": window.requests,
@@ -240,26 +232,24 @@ class _Watch:
             self.slice_began = runtime.time()
         return ""
 
-    def _bring_back(self, why: str) -> None:
+    def _roll_back(self, why: str) -> None:
         self._note("returning", why)
         try:
-            said = bring_back(self.order, self.folder, why, self.out)
-            state = "returned"
+            said = roll_back(self.order, self.folder, why, self.out)
+            state = RETURNED
         except SlipwayError as error:
-            said, state = f"going back failed: {error.what}", "failed"
+            said, state = f"the rollback failed: {error.what}", FAILED
         self._note(state, f"{why}; {said}")
         self._forget()
         self._notify(why, said)
 
     def _notify(self, why: str, said: str) -> None:
-        url = (self.rules or {}).get("notify")
+        url = self.rules.notify if self.rules else ""
         if not url:
             return
         import urllib.request
 
-        text = (
-            f"{self.folder.stack} on {self.order['host']}: release {self.order['release']} turned bad ({why}); {said}"
-        )
+        text = f"{self.folder.stack} on {self.order['host']}: release {self.order['release']} failed ({why}); {said}"
         message = {"text": text, "content": text, "stack": self.folder.stack, "host": self.order["host"],
                    "release": self.order["release"], "reason": why, "outcome": said}  # fmt: skip
         request = urllib.request.Request(  # noqa: S310 - http and https only: the contract's pattern

@@ -1,4 +1,4 @@
-"""Goes back to the previous release, without a driver: what the watch does when the live release turns out bad."""
+"""Rolls back without a driver: what the watch does when the live release turns out bad."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from slipway.agent import runtime
 from slipway.agent.deadline import Stop
 from slipway.agent.deploy.attempt import Attempt
-from slipway.agent.deploy.rollback import go_back
+from slipway.agent.deploy.rollback import roll_back_to
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import lock
-from slipway.contract.outcomes import WATCH
+from slipway.contract.deployment import Deployment, Options, Release
+from slipway.contract.outcomes import REJECTED, RETURNED, WATCH
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -19,49 +20,35 @@ if TYPE_CHECKING:
     from slipway.agent.output import Output
     from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["bring_back"]
+__all__ = ["roll_back"]
 
 
-def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Output) -> str:
-    """Make the release that was live before the one of `order` serve again; what happened, in words.
-
-    Raises:
-        SlipwayError: there is none, or it could not be brought back.
-    """
-    wait = float(order["options"]["lock_wait"])
-    with lock(folder.lock, owner=WATCH, reason=f"bring the release before {order['release']} back", wait=wait):
+def roll_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Output) -> str:
+    """Roll back to the release that was live before the one of `order`; what happened, in words."""
+    options = Options(**order["options"])
+    with lock(folder.lock, owner=WATCH, reason=f"roll back {order['release']}", wait=options.lock_wait):
         ledger = Ledger(folder.ledger)
         live, before = ledger.live(), ledger.before()
         if live is None or live.release != order["release"]:
-            return "another release is live by now, so nothing was changed"
+            return "another release is live by now, so nothing changed"
         release = folder.release(live.release)
         if before is None or release is None:
             raise SlipwayError(
-                f"no release earlier than {order['release']} is known here",
-                "there is nothing to go back to, so it keeps serving",
+                f"no release before {order['release']} is known here",
+                "there is nothing to roll back to, so it keeps serving",
                 "deploy a release that works",
             )
         secrets = folder.previous_secrets()
-        document = {
-            "host": order["host"],
-            "release": release,
-            "options": order["options"],
-            "convergence": "",
-            "fleet": None,
-            "edge": None,
-            "watch": None,
-            "registries": [],
-            "secrets": secrets,
-        }
-        attempt = Attempt(document, folder, out, Stop(), origin={"actor": "watch"})
+        document = Deployment(folder.stack, order["host"], Release.from_json(release), (), secrets, options)
+        attempt = Attempt(document, folder, out, Stop(), origin={"actor": WATCH})
         attempt.reach()
         attempt.begin_journal(before.release, "")
         attempt.failed_at = runtime.monotonic()
-        said = go_back(attempt, before, now=secrets, proven=secrets).said
-        attempt.ledger.append(live.release, "rejected", reason=why, **attempt.origin)
+        said = roll_back_to(attempt, before, now=secrets, proven=secrets).said
+        attempt.ledger.append(live.release, REJECTED, reason=why, **attempt.origin)
         attempt.ledger.append(
             before.release,
-            "returned",
+            RETURNED,
             reason=why,
             **attempt.origin,
             previous=live.release,
@@ -70,5 +57,5 @@ def bring_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Out
         )
         folder.store_secrets(secrets)
         attempt.keeping.forget()
-        attempt.journal.end("returned")
+        attempt.journal.end(RETURNED)
         return said

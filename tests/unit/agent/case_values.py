@@ -8,7 +8,8 @@ from typing import Any
 
 from slipway.agent.docker.facts import Container
 from slipway.agent.state.ledger import Live, Proof
-from slipway.agent.strategies.service import Service, Traffic, Update
+from slipway.agent.strategies.service import Service, Traffic
+from slipway.contract.deployment import Update
 
 CASES = Path(__file__).parent / "cases"
 IMAGE = "registry.test/app@sha256:" + "a" * 64

@@ -40,9 +40,9 @@ def listed(path: str, mode: int = 420) -> bytes:
 
 
 def test_good_document_is_accepted() -> None:
-    assert parse(raw())["stack"] == "shop"
+    assert parse(raw()).stack == "shop"
     for made in (with_file(b"x"), with_file(listed("a/b.conf"), folder=True)):
-        assert parse(raw(release=made))["release"] == made
+        assert parse(raw(release=made)).release.content == made
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])

@@ -13,21 +13,10 @@ from slipway.agent.edge import metrics, network
 from slipway.agent.edge.certificate import accept_certificate
 from slipway.agent.edge.metrics import Target
 from slipway.agent.edge.rendering import Ports, dynamic, marker, read, text
-from slipway.agent.edge.routing import (
-    Backend,
-    Middlewares,
-    Preview,
-    RateLimit,
-    Redirect,
-    Route,
-    Routing,
-    ServiceRouting,
-    from_json,
-    middlewares,
-    to_json,
-)
+from slipway.agent.edge.routing import Backend, Preview, Routing, ServiceRouting, from_json, to_json
 from slipway.agent.edge.static_config import Desired, StackRequest, desired, resolver_name, shared, static
 from slipway.agent.output import Output
+from slipway.contract.deployment import Middlewares, RateLimit, Redirect, Route
 from slipway.contract.problems import SlipwayError, UsageError
 
 if TYPE_CHECKING:
@@ -176,9 +165,9 @@ def test_middlewares_of_the_document_become_ours() -> None:
         "max_body": 5,
         "security_headers": True,
     }
-    assert middlewares(wanted, {"USERS": "u:p"}) == Middlewares(
+    assert Middlewares.from_json(wanted) == Middlewares(
         (Redirect("b.test", "a.test", permanent=True),),
-        "u:p",
+        "USERS",
         ("10.0.0.0/8",),
         RateLimit(1, 2, 1),
         5,
@@ -225,7 +214,7 @@ def test_resolvers_are_the_union_of_all_wishes() -> None:
     one, two = ("a@x.test", "https://ca.test/dir", ""), ("b@x.test", "https://ca.test/dir", "PEM")
     aim = desired({"a": wish(acme=one), "b": wish(acme=two), "c": wish(acme=one)}, "a", [])
     found = static(aim, 1, 8650)["certificatesResolvers"]
-    names = {resolver_name({"email": each[0], "server": each[1]}) for each in (one, two)}
+    names = {resolver_name(each) for each in (one, two)}
     assert set(found) == names
     files = [resolver["acme"].get("caCertificates") for resolver in found.values()]
     assert sum(file is not None for file in files) == 1

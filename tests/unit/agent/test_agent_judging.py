@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from slipway.agent.traffic.canary_analysis import ALPHA, Thresholds, TrafficAnalysis, alphas
+from slipway.agent.traffic.canary_analysis import ALPHA, TrafficAnalysis, alphas
 from slipway.agent.traffic.canary_statistics import EMPTY, Window, exceeds, exceeds_half
+from slipway.contract.deployment import Canary, Thresholds, WatchLimits
 
 STEPS = (5, 25, 50, 100)
 SAMPLE = 500
@@ -219,7 +220,7 @@ def test_baseline_is_the_comparison_where_the_old_generation_has_no_traffic() ->
     assert decide(window(1000, 100), EMPTY, window(5000, 50)) == "bad"
     assert decide(window(1000, slow=200), EMPTY, window(5000, slow=50)) == "bad"
     verdict = TrafficAnalysis(Thresholds(100)).look(window(1000, 100), window(3), window(5000, 50), ended=True)
-    assert "1000 requests against 5003 (some of before)" in verdict.reason
+    assert "1000 requests against 5003 (some from earlier)" in verdict.reason
 
 
 def test_baseline_does_not_dilute_a_comparison_over_the_same_window() -> None:
@@ -477,12 +478,7 @@ def test_worse_counters_never_look_better() -> None:
 
 
 def test_thresholds_are_read_from_the_document() -> None:
-    section = {
-        "steps": [5, 100],
-        "minimum": 50,
-        "error_relative": 0.3,
-        "error_floor": 0.02,
-        "latency_relative": 0.4,
-        "latency_floor": 0.1,
-    }
-    assert Thresholds.of(section) == Thresholds(50, 0.3, 0.02, 0.4, 0.1)
+    allowed = {"error_relative": 0.3, "error_floor": 0.02, "latency_relative": 0.4, "latency_floor": 0.1}
+    watch = WatchLimits(seconds=60, minimum=50, restarts=2, notify="", **allowed)
+    canary = Canary(steps=(5, 100), pause=1, patience=2, too_little="fail", minimum=50, **allowed)
+    assert watch.thresholds == canary.thresholds == Thresholds(50, 0.3, 0.02, 0.4, 0.1)

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from case_values import cases, container, live, proof, service
 
-from slipway.agent.deploy.plan import Plan, Routed, WantedRelease, converge, deployment
+from slipway.agent.deploy.plan import Plan, WantedRelease, converge, deployment
 from slipway.agent.drift import drift
 from slipway.agent.strategies import find
 from slipway.agent.strategies.graph import levels
+from slipway.agent.strategies.planner_types import Routed
 from slipway.agent.strategies.steps import Drain, KeepOld, Remove, ShiftTraffic, names
 from slipway.contract.problems import DocumentError
 

@@ -18,6 +18,7 @@ from slipway.agent.docker.pull import without_tag
 from slipway.agent.docker.yaml_file import to_yaml
 from slipway.agent.release.rendering import Rendered, render
 from slipway.agent.state.stack_dir import StackFolder
+from slipway.contract.deployment import Release
 
 NASTY = [
     "plain",
@@ -33,9 +34,8 @@ NASTY = [
 
 
 def rendered(value: str = "x", *, quick: bool = False, base: dict[str, Any] | None = None) -> Rendered:
-    return render(
-        base or release(), ["api"], {"TOKEN": value}, key=b"key", folder=StackFolder("shop"), quick_health=quick
-    )  # fmt: skip
+    made = Release.from_json(base or release())
+    return render(made, ["api"], {"TOKEN": value}, key=b"key", folder=StackFolder("shop"), quick_health=quick)
 
 
 def with_service(**more: Any) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def test_a_watch_that_only_stays_for_what_is_kept_is_over(following: Following, 
 def test_one_host_that_was_rolled_back_or_could_not_be_makes_it_end_badly(
     state: str, following: Following, watch: dict[str, Any]
 ) -> None:
-    bad = watch | {"state": state, "reason": "api: worse; release r-1 was brought back", "alive": False}
+    bad = watch | {"state": state, "reason": "api: worse; rolled back to release r-1", "alive": False}
     well, sights = following(web_1=[[watch, watch | {"state": "returning"}, bad]], web_2=[[watch | {"state": "over"}]])
     assert not well
     assert [sight.ended for sight in sights["web-1"]] == [False, False, True]

@@ -16,6 +16,7 @@ from slipway.agent.release.document import parse
 from slipway.compose.git import Revision
 from slipway.compose.release import Release
 from slipway.compose.schema_check import checked
+from slipway.contract.deployment import Deployment
 from slipway.hosts.deployment_document import drift_of
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def test_the_document_is_secret_and_keeps_the_contract_for_both_sides(tmp_path: 
     assert is_secret(inputs["stdin"])
     document = made.document()
     checked("deployment", document)
-    assert parse(plain(inputs["stdin"]).encode()) == document
+    assert parse(plain(inputs["stdin"]).encode()) == Deployment.from_json(document)
     assert "\n" not in plain(inputs["stdin"])
     assert document["release"] == json.loads(json.dumps(made.expected.document))
     assert (document["stack"], document["host"], document["services"]) == ("shop-test", "here", ["db", "web"])
@@ -338,7 +339,7 @@ def test_a_host_is_told_of_its_edge_and_how_to_watch(tmp_path: Path) -> None:
     values |= {"certificate_key": key, "notify_url": f"https://hooks.example/{CANARY}"}
     made = Deployed(tmp_path, text=ROUTED, edge=EDGE, **values)
     document = made.document()
-    assert parse(json.dumps(document).encode()) == document
+    assert parse(json.dumps(document).encode()) == Deployment.from_json(document)
     assert document["edge"]["image"] == EDGE
     assert document["edge"]["certificates"] == [{"certificate": pem, "key": key}]
     assert document["watch"]["notify"] == f"https://hooks.example/{CANARY}"

@@ -163,7 +163,7 @@ def test_killed_at_any_point_a_failing_next_run_brings_the_proven_release_back(s
         assert stack.deploy(stack.web(f"killed-{number}", **how), **where).code == KILLED, where
         live = stack.probe()["live"]["release"]
         ended = stack.deploy(broken)
-        assert f"release {live} " in ended.error, where
+        assert f"release {live}" in ended.error, where
         stack.later(GRACE_SECONDS + 1)
         assert stack.probe()["drift"] == [], where
         assert stack.deploy(good).code == 0, where
@@ -208,7 +208,7 @@ def test_a_disk_that_fills_up_meanwhile_keeps_no_proven_release_from_serving(
     live = stack.probe()["live"]["release"]
     monkeypatch.setattr("slipway.agent.state.journal.append_line", full)
     ended = stack.deploy(stack.web("4", environment=STUBBORN))
-    assert f"release {live} " in ended.error
+    assert f"release {live}" in ended.error
     assert "going back failed too" not in ended.error
     assert stack.visit()[0] == 200
     assert stack.witness.seen == []
@@ -237,5 +237,5 @@ def test_ended_while_a_container_stops_the_one_that_comes_back_stays(stack: Simu
     stack.later(0.2 + seconds)
     stack.world.terminate(process)
     result = ended()
-    assert f"release {first['id']} " in result.error, result.err
+    assert f"release {first['id']}" in result.error, result.err
     as_released(stack, first, seconds)

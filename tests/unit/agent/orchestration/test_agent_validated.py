@@ -36,8 +36,8 @@ def test_a_failed_update_ends_on_the_release_validated_last(
     db = stack.ids("db")
     ended = stack.deploy(broken(stack))
     assert "service api did not become healthy" in ended.error
-    assert f"release {a['id']}, the last validated one, was brought back and serves" in ended.error
-    assert f"(release {b['id']}, which was live, is not validated)" in ended.error
+    assert f"rolled back to release {a['id']}, the last validated one, which serves" in ended.error
+    assert f"(release {b['id']}, live before, is not validated)" in ended.error
     assert stack.versions() == {"api": ["1"], "db": ["1"]}
     assert stack.ids("db") == db, "what did not differ was touched"
     probe = stack.probe()
@@ -54,7 +54,7 @@ def test_a_failed_update_ends_on_the_release_validated_last(
 def test_without_marks_a_failed_update_ends_on_what_was_live(stack: Simulation) -> None:
     stack.deploy(stack.shop("1"))
     live = stack.deploy(stack.shop("2")).report["release"]
-    assert f"release {live} was brought back and serves" in stack.deploy(broken(stack)).error
+    assert f"rolled back to release {live}, which serves" in stack.deploy(broken(stack)).error
     assert stack.versions()["api"] == ["2"]
     assert stack.probe()["validated"] is None
 
@@ -64,7 +64,7 @@ def test_a_validated_live_release_is_where_a_failed_update_ends(
 ) -> None:
     _, b = chain
     stack.validate(b["id"])
-    assert f"release {b['id']} was brought back and serves" in stack.deploy(broken(stack)).error
+    assert f"rolled back to release {b['id']}, which serves" in stack.deploy(broken(stack)).error
     assert stack.versions()["api"] == ["2"]
 
 
@@ -74,7 +74,7 @@ def test_an_update_that_failed_before_it_touched_anything_ends_there_too(
     a, _ = chain
     missing = "registry.test/shop/app@sha256:" + "f" * 64
     ended = stack.deploy(stack.shop(api_service={"image": missing}))
-    assert f"release {a['id']}, the last validated one, was brought back and serves" in ended.error
+    assert f"rolled back to release {a['id']}, the last validated one, which serves" in ended.error
     assert stack.versions() == {"api": ["1"], "db": ["1"]}
 
 
@@ -83,7 +83,7 @@ def test_what_was_live_serves_when_the_record_of_the_validated_release_is_gone(
 ) -> None:
     a, b = chain
     shutil.rmtree(stack.host.home / "stacks" / "shop" / "releases" / a["id"])
-    assert f"release {b['id']} was brought back and serves" in stack.deploy(broken(stack)).error
+    assert f"rolled back to release {b['id']}, which serves" in stack.deploy(broken(stack)).error
     assert stack.versions()["api"] == ["2"]
 
 
@@ -95,8 +95,8 @@ def test_a_validated_release_that_cannot_start_leaves_what_was_live_and_says_so(
     b = stack.deploy(stack.shop("2")).report["release"]
     failing = stack.shop("3", api_environment={"MODE": "exit", "X": "${MODE_SECRET}"}, secrets=("MODE_SECRET",))
     ended = stack.deploy(failing, secrets={"MODE_SECRET": "exit"})
-    assert f"release {b} was brought back and serves" in ended.error
-    assert f"the last validated release {a['id']} could not be brought back" in ended.error
+    assert f"rolled back to release {b}, which serves" in ended.error
+    assert f"could not roll back to the last validated release {a['id']}" in ended.error
     assert "cannot start: out of luck" in ended.err
     assert stack.versions() == {"api": ["2"], "db": ["1"]}
     probe = stack.probe()
@@ -110,14 +110,14 @@ def test_a_validated_release_comes_back_with_todays_secrets_or_not_at_all(stack:
     stack.deploy(stack.shop("2"))
     failing = stack.shop("3", api_environment={"MODE": "exit", "T": "${TOKEN}"}, secrets=("TOKEN",))
     ended = stack.deploy(failing, secrets={"TOKEN": "of-today"})
-    assert f"release {a['id']}, the last validated one, was brought back" in ended.error
+    assert f"rolled back to release {a['id']}, the last validated one" in ended.error
     assert stack.containers("api")[0].environment["TOKEN"] == "of-today"
     assert stack.probe()["drift"] == []
     kept = (stack.host.home / "stacks" / "shop" / "secrets.json").read_text()
     assert json.loads(kept) == {"TOKEN": "of-today"}
     stack.deploy(stack.shop("2"))
     ended = stack.deploy(broken(stack))
-    assert "could not be brought back (its secrets TOKEN have no value any more)" in ended.error
+    assert "(its secrets TOKEN no longer have a value)" in ended.error
     assert stack.versions()["api"] == ["2"]
 
 
@@ -134,7 +134,7 @@ def test_killed_anywhere_on_the_way_to_the_validated_release_the_next_run_gets_t
         assert killed.code == KILLED, (where, killed.err)
         assert stack.probe()["live"]["release"] == b["id"], "it is not recorded before it is proven"
         again = stack.deploy(broken(stack))
-        assert f"release {a['id']}, the last validated one, was brought back and serves" in again.error, where
+        assert f"rolled back to release {a['id']}, the last validated one, which serves" in again.error, where
         probe = stack.probe()
         assert (probe["live"]["release"], probe["drift"], probe["interrupted"]) == (a["id"], [], None), where
         assert stack.versions() == {"api": ["1"], "db": ["1"]}

@@ -45,7 +45,7 @@ def test_a_release_that_turns_bad_goes_back_by_itself(stack: Simulation, mode: s
     assert stack.outcomes()[-2:] == ["rejected", "returned"]
     probe = stack.probe()
     assert said in probe["last"]["reason"]
-    assert "was brought back and serves" in probe["watch"]["reason"]
+    assert "which serves" in probe["watch"]["reason"]
     assert (probe["live"]["release"], probe["drift"], probe["convergence"]) == (first["id"], [], "")
     assert stack.visit() == (200, "1")
     assert stack.versions() == {"web": ["1"]}
