@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.release_record import ReleaseRecord
 from slipway.compose.release import Release
 from slipway.compose.schema_check import checked
 from slipway.contract import CONTRACT
@@ -33,13 +32,16 @@ from slipway.settings.edge_settings import watch_document
 from slipway.settings.engine_errors import raised_to_pulumi
 from slipway.settings.registry_names import address_of
 
+from .release_record import ReleaseRecord
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from components.host import Host
     from slipway.compose.application import Application
     from slipway.compose.git import Revision
     from slipway.settings.model import Settings
+
+    from .host import Host
 
 __all__ = ["TYPE", "ComposeDeployment", "ComposeDeploymentArgs", "drift_of"]
 

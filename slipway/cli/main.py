@@ -67,9 +67,9 @@ app.command("import", short_help="Bring a stack back from such a file.")(import_
 
 def _version(*, wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415  # only this option needs it
+        from slipway.package import version  # noqa: PLC0415  # only this option needs it
 
-        typer.echo(f"slipway {version('slipway')}")
+        typer.echo(f"slipway {version()}")
         raise typer.Exit
 
 
