@@ -31,6 +31,7 @@ from slipway.cli.commands.operate.maintenance import maintenance
 from slipway.cli.commands.operate.shell import shell
 from slipway.cli.commands.set_up.doctor import doctor
 from slipway.cli.commands.set_up.init import init
+from slipway.cli.commands.set_up.upgrade import upgrade
 
 __all__ = ["app", "main"]
 
@@ -44,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(short_help="Set up stack files for an application.")(init)
+app.command(short_help="Upgrade this project to another version of Slipway.")(upgrade)
 app.command(short_help="Look for whatever keeps a stack from being deployed.")(doctor)
 app.command(short_help="Deploy, showing every step as it happens.")(up)
 app.command(short_help="Show what runs, and whether it was deployed.")(status)

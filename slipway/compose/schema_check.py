@@ -68,7 +68,7 @@ def checked(kind: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
             Problem(
                 f"{kind}: {place} breaks the contract ({rule})",
                 "driver and agent are of different versions, or this is a bug in Slipway",
-                "run it again from a clean copy of this program",
+                "uv sync --reinstall-package slipway-deploy, then run it again",
             )
         )
     return document
