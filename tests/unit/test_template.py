@@ -39,5 +39,5 @@ def test_it_runs_as_this_repository_does_and_needs_no_list_of_settings() -> None
 
 def test_its_stack_files_hold_settings_alone() -> None:
     for file in TEMPLATE.glob("Pulumi.*.yaml"):
-        names = {key.removeprefix("${PROJECT}:") for key in yaml.safe_load(file.read_text())["config"]}
+        names = {key.removeprefix("slipway:") for key in yaml.safe_load(file.read_text())["config"]}
         assert names <= set(known_keys())

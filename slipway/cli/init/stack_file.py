@@ -37,6 +37,7 @@ __all__ = [
 _PLACEHOLDER = re.compile(r"YOUR-[A-Z-]+|([A-Z0-9]+-)+ADDRESS")
 _PLACEHOLDER_KEYS = ("registry", "registryUsername", "hosts")
 _PATTERN_KEYS = {*_PLACEHOLDER_KEYS, "application", "domain", "production", "retention"}
+_PATTERN_NAMESPACE = "slipway:"  # `pulumi new` can put a project's name into no key of YAML
 _RETENTION = {"staging": 3, "production": 10}
 
 
@@ -80,7 +81,7 @@ def read_stack_file(file: Path, project: str) -> StackFile:
                 f"correct {file.name} or move it away, then run it again",
             )
         ) from None
-    pattern = all(key.startswith(f"{project}:") for key in config) and _is_pattern(
+    pattern = all(key.startswith((f"{project}:", _PATTERN_NAMESPACE)) for key in config) and _is_pattern(
         {key.partition(":")[2]: value for key, value in config.items()}
     )
     if not config or pattern:

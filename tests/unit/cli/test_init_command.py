@@ -408,14 +408,14 @@ def test_what_an_edited_file_holds_encrypted_is_not_said_to_be_missing(init: Ini
     assert "secrets.SIGNING_KEY" in result.output
 
 
-def pattern(stack: str, project: str) -> str:
-    """A stack file of the template, as `pulumi new` leaves it."""
-    return (ROOT / "template" / f"Pulumi.{stack}.yaml").read_text().replace("${PROJECT}", project)
+def pattern(stack: str) -> str:
+    """A stack file of the template."""
+    return (ROOT / "template" / f"Pulumi.{stack}.yaml").read_text()
 
 
 @pytest.mark.parametrize("name", ["staging", "production"])
 def test_the_shipped_pattern_holds_nobodys_values(name: str, init: Init, program: Path) -> None:
-    (program / f"Pulumi.{name}.yaml").write_text(pattern(name, "shop-deploy") + "encryptionsalt: v1:salt\n")
+    (program / f"Pulumi.{name}.yaml").write_text(pattern(name) + "encryptionsalt: v1:salt\n")
     result = init(*FLAGS)
     assert result.exit_code == 0, said(result)
     after = stack(program, name)
@@ -423,20 +423,22 @@ def test_the_shipped_pattern_holds_nobodys_values(name: str, init: Init, program
     assert after["config"]["shop-deploy:registry"] == "ghcr.io/acme"
     assert "YOUR-" not in str(after)
     assert "-ADDRESS" not in str(after)
+    assert not [key for key in after["config"] if key.startswith("slipway:")]
 
 
 @pytest.mark.parametrize(
     ("shipped", "value"),
     [
         ("ghcr.io/YOUR-TEAM", "ghcr.io/mine"),
-        ("  shop-deploy:retention: 3", "  shop-deploy:secrets: {A: {secure: v1:a}}"),
+        ("  slipway:retention: 3", "  slipway:secrets: {API_KEY: {secure: v1:a}}"),
     ],
 )
 def test_a_value_that_somebody_set_in_the_shipped_pattern_makes_the_file_theirs(
     shipped: str, value: str, init: Init, program: Path
 ) -> None:
+    (program / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
     file = program / "Pulumi.staging.yaml"
-    file.write_text(pattern("staging", "shop-deploy").replace(shipped, value))
+    file.write_text(pattern("staging").replace(shipped, value))
     before = file.read_text()
     assert init("-e", "staging", "--registry", "ghcr.io/acme", "--host", "203.0.113.10").exit_code == 0
     assert file.read_text() == before
