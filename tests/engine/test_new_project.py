@@ -129,7 +129,7 @@ def test_its_first_preview_lists_what_is_missing_and_nothing_else(machine: Machi
     assert code != 0
     problems = [line.strip() for line in text.splitlines() if "slipway: error:" in line]
     assert any("hosts: the list is empty" in problem for problem in problems), text
-    assert any("registry: not set" in problem for problem in problems), text
+    assert any("application: 'example' is not a folder" in problem for problem in problems), text
     assert all(problem.count(" — ") >= 2 for problem in problems)
 
 
