@@ -91,6 +91,8 @@ def machine(engine: Engine, wheel: Path, installed: Installed, tmp_path: Path) -
         "UV_FIND_LINKS": str(wheel.parent),  # a host that knows uv makes the environment itself
     }
     environment.pop("PYTHONPATH", None)
+    # The host of 3.79 runs the Python that is first on PATH, whatever environment Pulumi.yaml names.
+    environment["PATH"] = f"{installed.folder / 'bin'}:{environment['PATH']}"
     return Machine(folder=tmp_path, environment=environment, installed=installed)
 
 
