@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.release_record import ReleaseRecord
 from slipway.compose.release import Release
 from slipway.compose.schema_check import checked
 from slipway.contract.problems import SlipwayError
@@ -21,13 +20,16 @@ from slipway.hosts.agent_channel import agent_path
 from slipway.hosts.deployment_document import deployment_document, drift_of, port_urls, route_urls
 from slipway.settings.engine_errors import raised_to_pulumi
 
+from .release_record import ReleaseRecord
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from components.host import Host
     from slipway.compose.application import Application
     from slipway.compose.git import Revision
     from slipway.settings.model import Settings
+
+    from .host import Host
 
 __all__ = ["TYPE", "ComposeDeployment", "ComposeDeploymentArgs"]
 

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "engine"))  # the harness, also for tests in the folders beside it
 
 from applications import Application, shop
+from built_wheel import Installed, build_wheel, install
 from stack_harness import Engine, Stack
 
 from dev.toolchain.docker import ensure_docker
@@ -34,6 +35,18 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Name a failure when it happens: a run of many minutes that is ended from outside never comes to its summary."""
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
         sys.stderr.write(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext[-3000:]}\n")
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this source tree."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """That wheel, installed as a user has it."""
+    return install(wheel, tmp_path_factory.mktemp("installed") / ".venv")
 
 
 @pytest.fixture(scope="session")

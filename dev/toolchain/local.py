@@ -135,7 +135,7 @@ def configuration() -> Path:
     """Pulumi.local.yaml for this project, with this machine's salt, which has no place in a committed file."""
     file = _FOLDER / "Pulumi.local.yaml"
     salt = (_FOLDER / "salt").read_text() if (_FOLDER / "salt").is_file() else ""
-    # The committed file has the program's first name; `pulumi new` gives a copy another one, which the keys must have.
+    # The keys must have the project's name, which a fork may have changed in Pulumi.yaml.
     text = re.sub(r"(?m)^(\s+)slipway:", rf"\g<1>{_project()}:", (ROOT / "Pulumi.local.yaml").read_text())
     file.write_text(text + (f"encryptionsalt: {salt}\n" if salt else ""))
     return file

@@ -26,9 +26,9 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  # typer passes it by position
     if wanted:
-        from importlib.metadata import version
+        from slipway.package import version
 
-        typer.echo(f"slipway {version('slipway')}")
+        typer.echo(f"slipway {version()}")
         raise typer.Exit
 
 

@@ -65,6 +65,6 @@ def checked(kind: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
         raise SlipwayError(
             f"{kind}: {error[0]} breaks the contract ({error[1]})",
             "driver and agent are of different versions, or this is a bug in Slipway",
-            "run it again from a clean copy of this program",
+            "uv sync --reinstall-package slipway-deploy, then run it again",
         )
     return document

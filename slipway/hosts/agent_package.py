@@ -38,7 +38,7 @@ class AgentPackage(NamedTuple):
 
 @functools.cache
 def pack_agent() -> AgentPackage:
-    """Pack the agent and the contract from the sources of this copy of Slipway."""
+    """Pack the agent and the contract from the sources of this package."""
     root = Path(__file__).resolve().parents[2]
     files = {
         path.relative_to(root).as_posix(): _DOCSTRING.sub(_blank, path.read_text(encoding="utf-8"))

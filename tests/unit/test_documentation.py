@@ -8,7 +8,7 @@ import re
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 import typer.main
@@ -218,7 +218,8 @@ _SHOWN = re.compile(r"^(?:\$ |- run: )?(?:uv run (?:--no-sync )?)?slipway ([a-z-
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_and_option_in_a_code_block_exists(page: Path) -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    group: Any = typer.main.get_command(app)
+    commands = {name: group.get_command(None, name) for name in group.list_commands(None)}
     for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
         for line in re.sub(r"(\\\n|\n  +(?=\[))", " ", block).splitlines():
             if found := _SHOWN.match(line.strip()):

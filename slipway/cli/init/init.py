@@ -172,7 +172,7 @@ def _workflows(root: Path, application: Path, report: InitReport, *, force: bool
         report.files[name] = "replaced" if there else "written"
         if there and file.read_text(encoding="utf-8") == text:
             report.files[name] = "unchanged"
-        elif not there or force or file.resolve().is_relative_to(root.resolve()):
+        elif not there or force:
             texts[file] = text
         else:
             meaning = "what somebody wrote there would be lost, so nothing was written"

@@ -34,7 +34,7 @@ __all__ = [
 _PLACEHOLDER = re.compile(r"YOUR-[A-Z-]+|([A-Z0-9]+-)+ADDRESS")
 _PLACEHOLDER_KEYS = ("registry", "registryUsername", "hosts")
 _PATTERN_KEYS = {*_PLACEHOLDER_KEYS, "application", "domain", "production", "retention"}
-_PATTERN_NAMESPACE = "slipway:"  # under another project's name the engine does not see these keys
+_PATTERN_NAMESPACE = "slipway:"  # `pulumi new` can put a project's name into no key of YAML
 _RETENTION = {"staging": 3, "production": 10}
 
 

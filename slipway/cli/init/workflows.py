@@ -1,4 +1,4 @@
-"""The GitHub workflows of this program, with the folder and the environments of an application's repository."""
+"""The GitHub workflows that the package ships, with the folder and the environments of an application's repository."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from slipway.compose.git import repository_of
 from slipway.contract.problems import SlipwayError
+from slipway.package import shipped_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,35 +20,28 @@ WORKFLOWS = ("preview.yml", "deploy.yml", "rollback.yml", "promote.yml")
 _BETWEEN = "promote.yml"  # from the first environment to the last: of no use with one alone
 _FOLDER = Path(".github") / "workflows"
 _MOVED = re.compile(
-    r"^#\n# When this program is a folder of your application's repository: .*\n(?:# .*\n)*", re.MULTILINE
+    r"^#\n# When this project is a folder of your application's repository: .*\n(?:# .*\n)*", re.MULTILINE
 )
 
 
 def workflows_for(root: Path, application: Path, stacks: Sequence[str]) -> dict[Path, str]:
-    """File → text of every workflow, for the repository that holds both this program and the application."""
+    """File → text of every workflow, for the repository that holds both the project and the application."""
     repository, other = repository_of(root), repository_of(application)
     if repository is None or repository != other:
         raise SlipwayError(
-            "--workflows: this copy of Slipway and the application are not in one Git repository",
+            "--workflows: this project and the application are not in one Git repository",
             "a run on GitHub checks out one repository, and would miss the other",
-            f"move this copy into a folder of {other or 'a Git repository that holds the application'} "
+            f"move the project into a folder of {other or 'a Git repository that holds the application'} "
             "(git init makes one), then run it again",
         )
     folder = os.path.relpath(root.resolve(), repository.resolve())
     return {
-        repository / _FOLDER / name: _adapted(name, _read(root / _FOLDER / name), folder, list(stacks))
+        repository / _FOLDER / name: _adapted(
+            name, shipped_file(f"{_FOLDER}/{name}").read_text("utf-8"), folder, list(stacks)
+        )
         for name in WORKFLOWS
         if name != _BETWEEN or len(stacks) > 1
     }
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        name = _FOLDER / file.name
-        fix = f"git checkout -- {name} (in this copy of Slipway)"
-        raise SlipwayError(f"{name} cannot be read ({error.strerror})", "there is no workflow to copy", fix) from None
 
 
 def _adapted(name: str, text: str, folder: str, stacks: list[str]) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slipway.package import version
 from slipway.releases.backend.checkpoints import checkpoints_of
 from slipway.releases.backend.store import backend_url, is_cloud
 from slipway.releases.bundles import archive
@@ -49,7 +49,7 @@ def export_bundle(engine: Engine, to: str = "") -> dict[str, Any]:
         "resources": len(resources_of(state)),
         "release": release.get("id"),
         "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "slipway": version("slipway"),
+        "slipway": version(),
         "engine": written(state, "version"),
     }
     parts = {

@@ -87,7 +87,7 @@ class Engine:
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the program as `pulumi new` leaves it, beside an application; the current folder."""
+    """A project as `pulumi new` leaves it, beside an application; the current folder."""
     for name in [name for name in os.environ if name.startswith(("SLIPWAY_", "PULUMI_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "test")
@@ -408,10 +408,14 @@ def test_what_an_edited_file_holds_encrypted_is_not_said_to_be_missing(init: Ini
     assert "secrets.SIGNING_KEY" in result.output
 
 
+def pattern(stack: str) -> str:
+    """A stack file of the template."""
+    return (ROOT / "template" / f"Pulumi.{stack}.yaml").read_text()
+
+
 @pytest.mark.parametrize("name", ["staging", "production"])
 def test_the_shipped_pattern_holds_nobodys_values(name: str, init: Init, program: Path) -> None:
-    pattern = (ROOT / f"Pulumi.{name}.yaml").read_text()
-    (program / f"Pulumi.{name}.yaml").write_text(pattern + "encryptionsalt: v1:salt\n")
+    (program / f"Pulumi.{name}.yaml").write_text(pattern(name) + "encryptionsalt: v1:salt\n")
     result = init(*FLAGS)
     assert result.exit_code == 0, said(result)
     after = stack(program, name)
@@ -423,15 +427,18 @@ def test_the_shipped_pattern_holds_nobodys_values(name: str, init: Init, program
 
 
 @pytest.mark.parametrize(
-    ("pattern", "value"),
-    [("ghcr.io/YOUR-TEAM", "ghcr.io/mine"), ("  slipway:retention: 3", "  slipway:secrets: {API_KEY: {secure: v1:a}}")],
+    ("shipped", "value"),
+    [
+        ("ghcr.io/YOUR-TEAM", "ghcr.io/mine"),
+        ("  slipway:retention: 3", "  slipway:secrets: {API_KEY: {secure: v1:a}}"),
+    ],
 )
 def test_a_value_that_somebody_set_in_the_shipped_pattern_makes_the_file_theirs(
-    pattern: str, value: str, init: Init, program: Path
+    shipped: str, value: str, init: Init, program: Path
 ) -> None:
     (program / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
     file = program / "Pulumi.staging.yaml"
-    file.write_text((ROOT / "Pulumi.staging.yaml").read_text().replace(pattern, value))
+    file.write_text(pattern("staging").replace(shipped, value))
     before = file.read_text()
     assert init("-e", "staging", "--registry", "ghcr.io/acme", "--host", "203.0.113.10").exit_code == 0
     assert file.read_text() == before
@@ -599,16 +606,12 @@ def test_a_second_time_at_a_terminal_asks_nothing_but_the_environments(init: Ini
 
 @pytest.fixture
 def repository(program: Path) -> Path:
-    """A repository that holds program and application; the program has its workflows."""
+    """A repository that holds project and application."""
     subprocess.run(["git", "init", "--quiet", program.parent], check=True)
-    for name in WORKFLOWS:
-        file = program / ".github" / "workflows" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text((ROOT / ".github" / "workflows" / name).read_text())
     return program.parent
 
 
-def test_workflows_are_the_repositorys_own_with_folder_and_environments(init: Init, repository: Path) -> None:
+def test_workflows_get_the_projects_folder_and_environments(init: Init, repository: Path) -> None:
     hosts = ("--registry", "ghcr.io/acme", "--host", "local")
     assert init("-e", "test", "-e", "live", *hosts, "--workflows").exit_code == 0
     preview, deploy, rollback, promote = (

@@ -1,0 +1,96 @@
+"""The order of an upgrade: pin, environment, then the new version's own part; all of it or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tomllib
+from typing import TYPE_CHECKING
+
+import typer
+
+from slipway.cli.upgrade.pin import read_pin
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.package import DISTRIBUTION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from slipway.cli.upgrade.pin import Pin
+
+__all__ = ["upgrade_project"]
+
+
+def upgrade_project(root: Path, version: str) -> None:
+    """Upgrade the project in `root` to `version`, to the newest one that its package index has when empty.
+
+    Raises:
+        SlipwayError: when there is no pin, or uv or the new version fails; everything is then as it was.
+    """
+    project, lock = root / "pyproject.toml", root / "uv.lock"
+    before = {file: file.read_bytes() if file.is_file() else None for file in (project, lock)}
+    pin = read_pin((before[project] or b"").decode())
+    synced = False
+    try:
+        version = version.removeprefix("v") or _newest(root, pin)
+        if version != pin.version:
+            project.write_text(pin.at(version), encoding="utf-8")
+            synced = True  # perhaps in part
+            _uv(root, "sync")
+            said = _uv(root, "run", "--no-sync", "python", "-m", "slipway.cli.upgrade", pin.version)
+    except BaseException:
+        _restore(before)
+        if synced:
+            with contextlib.suppress(SlipwayError):
+                _uv(root, "sync")
+        raise
+    if version == pin.version:
+        _restore(before)
+        typer.echo(f"{DISTRIBUTION} {version} is pinned already: nothing was changed")
+        return
+    typer.echo(f"{said}{DISTRIBUTION} {pin.version} → {version}\n\nNext: pulumi preview")
+
+
+def _restore(files: dict[Path, bytes | None]) -> None:
+    for file, content in files.items():
+        if content is None:
+            file.unlink(missing_ok=True)
+        else:
+            file.write_bytes(content)
+
+
+def _newest(root: Path, pin: Pin) -> str:
+    """The newest version that uv finds for this project."""
+    if pin.from_git:
+        raise SlipwayError(
+            Problem(
+                "pyproject.toml pins a Git tag, and no version was named",
+                "a Git repository does not say which tag is the newest release",
+                "slipway upgrade VERSION",
+            )
+        )
+    (root / "pyproject.toml").write_text(pin.at_least(), encoding="utf-8")
+    _uv(root, "lock", "--upgrade-package", DISTRIBUTION)
+    packages = tomllib.loads((root / "uv.lock").read_text(encoding="utf-8"))["package"]
+    return next(str(package["version"]) for package in packages if package["name"] == DISTRIBUTION)
+
+
+def _uv(root: Path, *arguments: str) -> str:
+    """Run uv in the project; what it printed."""
+    program = os.environ.get("UV", "uv")  # `uv run` says where it is itself
+    command = f"uv {' '.join(arguments)}"
+    try:
+        done = subprocess.run(
+            [program, *arguments], cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        fix = "install uv: https://docs.astral.sh/uv/"
+        raise SlipwayError(Problem(f"uv cannot be run ({error.strerror})", "nothing was changed", fix)) from None
+    if done.returncode != 0:
+        why = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        fix = f"cd {root} && {command}"
+        raise SlipwayError(
+            Problem(f"{command} failed ({why})", "pyproject.toml, uv.lock and stack files are as they were", fix)
+        )
+    return done.stdout
