@@ -1,4 +1,4 @@
-"""`python -m bench [RUNS [way-back]]`: every measurement of one run, written to dev/bench/results.{md,json}.
+"""`python -m dev.bench [RUNS [way-back]]`: every measurement of one run, written to dev/bench/results.{md,json}.
 
 With `way-back` only those of history and rollback are taken again; the others stay as they were written.
 """

@@ -92,8 +92,8 @@ def _page(
         (
             f"`make bench`: {conditions['runs']} samples each, medians; {conditions['cpus']} cores, "
             f"{conditions['machine']}; the example application, registry and test hosts all on the same machine. "
-            "`python -m bench 5 way-back` takes those of rollback, history and help alone, and leaves the others as "
-            "they were measured before."
+            "`python -m dev.bench 5 way-back` takes those of rollback, history and help alone, and leaves the others "
+            "as they were measured before."
         ),
         "",
         "| figure | measured | asked: at most |",

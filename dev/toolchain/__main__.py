@@ -1,4 +1,4 @@
-"""`python -m toolchain COMMAND`: what the Makefile's targets call."""
+"""`python -m dev.toolchain COMMAND`: what the Makefile's targets call."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def bug(error: Exception) -> Problem:
         file.write("".join(traceback.format_exception(error)))
     return Problem(
         f"a bug in Slipway ({type(error).__name__})",
-        "the command gave up; it changes nothing",
+        "the command stopped; what it had already done stays",
         f"report it with {path} (read it first: it may name hosts and values)",
     )
 

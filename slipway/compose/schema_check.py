@@ -1,4 +1,4 @@
-"""Holds what is sent to agents and received from them against the contract's schemas."""
+"""Validates what is sent to agents and received from them, by the contract's schemas."""
 
 from __future__ import annotations
 

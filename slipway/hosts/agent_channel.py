@@ -175,7 +175,7 @@ class Channel:
         return line.rstrip(b"\n")
 
     async def _silence(self, said: bytes) -> Problem:
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
             said += b" " + await asyncio.wait_for(self._process.stderr.read(2000), 2)
         text = " ".join(said.decode(errors="replace").split())[-400:] or "nothing"
         return Problem(
@@ -187,9 +187,9 @@ class Channel:
     async def release(self) -> None:
         """Let the agent go, and wait until it is gone: a loop that is closed before that complains."""
         process: Any = self._process  # both kinds of process can be waited for
-        with contextlib.suppress(OSError, RuntimeError):
+        with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection, once a stream
             process.stdin.write_eof()
-        with contextlib.suppress(TimeoutError, OSError, RuntimeError):
+        with contextlib.suppress(Exception):
             await asyncio.wait_for(
                 asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait()), END_SECONDS
             )

@@ -50,7 +50,7 @@ def source_at(folder: Path, commit: str) -> Iterator[Path]:
         if added.returncode != 0:
             said = " ".join(added.stderr.split())[-300:]
             raise SlipwayError(
-                f"git cannot lay out commit {commit[:12]} ({said})",
+                f"git cannot check out commit {commit[:12]} ({said})",
                 "the Compose file that belongs to the release cannot be read",
                 f"git -C {top} checkout {commit[:12]}, then run it again",
             )

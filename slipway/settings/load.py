@@ -123,7 +123,8 @@ class _Sources:
             return f"export {_variable(key)}=VALUE"
         if where == _DOTENV:
             return f"correct {_variable(key)}=… in .env"
-        return f"pulumi config set {'--secret ' if key in SECRET_KEYS else ''}--path '{path}' VALUE"
+        secret = key in SECRET_KEYS  # asked for at the terminal: never on the command line
+        return f"pulumi config set {'--secret ' if secret else ''}--path '{path}'{'' if secret else ' VALUE'}"
 
     def _check_encryption(self, key: str) -> None:
         secret = key in SECRET_KEYS

@@ -53,7 +53,6 @@ class Container(NamedTuple):
     check_code: int | None = None
     """exit code of the newest health probe; -1 when it timed out, None before the first one"""
     check_output: str = ""  # the end of what it printed: that is where programs say what went wrong
-    image_id: str = ""
     edge: str = ""  # its address on the edge's network
 
     @property
@@ -115,7 +114,6 @@ def container(details: dict[str, Any]) -> Container:
         ports=_ports(details),
         check_code=last.get("ExitCode"),
         check_output=" ".join(str(last.get("Output", "")).split())[-_SHOWN:],
-        image_id=str(details.get("Image", "")),
         edge=fixed_address(networks.get(EDGE_NETWORK)),
     )
 

@@ -21,7 +21,6 @@ _COUNTERS = re.compile(
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _UPGRADED = "101"  # a WebSocket: how long it lasted says nothing about how quick the application is
 _ESTABLISHED, _LISTEN = "01", "0A"
-_IPV4_HEX = 8
 _MAPPED = "0000000000000000FFFF0000"  # an IPv4 address in a socket that speaks both, as the kernel prints it
 
 

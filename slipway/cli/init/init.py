@@ -176,7 +176,7 @@ def _workflows(root: Path, application: Path, report: InitReport, *, force: bool
             texts[file] = text
         else:
             meaning = "what somebody wrote there would be lost, so nothing was written"
-            fix = "slipway init --workflows --force, and look at it with git diff"
+            fix = f"slipway init {os.path.relpath(application, root)} --workflows --force, then look at git diff"
             refused.append(Problem(f"{name} exists already, and differs", meaning, fix))
     if refused:
         raise SlipwayError(refused)

@@ -110,7 +110,7 @@ def new_stack_file(
 
     `top` are the keys beside `config` that the engine wrote already; `notes` holds what stands beside a host's key.
     """
-    about = f"Stack {stack} of {requirements.name}, written by `slipway init`. Every setting: README.md, Settings."
+    about = f"Stack {stack} of {requirements.name}, written by `slipway init`. Every setting: the README of Slipway."
     lines = [f"# {about}", "config:"]
     for key, value in settings.items():
         if key == "hosts":

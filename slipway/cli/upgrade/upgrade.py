@@ -89,7 +89,7 @@ def _uv(root: Path, *arguments: str) -> str:
         raise SlipwayError(Problem(f"uv cannot be run ({error.strerror})", "nothing was changed", fix)) from None
     if done.returncode != 0:
         why = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        fix = f"cd {root} && {command}"
+        fix = "correct what uv reports, then run slipway upgrade again"
         raise SlipwayError(
             Problem(f"{command} failed ({why})", "pyproject.toml, uv.lock and stack files are as they were", fix)
         )

@@ -1,4 +1,4 @@
-"""`python -m toolchain COMMAND`: 0 when it worked, 1 with a clear error when not, 2 for usage."""
+"""`python -m dev.toolchain COMMAND`: 0 when it worked, 1 with a clear error when not, 2 for usage."""
 
 import subprocess
 import sys

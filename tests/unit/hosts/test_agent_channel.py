@@ -1,0 +1,49 @@
+"""A connection that breaks shows in each stream once, as an error of the SSH library's own."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from slipway.hosts.agent_channel import Channel
+
+
+class _ConnectionLostError(Exception):
+    """As asyncssh's: of no family that Python knows."""
+
+
+class _Broken:
+    async def read(self, *_: int) -> bytes:
+        raise _ConnectionLostError
+
+    readline = read
+
+    def write(self, _: bytes) -> None:
+        raise _ConnectionLostError
+
+    write_eof = write
+
+
+@pytest.fixture
+def channel() -> Channel:
+    async def wait() -> None:
+        raise _ConnectionLostError
+
+    process: Any = SimpleNamespace(stdin=_Broken(), stdout=_Broken(), stderr=_Broken(), wait=wait)
+    return Channel("web-1", process)
+
+
+def test_a_broken_connection_can_be_let_go_so_that_another_one_is_made(channel: Channel) -> None:
+    assert asyncio.run(channel.release()) is None
+
+
+def test_a_broken_connection_is_a_problem_of_its_host(channel: Channel) -> None:
+    assert asyncio.run(channel.complaint()).what.startswith("host web-1: the agent did not answer")
+
+
+def test_events_end_with_the_connection(channel: Channel) -> None:
+    async def events() -> list[dict[str, Any]]:
+        return [event async for event in channel.events()]
+
+    assert asyncio.run(events()) == []
