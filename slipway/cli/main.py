@@ -47,7 +47,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:  # noqa: BLE001  # the last resort: nobody gets a traceback on the terminal
-        from slipway.cli.failure import in_one_line
+        from slipway.cli.printing import in_one_line
 
         typer.echo(in_one_line(error), err=True)
         sys.exit(1)

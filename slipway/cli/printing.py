@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import tempfile
+import traceback
 from typing import TYPE_CHECKING
 
 import typer
 
+from slipway.contract.problems import Problem, SlipwayError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rich.console import RenderableType
 
-    from slipway.contract.problems import Problem
-
-__all__ = ["print_json", "print_out", "print_problems"]
+__all__ = ["bug", "has_terminal", "in_one_line", "override", "print_json", "print_out", "print_problems"]
 
 _UNBOUNDED = 10_000  # columns, where no terminal says how wide it is: whatever reads a log folds its lines itself
+
+
+def has_terminal() -> bool:
+    """Whether a person sits at this process: both standard input and output are a terminal."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 def print_json(document: object) -> None:
@@ -43,3 +52,32 @@ def print_out(what: RenderableType) -> None:
         console.print(what)
     for line in capture.get().splitlines():
         typer.echo(line.rstrip())  # the padding of a table's last column
+
+
+def in_one_line(error: Exception) -> str:
+    """The error in the family's form, one line per problem."""
+    return str(error if isinstance(error, SlipwayError) else SlipwayError(bug(error)))
+
+
+def bug(error: Exception) -> Problem:
+    """The problem of an exception outside the family: a bug.
+
+    Its message may hold a secret's value, so only its type is named; the rest goes to a file that nobody else can read.
+    """
+    handle, path = tempfile.mkstemp(prefix="slipway-", suffix=".traceback")  # mode 0600
+    with os.fdopen(handle, "w") as file:
+        file.write("".join(traceback.format_exception(error)))
+    return Problem(
+        f"a bug in Slipway ({type(error).__name__})",
+        "the command stopped; what it had already done stays",
+        f"report it with {path} (read it first: it may name hosts and values)",
+    )
+
+
+def override(obstacles: Sequence[Problem], *, force: bool) -> None:
+    """Print what `force` overrides; without it, raise SlipwayError when there is anything."""
+    if obstacles and not force:
+        *others, last = obstacles
+        raise SlipwayError([*others, last._replace(fix=f"{last.fix}; or --force, which proceeds anyway")])
+    for obstacle in obstacles:
+        typer.echo(f"overridden: {obstacle}", err=True)

@@ -20,6 +20,7 @@ from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import mirrored
 from slipway.settings.secret_rules import missing_secret, new_secret
+from slipway.settings.setting_files import config_rm, config_set
 from slipway.settings.spelling import suggestion
 from slipway.x_slipway.service import ServiceExtension, misspelt_extension, read_extension
 from slipway.x_slipway.source_lines import SourceLines
@@ -99,7 +100,7 @@ class _Reader:
         self.settings, self.folder, self.name, self.stack = settings, folder, resolved.name, resolved.stack
         self.problems = list(resolved.problems)
         self.warnings: list[Problem] = []
-        self.files = ShippedFiles(folder, repository_of(folder))
+        self.files = ShippedFiles(folder, repository_of(folder), settings.stack)
         self.images: dict[str, str] = {}
         self.extensions: dict[str, ServiceExtension] = {}
 
@@ -154,7 +155,8 @@ class _Reader:
             self._refuse(
                 "the Compose file has no services",
                 "there is nothing to deploy",
-                "add a service, or name its profile: pulumi config set --path variables.COMPOSE_PROFILES PROFILE",
+                "add a service, or name its profile: "
+                + config_set(self.settings.stack, "variables.COMPOSE_PROFILES", "PROFILE"),
             )
         volumes = [name for name, entry in (model.get("volumes") or {}).items() if not (entry or {}).get("external")]
         for name in self.settings.remove_volumes:
@@ -162,7 +164,7 @@ class _Reader:
                 self._refuse(
                     f"removeVolumes: '{name}' is not a volume of the Compose file's own",
                     suggestion(name, volumes, "`pulumi destroy` could not remove it"),
-                    "pulumi config rm removeVolumes, or name volumes as the Compose file does",
+                    f"{config_rm(self.settings.stack, 'removeVolumes')}, or name volumes as the Compose file does",
                 )
         awaited = {
             name
@@ -181,23 +183,25 @@ class _Reader:
 
     def _secret_variable(self, name: str, entry: Mapping[str, Any]) -> str:
         """The stack's secret that a top-level secret is; empty after reporting why it is none."""
-        variable = str(entry.get("environment") or "")
+        variable, stack = str(entry.get("environment") or ""), self.settings.stack
         if "file" in entry:
             self._refuse(
                 f"secrets.{name} is read from the file {entry['file']}",
                 "it would be stored in plain text with the release",
                 f"write `environment: {_as_variable(name)}` there and: "
-                f"pulumi config set --secret --path 'secrets.{_as_variable(name)}' < {entry['file']}",
+                + config_set(stack, f"secrets.{_as_variable(name)}", f"< {entry['file']}", secret=True),
             )
         elif not variable:
             self._refuse(
                 f"secrets.{name} is kept outside of the Compose file (external)",
                 "only Docker Swarm has such secrets",
-                f"write `environment: {_as_variable(name)}` there and: {new_secret(_as_variable(name))}",
+                f"write `environment: {_as_variable(name)}` there and: {new_secret(stack, _as_variable(name))}",
             )
         elif variable not in self.settings.secrets:
             self.problems.append(
-                missing_secret(variable, f"secrets.{name} of the Compose file needs it", "the service could not start")
+                missing_secret(
+                    stack, variable, f"secrets.{name} of the Compose file needs it", "the service could not start"
+                )
             )
         else:
             return variable

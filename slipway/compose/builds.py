@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem
 from slipway.settings.registry_names import without_tag
+from slipway.settings.setting_files import config_set
 from slipway.settings.values import PLATFORMS, plain_platform
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class BuildReader:
                     "registry",
                     f"not set, though {where} makes an image",
                     "hosts can only run what they can pull",
-                    "pulumi config set registry ghcr.io/YOUR-TEAM",
+                    config_set(self._settings.stack, "registry", "ghcr.io/YOUR-TEAM"),
                     "setting-missing",
                 )
             )

@@ -14,6 +14,7 @@ import yaml
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import named_like_a_secret, new_secret
+from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +78,7 @@ def resolve(settings: Settings) -> ComposeModel:
             Problem(
                 f"name: '{stack}', application and stack, has more than {LONGEST_STACK} characters",
                 "containers and networks could not be named after it",
-                "pulumi config set name SHORTER-NAME",
+                config_set(settings.stack, "name", "SHORTER-NAME"),
             )
         )
     return ComposeModel(file, name, stack, model, problems)
@@ -113,12 +114,12 @@ def without_escapes(node: Any) -> Any:  # noqa: ANN401  # a JSON tree
 
 def missing_variable(name: str, settings: Settings, message: str) -> Problem:
     """The problem of a variable without a value; `message` says more where the file does."""
-    secret = f"pulumi config set --secret --path 'secrets.{name}'"
-    plain = f"pulumi config set --path 'variables.{name}' VALUE"
+    secret = config_set(settings.stack, f"secrets.{name}", secret=True)
+    plain = config_set(settings.stack, f"variables.{name}", "VALUE")
     return Problem(
         f"variable {name} of the Compose file has no value" + (f" ({message})" if message else ""),
         f"stack {settings.stack} would run with an empty one",
-        new_secret(name) if named_like_a_secret(name) else f"{plain} (or, if it is secret: {secret})",
+        new_secret(settings.stack, name) if named_like_a_secret(name) else f"{plain} (or, if it is secret: {secret})",
         "variable-missing",
         name,
         (message,) if message else (),
@@ -130,11 +131,11 @@ def _compose_file(settings: Settings) -> Path:
     for name in names:
         if (settings.application / name).is_file():
             return settings.application / name
-    key = "composeFile NAME" if settings.compose_file else "application PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"
+    folder = ("application", "PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE")
     raise SlipwayError(
         f"application: {settings.application.name}/ holds no {' or '.join(names)}",
         "there is nothing to deploy",
-        f"pulumi config set {key}",
+        config_set(settings.stack, *(("composeFile", "NAME") if settings.compose_file else folder)),
     )
 
 

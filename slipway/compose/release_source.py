@@ -66,7 +66,7 @@ def unfit(release: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
         )
     for name in release["secrets"]:
         if name not in settings.secrets:
-            yield missing_secret(name, f"{said} needs it", "its services could not start")
+            yield missing_secret(settings.stack, name, f"{said} needs it", "its services could not start")
     hosts = [host.name for host in settings.hosts]
     for service, entry in release["services"].items():
         for host in entry["hosts"]:

@@ -102,7 +102,7 @@ def readable_values(
                 f"services.{service}.environment.{name} {weak or 'is in plain text'}"
                 + (" and is in plain text" if weak else ""),
                 "everyone who can read the Compose file or the release knows it",
-                f"write `{name}: ${{{name}}}` there and: {new_secret(name)}",
+                f"write `{name}: ${{{name}}}` there and: {new_secret(settings.stack, name)}",
             )
             (problems if weak and settings.production else warnings).append(problem)
     return problems, warnings

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.contract.problems import Problem
 from slipway.settings.edge_settings import edge_warnings
 from slipway.settings.secret_rules import missing_secret
+from slipway.settings.setting_files import config_set
 from slipway.x_slipway.route_clashes import clashes
 from slipway.x_slipway.strategy import choose
 from slipway.x_slipway.update_config import read_update
@@ -60,10 +61,10 @@ def _password_problems(name: str, extension: ServiceExtension, settings: Setting
     secret = extension.basic_auth
     if not secret:
         return
-    fix = f"htpasswd -nB USER | pulumi config set --secret --path 'secrets.{secret}'"
+    fix = f"htpasswd -nB USER | {config_set(settings.stack, f'secrets.{secret}', secret=True)}"
     if secret not in settings.secrets:
         where = f"services.{name}.x-slipway.basicAuth needs it"
-        yield missing_secret(secret, where, "nobody could pass the password prompt", fix)
+        yield missing_secret(settings.stack, secret, where, "nobody could pass the password prompt", fix)
         return
     lines = [line for line in settings.secrets[secret].get_secret_value().splitlines() if line.strip()]
     if not lines or not all(":" in line.strip()[1:-1] for line in lines):

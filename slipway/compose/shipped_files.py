@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem
+from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +40,7 @@ def kept_on_host(source: str) -> str:
 class ShippedFiles:
     """Collects what ships with a release of the application in `folder`."""
 
-    def __init__(self, folder: Path, repository: Path | None) -> None:
+    def __init__(self, folder: Path, repository: Path | None, stack: str) -> None:
         """`folder` is the Compose file's; `repository` the one that holds it, or None outside of git."""
         self.folder = folder
         self.content: dict[str, dict[str, Any]] = {}
@@ -49,6 +50,7 @@ class ShippedFiles:
         self._plain: dict[str, bytes] = {}
         self._known: dict[Path, tuple[int, bytes] | None] = {}
         self._bytes = 0
+        self._stack = stack
 
     @property
     def plain(self) -> Mapping[str, bytes]:
@@ -207,7 +209,7 @@ class ShippedFiles:
                 f"{shown} {what}, and a service mounts it",
                 "it would be stored in plain text with every release",
                 "make it a Compose secret with `environment: NAME`, and: "
-                f"pulumi config set --secret --path 'secrets.NAME' < {shown}",
+                + config_set(self._stack, "secrets.NAME", f"< {shown}", secret=True),
             )
             return None
         self._plain[shown] = content

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.model import BastionSettings, HostSettings, pinned_key
+from slipway.settings.setting_files import keyscan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -174,7 +175,7 @@ def _problem(host: HostSettings, machine: HostSettings | BastionSettings, error:
         return Problem(
             f"{who}: {machine.address} shows another host key than the pinned one",
             "the machine was rebuilt, or someone impersonates it; nothing was sent to it",
-            f"ssh-keyscan -p {machine.port} {machine.address}, compare with the provider's console, then set hostKey",
+            f"{keyscan(machine.address, machine.port)}, compare with the provider's console, then set hostKey",
         )
     if isinstance(error, asyncssh.PermissionDenied):
         return Problem(

@@ -17,6 +17,7 @@ from slipway.hosts.fleet import Fleet, engine_parallel, require_parallel
 from slipway.images.build_cache import check_builder
 from slipway.settings.registry_names import address_of, api_url
 from slipway.settings.rules import weak_secrets
+from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,7 +101,8 @@ def _full_disks(settings: Settings, probes: Mapping[str, Mapping[str, Any]]) -> 
         Problem(
             f"host {name}: {megabytes} MB are free on Docker's disk, diskMinimumMb asks for {minimum}",
             "a full disk stops databases and loses log lines, so nothing is built or started",
-            "docker system df, then docker system prune (on the host); or pulumi config set diskMinimumMb MB",
+            "docker system df, then docker system prune (on the host); or "
+            + config_set(settings.stack, "diskMinimumMb", "MB"),
         )
         for name, megabytes in free.items()
         if megabytes < minimum
@@ -150,7 +152,7 @@ def _login(settings: Settings) -> list[Problem]:
     said = " ".join(done.stderr.split())[-300:]
     if any(word in said.lower() for word in ("unauthorized", "denied", "incorrect username", "401", "403")):
         what = f"registryPassword: {address} refuses user {settings.registry_username}"
-        fix = "pulumi config set --secret registryPassword"
+        fix = config_set(settings.stack, "registryPassword", secret=True)
         return [Problem(what, "images could be neither pushed nor pulled", fix)]
     return [_unreachable(address, said)]
 

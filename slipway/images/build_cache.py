@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.compose.git import tag_of
 from slipway.contract.problems import Problem
+from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,10 +65,11 @@ def check_builder(builds: Iterable[Build], settings: Settings) -> list[Problem]:
         return []
     why = "(it is Docker's own, with driver docker)"
     stopped = "every build would stop before it begins"
-    fix = "docker buildx create --name slipway --driver docker-container && pulumi config set builder slipway"
+    fix = "docker buildx create --name slipway --driver docker-container && "
+    fix += config_set(settings.stack, "builder", "slipway")
     problems = []
     if exports:
-        other = f"{fix} (or: pulumi config set cache inline)"
+        other = f"{fix} (or: {config_set(settings.stack, 'cache', 'inline')})"
         problems.append(Problem(f"cache: the builder '{builder}' cannot export a cache {why}", stopped, other))
     if platforms:
         what = f"platforms: the builder '{builder}' cannot build for several platforms {why}"

@@ -13,6 +13,7 @@ import pulumi
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.edge_settings import edge_image
 from slipway.settings.registry_names import address_of, is_local
+from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,7 @@ class Digests:
                 self._found[reference] = f"{reference}@{self._ask(reference)}"
             except Exception as error:  # noqa: BLE001  # the engine raises plain exceptions for a failed invoke
                 self._found[reference] = reference
-                self._problems.append(_problem(reference, where, str(error)))
+                self._problems.append(_problem(self._settings.stack, reference, where, str(error)))
         return self._found[reference]
 
     def _ask(self, reference: str) -> str:
@@ -110,7 +111,7 @@ class Digests:
         )
 
 
-def _problem(reference: str, where: str, error: str) -> Problem:
+def _problem(stack: str, reference: str, where: str, error: str) -> Problem:
     text = " ".join(error.split())[-300:]
     lowered = error.lower()
     if "404" in lowered or "not found" in lowered or "manifest unknown" in lowered:
@@ -121,7 +122,7 @@ def _problem(reference: str, where: str, error: str) -> Problem:
         return Problem(
             f"{where}: the registry of {reference} refuses the credentials",
             "hosts could not pull it",
-            "pulumi config set --secret registryPassword",
+            config_set(stack, "registryPassword", secret=True),
         )
     return Problem(
         f"{where}: the registry of {reference} does not answer ({text})",

@@ -15,6 +15,7 @@ import yaml
 
 from slipway.contract.problems import SlipwayError
 from slipway.releases import local_stack
+from slipway.settings.setting_files import stack_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,8 +70,7 @@ class Engine:
         """The path of the stack's file, which may not exist yet."""
         if "--config-file" in self.options:
             return Path(self.options[list(self.options).index("--config-file") + 1])
-        project = yaml.safe_load((self.root / "Pulumi.yaml").read_text())
-        return self.root / str(project.get("stackConfigDir") or "") / f"Pulumi.{self.short}.yaml"
+        return stack_file(self.root, self.short)
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of the engine's commands on the stack that need no configuration; otherwise as `run`."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from slipway.contract.problems import Problem
+from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["certificate_problems", "covers", "self_signed"]
 
-_SET = "pulumi config set certificate < CHAIN.pem && pulumi config set --secret certificateKey < KEY.pem"
 _YEARS = 20
 _CANNOT = "no browser would be served over TLS"
 
@@ -28,20 +28,25 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
             "acmeCa",
             "this is not a certificate in PEM form",
             "the certificate authority's server could not be trusted",
-            "pulumi config set acmeCa < CA.pem",
+            config_set(settings.stack, "acmeCa", "< CA.pem"),
         )
     certificate, key = settings.certificate, settings.certificate_key.get_secret_value()
+    fix = f"{config_set(settings.stack, 'certificate', '< CHAIN.pem')} && {_set_key(settings.stack, '< KEY.pem')}"
     if bool(certificate) != bool(key):
         empty, present = ("certificateKey", "certificate") if certificate else ("certificate", "certificateKey")
-        yield Problem.about(empty, f"empty, though {present} is set", _CANNOT, _SET)
+        yield Problem.about(empty, f"empty, though {present} is set", _CANNOT, fix)
     elif certificate and not _certificates(certificate):
-        yield Problem.about("certificate", "this is not a certificate in PEM form", _CANNOT, _SET)
+        yield Problem.about("certificate", "this is not a certificate in PEM form", _CANNOT, fix)
     elif certificate:
-        yield from _pair(_certificates(certificate)[0], key)
+        yield from _pair(settings.stack, _certificates(certificate)[0], key, fix)
 
 
-def _pair(certificate: x509.Certificate, key: str) -> Iterator[Problem]:
-    """What is wrong with a certificate and the key beside it."""
+def _set_key(stack: str, source: str = "") -> str:
+    return config_set(stack, "certificateKey", source, secret=True)
+
+
+def _pair(stack: str, certificate: x509.Certificate, key: str, fix: str) -> Iterator[Problem]:
+    """What is wrong with a certificate and the key beside it; `fix` sets both again."""
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415  # 0.1 s that most stacks need not pay
         Encoding,
         PublicFormat,
@@ -55,22 +60,22 @@ def _pair(certificate: x509.Certificate, key: str) -> Iterator[Problem]:
             "certificateKey",
             "this private key is locked with a passphrase",
             "the edge could not use it",
-            "openssl pkey -in KEY.pem | pulumi config set --secret certificateKey",
+            f"openssl pkey -in KEY.pem | {_set_key(stack)}",
         )
         return
     except Exception:  # noqa: BLE001  # the library raises several kinds, all meaning this; none may be shown
-        yield Problem.about("certificateKey", "this is not a private key in PEM form", _CANNOT, _SET)
+        yield Problem.about("certificateKey", "this is not a private key in PEM form", _CANNOT, fix)
         return
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     now = datetime.now(UTC)
     if certificate.public_key().public_bytes(*form) != public.public_bytes(*form):
-        yield Problem.about("certificate", "it does not match certificateKey", _CANNOT, _SET)
+        yield Problem.about("certificate", "it does not match certificateKey", _CANNOT, fix)
     elif certificate.not_valid_after_utc < now:
         when = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
-        yield Problem.about("certificate", f"it expired on {when}", "every browser would refuse it", _SET)
+        yield Problem.about("certificate", f"it expired on {when}", "every browser would refuse it", fix)
     elif certificate.not_valid_before_utc > now:
         when = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-        yield Problem.about("certificate", f"it is not valid before {when}", "every browser would refuse it", _SET)
+        yield Problem.about("certificate", f"it is not valid before {when}", "every browser would refuse it", fix)
 
 
 def covers(certificate: str, host: str) -> bool:

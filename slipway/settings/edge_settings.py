@@ -10,6 +10,7 @@ from slipway.contract.tolerances import ERROR_FLOOR, LATENCY_FLOOR_SECONDS
 from slipway.settings.certificates import covers
 from slipway.settings.quantities import plain
 from slipway.settings.registry_names import mirrored
+from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,21 +36,21 @@ def edge_problems(settings: Settings) -> Iterator[Problem]:
             "edgeImage",
             "the image has no tag with a full version",
             "nobody could tell whether a host's edge is newer",
-            "pulumi config set edgeImage traefik:v3.6.0 (a digest may follow)",
+            f"{config_set(settings.stack, 'edgeImage', 'traefik:v3.6.0')} (a digest may follow)",
         )
     elif int(tag["major"]) != _MAJOR:
         yield Problem.about(
             "edgeImage",
             f"version {tag['version']} is not one of Traefik 3",
             "its configuration has another format",
-            "pulumi config set edgeImage traefik:v3.6.0",
+            config_set(settings.stack, "edgeImage", "traefik:v3.6.0"),
         )
     if settings.http_port == settings.https_port:
         yield Problem.about(
             "httpsPort",
             "the same as httpPort",
             "the edge could not listen on both",
-            "pulumi config set httpsPort 443",
+            config_set(settings.stack, "httpsPort", "443"),
         )
     reachable = any(not host.local for host in settings.hosts)
     if settings.https and reachable and not settings.acme_email and not settings.certificate:
@@ -57,7 +58,7 @@ def edge_problems(settings: Settings) -> Iterator[Problem]:
             "https",
             "on, with neither acmeEmail nor certificate",
             "visitors would be shown a certificate that no browser trusts",
-            "pulumi config set acmeEmail YOU@YOUR-DOMAIN",
+            config_set(settings.stack, "acmeEmail", "YOU@YOUR-DOMAIN"),
         )
 
 
@@ -72,17 +73,17 @@ def edge_warnings(settings: Settings, entries: Mapping[str, Mapping[str, Any]]) 
                 "https",
                 f"off, and {', '.join(sorted(routed))} can be reached from outside",
                 "passwords and cookies travel in the clear",
-                "pulumi config set acmeEmail YOU@YOUR-DOMAIN",
+                config_set(settings.stack, "acmeEmail", "YOU@YOUR-DOMAIN"),
             )
         return
     hosts = sorted({(name, route["host"]) for name, routes in routed.items() for route in routes})
     for name, host in hosts:
         if not host:
             what = f"services.{name}: a route names no host, and domain is empty"
-            fix = "pulumi config set domain YOUR-DOMAIN"
+            fix = config_set(settings.stack, "domain", "YOUR-DOMAIN")
         elif settings.certificate and not covers(settings.certificate, host):
             what = f"services.{name}: the certificate is not for {host}"
-            fix = "pulumi config set certificate < CHAIN.pem (one that is)"
+            fix = f"{config_set(settings.stack, 'certificate', '< CHAIN.pem')} (one that is)"
         else:
             continue
         yield Problem(what, "browsers warn visitors about the certificate", fix)

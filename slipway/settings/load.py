@@ -30,7 +30,7 @@ from slipway.settings.model import (
 from slipway.settings.pydantic_messages import message_of
 from slipway.settings.rules import broken_rules
 from slipway.settings.secret_rules import is_secret
-from slipway.settings.setting_files import read_dotenv, read_stack_file
+from slipway.settings.setting_files import config_rm, config_set, read_dotenv, read_stack_file, stack_file
 from slipway.settings.spelling import nearest, suggestion
 from slipway.settings.values import tolerate_json
 
@@ -67,12 +67,12 @@ def _defaults(field: FieldInfo) -> tuple[str, ...]:
 class _Sources:
     """The raw values of every source, merged in this project's order, with the problems met on the way."""
 
-    def __init__(self, *, file: StatedSettings, encrypted: Collection[str]) -> None:
+    def __init__(self, *, stack: str, file: StatedSettings, encrypted: Collection[str]) -> None:
         self.problems: list[Problem] = []
         self.values: dict[str, Any] = {}
         self.unreadable: set[str] = set()
         self.origins: dict[str, str] = {}
-        self._file, self._encrypted = file, encrypted
+        self.stack, self._file, self._encrypted = stack, file, encrypted
         self._known = known_keys()
         self._containers = container_keys()
         self._by_variable = {_variable(key): key for key in self._known}
@@ -86,7 +86,7 @@ class _Sources:
                     Problem(
                         f"{_STACK}: unknown key '{key}'",
                         suggestion(key, self._known, "no setting has that name"),
-                        f"pulumi config rm {key}" + (f" && pulumi config set {close} …" if close else ""),
+                        config_rm(self.stack, key) + (f" && {config_set(self.stack, close, '…')}" if close else ""),
                     )
                 )
             elif self._file.stated(key) or value not in _defaults(self._known[key]):
@@ -124,7 +124,7 @@ class _Sources:
         if where == _DOTENV:
             return f"correct {_variable(key)}=… in .env"
         secret = key in SECRET_KEYS  # asked for at the terminal: never on the command line
-        return f"pulumi config set {'--secret ' if secret else ''}--path '{path}'{'' if secret else ' VALUE'}"
+        return config_set(self.stack, path, "" if secret else "VALUE", secret=secret)
 
     def _check_encryption(self, key: str) -> None:
         secret = key in SECRET_KEYS
@@ -139,7 +139,8 @@ class _Sources:
                     Problem(
                         f"{_STACK}: 'variables.{name}' is encrypted, which variables do not stay",
                         "its value would be in plain text in every release",
-                        f"pulumi config rm --path variables.{name} && pulumi config set --secret --path secrets.{name}",
+                        f"{config_rm(self.stack, f'variables.{name}')} && "
+                        + config_set(self.stack, f"secrets.{name}", secret=True),
                     )
                 )
 
@@ -148,8 +149,8 @@ class _Sources:
             Problem(
                 f"{_STACK}: '{key}' is stored in plain text",
                 "everyone who can read the stack file can read the secret; treat it as compromised",
-                f"pulumi config rm --path '{key}', change the secret where it is used, then: "
-                f"pulumi config set --secret --path '{example}'",
+                f"{config_rm(self.stack, key)}, change the secret where it is used, then: "
+                + config_set(self.stack, example, secret=True),
             )
         )
 
@@ -206,7 +207,8 @@ def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Prob
     project, stack, root, prefix = given["project"], given["stack"], given["root"], f"{given['project']}:"
     dotenv, problems = read_dotenv(root / ".env")
     sources = _Sources(
-        file=read_stack_file(root / f"Pulumi.{stack}.yaml", project),
+        stack=stack,
+        file=read_stack_file(stack_file(root, stack), project),
         encrypted={key.removeprefix(prefix) for key in given["encrypted"]},
     )
     sources.take_variables(dotenv, _DOTENV)
@@ -232,7 +234,7 @@ def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Prob
                 "application",
                 f"'{settings.application}' is not a folder",
                 "there is no Compose file to deploy",
-                "pulumi config set application PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE",
+                config_set(stack, "application", "PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"),
             )
         )
     if broken:
@@ -279,6 +281,6 @@ def _problem(error: Any, sources: _Sources) -> Problem:  # noqa: ANN401  # pydan
             path,
             "unknown key",
             suggestion(str(rest[-1]), known, "no setting has that name"),
-            f"pulumi config rm --path '{path}'",
+            config_rm(sources.stack, path),
         )
     return Problem.about(path, message_of(error), "the value cannot be used", sources.fix(path))

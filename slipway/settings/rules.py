@@ -9,6 +9,7 @@ from slipway.contract.problems import Problem
 from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
 from slipway.settings.secret_rules import new_secret, weakness
+from slipway.settings.setting_files import config_rm, config_set, set_host_key
 from slipway.settings.values import one_host_key
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ def broken_rules(settings: Settings) -> list[Problem]:
 
 
 def _host_problems(settings: Settings) -> Iterator[Problem]:
+    stack = settings.stack
     if not settings.hosts:
         yield Problem.about(
             "hosts",
             "the list is empty",
             "there is nowhere to deploy to",
-            "pulumi config set --path 'hosts[0].name' web-1 && pulumi config set --path 'hosts[0].address' ADDRESS",
+            f"{config_set(stack, 'hosts[0].name', 'web-1')} && {config_set(stack, 'hosts[0].address', 'ADDRESS')}",
         )
     yield from _repeated_hosts(settings.hosts)
     for index, host in enumerate(settings.hosts):
@@ -51,8 +53,7 @@ def _host_problems(settings: Settings) -> Iterator[Problem]:
                     f"{path}.hostKey",
                     f"{machine.address} {stated}",
                     "anyone in between could impersonate that host and read the secrets",
-                    f"pulumi config set --path '{path}.hostKey' "
-                    f'"$(ssh-keyscan -p {machine.port} {machine.address})" '
+                    f"{set_host_key(stack, path, machine.address, machine.port)} "
                     "(compare it with the provider's console)",
                 )
     if any(not host.local for host in settings.hosts):
@@ -82,7 +83,7 @@ def _repeated_hosts(hosts: Sequence[HostSettings]) -> Iterator[Problem]:
 
 
 def _key_problems(settings: Settings) -> Iterator[Problem]:
-    fix = "pulumi config set --secret sshKey < ~/.ssh/deploy_ed25519"
+    fix = config_set(settings.stack, "sshKey", "< ~/.ssh/deploy_ed25519", secret=True)
     where = "sshKeyFile" if settings.ssh_key_file and not settings.ssh_key.get_secret_value() else "sshKey"
     meaning = "no host can be reached"
     try:
@@ -105,21 +106,21 @@ def _registry_problems(settings: Settings) -> Iterator[Problem]:
             "registryPassword",
             "empty, though registryUsername is set",
             "the registry will refuse the push",
-            "pulumi config set --secret registryPassword",
+            config_set(settings.stack, "registryPassword", secret=True),
         )
     if password and not settings.registry_username:
         yield Problem.about(
             "registryUsername",
             "empty, though registryPassword is set",
             "nobody would log in to the registry",
-            "pulumi config set registryUsername USER",
+            config_set(settings.stack, "registryUsername", "USER"),
         )
     if settings.registry_username and not settings.registry:
         yield Problem.about(
             "registry",
             "not set, though registryUsername is",
             "the credentials belong to no registry",
-            "pulumi config set registry ghcr.io/YOUR-TEAM",
+            config_set(settings.stack, "registry", "ghcr.io/YOUR-TEAM"),
             "setting-missing",
         )
 
@@ -134,21 +135,21 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
                 where,
                 "this is not the name of a variable",
                 "no ${NAME} in a Compose file can refer to it",
-                f"pulumi config rm --path '{where}', then set it under a name of letters, digits and underscores",
+                f"{config_rm(settings.stack, where)}, then set it under a name of letters, digits and underscores",
             )
         if "\0" in value or _SURROGATE.search(value):  # text of an environment may hold what is not UTF-8
             yield Problem.about(
                 where,
                 "holds a zero byte or bytes that are not UTF-8",
                 "no environment can carry it",
-                f"set it again, as text or in base64: pulumi config set --path '{where}'",
+                "set it again, as text or in base64: " + config_set(settings.stack, where, secret=where in secret),
             )
     for name in sorted(settings.variables.keys() & settings.secrets.keys()):
         yield Problem.about(
             f"variables.{name}",
             "there is a secret of the same name",
             "it is unclear which one is meant, and this one is readable",
-            f"pulumi config rm --path 'variables.{name}'",
+            config_rm(settings.stack, f"variables.{name}"),
         )
 
 
@@ -166,7 +167,7 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
             f"secrets.{name}",
             what,
             "anyone could guess it",
-            new_secret(name),
+            new_secret(settings.stack, name),
         )
         for name, what in found.items()
         if what

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from slipway.contract.problems import Problem
+from slipway.settings.setting_files import config_set
 
 __all__ = ["SHORTEST_SECRET", "is_secret", "missing_secret", "named_like_a_secret", "new_secret", "weakness"]
 
@@ -77,11 +78,12 @@ def weakness(name: str, value: str) -> str | None:
     return None
 
 
-def new_secret(name: str) -> str:
-    """The command that gives a secret a random value."""
-    return f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}'"
+def new_secret(stack: str, name: str) -> str:
+    """The command that gives a stack's secret a random value."""
+    return f"openssl rand -base64 24 | {config_set(stack, f'secrets.{name}', secret=True)}"
 
 
-def missing_secret(name: str, needed_by: str, meaning: str, fix: str = "") -> Problem:
+def missing_secret(stack: str, name: str, needed_by: str, meaning: str, fix: str = "") -> Problem:
     """The problem of a secret that the stack does not have."""
-    return Problem(f"secret {name} is missing ({needed_by})", meaning, fix or new_secret(name), "secret-missing", name)
+    what = f"secret {name} is missing ({needed_by})"
+    return Problem(what, meaning, fix or new_secret(stack, name), "secret-missing", name)

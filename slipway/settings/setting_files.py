@@ -1,4 +1,4 @@
-"""What the stack file and `.env` beside Pulumi.yaml state.
+"""Where a stack file is, what it and `.env` beside Pulumi.yaml state, and the commands that change a stack's settings.
 
 The engine hands over values only: neither whether somebody wrote them, nor which entries of a mapping are encrypted.
 """
@@ -6,6 +6,7 @@ The engine hands over values only: neither whether somebody wrote them, nor whic
 from __future__ import annotations
 
 import io
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -14,15 +15,25 @@ from dotenv.parser import parse_stream
 from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["StatedSettings", "read_dotenv", "read_stack_file"]
+__all__ = [
+    "StatedSettings", "config_rm", "config_set", "keyscan", "read_dotenv", "read_stack_file", "set_host_key",
+    "stack_file", "stack_files_folder",
+]  # fmt: skip
 
 
 class StatedSettings(NamedTuple):
-    """What a stack file states, by setting; empty when there is none or the engine keeps it elsewhere."""
+    """What a stack file states, by setting; empty when there is none."""
 
     entries: dict[str, Any]
+    others: Mapping[str, Any] = MappingProxyType({})
+    """What it states in other namespaces than the project's, by whole key."""
+    top: Mapping[str, Any] = MappingProxyType({})
+    """Keys beside `config`: how secrets are encrypted."""
+    unreadable: str = ""
+    """Why it cannot be read, and so states nothing: the engine reports it."""
 
     def stated(self, key: str) -> bool:
         """Whether the file sets `key`, be it to its default."""
@@ -46,19 +57,57 @@ def _encrypted(value: object) -> bool:
     return isinstance(value, dict) and list(value) == ["secure"] and isinstance(value["secure"], str)
 
 
-def read_stack_file(path: Path, project: str) -> StatedSettings:
-    """The settings that the stack file at `path` states. An unreadable one states nothing: the engine reports it."""
+def stack_files_folder(root: Path) -> Path:
+    """The folder of the stack files: that of Pulumi.yaml, `root`, or the one that its `stackConfigDir` names."""
     try:
-        content = yaml.safe_load(path.read_bytes())
-    except (OSError, ValueError, yaml.YAMLError):
+        return root / str(yaml.safe_load((root / "Pulumi.yaml").read_bytes()).get("stackConfigDir") or "")
+    except (OSError, ValueError, AttributeError, yaml.YAMLError):
+        return root  # the engine reports what is wrong with Pulumi.yaml
+
+
+def stack_file(root: Path, stack: str) -> Path:
+    """The path of a stack's file, which may not exist yet; `root` is the folder of Pulumi.yaml."""
+    return stack_files_folder(root) / f"Pulumi.{stack}.yaml"
+
+
+def read_stack_file(path: Path, project: str) -> StatedSettings:
+    """What the stack file at `path` states."""
+    try:
+        top = dict(yaml.safe_load(path.read_bytes()) or {})
+        config = {str(key): value for key, value in dict(top.pop("config", None) or {}).items()}
+    except FileNotFoundError:
         return StatedSettings({})
-    config = content.get("config") if isinstance(content, dict) else None
-    prefix = f"{project}:"
-    return StatedSettings(
-        {str(key).removeprefix(prefix): value for key, value in config.items() if str(key).startswith(prefix)}
-        if isinstance(config, dict)
-        else {}
-    )
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        return StatedSettings({}, unreadable=type(error).__name__)
+    own = {key: value for key, value in config.items() if key.startswith(f"{project}:")}
+    others = {key: value for key, value in config.items() if key not in own}
+    return StatedSettings({key.removeprefix(f"{project}:"): value for key, value in own.items()}, others, top)
+
+
+def config_set(stack: str, key: str, value: str = "", *, secret: bool = False) -> str:
+    """The command that sets `key` of a stack; `value` as a shell takes it, also `< FILE`; the engine asks if empty."""
+    given, redirection = ("", value) if value.startswith("<") else (value, "")
+    words = ("pulumi config set", "--secret" if secret else "", _named(key), given, f"--stack {stack}", redirection)
+    return " ".join(filter(None, words))
+
+
+def config_rm(stack: str, key: str) -> str:
+    """The command that removes `key` from a stack's settings."""
+    return f"pulumi config rm {_named(key)} --stack {stack}"
+
+
+def _named(key: str) -> str:
+    return f"--path '{key}'" if set(key) & set(".[") else key
+
+
+def keyscan(address: str, port: int) -> str:
+    """The command that prints the keys which a host shows."""
+    return f"ssh-keyscan -p {port} {address}"
+
+
+def set_host_key(stack: str, path: str, address: str, port: int) -> str:
+    """The command that pins the key which a host shows; `path` is the host's in the settings."""
+    return config_set(stack, f"{path}.hostKey", f'"$({keyscan(address, port)})"')
 
 
 def read_dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:

@@ -7,11 +7,11 @@ import contextlib
 import secrets
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from slipway.cli.containers.list import host_listings, require_services, selected_hosts
+from slipway.cli.containers.list import HostListing, host_listings, require_services, selected_hosts
 from slipway.cli.containers.stdio import attached
 from slipway.cli.printing import print_problems
 from slipway.contract.problems import Problem, SlipwayError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 
-    from slipway.cli.containers.list import HostListing
     from slipway.releases.engine import Stack
 
 __all__ = [
@@ -88,11 +87,11 @@ async def _exec(stack: Stack, request: ExecRequest) -> int:
     settings = stack.settings
     hosts = selected_hosts(settings, [request.host] if request.host else [])
     async with contextlib.aclosing(host_listings(hosts, settings.private_key(), stack.project)) as listings:
-        picked = await pick_container(listings, request.service, request.number, settings.stack)
-        listing, connection, container = picked.on.listing, picked.on.connection, picked.container
+        on, container = await pick_container(listings, request.service, request.number, settings.stack)
+        listing, connection = on.listing, on.connection
         assert listing is not None  # noqa: S101  # of a picked container
         assert connection is not None  # noqa: S101  # as above
-        _announce(picked, request, stack, several=len(hosts) > 1)
+        _announce(on, container, request, stack, several=len(hosts) > 1)
         mark = f"SLIPWAY_EXEC={secrets.token_hex(8)}"
 
         async def pass_signal(name: signal.Signals) -> None:
@@ -108,8 +107,7 @@ async def _exec(stack: Stack, request: ExecRequest) -> int:
         line = docker_exec(
             listing, container["id"], request.command, terminal=request.terminal, user=request.user, mark=mark
         )
-        host = picked.on.host.name
-        return await attached(connection, line, host, terminal=request.terminal, pass_signal=pass_signal)
+        return await attached(connection, line, on.host.name, terminal=request.terminal, pass_signal=pass_signal)
 
 
 def docker_exec(
@@ -133,10 +131,11 @@ def docker_exec(
     return f"exec {shlex.join(words)}"
 
 
-def _announce(picked: PickedContainer, request: ExecRequest, stack: Stack, *, several: bool) -> None:
+def _announce(
+    on: HostListing, container: Mapping[str, Any], request: ExecRequest, stack: Stack, *, several: bool
+) -> None:
     """Say which container it is, unless there is but one, or it was named."""
-    container = picked.container
-    own = own_containers(picked.on.listing or {}, request.service)
+    own = own_containers(on.listing or {}, request.service)
     alone = sum(each["state"] == "running" for each in own) == 1
     live, health = container["generation"] == "live", container["health"]
     notes = "" if live else f", of a generation that is not live ({container['release']})"
@@ -146,21 +145,14 @@ def _announce(picked: PickedContainer, request: ExecRequest, stack: Stack, *, se
     if choice or notes:
         other = f" ({' and '.join(choice)} choose{'s' if len(choice) == 1 else ''} another)" if choice else ""
         name = container["name"].removeprefix(f"{stack.project}-")
-        typer.echo(f"in {picked.on.host.name} {name}{notes}{other}", err=True)
-
-
-class PickedContainer(NamedTuple):
-    """A container and the host that it runs on."""
-
-    on: HostListing
-    container: Mapping[str, Any]
+        typer.echo(f"in {on.host.name} {name}{notes}{other}", err=True)
 
 
 async def pick_container(
     listings: AsyncGenerator[HostListing, None], service: str, number: int | None, stack: str
-) -> PickedContainer:
+) -> tuple[HostListing, Mapping[str, Any]]:
     """The best container of the first host that has a good one, else of all hosts; raises SlipwayError without any."""
-    picked: list[PickedContainer] = []
+    picked: list[tuple[HostListing, Mapping[str, Any]]] = []
     answers: dict[str, Mapping[str, Any]] = {}
     problems: list[Problem] = []
     async for each in listings:
@@ -169,7 +161,7 @@ async def pick_container(
             continue
         answers[each.host.name] = each.listing
         if container := best_container(each.listing, service, number):
-            picked.append(PickedContainer(each, container))
+            picked.append((each, container))
             if _rank(container) == (0, 0):
                 break
     if not answers:
@@ -178,16 +170,13 @@ async def pick_container(
     if not picked:
         require_services([service], answers.values(), stack)
         raise SlipwayError(_not_running(answers, service, number, stack))
-    return min(picked, key=lambda each: _rank(each.container))
+    return min(picked, key=lambda each: _rank(each[1]))
 
 
 def best_container(listing: Mapping[str, Any], service: str, number: int | None) -> Mapping[str, Any] | None:
     """The running container of `service` that a command is best run in; with `number` only that one is considered."""
-    running = [
-        each
-        for each in own_containers(listing, service)
-        if each["state"] == "running" and number in (None, each["number"])
-    ]
+    own = own_containers(listing, service)
+    running = [each for each in own if each["state"] == "running" and number in (None, each["number"])]
     return min(running, key=lambda each: (*_rank(each), each["number"]), default=None)
 
 
@@ -209,10 +198,8 @@ def _not_running(answers: Mapping[str, Mapping[str, Any]], service: str, number:
     found = [(host, each) for host, listing in answers.items() for each in own_containers(listing, service)]
     running = sorted({each["number"] for _, each in found if each["state"] == "running"})
     if number is not None and running:
-        fix = f"--index {' or '.join(map(str, running))}, or leave it out"
-        return Problem(
-            f"{service} has no running container number {number}", "each release numbers its containers anew", fix
-        )
+        what, fix = f"{service} has no running container number {number}", f"--index {' or '.join(map(str, running))}"
+        return Problem(what, "each release numbers its containers anew", f"{fix}, or leave it out")
     states = "; ".join(
         f"{each['name']} on {host} "
         + (f"exited with {each['exit_code']}" if each["state"] == "exited" else f"is {each['state']}")

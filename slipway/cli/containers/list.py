@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.compose.schema_check import checked
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import channel
-from slipway.hosts.connection import reached
+from slipway.hosts.connection import Connection, reached
 from slipway.releases.format import ago, counted, plain
 from slipway.settings.spelling import nearest
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from slipway.hosts.connection import Connection
     from slipway.releases.engine import Stack
     from slipway.settings.model import HostSettings, Settings
 

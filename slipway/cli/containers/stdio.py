@@ -13,25 +13,18 @@ import tty
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import SlipwayError
-from slipway.hosts.connection import LocalConnection, Terminal, ended
+from slipway.hosts.connection import Connection, LocalConnection, Process, Terminal, ended
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from slipway.hosts.connection import Connection, Process
-
-__all__ = ["attached", "has_terminal"]
+__all__ = ["attached"]
 
 _PIECE = 65_536
 _DRAIN_SECONDS = 10.0  # of a command that was asked to end, before it is killed
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 _SIGNALLED = 128  # what shells add to a signal's number
 _NO_READER = _SIGNALLED + signal.SIGPIPE
-
-
-def has_terminal() -> bool:
-    """Whether a person sits at this process: both standard input and output are a terminal."""
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 async def attached(

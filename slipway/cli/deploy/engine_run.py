@@ -9,14 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from types import FrameType, TracebackType
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["EngineRun"]
+__all__ = ["EngineRun", "engine_run"]
 
 _LOOK_SECONDS = 0.05  # between two looks at the event log: below what a person notices
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what a CI service sends to a cancelled job
@@ -32,51 +32,62 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
-class EngineRun:
-    """A run of the engine; as a context it takes Ctrl-C upon itself, so that the engine is asked to stop, once."""
+@contextmanager
+def engine_run(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[EngineRun]:
+    """Run `pulumi` with these arguments; meanwhile Ctrl-C asks the engine to stop, once.
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-        """`arguments` are those of `pulumi`, in the order in which it takes them."""
-        self._arguments = list(arguments)
-        self._environment = {**environment, "PULUMI_DEBUG_COMMANDS": "true"}  # without it there is no --event-log
-        self._folder = tempfile.TemporaryDirectory(prefix="slipway-")  # mode 0700
-        self._before: dict[int, Any] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        self.stopping = False
-        """Whether it was asked to stop."""
-
-    def __enter__(self) -> Self:
-        """Start the engine."""
-        with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [*_through(), "pulumi", *self._arguments, "--event-log", str(self._events)],
-                env=self._environment,
+    At the end the engine is waited for, whatever happened here: half a deployment is worse than a late prompt.
+    """
+    through = [sys.executable, "-I", "-S", "-c", _ENDS_WITH_ITS_PARENT, str(os.getpid())]
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:  # mode 0700
+        events, output = Path(folder) / "events", Path(folder) / "output"
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                [*(through if sys.platform == "linux" else ()), "pulumi", *arguments, "--event-log", str(events)],
+                env={**environment, "PULUMI_DEBUG_COMMANDS": "true"},  # without it there is no --event-log
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a terminal's Ctrl-C reaches this process only
             )
-        self._before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
-        return self
+        run = EngineRun(process, events, output)
+        before = {number: signal.signal(number, run.stop) for number in _SIGNALS}
+        try:
+            yield run
+        except BaseException:
+            run.stop()
+            raise
+        finally:
+            process.wait()
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Wait for the engine, whatever happened here: half a deployment is worse than a late prompt."""
-        assert self._process is not None  # noqa: S101  # __enter__ made it
-        if kind is not None:
-            self._stop(signal.SIGINT, None)
-        self._process.wait()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._folder.cleanup()
+
+class EngineRun:
+    """A run of the engine, which writes its events and its output to these files."""
+
+    def __init__(self, process: subprocess.Popen[bytes], events: Path, output: Path) -> None:
+        self._process, self._events, self._output = process, events, output
+        self.pid = process.pid
+        self.stopping = False
+        """Whether it was asked to stop."""
+
+    @property
+    def output(self) -> str:
+        """All that the engine printed so far."""
+        return self._output.read_text(errors="replace")
+
+    def stop(self, *_: object) -> None:
+        """Ask the engine to stop, once: a second time would make it drop what it is doing."""
+        if not self.stopping and self._process.poll() is None:
+            self.stopping = True
+            self._process.send_signal(signal.SIGINT)
 
     def follow(self, report: Callable[[Mapping[str, Any]], None], tick: Callable[[], None]) -> int:
         """Hand every event to `report` as it is written, and call `tick` in between, until the engine has ended.
 
         Returns: its exit code.
         """
-        assert self._process is not None  # noqa: S101  # __enter__ made it
         read, rest = 0, b""
         while True:
             code = self._process.poll()  # before the look, so that nothing that it wrote last is missed
@@ -93,36 +104,3 @@ class EngineRun:
                 return code
             tick()
             time.sleep(_LOOK_SECONDS)
-
-    @property
-    def pid(self) -> int:
-        """The engine's process."""
-        assert self._process is not None  # noqa: S101  # __enter__ made it
-        return self._process.pid
-
-    @property
-    def output(self) -> str:
-        """All that the engine printed so far."""
-        return self._output.read_text(errors="replace")
-
-    @property
-    def _output(self) -> Path:
-        return Path(self._folder.name) / "output"
-
-    @property
-    def _events(self) -> Path:
-        return Path(self._folder.name) / "events"
-
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        assert self._process is not None  # noqa: S101  # __enter__ made it
-        if not self.stopping and self._process.poll() is None:
-            self.stopping = True
-            # A second one would make the engine drop what it is doing.
-            self._process.send_signal(signal.SIGINT)
-
-
-def _through() -> list[str]:
-    """What starts the engine so that it ends with this process."""
-    if sys.platform != "linux":
-        return []
-    return [sys.executable, "-I", "-S", "-c", _ENDS_WITH_ITS_PARENT, str(os.getpid())]

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from slipway.cli.deploy.up_events import STOPPING
+from slipway.cli.deploy.up_events import STOPPING, Line, Story
 from slipway.releases.format import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
-    from typing import Any, Self
-
-    from rich.console import RenderableType
-
-    from slipway.cli.deploy.up_events import Line, Story
 
 __all__ = ["LinesView", "LiveView", "in_words"]
 
 _DRAW_SECONDS = 0.125
 _CLOCK_COLUMNS = 5
-_WHERE_COLUMNS = 10  # at least
-_WHERE_COLUMNS_MOST = 24
-_PHASE_COLUMNS = 8
-_TOOK_COLUMNS = 8
+_WHERE_COLUMNS, _WHERE_COLUMNS_MOST = 10, 24
+_PHASE_COLUMNS = _TOOK_COLUMNS = 8
 _SINCE_COLUMNS = 12  # what stands beside the text of what is at work
 _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 _PHASES = {"done": "green", "failed": "red", "back": "yellow"}
@@ -48,15 +41,12 @@ def in_words(line: Line) -> str:
     return f"{where}{kind}{phase}{line.text}{took}"
 
 
-class LinesView:
+class LinesView(AbstractContextManager["LinesView"]):
     """A line as it happens, with the time since the start: for logs, and whoever reads them later."""
 
     def __init__(self, story: Story) -> None:
         self._story = story
         self._began = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Nothing is left open."""
@@ -71,14 +61,13 @@ class LinesView:
             typer.echo(f"[{clock(now - self._began)}] {in_words(line)}")
 
 
-class LiveView:
+class LiveView(LinesView):
     """The lines scroll; hosts and resources at work stand below them, with what they said last and how long ago."""
 
     def __init__(self, story: Story, stopping: Callable[[], bool], console: Console | None = None) -> None:
         """`stopping` says whether the engine was asked to stop."""
-        self._story = story
+        super().__init__(story)
         self._stopping = stopping
-        self._began = time.monotonic()
         self._console = console or Console(highlight=False)
         self._spinner = Spinner("dots")
         self._logs: dict[str, list[str]] = {}
@@ -88,13 +77,11 @@ class LiveView:
         self._live = Live(console=self._console, get_renderable=self.at_work, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
-        self._live.__enter__()
+        self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
     def tick(self) -> None:
         """Redraw what is at work, now and then."""
@@ -111,9 +98,8 @@ class LiveView:
                 continue
             if line.kind == "error":
                 for text in self._logs.pop(line.where, ()):
-                    self._console.print(
-                        self._row(line._replace(kind="log", text=text, seconds=None), now - self._began)
-                    )
+                    log = line._replace(kind="log", text=text, seconds=None)
+                    self._console.print(self._row(log, now - self._began))
                 if line.text in self._story.errors:  # the last lines of all
                     continue
             self._console.print(self._row(line, now - self._began))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from slipway.cli.deploy.engine_run import EngineRun
+from slipway.cli.deploy.engine_run import EngineRun, engine_run
 from slipway.cli.deploy.up_events import ENDED, Story
 from slipway.cli.deploy.up_view import LinesView, LiveView
 from slipway.contract.problems import Problem, SlipwayError
@@ -40,7 +40,7 @@ def deploy(
     said = ["--message", message] if message else []
     environment = {**engine.environment, **(settings or {})}
     story, console, began = Story(), Console(highlight=False), monotonic()
-    with EngineRun(["up", *plain, *engine.options, *said, *given], environment) as run, noted_run(engine, run.pid):
+    with engine_run(["up", *plain, *engine.options, *said, *given], environment) as run, noted_run(engine, run.pid):
         live = console.is_terminal and not console.is_dumb_terminal
         with LiveView(story, lambda: run.stopping, console) if live else LinesView(story) as view:
             code = run.follow(view.report, view.tick)

@@ -7,26 +7,22 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from slipway.cli.doctor import host_checks, stack_checks
 from slipway.cli.doctor.check_result import AREAS, CheckResult, skipped, wrongs
 from slipway.cli.doctor.machine_checks import MACHINE_CHECKS
-from slipway.cli.failure import bug
+from slipway.cli.printing import bug
 from slipway.cli.style import indented
 from slipway.contract.problems import SlipwayError
-from slipway.releases.engine import engine_of, program_folder
+from slipway.releases.engine import Engine, engine_of, program_folder
 from slipway.releases.format import counted, plain
 from slipway.releases.local_stack import tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    from rich.console import RenderableType
-
-    from slipway.releases.engine import Engine
 
 __all__ = ["CONTRACT", "examine", "report"]
 

@@ -8,19 +8,17 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.cli.doctor.check_result import good, skipped, warnings, wrongs
+from slipway.cli.doctor.check_result import CheckResult, good, skipped, warnings, wrongs
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import agent_path, channel
 from slipway.hosts.agent_package import pack_agent
-from slipway.hosts.connection import reached
+from slipway.hosts.connection import Connection, reached
 from slipway.settings.values import one_host_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from slipway.cli.doctor.check_result import CheckResult
     from slipway.compose.application import Application
-    from slipway.hosts.connection import Connection
     from slipway.settings.model import HostSettings, Settings
 
 __all__ = ["hosts"]

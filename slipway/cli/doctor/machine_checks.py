@@ -7,10 +7,11 @@ import platform
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from slipway.cli.doctor.check_result import good, warnings, wrongs
+from slipway.cli.doctor.check_result import CheckResult, good, warnings, wrongs
 from slipway.contract.problems import Problem
 from slipway.releases.engine import program_folder
 from slipway.releases.local_stack import tools
@@ -18,15 +19,16 @@ from slipway.releases.local_stack import tools
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from slipway.cli.doctor.check_result import CheckResult
-
 __all__ = ["BUILDX", "COMPOSE", "MACHINE_CHECKS", "OLDEST_ENGINE"]
 
 _SECONDS = 20
 OLDEST_ENGINE, COMPOSE, BUILDX = (3, 220), (2, 20), (0, 12)
 """The oldest that are used: the same as for `make up` (a unit test compares)."""
 
-_GET = "see README.md (in a clone of Slipway, make up installs what is missing)"
+_CLONE = "(in a clone of Slipway, make up gets it)"
+_GET_UV = f"https://docs.astral.sh/uv/getting-started/installation/ {_CLONE}"
+_GET_PULUMI = f"https://www.pulumi.com/docs/install/ {_CLONE}"
+_GET_DOCKER = f"https://docs.docker.com/engine/install/ {_CLONE}"
 
 
 class _Answer(NamedTuple):
@@ -82,24 +84,11 @@ def python() -> list[CheckResult]:
     return [good("machine", f"Python {platform.python_version()}")]
 
 
-def uv() -> list[CheckResult]:
-    """uv, by which Pulumi's Python host makes the program's environment."""
-    return _optional("uv", "the program's Python environment cannot be made anew here", _GET)
-
-
-def git() -> list[CheckResult]:
-    """Git, which names the commit that a release was made of."""
-    return _optional("git", "releases do not name their commit, and images have no tag of it", "apt-get install git")
-
-
 def pulumi() -> list[CheckResult]:
     """The engine; one that `make up` installed is as good as one on PATH."""
-    environment, nothing = tools(program_folder(Path.cwd())), "nothing can be previewed or deployed"
-    if environment is None:
-        return _wrong("pulumi is not on PATH", nothing, _GET)
-    answer = _ask("pulumi", "version", environment=environment)
+    answer = _ask("pulumi", "version", environment=tools(program_folder(Path.cwd())))
     if not answer.version:
-        return _wrong(f"pulumi: {answer.text}", nothing, _GET)
+        return _wrong(f"pulumi {answer.text}", "nothing can be previewed or deployed", _GET_PULUMI)
     newer = "https://www.pulumi.com/docs/install/ has a newer one"
     return _good_or_old("pulumi", answer.version, OLDEST_ENGINE, "the program was never tried with it", newer)
 
@@ -108,7 +97,7 @@ def docker() -> list[CheckResult]:
     """Docker's client, and the engine that builds and that a local host is."""
     client = _ask("docker", "--version")
     if client.code != 0:
-        return _wrong(f"docker {client.text}", "no Compose file can be read, no image built", _GET)
+        return _wrong(f"docker {client.text}", "no Compose file can be read, no image built", _GET_DOCKER)
     found = [good("machine", f"docker {client.version}")]
     engine = _ask("docker", "info", "--format", "{{.ServerVersion}}")
     if engine.version:
@@ -118,27 +107,23 @@ def docker() -> list[CheckResult]:
     return [*found, *_wrong(what, "nothing can be built here, or deployed to this machine", fix)]
 
 
-def compose() -> list[CheckResult]:
-    """Compose, which reads the application's file."""
-    answer = _ask("docker", "compose", "version", "--short")
-    return _plugin("Compose", answer, COMPOSE, "the Compose file cannot be read")
-
-
-def buildx() -> list[CheckResult]:
-    """Buildx, which builds images."""
-    answer = _ask("docker", "buildx", "version")
-    return _plugin("Buildx", answer._replace(text=answer.text.rpartition("buildx")[2]), BUILDX, "no image can be built")
-
-
-def _plugin(name: str, answer: _Answer, oldest: tuple[int, int], meaning: str) -> list[CheckResult]:
+def _plugin(name: str, oldest: tuple[int, int], meaning: str, *version: str) -> list[CheckResult]:
+    answer = _ask("docker", name.lower(), *version)
     if answer.code is None:
         return []  # that there is no client is reported once
-    fix = f"install docker-{name.lower()}-plugin (in a clone of Slipway, make up does)"
+    found = answer._replace(text=answer.text.rpartition("buildx")[2]).version
+    fix = f"install docker-{name.lower()}-plugin {_CLONE}"
     # a client without the plugin prints its own help, or takes the plugin's option for one of its own
-    if not answer.version:
+    if not found:
         return _wrong(f"Docker's plugin {name} is not installed", meaning, fix)
-    return _good_or_old(name, answer.version, oldest, "it lacks what a deployment uses", fix)
+    return _good_or_old(name, found, oldest, "it lacks what a deployment uses", fix)
 
 
+uv = partial(_optional, "uv", "the program's Python environment cannot be made anew here", _GET_UV)
+compose = partial(_plugin, "Compose", COMPOSE, "the Compose file cannot be read", "version", "--short")
+buildx = partial(_plugin, "Buildx", BUILDX, "no image can be built", "version")
+git = partial(
+    _optional, "git", "releases do not name their commit, and images have no tag of it", "apt-get install git"
+)
 MACHINE_CHECKS: tuple[Callable[[], list[CheckResult]], ...] = (python, uv, pulumi, docker, compose, buildx, git)
 """Independent of each other, in the order in which they are shown."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipway.cli.doctor.check_result import good, skipped, warnings, wrongs
-from slipway.compose.application import read_application
+from slipway.cli.doctor.check_result import CheckResult, good, skipped, warnings, wrongs
+from slipway.compose.application import Application, read_application
 from slipway.contract.problems import Problem
 from slipway.releases.backend.store import backend_url, is_cloud, place_of
-from slipway.releases.engine import known_stacks, setting_sources
+from slipway.releases.engine import Engine, known_stacks, setting_sources
 from slipway.releases.locks.engine_locks import stack_locks
 from slipway.settings.load import collect_settings
 from slipway.settings.registry_names import address_of
@@ -17,9 +17,6 @@ from slipway.settings.rules import weak_secrets
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slipway.cli.doctor.check_result import CheckResult
-    from slipway.compose.application import Application
-    from slipway.releases.engine import Engine
     from slipway.settings.model import Settings
 
 __all__ = ["application", "backend", "configuration", "registry", "settings"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from slipway.cli.style import digest, source
@@ -12,8 +12,6 @@ from slipway.releases.format import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from rich.console import RenderableType
 
 __all__ = ["rendered"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from slipway.cli.style import digest, moment, rows, source, table
@@ -14,7 +14,6 @@ from slipway.releases.format import ago, plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rich.console import RenderableType
     from rich.table import Table
 
 __all__ = ["history_rendered", "update_rendered"]

@@ -9,6 +9,7 @@ import typer
 
 from slipway.contract.problems import Problem
 from slipway.settings.model import LOCAL_ADDRESS
+from slipway.settings.setting_files import keyscan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -101,7 +102,6 @@ async def _ask(server: SshAddress) -> HostKey | Problem:
         reason = f" ({str(error) or f'no answer within {_SECONDS} s'})"
     if key is None:
         what = f"{server.address}:{server.port} shows no host key{reason}"
-        fix = f"ssh-keyscan -p {server.port} {server.address}"
-        return Problem(what, "a host without a pinned key is refused", fix)
+        return Problem(what, "a host without a pinned key is refused", keyscan(*server))
     algorithm, encoded = key.export_public_key("openssh").decode().split()[:2]
     return HostKey(f"{algorithm} {encoded}", key.get_fingerprint())

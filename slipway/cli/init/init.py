@@ -11,15 +11,16 @@ import yaml
 
 from slipway.cli.init.create_stacks import CreatedStacks, create_stacks
 from slipway.cli.init.host_keys import pin_host_keys
-from slipway.cli.init.prompts import Prompter, ask_for_stacks
-from slipway.cli.init.requirements import open_requirements, read_requirements
+from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks
+from slipway.cli.init.requirements import Requirements, open_requirements, read_requirements
 from slipway.cli.init.stack_file import (
     change_commands,
     default_settings,
     left_commands,
     new_stack_file,
-    read_stack_file,
+    present_file,
     shown_command,
+    stated,
     write_all,
 )
 from slipway.cli.init.workflows import workflows_for
@@ -27,13 +28,12 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.engine import engine_of, last_words
 from slipway.releases.format import counted
 from slipway.settings.model import LOCAL_ADDRESS, Settings
+from slipway.settings.setting_files import stack_file, stack_files_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from slipway.cli.init.prompts import InitOptions
-    from slipway.cli.init.requirements import Requirements
     from slipway.cli.init.stack_file import StackFile
 
 __all__ = ["InitReport", "WrongUsageError", "init_stacks", "show"]
@@ -59,20 +59,10 @@ class InitReport:
     problems: list[Problem] = field(default_factory=list)
 
 
-def init_stacks(
-    application: Path,
-    options: InitOptions,
-    *,
-    root: Path,
-    compose_file: str = "",
-    asking: bool,
-    accept_host_keys: bool,
-    force: bool,
-    workflows: bool,
-) -> InitReport:
+def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: bool) -> InitReport:
     """Write the stack files for the application and create their stacks.
 
-    The application is the Compose file's folder, `root` that of Pulumi.yaml; the rest are the command's options.
+    The application is the Compose file's folder, `root` that of Pulumi.yaml.
 
     Raises:
         WrongUsageError: options are missing or wrong; all of them are named.
@@ -85,10 +75,8 @@ def init_stacks(
     stacks, wrong = ask_for_stacks(options, asking=asking, known=_known_stacks(root, project))
     if wrong:
         raise WrongUsageError(wrong)
-    files = {stack: read_stack_file(_path(root, stack), project) for stack in stacks}
-    compose_file = compose_file or next(
-        (str(each.settings["composeFile"]) for each in files.values() if each.settings.get("composeFile")), ""
-    )
+    files = {stack: present_file(stack_file(root, stack), project) for stack in stacks}
+    compose_file = options.compose_file or stated(files.values(), "composeFile")
     source = {"application": application, "compose_file": compose_file}
     first = read_requirements(_reading_settings(stacks[0], {}, files[stacks[0]], source))
     _introduce(first)
@@ -97,7 +85,7 @@ def init_stacks(
     if answers.problems:
         raise WrongUsageError(answers.problems)
     hosts = {stack: answers.settings[stack]["hosts"] for stack in new}
-    notes = pin_host_keys(hosts, asking=asking, accepted=accept_host_keys)
+    notes = pin_host_keys(hosts, asking=asking, accepted=options.accept_host_key)
 
     report = InitReport(requirements=first, stacks=stacks)
     texts: dict[Path, str] = {}
@@ -108,11 +96,12 @@ def init_stacks(
         if file.edited:
             settings = {**file.settings, "hosts": file.hosts, **given}
         else:
-            settings = {**_ordered(given), **default_settings(stack)}
+            settings = {**given, **default_settings(stack)}
         requirements = open_requirements(_reading_settings(stack, settings, file, source), first)
-        report.problems += [each for each in requirements.problems if each not in report.problems]
+        known = {each.what for each in report.problems}
+        report.problems += [each for each in requirements.problems if each.what not in known]
         report.commands[stack] = left_commands(stack, settings, requirements, file)
-        path = _path(root, stack)
+        path = stack_file(root, stack)
         if file.edited:
             changes[stack] = change_commands(given, file)
             report.files[path.name] = "left as it is: it was edited" if changes[stack] else "unchanged"
@@ -121,27 +110,23 @@ def init_stacks(
             texts[path] = new_stack_file(
                 stack, settings, requirements, file.top, project=project, notes=notes.get(stack, {})
             )
-    if workflows:
-        texts |= _workflows(root, application, report, force=force)
+    if options.workflows:
+        texts |= _workflows(root, application, report, force=options.force)
     write_all(texts)
     provided = [stack for stack, file in files.items() if "secretsprovider" in file.top]
     report.created = create_stacks(stacks, encrypted_elsewhere=provided)
     report.problems += report.created.problems
     for stack, commands in changes.items():
-        left = _change(stack, commands, report) if force and report.created.backend else commands
+        left = _change(stack, commands, report) if options.force and report.created.backend else commands
         report.commands[stack] = [*(shown_command(each, stack) for each in left), *report.commands[stack]]
     return report
 
 
-def _path(root: Path, stack: str) -> Path:
-    return root / f"Pulumi.{stack}.yaml"
-
-
 def _known_stacks(root: Path, project: str) -> list[str]:
     """The stacks with an edited file, production last."""
-    names = [file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in root.glob("Pulumi.*.yaml")]
-    ordered = sorted(names, key=lambda name: (name in ("production", "prod"), name))
-    return [name for name in ordered if name != "local" and read_stack_file(_path(root, name), project).edited]
+    files = {file.stem.removeprefix("Pulumi."): file for file in stack_files_folder(root).glob("Pulumi.*.yaml")}
+    ordered = sorted(files, key=lambda name: (name in ("production", "prod"), name))
+    return [name for name in ordered if name != "local" and present_file(files[name], project).edited]
 
 
 def _reading_settings(stack: str, settings: Mapping[str, Any], file: StackFile, source: Mapping[str, Any]) -> Settings:
@@ -156,11 +141,6 @@ def _reading_settings(stack: str, settings: Mapping[str, Any], file: StackFile, 
         "secrets": dict.fromkeys(file.secrets, _STAND_IN),
     }
     return Settings(stack=stack, **values)
-
-
-def _ordered(given: Mapping[str, Any]) -> dict[str, Any]:
-    order = ("application", "composeFile", "registry", "registryUsername", "hosts", "domain", "acmeEmail", "variables")
-    return {key: given[key] for key in order if key in given}
 
 
 def _workflows(root: Path, application: Path, report: InitReport, *, force: bool) -> dict[Path, str]:

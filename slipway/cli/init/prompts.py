@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from slipway.cli.init.stack_file import StackFile, stated
 from slipway.contract.problems import Problem
 from slipway.settings.model import LOCAL_ADDRESS, HostSettings
 from slipway.settings.registry_names import address_of, is_local
-from slipway.settings.secret_rules import is_secret
+from slipway.settings.secret_rules import is_secret, new_secret
 from slipway.settings.spelling import nearest
 from slipway.settings.values import Domain, Email, RegistryPlace
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from slipway.cli.init.requirements import Requirements
-    from slipway.cli.init.stack_file import StackFile
 
 __all__ = ["InitOptions", "Prompter", "ask_for_stacks"]
 
@@ -35,7 +35,7 @@ _VARIABLE = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.ASCII | re.DO
 
 @dataclass(frozen=True, kw_only=True)
 class InitOptions:
-    """The options of `slipway init` that settings come from, as they were written."""
+    """The options of `slipway init`, as they were written."""
 
     environments: Sequence[str] = ()
     registry: str = ""
@@ -44,6 +44,10 @@ class InitOptions:
     domains: Sequence[str] = ()
     acme_email: str = ""
     variables: Sequence[str] = ()
+    compose_file: str = ""
+    accept_host_key: bool = False
+    workflows: bool = False
+    force: bool = False
 
 
 def ask_for_stacks(options: InitOptions, *, asking: bool, known: Sequence[str]) -> tuple[list[str], list[Problem]]:
@@ -83,21 +87,18 @@ class Prompter:
         for stack, file in files.items():
             self.settings[stack] = {
                 **(given if file.edited else common),
-                "hosts": self._hosts(stack, [text for only, text in hosts if only in ("", stack)], file),
+                "hosts": self._hosts(stack, hosts, file),
                 "domain": self._domain(stack, domains, new=not file.edited),
-                "variables": self._variables(
-                    stack, [text for only, text in variables if only in ("", stack)], new=not file.edited
-                ),
+                "acmeEmail": options.acme_email,
+                "variables": self._variables(stack, variables, new=not file.edited),
             }
         email = self._email()
-        for stack, settings in self.settings.items():
-            settings["acmeEmail"] = (
-                options.acme_email if files[stack].edited else email if _any_remote([settings]) else ""
-            )
+        for settings in (self.settings[stack] for stack, file in files.items() if not file.edited):
+            settings["acmeEmail"] = email if _any_remote([settings]) else ""
 
     def _registry(self) -> str:
         built = ", ".join(self.requirements.built)
-        value = self.options.registry or self._elsewhere("registry")
+        value = self.options.registry or stated(self.files.values(), "registry")
         if value or not built:
             return self._valid(RegistryPlace, value, "--registry")
         if self.asking:
@@ -106,12 +107,13 @@ class Prompter:
         return ""
 
     def _registry_user(self, registry: str) -> str:
-        user = self.options.registry_user or self._elsewhere("registryUsername")
+        user = self.options.registry_user or stated(self.files.values(), "registryUsername")
         if user or not registry or not self.asking or self.options.registry or is_local(address_of(registry)):
             return user
         return _ask(f"User of {address_of(registry)} (empty: none)", str)
 
-    def _hosts(self, stack: str, texts: list[str], file: StackFile) -> list[dict[str, Any]]:
+    def _hosts(self, stack: str, given: list[tuple[str, str]], file: StackFile) -> list[dict[str, Any]]:
+        texts = [text for only, text in given if only in ("", stack)]
         if not texts and not file.edited:
             if not self.asking:
                 self._missing("--host", f"nowhere to deploy {stack} to", f"{stack}=deploy@ADDRESS (or {stack}=local)")
@@ -147,17 +149,16 @@ class Prompter:
             self._missing("--domain", "${DOMAIN} in the Compose file would be empty", f"{stack}={stack}.example.com")
         return ""
 
-    def _variables(self, stack: str, given: list[str], *, new: bool) -> dict[str, str]:
+    def _variables(self, stack: str, given: list[tuple[str, str]], *, new: bool) -> dict[str, str]:
         values = {}
-        for text in given:
+        for text in (text for only, text in given if only in ("", stack)):
             entry = _VARIABLE.fullmatch(text)
             if entry is None:
                 what = f"'{text.split('=')[0]}' is not followed by =VALUE"
                 self._wrong("--variable", what, "--variable [STACK=]NAME=VALUE")
             elif entry["name"] in self.requirements.secrets or is_secret(entry["name"], entry["value"]):
                 what = f"{entry['name']} is a secret, which an option would show to everybody on this machine"
-                fix = f"pulumi config set --secret --path 'secrets.{entry['name']}' --stack {stack}"
-                self._wrong("--variable", what, f"openssl rand -base64 24 | {fix}")
+                self._wrong("--variable", what, new_secret(stack, entry["name"]))
             else:
                 values[entry["name"]] = entry["value"]
         for name, said in self.requirements.variables.items() if self.asking and new else ():
@@ -167,7 +168,7 @@ class Prompter:
         return {name: value for name, value in values.items() if value}
 
     def _email(self) -> str:
-        if email := self.options.acme_email or self._elsewhere("acmeEmail"):
+        if email := self.options.acme_email or stated(self.files.values(), "acmeEmail"):
             return self._valid(Email, email, "--acme-email")
         stacks = list(self.settings.values())
         served = self.requirements.routed or any(each["domain"] for each in stacks)
@@ -189,10 +190,6 @@ class Prompter:
                 what = f"'{head}' is not one of the environments ({', '.join(self.files)})"
                 self._wrong(option, what, f"{option} {close}=…, or add --environment {head}")
         return pairs
-
-    def _elsewhere(self, key: str) -> str:
-        """What the file of one of the stacks says already."""
-        return next((str(each.settings[key]) for each in self.files.values() if each.settings.get(key)), "")
 
     def _valid(self, kind: Any, value: str, option: str) -> str:  # noqa: ANN401  # a type of pydantic's
         try:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.compose.application import read_application
 from slipway.compose.compose_config import resolve
-from slipway.contract.problems import SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import named_like_a_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from slipway.contract.problems import Problem
     from slipway.settings.model import Settings
 
 __all__ = ["Requirements", "open_requirements", "read_requirements"]

@@ -18,6 +18,8 @@ import yaml
 
 from slipway.contract.problems import SlipwayError
 from slipway.settings.model import LOCAL_ADDRESS
+from slipway.settings.secret_rules import new_secret
+from slipway.settings.setting_files import config_set, read_stack_file, set_host_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from slipway.cli.init.requirements import Requirements
 
 __all__ = [
-    "StackFile", "change_commands", "default_settings", "left_commands", "new_stack_file", "read_stack_file",
-    "shown_command", "write_all",
+    "StackFile", "change_commands", "default_settings", "left_commands", "new_stack_file", "present_file",
+    "shown_command", "stated", "write_all",
 ]  # fmt: skip
 
 # What the shipped patterns hold where a value belongs, and the settings that they have; a unit test reads them.
@@ -63,32 +65,27 @@ class StackFile:
         return set(entries) - {"secure"} if isinstance(entries, dict) else set()
 
 
-def read_stack_file(file: Path, project: str) -> StackFile:
+def present_file(file: Path, project: str) -> StackFile:
     """What the stack file says, nothing when there is none; raises SlipwayError for one that cannot be read."""
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        config = dict(content.pop("config", None) or {})
-    except FileNotFoundError:
-        return StackFile()
-    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+    stated = read_stack_file(file, project)
+    if stated.unreadable:
         raise SlipwayError(
-            f"{file.name} cannot be read ({type(error).__name__})",
+            f"{file.name} cannot be read ({stated.unreadable})",
             "it is not known whether it holds values that somebody set, so nothing was written",
             f"correct {file.name} or move it away, then run it again",
-        ) from None
-    pattern = all(key.startswith((f"{project}:", _PATTERN_NAMESPACE)) for key in config) and _is_pattern(
-        {key.partition(":")[2]: value for key, value in config.items()}
-    )
-    if not config or pattern:
-        return StackFile(top=content)
-    own = {key.removeprefix(f"{project}:"): value for key, value in config.items() if key.startswith(f"{project}:")}
-    return StackFile(settings=own, top=content, edited=True)
-
-
-def _is_pattern(settings: Mapping[str, Any]) -> bool:
-    return settings.keys() <= _PATTERN_KEYS and all(
+        )
+    settings = {key.removeprefix(_PATTERN_NAMESPACE): value for key, value in stated.others.items()} | stated.entries
+    pattern = settings.keys() <= _PATTERN_KEYS and all(
         _PLACEHOLDER.search(json.dumps(settings.get(key))) for key in _PLACEHOLDER_KEYS
     )
+    if pattern or not settings:
+        return StackFile(top=stated.top)
+    return StackFile(settings=stated.entries, top=stated.top, edited=True)
+
+
+def stated(files: Iterable[StackFile], key: str) -> str:
+    """What the first of these files that sets `key` says; empty when none does."""
+    return next((str(each.settings[key]) for each in files if each.settings.get(key)), "")
 
 
 def default_settings(stack: str) -> dict[str, Any]:
@@ -136,8 +133,7 @@ def _yaml(value: object) -> str:
 def left_commands(stack: str, settings: Mapping[str, Any], requirements: Requirements, file: StackFile) -> list[str]:
     """The commands that set what the stack lacks: host keys, secrets and variables."""
     pins = [
-        f"pulumi config set --path 'hosts[{index}].hostKey' --stack {stack} "
-        f'"$(ssh-keyscan -p {host.get("port", 22)} {host["address"]})"'
+        set_host_key(stack, f"hosts[{index}]", host["address"], host.get("port", 22))
         for index, host in enumerate(settings.get("hosts") or ())
         if host["address"] != LOCAL_ADDRESS and not host.get("hostKey")
     ]
@@ -149,17 +145,15 @@ def _secret_commands(
 ) -> Iterator[str]:
     """What nobody may write into a file in the clear."""
     if settings.get("registryUsername") and "registryPassword" not in file.settings:
-        yield f"pulumi config set --secret registryPassword --stack {stack}"
+        yield config_set(stack, "registryPassword", secret=True)
     remote = any(host["address"] != LOCAL_ADDRESS for host in settings.get("hosts") or ())
     if remote and not {"sshKey", "sshKeyFile"} & file.settings.keys():
-        yield f"pulumi config set --secret sshKey --stack {stack} < ~/.ssh/deploy_ed25519"
-    for name in requirements.secrets:
-        if name not in file.secrets:
-            yield f"openssl rand -base64 24 | pulumi config set --secret --path 'secrets.{name}' --stack {stack}"
+        yield config_set(stack, "sshKey", "< ~/.ssh/deploy_ed25519", secret=True)
+    yield from (new_secret(stack, name) for name in requirements.secrets if name not in file.secrets)
 
 
 def _variable_commands(stack: str, requirements: Requirements) -> list[str]:
-    return [f"pulumi config set --path 'variables.{name}' VALUE --stack {stack}" for name in requirements.variables]
+    return [config_set(stack, f"variables.{name}", "VALUE") for name in requirements.variables]
 
 
 def change_commands(settings: Mapping[str, Any], file: StackFile) -> list[tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from slipway.cli.status.watch_view import figures
@@ -18,7 +18,6 @@ from slipway.releases.status import returned_finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rich.console import RenderableType
     from rich.table import Table
 
 __all__ = ["rendered"]

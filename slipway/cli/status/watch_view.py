@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -16,10 +16,7 @@ from slipway.releases.format import clock, counted, latency, plain, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from types import TracebackType
-    from typing import Self
 
-    from rich.console import RenderableType
     from rich.table import Table
 
     from slipway.cli.status.watch_events import HostWatch
@@ -98,13 +95,11 @@ class LiveView:
         self._live = Live(console=console, get_renderable=self.rendered, refresh_per_second=2, transient=False)
 
     def __enter__(self) -> Self:
-        self._live.__enter__()
+        self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
     def report(self, seen: HostWatch) -> None:
         """Show this from now on."""

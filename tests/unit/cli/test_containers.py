@@ -198,7 +198,7 @@ def test_an_unknown_host_is_answered_with_those_that_there_are(
     command: tuple[str, ...], hosts: Hosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hosts(web_1=listing(container("api")), web_2=listing())
-    monkeypatch.setattr("slipway.cli.containers.stdio.has_terminal", lambda: True)
+    monkeypatch.setattr("slipway.cli.printing.has_terminal", lambda: True)
     rest = ("--", "true") if command[0] == "exec" else ()
     assert slipway(monkeypatch, *command, "--host", "web-3", *rest) == 1
     assert "stack staging has no host 'web-3' — did you mean 'web-" in capsys.readouterr().err
@@ -406,7 +406,7 @@ def test_a_shell_needs_a_terminal(
     hosts: Hosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hosts(web_1=listing(container("api")))
-    monkeypatch.setattr("slipway.cli.containers.stdio.has_terminal", lambda: False)
+    monkeypatch.setattr("slipway.cli.printing.has_terminal", lambda: False)
     assert slipway(monkeypatch, "shell", "api") == 1
     assert capsys.readouterr().err.startswith("slipway: error: standard input and output are no terminal — ")
 

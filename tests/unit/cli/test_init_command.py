@@ -12,7 +12,6 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
-from slipway.cli.commands.set_up import init as init_module
 from slipway.cli.init import host_keys as host_keys_module
 from slipway.cli.init.host_keys import HostKey, SshAddress
 from slipway.cli.init.workflows import WORKFLOWS
@@ -128,7 +127,7 @@ def init(program: Path, engine: Engine, shown: object, monkeypatch: pytest.Monke
         assert program.is_dir()
         assert engine.folder.is_dir()
         assert shown is not None
-        monkeypatch.setattr(init_module, "at_a_terminal", lambda: answers is not None)
+        monkeypatch.setattr("slipway.cli.printing.has_terminal", lambda: answers is not None)
         typed = "".join(f"{answer}\n" for answer in answers or [])
         return CliRunner().invoke(app, ["init", application, *options], input=typed)
 

@@ -10,9 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from slipway.cli.main import app
-from slipway.cli.upgrade.changelog import changes_between
-from slipway.cli.upgrade.migrations import Migration, migrate_stack_files
-from slipway.cli.upgrade.pin import read_pin
+from slipway.cli.upgrade.__main__ import Migration, changes_between, migrate_stack_files
+from slipway.cli.upgrade.upgrade import read_pin
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from slipway.compose.shipped_files import ShippedFiles, kept_on_host
 
 
 def mounted(folder: Path, source: str, *, read_only: bool = True, **more: Any) -> tuple[ShippedFiles, dict[str, Any]]:
-    files = ShippedFiles(folder, more.pop("repository", folder))
+    files = ShippedFiles(folder, more.pop("repository", folder), "staging")
     mount = files.mount("web", {"type": "bind", "source": source, "target": "/t", "read_only": read_only, **more})
     files.finish()
     return files, mount
@@ -64,7 +64,7 @@ def test_an_executable_file_stays_executable_however_its_twin_is(tmp_path: Path)
         (tmp_path / name).write_text("same")
         (tmp_path / name).chmod(mode)
     for order in (("run", "text"), ("text", "run")):
-        files = ShippedFiles(tmp_path, tmp_path)
+        files = ShippedFiles(tmp_path, tmp_path, "staging")
         for name in order:
             files.mount("web", {"type": "bind", "source": name, "target": "/t", "read_only": True})
         assert [entry["mode"] for entry in files.content.values()] == [0o755]
@@ -190,7 +190,7 @@ def test_an_absolute_path_is_the_hosts_and_untouched(tmp_path: Path, source: str
 def test_only_binds_ship(tmp_path: Path, kind: str) -> None:
     (tmp_path / "a").write_text("x")
     mount = {"type": kind, "source": "a", "target": "/t"}
-    assert ShippedFiles(tmp_path, None).mount("web", mount) == mount
+    assert ShippedFiles(tmp_path, None, "staging").mount("web", mount) == mount
 
 
 @pytest.mark.parametrize("source", ["~/.ssh", "~", "~root/x", ""])
@@ -266,7 +266,7 @@ def test_examples_certificates_and_public_keys_ship(tmp_path: Path) -> None:
 
 def test_one_problem_of_a_file_is_told_once_however_often_it_is_mounted(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("x")
-    files = ShippedFiles(tmp_path, None)
+    files = ShippedFiles(tmp_path, None, "staging")
     for service in ("a", "b"):
         files.mount(service, {"type": "bind", "source": ".env", "target": "/t", "read_only": True})
     assert len(files.problems) == 1
@@ -287,7 +287,7 @@ def test_more_than_a_megabyte_does_not_ship_and_is_not_read(tmp_path: Path) -> N
 def test_all_files_together_count_and_one_file_counts_once(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(os.urandom(600_000))
-    files = ShippedFiles(tmp_path, None)
+    files = ShippedFiles(tmp_path, None, "staging")
     for service in ("x", "y"):
         files.mount(service, {"type": "bind", "source": "a", "target": "/t", "read_only": True})
     files.finish()

@@ -45,9 +45,8 @@ def promote(
         raise typer.BadParameter("--from and --to are the same stack")
     if confirm and confirm != _WORD:
         raise typer.BadParameter(f"only {_WORD} confirms it", param_hint="'--confirm'")
-    from slipway.cli.failure import override
     from slipway.cli.history.promotion_view import rendered
-    from slipway.cli.printing import print_out
+    from slipway.cli.printing import override, print_out
     from slipway.releases.engine import engine_of
     from slipway.releases.promotion import planned
 

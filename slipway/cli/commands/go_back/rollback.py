@@ -45,7 +45,7 @@ def rollback(
 
     engine = engine_of(stack, deploys=not plan).begin()
     from slipway.cli.deploy.update import deploy  # while the engine decrypts
-    from slipway.cli.failure import override
+    from slipway.cli.printing import override
     from slipway.releases.locks.waiting import when_free, with_note
     from slipway.releases.rollback import carry_out, planned, planned_from_file
 

@@ -26,7 +26,7 @@ def exec_(
     Exit code: the command's own; 1 when it could not be run; 2 for wrong usage.
     """
     from slipway.cli.containers.exec import ExecRequest, exec_in_container
-    from slipway.cli.containers.stdio import has_terminal
+    from slipway.cli.printing import has_terminal
     from slipway.releases.engine import read_stack
 
     request = ExecRequest(service=service, command=command, host=host, number=index, user=user, terminal=has_terminal())

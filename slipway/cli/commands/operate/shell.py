@@ -24,7 +24,7 @@ def shell(
     if not service and (index is not None or user):
         raise typer.BadParameter("--index and --user are about a container: name its service")
     from slipway.cli.containers.exec import SHELL, ExecRequest, exec_in_container, shell_on_host
-    from slipway.cli.containers.stdio import has_terminal
+    from slipway.cli.printing import has_terminal
     from slipway.contract.problems import SlipwayError
     from slipway.releases.engine import read_stack
 

@@ -1,6 +1,5 @@
 """`slipway init`: the stack files of an application, and what is left to do before its first preview."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +67,7 @@ def init(
     """
     from slipway.cli.init.init import WrongUsageError, init_stacks, show
     from slipway.cli.init.prompts import InitOptions
+    from slipway.cli.printing import has_terminal
     from slipway.releases.engine import program_folder
 
     options = InitOptions(
@@ -78,24 +78,14 @@ def init(
         domains=domain or (),
         acme_email=acme_email,
         variables=variable or (),
+        compose_file=compose_file,
+        accept_host_key=accept_host_key,
+        workflows=workflows,
+        force=force,
     )
     try:
-        report = init_stacks(
-            application,
-            options,
-            root=program_folder(Path.cwd()),
-            compose_file=compose_file,
-            asking=not yes and at_a_terminal(),
-            accept_host_keys=accept_host_key,
-            force=force,
-            workflows=workflows,
-        )
+        report = init_stacks(application, options, root=program_folder(Path.cwd()), asking=not yes and has_terminal())
     except WrongUsageError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     show(report)
-
-
-def at_a_terminal() -> bool:
-    """Whether somebody is there who could answer."""
-    return sys.stdin.isatty() and sys.stdout.isatty()

@@ -1,13 +1,9 @@
 """`slipway upgrade`: another version of Slipway in this project."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-__all__ = ["upgrade"]
 
 
 def upgrade(
