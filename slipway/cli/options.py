@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 __all__ = [
-    "INTERRUPTED", "AsJson", "ContainerNumber", "ContainerUser", "Force", "HostNames", "Message", "PlanOnly",
-    "RepositoryName", "ServiceNames", "StackName",
+    "INTERRUPTED", "NO_VARIABLES", "WHY", "AsJson", "ContainerNumber", "ContainerUser", "Force", "HostNames", "Message",
+    "PlanOnly", "RepositoryName", "ServiceNames", "StackName",
 ]  # fmt: skip
 
 INTERRUPTED = 130
@@ -17,7 +17,7 @@ INTERRUPTED = 130
 StackName = Annotated[
     str, typer.Option("--stack", "-s", envvar="PULUMI_STACK", help="The stack; the one selected in Pulumi if none.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (its schema: docs/reference/cli.md).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (its schema: cli/schemas/ in the installed package).")]
 HostNames = Annotated[
     list[str] | None, typer.Option("--host", metavar="NAME", help="Host to look at; repeatable; all if none.")
 ]
@@ -34,4 +34,6 @@ RepositoryName = Annotated[
 ]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Only show what would change.")]
 Force = Annotated[bool, typer.Option("--force", help="Proceed despite what stands in the way, which is printed.")]
-Message = Annotated[str, typer.Option("--message", "-m", help="Why, for the history.")]
+WHY = "Why, for the history."
+Message = Annotated[str, typer.Option("--message", "-m", help=WHY)]
+NO_VARIABLES = "Set no variables of the GitHub environment."

@@ -71,7 +71,8 @@ def shell_on_host(stack: Stack, host: str) -> int:
 
     async def open_shell() -> int:
         async with reached(machine, stack.settings.private_key()) as connection:
-            return await attached(connection, 'exec "${SHELL:-/bin/sh}" -l', machine.name, terminal=True)
+            login = 'exec "${SHELL:-/bin/sh}" -l'
+            return await attached(connection, login, host=machine.name, stack=stack.settings.stack, terminal=True)
 
     return _until_terminated(open_shell())
 
@@ -86,7 +87,7 @@ def _until_terminated(running: Coroutine[Any, Any, int]) -> int:
 async def _exec(stack: Stack, request: ExecRequest) -> int:
     settings = stack.settings
     hosts = selected_hosts(settings, [request.host] if request.host else [])
-    async with contextlib.aclosing(host_listings(hosts, settings.private_key(), stack.project)) as listings:
+    async with contextlib.aclosing(host_listings(stack, hosts)) as listings:
         on, container = await pick_container(listings, request.service, request.number, settings.stack)
         listing, connection = on.listing, on.connection
         assert listing is not None  # noqa: S101  # of a picked container
@@ -107,7 +108,14 @@ async def _exec(stack: Stack, request: ExecRequest) -> int:
         line = docker_exec(
             listing, container["id"], request.command, terminal=request.terminal, user=request.user, mark=mark
         )
-        return await attached(connection, line, on.host.name, terminal=request.terminal, pass_signal=pass_signal)
+        return await attached(
+            connection,
+            line,
+            host=on.host.name,
+            stack=settings.stack,
+            terminal=request.terminal,
+            pass_signal=pass_signal,
+        )
 
 
 def docker_exec(

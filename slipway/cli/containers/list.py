@@ -25,13 +25,11 @@ if TYPE_CHECKING:
     from slipway.settings.model import HostSettings, Settings
 
 __all__ = [
-    "CONTRACT", "HostListing", "host_listings", "left_out", "list_containers", "ps_document", "ps_table",
+    "HostListing", "host_listings", "left_out", "list_containers", "ps_document", "ps_table",
     "require_services", "selected_hosts",
 ]  # fmt: skip
 
-CONTRACT = 1
-"""Version of the JSON form (slipway/cli/schemas/ps.schema.json); a change that a reader cannot ignore raises it."""
-
+_CONTRACT = 1  # version of schemas/ps.schema.json; a change that a reader cannot ignore raises it
 _ANSWER_SECONDS = 60.0  # as for a probe
 _RUNS = ("running", "restarting", "paused")
 _COLUMNS = ("host", "service", "container", "state", "health", "image", "generation", "ports", "started")
@@ -77,25 +75,23 @@ def _refuse_unknown(names: Iterable[str], known: Sequence[str], what: str, other
         raise SlipwayError(problems)
 
 
-def list_containers(hosts: Sequence[HostSettings], private_key: str, project: str) -> list[HostListing]:
-    """The containers on these hosts; one that does not answer does not hide the others."""
+def list_containers(stack: Stack, hosts: Sequence[HostSettings]) -> list[HostListing]:
+    """The containers on these hosts of the stack; one that does not answer does not hide the others."""
 
     async def list_all() -> list[HostListing]:
-        return [each async for each in host_listings(hosts, private_key, project)]
+        return [each async for each in host_listings(stack, hosts)]
 
     return asyncio.run(list_all())
 
 
-async def host_listings(
-    hosts: Sequence[HostSettings], private_key: str, project: str
-) -> AsyncGenerator[HostListing, None]:
+async def host_listings(stack: Stack, hosts: Sequence[HostSettings]) -> AsyncGenerator[HostListing, None]:
     """The same in the hosts' order, each as soon as it is known; its connection stays open until the end.
 
     All hosts are asked at once; those that the caller does not wait for are abandoned. Close it
     (`contextlib.aclosing`) when leaving early.
     """
     async with contextlib.AsyncExitStack() as exits:
-        tasks = [asyncio.create_task(_ask(exits, host, private_key, project)) for host in hosts]
+        tasks = [asyncio.create_task(_ask(exits, stack, host)) for host in hosts]
         try:
             for task in tasks:
                 yield await task
@@ -105,10 +101,10 @@ async def host_listings(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _ask(exits: contextlib.AsyncExitStack, host: HostSettings, private_key: str, project: str) -> HostListing:
+async def _ask(exits: contextlib.AsyncExitStack, stack: Stack, host: HostSettings) -> HostListing:
     try:
-        connection = await exits.enter_async_context(reached(host, private_key))
-        async with channel(connection, host.name, project, command=("containers",)) as opened:
+        connection = await exits.enter_async_context(reached(host, stack.settings.private_key()))
+        async with channel(connection, host.name, stack.project, command=("containers",)) as opened:
             listing = checked("listing", await opened.answer(b"", _ANSWER_SECONDS))
     except SlipwayError as error:
         return HostListing(host=host, problems=error.problems)
@@ -120,7 +116,7 @@ def ps_document(
 ) -> dict[str, Any]:
     """What `slipway ps` shows: all services if none are named; stopped containers and one-off runs only if `every`."""
     return {
-        "contract": CONTRACT,
+        "contract": _CONTRACT,
         "stack": stack.settings.stack,
         "application": stack.application,
         "project": stack.project,

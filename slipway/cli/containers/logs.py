@@ -1,7 +1,4 @@
-"""The logs of all hosts as one stream, and how it is printed.
-
-Lines are merged exactly at first; later ones are sorted as far as they are not too late.
-"""
+"""The logs of all hosts as one stream, merged exactly at first and then as far as lines are not late; its printing."""
 
 from __future__ import annotations
 
@@ -21,13 +18,12 @@ from slipway.hosts.connection import reached
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from slipway.releases.engine import Stack
     from slipway.settings.model import HostSettings
 
-__all__ = ["CONTRACT", "JsonLogs", "LogLine", "LogQuery", "TextLogs", "in_colour", "merged", "show_logs", "sorted_live"]
+__all__ = ["JsonLogs", "LogLine", "LogQuery", "TextLogs", "in_colour", "merged", "show_logs", "sorted_live"]
 
-CONTRACT = 1
-"""Version of the JSON form (slipway/cli/schemas/logs.schema.json); a change that a reader cannot ignore raises it."""
-
+_CONTRACT = 1  # version of schemas/logs.schema.json; a change that a reader cannot ignore raises it
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)  # of ECMA-48; red is left to what is wrong
 _RED, _RESET = "\x1b[31m", "\x1b[0m"
 _MILLISECONDS = 23  # characters of a moment up to them
@@ -92,7 +88,7 @@ class JsonLogs(LogView):
     """A line of JSON a line."""
 
     def _shown(self, line: LogLine) -> str:
-        return json.dumps({"contract": CONTRACT, **line._asdict()}, ensure_ascii=False)
+        return json.dumps({"contract": _CONTRACT, **line._asdict()}, ensure_ascii=False)
 
 
 class TextLogs(LogView):
@@ -148,14 +144,12 @@ class LogQuery:
         return ("logs", *services, "--tail", self.tail, *since, *(("--follow",) if self.follow else ()))
 
 
-async def show_logs(
-    hosts: Sequence[HostSettings], private_key: str, project: str, query: LogQuery, view: LogView
-) -> None:
+async def show_logs(stack: Stack, hosts: Sequence[HostSettings], query: LogQuery, view: LogView) -> None:
     """Show what the stack's containers wrote and, when they are followed, write: until every host is lost.
 
     A host that does not answer is a problem in the view; the others go on.
     """
-    sources = [_HostLogs(host, private_key, project, query, view) for host in hosts]
+    sources = [_HostLogs(stack, host, query, view) for host in hosts]
     queues = [each.lines for each in sources]
     tasks = [asyncio.create_task(each.read()) for each in sources]
     try:
@@ -223,9 +217,8 @@ async def sorted_live(queues: Sequence[LineQueue], hold: float = _HOLD_SECONDS) 
 class _HostLogs:
     """The lines of one host."""
 
+    stack: Stack
     host: HostSettings
-    private_key: str
-    project: str
     query: LogQuery
     view: LogView
     lines: LineQueue = field(default_factory=lambda: asyncio.Queue(_WAITING))
@@ -253,8 +246,8 @@ class _HostLogs:
             query = replace(self.query, tail="all", since=_after(self.last)) if self.last else self.query
             try:
                 async with (
-                    reached(self.host, self.private_key) as connection,
-                    channel(connection, self.host.name, self.project, command=query.command()) as opened,
+                    reached(self.host, self.stack.settings.private_key()) as connection,
+                    channel(connection, self.host.name, self.stack.project, command=query.command()) as opened,
                 ):
                     async for event in opened.events():
                         tries, shown = _TRIES, None
@@ -289,7 +282,8 @@ class _HostLogs:
 
     def _lost(self) -> Problem:
         name, meaning = self.host.name, "its lines are missing until it answers again; a follower retries for a minute"
-        return Problem(f"host {name}: the connection to its logs broke", meaning, f"slipway ps --host {name}")
+        fix = f"slipway ps --host {name} --stack {self.stack.settings.stack}"
+        return Problem(f"host {name}: the connection to its logs broke", meaning, fix)
 
 
 def _after(at: str) -> str:

@@ -30,8 +30,9 @@ _NO_READER = _SIGNALLED + signal.SIGPIPE
 async def attached(
     connection: Connection,
     command: str,
-    host: str,
     *,
+    host: str,
+    stack: str,
     terminal: bool,
     pass_signal: Callable[[signal.Signals], Awaitable[None]] | None = None,
 ) -> int:
@@ -44,16 +45,18 @@ async def attached(
     pass_signal = None if terminal else pass_signal
     try:
         if isinstance(connection, LocalConnection):
-            running = _exit_code(await connection.start_here(command, terminal=terminal), host)
+            running = _exit_code(await connection.start_here(command, terminal=terminal))
         elif terminal:
-            running = _at_terminal(connection, command, host)
+            running = _at_terminal(connection, command)
         else:
-            running = _piped(await connection.start(command), host)
+            running = _piped(await connection.start(command))
         code = await (_passing_signals(running, pass_signal) if pass_signal else running)
     except BrokenPipeError:
         code = _NO_READER
     except OSError as error:
-        raise _broken(host, str(error)) from None
+        what = f"host {host}: the connection broke ({str(error) or 'closed'})"
+        fix = f"slipway ps --stack {stack}, then run it again if that does no harm"
+        raise SlipwayError(what, "whether the command ended is not known", fix) from None
     if code == _NO_READER and pass_signal:
         await pass_signal(signal.SIGTERM)
     return code
@@ -87,7 +90,7 @@ async def _passing_signals(
         await asyncio.gather(ending, asking, return_exceptions=True)
 
 
-async def _at_terminal(connection: Any, command: str, host: str) -> int:  # noqa: ANN401  # an SSH one
+async def _at_terminal(connection: Any, command: str) -> int:  # noqa: ANN401  # an SSH one
     """Every key goes to the program, Ctrl-C too; the terminal is as before at the end."""
     process: Any = await connection.start(command, Terminal(os.environ.get("TERM") or "xterm", *_size()))
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -97,7 +100,7 @@ async def _at_terminal(connection: Any, command: str, host: str) -> int:  # noqa
     before = termios.tcgetattr(sys.stdin.fileno())
     try:
         tty.setraw(sys.stdin.fileno(), termios.TCSADRAIN)  # what was typed meanwhile is kept
-        return await _piped(process, host)
+        return await _piped(process)
     finally:
         termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)
         for name in (signal.SIGWINCH, *_ENDS):
@@ -113,21 +116,21 @@ def _size() -> tuple[int, int]:
     return 80, 24
 
 
-async def _piped(process: Process, host: str) -> int:
+async def _piped(process: Process) -> int:
     """Copy bytes in both directions until the program ends."""
     feeding = asyncio.create_task(_feed(process))
     try:
         await asyncio.gather(_copy(process.stdout, sys.stdout.fileno()), _copy(process.stderr, sys.stderr.fileno()))
-        return await _exit_code(process, host)
+        return await _exit_code(process)
     finally:
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
 
 
-async def _exit_code(process: Process, host: str) -> int:
+async def _exit_code(process: Process) -> int:
     code = await ended(process)
     if code is None:
-        raise _broken(host, "closed")
+        raise ConnectionError
     return code
 
 
@@ -172,8 +175,3 @@ async def _copy(stream: Any, descriptor: int) -> None:  # noqa: ANN401  # asynci
 def _write(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
-
-
-def _broken(host: str, why: str) -> SlipwayError:
-    what, meaning = f"host {host}: the connection broke ({why or 'closed'})", "whether the command ended is not known"
-    return SlipwayError(what, meaning, "slipway ps, then run it again if that does no harm")

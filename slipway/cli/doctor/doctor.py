@@ -24,11 +24,9 @@ from slipway.releases.local_stack import tools
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["CONTRACT", "examine", "report"]
+__all__ = ["examine", "report"]
 
-CONTRACT = 1
-"""Version of the JSON form (slipway/cli/schemas/doctor.schema.json); a change that a reader cannot ignore raises it."""
-
+_CONTRACT = 1  # version of schemas/doctor.schema.json; a change that a reader cannot ignore raises it
 _STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red", "skipped": "dim"}
 _WIDTH = max(map(len, _STYLES)) + 2
 _Read = TypeVar("_Read")
@@ -42,7 +40,7 @@ def examine(name: str) -> dict[str, Any]:
         results = [result for each in machine for result in each.result()] + results
     results.sort(key=lambda result: AREAS.index(result.area))  # a stable sort: within an area as they were found
     well = not any(result.state == "wrong" for result in results)
-    return {"contract": CONTRACT, "stack": stack, "well": well, "findings": [result._asdict() for result in results]}
+    return {"contract": _CONTRACT, "stack": stack, "well": well, "findings": [result._asdict() for result in results]}
 
 
 def _read(

@@ -13,6 +13,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import agent_path, channel
 from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.connection import Connection, reached
+from slipway.settings.setting_files import config_set
 from slipway.settings.values import one_host_key
 
 if TYPE_CHECKING:
@@ -80,10 +81,8 @@ async def _output(connection: Connection, command: str) -> str:
     """What the command prints; nothing when it cannot be run or does not end."""
     process: Any = await connection.start(command)
     with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
-        process.stdin.write_eof()
-        output: bytes = await asyncio.wait_for(process.stdout.read(), _SECONDS)
-        await asyncio.wait_for(process.wait(), _SECONDS)
-        return output.decode(errors="replace")
+        output, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
+        return str(output, errors="replace")
     return ""
 
 
@@ -111,10 +110,10 @@ def _results(
         there = f"{host.user}@{host.address}:{host.port} shows the pinned key and accepts the login"
         yield good("hosts", "this machine" if host.local else there)
         yield from _equipment(state.probe)
-        yield from _disk(state.probe["machine"]["disk_free_mb"], settings.disk_minimum_mb)
+        yield from _disk(state.probe["machine"]["disk_free_mb"], settings)
         yield from _clock(state.clock)
         if application:
-            yield from _agent(state)
+            yield from _agent(state, settings.stack)
             yield from _edge(host, state, settings, application)
 
 
@@ -132,12 +131,13 @@ def _equipment(probe: Mapping[str, Any]) -> Iterator[CheckResult]:
         yield from warnings("hosts", Problem(f"Docker {machine['docker']} is older than {_GOOD_DOCKER}", meaning, fix))
 
 
-def _disk(free: int, minimum: int) -> list[CheckResult]:
-    if free >= minimum:
+def _disk(free: int, settings: Settings) -> list[CheckResult]:
+    if free >= settings.disk_minimum_mb:
         return [good("hosts", f"{free:,} MB free on Docker's disk")]
-    what = f"{free:,} MB are free on Docker's disk, diskMinimumMb asks for {minimum:,}"
+    what = f"{free:,} MB are free on Docker's disk, diskMinimumMb asks for {settings.disk_minimum_mb:,}"
+    lower = config_set(settings.stack, "diskMinimumMb", "MB")
     meaning = "a full disk stops databases and loses log lines, so nothing is started"
-    fix = "docker system df, then docker system prune (on the host); or pulumi config set diskMinimumMb MB"
+    fix = f"docker system df, then docker system prune (on the host); or {lower}"
     return wrongs("hosts", Problem(what, meaning, fix))
 
 
@@ -149,7 +149,7 @@ def _clock(ahead: float) -> list[CheckResult]:
     return warnings("hosts", Problem(what, meaning, "sudo timedatectl set-ntp true (on the host)"))
 
 
-def _agent(state: _HostState) -> Iterator[CheckResult]:
+def _agent(state: _HostState, stack: str) -> Iterator[CheckResult]:
     if not state.agent:
         yield good("hosts", "no agent yet: the first deployment installs it")
     elif pack_agent().digest[:12] in state.agent:
@@ -157,11 +157,11 @@ def _agent(state: _HostState) -> Iterator[CheckResult]:
     else:
         yield good("hosts", "an agent of another version is installed: the next deployment replaces it")
     if lock := state.probe["lock"]:
-        problem = Problem(f"a deployment runs now: {lock}", "another one waits for it", "slipway status")
-        yield from warnings("hosts", problem)
+        what = f"a deployment runs now: {lock}"
+        yield from warnings("hosts", Problem(what, "another one waits for it", f"slipway status --stack {stack}"))
     if interrupted := state.probe["interrupted"]:
         what = f"a deployment was interrupted ({interrupted})"
-        yield from warnings("hosts", Problem(what, "the next one finishes or undoes it", "pulumi up"))
+        yield from warnings("hosts", Problem(what, "the next one finishes or undoes it", f"pulumi up --stack {stack}"))
 
 
 def _edge(host: HostSettings, state: _HostState, settings: Settings, application: Application) -> Iterator[CheckResult]:
@@ -174,7 +174,8 @@ def _edge(host: HostSettings, state: _HostState, settings: Settings, application
     own = {edge["http_port"], edge["https_port"]} - {None} if edge else set()
     taken = {key: port for key, port in ports.items() if port in state.listening and port not in own}
     for key, port in taken.items():
-        fix = f"sudo ss -lntp 'sport = :{port}' (on the host) names it; stop it, or pulumi config set {key} PORT"
+        another = config_set(settings.stack, key, "PORT")
+        fix = f"sudo ss -lntp 'sport = :{port}' (on the host) names it; stop it, or {another}"
         meaning = "the edge could not start, and no route would answer"
         yield from wrongs("hosts", Problem(f"port {port} is taken by another program", meaning, fix))
     if not taken:

@@ -45,17 +45,14 @@ def page_of(file: Path) -> str:
         content = file.read_bytes()
         text = content.decode()
     except OSError as error:
-        what, fix = (
-            f"{file} cannot be read ({error.strerror or error})",
-            "slipway maintenance on --page FILE, with HTML",
-        )
-        raise SlipwayError(what, "no host was changed", fix) from None
+        what = f"{file} cannot be read ({error.strerror or error})"
+        raise SlipwayError(what, "no host was changed", "slipway maintenance on --page FILE, with HTML") from None
     except UnicodeDecodeError:
-        meaning = "visitors would get a page of rubbish"
-        raise SlipwayError(f"{file} is not UTF-8", meaning, f"iconv -t UTF-8 {file}") from None
+        what, meaning = f"{file} is not UTF-8", "visitors would get a page of rubbish"
+        raise SlipwayError(what, meaning, f"iconv -t UTF-8 {file}") from None
     if not text.strip():
-        fix = "write the page, or leave --page out"
-        raise SlipwayError(f"{file} is empty", "visitors would get a blank page", fix)
+        meaning = "visitors would get a blank page"
+        raise SlipwayError(f"{file} is empty", meaning, "write the page, or leave --page out")
     if len(content) > PAGE_LIMIT:
         what = f"{file} has {len(content):,} bytes, {PAGE_LIMIT:,} are allowed"
         fix = "put images and styles of the page somewhere else, and refer to them"

@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
     from slipway.settings.model import HostSettings, Settings
 
-__all__ = ["CONTRACT", "HostWatch", "follow"]
+__all__ = ["HostWatch", "follow"]
 
-CONTRACT = 1
-"""Version of the JSON form; a change that a reader cannot ignore raises it."""
-
+_CONTRACT = 1  # version of schemas/watch.schema.json; a change that a reader cannot ignore raises it
 _WORKS = ("watching", "returning")
 _BAD = ("returned", "failed")
 _GONE_SECONDS = 4.0  # without a process before it counts as gone: another deployment's watch takes over within one
@@ -55,14 +53,9 @@ class HostWatch:
     @property
     def document(self) -> dict[str, Any]:
         """The same as plain values (slipway/cli/schemas/watch.schema.json)."""
-        return {
-            "contract": CONTRACT,
-            "host": self.host,
-            "ended": self.ended,
-            "well": self.well,
-            "errors": [problem.to_json() for problem in self.problems],
-            "watch": self.watch,
-        }
+        errors = [problem.to_json() for problem in self.problems]
+        states = {"ended": self.ended, "well": self.well, "errors": errors, "watch": self.watch}
+        return {"contract": _CONTRACT, "host": self.host, **states}
 
 
 def follow(settings: Settings, project: str, report: Callable[[HostWatch], None]) -> bool:
@@ -72,9 +65,8 @@ def follow(settings: Settings, project: str, report: Callable[[HostWatch], None]
     """
 
     async def follow_all() -> list[bool]:
-        return await asyncio.gather(
-            *(_follow(host, settings.private_key(), project, report) for host in settings.hosts)
-        )
+        key = settings.private_key()
+        return await asyncio.gather(*(_follow(host, key, project, report) for host in settings.hosts))
 
     return all(asyncio.run(follow_all()))
 

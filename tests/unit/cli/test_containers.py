@@ -363,7 +363,7 @@ import asyncio
 from slipway.cli.containers.stdio import _piped
 from slipway.hosts.connection import LocalConnection
 async def run():
-    return await _piped(await LocalConnection().start("cat; echo end; exit 3"), "web-1")
+    return await _piped(await LocalConnection().start("cat; echo end; exit 3"))
 raise SystemExit(asyncio.run(run()))
 """
 

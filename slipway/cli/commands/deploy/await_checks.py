@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slipway.cli.options import INTERRUPTED, RepositoryName, StackName
+from slipway.cli.options import INTERRUPTED, NO_VARIABLES, RepositoryName, StackName
 
 if TYPE_CHECKING:
     from slipway.releases.engine import Engine, Stack
@@ -51,9 +51,7 @@ def await_checks(
         _OnTimeout, typer.Option("--on-timeout", help="What to do when the checks do not end in time.")
     ] = _OnTimeout.ROLLBACK,
     repository: RepositoryName = "",
-    no_variables: Annotated[
-        bool, typer.Option("--no-variables", help="Set no variables of the GitHub environment.")
-    ] = False,
+    no_variables: Annotated[bool, typer.Option("--no-variables", help=NO_VARIABLES)] = False,
 ) -> None:
     """Wait for the checks of a deployed commit, then validate its release or roll back to the last validated one.
 

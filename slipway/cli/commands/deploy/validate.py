@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli.options import AsJson, RepositoryName, StackName
+from slipway.cli.options import NO_VARIABLES, WHY, AsJson, RepositoryName, StackName
 
 
 def validate(
@@ -13,11 +13,9 @@ def validate(
     release: Annotated[
         str, typer.Option("--release", "-r", metavar="RELEASE", help="Release to mark; the live one if none.")
     ] = "",
-    note: Annotated[str, typer.Option("--note", "-m", help="What it was validated by, for the hosts' ledgers.")] = "",
+    note: Annotated[str, typer.Option("--note", "-m", help=WHY)] = "",
     repository: RepositoryName = "",
-    no_github: Annotated[
-        bool, typer.Option("--no-github", help="Set no variables of the GitHub environment, though there is a token.")
-    ] = False,
+    no_github: Annotated[bool, typer.Option("--no-github", help=NO_VARIABLES)] = False,
     json: AsJson = False,
 ) -> None:
     """Mark the live release as validated: on every host, in the stack's backend, and at GitHub.

@@ -6,18 +6,13 @@ import typer
 
 from slipway.cli.options import AsJson, StackName
 
+_PLACE = "File (.tar.gz), folder, or s3://, gs:// or azblob:// address; the current folder if none."
+
 
 def export(
     *,
     stack: StackName = "",
-    to: Annotated[
-        str,
-        typer.Option(
-            "--to",
-            metavar="PLACE",
-            help="File (.tar.gz), folder, or s3://, gs:// or azblob:// address; the current folder if none.",
-        ),
-    ] = "",
+    to: Annotated[str, typer.Option("--to", metavar="PLACE", help=_PLACE)] = "",
     json: AsJson = False,
 ) -> None:
     """Save the stack as it is now in one file: its state, the live release, its file and its tags.

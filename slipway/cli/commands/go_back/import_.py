@@ -11,24 +11,19 @@ from slipway.cli.options import AsJson
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_BUNDLE = "What slipway export (or pulumi stack export) made: a path or address."
+_FORCE = (
+    "Also over an existing state (which is saved first), from another stack's bundle, or beside another encryption."
+)
+
 
 def import_(
-    bundle: Annotated[
-        str,
-        typer.Argument(metavar="BUNDLE", help="What slipway export (or pulumi stack export) made: a path or address."),
-    ],
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help=_BUNDLE)],
     *,
     stack: Annotated[
         str, typer.Option("--stack", "-s", envvar="PULUMI_STACK", help="Stack to restore; the bundle's own if none.")
     ] = "",
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Also over an existing state (which is saved first), from another stack's bundle, or beside another "
-            "encryption.",
-        ),
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help=_FORCE)] = False,
     json: AsJson = False,
 ) -> None:
     """Restore a stack from a bundle: its state, its tags, and its file where it is missing.

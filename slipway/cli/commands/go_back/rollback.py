@@ -11,18 +11,13 @@ from slipway.cli.options import Force, Message, PlanOnly, StackName
 if TYPE_CHECKING:
     from slipway.releases.rollback import Rollback
 
+_TO = "Update number, release, commit or `validated`; the last healthy release before the live one if none."
+
 
 def rollback(
     *,
     stack: StackName = "",
-    to: Annotated[
-        str,
-        typer.Option(
-            "--to",
-            metavar="N|RELEASE",
-            help="Update number, release, commit or `validated`; the last healthy release before the live one if none.",
-        ),
-    ] = "",
+    to: Annotated[str, typer.Option("--to", metavar="N|RELEASE", help=_TO)] = "",
     file: Annotated[
         str, typer.Option("--from", metavar="FILE", help="Bundle (slipway export) or state export with the release.")
     ] = "",

@@ -49,19 +49,19 @@ def logs(
     from slipway.releases.engine import read_stack
 
     found, named = read_stack(stack), services or []
-    settings, key = found.settings, found.settings.private_key()
+    settings = found.settings
     view = JsonLogs() if json else TextLogs(found.project, timestamps=timestamps, colour=in_colour())
     try:
         hosts = selected_hosts(settings, host or [])
         if named:
-            answers = list_containers(hosts, key, found.project)
+            answers = list_containers(found, hosts)
             for problem in (problem for each in answers for problem in each.problems):
                 view.problem(problem)
             if listings := [each.listing for each in answers if each.listing is not None]:
                 require_services(named, listings, settings.stack)
             hosts = [each.host for each in answers if each.listing is not None]
         query = LogQuery(services=named, tail=lines, since=began, follow=follow)
-        asyncio.run(show_logs(hosts, key, found.project, query, view))
+        asyncio.run(show_logs(found, hosts, query, view))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:

@@ -27,12 +27,10 @@ def ps(
     from slipway.releases.engine import read_stack
 
     found, named = read_stack(stack), services or []
-    settings = found.settings
-    hosts = listing.selected_hosts(settings, host or [])
-    answers = listing.list_containers(hosts, settings.private_key(), found.project)
+    answers = listing.list_containers(found, listing.selected_hosts(found.settings, host or []))
     listings = [each.listing for each in answers if each.listing is not None]
     if listings:
-        listing.require_services(named, listings, settings.stack)
+        listing.require_services(named, listings, found.settings.stack)
     document = listing.ps_document(found, answers, named, every=every)
     if json:
         print_json(document)

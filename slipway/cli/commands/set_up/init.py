@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
+_ENVIRONMENT = "A stack to create; staging and production if none."
+_HOST = "A machine to deploy to, `local` for this one; of every stack if none is named."
+_DOMAIN = "Domain; without a stack it is production's, and STACK.DOMAIN elsewhere."
+
 
 def init(
     application: Annotated[Path, typer.Argument(metavar="APPLICATION", help="Folder with the Compose file.")],
     *,
     environment: Annotated[
-        list[str] | None,
-        typer.Option("--environment", "-e", metavar="NAME", help="A stack to create; staging and production if none."),
+        list[str] | None, typer.Option("--environment", "-e", metavar="NAME", help=_ENVIRONMENT)
     ] = None,
     registry: Annotated[
         str, typer.Option("--registry", metavar="HOST/PATH", help="Where images are pushed, such as ghcr.io/acme.")
@@ -20,21 +23,9 @@ def init(
         str, typer.Option("--registry-user", metavar="USER", help="User of the registry; none if it needs no login.")
     ] = "",
     host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--host",
-            metavar="[STACK=[NAME=]][USER@]ADDRESS[:PORT]",
-            help="A machine to deploy to, `local` for this one; of every stack if none is named.",
-        ),
+        list[str] | None, typer.Option("--host", metavar="[STACK=[NAME=]][USER@]ADDRESS[:PORT]", help=_HOST)
     ] = None,
-    domain: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--domain",
-            metavar="[STACK=]DOMAIN",
-            help="Domain; without a stack it is production's, and STACK.DOMAIN elsewhere.",
-        ),
-    ] = None,
+    domain: Annotated[list[str] | None, typer.Option("--domain", metavar="[STACK=]DOMAIN", help=_DOMAIN)] = None,
     acme_email: Annotated[
         str, typer.Option("--acme-email", metavar="ADDRESS", help="E-mail for certificates of Let's Encrypt.")
     ] = "",
