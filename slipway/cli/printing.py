@@ -67,11 +67,8 @@ def bug(error: Exception) -> Problem:
     handle, path = tempfile.mkstemp(prefix="slipway-", suffix=".traceback")  # mode 0600
     with os.fdopen(handle, "w") as file:
         file.write("".join(traceback.format_exception(error)))
-    return Problem(
-        f"a bug in Slipway ({type(error).__name__})",
-        "the command stopped; what it had already done stays",
-        f"report it with {path} (read it first: it may name hosts and values)",
-    )
+    what, meaning = f"a bug in Slipway ({type(error).__name__})", "the command stopped; what it had already done stays"
+    return Problem(what, meaning, f"report it with {path} (read it first: it may name hosts and values)")
 
 
 def override(obstacles: Sequence[Problem], *, force: bool) -> None:

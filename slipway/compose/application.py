@@ -198,11 +198,8 @@ class _Reader:
                 f"write `environment: {_as_variable(name)}` there and: {new_secret(stack, _as_variable(name))}",
             )
         elif variable not in self.settings.secrets:
-            self.problems.append(
-                missing_secret(
-                    stack, variable, f"secrets.{name} of the Compose file needs it", "the service could not start"
-                )
-            )
+            needed_by = f"secrets.{name} of the Compose file needs it"
+            self.problems.append(missing_secret(stack, variable, needed_by, "the service could not start"))
         else:
             return variable
         return ""

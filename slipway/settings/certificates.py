@@ -31,7 +31,8 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
             config_set(settings.stack, "acmeCa", "< CA.pem"),
         )
     certificate, key = settings.certificate, settings.certificate_key.get_secret_value()
-    fix = f"{config_set(settings.stack, 'certificate', '< CHAIN.pem')} && {_set_key(settings.stack, '< KEY.pem')}"
+    fix = f"{config_set(settings.stack, 'certificate', '< CHAIN.pem')} && "
+    fix += config_set(settings.stack, "certificateKey", "< KEY.pem", secret=True)
     if bool(certificate) != bool(key):
         empty, present = ("certificateKey", "certificate") if certificate else ("certificate", "certificateKey")
         yield Problem.about(empty, f"empty, though {present} is set", _CANNOT, fix)
@@ -39,10 +40,6 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
         yield Problem.about("certificate", "this is not a certificate in PEM form", _CANNOT, fix)
     elif certificate:
         yield from _pair(settings.stack, _certificates(certificate)[0], key, fix)
-
-
-def _set_key(stack: str, source: str = "") -> str:
-    return config_set(stack, "certificateKey", source, secret=True)
 
 
 def _pair(stack: str, certificate: x509.Certificate, key: str, fix: str) -> Iterator[Problem]:
@@ -60,7 +57,7 @@ def _pair(stack: str, certificate: x509.Certificate, key: str, fix: str) -> Iter
             "certificateKey",
             "this private key is locked with a passphrase",
             "the edge could not use it",
-            f"openssl pkey -in KEY.pem | {_set_key(stack)}",
+            f"openssl pkey -in KEY.pem | {config_set(stack, 'certificateKey', secret=True)}",
         )
         return
     except Exception:  # noqa: BLE001  # the library raises several kinds, all meaning this; none may be shown

@@ -86,7 +86,7 @@ class _Sources:
                     Problem(
                         f"{_STACK}: unknown key '{key}'",
                         suggestion(key, self._known, "no setting has that name"),
-                        config_rm(self.stack, key) + (f" && {config_set(self.stack, close, '…')}" if close else ""),
+                        config_rm(self.stack, key) + (f" && {self.fix(close)}" if close else ""),
                     )
                 )
             elif self._file.stated(key) or value not in _defaults(self._known[key]):

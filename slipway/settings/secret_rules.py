@@ -85,5 +85,5 @@ def new_secret(stack: str, name: str) -> str:
 
 def missing_secret(stack: str, name: str, needed_by: str, meaning: str, fix: str = "") -> Problem:
     """The problem of a secret that the stack does not have."""
-    what = f"secret {name} is missing ({needed_by})"
-    return Problem(what, meaning, fix or new_secret(stack, name), "secret-missing", name)
+    fix = fix or new_secret(stack, name)
+    return Problem(f"secret {name} is missing ({needed_by})", meaning, fix, "secret-missing", name)

@@ -28,12 +28,9 @@ class StatedSettings(NamedTuple):
     """What a stack file states, by setting; empty when there is none."""
 
     entries: dict[str, Any]
-    others: Mapping[str, Any] = MappingProxyType({})
-    """What it states in other namespaces than the project's, by whole key."""
-    top: Mapping[str, Any] = MappingProxyType({})
-    """Keys beside `config`: how secrets are encrypted."""
-    unreadable: str = ""
-    """Why it cannot be read, and so states nothing: the engine reports it."""
+    others: Mapping[str, Any] = MappingProxyType({})  # by whole key, in other namespaces than the project's
+    top: Mapping[str, Any] = MappingProxyType({})  # keys beside `config`: how secrets are encrypted
+    unreadable: str = ""  # why it cannot be read, and so states nothing: the engine reports it
 
     def stated(self, key: str) -> bool:
         """Whether the file sets `key`, be it to its default."""

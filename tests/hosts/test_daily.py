@@ -312,7 +312,7 @@ def test_a_service_that_does_not_run_is_told_with_its_state(stack: RemoteStack, 
         )
         shown = slipway(stack, "ps", "side")
         assert shown.stdout == b""
-        assert "not shown: 2 stopped (slipway ps --all)" in shown.stderr.decode()
+        assert "not shown: 2 stopped (slipway ps --all --stack " in shown.stderr.decode()
         every = slipway(stack, "ps", "side", "--all").stdout.decode().splitlines()
         assert [line.split()[3] for line in every[1:]] == ["exited", "exited"]
         assert b"starting version" in slipway(stack, "logs", "side").stdout  # what is dead has the most to say

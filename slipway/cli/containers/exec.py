@@ -213,8 +213,6 @@ def _not_running(answers: Mapping[str, Mapping[str, Any]], service: str, number:
         + (f"exited with {each['exit_code']}" if each["state"] == "exited" else f"is {each['state']}")
         for host, each in found
     )
-    return Problem(
-        f"{service} is not running" + (f" ({states})" if states else f" on {', '.join(answers)}"),
-        "a command needs a container that runs",
-        f"slipway logs {service} --stack {stack}, then slipway up --stack {stack}",
-    )
+    what = f"{service} is not running" + (f" ({states})" if states else f" on {', '.join(answers)}")
+    fix = f"slipway logs {service} --stack {stack}, then slipway up --stack {stack}"
+    return Problem(what, "a command needs a container that runs", fix)

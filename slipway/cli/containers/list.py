@@ -43,8 +43,7 @@ class HostListing:
 
     host: HostSettings
     connection: Connection | None = None
-    listing: Mapping[str, Any] | None = None
-    """See slipway/contract/schemas/listing.schema.json."""
+    listing: Mapping[str, Any] | None = None  # of slipway/contract/schemas/listing.schema.json
     problems: tuple[Problem, ...] = ()
 
 
@@ -87,8 +86,7 @@ def list_containers(stack: Stack, hosts: Sequence[HostSettings]) -> list[HostLis
 async def host_listings(stack: Stack, hosts: Sequence[HostSettings]) -> AsyncGenerator[HostListing, None]:
     """The same in the hosts' order, each as soon as it is known; its connection stays open until the end.
 
-    All hosts are asked at once; those that the caller does not wait for are abandoned. Close it
-    (`contextlib.aclosing`) when leaving early.
+    All hosts are asked at once. Close it (`contextlib.aclosing`) to abandon those that nobody waits for.
     """
     async with contextlib.AsyncExitStack() as exits:
         tasks = [asyncio.create_task(_ask(exits, stack, host)) for host in hosts]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from slipway.releases.engine import Stack
     from slipway.settings.model import HostSettings
 
-__all__ = ["JsonLogs", "LogLine", "LogQuery", "TextLogs", "in_colour", "merged", "show_logs", "sorted_live"]
+__all__ = ["LogLine", "LogQuery", "LogView", "TextLogs", "in_colour", "merged", "show_logs", "sorted_live"]
 
 _CONTRACT = 1  # version of schemas/logs.schema.json; a change that a reader cannot ignore raises it
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)  # of ECMA-48; red is left to what is wrong
@@ -37,14 +37,11 @@ _TRIES = 12  # to reach a host again that was followed; a machine restarts withi
 class LogLine(NamedTuple):
     """One line of one container."""
 
-    at: str
-    """RFC 3339 with nine digits of fraction, of the host's clock: sorts as text."""
+    at: str  # RFC 3339 with nine digits of fraction, of the host's clock: sorts as text
     host: str
     service: str
-    container: str
-    """Its name."""
-    stream: str
-    """stdout or stderr"""
+    container: str  # its name
+    stream: str  # stdout or stderr
     text: str
 
 
@@ -54,7 +51,7 @@ def in_colour() -> bool:
 
 
 class LogView:
-    """Prints lines on standard output as they come, and problems on standard error."""
+    """Prints lines on standard output as they come, as JSON, and problems on standard error."""
 
     def __init__(self) -> None:
         self.complete = True
@@ -79,13 +76,6 @@ class LogView:
     def flush(self) -> None:
         """Let everything be seen: nothing more is there at the moment."""
         sys.stdout.buffer.flush()
-
-    def _shown(self, line: LogLine) -> str:
-        raise NotImplementedError
-
-
-class JsonLogs(LogView):
-    """A line of JSON a line."""
 
     def _shown(self, line: LogLine) -> str:
         return json.dumps({"contract": _CONTRACT, **line._asdict()}, ensure_ascii=False)
@@ -221,8 +211,7 @@ class _HostLogs:
     host: HostSettings
     query: LogQuery
     view: LogView
-    lines: LineQueue = field(default_factory=lambda: asyncio.Queue(_WAITING))
-    """None after everything that was there at the beginning, and at the end."""
+    lines: LineQueue = field(default_factory=lambda: asyncio.Queue(_WAITING))  # None: all earlier ones came; the end
     caught_up: bool = False
     last: str = ""
     containers: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -40,8 +40,7 @@ class Line(NamedTuple):
     """Something that happened; `kind` is step, resource, log, evidence, warning, error or info."""
 
     kind: str
-    where: str
-    """Host or resource; empty for the run as a whole."""
+    where: str  # host or resource; empty for the run as a whole
     text: str
     phase: str = ""
     seconds: float | None = None
@@ -61,21 +60,14 @@ class Work:
 class Story:
     """Everything that happened so far."""
 
-    at_work: dict[str, Work] = field(default_factory=dict)
-    """URN → what is being done there now."""
-    errors: list[str] = field(default_factory=list)
-    """Errors in the family's form, each once."""
-    changes: Mapping[str, int] = field(default_factory=dict)
-    """Operation → number of resources, of the summary."""
+    at_work: dict[str, Work] = field(default_factory=dict)  # URN → what is being done there now
+    hosts: dict[str, str] = field(default_factory=dict)  # URN → host
+    failed: set[str] = field(default_factory=set)  # URNs of the hosts whose agent said why it failed
+    begun: bool = False  # whether anything is changed by now
+    said: set[str] = field(default_factory=set)  # every line that was printed, without its indentation
+    errors: list[str] = field(default_factory=list)  # in the family's form, each once
+    changes: Mapping[str, int] = field(default_factory=dict)  # operation → number of resources, of the summary
     outputs: Mapping[str, Any] = field(default_factory=dict)
-    hosts: dict[str, str] = field(default_factory=dict)
-    """URN → host."""
-    failed: set[str] = field(default_factory=set)
-    """URNs of the hosts whose agent said why it failed."""
-    begun: bool = False
-    """Whether anything is changed by now."""
-    said: set[str] = field(default_factory=set)
-    """Every line that was printed, without its indentation."""
 
     def report(self, event: Mapping[str, Any], now: float) -> Iterator[Line]:
         """What `event` adds, at `now` by the caller's clock (seconds)."""

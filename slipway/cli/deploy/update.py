@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from slipway.cli.deploy.engine_run import EngineRun, engine_run
 from slipway.cli.deploy.up_events import ENDED, Story
 from slipway.cli.deploy.up_view import LinesView, LiveView
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.releases.locks.ci_run import noted_run
 from slipway.releases.locks.waiting import StackLockedError, conflict
 
@@ -29,12 +30,13 @@ def deploy(
     *,
     message: str = "",
     settings: Mapping[str, str] | None = None,
-    command: str = "slipway up",
+    command: str = "",
 ) -> int:
     """Run it; the engine's exit code.
 
     `given` are further options of `pulumi up`, `settings` variables of the environment that hold for this update alone;
-    `command` is what errors advise to run again. Raises StackLockedError when the engine met a lock, and did nothing.
+    `command` is what errors advise to run again, `slipway up` if empty. Raises StackLockedError when the engine met a
+    lock, and did nothing.
     """
     plain = ["--yes", "--skip-preview", "--non-interactive", "--color", "never", "--cwd", str(engine.root)]
     said = ["--message", message] if message else []
@@ -46,7 +48,7 @@ def deploy(
             code = run.follow(view.report, view.tick)
         if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
             raise StackLockedError(other)
-        _end(run, story, code, monotonic() - began, command)
+        _end(run, story, code, monotonic() - began, command or f"slipway up --stack {engine.stack}")
     return code
 
 
@@ -59,12 +61,10 @@ def _end(run: EngineRun, story: Story, code: int, seconds: float, command: str) 
         for url in story.ready():
             typer.echo(f"ready: {url}")
         return
-    unreported = story.unreported(run.output)
-    if unreported:
+    if unreported := story.unreported(run.output):
         typer.echo(unreported)
-    before = story.summary()
-    ended = "stopped" if run.stopping else "failed"
-    typer.echo(f"{ended} after {seconds:.1f} s" + (f"; until then: {before}" if before else ""))
+    before = f"; until then: {done}" if (done := story.summary()) else ""
+    typer.echo(f"{'stopped' if run.stopping else 'failed'} after {seconds:.1f} s{before}")
     for error in story.errors or [_unnamed(run, code, command)]:
         typer.echo(error, err=True)
 
@@ -73,10 +73,8 @@ def _unnamed(run: EngineRun, code: int, command: str) -> str:
     """The family's form of an error that is the engine's own."""
     if run.stopping:
         meaning = "hosts that had begun restored what served before; the next run finishes or undoes the rest"
-        return str(SlipwayError(Problem("pulumi up was stopped", meaning, command)))
-    said = [
-        line.strip().removeprefix("error: ") for line in run.output.splitlines() if line.strip().startswith("error: ")
-    ]
+        return str(SlipwayError("pulumi up was stopped", meaning, command))
+    said = re.findall(r"^\s*error: (.*\S)", run.output, re.MULTILINE)
     what = next((each for each in said if each not in ENDED), f"exit code {code}")
     meaning = "what was done so far stays, the rest was not begun; its own words are above"
-    return str(SlipwayError(Problem(f"pulumi up failed ({what})", meaning, f"fix what it names, then {command}")))
+    return str(SlipwayError(f"pulumi up failed ({what})", meaning, f"fix what it names, then {command}"))

@@ -35,15 +35,10 @@ def backend(engine: Engine) -> list[CheckResult]:
 
 
 def _locks(engine: Engine) -> list[CheckResult]:
-    locks = stack_locks(engine)
-    problems = [
-        Problem(
-            f"{lock.owner} has held its state since {lock.when}",
-            "no other update can begin before that one is over",
-            f"slipway lock --stack {engine.stack} shows whether the lock is stale",
-        )
-        for lock in (locks.read() if locks else [])
-    ]
+    locks, meaning = stack_locks(engine), "no other update can begin before that one is over"
+    fix = f"slipway lock --stack {engine.stack} shows whether the lock is stale"
+    held = [f"{lock.owner} has held its state since {lock.when}" for lock in (locks.read() if locks else ())]
+    problems = [Problem(what, meaning, fix) for what in held]
     return warnings("backend", *problems) or [good("backend", "nobody holds its state")]
 
 

@@ -1,4 +1,4 @@
-"""What `slipway history` and `slipway show` print for people."""
+"""What `slipway history`, `slipway show` and `slipway diff` print for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-__all__ = ["history_rendered", "update_rendered"]
+__all__ = ["diff_rendered", "history_rendered", "update_rendered"]
 
 _SHORT = 8  # hex digits of a commit, in a table
 _RESULTS = {"succeeded": "green", "failed": "red", "interrupted": "red", "in progress": "cyan"}
@@ -25,6 +25,7 @@ _BACK = {
     "warm": "slipway rollback, at once: every host has all of it",
     "cold": "slipway rollback: its images are pulled again",
 }
+_DIFFERENCES = {"+": "green", "-": "red"}
 _MINUTE = 60
 _SHOWN_SECONDS = 0.05  # what took less is not worth a word
 
@@ -39,7 +40,9 @@ def history_rendered(document: Mapping[str, Any], *, more: int = 0) -> Renderabl
     blocks: list[RenderableType] = [title, *(Text(text, "yellow") for text in missing)]
     none = Text("  no update yet: pulumi up makes the first", "dim")
     blocks += ["", _history_table(document)] if document["entries"] else [none]
-    return Group(*blocks, *([Text(f"{more} older: slipway history --all", "dim")] if more else []))
+    return Group(
+        *blocks, *([Text(f"{more} older: slipway history --all --stack {document['stack']}", "dim")] if more else [])
+    )
 
 
 def _history_table(document: Mapping[str, Any]) -> Table:
@@ -131,3 +134,36 @@ def _took(seconds: float | None) -> str:
     if seconds < _MINUTE:
         return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
     return f"{int(seconds // 60)}:{int(seconds % 60):02d} min"
+
+
+def diff_rendered(found: Mapping[str, Any]) -> RenderableType:
+    """A difference as something rich can print."""
+    before, after, secrets = found["before"], found["after"], found["secrets"]
+    title = Text.assemble(
+        (before["release"], "bold"), _source(before), " → ", (after["release"], "bold"), _source(after)
+    )  # fmt: skip
+    parts = {
+        **{f"image of {each['name']}": _image_lines(each) for each in found["images"]},
+        **{f"service {each['name']}": each["lines"] for each in found["services"]},
+        **{f"file {each['name']}": each["lines"] for each in found["files"]},
+        "networks, volumes": found["other"],
+        "secrets, by name": [f"- {name}" for name in secrets["removed"]] + [f"+ {name}" for name in secrets["added"]],
+    }
+    blocks: list[RenderableType] = [title]
+    for name, lines in parts.items():
+        if lines:
+            blocks += ["", Text(plain(name), "bold")]
+            blocks += [Text(f"  {plain(line)}", _DIFFERENCES.get(line[:1], "")) for line in lines if line[:2] != "@@"]
+    if len(blocks) == 1:
+        same = before["release"] == after["release"]
+        blocks.append(Text("no difference" if same else "only commit or branch differ"))
+    return Group(*blocks)
+
+
+def _image_lines(change: Mapping[str, str]) -> list[str]:
+    images = {sign: change[side] for sign, side in (("-", "before"), ("+", "after")) if change[side]}
+    return [f"{sign} {image.partition('@')[0]} {digest(image)}" for sign, image in images.items()]
+
+
+def _source(release: Mapping[str, Any]) -> str:
+    return f" ({found})" if (found := source(release)) else ""

@@ -36,14 +36,19 @@ def create_stacks(names: Sequence[str], *, encrypted_elsewhere: Sequence[str] = 
         fix = " && ".join(["pulumi login", *(f"pulumi stack init {name}" for name in names)])
         return CreatedStacks(problems=(Problem(error.problems[0].what, "the stacks cannot be created yet", fix),))
     try:
-        missing = [name for name in names if name not in known_stacks(engine)]
+        known = known_stacks(engine)
     except SlipwayError as error:
         return CreatedStacks((), place_of(url), error.problems)
     phrase = is_cloud(url) or any(engine.environment.get(variable) is not None for variable in _PASSPHRASE)
-    problems = {name: _create(name, phrase=phrase or name in encrypted_elsewhere) for name in missing}
+    problems = {
+        name: _create(name, phrase=phrase or name in encrypted_elsewhere) for name in names if name not in known
+    }
     created = tuple(name for name, problem in problems.items() if problem is None)
     if created:
-        _select_one(created[0])
+        try:
+            engine_of("")
+        except SlipwayError:  # none is selected: now commands without `--stack` mean one
+            engine_of(created[0]).ask("stack", "select")
     return CreatedStacks(created, place_of(url), tuple(filter(None, problems.values())))
 
 
@@ -57,11 +62,3 @@ def _create(name: str, *, phrase: bool) -> Problem | None:
         return None
     what = f"stack {name} could not be created ({last_words(done)})"
     return Problem(what, "its stack file is there, the stack is not", f"pulumi stack init {name}")
-
-
-def _select_one(name: str) -> None:
-    """Select a stack where none is, so that commands without `--stack` mean one."""
-    try:
-        engine_of("")
-    except SlipwayError:
-        engine_of(name).ask("stack", "select")

@@ -34,8 +34,7 @@ class HostKey(NamedTuple):
     """A host key, as `ALGORITHM BASE64`, and what a person compares."""
 
     key: str
-    fingerprint: str
-    """As `ssh-keygen -l` prints it: SHA256:…"""
+    fingerprint: str  # as `ssh-keygen -l` prints it: SHA256:…
 
     @property
     def file(self) -> str:
@@ -94,14 +93,13 @@ def shown_keys(servers: Iterable[SshAddress]) -> dict[SshAddress, HostKey | Prob
 async def _ask(server: SshAddress) -> HostKey | Problem:
     import asyncssh  # 0.2 s that a local stack need not pay
 
-    reason, key = "", None
+    reason = ""
     asked = asyncssh.get_server_host_key(*server, server_host_key_algs=_ALGORITHMS, config=None)
     try:
-        key = await asyncio.wait_for(asked, _SECONDS)
+        if key := await asyncio.wait_for(asked, _SECONDS):
+            algorithm, encoded = key.export_public_key("openssh").decode().split()[:2]
+            return HostKey(f"{algorithm} {encoded}", key.get_fingerprint())
     except (asyncssh.Error, OSError, TimeoutError) as error:
         reason = f" ({str(error) or f'no answer within {_SECONDS} s'})"
-    if key is None:
-        what = f"{server.address}:{server.port} shows no host key{reason}"
-        return Problem(what, "a host without a pinned key is refused", keyscan(*server))
-    algorithm, encoded = key.export_public_key("openssh").decode().split()[:2]
-    return HostKey(f"{algorithm} {encoded}", key.get_fingerprint())
+    what = f"{server.address}:{server.port} shows no host key{reason}"
+    return Problem(what, "a host without a pinned key is refused", keyscan(*server))

@@ -9,32 +9,21 @@ from typing import TYPE_CHECKING, Any
 import typer
 import yaml
 
+from slipway.cli.init import stack_file
 from slipway.cli.init.create_stacks import CreatedStacks, create_stacks
 from slipway.cli.init.host_keys import pin_host_keys
 from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks
 from slipway.cli.init.requirements import Requirements, open_requirements, read_requirements
-from slipway.cli.init.stack_file import (
-    change_commands,
-    default_settings,
-    left_commands,
-    new_stack_file,
-    present_file,
-    shown_command,
-    stated,
-    write_all,
-)
 from slipway.cli.init.workflows import workflows_for
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.engine import engine_of, last_words
 from slipway.releases.format import counted
+from slipway.settings import setting_files
 from slipway.settings.model import LOCAL_ADDRESS, Settings
-from slipway.settings.setting_files import stack_file, stack_files_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from slipway.cli.init.stack_file import StackFile
 
 __all__ = ["InitReport", "WrongUsageError", "init_stacks", "show"]
 
@@ -75,8 +64,8 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     stacks, wrong = ask_for_stacks(options, asking=asking, known=_known_stacks(root, project))
     if wrong:
         raise WrongUsageError(wrong)
-    files = {stack: present_file(stack_file(root, stack), project) for stack in stacks}
-    compose_file = options.compose_file or stated(files.values(), "composeFile")
+    files = {stack: stack_file.present_file(setting_files.stack_file(root, stack), project) for stack in stacks}
+    compose_file = options.compose_file or stack_file.stated(files.values(), "composeFile")
     source = {"application": application, "compose_file": compose_file}
     first = read_requirements(_reading_settings(stacks[0], {}, files[stacks[0]], source))
     _introduce(first)
@@ -96,40 +85,42 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
         if file.edited:
             settings = {**file.settings, "hosts": file.hosts, **given}
         else:
-            settings = {**given, **default_settings(stack)}
+            settings = {**given, **stack_file.default_settings(stack)}
         requirements = open_requirements(_reading_settings(stack, settings, file, source), first)
         known = {each.what for each in report.problems}
         report.problems += [each for each in requirements.problems if each.what not in known]
-        report.commands[stack] = left_commands(stack, settings, requirements, file)
-        path = stack_file(root, stack)
+        report.commands[stack] = stack_file.left_commands(stack, settings, requirements, file)
+        path = setting_files.stack_file(root, stack)
         if file.edited:
-            changes[stack] = change_commands(given, file)
+            changes[stack] = stack_file.change_commands(given, file)
             report.files[path.name] = "left as it is: it was edited" if changes[stack] else "unchanged"
         else:
             report.files[path.name] = "replaced" if path.exists() else "written"
-            texts[path] = new_stack_file(
-                stack, settings, requirements, file.top, project=project, notes=notes.get(stack, {})
-            )
+            own = notes.get(stack, {})
+            texts[path] = stack_file.new_stack_file(project, stack, settings, requirements, file.top, notes=own)
     if options.workflows:
         texts |= _workflows(root, application, report, force=options.force)
-    write_all(texts)
+    stack_file.write_all(texts)
     provided = [stack for stack, file in files.items() if "secretsprovider" in file.top]
     report.created = create_stacks(stacks, encrypted_elsewhere=provided)
     report.problems += report.created.problems
     for stack, commands in changes.items():
         left = _change(stack, commands, report) if options.force and report.created.backend else commands
-        report.commands[stack] = [*(shown_command(each, stack) for each in left), *report.commands[stack]]
+        report.commands[stack] = [*(stack_file.shown_command(each, stack) for each in left), *report.commands[stack]]
     return report
 
 
 def _known_stacks(root: Path, project: str) -> list[str]:
     """The stacks with an edited file, production last."""
-    files = {file.stem.removeprefix("Pulumi."): file for file in stack_files_folder(root).glob("Pulumi.*.yaml")}
+    folder = setting_files.stack_files_folder(root)
+    files = {file.stem.removeprefix("Pulumi."): file for file in folder.glob("Pulumi.*.yaml")}
     ordered = sorted(files, key=lambda name: (name in ("production", "prod"), name))
-    return [name for name in ordered if name != "local" and present_file(files[name], project).edited]
+    return [name for name in ordered if name != "local" and stack_file.present_file(files[name], project).edited]
 
 
-def _reading_settings(stack: str, settings: Mapping[str, Any], file: StackFile, source: Mapping[str, Any]) -> Settings:
+def _reading_settings(
+    stack: str, settings: Mapping[str, Any], file: stack_file.StackFile, source: Mapping[str, Any]
+) -> Settings:
     """The settings by which the Compose file is read; a stand-in for whatever the stack's file holds encrypted."""
     variables = {**(file.settings.get("variables") or {}), **(settings.get("variables") or {})}
     values: dict[str, Any] = {
@@ -170,7 +161,9 @@ def _change(stack: str, commands: Sequence[tuple[str, ...]], report: InitReport)
         done = engine.ask(*command)
         if done.returncode != 0:
             what = f"Pulumi.{stack}.yaml could not be changed ({last_words(done)})"
-            report.problems.append(Problem(what, "it lacks what is still to set", shown_command(command, stack)))
+            report.problems.append(
+                Problem(what, "it lacks what is still to set", stack_file.shown_command(command, stack))
+            )
             return commands[number:]
     if commands:
         report.files[f"Pulumi.{stack}.yaml"] = "changed"

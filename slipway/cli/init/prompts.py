@@ -56,15 +56,12 @@ def ask_for_stacks(options: InitOptions, *, asking: bool, known: Sequence[str]) 
     if not names and asking:
         names = typer.prompt("Environments, with spaces between", default=" ".join(known or _STACKS)).split()
     names = names or list(_STACKS)
-    reasons = {
-        name: "the engine takes letters, digits, dots and dashes" for name in names if not _STACK.fullmatch(name)
-    }
+    odd = [name for name in names if not _STACK.fullmatch(name)]
+    reasons = dict.fromkeys(odd, "the engine takes letters, digits, dots and dashes")
     if "local" in names:
         reasons["local"] = "`make up` keeps one of that name for this machine"
-    fix = "give it another name: --environment staging"
-    return names, [
-        Problem(f"--environment: '{name}' cannot be the name of a stack", why, fix) for name, why in reasons.items()
-    ]
+    what, fix = "--environment: '{}' cannot be the name of a stack", "give it another name: --environment staging"
+    return names, [Problem(what.format(name), why, fix) for name, why in reasons.items()]
 
 
 class Prompter:

@@ -25,19 +25,16 @@ class Requirements:
     """What a Compose file asks for: variables, secrets and ${DOMAIN} as far as they have no value."""
 
     file: str
-    name: str
-    """Of the application."""
+    name: str  # of the application
     services: tuple[str, ...]
     built: tuple[str, ...]
     routed: tuple[str, ...]
     published: Mapping[str, tuple[int, ...]]
     """Service without a route → its ports in the container that the host publishes: one could be a route."""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """Variable → what the file says about it; secrets and the domain are not among them."""
+    variables: Mapping[str, str] = field(default_factory=dict)  # → what the file says about it; no secrets, no domain
     secrets: tuple[str, ...] = ()
     domain: bool = False
-    problems: tuple[Problem, ...] = ()
-    """What must be changed in the file, or in what it names."""
+    problems: tuple[Problem, ...] = ()  # what must be changed in the file, or in what it names
 
 
 def read_requirements(settings: Settings) -> Requirements:

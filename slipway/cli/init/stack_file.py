@@ -44,12 +44,9 @@ _RETENTION = {"staging": 3, "production": 10}
 class StackFile:
     """What a stack file says now."""
 
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Setting → value, encrypted values as the engine writes them; nothing of a shipped pattern."""
-    top: Mapping[str, Any] = field(default_factory=dict)
-    """Keys beside `config`: how secrets are encrypted."""
-    edited: bool = False
-    """Whether somebody set anything in it; else it may be replaced."""
+    settings: Mapping[str, Any] = field(default_factory=dict)  # encrypted ones too; nothing of a shipped pattern
+    top: Mapping[str, Any] = field(default_factory=dict)  # keys beside `config`: how secrets are encrypted
+    edited: bool = False  # whether somebody set anything in it; else it may be replaced
 
     @property
     def hosts(self) -> list[dict[str, Any]]:
@@ -67,20 +64,18 @@ class StackFile:
 
 def present_file(file: Path, project: str) -> StackFile:
     """What the stack file says, nothing when there is none; raises SlipwayError for one that cannot be read."""
-    stated = read_stack_file(file, project)
-    if stated.unreadable:
-        raise SlipwayError(
-            f"{file.name} cannot be read ({stated.unreadable})",
-            "it is not known whether it holds values that somebody set, so nothing was written",
-            f"correct {file.name} or move it away, then run it again",
-        )
-    settings = {key.removeprefix(_PATTERN_NAMESPACE): value for key, value in stated.others.items()} | stated.entries
+    found = read_stack_file(file, project)
+    if found.unreadable:
+        meaning = "it is not known whether it holds values that somebody set, so nothing was written"
+        fix = f"correct {file.name} or move it away, then run it again"
+        raise SlipwayError(f"{file.name} cannot be read ({found.unreadable})", meaning, fix)
+    settings = {key.removeprefix(_PATTERN_NAMESPACE): value for key, value in found.others.items()} | found.entries
     pattern = settings.keys() <= _PATTERN_KEYS and all(
         _PLACEHOLDER.search(json.dumps(settings.get(key))) for key in _PLACEHOLDER_KEYS
     )
     if pattern or not settings:
-        return StackFile(top=stated.top)
-    return StackFile(settings=stated.entries, top=stated.top, edited=True)
+        return StackFile(top=found.top)
+    return StackFile(settings=found.entries, top=found.top, edited=True)
 
 
 def stated(files: Iterable[StackFile], key: str) -> str:
@@ -95,12 +90,12 @@ def default_settings(stack: str) -> dict[str, Any]:
 
 
 def new_stack_file(
+    project: str,
     stack: str,
     settings: Mapping[str, Any],
     requirements: Requirements,
     top: Mapping[str, Any],
     *,
-    project: str,
     notes: Mapping[str, str],
 ) -> str:
     """The text of a stack file: `settings` in their order, with the commands for what is secret beside it.
@@ -205,10 +200,9 @@ def write_all(files: Mapping[Path, str]) -> None:
     except OSError as error:
         for each in replaced:
             each.unlink() if before[each] is None else each.write_bytes(before[each] or b"")
+        what = f"{file} cannot be written ({error.strerror or error})"
         fix = "make its folder writable (ls -ld shows whose it is), then run it again"
-        raise SlipwayError(
-            f"{file} cannot be written ({error.strerror or error})", "no file was changed", fix
-        ) from None
+        raise SlipwayError(what, "no file was changed", fix) from None
     finally:
         for partial in partials.values():
             with contextlib.suppress(OSError):  # where its folder could not be made

@@ -28,12 +28,10 @@ def workflows_for(root: Path, application: Path, stacks: Sequence[str]) -> dict[
     """File → text of every workflow, for the repository that holds both the project and the application."""
     repository, other = repository_of(root), repository_of(application)
     if repository is None or repository != other:
-        raise SlipwayError(
-            "--workflows: this project and the application are not in one Git repository",
-            "a run on GitHub checks out one repository, and would miss the other",
-            f"move the project into a folder of {other or 'a Git repository that holds the application'} "
-            "(git init makes one), then run it again",
-        )
+        place = other or "a Git repository that holds the application"
+        what = "--workflows: this project and the application are not in one Git repository"
+        fix = f"move the project into a folder of {place} (git init makes one), then run it again"
+        raise SlipwayError(what, "a run on GitHub checks out one repository, and would miss the other", fix)
     folder = os.path.relpath(root.resolve(), repository.resolve())
     return {
         repository / _FOLDER / name: _adapted(

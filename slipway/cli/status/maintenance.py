@@ -46,7 +46,7 @@ def page_of(file: Path) -> str:
         text = content.decode()
     except OSError as error:
         what = f"{file} cannot be read ({error.strerror or error})"
-        raise SlipwayError(what, "no host was changed", "slipway maintenance on --page FILE, with HTML") from None
+        raise SlipwayError(what, "no host was changed", "give --page the path of a file with HTML") from None
     except UnicodeDecodeError:
         what, meaning = f"{file} is not UTF-8", "visitors would get a page of rubbish"
         raise SlipwayError(what, meaning, f"iconv -t UTF-8 {file}") from None
@@ -68,11 +68,10 @@ def switch(settings: Settings, project: str, page: str | None) -> list[Outcome]:
 
     outcomes = asyncio.run(switch_all())
     if not any(outcome.routed or outcome.problems for outcome in outcomes):
-        raise SlipwayError(
-            f"no service of stack {settings.stack} has a route on any host",
-            "there is nothing that a page could be shown in place of",
-            "give a service a route (x-slipway.route), pulumi up, then try again",
-        )
+        what = f"no service of stack {settings.stack} has a route on any host"
+        meaning = "there is nothing that a page could be shown in place of"
+        fix = f"give a service a route (x-slipway.route), pulumi up --stack {settings.stack}, then try again"
+        raise SlipwayError(what, meaning, fix)
     return outcomes
 
 

@@ -34,11 +34,11 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
         title.append(", maintenance page on", "bold yellow")
     blocks: list[RenderableType] = [title, *(note("differs", finding, "red") for finding in document["findings"])]
     for host in document["hosts"]:
-        blocks += ["", *_host(host, now)]
+        blocks += ["", *_host(host, document["stack"], now)]
     return Group(*blocks)
 
 
-def _host(host: Mapping[str, Any], now: datetime) -> Iterator[RenderableType]:
+def _host(host: Mapping[str, Any], stack: str, now: datetime) -> Iterator[RenderableType]:
     probe = host["probe"]
     address = "" if host["address"] == "local" else f" ({plain(host['address'])})"
     yield Text.assemble((host["name"], "bold"), address, ": ") + _release(probe, now)
@@ -54,12 +54,12 @@ def _host(host: Mapping[str, Any], now: datetime) -> Iterator[RenderableType]:
     for finding in host["findings"]:
         if finding != returned:
             yield note("differs", finding, "red")
-    yield from _circumstances(probe, now)
+    yield from _circumstances(probe, stack, now)
     if probe["live"] and probe["machine"]["docker"]:  # without an engine, what runs is not known
         yield indented(_services(probe["live"]["services"], now))
 
 
-def _circumstances(probe: Mapping[str, Any], now: datetime) -> Iterator[RenderableType]:
+def _circumstances(probe: Mapping[str, Any], stack: str, now: datetime) -> Iterator[RenderableType]:
     """How the last deployment ended, and what stands between visitors and the containers."""
     last, live = probe["last"], probe["live"]
     if last and last["outcome"] in _ENDS:
@@ -67,7 +67,8 @@ def _circumstances(probe: Mapping[str, Any], now: datetime) -> Iterator[Renderab
     if probe["validated"] and live and probe["validated"] != live["release"]:
         yield note("validated last", f"{probe['validated']}; a failed update returns to it", "dim")
     if probe["maintenance"]:
-        yield note("maintenance", "visitors get the maintenance page; slipway maintenance off ends it", "yellow")
+        ends = f"slipway maintenance off --stack {stack}"
+        yield note("maintenance", f"visitors get the maintenance page; {ends} ends it", "yellow")
     if probe["watch"] and live:
         yield from _watch(probe["watch"], live["release"])
     if probe["edge"] and probe["stack"] in probe["edge"]["stacks"]:

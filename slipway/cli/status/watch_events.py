@@ -31,12 +31,9 @@ class HostWatch:
     """What is known of one host's watch now."""
 
     host: str
-    watch: Mapping[str, Any] | None = None
-    """As the agent reports it (probe.schema.json, `watch`); None when nothing is or was watched."""
-    problems: tuple[Problem, ...] = ()
-    """Why the host cannot be seen now."""
-    ended: bool = False
-    """Whether nothing more will come from this host."""
+    watch: Mapping[str, Any] | None = None  # of probe.schema.json; None when nothing is or was watched
+    problems: tuple[Problem, ...] = ()  # why the host cannot be seen now
+    ended: bool = False  # whether nothing more will come from it
 
     @property
     def well(self) -> bool:

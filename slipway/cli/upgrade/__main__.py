@@ -25,10 +25,8 @@ _VERSION = re.compile(r"## \[(\d[^\]]*)\]")
 class Migration(NamedTuple):
     """One change of stack files."""
 
-    version: str
-    """The first version that needs it."""
-    what: str
-    """What it changes, in a few words."""
+    version: str  # the first one that needs it
+    what: str  # it changes, in a few words
     change: Callable[[str, str], str]
     """A stack file's text and the project's name → its new text, the same where there is nothing to change."""
 

@@ -29,8 +29,7 @@ _FROM_GIT = (
 class Pin(NamedTuple):
     """Where a project's pyproject.toml pins the package."""
 
-    text: str
-    """All of the file."""
+    text: str  # all of the file
     found: re.Match[str]
 
     @property

@@ -124,7 +124,7 @@ def test_ps_shows_what_runs_on_all_hosts_and_says_what_it_leaves_out(
         ["web-1", "api", "api-1", "running", "healthy", DIGEST[:12], "live", "80->8000"],
         ["web-2", "api", "api-2", "running", "-", DIGEST[:12], "kept", "-"],
     ]
-    assert said.err == "not shown: 1 stopped and 1 one-off run (slipway ps --all)\n"
+    assert said.err == "not shown: 1 stopped and 1 one-off run (slipway ps --all --stack staging)\n"
     assert slipway(monkeypatch, "ps", "--all", "seed", "--host", "web-1") == 0
     said = capsys.readouterr()
     assert [row.split()[:5] for row in said.out.splitlines()[1:]] == [["web-1", "seed", "seed-1", "exited", "0"]]

@@ -371,7 +371,7 @@ def test_a_clock_that_is_more_than_5_s_off_is_a_warning(
 def test_the_edges_ports_are_free_its_own_or_taken(tmp_path: Path, probe: dict[str, Any], edge: dict[str, Any]) -> None:
     taken = judged(tmp_path, probe, listening=(22, 80, 443), https=True)
     assert (taken["port 80 is"].state, taken["port 443 is"].state) == ("wrong", "wrong")
-    assert "pulumi config set httpsPort PORT" in taken["port 443 is"].fix
+    assert "pulumi config set httpsPort PORT --stack staging" in taken["port 443 is"].fix
     own = judged(tmp_path, {**probe, "edge": edge}, listening=(22, 80, 443), https=True)
     assert own["ports 80 and"].what == "ports 80 and 443: the edge's already"
     assert judged(tmp_path, probe, listening=(80,), routed=False)["the edge's ports:"].state == "skipped"

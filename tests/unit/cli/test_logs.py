@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from slipway.cli.containers import logs
-from slipway.cli.containers.logs import JsonLogs, LogLine, LogQuery, TextLogs, merged, sorted_live
+from slipway.cli.containers.logs import LogLine, LogQuery, LogView, TextLogs, merged, sorted_live
 from slipway.cli.containers.time_range import since, tail
 from slipway.contract.problems import Problem
 
@@ -181,7 +181,7 @@ def test_what_an_application_writes_is_shown_as_it_is(shown: Callable[[], list[s
 
 
 def test_json_is_a_line_a_line_in_its_documented_form(shown: Callable[[], list[str]]) -> None:
-    made = JsonLogs()
+    made = LogView()
     made.containers("web-1", ["shop-staging-api-1"])
     made.line(line(1, text='say "hi"\t\x1b[0m'))
     made.line(line(2, "web-2", text="err", stream="stderr"))

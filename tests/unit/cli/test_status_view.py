@@ -145,7 +145,8 @@ def test_the_maintenance_page_is_told_in_the_title_and_at_its_host(
 ) -> None:
     text = printed(web_1=probe | {"maintenance": True}, web_2=probe)
     assert text.startswith("shop on stack staging: as deployed, maintenance page on\n")
-    assert text.count("  maintenance: visitors get the maintenance page; slipway maintenance off ends it\n") == 1
+    ends = "slipway maintenance off --stack staging ends it"
+    assert text.count(f"  maintenance: visitors get the maintenance page; {ends}\n") == 1
 
 
 def test_a_release_that_the_watch_rejected_is_told(printed: Callable[..., str], probe: dict[str, Any]) -> None:

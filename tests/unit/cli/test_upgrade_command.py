@@ -151,6 +151,15 @@ def test_a_changelog_without_versions_shows_nothing() -> None:
     assert changes_between("# Changelog\n\n## [Unreleased]\n\n- next\n", "0.1.0", "0.2.0") == ""
 
 
+def test_stack_files_are_changed_where_pulumi_yaml_says(project: Path) -> None:
+    (project / "Pulumi.yaml").write_text("name: shop-deploy\nstackConfigDir: stacks\n")
+    (project / "stacks").mkdir()
+    (project / "stacks" / "Pulumi.staging.yaml").write_text("old")
+    change = Migration("0.2.0", "old is new", lambda text, _: text.replace("old", "new"))
+    assert migrate_stack_files(project, "0.1.0", [change]) == {"Pulumi.staging.yaml": ["old is new"]}
+    assert (project / "stacks" / "Pulumi.staging.yaml").read_text() == "new"
+
+
 def test_stack_files_get_what_the_versions_since_then_need_and_keep_their_comments(project: Path) -> None:
     renamed = Migration("0.2.0", "old is new", lambda text, name: text.replace(f"{name}:old:", f"{name}:new:"))
     doubled = Migration("0.10.0", "1 is 2", lambda text, _: text.replace(" 1 ", " 2 "))

@@ -197,7 +197,8 @@ def test_a_secret_in_a_file_is_refused_with_the_way_to_hand_it_over(tmp_path: Pa
     )
     assert problem.what == "secrets.tls-key is read from the file ./tls.key"
     assert problem.fix == (
-        "write `environment: TLS_KEY` there and: pulumi config set --secret --path 'secrets.TLS_KEY' < ./tls.key"
+        "write `environment: TLS_KEY` there and: "
+        "pulumi config set --secret --path 'secrets.TLS_KEY' --stack test < ./tls.key"
     )
 
 

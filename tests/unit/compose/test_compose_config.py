@@ -59,8 +59,10 @@ def test_every_variable_without_a_value_is_listed_at_once(tmp_path: Path) -> Non
         "variable BARE of the Compose file has no value",
         "variable TAG of the Compose file has no value",
     ]
-    assert problems[0].fix == "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.DB_PASSWORD'"
-    assert problems[1].fix.startswith("pulumi config set --path 'variables.OTHER' VALUE (or, if it is secret: ")
+    secret = "pulumi config set --secret --path 'secrets.DB_PASSWORD' --stack test"
+    assert problems[0].fix == f"openssl rand -base64 24 | {secret}"
+    plain = "pulumi config set --path 'variables.OTHER' VALUE --stack test"
+    assert problems[1].fix.startswith(f"{plain} (or, if it is secret: ")
 
 
 def test_a_missing_variable_is_told_beside_what_it_makes_impossible(tmp_path: Path) -> None:

@@ -46,6 +46,14 @@ def test_a_default_that_the_stack_file_states_wins_over_dotenv(tmp_path: Path) -
     assert (found.retention, found.lock_wait) == (5, 3)
 
 
+def test_a_stack_file_is_read_where_pulumi_yaml_says(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: slipway\nstackConfigDir: stacks\n")
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks" / "Pulumi.test.yaml").write_text("config:\n  slipway:retention: 5\n")
+    (tmp_path / ".env").write_text("SLIPWAY_RETENTION=3\n")
+    assert load(tmp_path, {"retention": "5"}).retention == 5
+
+
 def test_a_stack_named_production_is_production_unless_it_says_otherwise(tmp_path: Path) -> None:
     assert load(tmp_path, {"production": "false"}, stack="production").production
     assert load(tmp_path, stack="prod").production
@@ -169,7 +177,7 @@ def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path) -> None:
     assert problem == Problem(
         "stack configuration: unknown key 'registy'",
         "did you mean 'registry'?",
-        "pulumi config rm registy && pulumi config set registry …",
+        "pulumi config rm registy --stack test && pulumi config set registry VALUE --stack test",
     )
 
 
@@ -202,7 +210,7 @@ def test_unknown_keys_of_hosts_and_bastions_name_the_nearest(tmp_path: Path) -> 
     host = {**REMOTE, "adress": "x", "bastion": {"address": "b", "hostkey": KEY, "zzz": "x"}}
     problems = {problem.what: problem for problem in problems_of_loading(tmp_path, {"hosts": json.dumps([host])})}
     assert problems["hosts[0].adress: unknown key"].meaning == "did you mean 'address'?"
-    assert problems["hosts[0].adress: unknown key"].fix == "pulumi config rm --path 'hosts[0].adress'"
+    assert problems["hosts[0].adress: unknown key"].fix == "pulumi config rm --path 'hosts[0].adress' --stack test"
     assert problems["hosts[0].bastion.hostkey: unknown key"].meaning == "did you mean 'hostKey'?"
     assert problems["hosts[0].bastion.zzz: unknown key"].meaning == "no setting has that name"
 
@@ -411,7 +419,7 @@ def test_the_mend_is_where_the_value_came_from(tmp_path: Path) -> None:
     problems = problems_of_loading(tmp_path, {"retention": "x"}, environment={"SLIPWAY_DISK_MINIMUM_MB": "x"})
     assert {problem.what.split(":")[0]: problem.fix for problem in problems} == {
         "lockWait": "correct SLIPWAY_LOCK_WAIT=… in .env",
-        "retention": "pulumi config set --path 'retention' VALUE",
+        "retention": "pulumi config set retention VALUE --stack test",
         "diskMinimumMb": "export SLIPWAY_DISK_MINIMUM_MB=VALUE",
     }
 

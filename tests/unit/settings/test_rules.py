@@ -102,7 +102,7 @@ def test_two_machines_behind_one_address_are_two(tmp_path: Path) -> None:
 def test_a_remote_host_needs_a_private_key(tmp_path: Path) -> None:
     problems = host_problems(tmp_path, REMOTE, SLIPWAY_SSH_KEY="")
     assert whats(problems) == ["sshKey: no private key is set"]
-    assert problems[0].fix == "pulumi config set --secret sshKey < ~/.ssh/deploy_ed25519"
+    assert problems[0].fix == "pulumi config set --secret sshKey --stack test < ~/.ssh/deploy_ed25519"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_weak_secrets_are_refused_in_production_and_warned_of_elsewhere(tmp_path
 
 def test_a_weak_secret_gets_the_command_that_makes_a_good_one(tmp_path: Path) -> None:
     [problem] = weak_secrets(settings(tmp_path, secrets={"A_KEY": "abc"}, production=True), refused=True)
-    assert problem.fix == "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.A_KEY'"
+    assert problem.fix == "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.A_KEY' --stack test"
 
 
 def test_no_problem_of_a_weak_secret_repeats_it(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_the_password_file_is_one_of_the_releases_secrets(tmp_path: Path) -> Non
 def test_a_missing_password_file_is_a_problem_with_its_command(tmp_path: Path) -> None:
     [problem] = problems_of(tmp_path, PROTECTED)
     assert problem.what == "secret USERS is missing (services.web.x-slipway.basicAuth needs it)"
-    assert problem.fix == "htpasswd -nB USER | pulumi config set --secret --path 'secrets.USERS'"
+    assert problem.fix == "htpasswd -nB USER | pulumi config set --secret --path 'secrets.USERS' --stack test"
 
 
 @pytest.mark.parametrize("value", [CANARY, f":{CANARY}", f"me:{CANARY}\n{CANARY}", "\n"])

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from slipway.releases.github import Repository
     from slipway.releases.github_checks import Aftermath
 
-_SHORT = 12
-
 
 class _OnTimeout(StrEnum):
     ROLLBACK = "rollback"
@@ -79,7 +77,7 @@ def await_checks(
     github = required_repository(repository, found.settings.application, os.environ)
     aftermath = _aftermath(engine, found, sha, "--no-variables" if no_variables else github)
     before = standing_of(aftermath.look(), sha)
-    typer.echo(f"checks of {sha[:_SHORT]} in {github.name}; {before.words}")
+    typer.echo(f"checks of {sha[:12]} in {github.name}; {before.words}")
     own = os.environ.get("GITHUB_RUN_ID", "")
     wait = Wait(
         sha=sha,
@@ -110,22 +108,18 @@ def _aftermath(engine: Engine, found: Stack, sha: str, github: Repository | str)
     from slipway.cli.deploy.update import deploy
     from slipway.hosts.host_sessions import survey
     from slipway.releases.github_checks import Aftermath
+    from slipway.releases.history.stack_history import read_history
+    from slipway.releases.past_releases import named_entry
     from slipway.releases.rollback import to_validated
     from slipway.releases.status import status_document
     from slipway.releases.validation import validate_release
-
-    def past() -> str:
-        from slipway.releases.history.stack_history import read_history
-        from slipway.releases.past_releases import named_entry
-
-        return str(named_entry(read_history(engine), sha).release)
 
     settings, project = found.settings, found.project
     return Aftermath(
         sha=sha,
         look=lambda: status_document(found, survey(settings, project)),
         mark=lambda release, note: validate_release(engine, settings, project, release, note=note, github=github),
-        past=past,
+        past=lambda: str(named_entry(read_history(engine), sha).release),
         roll_back=lambda reason: to_validated(engine.stack, reason=reason, deploy=deploy, tell=typer.echo),
         tell=typer.echo,
     )

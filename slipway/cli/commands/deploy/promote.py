@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slipway.cli.options import Force, Message
+from slipway.cli.options import Force, Message, PlanOnly, RepositoryName
 
 if TYPE_CHECKING:
     from slipway.releases.engine import Engine
@@ -23,12 +23,10 @@ def promote(
     confirm: Annotated[
         str, typer.Option("--confirm", metavar=_WORD, help=f"Say {_WORD} here instead of typing it.")
     ] = "",
-    plan: Annotated[bool, typer.Option("--plan", help="Only show both environments.")] = False,
+    plan: PlanOnly = False,
     force: Force = False,
     message: Message = "",
-    repository: Annotated[
-        str, typer.Option("--repository", metavar="OWNER/NAME", help="On GitHub, for the commit's checks.")
-    ] = "",
+    repository: RepositoryName = "",
 ) -> None:
     """Deploy exactly the images that run in one environment to another, after showing both side by side.
 

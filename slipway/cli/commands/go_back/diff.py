@@ -34,6 +34,6 @@ def diff(
     if json:
         print_json(document)
         return
-    from slipway.cli.history.diff_view import rendered
+    from slipway.cli.history.history_view import diff_rendered
 
-    print_out(rendered(document))
+    print_out(diff_rendered(document))

@@ -68,7 +68,7 @@ def _announce(found: Rollback) -> None:
 
 
 def _show(found: Rollback) -> None:
-    from slipway.cli.history.diff_view import rendered
+    from slipway.cli.history.history_view import diff_rendered
     from slipway.cli.printing import print_out
     from slipway.releases.past_releases import named_entry, past_release
     from slipway.releases.release_diff import difference
@@ -78,5 +78,5 @@ def _show(found: Rollback) -> None:
         typer.echo(f"in the way: {obstacle}")
     if found.history.live:
         live = past_release(found.history, named_entry(found.history, "live"))
-        print_out(rendered(difference(live.document, found.target.document)))
+        print_out(diff_rendered(difference(live.document, found.target.document)))
     typer.echo("nothing was changed; run it without --plan to roll back")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,12 +47,12 @@ def logs(
     import asyncio
 
     from slipway.cli.containers.list import list_containers, require_services, selected_hosts
-    from slipway.cli.containers.logs import JsonLogs, LogQuery, TextLogs, in_colour, show_logs
+    from slipway.cli.containers.logs import LogQuery, LogView, TextLogs, in_colour, show_logs
     from slipway.releases.engine import read_stack
 
     found, named = read_stack(stack), services or []
     settings = found.settings
-    view = JsonLogs() if json else TextLogs(found.project, timestamps=timestamps, colour=in_colour())
+    view = LogView() if json else TextLogs(found.project, timestamps=timestamps, colour=in_colour())
     try:
         hosts = selected_hosts(settings, host or [])
         if named:
@@ -65,7 +67,8 @@ def logs(
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        _discard_output()
+        # Python flushes into nothing what nobody reads any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(_NO_READER) from None
     if view.complete and not view.any:
         typer.echo("there are no containers", err=True)
@@ -77,11 +80,3 @@ def _parsed(parse: Callable[[str], str], text: str, option: str) -> str:
         return parse(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} {error}", param_hint=f"'{option}'") from None
-
-
-def _discard_output() -> None:
-    """Let Python flush what nobody reads any more into nothing."""
-    import os
-    import sys
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -42,7 +42,7 @@ def ps(
         typer.echo("nothing runs" if not every else "there are no containers", err=True)
     hidden = "" if every or json else listing.left_out(answers, named)
     if hidden:
-        typer.echo(f"not shown: {hidden} (slipway ps --all)", err=True)
+        typer.echo(f"not shown: {hidden} (slipway ps --all --stack {found.settings.stack})", err=True)
     problems = [problem for each in answers for problem in each.problems]
     print_problems(problems)
     raise typer.Exit(1 if problems else 0)

@@ -32,12 +32,10 @@ def lock(
     engine = engine_of(stack)
     locks = stack_locks(engine)
     if locks is None:
-        raise SlipwayError(
-            f"the state of stack {engine.stack} is at Pulumi Cloud, which keeps the lock itself",
-            "it shows there who works on the stack, and cannot be asked from here",
-            f"pulumi console --stack {engine.stack}; once you are sure that the holder is gone: "
-            f"pulumi cancel --yes --stack {engine.stack}",
-        )
+        what = f"the state of stack {engine.stack} is at Pulumi Cloud, which keeps the lock itself"
+        meaning = "it shows there who works on the stack, and cannot be asked from here"
+        cancel = f"once you are sure that the holder is gone: pulumi cancel --yes --stack {engine.stack}"
+        raise SlipwayError(what, meaning, f"pulumi console --stack {engine.stack}; {cancel}")
     if release:
         notes, living = take_over(locks, engine.environment)
         for note in notes:
