@@ -125,7 +125,7 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
         else:
             print_release(folder, options.get("--release", ""), out)
     elif command == "containers":
-        from slipway.agent.containers import listing
+        from slipway.agent.container_report import listing
 
         out.result(listing(folder))
     elif command == "logs":
@@ -158,7 +158,7 @@ def _change(folder: StackFolder, command: str, options: dict[str, str], out: Out
 
         return maintain(folder, given.decode("utf-8", "replace") if "--on" in options else None, out)
     if command == "certificate":
-        from slipway.agent.edge.certificate import accept_certificate
+        from slipway.agent.edge.secret_files import accept_certificate
 
         return accept_certificate(given, out)
     from slipway.agent.state.validation_mark import mark

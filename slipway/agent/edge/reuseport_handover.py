@@ -2,8 +2,8 @@
 
 Traefik takes connections before it has its routes, and answers them 404. So they are held with the old container until
 the new one has them, and all go to the new one before the old one stops listening. Sockets of ours join the kernel's
-group of those that share a port (SO_REUSEPORT), whose members must be of one user (Traefik's: root), and through them
-the kernel is told which member gets new connections. When this process ends early, both containers serve.
+group of those that share a port (SO_REUSEPORT), whose members must be of one user (Traefik's: root), and with them we
+choose which member the kernel gives new connections to. When this process ends early, both containers serve.
 
 `SLIPWAY_EDGE_REALTIME=1` gives the few microseconds between two of its system calls the processor's highest priority.
 """
