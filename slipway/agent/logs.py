@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.docker import facts
-from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, DockerError, find_socket
+from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, DockerError, find_socket, frames
 from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LogRequest", "entries", "read_logs"]
 
-_HEADER = 8  # of a frame: stream number, three zeros, a length. Source: the engine's reference, ContainerAttach
 _MOMENT = 30  # characters: the engine writes all nine digits of a second's fraction
 _STREAMS = {1: "stdout", 2: "stderr"}
 _LONGEST = 65_536  # bytes of a line; a longer one comes in pieces
@@ -88,15 +87,9 @@ def _pieces(response: http.client.HTTPResponse, *, terminal: bool) -> Iterator[t
         if terminal:
             *lines, buffer = buffer.split(b"\n")
             yield from (("stdout", line + b"\n") for line in lines)
-            continue
-        start = 0
-        while len(buffer) - start >= _HEADER:
-            end = start + _HEADER + int.from_bytes(buffer[start + 4 : start + _HEADER], "big")
-            if len(buffer) < end:
-                break
-            yield _STREAMS.get(buffer[start], "stdout"), buffer[start + _HEADER : end]
-            start = end
-        buffer = buffer[start:]
+        else:
+            found, buffer = frames(buffer)
+            yield from ((_STREAMS.get(stream, "stdout"), piece) for stream, piece in found)
     if terminal and buffer:
         yield "stdout", buffer + b"\n"
 

@@ -16,11 +16,11 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["DockerApi", "DockerError", "DockerUnreachableError", "find_socket"]
+__all__ = ["DockerApi", "DockerError", "DockerUnreachableError", "find_socket", "frames"]
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 PROJECT_LABEL = "com.docker.compose.project"
-_LOG_HEADER = 8
+_FRAME = 8  # bytes before a piece: stream number, three zeros, a length. Source: the reference, ContainerAttach
 
 
 class DockerUnreachableError(SlipwayError):
@@ -94,7 +94,9 @@ class DockerApi:
             raw = self._raw("GET", f"/containers/{identifier}/logs", query)
         except DockerError:
             return []
-        return _log_text(raw).splitlines()[-tail:]
+        if raw[1:4] == b"\0\0\0":  # else it has a terminal, whose lines are not framed
+            raw = b"".join(piece for _, piece in frames(raw)[0])
+        return raw.decode("utf-8", "replace").splitlines()[-tail:]
 
     def log_stream(self, identifier: str, **query: str) -> http.client.HTTPResponse:
         """What a container writes, in the engine's framing; `query` as in the engine's reference (ContainerLogs)."""
@@ -266,11 +268,13 @@ def _message(body: bytes) -> str:
         return body.decode("utf-8", "replace").strip()[:500] or "no answer"
 
 
-def _log_text(raw: bytes) -> str:
-    """Take off the engine's framing: stream number, three zeros and a length before each piece; none for a terminal."""
-    pieces, position = [], 0
-    while position + _LOG_HEADER <= len(raw) and raw[position] <= 2 and raw[position + 1 : position + 4] == b"\0\0\0":  # noqa: PLR2004 - stream numbers 0 to 2
-        length = int.from_bytes(raw[position + 4 : position + _LOG_HEADER], "big")
-        pieces.append(raw[position + _LOG_HEADER : position + _LOG_HEADER + length])
-        position += _LOG_HEADER + length
-    return (b"".join(pieces) if pieces else raw).decode("utf-8", "replace")
+def frames(content: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """Stream number and content of each piece that the engine framed, and the begin of one that is not whole yet."""
+    found, start = [], 0
+    while len(content) - start >= _FRAME:
+        end = start + _FRAME + int.from_bytes(content[start + 4 : start + _FRAME], "big")
+        if len(content) < end:
+            break
+        found.append((content[start], content[start + _FRAME : end]))
+        start = end
+    return found, content[start:]

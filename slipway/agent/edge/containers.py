@@ -174,8 +174,9 @@ class EdgeContainers:
     def see_back(self, path: str, running: Sequence[EdgeContainer]) -> None:
         """Wait a moment until what was there before is live again; that it is not hides no other failure."""
         name, until = self._folder.marker(path), runtime.monotonic() + _SHOWN_SECONDS
-        for each in running if name else ():
-            _wait_shown(each, str(name), until)
+        if name is not None:
+            for each in running:
+                _wait_shown(each, name, until)
 
     def _body(self, wanted: Desired, number: int, port: int, configuration: str) -> dict[str, Any]:
         capabilities = ["NET_BIND_SERVICE"]

@@ -113,18 +113,15 @@ class _Selection:
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """Run before all else on this processor, where this was asked for and this user may."""
-    if os.environ.get(REALTIME) != "1":
-        yield
-        return
+    realtime = os.environ.get(REALTIME) == "1"
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    except OSError:
-        yield
-        return
-    try:
+        if realtime:
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
         yield
     finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        if realtime:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _listener(port: int) -> tuple[socket.AddressFamily, str]:

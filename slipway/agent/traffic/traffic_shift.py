@@ -95,9 +95,8 @@ class Mover:
         backends = [self._backend(step.service, service.generation, new, share)] if new else []
         for generation in sorted({generation_of(each.config) for each in old}):
             own = [each for each in old if generation_of(each.config) == generation]
-            backends.append(
-                self._backend(step.service, generation, own, max(1, (WHOLE - share) * len(own) // len(old)))
-            )
+            weight = max(1, (WHOLE - share) * len(own) // len(old))
+            backends.append(self._backend(step.service, generation, own, weight))
         preview = self._release.services[step.service].preview
         written = _service_in(self._edge.current(self._stack), step.service)
         route = wanted_route(step.service, self._release, self._wanted, self._secrets, written)
