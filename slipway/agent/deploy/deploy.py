@@ -102,17 +102,17 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
         attempt.finish_stops()
         attempt.access.edge.settle(attempt.folder.stack, deadline)
     plan, rendered = _plan(attempt, keep_key=True)
-    api, machine, *_ = attempt.access
+    access, stack = attempt.access, attempt.folder.stack
     if attempt.unfinished is not None:
-        remove_one_offs(api, attempt.folder.stack)
+        remove_one_offs(access.api, stack)
     attempt.outcome = _outcome(plan, attempt)
     if plan.touched:
         preflight.check(
             rendered.compose,
             plan.touched,
-            api=api,
-            machine=machine,
-            stack=attempt.folder.stack,
+            api=access.api,
+            machine=access.machine,
+            stack=stack,
             disk_minimum_mb=attempt.options.disk_minimum_mb,
         )
     phases = {"facts": runtime.monotonic() - begin}
@@ -125,8 +125,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
 
 def _plan(attempt: Attempt, *, keep_key: bool) -> tuple[Plan, Rendered]:
     """Facts read, release rendered, plan made; `keep_key` allows the key of the configuration hashes to be made."""
-    document, stack = attempt.document, attempt.folder.stack
-    api, _, _, edge = attempt.access
+    document, access, stack = attempt.document, attempt.access, attempt.folder.stack
     rendered = attempt.render(attempt.release, document.services, document.secrets, keep_key=keep_key)
     services = rendered.services
     seen = attempt.containers()
@@ -134,12 +133,12 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> tuple[Plan, Rendered]:
         # What an earlier deployment of this very release kept is as it should be.
         kept = attempt.keeping.containers
         seen = [each for each in seen if each.id not in kept]
-    missing = pull.missing(api, sorted({service.image for service in services.values()}))
-    current = edge.current(stack)
+    missing = pull.missing(access.api, sorted({service.image for service in services.values()}))
+    current = access.edge.current(stack)
     routed = facts_of_routes(
         services, attempt.release, document.edge, document.secrets, current=current, containers=seen
     )
-    if document.edge is not None and edge.lacks(document.edge, stack):
+    if document.edge is not None and access.edge.lacks(document.edge, stack):
         routed = routed._replace(edge=document.edge.version)
     return deployment(_wanted(attempt, services), seen, attempt.live, missing, routed), rendered
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "ServicePlans", "WantedRelease", "converge", "deployment"]
 
 _GATED = ("service_healthy", "service_completed_successfully")
+_RANKS: dict[type, int] = {Remove: 0, Start: 1, ScaleUp: 1, WaitHealthy: 3}  # which of several steps is done first
 
 
 class WantedRelease(NamedTuple):
@@ -160,8 +161,7 @@ def converge(
 
 def _gone(services: Mapping[str, Service], containers: Sequence[Container], routed: Routed) -> list[Step]:
     """What is not wanted any more goes first: its successor under another name may need its port or its volume."""
-    unrouted = tuple(sorted(name for name in routed.weights if name not in services))
-    unrouted += tuple(sorted(name for name in routed.weights if name in services and not services[name].traffic.routed))
+    unrouted = tuple(sorted(n for n in routed.weights if n not in services or not services[n].traffic.routed))
     steps: list[Step] = [Unroute(unrouted)] if unrouted else []
     for name in sorted({each.service for each in containers} - set(services)):
         away = tuple(each.id for each in containers if each.service == name)
@@ -206,19 +206,12 @@ def _join(sequences: Sequence[tuple[Step, ...]]) -> list[Step]:
     joined: list[Step] = []
     while any(waiting):
         waiting = [sequence for sequence in waiting if sequence]
-        heads = sorted((sequence[0] for sequence in waiting), key=_rank)
-        first = heads[0]
+        first = min((sequence[0] for sequence in waiting), key=lambda step: _RANKS.get(type(step), 2))
         same = [s for s in waiting if s[0] is first or _joins(first, s[0])]
         joined.append(_joined([s[0] for s in same]) if len(same) > 1 else first)
         for sequence in same:
             del sequence[0]
     return joined
-
-
-def _rank(step: Step) -> int:
-    if isinstance(step, Remove):
-        return 0
-    return 1 if isinstance(step, (Start, ScaleUp)) else 3 if isinstance(step, WaitHealthy) else 2
 
 
 def _joins(first: Step, other: Step) -> bool:
