@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.agent.container_report import observed
 from slipway.agent.deploy.preflight import free_megabytes
 from slipway.agent.docker.compose_cli import VersionQuestion
-from slipway.agent.docker.docker_api import DockerApi, DockerError, DockerUnreachableError, find_socket
+from slipway.agent.docker.docker_api import DockerApi, find_socket
 from slipway.agent.docker.facts import containers
 from slipway.agent.docker.machine import machine, no_compose
 from slipway.agent.drift import drift, route_drift
@@ -23,6 +23,7 @@ from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import held_by
 from slipway.agent.watch.watch import watched
 from slipway.contract import CONTRACT
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from slipway.agent.docker.facts import Container
@@ -45,7 +46,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         kept = Keeping(folder).containers
         seen = [each for each in containers(api, folder.stack) if each.id not in kept]
         status = edge.status()
-    except (DockerUnreachableError, DockerError) as error:
+    except SlipwayError as error:
         problems += error.problems
     compose = question.answer()
     if compose is None:

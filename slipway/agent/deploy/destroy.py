@@ -95,7 +95,7 @@ def _remove_folder(folder: StackFolder, named: Sequence[str]) -> list[str]:
         if len(paths) < len(data):
             paths += [os.path.join(folder.path, name) for name in os.listdir(folder.path) if name != "data"]
         else:
-            paths = [folder.path]
+            paths.append(folder.path)
         for path in paths:
             if os.path.isdir(path):
                 remove_tree(path)
