@@ -67,8 +67,10 @@ def render(
     for name in sorted(tree["services"]):
         service, entry, depends = tree["services"][name], release.services[name], conditions[name]
         config = _config_hash(service, tree, environment, release.files, key)
-        _set_depends_on(service, depends)
         service.pop("profiles", None)
+        service.pop("depends_on", None)
+        if depends:
+            service["depends_on"] = {n: {"condition": how, "required": True} for n, (how, _) in depends.items()}
         _add_labels(service, {STACK_LABEL: folder.stack, CONFIG_LABEL: config, RELEASE_LABEL: release.id})
         wanted[name] = Service(
             name=name,
@@ -190,14 +192,6 @@ def _depends_on(service: Mapping[str, Any], present: Collection[str]) -> dict[st
         if kind == "service" and name in present:
             found[name] = (found.get(name, ("service_started", True))[0], True)
     return found
-
-
-def _set_depends_on(service: dict[str, Any], depends: Mapping[str, tuple[str, bool]]) -> None:
-    service.pop("depends_on", None)
-    if depends:
-        service["depends_on"] = {
-            name: {"condition": condition, "required": True} for name, (condition, _) in depends.items()
-        }
 
 
 def _add_labels(service: dict[str, Any], labels: Mapping[str, str]) -> None:
