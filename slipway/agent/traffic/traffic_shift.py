@@ -13,8 +13,7 @@ from slipway.agent.edge.metrics import connections
 from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Routing, ServiceRouting
 from slipway.agent.edge.static_config import resolver_name
 from slipway.agent.state.kept_generations import Kept
-from slipway.agent.strategies.planner_types import Routed
-from slipway.agent.strategies.service import generation_of
+from slipway.agent.strategies.service import Routed, generation_of
 from slipway.agent.traffic.canary_analysis import TrafficAnalysis, alphas
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
 from slipway.contract.problems import SlipwayError
