@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slipway.settings.model import Settings
+    from slipway.x_slipway.findings import Findings
 
 __all__ = ["Build", "BuildReader"]
 
@@ -59,14 +60,15 @@ class Build:
 
 
 class BuildReader:
-    """Reads the `build:` sections of one Compose file, collecting problems on the way."""
+    """Reads the `build:` sections of one Compose file."""
 
-    def __init__(self, settings: Settings, folder: Path, application: str, secrets: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, application: str, secrets: Mapping[str, str], found: Findings
+    ) -> None:
         """`folder` is the Compose file's; `secrets` maps the file's top-level secrets to the stack's."""
         self._settings, self._folder, self._application, self._secrets = settings, folder, application, secrets
+        self.found = found
         self.builds: dict[str, Build] = {}
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
 
     def read(self, service: str, build: Mapping[str, Any], *, image: str | None, platform: str | None) -> None:
         """Take the `build:` section of `service`, beside its `image` and `platform`; nothing in it is escaped."""
@@ -120,7 +122,7 @@ class BuildReader:
     def _check_keys(self, where: str, build: Mapping[str, Any]) -> None:
         for key in sorted(build.keys() - _KNOWN):
             if key in _IGNORED:
-                self.warnings.append(Problem(f"{where}.{key} is not used", _IGNORED[key], f"remove {key} from {where}"))
+                self.found.warn(f"{where}.{key} is not used", _IGNORED[key], f"remove {key} from {where}")
             elif not key.startswith("x-"):
                 self._refuse(f"{where}.{key} is not supported", f"remove {key} from {where}")
         if build.get("network") and build["network"] not in _NETWORKS:
@@ -128,7 +130,7 @@ class BuildReader:
                 f"{where}.network: '{build['network']}' is not supported", f"write one of: {', '.join(_NETWORKS)}"
             )
         if not self._settings.registry:
-            self.problems.append(
+            self.found.add(
                 Problem.about(
                     "registry",
                     f"not set, though {where} makes an image",
@@ -139,7 +141,7 @@ class BuildReader:
             )
 
     def _refuse(self, what: str, fix: str, meaning: str = "the image would differ from the one you expect") -> None:
-        self.problems.append(Problem(what, meaning, fix))
+        self.found.refuse(what, meaning, fix)
 
     def _folder_or_url(self, where: str, value: str) -> str:
         if _REMOTE.match(value):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from slipway.compose.application import Application
-    from slipway.compose.release import Release
     from slipway.settings.model import HostSettings, Settings
 
 __all__ = ["deployment_document", "drift_of", "edge_document", "port_urls", "route_urls"]
@@ -31,7 +30,7 @@ _STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 def deployment_document(
     settings: Settings,
     application: Application,
-    release: Release,
+    release: Mapping[str, Any],
     edge: str,
     *,
     host: str,
@@ -48,7 +47,7 @@ def deployment_document(
         "contract": CONTRACT,
         "stack": application.stack,
         "host": host,
-        "release": release.document,
+        "release": release,
         "services": services,
         "secrets": {name: settings.secrets[name].get_secret_value() for name in application.secrets},
         "registries": [{"address": address_of(settings.registry), **login}] if login else [],
@@ -59,7 +58,7 @@ def deployment_document(
             "retention": settings.retention,
             "disk_minimum_mb": settings.disk_minimum_mb,
         },
-        "convergence": _token(probe, release.id),
+        "convergence": _token(probe, release["id"]),
         "edge": edge_document(settings, edge, services, application),
         "watch": watch_document(settings),
         "fleet": {"hosts": list(hosts), "leader": _leader(application, hosts)} if len(hosts) > 1 else None,

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slipway.contract.strategies import RECREATE
 from slipway.settings.quantities import Duration, plain
-from slipway.x_slipway.block_errors import problem_of
+from slipway.x_slipway.block_errors import problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,21 +29,16 @@ class UpdateConfig(BaseModel):
 
     order: Literal["", "start-first", "stop-first"] = ""
     parallelism: int = Field(1, ge=0, le=10_000)
-    delay: Duration = Field("0s", validate_default=True)
-    monitor: Duration = Field("0s", validate_default=True)
+    delay: Duration = 0.0
+    monitor: Duration = 0.0
     failure_action: Literal["rollback", "pause", "continue"] = "rollback"
     max_failure_ratio: float = Field(0.0, ge=0, le=1)
 
     def document(self, strategy: str) -> dict[str, Any]:
         """Its part of the service's entry in the release document."""
-        return {
-            "order": self.order or ("stop-first" if strategy == RECREATE else "start-first"),
-            "parallelism": self.parallelism,
-            "delay": plain(self.delay),
-            "monitor": plain(self.monitor),
-            "failure_action": self.failure_action,
-            "max_failure_ratio": plain(self.max_failure_ratio),
-        }
+        order = self.order or ("stop-first" if strategy == RECREATE else "start-first")
+        values = {name: plain(value) if isinstance(value, float) else value for name, value in self}
+        return {**values, "order": order}
 
 
 ALL_AT_ONCE = UpdateConfig.model_validate({"parallelism": 0})
@@ -59,5 +54,4 @@ def read_update(service: str, description: Mapping[str, Any]) -> tuple[UpdateCon
         return UpdateConfig.model_validate(block), []
     except ValidationError as error:
         where = f"services.{service}.deploy.update_config"
-        found = error.errors(include_url=False, include_input=False)
-        return ALL_AT_ONCE, [problem_of(where, block, each, {"": UpdateConfig}) for each in found]
+        return ALL_AT_ONCE, problems_of(where, block, error, {"": UpdateConfig})
