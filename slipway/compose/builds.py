@@ -80,7 +80,7 @@ class BuildReader:
             self._check_dockerfile(f"{where}.dockerfile", context, dockerfile)
         platforms = build.get("platforms") or ([platform] if platform else self._settings.platforms)
         self.builds[service] = Build(
-            repository=_repository(image, self._settings.registry) or self._own_repository(service),
+            repository=self._repository(service, image),
             context=context,
             dockerfile=None if inline else dockerfile,
             dockerfile_inline=inline,
@@ -174,15 +174,12 @@ class BuildReader:
             self._refuse(f"{where}: platform {platform} is not supported", f"name one of: {', '.join(PLATFORMS)}")
         return plain
 
+    def _repository(self, service: str, image: str | None) -> str:
+        """The one that `image:` names, when it is below the registry; else the service's own."""
+        bare, registry = without_tag((image or "").split("@", 1)[0]), self._settings.registry
+        return bare if registry and bare.startswith(f"{registry}/") else self._own_repository(service)
+
     def _own_repository(self, service: str) -> str:
         """`REGISTRY/APPLICATION-SERVICE`, in the characters that an image's name may have."""
         name = re.sub(r"[^a-z0-9]+", "-", f"{self._application}-{service}".lower()).strip("-")
         return f"{self._settings.registry}/{name}"
-
-
-def _repository(image: str | None, registry: str) -> str | None:
-    """The repository that a service's `image:` names, when it is below the registry."""
-    if not image or not registry:
-        return None
-    bare = without_tag(image.split("@", 1)[0])
-    return bare if bare.startswith(f"{registry}/") else None

@@ -10,6 +10,7 @@ files of the machine that deploys it. What holds a private key does not ship at 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -56,8 +57,8 @@ class ShippedFiles:
         """Every shipped file's content, by the path under which it was found."""
         self.found = found
         self._boundary = (repository or folder).resolve()
-        self._known: dict[Path, tuple[int, bytes] | None] = {}
         self._bytes = 0
+        self._read = functools.cache(self._read_now)
 
     def mount(self, service: str, mount: dict[str, Any]) -> dict[str, Any]:
         """A mount as the host sees it: read-only ones out of the application's folder ship, others stay there."""
@@ -173,13 +174,8 @@ class ShippedFiles:
             elif path.is_file():
                 yield path
 
-    def _read(self, path: Path) -> tuple[int, bytes] | None:
+    def _read_now(self, path: Path) -> tuple[int, bytes] | None:
         """Mode and content of a file that may ship; None after reporting why it may not."""
-        if path not in self._known:
-            self._known[path] = self._checked(path)
-        return self._known[path]
-
-    def _checked(self, path: Path) -> tuple[int, bytes] | None:
         shown = self._shown(path)
         if not path.resolve().is_relative_to(self._boundary):
             self.found.refuse(

@@ -13,7 +13,6 @@ from slipway.contract.strategies import BLUE_GREEN, CANARY, RECREATE, ROLLING, S
 from slipway.settings.quantities import Duration, OptionalDuration, OptionalSize, plain
 from slipway.settings.spelling import nearest
 from slipway.x_slipway.block_errors import Block, problems_of
-from slipway.x_slipway.canary_config import Canary
 from slipway.x_slipway.routing import (
     Network,
     OptionalHostName,
@@ -25,7 +24,7 @@ from slipway.x_slipway.routing import (
     Routes,
     listed,
 )
-from slipway.x_slipway.update_config import ALL_AT_ONCE, UpdateConfig
+from slipway.x_slipway.update_config import ALL_AT_ONCE, Canary, UpdateConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
