@@ -200,18 +200,19 @@ class _Reader:
     def _secret_variable(self, name: str, entry: Mapping[str, Any]) -> str:
         """The stack's secret that a top-level secret is; empty after reporting why it is none."""
         variable = str(entry.get("environment") or "")
+        better = re.sub(r"[^A-Z0-9]+", "_", name.upper())
         if "file" in entry:
             self.found.refuse(
                 f"secrets.{name} is read from the file {entry['file']}",
                 "it would be stored in plain text with the release",
-                f"write `environment: {_as_variable(name)}` there and: "
-                f"pulumi config set --secret --path 'secrets.{_as_variable(name)}' < {entry['file']}",
+                f"write `environment: {better}` there and: "
+                f"pulumi config set --secret --path 'secrets.{better}' < {entry['file']}",
             )
         elif not variable:
             self.found.refuse(
                 f"secrets.{name} is kept outside of the Compose file (external)",
                 "only Docker Swarm has such secrets",
-                f"write `environment: {_as_variable(name)}` there and: {new_secret(_as_variable(name))}",
+                f"write `environment: {better}` there and: {new_secret(better)}",
             )
         elif variable not in self.settings.secrets:
             self.found.add(
@@ -273,8 +274,3 @@ class _Reader:
             for key, value in service.items()
             if value not in (None, [], {}) or (value == [] and key in ("command", "entrypoint"))
         }
-
-
-def _as_variable(name: str) -> str:
-    """A name for the variable of a top-level secret."""
-    return re.sub(r"[^A-Z0-9]+", "_", name.upper())

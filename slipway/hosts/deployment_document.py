@@ -117,12 +117,13 @@ def edge_document(settings: Settings, image: str, services: Sequence[str], appli
 def route_urls(settings: Settings, application: Application, hosts: Sequence[HostSettings]) -> list[str]:
     """Where the routes answer: by their host name, and without one at every host that runs the service."""
     scheme, port, usual = ("https", settings.https_port, 443) if settings.https else ("http", settings.http_port, 80)
-    urls: list[str] = []
     routes = [(service, route) for service, entry in sorted(application.entries.items()) for route in entry["routes"]]
-    for service, route in sorted(routes, key=lambda each: bool(each[1]["path"] != "/")):  # front pages first
-        running = [host.authority for host in hosts if service in application.services_of(host.name)]
-        for name in [route["host"]] if route["host"] else running:
-            urls.append(f"{scheme}://{name}{'' if port == usual else f':{port}'}{route['path']}")  # noqa: PERF401
+    urls = (
+        f"{scheme}://{route['host'] or host.authority}{'' if port == usual else f':{port}'}{route['path']}"
+        for service, route in sorted(routes, key=lambda each: bool(each[1]["path"] != "/"))  # front pages first
+        for host in hosts
+        if route["host"] or service in application.services_of(host.name)
+    )
     return list(dict.fromkeys(urls))
 
 

@@ -77,7 +77,7 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
             probes = sessions.open(
                 application.stack,
                 install=updating,
-                certificate=updating and any(entry["routes"] for entry in application.entries.values()),
+                certificate=updating and application.routed,
                 attended=fleet.attend if together else None,
             )
         except SlipwayError as error:
