@@ -16,7 +16,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import named_like_a_secret, new_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from slipway.settings.model import Settings
@@ -95,20 +95,21 @@ def secret_names(text: str) -> list[str]:
 
 def with_placeholders(node: Any) -> Any:  # noqa: ANN401  # a JSON tree
     """The tree with every secret's mark as `${NAME}`."""
-    if isinstance(node, dict):
-        return {key: with_placeholders(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [with_placeholders(value) for value in node]
-    return _MARKED.sub(r"${\1}", node) if isinstance(node, str) else node
+    return _rewritten(node, lambda text: _MARKED.sub(r"${\1}", text))
 
 
 def without_escapes(node: Any) -> Any:  # noqa: ANN401  # a JSON tree
     """The tree with every `$$` as `$`: for what does not go through Compose a second time."""
+    return _rewritten(node, lambda text: text.replace("$$", "$"))
+
+
+def _rewritten(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401  # a JSON tree
+    """The tree with every text in it changed, keys as well."""
     if isinstance(node, dict):
-        return {without_escapes(key): without_escapes(value) for key, value in node.items()}
+        return {_rewritten(key, change): _rewritten(value, change) for key, value in node.items()}
     if isinstance(node, list):
-        return [without_escapes(value) for value in node]
-    return node.replace("$$", "$") if isinstance(node, str) else node
+        return [_rewritten(value, change) for value in node]
+    return change(node) if isinstance(node, str) else node
 
 
 def missing_variable(name: str, settings: Settings, message: str) -> Problem:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from slipway.contract.tolerances import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
+from slipway.contract.deployment import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
 from slipway.settings.values import (
     Address,
