@@ -16,7 +16,8 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.host_sessions import survey
 from slipway.images.image_check import missing_images
 from slipway.releases.engine import Stack
-from slipway.releases.github_settings import repository_of, token_in
+from slipway.releases.format import short
+from slipway.releases.github_settings import github_repository, token_in
 from slipway.releases.history.stack_history import StackHistory, read_history
 from slipway.releases.past_releases import PastRelease, named_entry, past_release
 from slipway.releases.rollback import IMAGES_LEFT_ALONE
@@ -204,17 +205,17 @@ def _checks(commit: str, repository: str, settings: Settings, engine: Engine) ->
     environment, folder = engine.environment, settings.application
     if not commit or commit.endswith("-dirty") or not token_in(environment):
         return "", []
-    if not repository_of(repository, folder, environment):
+    name = github_repository(repository, folder, environment)
+    if not name:
         return "", []
-    from slipway.releases.github import required_repository  # noqa: PLC0415  # 0.4 s, and not always needed
+    from slipway.releases.github import Repository  # noqa: PLC0415  # 0.4 s, and not always needed
 
-    own_run = environment.get("GITHUB_RUN_ID", "")
-    found = required_repository(repository, folder, environment).checks(commit, own_run=own_run)
+    found = Repository(name, environment).checks(commit, own_run=environment.get("GITHUB_RUN_ID", ""))
     if not found.checks:
         return "none", []
     bad = [check.name for check in found.checks if check.state != "success"]
     problem = Problem(
-        f"checks of commit {commit[:12]} have not passed: {', '.join(bad[:5])}",
+        f"checks of commit {short(commit)} have not passed: {', '.join(bad[:5])}",
         "its tests failed, or have not ended",
         "wait for them (slipway await-checks), or fix what fails",
     )

@@ -14,6 +14,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
 from slipway.releases.engine import output_of
+from slipway.releases.format import short
 from slipway.releases.history.stack_history import VALIDATED_TAG
 from slipway.settings.deploy_origin import actor
 
@@ -31,7 +32,6 @@ CONTRACT = 1
 """Version of the JSON form; a change that a reader cannot ignore raises it."""
 
 _ANSWER_SECONDS = 90.0  # the agent waits up to 60 s for a deployment to end
-_SHORT = 12
 
 
 class HostMark(NamedTuple):
@@ -106,7 +106,7 @@ class Validation:
         """The same for people; problems aside."""
         marked = [each for each in self.hosts if not each.problems]
         where = "is validated on" if len(marked) == len(self.hosts) else "is not validated on every host of"
-        commit = f" (commit {self.commit[:_SHORT]})" if self.commit else ""
+        commit = f" (commit {short(self.commit)})" if self.commit else ""
         found = [f"release {self.release}{commit} {where} stack {self.stack}"]
         found += [f"  {each.host}: {'marked' if each.changed else 'was marked already'}" for each in marked]
         if self.tag:
@@ -154,7 +154,12 @@ def validate_release(
         note: by what it was validated, for the hosts' ledgers.
         github: the repository whose variables are set, or why none are.
     """
-    marks = tuple(asyncio.run(_mark_all(settings, project, release, note)))
+
+    async def mark_all() -> list[HostMark]:
+        key = settings.private_key()
+        return await asyncio.gather(*(_mark(host, key, project, release, note) for host in settings.hosts))
+
+    marks = tuple(asyncio.run(mark_all()))
     commit = next((mark.commit for mark in marks if mark.commit), "")
     refused = any(mark.problems for mark in marks)
     problems = () if refused else _tag(engine, release)
@@ -173,11 +178,6 @@ def validate_release(
         github=variables,
         problems=problems,
     )
-
-
-async def _mark_all(settings: Settings, project: str, release: str, note: str) -> list[HostMark]:
-    key = settings.private_key()
-    return await asyncio.gather(*(_mark(host, key, project, release, note) for host in settings.hosts))
 
 
 async def _mark(host: HostSettings, private_key: str, project: str, release: str, note: str) -> HostMark:
