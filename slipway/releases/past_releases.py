@@ -14,7 +14,7 @@ from slipway.releases.history.ledgers import read_release
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slipway.releases.history.entry import HistoryEntry
+    from slipway.releases.history.entries import HistoryEntry
     from slipway.releases.history.stack_history import StackHistory
 
 __all__ = ["PastRelease", "named_entry", "past_release"]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from slipway.contract.problems import SlipwayError
+from slipway.releases.backend.checkpoints import live_release_in
 from slipway.releases.backend.store import open_store, place_of
 from slipway.releases.bundles.archive import Bundle, unpacked
-from slipway.releases.bundles.state import release_in, state_in
+from slipway.releases.bundles.state import state_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,7 +62,7 @@ def read_bundle(where: str, environment: Mapping[str, str]) -> Bundle:
     if content.startswith(_GZIP):
         return unpacked(content, place)
     state = state_in(content, place)
-    return Bundle(state=state, release=release_in(state), place=place)
+    return Bundle(state=state, release=live_release_in(state["deployment"]), place=place)
 
 
 def write_whole(content: bytes, path: Path, *, mode: int = 0o600) -> Path:

@@ -13,7 +13,7 @@ from slipway.releases.backend.checkpoints import deployment_in
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from slipway.releases.history.entry import HistoryEntry
+    from slipway.releases.history.entries import HistoryEntry
     from slipway.releases.history.stack_history import StackHistory
 
 __all__ = ["detail_document", "history_document"]
