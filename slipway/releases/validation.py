@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["VARIABLES", "GitHubMark", "HostMark", "Validation", "live_release", "to_be_marked", "validate_release"]
 
 VARIABLES = ("SLIPWAY_VALIDATED_RELEASE", "SLIPWAY_VALIDATED_SHA")
-CONTRACT = 1
-"""Version of the JSON form; a change that a reader cannot ignore raises it."""
-
 _ANSWER_SECONDS = 90.0  # the agent waits up to 60 s for a deployment to end
 
 
@@ -82,7 +79,7 @@ class Validation:
     def document(self) -> dict[str, Any]:
         """The form that `--json` prints (slipway/cli/schemas/validate.schema.json)."""
         return {
-            "contract": CONTRACT,
+            "contract": 1,
             "stack": self.stack,
             "release": self.release,
             "commit": self.commit,

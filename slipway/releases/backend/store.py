@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from slipway.contract.problems import SlipwayError
 
@@ -75,15 +76,11 @@ def open_store(url: str, environment: Mapping[str, str] | None = None) -> Object
     prefix = parts.path.strip("/")
     match parts.scheme:
         case "file":
-            from obstore.store import LocalStore  # noqa: PLC0415  # help must not wait for it
-
             # The engine takes file://~ for the home folder, and a relative path from where it runs.
             return LocalStore(Path(parts.netloc + unquote(parts.path)).expanduser().absolute(), mkdir=True)
         case "s3":
             return _s3(parts.netloc, prefix, parameters, given)
         case "gs":
-            from obstore.store import GCSStore  # noqa: PLC0415  # only this kind needs it
-
             return GCSStore(parts.netloc, prefix=prefix or None)
         case "azblob":
             return _azure(parts.netloc, prefix, parameters, given)
@@ -95,8 +92,6 @@ def open_store(url: str, environment: Mapping[str, str] | None = None) -> Object
 
 
 def _s3(bucket: str, prefix: str, parameters: Mapping[str, str], given: Mapping[str, str]) -> ObjectStore:
-    from obstore.store import S3Store  # noqa: PLC0415  # only this kind needs it
-
     def stated(*names: str) -> bool:
         return next((parameters[name] for name in names if name in parameters), "").lower() in _TRUE
 
@@ -138,8 +133,6 @@ def _profile(profile: str, bucket: str) -> Any:  # noqa: ANN401  # a class of a 
 
 
 def _azure(container: str, prefix: str, parameters: Mapping[str, str], given: Mapping[str, str]) -> ObjectStore:
-    from obstore.store import AzureStore  # noqa: PLC0415  # only this kind needs it
-
     config = {
         "account_name": parameters.get("storage_account") or given.get("AZURE_STORAGE_ACCOUNT", ""),
         "account_key": given.get("AZURE_STORAGE_KEY", ""),
