@@ -110,15 +110,8 @@ class Repository:
     ) -> Checks:
         """The check runs and statuses of a commit, the latest of each name.
 
-        Args:
-            sha: the commit.
-            only: names of those that count; all when empty.
-            ignored: names of those that do not.
-            own_run: id of the workflow run that asks; it would wait for itself.
-
-        Raises:
-            GitHubUnreachableError: when GitHub does not answer.
-            SlipwayError: when it refuses.
+        `only` those that are named count (all when empty), and none that is `ignored` or of the workflow run `own_run`,
+        which asks and would wait for itself. Raises `GitHubUnreachableError`, or `SlipwayError` when GitHub refuses.
         """
         try:
             commit = self._repository.get_commit(sha)
@@ -135,12 +128,7 @@ class Repository:
         return Checks(tuple(found), tuple(name for name in only if name not in names))
 
     def set_variable(self, environment: str, name: str, value: str) -> bool:
-        """Have the variable `name` of a deployment environment be `value`; whether it was another one.
-
-        Raises:
-            GitHubUnreachableError: when GitHub does not answer.
-            SlipwayError: when it refuses.
-        """
+        """Have the variable `name` of an environment be `value`; whether it was another one. Raises as `checks`."""
         what = f"variable {name} of environment {environment}"
         permission = "environments: write (a job's own GITHUB_TOKEN cannot have it; a classic token needs repo)"
         try:

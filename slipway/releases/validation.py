@@ -118,11 +118,7 @@ class Validation:
 
 
 def live_release(document: Mapping[str, Any]) -> str:
-    """The release that every host runs, healthy and as it was deployed, by a document of `status_document`.
-
-    Raises:
-        SlipwayError: with all reasons why that cannot be said.
-    """
+    """The release that every host runs as deployed. Raises `SlipwayError` with all reasons why that cannot be said."""
     problems = [_unfit(finding) for finding in document["findings"]]
     for host in document["hosts"]:
         problems += [Problem.from_json(error) for error in host["errors"]]
@@ -143,13 +139,8 @@ def validate_release(
 ) -> Validation:
     """Mark `release` everywhere, unless a host refuses: then backend and GitHub must not say what does not hold.
 
-    Args:
-        engine: how the engine is called for the stack.
-        settings: of the stack.
-        project: Compose project on the hosts.
-        release: id of a release that was proven on every host.
-        note: by what it was validated, for the hosts' ledgers.
-        github: the repository whose variables are set, or why none are.
+    It was proven on every host before. `note` says by what it was validated, for the hosts' ledgers; `github` is the
+    repository whose variables are set, or why none are.
     """
 
     async def mark_all() -> list[HostMark]:

@@ -179,11 +179,7 @@ class StackSources(TypedDict):
 
 
 def load_settings(**given: Unpack[StackSources]) -> Settings:
-    """Read and validate every setting of one stack; as `collect_settings`, and any problem is an error.
-
-    Raises:
-        SlipwayError: with every problem found; never with a secret's value.
-    """
+    """As `collect_settings`, and any problem is an error. Raises `SlipwayError` with all of them."""
     settings, problems = collect_settings(**given)
     if problems:
         raise SlipwayError(problems)
@@ -193,8 +189,7 @@ def load_settings(**given: Unpack[StackSources]) -> Settings:
 def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Problem]]:
     """Read every setting of one stack, and everything that keeps it from being used.
 
-    Raises:
-        SlipwayError: when a value has the wrong type or form; with every problem found, never with a secret's value.
+    Raises `SlipwayError` when one has the wrong type or form: with every problem found, never with a secret's value.
     """
     project, stack, root, prefix = given["project"], given["stack"], given["root"], f"{given['project']}:"
     dotenv, problems = read_dotenv(root / ".env")

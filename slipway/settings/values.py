@@ -64,11 +64,7 @@ def matching(pattern: str, otherwise: str) -> AfterValidator:
 
 
 def tolerate_json(value: object) -> object:
-    """Read a list or mapping that arrives as JSON text (from the stack's configuration or the environment).
-
-    Raises:
-        ValueError: it begins like one, but is not valid JSON.
-    """
+    """Read a list or mapping that arrives as JSON text. Raises `ValueError` when it begins like one and is none."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(value)

@@ -34,11 +34,7 @@ _KINDS = "file://FOLDER, s3://BUCKET, gs://BUCKET or azblob://CONTAINER"
 
 
 def backend_url(engine: Engine) -> str:
-    """The address of the backend that the engine uses for this program, in the engine's own order of sources.
-
-    Raises:
-        SlipwayError: when nobody has logged in.
-    """
+    """The address of the engine's backend, in its own order of sources. Raises `SlipwayError` without a login."""
     if url := engine.environment.get("PULUMI_BACKEND_URL"):
         return url
     project = yaml.safe_load((engine.root / "Pulumi.yaml").read_text()) or {}

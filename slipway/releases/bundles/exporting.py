@@ -64,11 +64,7 @@ def export_bundle(engine: Engine, to: str = "") -> dict[str, Any]:
 
 
 def keep_backup(engine: Engine) -> Path:
-    """The path of a bundle of the stack as it is now, kept in .slipway/backups/STACK/ beside Pulumi.yaml.
-
-    Raises:
-        SlipwayError: as `export_bundle`; then nothing may be changed.
-    """
+    """Keep a bundle of the stack as it is now in .slipway/backups/STACK/; its path. Raises as `export_bundle`."""
     folder = engine.root / ".slipway" / "backups" / engine.short
     made = export_bundle(engine, str(folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{archive.SUFFIX}"))
     for old in sorted(folder.glob(f"*{archive.SUFFIX}"))[:-KEPT]:  # their names are their times

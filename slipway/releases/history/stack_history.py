@@ -191,8 +191,7 @@ class StackHistory:
 def read_history(engine: Engine, *, hosts: bool = True) -> StackHistory:
     """The history of the stack, with `hosts` those of its hosts, too, else of its updates alone.
 
-    Raises:
-        SlipwayError: when the backend or the stack's settings cannot be read. A host that does not answer is no error.
+    Raises `SlipwayError` when backend or settings cannot be read. A host that does not answer is no error.
     """
     with ThreadPoolExecutor(4) as pool:
         settings = pool.submit(settings_of, engine) if hosts else None

@@ -82,11 +82,7 @@ class StackLocks:
 
 
 def stack_locks(engine: Engine) -> StackLocks | None:
-    """Where the stack's locks are; None at Pulumi Cloud, which keeps them to itself.
-
-    Raises:
-        SlipwayError: when nobody is logged in, or the backend is of no kind that Slipway can read.
-    """
+    """Where the stack's locks are; None at Pulumi Cloud, which keeps them to itself. Raises as `backend_url`."""
     url = backend_url(engine)
     if is_cloud(url):
         return None
