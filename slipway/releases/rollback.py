@@ -65,8 +65,9 @@ def planned(engine: Engine, to: str = "", *, history: StackHistory | None = None
     way_back = found.way_back(target.id)
     obstacles = []
     if way_back.reason:
-        unproven, unfitting = "it is not proven that it would run well", "it may not run with what is there now"
-        meaning = unproven if way_back.unproven else unfitting
+        meaning = "it may not run with what is there now"
+        if way_back.unproven:
+            meaning = "it is not proven that it would run well"
         obstacles.append(Problem(f"there is no way back to {target.id}: {way_back.reason}", meaning, _CHOOSE))
     return _planned(target, found, obstacles)
 

@@ -66,13 +66,8 @@ class Validation:
     """What is wrong beyond a single host."""
 
     @property
-    def complete(self) -> bool:
-        """Whether the mark is everywhere."""
-        return not self.all_problems
-
-    @property
     def all_problems(self) -> list[Problem]:
-        """Those of hosts, backend and GitHub."""
+        """Those of hosts, backend and GitHub; without any, the mark is everywhere."""
         marks = [problem for mark in self.hosts for problem in mark.problems]
         return [*marks, *self.problems, *self.github.problems]
 
@@ -83,7 +78,7 @@ class Validation:
             "stack": self.stack,
             "release": self.release,
             "commit": self.commit,
-            "complete": self.complete,
+            "complete": not self.all_problems,
             "tag": self.tag,
             "hosts": [
                 {"name": each.host, "validated": not each.problems, "changed": each.changed, **_errors(each.problems)}

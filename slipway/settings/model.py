@@ -206,7 +206,7 @@ class Settings(_Model):
         return {"username": self.registry_username, "password": self.registry_password.get_secret_value()}
 
     def private_key(self) -> str:
-        """The hosts' private key; empty for a local stack. Raises OSError, UnicodeDecodeError for a bad `sshKeyFile`."""
+        """The hosts' private key; empty for a local stack. Raises OSError or UnicodeDecodeError about `sshKeyFile`."""
         key = self.ssh_key.get_secret_value()
         if not key and self.ssh_key_file:
             key = Path(self.ssh_key_file).expanduser().read_text(encoding="utf-8")

@@ -96,7 +96,7 @@ def await_checks(
         if done := aftermath.validate(outcome, before):
             typer.echo("\n".join(done.lines()))
             print_problems(done.all_problems)
-        raise typer.Exit(0 if done is None or done.complete else 1)
+        raise typer.Exit(1 if done and done.all_problems else 0)
     if outcome.state == "timeout" and on_timeout is _OnTimeout.KEEP:
         typer.echo("the release stays as it is: neither validated nor rolled back")
     else:

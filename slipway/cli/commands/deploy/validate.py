@@ -54,4 +54,4 @@ def validate(
     else:
         typer.echo("\n".join(done.lines()))
     print_problems(done.all_problems)
-    raise typer.Exit(0 if done.complete else 1)
+    raise typer.Exit(1 if done.all_problems else 0)
