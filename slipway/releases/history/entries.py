@@ -78,7 +78,7 @@ class HistoryEntry:
 def merged(
     updates: Sequence[StackUpdate], records: Mapping[int, ReleaseRecords], lines: Iterable[LedgerLine]
 ) -> list[HistoryEntry]:
-    """The history, oldest first, of updates, what is recorded in the states after them, and all hosts' lines."""
+    """The history, as `updates` oldest first, of them, the records in the states after them, and all hosts' lines."""
     own: dict[int | None, list[LedgerLine]] = {}
     for line in sorted((line for line in lines if line.outcome in _EVENTS), key=lambda line: line.at):
         own.setdefault(_update_during(line, updates), []).append(line)
