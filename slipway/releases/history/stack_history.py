@@ -164,8 +164,8 @@ class StackHistory:
         if release == self.live:
             return WayBack("live")
         if release not in self.deployed and release not in self.warm:  # what hosts keep needs no backend
-            known = release in self.attempted
-            return WayBack("no", "it never ran well" if known else "the backend has no state with it", unproven=known)
+            tried = release in self.attempted
+            return WayBack("no", "it never ran well" if tried else "the backend has no state with it", unproven=tried)
         if release in self.rejected:
             return WayBack("no", f"it was rolled back from: {self.rejected[release]}")
         if migrated := self._irreversible_since(release):
