@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from slipway.contract.deployment import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
@@ -90,17 +89,10 @@ class HostSettings(_Model):
         return f"[{self.address}]" if ":" in self.address else self.address  # RFC 3986, section 3.2.2
 
 
-class Settings(BaseSettings):
+class Settings(_Model):
     """All settings of one stack. Names are snake case here, camel case in stack files and Pulumi.yaml."""
 
-    model_config = SettingsConfigDict(
-        extra="ignore",  # `load_settings` finds unknown keys itself
-        frozen=True,
-        alias_generator=to_camel,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-        env_prefix=PREFIX,
-    )
+    model_config = ConfigDict(extra="ignore")  # `load_settings` finds unknown keys itself
 
     stack: str = Field(exclude=True, description="name of the Pulumi stack")
 
@@ -202,19 +194,6 @@ class Settings(BaseSettings):
         default_factory=list, description="volumes that `pulumi destroy` removes, by their name in the Compose file"
     )
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load_settings` merged: it reads each source once, in this project's own order."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
-
     @property
     def watch_seconds(self) -> int:
         """How long a release is watched after it went live; 0 for not at all."""
@@ -227,12 +206,7 @@ class Settings(BaseSettings):
         return {"username": self.registry_username, "password": self.registry_password.get_secret_value()}
 
     def private_key(self) -> str:
-        """The private key for the hosts: `sshKey`, or the content of `sshKeyFile`; empty for a local stack.
-
-        Raises:
-            OSError: `sshKeyFile` cannot be read.
-            UnicodeDecodeError: `sshKeyFile` is no text.
-        """
+        """The hosts' private key; empty for a local stack. Raises OSError or UnicodeDecodeError about `sshKeyFile`."""
         key = self.ssh_key.get_secret_value()
         if not key and self.ssh_key_file:
             key = Path(self.ssh_key_file).expanduser().read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ The engine hands over values only: neither whether somebody wrote them, nor whic
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from dotenv.parser import parse_stream
@@ -16,49 +16,31 @@ from slipway.contract.problems import Problem
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["StatedSettings", "read_dotenv", "read_stack_file"]
+__all__ = ["entries_of", "read_dotenv", "read_stack_file"]
 
 
-class StatedSettings(NamedTuple):
-    """What a stack file states, by setting; empty when there is none or the engine keeps it elsewhere."""
+def read_stack_file(path: Path, project: str) -> dict[str, Any]:
+    """The settings that the stack file at `path` states. An unreadable one states nothing: the engine reports it."""
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    config = content.get("config") if isinstance(content, dict) else None
+    prefix = f"{project}:"
+    stated = config if isinstance(config, dict) else {}
+    return {str(key).removeprefix(prefix): value for key, value in stated.items() if str(key).startswith(prefix)}
 
-    entries: dict[str, Any]
 
-    def stated(self, key: str) -> bool:
-        """Whether the file sets `key`, be it to its default."""
-        return key in self.entries
-
-    def plain(self, key: str) -> list[str]:
-        """The entries of the mapping `key` that are not encrypted, when some are."""
-        return [name for name, value in self._mapping(key).items() if not _encrypted(value)]
-
-    def encrypted(self, key: str) -> list[str]:
-        """The entries of the mapping `key` that are encrypted."""
-        return [name for name, value in self._mapping(key).items() if _encrypted(value)]
-
-    def _mapping(self, key: str) -> dict[str, Any]:
-        value = self.entries.get(key)
-        return value if isinstance(value, dict) and not _encrypted(value) else {}
+def entries_of(stated: object, *, encrypted: bool) -> list[str]:
+    """The entries of a stated mapping that are encrypted, or are not; none when it is encrypted as a whole."""
+    if not isinstance(stated, dict) or _encrypted(stated):
+        return []
+    return [name for name, value in stated.items() if _encrypted(value) is encrypted]
 
 
 def _encrypted(value: object) -> bool:
     """How the engine writes a secret: https://www.pulumi.com/docs/iac/concepts/secrets/."""
     return isinstance(value, dict) and list(value) == ["secure"] and isinstance(value["secure"], str)
-
-
-def read_stack_file(path: Path, project: str) -> StatedSettings:
-    """The settings that the stack file at `path` states. An unreadable one states nothing: the engine reports it."""
-    try:
-        content = yaml.safe_load(path.read_bytes())
-    except (OSError, ValueError, yaml.YAMLError):
-        return StatedSettings({})
-    config = content.get("config") if isinstance(content, dict) else None
-    prefix = f"{project}:"
-    return StatedSettings(
-        {str(key).removeprefix(prefix): value for key, value in config.items() if str(key).startswith(prefix)}
-        if isinstance(config, dict)
-        else {}
-    )
 
 
 def read_dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
@@ -73,13 +55,8 @@ def read_dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
     values, problems = {}, []
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
-            problems.append(
-                Problem(
-                    f".env: line {binding.original.line} is not NAME=VALUE",
-                    "its values would be missing",
-                    "correct it, or put # before it",
-                )
-            )
+            what = f".env: line {binding.original.line} is not NAME=VALUE"
+            problems.append(Problem(what, "its values would be missing", "correct it, or put # before it"))
         elif binding.key is not None:
             values[binding.key] = binding.value or ""
     return values, problems

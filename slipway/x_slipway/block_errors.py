@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from slipway.contract.problems import Problem
-from slipway.settings.pydantic_messages import message_of
 from slipway.settings.spelling import suggestion
+from slipway.settings.values import message_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

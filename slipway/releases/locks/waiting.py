@@ -138,7 +138,7 @@ def with_note(message: str, taken_over: str) -> str:
 def lock_wait(engine: Engine) -> float:
     """The setting lockWait, read without the engine; its default where it is no number: the program reports that."""
     name = PREFIX + "LOCK_WAIT"
-    stated = read_stack_file(engine.root / f"Pulumi.{engine.short}.yaml", engine.project).entries.get("lockWait")
+    stated = read_stack_file(engine.root / f"Pulumi.{engine.short}.yaml", engine.project).get("lockWait")
     for value in (engine.environment.get(name), stated, read_dotenv(engine.root / ".env")[0].get(name)):
         if value not in (None, ""):
             with contextlib.suppress(ValueError):
