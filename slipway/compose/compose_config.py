@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import secrets as randomness
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import yaml
 
+from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import named_like_a_secret, new_secret
@@ -207,7 +207,7 @@ def _compose_config(
     """
     plugins = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  # may have no home
     passed = {"PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), _RUN_FOLDER))}  # for an `include` over git
-    argv = [shutil.which("docker") or "docker", "compose", "--file", str(file), "--env-file", os.devnull, *options]
+    argv = [*compose_program(), "--file", str(file), "--env-file", os.devnull, *options]
     argv += ["config", "--format", "yaml", "--no-path-resolution"]
     try:
         return subprocess.run(

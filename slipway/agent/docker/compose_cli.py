@@ -11,6 +11,7 @@ from slipway.agent import runtime
 from slipway.agent.docker.process import Ended, run
 from slipway.agent.docker.yaml_file import to_yaml
 from slipway.agent.state.atomic_files import remove_files, write_atomically
+from slipway.contract.compose_program import compose_plugin, compose_program
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Compose", "ComposeFile", "VersionQuestion", "run_arguments", "up_arguments"]
 
-_PLUGIN_FOLDERS = (
-    "~/.docker/cli-plugins",
-    "/usr/local/lib/docker/cli-plugins",
-    "/usr/local/libexec/docker/cli-plugins",
-    "/usr/lib/docker/cli-plugins",
-    "/usr/libexec/docker/cli-plugins",
-)
 _EVIDENCE_LINES = 15
 
 
@@ -56,9 +50,7 @@ class Compose:
         self._folder = folder
         self._socket = socket
         self._started = started
-        plugin = _plugin()
-        # What `docker compose` itself runs after it has looked through all plugins, which takes it 0.1 s a call.
-        self._program = [plugin] if plugin else ["docker", "compose"]
+        self._program = compose_program()
 
     def call(self, arguments: Sequence[str], file: ComposeFile, deadline: Deadline) -> Ended:
         """Run Compose; its file, which has secret values, is there for this user only and only while it is needed."""
@@ -95,7 +87,7 @@ class VersionQuestion:
     """Asks the Compose plugin for its version while other facts are gathered: it takes as long as all of them."""
 
     def __init__(self) -> None:
-        plugin = _plugin()
+        plugin = compose_plugin()
         argv = (
             [plugin, "docker-cli-plugin-metadata"] if plugin else ["docker", "compose", "version", "--format", "json"]
         )
@@ -130,13 +122,6 @@ def _environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
             kept[name] = os.environ[name]
     own = {"DOCKER_HOST": f"unix://{socket}", "COMPOSE_IGNORE_ORPHANS": "true", "COMPOSE_MENU": "false"}
     return {**kept, **own, **values}
-
-
-def _plugin() -> str | None:
-    own = os.environ.get("DOCKER_CONFIG")
-    folders = (f"{own}/cli-plugins", *_PLUGIN_FOLDERS) if own else _PLUGIN_FOLDERS
-    paths = (os.path.join(os.path.expanduser(folder), "docker-compose") for folder in folders)
-    return next((path for path in paths if os.access(path, os.X_OK)), None)
 
 
 def _failed(services: Sequence[str], ended: Ended) -> SlipwayError:
