@@ -133,25 +133,32 @@ class _UnreachableError(SlipwayError):
 def explain(image: str, message: str) -> SlipwayError:
     """The engine's words about a pull as an error that says what they mean."""
     registry, text = registry_of(image), message.lower()
-    reasons: tuple[tuple[Sequence[str], str, str, str], ...] = (
-        (("no space left",),
-         f"no space for image {image}", "the disk of this host is full; nothing live was touched", "docker system df"),
-        (("no matching manifest", "does not match the specified platform", "no match for platform"),
-         f"image {image} is not built for this host's architecture", "its programs cannot run here",
-         "add this host's platform to the platforms that are built"),
-        (("unauthorized", "denied", "authentication required", "no basic auth", "forbidden"),
-         f"registry {registry} denied access to {image}", "the credentials are missing, wrong or too weak",
-         f"check the registry user and password of this stack: docker login {registry}"),
-        (("not found", "manifest unknown", "name unknown"),
-         f"image {image} does not exist in {registry}", "it was never pushed, or was deleted there",
-         "deploy a release whose images still exist, or build this one again"),
-        (_OUT_OF_REACH,
-         f"registry {registry} cannot be reached from this host", f"image {image} cannot be fetched",
-         f"curl -v http://{registry}/v2/ on this host"),
-        (("",),
-         f"image {image} cannot be pulled: {message[:300]}", "nothing live was touched",
-         f"docker pull {without_tag(image)} on this host"),
+    reasons: tuple[tuple[Sequence[str], SlipwayError], ...] = (
+        (("no space left",), SlipwayError(
+            f"no space for image {image}", "the disk of this host is full; nothing live was touched",
+            "docker system df",
+        )),
+        (("no matching manifest", "does not match the specified platform", "no match for platform"), SlipwayError(
+            f"image {image} is not built for this host's architecture", "its programs cannot run here",
+            "add this host's platform to the platforms that are built",
+        )),
+        (("unauthorized", "denied", "authentication required", "no basic auth", "forbidden"), SlipwayError(
+            f"registry {registry} denied access to {image}", "the credentials are missing, wrong or too weak",
+            f"check the registry user and password of this stack: docker login {registry}",
+        )),
+        (("not found", "manifest unknown", "name unknown"), SlipwayError(
+            f"image {image} does not exist in {registry}", "it was never pushed, or was deleted there",
+            "deploy a release whose images still exist, or build this one again",
+        )),
+        (_OUT_OF_REACH, _UnreachableError(
+            f"registry {registry} cannot be reached from this host", f"image {image} cannot be fetched",
+            f"curl -v http://{registry}/v2/ on this host",
+        )),
+        (("",), SlipwayError(
+            f"image {image} cannot be pulled: {message[:300]}", "nothing live was touched",
+            f"docker pull {without_tag(image)} on this host",
+        )),
     )  # fmt: skip
-    words, what, meaning, fix = next(each for each in reasons if any(word in text for word in each[0]))
-    error = _UnreachableError if words is _OUT_OF_REACH else SlipwayError
-    return error(what, meaning, fix, [f"the engine said: {message[:1000]}"])
+    error = next(error for words, error in reasons if any(word in text for word in words))
+    error.add_evidence([f"the engine said: {message[:1000]}"])
+    return error
