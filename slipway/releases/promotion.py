@@ -26,6 +26,7 @@ from slipway.releases.history.stack_history import StackHistory, read_history
 from slipway.releases.past_releases import PastRelease, named_entry, past_release
 from slipway.releases.rollback import IMAGES_LEFT_ALONE
 from slipway.releases.status import status_document
+from slipway.settings.registry_names import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -106,6 +107,7 @@ def planned(source: Engine, target: Engine, *, repository: str = "") -> Promotio
         *found,
         *(problem for error in there.history.errors for problem in error.problems),
         *missing_images(here.live.document["images"], there.history.settings),
+        *_other_registry(here.live, there.history.settings),
     ]
     return Promotion(
         source=here,
@@ -215,6 +217,18 @@ def _unproven(here: Environment, live: PastRelease) -> Iterator[Problem]:
             f"{live.id} was made from uncommitted changes",
             "its Compose file is in no commit, so the current one would be used",
             f"commit, deploy to {here.stack}, validate, then promote",
+        )
+
+
+def _other_registry(release: PastRelease, settings: Settings) -> Iterator[Problem]:
+    """Images of the source's own registry, which the target's credentials are not for."""
+    homes = {address_of(image) for image in release.document["images"].values() if "/" in image}
+    if settings.registry and settings.registry_username and address_of(settings.registry) not in homes:
+        yield Problem(
+            f"the release's images are in {', '.join(sorted(homes))}, and {settings.stack} has credentials for "
+            f"{address_of(settings.registry)}",
+            "its hosts may not be let in",
+            "use one registry for both environments (a promotion never copies or builds)",
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from slipway.contract.deployment import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
@@ -89,10 +90,17 @@ class HostSettings(_Model):
         return f"[{self.address}]" if ":" in self.address else self.address  # RFC 3986, section 3.2.2
 
 
-class Settings(_Model):
+class Settings(BaseSettings):
     """All settings of one stack. Names are snake case here, camel case in stack files and Pulumi.yaml."""
 
-    model_config = ConfigDict(extra="ignore")  # `load_settings` finds unknown keys itself
+    model_config = SettingsConfigDict(
+        extra="ignore",  # `load_settings` finds unknown keys itself
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        env_prefix=PREFIX,
+    )
 
     stack: str = Field(exclude=True, description="name of the Pulumi stack")
 
@@ -193,6 +201,19 @@ class Settings(_Model):
     remove_volumes: Listed[VolumeKey] = Field(
         default_factory=list, description="volumes that `pulumi destroy` removes, by their name in the Compose file"
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` merged: it reads each source once, in this project's own order."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
 
     @property
     def watch_seconds(self) -> int:

@@ -97,7 +97,7 @@ def _remove_folder(folder: StackFolder, named: Sequence[str]) -> list[str]:
         else:
             paths.append(folder.path)
         for path in paths:
-            if os.path.isdir(path):
+            if os.path.isdir(path) and not os.path.islink(path):
                 remove_tree(path)
             elif os.path.lexists(path):
                 os.unlink(path)
