@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from slipway.compose.release import Release
 from slipway.compose.schema_check import checked
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import agent_path
@@ -69,8 +68,8 @@ class ComposeDeployment(pulumi.ComponentResource):
         super().__init__(TYPE, name, None, opts)
         self._args, self._name = args, name
         settings, application, machines = args.settings, args.application, [host.machine for host in args.hosts]
-        release = args.images.apply(lambda images: Release.assemble(application, args.revision, images))
-        self.release = release.apply(lambda assembled: assembled.id)
+        release = args.images.apply(lambda images: application.release(args.revision, images))
+        self.release = release.apply(lambda document: str(document["id"]))
         reports = {host.label: self._on(host, release) for host in args.hosts}
         self.report = pulumi.Output.all(**reports).apply(dict)
         self.summary = self.report.apply(_summary)
@@ -92,7 +91,7 @@ class ComposeDeployment(pulumi.ComponentResource):
             }
         )
 
-    def _on(self, host: Host, release: pulumi.Output[Release]) -> pulumi.Output[dict[str, Any]]:
+    def _on(self, host: Host, release: pulumi.Output[dict[str, Any]]) -> pulumi.Output[dict[str, Any]]:
         """The deployment on one host; its report."""
         args, stack = self._args, self._args.application.stack
         for difference in drift_of(host.probe):
@@ -100,7 +99,7 @@ class ComposeDeployment(pulumi.ComponentResource):
         path = agent_path(stack)
         volumes = f" --volumes {','.join(args.settings.remove_volumes)}" if args.settings.remove_volumes else ""
 
-        def document(assembled: Release) -> str:
+        def document(assembled: Mapping[str, Any]) -> str:
             names = [each.label for each in args.hosts]
             return deployment_document(
                 args.settings, args.application, assembled, args.edge, host=host.label, hosts=names, probe=host.probe

@@ -68,16 +68,14 @@ class RegistryImages(pulumi.ComponentResource):
         digests = Digests(settings, application, self._child)
         owners = build_owners(application.builds)
         third_party = digests.of_third_party({**application.images, **given_images(settings, application)}, args.live)
-        self.edge = digests.of_edge(edge_image(settings), args.live_edge) if application.routed else ""
+        self.edge = digests.digest_of("edgeImage", edge_image(settings), args.live_edge) if application.routed else ""
         built: Mapping[str, pulumi.Input[str]]
         if settings.images:
-            digests.finish()
             built = {service: settings.images[service] for service in owners}
         elif settings.pin:
             built = digests.of_pins({name: application.builds[owner].repository for name, owner in owners.items()})
-            digests.finish()
-        else:
-            digests.finish()
+        digests.finish()
+        if not (settings.images or settings.pin):
             built = self._built(name, owners)
         self.images = pulumi.Output.all(**built, **third_party).apply(dict)
         self.register_outputs({"images": self.images})

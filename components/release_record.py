@@ -15,7 +15,7 @@ from slipway.contract.canonical import canonical
 from slipway.settings.deploy_origin import origin
 
 if TYPE_CHECKING:
-    from slipway.compose.release import Release
+    from collections.abc import Mapping
 
 __all__ = ["ReleaseRecord"]
 
@@ -30,20 +30,24 @@ class ReleaseRecord(pulumi.ComponentResource):
     as a structure the engine would keep 5.0 as 5, which is another release."""
 
     def __init__(
-        self, name: str, release: pulumi.Output[Release], *, kind: str, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        release: pulumi.Output[dict[str, Any]],
+        *,
+        kind: str,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("slipway:release:ReleaseRecord", name, None, opts)
         began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"  # unlike what an earlier update left in the state
         by = {"at": began, **origin(kind)._asdict()}
-        self.about = release.apply(lambda assembled: {**by, **_known(assembled)})
-        self.document = release.apply(lambda assembled: canonical(assembled.document).decode())
+        self.about = release.apply(lambda document: {**by, **_known(document)})
+        self.document = release.apply(lambda document: canonical(document).decode())
         self.register_outputs({"about": self.about, "document": self.document})
 
 
-def _known(release: Release) -> dict[str, Any]:
-    document = release.document
+def _known(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "release": release.id,
+        "release": document["id"],
         **{key: document[key] for key in ("application", "commit", "branch", "images")},
         "irreversible": [
             name for name, entry in document["services"].items() if (entry["migrate"] or {}).get("irreversible")

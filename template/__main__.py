@@ -1,4 +1,4 @@
-"""One stack: settings → components → outputs. No logic here; see docs/ and the components' own docstrings."""
+"""One stack: settings → components → outputs. No logic here; docs/architecture.md in Slipway's repository has more."""
 
 from __future__ import annotations
 

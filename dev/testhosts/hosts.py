@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from traces import PREFIX, HostError, call, claim, free_network, remove_leftovers, remove_traces, session_folder
 
-from dev.testhosts.server import Plan, TestHost
+from dev.testhosts.disk import Plan
+from dev.testhosts.server import TestHost
 from dev.toolchain.cache import locked
 from dev.toolchain.stand_ins.hostfs import ensure_host_rootfs, hold_host_rootfs
 

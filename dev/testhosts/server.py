@@ -1,7 +1,7 @@
 """One test host: a real server on this machine, with its own address, disk, processes, sshd and Docker engine.
 
-Owns: making its disk, switching it on and off, reaching it, breaking and fixing it. Does not own: what is installed on
-it (dev/toolchain/stand_ins/hostfs.py), the bridge it hangs on (testhost.py).
+Owns: switching it on and off, reaching it, breaking and fixing it. Does not own: its disk (disk.py), what is installed
+on it (dev/toolchain/stand_ins/hostfs.py), the bridge it hangs on (hosts.py).
 
 A host is a set of namespaces around one process tree. Its whole disk is one ext4 image with an overlay over the shared
 root file system in it, mounted only inside, so that no mount ever shows outside and the disk survives a power cut.
@@ -11,9 +11,7 @@ The tree ends when the pipe from the owner's process closes: a killed owner leav
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
-import json
 import os
 import re
 import shutil
@@ -24,16 +22,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from traces import PREFIX, HostError, call, group_roots, name_servers, remove_groups
+from traces import PREFIX, HostError, call, group_roots, remove_groups
 
+from dev.testhosts.disk import in_use, make_disk
 from dev.toolchain.stand_ins.hostfs import BOOT, ENTER, INIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
     from typing import Self
 
-__all__ = ["Plan", "Session", "TestHost"]
+    from dev.testhosts.disk import Plan
+
+__all__ = ["Session", "TestHost"]
 
 _BOOT_SECONDS = 60  # 2 on an idle machine
 _CABLES = itertools.count(1)  # across the sessions of this process
@@ -75,19 +75,6 @@ class Session(Protocol):
         """Told by a host that was removed."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a host is made of; fixed for its life."""
-
-    name: str
-    address: str
-    number: int
-    docker: bool
-    python: bool
-    internet: bool
-    disk_bytes: int
-
-
 class TestHost:
     """One server. Made by `TestHosts.create`; ends with it, or with `remove()`, or as a context manager."""
 
@@ -107,36 +94,10 @@ class TestHost:
         self._groups = f"{owner.mark}-{plan.number}"
         self._process: subprocess.Popen[bytes] | None = None
         self._init = 0
-        self._make_disk()
-        public = (self._folder / "seed/etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
-        self.host_key = f"{public[0]} {public[1]}"
+        self.host_key = make_disk(self._folder, plan, self.key_file.with_suffix(".pub"), self.registry)
         """The server's public key as `ssh-ed25519 AAAA…`, without a comment."""
         self.known_hosts = self._folder / "known_hosts"
         self.known_hosts.write_text(f"{self.address} {self.host_key}\n")
-
-    def _make_disk(self) -> None:
-        for part in ("disk", "root", "seed/etc/ssh", "seed/etc/docker"):
-            (self._folder / part).mkdir(parents=True)
-        image = self._folder / "disk.img"
-        with image.open("wb") as file:
-            file.truncate(self._plan.disk_bytes)
-        # No journal: the page cache outlives a power cut here. Nothing set aside for root: the engine runs as root.
-        call("mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", str(image))
-        seed = self._folder / "seed"
-        call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(seed / "etc/ssh/ssh_host_ed25519_key"))
-        for home, owner in (("root", 0), ("home/deploy", 1000)):
-            keys = seed / home / ".ssh/authorized_keys"
-            keys.parent.mkdir(parents=True)
-            shutil.copyfile(self._owner.key_file.with_suffix(".pub"), keys)
-            for path, mode in ((keys, 0o600), (keys.parent, 0o700), (keys.parent.parent, 0o700)):
-                path.chmod(mode)
-                os.chown(path, owner, owner)
-        (seed / "etc/hostname").write_text(f"{self.name}\n")
-        (seed / "etc/hosts").write_text(f"127.0.0.1 localhost\n{self.address} {self.name}\n")
-        # Nobody listens there, so that a look-up is refused at once. Not loopback: the engine would not give that to
-        # containers but the addresses of public servers, which are not reachable.
-        (seed / "etc/resolv.conf").write_text(name_servers() if self._plan.internet else f"nameserver {self.address}\n")
-        (seed / "etc/docker/daemon.json").write_text(json.dumps({"registry-mirrors": [f"http://{self.registry}"]}))
 
     @property
     def running(self) -> bool:
@@ -147,7 +108,7 @@ class TestHost:
         """Switch it on, from the disk as it is; returns when sshd (and the engine, if it has one) answer.
 
         Raises:
-            HostError: it did not come up within 30 s, with the last lines of its console and engine log.
+            HostError: it did not come up within a minute, with the last lines of its console and engine log.
         """
         if self.running:
             raise HostError(f"{self.name} is already running")
@@ -281,22 +242,11 @@ class TestHost:
             raise HostError(f"{self.name} is switched off")
         groups = [group / "init" if (group / "init").is_dir() else group for group in self._group_folders()]
         join = ["sh", "-euc", _JOIN, "join", str(len(groups)), *map(str, groups)]
-        enter = [
-            *join,
-            "nsenter",
-            "--target",
-            str(self._init),
-            "--mount",
-            "--net",
-            "--pid",
-            "--uts",
-            "--ipc",
-            "--cgroup",
-        ]
+        enter = ["nsenter", "--target", str(self._init), "--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup"]
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         try:
             done = subprocess.run(
-                [*enter, "--root", "--wd", "env", "-i", path, "HOME=/root", *argv],
+                [*join, *enter, "--root", "--wd", "env", "-i", path, "HOME=/root", *argv],
                 input=stdin,
                 stdin=subprocess.DEVNULL if stdin is None else None,
                 capture_output=True,
@@ -359,12 +309,8 @@ class TestHost:
             process.wait(timeout=10)
         # the kernel takes its time with a dead namespace's cable: the next boot must not find it
         subprocess.run(["ip", "link", "delete", self._veth], capture_output=True, check=False)
-        _wait("letting go of the disk", 10, lambda: not self._disk_in_use())
+        _wait("letting go of the disk", 10, lambda: not in_use(self._folder))
         remove_groups(self._groups)
-
-    def _disk_in_use(self) -> bool:
-        image = self._folder / "disk.img"
-        return image.exists() and bool(call("losetup", "--associated", str(image)).strip())
 
     def fill_disk(self, leave_bytes: int = 0) -> None:
         """Leave about `leave_bytes` free on its disk; images, containers, home folders and logs share it."""
@@ -400,7 +346,5 @@ class TestHost:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()

@@ -301,6 +301,6 @@ def ensure_docker() -> dict[str, str]:
             raise ToolchainError(
                 f"the Docker CLI does not see {' and '.join(plugin.name for plugin in still)}",
                 "a plugin of that name that it prefers is too old, or does not run here",
-                "docker info --format '{{json .ClientInfo.Plugins}}' tells which file it takes; remove that one",
+                "docker info --format '{{json .ClientInfo.Plugins}}' shows which file it takes; remove that one",
             )
     return additions

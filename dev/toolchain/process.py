@@ -55,7 +55,7 @@ def run(
         raise ToolchainError(
             f"{argv[0]} cannot be started ({error.strerror})",
             "it is not a program of this machine, or not this user's to run",
-            f"command -v {argv[0]} tells which file it is; fix or remove that one",
+            f"command -v {argv[0]} shows which file it is; fix or remove that one",
         ) from error
     with process:
         try:

@@ -1,9 +1,7 @@
 """Gets the Pulumi engine, its Python language host and the plugins that the program uses.
 
-Owns: which versions they are, where they come from, and the environment in which `pulumi` works.
-Does not own: the Python environment, Docker, or anything about an application.
-Produces: additions to the environment. What is on PATH is used first, then the official download, then builds from
-the Go modules under `go/`, for machines that reach nothing but package registries.
+What is on PATH is used first, then the official download, then builds from the Go modules under `go/`, for machines
+that reach nothing but package registries.
 """
 
 from __future__ import annotations
@@ -127,11 +125,8 @@ def find_pulumi() -> dict[str, str] | None:
 def _additions(pulumi: _Pulumi) -> dict[str, str]:
     folders = [str(Path(sys.executable).parent), *pulumi.folders]
     inherited = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and entry not in folders]
-    environment = {
-        "PATH": os.pathsep.join([*folders, *inherited]),
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        **pulumi.variables,
-    }
+    path = os.pathsep.join([*folders, *inherited])
+    environment = {"PATH": path, "PULUMI_SKIP_UPDATE_CHECK": "true", **pulumi.variables}
     if "PULUMI_HOME" in environment:  # ours: the user's login stays where it is
         environment["PULUMI_CREDENTIALS_PATH"] = os.environ.get("PULUMI_CREDENTIALS_PATH") or str(_home())
     return environment
@@ -144,8 +139,7 @@ def _key() -> str:
     """Changes with everything that could change the outcome: this module, the Go sources, what is on PATH."""
     digest = hashlib.sha256(f"{platform.system()} {platform.machine()} {_home()}\n".encode())
     for program in ("pulumi", _LANGUAGE_HOST):
-        found = _which(program)
-        if found:
+        if found := _which(program):
             status = Path(found).stat()
             digest.update(f"{found} {status.st_mtime_ns} {status.st_size}\n".encode())
     digest.update(_digest([Path(__file__), *_files(_SOURCES)]).encode())
@@ -228,8 +222,8 @@ def _with_plugins(engine: Path, *, folders: list[str], needs: list[str]) -> _Pul
                 _install(engine, name)
     except DownloadBlockedError:
         say("the official plugin downloads are blocked here: building the plugins from Go modules, some minutes, once")
-        home = _built_plugins()
-        return _Pulumi(folders=folders, variables=_own_home(home), needs=[*needs, *_plugin_files(home)])
+        variables, plugins = _built_plugins()
+        return _Pulumi(folders=folders, variables=variables, needs=[*needs, *plugins])
     return _Pulumi(folders=folders, variables={}, needs=[*needs, *map(str, official.values())])
 
 
@@ -274,11 +268,8 @@ def _downloaded() -> _Pulumi | None:
 def _unpack(archive: str, folder: Path) -> None:
     releases = f"https://{_DOWNLOAD_SERVER}/releases/sdk"
     with step(f"downloading Pulumi {ENGINE_VERSION}", "it runs the program"):
-        packed = fetch(
-            f"{releases}/{archive}",
-            folder / archive,
-            checksums=f"{releases}/pulumi-{ENGINE_VERSION}-checksums.txt",
-        )
+        checksums = f"{releases}/pulumi-{ENGINE_VERSION}-checksums.txt"
+        packed = fetch(f"{releases}/{archive}", folder / archive, checksums=checksums)
         with tarfile.open(packed) as content:
             content.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12's Python has none
             content.extractall(folder)  # noqa: S202  # that filter, and the checksum
@@ -291,18 +282,16 @@ def _unpack(archive: str, folder: Path) -> None:
 def _built() -> _Pulumi:
     # Two builds side by side: while one waits for the network or links on one core, the other compiles.
     with ThreadPoolExecutor(max_workers=2) as pool:
-        engine_build = pool.submit(_build, _ENGINE)
-        language_build = pool.submit(_build, _LANGUAGE)
-        plugins_build = pool.submit(_built_plugins)
-        pieces, home = [engine_build.result(), language_build.result()], plugins_build.result()
+        programs, building = pool.map(_build, (_ENGINE, _LANGUAGE)), pool.submit(_built_plugins)
+        pieces, (variables, plugins) = list(programs), building.result()
     # One folder for both: the engine warns at every run about a language host that is elsewhere on PATH.
     key = " ".join(_build_key(piece) for piece in (_ENGINE, _LANGUAGE))
     files = [*_ENGINE.files, *_LANGUAGE.files]
     together = cached("pulumi/bin", key, lambda folder: _link(pieces, folder), holds=files)
     return _Pulumi(
         folders=[str(together)],
-        variables={**_own_home(home), "PULUMI_PYTHON_CMD": str(together / _PYTHON)},
-        needs=[*(str(together / name) for name in files), *_plugin_files(home)],
+        variables={**variables, "PULUMI_PYTHON_CMD": str(together / _PYTHON)},
+        needs=[*(str(together / name) for name in files), *plugins],
     )
 
 
@@ -311,12 +300,12 @@ def _link(pieces: Iterable[Path], folder: Path) -> None:
         (folder / file.name).hardlink_to(file)  # the engine resolves a symbolic link, and looks beside its target
 
 
-def _built_plugins() -> Path:
-    """The Pulumi home whose plugins are the built ones.
+def _built_plugins() -> tuple[dict[str, str], list[str]]:
+    """The variables by which an engine uses plugins built here, and the plugins' files.
 
     One after the other: they share most of their modules, so that the first one's compiled packages serve the rest.
     """
-    home = _folder() / "home"
+    home, files = _folder() / "home", []
     for piece in _PLUGINS:
         built = _build(piece) / piece.program
         folder = _plugin_folder(home, piece.folder)
@@ -325,23 +314,10 @@ def _built_plugins() -> Path:
         if not link.is_symlink() or link.readlink() != built:
             link.unlink(missing_ok=True)
             link.symlink_to(built)
-    return home
-
-
-def _plugin_files(home: Path) -> list[str]:
-    return [str(_plugin_folder(home, piece.folder) / piece.program) for piece in _PLUGINS]
-
-
-def _own_home(home: Path) -> dict[str, str]:
-    """What makes an engine use our plugins.
-
-    Every `pulumi_*` package installed makes the engine look for its plugin: where downloads are blocked, each look
-    that is not forbidden costs seconds a run.
-    """
-    return {
-        "PULUMI_HOME": str(home),
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-    }
+        files.append(str(link))
+    # Every `pulumi_*` package installed makes the engine look for its plugin: where downloads are blocked, each look
+    # that is not forbidden costs seconds a run.
+    return {"PULUMI_HOME": str(home), "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}, files
 
 
 def _build(piece: _Piece) -> Path:
@@ -362,10 +338,7 @@ def _compile(piece: _Piece, folder: Path) -> None:
         golang.build(source, piece.package, folder / piece.program, define=piece.version_variable)
         if piece is _LANGUAGE:
             module = golang.package_folder(source, piece.package).parent / _EXECUTOR
-            for script, name in (
-                (source / _PYTHON, _PYTHON),
-                (source / _EXECUTOR, _EXECUTOR),
-                (module, f"{_EXECUTOR}-module"),
-            ):
+            scripts = {_PYTHON: source / _PYTHON, _EXECUTOR: source / _EXECUTOR, f"{_EXECUTOR}-module": module}
+            for name, script in scripts.items():
                 shutil.copyfile(script, folder / name)
                 (folder / name).chmod(0o755)

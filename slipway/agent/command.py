@@ -66,13 +66,6 @@ class _Session:
         self.answers = False
         """whether a program reads the results, and the failure, from standard output"""
 
-    def fail(self, error: SlipwayError) -> int:
-        """Say what went wrong; the exit code."""
-        self.out.failure(error)
-        if self.answers:
-            self.out.result({"contract": CONTRACT, "failed": [problem.to_json() for problem in error.problems]})
-        return error.exit_code
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; the exit code. No traceback leaves here."""
@@ -80,15 +73,18 @@ def main(arguments: Sequence[str]) -> int:
     session = _Session()
     try:
         _run(arguments, session)
-    except SlipwayError as error:
-        return session.fail(error)
     except KeyboardInterrupt:
-        return session.fail(SlipwayError("interrupted", "the command did not end by itself", "run it again"))
+        failure = SlipwayError("interrupted", "the command did not end by itself", "run it again")
     except Exception as error:  # noqa: BLE001 - the last line of defence
         from slipway.agent.crash_report import as_error
 
-        return session.fail(as_error(error, session.folder, session.out.redactor))
-    return 0
+        failure = as_error(error, session.folder, session.out.redactor)
+    else:
+        return 0
+    session.out.failure(failure)
+    if session.answers:
+        session.out.result({"contract": CONTRACT, "failed": [problem.to_json() for problem in failure.problems]})
+    return failure.exit_code
 
 
 def _run(arguments: Sequence[str], session: _Session) -> None:
@@ -125,7 +121,7 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
         else:
             print_release(folder, options.get("--release", ""), out)
     elif command == "containers":
-        from slipway.agent.containers import listing
+        from slipway.agent.container_report import listing
 
         out.result(listing(folder))
     elif command == "logs":
@@ -158,7 +154,7 @@ def _change(folder: StackFolder, command: str, options: dict[str, str], out: Out
 
         return maintain(folder, given.decode("utf-8", "replace") if "--on" in options else None, out)
     if command == "certificate":
-        from slipway.agent.edge.certificate import accept_certificate
+        from slipway.agent.edge.secret_files import accept_certificate
 
         return accept_certificate(given, out)
     from slipway.agent.state.validation_mark import mark
@@ -190,13 +186,11 @@ def _deploy(session: _Session, options: dict[str, str]) -> None:
 
 
 def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
-    command = (
-        {"--help": "help", "-h": "help", "--version": "version"}.get(arguments[0], arguments[0]) if arguments else ""
-    )
+    command, *rest = arguments or ("",)
+    command = {"--help": "help", "-h": "help", "--version": "version"}.get(command, command)
     if command not in _OPTIONS:
         raise _usage(f"unknown command {command!r}" if command else "no command")
     options = {}
-    rest = list(arguments[1:])
     while rest:
         name, equals, value = rest.pop(0).partition("=")
         if name not in _OPTIONS[command]:

@@ -1,15 +1,22 @@
-"""What runs, in the words of the report and the probe."""
+"""What runs, in the words of the report, the probe and the listing (`contract/listing.schema.json`)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent.docker import facts
+from slipway.agent.docker.docker_api import DockerApi, find_socket
+from slipway.agent.state.kept_generations import Keeping
+from slipway.agent.state.ledger import Ledger
+from slipway.contract import CONTRACT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from slipway.agent.docker.facts import Container
+    from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["ended_well", "observed"]
+__all__ = ["ended_well", "listing", "observed"]
 
 
 def observed(
@@ -24,7 +31,18 @@ def observed(
             "image": running,
             "release": next((each.release for each in own if each.release), ""),
             "replicas": replicas[service],
-            "containers": [_container(each) for each in own],
+            "containers": [
+                {
+                    "id": each.id,
+                    "name": each.name,
+                    "state": "completed" if each.state == "exited" and each.exit_code == 0 else each.state,
+                    "health": each.health,
+                    "since": each.started,
+                    "restarts": each.restarts,
+                    "ports": each.published,
+                }
+                for each in own
+            ],
         }
     return found
 
@@ -35,14 +53,43 @@ def ended_well(containers: Sequence[Container], service: str) -> bool:
     return bool(own) and all(each.state == "exited" and each.exit_code == 0 for each in own)
 
 
-def _container(container: Container) -> dict[str, Any]:
-    completed = container.state == "exited" and container.exit_code == 0
+def listing(folder: StackFolder) -> dict[str, Any]:
+    """The Listing document: the containers of one stack as they are now, each with its generation."""
+    api = DockerApi(find_socket(), timeout=20.0)
+    live = Ledger(folder.ledger).live()
+    proofs = live.services if live else {}
+    kept = Keeping(folder).containers
+
+    def generation(each: Container) -> str:
+        if each.one_off:
+            return "one-off"
+        if each.id in kept:
+            return "kept"
+        return "live" if each.service in proofs and proofs[each.service].config == each.config else "other"
+
     return {
-        "id": container.id,
-        "name": container.name,
-        "state": "completed" if completed else container.state,
-        "health": container.health,
-        "since": container.started,
-        "restarts": container.restarts,
-        "ports": [f"{at or '0.0.0.0'}:{public}->{port}/{kind}" for at, public, port, kind in container.ports],  # noqa: S104 - shown
+        "contract": CONTRACT,
+        "stack": folder.stack,
+        "socket": api.path,
+        "live": live.release if live else None,
+        "services": sorted(proofs),
+        "containers": [
+            {
+                "id": each.id,
+                "name": each.name,
+                "service": each.service,
+                "number": each.number,
+                "one_off": each.one_off,
+                "generation": generation(each),
+                "release": each.release,
+                "image": each.image,
+                "state": each.state,
+                "exit_code": each.exit_code,
+                "health": each.health,
+                "started": each.started,
+                "restarts": each.restarts,
+                "ports": each.published,
+            }
+            for each in facts.containers(api, folder.stack, one_offs=True)
+        ],
     }

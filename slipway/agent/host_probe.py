@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.agent.container_report import observed
 from slipway.agent.deploy.preflight import free_megabytes
 from slipway.agent.docker.compose_cli import VersionQuestion
-from slipway.agent.docker.docker_api import DockerApi, DockerError, DockerUnreachableError, find_socket
+from slipway.agent.docker.docker_api import DockerApi, find_socket
 from slipway.agent.docker.facts import containers
 from slipway.agent.docker.machine import machine, no_compose
 from slipway.agent.drift import drift, route_drift
@@ -36,15 +36,34 @@ __all__ = ["probe"]
 
 
 def probe(folder: StackFolder) -> dict[str, Any]:
-    host, seen, problems = _host(folder.stack)
-    kept = Keeping(folder).containers
-    seen = [each for each in seen if each.id not in kept]
-    edge = _edge()
+    question = VersionQuestion()
+    problems: list[Problem] = []
+    host, seen, edge, status = None, [], None, None
+    try:
+        api = DockerApi(find_socket(), timeout=20.0)
+        edge = Edge(api, Output(""))  # without a word from it
+        host = machine(api, "")
+        kept = Keeping(folder).containers
+        seen = [each for each in containers(api, folder.stack) if each.id not in kept]
+        status = edge.status()
+    except SlipwayError as error:
+        problems += error.problems
+    compose = question.answer()
+    if compose is None:
+        problems += no_compose().problems
+    host = host._replace(compose=compose or "") if host else None
     ledger = Ledger(folder.ledger)
-    live = ledger.live()
+    live, validated = ledger.live(), ledger.validated()
     running = held_by(folder.lock)
     unfinished = None if running else Journal(folder.journal).unfinished()
-    reachable = host is not None and host.docker != ""
+    routing = edge.current(folder.stack) if edge else None
+    found: list[dict[str, str]] = []
+    if live and host and host.docker:
+        found = drift(live.services, seen)
+        release = folder.release(live.release) or {"services": {}}
+        routed = {name for name, service in release["services"].items() if service.get("routes")}
+        wanted = {name: proof for name, proof in live.services.items() if name in routed and proof.replicas}
+        found += route_drift(wanted, seen, routing, status) if wanted else []
     return {
         "contract": CONTRACT,
         "stack": folder.stack,
@@ -53,61 +72,16 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         "problems": [problem.to_json() for problem in problems],
         "live": _live(folder, live, seen) if live else None,
         "convergence": live.convergence if live else "",
-        "drift": _drift(folder, live, seen, edge) if live and reachable else [],
+        "drift": found,
         "interrupted": unfinished.text() if unfinished else None,
         "lock": running,
         "last": ledger.last(),
-        "validated": validated.release if (validated := ledger.validated()) else None,
-        "edge": _edge_status(edge),
+        "validated": validated.release if validated else None,
+        "edge": status,
         "certificate": EdgeFolder().has_certificate(),
         "watch": watched(folder),
-        "maintenance": bool(edge and (routing := edge.current(folder.stack)) and routing.maintenance is not None),
+        "maintenance": routing is not None and routing.maintenance is not None,
     }
-
-
-def _edge() -> Edge | None:
-    """The edge, without a word from it."""
-    try:
-        return Edge(DockerApi(find_socket(), timeout=20.0), Output(""))
-    except SlipwayError:
-        return None
-
-
-def _edge_status(edge: Edge | None) -> dict[str, Any] | None:
-    try:
-        return edge.status() if edge else None
-    except SlipwayError:
-        return None  # Docker does not answer; that is among the problems
-
-
-def _drift(folder: StackFolder, live: Live, seen: list[Container], edge: Edge | None) -> list[dict[str, str]]:
-    release = folder.release(live.release) or {"services": {}}
-    wanted = {
-        name: proof
-        for name, proof in live.services.items()
-        if (release["services"].get(name) or {}).get("routes") and proof.replicas
-    }
-    found = drift(live.services, seen)
-    if wanted and edge is not None:
-        found += route_drift(wanted, seen, edge.current(folder.stack), _edge_status(edge))
-    return found
-
-
-def _host(stack: str) -> tuple[Machine | None, list[Container], list[Problem]]:
-    question = VersionQuestion()
-    problems: list[Problem] = []
-    seen: list[Container] = []
-    host = None
-    try:
-        api = DockerApi(find_socket(), timeout=20.0)
-        host = machine(api, "")
-        seen = containers(api, stack)
-    except (DockerUnreachableError, DockerError) as error:
-        problems += error.problems
-    compose = question.answer()
-    if compose is None:
-        problems += no_compose().problems
-    return (host._replace(compose=compose or "") if host else None), seen, problems
 
 
 def _machine(host: Machine | None) -> dict[str, Any]:

@@ -18,8 +18,8 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
-from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, DockerError, find_socket
-from slipway.agent.docker.facts import RUNS, container, is_one_off
+from slipway.agent.docker import facts
+from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, DockerError, find_socket, frames
 from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -30,11 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LogRequest", "entries", "read_logs"]
 
-_HEADER = 8  # of a frame: stream number, three zeros, a length. Source: the engine's reference, ContainerAttach
 _MOMENT = 30  # characters: the engine writes all nine digits of a second's fraction
 _STREAMS = {1: "stdout", 2: "stderr"}
 _LONGEST = 65_536  # bytes of a line; a longer one comes in pieces
-_PIECE = 65_536
 _WAITING = 5_000  # lines that may wait for a slow reader before the engine's streams are held up
 
 
@@ -54,13 +52,6 @@ class Entry(NamedTuple):
     container: str
     stream: str
     text: str
-
-
-class _Position(NamedTuple):
-    """How far a container's log was printed: a moment, and how many of its lines."""
-
-    at: str
-    lines: int
 
 
 def read_logs(folder: StackFolder, wanted: LogRequest) -> None:
@@ -91,20 +82,14 @@ def entries(response: http.client.HTTPResponse, identifier: str, *, terminal: bo
 def _pieces(response: http.client.HTTPResponse, *, terminal: bool) -> Iterator[tuple[str, bytes]]:
     """Stream and content of each piece that the engine wrote at once: a line with its moment, or a part of one."""
     buffer = b""
-    while more := response.read1(_PIECE):
+    while more := response.read1(_LONGEST):
         buffer += more
         if terminal:
             *lines, buffer = buffer.split(b"\n")
             yield from (("stdout", line + b"\n") for line in lines)
-            continue
-        start = 0
-        while len(buffer) - start >= _HEADER:
-            end = start + _HEADER + int.from_bytes(buffer[start + 4 : start + _HEADER], "big")
-            if len(buffer) < end:
-                break
-            yield _STREAMS.get(buffer[start], "stdout"), buffer[start + _HEADER : end]
-            start = end
-        buffer = buffer[start:]
+        else:
+            found, buffer = frames(buffer)
+            yield from ((_STREAMS.get(stream, "stdout"), piece) for stream, piece in found)
     if terminal and buffer:
         yield "stdout", buffer + b"\n"
 
@@ -118,7 +103,7 @@ class _Reading:
         self._began = f"{runtime.time():.9f}"
         since = wanted.since
         self._since = f"{runtime.time() + float(since):.9f}" if since.startswith("-") else since
-        self._printed: dict[str, _Position] = {}
+        self._printed: dict[str, tuple[str, int]] = {}  # container → a moment, and how many of its lines
         self._followed: dict[str, bool] = {}  # container → whether it started again meanwhile
         self._lock = threading.Lock()
         self._queue: queue.Queue[dict[str, Any] | SlipwayError] = queue.Queue(_WAITING)
@@ -128,42 +113,37 @@ class _Reading:
         if starts is not None:
             signal.signal(signal.SIGTERM, _leave)
             threading.Thread(target=_end_with_input, daemon=True).start()
-        found = self._containers()
-        _say({"containers": [_named(each) for each, _ in found]})
+        found = facts.containers(self._api, self._stack, self._wanted.services or None)
+        _say({"containers": [_named(each) for each in found]})
         self._history(found)
         _say({"caught_up": True})
         if starts is not None:
-            for each, terminal in found:
-                if each.state in RUNS:
-                    self._follow(each.id, terminal=terminal)
+            for each in found:
+                if each.state in facts.RUNS:
+                    self._follow(each)
             threading.Thread(target=self._await_starts, args=(starts,), daemon=True).start()
-            self._print()
+            while not isinstance(said := self._queue.get(), SlipwayError):
+                _say(said)
+            raise said
 
-    def _containers(self) -> list[tuple[Container, bool]]:
-        """Those whose logs are asked for, each with whether it has a terminal."""
-        found = []
-        for entry in self._api.containers({PROJECT_LABEL: self._stack}):
-            details = None if is_one_off(entry) else self._api.container(entry["Id"])
-            if details is not None:
-                found.append((container(details), bool(details["Config"].get("Tty"))))
-        found.sort(key=lambda pair: (pair[0].service, pair[0].number, pair[0].name))
-        return [pair for pair in found if not self._wanted.services or pair[0].service in self._wanted.services]
-
-    def _history(self, found: list[tuple[Container, bool]]) -> None:
+    def _history(self, found: list[Container]) -> None:
         waiting: list[str] = []
         size = 0
-        for entry in heapq.merge(*(self._past(each, terminal=terminal) for each, terminal in found)):
-            place = self._printed.get(entry.container)
-            lines = place.lines if place and place.at == entry.at else 0
-            self._printed[entry.container] = _Position(entry.at, lines + 1)
-            waiting.append(_line(entry._asdict()))
+        for entry in heapq.merge(*map(self._past, found)):
+            waiting.append(_line(self._noted(entry)))
             size += len(waiting[-1])
-            if size > _PIECE:
+            if size > _LONGEST:
                 _write("".join(waiting))
                 waiting, size = [], 0
         _write("".join(waiting))
 
-    def _past(self, each: Container, *, terminal: bool) -> Iterator[Entry]:
+    def _noted(self, entry: Entry) -> dict[str, Any]:
+        """The entry, which counts as printed."""
+        at, lines = self._printed.get(entry.container, ("", 0))
+        self._printed[entry.container] = (entry.at, lines + 1 if at == entry.at else 1)
+        return entry._asdict()
+
+    def _past(self, each: Container) -> Iterator[Entry]:
         query = {"tail": self._wanted.tail, **({"since": self._since} if self._since else {})}
         try:
             response = self._api.again().log_stream(each.id, **query)
@@ -172,45 +152,41 @@ class _Reading:
                 _say(_problem(each, error))
             return
         try:
-            yield from entries(response, each.id, terminal=terminal)
+            yield from entries(response, each.id, terminal=each.terminal)
         except (OSError, http.client.HTTPException):
             raise _ended() from None
 
     # --- what comes
 
-    def _follow(self, identifier: str, *, terminal: bool) -> None:
+    def _follow(self, each: Container) -> None:
         """Print what a container writes from now on, in a thread of its own; one that is followed is so once more."""
         with self._lock:
-            if identifier in self._followed:
-                self._followed[identifier] = True
+            if each.id in self._followed:
+                self._followed[each.id] = True
                 return
-            self._followed[identifier] = False
-        threading.Thread(target=self._present, args=(identifier,), kwargs={"terminal": terminal}, daemon=True).start()
+            self._followed[each.id] = False
+        threading.Thread(target=self._present, args=(each,), daemon=True).start()
 
-    def _present(self, identifier: str, *, terminal: bool) -> None:
+    def _present(self, each: Container) -> None:
         while True:
             # it is gone, or the engine is, which `_await_starts` reports
             with contextlib.suppress(SlipwayError, OSError, ValueError, http.client.HTTPException):
-                self._listen(identifier, terminal=terminal)
+                self._listen(each)
             with self._lock:
-                if not self._followed[identifier]:
-                    del self._followed[identifier]
+                if not self._followed[each.id]:
+                    del self._followed[each.id]
                     return
-                self._followed[identifier] = False
+                self._followed[each.id] = False
 
-    def _listen(self, identifier: str, *, terminal: bool) -> None:
-        place = self._printed.get(identifier)
-        since = _seconds(place.at) if place else self._began if self._wanted.tail == "0" else self._since
+    def _listen(self, each: Container) -> None:
+        at, repeated = self._printed.get(each.id, ("", 0))  # the engine repeats the lines of that very moment
+        since = _seconds(at) if at else self._began if self._wanted.tail == "0" else self._since
         query = {"follow": "true", **({"since": since} if since else {})}
-        repeated = place.lines if place else 0  # the engine repeats the lines of that very moment
-        for entry in entries(self._api.again(None).log_stream(identifier, **query), identifier, terminal=terminal):
-            if place and repeated and entry.at == place.at:
+        for entry in entries(self._api.again(None).log_stream(each.id, **query), each.id, terminal=each.terminal):
+            if repeated and entry.at == at:
                 repeated -= 1
-                continue
-            before = self._printed.get(identifier)
-            lines = before.lines if before and before.at == entry.at else 0
-            self._printed[identifier] = _Position(entry.at, lines + 1)
-            self._queue.put(entry._asdict())
+            else:
+                self._queue.put(self._noted(entry))
 
     def _await_starts(self, starts: http.client.HTTPResponse) -> None:
         api = self._api.again()
@@ -218,27 +194,16 @@ class _Reading:
             for line in starts:
                 event = json.loads(line)
                 try:
-                    self._started(api, event["Actor"]["ID"])
+                    self._started(api.container(event["Actor"]["ID"]))
                 except SlipwayError:
                     break
         self._queue.put(_ended())
 
-    def _started(self, api: DockerApi, identifier: str) -> None:
-        details = api.container(identifier)
-        if details is None or is_one_off(details["Config"]):
-            return
-        each = container(details)
-        if self._wanted.services and each.service not in self._wanted.services:
-            return
-        self._queue.put({"containers": [_named(each)]})
-        self._follow(each.id, terminal=bool(details["Config"].get("Tty")))
-
-    def _print(self) -> None:
-        while True:
-            said = self._queue.get()
-            if isinstance(said, SlipwayError):
-                raise said
-            _say(said)
+    def _started(self, details: dict[str, Any] | None) -> None:
+        each = facts.container(details) if details else None
+        if each and not each.one_off and (not self._wanted.services or each.service in self._wanted.services):
+            self._queue.put({"containers": [_named(each)]})
+            self._follow(each)
 
 
 def _ended() -> SlipwayError:

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from slipway.contract.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from slipway.contract.problems import SlipwayError
 
 __all__ = ["LINE_LIMIT", "RESULT_LIMIT", "Output"]
@@ -35,13 +33,10 @@ class Output:
         took = "" if seconds is None else f" {seconds:.2f} s"
         self._error(f"{self.host} {phase} {what}{took}")
 
-    def evidence(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self._error(f"    {line}")
-
     def failure(self, error: SlipwayError) -> None:
         """The evidence, then the error's one line, which is always the last."""
-        self.evidence(error.evidence)
+        for line in error.evidence:
+            self._error(f"    {line}")
         self._error(str(error))
 
     def result(self, document: dict[str, Any]) -> None:

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.compose.builds import Build, BuildReader
 from slipway.compose.compose_config import missing_variable, resolve, with_placeholders, without_escapes
-from slipway.compose.definitions import config_for_hosts, volume_for_hosts
 from slipway.compose.git import repository_of
-from slipway.compose.placement import place, services_of
-from slipway.compose.secret_leaks import known_values, readable_values, secret_uses
-from slipway.compose.service_entries import plan_services
-from slipway.compose.shipped_files import ShippedFiles
+from slipway.compose.placement import check_placement, services_of
+from slipway.compose.secret_leaks import check_readable_values, known_values, secret_uses
+from slipway.compose.service_entries import service_entries
+from slipway.compose.shipped_files import ShippedFiles, volume_for_hosts
+from slipway.contract.canonical import release_id
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import mirrored
 from slipway.settings.secret_rules import missing_secret, new_secret
 from slipway.settings.setting_files import config_rm, config_set
 from slipway.settings.spelling import suggestion
+from slipway.x_slipway.findings import Findings
 from slipway.x_slipway.service import ServiceExtension, misspelt_extension, read_extension
 from slipway.x_slipway.source_lines import SourceLines
 
@@ -70,6 +71,24 @@ class Application:
         """The services that `host` runs, sorted."""
         return services_of(host, {name: entry["hosts"] for name, entry in self.entries.items()})
 
+    def release(self, revision: Revision, images: Mapping[str, str]) -> dict[str, Any]:
+        """The release (deployment.schema.json, `$defs/release`) that it makes with its images: same inputs, same id.
+
+        `images` has an image by digest (`NAME[:TAG]@sha256:…`) for every service.
+        """
+        services = {name: {**service, "image": images[name]} for name, service in self.document["services"].items()}
+        content = {
+            "application": self.name,
+            "commit": revision.commit,
+            "branch": revision.branch,
+            "images": dict(images),
+            "compose": {**self.document, "services": services},
+            "files": dict(self.files),
+            "secrets": list(self.secrets),
+            "services": dict(self.entries),
+        }
+        return {"id": release_id(content), **content}
+
 
 def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) -> Application:
     """Read the application's Compose file with the stack's values; `problems` found earlier are reported with its own.
@@ -77,62 +96,60 @@ def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) ->
     Raises:
         SlipwayError: with every problem of the file, its variables and its `x-slipway` blocks.
     """
-    earlier = list(problems)
-    if earlier and not settings.application.is_dir():
-        raise SlipwayError(earlier)
+    found = Findings()
+    found.add(*problems)
+    if found.problems and not settings.application.is_dir():
+        raise SlipwayError(found.problems)
     try:
         resolved = resolve(settings)
     except SlipwayError as error:
-        raise SlipwayError([*earlier, *error.problems]) from None
-    reader = _Reader(settings, resolved)
-    application = reader.read(resolved.model)
-    if earlier or reader.problems:
-        raise SlipwayError([*earlier, *reader.problems])
+        raise SlipwayError([*found.problems, *error.problems]) from None
+    found.add(*resolved.problems)
+    application = _Reader(settings, resolved, found).read(resolved.model)
+    if found.problems:
+        raise SlipwayError(found.problems)
     return application
 
 
 class _Reader:
-    """Turns Compose's model into an `Application`, collecting problems on the way."""
+    """Turns Compose's model into an `Application`."""
 
-    def __init__(self, settings: Settings, resolved: ComposeModel) -> None:
+    def __init__(self, settings: Settings, resolved: ComposeModel, found: Findings) -> None:
         folder = resolved.file.parent
-        self.lines = SourceLines(resolved.file)
         self.settings, self.folder, self.name, self.stack = settings, folder, resolved.name, resolved.stack
-        self.problems = list(resolved.problems)
-        self.warnings: list[Problem] = []
-        self.files = ShippedFiles(folder, repository_of(folder), settings.stack)
+        self.found = found
+        self.lines = SourceLines(resolved.file)
+        self.files = ShippedFiles(folder, repository_of(folder), found, settings.stack)
         self.images: dict[str, str] = {}
         self.extensions: dict[str, ServiceExtension] = {}
 
     def read(self, model: Mapping[str, Any]) -> Application:
-        used, found = secret_uses(model)
-        self.problems += [*found, *self._misspelt_extensions(model)]
+        used = secret_uses(model, self.found)
+        self._check_extensions(model)
         secrets, configs = model.get("secrets") or {}, model.get("configs") or {}
         variables = {name: self._secret_variable(name, entry) for name, entry in secrets.items()}
-        builds = BuildReader(self.settings, self.folder, self.name, variables)
+        builds = BuildReader(self.settings, self.folder, self.name, variables, self.found)
         services = {
             name: self._service(name, dict(service), configs, builds)
             for name, service in (model.get("services") or {}).items()
         }
         self._check_whole(services, model)
         hosts = [host.name for host in self.settings.hosts]
-        placed = place(services, self.extensions, hosts=hosts, stack=self.settings.stack)
-        planned = plan_services(services, self.extensions, self.settings, self.lines)
+        check_placement(services, self.extensions, hosts, self.settings.stack, self.found)
+        entries = service_entries(services, self.extensions, self.settings, self.lines, self.found)
         mounted = {entry["source"] for service in services.values() for entry in service.get("secrets") or []}
         used |= {variables[name] for name in mounted if variables.get(name)}
-        used |= planned.secrets
+        used |= {extension.basic_auth for extension in self.extensions.values() if extension.basic_auth}
         parts = {
             "networks": model.get("networks"),
             "volumes": {name: volume_for_hosts(entry or {}) for name, entry in (model.get("volumes") or {}).items()},
-            "configs": self._configs(configs, used),
+            "configs": {name: self._config(name, each, used) for name, each in configs.items() if "file" not in each},
             "secrets": {name: entry for name, entry in secrets.items() if name in mounted},
         }
         document = {"name": self.stack, "services": services, **{key: part for key, part in parts.items() if part}}
         self.files.finish()
-        clear, warnings = readable_values(services, self.settings)
-        clear += known_values(model, self.files.plain, self.settings)
-        self.problems += [*builds.problems, *self.files.problems, *placed.problems, *planned.problems, *clear]
-        self.warnings += [*builds.warnings, *self.files.warnings, *placed.warnings, *planned.warnings, *warnings]
+        check_readable_values(services, self.settings, self.found)
+        self.found.add(*known_values(model, self.files.plain, self.settings))
         return Application(
             name=self.name,
             stack=self.stack,
@@ -141,18 +158,19 @@ class _Reader:
             document=with_placeholders(document),
             files=self.files.content,
             secrets=tuple(sorted(used)),
-            entries=planned.documents,
-            warnings=tuple(self.warnings),
+            entries=entries,
+            warnings=tuple(self.found.warnings),
         )
 
-    def _misspelt_extensions(self, model: Mapping[str, Any]) -> list[Problem]:
+    def _check_extensions(self, model: Mapping[str, Any]) -> None:
+        """Look for `x-slipway` where nothing would read it."""
         places = [("", model), *((f"services.{name}.", each) for name, each in (model.get("services") or {}).items())]
-        return [problem for place, node in places for key in node if (problem := misspelt_extension(place, key))]
+        self.found.add(*(error for place, node in places for key in node if (error := misspelt_extension(place, key))))
 
     def _check_whole(self, services: Mapping[str, Any], model: Mapping[str, Any]) -> None:
         """What can only be said of the whole file."""
         if not services:
-            self._refuse(
+            self.found.refuse(
                 "the Compose file has no services",
                 "there is nothing to deploy",
                 "add a service, or name its profile: "
@@ -161,7 +179,7 @@ class _Reader:
         volumes = [name for name, entry in (model.get("volumes") or {}).items() if not (entry or {}).get("external")]
         for name in self.settings.remove_volumes:
             if name not in volumes:
-                self._refuse(
+                self.found.refuse(
                     f"removeVolumes: '{name}' is not a volume of the Compose file's own",
                     suggestion(name, volumes, "`pulumi destroy` could not remove it"),
                     f"{config_rm(self.settings.stack, 'removeVolumes')}, or name volumes as the Compose file does",
@@ -175,7 +193,7 @@ class _Reader:
         for name, service in services.items():
             restarts = service.get("restart") or (service.get("deploy") or {}).get("restart_policy")
             if not restarts and name not in awaited and "healthcheck" in service:
-                self._warn(
+                self.found.warn(
                     f"services.{name} has no restart policy",
                     "it stays down after a crash or a reboot of its host",
                     "add `restart: unless-stopped`",
@@ -184,41 +202,54 @@ class _Reader:
     def _secret_variable(self, name: str, entry: Mapping[str, Any]) -> str:
         """The stack's secret that a top-level secret is; empty after reporting why it is none."""
         variable, stack = str(entry.get("environment") or ""), self.settings.stack
+        better = re.sub(r"[^A-Z0-9]+", "_", name.upper())
         if "file" in entry:
-            self._refuse(
+            self.found.refuse(
                 f"secrets.{name} is read from the file {entry['file']}",
                 "it would be stored in plain text with the release",
-                f"write `environment: {_as_variable(name)}` there and: "
-                + config_set(stack, f"secrets.{_as_variable(name)}", f"< {entry['file']}", secret=True),
+                f"write `environment: {better}` there and: "
+                + config_set(stack, f"secrets.{better}", f"< {entry['file']}", secret=True),
             )
         elif not variable:
-            self._refuse(
+            self.found.refuse(
                 f"secrets.{name} is kept outside of the Compose file (external)",
                 "only Docker Swarm has such secrets",
-                f"write `environment: {_as_variable(name)}` there and: {new_secret(stack, _as_variable(name))}",
+                f"write `environment: {better}` there and: {new_secret(stack, better)}",
             )
         elif variable not in self.settings.secrets:
             needed_by = f"secrets.{name} of the Compose file needs it"
-            self.problems.append(missing_secret(stack, variable, needed_by, "the service could not start"))
+            self.found.add(missing_secret(stack, variable, needed_by, "the service could not start"))
         else:
             return variable
         return ""
 
-    def _configs(self, configs: Mapping[str, Any], used: set[str]) -> dict[str, Any]:
-        found = {
-            name: config_for_hosts(name, entry, self.settings) for name, entry in configs.items() if "file" not in entry
-        }
-        self.problems += [config.problem for config in found.values() if config.problem]
-        used |= {config.secret for config in found.values() if config.secret}
-        return {name: config.entry for name, config in found.items()}
+    def _config(self, name: str, entry: Mapping[str, Any], used: set[str]) -> dict[str, Any]:
+        """A top-level config that is no file, for the hosts; one that is a variable's value becomes content."""
+        variable = str(entry.get("environment") or "")
+        config = {key: value for key, value in entry.items() if key != "environment"}
+        if variable in self.settings.secrets:
+            used.add(variable)
+            return {**config, "content": f"${{{variable}}}"}
+        if variable in self.settings.variables:
+            return {**config, "content": self.settings.variables[variable].replace("$", "$$")}
+        if variable:
+            self.found.add(missing_variable(variable, self.settings, f"configs.{name} is its value"))
+        elif "content" not in entry:
+            self.found.refuse(
+                f"configs.{name} is kept outside of the Compose file (external)",
+                "only Docker Swarm has such configs",
+                f"write `file:` or `content:` in configs.{name}",
+            )
+        return config
 
     def _service(
         self, name: str, service: dict[str, Any], configs: Mapping[str, Any], builds: BuildReader
     ) -> dict[str, Any]:
-        self._read_extension(name, service.pop("x-slipway", None))
+        self.extensions[name], problems = read_extension(name, without_escapes(service.pop("x-slipway", None)))
+        self.found.add(*problems)
         for variable, value in (service.get("environment") or {}).items():
             if value is None:  # `environment: [NAME]` takes the value from the shell that runs Compose: from nowhere
-                self.problems.append(
+                self.found.add(
                     missing_variable(variable, self.settings, f"services.{name}.environment takes it from the shell")
                 )
         build, image = service.pop("build", None), service.pop("image", None)
@@ -227,7 +258,7 @@ class _Reader:
         else:
             self.images[name] = mirrored(image, self.settings.mirror)
         if "container_name" in service:
-            self._warn(
+            self.found.warn(
                 f"services.{name}.container_name fixes the name of the only container",
                 "two stacks cannot run on one host, nor two generations side by side",
                 f"remove container_name; the service answers to the name {name} anyway",
@@ -244,19 +275,3 @@ class _Reader:
             for key, value in service.items()
             if value not in (None, [], {}) or (value == [] and key in ("command", "entrypoint"))
         }
-
-    def _read_extension(self, name: str, block: object) -> None:
-        extension, problems = read_extension(name, without_escapes(block))
-        self.problems += problems
-        self.extensions[name] = extension
-
-    def _refuse(self, what: str, meaning: str, fix: str) -> None:
-        self.problems.append(Problem(what, meaning, fix))
-
-    def _warn(self, what: str, meaning: str, fix: str) -> None:
-        self.warnings.append(Problem(what, meaning, fix))
-
-
-def _as_variable(name: str) -> str:
-    """A name for the variable of a top-level secret."""
-    return re.sub(r"[^A-Z0-9]+", "_", name.upper())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slipway.settings.model import Settings
+    from slipway.x_slipway.findings import Findings
 
 __all__ = ["Build", "BuildReader"]
 
@@ -60,14 +61,15 @@ class Build:
 
 
 class BuildReader:
-    """Reads the `build:` sections of one Compose file, collecting problems on the way."""
+    """Reads the `build:` sections of one Compose file."""
 
-    def __init__(self, settings: Settings, folder: Path, application: str, secrets: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, application: str, secrets: Mapping[str, str], found: Findings
+    ) -> None:
         """`folder` is the Compose file's; `secrets` maps the file's top-level secrets to the stack's."""
         self._settings, self._folder, self._application, self._secrets = settings, folder, application, secrets
+        self.found = found
         self.builds: dict[str, Build] = {}
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
 
     def read(self, service: str, build: Mapping[str, Any], *, image: str | None, platform: str | None) -> None:
         """Take the `build:` section of `service`, beside its `image` and `platform`; nothing in it is escaped."""
@@ -79,7 +81,7 @@ class BuildReader:
             self._check_dockerfile(f"{where}.dockerfile", context, dockerfile)
         platforms = build.get("platforms") or ([platform] if platform else self._settings.platforms)
         self.builds[service] = Build(
-            repository=_repository(image, self._settings.registry) or self._own_repository(service),
+            repository=self._repository(service, image),
             context=context,
             dockerfile=None if inline else dockerfile,
             dockerfile_inline=inline,
@@ -121,7 +123,7 @@ class BuildReader:
     def _check_keys(self, where: str, build: Mapping[str, Any]) -> None:
         for key in sorted(build.keys() - _KNOWN):
             if key in _IGNORED:
-                self.warnings.append(Problem(f"{where}.{key} is not used", _IGNORED[key], f"remove {key} from {where}"))
+                self.found.warn(f"{where}.{key} is not used", _IGNORED[key], f"remove {key} from {where}")
             elif not key.startswith("x-"):
                 self._refuse(f"{where}.{key} is not supported", f"remove {key} from {where}")
         if build.get("network") and build["network"] not in _NETWORKS:
@@ -129,7 +131,7 @@ class BuildReader:
                 f"{where}.network: '{build['network']}' is not supported", f"write one of: {', '.join(_NETWORKS)}"
             )
         if not self._settings.registry:
-            self.problems.append(
+            self.found.add(
                 Problem.about(
                     "registry",
                     f"not set, though {where} makes an image",
@@ -140,7 +142,7 @@ class BuildReader:
             )
 
     def _refuse(self, what: str, fix: str, meaning: str = "the image would differ from the one you expect") -> None:
-        self.problems.append(Problem(what, meaning, fix))
+        self.found.refuse(what, meaning, fix)
 
     def _folder_or_url(self, where: str, value: str) -> str:
         if _REMOTE.match(value):
@@ -173,15 +175,12 @@ class BuildReader:
             self._refuse(f"{where}: platform {platform} is not supported", f"name one of: {', '.join(PLATFORMS)}")
         return plain
 
+    def _repository(self, service: str, image: str | None) -> str:
+        """The one that `image:` names, when it is below the registry; else the service's own."""
+        bare, registry = without_tag((image or "").split("@", 1)[0]), self._settings.registry
+        return bare if registry and bare.startswith(f"{registry}/") else self._own_repository(service)
+
     def _own_repository(self, service: str) -> str:
         """`REGISTRY/APPLICATION-SERVICE`, in the characters that an image's name may have."""
         name = re.sub(r"[^a-z0-9]+", "-", f"{self._application}-{service}".lower()).strip("-")
         return f"{self._settings.registry}/{name}"
-
-
-def _repository(image: str | None, registry: str) -> str | None:
-    """The repository that a service's `image:` names, when it is below the registry."""
-    if not image or not registry:
-        return None
-    bare = without_tag(image.split("@", 1)[0])
-    return bare if bare.startswith(f"{registry}/") else None

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import re
 import secrets as randomness
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import yaml
 
+from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import named_like_a_secret, new_secret
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from slipway.settings.model import Settings
@@ -96,20 +96,21 @@ def secret_names(text: str) -> list[str]:
 
 def with_placeholders(node: Any) -> Any:  # noqa: ANN401  # a JSON tree
     """The tree with every secret's mark as `${NAME}`."""
-    if isinstance(node, dict):
-        return {key: with_placeholders(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [with_placeholders(value) for value in node]
-    return _MARKED.sub(r"${\1}", node) if isinstance(node, str) else node
+    return _rewritten(node, lambda text: _MARKED.sub(r"${\1}", text))
 
 
 def without_escapes(node: Any) -> Any:  # noqa: ANN401  # a JSON tree
     """The tree with every `$$` as `$`: for what does not go through Compose a second time."""
+    return _rewritten(node, lambda text: text.replace("$$", "$"))
+
+
+def _rewritten(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401  # a JSON tree
+    """The tree with every text in it changed, keys as well."""
     if isinstance(node, dict):
-        return {without_escapes(key): without_escapes(value) for key, value in node.items()}
+        return {_rewritten(key, change): _rewritten(value, change) for key, value in node.items()}
     if isinstance(node, list):
-        return [without_escapes(value) for value in node]
-    return node.replace("$$", "$") if isinstance(node, str) else node
+        return [_rewritten(value, change) for value in node]
+    return change(node) if isinstance(node, str) else node
 
 
 def missing_variable(name: str, settings: Settings, message: str) -> Problem:
@@ -207,7 +208,7 @@ def _compose_config(
     """
     plugins = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  # may have no home
     passed = {"PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), _RUN_FOLDER))}  # for an `include` over git
-    argv = [shutil.which("docker") or "docker", "compose", "--file", str(file), "--env-file", os.devnull, *options]
+    argv = [*compose_program(), "--file", str(file), "--env-file", os.devnull, *options]
     argv += ["config", "--format", "yaml", "--no-path-resolution"]
     try:
         return subprocess.run(

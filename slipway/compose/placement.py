@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem
 from slipway.contract.published_ports import published_ports
@@ -11,18 +11,12 @@ from slipway.settings.spelling import suggestion
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from slipway.x_slipway.findings import Findings
     from slipway.x_slipway.service import ServiceExtension
 
-__all__ = ["Placement", "place", "services_of"]
+__all__ = ["check_placement", "services_of"]
 
 _EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
-
-
-class Placement(NamedTuple):
-    """What is wrong, and what is unwise."""
-
-    problems: list[Problem]
-    warnings: list[Problem]
 
 
 def services_of(host: str, placed: Mapping[str, Sequence[str]]) -> list[str]:
@@ -30,42 +24,36 @@ def services_of(host: str, placed: Mapping[str, Sequence[str]]) -> list[str]:
     return sorted(name for name, hosts in placed.items() if not hosts or host in hosts)
 
 
-def place(
+def check_placement(
     services: Mapping[str, Mapping[str, Any]],
     extensions: Mapping[str, ServiceExtension],
-    *,
     hosts: Sequence[str],
     stack: str,
-) -> Placement:
+    found: Findings,
+) -> None:
     """Look at every host's services together; each finding is reported once, for the first host that has it."""
-    problems = [*_unknown_hosts(extensions, sorted(hosts), stack)]
-    warnings: list[Problem] = []
+    found.add(*_unknown_hosts(extensions, sorted(hosts), stack))
     apart: dict[tuple[str, str], str] = {}
     placed = {name: extension.hosts for name, extension in extensions.items()}
     for host in hosts:
         present = {name: services[name] for name in services_of(host, placed)}
-        problems += [problem for problem in _port_problems(present) if problem not in problems]
+        found.add(*_port_problems(present))
         for name, service in present.items():
             for other in service.get("depends_on") or {}:
                 if other in services and other not in present:
                     apart.setdefault((name, other), host)
         if not present:
-            warnings.append(
-                Problem(
-                    f"host {host} runs no service",
-                    "nothing is deployed to it",
-                    "name it in the x-slipway.hosts of a service, or remove it from the stack file",
-                )
+            found.warn(
+                f"host {host} runs no service",
+                "nothing is deployed to it",
+                "name it in the x-slipway.hosts of a service, or remove it from the stack file",
             )
-    warnings += [
-        Problem(
+    for (name, other), host in apart.items():
+        found.warn(
             f"services.{name} depends on {other}, which host {host} does not run",
             f"there it starts without waiting, and the name {other} leads nowhere",
             f"run both on the same hosts (x-slipway.hosts), or give {name} the address of a host with {other}",
         )
-        for (name, other), host in apart.items()
-    ]
-    return Placement(problems, warnings)
 
 
 def _unknown_hosts(extensions: Mapping[str, ServiceExtension], hosts: Sequence[str], stack: str) -> Iterator[Problem]:

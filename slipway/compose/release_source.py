@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from slipway.compose.application import Application, read_application
 from slipway.compose.compose_config import project_on_hosts
 from slipway.compose.git import Revision
-from slipway.compose.release import Release
 from slipway.compose.schema_check import release_checked
+from slipway.contract.canonical import release_id
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import missing_secret
 from slipway.settings.spelling import suggestion
@@ -41,13 +41,12 @@ def application_of(settings: Settings, *, problems: Iterable[Problem] = ()) -> A
     found = [*problems, *unfit(release, settings)]
     if found:
         raise SlipwayError(found)
-    compose = {**release["compose"]}
     return Application(
         name=release["application"],
-        stack=compose["name"],
+        stack=release["compose"]["name"],
         builds={},
         images=release["images"],
-        document=compose,
+        document=release["compose"],
         files=release["files"],
         secrets=tuple(release["secrets"]),
         entries=release["services"],
@@ -88,7 +87,7 @@ def _read(file: Path) -> dict[str, Any]:
     except ValueError:
         raise SlipwayError(f"release: {file} is not JSON", "it holds no release", _AGAIN) from None
     release_checked(release)
-    if Release.identified(release).id != release["id"]:
+    if release_id(release) != release["id"]:
         raise SlipwayError(
             f"release: {file} says {release['id']}, and its content is another release",
             "it was changed after it ran, so nothing about it is proven",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from slipway.compose.compose_config import secret_names, with_placeholders, without_escapes
 from slipway.contract.problems import Problem
@@ -12,61 +12,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from slipway.settings.model import Settings
+    from slipway.x_slipway.findings import Findings
 
-__all__ = ["SecretUses", "known_values", "readable_values", "secret_uses"]
+__all__ = ["check_readable_values", "known_values", "secret_uses"]
 
 Path = tuple[str, ...]
 
 
-class SecretUses(NamedTuple):
-    """The secrets that a Compose file substitutes."""
+def secret_uses(model: Mapping[str, Any], found: Findings) -> set[str]:
+    """Names of the secrets that the hosts need for Compose's model of a file; refuses places that others could read.
 
-    names: set[str]
-    """Those that the hosts need."""
-    problems: list[Problem]
-    """One for every place that others could read."""
-
-
-def secret_uses(model: Mapping[str, Any]) -> SecretUses:
-    """Where Compose's model of a file holds secrets; what does not reach a host or a build is left out."""
-    uses = SecretUses(set(), [])
-    seen: set[tuple[str, str]] = set()
+    What does not reach a host or a build is left out.
+    """
+    names = set()
     for path, text, is_key in _strings(model):
         for name in secret_names(text) if not _dropped(path) else ():
-            if not is_key and _kept_secret(path):
-                uses.names.add(name)
-                continue
-            place = ".".join(with_placeholders(list(path)))
-            if (name, place) not in seen:
-                seen.add((name, place))
-                uses.problems.append(
-                    Problem(
-                        f"secret {name} stands in {place}",
+            match path:  # kept from others: a container's environment, or the content of a config
+                case ("services", _, "environment", _) | ("configs", _, "content") if not is_key:
+                    names.add(name)
+                case _:
+                    found.refuse(
+                        f"secret {name} stands in {'.'.join(with_placeholders(list(path)))}",
                         "everyone who can list processes, inspect containers or pull the image could read it",
                         "hand it over in the service's environment or `build.secrets`; the program reads it there",
                     )
-                )
-    return uses
-
-
-def _kept_secret(path: Path) -> bool:
-    """Whether a value there is kept from others: a container's environment, or the content of a config."""
-    match path:
-        case ("services", _, "environment", _) | ("configs", _, "content"):
-            return True
-        case _:
-            return False
+    return names
 
 
 def _dropped(path: Path) -> bool:
     """Whether it is only there for the file's own use, such as a YAML anchor."""
     match path:
-        case (top, *_) if top.startswith("x-"):
-            return True
-        case ("services", _, key, *_) if key.startswith("x-") and key != "x-slipway":
-            return True
+        case ("services", _, key, *_):
+            return key.startswith("x-") and key != "x-slipway"
         case _:
-            return False
+            return path[0].startswith("x-")
 
 
 def _strings(node: object, path: Path = ()) -> Iterator[tuple[Path, str, bool]]:
@@ -82,30 +61,24 @@ def _strings(node: object, path: Path = ()) -> Iterator[tuple[Path, str, bool]]:
         yield path, node, False
 
 
-def readable_values(
-    services: Mapping[str, Mapping[str, Any]], settings: Settings
-) -> tuple[list[Problem], list[Problem]]:
-    """Problems and warnings of secrets that the Compose file itself holds in an environment.
+def check_readable_values(services: Mapping[str, Mapping[str, Any]], settings: Settings, found: Findings) -> None:
+    """Look for secrets that the Compose file itself holds in an environment.
 
     One that anyone could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
     warned of.
     """
-    problems: list[Problem] = []
-    warnings: list[Problem] = []
     for service, description in services.items():
         for name, value in (description.get("environment") or {}).items():
             text = without_escapes(value)
             if not isinstance(text, str) or not text or secret_names(text) or not is_secret(name, text):
                 continue
             weak = weakness(name, text)
-            problem = Problem(
-                f"services.{service}.environment.{name} {weak or 'is in plain text'}"
-                + (" and is in plain text" if weak else ""),
+            report = found.refuse if weak and settings.production else found.warn
+            report(
+                f"services.{service}.environment.{name} {f'{weak} and ' if weak else ''}is in plain text",
                 "everyone who can read the Compose file or the release knows it",
                 f"write `{name}: ${{{name}}}` there and: {new_secret(settings.stack, name)}",
             )
-            (problems if weak and settings.production else warnings).append(problem)
-    return problems, warnings
 
 
 def known_values(model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings) -> list[Problem]:

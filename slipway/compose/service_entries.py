@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from slipway.contract.problems import Problem
 from slipway.settings.edge_settings import edge_warnings
 from slipway.settings.secret_rules import missing_secret
 from slipway.settings.setting_files import config_set
@@ -13,63 +12,46 @@ from slipway.x_slipway.strategy import choose
 from slipway.x_slipway.update_config import read_update
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from slipway.settings.model import Settings
+    from slipway.x_slipway.findings import Findings
     from slipway.x_slipway.service import ServiceExtension
     from slipway.x_slipway.source_lines import SourceLines
 
-__all__ = ["ServiceEntries", "plan_services"]
+__all__ = ["service_entries"]
 
 
-class ServiceEntries(NamedTuple):
-    """What the release document says of the services, and what is to be said of that."""
-
-    documents: dict[str, dict[str, Any]]
-    """Service → its entry."""
-    secrets: set[str]
-    """Names of the secrets that the edge needs."""
-    problems: list[Problem]
-    warnings: list[Problem]
-
-
-def plan_services(
+def service_entries(
     services: Mapping[str, Mapping[str, Any]],
     extensions: Mapping[str, ServiceExtension],
     settings: Settings,
     lines: SourceLines,
-) -> ServiceEntries:
-    """Put the entries of all services together."""
-    entries = ServiceEntries({}, set(), list(clashes(extensions, settings.domain)), [])
+    found: Findings,
+) -> dict[str, dict[str, Any]]:
+    """Service → its entry."""
+    found.add(*clashes(extensions, settings.domain))
+    entries = {}
     for name, extension in extensions.items():
-        update, found = read_update(name, services[name])
-        choice = choose(name, services, extension, update, lines)
-        document = extension.document(
-            strategy=choice.strategy, update=update, domain=settings.domain, watched=bool(settings.watch_seconds)
+        update, problems = read_update(name, services[name])
+        found.add(*problems)
+        strategy = choose(name, services, extension, update, lines=lines, found=found)
+        entries[name] = extension.document(
+            strategy=strategy, update=update, domain=settings.domain, watched=bool(settings.watch_seconds)
         )
-        entries.documents[name] = document
-        entries.problems.extend([*found, *choice.problems, *_password_problems(name, extension, settings)])
-        entries.warnings.extend(choice.warnings)
         if extension.basic_auth:
-            entries.secrets.add(extension.basic_auth)
-    entries.warnings.extend(edge_warnings(settings, entries.documents))
+            _check_passwords(name, extension.basic_auth, settings, found)
+    found.warnings += edge_warnings(settings, entries)
     return entries
 
 
-def _password_problems(name: str, extension: ServiceExtension, settings: Settings) -> Iterator[Problem]:
-    """A `basicAuth` whose secret is missing or holds something else."""
-    secret = extension.basic_auth
-    if not secret:
-        return
+def _check_passwords(name: str, secret: str, settings: Settings, found: Findings) -> None:
+    """Whether the secret of a `basicAuth` is there, and holds passwords."""
     fix = f"htpasswd -nB USER | {config_set(settings.stack, f'secrets.{secret}', secret=True)}"
+    where, meaning = f"services.{name}.x-slipway.basicAuth needs", "nobody could pass the password prompt"
     if secret not in settings.secrets:
-        where = f"services.{name}.x-slipway.basicAuth needs it"
-        yield missing_secret(settings.stack, secret, where, "nobody could pass the password prompt", fix)
+        found.add(missing_secret(settings.stack, secret, f"{where} it", meaning, fix))
         return
     lines = [line for line in settings.secrets[secret].get_secret_value().splitlines() if line.strip()]
     if not lines or not all(":" in line.strip()[1:-1] for line in lines):
-        yield Problem(
-            f"secrets.{secret}: these are not lines of htpasswd (services.{name}.x-slipway.basicAuth needs them)",
-            "nobody could pass the password prompt",
-            fix,
-        )
+        found.refuse(f"secrets.{secret}: these are not lines of htpasswd ({where} them)", meaning, fix)

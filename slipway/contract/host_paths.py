@@ -6,14 +6,8 @@ import os
 import re
 
 __all__ = [
-    "HOME_VARIABLE",
-    "LONGEST_STACK",
-    "edge_folder",
-    "is_stack",
-    "shell_stack_path",
-    "stack_folder",
-    "stacks_folder",
-]
+    "HOME_VARIABLE", "LONGEST_STACK", "edge_folder", "is_stack", "shell_stack_path", "stack_folder", "stacks_folder",
+]  # fmt: skip
 
 LONGEST_STACK = 63
 """Characters of a stack's name on the host: what the name of a container or network leaves room for."""

@@ -40,8 +40,6 @@ class Redactor:
 
 
 def _forms(value: str) -> Iterator[str]:
-    if len(value) < SHORTEST:
-        return
     for plain in {value, value.strip(), *(line.strip() for line in value.splitlines())}:
         if len(plain) < SHORTEST:
             continue

@@ -13,7 +13,7 @@ from slipway.settings.setting_files import keyscan
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Connection", "LocalConnection", "Process", "Terminal", "connect", "ended", "reached"]
+__all__ = ["Connection", "LocalConnection", "Process", "Terminal", "ended", "reached"]
 
 _CONNECT_SECONDS = 15  # to reach, authenticate and start: far above a slow link's, far below a person's patience
 _SIGNALLED = 128  # what shells add to a signal's number for the exit code of what it ended
@@ -103,20 +103,31 @@ async def ended(process: Process) -> int | None:
 
 @contextlib.asynccontextmanager
 async def reached(host: HostSettings, private_key: str) -> AsyncIterator[Connection]:
-    """A connection to a host, over SSH or to this machine.
+    """A connection to this machine, or to a host over SSH, through its bastion if it has one.
 
     Raises:
-        SlipwayError: as `connect`.
+        SlipwayError: when it cannot be reached, shows another host key, or refuses the private key.
     """
     if host.local:
         yield LocalConnection()
         return
-    async with connect(host, private_key) as connection:
-        yield connection
+    import asyncssh  # noqa: PLC0415  # 0.2 s that a local stack need not pay
+
+    async with contextlib.AsyncExitStack() as stack:
+        machine: HostSettings | BastionSettings = host
+        try:
+            key = asyncssh.import_private_key(private_key)
+            connection: Any = ()
+            for machine in (host.bastion, host) if host.bastion else (host,):
+                opened = asyncssh.connect(**_arguments(machine, key), tunnel=connection)
+                connection = await stack.enter_async_context(opened)
+        except (asyncssh.Error, asyncssh.KeyImportError, OSError, TimeoutError) as error:
+            raise SlipwayError(_problem(host, machine, error)) from None
+        yield _SshConnection(connection)
 
 
 def _arguments(machine: HostSettings | BastionSettings, key: Any) -> dict[str, Any]:  # noqa: ANN401  # asyncssh is imported late
-    import asyncssh  # noqa: PLC0415  # 0.2 s that a local stack need not pay
+    import asyncssh  # noqa: PLC0415  # loaded already
 
     trusted = asyncssh.import_public_key(pinned_key(machine))
     algorithm = trusted.algorithm.decode()  # an RSA key signs by newer names than its own
@@ -135,28 +146,6 @@ def _arguments(machine: HostSettings | BastionSettings, key: Any) -> dict[str, A
         "keepalive_count_max": 6,
         "x509_trusted_certs": None,
     }
-
-
-@contextlib.asynccontextmanager
-async def connect(host: HostSettings, private_key: str) -> AsyncIterator[Connection]:
-    """Connect to an SSH host, through its bastion if it has one.
-
-    Raises:
-        SlipwayError: when it cannot be reached, shows another host key, or refuses the private key.
-    """
-    import asyncssh  # noqa: PLC0415  # 0.2 s that a local stack need not pay
-
-    async with contextlib.AsyncExitStack() as stack:
-        machine: HostSettings | BastionSettings = host
-        try:
-            key = asyncssh.import_private_key(private_key)
-            connection: Any = ()
-            for machine in (host.bastion, host) if host.bastion else (host,):
-                opened = asyncssh.connect(**_arguments(machine, key), tunnel=connection)
-                connection = await stack.enter_async_context(opened)
-        except (asyncssh.Error, asyncssh.KeyImportError, OSError, TimeoutError) as error:
-            raise SlipwayError(_problem(host, machine, error)) from None
-        yield _SshConnection(connection)
 
 
 def _problem(host: HostSettings, machine: HostSettings | BastionSettings, error: Exception) -> Problem:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from slipway.compose.application import Application
-    from slipway.compose.release import Release
     from slipway.settings.model import HostSettings, Settings
 
 __all__ = ["deployment_document", "drift_of", "edge_document", "port_urls", "route_urls"]
@@ -31,7 +30,7 @@ _STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 def deployment_document(
     settings: Settings,
     application: Application,
-    release: Release,
+    release: Mapping[str, Any],
     edge: str,
     *,
     host: str,
@@ -48,7 +47,7 @@ def deployment_document(
         "contract": CONTRACT,
         "stack": application.stack,
         "host": host,
-        "release": release.document,
+        "release": release,
         "services": services,
         "secrets": {name: settings.secrets[name].get_secret_value() for name in application.secrets},
         "registries": [{"address": address_of(settings.registry), **login}] if login else [],
@@ -59,7 +58,7 @@ def deployment_document(
             "retention": settings.retention,
             "disk_minimum_mb": settings.disk_minimum_mb,
         },
-        "convergence": _token(probe, release.id),
+        "convergence": _token(probe, release["id"]),
         "edge": edge_document(settings, edge, services, application),
         "watch": watch_document(settings),
         "fleet": {"hosts": list(hosts), "leader": _leader(application, hosts)} if len(hosts) > 1 else None,
@@ -118,12 +117,13 @@ def edge_document(settings: Settings, image: str, services: Sequence[str], appli
 def route_urls(settings: Settings, application: Application, hosts: Sequence[HostSettings]) -> list[str]:
     """Where the routes answer: by their host name, and without one at every host that runs the service."""
     scheme, port, usual = ("https", settings.https_port, 443) if settings.https else ("http", settings.http_port, 80)
-    urls: list[str] = []
     routes = [(service, route) for service, entry in sorted(application.entries.items()) for route in entry["routes"]]
-    for service, route in sorted(routes, key=lambda each: bool(each[1]["path"] != "/")):  # front pages first
-        running = [host.authority for host in hosts if service in application.services_of(host.name)]
-        for name in [route["host"]] if route["host"] else running:
-            urls.append(f"{scheme}://{name}{'' if port == usual else f':{port}'}{route['path']}")  # noqa: PERF401
+    urls = (
+        f"{scheme}://{route['host'] or host.authority}{'' if port == usual else f':{port}'}{route['path']}"
+        for service, route in sorted(routes, key=lambda each: bool(each[1]["path"] != "/"))  # front pages first
+        for host in hosts
+        if route["host"] or service in application.services_of(host.name)
+    )
     return list(dict.fromkeys(urls))
 
 

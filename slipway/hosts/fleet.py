@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import pulumi
-
 from slipway.contract.barriers import BARRIERS, BEAT_SECONDS, DONE, ENDED, FAILED
 from slipway.contract.problems import SlipwayError
 
@@ -21,14 +19,14 @@ if TYPE_CHECKING:
 
     from slipway.hosts.agent_channel import Channel
 
-__all__ = ["Fleet", "engine_parallel", "require_parallel"]
+__all__ = ["Fleet", "require_parallel"]
 
 
 def require_parallel(hosts: int, parallel: int | None) -> None:
     """Refuse an engine that would deploy to fewer hosts at a time than wait for each other.
 
     Raises:
-        SlipwayError: when `parallel` (the engine's `--parallel`, None or 0 for its own choice) is below `hosts`.
+        SlipwayError: when `parallel` (the engine's `--parallel`, None or 0 where it did not say) is below `hosts`.
     """
     if hosts > 1 and parallel and parallel < hosts:
         raise SlipwayError(
@@ -109,8 +107,3 @@ class Fleet:
         task = asyncio.get_running_loop().create_task(self._channels[host].send(message))
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
-
-
-def engine_parallel() -> int | None:
-    """The engine's `--parallel`; None where it did not say."""
-    return getattr(pulumi.runtime.settings.SETTINGS, "parallel", None)

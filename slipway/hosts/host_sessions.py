@@ -16,6 +16,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import END_SECONDS, Channel, channel
 from slipway.hosts.connection import reached
 from slipway.settings.certificates import self_signed
+from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     _Probes = dict[str, Mapping[str, Any]]
     _Attended = Callable[[list[Channel]], Coroutine[Any, Any, None]]
 
-__all__ = ["HostSessions", "survey"]
+__all__ = ["HostSessions", "full_disk", "survey"]
 
 _NOBODY = "TRAEFIK DEFAULT CERT"  # the name of the one that Traefik makes itself where it is given none
 _CERTIFICATE_SECONDS = 150.0  # the agent waits for a stack that is replacing the edge
@@ -56,14 +57,7 @@ class HostSessions:
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())  # reported by `open`, if ever
                 self._reached[host.name] = task
 
-    def open(
-        self,
-        stack: str,
-        *,
-        install: bool = False,
-        certificate: bool = False,
-        attended: _Attended | None = None,
-    ) -> _Probes:
+    def open(self, stack: str, *, install: bool, certificate: bool, attended: _Attended | None) -> _Probes:
         """Probe every host: the probe document of what runs there of `stack`, by host.
 
         Args:
@@ -85,13 +79,7 @@ class HostSessions:
             raise
 
     async def _run(
-        self,
-        ready: Future[_Probes],
-        stack: str,
-        attended: _Attended | None,
-        *,
-        install: bool,
-        certificate: bool,
+        self, ready: Future[_Probes], stack: str, attended: _Attended | None, *, install: bool, certificate: bool
     ) -> None:
         async with self._exits as exits:
             try:
@@ -110,23 +98,17 @@ class HostSessions:
     async def _open_all(
         self, exits: contextlib.AsyncExitStack, stack: str, *, install: bool, attend: bool
     ) -> list[Channel]:
-        await self._reach()
-        opened = await asyncio.gather(
-            *(self._open(exits, host, stack, install=install, attend=attend) for host in self._settings.hosts),
-            return_exceptions=True,
-        )
-        channels = [result for result in opened if isinstance(result, Channel)]
-        lacks = [Problem.from_json(lack).on(each.host) for each in channels for lack in each.probe["problems"]]
-        _raise_problems(opened, lacks)
-        return channels
+        async def opened(host: str, connection: asyncio.Task[Connection]) -> Channel:
+            kind = self._settings.kind
+            agent = channel(await connection, host, stack, install=install, attend=attend, kind=kind)
+            return await exits.enter_async_context(agent)
 
-    async def _open(
-        self, exits: contextlib.AsyncExitStack, host: HostSettings, stack: str, *, install: bool, attend: bool
-    ) -> Channel:
-        connection = await self._reached[host.name]
-        return await exits.enter_async_context(
-            channel(connection, host.name, stack, install=install, attend=attend, kind=self._settings.kind)
-        )
+        await self._reach()
+        found = await asyncio.gather(*(opened(*each) for each in self._reached.items()), return_exceptions=True)
+        channels = [result for result in found if isinstance(result, Channel)]
+        lacks = [Problem.from_json(lack).on(each.host) for each in channels for lack in each.probe["problems"]]
+        _raise_problems(found, lacks)
+        return channels
 
     async def _give_certificates(self, channels: Sequence[Channel], stack: str) -> None:
         """Give every host without a certificate one.
@@ -175,6 +157,19 @@ def _raise_problems(results: Sequence[object], others: Sequence[Problem] = ()) -
     problems = [problem for result in results if isinstance(result, SlipwayError) for problem in result.problems]
     if problems or others:
         raise SlipwayError([*problems, *others])
+
+
+def full_disk(probe: Mapping[str, Any], settings: Settings) -> Problem | None:
+    """What is wrong where a host has less free space than asked for; the agent asks again where it starts something."""
+    free, minimum = probe["machine"]["disk_free_mb"], settings.disk_minimum_mb
+    if free >= minimum:
+        return None
+    return Problem(
+        f"{free:,} MB are free on Docker's disk, diskMinimumMb asks for {minimum:,}",
+        "a full disk stops databases and loses log lines, so nothing is built or started",
+        "docker system df, then docker system prune (on the host); or "
+        + config_set(settings.stack, "diskMinimumMb", "MB"),
+    )
 
 
 def survey(settings: Settings, stack: str) -> dict[str, Mapping[str, Any] | SlipwayError]:

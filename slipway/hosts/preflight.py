@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.hosts.fleet import Fleet, engine_parallel, require_parallel
+from slipway.hosts.fleet import Fleet, require_parallel
+from slipway.hosts.host_sessions import full_disk
 from slipway.images.build_cache import check_builder
 from slipway.settings.registry_names import address_of, api_url
 from slipway.settings.rules import weak_secrets
@@ -67,7 +68,7 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
     updating = not pulumi.runtime.is_dry_run()
     together = updating and len(machines) > 1
     if together:
-        require_parallel(len(machines), engine_parallel())
+        require_parallel(len(machines), getattr(pulumi.runtime.settings.SETTINGS, "parallel", None))
     fleet = Fleet(machines)
     with ThreadPoolExecutor(1) as pool:
         registry = pool.submit(check_registry, settings, application)
@@ -77,12 +78,13 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
             probes = sessions.open(
                 application.stack,
                 install=updating,
-                certificate=updating and any(entry["routes"] for entry in application.entries.values()),
+                certificate=updating and application.routed,
                 attended=fleet.attend if together else None,
             )
         except SlipwayError as error:
             problems += error.problems
-        problems += [*_full_disks(settings, probes), *registry.result()]
+        disks = [(host, full_disk(probe, settings)) for host, probe in probes.items()]
+        problems += [*(disk.on(host) for host, disk in disks if disk), *registry.result()]
     if problems:
         sessions.close()
         raise SlipwayError(problems)
@@ -91,22 +93,6 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
         probes=probes,
         settled=(lambda host: sessions.call(fleet.settled, host)) if together else None,
     )
-
-
-def _full_disks(settings: Settings, probes: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
-    """Hosts without the free space asked for; the agent asks again where it starts something."""
-    minimum = settings.disk_minimum_mb
-    free = {name: probe["machine"]["disk_free_mb"] for name, probe in probes.items()}
-    return [
-        Problem(
-            f"host {name}: {megabytes} MB are free on Docker's disk, diskMinimumMb asks for {minimum}",
-            "a full disk stops databases and loses log lines, so nothing is built or started",
-            "docker system df, then docker system prune (on the host); or "
-            + config_set(settings.stack, "diskMinimumMb", "MB"),
-        )
-        for name, megabytes in free.items()
-        if megabytes < minimum
-    ]
 
 
 def check_registry(settings: Settings, application: Application) -> list[Problem]:

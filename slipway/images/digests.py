@@ -43,24 +43,21 @@ class Digests:
     def of_third_party(self, images: Mapping[str, str], live: Mapping[str, str]) -> dict[str, str]:
         """Service → image by digest, for images that are not built; `live` is what runs now, in the same form."""
         return {
-            service: self._third_party(f"services.{service}.image", image, live.get(service, ""))
+            service: self.digest_of(f"services.{service}.image", image, live.get(service, ""))
             for service, image in images.items()
         }
 
-    def of_edge(self, image: str, live: str) -> str:
-        """The edge's image by digest; `live` is what the hosts' edge runs now, in the same form."""
-        return self._third_party("edgeImage", image, live)
+    def digest_of(self, where: str, image: str, live: str) -> str:
+        """`image` by digest; `live` is what runs now, in the same form, and `where` what names the image."""
+        if "@sha256:" in image:
+            return image
+        tagged = image if ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
+        return live if live.split("@", maxsplit=1)[0] == tagged else self._looked_up(tagged, where)
 
     def finish(self) -> None:
         """Raise a `SlipwayError` with every look-up that failed."""
         if self._problems:
             raise SlipwayError(self._problems)
-
-    def _third_party(self, where: str, image: str, live: str) -> str:
-        if "@sha256:" in image:
-            return image
-        tagged = image if ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
-        return live if live.split("@", maxsplit=1)[0] == tagged else self._looked_up(tagged, where)
 
     def _looked_up(self, reference: str, where: str) -> str:
         """`reference` with its digest, asked of its registry now; without one when that failed."""

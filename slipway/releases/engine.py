@@ -103,11 +103,7 @@ class Stack:
 
 
 def program_folder(start: Path) -> Path:
-    """The folder of Pulumi.yaml: `start` or the nearest one above it, as the engine looks.
-
-    Raises:
-        SlipwayError: when there is none.
-    """
+    """The folder of Pulumi.yaml: `start` or the nearest one above it. Raises `SlipwayError` when there is none."""
     for folder in (start, *start.parents):
         if (folder / "Pulumi.yaml").is_file():
             return folder
@@ -122,9 +118,7 @@ def engine_of(name: str, *, deploys: bool = False) -> Engine:
     """The engine for the stack called `name`, or for the one selected in the engine when empty.
 
     With `deploys`, the stack `local` that `make up` made here also gets what a deployment from this machine needs.
-
-    Raises:
-        SlipwayError: when there is no program or no engine, or no stack is named and none selected.
+    Raises `SlipwayError` when there is no program or no engine, or no stack is named and none selected.
     """
     root = program_folder(Path.cwd())
     environment, options = _environment(root), []
@@ -170,11 +164,7 @@ def setting_sources(engine: Engine, configured: Mapping[str, Mapping[str, Any]])
 
 
 def known_stacks(engine: Engine) -> set[str]:
-    """The names of the project's stacks, without organisation and project.
-
-    Raises:
-        SlipwayError: when the backend does not answer.
-    """
+    """The project's stacks, without organisation and project. Raises `SlipwayError` when nobody answers."""
     listed = output_of(
         engine.ask("stack", "ls", "--json"),
         "the backend does not say which stacks there are",

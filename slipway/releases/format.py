@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["ago", "clock", "counted", "latency", "plain", "span"]
+__all__ = ["ago", "clock", "counted", "latency", "plain", "short", "span"]
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -41,6 +41,11 @@ def latency(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def short(commit: str) -> str:
+    """A commit as it is shown: 12 of its hex digits."""
+    return commit[:12]
 
 
 def plain(text: str) -> str:

@@ -6,7 +6,8 @@ PyGithub tries again where that helps. The token is in no message.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from github import Auth, Github, GithubException, RateLimitExceededException, UnknownObjectException
@@ -15,55 +16,83 @@ from github.GithubRetry import GithubRetry
 from github.PaginatedList import PaginatedList
 
 from slipway.contract.problems import SlipwayError
-from slipway.releases.commit_checks import Checks, announced, of_runs, of_statuses
-from slipway.releases.github_settings import api_in, repository_of, token_in
+from slipway.releases.format import short
+from slipway.releases.github_settings import api_in, github_repository, token_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["GitHubAwayError", "Repository", "connect", "repository_of", "required_repository", "token_in"]
+    from github.CheckRun import CheckRun
+    from github.CheckSuite import CheckSuite
+
+__all__ = ["Check", "Checks", "GitHubUnreachableError", "Repository", "required_repository"]
+
+State = Literal["pending", "success", "failure"]
 
 _TIMEOUT_SECONDS = 15
 _TRIES_AGAIN = 3
 _WAIT_SECONDS = 60.0  # that GitHub may ask for when it has been asked too often; longer is an error
 _SAID = 300  # characters of what GitHub said
 _UNAUTHORISED, _CONFLICT, _BROKEN = 401, 409, 500
+_STATUSES: dict[str, State] = {"pending": "pending", "success": "success"}  # any other word is a failure
+_GOOD = ("success", "neutral", "skipped")  # what a branch's protection takes for passed, too
 
 
-class GitHubAwayError(SlipwayError):
+class GitHubUnreachableError(SlipwayError):
     """GitHub does not answer, or not now: asking later may help."""
+
+
+class Check(NamedTuple):
+    """One check of a commit: a check run or a status of GitHub's."""
+
+    name: str
+    state: State
+    word: str
+    """What GitHub calls it: queued, in_progress, timed_out, …"""
+    url: str = ""
+
+
+class Checks(NamedTuple):
+    """All checks of a commit that count."""
+
+    checks: tuple[Check, ...]
+    missing: tuple[str, ...] = ()
+    """Names that were asked for and that the commit does not have yet."""
+
+    @property
+    def state(self) -> State:
+        """Failure as soon as one failed; success when there is at least one and all are well; else pending."""
+        states = {check.state for check in self.checks}
+        if "failure" in states:
+            return "failure"
+        return "success" if states == {"success"} and not self.missing else "pending"
 
 
 def required_repository(given: str, folder: Path, environment: Mapping[str, str]) -> Repository:
     """The repository, to be asked. Raises `SlipwayError` when it is not known which one, or there is no token."""
-    name = repository_of(given, folder, environment)
+    name = github_repository(given, folder, environment)
     if not name:
         raise SlipwayError(
             "it is not known which repository on GitHub the application is in",
             "its checks cannot be asked for",
             "give --repository OWNER/NAME, or set GITHUB_REPOSITORY",
         )
-    token = token_in(environment)
-    if not token:
+    if not token_in(environment):
         raise SlipwayError(
             "there is no token for GitHub",
             f"the checks of {name} cannot be asked for",
             "set GITHUB_TOKEN (in a workflow: env: {GITHUB_TOKEN: ${{ github.token }}})",
         )
-    return connect(name, token, environment)
-
-
-def connect(name: str, token: str, environment: Mapping[str, str]) -> Repository:
-    """The repository called `name`; nothing is asked yet."""
-    return Repository(name, token, api_in(environment))
+    return Repository(name, environment)
 
 
 class Repository:
     """One repository on GitHub."""
 
-    def __init__(self, name: str, token: str, api: str) -> None:
-        """`api` is the address of GitHub's API."""
+    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
+        """`environment` says with which token it is asked, and where; nothing is asked yet."""
+        self.name, self._token, self._api = name, token_in(environment), api_in(environment)
         logging.getLogger("github").setLevel(logging.CRITICAL)  # it prints what it retries; the errors here report it
         retry = GithubRetry(
             total=_TRIES_AGAIN,
@@ -73,8 +102,7 @@ class Repository:
             allowed_methods=frozenset({"GET", "POST", "PATCH"}),  # each of ours may be done twice
         )
         limits: dict[str, Any] = {"timeout": _TIMEOUT_SECONDS, "retry": retry, "per_page": 100}
-        client = Github(auth=Auth.Token(token), base_url=api, user_agent="slipway", lazy=True, **limits)
-        self.name, self._token, self._api = name, token, api
+        client = Github(auth=Auth.Token(self._token), base_url=self._api, user_agent="slipway", lazy=True, **limits)
         self._repository = client.get_repo(name)
 
     def checks(
@@ -82,15 +110,8 @@ class Repository:
     ) -> Checks:
         """The check runs and statuses of a commit, the latest of each name.
 
-        Args:
-            sha: the commit.
-            only: names of those that count; all when empty.
-            ignored: names of those that do not.
-            own_run: id of the workflow run that asks; it would wait for itself.
-
-        Raises:
-            GitHubAwayError: when GitHub does not answer.
-            SlipwayError: when it refuses.
+        `only` those that are named count (all when empty), and none that is `ignored` or of the workflow run `own_run`,
+        which asks and would wait for itself. Raises `GitHubUnreachableError`, or `SlipwayError` when GitHub refuses.
         """
         try:
             commit = self._repository.get_commit(sha)
@@ -98,21 +119,16 @@ class Repository:
             # PyGithub's own method for the latest status of every context reads the first page only.
             address, options = f"{commit.url}/status", {"per_page": 100}
             statuses = PaginatedList(CommitStatus, commit.requester, address, options, list_item="statuses")
-            found = [*of_runs(runs, own_run), *of_statuses(statuses)]
-            found += [] if only else announced(commit.get_check_suites(), runs)
+            found = [*_of_runs(runs, own_run), *map(_of_status, statuses)]
+            found += [] if only else _announced(commit.get_check_suites(), runs)
         except Exception as error:  # noqa: BLE001  # PyGithub raises errors of its own and of two other libraries
-            raise self._error(error, f"the checks of commit {sha[:12]}", "checks: read and statuses: read") from None
+            raise self._error(error, f"the checks of commit {short(sha)}", "checks: read and statuses: read") from None
         found = sorted(each for each in found if each.name not in ignored and (not only or each.name in only))
         names = {each.name for each in found}
         return Checks(tuple(found), tuple(name for name in only if name not in names))
 
     def set_variable(self, environment: str, name: str, value: str) -> bool:
-        """Have the variable `name` of a deployment environment be `value`; whether it was another one.
-
-        Raises:
-            GitHubAwayError: when GitHub does not answer.
-            SlipwayError: when it refuses.
-        """
+        """Have the variable `name` of an environment be `value`; whether it was another one. Raises as `checks`."""
         what = f"variable {name} of environment {environment}"
         permission = "environments: write (a job's own GITHUB_TOKEN cannot have it; a classic token needs repo)"
         try:
@@ -140,7 +156,7 @@ class Repository:
         status = error.status if isinstance(error, GithubException) else 0
         said = self._said(error)
         if isinstance(error, RateLimitExceededException) or not status or status >= _BROKEN:
-            return GitHubAwayError(
+            return GitHubUnreachableError(
                 f"GitHub does not return or take {what} of {self.name} ({said})",
                 "it is not reachable, or was asked too often",
                 "run it again later; https://www.githubstatus.com shows whether GitHub has an outage",
@@ -167,3 +183,32 @@ class Repository:
         message = error.data.get("message", "") if isinstance(error.data, dict) else ""
         text = " ".join(f"{error.status} {message}".split())[:_SAID]
         return text.replace(self._token, "[token]") if self._token else text
+
+
+def _of_runs(runs: Iterable[CheckRun], own_run: str) -> Iterator[Check]:
+    """The newest run of each name, as it is now; without those of the workflow run with the id `own_run`."""
+    newest = {run.name: run for run in sorted(runs, key=lambda each: each.id)}
+    for run in newest.values():
+        if own_run and re.search(rf"/actions/runs/{re.escape(own_run)}(?:/|$)", run.details_url or ""):
+            continue
+        ended = run.status == "completed"
+        state: State = "pending" if not ended else "success" if run.conclusion in _GOOD else "failure"
+        word = run.conclusion if ended else run.status
+        yield Check(run.name, state, word or "unknown", run.html_url or run.details_url or "")
+
+
+def _of_status(status: CommitStatus) -> Check:
+    state = _STATUSES.get(status.state, "failure")
+    return Check(status.context, state, status.state, status.target_url or "")
+
+
+def _announced(suites: Iterable[CheckSuite], runs: Collection[CheckRun]) -> Iterator[Check]:
+    """Suites that go on although all their listed runs have ended: a job that waits for others is not listed yet.
+
+    One without any run says nothing: GitHub opens it for every application that could have one.
+    """
+    listed = {run.check_suite.id for run in runs}
+    running = {run.check_suite.id for run in runs if run.status != "completed"}
+    for suite in suites:
+        if suite.status != "completed" and suite.id in listed - running:
+            yield Check(suite.app.name, "pending", "goes on, its next check is not listed yet")

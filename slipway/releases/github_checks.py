@@ -10,19 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.releases.format import clock, plain, span
-from slipway.releases.github import GitHubAwayError
+from slipway.releases.format import clock, plain, short, span
+from slipway.releases.github import GitHubUnreachableError
 from slipway.releases.validation import live_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from slipway.releases.commit_checks import Check, Checks
+    from slipway.releases.github import Check, Checks
     from slipway.releases.validation import Validation
 
-__all__ = ["Aftermath", "ChecksOutcome", "Standing", "Wait", "standing_of"]
-
-_SHORT = 12
+__all__ = ["Aftermath", "ChecksOutcome", "Standing", "standing_of", "wait_for_checks"]
 
 
 class ChecksOutcome(NamedTuple):
@@ -50,47 +48,44 @@ class Standing(NamedTuple):
         """What is live, for people."""
         if not self.release:
             return "no release is live on every host"
-        other = "" if self.of_commit else f", which is of another commit ({self.commit[:_SHORT] or 'not known'})"
+        other = "" if self.of_commit else f", which is of another commit ({short(self.commit) or 'not known'})"
         return f"release {self.release} is live{other}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wait:
-    """One wait for the checks of a commit."""
+def wait_for_checks(
+    look: Callable[[], Checks],
+    sha: str,
+    *,
+    timeout: float,
+    interval: float,
+    tell: Callable[[str], None],
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> ChecksOutcome:
+    """Look until every check of commit `sha` has passed, one has failed, or `timeout` seconds are over.
 
-    sha: str
-    look: Callable[[], Checks]
-    tell: Callable[[str], None]
-    timeout: float  # seconds
-    interval: float
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-    def until_decided(self) -> ChecksOutcome:
-        """Look until every check has passed, one has failed, or the time is over; every change is reported once.
-
-        Raises:
-            SlipwayError: when GitHub refuses. That it does not answer for a while is reported, and waited out.
-        """
-        began = self.now()
-        said: dict[str, str] = {}
-        checks: Checks | None
-        while True:
-            try:
-                checks, trouble = self.look(), ""
-            except GitHubAwayError as error:
-                checks, trouble = None, error.what
-            elapsed = self.now() - began
-            for name, line in _lines(checks, trouble).items():
-                if said.get(name) != line:
-                    said[name] = line
-                    self.tell(f"[{clock(elapsed)}] {line}")
-            if checks and checks.state != "pending":
-                return _decided(checks, self.sha)
-            left = self.timeout - elapsed
-            if left <= 0:
-                return ChecksOutcome("timeout", f"{_pending(checks)} after {span(int(self.timeout))}")
-            self.sleep(min(self.interval, left))
+    Every change is reported once. Raises `SlipwayError` when GitHub refuses; that it does not answer for a while is
+    reported, and waited out.
+    """
+    began = now()
+    said: dict[str, str] = {}
+    checks: Checks | None
+    while True:
+        try:
+            checks, trouble = look(), ""
+        except GitHubUnreachableError as error:
+            checks, trouble = None, error.what
+        elapsed = now() - began
+        for name, line in _lines(checks, trouble).items():
+            if said.get(name) != line:
+                said[name] = line
+                tell(f"[{clock(elapsed)}] {line}")
+        if checks and checks.state != "pending":
+            return _decided(checks, sha)
+        left = timeout - elapsed
+        if left <= 0:
+            return ChecksOutcome("timeout", f"{_pending(checks)} after {span(int(timeout))}")
+        sleep(min(interval, left))
 
 
 def _lines(checks: Checks | None, trouble: str) -> dict[str, str]:
@@ -112,11 +107,10 @@ def _decided(checks: Checks, sha: str) -> ChecksOutcome:
     failed = [each for each in checks.checks if each.state == "failure"]
     if not failed:
         number = len(checks.checks)
-        return ChecksOutcome(
-            "success", f"{'the check' if number == 1 else f'all {number} checks'} of {sha[:_SHORT]} passed"
-        )
+        which = "the check" if number == 1 else f"all {number} checks"
+        return ChecksOutcome("success", f"{which} of {short(sha)} passed")
     names = ", ".join(f"{each.name} ({each.word.replace('_', ' ')})" for each in failed)
-    return ChecksOutcome("failure", plain(f"{sha[:_SHORT]} failed {names}"))
+    return ChecksOutcome("failure", plain(f"{short(sha)} failed {names}"))
 
 
 def _pending(checks: Checks | None) -> str:

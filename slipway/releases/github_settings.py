@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from slipway.compose.git import git_output
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["api_in", "repository_of", "token_in"]
+__all__ = ["api_in", "github_repository", "token_in"]
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _SCP = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)")
@@ -30,7 +30,7 @@ def token_in(environment: Mapping[str, str]) -> str:
     return environment.get("GH_TOKEN") or environment.get("GITHUB_TOKEN") or ""
 
 
-def repository_of(given: str, folder: Path, environment: Mapping[str, str]) -> str:
+def github_repository(given: str, folder: Path, environment: Mapping[str, str]) -> str:
     """OWNER/NAME: as given, else of the workflow that runs this, else of the Git remote `origin` of `folder`.
 
     Empty when it is not known. Raises `SlipwayError` when what is given has another form.
@@ -39,17 +39,10 @@ def repository_of(given: str, folder: Path, environment: Mapping[str, str]) -> s
         raise SlipwayError(
             f"{given!r} is not a GitHub repository", "it is not known whom to ask", "give it as --repository OWNER/NAME"
         )
-    return given or environment.get("GITHUB_REPOSITORY") or _in_address(_remote(folder), environment)
-
-
-def _remote(folder: Path) -> str:
-    """The address of `origin`, which may hold a token: never show it."""
-    command = ["git", "-C", str(folder), "remote", "get-url", "origin"]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    except OSError:  # no Git here
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    if name := given or environment.get("GITHUB_REPOSITORY"):
+        return name
+    address = git_output(folder, "remote", "get-url", "origin")  # it may hold a token: never show it
+    return _in_address(address, environment)
 
 
 def _in_address(address: str, environment: Mapping[str, str]) -> str:

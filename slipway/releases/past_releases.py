@@ -14,7 +14,7 @@ from slipway.releases.history.ledgers import read_release
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slipway.releases.history.entry import HistoryEntry
+    from slipway.releases.history.entries import HistoryEntry
     from slipway.releases.history.stack_history import StackHistory
 
 __all__ = ["PastRelease", "named_entry", "past_release"]
@@ -41,8 +41,7 @@ class PastRelease:
 def named_entry(history: StackHistory, name: str) -> HistoryEntry:
     """The event that a person means: of an update's number, or the last one about a release (see `_release_named`).
 
-    Raises:
-        SlipwayError: when there is none, or the name fits several releases.
+    Raises `SlipwayError` when there is none, or the name fits several releases.
     """
     if name.isdigit():
         for entry in history.entries:

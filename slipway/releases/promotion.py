@@ -5,34 +5,39 @@ The Compose file is that of the release's commit, read with the target's own dom
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.application import read_application
+from slipway.compose.git import read_revision, repository_of, run_git
 from slipway.contract.outcomes import PROMOTION
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.host_sessions import survey
 from slipway.images.image_check import missing_images
 from slipway.releases.engine import Stack
-from slipway.releases.github_settings import repository_of, token_in
+from slipway.releases.format import short
+from slipway.releases.github_settings import github_repository, token_in
 from slipway.releases.history.stack_history import StackHistory, read_history
 from slipway.releases.past_releases import PastRelease, named_entry, past_release
 from slipway.releases.rollback import IMAGES_LEFT_ALONE
-from slipway.releases.source_tree import commits_between
 from slipway.releases.status import status_document
 from slipway.settings.registry_names import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from slipway.releases.engine import Engine
     from slipway.releases.rollback import Deploy
     from slipway.settings.model import Settings
 
-__all__ = ["Environment", "Promotion", "carry_out", "planned", "with_source"]
+__all__ = ["Environment", "Promotion", "carry_out", "planned", "source_at", "with_source"]
+
+_COMMITS = 20  # shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,8 @@ class Promotion:
 
     source: Environment
     target: Environment
+    release: PastRelease
+    """What is promoted."""
     checks: str
     """What GitHub says of the commit's checks; empty when it was not asked."""
     commits: Sequence[str] | None
@@ -75,12 +82,6 @@ class Promotion:
     """Keys: `differ`, `only_source`, `only_target`."""
     obstacles: Sequence[Problem]
     """Why it should not be made; `--force` makes it all the same."""
-
-    @property
-    def release(self) -> PastRelease:
-        """What is promoted."""
-        assert self.source.live is not None  # noqa: S101  # `planned` refuses without one
-        return self.source.live
 
     @property
     def settled(self) -> bool:
@@ -102,7 +103,7 @@ def planned(source: Engine, target: Engine, *, repository: str = "") -> Promotio
     before = str(there.live.document["commit"]) if there.live else ""
     state, found = _checks(commit, repository, here.history.settings, source)
     obstacles = [
-        *_unproven(here),
+        *_unproven(here, here.live),
         *found,
         *(problem for error in there.history.errors for problem in error.problems),
         *missing_images(here.live.document["images"], there.history.settings),
@@ -111,11 +112,44 @@ def planned(source: Engine, target: Engine, *, repository: str = "") -> Promotio
     return Promotion(
         source=here,
         target=there,
+        release=here.live,
         checks=state,
-        commits=commits_between(here.history.settings.application, before, commit),
+        commits=_commits_between(here.history.settings.application, before, commit),
         configuration=_compared(here.history.settings, there.history.settings),
         obstacles=obstacles,
     )
+
+
+@contextlib.contextmanager
+def source_at(folder: Path, commit: str) -> Iterator[Path]:
+    """The application's folder as it was at `commit`: `folder` itself where it is that, else a temporary work tree.
+
+    Without a commit (the release was made outside of git) it is `folder` as it is.
+    """
+    if not commit or read_revision(folder).commit == commit:
+        yield folder
+        return
+    top = repository_of(folder)
+    if top is None or run_git(folder, "cat-file", "-e", f"{commit}^{{commit}}").returncode != 0:
+        raise SlipwayError(
+            f"commit {short(commit)} is not in the repository of {folder}",
+            "the Compose file that belongs to the release is not known",
+            "git fetch origin, or run it in a checkout of that commit",
+        )
+    with tempfile.TemporaryDirectory(prefix="slipway-") as temporary:
+        tree = Path(temporary) / "source"
+        added = run_git(top, "worktree", "add", "--detach", "--quiet", str(tree), commit)
+        if added.returncode != 0:
+            said = " ".join(added.stderr.split())[-300:]
+            raise SlipwayError(
+                f"git cannot check out commit {short(commit)} ({said})",
+                "the Compose file that belongs to the release cannot be read",
+                f"git -C {top} checkout {short(commit)}, then run it again",
+            )
+        try:
+            yield tree / folder.resolve().relative_to(top.resolve())
+        finally:
+            run_git(top, "worktree", "remove", "--force", str(tree))
 
 
 def with_source(promotion: Promotion, folder: Path) -> dict[str, str]:
@@ -161,12 +195,11 @@ def _environment(engine: Engine) -> Environment:
     return Environment(history=history, status=status, live=live)
 
 
-def _unproven(here: Environment) -> Iterator[Problem]:
+def _unproven(here: Environment, live: PastRelease) -> Iterator[Problem]:
     """Why the source's release is not fit to go on."""
-    assert here.live is not None  # noqa: S101  # looked at before
-    if here.live.id not in here.history.validated:
+    if live.id not in here.history.validated:
         yield Problem(
-            f"{here.live.id} was not validated on {here.stack}",
+            f"{live.id} was not validated on {here.stack}",
             "nobody said that its tests passed",
             f"slipway validate --stack {here.stack} (or slipway await-checks), then promote",
         )
@@ -179,9 +212,9 @@ def _unproven(here: Environment) -> Iterator[Problem]:
             "what would go on is not what was proven",
             f"slipway status --stack {here.stack}, fix it, then promote",
         )
-    if str(here.live.document["commit"]).endswith("-dirty"):
+    if str(live.document["commit"]).endswith("-dirty"):
         yield Problem(
-            f"{here.live.id} was made from uncommitted changes",
+            f"{live.id} was made from uncommitted changes",
             "its Compose file is in no commit, so the current one would be used",
             f"commit, deploy to {here.stack}, validate, then promote",
         )
@@ -199,22 +232,30 @@ def _other_registry(release: PastRelease, settings: Settings) -> Iterator[Proble
         )
 
 
+def _commits_between(folder: Path, before: str, after: str) -> list[str] | None:
+    """Commits in `after` that are not in `before`, newest first; None when git does not know them."""
+    if not before or not after or "-dirty" in before:
+        return None
+    done = run_git(folder, "log", "--oneline", f"--max-count={_COMMITS + 1}", f"{before}..{after}")
+    return done.stdout.splitlines() if done.returncode == 0 else None
+
+
 def _checks(commit: str, repository: str, settings: Settings, engine: Engine) -> tuple[str, list[Problem]]:
     """What GitHub says of the commit, in a word, and what that means; nothing where it cannot be asked."""
     environment, folder = engine.environment, settings.application
     if not commit or commit.endswith("-dirty") or not token_in(environment):
         return "", []
-    if not repository_of(repository, folder, environment):
+    name = github_repository(repository, folder, environment)
+    if not name:
         return "", []
-    from slipway.releases.github import required_repository  # noqa: PLC0415  # 0.4 s, and not always needed
+    from slipway.releases.github import Repository  # noqa: PLC0415  # 0.4 s, and not always needed
 
-    own_run = environment.get("GITHUB_RUN_ID", "")
-    found = required_repository(repository, folder, environment).checks(commit, own_run=own_run)
+    found = Repository(name, environment).checks(commit, own_run=environment.get("GITHUB_RUN_ID", ""))
     if not found.checks:
         return "none", []
     bad = [check.name for check in found.checks if check.state != "success"]
     problem = Problem(
-        f"checks of commit {commit[:12]} have not passed: {', '.join(bad[:5])}",
+        f"checks of commit {short(commit)} have not passed: {', '.join(bad[:5])}",
         "its tests failed, or have not ended",
         "wait for them (slipway await-checks), or fix what fails",
     )

@@ -15,10 +15,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["CONTRACT", "difference"]
-
-CONTRACT = 1
-"""Version of the JSON form; a change that a reader cannot ignore raises it."""
+__all__ = ["difference"]
 
 _CONTEXT = 2  # lines around a change
 
@@ -27,7 +24,7 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     """What changes from release `before` to release `after` (slipway/cli/schemas/diff.schema.json)."""
     names = set(before["secrets"]), set(after["secrets"])
     return {
-        "contract": CONTRACT,
+        "contract": 1,
         "before": _named(before),
         "after": _named(after),
         "images": _changed(before["images"], after["images"]),

@@ -16,7 +16,7 @@ from slipway.compose.release_source import unfit
 from slipway.contract.outcomes import ROLLBACK
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.images.image_check import missing_images
-from slipway.releases.history.stack_history import NoWayBack, StackHistory, read_history
+from slipway.releases.history.stack_history import StackHistory, read_history
 from slipway.releases.past_releases import PastRelease, named_entry, past_release
 
 if TYPE_CHECKING:
@@ -64,9 +64,10 @@ def planned(engine: Engine, to: str = "", *, history: StackHistory | None = None
     target = past_release(found, named_entry(found, to or _default(found)))
     way_back = found.way_back(target.id)
     obstacles = []
-    if way_back.why_not:
-        unproven = way_back.why_not is NoWayBack.NEVER_HEALTHY
-        meaning = "it is not proven that it would run well" if unproven else "it may not run with what is there now"
+    if way_back.reason:
+        meaning = "it may not run with what is there now"
+        if way_back.unproven:
+            meaning = "it is not proven that it would run well"
         obstacles.append(Problem(f"there is no way back to {target.id}: {way_back.reason}", meaning, _CHOOSE))
     return _planned(target, found, obstacles)
 

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from slipway.releases.engine import Stack
     from slipway.settings.model import HostSettings
 
-__all__ = ["CONTRACT", "returned_finding", "status_document"]
-
-CONTRACT = 1
-"""Version of the JSON form; a change that a reader cannot ignore raises it."""
+__all__ = ["returned_finding", "status_document"]
 
 
 def status_document(
@@ -28,7 +25,7 @@ def status_document(
     hosts = [_host(host, seen[host.name]) for host in stack.settings.hosts]
     findings = _apart(hosts)
     return {
-        "contract": CONTRACT,
+        "contract": 1,
         "stack": stack.settings.stack,
         "application": stack.application,
         "project": stack.project,

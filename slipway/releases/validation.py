@@ -14,6 +14,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
 from slipway.releases.engine import output_of
+from slipway.releases.format import short
 from slipway.releases.history.stack_history import VALIDATED_TAG
 from slipway.settings.deploy_origin import actor
 
@@ -27,11 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["VARIABLES", "GitHubMark", "HostMark", "Validation", "live_release", "to_be_marked", "validate_release"]
 
 VARIABLES = ("SLIPWAY_VALIDATED_RELEASE", "SLIPWAY_VALIDATED_SHA")
-CONTRACT = 1
-"""Version of the JSON form; a change that a reader cannot ignore raises it."""
-
 _ANSWER_SECONDS = 90.0  # the agent waits up to 60 s for a deployment to end
-_SHORT = 12
 
 
 class HostMark(NamedTuple):
@@ -69,24 +66,19 @@ class Validation:
     """What is wrong beyond a single host."""
 
     @property
-    def complete(self) -> bool:
-        """Whether the mark is everywhere."""
-        return not self.all_problems
-
-    @property
     def all_problems(self) -> list[Problem]:
-        """Those of hosts, backend and GitHub."""
+        """Those of hosts, backend and GitHub; without any, the mark is everywhere."""
         marks = [problem for mark in self.hosts for problem in mark.problems]
         return [*marks, *self.problems, *self.github.problems]
 
     def document(self) -> dict[str, Any]:
         """The form that `--json` prints (slipway/cli/schemas/validate.schema.json)."""
         return {
-            "contract": CONTRACT,
+            "contract": 1,
             "stack": self.stack,
             "release": self.release,
             "commit": self.commit,
-            "complete": self.complete,
+            "complete": not self.all_problems,
             "tag": self.tag,
             "hosts": [
                 {"name": each.host, "validated": not each.problems, "changed": each.changed, **_errors(each.problems)}
@@ -106,7 +98,7 @@ class Validation:
         """The same for people; problems aside."""
         marked = [each for each in self.hosts if not each.problems]
         where = "is validated on" if len(marked) == len(self.hosts) else "is not validated on every host of"
-        commit = f" (commit {self.commit[:_SHORT]})" if self.commit else ""
+        commit = f" (commit {short(self.commit)})" if self.commit else ""
         found = [f"release {self.release}{commit} {where} stack {self.stack}"]
         found += [f"  {each.host}: {'marked' if each.changed else 'was marked already'}" for each in marked]
         if self.tag:
@@ -121,11 +113,7 @@ class Validation:
 
 
 def live_release(document: Mapping[str, Any]) -> str:
-    """The release that every host runs, healthy and as it was deployed, by a document of `status_document`.
-
-    Raises:
-        SlipwayError: with all reasons why that cannot be said.
-    """
+    """The release that every host runs as deployed. Raises `SlipwayError` with all reasons why that cannot be said."""
     problems = [_unfit(finding) for finding in document["findings"]]
     for host in document["hosts"]:
         problems += [Problem.from_json(error) for error in host["errors"]]
@@ -146,15 +134,15 @@ def validate_release(
 ) -> Validation:
     """Mark `release` everywhere, unless a host refuses: then backend and GitHub must not say what does not hold.
 
-    Args:
-        engine: how the engine is called for the stack.
-        settings: of the stack.
-        project: Compose project on the hosts.
-        release: id of a release that was proven on every host.
-        note: by what it was validated, for the hosts' ledgers.
-        github: the repository whose variables are set, or why none are.
+    It was proven on every host before. `note` says by what it was validated, for the hosts' ledgers; `github` is the
+    repository whose variables are set, or why none are.
     """
-    marks = tuple(asyncio.run(_mark_all(settings, project, release, note)))
+
+    async def mark_all() -> list[HostMark]:
+        key = settings.private_key()
+        return await asyncio.gather(*(_mark(host, key, project, release, note) for host in settings.hosts))
+
+    marks = tuple(asyncio.run(mark_all()))
     commit = next((mark.commit for mark in marks if mark.commit), "")
     refused = any(mark.problems for mark in marks)
     problems = () if refused else _tag(engine, release)
@@ -173,11 +161,6 @@ def validate_release(
         github=variables,
         problems=problems,
     )
-
-
-async def _mark_all(settings: Settings, project: str, release: str, note: str) -> list[HostMark]:
-    key = settings.private_key()
-    return await asyncio.gather(*(_mark(host, key, project, release, note) for host in settings.hosts))
 
 
 async def _mark(host: HostSettings, private_key: str, project: str, release: str, note: str) -> HostMark:

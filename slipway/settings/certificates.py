@@ -44,14 +44,10 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
 
 def _pair(stack: str, certificate: x509.Certificate, key: str, fix: str) -> Iterator[Problem]:
     """What is wrong with a certificate and the key beside it; `fix` sets both again."""
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415  # 0.1 s that most stacks need not pay
-        Encoding,
-        PublicFormat,
-        load_pem_private_key,
-    )
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  # 0.1 s that most stacks need not pay
 
     try:
-        public = load_pem_private_key(key.encode(), None).public_key()
+        public = serialization.load_pem_private_key(key.encode(), None).public_key()
     except TypeError:
         yield Problem.about(
             "certificateKey",
@@ -63,7 +59,7 @@ def _pair(stack: str, certificate: x509.Certificate, key: str, fix: str) -> Iter
     except Exception:  # noqa: BLE001  # the library raises several kinds, all meaning this; none may be shown
         yield Problem.about("certificateKey", "this is not a private key in PEM form", _CANNOT, fix)
         return
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     now = datetime.now(UTC)
     if certificate.public_key().public_bytes(*form) != public.public_bytes(*form):
         yield Problem.about("certificate", "it does not match certificateKey", _CANNOT, fix)

@@ -7,7 +7,7 @@ import os
 import socket
 from typing import NamedTuple
 
-__all__ = ["Origin", "actor", "origin", "run_url"]
+__all__ = ["Origin", "actor", "origin", "run_url", "user_name"]
 
 
 class Origin(NamedTuple):
@@ -30,14 +30,17 @@ def actor() -> str:
     """Who deploys: the CI run's actor, or user and machine."""
     # https://docs.github.com/actions/reference/variables-reference
     if run := os.environ.get("GITHUB_RUN_ID"):
-        return (
-            f"{os.environ.get('GITHUB_ACTOR', 'GitHub Actions')} (run {run} of {os.environ.get('GITHUB_REPOSITORY')})"
-        )
+        who, where = os.environ.get("GITHUB_ACTOR", "GitHub Actions"), os.environ.get("GITHUB_REPOSITORY")
+        return f"{who} (run {run} of {where})"
+    return f"{user_name()}@{socket.gethostname()}"
+
+
+def user_name() -> str:
+    """Whose process this is."""
     try:
-        user = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
+        return f"uid {os.getuid()}"
 
 
 def run_url() -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.deployment import ERROR_FLOOR, LATENCY_FLOOR_SECONDS
 from slipway.contract.problems import Problem
-from slipway.contract.tolerances import ERROR_FLOOR, LATENCY_FLOOR_SECONDS
 from slipway.settings.certificates import covers
 from slipway.settings.quantities import plain
 from slipway.settings.registry_names import mirrored

@@ -27,20 +27,17 @@ from slipway.settings.model import (
     container_keys,
     known_keys,
 )
-from slipway.settings.pydantic_messages import message_of
 from slipway.settings.rules import broken_rules
 from slipway.settings.secret_rules import is_secret
-from slipway.settings.setting_files import config_rm, config_set, read_dotenv, read_stack_file, stack_file
+from slipway.settings.setting_files import config_rm, config_set, entries_of, read_dotenv, read_stack_file, stack_file
 from slipway.settings.spelling import nearest, suggestion
-from slipway.settings.values import tolerate_json
+from slipway.settings.values import message_of, tolerate_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from pydantic.fields import FieldInfo
-
-    from slipway.settings.setting_files import StatedSettings
 
 __all__ = ["StackSources", "collect_settings", "load_settings"]
 
@@ -67,12 +64,12 @@ def _defaults(field: FieldInfo) -> tuple[str, ...]:
 class _Sources:
     """The raw values of every source, merged in this project's order, with the problems met on the way."""
 
-    def __init__(self, *, stack: str, file: StatedSettings, encrypted: Collection[str]) -> None:
+    def __init__(self, *, stack: str, stated: Mapping[str, Any], encrypted: Collection[str]) -> None:
         self.problems: list[Problem] = []
         self.values: dict[str, Any] = {}
         self.unreadable: set[str] = set()
         self.origins: dict[str, str] = {}
-        self.stack, self._file, self._encrypted = stack, file, encrypted
+        self.stack, self._stated, self._encrypted = stack, stated, encrypted
         self._known = known_keys()
         self._containers = container_keys()
         self._by_variable = {_variable(key): key for key in self._known}
@@ -89,7 +86,7 @@ class _Sources:
                         config_rm(self.stack, key) + (f" && {self.fix(close)}" if close else ""),
                     )
                 )
-            elif self._file.stated(key) or value not in _defaults(self._known[key]):
+            elif key in self._stated or value not in _defaults(self._known[key]):
                 # anything else is Pulumi.yaml's own default, which the engine fills in where nobody said anything
                 self._check_encryption(key)
                 self._merge(key, value, _STACK)
@@ -127,32 +124,28 @@ class _Sources:
         return config_set(self.stack, path, "" if secret else "VALUE", secret=secret)
 
     def _check_encryption(self, key: str) -> None:
-        secret = key in SECRET_KEYS
-        if secret and key not in self._encrypted:
-            self._plain(key, "secrets.NAME" if key == "secrets" else key)
-        elif secret:
-            for name in self._file.plain(key):
-                self._plain(f"{key}.{name}", f"{key}.{name}")
-        elif key == "variables" and key in self._encrypted:
-            for name in self._file.encrypted(key) or ["NAME"]:
-                self.problems.append(
-                    Problem(
-                        f"{_STACK}: 'variables.{name}' is encrypted, which variables do not stay",
-                        "its value would be in plain text in every release",
-                        f"{config_rm(self.stack, f'variables.{name}')} && "
-                        + config_set(self.stack, f"secrets.{name}", secret=True),
-                    )
+        stated = self._stated.get(key)
+        if key in SECRET_KEYS:
+            entries = [f"{key}.{name}" for name in entries_of(stated, encrypted=False)]
+            self.problems += [
+                Problem(
+                    f"{_STACK}: '{each}' is stored in plain text",
+                    "everyone who can read the stack file can read the secret; treat it as compromised",
+                    f"{config_rm(self.stack, each)}, change the secret where it is used, then: "
+                    + config_set(self.stack, "secrets.NAME" if each == "secrets" else each, secret=True),
                 )
-
-    def _plain(self, key: str, example: str) -> None:
-        self.problems.append(
-            Problem(
-                f"{_STACK}: '{key}' is stored in plain text",
-                "everyone who can read the stack file can read the secret; treat it as compromised",
-                f"{config_rm(self.stack, key)}, change the secret where it is used, then: "
-                + config_set(self.stack, example, secret=True),
-            )
-        )
+                for each in (entries if key in self._encrypted else [key])
+            ]
+        elif key == "variables" and key in self._encrypted:
+            self.problems += [
+                Problem(
+                    f"{_STACK}: 'variables.{name}' is encrypted, which variables do not stay",
+                    "its value would be in plain text in every release",
+                    f"{config_rm(self.stack, f'variables.{name}')} && "
+                    + config_set(self.stack, f"secrets.{name}", secret=True),
+                )
+                for name in entries_of(stated, encrypted=True) or ["NAME"]
+            ]
 
     def _merge(self, key: str, value: object, where: str) -> None:
         """Later sources win; mappings (variables, secrets) are merged entry by entry."""
@@ -187,11 +180,7 @@ class StackSources(TypedDict):
 
 
 def load_settings(**given: Unpack[StackSources]) -> Settings:
-    """Read and validate every setting of one stack; as `collect_settings`, and any problem is an error.
-
-    Raises:
-        SlipwayError: with every problem found; never with a secret's value.
-    """
+    """As `collect_settings`, and any problem is an error. Raises `SlipwayError` with all of them."""
     settings, problems = collect_settings(**given)
     if problems:
         raise SlipwayError(problems)
@@ -201,14 +190,13 @@ def load_settings(**given: Unpack[StackSources]) -> Settings:
 def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Problem]]:
     """Read every setting of one stack, and everything that keeps it from being used.
 
-    Raises:
-        SlipwayError: when a value has the wrong type or form; with every problem found, never with a secret's value.
+    Raises `SlipwayError` when one has the wrong type or form: with every problem found, never with a secret's value.
     """
     project, stack, root, prefix = given["project"], given["stack"], given["root"], f"{given['project']}:"
     dotenv, problems = read_dotenv(root / ".env")
     sources = _Sources(
         stack=stack,
-        file=read_stack_file(stack_file(root, stack), project),
+        stated=read_stack_file(stack_file(root, stack), project).entries,
         encrypted={key.removeprefix(prefix) for key in given["encrypted"]},
     )
     sources.take_variables(dotenv, _DOTENV)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from slipway.contract.tolerances import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
+from slipway.contract.deployment import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
 from slipway.settings.values import (
     Address,
@@ -227,12 +227,7 @@ class Settings(BaseSettings):
         return {"username": self.registry_username, "password": self.registry_password.get_secret_value()}
 
     def private_key(self) -> str:
-        """The private key for the hosts: `sshKey`, or the content of `sshKeyFile`; empty for a local stack.
-
-        Raises:
-            OSError: `sshKeyFile` cannot be read.
-            UnicodeDecodeError: `sshKeyFile` is no text.
-        """
+        """The hosts' private key; empty for a local stack. Raises OSError or UnicodeDecodeError about `sshKeyFile`."""
         key = self.ssh_key.get_secret_value()
         if not key and self.ssh_key_file:
             key = Path(self.ssh_key_file).expanduser().read_text(encoding="utf-8")

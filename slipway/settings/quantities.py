@@ -27,11 +27,7 @@ class Kind(NamedTuple):
 
 
 def seconds(value: object) -> float:
-    """A duration in Compose's form (1m30s), or a number of seconds.
-
-    Raises:
-        ValueError: it is neither, or is longer than 30 days.
-    """
+    """A duration in Compose's form (1m30s) or a number of seconds. Raises `ValueError`, also above 30 days."""
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str) and re.fullmatch(f"(?:{_PART})+", text, re.ASCII):
         found = math.fsum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, text, re.ASCII))

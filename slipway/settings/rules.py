@@ -163,12 +163,7 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
         return []
     found = {name: weakness(name, secret.get_secret_value()) for name, secret in settings.secrets.items()}
     return [
-        Problem.about(
-            f"secrets.{name}",
-            what,
-            "anyone could guess it",
-            new_secret(settings.stack, name),
-        )
+        Problem.about(f"secrets.{name}", what, "anyone could guess it", new_secret(settings.stack, name))
         for name, what in found.items()
         if what
     ]

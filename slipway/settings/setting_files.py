@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "StatedSettings", "config_rm", "config_set", "keyscan", "read_dotenv", "read_stack_file", "set_host_key",
-    "stack_file", "stack_files_folder",
+    "StatedSettings", "config_rm", "config_set", "entries_of", "keyscan", "read_dotenv", "read_stack_file",
+    "set_host_key", "stack_file", "stack_files_folder",
 ]  # fmt: skip
 
 
@@ -32,21 +32,12 @@ class StatedSettings(NamedTuple):
     top: Mapping[str, Any] = MappingProxyType({})  # keys beside `config`: how secrets are encrypted
     unreadable: str = ""  # why it cannot be read, and so states nothing: the engine reports it
 
-    def stated(self, key: str) -> bool:
-        """Whether the file sets `key`, be it to its default."""
-        return key in self.entries
 
-    def plain(self, key: str) -> list[str]:
-        """The entries of the mapping `key` that are not encrypted, when some are."""
-        return [name for name, value in self._mapping(key).items() if not _encrypted(value)]
-
-    def encrypted(self, key: str) -> list[str]:
-        """The entries of the mapping `key` that are encrypted."""
-        return [name for name, value in self._mapping(key).items() if _encrypted(value)]
-
-    def _mapping(self, key: str) -> dict[str, Any]:
-        value = self.entries.get(key)
-        return value if isinstance(value, dict) and not _encrypted(value) else {}
+def entries_of(stated: object, *, encrypted: bool) -> list[str]:
+    """The entries of a stated mapping that are encrypted, or are not; none when it is encrypted as a whole."""
+    if not isinstance(stated, dict) or _encrypted(stated):
+        return []
+    return [name for name, value in stated.items() if _encrypted(value) is encrypted]
 
 
 def _encrypted(value: object) -> bool:
@@ -119,13 +110,8 @@ def read_dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
     values, problems = {}, []
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
-            problems.append(
-                Problem(
-                    f".env: line {binding.original.line} is not NAME=VALUE",
-                    "its values would be missing",
-                    "correct it, or put # before it",
-                )
-            )
+            what = f".env: line {binding.original.line} is not NAME=VALUE"
+            problems.append(Problem(what, "its values would be missing", "correct it, or put # before it"))
         elif binding.key is not None:
             values[binding.key] = binding.value or ""
     return values, problems

@@ -10,14 +10,14 @@ import binascii
 import itertools
 import json
 import re
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 __all__ = [
     "PLATFORMS", "Address", "AuthorityUrl", "Domain", "Email", "Listed", "Mapped", "Pem", "Platform", "RegistryPlace",
-    "Tag", "User", "VolumeKey", "Webhook", "matching", "one_host_key", "plain_platform", "texts", "tolerate_json",
-    "unfolded",
+    "Tag", "User", "VolumeKey", "Webhook", "matching", "message_of", "one_host_key", "plain_platform", "texts",
+    "tolerate_json", "unfolded",
 ]  # fmt: skip
 
 _Entry = TypeVar("_Entry")
@@ -37,6 +37,19 @@ _KEY_ALGORITHMS = frozenset(
      "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"},
 )  # fmt: skip
 
+_MESSAGES = {  # for pydantic's own
+    "missing": "is missing",
+    "model_type": "is not a mapping",
+    "dict_type": "is not a mapping",
+    "list_type": "is not a list",
+}
+
+
+def message_of(error: Any) -> str:  # noqa: ANN401  # pydantic's ErrorDetails
+    """What one error of a `ValidationError` says, in words that follow the name of the value."""
+    message = _MESSAGES.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+    return f"{message[:1].lower()}{message[1:]}"
+
 
 def matching(pattern: str, otherwise: str) -> AfterValidator:
     """A validator for text that must match `pattern` as a whole; `otherwise` says what is wrong when it does not."""
@@ -51,11 +64,7 @@ def matching(pattern: str, otherwise: str) -> AfterValidator:
 
 
 def tolerate_json(value: object) -> object:
-    """Read a list or mapping that arrives as JSON text (from the stack's configuration or the environment).
-
-    Raises:
-        ValueError: it begins like one, but is not valid JSON.
-    """
+    """Read a list or mapping that arrives as JSON text. Raises `ValueError` when it begins like one and is none."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(value)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from slipway.contract.problems import Problem
-from slipway.settings.pydantic_messages import message_of
 from slipway.settings.spelling import suggestion
+from slipway.settings.values import message_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Block", "problem_of"]
+__all__ = ["Block", "problems_of"]
 
 
 class Block(BaseModel):
@@ -23,11 +23,17 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, alias_generator=to_camel)
 
 
-def problem_of(where: str, block: object, error: Any, known: Mapping[str, type[BaseModel]]) -> Problem:  # noqa: ANN401
-    """One of pydantic's ErrorDetails about `block`, which stands at `where`.
+def problems_of(
+    where: str, block: object, error: ValidationError, known: Mapping[str, type[BaseModel]]
+) -> list[Problem]:
+    """What pydantic found wrong with `block`, which stands at `where`.
 
     `known` holds the block's own model under "", those of blocks in it under their keys.
     """
+    return [_problem(where, block, each, known) for each in error.errors(include_url=False, include_input=False)]
+
+
+def _problem(where: str, block: object, error: Any, known: Mapping[str, type[BaseModel]]) -> Problem:  # noqa: ANN401
     path = tuple(str(part) for part in error["loc"])
     place = ".".join((where, *_written(block, error["loc"])))
     if error["type"] == "extra_forbidden":

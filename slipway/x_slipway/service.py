@@ -6,13 +6,13 @@ import shlex
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
 
 from slipway.contract.problems import Problem
 from slipway.contract.strategies import BLUE_GREEN, CANARY, RECREATE, ROLLING, STRATEGIES
 from slipway.settings.quantities import Duration, OptionalDuration, OptionalSize, plain
 from slipway.settings.spelling import nearest
-from slipway.x_slipway.block_errors import Block, problem_of
-from slipway.x_slipway.canary_config import Canary
+from slipway.x_slipway.block_errors import Block, problems_of
 from slipway.x_slipway.routing import (
     Network,
     OptionalHostName,
@@ -24,7 +24,7 @@ from slipway.x_slipway.routing import (
     Routes,
     listed,
 )
-from slipway.x_slipway.update_config import ALL_AT_ONCE, UpdateConfig
+from slipway.x_slipway.update_config import ALL_AT_ONCE, Canary, UpdateConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +33,10 @@ __all__ = ["ServiceExtension", "misspelt_extension", "read_extension"]
 
 # Seconds that the old generation runs on after the shift, for an instant way back; the larger one while it is watched.
 _KEEP = {RECREATE: (0, 0), ROLLING: (0, 300), BLUE_GREEN: (600, 600), CANARY: (0, 300)}
+# What has a meaning only for what comes through the edge; so has the strategy canary.
+_AT_THE_EDGE = (
+    "sticky", "preview", "redirect", "basic_auth", "ip_allow_list", "rate_limit", "max_body", "security_headers",
+)  # fmt: skip
 
 
 def _words(value: object) -> object:
@@ -218,8 +222,7 @@ def read_extension(service: str, block: object) -> tuple[ServiceExtension, list[
     try:
         extension = ServiceExtension.model_validate(block if block is not None else {})
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        return ServiceExtension.model_validate({}), [problem_of(where, block, each, _KNOWN) for each in found]
+        return ServiceExtension.model_validate({}), problems_of(where, block, error, _KNOWN)
     return extension, list(_contradictions(where, extension))
 
 
@@ -247,7 +250,8 @@ def _contradictions(where: str, extension: ServiceExtension) -> Iterator[Problem
             f"set `port: CONTAINER-PORT` in {where}",
         )
     if not extension.route:
-        for key in (key for key, value in _at_the_edge(extension).items() if value):
+        meant = [to_camel(name) for name in _AT_THE_EDGE if getattr(extension, name)]
+        for key in ["strategy: canary", *meant] if extension.strategy == CANARY else meant:
             yield Problem(
                 f"{where}.{key}: the service has no route",
                 "nothing reaches it through the edge, so this would do nothing",
@@ -259,21 +263,6 @@ def _contradictions(where: str, extension: ServiceExtension) -> Iterator[Problem
             "its steps would not be used",
             f"set `strategy: canary` in {where}, or remove `canary`",
         )
-
-
-def _at_the_edge(extension: ServiceExtension) -> dict[str, object]:
-    """What has a meaning only for what comes through the edge."""
-    return {
-        "strategy: canary": extension.strategy == CANARY,
-        "sticky": extension.sticky,
-        "preview": extension.preview,
-        "redirect": extension.redirect,
-        "basicAuth": extension.basic_auth,
-        "ipAllowList": extension.ip_allow_list,
-        "rateLimit": extension.rate_limit,
-        "maxBody": extension.max_body,
-        "securityHeaders": extension.security_headers,
-    }
 
 
 def misspelt_extension(place: str, key: str) -> Problem | None:

@@ -5,6 +5,7 @@ What stands in another file (`extends`, `include`) or nowhere is shown by its pa
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
@@ -29,36 +30,28 @@ class SourceLines:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._text: list[str] = []
-        self._root: yaml.Node | None = None
-        self._read = False
 
     def place(self, *path: str | int, holding: str = "") -> SourcePlace:
-        """The place of `path` (keys, and numbers of entries).
+        """The place of `path`: keys, and numbers of entries, from the top of the file.
 
-        Args:
-            path: keys and numbers from the top of the file.
-            holding: text that an entry must hold, for the last number of a list that Compose may have put in order.
+        `holding` is text that an entry must hold, for the last number of a list that Compose may have put in order.
         """
-        self._parse()
-        node, line = self._root, -1
+        (node, lines), line = self._parsed, -1
         for part in path:
             found = _step(node, part, holding)
             if found is None:
                 return SourcePlace(".".join(map(str, path)), "")
             node, line = found
-        return SourcePlace(f"{self._file.name}, line {line + 1}", self._text[line].strip())
+        return SourcePlace(f"{self._file.name}, line {line + 1}", lines[line].strip())
 
-    def _parse(self) -> None:
-        if self._read:
-            return
-        self._read = True
+    @functools.cached_property
+    def _parsed(self) -> tuple[yaml.Node | None, list[str]]:
+        """The file's top node, and its lines."""
         try:
             text = self._file.read_text(encoding="utf-8")
-            self._root = yaml.compose(text, Loader=yaml.SafeLoader)
+            return yaml.compose(text, Loader=yaml.SafeLoader), text.splitlines()
         except (OSError, ValueError, yaml.YAMLError):
-            return
-        self._text = text.splitlines()
+            return None, []
 
 
 def _step(node: yaml.Node | None, part: str | int, holding: str) -> tuple[yaml.Node, int] | None:

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.contract.problems import Problem
 from slipway.contract.published_ports import published_ports
 from slipway.contract.strategies import RECREATE, ROLLING, STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from slipway.x_slipway.findings import Findings
     from slipway.x_slipway.service import ServiceExtension
     from slipway.x_slipway.source_lines import SourceLines
     from slipway.x_slipway.update_config import UpdateConfig
 
-__all__ = ["StrategyChoice", "choose"]
+__all__ = ["choose"]
 
 _NETWORK_MODES = ("bridge", "default", "none")
-
-
-class StrategyChoice(NamedTuple):
-    """The strategy of a service, and what is to be said of it."""
-
-    strategy: str
-    problems: list[Problem]
-    warnings: list[Problem]
 
 
 class _Obstacle(NamedTuple):
@@ -43,20 +35,32 @@ def choose(
     services: Mapping[str, Mapping[str, Any]],
     extension: ServiceExtension,
     update: UpdateConfig,
+    *,
     lines: SourceLines,
-) -> StrategyChoice:
+    found: Findings,
+) -> str:
     """The strategy of the service `name`: the one that it asks for, or the best that it can have."""
     asked = extension.strategy if extension.strategy in STRATEGIES else ""
     twice = bool(extension.route) or update.order == "start-first"
     wanted = asked or (ROLLING if twice else RECREATE)
-    if wanted == RECREATE:
-        return StrategyChoice(RECREATE, [], [])
-    obstacles = list(_obstacles(name, services))
-    if asked:
-        return StrategyChoice(asked, [_refusal(name, asked, obstacle, lines) for obstacle in obstacles], [])
-    if obstacles:
-        return StrategyChoice(RECREATE, [], [_warning(name, obstacles[0], lines)])
-    return StrategyChoice(wanted, [], [])
+    obstacles = list(_obstacles(name, services)) if wanted != RECREATE else []
+    for obstacle in obstacles if asked else obstacles[:1]:
+        place = lines.place(*obstacle.path, holding=obstacle.holding)
+        quoted = f"`{place.text}` in {place.shown}" if place.text else place.shown
+        what, fix = f"services.{name} {obstacle.what} ({place.shown})", obstacle.fix.format(place=quoted)
+        if asked:
+            found.refuse(
+                f"{what}, which makes the strategy {asked} impossible",
+                "only one container on a host can have it, and two generations run side by side",
+                f"{fix}, or set `strategy: recreate`",
+            )
+        else:
+            found.warn(
+                f"{what}, so that two generations cannot run side by side",
+                "it is recreated, and does not answer meanwhile",
+                f"{fix}, or set `strategy: recreate` to say that this is meant",
+            )
+    return RECREATE if obstacles and not asked else wanted
 
 
 def _obstacles(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[_Obstacle]:
@@ -94,27 +98,3 @@ def _fixed_addresses(service: Mapping[str, Any], here: tuple[str, ...]) -> Itera
         for key in ("ipv4_address", "ipv6_address", "mac_address"):
             if (entry or {}).get(key):
                 yield _Obstacle(f"has a fixed {key}", (*here, "networks", network, key), "remove {place}")
-
-
-def _refusal(name: str, strategy: str, obstacle: _Obstacle, lines: SourceLines) -> Problem:
-    where, fix = _shown(obstacle, lines)
-    return Problem(
-        f"services.{name} {obstacle.what} ({where}), which makes the strategy {strategy} impossible",
-        "only one container on a host can have it, and two generations run side by side",
-        f"{fix}, or set `strategy: recreate`",
-    )
-
-
-def _warning(name: str, obstacle: _Obstacle, lines: SourceLines) -> Problem:
-    where, fix = _shown(obstacle, lines)
-    return Problem(
-        f"services.{name} {obstacle.what} ({where}), so that two generations cannot run side by side",
-        "it is recreated, and does not answer meanwhile",
-        f"{fix}, or set `strategy: recreate` to say that this is meant",
-    )
-
-
-def _shown(obstacle: _Obstacle, lines: SourceLines) -> tuple[str, str]:
-    place = lines.place(*obstacle.path, holding=obstacle.holding)
-    quoted = f"`{place.text}` in {place.shown}" if place.text else place.shown
-    return place.shown, obstacle.fix.format(place=quoted)

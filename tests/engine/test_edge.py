@@ -23,12 +23,12 @@ from agent_harness import BASE, PORT, REGISTRY, docker, image
 import slipway.agent.edge.upkeep as module
 from slipway.agent.deadline import Deadline
 from slipway.agent.docker.docker_api import DockerApi, find_socket
-from slipway.agent.edge.certificate import accept_certificate
 from slipway.agent.edge.containers import EdgeContainers
 from slipway.agent.edge.edge import Edge
 from slipway.agent.edge.metrics import Target, connections
 from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Routing, ServiceRouting
-from slipway.agent.edge.static_config import StackRequest, desired, resolver_name
+from slipway.agent.edge.secret_files import accept_certificate
+from slipway.agent.edge.static_config import desired, resolver_name
 from slipway.agent.output import Output
 from slipway.contract.deployment import Acme, EdgeRequest, Middlewares, RateLimit, Redirect, Route
 from slipway.contract.problems import SlipwayError
@@ -443,7 +443,7 @@ def test_run_ended_between_two_containers_is_mended(site: Site) -> None:
     containers = EdgeContainers(site.edge.api, site.edge._folder)
     found = containers.find()
     https = not site.edge._folder.requests()["shop"].https
-    aim = desired({"shop": StackRequest.of(site.wanted(https=https))}, "shop", [])
+    aim = desired({"shop": site.wanted(https=https)}, "shop", [])
     containers.start(aim, found, Deadline(30, "the test"))
     assert len(site.containers()) == 2
     site.ensure(https=https)

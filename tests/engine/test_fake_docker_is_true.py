@@ -549,7 +549,7 @@ def composed(bench: Bench, **more: Any) -> tuple[Rendered, Compose]:
     }
     folder = StackFolder(bench.name)
     folder.create()
-    return Rendered("r", {}, tree, {}, (), ()), Compose(folder, bench.api.path, lambda _: None)
+    return Rendered({}, tree, {}, (), ()), Compose(folder, bench.api.path, lambda _: None)
 
 
 def described(bench: Bench) -> list[Any]:

@@ -12,7 +12,7 @@ import pytest
 from github_fake import TOKEN, FakeGitHub, serving_github
 
 from slipway.contract.problems import SlipwayError
-from slipway.releases.github import GitHubAwayError, Repository, connect
+from slipway.releases.github import GitHubUnreachableError, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def github() -> Iterator[FakeGitHub]:
 
 @pytest.fixture
 def repository(github: FakeGitHub) -> Repository:
-    return connect("acme/shop", TOKEN, {"GITHUB_API_URL": github.url})
+    return Repository("acme/shop", {"GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": github.url})
 
 
 def words(repository: Repository, **more: object) -> dict[str, tuple[str, str]]:
@@ -173,7 +173,7 @@ def test_missing_permission_is_named(github: FakeGitHub, repository: Repository,
     github.fail(403, "Resource not accessible by integration", method=method)
     with pytest.raises(SlipwayError) as raised:
         repository.set_variable("staging", "A", "new")
-    assert not isinstance(raised.value, GitHubAwayError)
+    assert not isinstance(raised.value, GitHubUnreachableError)
     text = str(raised.value)
     assert "GitHub refuses variable A of environment staging of acme/shop (403 Resource not accessible" in text
     assert "environments: write" in text
@@ -193,12 +193,12 @@ def test_checks_name_the_permissions_that_they_need(github: FakeGitHub, reposito
 
 def test_wrong_token_is_told_and_never_shown(github: FakeGitHub, capfd: pytest.CaptureFixture[str]) -> None:
     wrong = "ghp_wrong-canary-91be"
-    repository = connect("acme/shop", wrong, {"GITHUB_API_URL": github.url})
+    repository = Repository("acme/shop", {"GITHUB_TOKEN": wrong, "GITHUB_API_URL": github.url})
     with pytest.raises(SlipwayError, match="GitHub does not know the token in GITHUB_TOKEN") as raised:
         repository.checks(SHA)
     github.fail(403, f"no entry for {TOKEN}")
     with pytest.raises(SlipwayError) as again:
-        connect("acme/shop", TOKEN, {"GITHUB_API_URL": github.url}).checks(SHA)
+        Repository("acme/shop", {"GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": github.url}).checks(SHA)
     said = str(raised.value) + str(again.value) + "".join(capfd.readouterr())
     assert wrong not in said
     assert TOKEN not in said
@@ -232,15 +232,18 @@ def test_exhausted_rate_limit_and_lasting_failure_are_github_away(
         github.fail(403, "API rate limit exceeded for installation ID 1.", X_RateLimit_Reset=reset)
     else:
         github.fail(503, "", times=times)
-    with pytest.raises(GitHubAwayError, match=r"GitHub does not return or take the checks of commit 3f2a91c04b7d"):
+    with pytest.raises(
+        GitHubUnreachableError, match="GitHub does not return or take the checks of commit 3f2a91c04b7d"
+    ):
         repository.checks(SHA)
 
 
 def test_github_that_cannot_be_reached_is_away(capfd: pytest.CaptureFixture[str]) -> None:
     with contextlib.closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
-        repository = connect("acme/shop", TOKEN, {"GITHUB_API_URL": f"http://127.0.0.1:{taken.getsockname()[1]}"})
-        with pytest.raises(GitHubAwayError, match=r"\(127.0.0.1: ConnectionError\)"):
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        repository = Repository("acme/shop", {"GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": address})
+        with pytest.raises(GitHubUnreachableError, match=r"\(127.0.0.1: ConnectionError\)"):
             repository.checks(SHA)
     assert capfd.readouterr().err == ""
 

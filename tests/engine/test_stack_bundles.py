@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from object_store import object_store
 
-from slipway.releases.bundles.state import release_in
+from slipway.releases.backend.checkpoints import live_release_in
 from slipway.releases.bundles.storage import read_bundle
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def test_a_lost_folder_comes_back_and_nothing_on_the_host_changes(stack: Stack, 
     assert (stack.folder / f"Pulumi.{stack.name}.yaml").read_bytes() == file
     assert stack.history() == []
     assert json.loads(stack.pulumi("stack", "tag", "ls", "--json")) == {"team": "shop"}
-    assert release_in(json.loads(stack.pulumi("stack", "export"))) == document
+    assert live_release_in(json.loads(stack.pulumi("stack", "export"))["deployment"]) == document
     assert stack.outputs["release"] == bundle["manifest"]["release"]
     _is_as_before(stack, containers)
     assert len(stack.history()) == 1

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 from hypothesis import configuration, settings
+from thorough import THOROUGH
 
 from slipway.releases.engine import Stack
 from slipway.settings.model import HostSettings, Settings
 
 # Property tests here repeat themselves from run to run and do not mind a busy machine.
 configuration.set_hypothesis_home_dir(Path(__file__).parents[2] / ".pytest_cache" / "hypothesis")
-settings.register_profile("slipway", database=None, deadline=None, derandomize=True, max_examples=50)
+settings.register_profile(
+    "slipway", database=None, deadline=None, derandomize=True, max_examples=50 if THOROUGH else 10
+)
 settings.load_profile("slipway")
 
 NOW = datetime(2025, 11, 20, 13, 30, 0, tzinfo=UTC)

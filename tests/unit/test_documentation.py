@@ -21,9 +21,9 @@ from slipway.cli.command_groups import COMMANDS
 from slipway.cli.main import app
 from slipway.settings.model import PREFIX, BastionSettings, HostSettings, known_keys
 from slipway.settings.quantities import Kind
-from slipway.x_slipway.canary_config import Canary
 from slipway.x_slipway.routing import RateLimit, Redirect, Route
 from slipway.x_slipway.service import HttpCheck, Migrate, ServiceExtension, TcpCheck
+from slipway.x_slipway.update_config import Canary
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"

@@ -30,6 +30,17 @@ def test_it_pins_this_version_of_the_package_and_depends_on_nothing_else() -> No
     )
 
 
+def test_package_lock_template_and_changelog_agree_on_the_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    pin = (TEMPLATE / "pyproject.toml").read_text()
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert [each["version"] for each in locked if each["name"] == "slipway-deploy"] == [version]
+    assert f"slipway-deploy=={version}" in pin
+    assert headings[0] == "[Unreleased]"
+    assert re.fullmatch(rf"\[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d", headings[1])
+
+
 def test_it_runs_as_this_repository_does_and_needs_no_list_of_settings() -> None:
     ours, project = (yaml.safe_load((folder / "Pulumi.yaml").read_text()) for folder in (ROOT, TEMPLATE))
     assert project["runtime"] == ours["runtime"]

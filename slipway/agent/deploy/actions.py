@@ -1,11 +1,15 @@
-"""Does each kind of step on this host; decides nothing."""
+"""Does the steps of a plan on this host, each written to the journal before and after; decides nothing.
+
+`SLIPWAY_TEST_KILL_AFTER=<step name>:<started|finished>` kills the process right after that line is on disk, for tests.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
-from slipway.agent.deploy.health_wait import await_healthy, stay_up
+from slipway.agent.deploy.health_wait import GateContext, await_healthy, stay_up
 from slipway.agent.deploy.migrate import migrate
 from slipway.agent.deploy.recording import prune_releases, record
 from slipway.agent.deploy.smoke import CheckTarget, run_checks
@@ -14,12 +18,12 @@ from slipway.agent.docker.pull import fetch
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.release.release_files import place
 from slipway.agent.strategies import steps
-from slipway.agent.strategies.steps import phase
+from slipway.agent.strategies.steps import name_of, phase
 from slipway.agent.traffic.traffic_shift import Mover
 from slipway.contract.outcomes import MIGRATED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.deploy.attempt import Attempt
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Actions"]
 
+_KILL_VARIABLE = "SLIPWAY_TEST_KILL_AFTER"
 _STOP_SECONDS = 600.0
 # After these there is something to roll back.
 _TOUCHING = (
@@ -40,12 +45,7 @@ class Actions:
     """One release on its way to being what runs here."""
 
     def __init__(
-        self,
-        attempt: Attempt,
-        release: Release,
-        rendered: Rendered,
-        secrets: Mapping[str, str],
-        deadline: Deadline,
+        self, attempt: Attempt, release: Release, rendered: Rendered, secrets: Mapping[str, str], deadline: Deadline
     ) -> None:
         self.attempt = attempt
         self.release = release
@@ -55,6 +55,7 @@ class Actions:
         self.folder = attempt.folder
         self.out = attempt.out
         self.api, self.machine, self.compose, self.edge = attempt.access
+        self.context = GateContext(self.api, self.folder.stack, deadline, self.out)
         self.wanted_edge = attempt.document.edge
         self.mover = Mover(
             release=release,
@@ -69,7 +70,33 @@ class Actions:
             shifted=attempt.shifted,
         )
 
-    def act(self, step: Step) -> None:
+    def run(self, plan: Iterable[Step], prefix: str = "") -> dict[str, float]:
+        """Do all steps in order; seconds per phase. The first failure ends it, with its step started and not finished.
+
+        `prefix` marks the steps of a rollback.
+        """
+        phases: dict[str, float] = {}
+        for step in plan:
+            begin = runtime.monotonic()
+            self._note(step, prefix, "started")
+            self._act(step)
+            phases[phase(step)] = phases.get(phase(step), 0.0) + runtime.monotonic() - begin
+            self._note(step, prefix, "finished")
+        return phases
+
+    def _note(self, step: Step, prefix: str, state: str) -> None:
+        name = prefix + name_of(step)
+        try:
+            stops = step.containers if isinstance(step, (steps.Drain, steps.Remove)) else ()
+            self.attempt.journal.step(name, state, stops)
+        except OSError:
+            # On a full disk a rollback goes on without its notes; the next run finds the facts.
+            if not prefix:
+                raise
+        if os.environ.get(_KILL_VARIABLE) == f"{name}:{state}":
+            runtime.die()
+
+    def _act(self, step: Step) -> None:
         if not isinstance(step, (steps.Record, steps.KeepOld, steps.Prune)):
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
@@ -119,35 +146,25 @@ class Actions:
     def _migrate(self, step: steps.Migrate) -> None:
         migration = self.release.services[step.service].migrate
         assert migration is not None  # noqa: S101 - the plan has this step only where there is one
-        migrate(
-            step.service,
-            migration,
-            rendered=self.rendered,
-            compose=self.compose,
-            api=self.api,
-            stack=self.folder.stack,
-            deadline=self.deadline,
-            out=self.out,
-        )
+        migrate(step.service, migration, self.rendered, self.compose, self.context)
         # No rollback may lead to data that it cannot read, also when the engine's history is lost.
         self.attempt.ledger.append(self.release.id, MIGRATED, service=step.service, irreversible=migration.irreversible)
 
     def _start(self, step: steps.Start) -> None:
-        begin = runtime.monotonic()
-        self.compose.up(step.services, self.rendered.file, self.deadline, recreate=step.recreate)
-        self.mover.attach(step.services)
-        self.out.progress(phase(step), step.name, runtime.monotonic() - begin)
+        self._up(step, recreate=step.recreate)
 
     def _scale_up(self, step: steps.ScaleUp) -> None:
+        present = [each.service for each in facts.containers(self.api, self.folder.stack, step.services)]
+        counts = zip(step.services, step.counts)
+        self._up(step, scale={name: count + present.count(name) for name, count in counts})
+
+    def _up(
+        self, step: steps.Start | steps.ScaleUp, *, recreate: bool = False, scale: Mapping[str, int] | None = None
+    ) -> None:
         begin = runtime.monotonic()
-        present = facts.containers(self.api, self.folder.stack, step.services)
-        scale = {
-            name: count + sum(each.service == name for each in present)
-            for name, count in zip(step.services, step.counts)
-        }
-        self.compose.up(step.services, self.rendered.file, self.deadline, recreate=False, scale=scale)
+        self.compose.up(step.services, self.rendered.file, self.deadline, recreate=recreate, scale=scale)
         self.mover.attach(step.services)
-        self.out.progress(phase(step), step.name, runtime.monotonic() - begin)
+        self.out.progress(phase(step), name_of(step), runtime.monotonic() - begin)
 
     def _edge_up(self, _: steps.EdgeUp) -> None:
         wanted = self.wanted_edge
@@ -162,45 +179,21 @@ class Actions:
     def _remove(self, step: steps.Remove) -> None:
         begin = runtime.monotonic()
         stop_and_remove(step.containers, self.api, min(_STOP_SECONDS, self.deadline.remaining()))
-        self.out.progress(phase(step), step.name, runtime.monotonic() - begin)
+        self.out.progress(phase(step), name_of(step), runtime.monotonic() - begin)
 
     def _wait_healthy(self, step: steps.WaitHealthy) -> None:
         services = [self.rendered.services[name] for name in step.services]
         if step.counts:
-            pairs = zip(services, step.counts)
-            services = [service._replace(replicas=count) for service, count in pairs]
-        await_healthy(
-            services,
-            api=self.api,
-            stack=self.folder.stack,
-            deadline=self.deadline,
-            limit=self.attempt.options.health_deadline,
-            out=self.out,
-        )
+            services = [service._replace(replicas=count) for service, count in zip(services, step.counts)]
+        await_healthy(services, self.context, limit=self.attempt.options.health_deadline)
 
     def _observe(self, step: steps.Observe) -> None:
         self.deadline.extend(step.seconds)
         self.out.progress(phase(step), f"{step.service} is observed for {step.seconds:.0f} s")
-        stay_up(
-            self.rendered.services[step.service],
-            api=self.api,
-            stack=self.folder.stack,
-            deadline=self.deadline,
-            seconds=step.seconds,
-            out=self.out,
-        )
+        stay_up(self.rendered.services[step.service], self.context, step.seconds)
 
     def _smoke(self, step: steps.Smoke) -> None:
-        entries = self.release.services
         edge = ("127.0.0.1", self.wanted_edge.http_port) if step.preview and self.wanted_edge else None
-        run_checks(
-            {name: entries[name].smoke for name in step.services},
-            {
-                name: CheckTarget(self.rendered.services[name].config, edge, entries[name].preview if edge else "")
-                for name in step.services
-            },
-            api=self.api,
-            stack=self.folder.stack,
-            deadline=self.deadline,
-            out=self.out,
-        )
+        for name in step.services:
+            entry, config = self.release.services[name], self.rendered.services[name].config
+            run_checks(name, entry.smoke, CheckTarget(config, edge, entry.preview if edge else ""), self.context)

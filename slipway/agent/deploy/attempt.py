@@ -8,25 +8,27 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.agent import runtime
 from slipway.agent.docker import facts
 from slipway.agent.docker.compose_cli import Compose
-from slipway.agent.docker.machine import require_host
+from slipway.agent.docker.machine import require_host, supports_start_interval
 from slipway.agent.docker.stop import finish_stops
 from slipway.agent.edge.edge import Edge
 from slipway.agent.fleet import Fleet
+from slipway.agent.release.rendering import render
 from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
 from slipway.contract.outcomes import UNCHANGED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from slipway.agent.deadline import Stop
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.facts import Container
     from slipway.agent.docker.machine import Machine
     from slipway.agent.output import Output
+    from slipway.agent.release.rendering import Rendered
     from slipway.agent.state.stack_dir import StackFolder
-    from slipway.contract.deployment import Deployment
+    from slipway.contract.deployment import Deployment, Release
 
 __all__ = ["Attempt", "MachineAccess"]
 
@@ -38,11 +40,6 @@ class MachineAccess(NamedTuple):
     machine: Machine
     compose: Compose
     edge: Edge
-
-
-def _connect(folder: StackFolder, out: Output) -> MachineAccess:
-    api, machine = require_host()
-    return MachineAccess(api, machine, Compose(folder, api.path, Journal(folder.journal).child), Edge(api, out))
 
 
 class Attempt:
@@ -91,8 +88,17 @@ class Attempt:
         return self._access or self.reach()
 
     def reach(self) -> MachineAccess:
-        self._access = _connect(self.folder, self.out)
+        api, machine = require_host()
+        compose, edge = Compose(self.folder, api.path, self.journal.child), Edge(api, self.out)
+        self._access = MachineAccess(api, machine, compose, edge)
         return self._access
+
+    def render(
+        self, release: Release, services: Collection[str], secrets: Mapping[str, str], *, keep_key: bool
+    ) -> Rendered:
+        """A release as this host should run it; `keep_key` allows the key of the configuration hashes to be made."""
+        key, quick = self.folder.hash_key(make=keep_key), supports_start_interval(self.access.machine)
+        return render(release, services, secrets, key=key, folder=self.folder, quick_health=quick)
 
     def containers(self) -> list[Container]:
         return facts.containers(self.access.api, self.folder.stack)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from slipway.agent.output import Output
     from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["destroy"]
+__all__ = ["destroy", "remove_containers"]
 
 _LOCK_WAIT = 120.0
 _STOP_SECONDS = 600.0
@@ -35,7 +35,7 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
     """Remove the stack; what was removed and which volumes and data folders were kept. Fine when there is nothing."""
     api = DockerApi(find_socket())
     api.version()
-    if not os.path.isdir(folder.path):
+    if not os.path.isdir(folder.path):  # as the lock would make it
         return _remove(folder, volumes, api, out)
     stop = Stop()
     stop.install()
@@ -43,24 +43,38 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
         return _remove(folder, volumes, api, out)
 
 
-def _remove(folder: StackFolder, volumes: Sequence[str], api: DockerApi, out: Output) -> dict[str, Any]:
+def remove_containers(stack: str, api: DockerApi) -> list[str]:
+    """Remove the containers and networks of a stack; their names."""
+    containers, networks = api.containers({PROJECT_LABEL: stack}), api.networks(stack)
+    stop_and_remove([str(entry["Id"]) for entry in containers], api, _STOP_SECONDS)
+    for network in networks:
+        api.remove_network(str(network["Id"]))
+    names = sorted(str(entry["Names"][0]).lstrip("/") for entry in containers)
+    return names + [str(network["Name"]) for network in networks]
+
+
+def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Output) -> dict[str, Any]:
     begin = runtime.monotonic()
-    removed = []
     with contextlib.suppress(FileNotFoundError):
         os.unlink(folder.watch)  # the watch ends when its order is gone
-    present = api.containers({PROJECT_LABEL: folder.stack})
-    stop_and_remove([str(entry["Id"]) for entry in present], api, _STOP_SECONDS)
+    removed = remove_containers(folder.stack, api)
     Edge(api, out).drop_stack(folder.stack)
-    removed += sorted(str(entry["Names"][0]).lstrip("/") for entry in present)
-    for network in api.networks(folder.stack):
-        api.remove_network(str(network["Id"]))
-        removed.append(str(network["Name"]))
     own = {image for release in folder.kept_releases().values() for image in images_of(release)}
     images, warnings = remove_images(sorted(own - images_of_other_stacks(folder.stack)), api)
-    kept, gone = _volumes(folder, volumes, api)
-    _folder(folder, volumes, kept, gone)
-    unknown = [name for name in volumes if not any(name in _names(folder.stack, each) for each in gone)]
-    warnings += [f"there is no volume {name} of this stack" for name in unknown]
+    kept, gone, unknown = [], [], set(named)
+    for volume in sorted(api.volumes(folder.stack), key=lambda each: str(each["Name"])):
+        name = str(volume["Name"])
+        called = {name, (volume.get("Labels") or {}).get(_VOLUME_LABEL)}
+        if called.isdisjoint(named):
+            kept.append(name)
+        else:
+            api.remove_volume(name)
+            gone.append(name)
+            unknown -= called
+    for name in _remove_folder(folder, named):
+        (gone if name in named else kept).append(name)
+        unknown.discard(name)
+    warnings += [f"there is no volume {name} of this stack" for name in named if name in unknown]
     for line in warnings:
         out.progress("warning", line)
     out.progress("destroy", f"kept volumes: {', '.join(kept) or 'none'}", runtime.monotonic() - begin)
@@ -73,49 +87,24 @@ def _remove(folder: StackFolder, volumes: Sequence[str], api: DockerApi, out: Ou
     }
 
 
-def _volumes(folder: StackFolder, named: Sequence[str], api: DockerApi) -> tuple[list[str], list[str]]:
-    kept, gone = [], []
-    for volume in api.volumes(folder.stack):
-        name = str(volume["Name"])
-        if name in named or (volume.get("Labels") or {}).get(_VOLUME_LABEL) in named:
-            api.remove_volume(name)
-            gone.append(name)
-        else:
-            kept.append(name)
-    return sorted(kept), sorted(gone)
-
-
-def _folder(folder: StackFolder, named: Sequence[str], kept: list[str], gone: list[str]) -> None:
-    """Remove the stack's folder but for the data folders in it, which are volumes by another name."""
+def _remove_folder(folder: StackFolder, named: Sequence[str]) -> list[str]:
+    """Remove the stack's folder but for data folders that are not named; all data folders that there were."""
     try:
-        entries = os.listdir(folder.path)
         data = sorted(os.listdir(folder.data)) if os.path.isdir(folder.data) else []
-        for name in data:
-            if _DATA + name in named:
-                remove_tree(os.path.join(folder.data, name))
-                gone.append(_DATA + name)
-            else:
-                kept.append(_DATA + name)
-        keep_data = any(name.startswith(_DATA) for name in kept)
-        for entry in entries:
-            path = os.path.join(folder.path, entry)
-            if entry == "data" and keep_data:
-                continue
+        paths = [os.path.join(folder.data, name) for name in data if _DATA + name in named]
+        if len(paths) < len(data):
+            paths += [os.path.join(folder.path, name) for name in os.listdir(folder.path) if name != "data"]
+        else:
+            paths.append(folder.path)
+        for path in paths:
             if os.path.isdir(path) and not os.path.islink(path):
                 remove_tree(path)
             elif os.path.lexists(path):
                 os.unlink(path)
-        if not keep_data:
-            os.rmdir(folder.path)
-    except FileNotFoundError:
-        return
     except OSError as error:
         raise SlipwayError(
             f"{error.filename or folder.path} cannot be removed ({error.strerror})",
             "a container wrote there as another user",
             f"sudo rm -rf {error.filename or folder.path}, then destroy again",
         ) from error
-
-
-def _names(stack: str, name: str) -> tuple[str, ...]:
-    return (name, name[len(stack) + 1 :]) if name.startswith(f"{stack}_") else (name,)
+    return [_DATA + name for name in data]

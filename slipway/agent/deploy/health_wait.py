@@ -5,7 +5,7 @@ Without a health check a service passes when it ran for a second without a resta
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.docker import facts
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from slipway.agent.output import Output
     from slipway.agent.strategies.service import Service
 
-__all__ = ["HealthWait", "await_healthy", "log_lines", "stay_up"]
+__all__ = ["GateContext", "await_healthy", "log_lines", "stay_up"]
 
 POLL_SECONDS = 0.05
 STEADY_SECONDS = 1.0
@@ -34,7 +34,16 @@ _LOG_LINES = 20
 _LOOK_SECONDS = 0.5
 
 
-class HealthWait:
+class GateContext(NamedTuple):
+    """What the gates of one deployment look at, how long they may, and where they say what they saw."""
+
+    api: DockerApi
+    stack: str
+    deadline: Deadline
+    out: Output
+
+
+class _HealthWait:
     """What has been seen of one service while waiting on it."""
 
     def __init__(self, service: Service) -> None:
@@ -71,12 +80,11 @@ class HealthWait:
         restarts = container.restarts - self._restarts.setdefault(container.id, container.restarts)
         if container.state == "exited" and container.exit_code == 0 and container.restart_policy in _ENDS_WELL:
             return True
-        reason = _hopeless(container, restarts) or self._sick(container, steady)
+        stays = container.state == "running" and not self.service.completes
+        reason = _ended(container, restarts) or (self._sick(container, steady) if stays else "")
         if reason:
             raise _Hopeless(container, reason)
-        if container.state != "running" or self.service.completes:
-            return False
-        return container.health == "healthy" or (container.health is None and steady >= STEADY_SECONDS)
+        return stays and (container.health == "healthy" or (container.health is None and steady >= STEADY_SECONDS))
 
     def _steady(self, container: Container) -> float:
         """Seconds that it has been seen running without a restart."""
@@ -89,8 +97,6 @@ class HealthWait:
 
     def _sick(self, container: Container, steady: float) -> str:
         """Why its health check will not pass any more; empty while it may."""
-        if container.state != "running" or self.service.completes:
-            return ""
         # Docker also calls a container unhealthy that ended, until just after its restart: believe it when it stays.
         if container.health == "unhealthy" and steady >= _BELIEVED_SECONDS:
             return f"its health check says unhealthy ({_code(container)})"
@@ -102,7 +108,7 @@ class HealthWait:
         return ""
 
 
-def _hopeless(container: Container, restarts: int) -> str:
+def _ended(container: Container, restarts: int) -> str:
     """Why it will certainly not run; empty while it may."""
     if container.state == "exited" and container.restart_policy in _NEVER_RESTARTED:
         return f"it ended with exit code {container.exit_code}"
@@ -120,48 +126,45 @@ class _Hopeless(Exception):  # noqa: N818 - a verdict
         self.reason = reason
 
 
-def await_healthy(
-    services: Sequence[Service], *, api: DockerApi, stack: str, deadline: Deadline, limit: float, out: Output
-) -> None:
+def await_healthy(services: Sequence[Service], context: GateContext, limit: float) -> None:
     """Wait until the wanted generations of all `services` pass, `limit` seconds at most.
 
     Raises:
         SlipwayError: one of them did not; says what was probed, what it last answered, and its last log lines.
     """
     begin = runtime.monotonic()
-    waits = {service.name: HealthWait(service) for service in services}
-    while waits:
-        seen = facts.containers(api, stack, waits)
-        for name in list(waits):
-            own = _generation(waits[name].service, seen)
+    waits = [_HealthWait(service) for service in services]
+    while True:
+        seen = facts.containers(context.api, context.stack, [wait.service.name for wait in waits])
+        for wait in list(waits):
             try:
-                if waits[name].passed(own):
-                    out.progress("health", f"{name} {waits[name].last}", runtime.monotonic() - begin)
-                    del waits[name]
+                if wait.passed(_generation(wait.service, seen)):
+                    context.out.progress("health", f"{wait.service.name} {wait.last}", runtime.monotonic() - begin)
+                    waits.remove(wait)
             except _Hopeless as verdict:
-                raise _unhealthy(api, name, verdict.container, verdict.reason, runtime.monotonic() - begin) from None
+                seconds = runtime.monotonic() - begin
+                raise _unhealthy(context.api, wait.service, verdict.container, verdict.reason, seconds) from None
         if not waits:
             return
         if runtime.monotonic() - begin > limit:
-            name, wait = next(iter(waits.items()))
-            own = _generation(wait.service, seen)
-            reason = f"not healthy within {limit:.0f} s; last seen: {wait.last}"
-            raise _unhealthy(api, name, own[0] if own else None, reason, limit)
-        deadline.pause(POLL_SECONDS)
+            own = _generation(waits[0].service, seen)
+            reason = f"not healthy within {limit:.0f} s; last seen: {waits[0].last}"
+            raise _unhealthy(context.api, waits[0].service, own[0] if own else None, reason, limit)
+        context.deadline.pause(POLL_SECONDS)
 
 
-def stay_up(service: Service, *, api: DockerApi, stack: str, deadline: Deadline, seconds: float, out: Output) -> None:
+def stay_up(service: Service, context: GateContext, seconds: float) -> None:
     """Look at the wanted generation of `service` for `seconds`: no container of it may end, restart or fall ill."""
     begin = runtime.monotonic()
     restarts: dict[str, int] = {}
     while runtime.monotonic() - begin < seconds:
-        for each in _generation(service, facts.containers(api, stack, (service.name,))):
+        for each in _generation(service, facts.containers(context.api, context.stack, (service.name,))):
             more = each.restarts - restarts.setdefault(each.id, each.restarts)
             reason = f"it was restarted, last exit code {each.exit_code}" if more else _fallen(each)
             if reason:
-                raise _unhealthy(api, service.name, each, reason, runtime.monotonic() - begin)
-        deadline.pause(min(_LOOK_SECONDS, seconds))
-    out.progress("monitor", f"{service.name} stayed up", seconds)
+                raise _unhealthy(context.api, service, each, reason, runtime.monotonic() - begin)
+        context.deadline.pause(min(_LOOK_SECONDS, seconds))
+    context.out.progress("monitor", f"{service.name} stayed up", seconds)
 
 
 def _fallen(container: Container) -> str:
@@ -183,7 +186,9 @@ def log_lines(api: DockerApi, container: Container | None) -> list[str]:
     return [f"last lines of {container.name}:", *(f"| {line}" for line in lines)] if lines else []
 
 
-def _unhealthy(api: DockerApi, service: str, container: Container | None, reason: str, seconds: float) -> SlipwayError:
+def _unhealthy(
+    api: DockerApi, service: Service, container: Container | None, reason: str, seconds: float
+) -> SlipwayError:
     evidence = []
     if container is not None:
         evidence.append(f"{container.name}: {_described(container)}, {container.restarts} restarts")
@@ -191,13 +196,12 @@ def _unhealthy(api: DockerApi, service: str, container: Container | None, reason
         if test:
             evidence.append(f"probed with: {' '.join(test)}")
         if container.check_code is not None:
-            evidence.append(
-                f"last answer: {_code(container)}" + (f": {container.check_output}" if container.check_output else "")
-            )
+            said = f": {container.check_output}" if container.check_output else ""
+            evidence.append(f"last answer: {_code(container)}{said}")
     return SlipwayError(
-        f"service {service} did not become healthy: {reason}, after {seconds:.1f} s",
+        f"service {service.name} did not become healthy: {reason}, after {seconds:.1f} s",
         "a release goes live only when every service of it is healthy",
-        f"read the log lines above, fix {service}, then deploy again",
+        f"read the log lines above, fix {service.name}, then deploy again",
         [*evidence, *log_lines(api, container)],
     )
 

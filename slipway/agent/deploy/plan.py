@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.agent import strategies
 from slipway.agent.docker.facts import RUNS
 from slipway.agent.strategies.graph import ancestors, levels
-from slipway.agent.strategies.planner_types import Routed, ServicePlan, ServiceState
 from slipway.agent.strategies.recreate import ended_as_proven
+from slipway.agent.strategies.service import Routed, ServicePlan, ServiceState
 from slipway.agent.strategies.steps import (
     Barrier,
     Drain,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "ServicePlans", "WantedRelease", "converge", "deployment"]
 
 _GATED = ("service_healthy", "service_completed_successfully")
+_RANKS: dict[type, int] = {Remove: 0, Start: 1, ScaleUp: 1, WaitHealthy: 3}  # which of several steps is done first
 
 
 class WantedRelease(NamedTuple):
@@ -54,14 +55,15 @@ class WantedRelease(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to do, in order; `touched` are the services whose containers change."""
+    """What to do, in order."""
 
     steps: tuple[Step, ...]
-    touched: tuple[str, ...]
+    touched: tuple[str, ...] = ()  # services whose containers change
+    unproven: tuple[str, ...] = ()  # services that were proven last in another configuration, or never
 
 
 class ServicePlans(NamedTuple):
-    """Steps that make the containers those of a release, by when they may be done (see `state.ServicePlan`)."""
+    """Steps that make the containers those of a release, by when they may be done (see `ServicePlan`)."""
 
     first: list[Step]
     steps: list[Step]
@@ -81,11 +83,12 @@ def deployment(
     migration, started = _migration(wanted, containers, proofs)
     plans = converge(wanted.services, containers, proofs, routed=routed, smoke=wanted.smoke, started=started)
     changing = bool(plans.touched or plans.first or plans.steps or started or wanted.migrations or routed.edge)
-    unproven = [s.name for s in wanted.services.values() if name_of_proof(proofs.get(s.name)) != s.config]
+    proven = {name: proof.config for name, proof in proofs.items()}
+    unproven = tuple(name for name, service in wanted.services.items() if proven.get(name) != service.config)
     recorded = live is not None and (live.release, live.convergence) == (wanted.release, wanted.convergence)
     obsolete = set(proofs) - set(wanted.services)
     if not (changing or plans.late or unproven or missing_images or obsolete or not recorded):
-        return Plan(tuple(map(Barrier, BARRIERS)) if wanted.fleet else (), ())
+        return Plan(tuple(map(Barrier, BARRIERS)) if wanted.fleet else ())
     steps = [*migration, *plans.first, *plans.steps]
     awaited = {name for step in steps if isinstance(step, WaitHealthy) for name in step.services}
     late = tuple(name for name in unproven if name not in awaited and wanted.services[name].replicas)
@@ -95,12 +98,12 @@ def deployment(
     whole += [EdgeUp(routed.edge)] if routed.edge else []
     whole += [*plans.first, *migration, *_barrier(wanted, MIGRATED), *plans.steps]
     whole += [WaitHealthy(late)] if late else []
-    proven = {name for step in plans.steps if isinstance(step, Smoke) for name in step.services}
-    smoke = tuple(name for name in wanted.smoke if name not in proven)
+    checked = {name for step in plans.steps if isinstance(step, Smoke) for name in step.services}
+    smoke = tuple(name for name in wanted.smoke if name not in checked)
     if smoke and (changing or unproven or live is None or live.release != wanted.release):
         whole.append(Smoke(smoke))
     whole += [*_barrier(wanted, PROVEN), Record(wanted.release), *plans.late, Prune(wanted.retention)]
-    return Plan(tuple(whole), tuple(sorted({*plans.touched, *started})))
+    return Plan(tuple(whole), tuple(sorted({*plans.touched, *started})), unproven)
 
 
 def converge(
@@ -158,18 +161,12 @@ def converge(
 
 def _gone(services: Mapping[str, Service], containers: Sequence[Container], routed: Routed) -> list[Step]:
     """What is not wanted any more goes first: its successor under another name may need its port or its volume."""
-    unrouted = tuple(sorted(name for name in routed.weights if name not in services))
-    unrouted += tuple(sorted(name for name in routed.weights if name in services and not services[name].traffic.routed))
+    unrouted = tuple(sorted(n for n in routed.weights if n not in services or not services[n].traffic.routed))
     steps: list[Step] = [Unroute(unrouted)] if unrouted else []
     for name in sorted({each.service for each in containers} - set(services)):
         away = tuple(each.id for each in containers if each.service == name)
         steps.append(Drain(name, away) if name in unrouted else Remove(name, away))
     return steps
-
-
-def name_of_proof(proof: Proof | None) -> str:
-    """The configuration that was proven; empty when none was."""
-    return proof.config if proof else ""
 
 
 def _migration(
@@ -209,19 +206,12 @@ def _join(sequences: Sequence[tuple[Step, ...]]) -> list[Step]:
     joined: list[Step] = []
     while any(waiting):
         waiting = [sequence for sequence in waiting if sequence]
-        heads = sorted((sequence[0] for sequence in waiting), key=_rank)
-        first = heads[0]
+        first = min((sequence[0] for sequence in waiting), key=lambda step: _RANKS.get(type(step), 2))
         same = [s for s in waiting if s[0] is first or _joins(first, s[0])]
         joined.append(_joined([s[0] for s in same]) if len(same) > 1 else first)
         for sequence in same:
             del sequence[0]
     return joined
-
-
-def _rank(step: Step) -> int:
-    if isinstance(step, Remove):
-        return 0
-    return 1 if isinstance(step, (Start, ScaleUp)) else 3 if isinstance(step, WaitHealthy) else 2
 
 
 def _joins(first: Step, other: Step) -> bool:

@@ -13,7 +13,7 @@ from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import published_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.machine import Machine
@@ -34,8 +34,8 @@ def check(
 ) -> None:
     """Raise for the first thing that would make starting these services fail; changes nothing."""
     _disk(machine.root, disk_minimum_mb)
-    _volumes(compose, api, machine)
-    _networks(compose, api)
+    _drivers(compose, machine)
+    _external(compose, api)
     _names(compose, starting, api, stack)
     _ports(compose, starting, api, stack)
 
@@ -64,15 +64,12 @@ def _disk(root: str, minimum: int) -> None:
         )
 
 
-def _volumes(compose: Mapping[str, Any], api: DockerApi, machine: Machine) -> None:
-    for name, definition in (compose.get("volumes") or {}).items():
+def _drivers(compose: Mapping[str, Any], machine: Machine) -> None:
+    for name, definition in compose["volumes"].items():
         settings = definition or {}
-        if settings.get("external"):
-            _external("volume", str(settings.get("name") or name), api.volume)
-            continue
         driver = str(settings.get("driver") or "local")
         # Plugins are listed with their tag ("name:latest") where they were installed by name.
-        if driver not in machine.volume_drivers and f"{driver}:latest" not in machine.volume_drivers:
+        if not settings.get("external") and {driver, f"{driver}:latest"}.isdisjoint(machine.volume_drivers):
             raise SlipwayError(
                 f"the volume driver {driver} (volume {name}) is not installed on this host",
                 f"the engine has {', '.join(machine.volume_drivers)}",
@@ -80,25 +77,21 @@ def _volumes(compose: Mapping[str, Any], api: DockerApi, machine: Machine) -> No
             )
 
 
-def _networks(compose: Mapping[str, Any], api: DockerApi) -> None:
-    for name, definition in (compose.get("networks") or {}).items():
-        settings = definition or {}
-        if settings.get("external"):
-            _external("network", str(settings.get("name") or name), api.network)
-
-
-def _external(kind: str, name: str, find: Callable[[str], object]) -> None:
-    if find(name) is None:
-        raise SlipwayError(
-            f"the external {kind} {name} does not exist on this host",
-            "the Compose file declares it as external, so Slipway does not create it",
-            f"docker {kind} create {name}",
-        )
+def _external(compose: Mapping[str, Any], api: DockerApi) -> None:
+    for kind, find in (("volume", api.volume), ("network", api.network)):
+        for key, definition in compose[f"{kind}s"].items():
+            settings = definition or {}
+            name = str(settings.get("name") or key)
+            if settings.get("external") and find(name) is None:
+                raise SlipwayError(
+                    f"the external {kind} {name} does not exist on this host",
+                    "the Compose file declares it as external, so Slipway does not create it",
+                    f"docker {kind} create {name}",
+                )
 
 
 def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:
-    services = compose.get("services") or {}
-    given = {name: str((services.get(name) or {}).get("container_name") or "") for name in starting}
+    given = {name: str(compose["services"].get(name, {}).get("container_name") or "") for name in starting}
     wanted = {name: re.escape(own) or rf"{stack}-{re.escape(name)}-\d+" for name, own in given.items()}
     for entry in api.containers():
         if (entry.get("Labels") or {}).get(PROJECT_LABEL) == stack:
@@ -117,29 +110,26 @@ def _ports(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi
     wanted = [
         (name, port.address, port.first, port.protocol)
         for name in sorted(starting)
-        for port in published_ports((compose.get("services") or {}).get(name) or {})
+        for port in published_ports(compose["services"].get(name, {}))
         if port.width == 1  # of a range Docker chooses one: none of them is certain to be needed
     ]
     if not wanted:
         return
     own: set[tuple[int, str]] = set()
-    others: dict[tuple[str, int, str], str] = {}
+    others: list[tuple[int, str, str, str]] = []
     for entry in api.containers():
-        labels = entry.get("Labels") or {}
-        mine = labels.get(PROJECT_LABEL) == stack
-        for port in entry.get("Ports") or ():
-            if port.get("PublicPort"):
-                key = (int(port["PublicPort"]), str(port.get("Type", "tcp")))
+        mine = (entry.get("Labels") or {}).get(PROJECT_LABEL) == stack
+        for held in entry.get("Ports") or ():
+            if held.get("PublicPort"):
+                key = (int(held["PublicPort"]), str(held.get("Type", "tcp")))
                 if mine:
                     own.add(key)
                 else:
-                    others.setdefault((str(port.get("IP", "")), *key), str(entry["Names"][0]).lstrip("/"))
+                    others.append((*key, str(held.get("IP", "")), str(entry["Names"][0]).lstrip("/")))
     for name, address, port, protocol in wanted:
         if (port, protocol) in own:
             continue
-        holder = next(
-            (who for (at, *key), who in others.items() if tuple(key) == (port, protocol) and _meet(at, address)), ""
-        )
+        holder = next((who for *key, at, who in others if key == [port, protocol] and _meet(at, address)), "")
         if holder or not _can_bind(address, port, protocol):
             raise SlipwayError(
                 f"port {port}/{protocol} that service {name} publishes is held by {holder or 'another program'}",

@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.agent import runtime
 from slipway.agent.deadline import Deadline
 from slipway.agent.deploy.actions import Actions
+from slipway.agent.deploy.destroy import remove_containers
 from slipway.agent.deploy.plan import converge
-from slipway.agent.deploy.runner import Runner
 from slipway.agent.docker import pull
-from slipway.agent.docker.docker_api import PROJECT_LABEL
-from slipway.agent.docker.machine import supports_start_interval
-from slipway.agent.docker.stop import stop_and_remove
-from slipway.agent.release.rendering import render
 from slipway.agent.strategies.steps import Fetch, ShiftTraffic, Write
 from slipway.agent.traffic.traffic_shift import facts_of_routes
 from slipway.contract.deployment import Release
@@ -32,8 +28,6 @@ if TYPE_CHECKING:
     from slipway.agent.strategies.steps import Step
 
 __all__ = ["Back", "clear_first", "roll_back_to"]
-
-_STOP_SECONDS = 600.0
 
 
 class Back(NamedTuple):
@@ -65,14 +59,7 @@ def roll_back_to(
     begin = runtime.monotonic()
     deadline = Deadline(attempt.options.deadline, "the rollback")
     for values in (then, today):
-        rendered = render(
-            release,
-            list(live.services),
-            values,
-            key=folder.hash_key(make=True),
-            folder=folder,
-            quick_health=supports_start_interval(attempt.access.machine),
-        )
+        rendered = attempt.render(release, live.services, values, keep_key=True)
         try:
             actions = Actions(attempt, release, rendered, values, deadline)
             touched = _converge(attempt, live, actions, prefix)
@@ -97,12 +84,8 @@ def roll_back_to(
 def clear_first(attempt: Attempt) -> None:
     """Remove the routes, containers and networks of a stack that never had a proven release; never its volumes."""
     begin = runtime.monotonic()
-    api, stack = attempt.access.api, attempt.folder.stack
-    attempt.access.edge.drop_stack(stack)
-    present = api.containers({PROJECT_LABEL: stack})
-    stop_and_remove([str(entry["Id"]) for entry in present], api, _STOP_SECONDS)
-    for network in api.networks(stack):
-        api.remove_network(str(network["Id"]))
+    attempt.access.edge.drop_stack(attempt.folder.stack)
+    remove_containers(attempt.folder.stack, attempt.access.api)
     attempt.out.progress("back", "removed what the failed deployment had started", runtime.monotonic() - begin)
 
 
@@ -118,5 +101,5 @@ def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str) -> li
     before: list[Step] = [Fetch(tuple(images))] if pull.missing(attempt.access.api, images) else []
     # Requests go back before anything else: what they go to is here and runs.
     steps = [*plans.first, *before, Write(live.release), *plans.steps, *plans.late]
-    Runner(attempt.journal, actions.act, prefix).run(steps)
+    actions.run(steps, prefix)
     return plans.touched or [step.service for step in plans.first if isinstance(step, ShiftTraffic)]

@@ -14,10 +14,8 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from slipway.agent.deadline import Deadline
-    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.deploy.health_wait import GateContext
     from slipway.agent.docker.facts import Container
-    from slipway.agent.output import Output
 
 __all__ = ["Answer", "CheckTarget", "addresses", "ask", "judge", "run_checks"]
 
@@ -45,25 +43,16 @@ class CheckTarget(NamedTuple):
     host: str = ""  # Host header, where the address alone does not say which service is meant
 
 
-def run_checks(
-    checks: Mapping[str, Sequence[Mapping[str, Any]]],
-    places: Mapping[str, CheckTarget],
-    *,
-    api: DockerApi,
-    stack: str,
-    deadline: Deadline,
-    out: Output,
-) -> None:
-    """Run every check of every service against its place.
+def run_checks(service: str, checks: Sequence[Mapping[str, Any]], target: CheckTarget, context: GateContext) -> None:
+    """Run every smoke check of a service.
 
     Raises:
         SlipwayError: one did not pass; names the URL, the last answer and the field that was wrong.
     """
-    for service, each in checks.items():
-        for check in each:
-            begin = runtime.monotonic()
-            _until_passed(service, check, places[service], api=api, stack=stack, deadline=deadline)
-            out.progress("smoke", f"{service} {_title(check)}", runtime.monotonic() - begin)
+    for check in checks:
+        begin = runtime.monotonic()
+        _until_passed(service, check, target, context)
+        context.out.progress("smoke", f"{service} {_title(check)}", runtime.monotonic() - begin)
 
 
 def judge(check: Mapping[str, Any], answer: Answer) -> str:
@@ -129,47 +118,38 @@ def ask(check: Mapping[str, Any], address: tuple[str, int], timeout: float) -> A
         connection.close()
 
 
-def _until_passed(
-    service: str, check: Mapping[str, Any], place: CheckTarget, *, api: DockerApi, stack: str, deadline: Deadline
-) -> None:
+def _until_passed(service: str, check: Mapping[str, Any], target: CheckTarget, context: GateContext) -> None:
     until = runtime.monotonic() + check["deadline"]
-    waiting: list[Container] = []
     passed: set[str] = set()
     reason, url, answer = "no container runs", _title(check), Answer()
     while True:
-        seen = facts.containers(api, stack, (service,))
-        running = [each for each in seen if each.state == "running" and each.config == place.config]
-        waiting = [each for each in running if each.id not in passed]
-        if running and not waiting:
-            return
-        for each in waiting:
-            for address in [place.edge] if place.edge else addresses(each, check["port"]):
+        seen = facts.containers(context.api, context.stack, (service,))
+        running = [each for each in seen if each.state == "running" and each.config == target.config]
+        for each in running:
+            if each.id in passed:
+                continue
+            for address in [target.edge] if target.edge else addresses(each, check["port"]):
                 url = _url(check, address)
                 left = max(0.1, min(_TRY_SECONDS, until - runtime.monotonic()))
-                answer = ask({**check, "host": place.host} if place.host else check, address, left)
+                answer = ask({**check, "host": target.host} if target.host else check, address, left)
                 reason = judge(check, answer)
                 if not reason:
                     passed.add(each.id)
                 if not answer.error:
                     break
-        if running and not reason and all(each.id in passed for each in running):
+        waiting = [each for each in running if each.id not in passed]
+        if running and not waiting:
             return
         if runtime.monotonic() >= until:
-            logs = log_lines(api, waiting[0] if waiting else None)
-            raise _failed(service, check, url=url, reason=reason, answer=answer, logs=logs)
-        deadline.pause(_PAUSE_SECONDS)
-
-
-def _failed(
-    service: str, check: Mapping[str, Any], *, url: str, reason: str, answer: Answer, logs: Sequence[str]
-) -> SlipwayError:
-    last = answer.error or (f"{answer.status} {answer.body[:_SHOWN]}".strip() if answer.status else "none")
-    return SlipwayError(
-        f"smoke check of {service} failed: {url}: {reason}",
-        f"the release runs but does not answer as promised within {check['deadline']} s",
-        f"fix {service} or the smoke check in its x-slipway, then deploy again",
-        [f"probed: {url}", f"last answer: {last}", f"wrong: {reason}", *logs],
-    )
+            last = answer.error or (f"{answer.status} {answer.body[:_SHOWN]}".strip() if answer.status else "none")
+            logs = log_lines(context.api, waiting[0] if waiting else None)
+            raise SlipwayError(
+                f"smoke check of {service} failed: {url}: {reason}",
+                f"the release runs but does not answer as promised within {check['deadline']} s",
+                f"fix {service} or the smoke check in its x-slipway, then deploy again",
+                [f"probed: {url}", f"last answer: {last}", f"wrong: {reason}", *logs],
+            )
+        context.deadline.pause(_PAUSE_SECONDS)
 
 
 def _field(body: Any, dotted: str) -> tuple[Any, bool]:  # noqa: ANN401 - JSON

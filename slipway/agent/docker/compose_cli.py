@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -11,24 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.agent import runtime
 from slipway.agent.docker.process import Ended, run
 from slipway.agent.docker.yaml_file import to_yaml
-from slipway.agent.state.atomic_files import write_atomically
+from slipway.agent.state.atomic_files import remove_files, write_atomically
+from slipway.contract.compose_program import compose_plugin, compose_program
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.state.stack_dir import StackFolder
 
 __all__ = ["Compose", "ComposeFile", "VersionQuestion", "run_arguments", "up_arguments"]
 
-_PLUGIN_FOLDERS = (
-    "~/.docker/cli-plugins",
-    "/usr/local/lib/docker/cli-plugins",
-    "/usr/local/libexec/docker/cli-plugins",
-    "/usr/lib/docker/cli-plugins",
-    "/usr/libexec/docker/cli-plugins",
-)
 _EVIDENCE_LINES = 15
 
 
@@ -50,17 +43,6 @@ def run_arguments(service: str, name: str, command: Sequence[str]) -> list[str]:
     return ["run", "--rm", "--no-deps", "-T", "--name", name, service, *command]
 
 
-@contextlib.contextmanager
-def _written(file: ComposeFile, folder: StackFolder) -> Iterator[str]:
-    """The Compose file with its secret values, there only while it is needed, for this user only."""
-    write_atomically(folder.compose, to_yaml(file.content), 0o600)
-    try:
-        yield folder.compose
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(folder.compose)
-
-
 class Compose:
     """Calls Compose for one stack on one engine."""
 
@@ -68,21 +50,19 @@ class Compose:
         self._folder = folder
         self._socket = socket
         self._started = started
-        plugin = _plugin()
-        # What `docker compose` itself runs after it has looked through all plugins, which takes it 0.1 s a call.
-        self._program = [plugin] if plugin else ["docker", "compose"]
+        self._program = compose_program()
 
     def call(self, arguments: Sequence[str], file: ComposeFile, deadline: Deadline) -> Ended:
-        with _written(file, self._folder) as path:
-            argv = [*self._program, "--ansi", "never", "-p", self._folder.stack, "-f", path]
-            argv += ["--project-directory", self._folder.path, *arguments]
-            return run(
-                argv,
-                environment=environment(self._socket, file.environment),
-                folder=self._folder.path,
-                deadline=deadline,
-                started=self._started,
-            )
+        """Run Compose; its file, which has secret values, is there for this user only and only while it is needed."""
+        folder, path = self._folder.path, self._folder.compose
+        argv = [*self._program, "--ansi", "never", "-p", self._folder.stack, "-f", path]
+        argv += ["--project-directory", folder, *arguments]
+        write_atomically(path, to_yaml(file.content))
+        try:
+            values = _environment(self._socket, file.environment)
+            return run(argv, environment=values, folder=folder, deadline=deadline, started=self._started)
+        finally:
+            remove_files(path)
 
     def up(
         self,
@@ -107,7 +87,7 @@ class VersionQuestion:
     """Asks the Compose plugin for its version while other facts are gathered: it takes as long as all of them."""
 
     def __init__(self) -> None:
-        plugin = _plugin()
+        plugin = compose_plugin()
         argv = (
             [plugin, "docker-cli-plugin-metadata"] if plugin else ["docker", "compose", "version", "--format", "json"]
         )
@@ -134,7 +114,7 @@ class VersionQuestion:
             return None
 
 
-def environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
+def _environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
     """The environment of a Compose call: ours without what would lead it elsewhere, and the secrets it reads there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "DOCKER_"))}
     for name in ("DOCKER_CONFIG", "DOCKER_API_VERSION"):
@@ -142,13 +122,6 @@ def environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
             kept[name] = os.environ[name]
     own = {"DOCKER_HOST": f"unix://{socket}", "COMPOSE_IGNORE_ORPHANS": "true", "COMPOSE_MENU": "false"}
     return {**kept, **own, **values}
-
-
-def _plugin() -> str | None:
-    own = os.environ.get("DOCKER_CONFIG")
-    folders = (f"{own}/cli-plugins", *_PLUGIN_FOLDERS) if own else _PLUGIN_FOLDERS
-    paths = (os.path.join(os.path.expanduser(folder), "docker-compose") for folder in folders)
-    return next((path for path in paths if os.access(path, os.X_OK)), None)
 
 
 def _failed(services: Sequence[str], ended: Ended) -> SlipwayError:

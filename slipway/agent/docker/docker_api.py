@@ -16,11 +16,11 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["DockerApi", "DockerError", "DockerUnreachableError", "find_socket"]
+__all__ = ["DockerApi", "DockerError", "DockerUnreachableError", "find_socket", "frames"]
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 PROJECT_LABEL = "com.docker.compose.project"
-_LOG_HEADER = 8
+_FRAME = 8  # bytes before a piece: stream number, three zeros, a length. Source: the reference, ContainerAttach
 
 
 class DockerUnreachableError(SlipwayError):
@@ -94,19 +94,20 @@ class DockerApi:
             raw = self._raw("GET", f"/containers/{identifier}/logs", query)
         except DockerError:
             return []
-        return _log_text(raw).splitlines()[-tail:]
+        if raw[1:4] == b"\0\0\0":  # else it has a terminal, whose lines are not framed
+            raw = b"".join(piece for _, piece in frames(raw)[0])
+        return raw.decode("utf-8", "replace").splitlines()[-tail:]
 
     def log_stream(self, identifier: str, **query: str) -> http.client.HTTPResponse:
         """What a container writes, in the engine's framing; `query` as in the engine's reference (ContainerLogs)."""
         wanted = {"stdout": "true", "stderr": "true", "timestamps": "true", **query}
-        path = f"/containers/{identifier}/logs"
-        return self._stream("GET", path, wanted, {}, f"GET {path}")
+        return self._send("GET", f"/containers/{identifier}/logs", wanted)
 
     def starts(self, labels: Mapping[str, str]) -> http.client.HTTPResponse:
         """Containers with these labels that start from now on: a line of JSON each, for ever."""
         label = [f"{name}={value}" for name, value in labels.items()]
         filters = json.dumps({"type": ["container"], "event": ["start"], "label": label})
-        return self._stream("GET", "/events", {"filters": filters}, {}, "GET /events")
+        return self._send("GET", "/events", {"filters": filters})
 
     def stop(self, identifier: str, timeout: float = 10.0) -> None:
         """Stop a container, giving it the time its own configuration asks for (`timeout` seconds at most is waited)."""
@@ -168,17 +169,9 @@ class DockerApi:
         if credentials is not None:
             headers["X-Registry-Auth"] = base64.urlsafe_b64encode(json.dumps(dict(credentials)).encode()).decode()
         query = {"fromImage": name, "tag": digest}
-        for line in self._stream("POST", "/images/create", query, headers, f"to pull {name}@{digest}"):
+        for line in self._send("POST", "/images/create", query, headers, what=f"to pull {name}@{digest}"):
             if line.strip():
                 yield json.loads(line)
-
-    def _stream(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], request: str
-    ) -> http.client.HTTPResponse:
-        response = self._request(method, path, query, headers)
-        if response.status >= http.client.BAD_REQUEST:
-            raise DockerError(response.status, _message(response.read()), request)
-        return response
 
     def _optional(self, path: str) -> dict[str, Any] | None:
         try:
@@ -201,35 +194,39 @@ class DockerApi:
         absent_is_fine: bool = False,
     ) -> bytes:
         headers = {"Content-Type": "application/json"} if body else {}
-        response = self._request(method, path, query, headers, json.dumps(body).encode() if body else None)
-        answer = response.read()
-        if response.status == http.client.NOT_FOUND and absent_is_fine:
-            return b""
-        if response.status >= http.client.BAD_REQUEST:
-            raise DockerError(response.status, _message(answer), f"{method} {path}")
-        return answer
+        try:
+            return self._send(method, path, query, headers, json.dumps(body).encode() if body else None).read()
+        except DockerError as error:
+            if error.status == http.client.NOT_FOUND and absent_is_fine:
+                return b""
+            raise
 
-    def _request(
+    def _send(
         self,
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
+        *,
+        what: str = "",
     ) -> http.client.HTTPResponse:
+        """The answer, yet to be read; `what` is what an error calls the request."""
         target = path + ("?" + urlencode(query) if query else "")
-        for attempt in (1, 2):
+        while True:
             reused = self._connection.sock is not None
             try:
                 self._connection.request(method, target, body=body, headers=dict(headers or {}))
-                return self._connection.getresponse()
+                response = self._connection.getresponse()
+                break
             except (http.client.HTTPException, OSError) as error:
                 self._connection.close()
                 # The engine closes idle connections; one that just opened and failed is a real failure.
-                if reused and attempt == 1 and not isinstance(error, TimeoutError):
-                    continue
-                raise _unreachable(self.path, error) from error
-        raise AssertionError
+                if not reused or isinstance(error, TimeoutError):
+                    raise _unreachable(self.path, error) from error
+        if response.status >= http.client.BAD_REQUEST:
+            raise DockerError(response.status, _message(response.read()), what or f"{method} {path}")
+        return response
 
 
 def _unreachable(path: str, error: Exception) -> DockerUnreachableError:
@@ -271,11 +268,13 @@ def _message(body: bytes) -> str:
         return body.decode("utf-8", "replace").strip()[:500] or "no answer"
 
 
-def _log_text(raw: bytes) -> str:
-    """Take off the engine's framing: stream number, three zeros and a length before each piece; none for a terminal."""
-    pieces, position = [], 0
-    while position + _LOG_HEADER <= len(raw) and raw[position] <= 2 and raw[position + 1 : position + 4] == b"\0\0\0":  # noqa: PLR2004 - stream numbers 0 to 2
-        length = int.from_bytes(raw[position + 4 : position + _LOG_HEADER], "big")
-        pieces.append(raw[position + _LOG_HEADER : position + _LOG_HEADER + length])
-        position += _LOG_HEADER + length
-    return (b"".join(pieces) if pieces else raw).decode("utf-8", "replace")
+def frames(content: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """Stream number and content of each piece that the engine framed, and the begin of one that is not whole yet."""
+    found, start = [], 0
+    while len(content) - start >= _FRAME:
+        end = start + _FRAME + int.from_bytes(content[start + 4 : start + _FRAME], "big")
+        if len(content) < end:
+            break
+        found.append((content[start], content[start + _FRAME : end]))
+        start = end
+    return found, content[start:]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from slipway.agent.docker.docker_api import DockerApi
 
 __all__ = [
-    "CAN_START", "CONFIG_LABEL", "EDGE_NETWORK", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "containers",
-    "fixed_address", "is_one_off", "one_offs",
+    "CAN_START", "CONFIG_LABEL", "EDGE_NETWORK", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "container",
+    "containers", "fixed_address", "one_offs",
 ]  # fmt: skip
 
 STACK_LABEL = "dev.slipway.stack"
@@ -27,8 +27,8 @@ CAN_START = ("exited", "created")
 _SERVICE_LABEL = "com.docker.compose.service"
 _NUMBER_LABEL = "com.docker.compose.container-number"
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
-# Compose gives a replacement this kind of name until the old container is gone.
 _SHOWN = 300
+# Compose gives a replacement this kind of name until the old container is gone.
 _HALFWAY_NAME = re.compile(r"[0-9a-f]{12}_")
 
 
@@ -54,19 +54,28 @@ class Container(NamedTuple):
     """exit code of the newest health probe; -1 when it timed out, None before the first one"""
     check_output: str = ""  # the end of what it printed: that is where programs say what went wrong
     edge: str = ""  # its address on the edge's network
+    one_off: bool = False  # made by `docker compose run`
+    terminal: bool = False
 
     @property
     def halfway(self) -> bool:
         """Whether Compose was killed between making this container and giving it its name."""
         return bool(_HALFWAY_NAME.match(self.name))
 
+    @property
+    def published(self) -> list[str]:
+        """Its published ports, as `docker ps` shows them."""
+        return [f"{at or '0.0.0.0'}:{public}->{port}/{kind}" for at, public, port, kind in self.ports]  # noqa: S104 - shown
 
-def containers(api: DockerApi, stack: str, services: Collection[str] | None = None) -> list[Container]:
-    """The stack's service containers, those of one-off runs excepted; sorted by service and number."""
+
+def containers(
+    api: DockerApi, stack: str, services: Collection[str] | None = None, *, one_offs: bool = False
+) -> list[Container]:
+    """The stack's containers, those of one-off runs only when asked for; sorted by service and number."""
     found = []
     for entry in api.containers({PROJECT_LABEL: stack}):
         labels = entry.get("Labels") or {}
-        if is_one_off(entry):
+        if labels.get(_ONE_OFF_LABEL) == "True" and not one_offs:
             continue
         if services is not None and labels.get(_SERVICE_LABEL, "") not in services:
             continue
@@ -74,11 +83,6 @@ def containers(api: DockerApi, stack: str, services: Collection[str] | None = No
         if details is not None:
             found.append(container(details))
     return sorted(found, key=lambda each: (each.service, each.number, each.name))
-
-
-def is_one_off(entry: dict[str, Any]) -> bool:
-    """Whether an entry of the engine's list is a container that `docker compose run` made."""
-    return (entry.get("Labels") or {}).get(_ONE_OFF_LABEL) == "True"
 
 
 def one_offs(api: DockerApi, stack: str) -> list[tuple[str, str]]:
@@ -115,6 +119,8 @@ def container(details: dict[str, Any]) -> Container:
         check_code=last.get("ExitCode"),
         check_output=" ".join(str(last.get("Output", "")).split())[-_SHOWN:],
         edge=fixed_address(networks.get(EDGE_NETWORK)),
+        one_off=labels.get(_ONE_OFF_LABEL) == "True",
+        terminal=bool(details["Config"].get("Tty")),
     )
 
 

@@ -25,9 +25,7 @@ def quicken(service: dict[str, Any]) -> tuple[float, float] | None:
     with one that runs into its time-out each time.
     """
     check = service.get("healthcheck")
-    if not isinstance(check, dict) or check.get("disable") or _test(check)[:1] == ["NONE"]:
-        return None
-    if "start_interval" in check:
+    if check is None or check.get("disable") or (check.get("test") or [])[:1] == ["NONE"] or "start_interval" in check:
         return None
     verdict = None
     if "start_period" not in check:
@@ -47,8 +45,3 @@ def seconds(duration: object, default: float) -> float:
         return float(duration) * _UNITS["ns"]
     parts = _PART.findall(str(duration))
     return sum(float(number) * _UNITS[unit] for number, unit in parts) if parts else default
-
-
-def _test(check: dict[str, Any]) -> list[str]:
-    test = check.get("test") or []
-    return [test] if isinstance(test, str) else list(test)

@@ -36,12 +36,12 @@ def run(
     environment: Mapping[str, str],
     folder: str,
     deadline: Deadline,
-    started: Callable[[int], None] | None = None,
+    started: Callable[[int], None],
 ) -> Ended:
     """Run `argv` in a session of its own, so that a signal meant for the agent does not tear it apart.
 
     Its output goes to memory that it holds itself: an agent that is killed leaves a program that can go on writing,
-    and so ends what it was at.
+    and so ends what it was at. `started` gets its process id.
 
     Raises:
         SlipwayError: the deadline passed or someone asked to end; the program and its children are ended first.
@@ -52,8 +52,7 @@ def run(
             argv, cwd=folder, env=dict(environment), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            if started is not None:
-                started(process.pid)
+            started(process.pid)
             while process.poll() is None:
                 deadline.pause(_POLL_SECONDS)
         except BaseException as error:

@@ -51,12 +51,19 @@ def fetch(
     """Have every image here and verified."""
     absent = missing(api, images)
     failures: list[SlipwayError] = []
-    waiting = list(absent)
+    waiting = iter(absent)  # each thread takes the next one
 
     def work() -> None:
         client = api.again(timeout=max(60.0, deadline.seconds))
-        while waiting and not failures:
-            _pull_next(waiting, failures, client, registries, out)
+        while not failures and (image := next(waiting, None)) is not None:
+            begin = runtime.monotonic()
+            try:
+                _pull(client, image, registries)
+                out.progress("fetch", without_tag(image), runtime.monotonic() - begin)
+            except SlipwayError as error:
+                failures.append(error)
+            except Exception as error:  # noqa: BLE001 - a thread's failure must reach the main one
+                failures.append(explain(image, repr(error)))
         client.close()
 
     threads = [runtime.start_thread(work) for _ in range(min(_AT_ONCE, len(absent)))]
@@ -66,28 +73,6 @@ def fetch(
         raise failures[0]
     for image in images:
         verify(image, api.image(without_tag(image)), architecture)
-
-
-def _pull_next(
-    waiting: list[str],
-    failures: list[SlipwayError],
-    api: DockerApi,
-    registries: Sequence[Registry],
-    out: Output,
-) -> None:
-    """Pull one of the images that wait; its failure is left for the main thread."""
-    image = ""
-    begin = runtime.monotonic()
-    try:
-        image = waiting.pop()
-        _pull(api, image, registries)
-        out.progress("fetch", without_tag(image), runtime.monotonic() - begin)
-    except IndexError:
-        return  # another thread took the last one
-    except SlipwayError as error:
-        failures.append(error)
-    except Exception as error:  # noqa: BLE001 - a thread's failure must reach the main one
-        failures.append(explain(image, repr(error)))
 
 
 def verify(image: str, details: Mapping[str, Any] | None, architecture: str) -> None:
@@ -147,41 +132,33 @@ class _UnreachableError(SlipwayError):
 
 def explain(image: str, message: str) -> SlipwayError:
     """The engine's words about a pull as an error that says what they mean."""
-    text = message.lower()
-    registry = registry_of(image)
-    evidence = [f"the engine said: {message[:1000]}"]
-    if "no space left" in text:
-        return SlipwayError(
+    registry, text = registry_of(image), message.lower()
+    reasons: tuple[tuple[Sequence[str], SlipwayError], ...] = (
+        (("no space left",), SlipwayError(
             f"no space for image {image}", "the disk of this host is full; nothing live was touched",
-            "docker system df", evidence,
-        )  # fmt: skip
-    if (
-        "no matching manifest" in text
-        or "does not match the specified platform" in text
-        or "no match for platform" in text
-    ):
-        return SlipwayError(
+            "docker system df",
+        )),
+        (("no matching manifest", "does not match the specified platform", "no match for platform"), SlipwayError(
             f"image {image} is not built for this host's architecture", "its programs cannot run here",
-            "add this host's platform to the platforms that are built", evidence,
-        )  # fmt: skip
-    if any(
-        word in text for word in ("unauthorized", "denied", "authentication required", "no basic auth", "forbidden")
-    ):
-        return SlipwayError(
+            "add this host's platform to the platforms that are built",
+        )),
+        (("unauthorized", "denied", "authentication required", "no basic auth", "forbidden"), SlipwayError(
             f"registry {registry} denied access to {image}", "the credentials are missing, wrong or too weak",
-            f"check the registry user and password of this stack: docker login {registry}", evidence,
-        )  # fmt: skip
-    if any(word in text for word in ("not found", "manifest unknown", "name unknown")):
-        return SlipwayError(
+            f"check the registry user and password of this stack: docker login {registry}",
+        )),
+        (("not found", "manifest unknown", "name unknown"), SlipwayError(
             f"image {image} does not exist in {registry}", "it was never pushed, or was deleted there",
-            "deploy a release whose images still exist, or build this one again", evidence,
-        )  # fmt: skip
-    if any(word in text for word in _OUT_OF_REACH):
-        return _UnreachableError(
+            "deploy a release whose images still exist, or build this one again",
+        )),
+        (_OUT_OF_REACH, _UnreachableError(
             f"registry {registry} cannot be reached from this host", f"image {image} cannot be fetched",
-            f"curl -v http://{registry}/v2/ on this host", evidence,
-        )  # fmt: skip
-    return SlipwayError(
-        f"image {image} cannot be pulled: {message[:300]}", "nothing live was touched",
-        f"docker pull {without_tag(image)} on this host", evidence,
+            f"curl -v http://{registry}/v2/ on this host",
+        )),
+        (("",), SlipwayError(
+            f"image {image} cannot be pulled: {message[:300]}", "nothing live was touched",
+            f"docker pull {without_tag(image)} on this host",
+        )),
     )  # fmt: skip
+    error = next(error for words, error in reasons if any(word in text for word in words))
+    error.add_evidence([f"the engine said: {message[:1000]}"])
+    return error

@@ -25,16 +25,12 @@ def stop_and_remove(containers: Sequence[str], api: DockerApi, seconds: float) -
     Raises:
         SlipwayError: the engine refused one of them; the others are gone nevertheless.
     """
-    waiting = list(containers)
+    waiting = iter(containers)  # each thread takes the next one
     failures: list[SlipwayError] = []
 
     def work() -> None:
         client = api.again()
-        while waiting:
-            try:
-                identifier = waiting.pop()
-            except IndexError:
-                break
+        for identifier in waiting:
             try:
                 client.stop(identifier, seconds)
                 client.remove(identifier)
@@ -42,7 +38,7 @@ def stop_and_remove(containers: Sequence[str], api: DockerApi, seconds: float) -
                 failures.append(error)
         client.close()
 
-    runtime.join([runtime.start_thread(work) for _ in range(min(_AT_ONCE, len(waiting)))])
+    runtime.join([runtime.start_thread(work) for _ in range(min(_AT_ONCE, len(containers)))])
     if failures:
         raise failures[0]
 

@@ -1,4 +1,4 @@
-"""The edge's containers: the one that serves is never removed before its successor serves."""
+"""The edge's containers: what they serve, and that one is never removed before its successor serves."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.agent import runtime
 from slipway.agent.edge.network import EDGE_LABEL
 from slipway.agent.edge.rendering import marker, text
-from slipway.agent.edge.static_config import FOLDER, GRACE_SECONDS, OWNER, fingerprint, shared, static
+from slipway.agent.edge.static_config import FOLDER, GRACE_SECONDS, OWNER, shared, static
 from slipway.agent.edge.traefik_api import TraefikApi
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
@@ -31,10 +31,11 @@ _NUMBER, _API_PORT = f"{EDGE_LABEL}.number", f"{EDGE_LABEL}.api-port"
 _CONFIGURATION, _VERSION, _IMAGE = f"{EDGE_LABEL}.configuration", f"{EDGE_LABEL}.version", f"{EDGE_LABEL}.image"
 _HTTP, _HTTPS = f"{EDGE_LABEL}.http-port", f"{EDGE_LABEL}.https-port"
 _API_PORTS = range(8650, 8950)  # two of them at most are in use
-_READY_SECONDS = 30.0
-_POLL_SECONDS = 0.02
-_LOG_LINES = 20
-_SHOWN_SECONDS = 2.0
+_READY_SECONDS, _LIVE_SECONDS, _SHOWN_SECONDS = 30.0, 10.0, 2.0
+_POLL_SECONDS, _LIVE_POLL_SECONDS = 0.02, 0.004
+# Traefik gives the new routers to its entry points one after the other, its API's possibly first, with nothing to
+# wait for in between.
+_SETTLE_SECONDS = 0.01
 _LEAVE_SECONDS = 2.0
 """Time in which clients that keep a connection are asked to make another one, before the old edge stops."""
 
@@ -73,9 +74,13 @@ class EdgeContainers:
         listed = self._api.containers({EDGE_LABEL: self._owner})
         return sorted((_container(each) for each in listed), key=lambda each: each.number)
 
+    def running(self) -> list[EdgeContainer]:
+        return [each for each in self.find() if each.running]
+
     def configuration(self, wanted: Desired) -> str:
-        """What differs between a container that is as wanted and one that is not."""
-        return fingerprint([static(wanted, 0, 0), self._body(wanted, 0, 0, "")])
+        """Changes with whatever a container cannot change while it runs."""
+        content = [static(wanted, 0, 0), self._body(wanted, 0, 0, "")]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def publish_shared(self, numbers: Iterable[int], leaving: Iterable[int] = ()) -> str:
         """Write the file that belongs to no stack; its marker."""
@@ -111,7 +116,7 @@ class EdgeContainers:
         if running:
             name = self.publish_shared(numbers, [each.number for each in running])
             for each in running:
-                self._wait_shown(each, name)
+                _wait_shown(each, name, runtime.monotonic() + _SHOWN_SECONDS)
             deadline.pause(_LEAVE_SECONDS)
         for each in leaving:
             self._api.stop(each.id, GRACE_SECONDS + 10)
@@ -119,37 +124,59 @@ class EdgeContainers:
         self.publish_shared([staying.number])
         self._folder.keep_static(staying.number)
 
-    def _wait_shown(self, container: EdgeContainer, name: str) -> None:
-        """Wait a moment for a container to have a file; one that hangs must not keep its successor from serving."""
-        api, until = TraefikApi(container.api_port), runtime.monotonic() + _SHOWN_SECONDS
-        try:
-            while not api.shows(name) and runtime.monotonic() < until:
-                runtime.sleep(_POLL_SECONDS)
-        finally:
-            api.close()
-
-    def ready(self, container: EdgeContainer) -> bool:
+    def ready(self, port: int) -> bool:
         """Whether a container answers and has every file of routes."""
-        with contextlib.closing(TraefikApi(container.api_port)) as api:
+        with contextlib.closing(TraefikApi(port)) as api:
             return api.ready() and all(api.shows(each) for each in self._folder.markers())
 
     def wait_ready(self, identifier: str, port: int, deadline: Deadline) -> None:
-        """Wait until a container answers and has every file of routes."""
-        api, until = TraefikApi(port), runtime.monotonic() + min(_READY_SECONDS, deadline.remaining())
-        try:
-            while not (api.ready() and all(api.shows(each) for each in self._folder.markers())):
-                details = self._api.container(identifier)
-                state = (details or {}).get("State", {})
-                if not state.get("Running") or state.get("Restarting") or runtime.monotonic() > until:
-                    raise SlipwayError(
-                        f"the edge's container does not serve (it is {state.get('Status', 'gone')})",
-                        "the routes of this host's stacks are unchanged",
-                        "see its last lines above, fix what they name, then run it again",
-                        [f"| {line}" for line in self._api.logs(identifier, _LOG_LINES)],
-                    )
-                deadline.pause(_POLL_SECONDS)
-        finally:
-            api.close()
+        """Wait until a container is ready."""
+        until = runtime.monotonic() + min(_READY_SECONDS, deadline.remaining())
+        while not self.ready(port):
+            state = (self._api.container(identifier) or {}).get("State", {})
+            if not state.get("Running") or state.get("Restarting") or runtime.monotonic() > until:
+                raise SlipwayError(
+                    f"the edge's container does not serve (it is {state.get('Status', 'gone')})",
+                    "the routes of this host's stacks are unchanged",
+                    "see its last lines above, fix what they name, then run it again",
+                    [f"| {line}" for line in self._api.logs(identifier)],
+                )
+            deadline.pause(_POLL_SECONDS)
+
+    def see_live(self, stack: str, name: str, running: Sequence[EdgeContainer], deadline: Deadline) -> None:
+        """Wait until every running container has what was written under the marker `name`."""
+        until = runtime.monotonic() + min(_LIVE_SECONDS, deadline.remaining())
+        for each in running:
+            with contextlib.closing(TraefikApi(each.api_port)) as api:
+                while not api.shows(name) or (faults := api.faults(f"{stack}~")) is None:
+                    if runtime.monotonic() > until:
+                        raise self._not_taken(stack, name, each, api)
+                    deadline.pause(_LIVE_POLL_SECONDS)
+            if faults:
+                raise SlipwayError(
+                    f"Traefik does not accept the routes of {stack}: {faults[0]}",
+                    "the previous routes are back",
+                    "fix what it names in x-slipway of the Compose file, then run it again",
+                    [f"| {fault}" for fault in faults],
+                )
+        runtime.sleep(_SETTLE_SECONDS)
+
+    def _not_taken(self, stack: str, name: str, container: EdgeContainer, api: TraefikApi) -> SlipwayError:
+        status, body = api.get(f"/api/http/middlewares/{name}@file")
+        answer = f"its API answered {status}: {body.decode('utf-8', 'replace').strip()[:200]}"
+        return SlipwayError(
+            f"the routes of {stack} did not become live in {container.name}",
+            f"{self._folder.routes_of(stack)} was written as {name}, but {answer}; the previous routes are back",
+            f"docker logs {container.name}",
+            [f"| {line}" for line in self._api.logs(container.id)],
+        )
+
+    def see_back(self, path: str, running: Sequence[EdgeContainer]) -> None:
+        """Wait a moment until what was there before is live again; that it is not hides no other failure."""
+        name, until = self._folder.marker(path), runtime.monotonic() + _SHOWN_SECONDS
+        if name is not None:
+            for each in running:
+                _wait_shown(each, name, until)
 
     def _body(self, wanted: Desired, number: int, port: int, configuration: str) -> dict[str, Any]:
         capabilities = ["NET_BIND_SERVICE"]
@@ -188,6 +215,13 @@ class EdgeContainers:
                 "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}},
             },
         }
+
+
+def _wait_shown(container: EdgeContainer, name: str, until: float) -> None:
+    """Wait for a container to have a file; one that hangs must not keep its successor from serving."""
+    with contextlib.closing(TraefikApi(container.api_port)) as api:
+        while not api.shows(name) and runtime.monotonic() < until:
+            runtime.sleep(_LIVE_POLL_SECONDS)
 
 
 def _container(listed: Mapping[str, Any]) -> EdgeContainer:

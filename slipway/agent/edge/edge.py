@@ -8,16 +8,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
-from slipway.agent.edge import network
+from slipway.agent.edge import network, secret_files, upkeep
 from slipway.agent.edge.containers import EdgeContainers
 from slipway.agent.edge.edge_dir import EdgeFolder
-from slipway.agent.edge.live_files import LiveFiles
 from slipway.agent.edge.metrics import Counters, Target, traffic
 from slipway.agent.edge.rendering import Ports, dynamic, marker, text
-from slipway.agent.edge.stack_files import certificates_marker, drop_other_certificates, write_certificates, write_users
-from slipway.agent.edge.static_config import StackRequest, desired
+from slipway.agent.edge.static_config import desired
 from slipway.agent.edge.traefik_api import TraefikApi
-from slipway.agent.edge.upkeep import Upkeep
+from slipway.agent.state.atomic_files import remove_tree
 from slipway.agent.state.lock import lock
 from slipway.contract.problems import SlipwayError
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
-    from slipway.agent.edge.containers import EdgeContainer
     from slipway.agent.edge.routing import Routing
     from slipway.agent.output import Output
     from slipway.contract.deployment import EdgeRequest
@@ -44,8 +41,6 @@ class Edge:
         self.out = out
         self._folder = EdgeFolder()
         self._containers = EdgeContainers(api, self._folder)
-        self._upkeep = Upkeep(api, out, self._folder, self._containers)
-        self._live = LiveFiles(api, self._folder)
 
     def ensure(self, wanted: EdgeRequest, stack: str, deadline: Deadline) -> bool:
         """Make the edge as `wanted` by this stack and as all others want it.
@@ -60,35 +55,34 @@ class Edge:
                 or the container does not come up. What served before still does.
         """
         with self._locked(f"edge for {stack}", deadline):
-            requests = {**self._folder.requests(), stack: StackRequest.of(wanted)}
+            requests = {**self._folder.requests(), stack: wanted._replace(certificates=())}
             found = self._containers.find()
             running = [each for each in found if each.running]
             aim = desired(requests, stack, [(each.version, each.image) for each in running])
-            self._upkeep.check_ports(aim, running)
-            self._upkeep.check_image(aim)
-            self._upkeep.prepare(aim)
-            write_certificates(self._folder, wanted.certificates, stack)
+            upkeep.check(aim, running, self.api)
+            self._folder.create(aim.resolvers)
+            secret_files.write_certificates(self._folder, wanted.certificates, stack)
             network.ensure_network(self.api)
-            started = self._upkeep.converge(aim, found, deadline)
+            started = upkeep.converge(aim, found, self._containers, api=self.api, out=self.out, deadline=deadline)
             self._folder.store_requests(requests)
-            written = self._folder.written(self._folder.certificates_of(stack))
-            if written is not None:
-                self._live.see_live(f"{stack}~certificates", written.marker, self._running(), deadline)
-            drop_other_certificates(self._folder, stack)
+            name = self._folder.marker(self._folder.certificates_of(stack))
+            if name is not None:
+                self._containers.see_live(f"{stack}~certificates", name, self._containers.running(), deadline)
+            secret_files.drop_other_certificates(self._folder, stack)
             return started
 
     def lacks(self, wanted: EdgeRequest, stack: str) -> bool:
         """Whether `ensure` would have something to do. Changes nothing."""
-        request, requests = StackRequest.of(wanted), self._folder.requests()
-        if requests.get(stack) != request:
+        requests = self._folder.requests()
+        if requests.get(stack) != wanted._replace(certificates=()):
             return True
-        running = self._running()
+        running = self._containers.running()
         aim = desired(requests, stack, [(each.version, each.image) for each in running])
         configuration = self._containers.configuration(aim)
         if [each.configuration for each in running] != [configuration] or self.api.network(network.NETWORK) is None:
             return True
-        named = self._folder.written(self._folder.certificates_of(stack))
-        return (named.marker if named else None) != certificates_marker(wanted.certificates, stack)
+        named = self._folder.marker(self._folder.certificates_of(stack))
+        return named != secret_files.certificates_marker(wanted.certificates, stack)
 
     def attach(self, container: str) -> str:
         """Connect a container to the edge's network; its address, which stays the same as long as it exists."""
@@ -108,7 +102,7 @@ class Edge:
         """
         with self._locked(f"routes of {stack}", deadline):
             request = self._folder.requests().get(stack)
-            running = self._running()
+            running = self._containers.running()
             if request is None or not running:
                 raise SlipwayError(
                     "no edge runs on this host",
@@ -116,17 +110,17 @@ class Edge:
                     "run the deployment again, which starts it",
                 )
             self._check_routes(stack, routing)
-            users = write_users(self._folder, stack, routing)
+            users = secret_files.write_users(self._folder, stack, routing)
             name = marker(stack, f"{time.time_ns():x}")
             content = dynamic(stack, routing, ports=Ports(request.http_port, request.https_port), users=users)
             path = self._folder.routes_of(stack)
             before, begin = self._folder.content(path), runtime.monotonic()
             self._folder.publish(path, text(content, name, routing))
             try:
-                self._live.see_live(stack, name, running, deadline)
+                self._containers.see_live(stack, name, running, deadline)
             except BaseException:
                 self._folder.publish(path, before)
-                self._live.see_back(path, running)
+                self._containers.see_back(path, running)
                 raise
             seconds = runtime.monotonic() - begin
             self._folder.keep_only(f"credentials/{stack}", (os.path.basename(each) for each in users.values()))
@@ -138,10 +132,10 @@ class Edge:
         Raises:
             SlipwayError: Traefik does not take it.
         """
-        written = self._folder.written(self._folder.routes_of(stack))
-        if written is not None:
+        name = self._folder.marker(self._folder.routes_of(stack))
+        if name is not None:
             with self._locked(f"routes of {stack}", deadline):
-                self._live.see_live(stack, written.marker, self._running(), deadline)
+                self._containers.see_live(stack, name, self._containers.running(), deadline)
 
     def current(self, stack: str) -> Routing | None:
         """What was written last; None when nothing was."""
@@ -151,8 +145,8 @@ class Edge:
     def metrics(self) -> dict[Target, Counters]:
         """Counters since the edge started, summed over its running containers; they fall when it is replaced."""
         with contextlib.ExitStack() as stack:
-            apis = [stack.enter_context(contextlib.closing(TraefikApi(each.api_port))) for each in self._running()]
-            return traffic(api.metrics() for api in apis)
+            apis = [contextlib.closing(TraefikApi(each.api_port)) for each in self._containers.running()]
+            return traffic(stack.enter_context(api).metrics() for api in apis)
 
     def drop_stack(self, stack: str) -> None:
         """Remove all that the edge has of a stack; the edge itself with the last one. Fine when there is nothing."""
@@ -173,7 +167,7 @@ class Edge:
                 self.api.stop(each.id)
                 self.api.remove(each.id)
             self._remove_network()
-            self._folder.remove()
+            remove_tree(self._folder.path)
 
     def status(self) -> dict[str, Any] | None:
         """What runs, for the probe; None when this host has no edge."""
@@ -191,9 +185,6 @@ class Edge:
             ],
             "stacks": self._folder.stacks(),
         }
-
-    def _running(self) -> list[EdgeContainer]:
-        return [each for each in self._containers.find() if each.running]
 
     def _remove_network(self) -> None:
         """Remove the network unless a container still has an address on it, for the edge of another user, say."""

@@ -8,12 +8,13 @@ import os
 from typing import TYPE_CHECKING
 
 from slipway.agent.edge.rendering import Written, read
-from slipway.agent.edge.static_config import DEFAULT_CERTIFICATE, MAINTENANCE_PLUGIN, StackRequest
-from slipway.agent.state.atomic_files import remove_tree, write_atomically
+from slipway.agent.edge.static_config import DEFAULT_CERTIFICATE, MAINTENANCE_PLUGIN, authority_file, resolver_name
+from slipway.agent.state.atomic_files import remove_files, write_atomically
+from slipway.contract.deployment import Acme, EdgeRequest
 from slipway.contract.host_paths import edge_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["EdgeFolder"]
 
@@ -62,18 +63,25 @@ class EdgeFolder:
         self.path = edge_folder()
         self.lock = os.path.join(self.path, "lock")
         self.routes = os.path.join(self.path, "routes")
+        self.shared = os.path.join(self.routes, _SHARED)
         self.pending = os.path.join(self.path, "pending")
         self.acme = os.path.join(self.path, "acme")
         self.temporary = os.path.join(self.path, "tmp")
         self._requests = os.path.join(self.path, "wishes.json")
         self._last_address = os.path.join(self.path, "last-address")
 
-    def create(self) -> None:
+    def create(self, resolvers: Iterable[Acme]) -> None:
         for path in (self.path, self.routes, self.pending, self.acme, self.temporary):
             os.makedirs(path, mode=0o700, exist_ok=True)
         plugin = os.path.join("plugins-local", "src", MAINTENANCE_PLUGIN)
         self.put(os.path.join(plugin, ".traefik.yml"), _MANIFEST)
         self.put(os.path.join(plugin, "maintenance.go"), _PLUGIN)
+        for acme in resolvers:
+            storage = f"acme/{resolver_name(acme)}.json"
+            if not self.has(storage):
+                self.put(storage, "")
+            if acme.ca:
+                self.put(authority_file(acme), acme.ca)
 
     def put(self, path: str, content: str) -> None:
         """Write a 0600 file below the folder, unless it is as wanted."""
@@ -114,15 +122,10 @@ class EdgeFolder:
     def certificates_of(self, stack: str) -> str:
         return os.path.join(self.routes, stack + _CERTIFICATES)
 
-    @property
-    def shared(self) -> str:
-        return os.path.join(self.routes, _SHARED)
-
     def publish(self, path: str, content: bytes | None) -> None:
         """Put a watched file in place, or take it away: one event for Traefik, which else looks twice and waits."""
         if content is None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            remove_files(path)
             return
         pending = os.path.join(self.pending, os.path.basename(path))
         write_atomically(pending, content)
@@ -140,35 +143,41 @@ class EdgeFolder:
         content = self.content(path)
         return None if content is None else read(content)
 
+    def marker(self, path: str) -> str | None:
+        """The marker of a watched file; None when there is none."""
+        written = self.written(path)
+        return written.marker if written else None
+
     def markers(self) -> list[str]:
-        try:
-            names = sorted(name for name in os.listdir(self.routes) if name.endswith(_ROUTES))
-        except FileNotFoundError:
-            return []
-        found = [self.written(os.path.join(self.routes, name)) for name in names]
-        return [each.marker for each in found if each is not None]
+        found = [self.marker(os.path.join(self.routes, name)) for name in self._watched()]
+        return [each for each in found if each is not None]
 
     def stacks(self) -> list[str]:
+        names = [name for name in self._watched() if name != _SHARED and not name.endswith(_CERTIFICATES)]
+        return sorted(name[: -len(_ROUTES)] for name in names)
+
+    def _watched(self) -> list[str]:
         try:
-            names = os.listdir(self.routes)
+            return [name for name in sorted(os.listdir(self.routes)) if name.endswith(_ROUTES)]
         except FileNotFoundError:
             return []
-        ours = [name for name in names if name.endswith(_ROUTES) and not name.endswith(_CERTIFICATES)]
-        return sorted(name[: -len(_ROUTES)] for name in ours if name != _SHARED)
 
     # --- what the agent remembers
 
-    def requests(self) -> dict[str, StackRequest]:
+    def requests(self) -> dict[str, EdgeRequest]:
+        """What each stack asked for last, without its certificates, which are no matter of the container."""
         content = self.content(self._requests)
         found = json.loads(content) if content else {}
         return {
-            stack: StackRequest(**{**request, "acme": tuple(request["acme"]) if request["acme"] else None})
+            stack: EdgeRequest(**{**request, "acme": Acme(*request["acme"]) if request["acme"] else None})
             for stack, request in found.items()
         }
 
-    def store_requests(self, requests: dict[str, StackRequest]) -> None:
-        content = json.dumps({stack: request._asdict() for stack, request in requests.items()}, sort_keys=True)
-        self.put("wishes.json", content)
+    def store_requests(self, requests: Mapping[str, EdgeRequest]) -> None:
+        content = {stack: request._asdict() for stack, request in requests.items()}
+        for each in content.values():
+            del each["certificates"]
+        self.put("wishes.json", json.dumps(content, sort_keys=True))
 
     def last_address(self) -> str:
         """The address that was given last; empty when none was."""
@@ -176,6 +185,3 @@ class EdgeFolder:
 
     def store_last_address(self, address: str) -> None:
         self.put("last-address", address)
-
-    def remove(self) -> None:
-        remove_tree(self.path)

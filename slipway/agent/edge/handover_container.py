@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.02
 
 
 class SteeringContainer:
-    """As `steering.Steering`, from a container made of `image`, which has a chroot command as most have."""
+    """As `reuseport_handover.Steering`, from a container made of `image`, which has a chroot command as most have."""
 
     def __init__(self, api: DockerApi, image: str, name: str, ports: Sequence[int]) -> None:
         self._api = api

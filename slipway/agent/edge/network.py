@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from slipway.agent.docker.docker_api import DockerApi
 
-__all__ = ["EDGE_LABEL", "NETWORK", "address", "attach", "ensure_network", "taken"]
+__all__ = ["EDGE_LABEL", "NETWORK", "attach", "ensure_network", "taken"]
 
 EDGE_LABEL = "dev.slipway.edge"
 _PREFIX = 20  # 4,093 containers
@@ -49,13 +49,12 @@ def ensure_network(api: DockerApi) -> dict[str, Any]:
             continue
         try:
             api.create_network(_body(subnet))
+            break
         except DockerError as error:
             if error.status == http.client.CONFLICT and api.network(NETWORK):
                 break  # somebody was quicker
             if "overlap" not in error.message.lower():
                 raise
-            continue
-        break
     made = api.network(NETWORK)
     if made is None:
         raise SlipwayError(
@@ -106,14 +105,10 @@ def attach(api: DockerApi, network: dict[str, Any], container: str, last: str) -
     )
 
 
-def address(container: dict[str, Any]) -> str:
-    """The address that a container (an entry of the engine's list, or its details) has here; empty without."""
-    return fixed_address(container.get("NetworkSettings", {}).get("Networks", {}).get(NETWORK))
-
-
 def taken(api: DockerApi) -> set[str]:
     """The addresses that containers have here, running or not."""
-    return {address(each) for each in api.containers()} - {""}
+    networks = [each.get("NetworkSettings", {}).get("Networks", {}) for each in api.containers()]
+    return {fixed_address(each.get(NETWORK)) for each in networks} - {""}
 
 
 def _after(network: dict[str, Any], last: str) -> Iterator[str]:

@@ -11,18 +11,17 @@ from slipway.agent.edge.routing import GENERATION_HEADER, Routing, from_json, to
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from slipway.agent.edge.routing import Preview, ServiceRouting
+    from slipway.agent.edge.routing import ServiceRouting
     from slipway.contract.deployment import Redirect, Route
 
 __all__ = [
-    "BACKEND", "SEPARATOR", "Ports", "Written", "dynamic", "marker", "read", "service_target", "text", "tls",
-    "users_file",
+    "BACKEND", "SEPARATOR", "Ports", "Written", "dynamic", "marker", "read", "service_target", "text",
 ]  # fmt: skip
 
 SEPARATOR = "~"
 """Between the parts of a name; no stack, service or generation has it, so that two names are never the same."""
 
-BACKEND = "slipway"  # The servers transport that all services use (see `settings.shared`)
+BACKEND = "slipway"  # The servers transport that all services use (see `static_config.shared`)
 
 _HEAD = "# slipway: "
 _WEB, _WEBSECURE = "web", "websecure"
@@ -55,9 +54,10 @@ def text(content: Mapping[str, Any], name: str, routing: Routing | None) -> byte
     """The file: its own description as a comment, then the configuration with the marker `name` in it."""
     http = content.get("http", {})
     marked = {**http, "middlewares": {**http.get("middlewares", {}), name: {"addPrefix": {"prefix": "/" + name}}}}
-    head = {"marker": name, "routing": None if routing is None else to_json(routing)}
-    body = _no_template(to_yaml({**content, "http": marked}).decode())
-    return f"{_HEAD}{_json(head)}\n{body}\n".encode()
+    head = json.dumps({"marker": name, "routing": to_json(routing)}, sort_keys=True, separators=(",", ":"))
+    whole = _HEAD + head.replace("\x7f", "\\u007f") + f"\n{to_yaml({**content, 'http': marked}).decode()}\n"
+    # Traefik expands Go templates in every file that it reads; outside of strings two braces never meet.
+    return whole.replace("{{", "{\\u007b").encode()
 
 
 def read(content: bytes) -> Written | None:
@@ -76,16 +76,6 @@ def marker(owner: str, serial: str) -> str:
     return f"{owner}{SEPARATOR}live-{serial}"
 
 
-def users_file(stack: str, service: str, digest: str) -> str:
-    """Where the htpasswd content of a service lies, below the edge's folder."""
-    return f"credentials/{stack}/{service}-{digest}"
-
-
-def tls(certificates: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The configuration that gives Traefik certificates: (certificate file, key file), as its container sees them."""
-    return {"tls": {"certificates": [{"certFile": certificate, "keyFile": key} for certificate, key in certificates]}}
-
-
 def service_target(name: str) -> tuple[str, str, str] | None:
     """Stack, service and generation of a load balancer's name, as Traefik gives it; None for another's."""
     parts = name.partition("@")[0].split(SEPARATOR)
@@ -95,11 +85,11 @@ def service_target(name: str) -> tuple[str, str, str] | None:
 def dynamic(stack: str, routing: Routing, *, ports: Ports, users: Mapping[str, str]) -> dict[str, Any]:
     """The dynamic configuration of a stack; `users` is service → htpasswd file, as Traefik's container sees it."""
     built = _Built({}, {}, {})
-    if routing.maintenance is not None:
+    down = routing.maintenance is not None
+    if down:
         page = {"plugin": {"maintenance": {"page": routing.maintenance}}}
         built.middlewares[f"{stack}{SEPARATOR}maintenance"] = page
     for service in routing.services:
-        down = routing.maintenance is not None
         _Service(stack, service, ports, built, maintenance=down).build(users.get(service.service))
     return {"http": {key: value for key, value in built._asdict().items() if value}}
 
@@ -127,25 +117,26 @@ class _Service:
         self.built.services[self.name] = self._weighted()
         ways = self._ways(users)
         for number, route in enumerate(self.service.routes):
-            inner = [*ways, *self._strip(number, route)]
-            self._serve(
-                f"route-{number}",
-                _rule(route),
-                priority=_priority(route),
-                middlewares=inner,
-                service=self.name,
-                host=route.host,
-            )
+            path, rule = route.path.rstrip("/"), _rule(route)
+            priority = (_HOST_PRIORITY if route.host else 0) + len(path) + 1
+            inner = list(ways)
+            if route.strip and path:
+                inner.append(self._middleware(f"strip-{number}", {"stripPrefix": {"prefixes": [path]}}))
+            self._serve(f"route-{number}", rule, self.name, priority=priority, middlewares=inner, host=route.host)
             for backend in self.service.backends:
-                self.built.routers[f"{self.name}{SEPARATOR}probe-{number}-{backend.generation}"] = {
+                generation = backend.generation
+                probe = f"Header({_quoted(GENERATION_HEADER)}, {_quoted(generation)}) && ClientIP(`127.0.0.1`)"
+                self.built.routers[f"{self.name}{SEPARATOR}probe-{number}-{generation}"] = {
                     "entryPoints": [_WEB],
-                    "rule": f"{_probe(backend.generation)} && {_rule(route)}",
-                    "priority": _PROBE_PRIORITY + _priority(route),
+                    "rule": f"{probe} && {rule}",
+                    "priority": _PROBE_PRIORITY + priority,
                     "middlewares": inner,
-                    "service": self._generation(backend.generation),
+                    "service": self._generation(generation),
                 }
-        if self.service.preview is not None:
-            self._preview(self.service.preview, ways)
+        preview = self.service.preview
+        if preview is not None:
+            rule, target = f"Host({_quoted(preview.host)})", self._generation(preview.generation)
+            self._serve("preview", rule, target, priority=_HOST_PRIORITY, middlewares=ways, host=preview.host)
         for number, redirect in enumerate(self.service.middlewares.redirects):
             self._redirect(number, redirect)
 
@@ -190,13 +181,7 @@ class _Service:
         self.built.middlewares[name] = content
         return name
 
-    def _strip(self, number: int, route: Route) -> list[str]:
-        prefix = route.path.rstrip("/")
-        if not route.strip or not prefix:
-            return []
-        return [self._middleware(f"strip-{number}", {"stripPrefix": {"prefixes": [prefix]}})]
-
-    def _serve(self, kind: str, rule: str, *, priority: int, middlewares: list[str], service: str, host: str) -> None:
+    def _serve(self, kind: str, rule: str, service: str, *, priority: int, middlewares: list[str], host: str) -> None:
         """Routers for one rule: over TLS with the way there from plain HTTP, or plain HTTP alone."""
         if self.maintenance:
             middlewares, service = [f"{self.stack}{SEPARATOR}maintenance"], _NOTHING
@@ -215,13 +200,6 @@ class _Service:
     def _tls(self, host: str) -> dict[str, Any]:
         # A certificate is asked for by host name; without one there is nothing to ask for.
         return {"certResolver": self.service.resolver} if self.service.resolver and host else {}
-
-    def _preview(self, preview: Preview, middlewares: list[str]) -> None:
-        rule = f"Host({_quoted(preview.host)})"
-        target = self._generation(preview.generation)
-        self._serve(
-            "preview", rule, priority=_HOST_PRIORITY, middlewares=middlewares, service=target, host=preview.host
-        )
 
     def _redirect(self, number: int, redirect: Redirect) -> None:
         target = redirect.target.rstrip("/")
@@ -257,33 +235,14 @@ def _rule(route: Route) -> str:
     return " && ".join(part for part in (host, below) if part) or "PathPrefix(`/`)"
 
 
-def _priority(route: Route) -> int:
-    return (_HOST_PRIORITY if route.host else 0) + len(route.path.rstrip("/")) + 1
-
-
-def _probe(generation: str) -> str:
-    return f"Header({_quoted(GENERATION_HEADER)}, {_quoted(generation)}) && ClientIP(`127.0.0.1`)"
-
-
 def _quoted(value: str) -> str:
     return json.dumps(value, ensure_ascii=False) if "`" in value else f"`{value}`"
 
 
 def _security_headers(*, https: bool) -> dict[str, Any]:
-    strict = {"stsSeconds": _YEAR} if https else {}
     return {
         "contentTypeNosniff": True,
         "customFrameOptionsValue": "SAMEORIGIN",
         "referrerPolicy": "strict-origin-when-cross-origin",
-        **strict,
+        **({"stsSeconds": _YEAR} if https else {}),
     }
-
-
-def _json(value: Any) -> str:  # noqa: ANN401 - JSON
-    """JSON for a comment: one line of ASCII that YAML takes, and in which nothing opens a Go template."""
-    return _no_template(json.dumps(value, sort_keys=True, separators=(",", ":"))).replace("\x7f", "\\u007f")
-
-
-def _no_template(text: str) -> str:
-    """Traefik expands Go templates in every file that it reads; outside of strings two braces never meet."""
-    return text.replace("{{", "{\\u007b")

@@ -2,8 +2,8 @@
 
 Traefik takes connections before it has its routes, and answers them 404. So they are held with the old container until
 the new one has them, and all go to the new one before the old one stops listening. Sockets of ours join the kernel's
-group of those that share a port (SO_REUSEPORT), whose members must be of one user (Traefik's: root), and through them
-the kernel is told which member gets new connections. When this process ends early, both containers serve.
+group of those that share a port (SO_REUSEPORT), whose members must be of one user (Traefik's: root), and with them we
+choose which member the kernel gives new connections to. When this process ends early, both containers serve.
 
 `SLIPWAY_EDGE_REALTIME=1` gives the few microseconds between two of its system calls the processor's highest priority.
 """
@@ -113,18 +113,15 @@ class _Selection:
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """Run before all else on this processor, where this was asked for and this user may."""
-    if os.environ.get(REALTIME) != "1":
-        yield
-        return
+    realtime = os.environ.get(REALTIME) == "1"
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    except OSError:
-        yield
-        return
-    try:
+        if realtime:
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
         yield
     finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        if realtime:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _listener(port: int) -> tuple[socket.AddressFamily, str]:

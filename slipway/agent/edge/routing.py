@@ -53,29 +53,16 @@ class Routing(NamedTuple):
     maintenance: str | None = None
 
 
-def to_json(routing: Routing) -> dict[str, Any]:
+def to_json(value: Any) -> Any:  # noqa: ANN401 - a routing, or a part of one
     """The routing as JSON. The content of basic authentication is in it."""
-    return {"maintenance": routing.maintenance, "services": [_service_to_json(each) for each in routing.services]}
+    if hasattr(value, "_asdict"):
+        return {name: to_json(each) for name, each in value._asdict().items()}
+    return [to_json(each) for each in value] if isinstance(value, tuple) else value
 
 
 def from_json(content: Mapping[str, Any]) -> Routing:
     """What `to_json` was given."""
     return Routing(tuple(_service_from_json(each) for each in content["services"]), content["maintenance"])
-
-
-def _service_to_json(service: ServiceRouting) -> dict[str, Any]:
-    ways = service.middlewares
-    return {
-        **service._asdict(),
-        "routes": [route._asdict() for route in service.routes],
-        "backends": [backend._asdict() for backend in service.backends],
-        "preview": service.preview and service.preview._asdict(),
-        "middlewares": {
-            **ways._asdict(),
-            "redirects": [redirect._asdict() for redirect in ways.redirects],
-            "rate_limit": ways.rate_limit and ways.rate_limit._asdict(),
-        },
-    }
 
 
 def _service_from_json(content: Mapping[str, Any]) -> ServiceRouting:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.edge.rendering import BACKEND, SEPARATOR
@@ -13,11 +12,11 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from slipway.contract.deployment import EdgeRequest
+    from slipway.contract.deployment import Acme, EdgeRequest
 
 __all__ = [
-    "DEFAULT_CERTIFICATE", "FOLDER", "GRACE_SECONDS", "MAINTENANCE_PLUGIN", "OWNER", "Desired", "StackRequest",
-    "authority_file", "desired", "fingerprint", "resolver_name", "shared", "static",
+    "DEFAULT_CERTIFICATE", "FOLDER", "GRACE_SECONDS", "MAINTENANCE_PLUGIN", "OWNER", "Desired", "authority_file",
+    "desired", "resolver_name", "shared", "static",
 ]  # fmt: skip
 
 FOLDER = "/edge"  # Where Traefik's container sees the edge's folder
@@ -43,22 +42,6 @@ _DIAL = "2s"
 _IDLE_CLIENT = "180s"
 
 
-class StackRequest(NamedTuple):
-    """What one stack wants of the edge; `acme` is (e-mail, server, PEM of its authority)."""
-
-    image: str
-    version: str
-    http_port: int
-    https_port: int
-    https: bool
-    acme: tuple[str, str, str] | None
-
-    @classmethod
-    def of(cls, wanted: EdgeRequest) -> StackRequest:
-        """All but the certificates, which are no matter of the container."""
-        return cls(wanted.image, wanted.version, wanted.http_port, wanted.https_port, wanted.https, wanted.acme)
-
-
 class Desired(NamedTuple):
     """What all stacks together want; `https_port` is None when none of them wants TLS."""
 
@@ -66,15 +49,14 @@ class Desired(NamedTuple):
     version: str
     http_port: int
     https_port: int | None
-    resolvers: tuple[tuple[str, str, str], ...]
+    resolvers: tuple[Acme, ...]
 
 
-def resolver_name(acme: tuple[str, str, str] | None) -> str | None:
-    """The certificate resolver for (e-mail, server, PEM); None without ACME."""
-    return None if acme is None else _resolver(*acme[:2])
+def resolver_name(acme: Acme) -> str:
+    return "acme-" + hashlib.sha256(f"{acme.email}\n{acme.server}".encode()).hexdigest()[:8]
 
 
-def desired(requests: Mapping[str, StackRequest], stack: str, running: Iterable[tuple[str, str]]) -> Desired:
+def desired(requests: Mapping[str, EdgeRequest], stack: str, running: Iterable[tuple[str, str]]) -> Desired:
     """Put the requests together, `stack` being the one that asks now.
 
     `running` holds (version, image) of the edge's containers: what runs is never replaced by something older, nor by
@@ -101,10 +83,9 @@ def desired(requests: Mapping[str, StackRequest], stack: str, running: Iterable[
     )
 
 
-def authority_file(acme: tuple[str, str, str]) -> str:
+def authority_file(acme: Acme) -> str:
     """Where the PEM of a certificate authority lies, below the edge's folder; another content is another file."""
-    digest = hashlib.sha256(acme[2].encode()).hexdigest()[:8]
-    return f"authorities/{_resolver(*acme[:2])}-{digest}.pem"
+    return f"authorities/{resolver_name(acme)}-{hashlib.sha256(acme.ca.encode()).hexdigest()[:8]}.pem"
 
 
 def static(wanted: Desired, number: int, api_port: int) -> dict[str, Any]:
@@ -117,13 +98,13 @@ def static(wanted: Desired, number: int, api_port: int) -> dict[str, Any]:
     if wanted.https_port is not None:
         points["websecure"] = _entry_point(wanted.https_port, number)
     resolvers = {
-        _resolver(*acme[:2]): {
+        resolver_name(acme): {
             "acme": {
-                "email": acme[0],
-                "caServer": acme[1],
-                "storage": f"{FOLDER}/acme/{_resolver(*acme[:2])}.json",
+                "email": acme.email,
+                "caServer": acme.server,
+                "storage": f"{FOLDER}/acme/{resolver_name(acme)}.json",
                 "httpChallenge": {"entryPoint": "web"},
-                **({"caCertificates": [f"{FOLDER}/{authority_file(acme)}"]} if acme[2] else {}),
+                **({"caCertificates": [f"{FOLDER}/{authority_file(acme)}"]} if acme.ca else {}),
             }
         }
         for acme in wanted.resolvers
@@ -171,17 +152,8 @@ def shared(numbers: Iterable[int], leaving: Iterable[int] = (), *, certificate: 
     }
 
 
-def fingerprint(content: Any) -> str:  # noqa: ANN401 - JSON
-    """Changes with whatever a container cannot change while it runs."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def _own(number: int) -> str:
     return f"{OWNER}{SEPARATOR}{number}"
-
-
-def _resolver(email: str, server: str) -> str:
-    return "acme-" + hashlib.sha256(f"{email}\n{server}".encode()).hexdigest()[:8]
 
 
 def _entry_point(port: int, number: int) -> dict[str, Any]:
@@ -202,7 +174,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.partition("-")[0].partition("+")[0].split(".")[:3])
 
 
-def _check_ports(stack: str, own: StackRequest, other: str, request: StackRequest) -> None:
+def _check_ports(stack: str, own: EdgeRequest, other: str, request: EdgeRequest) -> None:
     pairs = [("HTTP", own.http_port, request.http_port)]
     pairs += [("HTTPS", own.https_port, request.https_port)] if own.https and request.https else []
     for what, mine, theirs in pairs:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
-from typing import Any
 from urllib.parse import quote
 
 from slipway.agent import runtime
@@ -58,16 +56,11 @@ class TraefikApi:
         for kind in ("routers", "services", "middlewares"):
             for name, entry in sorted((found.get(kind) or {}).items()):
                 if name.startswith(prefix) and entry.get("status", "enabled") != "enabled":
-                    lines.append(f"{kind[:-1]} {name}: {_errors(entry)}")
+                    errors = entry.get("error") or [str(entry["status"])]
+                    lines.append(f"{kind[:-1]} {name}: {', '.join(errors)}")
         return lines
 
     def metrics(self) -> str:
         """Its counters, in Prometheus' text form; empty when it does not answer."""
         status, body = self.get("/metrics")
         return body.decode("utf-8", "replace") if status == http.client.OK else ""
-
-
-def _errors(entry: dict[str, Any]) -> str:
-    with contextlib.suppress(KeyError, TypeError):
-        return ", ".join(entry["error"])
-    return str(entry.get("status"))

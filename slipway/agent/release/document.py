@@ -8,7 +8,7 @@ import hashlib
 import json
 from typing import Any
 
-from slipway.agent.release.rendering import PathError, placeholders, referenced_paths
+from slipway.agent.release.rendering import placeholders, referenced_paths
 from slipway.agent.strategies.graph import levels
 from slipway.contract import CONTRACT
 from slipway.contract.canonical import release_id
@@ -57,7 +57,7 @@ def _check(document: dict[str, Any]) -> None:
 def _check_files(release: dict[str, Any]) -> None:
     try:
         files, _ = referenced_paths(release["compose"])
-    except PathError as error:
+    except ValueError as error:
         raise _bad(str(error)) from error
     for sha, _name in files:
         if sha not in release["files"]:

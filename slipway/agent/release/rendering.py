@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hmac
 import json
 import re
@@ -12,7 +11,7 @@ from slipway.agent.docker.compose_cli import ComposeFile
 from slipway.agent.docker.facts import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL
 from slipway.agent.docker.health import quicken
 from slipway.agent.docker.pull import without_tag
-from slipway.agent.strategies.service import Service, traffic_of
+from slipway.agent.strategies.service import Service, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
     from slipway.contract.deployment import Release
 
-__all__ = ["PathError", "Rendered", "render"]
+__all__ = ["Rendered", "placeholders", "referenced_paths", "render"]
 
 _PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _FILE = re.compile(r"@files/([0-9a-f]{64})/([^/\0]+)\Z")
@@ -31,14 +30,9 @@ _NOT_CONFIG_DEPLOY = ("replicas", "update_config", "rollback_config")
 _SHARED_NAMESPACES = ("network_mode", "ipc", "pid")
 
 
-class PathError(ValueError):
-    """A path in the release leads where it must not."""
-
-
 class Rendered(NamedTuple):
     """A release made ready for one host; holds secret values."""
 
-    release: str
     services: dict[str, Service]
     compose: dict[str, Any]
     environment: dict[str, str]
@@ -61,10 +55,8 @@ def render(
 ) -> Rendered:
     """The Compose file of this host's services with values, paths, labels and quick health checks in place."""
     kept = {name: service for name, service in release.compose["services"].items() if name in services}
-    source = copy.deepcopy({**release.compose, **_used(release.compose, kept), "services": kept})
-    files, data = referenced_paths(source)
-    tree = _fill(source, secrets)
-    _resolve(tree, folder)
+    source = {**release.compose, **_used(release.compose, kept), "services": kept}
+    tree = _filled(source, secrets, folder)
     environment = _environment(tree, secrets)
     wanted = {}
     conditions = {name: _depends_on(service, kept) for name, service in tree["services"].items()}
@@ -73,88 +65,75 @@ def render(
         if condition == "service_completed_successfully"
     }  # fmt: skip
     for name in sorted(tree["services"]):
-        service = tree["services"][name]
+        service, entry, depends = tree["services"][name], release.services[name], conditions[name]
         config = _config_hash(service, tree, environment, release.files, key)
-        depends = conditions[name]
-        _set_depends_on(service, depends)
         service.pop("profiles", None)
+        service.pop("depends_on", None)
+        if depends:
+            service["depends_on"] = {n: {"condition": how, "required": True} for n, (how, _) in depends.items()}
         _add_labels(service, {STACK_LABEL: folder.stack, CONFIG_LABEL: config, RELEASE_LABEL: release.id})
         wanted[name] = Service(
             name=name,
             image=release.images[name],
             config=config,
             replicas=_replicas(service),
-            strategy=release.services[name].strategy,
+            strategy=entry.strategy,
             depends_on={other: condition for other, (condition, _) in depends.items()},
             replaced_with=frozenset(other for other, (_, follows) in depends.items() if follows),
             completes=name in awaited,
             verdict_after=quicken(service) if quick_health else None,
-            traffic=traffic_of(release.services[name]),
+            traffic=Traffic(
+                bool(entry.routes), entry.drain, entry.keep, bool(entry.preview), entry.canary_steps, entry.update
+            ),
         )
-    return Rendered(release.id, wanted, tree, environment, files, data)
+    return Rendered(wanted, tree, environment, *referenced_paths(source))
 
 
 def placeholders(tree: Any) -> set[str]:  # noqa: ANN401 - JSON
     """Names of the secrets that a tree needs."""
-    return {name for text in _texts(tree) for name in _PLACEHOLDER.findall(text) if name}
+    return {name for _, text in _texts(tree) for name in _PLACEHOLDER.findall(text) if name}
 
 
 def referenced_paths(compose: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """The shipped files (SHA-256, name) and data folders that a Compose file points to.
 
     Raises:
-        PathError: one of them would lie outside its folder.
+        ValueError: one of them would lie outside its folder.
     """
     files, data = set(), set()
-    for path in _paths(compose):
+    for path in (text for key, text in _texts(compose) if key in _PATH_KEYS):
         match = _FILE.match(path)
         if match and match.group(2) not in (".", ".."):
             files.add((match.group(1), match.group(2)))
         elif path.startswith("@files/"):
-            raise PathError("a path under @files/ is not @files/SHA256/NAME")
+            raise ValueError("a path under @files/ is not @files/SHA256/NAME")
         elif path.startswith("@data/"):
             inside = path[len("@data/") :]
             if not inside or inside.startswith("/") or ".." in inside.split("/") or "\0" in inside:
-                raise PathError("a path under @data/ leads outside of it")
+                raise ValueError("a path under @data/ leads outside of it")
             data.add(inside)
     return tuple(sorted(files)), tuple(sorted(data))
 
 
-def _fill(tree: Any, secrets: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
+def _filled(tree: Any, secrets: Mapping[str, str], folder: StackFolder, key: str = "") -> Any:  # noqa: ANN401 - JSON
+    """A copy with the values of the secrets, and this host's paths for `@files/…` and `@data/…`."""
     if isinstance(tree, dict):
-        return {name: _fill(value, secrets) for name, value in tree.items()}
+        return {name: _filled(value, secrets, folder, name) for name, value in tree.items()}
     if isinstance(tree, list):
-        return [_fill(value, secrets) for value in tree]
-    if isinstance(tree, str):
-        return _PLACEHOLDER.sub(
-            lambda match: "$$" if match.group() == "$$" else secrets[match.group(1)].replace("$", "$$"), tree
-        )
-    return tree
-
-
-def _resolve(tree: Any, folder: StackFolder) -> None:  # noqa: ANN401 - JSON
-    """Replace `@files/…` and `@data/…` in place by the paths on this host."""
-    if isinstance(tree, dict):
-        for name, value in tree.items():
-            if name in _PATH_KEYS and isinstance(value, str):
-                match = _FILE.match(value)
-                if match:
-                    tree[name] = folder.file(*match.groups()).replace("$", "$$")
-                elif value.startswith("@data/"):
-                    tree[name] = f"{folder.data}/{value[len('@data/') :]}".replace("$", "$$")
-            else:
-                _resolve(value, folder)
-    elif isinstance(tree, list):
-        for value in tree:
-            _resolve(value, folder)
+        return [_filled(value, secrets, folder) for value in tree]
+    if not isinstance(tree, str):
+        return tree
+    text = _PLACEHOLDER.sub(lambda found: secrets[found[1]].replace("$", "$$") if found[1] else "$$", tree)
+    shipped = _FILE.match(text) if key in _PATH_KEYS else None
+    if shipped:
+        text = folder.file(*shipped.groups()).replace("$", "$$")
+    elif key in _PATH_KEYS and text.startswith("@data/"):
+        text = f"{folder.data}/{text[len('@data/') :]}".replace("$", "$$")
+    return text
 
 
 def _config_hash(
-    service: dict[str, Any],
-    tree: dict[str, Any],
-    environment: dict[str, str],
-    files: Mapping[str, Any],
-    key: bytes,
+    service: dict[str, Any], tree: dict[str, Any], environment: dict[str, str], files: Mapping[str, Any], key: bytes
 ) -> str:
     own = {name: value for name, value in service.items() if name not in _NOT_CONFIG and not name.startswith("x-")}
     own["image"] = without_tag(str(service.get("image", "")))
@@ -215,14 +194,6 @@ def _depends_on(service: Mapping[str, Any], present: Collection[str]) -> dict[st
     return found
 
 
-def _set_depends_on(service: dict[str, Any], depends: Mapping[str, tuple[str, bool]]) -> None:
-    service.pop("depends_on", None)
-    if depends:
-        service["depends_on"] = {
-            name: {"condition": condition, "required": True} for name, (condition, _) in depends.items()
-        }
-
-
 def _add_labels(service: dict[str, Any], labels: Mapping[str, str]) -> None:
     present = service.get("labels") or {}
     if isinstance(present, list):
@@ -235,21 +206,10 @@ def _replicas(service: Mapping[str, Any]) -> int:
     return 1 if declared is None else int(declared)
 
 
-def _texts(tree: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+def _texts(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON
+    """Every text of a tree, with the key that it is the value of; none for the entry of a list."""
     if isinstance(tree, str):
-        yield tree
+        yield key, tree
     elif isinstance(tree, (dict, list)):
-        for value in tree.values() if isinstance(tree, dict) else tree:
-            yield from _texts(value)
-
-
-def _paths(tree: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
-    if isinstance(tree, dict):
-        for name, value in tree.items():
-            if name in _PATH_KEYS and isinstance(value, str):
-                yield value
-            else:
-                yield from _paths(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from _paths(value)
+        for name, value in tree.items() if isinstance(tree, dict) else (("", value) for value in tree):
+            yield from _texts(value, name)

@@ -7,14 +7,13 @@ import json
 import os
 from typing import Any
 
-__all__ = ["append_line", "read_object", "remove_tree", "sync_folder", "write_atomically"]
+__all__ = ["append_line", "read_object", "remove_files", "remove_tree", "sync_folder", "write_atomically"]
 
 
 def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
     """Write beside, flush to disk, rename over `path`."""
     temporary = f"{path}.{os.getpid()}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
+    remove_files(temporary)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as handle:
@@ -24,8 +23,7 @@ def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
             os.fsync(handle.fileno())
         os.rename(temporary, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        remove_files(temporary)
         raise
     sync_folder(os.path.dirname(path))
 
@@ -50,6 +48,13 @@ def append_line(path: str, line: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_files(*paths: str) -> None:
+    """Fine for those that are not there."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def remove_tree(path: str) -> None:

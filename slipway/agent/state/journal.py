@@ -2,7 +2,7 @@
 
 Lines: `begin` (release, previous, actor), `step` + `state`, `child` (a Compose process, so that the next run can
 end an orphan), `stops` (containers that are being stopped, so that the next run does not count on them), `end`
-(outcome). A journal without an end is a deployment that nobody finished.
+(outcome).
 """
 
 from __future__ import annotations

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import runtime
-from slipway.agent.state.atomic_files import write_atomically
+from slipway.agent.state.atomic_files import remove_files, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,5 +63,4 @@ class Keeping:
         if entries:
             write_atomically(self._path, json.dumps([each._asdict() for each in entries]).encode())
         else:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)
+            remove_files(self._path)

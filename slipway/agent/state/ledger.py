@@ -6,6 +6,7 @@ Proven lines hold, per service, the configuration hash that was proven.
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from slipway.agent.state.atomic_files import append_line
@@ -39,28 +40,34 @@ class Ledger:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._lines = [line for line in read_lines(path) if isinstance(line.get("outcome"), str) and "release" in line]
+        self.lines = [line for line in read_lines(path) if isinstance(line.get("outcome"), str) and "release" in line]
+
+    def _proven(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["outcome"] in PROVEN]
 
     def live(self) -> Live | None:
         """The newest proven release; `since` is when it became live, later repairs of it aside."""
-        return self._newest([line for line in self._lines if line["outcome"] in PROVEN])
+        return _newest(self._proven())
 
     def before(self) -> Live | None:
         """The newest proven release that is another one than the live one, and was not rejected."""
         live = self.live()
-        rejected = {line["release"] for line in self._lines if line["outcome"] == REJECTED}
-        wanted = [line for line in self._lines if line["outcome"] in PROVEN and line["release"] not in rejected]
-        return self._newest([line for line in wanted if live is None or line["release"] != live.release])
+        excluded = {line["release"] for line in self.lines if line["outcome"] == REJECTED}
+        excluded.add(live.release if live else "")
+        return _newest([line for line in self._proven() if line["release"] not in excluded])
 
     def validated(self) -> Live | None:
         """The newest proven state of the release that was validated last and not rejected afterwards."""
-        return next((self._last_of(release) for release in self.validated_releases()), None)
+        wanted, proven = self.validated_releases()[:1], self._proven()
+        while proven and proven[-1]["release"] not in wanted:
+            proven.pop()
+        return _newest(proven)
 
     def validated_releases(self) -> list[str]:
         """Ids of releases that were validated and not rejected afterwards, the last mark first, each once."""
         rejected: set[str] = set()
         found: dict[str, None] = {}
-        for line in reversed(self._lines):
+        for line in reversed(self.lines):
             if line["outcome"] == REJECTED:
                 rejected.add(line["release"])
             elif line["outcome"] == VALIDATED and line["release"] not in rejected:
@@ -69,56 +76,31 @@ class Ledger:
 
     def rejection(self, release: str) -> str | None:
         """Why `release` was rejected since it was proven last; None when it was not, or was proven again since."""
-        for line in reversed(self._lines):
+        for line in reversed(self.lines):
             if line["release"] == release and line["outcome"] in (*PROVEN, REJECTED):
                 return str(line.get("reason", "")) if line["outcome"] == REJECTED else None
         return None
 
-    def _last_of(self, release: str) -> Live | None:
-        proven = [line for line in self._lines if line["outcome"] in PROVEN]
-        while proven and proven[-1]["release"] != release:
-            proven.pop()
-        return self._newest(proven)
-
-    @staticmethod
-    def _newest(proven: list[dict[str, Any]]) -> Live | None:
-        if not proven:
-            return None
-        newest = proven[-1]
-        since = newest["at"]
-        for line in reversed(proven):
-            if line["release"] != newest["release"]:
-                break
-            since = line["at"]
-        services = {name: Proof(**proof) for name, proof in newest.get("services", {}).items()}
-        return Live(newest["release"], newest.get("convergence", ""), since, services)
-
     def last(self) -> dict[str, str] | None:
         """The newest outcome, for the probe."""
-        outcomes = [line for line in self._lines if line["outcome"] not in NOTES]
+        outcomes = [line for line in self.lines if line["outcome"] not in NOTES]
         if not outcomes:
             return None
         return {field: str(outcomes[-1].get(field, "")) for field in ("release", "outcome", "at", "reason")}
 
     def proven_releases(self) -> list[str]:
         """Ids of proven releases, the most recently proven first, each once."""
-        return list(dict.fromkeys(line["release"] for line in reversed(self._lines) if line["outcome"] in PROVEN))
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return self._lines
+        return list(dict.fromkeys(line["release"] for line in reversed(self._proven())))
 
     def images(self, release: str) -> set[str]:
         """The images that a release was proven with here; empty when it never was."""
-        for line in reversed(self._lines):
-            if line["release"] == release and line["outcome"] in PROVEN:
-                return {str(proof["image"]) for proof in line.get("services", {}).values()}
-        return set()
+        proven = [line for line in self._proven() if line["release"] == release]
+        return {str(proof["image"]) for proof in proven[-1].get("services", {}).values()} if proven else set()
 
     def migrated(self, release: str) -> frozenset[str]:
         """Services whose migration of `release` is done."""
         return frozenset(
-            line["service"] for line in self._lines if line["outcome"] == MIGRATED and line["release"] == release
+            line["service"] for line in self.lines if line["outcome"] == MIGRATED and line["release"] == release
         )
 
     def append(self, release: str, outcome: str, **fields: Any) -> None:  # noqa: ANN401 - plain JSON values
@@ -127,4 +109,13 @@ class Ledger:
         if services is not None:
             line["services"] = {name: proof._asdict() for name, proof in services.items()}
         append_line(self._path, json.dumps(line, ensure_ascii=False))
-        self._lines.append(line)
+        self.lines.append(line)
+
+
+def _newest(proven: list[dict[str, Any]]) -> Live | None:
+    if not proven:
+        return None
+    newest = proven[-1]
+    since = [line["at"] for line in takewhile(lambda line: line["release"] == newest["release"], reversed(proven))]
+    services = {name: Proof(**proof) for name, proof in newest.get("services", {}).items()}
+    return Live(newest["release"], newest.get("convergence", ""), since[-1], services)

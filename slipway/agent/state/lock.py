@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from slipway.agent import runtime
+from slipway.agent.state.atomic_files import read_object
 from slipway.agent.state.stack_dir import moment
 from slipway.contract.problems import SlipwayError
 
@@ -85,11 +86,7 @@ def _take(path: str, *, wait: float, stop: Stop | None) -> int:
 
 
 def _description(path: str) -> str:
-    try:
-        with open(path, "rb") as handle:
-            content = json.loads(handle.read() or b"{}")
-    except (OSError, ValueError):
-        content = {}
+    content = read_object(path)
     if not content:
         return "owner not written yet"
     age = max(0, int(runtime.time() - float(content.get("at", runtime.time()))))

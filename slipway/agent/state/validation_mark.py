@@ -37,12 +37,11 @@ def mark(folder: StackFolder, release: str, note: str, out: Output, *, actor: st
         if changed:
             reason = out.redactor.text(" ".join(note.split()))[:_NOTE_LIMIT]
             ledger.append(release, VALIDATED, reason=reason, actor=owner)
-    commit = str((folder.release(release) or {}).get("commit", ""))
     return {
         "contract": CONTRACT,
         "stack": folder.stack,
         "release": release,
-        "commit": commit,
+        "commit": str((folder.release(release) or {}).get("commit", "")),
         "mark": VALIDATED,
         "changed": changed,
     }

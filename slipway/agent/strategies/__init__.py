@@ -11,8 +11,7 @@ from slipway.contract.strategies import BLUE_GREEN, CANARY, RECREATE, ROLLING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slipway.agent.strategies.planner_types import ServicePlan, ServiceState
-    from slipway.agent.strategies.service import Service
+    from slipway.agent.strategies.service import Service, ServicePlan, ServiceState
 
     Planner = Callable[[Service, ServiceState], ServicePlan]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from slipway.contract.problems import DocumentError
@@ -18,22 +19,20 @@ def levels(depends_on: Mapping[str, Collection[str]]) -> list[list[str]]:
     Raises:
         DocumentError: the dependencies form a circle.
     """
-    waiting = {name: set(others) & set(depends_on) for name, others in depends_on.items()}
+    sorter = TopologicalSorter({name: set(others) & set(depends_on) for name, others in depends_on.items()})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        raise DocumentError(
+            f"services depend on each other in a circle: {' → '.join(reversed(circle))}",
+            "none of them can be started first",
+            "remove one of these depends_on in the Compose file",
+        ) from None
     found = []
-    while waiting:
-        ready = sorted(name for name, others in waiting.items() if not others)
-        if not ready:
-            circle = _circle(waiting)
-            raise DocumentError(
-                f"services depend on each other in a circle: {' → '.join(circle)}",
-                "none of them can be started first",
-                "remove one of these depends_on in the Compose file",
-            )
-        found.append(ready)
-        for name in ready:
-            del waiting[name]
-        for others in waiting.values():
-            others.difference_update(ready)
+    while sorter.is_active():
+        found.append(sorted(sorter.get_ready()))
+        sorter.done(*found[-1])
     return found
 
 
@@ -46,12 +45,3 @@ def ancestors(name: str, depends_on: Mapping[str, Collection[str]]) -> set[str]:
                 found.add(other)
                 open_.append(other)
     return found
-
-
-def _circle(waiting: Mapping[str, set[str]]) -> list[str]:
-    path = [min(waiting)]
-    while True:
-        following = min(waiting[path[-1]])
-        if following in path:
-            return [*path[path.index(following) :], following]
-        path.append(following)

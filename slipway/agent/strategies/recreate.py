@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slipway.agent.docker.facts import CAN_START, RUNS
-from slipway.agent.strategies.planner_types import ServicePlan
+from slipway.agent.strategies.service import ServicePlan
 from slipway.agent.strategies.steps import Drain, Remove, ShiftTraffic, Start, Unroute, WaitHealthy
 
 if TYPE_CHECKING:
@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
     from slipway.agent.docker.facts import Container
     from slipway.agent.state.ledger import Proof
-    from slipway.agent.strategies.planner_types import ServiceState
-    from slipway.agent.strategies.service import Service
+    from slipway.agent.strategies.service import Service, ServiceState
     from slipway.agent.strategies.steps import Step
 
-__all__ = ["ended_as_proven", "plan", "remove"]
+__all__ = ["ended_as_proven", "ids", "plan", "remove", "retire"]
 
 
 def plan(service: Service, state: ServiceState) -> ServicePlan:
@@ -35,13 +34,13 @@ def plan(service: Service, state: ServiceState) -> ServicePlan:
     usable.sort(key=lambda each: (each.state not in RUNS, each.number))
     kept = usable[: service.replicas]
     unwanted = [each for each in containers if each not in kept]
-    shift = _shift(service)
-    if not kept and unwanted:
-        away = [each for each in unwanted if each.halfway]
-        return ServicePlan((*remove(service, away), *_start(service, recreate=True), *shift))
     if len(kept) == service.replicas and all(each.state in RUNS for each in kept):
         return _complete(service, state, unwanted)
-    return ServicePlan((*remove(service, unwanted), *_start(service, recreate=False), *shift))
+    renew = bool(unwanted) and not kept
+    away = [each for each in unwanted if each.halfway or not renew]  # Compose replaces the others
+    steps = [*remove(service, away), Start((service.name,), renew), WaitHealthy((service.name,))]
+    steps += [ShiftTraffic(service.name, 100)] if service.traffic.routed else []
+    return ServicePlan(tuple(steps))
 
 
 def ended_as_proven(service: Service, proof: Proof | None) -> bool:
@@ -53,21 +52,19 @@ def _complete(service: Service, state: ServiceState, unwanted: Sequence[Containe
     """All that is wanted runs: the route follows, and what is too much goes once no request reaches it."""
     if not (service.traffic.routed and state.stale):
         return ServicePlan(remove(service, unwanted))
-    away = tuple(each.id for each in unwanted)
-    shift: tuple[Step, ...] = (ShiftTraffic(service.name, 100, without=away),)
-    retire = (Drain(service.name, away),) if away else ()
+    shift = (ShiftTraffic(service.name, 100, without=ids(unwanted)),)
     if state.proof is not None and state.proof.config == service.config:
-        return ServicePlan(retire, first=shift)
-    return ServicePlan((WaitHealthy((service.name,)), *shift, *retire))
-
-
-def _shift(service: Service) -> tuple[Step, ...]:
-    return (ShiftTraffic(service.name, 100),) if service.traffic.routed else ()
-
-
-def _start(service: Service, *, recreate: bool) -> tuple[Step, ...]:
-    return Start((service.name,), recreate), WaitHealthy((service.name,))
+        return ServicePlan(retire(service, unwanted), first=shift)
+    return ServicePlan((WaitHealthy((service.name,)), *shift, *retire(service, unwanted)))
 
 
 def remove(service: Service, containers: Sequence[Container]) -> tuple[Step, ...]:
-    return (Remove(service.name, tuple(each.id for each in containers)),) if containers else ()
+    return (Remove(service.name, ids(containers)),) if containers else ()
+
+
+def retire(service: Service, containers: Sequence[Container], batch: int = 1) -> tuple[Step, ...]:
+    return (Drain(service.name, ids(containers), batch),) if containers else ()
+
+
+def ids(containers: Sequence[Container]) -> tuple[str, ...]:
+    return tuple(each.id for each in containers)

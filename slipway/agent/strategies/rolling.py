@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent.docker.facts import CAN_START, RUNS
 from slipway.agent.strategies import recreate
-from slipway.agent.strategies.planner_types import ServicePlan
-from slipway.agent.strategies.service import generation_of
+from slipway.agent.strategies.recreate import ids, remove, retire
+from slipway.agent.strategies.service import ServicePlan, generation_of
 from slipway.agent.strategies.steps import (
-    Drain,
     Judge,
     KeepOld,
     Observe,
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slipway.agent.docker.facts import Container
-    from slipway.agent.strategies.planner_types import ServiceState
-    from slipway.agent.strategies.service import Service
+    from slipway.agent.strategies.service import Service, ServiceState
     from slipway.agent.strategies.steps import Step
 
 __all__ = ["plan"]
@@ -55,32 +53,37 @@ def plan(service: Service, state: ServiceState) -> ServicePlan:
     if recreate.ended_as_proven(service, state.proof):
         return recreate.plan(service, state)
     if service.replicas == 0:
-        return _nothing_wanted(service, state)
-    sorted_out = _sort_out(service, state)
-    if sorted_out.startable or (_one_at_a_time(service) and service.replicas == 1 and sorted_out.serving):
+        if not state.weights:
+            return ServicePlan(remove(service, state.containers))
+        return ServicePlan((Unroute((service.name,)), *retire(service, state.containers)))
+    present = _sort_out(service, state)
+    if present.startable or (_one_at_a_time(service) and service.replicas == 1 and present.serving):
         return recreate.plan(service, state)
-    missing = service.replicas - len(sorted_out.new)
+    missing = service.replicas - len(present.new)
     proven = state.proof is not None and state.proof.config == service.config
     shares = {generation: share for generation, share in state.weights.items() if share}
     settled = shares == {service.generation: WHOLE} and not state.stale
+    gates = (WaitHealthy((service.name,)), Smoke((service.name,), 1))
     first: tuple[Step, ...] = ()
-    steps = list(recreate.remove(service, sorted_out.useless))
-    surplus = _ids(sorted_out.surplus)
+    steps = list(remove(service, present.useless))
+    old = present.serving
     if missing:
-        steps += _grow(service, sorted_out, missing)
+        grown, old = _grow(service, present, missing)
+        steps += grown
     elif not service.traffic.routed:
-        steps += [WaitHealthy((service.name,)), *_smoke(service, 1)] if sorted_out.serving and not proven else []
-        steps += recreate.remove(service, [*sorted_out.surplus, *sorted_out.serving])
+        steps += gates if present.serving and not proven else ()
+        steps += remove(service, [*present.surplus, *present.serving])
     elif settled:
-        steps += recreate.remove(service, sorted_out.surplus)
+        steps += remove(service, present.surplus)
     elif proven:
-        first = (ShiftTraffic(service.name, WHOLE, without=surplus),)
-        steps += _retire(service, surplus)
+        first = (ShiftTraffic(service.name, WHOLE, without=ids(present.surplus)),)
+        steps += retire(service, present.surplus)
     else:
-        steps += [WaitHealthy((service.name,)), *_smoke(service, 1), *_shifts(service, sorted_out.serving, surplus)]
-        steps += _retire(service, surplus)
-    old = () if not service.traffic.routed else (*_left(service, sorted_out, missing), *sorted_out.spare)
-    return ServicePlan(tuple(steps), first, _late(service, _ids(old), back=state.back))
+        steps += [*gates, *_shifts(service, present.serving, present.surplus), *retire(service, present.surplus)]
+    stays = (*old, *present.spare) if service.traffic.routed else ()
+    keeps = stays and service.traffic.keep and not state.back
+    late = (KeepOld(service.name, ids(stays)),) if keeps else retire(service, stays, batch=0)
+    return ServicePlan(tuple(steps), first, late)
 
 
 def _sort_out(service: Service, state: ServiceState) -> _Sorted:
@@ -106,50 +109,49 @@ def _sort_out(service: Service, state: ServiceState) -> _Sorted:
     )
 
 
-def _grow(service: Service, present: _Sorted, missing: int) -> list[Step]:
-    """Batches of new containers; each is proven before it gets requests, and its share of old ones goes."""
+def _grow(service: Service, present: _Sorted, missing: int) -> tuple[list[Step], tuple[Container, ...]]:
+    """Batches of new containers, each proven before it gets requests and its share of old ones goes.
+
+    Also the old ones of the last batch: where they have requests to lose, they go after the release is recorded.
+    """
     have, name, update = len(present.new), service.name, service.traffic.update
     size = missing if service.strategy != ROLLING else min(update.parallelism or missing, missing)
     batches = -(-missing // size)
     steps: list[Step] = []
+    going: tuple[Container, ...] = ()
     for batch in range(1, batches + 1):
         count = min(size, service.replicas - have)
         have += count
         last = batch == batches
-        going = present.serving[_cut(present, batch - 1, batches) : _cut(present, batch, batches)]
-        staying = present.serving[_cut(present, batch, batches) :]
+        begin, end = (len(present.serving) * number // batches for number in (batch - 1, batch))
+        going, staying = present.serving[begin:end], present.serving[end:]
         new: list[Step] = [ScaleUp((name,), (count,), batch), WaitHealthy((name,), (have,), batch)]
-        new += _smoke(service, batch)
+        new.append(Smoke((name,), batch))
         if _one_at_a_time(service):
-            steps += [*_away(service, have - count, going, staying, batch), *_retire(service, _ids(going), batch), *new]
+            steps += [*_away(service, have - count, going, staying, batch), *retire(service, going, batch), *new]
             steps += _moved(service, have, staying, batch)
         elif last:
-            steps += [*new, *_shifts(service, present.serving if batches == 1 else going, ())]
-            steps += [] if service.traffic.routed else _retire(service, _ids(going), batch)
+            steps += [*new, *_shifts(service, going, ())]
+            steps += () if service.traffic.routed else retire(service, going, batch)
         else:
-            steps += [*new, *_moved(service, have, staying, batch), *_retire(service, _ids(going), batch)]
+            steps += [*new, *_moved(service, have, staying, batch), *retire(service, going, batch)]
         pause = max(update.monitor, 0.0 if last else update.delay)
         steps += [Observe(name, pause, batch)] if pause else []
-    return steps
+    return steps, () if _one_at_a_time(service) else going
 
 
-def _cut(present: _Sorted, batch: int, batches: int) -> int:
-    """How many of the old containers are gone after a batch."""
-    return len(present.serving) * batch // batches
-
-
-def _shifts(service: Service, old: Sequence[Container], surplus: tuple[str, ...]) -> list[Step]:
+def _shifts(service: Service, old: Sequence[Container], surplus: Sequence[Container]) -> list[Step]:
     """All requests to the new generation: at once, or step by step where the old one is there to compare with."""
     if not service.traffic.routed:
         return []
     steps: list[Step] = []
-    before = _ids(old)
+    before, useless = ids(old), ids(surplus)
     if service.traffic.preview and before:
-        steps += [ShiftTraffic(service.name, 0, before, surplus), Smoke((service.name,), preview=True)]
+        steps += [ShiftTraffic(service.name, 0, before, useless), Smoke((service.name,), preview=True)]
     for share in service.traffic.canary if before else ():
         if share < WHOLE:
-            steps += [ShiftTraffic(service.name, share, before, surplus), Judge(service.name, share)]
-    return [*steps, ShiftTraffic(service.name, WHOLE, without=(*before, *surplus))]
+            steps += [ShiftTraffic(service.name, share, before, useless), Judge(service.name, share)]
+    return [*steps, ShiftTraffic(service.name, WHOLE, without=(*before, *useless))]
 
 
 def _moved(service: Service, have: int, staying: Sequence[Container], batch: int) -> list[Step]:
@@ -157,7 +159,7 @@ def _moved(service: Service, have: int, staying: Sequence[Container], batch: int
     if not service.traffic.routed:
         return []
     share = WHOLE if not staying else max(1, min(WHOLE - 1, round(WHOLE * have / (have + len(staying)))))
-    return [ShiftTraffic(service.name, share, _ids(staying), batch=batch)]
+    return [ShiftTraffic(service.name, share, ids(staying), batch=batch)]
 
 
 def _away(
@@ -167,46 +169,8 @@ def _away(
     if not (service.traffic.routed and going and (staying or have)):
         return []
     share = round(WHOLE * have / (have + len(staying)))
-    return [ShiftTraffic(service.name, share, _ids(staying), _ids(going), batch, ahead=True)]
-
-
-def _left(service: Service, present: _Sorted, missing: int) -> Sequence[Container]:
-    """The old containers that no batch retired."""
-    if not missing:
-        return present.serving
-    if _one_at_a_time(service):
-        return ()
-    size = missing if service.strategy != ROLLING else min(service.traffic.update.parallelism or missing, missing)
-    batches = -(-missing // size)
-    return present.serving[_cut(present, batches - 1, batches) :]
-
-
-def _late(service: Service, old: tuple[str, ...], *, back: bool) -> tuple[Step, ...]:
-    if not old:
-        return ()
-    if service.traffic.keep and not back:
-        return (KeepOld(service.name, old),)
-    return (Drain(service.name, old, batch=0),)
-
-
-def _nothing_wanted(service: Service, state: ServiceState) -> ServicePlan:
-    away = _ids(state.containers)
-    if not state.weights:
-        return ServicePlan(recreate.remove(service, state.containers))
-    return ServicePlan((Unroute((service.name,)), *_retire(service, away)))
+    return [ShiftTraffic(service.name, share, ids(staying), ids(going), batch, ahead=True)]
 
 
 def _one_at_a_time(service: Service) -> bool:
     return service.strategy == ROLLING and service.traffic.update.order == "stop-first"
-
-
-def _smoke(service: Service, batch: int) -> tuple[Step, ...]:
-    return (Smoke((service.name,), batch),)
-
-
-def _retire(service: Service, containers: tuple[str, ...], batch: int = 1) -> tuple[Step, ...]:
-    return (Drain(service.name, containers, batch),) if containers else ()
-
-
-def _ids(containers: Sequence[Container]) -> tuple[str, ...]:
-    return tuple(each.id for each in containers)

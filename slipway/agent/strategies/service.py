@@ -1,4 +1,4 @@
-"""One service as this host should run it: plain values that plans are made from and gates look at."""
+"""One service as this host should run it, and what its planner is given and answers with: plain values."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.contract.deployment import Update
 
 if TYPE_CHECKING:
-    from slipway.contract.deployment import ServiceEntry
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["GENERATION_LENGTH", "Service", "Traffic", "generation_of", "traffic_of"]
+    from slipway.agent.docker.facts import Container
+    from slipway.agent.state.ledger import Proof
+    from slipway.agent.strategies.steps import Step
 
-GENERATION_LENGTH = 12
+__all__ = ["Routed", "Service", "ServicePlan", "ServiceState", "Traffic", "generation_of"]
+
+_GENERATION_LENGTH = 12
 
 
 def generation_of(config: str) -> str:
     """The name of a generation: the containers of one service that were made from one configuration."""
-    return config[:GENERATION_LENGTH]
+    return config[:_GENERATION_LENGTH]
 
 
 class Traffic(NamedTuple):
@@ -52,6 +56,29 @@ class Service(NamedTuple):
         return generation_of(self.config)
 
 
-def traffic_of(entry: ServiceEntry) -> Traffic:
-    routed, preview = bool(entry.routes), bool(entry.preview)
-    return Traffic(routed, entry.drain, entry.keep, preview, entry.canary_steps, entry.update)
+class Routed(NamedTuple):
+    """What the edge does for this stack now."""
+
+    weights: Mapping[str, Mapping[str, int]] = {}  # service → generation → share of its requests
+    stale: frozenset[str] = frozenset()  # services whose route is not the one that their containers and settings give
+    edge: str = ""  # version of the edge that has to be there first; empty: it is, or none is needed
+
+
+class ServiceState(NamedTuple):
+    """What is so of one service."""
+
+    containers: Sequence[Container]
+    proof: Proof | None = None  # what was proven of it last
+    weights: Mapping[str, int] = {}
+    """generation → share of the requests that the edge sends there; empty: no route is written"""
+    stale: bool = False  # the route that is written is not the one that the wanted containers and settings give
+    back: bool = False  # this is a rollback: nothing of the other one is worth keeping
+
+
+class ServicePlan(NamedTuple):
+    """The steps for one service, by when they may be done."""
+
+    steps: tuple[Step, ...] = ()
+    first: tuple[Step, ...] = ()
+    """before anything else is done for any service: requests go back to where they are served well"""
+    late: tuple[Step, ...] = ()  # after the release is recorded as live

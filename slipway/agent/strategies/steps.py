@@ -1,4 +1,4 @@
-"""The steps that plans are made of: plain values, each with the name that the journal knows it by."""
+"""The steps that plans are made of: plain values, and the names that the journal knows them by."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple, Union
 
 __all__ = [
     "Barrier", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "Migrate", "Observe", "Prune", "Record", "Remove",
-    "ScaleUp", "ShiftTraffic", "Smoke", "Start", "Step", "Unroute", "WaitHealthy", "Write", "names", "phase",
+    "ScaleUp", "ShiftTraffic", "Smoke", "Start", "Step", "Unroute", "WaitHealthy", "Write", "name_of", "phase",
 ]  # fmt: skip
 
 
@@ -15,19 +15,11 @@ class Fetch(NamedTuple):
 
     images: tuple[str, ...]
 
-    @property
-    def name(self) -> str:
-        return "fetch"
-
 
 class Write(NamedTuple):
     """Put the release and its files in place."""
 
     release: str
-
-    @property
-    def name(self) -> str:
-        return "files"
 
 
 class EdgeUp(NamedTuple):
@@ -35,19 +27,11 @@ class EdgeUp(NamedTuple):
 
     version: str
 
-    @property
-    def name(self) -> str:
-        return "edge"
-
 
 class Barrier(NamedTuple):
     """Wait for the rest of the fleet."""
 
     reached: str
-
-    @property
-    def name(self) -> str:
-        return f"barrier:{self.reached}"
 
 
 class Migrate(NamedTuple):
@@ -55,20 +39,12 @@ class Migrate(NamedTuple):
 
     service: str
 
-    @property
-    def name(self) -> str:
-        return f"migrate:{self.service}"
-
 
 class Start(NamedTuple):
     """Have Compose make and start containers; `recreate` replaces those that are there."""
 
     services: tuple[str, ...]
     recreate: bool
-
-    @property
-    def name(self) -> str:
-        return ("recreate:" if self.recreate else "start:") + "+".join(self.services)
 
 
 class ScaleUp(NamedTuple):
@@ -78,20 +54,12 @@ class ScaleUp(NamedTuple):
     counts: tuple[int, ...]  # how many more of each
     batch: int = 1
 
-    @property
-    def name(self) -> str:
-        return _numbered("grow:" + "+".join(self.services), self.batch)
-
 
 class Remove(NamedTuple):
     """Stop and remove containers that no request reaches."""
 
     service: str
     containers: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return f"remove:{self.service}"
 
 
 class WaitHealthy(NamedTuple):
@@ -102,10 +70,6 @@ class WaitHealthy(NamedTuple):
     """how many containers of each there are by now; empty: as many as there should be at the end"""
     batch: int = 1
 
-    @property
-    def name(self) -> str:
-        return _numbered("await:" + "+".join(self.services), self.batch)
-
 
 class Smoke(NamedTuple):
     """Run the smoke checks of these services against their new generation."""
@@ -113,12 +77,6 @@ class Smoke(NamedTuple):
     services: tuple[str, ...]
     batch: int = 0  # 0: at the end, when all of the release runs; else before this batch gets traffic
     preview: bool = False  # through the edge, under the host name of the preview
-
-    @property
-    def name(self) -> str:
-        if self.preview:
-            return "preview:" + "+".join(self.services)
-        return _numbered("smoke:" + "+".join(self.services), self.batch) if self.batch else "smoke"
 
 
 class ShiftTraffic(NamedTuple):
@@ -131,20 +89,12 @@ class ShiftTraffic(NamedTuple):
     batch: int = 1
     ahead: bool = False  # before containers stop whose successors are yet to start
 
-    @property
-    def name(self) -> str:
-        return _numbered(f"{'unload' if self.ahead else 'shift'}:{self.service}:{self.share}", self.batch)
-
 
 class Judge(NamedTuple):
     """Compare the traffic of the new generation with the old one's over the same time."""
 
     service: str
     share: int
-
-    @property
-    def name(self) -> str:
-        return f"judge:{self.service}:{self.share}"
 
 
 class Observe(NamedTuple):
@@ -154,10 +104,6 @@ class Observe(NamedTuple):
     seconds: float
     batch: int = 1
 
-    @property
-    def name(self) -> str:
-        return _numbered(f"observe:{self.service}", self.batch)
-
 
 class Drain(NamedTuple):
     """Let the requests in flight end, then stop and remove containers that get no new ones."""
@@ -166,10 +112,6 @@ class Drain(NamedTuple):
     containers: tuple[str, ...]
     batch: int = 1
 
-    @property
-    def name(self) -> str:
-        return _numbered(f"retire:{self.service}", self.batch)
-
 
 class KeepOld(NamedTuple):
     """Leave the old generation running for a while, for a quick rollback."""
@@ -177,19 +119,11 @@ class KeepOld(NamedTuple):
     service: str
     containers: tuple[str, ...]
 
-    @property
-    def name(self) -> str:
-        return f"keep:{self.service}"
-
 
 class Unroute(NamedTuple):
     """Take the routes of these services off the edge."""
 
     services: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return "unroute:" + "+".join(self.services)
 
 
 class Record(NamedTuple):
@@ -197,19 +131,11 @@ class Record(NamedTuple):
 
     release: str
 
-    @property
-    def name(self) -> str:
-        return "record"
-
 
 class Prune(NamedTuple):
     """Remove what no rollback needs."""
 
     retention: int
-
-    @property
-    def name(self) -> str:
-        return "prune"
 
 
 Step = Union[
@@ -217,37 +143,44 @@ Step = Union[
     Drain, KeepOld, Unroute, Record, Prune,
 ]  # fmt: skip
 
-_PHASES: dict[type, str] = {
-    Fetch: "fetch",
-    Write: "files",
-    EdgeUp: "edge",
-    Barrier: "fleet",
-    Migrate: "migrate",
-    Start: "converge",
-    ScaleUp: "converge",
-    Remove: "converge",
-    WaitHealthy: "health",
-    Smoke: "smoke",
-    ShiftTraffic: "shift",
-    Judge: "canary",
-    Observe: "monitor",
-    Drain: "retire",
-    KeepOld: "retire",
-    Unroute: "shift",
-    Record: "record",
-    Prune: "prune",
+# What the journal knows each kind of step by, and the part of a deployment that its time is counted for.
+_KINDS: dict[type, tuple[str, str]] = {
+    Fetch: ("fetch", "fetch"),
+    Write: ("files", "files"),
+    EdgeUp: ("edge", "edge"),
+    Barrier: ("barrier:{reached}", "fleet"),
+    Migrate: ("migrate:{service}", "migrate"),
+    Start: ("start:{services}", "converge"),
+    ScaleUp: ("grow:{services}{batch}", "converge"),
+    Remove: ("remove:{service}", "converge"),
+    WaitHealthy: ("await:{services}{batch}", "health"),
+    Smoke: ("smoke:{services}{batch}", "smoke"),
+    ShiftTraffic: ("shift:{service}:{share}{batch}", "shift"),
+    Judge: ("judge:{service}:{share}", "canary"),
+    Observe: ("observe:{service}{batch}", "monitor"),
+    Drain: ("retire:{service}{batch}", "retire"),
+    KeepOld: ("keep:{service}", "retire"),
+    Unroute: ("unroute:{services}", "shift"),
+    Record: ("record", "record"),
+    Prune: ("prune", "prune"),
 }
+
+
+def name_of(step: Step) -> str:
+    """What the journal knows a step by: it is there `started` and `finished`."""
+    pattern, _ = _KINDS[type(step)]
+    if isinstance(step, Start) and step.recreate:
+        pattern = "recreate:{services}"
+    elif isinstance(step, Smoke) and step.preview:
+        pattern = "preview:{services}"
+    elif isinstance(step, Smoke) and not step.batch:
+        pattern = "smoke"
+    elif isinstance(step, ShiftTraffic) and step.ahead:
+        pattern = "unload:{service}:{share}{batch}"
+    services, batch = "+".join(getattr(step, "services", ())), getattr(step, "batch", 1)
+    return pattern.format(**{**step._asdict(), "services": services, "batch": "" if batch == 1 else f":{batch}"})
 
 
 def phase(step: Step) -> str:
     """The part of a deployment that a step's time is counted for, and that its progress lines begin with."""
-    return _PHASES[type(step)]
-
-
-def names(steps: tuple[Step, ...]) -> list[str]:
-    """Every name that the journal will hold for these steps, in order; each is there `started` and `finished`."""
-    return [step.name for step in steps]
-
-
-def _numbered(name: str, batch: int) -> str:
-    return name if batch == 1 else f"{name}:{batch}"
+    return _KINDS[type(step)][1]

@@ -42,7 +42,9 @@ class Comparison(NamedTuple):
         return self.p_alike <= alpha * _WEIGHTS[self.measure] and self.p_limit <= at_limit
 
     def __str__(self) -> str:
-        shown = _percent if self.measure == "errors" else _milliseconds
+        def shown(value: float) -> str:
+            return f"{value * 100:.2f} %" if self.measure == "errors" else f"{value * 1000:.0f} ms"
+
         return (
             f"{self.measure} {shown(self.new)} against {shown(self.old)}, at most {shown(self.limit)}"
             f" (p {self.p_alike:.1g} if alike, {self.p_limit:.1g} if at the limit)"
@@ -80,7 +82,7 @@ class TrafficAnalysis:
     def look(
         self, new: Window, old: Window, baseline: Window = EMPTY, *, ended: bool = False, last: bool = False
     ) -> Verdict:
-        """TrafficAnalysis all traffic since the step began; call it as often as wanted, with windows that only grow.
+        """Judge all traffic since the step began; call it as often as wanted, with windows that only grow.
 
         `baseline` is traffic of the old generation from before; it is added where the old side of the window itself
         has fewer than `minimum` requests (the step with 100 %). `ended`: the pause is over, a decision is wanted.
@@ -98,23 +100,19 @@ class TrafficAnalysis:
         found = [each for each in seen if alpha and each.bad(alpha, at_limit)]
         doubts = [each for each in seen if each.over]
         sides = f"{new.requests} requests against {old.requests}" + (" (some from earlier)" if before else "")
-
-        def verdict(state: str, why: str) -> Verdict:
-            return Verdict(state, why, seen, _figures(new, old))
-
         if found:
-            return verdict("bad", f"worse than the old generation: {_listed(found)}; {sides}")
-        if not enough and (ended or last):
-            return verdict(
-                "wait", f"too little traffic to judge: {sides}, {self.thresholds.minimum} are needed of each"
-            )
-        if not (ended or last):
-            return verdict("wait", f"nothing against it so far: {sides}")
-        if doubts and not last and self._decisions < len(_DECISIONS):
-            return verdict(
-                "wait", f"beyond the limit, but maybe by chance: {_listed(doubts)}; {sides}, more are needed"
-            )
-        return verdict("good", f"{'not proven worse' if doubts else 'within the limits'}: {_listed(seen)}; {sides}")
+            state, why = "bad", f"worse than the old generation: {_listed(found)}; {sides}"
+        elif not (ended or last):
+            state, why = "wait", f"nothing against it so far: {sides}"
+        elif not enough:
+            needed = self.thresholds.minimum
+            state, why = "wait", f"too little traffic to judge: {sides}, {needed} are needed of each"
+        elif doubts and not last and self._decisions < len(_DECISIONS):
+            state, why = "wait", f"beyond the limit, but maybe by chance: {_listed(doubts)}; {sides}, more are needed"
+        else:
+            how = "not proven worse" if doubts else "within the limits"
+            state, why = "good", f"{how}: {_listed(seen)}; {sides}"
+        return Verdict(state, why, seen, _figures(new, old))
 
     def _spend(self, requests: int, *, decides: bool, last: bool) -> float:
         """The probability of a false alarm that this look may cost; 0 when it is too early for another one."""
@@ -189,11 +187,3 @@ def _figures(new: Window, old: Window) -> dict[str, float | None]:
 
 def _listed(comparisons: Iterable[Comparison]) -> str:
     return "; ".join(str(each) for each in comparisons)
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.2f} %"
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms"

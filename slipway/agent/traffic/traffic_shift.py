@@ -12,8 +12,8 @@ from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.edge.metrics import connections
 from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Routing, ServiceRouting
 from slipway.agent.edge.static_config import resolver_name
-from slipway.agent.strategies.planner_types import Routed
-from slipway.agent.strategies.service import generation_of
+from slipway.agent.state.kept_generations import Kept
+from slipway.agent.strategies.service import Routed, generation_of
 from slipway.agent.traffic.canary_analysis import TrafficAnalysis, alphas
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
 from slipway.contract.problems import SlipwayError
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.facts import Container
     from slipway.agent.edge.edge import Edge
+    from slipway.agent.edge.metrics import Counters
     from slipway.agent.output import Output
     from slipway.agent.strategies.service import Service
     from slipway.agent.strategies.steps import Drain, Judge, ShiftTraffic
     from slipway.contract.deployment import EdgeRequest, Release
 
-__all__ = ["Mover", "facts_of_routes", "in_flight", "retire"]
+__all__ = ["Mover", "facts_of_routes", "retire"]
 
 WHOLE = 100
 _STOP_SECONDS = 600.0
@@ -93,11 +94,11 @@ class Mover:
         backends = [self._backend(step.service, service.generation, new, share)] if new else []
         for generation in sorted({generation_of(each.config) for each in old}):
             own = [each for each in old if generation_of(each.config) == generation]
-            backends.append(
-                self._backend(step.service, generation, own, max(1, (WHOLE - share) * len(own) // len(old)))
-            )
+            weight = max(1, (WHOLE - share) * len(own) // len(old))
+            backends.append(self._backend(step.service, generation, own, weight))
         preview = self._release.services[step.service].preview
-        route = wanted_route(step.service, self._release, self._wanted, self._secrets, self._current(step.service))
+        written = _service_in(self._edge.current(self._stack), step.service)
+        route = wanted_route(step.service, self._release, self._wanted, self._secrets, written)
         route = route._replace(
             backends=tuple(each for each in backends if each.weight or share == 0),
             preview=Preview(preview, service.generation) if preview and share < WHOLE else None,
@@ -149,15 +150,8 @@ class Mover:
     def retire(self, step: Drain) -> None:
         service = self._services.get(step.service)
         drain = service.traffic.drain if service else _DRAIN_SECONDS
-        retire(
-            step.containers,
-            drain=drain,
-            port=self._port(step.service),
-            api=self._api,
-            pause=self._deadline.pause,
-            out=self._out,
-            service=step.service,
-        )
+        old = Kept(step.service, step.containers, until=runtime.time(), drain=drain, port=self._port(step.service))
+        retire(old, self._api, self._deadline.pause, self._out)
 
     def _probe(self, name: str, service: Service) -> None:
         """Send requests of our own through the edge to each generation, for want of others'."""
@@ -178,13 +172,10 @@ class Mover:
             finally:
                 connection.close()
 
-    def _samples(self, name: str) -> dict[str, Window]:
+    def _samples(self, name: str) -> dict[str, Counters]:
         """Generation → counters so far."""
-        return {
-            target.generation: Window(each.requests, each.errors, each.buckets)
-            for target, each in self._edge.metrics().items()
-            if (target.stack, target.service) == (self._stack, name)
-        }
+        found = self._edge.metrics().items()
+        return {target.generation: each for target, each in found if target[:2] == (self._stack, name)}
 
     def _reachable(self, name: str) -> list[Container]:
         """Running containers of a service, every one with its address."""
@@ -198,9 +189,6 @@ class Mover:
     def _port(self, name: str) -> int:
         entry = self._release.services.get(name)
         return (entry.port if entry else 0) or self._ports.get(name, 0)
-
-    def _current(self, name: str) -> ServiceRouting | None:
-        return _service_in(self._edge.current(self._stack), name)
 
     def _write(self, route: ServiceRouting) -> float:
         current = self._edge.current(self._stack) or Routing(())
@@ -250,7 +238,7 @@ def wanted_route(
     if wanted is None:
         https, resolver = (written.https, written.resolver) if written else (False, None)
     else:
-        https, resolver = wanted.https, resolver_name(wanted.acme)
+        https, resolver = wanted.https, wanted.acme and resolver_name(wanted.acme)
     auth = entry.middlewares.basic_auth
     return ServiceRouting(
         service=name,
@@ -263,38 +251,27 @@ def wanted_route(
     )
 
 
-def retire(
-    containers: Sequence[str],
-    *,
-    drain: float,
-    port: int,
-    api: DockerApi,
-    pause: Callable[[float], None],
-    out: Output,
-    service: str,
-) -> None:
+def retire(old: Kept, api: DockerApi, pause: Callable[[float], None], out: Output) -> None:
     """Wait at most `drain` seconds until no connection of the edge's is left, then stop and remove."""
     begin = runtime.monotonic()
-    left = in_flight(containers, port, api)
-    while left and runtime.monotonic() - begin < drain:
+    while (left := _in_flight(old, api)) and runtime.monotonic() - begin < old.drain:
         pause(_POLL_SECONDS)
-        left = in_flight(containers, port, api)
     cut = f", {left} connection(s) cut" if left else ""
-    out.progress("drain", f"{service}{cut}", runtime.monotonic() - begin)
-    stop_and_remove(containers, api, _STOP_SECONDS)
+    out.progress("drain", f"{old.service}{cut}", runtime.monotonic() - begin)
+    stop_and_remove(old.containers, api, _STOP_SECONDS)
 
 
-def in_flight(containers: Sequence[str], port: int, api: DockerApi) -> int:
+def _in_flight(old: Kept, api: DockerApi) -> int:
     """Connections that the edge has to these containers."""
-    found = [facts.container(details) for details in map(api.container, containers) if details is not None]
-    return connections([f"{each.edge}:{port}" for each in found if each.edge and port])
+    found = [facts.container(details) for details in map(api.container, old.containers) if details is not None]
+    return connections([f"{each.edge}:{old.port}" for each in found if each.edge and old.port])
 
 
 def _service_in(routing: Routing | None, name: str) -> ServiceRouting | None:
     return next((each for each in routing.services if each.service == name), None) if routing else None
 
 
-def _windows(before: Mapping[str, Window], now: Mapping[str, Window], generation: str) -> tuple[Window, Window]:
+def _windows(before: Mapping[str, Counters], now: Mapping[str, Counters], generation: str) -> tuple[Window, Window]:
     """What the new generation got since `before`, and what all others did."""
     new, old = EMPTY, EMPTY
     for name, sample in now.items():

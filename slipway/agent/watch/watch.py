@@ -17,7 +17,7 @@ from slipway.agent.docker import facts
 from slipway.agent.docker.docker_api import DockerApi, find_socket
 from slipway.agent.edge.edge import Edge
 from slipway.agent.edge.metrics import Target
-from slipway.agent.state.atomic_files import read_object, write_atomically
+from slipway.agent.state.atomic_files import read_object, remove_files, write_atomically
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import lock
@@ -35,6 +35,7 @@ from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from slipway.agent.deploy.attempt import Attempt
+    from slipway.agent.edge.metrics import Counters
     from slipway.agent.output import Output
     from slipway.agent.state.ledger import Live
     from slipway.agent.state.stack_dir import StackFolder
@@ -52,9 +53,7 @@ def start_watch(attempt: Attempt) -> None:
     document, folder, out = attempt.document, attempt.folder, attempt.out
     rules = document.watch
     if rules is None and not attempt.keeping.kept:
-        for path in (folder.watch, folder.watched, folder.secrets_before):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        remove_files(folder.watch, folder.watched, folder.secrets_before)
         return
     order = {
         "id": os.urandom(8).hex(),
@@ -63,10 +62,11 @@ def start_watch(attempt: Attempt) -> None:
         "began": runtime.time(),
         "rules": rules and rules._asdict(),
         "options": document.options._asdict(),
-        "baseline": _baseline(attempt),
+        "baseline": _counted(attempt.access.edge, folder.stack, attempt.live),  # of the previous generations
     }
     write_atomically(folder.watch, json.dumps(order).encode())
-    _spawn(folder)
+    argv = [sys.executable, os.path.abspath(sys.argv[0]), "watch", "--stack", folder.stack]
+    runtime.detach(argv, f"slipway-watch-{folder.stack}-{os.getpid()}", folder.watch_log)
     if rules is not None:
         out.progress("watch", f"for {rules.seconds} s, in the background (slipway watch shows it)")
 
@@ -117,18 +117,21 @@ class _Watch:
         self.sick: dict[str, float] = {}
         self.slice_began = 0.0
         self.analyses: dict[str, TrafficAnalysis] = {}
-        self.before: dict[str, Window] = {}
+        self.before: dict[str, Counters] = {}
         self.figures: dict[str, Any] = {}
 
     def run(self) -> None:
         self.stop.install()
         while self._ordered() and not self.stop.asked:
+            bad = ""
             try:
                 self._retire_due()
-                bad = self._look(self.rules) if self.rules and runtime.time() < self.until else self._rest()
+                if self.rules and runtime.time() < self.until:
+                    bad = self._look(self.rules)
+                else:  # nothing is judged any more, but something may still be kept
+                    self._note("over", "")
             except SlipwayError as error:  # Docker is restarted, say: looked at again a second later
                 self._note("watching", f"cannot look: {error.what}")
-                bad = ""
             if bad:
                 self._roll_back(bad)
                 return
@@ -140,9 +143,7 @@ class _Watch:
 
     def _forget(self) -> None:
         """The order is carried out; nobody needs the previous secrets any more."""
-        for path in (self.folder.watch, self.folder.secrets_before):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        remove_files(self.folder.watch, self.folder.secrets_before)
 
     def _ordered(self) -> bool:
         return bool(read_object(self.folder.watch).get("id") == self.order["id"])
@@ -155,23 +156,10 @@ class _Watch:
                 with lock(self.folder.lock, owner="watch", reason=f"retire the old {kept.service}", wait=0.0):
                     if not self._ordered() or kept not in self.keeping.kept:
                         return
-                    retire(
-                        kept.containers,
-                        drain=kept.drain,
-                        port=kept.port,
-                        api=self.api,
-                        pause=runtime.sleep,
-                        out=self.out,
-                        service=kept.service,
-                    )
+                    retire(kept, self.api, runtime.sleep, self.out)
                     self.keeping.forget(kept.service)
             except SlipwayError as error:
                 self.out.progress("watch", f"{kept.service} is removed later: {error.what}")
-
-    def _rest(self) -> str:
-        """Nothing is judged any more, but something is still kept."""
-        self._note("over", "")
-        return ""
 
     def _look(self, rules: WatchLimits) -> str:
         """Why the release is bad; empty while it is not."""
@@ -199,15 +187,8 @@ class _Watch:
         return ""
 
     def _traffic(self, live: Live, rules: WatchLimits) -> str:
-        now = {
-            target.service: Window(each.requests, each.errors, each.buckets)
-            for target, each in self.edge.metrics().items()
-            if target.stack == self.folder.stack
-            and target.service in live.services
-            and target.generation == generation_of(live.services[target.service].config)
-        }
         over = runtime.time() - self.slice_began >= _SLICE_SECONDS
-        for service, sample in now.items():
+        for service, sample in _counted(self.edge, self.folder.stack, live).items():
             if service not in self.analyses:
                 alpha = ALPHA / max(1, rules.seconds // 60)
                 self.analyses[service] = TrafficAnalysis(rules.thresholds, alpha)
@@ -278,18 +259,8 @@ class _Watch:
             write_atomically(self.folder.watched, json.dumps(seen).encode())
 
 
-def _baseline(attempt: Attempt) -> dict[str, Any]:
-    """Service → what the edge counted of its previous generation."""
-    proofs = attempt.live.services if attempt.live else {}
-    wanted = {Target(attempt.folder.stack, name, generation_of(proof.config)): name for name, proof in proofs.items()}
-    found = {}
-    for target, sample in attempt.access.edge.metrics().items() if wanted else ():
-        if target in wanted:
-            found[wanted[target]] = [sample.requests, sample.errors, sample.buckets]
-    return found
-
-
-def _spawn(folder: StackFolder) -> None:
-    """Start the watch so that neither the end of this session nor that of its control group ends it."""
-    argv = [sys.executable, os.path.abspath(sys.argv[0]), "watch", "--stack", folder.stack]
-    runtime.detach(argv, f"slipway-watch-{folder.stack}-{os.getpid()}", folder.watch_log)
+def _counted(edge: Edge, stack: str, live: Live | None) -> dict[str, Counters]:
+    """Service → what the edge counted of its generation in this release."""
+    proofs = live.services if live else {}
+    wanted = {Target(stack, name, generation_of(proof.config)) for name, proof in proofs.items()}
+    return {target.service: each for target, each in edge.metrics().items() if target in wanted} if wanted else {}

@@ -13,6 +13,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import agent_path, channel
 from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.connection import Connection, reached
+from slipway.hosts.host_sessions import full_disk
 from slipway.settings.setting_files import config_set
 from slipway.settings.values import one_host_key
 
@@ -110,7 +111,10 @@ def _results(
         there = f"{host.user}@{host.address}:{host.port} shows the pinned key and accepts the login"
         yield good("hosts", "this machine" if host.local else there)
         yield from _equipment(state.probe)
-        yield from _disk(state.probe["machine"]["disk_free_mb"], settings)
+        if disk := full_disk(state.probe, settings):
+            yield from wrongs("hosts", disk)
+        else:
+            yield good("hosts", f"{state.probe['machine']['disk_free_mb']:,} MB free on Docker's disk")
         yield from _clock(state.clock)
         if application:
             yield from _agent(state, settings.stack)
@@ -129,16 +133,6 @@ def _equipment(probe: Mapping[str, Any]) -> Iterator[CheckResult]:
         meaning = "each container that starts costs a second or more until its first health verdict"
         fix = "https://docs.docker.com/engine/install/ has a newer one"
         yield from warnings("hosts", Problem(f"Docker {machine['docker']} is older than {_GOOD_DOCKER}", meaning, fix))
-
-
-def _disk(free: int, settings: Settings) -> list[CheckResult]:
-    if free >= settings.disk_minimum_mb:
-        return [good("hosts", f"{free:,} MB free on Docker's disk")]
-    what = f"{free:,} MB are free on Docker's disk, diskMinimumMb asks for {settings.disk_minimum_mb:,}"
-    lower = config_set(settings.stack, "diskMinimumMb", "MB")
-    meaning = "a full disk stops databases and loses log lines, so nothing is started"
-    fix = f"docker system df, then docker system prune (on the host); or {lower}"
-    return wrongs("hosts", Problem(what, meaning, fix))
 
 
 def _clock(ahead: float) -> list[CheckResult]:

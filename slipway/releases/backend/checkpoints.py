@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.contract.problems import SlipwayError
-from slipway.releases.backend.layout import names, read
-from slipway.releases.backend.store import backend_url, is_cloud, open_store
+from slipway.releases.backend.store import backend_url, is_cloud, names, open_store, read
 from slipway.releases.engine import output_of
 
 if TYPE_CHECKING:
@@ -133,9 +132,11 @@ def release_in(state: Mapping[str, Any], identifier: str) -> Mapping[str, Any] |
 
 
 def live_release_in(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The document of the release that every host reported last; None without one."""
-    deployment = deployment_in(state)
-    return release_in(state, str(deployment.get("release"))) if deployment else None
+    """The document of the release that every host reported last; None without one that this version can read."""
+    try:
+        return release_in(state, str((deployment_in(state) or {})["release"]))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _outputs(state: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:

@@ -2,10 +2,12 @@
 
 Its address, with the parameters that the engine itself takes, becomes an object store of the library (obstore):
 https://www.pulumi.com/docs/iac/concepts/state-and-backends/ and, for an S3 address, https://gocloud.dev/howto/blob/#s3.
+Their names and forms are the engine's (github.com/pulumi/pulumi, pkg/backend/diy: store.go, state.go, lock.go; 3.256).
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from slipway.contract.problems import SlipwayError
 
@@ -23,18 +26,15 @@ if TYPE_CHECKING:
 
     from slipway.releases.engine import Engine
 
-__all__ = ["backend_url", "is_cloud", "open_store", "place_of"]
+__all__ = ["backend_url", "is_cloud", "names", "open_store", "place_of", "read"]
 
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # RFC 1952, 2.3.1; RFC 8878, 3.1.1
 _TRUE = ("true", "1", "t")
 _KINDS = "file://FOLDER, s3://BUCKET, gs://BUCKET or azblob://CONTAINER"
 
 
 def backend_url(engine: Engine) -> str:
-    """The address of the backend that the engine uses for this program, in the engine's own order of sources.
-
-    Raises:
-        SlipwayError: when nobody has logged in.
-    """
+    """The address of the engine's backend, in its own order of sources. Raises `SlipwayError` without a login."""
     if url := engine.environment.get("PULUMI_BACKEND_URL"):
         return url
     project = yaml.safe_load((engine.root / "Pulumi.yaml").read_text()) or {}
@@ -72,15 +72,11 @@ def open_store(url: str, environment: Mapping[str, str] | None = None) -> Object
     prefix = parts.path.strip("/")
     match parts.scheme:
         case "file":
-            from obstore.store import LocalStore  # noqa: PLC0415  # help must not wait for it
-
             # The engine takes file://~ for the home folder, and a relative path from where it runs.
             return LocalStore(Path(parts.netloc + unquote(parts.path)).expanduser().absolute(), mkdir=True)
         case "s3":
             return _s3(parts.netloc, prefix, parameters, given)
         case "gs":
-            from obstore.store import GCSStore  # noqa: PLC0415  # only this kind needs it
-
             return GCSStore(parts.netloc, prefix=prefix or None)
         case "azblob":
             return _azure(parts.netloc, prefix, parameters, given)
@@ -92,8 +88,6 @@ def open_store(url: str, environment: Mapping[str, str] | None = None) -> Object
 
 
 def _s3(bucket: str, prefix: str, parameters: Mapping[str, str], given: Mapping[str, str]) -> ObjectStore:
-    from obstore.store import S3Store  # noqa: PLC0415  # only this kind needs it
-
     def stated(*names: str) -> bool:
         return next((parameters[name] for name in names if name in parameters), "").lower() in _TRUE
 
@@ -135,8 +129,6 @@ def _profile(profile: str, bucket: str) -> Any:  # noqa: ANN401  # a class of a 
 
 
 def _azure(container: str, prefix: str, parameters: Mapping[str, str], given: Mapping[str, str]) -> ObjectStore:
-    from obstore.store import AzureStore  # noqa: PLC0415  # only this kind needs it
-
     config = {
         "account_name": parameters.get("storage_account") or given.get("AZURE_STORAGE_ACCOUNT", ""),
         "account_key": given.get("AZURE_STORAGE_KEY", ""),
@@ -144,3 +136,41 @@ def _azure(container: str, prefix: str, parameters: Mapping[str, str], given: Ma
     }
     config = {name: value for name, value in config.items() if value}
     return AzureStore(container, prefix=prefix or None, config=config)  # type: ignore[arg-type]  # as for S3
+
+
+def names(store: ObjectStore, prefix: str) -> list[str]:
+    """The objects below `prefix`, sorted by name. Raises `SlipwayError` when the store does not answer."""
+    try:
+        return sorted(entry["path"] for page in store.list(prefix.rstrip("/"), chunk_size=1000) for entry in page)
+    except FileNotFoundError:
+        return []
+    except Exception as error:  # noqa: BLE001  # the library has a family per store
+        raise _unreadable(error) from None
+
+
+def read(store: ObjectStore, name: str) -> bytes | None:
+    """The content of an object, decompressed; None when there is none of that name, or it is cut short."""
+    try:
+        content = bytes(store.get(name).bytes())
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # noqa: BLE001  # as above
+        raise _unreadable(error) from None
+    try:  # the engine, too, goes by the content, not by the name
+        if content.startswith(_GZIP):
+            return gzip.decompress(content)
+        if content.startswith(_ZSTD):
+            import zstandard  # noqa: PLC0415  # few backends compress, and fewer so
+
+            return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+    except Exception:  # noqa: BLE001  # each kind has errors of its own
+        return None
+    return content
+
+
+def _unreadable(error: Exception) -> SlipwayError:
+    return SlipwayError(
+        f"the backend's objects cannot be read ({' '.join(str(error).split())[:300]})",
+        "the stack's history is not known",
+        "check the address and the credentials: pulumi whoami --verbose, then pulumi stack ls",
+    )

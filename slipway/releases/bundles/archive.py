@@ -79,11 +79,7 @@ def packed(about: Mapping[str, Any], parts: Mapping[str, bytes]) -> tuple[bytes,
 
 
 def unpacked(content: bytes, place: str) -> Bundle:
-    """The bundle in `content`; `place` is what an error calls it.
-
-    Raises:
-        SlipwayError: when it is no bundle, or naming every part that is damaged, missing or was added.
-    """
+    """The bundle in `content`, from `place`. Raises `SlipwayError` naming all that is damaged, missing or was added."""
     try:
         with gzip.open(io.BytesIO(content)) as file:
             plain = file.read(_LARGEST_MB * 2**20 + 1)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.package import version
-from slipway.releases.backend.checkpoints import checkpoints_of
+from slipway.releases.backend.checkpoints import checkpoints_of, live_release_in
 from slipway.releases.backend.store import backend_url, is_cloud
 from slipway.releases.bundles import archive
-from slipway.releases.bundles.engine import answer
-from slipway.releases.bundles.state import release_in, resources_of, written
+from slipway.releases.bundles.state import answer, resources_of, written
 from slipway.releases.bundles.storage import write_bundle
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def export_bundle(engine: Engine, to: str = "") -> dict[str, Any]:
     tags = json.loads(answer(engine, _NOTHING, "stack", "tag", "ls", "--json")) or {}
     updates = checkpoints_of(engine).updates()
     state, backend, file = json.loads(text), backend_url(engine), engine.stack_file
-    release = release_in(state) or {}
+    release = live_release_in(state["deployment"]) or {}
     about = {
         "contract": archive.CONTRACT,
         "project": engine.project,
@@ -65,11 +64,7 @@ def export_bundle(engine: Engine, to: str = "") -> dict[str, Any]:
 
 
 def keep_backup(engine: Engine) -> Path:
-    """The path of a bundle of the stack as it is now, kept in .slipway/backups/STACK/ beside Pulumi.yaml.
-
-    Raises:
-        SlipwayError: as `export_bundle`; then nothing may be changed.
-    """
+    """Keep a bundle of the stack as it is now in .slipway/backups/STACK/; its path. Raises as `export_bundle`."""
     folder = engine.root / ".slipway" / "backups" / engine.short
     made = export_bundle(engine, str(folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{archive.SUFFIX}"))
     for old in sorted(folder.glob(f"*{archive.SUFFIX}"))[:-KEPT]:  # their names are their times

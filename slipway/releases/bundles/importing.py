@@ -15,9 +15,18 @@ from urllib.parse import unquote, urlsplit
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.backend.checkpoints import checkpoints_of
 from slipway.releases.bundles.archive import CONTRACT
-from slipway.releases.bundles.engine import answer, exported_state
 from slipway.releases.bundles.exporting import keep_backup
-from slipway.releases.bundles.state import Owner, encryption_in, owner_of, renamed, resources_of, same, written
+from slipway.releases.bundles.state import (
+    Owner,
+    answer,
+    encryption_in,
+    exported_state,
+    owner_of,
+    renamed,
+    resources_of,
+    same,
+    written,
+)
 from slipway.releases.bundles.storage import reported, write_whole
 
 if TYPE_CHECKING:
@@ -41,8 +50,7 @@ def import_bundle(engine: Engine, bundle: Bundle, *, force: bool = False) -> dic
         SlipwayError: naming everything that does not fit, before anything is changed; or what failed on the way.
     """
     gone = _missing_folder(engine)
-    text = None if gone else exported_state(engine)
-    present = json.loads(text) if text else None
+    present = None if gone else exported_state(engine)
     if present is None and "--config-file" in engine.options:  # that file is made anew for each run
         raise SlipwayError("stack local is not there", "only make up can make it", "make up, then import with --force")
     owner, mine = owner_of(bundle.state), Owner(engine.short, engine.project)

@@ -1,4 +1,4 @@
-"""What `pulumi stack export` prints, and how a stack's file says that it is encrypted."""
+"""A stack's state as the engine exports it, and how a stack's file says that it is encrypted."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from slipway.contract.problems import SlipwayError
-from slipway.releases.backend.checkpoints import live_release_in
+from slipway.releases.engine import output_of
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
 
-__all__ = ["Owner", "encryption_in", "owner_of", "release_in", "renamed", "resources_of", "same", "state_in", "written"]
+    from slipway.releases.engine import Engine
+
+__all__ = [
+    "Owner", "answer", "encryption_in", "exported_state", "owner_of", "renamed", "resources_of", "same", "state_in",
+    "written",
+]  # fmt: skip
+
+_STACK_NOT_FOUND = 6  # the engine's exit code (sdk/go/common/util/cmdutil/exit.go)
 
 _URN = "urn:pulumi:"  # urn:pulumi:STACK::PROJECT::TYPE::NAME
 _CIPHERTEXT = re.compile(r'"ciphertext": "[^"]*"')  # differs each time the engine writes the same secret
@@ -26,6 +34,30 @@ class Owner(NamedTuple):
 
     stack: str
     project: str
+
+
+def exported_state(engine: Engine) -> dict[str, Any] | None:
+    """What `pulumi stack export` prints, secrets encrypted; None when there is no such stack."""
+    done = engine.ask("stack", "export")
+    if done.returncode == _STACK_NOT_FOUND:
+        return None
+    state: dict[str, Any] = json.loads(_output(engine, done, "nothing was changed"))
+    return state
+
+
+def answer(engine: Engine, meaning: str, *arguments: str) -> str:
+    """What `pulumi ARGUMENTS` prints for the stack; `meaning` is what it means when that fails."""
+    return _output(engine, engine.ask(*arguments), meaning)
+
+
+def _output(engine: Engine, done: subprocess.CompletedProcess[str], meaning: str) -> str:
+    return output_of(
+        done,
+        f"pulumi {' '.join(done.args[1:3])} failed on stack {engine.short}",
+        meaning,
+        "check PULUMI_CONFIG_PASSPHRASE and where the state is (pulumi whoami --verbose), then run it again; if "
+        "another update holds the stack, wait for it, or when its process is gone: pulumi cancel",
+    )
 
 
 def state_in(content: bytes, place: str) -> dict[str, Any]:
@@ -59,14 +91,6 @@ def owner_of(state: Mapping[str, Any]) -> Owner | None:
         stack, project = resource["urn"].removeprefix(_URN).split("::")[:2]
         return Owner(stack, project)
     return None
-
-
-def release_in(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The document of the release that is live (deployment.schema.json); None when there is none."""
-    try:
-        return live_release_in(state["deployment"])
-    except (KeyError, TypeError, ValueError):  # written by another version of Slipway; a bundle is of use without it
-        return None
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from slipway.contract.problems import SlipwayError
+from slipway.releases.backend.checkpoints import live_release_in
 from slipway.releases.backend.store import open_store, place_of
 from slipway.releases.bundles.archive import Bundle, unpacked
-from slipway.releases.bundles.state import release_in, state_in
+from slipway.releases.bundles.state import state_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,12 +28,8 @@ _NOT_KEPT = "no bundle was kept; what was there is as before"
 def write_bundle(content: bytes, to: str, name: str, environment: Mapping[str, str]) -> str:
     """Put a bundle where `to` says: a file when it ends in .tar.gz, else a folder (of a bucket) that gets `name`.
 
-    Without `to` that is the current folder. `environment` holds a bucket's credentials.
-
-    Returns: where it is, without credentials.
-
-    Raises:
-        SlipwayError: when it could not be written; then nothing of it is left.
+    Without `to` that is the current folder. `environment` holds a bucket's credentials. Returns where it is, without
+    credentials. Raises `SlipwayError` when it could not be written; then nothing of it is left.
     """
     path = _local(to or ".")
     if path is not None:
@@ -45,11 +42,7 @@ def write_bundle(content: bytes, to: str, name: str, environment: Mapping[str, s
 
 
 def read_bundle(where: str, environment: Mapping[str, str]) -> Bundle:
-    """The bundle at a path or address; or what `pulumi stack export` printed, which has no manifest.
-
-    Raises:
-        SlipwayError: when it cannot be read, is neither, or is damaged: then every damage is named.
-    """
+    """The bundle at a path or address, or a plain state export. Raises `SlipwayError` that names every damage."""
     path, parts = _local(where), urlsplit(where)
     folder, _, name = parts.path.rpartition("/")
     with reported(where, "cannot be read", "nothing was changed"):
@@ -61,15 +54,11 @@ def read_bundle(where: str, environment: Mapping[str, str]) -> Bundle:
     if content.startswith(_GZIP):
         return unpacked(content, place)
     state = state_in(content, place)
-    return Bundle(state=state, release=release_in(state), place=place)
+    return Bundle(state=state, release=live_release_in(state["deployment"]), place=place)
 
 
 def write_whole(content: bytes, path: Path, *, mode: int = 0o600) -> Path:
-    """Write `path` by renaming a finished file, so that readers see all of it or the earlier one.
-
-    Raises:
-        SlipwayError: when it could not be written; then nothing of it is left.
-    """
+    """Write `path` whole or not at all, so that readers see all of it or the earlier one. Raises `SlipwayError`."""
     partial: Path | None = None
     with reported(str(path), "cannot be written", _NOT_KEPT):
         try:

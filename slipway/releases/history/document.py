@@ -13,13 +13,10 @@ from slipway.releases.backend.checkpoints import deployment_in
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from slipway.releases.history.entry import HistoryEntry
+    from slipway.releases.history.entries import HistoryEntry
     from slipway.releases.history.stack_history import StackHistory
 
 __all__ = ["detail_document", "history_document"]
-
-CONTRACT = 1
-"""Version of the JSON form; a change that a reader cannot ignore raises it."""
 
 _OWN = "pulumi:pulumi:Stack"  # changes with every update, because its outputs do
 _SHOWN = (
@@ -31,7 +28,7 @@ _SHOWN = (
 def history_document(history: StackHistory, entries: Sequence[HistoryEntry]) -> dict[str, Any]:
     """`entries` of a stack's history, newest first, and what its releases are now."""
     return {
-        "contract": CONTRACT,
+        "contract": 1,
         "stack": history.stack,
         "project": history.project,
         "live": history.live,
@@ -48,7 +45,7 @@ def detail_document(history: StackHistory, entry: HistoryEntry) -> dict[str, Any
     before = _state(history, earlier[-1]) if earlier else {}
     deployment = deployment_in(state) if entry.proven and entry.kind != RETURN else None
     return {
-        "contract": CONTRACT,
+        "contract": 1,
         "stack": history.stack,
         "entry": _entry(history, entry),
         "resources": sorted(_changes(before, state), key=lambda change: change["name"]) if state else [],

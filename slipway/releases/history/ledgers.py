@@ -13,13 +13,14 @@ from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from slipway.settings.model import HostSettings, Settings
 
 __all__ = ["HostLedger", "LedgerLine", "read_ledgers", "read_release"]
 
 _ANSWER_SECONDS = 30.0
+_TEXTS = ("release", "outcome", "reason", "actor", "kind", "run")
 _SAME_CLOCK = timedelta(seconds=2)  # the agent reports whole seconds, and its answer takes a while
 
 
@@ -77,7 +78,7 @@ def read_release(settings: Settings, host: str, project: str, identifier: str) -
     command = ("release", "--release", identifier)
     try:
         return asyncio.run(_ask(machine, settings.private_key(), project, command, ends_with="id"))[0]
-    except (TimeoutError, SlipwayError):
+    except SlipwayError:
         return None
 
 
@@ -85,48 +86,41 @@ async def _ask(
     host: HostSettings, private_key: str, project: str, command: tuple[str, ...], *, ends_with: str
 ) -> list[dict[str, Any]]:
     """The lines that the agent of `host` answers with, whose last one has the key `ends_with`."""
-    async with (
-        reached(host, private_key) as connection,
-        channel(connection, host.name, project, command=command) as opened,
-        asyncio.timeout(_ANSWER_SECONDS),
-    ):
-        lines = [line async for line in opened.events()]
-        if not lines or ends_with not in lines[-1]:
-            raise SlipwayError(await opened.complaint())
-        return lines
+    try:
+        async with (
+            reached(host, private_key) as connection,
+            channel(connection, host.name, project, command=command) as opened,
+            asyncio.timeout(_ANSWER_SECONDS),
+        ):
+            lines = [line async for line in opened.events()]
+            if not lines or ends_with not in lines[-1]:
+                raise SlipwayError(await opened.complaint())
+            return lines
+    except TimeoutError:
+        raise SlipwayError(
+            f"host {host.name}: no answer within {_ANSWER_SECONDS:.0f} s",
+            "what happened there is not known",
+            "slipway status, or look at the host's load",
+        ) from None
 
 
 async def _read(host: HostSettings, private_key: str, project: str) -> HostLedger | SlipwayError:
     try:
         *lines, last = await _ask(host, private_key, project, ("history",), ends_with="warm")
-    except TimeoutError:
-        return SlipwayError(
-            f"host {host.name}: no answer within {_ANSWER_SECONDS:.0f} s",
-            "what happened there is not known",
-            "slipway status, or look at the host's load",
-        )
     except SlipwayError as error:
         return error
-    return _ledger(host.name, lines, last)
-
-
-def _ledger(host: str, lines: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> HostLedger:
     ahead = datetime.fromisoformat(last["now"]) - datetime.now(UTC)
     if abs(ahead) <= _SAME_CLOCK:
         ahead = timedelta()
-    return HostLedger(
-        lines=[
-            LedgerLine(
-                host=host,
-                at=datetime.fromisoformat(line["at"]) - ahead,
-                **{
-                    name: str(line.get(name) or "") for name in ("release", "outcome", "reason", "actor", "kind", "run")
-                },
-                seconds=line.get("seconds"),
-                previous=line.get("previous"),
-                irreversible=line.get("irreversible") is True,
-            )
-            for line in lines
-        ],
-        warm=frozenset(last["warm"]),
-    )
+    found = [
+        LedgerLine(
+            host=host.name,
+            at=datetime.fromisoformat(line["at"]) - ahead,
+            **{name: str(line.get(name) or "") for name in _TEXTS},
+            seconds=line.get("seconds"),
+            previous=line.get("previous"),
+            irreversible=line.get("irreversible") is True,
+        )
+        for line in lines
+    ]
+    return HostLedger(lines=found, warm=frozenset(last["warm"]))

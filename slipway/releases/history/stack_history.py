@@ -6,15 +6,14 @@ import functools
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from slipway.contract.outcomes import DEPLOYING, MIGRATED, REJECTED, ROLLBACK, VALIDATED
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import checkpoints_of
 from slipway.releases.engine import settings_of, stack_of
+from slipway.releases.history.entries import merged
 from slipway.releases.history.ledgers import HostLedger, read_ledgers
-from slipway.releases.history.merging import merged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
 
     from slipway.releases.backend.checkpoints import Checkpoints
     from slipway.releases.engine import Engine
-    from slipway.releases.history.entry import HistoryEntry
+    from slipway.releases.history.entries import HistoryEntry
     from slipway.releases.history.ledgers import LedgerLine
     from slipway.settings.model import Settings
 
-__all__ = ["VALIDATED_TAG", "NoWayBack", "StackHistory", "ValidationMark", "WayBack", "read_history"]
+__all__ = ["VALIDATED_TAG", "StackHistory", "ValidationMark", "WayBack", "read_history"]
 
 VALIDATED_TAG = "slipway:validated"
 """Tag of the stack with the release that was validated last (see slipway/releases/validation)."""
@@ -39,27 +38,12 @@ class ValidationMark(NamedTuple):
     actor: str
 
 
-class NoWayBack(Enum):
-    """Why there is no way back to a release."""
-
-    NO_RELEASE = "it is about no release"
-    NEVER_HEALTHY = "it never ran well"
-    UNKNOWN = "the backend has no state with it"
-    REJECTED = "it was rolled back from: {}"
-    MIGRATION = "a migration since then cannot be undone ({})"
-
-
 class WayBack(NamedTuple):
     """How a release could be rolled back to."""
 
     kind: Literal["live", "warm", "cold", "no"]  # it runs, every host has all of it, images are pulled again, none
-    why_not: NoWayBack | None = None
-    detail: str = ""  # what a rejection was for, or whose migration it is
-
-    @property
-    def reason(self) -> str:
-        """Why there is none, in words."""
-        return self.why_not.value.format(self.detail) if self.why_not else ""
+    reason: str = ""  # why there is none
+    unproven: bool = False  # whether that is because it never ran well
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,15 +160,16 @@ class StackHistory:
     def way_back(self, release: str | None) -> WayBack:
         """How a release could be rolled back to, as far as the history knows; its images are looked up later."""
         if release is None:
-            return WayBack("no", NoWayBack.NO_RELEASE)
+            return WayBack("no", "it is about no release")
         if release == self.live:
             return WayBack("live")
         if release not in self.deployed and release not in self.warm:  # what hosts keep needs no backend
-            return WayBack("no", NoWayBack.NEVER_HEALTHY if release in self.attempted else NoWayBack.UNKNOWN)
+            tried = release in self.attempted
+            return WayBack("no", "it never ran well" if tried else "the backend has no state with it", unproven=tried)
         if release in self.rejected:
-            return WayBack("no", NoWayBack.REJECTED, self.rejected[release])
+            return WayBack("no", f"it was rolled back from: {self.rejected[release]}")
         if migrated := self._irreversible_since(release):
-            return WayBack("no", NoWayBack.MIGRATION, migrated)
+            return WayBack("no", f"a migration since then cannot be undone ({migrated})")
         return WayBack("warm" if release in self.warm else "cold")
 
     def _irreversible_since(self, release: str) -> str:
@@ -206,8 +191,7 @@ class StackHistory:
 def read_history(engine: Engine, *, hosts: bool = True) -> StackHistory:
     """The history of the stack, with `hosts` those of its hosts, too, else of its updates alone.
 
-    Raises:
-        SlipwayError: when the backend or the stack's settings cannot be read. A host that does not answer is no error.
+    Raises `SlipwayError` when backend or settings cannot be read. A host that does not answer is no error.
     """
     with ThreadPoolExecutor(4) as pool:
         settings = pool.submit(settings_of, engine) if hosts else None

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
-from slipway.releases.backend.layout import read
+from slipway.releases.backend.store import read
 from slipway.releases.github_settings import api_in, token_in
 from slipway.releases.locks.engine_locks import stack_locks
 from slipway.settings.deploy_origin import run_url

@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["lines", "lock_document"]
 
-_WORST = ("held", "unknown", "stale")
-_NEXT = {
+_NEXT = {  # the worst first
     "held": "wait for it to end; a deployment waits by itself for as long as lockWait says",
-    "stale": "the next slipway up takes it over; before a plain pulumi up: slipway lock --release --stack {}",
     "unknown": "wait for it to end; once you are sure that it is gone: pulumi cancel --yes --stack {}",
+    "stale": "the next slipway up takes it over; before a plain pulumi up: slipway lock --release --stack {}",
 }
 
 
@@ -33,7 +32,7 @@ def lock_document(locks: StackLocks, environment: Mapping[str, str]) -> dict[str
         "project": locks.project,
         "stack": locks.stack,
         "checked": _text(datetime.now(UTC)),
-        "state": next((state for state in _WORST if state in states), "free"),
+        "state": next((state for state in _NEXT if state in states), "free"),
         "locks": [_entry(lock, verdict) for lock, verdict in judged],
     }
 

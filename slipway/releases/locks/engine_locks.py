@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.contract.problems import SlipwayError
-from slipway.releases.backend.layout import locks_prefix, names, read
-from slipway.releases.backend.store import backend_url, is_cloud, open_store
+from slipway.releases.backend.store import backend_url, is_cloud, names, open_store, read
 from slipway.releases.format import plain
 
 if TYPE_CHECKING:
@@ -60,11 +59,8 @@ class StackLocks:
     def read(self) -> list[EngineLock]:
         """The locks that the stack has now. Raises `SlipwayError` when the store does not answer."""
         try:
-            found = [
-                (name, read(self.store, name))
-                for name in names(self.store, locks_prefix(self.project, self.stack))
-                if not name.endswith(_ATTRIBUTES)
-            ]
+            locks = names(self.store, f".pulumi/locks/organization/{self.project}/{self.stack}/")
+            found = [(name, read(self.store, name)) for name in locks if not name.endswith(_ATTRIBUTES)]
         except SlipwayError as error:
             meaning = "it is not known whether somebody else works on the stack, so nothing was begun"
             raise SlipwayError([problem._replace(meaning=meaning) for problem in error.problems]) from None
@@ -86,11 +82,7 @@ class StackLocks:
 
 
 def stack_locks(engine: Engine) -> StackLocks | None:
-    """Where the stack's locks are; None at Pulumi Cloud, which keeps them to itself.
-
-    Raises:
-        SlipwayError: when nobody is logged in, or the backend is of no kind that Slipway can read.
-    """
+    """Where the stack's locks are; None at Pulumi Cloud, which keeps them to itself. Raises as `backend_url`."""
     url = backend_url(engine)
     if is_cloud(url):
         return None

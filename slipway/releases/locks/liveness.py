@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from slipway.releases.locks.ci_run import run_is_over, run_of
+from slipway.settings.deploy_origin import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ def _unseen(lock: EngineLock, *, on_this_disk: bool) -> str:
         return f"whether its process runs cannot be seen from {here}"
     if not _sees_all_processes():
         return "whether its process runs cannot be seen from this container"
-    shared = here.lower() in _SHARED or here.startswith(_HOSTED_RUNNER) or lock.user != _user()
+    shared = here.lower() in _SHARED or here.startswith(_HOSTED_RUNNER) or lock.user != user_name()
     return f"other machines may be called {here} too" if shared and not on_this_disk else ""
 
 
@@ -70,13 +70,6 @@ def _sees_all_processes() -> bool:
         return str(_NAMESPACE.readlink()) == _ALL_PROCESSES
     except OSError:  # no Linux
         return True
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return ""
 
 
 def _judge_process(pid: int, since: datetime) -> Liveness:

@@ -1,4 +1,4 @@
-"""What the edge is told: rules, weights, priorities, versions; and what Traefik's counters say."""
+"""What the edge is asked for: rules, weights, priorities, versions; and what Traefik's counters say."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from slipway.agent.edge import metrics, network
-from slipway.agent.edge.certificate import accept_certificate
 from slipway.agent.edge.metrics import Target
 from slipway.agent.edge.rendering import Ports, dynamic, marker, read, text
 from slipway.agent.edge.routing import Backend, Preview, Routing, ServiceRouting, from_json, to_json
-from slipway.agent.edge.static_config import Desired, StackRequest, desired, resolver_name, shared, static
+from slipway.agent.edge.secret_files import accept_certificate
+from slipway.agent.edge.static_config import Desired, desired, resolver_name, shared, static
 from slipway.agent.output import Output
-from slipway.contract.deployment import Middlewares, RateLimit, Redirect, Route
+from slipway.contract.deployment import Acme, EdgeRequest, Middlewares, RateLimit, Redirect, Route
 from slipway.contract.problems import SlipwayError, UsageError
 
 if TYPE_CHECKING:
@@ -175,9 +175,9 @@ def test_middlewares_of_the_document_become_ours() -> None:
     )
 
 
-def wish(version: str = "3.6.0", image: str = "", **more: Any) -> StackRequest:
-    values = {"http_port": 80, "https_port": 443, "https": False, "acme": None, **more}
-    return StackRequest(image=image or f"traefik@{version}", version=version, **values)
+def wish(version: str = "3.6.0", image: str = "", **more: Any) -> EdgeRequest:
+    values = {"http_port": 80, "https_port": 443, "https": False, **more}
+    return EdgeRequest(image=image or f"traefik@{version}", version=version, **values)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def wish(version: str = "3.6.0", image: str = "", **more: Any) -> StackRequest:
     ],
     ids=["alone", "newest-wins", "never-older", "newer", "rebuilt", "rebuilt-for-one-of-two"],
 )
-def test_image_of_the_edge(requests: dict[str, StackRequest], running: list[tuple[str, str]], image: str) -> None:
+def test_image_of_the_edge(requests: dict[str, EdgeRequest], running: list[tuple[str, str]], image: str) -> None:
     assert desired(requests, "a", running).image == image
 
 
@@ -211,7 +211,7 @@ def test_other_ports_than_another_stack_has_are_refused() -> None:
 
 
 def test_resolvers_are_the_union_of_all_wishes() -> None:
-    one, two = ("a@x.test", "https://ca.test/dir", ""), ("b@x.test", "https://ca.test/dir", "PEM")
+    one, two = Acme("a@x.test", "https://ca.test/dir", ""), Acme("b@x.test", "https://ca.test/dir", "PEM")
     aim = desired({"a": wish(acme=one), "b": wish(acme=two), "c": wish(acme=one)}, "a", [])
     found = static(aim, 1, 8650)["certificatesResolvers"]
     names = {resolver_name(each) for each in (one, two)}

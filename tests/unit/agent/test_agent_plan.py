@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from case_values import cases, container, live, proof, service
@@ -11,9 +11,12 @@ from slipway.agent.deploy.plan import Plan, WantedRelease, converge, deployment
 from slipway.agent.drift import drift
 from slipway.agent.strategies import find
 from slipway.agent.strategies.graph import levels
-from slipway.agent.strategies.planner_types import Routed
-from slipway.agent.strategies.steps import Drain, KeepOld, Remove, ShiftTraffic, names
+from slipway.agent.strategies.service import Routed
+from slipway.agent.strategies.steps import Drain, KeepOld, Remove, ShiftTraffic, Step, name_of
 from slipway.contract.problems import DocumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PLANS = cases("plan")
 DRIFTS = cases("drift")
@@ -33,6 +36,10 @@ def planned(case: dict[str, Any]) -> Plan:
     return deployment(wanted, containers, live(case["live"]), case.get("missing_images", ()), routed(case))
 
 
+def names(steps: Iterable[Step]) -> list[str]:
+    return [name_of(step) for step in steps]
+
+
 def routed(case: dict[str, Any]) -> Routed:
     given = case.get("routed", {})
     return Routed(given.get("weights", {}), frozenset(given.get("stale", ())), given.get("edge", ""))
@@ -48,11 +55,11 @@ def test_plan(name: str) -> None:
         removed = {step.service: list(step.containers) for step in plan.steps if isinstance(step, Remove)}
         assert removed == case["removes"]
     if "retires" in case:
-        retired = {step.name: list(step.containers) for step in plan.steps if isinstance(step, (Drain, KeepOld))}
+        retired = {name_of(step): list(step.containers) for step in plan.steps if isinstance(step, (Drain, KeepOld))}
         assert retired == case["retires"]
     if "shifts" in case:
         shifted = {
-            step.name: [list(step.old), list(step.without)] for step in plan.steps if isinstance(step, ShiftTraffic)
+            name_of(step): [list(step.old), list(step.without)] for step in plan.steps if isinstance(step, ShiftTraffic)
         }
         assert shifted == case["shifts"]
 
@@ -70,8 +77,8 @@ def test_going_back(name: str) -> None:
     proofs = {each: proof(config=values["config"]) for each, values in case["services"].items()}
     containers = [container(**each) for each in case["containers"]]
     courses = converge(services, containers, proofs, routed=routed(case), back=True)
-    found = {"first": names(tuple(courses.first)), "steps": names(tuple(courses.steps))}
-    assert {**found, "late": names(tuple(courses.late))} == case["courses"]
+    found = {"first": names(courses.first), "steps": names(courses.steps)}
+    assert {**found, "late": names(courses.late)} == case["courses"]
 
 
 @pytest.mark.parametrize("name", DRIFTS)

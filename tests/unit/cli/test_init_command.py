@@ -633,7 +633,7 @@ def test_workflows_get_the_projects_folder_and_environments(init: Init, reposito
     assert (promote["jobs"]["promote"]["environment"], promote["concurrency"]["group"]) == ("live", "deploy-live")
     for workflow in (deploy, rollback, promote):
         assert "staging" not in str(workflow)
-    assert "move this file" not in (repository / ".github" / "workflows" / "deploy.yml").read_text()
+    assert "When this project is a folder" not in (repository / ".github" / "workflows" / "deploy.yml").read_text()
     assert "nothing was changed" in init("-e", "test", "-e", "live", *hosts, "--workflows").output
 
 

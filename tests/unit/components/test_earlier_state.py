@@ -18,7 +18,6 @@ from components.deployment import ComposeDeployment, ComposeDeploymentArgs
 from components.host import Host, HostArgs
 from components.images import RegistryImages, RegistryImagesArgs
 from slipway.compose.git import Revision
-from slipway.compose.release import Release
 
 COMPOSE = """
     services:
@@ -48,7 +47,7 @@ def registered(folder: Path) -> dict[str, dict[str, Any]]:
     shop, revision = application(folder, COMPOSE, **values), Revision("0" * 40, "main")
     given = settings(folder, **values)
     images = {"web": f"ghcr.io/acme/shop-web:test@{DIGEST}", "db": f"postgres:17@{DIGEST}"}
-    release = Release.assemble(shop, revision, images).id
+    release = shop.release(revision, images)["id"]
     report = {
         "contract": 1, "stack": "shop-test", "host": "here", "release": release, "previous": None,
         "outcome": "deployed", "touched": ["web"], "services": {}, "seconds": 1.5, "phases": {},

@@ -8,18 +8,19 @@ import pytest
 from samples import application, problems_of, settings, whats
 
 from slipway.compose.builds import Build, BuildReader
+from slipway.x_slipway.findings import Findings
 
 
 def builds(folder: Path, *, images: dict[str, str] | None = None, **sections: Any) -> dict[str, Build]:
-    reader = BuildReader(settings(folder), folder, "shop", {"token": "NPM_TOKEN"})
+    reader = BuildReader(settings(folder), folder, "shop", {"token": "NPM_TOKEN"}, Findings())
     for service, section in sections.items():
         reader.read(service, {"context": ".", **section}, image=(images or {}).get(service), platform=None)
-    assert reader.problems == []
+    assert reader.found.problems == []
     return reader.finish()
 
 
 def read(folder: Path, platform: str | None = None, **section: Any) -> BuildReader:
-    reader = BuildReader(settings(folder), folder, "shop", {"token": "NPM_TOKEN"})
+    reader = BuildReader(settings(folder), folder, "shop", {"token": "NPM_TOKEN"}, Findings())
     reader.read("web", {"context": ".", **section}, image=None, platform=platform)
     return reader
 
@@ -46,7 +47,7 @@ def test_an_image_is_pushed_below_the_registry(tmp_path: Path, image: str | None
 
 
 def test_a_tag_is_told_from_a_registrys_port(tmp_path: Path) -> None:
-    reader = BuildReader(settings(tmp_path, registry="127.0.0.1:5050"), tmp_path, "shop", {})
+    reader = BuildReader(settings(tmp_path, registry="127.0.0.1:5050"), tmp_path, "shop", {}, Findings())
     reader.read("web", {"context": "."}, image="127.0.0.1:5050/web:1", platform=None)
     assert reader.finish()["web"].repository == "127.0.0.1:5050/web"
 
@@ -118,15 +119,15 @@ def test_every_part_that_slipway_builds_by_is_taken_over(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("key", ["privileged", "isolation", "ulimits", "entitlements", "zzz"])
 def test_an_unknown_part_of_a_build_is_refused(tmp_path: Path, key: str) -> None:
-    [problem] = read(tmp_path, **{key: True}).problems
+    [problem] = read(tmp_path, **{key: True}).found.problems
     assert problem.what == f"services.web.build.{key} is not supported"
 
 
 @pytest.mark.parametrize("key", ["tags", "labels", "shm_size"])
 def test_a_part_that_is_not_used_is_warned_of(tmp_path: Path, key: str) -> None:
     reader = read(tmp_path, **{key: ["x"]})
-    assert reader.problems == []
-    assert whats(reader.warnings) == [f"services.web.build.{key} is not used"]
+    assert reader.found.problems == []
+    assert whats(reader.found.warnings) == [f"services.web.build.{key} is not used"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_part_that_is_not_used_is_warned_of(tmp_path: Path, key: str) -> None:
     ],
 )
 def test_what_cannot_be_built_is_found_before_it_is_tried(tmp_path: Path, section: dict[str, Any], said: str) -> None:
-    [problem] = read(tmp_path, **section).problems
+    [problem] = read(tmp_path, **section).found.problems
     assert problem.what.startswith(said)
 
 
@@ -160,7 +161,7 @@ def test_a_remote_context_is_left_to_the_builder(tmp_path: Path, context: str) -
 def test_a_service_for_another_platform_is_built_for_it(tmp_path: Path) -> None:
     reader = read(tmp_path, platform="linux/arm64")
     assert reader.builds["web"].platforms == ("linux/arm64",)
-    reader = BuildReader(settings(tmp_path, platforms=["linux/amd64", "linux/arm64"]), tmp_path, "shop", {})
+    reader = BuildReader(settings(tmp_path, platforms=["linux/amd64", "linux/arm64"]), tmp_path, "shop", {}, Findings())
     reader.read("web", {"context": "."}, image=None, platform=None)
     assert reader.builds["web"].platforms == ("linux/amd64", "linux/arm64")
 

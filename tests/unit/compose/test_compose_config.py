@@ -13,6 +13,7 @@ from samples import CANARY, application, problems_of, settings, whats
 
 from slipway.compose import compose_config
 from slipway.compose.compose_config import resolve, secret_names, with_placeholders, without_escapes
+from slipway.contract import compose_program
 from slipway.contract.problems import SlipwayError
 
 WEB = "services:\n  web:\n    image: nginx\n"
@@ -370,6 +371,8 @@ def test_includes_and_extended_files_are_read_from_where_they_stand(tmp_path: Pa
 
 def test_a_machine_without_docker_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "compose.yaml").write_text(WEB)
+    monkeypatch.setattr(compose_program, "_FOLDERS", ())
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SlipwayError, match=r"docker is not on PATH — .* — make up"):
         resolve(settings(tmp_path))
@@ -391,6 +394,8 @@ def test_a_docker_that_cannot_help_is_a_problem_and_no_traceback(
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "docker").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "bin" / "docker").chmod(0o755)
+    monkeypatch.setattr(compose_program, "_FOLDERS", ())
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.defpath}")
     monkeypatch.setattr(compose_config, "_SECONDS", 1)
     with pytest.raises(SlipwayError) as raised:

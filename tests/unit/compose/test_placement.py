@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 from samples import REMOTE, application, problems_of, whats
 
-from slipway.compose.placement import place, services_of
+from slipway.compose.placement import check_placement, services_of
+from slipway.x_slipway.findings import Findings
 from slipway.x_slipway.service import ServiceExtension
 
 
 def placed(services: dict[str, dict[str, Any]], *hosts: str, **on: list[str]) -> tuple[list[str], list[str]]:
     """What is wrong and what is unwise of services, some of them on hosts of their own."""
     extensions = {name: ServiceExtension(hosts=on.get(name, [])) for name in services}
-    found = place(services, extensions, hosts=hosts or ("here",), stack="test")
+    found = Findings()
+    check_placement(services, extensions, hosts or ("here",), "test", found)
     assert all(part for problem in (*found.problems, *found.warnings) for part in problem[:3])
     return whats(found.problems), whats(found.warnings)
 

@@ -14,10 +14,11 @@ from samples import CANARY, PRIVATE_KEY, application, problems_of, whats
 
 from slipway.agent.release.rendering import referenced_paths
 from slipway.compose.shipped_files import ShippedFiles, kept_on_host
+from slipway.x_slipway.findings import Findings
 
 
 def mounted(folder: Path, source: str, *, read_only: bool = True, **more: Any) -> tuple[ShippedFiles, dict[str, Any]]:
-    files = ShippedFiles(folder, more.pop("repository", folder), "staging")
+    files = ShippedFiles(folder, more.pop("repository", folder), Findings(), "staging")
     mount = files.mount("web", {"type": "bind", "source": source, "target": "/t", "read_only": read_only, **more})
     files.finish()
     return files, mount
@@ -46,7 +47,7 @@ def test_a_read_only_file_ships_under_the_address_of_its_content(tmp_path: Path)
         "bind": {"create_host_path": False},
     }
     assert files.content == {address: {"mode": 0o644, "content": base64.b64encode(b"\x00\xff binary \n").decode()}}
-    assert (files.problems, files.warnings) == ([], [])
+    assert (files.found.problems, files.found.warnings) == ([], [])
 
 
 def test_an_unchanged_file_keeps_its_address_and_a_changed_one_does_not(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_an_executable_file_stays_executable_however_its_twin_is(tmp_path: Path)
         (tmp_path / name).write_text("same")
         (tmp_path / name).chmod(mode)
     for order in (("run", "text"), ("text", "run")):
-        files = ShippedFiles(tmp_path, tmp_path, "staging")
+        files = ShippedFiles(tmp_path, tmp_path, Findings(), "staging")
         for name in order:
             files.mount("web", {"type": "bind", "source": name, "target": "/t", "read_only": True})
         assert [entry["mode"] for entry in files.content.values()] == [0o755]
@@ -74,7 +75,7 @@ def test_a_file_that_is_mounted_writable_ships_with_a_warning(tmp_path: Path) ->
     (tmp_path / "a").write_text("x")
     files, mount = mounted(tmp_path, "./a", read_only=False)
     assert mount["source"].startswith("@files/")
-    assert whats(files.warnings) == ["services.web: the file ./a is mounted writable"]
+    assert whats(files.found.warnings) == ["services.web: the file ./a is mounted writable"]
 
 
 def test_what_else_a_mount_says_stays(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_an_empty_read_only_folder_ships_empty(tmp_path: Path) -> None:
 
 def test_a_read_only_mount_of_nothing_is_refused(tmp_path: Path) -> None:
     files, _ = mounted(tmp_path, "./conf")
-    assert whats(files.problems) == ["services.web: ./conf is neither a file nor a folder"]
+    assert whats(files.found.problems) == ["services.web: ./conf is neither a file nor a folder"]
 
 
 # --- data of the host
@@ -142,13 +143,13 @@ def test_a_writable_folder_lives_on_the_host_and_its_content_does_not_ship(tmp_p
     files, mount = mounted(tmp_path, "./data", read_only=False)
     assert mount["source"] == "@data/data"
     assert files.content == {}
-    assert whats(files.warnings) == ["services.web: the folder ./data is mounted writable"]
+    assert whats(files.found.warnings) == ["services.web: the folder ./data is mounted writable"]
 
 
 def test_an_empty_or_missing_writable_folder_needs_no_warning(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert mounted(tmp_path, "./empty", read_only=False)[0].warnings == []
-    assert mounted(tmp_path, "./missing", read_only=False)[0].warnings == []
+    assert mounted(tmp_path, "./empty", read_only=False)[0].found.warnings == []
+    assert mounted(tmp_path, "./missing", read_only=False)[0].found.warnings == []
 
 
 @pytest.mark.parametrize(
@@ -183,22 +184,22 @@ def test_an_absolute_path_is_the_hosts_and_untouched(tmp_path: Path, source: str
     for read_only in (True, False):
         files, mount = mounted(tmp_path, source, read_only=read_only)
         assert mount["source"] == source
-        assert (files.content, files.problems, files.warnings) == ({}, [], [])
+        assert (files.content, files.found.problems, files.found.warnings) == ({}, [], [])
 
 
 @pytest.mark.parametrize("kind", ["volume", "tmpfs", "cluster", "npipe"])
 def test_only_binds_ship(tmp_path: Path, kind: str) -> None:
     (tmp_path / "a").write_text("x")
     mount = {"type": kind, "source": "a", "target": "/t"}
-    assert ShippedFiles(tmp_path, None, "staging").mount("web", mount) == mount
+    assert ShippedFiles(tmp_path, None, Findings(), "staging").mount("web", mount) == mount
 
 
 @pytest.mark.parametrize("source", ["~/.ssh", "~", "~root/x", ""])
 def test_a_path_in_somebodys_home_is_refused(tmp_path: Path, source: str) -> None:
     for read_only in (True, False):
         files, _ = mounted(tmp_path, source, read_only=read_only)
-        assert len(files.problems) == 1
-        assert files.problems[0].meaning == "what that is depends on who runs Slipway"
+        assert len(files.found.problems) == 1
+        assert files.found.problems[0].meaning == "what that is depends on who runs Slipway"
         assert files.content == {}
 
 
@@ -206,7 +207,7 @@ def test_files_of_the_repository_outside_of_the_applications_folder_ship(tmp_pat
     (tmp_path / "deploy").mkdir()
     (tmp_path / "shared.conf").write_text("x")
     files, mount = mounted(tmp_path / "deploy", "../shared.conf", repository=tmp_path)
-    assert files.problems == []
+    assert files.found.problems == []
     assert mount["source"].endswith("/shared.conf")
 
 
@@ -221,10 +222,10 @@ def test_nothing_outside_of_the_repository_ships(tmp_path: Path, source: str) ->
     (repository / "link").symlink_to(tmp_path / "outside")
     (repository / "folder" / "deep").symlink_to(tmp_path / "outside")
     files, _ = mounted(repository, source)
-    assert len(files.problems) == 1
-    assert "lies outside of the application's repository" in files.problems[0].what
+    assert len(files.found.problems) == 1
+    assert "lies outside of the application's repository" in files.found.problems[0].what
     assert files.content == {}
-    assert CANARY not in str(files.problems)
+    assert CANARY not in str(files.found.problems)
 
 
 def test_a_link_inside_of_the_repository_ships_what_it_leads_to(tmp_path: Path) -> None:
@@ -239,7 +240,7 @@ def test_a_link_to_a_folder_is_refused_and_a_circle_ends(tmp_path: Path) -> None
     (tmp_path / "conf" / "circle").symlink_to(".")
     (tmp_path / "conf" / "loop").symlink_to("loop")
     files, _ = mounted(tmp_path, "./conf")
-    assert whats(files.problems) == ["conf/circle is a link to a folder"]
+    assert whats(files.found.problems) == ["conf/circle is a link to a folder"]
 
 
 @pytest.mark.parametrize("name", [".env", ".env.production", "server.key"])
@@ -248,7 +249,7 @@ def test_secrets_do_not_ship_as_files(tmp_path: Path, name: str) -> None:
     (tmp_path / "conf" / name).write_text(PRIVATE_KEY if name == "server.key" else f"A={CANARY}")
     for source in ("./conf", f"./conf/{name}"):
         files, _ = mounted(tmp_path, source)
-        [problem] = files.problems
+        [problem] = files.found.problems
         assert problem.what.startswith(f"conf/{name} ")
         assert "pulumi config set --secret" in problem.fix
         assert files.content == {}
@@ -260,16 +261,16 @@ def test_examples_certificates_and_public_keys_ship(tmp_path: Path) -> None:
     for name, content in ((".env.example", "A="), ("tls.crt", "-----BEGIN CERTIFICATE-----"), ("id.pub", "ssh-rsa x")):
         (tmp_path / "conf" / name).write_text(content)
     files, _ = mounted(tmp_path, "./conf")
-    assert files.problems == []
+    assert files.found.problems == []
     assert len(unpacked(files)) == 3
 
 
 def test_one_problem_of_a_file_is_told_once_however_often_it_is_mounted(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("x")
-    files = ShippedFiles(tmp_path, None, "staging")
+    files = ShippedFiles(tmp_path, None, Findings(), "staging")
     for service in ("a", "b"):
         files.mount(service, {"type": "bind", "source": ".env", "target": "/t", "read_only": True})
-    assert len(files.problems) == 1
+    assert len(files.found.problems) == 1
 
 
 # --- size
@@ -279,7 +280,7 @@ def test_more_than_a_megabyte_does_not_ship_and_is_not_read(tmp_path: Path) -> N
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(50_000_000_000)
     files, _ = mounted(tmp_path, "./huge")
-    assert whats(files.problems) == [
+    assert whats(files.found.problems) == [
         "configuration files of 50,000,000,000 bytes are mounted from the application's folder"
     ]
 
@@ -287,14 +288,14 @@ def test_more_than_a_megabyte_does_not_ship_and_is_not_read(tmp_path: Path) -> N
 def test_all_files_together_count_and_one_file_counts_once(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(os.urandom(600_000))
-    files = ShippedFiles(tmp_path, None, "staging")
+    files = ShippedFiles(tmp_path, None, Findings(), "staging")
     for service in ("x", "y"):
         files.mount(service, {"type": "bind", "source": "a", "target": "/t", "read_only": True})
     files.finish()
-    assert files.problems == []
+    assert files.found.problems == []
     files.mount("z", {"type": "bind", "source": "b", "target": "/t", "read_only": True})
     files.finish()
-    assert len(files.problems) == 1
+    assert len(files.found.problems) == 1
 
 
 # --- through the whole way

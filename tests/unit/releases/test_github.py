@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from slipway.contract.problems import SlipwayError
-from slipway.releases.commit_checks import Check, Checks
-from slipway.releases.github import repository_of, required_repository, token_in
+from slipway.releases.github import Check, Checks, required_repository
+from slipway.releases.github_settings import github_repository, token_in
 
 TOKEN = "ghp_canary0123456789"
 
@@ -36,22 +36,22 @@ def _with_remote(folder: Path, address: str) -> Path:
 )
 def test_repository_is_that_of_the_applications_remote(tmp_path: Path, address: str, name: str) -> None:
     environment = {"GITHUB_SERVER_URL": "https://code.acme.example"}
-    assert repository_of("", _with_remote(tmp_path, address), environment) == name
+    assert github_repository("", _with_remote(tmp_path, address), environment) == name
 
 
 def test_what_is_given_wins_over_the_workflow_and_that_over_the_remote(tmp_path: Path) -> None:
     folder = _with_remote(tmp_path, "git@github.com:acme/shop.git")
     workflow = {"GITHUB_REPOSITORY": "acme/workflow"}
-    assert repository_of("acme/given", folder, workflow) == "acme/given"
-    assert repository_of("", folder, workflow) == "acme/workflow"
-    assert repository_of("", folder, {}) == "acme/shop"
-    assert repository_of("", tmp_path / "nowhere", {}) == ""
+    assert github_repository("acme/given", folder, workflow) == "acme/given"
+    assert github_repository("", folder, workflow) == "acme/workflow"
+    assert github_repository("", folder, {}) == "acme/shop"
+    assert github_repository("", tmp_path / "nowhere", {}) == ""
 
 
 @pytest.mark.parametrize("given", ["acme", "acme/shop/x", "https://github.com/acme/shop", "acme/sh op", "/"])
 def test_repository_in_another_form_is_refused(tmp_path: Path, given: str) -> None:
     with pytest.raises(SlipwayError, match="is not a GitHub repository"):
-        repository_of(given, tmp_path, {})
+        github_repository(given, tmp_path, {})
 
 
 def test_token_is_found_as_githubs_own_command_line_does() -> None:

@@ -9,16 +9,15 @@ import pytest
 
 from slipway.cli.main import main
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.releases.commit_checks import Check, Checks
 from slipway.releases.engine import Stack
-from slipway.releases.github import GitHubAwayError
-from slipway.releases.github_checks import Aftermath, ChecksOutcome, Standing, Wait, standing_of
+from slipway.releases.github import Check, Checks, GitHubUnreachableError
+from slipway.releases.github_checks import Aftermath, ChecksOutcome, Standing, standing_of, wait_for_checks
 from slipway.releases.status import status_document
 from slipway.releases.validation import GitHubMark, HostMark, Validation
 
 SHA = "3f2a91c04b7d5e8f60123456789abcdef0123456"
 LIVE, OLD, NEW = "r-0123456789ab", "r-00000000000d", "r-11111111111e"
-AWAY = GitHubAwayError(Problem("GitHub does not answer (503)", "it is away", "later"))
+AWAY = GitHubUnreachableError(Problem("GitHub does not answer (503)", "it is away", "later"))
 
 
 def checks(missing: Sequence[str] = (), **words: str) -> Checks:
@@ -49,10 +48,10 @@ def waited(
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    wait = Wait(
-        sha=SHA, look=look, tell=told.append, timeout=timeout, interval=interval, now=lambda: clock[0], sleep=sleep
+    outcome = wait_for_checks(
+        look, SHA, timeout=timeout, interval=interval, tell=told.append, now=lambda: clock[0], sleep=sleep
     )
-    return wait.until_decided(), told, at
+    return outcome, told, at
 
 
 def test_every_change_is_told_once_until_all_are_well() -> None:
@@ -286,7 +285,6 @@ def command(
         monkeypatch.setattr("slipway.releases.engine.engine_of", lambda _: engine)
         monkeypatch.setattr("slipway.releases.engine.stack_of", lambda _: stack("web-1", "web-2"))
         monkeypatch.setattr("slipway.cli.commands.deploy.await_checks._aftermath", lambda *_: hands.aftermath)
-        monkeypatch.setattr("slipway.releases.github_checks.Wait.sleep", lambda _: None, raising=False)
         monkeypatch.setenv("GITHUB_RUN_ID", "4711")
         monkeypatch.setattr(sys, "argv", ["slipway", "await-checks", *words])
         with pytest.raises(SystemExit) as ended:

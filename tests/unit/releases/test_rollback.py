@@ -11,7 +11,7 @@ import pytest
 
 from slipway.releases import rollback
 from slipway.releases.engine import Engine
-from slipway.releases.history.entry import HistoryEntry
+from slipway.releases.history.entries import HistoryEntry
 from slipway.releases.history.ledgers import HostLedger, LedgerLine
 from slipway.releases.history.stack_history import StackHistory
 from slipway.releases.past_releases import PastRelease

@@ -72,8 +72,8 @@ def world(stack: Callable[..., Stack], probe: dict[str, Any], monkeypatch: pytes
         return subprocess.CompletedProcess(words, 1 if made.tag_error else 0, "", made.tag_error)
 
     class GitHub:
-        def __init__(self, name: str, token: str, _environment: object) -> None:
-            assert token == TOKEN
+        def __init__(self, name: str, environment: dict[str, str]) -> None:
+            assert environment["GITHUB_TOKEN"] == TOKEN
             self.name = name
 
         def set_variable(self, environment: str, name: str, value: str) -> bool:
@@ -90,7 +90,7 @@ def world(stack: Callable[..., Stack], probe: dict[str, Any], monkeypatch: pytes
     monkeypatch.setattr(validation_module, "reached", reached)
     monkeypatch.setattr(validation_module, "channel", channel)
     monkeypatch.setattr(validation_module, "actor", lambda: "ada@desk")
-    monkeypatch.setattr(github_module, "connect", GitHub)
+    monkeypatch.setattr(github_module, "Repository", GitHub)
     for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN", "GH_TOKEN", "PULUMI_STACK"):
         monkeypatch.delenv(name, raising=False)
     return made

@@ -11,7 +11,7 @@ from slipway.cli.options import INTERRUPTED, NO_VARIABLES, RepositoryName, Stack
 
 if TYPE_CHECKING:
     from slipway.releases.engine import Engine, Stack
-    from slipway.releases.github import Repository
+    from slipway.releases.github import Checks, Repository
     from slipway.releases.github_checks import Aftermath
 
 
@@ -69,25 +69,23 @@ def await_checks(
         raise typer.BadParameter("GitHub is asked once a second at most", param_hint="'--interval'")
     from slipway.cli.printing import print_problems
     from slipway.releases.engine import engine_of, stack_of
+    from slipway.releases.format import short
     from slipway.releases.github import required_repository
-    from slipway.releases.github_checks import Wait, standing_of
+    from slipway.releases.github_checks import standing_of, wait_for_checks
 
     engine = engine_of(stack)
     found = stack_of(engine)
     github = required_repository(repository, found.settings.application, os.environ)
     aftermath = _aftermath(engine, found, sha, "--no-variables" if no_variables else github)
     before = standing_of(aftermath.look(), sha)
-    typer.echo(f"checks of {sha[:12]} in {github.name}; {before.words}")
+    typer.echo(f"checks of {short(sha)} in {github.name}; {before.words}")
     own = os.environ.get("GITHUB_RUN_ID", "")
-    wait = Wait(
-        sha=sha,
-        look=lambda: github.checks(sha, only=check or (), ignored=ignore or (), own_run=own),
-        tell=typer.echo,
-        timeout=timeout,
-        interval=interval,
-    )
+
+    def look() -> Checks:
+        return github.checks(sha, only=check or (), ignored=ignore or (), own_run=own)
+
     try:
-        outcome = wait.until_decided()
+        outcome = wait_for_checks(look, sha, timeout=timeout, interval=interval, tell=typer.echo)
     except KeyboardInterrupt:
         typer.echo("no longer waiting; nothing was changed", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -96,7 +94,7 @@ def await_checks(
         if done := aftermath.validate(outcome, before):
             typer.echo("\n".join(done.lines()))
             print_problems(done.all_problems)
-        raise typer.Exit(0 if done is None or done.complete else 1)
+        raise typer.Exit(1 if done and done.all_problems else 0)
     if outcome.state == "timeout" and on_timeout is _OnTimeout.KEEP:
         typer.echo("the release stays as it is: neither validated nor rolled back")
     else:

@@ -79,8 +79,7 @@ def _promote(target: Engine, found: Promotion, message: str) -> int:
     from slipway.releases.bundles.exporting import keep_backup
     from slipway.releases.history.stack_history import read_history
     from slipway.releases.locks.waiting import when_free, with_note
-    from slipway.releases.promotion import carry_out, with_source
-    from slipway.releases.source_tree import source_at
+    from slipway.releases.promotion import carry_out, source_at, with_source
 
     release, source = found.release, found.source.stack
     words = f"promotion of {release.id} from {source}"

@@ -34,21 +34,22 @@ def validate(
     from slipway.cli.printing import print_json, print_problems
     from slipway.hosts.host_sessions import survey
     from slipway.releases.engine import engine_of, stack_of
-    from slipway.releases.github import connect, repository_of, token_in
+    from slipway.releases.github import Repository
+    from slipway.releases.github_settings import github_repository, token_in
     from slipway.releases.status import status_document
     from slipway.releases.validation import to_be_marked, validate_release
 
     engine = engine_of(stack)
     found = stack_of(engine)
-    place = "" if no_github else repository_of(repository, found.settings.application, os.environ)
+    place = "" if no_github else github_repository(repository, found.settings.application, os.environ)
     release = to_be_marked(status_document(found, survey(found.settings, found.project)), release)
     why_not = "no token: GITHUB_TOKEN" if place else "no repository: --repository OWNER/NAME"
-    token = token_in(os.environ)
-    github = connect(place, token, os.environ) if place and token else "--no-github" if no_github else why_not
+    asked = place and token_in(os.environ)
+    github = Repository(place, os.environ) if asked else "--no-github" if no_github else why_not
     done = validate_release(engine, found.settings, found.project, release, note=note, github=github)
     if json:
         print_json(done.document())
     else:
         typer.echo("\n".join(done.lines()))
     print_problems(done.all_problems)
-    raise typer.Exit(0 if done.complete else 1)
+    raise typer.Exit(1 if done.all_problems else 0)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import KILLED, Simulation
 from strategies import CANARY
+from thorough import THOROUGH
 
 MODES = st.sampled_from(["", "", "", "stubborn", "slow", "exit", "sick", "smoke"])
 WEB = st.fixed_dictionaries(
@@ -86,7 +87,7 @@ def holds(stack: Simulation) -> None:
         assert stack.visit()[0] == 200
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=50 if THOROUGH else 8, deadline=None, derandomize=True)
 @given(changes=st.lists(CHANGES, min_size=2, max_size=4))
 def test_whatever_is_deployed_wherever_it_is_cut_off_what_was_proven_serves(changes: list[dict[str, Any]]) -> None:
     home = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from simulation import KILLED, SMOKE
 from strategies import STRATEGIES, strategies
+from thorough import sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ def killed_everywhere(
     live = release("reference-2")
     assert stack.deploy(live).code == 0
     found = points(stack, every=every)
-    for number, where in enumerate(found):
+    for number, where in enumerate(sample(found)):
         wanted = release(f"killed-{number}")
         killed = stack.deploy(wanted, **where)
         assert killed.code == KILLED, (where, killed.err)
@@ -97,7 +98,7 @@ def test_killed_on_the_way_back_the_proven_release_serves_at_every_instant(
     }
     assert "after it began to serve" in stack.deploy(stack.web("reference", **failing)).error
     every = [each for each in points(stack) if "kill_at" in each or each["kill"].startswith("back:")]
-    for number, where in enumerate(every):
+    for number, where in enumerate(sample(every)):
         killed = stack.deploy(stack.web(f"bad-{number}", **failing), **where)
         assert killed.code == KILLED, (where, killed.err)
         assert stack.deploy(good).code == 0, where
@@ -132,7 +133,7 @@ def test_killed_on_the_way_back_services_without_a_route_converge(stack: Simulat
     assert stack.deploy(broken("reference")).code == 1
     every = points(stack, every=True)
     assert {"kill": "back:recreate:api:finished"} in every
-    for number, where in enumerate(every):
+    for number, where in enumerate(sample(every)):
         killed = stack.deploy(broken(f"bad-{number}"), **where)
         assert killed.code == KILLED, (where, killed.err)
         assert stack.deploy(good).code == 0, where
@@ -143,7 +144,7 @@ def test_killed_at_any_point_a_first_deployment_is_finished_by_the_next_run(stac
     assert stack.deploy(stack.web("1")).code == 0
     every = points(stack)
     wanted = stack.web("2")
-    for where in every:
+    for where in sample(every):
         assert stack.destroy().code == 0
         assert stack.deploy(stack.web("1"), **where).code == KILLED, where
         assert stack.deploy(wanted).code == 0, where
@@ -159,7 +160,7 @@ def test_killed_at_any_point_a_failing_next_run_brings_the_proven_release_back(s
     assert stack.deploy(stack.web("reference", **how)).code == 0
     every = points(stack)
     assert stack.deploy(good).code == 0
-    for number, where in enumerate(every):
+    for number, where in enumerate(sample(every)):
         assert stack.deploy(stack.web(f"killed-{number}", **how), **where).code == KILLED, where
         live = stack.probe()["live"]["release"]
         ended = stack.deploy(broken)

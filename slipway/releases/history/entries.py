@@ -1,4 +1,4 @@
-"""Merges the engine's updates and the hosts' ledgers into one history. Pure.
+"""The events of a stack's life, merged from the engine's updates and the hosts' ledgers. Pure.
 
 Updates of a stack never overlap, so a ledger line belongs to the update during which it was written. Lines without one
 are events of their own: rollbacks by a watch, and what happened before the backend's history begins.
@@ -6,12 +6,22 @@ are events of their own: rollbacks by a watch, and what happened before the back
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.outcomes import DEPLOY, DEPLOYED, FAILED, REPAIR, REPAIRED, RETURN, RETURNED, UNCHANGED, WATCH
-from slipway.releases.history.entry import HistoryEntry
+from slipway.contract.outcomes import (
+    DEPLOY,
+    DEPLOYED,
+    DEPLOYING,
+    FAILED,
+    REPAIR,
+    REPAIRED,
+    RETURN,
+    RETURNED,
+    UNCHANGED,
+    WATCH,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,23 +29,56 @@ if TYPE_CHECKING:
     from slipway.releases.backend.checkpoints import ReleaseRecords, StackUpdate
     from slipway.releases.history.ledgers import LedgerLine
 
-__all__ = ["merged"]
+__all__ = ["HistoryEntry", "merged"]
 
 _SLACK = timedelta(seconds=2)  # both sides report whole seconds
 _TOGETHER = timedelta(seconds=120)  # hosts of a fleet record one event at slightly different times
 _EVENTS = (DEPLOYED, UNCHANGED, REPAIRED, FAILED, RETURNED)  # lines that are more than a note on a release
 
 
+@dataclass(frozen=True, kw_only=True)
+class HistoryEntry:
+    """What happened, when, by whom, with what result."""
+
+    number: int | None
+    """The update's; None for what happened without the engine, or is no longer in its history."""
+    kind: str
+    """deploy, rollback, promotion, repair (of drift), automatic rollback; else the engine's: destroy, refresh, …"""
+    result: str
+    """succeeded, failed, in progress, or interrupted."""
+    at: datetime
+    seconds: float | None = None
+    release: str | None = None
+    """The one deployed, or meant to be; for an automatic rollback the one that was rolled back to."""
+    commit: str = ""
+    branch: str = ""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Service → image by digest."""
+    actor: str = ""
+    run: str = ""
+    """Address of the CI run; empty outside of CI."""
+    message: str = ""
+    reason: str = ""
+    """Why it failed, or why it was rolled back."""
+    returned: str | None = None
+    """The release that a failed update went back to, where that is not the one that was live before."""
+    irreversible: tuple[str, ...] = ()
+    """Services whose migration of this release cannot be undone."""
+    hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Host → outcome, reason, seconds, touched."""
+    changes: Mapping[str, int] = field(default_factory=dict)
+    """The engine's resources by what happened to them."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether its release ran well at its end."""
+        return self.result == "succeeded" and self.release is not None and self.kind in (*DEPLOYING, RETURN)
+
+
 def merged(
     updates: Sequence[StackUpdate], records: Mapping[int, ReleaseRecords], lines: Iterable[LedgerLine]
 ) -> list[HistoryEntry]:
-    """The history, oldest first.
-
-    Args:
-        updates: oldest first.
-        records: by number, what is recorded in the state after the update.
-        lines: of all hosts.
-    """
+    """The history, as `updates` oldest first, of them, the records in the states after them, and all hosts' lines."""
     own: dict[int | None, list[LedgerLine]] = {}
     for line in sorted((line for line in lines if line.outcome in _EVENTS), key=lambda line: line.at):
         own.setdefault(_update_during(line, updates), []).append(line)

@@ -9,10 +9,9 @@ import pytest
 
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import Checkpoints, ReleaseRecords, StackUpdate, records_in
-from slipway.releases.history.entry import HistoryEntry
+from slipway.releases.history.entries import HistoryEntry, merged
 from slipway.releases.history.ledgers import HostLedger, LedgerLine
-from slipway.releases.history.merging import merged
-from slipway.releases.history.stack_history import NoWayBack, StackHistory, WayBack
+from slipway.releases.history.stack_history import StackHistory, WayBack
 from slipway.releases.past_releases import named_entry
 from slipway.releases.rollback import _default
 
@@ -154,8 +153,7 @@ def test_a_release_that_the_watch_turned_back_from_is_not_chosen_and_says_why() 
              line("returned", B, 4, actor="watch")]  # fmt: skip
     found = stack(entries, *lines)
     assert found.live == B
-    assert found.way_back(C) == WayBack("no", NoWayBack.REJECTED, "errors")
-    assert found.way_back(C).reason == "it was rolled back from: errors"
+    assert found.way_back(C) == WayBack("no", "it was rolled back from: errors")
     assert _default(found) == A
 
 
@@ -166,14 +164,14 @@ def test_nothing_to_go_back_to_is_said() -> None:
 
 def test_a_failed_or_unknown_release_is_no_way_back() -> None:
     found = stack([entry(1, A), entry(2, B, result="failed"), entry(3, C)])
-    assert found.way_back(B) == WayBack("no", NoWayBack.NEVER_HEALTHY)
+    assert found.way_back(B) == WayBack("no", "it never ran well", unproven=True)
     assert found.way_back("r-000000000000").kind == "no"
     assert found.way_back(A).kind == "cold"
 
 
 def test_irreversible_migration_bars_only_what_ran_before_it() -> None:
     entries = [entry(1, A), entry(2, B, irreversible=("web",)), entry(3, C)]
-    assert stack(entries).way_back(A) == WayBack("no", NoWayBack.MIGRATION, f"{B}: web")
+    assert stack(entries).way_back(A) == WayBack("no", f"a migration since then cannot be undone ({B}: web)")
     assert stack(entries).way_back(B).kind == "cold"
     ran_since = [*entries, entry(4, A, "deploy"), entry(5, C)]
     assert stack(ran_since).way_back(A).kind == "cold", "it ran well with the data of after"

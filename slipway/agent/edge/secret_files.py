@@ -1,0 +1,100 @@
+"""What the edge keeps beside the routes, all of it secret: certificates with their keys, and who may log in."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.edge.edge_dir import EdgeFolder
+from slipway.agent.edge.rendering import marker, text
+from slipway.agent.edge.static_config import DEFAULT_CERTIFICATE, FOLDER
+from slipway.agent.state.lock import lock
+from slipway.contract import CONTRACT
+from slipway.contract.problems import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slipway.agent.edge.routing import Routing
+    from slipway.agent.output import Output
+    from slipway.contract.deployment import Certificate
+
+__all__ = [
+    "accept_certificate", "certificates_marker", "drop_other_certificates", "write_certificates", "write_users",
+]  # fmt: skip
+
+_LOCK_WAIT = 120.0  # another stack may be replacing the edge
+
+
+def accept_certificate(content: bytes, out: Output) -> dict[str, Any]:
+    """Keep the certificate and key (PEM) of this JSON for visitors who ask for no name that the edge knows.
+
+    One that is there already stays: whoever came second meant the same. Without any, Traefik makes an RSA key at every
+    change of a route, before the change is live (tls.Manager.UpdateConfigs).
+
+    Raises:
+        UsageError: this is no such JSON.
+    """
+    try:
+        given = json.loads(content)
+        certificate, key = str(given["certificate"]), str(given["key"])
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(
+            "standard input is not a certificate with its key", "nothing was kept", "pulumi up hands one over"
+        ) from None
+    folder = EdgeFolder()
+    with lock(folder.lock, owner=out.host, reason="a certificate", wait=_LOCK_WAIT):
+        changed = not folder.has_certificate()
+        if changed:
+            folder.put(f"{DEFAULT_CERTIFICATE}.pem", certificate)
+            folder.put(f"{DEFAULT_CERTIFICATE}.key", key)
+    return {"contract": CONTRACT, "changed": changed}
+
+
+def write_users(folder: EdgeFolder, stack: str, routing: Routing) -> dict[str, str]:
+    """Put the htpasswd contents where Traefik reads them; service → file. What is in use is not overwritten."""
+    found = {}
+    for service in routing.services:
+        content = service.middlewares.basic_auth
+        if content is not None:
+            path = f"credentials/{stack}/{service.service}-{_digest(content)}"
+            folder.put(path, content)
+            found[service.service] = f"{FOLDER}/{path}"
+    return found
+
+
+def certificates_marker(certificates: Sequence[Certificate], stack: str) -> str | None:
+    """Named after the content, so that the same certificates again change nothing; None without any."""
+    return marker(stack, "tls-" + _digest("".join(map(_name, certificates)))) if certificates else None
+
+
+def write_certificates(folder: EdgeFolder, certificates: Sequence[Certificate], stack: str) -> None:
+    """Put the stack's own certificates where Traefik reads them."""
+    files = []
+    for each in certificates:
+        name = f"certificates/{stack}/{_name(each)}"
+        folder.put(f"{name}.pem", each.certificate)
+        folder.put(f"{name}.key", each.key)
+        files.append({"certFile": f"{FOLDER}/{name}.pem", "keyFile": f"{FOLDER}/{name}.key"})
+    path, wanted = folder.certificates_of(stack), certificates_marker(certificates, stack)
+    if folder.marker(path) != wanted:
+        folder.publish(path, text({"tls": {"certificates": files}}, wanted, None) if wanted else None)
+
+
+def drop_other_certificates(folder: EdgeFolder, stack: str) -> None:
+    """Remove the stack's certificates that are not named any more."""
+    content = folder.content(folder.certificates_of(stack)) or b""
+    with contextlib.suppress(FileNotFoundError):
+        names = os.listdir(os.path.join(folder.path, "certificates", stack))
+        folder.keep_only(f"certificates/{stack}", [name for name in names if name.encode() in content])
+
+
+def _name(certificate: Certificate) -> str:
+    return _digest("\0".join(certificate))
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
