@@ -34,6 +34,7 @@ _MOMENT = 30  # characters: the engine writes all nine digits of a second's frac
 _STREAMS = {1: "stdout", 2: "stderr"}
 _LONGEST = 65_536  # bytes of a line; a longer one comes in pieces
 _WAITING = 5_000  # lines that may wait for a slow reader before the engine's streams are held up
+_NEIGHBOURS = 100  # lines among which the engine may have written a container's two streams in another order
 
 
 class LogRequest(NamedTuple):
@@ -140,7 +141,8 @@ class _Reading:
     def _noted(self, entry: Entry) -> dict[str, Any]:
         """The entry, which counts as printed."""
         at, lines = self._printed.get(entry.container, ("", 0))
-        self._printed[entry.container] = (entry.at, lines + 1 if at == entry.at else 1)
+        if entry.at >= at:
+            self._printed[entry.container] = (entry.at, lines + 1 if at == entry.at else 1)
         return entry._asdict()
 
     def _past(self, each: Container) -> Iterator[Entry]:
@@ -152,7 +154,7 @@ class _Reading:
                 _say(_problem(each, error))
             return
         try:
-            yield from entries(response, each.id, terminal=each.terminal)
+            yield from _in_order(entries(response, each.id, terminal=each.terminal))
         except (OSError, http.client.HTTPException):
             raise _ended() from None
 
@@ -204,6 +206,17 @@ class _Reading:
         if each and not each.one_off and (not self._wanted.services or each.service in self._wanted.services):
             self._queue.put({"containers": [_named(each)]})
             self._follow(each)
+
+
+def _in_order(lines: Iterator[Entry]) -> Iterator[Entry]:
+    """By moment: the engine takes it for stdout and stderr each by itself, and only then writes to one log."""
+    waiting: list[tuple[str, int, Entry]] = []
+    for number, entry in enumerate(lines):
+        heapq.heappush(waiting, (entry.at, number, entry))
+        if len(waiting) > _NEIGHBOURS:
+            yield heapq.heappop(waiting)[2]
+    while waiting:
+        yield heapq.heappop(waiting)[2]
 
 
 def _ended() -> SlipwayError:

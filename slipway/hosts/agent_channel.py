@@ -190,9 +190,8 @@ class Channel:
         with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection, once a stream
             process.stdin.write_eof()
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(
-                asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait()), END_SECONDS
-            )
+            async with asyncio.timeout(END_SECONDS):  # `wait_for` complains of a gathering that is cancelled
+                await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """The agent's messages until it ends (a fleet's host publishes the phases of its deployment)."""

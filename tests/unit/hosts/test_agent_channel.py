@@ -1,6 +1,7 @@
 """A connection that breaks shows in each stream once, as an error of the SSH library's own."""
 
 import asyncio
+import gc
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,3 +48,23 @@ def test_events_end_with_the_connection(channel: Channel) -> None:
         return [event async for event in channel.events()]
 
     assert asyncio.run(events()) == []
+
+
+def test_an_agent_that_nobody_waits_for_any_more_leaves_no_complaint() -> None:
+    said: list[dict[str, Any]] = []
+
+    async def abandon() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        silent = SimpleNamespace(read=lambda *_: asyncio.sleep(60), write_eof=lambda: None)
+        process: Any = SimpleNamespace(stdin=silent, stdout=silent, stderr=silent, wait=silent.read)
+        task = asyncio.create_task(Channel("web-1", process).release())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        del task
+        gc.collect()
+        await asyncio.sleep(0)
+
+    asyncio.run(abandon())
+    assert said == []
