@@ -40,7 +40,7 @@ class Standing(NamedTuple):
     """Whether that is the commit's release."""
     validated: bool
     """Whether every host has it marked already."""
-    refuge: str
+    validated_target: str
     """The release that was validated last on every host, when that is another one; else empty."""
 
     @property
@@ -138,7 +138,7 @@ def standing_of(document: Mapping[str, Any], sha: str) -> Standing:
         commit=commit,
         of_commit=bool(release) and commit.startswith(sha) and not commit.endswith("-dirty"),
         validated=bool(release) and validated == release,
-        refuge=validated if validated and validated != release else "",
+        validated_target=validated if validated and validated != release else "",
     )
 
 
@@ -176,9 +176,11 @@ class Aftermath:
             self.tell(f"{now.words}, so nothing is rolled back")
         elif now.validated:
             self.tell(f"{now.release} was validated before, so it stays")
-        elif not now.refuge:
+        elif not now.validated_target:
             self.tell("no other release is validated on every host, so there is nothing to go back to")
         else:
-            self.tell(f"going back to {now.refuge}, the last validated release")
+            self.tell(f"going back to {now.validated_target}, the last validated release")
             code = self.roll_back(outcome.why)
-            self.tell(f"{now.refuge} serves again" if code == 0 else f"the rollback failed (exit code {code})")
+            self.tell(
+                f"{now.validated_target} serves again" if code == 0 else f"the rollback failed (exit code {code})"
+            )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from slipway.agent import runtime
 from slipway.agent.crash_report import as_error
 from slipway.agent.deploy.rollback import clear_first, roll_back_to
-from slipway.agent.state.validation_mark import refuge
+from slipway.agent.state.validation_mark import validated_target
 from slipway.contract import barriers
 from slipway.contract.outcomes import FAILED, RETURNED
 from slipway.contract.problems import SlipwayError
@@ -65,7 +65,7 @@ def _to_live(attempt: Attempt, live: Live) -> str:
 
 def _on_to_validated(attempt: Attempt, now: str, evidence: list[str]) -> str:
     """Once what was live is back: go on to the release that was validated last; which serves now, in words."""
-    wanted = refuge(attempt.ledger, attempt.folder, attempt.release.id)
+    wanted = validated_target(attempt.ledger, attempt.folder, attempt.release.id)
     if wanted is None or attempt.live is None:
         return now
     attempt.touched = False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from slipway.agent.state.ledger import Live
     from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["mark", "refuge"]
+__all__ = ["mark", "validated_target"]
 
 _LOCK_WAIT = 60.0
 _NOTE_LIMIT = 1_000
@@ -47,7 +47,7 @@ def mark(folder: StackFolder, release: str, note: str, out: Output, *, actor: st
     }
 
 
-def refuge(ledger: Ledger, folder: StackFolder, failed: str) -> Live | None:
+def validated_target(ledger: Ledger, folder: StackFolder, failed: str) -> Live | None:
     """The release that a failed deployment of `failed` goes on to, once what was live is back; None for none.
 
     That is the one validated last, when the live one is not validated itself and the other is still kept here.

@@ -18,7 +18,7 @@ from slipway.agent.release.prune import choose
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import lock
 from slipway.agent.state.stack_dir import StackFolder
-from slipway.agent.state.validation_mark import mark, refuge
+from slipway.agent.state.validation_mark import mark, validated_target
 from slipway.contract.problems import SlipwayError
 from slipway.contract.redaction import Redactor
 
@@ -212,14 +212,14 @@ def test_command_takes_the_note_from_standard_input(
 def test_failed_deployment_goes_on_only_from_an_unvalidated_release_to_another(
     folder: StackFolder, entries: tuple[str, ...], expected: str | None
 ) -> None:
-    found = refuge(ledger(folder, *entries), folder, C)
+    found = validated_target(ledger(folder, *entries), folder, C)
     assert (found.release if found else None) == expected
 
 
 def test_release_that_is_not_kept_any_more_is_nowhere_to_go(folder: StackFolder) -> None:
     found = ledger(folder, f"deployed {A}", f"validated {A}", f"deployed {B}")
     Path(folder.releases, A, "release.json").unlink()
-    assert refuge(found, folder, C) is None
+    assert validated_target(found, folder, C) is None
 
 
 def test_last_validated_release_is_kept_beyond_the_retention() -> None:

@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// moduleFormat tells the engine that in a token `docker:index/x:x` only `index` is the module.
+// moduleFormat: to the engine, in a token `docker:index/x:x` only `index` is the module.
 const moduleFormat = "(.*)(?:/[^/]*)"
 
 // bridged adds what the official plugin has from being a bridge to Terraform, and the library cannot say: tokens with

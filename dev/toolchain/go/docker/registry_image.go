@@ -115,7 +115,7 @@ func reworded(err error) error {
 	return fmt.Errorf("Got bad response from registry: %s", status) //nolint:staticcheck // the official text
 }
 
-// plainHTTP tells whether a registry may be spoken to without TLS: when its address says so, or on this machine.
+// plainHTTP reports whether a registry may be spoken to without TLS: when its address says so, or on this machine.
 func plainHTTP(host string, registry *RegistryAuth) bool {
 	if registry != nil && strings.Contains(registry.Address, "://") {
 		return strings.HasPrefix(registry.Address, "http://")

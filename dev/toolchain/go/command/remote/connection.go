@@ -103,7 +103,7 @@ func (e *Endpoint) attempts() int {
 // closers ends everything that was opened, the latest first.
 type closers []io.Closer
 
-// Close ends all of them; an error of one does not keep the others open, and tells nobody anything of use.
+// Close ends all of them; an error of one does not keep the others open, and would help nobody.
 func (c *closers) Close() {
 	for i := len(*c) - 1; i >= 0; i-- {
 		_ = (*c)[i].Close()
