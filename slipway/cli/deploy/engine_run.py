@@ -21,11 +21,14 @@ __all__ = ["EngineRun", "engine_run"]
 _LOOK_SECONDS = 0.05  # between two looks at the event log: below what a person notices
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what a CI service sends to a cancelled job
 
-# Becomes the engine, which the kernel then asks to stop (SIGINT) when this process ends in whatever way, so that
-# none works on unseen. Other systems have no such thing. 1 is PR_SET_PDEATHSIG (prctl(2)).
+# Becomes the engine, which Linux then asks to stop (SIGINT) when this process ends in whatever way, so that none works
+# on unseen. 1 is PR_SET_PDEATHSIG (prctl(2)). What a script starts with `&` ignores SIGINT, and would hand that on: the
+# engine could not be asked to stop, and waits 5 s in vain for its language host, which it ends by that signal.
 _ENDS_WITH_ITS_PARENT = """\
 import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGINT)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the process that started this one is gone")
 os.execvp(sys.argv[2], sys.argv[2:])
@@ -43,7 +46,7 @@ def engine_run(arguments: Sequence[str], environment: Mapping[str, str]) -> Iter
         events, output = Path(folder) / "events", Path(folder) / "output"
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [*(through if sys.platform == "linux" else ()), "pulumi", *arguments, "--event-log", str(events)],
+                [*through, "pulumi", *arguments, "--event-log", str(events)],
                 env={**environment, "PULUMI_DEBUG_COMMANDS": "true"},  # without it there is no --event-log
                 stdin=subprocess.DEVNULL,
                 stdout=file,
