@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in commands:
         print(_USAGE, file=sys.stderr)
         return 2
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as after a shell's `&`, see slipway/cli/deploy/engine_run.py
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in slipway/cli/deploy/engine_run.py
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return commands[arguments[0]](arguments[1:])
