@@ -6,6 +6,7 @@ The document still lacks images, and holds secrets as `${NAME}`.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -208,7 +209,7 @@ class _Reader:
                 f"secrets.{name} is read from the file {entry['file']}",
                 "it would be stored in plain text with the release",
                 f"write `environment: {better}` there and: "
-                + config_set(stack, f"secrets.{better}", f"< {entry['file']}", secret=True),
+                + config_set(stack, f"secrets.{better}", f"< {shlex.quote(str(entry['file']))}", secret=True),
             )
         elif not variable:
             self.found.refuse(

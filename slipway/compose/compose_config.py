@@ -14,7 +14,7 @@ from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import named_like_a_secret, new_secret
-from slipway.settings.setting_files import config_set
+from slipway.settings.setting_files import config_set, entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,8 +115,8 @@ def _rewritten(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 
 
 def missing_variable(name: str, settings: Settings, message: str) -> Problem:
     """The problem of a variable without a value; `message` says more where the file does."""
-    secret = config_set(settings.stack, f"secrets.{name}", secret=True)
-    plain = config_set(settings.stack, f"variables.{name}", "VALUE")
+    secret = config_set(settings.stack, entry("secrets", name), secret=True)
+    plain = config_set(settings.stack, entry("variables", name), "VALUE")
     return Problem(
         f"variable {name} of the Compose file has no value" + (f" ({message})" if message else ""),
         f"stack {settings.stack} would run with an empty one",
@@ -208,7 +208,7 @@ def _compose_config(
     """
     plugins = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  # may have no home
     passed = {"PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), _RUN_FOLDER))}  # for an `include` over git
-    argv = [*compose_program(), "--file", str(file), "--env-file", os.devnull, *options]
+    argv = [*compose_program(), "--file", str(file.absolute()), "--env-file", os.devnull, *options]
     argv += ["config", "--format", "yaml", "--no-path-resolution"]
     try:
         return subprocess.run(

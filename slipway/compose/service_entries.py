@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.settings.edge_settings import edge_warnings
 from slipway.settings.secret_rules import missing_secret
-from slipway.settings.setting_files import config_set
+from slipway.settings.setting_files import config_set, entry
 from slipway.x_slipway.route_clashes import clashes
 from slipway.x_slipway.strategy import choose
 from slipway.x_slipway.update_config import read_update
@@ -47,7 +47,7 @@ def service_entries(
 
 def _check_passwords(name: str, secret: str, settings: Settings, found: Findings) -> None:
     """Whether the secret of a `basicAuth` is there, and holds passwords."""
-    fix = f"htpasswd -nB USER | {config_set(settings.stack, f'secrets.{secret}', secret=True)}"
+    fix = f"htpasswd -nB USER | {config_set(settings.stack, entry('secrets', secret), secret=True)}"
     where, meaning = f"services.{name}.x-slipway.basicAuth needs", "nobody could pass the password prompt"
     if secret not in settings.secrets:
         found.add(missing_secret(settings.stack, secret, f"{where} it", meaning, fix))

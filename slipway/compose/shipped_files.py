@@ -16,6 +16,7 @@ import json
 import os
 import posixpath
 import re
+import shlex
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -196,7 +197,7 @@ class ShippedFiles:
                 f"{shown} {what}, and a service mounts it",
                 "it would be stored in plain text with every release",
                 "make it a Compose secret with `environment: NAME`, and: "
-                + config_set(self._stack, "secrets.NAME", f"< {shown}", secret=True),
+                + config_set(self._stack, "secrets.NAME", f"< {shlex.quote(shown)}", secret=True),
             )
             return None
         self.plain[shown] = content

@@ -65,7 +65,12 @@ _BOOTSTRAP = textwrap.dedent("""\
             import zipfile
             partial = "%s.%d" % (tree, os.getpid())
             zipfile.ZipFile(path).extractall(partial)
-            os.rename(partial, tree)
+            try:
+                os.rename(partial, tree)
+            except OSError:
+                shutil.rmtree(partial, True)
+                if not os.path.isdir(tree):
+                    raise
         link = os.path.join(folder, "agent.pyz")
         if not os.path.islink(link) or os.readlink(link) != os.path.basename(path):
             partial = "%s.%d" % (link, os.getpid())
@@ -116,12 +121,11 @@ class Channel:
         """
         await self.ship()
         line = await self._line()
-        try:
-            said = json.loads(line)
-        except ValueError:
-            raise SlipwayError(await self._silence(line)) from None
-        if self._failed(said):
-            raise SlipwayError(await self.complaint())
+        said = self._understood(line)
+        if said is None:
+            raise SlipwayError(await self._silence(line))
+        if self._failure:
+            raise SlipwayError(self._failure)
         self.probe = checked("probe", said)
 
     async def ship(self) -> None:
@@ -133,7 +137,8 @@ class Channel:
         first = await self._line()
         if first == b"agent: wanted":
             self._process.stdin.write(pack_agent().content)
-            await self._process.stdin.drain()
+            async with asyncio.timeout(_PROBE_SECONDS):
+                await self._process.stdin.drain()
         elif first == b"agent: no python3":
             raise SlipwayError(
                 f"host {self.host}: python3 is missing",
@@ -153,25 +158,32 @@ class Channel:
             self._process.stdin.write(content)
             self._process.stdin.write_eof()
             line: bytes = await asyncio.wait_for(self._process.stdout.readline(), seconds)
-            found: dict[str, Any] = json.loads(line)
+            found = self._understood(line)
         except Exception:  # noqa: BLE001  # asyncssh raises errors of its own for a lost connection
-            raise SlipwayError(await self.complaint()) from None
-        if self._failed(found):
+            found = None
+        if found is None or self._failure:
             raise SlipwayError(await self.complaint())
         return found
 
-    def _failed(self, said: dict[str, Any]) -> bool:
-        """Whether what the agent said is its own error, which `complaint` then gives."""
-        failed = said.get("failed") or []
-        self._failure = next((Problem.from_json(each).on(self.host) for each in failed), self._failure)
-        return bool(failed)
+    def _understood(self, line: bytes) -> dict[str, Any] | None:
+        """What the agent said, None for rubbish; its own error is kept for `complaint`."""
+        try:
+            said: dict[str, Any] = json.loads(line)
+            failed = [Problem.from_json(each).on(self.host) for each in said.get("failed") or ()]
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+            return None
+        self._failure = failed[0] if failed else self._failure
+        return said
 
     async def complaint(self, otherwise: Problem | None = None) -> Problem:
         """What an agent that has ended complained of: its own error, where it gave one, else `otherwise`."""
         return self._failure or otherwise or await self._silence(b"")
 
     async def _line(self) -> bytes:
-        line: bytes = await asyncio.wait_for(self._process.stdout.readline(), _PROBE_SECONDS)
+        try:
+            line: bytes = await asyncio.wait_for(self._process.stdout.readline(), _PROBE_SECONDS)
+        except ValueError:  # asyncio's, of a line without an end
+            line = b"a line that is too long"
         return line.rstrip(b"\n")
 
     async def _silence(self, said: bytes) -> Problem:
@@ -191,15 +203,14 @@ class Channel:
             process.stdin.write_eof()
         with contextlib.suppress(Exception):
             async with asyncio.timeout(END_SECONDS):  # `wait_for` complains of a gathering that is cancelled
-                await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())
+                await asyncio.gather(_drop(process.stdout), _drop(process.stderr), process.wait())
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """The agent's messages until it ends (a fleet's host publishes the phases of its deployment)."""
         while line := await self._next():
-            with contextlib.suppress(ValueError):
-                said = json.loads(line)
-                if not self._failed(said):
-                    yield said
+            said = self._understood(line)
+            if said is not None and not said.get("failed"):
+                yield said
 
     async def _next(self) -> bytes:
         """The agent's next line; empty when it, or the connection to it, has ended."""
@@ -213,6 +224,11 @@ class Channel:
         with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             await self._process.stdin.drain()
+
+
+async def _drop(stream: Any) -> None:  # noqa: ANN401  # asyncio's or asyncssh's
+    while await stream.read(65_536):
+        pass
 
 
 @contextlib.asynccontextmanager

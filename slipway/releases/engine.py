@@ -196,11 +196,17 @@ def _selected(engine: Engine) -> str:
 
 
 def _configuration(engine: Engine) -> dict[str, dict[str, Any]]:
+    done = engine.run("config", "--json", "--show-secrets", *engine.options)
+    fix = "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again"
+    if "no stack named" in done.stderr:
+        fix = "pulumi stack ls shows the names, pulumi stack init NAME makes a stack"
+    elif "invalid YAML" in done.stderr:
+        fix = f"correct {engine.stack_file}"
     printed = output_of(
-        engine.run("config", "--json", "--show-secrets", *engine.options),
+        done,
         "the engine cannot read the stack's configuration",
         "it is not known which hosts to look at",
-        "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again",
+        fix,
     )
     configured: dict[str, dict[str, Any]] = json.loads(printed)
     return configured

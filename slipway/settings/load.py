@@ -29,7 +29,15 @@ from slipway.settings.model import (
 )
 from slipway.settings.rules import broken_rules
 from slipway.settings.secret_rules import is_secret
-from slipway.settings.setting_files import config_rm, config_set, entries_of, read_dotenv, read_stack_file, stack_file
+from slipway.settings.setting_files import (
+    config_rm,
+    config_set,
+    entries_of,
+    entry,
+    read_dotenv,
+    read_stack_file,
+    stack_file,
+)
 from slipway.settings.spelling import nearest, suggestion
 from slipway.settings.values import message_of, tolerate_json
 
@@ -125,8 +133,8 @@ class _Sources:
 
     def _check_encryption(self, key: str) -> None:
         stated = self._stated.get(key)
-        if key in SECRET_KEYS:
-            entries = [f"{key}.{name}" for name in entries_of(stated, encrypted=False)]
+        if key in SECRET_KEYS and stated != {}:  # what the engine leaves when the last entry is removed
+            entries = [entry(key, name) for name in entries_of(stated, encrypted=False)]
             self.problems += [
                 Problem(
                     f"{_STACK}: '{each}' is stored in plain text",
@@ -141,8 +149,8 @@ class _Sources:
                 Problem(
                     f"{_STACK}: 'variables.{name}' is encrypted, which variables do not stay",
                     "its value would be in plain text in every release",
-                    f"{config_rm(self.stack, f'variables.{name}')} && "
-                    + config_set(self.stack, f"secrets.{name}", secret=True),
+                    f"{config_rm(self.stack, entry('variables', name))} && "
+                    + config_set(self.stack, entry("secrets", name), secret=True),
                 )
                 for name in entries_of(stated, encrypted=True) or ["NAME"]
             ]

@@ -9,7 +9,7 @@ from slipway.contract.problems import Problem
 from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
 from slipway.settings.secret_rules import new_secret, weakness
-from slipway.settings.setting_files import config_rm, config_set, set_host_key
+from slipway.settings.setting_files import config_rm, config_set, entry, set_host_key
 from slipway.settings.values import one_host_key
 
 if TYPE_CHECKING:
@@ -127,29 +127,30 @@ def _registry_problems(settings: Settings) -> Iterator[Problem]:
 
 def _variable_problems(settings: Settings) -> Iterator[Problem]:
     """What keeps a name from being substituted, or a value from being handed over."""
-    plain = {f"variables.{name}": (name, value) for name, value in settings.variables.items()}
-    secret = {f"secrets.{name}": (name, value.get_secret_value()) for name, value in settings.secrets.items()}
-    for where, (name, value) in (plain | secret).items():
+    given = [("variables", name, value) for name, value in settings.variables.items()]
+    given += [("secrets", name, value.get_secret_value()) for name, value in settings.secrets.items()]
+    for section, name, value in given:
+        where = entry(section, name)
         if not _VARIABLE.fullmatch(name):
             yield Problem.about(
-                where,
+                f"{section}.{name}",
                 "this is not the name of a variable",
                 "no ${NAME} in a Compose file can refer to it",
                 f"{config_rm(settings.stack, where)}, then set it under a name of letters, digits and underscores",
             )
         if "\0" in value or _SURROGATE.search(value):  # text of an environment may hold what is not UTF-8
             yield Problem.about(
-                where,
+                f"{section}.{name}",
                 "holds a zero byte or bytes that are not UTF-8",
                 "no environment can carry it",
-                "set it again, as text or in base64: " + config_set(settings.stack, where, secret=where in secret),
+                "set it again, as text or in base64: " + config_set(settings.stack, where, secret=section == "secrets"),
             )
     for name in sorted(settings.variables.keys() & settings.secrets.keys()):
         yield Problem.about(
             f"variables.{name}",
             "there is a secret of the same name",
             "it is unclear which one is meant, and this one is readable",
-            config_rm(settings.stack, f"variables.{name}"),
+            config_rm(settings.stack, entry("variables", name)),
         )
 
 

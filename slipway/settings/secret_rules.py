@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from slipway.contract.problems import Problem
-from slipway.settings.setting_files import config_set
+from slipway.settings.setting_files import config_set, entry
 
 __all__ = ["SHORTEST_SECRET", "is_secret", "missing_secret", "named_like_a_secret", "new_secret", "weakness"]
 
@@ -80,7 +80,7 @@ def weakness(name: str, value: str) -> str | None:
 
 def new_secret(stack: str, name: str) -> str:
     """The command that gives a stack's secret a random value."""
-    return f"openssl rand -base64 24 | {config_set(stack, f'secrets.{name}', secret=True)}"
+    return f"openssl rand -base64 24 | {config_set(stack, entry('secrets', name), secret=True)}"
 
 
 def missing_secret(stack: str, name: str, needed_by: str, meaning: str, fix: str = "") -> Problem:

@@ -6,6 +6,9 @@ The engine hands over values only: neither whether somebody wrote them, nor whic
 from __future__ import annotations
 
 import io
+import json
+import re
+import shlex
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "StatedSettings", "config_rm", "config_set", "entries_of", "keyscan", "read_dotenv", "read_stack_file",
+    "StatedSettings", "config_rm", "config_set", "entries_of", "entry", "keyscan", "read_dotenv", "read_stack_file",
     "set_host_key", "stack_file", "stack_files_folder",
 ]  # fmt: skip
 
@@ -48,7 +51,8 @@ def _encrypted(value: object) -> bool:
 def stack_files_folder(root: Path) -> Path:
     """The folder of the stack files: that of Pulumi.yaml, `root`, or the one that its `stackConfigDir` names."""
     try:
-        return root / str(yaml.safe_load((root / "Pulumi.yaml").read_bytes()).get("stackConfigDir") or "")
+        named = str(yaml.safe_load((root / "Pulumi.yaml").read_bytes()).get("stackConfigDir") or "")
+        return root / named.lstrip("/")  # the engine joins an absolute one to the root, too
     except (OSError, ValueError, AttributeError, yaml.YAMLError):
         return root  # the engine reports what is wrong with Pulumi.yaml
 
@@ -75,22 +79,31 @@ def read_stack_file(path: Path, project: str) -> StatedSettings:
 def config_set(stack: str, key: str, value: str = "", *, secret: bool = False) -> str:
     """The command that sets `key` of a stack; `value` as a shell takes it, also `< FILE`; the engine asks if empty."""
     given, redirection = ("", value) if value.startswith("<") else (value, "")
-    words = ("pulumi config set", "--secret" if secret else "", _named(key), given, f"--stack {stack}", redirection)
+    on = f"--stack {shlex.quote(stack)}"
+    words = ("pulumi config set", "--secret" if secret else "", _named(key), given, on, redirection)
     return " ".join(filter(None, words))
 
 
 def config_rm(stack: str, key: str) -> str:
     """The command that removes `key` from a stack's settings."""
-    return f"pulumi config rm {_named(key)} --stack {stack}"
+    return f"pulumi config rm {_named(key)} --stack {shlex.quote(stack)}"
+
+
+def entry(setting: str, name: str) -> str:
+    """How the engine's `--path` names an entry of a mapping, whatever its name is."""
+    return f"{setting}.{name}" if re.fullmatch(r"[\w-]+", name) else f"{setting}[{json.dumps(name)}]"
 
 
 def _named(key: str) -> str:
-    return f"--path '{key}'" if set(key) & set(".[") else key
+    if not set(key) & set(".["):
+        return shlex.quote(key)
+    quoted = shlex.quote(key)
+    return f"--path {quoted}" if quoted[0] == "'" else f"--path '{quoted}'"
 
 
 def keyscan(address: str, port: int) -> str:
     """The command that prints the keys which a host shows."""
-    return f"ssh-keyscan -p {port} {address}"
+    return f"ssh-keyscan -p {port} {shlex.quote(address)}"
 
 
 def set_host_key(stack: str, path: str, address: str, port: int) -> str:

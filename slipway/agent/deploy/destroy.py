@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
@@ -12,7 +13,7 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socke
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.edge.edge import Edge
 from slipway.agent.release.prune import images_of, images_of_other_stacks, remove_images
-from slipway.agent.state.atomic_files import remove_tree
+from slipway.agent.state.atomic_files import remove_files, remove_tree
 from slipway.agent.state.lock import lock
 from slipway.contract import CONTRACT
 from slipway.contract.problems import SlipwayError
@@ -29,6 +30,7 @@ _LOCK_WAIT = 120.0
 _STOP_SECONDS = 600.0
 _VOLUME_LABEL = "com.docker.compose.volume"
 _DATA = "data/"
+_ROUNDS = 3
 
 
 def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[str, Any]:
@@ -88,23 +90,34 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
 
 
 def _remove_folder(folder: StackFolder, named: Sequence[str]) -> list[str]:
-    """Remove the stack's folder but for data folders that are not named; all data folders that there were."""
+    """Remove the stack's folder but for data folders that are not named; all data folders that there were.
+
+    The lock goes last: a deployment that waits for it makes the folder anew as soon as it is gone.
+    """
     try:
         data = sorted(os.listdir(folder.data)) if os.path.isdir(folder.data) else []
-        paths = [os.path.join(folder.data, name) for name in data if _DATA + name in named]
-        if len(paths) < len(data):
-            paths += [os.path.join(folder.path, name) for name in os.listdir(folder.path) if name != "data"]
-        else:
-            paths.append(folder.path)
-        for path in paths:
-            if os.path.isdir(path) and not os.path.islink(path):
-                remove_tree(path)
-            elif os.path.lexists(path):
-                os.unlink(path)
+        for name in data:
+            if _DATA + name in named:
+                _remove_entry(os.path.join(folder.data, name))
+        kept = os.path.isdir(folder.data) and os.listdir(folder.data)
+        spared = {os.path.basename(folder.lock), *(["data"] if kept else [])}
+        for _ in range(_ROUNDS):  # the watch may write once more before it sees that its order is gone
+            for name in set(os.listdir(folder.path)) - spared if os.path.isdir(folder.path) else ():
+                _remove_entry(os.path.join(folder.path, name))
+        remove_files(folder.lock)
+        with contextlib.suppress(OSError):  # data is kept there, or a deployment that waited makes it anew
+            os.rmdir(folder.path)
     except OSError as error:
         raise SlipwayError(
             f"{error.filename or folder.path} cannot be removed ({error.strerror})",
             "a container wrote there as another user",
-            f"sudo rm -rf {error.filename or folder.path}, then destroy again",
+            f"sudo rm -rf {shlex.quote(error.filename or folder.path)}, then destroy again",
         ) from error
     return [_DATA + name for name in data]
+
+
+def _remove_entry(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        remove_tree(path)
+    else:
+        remove_files(path)

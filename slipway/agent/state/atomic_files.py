@@ -58,10 +58,14 @@ def remove_files(*paths: str) -> None:
 
 
 def remove_tree(path: str) -> None:
+    """Fine for one that is not there, or of which a part goes meanwhile."""
     import shutil
 
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)
+    def gone(_: object, __: str, error: tuple[type[BaseException], BaseException, object]) -> None:
+        if not isinstance(error[1], FileNotFoundError):
+            raise error[1]
+
+    shutil.rmtree(path, onerror=gone)
 
 
 def sync_folder(path: str) -> None:

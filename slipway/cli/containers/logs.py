@@ -240,7 +240,10 @@ class _HostLogs:
                 ):
                     async for event in opened.events():
                         tries, shown = _TRIES, None
-                        await self._take(event)
+                        try:
+                            await self._take(event)
+                        except (LookupError, TypeError, AttributeError):  # of another version, or no agent's at all
+                            raise SlipwayError(await opened.complaint()) from None
                     if self.caught_up and not self.query.follow:
                         return
                     problems: Sequence[Problem] = (await opened.complaint(self._lost() if tries else None),)

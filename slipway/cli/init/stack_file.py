@@ -19,7 +19,7 @@ import yaml
 from slipway.contract.problems import SlipwayError
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.secret_rules import new_secret
-from slipway.settings.setting_files import config_set, read_stack_file, set_host_key
+from slipway.settings.setting_files import config_set, entry, read_stack_file, set_host_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -148,7 +148,7 @@ def _secret_commands(
 
 
 def _variable_commands(stack: str, requirements: Requirements) -> list[str]:
-    return [config_set(stack, f"variables.{name}", "VALUE") for name in requirements.variables]
+    return [config_set(stack, entry("variables", name), "VALUE") for name in requirements.variables]
 
 
 def change_commands(settings: Mapping[str, Any], file: StackFile) -> list[tuple[str, ...]]:

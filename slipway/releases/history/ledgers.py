@@ -107,8 +107,18 @@ async def _ask(
 async def _read(host: HostSettings, private_key: str, project: str) -> HostLedger | SlipwayError:
     try:
         *lines, last = await _ask(host, private_key, project, ("history",), ends_with="warm")
+        return _ledger(host, lines, last)
     except SlipwayError as error:
         return error
+    except (LookupError, TypeError, ValueError) as error:
+        return SlipwayError(
+            f"host {host.name}: its ledger cannot be read ({type(error).__name__})",
+            "what happened there is not known",
+            "slipway status, or look at the file ledger.jsonl of the stack there",
+        )
+
+
+def _ledger(host: HostSettings, lines: list[dict[str, Any]], last: dict[str, Any]) -> HostLedger:
     ahead = datetime.fromisoformat(last["now"]) - datetime.now(UTC)
     if abs(ahead) <= _SAME_CLOCK:
         ahead = timedelta()

@@ -151,6 +151,14 @@ def files(program: Path) -> dict[str, bytes]:
 # --- what is written
 
 
+@pytest.mark.parametrize("path", ["app", "./app", "deep/er", ".."])
+def test_an_application_may_be_anywhere(init: Init, program: Path, path: str) -> None:
+    (program / path).mkdir(parents=True, exist_ok=True)
+    (program / path / "compose.yaml").write_text("name: shop\nservices: {web: {image: nginx}}\n")
+    result = init("-e", "staging", "--host", "local", application=path)
+    assert result.exit_code == 0, said(result)
+
+
 def test_stack_files_are_where_pulumi_yaml_says(init: Init, program: Path) -> None:
     (program / "Pulumi.yaml").write_text("name: shop-deploy\nruntime: python\nstackConfigDir: stacks\n")
     result = init("-e", "staging", "--registry", "ghcr.io/acme", "--host", "local", "--domain", "shop.example")

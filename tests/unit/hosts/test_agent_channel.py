@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import Channel
 
 
@@ -68,3 +69,42 @@ def test_an_agent_that_nobody_waits_for_any_more_leaves_no_complaint() -> None:
 
     asyncio.run(abandon())
     assert said == []
+
+
+RUBBISH = [
+    b"[]", b"null", b"5", b'"text"', b'{"failed":5}', b'{"failed":[1]}', b"[" * 100_000, b'{"probe"', b"\xff\xfe", b"",
+]  # fmt: skip
+
+
+class _Says:
+    """What a host prints: one line after the agent's first."""
+
+    def __init__(self, line: bytes) -> None:
+        self._lines = [b"agent: here\n", line + b"\n"]
+
+    async def readline(self) -> bytes:
+        return self._lines.pop(0) if self._lines else b""
+
+    async def read(self, *_: int) -> bytes:
+        return b""
+
+
+def _saying(line: bytes) -> Channel:
+    process: Any = SimpleNamespace(stdin=_Broken(), stdout=_Says(line), stderr=_Says(b""))
+    return Channel("web-1", process)
+
+
+@pytest.mark.parametrize("line", RUBBISH)
+def test_a_host_that_says_rubbish_is_a_problem_of_that_host(line: bytes) -> None:
+    with pytest.raises(SlipwayError, match="host web-1: the agent did not answer"):
+        asyncio.run(_saying(line).start())
+
+
+@pytest.mark.parametrize("line", [each for each in RUBBISH if each])
+def test_rubbish_is_no_event(line: bytes) -> None:
+    async def events() -> list[dict[str, Any]]:
+        channel = _saying(line)
+        await channel.ship()
+        return [event async for event in channel.events()]
+
+    assert asyncio.run(events()) == []

@@ -245,6 +245,11 @@ def test_one_plain_secret_among_encrypted_ones_is_found(tmp_path: Path) -> None:
     assert CANARY not in str(problems)
 
 
+def test_no_secrets_are_no_plain_ones(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.test.yaml").write_text("config:\n  slipway:secrets: {}\n")  # the engine leaves it so
+    assert load(tmp_path, {"secrets": "{}"}).secrets == {}
+
+
 def test_a_mapping_that_is_encrypted_as_a_whole_is_encrypted(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.test.yaml").write_text("config:\n  slipway:secrets:\n    secure: v1:abc\n")
     assert load(tmp_path, {"secrets": json.dumps({"A": CANARY})}, encrypted=["secrets"]).secrets

@@ -1,15 +1,23 @@
 """Where a stack file is, and the commands that change a stack's settings."""
 
+import json
+import shlex
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from slipway.settings.setting_files import config_rm, config_set, read_stack_file, set_host_key, stack_file
+from slipway.settings.setting_files import config_rm, config_set, entry, read_stack_file, set_host_key, stack_file
+
+WORDS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
 
 
 def test_a_stack_file_is_beside_pulumi_yaml_or_where_that_says(tmp_path: Path) -> None:
     assert stack_file(tmp_path, "staging") == tmp_path / "Pulumi.staging.yaml"
     (tmp_path / "Pulumi.yaml").write_text("name: shop\nstackConfigDir: stacks\n")
+    assert stack_file(tmp_path, "staging") == tmp_path / "stacks" / "Pulumi.staging.yaml"
+    (tmp_path / "Pulumi.yaml").write_text("name: shop\nstackConfigDir: /stacks\n")  # as the engine reads it, too
     assert stack_file(tmp_path, "staging") == tmp_path / "stacks" / "Pulumi.staging.yaml"
 
 
@@ -43,3 +51,14 @@ def test_what_a_stack_file_states_is_told_apart_from_what_others_keep_there(tmp_
 )
 def test_a_printed_command_acts_on_its_stack(command: str, expected: str) -> None:
     assert command == expected
+
+
+@given(st.sampled_from(["secrets", "variables"]), WORDS, WORDS)
+def test_no_name_in_a_printed_command_is_more_than_a_name_to_a_shell(section: str, name: str, key: str) -> None:
+    path = entry(section, name)
+    assert path == f"{section}.{name}" or json.loads(path.removeprefix(section)) == [name]
+    assert shlex.split(config_set("a", path, secret=True)) == [
+        "pulumi", "config", "set", "--secret", "--path", path, "--stack", "a",
+    ]  # fmt: skip
+    words = shlex.split(config_rm(key, key))
+    assert [word for word in words if word != "--path"] == ["pulumi", "config", "rm", key, "--stack", key]

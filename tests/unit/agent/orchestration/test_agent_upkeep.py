@@ -8,6 +8,8 @@ import pytest
 from programs import Program
 from simulation import Simulation
 
+from slipway.agent.deploy import destroy as destroying
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -143,6 +145,29 @@ def test_destroy_twice_keeps_volumes_unless_named(stack: Simulation) -> None:
     assert stack.destroy("data", "data/uploads").code == 0
     assert stack.host.engine.volumes == {}
     assert not (stack.host.home / "stacks" / "shop").exists()
+
+
+def test_destroy_takes_links_as_links_and_what_is_written_meanwhile(
+    stack: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.deploy(stack.shop())
+    folder, other = stack.host.home / "stacks" / "shop", tmp_path / "other"
+    other.mkdir()
+    (other / "precious").touch()
+    (folder / "link").symlink_to(other)
+    real, locks = destroying.remove_tree, []
+
+    def interrupted(path: str) -> None:
+        locks.append((folder / "lock").exists())
+        (folder / "watched.json").write_text("{}")
+        real(path)
+
+    monkeypatch.setattr(destroying, "remove_tree", interrupted)
+    assert stack.destroy().code == 0
+    assert not folder.exists()
+    assert (other / "precious").exists()
+    assert locks
+    assert all(locks)
 
 
 def test_destroy_takes_the_edge_along_only_with_the_last_stack(stack: Simulation, home: Path) -> None:
