@@ -94,15 +94,16 @@ def _remove_folder(folder: StackFolder, named: Sequence[str]) -> list[str]:
 
     The lock goes last: a deployment that waits for it makes the folder anew as soon as it is gone.
     """
+    if not os.path.isdir(folder.path):
+        return []
     try:
         data = sorted(os.listdir(folder.data)) if os.path.isdir(folder.data) else []
-        for name in data:
-            if _DATA + name in named:
-                _remove_entry(os.path.join(folder.data, name))
-        kept = os.path.isdir(folder.data) and os.listdir(folder.data)
-        spared = {os.path.basename(folder.lock), *(["data"] if kept else [])}
+        going = [name for name in data if _DATA + name in named]
+        for name in going:
+            _remove_entry(os.path.join(folder.data, name))
+        spared = {os.path.basename(folder.lock), *(["data"] if going != data else [])}
         for _ in range(_ROUNDS):  # the watch may write once more before it sees that its order is gone
-            for name in set(os.listdir(folder.path)) - spared if os.path.isdir(folder.path) else ():
+            for name in set(os.listdir(folder.path)) - spared:
                 _remove_entry(os.path.join(folder.path, name))
         remove_files(folder.lock)
         with contextlib.suppress(OSError):  # data is kept there, or a deployment that waited makes it anew
