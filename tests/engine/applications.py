@@ -5,27 +5,50 @@ The server starts in about 0.1 s and prints what it does, so that a test waits f
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["PORT", "SHOP", "Application", "shop"]
+__all__ = ["PORT", "SHOP", "Application", "health", "shop"]
 
 PORT = 8000
 """Where the server listens in its container."""
 
-# `app.py probe` is its health check, `app.py migrate` its migration; anything else serves. /data is its volume.
+_HEALTH = """\
+security_opt: ["seccomp:unconfined"]
+healthcheck: &check
+  test:
+    - CMD
+    - bash
+    - -c
+    - >-
+      exec 3<>/dev/tcp/127.0.0.1/8000;
+      printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3; read -r line <&3;
+      echo "health answered $$line"; [[ $$line == *' 200 '* ]]
+  interval: 2s
+  timeout: 3s
+  retries: 2
+  start_period: {start_period}
+  start_interval: 200ms
+"""
+
+
+def health(start_period: str = "10s", *, indent: int = 2) -> str:
+    """How a test server is probed: lines of its service in a Compose file.
+
+    Probes are most of what test containers cost. One took 95 ms of CPU with Python and Docker's seccomp filter, 64 ms
+    with `true` instead, 40 ms without the filter (measured): hence bash, the interval and no filter.
+    """
+    return textwrap.indent(_HEALTH.replace("{start_period}", start_period), " " * indent)
+
+
+# `app.py migrate` is its migration; anything else serves. /data is its volume.
 SERVER = """\
-import os, socket, sys
+import os, sys
 MODE, VERSION = os.environ.get("MODE", ""), open("/version").read().strip()
-if sys.argv[1:] == ["probe"]:
-    with socket.create_connection(("127.0.0.1", 8000), 2) as peer:
-        peer.sendall(b"GET /health HTTP/1.0\\r\\n\\r\\n")
-        line = peer.makefile("rb").readline().decode().strip()
-    print("health answered", line)
-    sys.exit(" 200 " not in line)
 def tell():
     import base64, json, urllib.parse
     for name in os.environ["TELL"].split():
@@ -83,18 +106,15 @@ ENV PYTHONUNBUFFERED=1
 CMD ["python3", "-IS", "/app.py"]
 """
 
-SHOP = """\
+SHOP = (
+    """\
 name: shop
 x-server: &server
   restart: unless-stopped
   stop_grace_period: 3s
-  healthcheck: &check
-    test: [CMD, python3, -IS, /app.py, probe]
-    interval: 1s
-    timeout: 3s
-    retries: 2
-    start_period: 10s
-    start_interval: 200ms
+"""
+    + health()
+    + """\
 services:
   web:
     <<: *server
@@ -122,6 +142,7 @@ services:
 volumes:
   data:
 """
+)
 
 
 class Application:

@@ -67,8 +67,7 @@ class RoutedAgent(Agent):
         """One service, `web`; `slipway` is what its entry has beside a route and a smoke check."""
         replicas = slipway.pop("replicas", 1)
         values = {"VERSION": version, **(environment or {})}
-        check = {"test": ["CMD", "python3", "-IS", "/app.py", "probe"], "interval": "1s", "timeout": "3s", "retries": 3}
-        web = service(self.image, environment=values, healthcheck=check, stop_grace_period="5s")
+        web = service(self.image, environment=values, stop_grace_period="5s")
         if "restart" in slipway:
             web["restart"] = slipway.pop("restart")
         if replicas != 1:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, quote_plus
 
 import pytest
-from applications import SERVER, Application
+from applications import SERVER, Application, health
 from containers import docker, remove_images
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ CANARIES = {
 }
 USER, PASSWORD = "deployer", "correct-horse"  # of the private registry
 
-COMPOSE = """\
+COMPOSE = (
+    """\
 name: leak
 services:
   web:
@@ -58,12 +59,9 @@ services:
     secrets: [mounted]
     configs: [settings]
     volumes: ["data:/data"]
-    healthcheck:
-      test: [CMD, python3, -IS, /app.py, probe]
-      interval: 1s
-      retries: 2
-      start_period: 3s
-      start_interval: 200ms
+"""
+    + health("3s", indent=4)
+    + """\
     x-slipway:
       port: 8000
       migrate: {command: [python3, -IS, /app.py, migrate]}
@@ -75,6 +73,7 @@ secrets:
 volumes:
   data:
 """
+)
 DOCKERFILE = """\
 FROM python:3.13-slim-trixie
 RUN --mount=type=secret,id=index test -s /run/secrets/index

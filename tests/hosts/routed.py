@@ -10,7 +10,7 @@ import http.client
 import os
 from typing import TYPE_CHECKING
 
-from applications import Application
+from applications import Application, health
 from traffic import Load, Result
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ RATE = 250
 HARMLESS = {"SICK": "", "SMOKE_FAILS": "", "CRASH_AFTER": "", "FAIL_RATE": "", "SLOW_MS": "", "START": "0",
             "STRATEGY": "rolling", "KEEP": "0s", "MONITOR": "0s"}  # fmt: skip
 
-COMPOSE = """\
+COMPOSE = (
+    """\
 name: shop
 services:
   web:
@@ -45,13 +46,9 @@ services:
       FAIL_RATE: ${FAIL_RATE:-}
       SLOW_MS: ${SLOW_MS:-}
     volumes: ["data:/data"]
-    healthcheck:
-      test: [CMD, python3, -IS, /app.py, probe]
-      interval: 1s
-      timeout: 3s
-      retries: 3
-      start_period: 10s
-      start_interval: 200ms
+"""
+    + health(indent=4)
+    + """\
     deploy:
       replicas: 1
       update_config: {order: start-first, monitor: "${MONITOR:-0s}"}
@@ -68,6 +65,7 @@ services:
 volumes:
   data:
 """
+)
 
 
 def routed(folder: Path) -> Application:

@@ -28,7 +28,7 @@ HOSTS = 2
 @pytest.fixture(scope="module")
 def stack(deployable: Callable[..., RemoteStack], hosts: list[TestHost]) -> RemoteStack:
     """A deployed webshop on both hosts."""
-    stack = deployable(*hosts, variables={"START_PERIOD": "1s"})
+    stack = deployable(*hosts, variables={"START_PERIOD": "2s"})
     stack.up()
     return stack
 

@@ -21,7 +21,7 @@ HOSTS = 1
 @pytest.fixture(scope="module")
 def stack(deployable: Callable[..., RemoteStack], host: TestHost) -> RemoteStack:
     """A deployed webshop; every test takes what it finds live as its start."""
-    stack = deployable(host, variables={"START_PERIOD": "1s"})
+    stack = deployable(host, variables={"START_PERIOD": "2s"})
     stack.up()
     return stack
 
@@ -104,7 +104,7 @@ def test_sick_release_is_replaced_by_the_previous_one_and_tells_why(stack: Remot
     run = stack.up(expect_failure=True)
     for words in (
         "web did not become healthy",
-        "app.py probe",
+        "/dev/tcp/127.0.0.1/8000",
         "health answered HTTP/1.0 503",
         "starting version bad",
         f"rolled back to release {release}",

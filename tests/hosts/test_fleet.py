@@ -23,7 +23,7 @@ AWAY_SECONDS = 75  # until a host that is cut off is given up, and has given up
 @pytest.fixture(scope="module")
 def stack(deployable: Callable[..., RemoteStack], hosts: list[TestHost]) -> RemoteStack:
     """A webshop on both hosts; every test takes what it finds live as its start, the same on both."""
-    stack = deployable(*hosts, variables={"START_PERIOD": "1s"}, deadline=300)
+    stack = deployable(*hosts, variables={"START_PERIOD": "2s"}, deadline=300)
     stack.up()
     return stack
 
@@ -37,7 +37,7 @@ def same_release(stack: RemoteStack) -> str:
 
 def converges(stack: RemoteStack, version: str) -> None:
     """The next `up` makes `version` live everywhere without a hand, and the one after that has nothing to do."""
-    stack.variables |= {"VERSION": version, "START": "0", "START_PERIOD": "1s"}
+    stack.variables |= {"VERSION": version, "START": "0", "START_PERIOD": "2s"}
     run = stack.up()
     assert stack.versions == [version] * len(stack.machines), run.text
     assert same_release(stack) == stack.outputs["release"]

@@ -132,7 +132,7 @@ def seen(
         )
         stack.secrets = {"TOKEN": CANARIES["token"], "VISITORS": f"visitor:{{SHA}}{CANARIES['visitors']}"}
         stack.application.replace("compose.yaml", "    image: ${SIDE_IMAGE:?}\n", ROUTED_SIDE)
-        stack.variables |= {"IMAGE": pushed(address, images.one, folder), "START_PERIOD": "1s"}
+        stack.variables |= {"IMAGE": pushed(address, images.one, folder), "START_PERIOD": "2s"}
         password = {
             "SLIPWAY_REGISTRY_PASSWORD": CANARIES["password"],
             "SLIPWAY_CERTIFICATE_KEY": KEY,

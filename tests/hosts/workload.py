@@ -11,7 +11,7 @@ import random
 import subprocess
 from pathlib import Path
 
-from applications import Application
+from applications import Application, health
 from stack_harness import docker
 
 __all__ = ["BIG_MEGABYTES", "Images", "pushed_images", "webshop"]
@@ -27,19 +27,16 @@ ENV PYTHONUNBUFFERED=1
 CMD ["python3", "-IS", "/app.py"]
 """
 
-WEBSHOP = """\
+WEBSHOP = (
+    """\
 name: shop
 x-server: &server
   image: ${IMAGE:?}
   restart: unless-stopped
   stop_grace_period: 3s
-  healthcheck: &check
-    test: [CMD, python3, -IS, /app.py, probe]
-    interval: 1s
-    timeout: 3s
-    retries: 2
-    start_period: 10s
-    start_interval: 200ms
+"""
+    + health()
+    + """\
 services:
   web:
     <<: *server
@@ -68,6 +65,7 @@ services:
 volumes:
   data:
 """
+)
 
 
 class Images:
