@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from slipway.compose.schema_check import checked
+from slipway.compose.service_inputs import secrets_of, service_inputs
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import agent_path
 from slipway.hosts.deployment_document import deployment_document, drift_of, port_urls, route_urls
 from slipway.settings.engine_errors import raised_to_pulumi
 
 from .release_record import ReleaseRecord
+from .service import FingerprintKey, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +45,7 @@ class ComposeDeploymentArgs:
     settings: Settings
     application: Application
     revision: Revision
-    images: pulumi.Output[dict[str, str]]
+    images: Mapping[str, pulumi.Output[str]]
     """Service → image by digest."""
     hosts: Sequence[Host]
     edge: str = ""
@@ -68,8 +70,9 @@ class ComposeDeployment(pulumi.ComponentResource):
         super().__init__(TYPE, name, None, opts)
         self._args, self._name = args, name
         settings, application, machines = args.settings, args.application, [host.machine for host in args.hosts]
-        release = args.images.apply(lambda images: application.release(args.revision, images))
+        release = pulumi.Output.all(**args.images).apply(lambda images: application.release(args.revision, images))
         self.release = release.apply(lambda document: str(document["id"]))
+        self._fingerprints = FingerprintKey(name, pulumi.ResourceOptions(parent=self))
         reports = {host.label: self._on(host, release) for host in args.hosts}
         self.report = pulumi.Output.all(**reports).apply(dict)
         self.summary = self.report.apply(_summary)
@@ -114,10 +117,24 @@ class ComposeDeployment(pulumi.ComponentResource):
             stdin=pulumi.Output.secret(release.apply(raised_to_pulumi(document))),
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
+        self._services(host, command)
         if (settled := args.settled) and not pulumi.runtime.is_dry_run():
             command.stdout.apply(lambda _: settled(host.label))
         # The whole output counts as secret because stdin does; the agent keeps secrets out of its report, so it is not.
         return pulumi.Output.unsecret(command.stdout.apply(_report))
+
+    def _services(self, host: Host, command: pulumi.Resource) -> None:
+        """The services that a host runs, once it runs them."""
+        application, values = self._args.application, self._args.settings.secrets
+        beside = application.services_of(host.label)
+        for name in beside:
+            secrets = {each: values[each].get_secret_value() for each in secrets_of(application, name)}
+            inputs = {
+                "image": self._args.images[name],
+                **service_inputs(application, name, beside=beside),
+                "secretValues": self._fingerprints.of(secrets),
+            }
+            Service(f"{host.label}/{name}", inputs, pulumi.ResourceOptions(parent=self, depends_on=[command]))
 
 
 def _report(stdout: str) -> dict[str, Any]:
