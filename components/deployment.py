@@ -15,9 +15,11 @@ import pulumi
 
 from slipway.compose.schema_check import checked
 from slipway.compose.service_inputs import secrets_of, service_inputs
+from slipway.contract.plan import UNBUILT
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import agent_path
 from slipway.hosts.deployment_document import deployment_document, drift_of, port_urls, route_urls
+from slipway.hosts.plans import plan_text
 from slipway.settings.engine_errors import raised_to_pulumi
 
 from .release_record import ReleaseRecord
@@ -52,6 +54,8 @@ class ComposeDeploymentArgs:
     """The edge's image by digest; empty when no service has a route."""
     settled: Callable[[str], None] | None = None
     """Called with the name of each host when the engine is done with it (see `fleet`)."""
+    plan: Callable[[str, str], Mapping[str, Any]] | None = None
+    """In a preview: called with a host's name and its document, gives what that would do (plan.schema.json)."""
 
 
 class ComposeDeployment(pulumi.ComponentResource):
@@ -108,6 +112,10 @@ class ComposeDeployment(pulumi.ComponentResource):
                 args.settings, args.application, assembled, args.edge, host=host.label, hosts=names, probe=host.probe
             )
 
+        if args.plan:
+            pulumi.Output.all(**args.images).apply(
+                lambda images: self._show_plan(host, document, images), run_with_unknowns=True
+            )
         command = host.command(
             f"{self._name}-{host.label}",
             create=pulumi.Output.concat(
@@ -122,6 +130,18 @@ class ComposeDeployment(pulumi.ComponentResource):
             command.stdout.apply(lambda _: settled(host.label))
         # The whole output counts as secret because stdin does; the agent keeps secrets out of its report, so it is not.
         return pulumi.Output.unsecret(command.stdout.apply(_report))
+
+    def _show_plan(self, host: Host, document: Callable[[Mapping[str, Any]], str], images: Mapping[str, Any]) -> None:
+        """Say what a deployment would do on a host; what is yet to be built counts as changed."""
+        args = self._args
+        assert args.plan is not None  # noqa: S101  # the caller looked
+        known = {name: image if isinstance(image, str) else f"{name}@{UNBUILT}" for name, image in images.items()}
+        try:
+            text = plan_text(args.plan(host.label, document(args.application.release(args.revision, known))))
+        except SlipwayError as error:
+            pulumi.log.warn(f"host {host.label}: what would change cannot be planned: {error}", resource=self)
+        else:
+            pulumi.log.info(text, resource=self)
 
     def _services(self, host: Host, command: pulumi.Resource) -> None:
         """The services that a host runs, once it runs them."""

@@ -68,6 +68,8 @@ def test_preview_shows_the_change_and_makes_none(stack: Stack) -> None:
     preview = stack.preview()
     assert preview.changes == {"shop-side": "update", f"{stack.project}-local": "update"}
     assert preview.services == {"local/side": {"image"}}
+    assert re.search(r"plan for host local:\s+side +recreated: image \(to be built\); interrupted", preview.text)
+    assert re.search(r"web +migration run: new release\s+interrupted: side", preview.text), preview.text
     assert stack.host_state() == before
     assert stack.tags("shop-side") == tags
     assert len(stack.history()) == runs
@@ -111,6 +113,7 @@ def test_changed_variable_touches_only_its_reader(stack: Stack) -> None:
     stack.variables["GREETING"] = "good morning"
     before = stack.ids()
     shown = stack.preview("--diff").text
+    assert re.search(r"side +recreated: environment GREETING; interrupted until it is healthy", shown), shown
     assert re.search(r'~ environment *: \{\s+~ GREETING: "hello" => "good morning"\s+\}', shown), shown
     run = stack.up()
     assert run.changes == {f"{stack.project}-local": "update"}
@@ -124,6 +127,7 @@ def test_rotated_secret_touches_only_its_reader(stack: Stack) -> None:
     stack.secrets["TOKEN"] = "another-token-of-the-tests"
     before = stack.ids()
     shown = stack.preview("--diff").text
+    assert re.search(r"web +recreated: secret TOKEN; interrupted until it is healthy(, \d\.\d s last time)?\n", shown), shown
     assert re.search(r'~ secretValues *: \{\s+~ TOKEN: "[0-9a-f]{16}" => "[0-9a-f]{16}"\s+\}', shown), shown
     run = stack.up()
     assert run.changes == {f"{stack.project}-local": "update"}

@@ -25,6 +25,7 @@ from slipway.agent.traffic.traffic_shift import facts_of_routes
 from slipway.contract import CONTRACT
 from slipway.contract.barriers import DONE
 from slipway.contract.outcomes import DEPLOYED, REPAIRED, UNCHANGED
+from slipway.contract.plan import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
     from slipway.agent.strategies.service import Service
     from slipway.contract.deployment import Deployment
+    from slipway.contract.plan import Change
 
 __all__ = ["deploy", "planned"]
 
@@ -65,19 +67,7 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
     """What `deploy` would do now, as a Plan document; changes nothing."""
     attempt = Attempt(document, folder, out, Stop())
     plan, rendered = _plan(attempt, keep_key=False)
-    then, live, seen = folder.stored_secrets(), attempt.live, attempt.containers()
-    drifted: dict[str, list[str]] = {}
-    for each in drift(live.services, seen) if live else ():
-        drifted.setdefault(each["service"], []).append(each["what"])
-    known = Known(
-        containers=seen,
-        old=folder.release(live.release) if live else None,
-        new=attempt.release.content,
-        rotated=[name for name, value in document.secrets.items() if then.get(name, value) != value],
-        drift=drifted,
-        outages=attempt.ledger.outages(),
-    )
-    found = changes(plan, rendered.services, known)
+    found = _changes(attempt, plan, rendered)
     touched = {change.service for change in found}
     return {
         "contract": CONTRACT,
@@ -86,6 +76,23 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
         "unchanged": sorted(set(rendered.services) - touched),
         "steps": [name_of(step) for step in plan.steps],
     }
+
+
+def _changes(attempt: Attempt, plan: Plan, rendered: Rendered) -> list[Change]:
+    folder, live, seen = attempt.folder, attempt.live, attempt.containers()
+    then, now = folder.stored_secrets(), attempt.document.secrets
+    drifted: dict[str, list[str]] = {}
+    for each in drift(live.services, seen) if live else ():
+        drifted.setdefault(each["service"], []).append(each["what"])
+    known = Known(
+        containers=seen,
+        old=folder.release(live.release) if live else None,
+        new=attempt.release.content,
+        rotated=[name for name, value in now.items() if then.get(name, value) != value],
+        drift=drifted,
+        outages=attempt.ledger.outages(),
+    )
+    return changes(plan, rendered.services, known)
 
 
 def _run(attempt: Attempt) -> dict[str, Any]:
@@ -137,6 +144,8 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
             disk_minimum_mb=attempt.options.disk_minimum_mb,
         )
     phases = {"facts": runtime.monotonic() - begin}
+    for change in _changes(attempt, plan, rendered) if plan.steps else ():
+        attempt.out.progress("plan", f"{change.service} {sentence(change)}")
     if not plan.steps:
         attempt.out.progress("plan", f"nothing to do: {attempt.release.id} is live")
     actions = Actions(attempt, attempt.release, rendered, attempt.document.secrets, deadline)

@@ -20,6 +20,22 @@ from slipway.agent.strategies.steps import (
     Step,
     Unroute,
 )
+from slipway.contract.plan import (
+    CLEARED,
+    CREATED,
+    EDGE,
+    MIGRATION,
+    ONE_OFF,
+    RECREATED,
+    REMOVED,
+    REROUTED,
+    RESTARTED,
+    ROLLED,
+    SCALED,
+    STARTED,
+    STOPPED,
+    Change,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -28,22 +44,7 @@ if TYPE_CHECKING:
     from slipway.agent.docker.facts import Container
     from slipway.agent.strategies.service import Service
 
-__all__ = ["Change", "Known", "changes"]
-
-CREATED, RECREATED, RESTARTED, ROLLED, SCALED = "created", "recreated", "restarted", "rolled", "scaled"
-STARTED, STOPPED, REMOVED, CLEARED, REROUTED = "started", "stopped", "removed", "cleared", "route changed"
-ONE_OFF, MIGRATION, EDGE = "one-off run", "migration run", "edge started"
-
-
-class Change(NamedTuple):
-    """What happens to one service."""
-
-    service: str
-    action: str
-    because: tuple[str, ...]
-    interrupts: bool = False
-    seconds: float | None = None
-    """how long it was interrupted last time; None where that is not known"""
+__all__ = ["Known", "changes"]
 
 
 class Known(NamedTuple):

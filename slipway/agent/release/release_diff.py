@@ -6,14 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.compose_tree import placeholders, used_definitions
+from slipway.contract.plan import UNBUILT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["UNBUILT", "differences"]
+__all__ = ["differences"]
 
-UNBUILT = f"sha256:{'0' * 64}"
-"""Stands for the digest of an image that is yet to be built, in a plan."""
 _BY_NAME = {"environment": "environment {}", "labels": "label {}", "sysctls": "sysctl {}", "extra_hosts": "host {}"}
 _NOT_CONFIG = ("image", "depends_on", "profiles", "pull_policy", "scale", "build", "develop", "volumes")
 
