@@ -20,6 +20,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "doctor": "Check everything that a deployment needs; names each fix.",
     },
     "Deploy": {
+        "preview": "Show what a deployment would change, and interrupt.",
         "up": "Deploy, showing every step on every host as it happens.",
         "promote": "Deploy the release of one stack to another, without a build.",
         "validate": "Mark the live release as good: failed updates return to it.",

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "CLEARED", "CREATED", "EDGE", "MIGRATION", "ONE_OFF", "RECREATED", "REMOVED", "REROUTED", "RESTARTED", "ROLLED",
-    "SCALED", "STARTED", "STOPPED", "UNBUILT", "Change", "sentence",
+    "CLEARED", "CREATED", "EDGE", "MIGRATION", "ONE_OFF", "PLANS_VARIABLE", "RECREATED", "REMOVED", "REROUTED",
+    "RESTARTED", "ROLLED", "SCALED", "STARTED", "STOPPED", "UNBUILT", "Change", "sentence",
 ]  # fmt: skip
 
 CREATED, RECREATED, RESTARTED, ROLLED, SCALED = "created", "recreated", "restarted", "rolled", "scaled"
 STARTED, STOPPED, REMOVED, CLEARED, REROUTED = "started", "stopped", "removed", "cleared", "route changed"
 ONE_OFF, MIGRATION, EDGE = "one-off run", "migration run", "edge started"
 
+PLANS_VARIABLE = "SLIPWAY_PLANS"
+"""Environment variable with the folder into which a preview writes every host's plan, for `slipway preview`."""
 UNBUILT = f"sha256:{'0' * 64}"
 """Stands for the digest of an image that is yet to be built, in a plan."""
 

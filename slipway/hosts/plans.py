@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.schema_check import checked
-from slipway.contract.plan import Change, sentence
+from slipway.contract.plan import PLANS_VARIABLE, Change, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from slipway.hosts.agent_channel import Channel
     from slipway.hosts.host_sessions import HostSessions
 
-__all__ = ["Plans", "plan_text"]
+__all__ = ["Plans", "change_of", "plan_text"]
 
 _SECONDS = 60
 
@@ -38,7 +41,10 @@ class Plans:
         Raises:
             SlipwayError: what the agent complains of, or that it does not answer.
         """
-        return dict(checked("plan", self._sessions.result(self._ask(host, document))))
+        plan = dict(checked("plan", self._sessions.result(self._ask(host, document))))
+        if folder := os.environ.get(PLANS_VARIABLE):
+            Path(folder, f"{host}.json").write_text(json.dumps(plan))
+        return plan
 
     async def _ask(self, host: str, document: str) -> dict[str, Any]:
         channel = self._waiting.pop(host)
@@ -49,9 +55,14 @@ class Plans:
                 self._asked.set()
 
 
+def change_of(entry: Mapping[str, Any]) -> Change:
+    """One entry of a plan's changes."""
+    return Change(**{**entry, "because": tuple(entry["because"])})
+
+
 def plan_text(plan: Mapping[str, Any]) -> str:
     """A host's plan for people: a line per change, then what is left alone."""
-    changes = [Change(**{**each, "because": tuple(each["because"])}) for each in plan["changes"]]
+    changes = [change_of(each) for each in plan["changes"]]
     width = max((len(change.service) for change in changes), default=0)
     lines = [f"  {change.service:<{width}}  {sentence(change)}" for change in changes]
     interrupted = [change.service for change in changes if change.interrupts]

@@ -16,6 +16,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
 from slipway.contract.host_paths import HOME_VARIABLE
+from slipway.contract.plan import PLANS_VARIABLE
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.edge_settings import tls_is_meant
 from slipway.settings.model import (
@@ -51,7 +52,7 @@ __all__ = ["StackSources", "collect_settings", "load_settings"]
 
 # Names in the same prefix that belong to the toolchain, the agent and tests, not to a stack.
 _FOREIGN = ("SLIPWAY_TEST_", "SLIPWAY_LOCAL_", "SLIPWAY_BENCH_")
-_FOREIGN_NAMES = (HOME_VARIABLE, "SLIPWAY_KEEP_GO_CACHE")
+_FOREIGN_NAMES = (HOME_VARIABLE, PLANS_VARIABLE, "SLIPWAY_KEEP_GO_CACHE")
 _BY_ENTRY = ("variables", "secrets")
 _STACK, _ENVIRONMENT, _DOTENV = "stack configuration", "environment", ".env"
 

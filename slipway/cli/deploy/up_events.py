@@ -14,9 +14,11 @@ from slipway.releases.format import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ENDED", "STOPPING", "Line", "Story", "Work"]
+__all__ = ["ENDED", "ON_A_HOST", "STOPPING", "Line", "Story", "Work"]
 
-_DEPLOYMENT = "slipway:deployment:ComposeDeployment$command:"  # in the URN of what runs on a host
+ON_A_HOST = "slipway:deployment:ComposeDeployment$command:"
+"""In the URN of what runs on a host."""
+
 _INNER = ("pulumi:", "slipway:")  # the stack, providers and components have no life of their own
 _ERROR = "slipway: error: "
 _DONE = {
@@ -30,7 +32,7 @@ STOPPING = "stopping: the engine ends what it is doing, and is waited for"
 
 _CANCELLING = "^C received; cancelling"
 _ADVICE = "Note that terminating immediately"
-ENDED = ("update failed", "update canceled")
+ENDED = ("update failed", "update canceled", "preview failed", "preview canceled")
 """The engine's own last words, which say nothing more."""
 _COMMAND = re.compile(r"exit status \d+: running \"")  # how pulumi-command begins an error
 _STEP = re.compile(r"(?P<phase>[a-z]+) (?P<what>.*?)(?: (?P<seconds>\d+\.\d\d) s)?")  # slipway/agent/output.py
@@ -120,7 +122,7 @@ class Story:
                 yield Line("info", "", text)
 
     def _begin(self, step: Mapping[str, Any], now: float) -> None:
-        if _DEPLOYMENT in step["urn"]:
+        if ON_A_HOST in step["urn"]:
             self.hosts[step["urn"]] = _host_of(step)
         if step["op"] not in _QUIET and not step["type"].startswith(_INNER):
             self.begun = True

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from slipway.releases.engine import Engine
 
-__all__ = ["deploy"]
+__all__ = ["deploy", "engine_error"]
 
 
 def deploy(
@@ -65,16 +65,16 @@ def _end(run: EngineRun, story: Story, code: int, seconds: float, command: str) 
         typer.echo(unreported)
     before = f"; until then: {done}" if (done := story.summary()) else ""
     typer.echo(f"{'stopped' if run.stopping else 'failed'} after {seconds:.1f} s{before}")
-    for error in story.errors or [_unnamed(run, code, command)]:
+    for error in story.errors or [engine_error(run, code, "up", command)]:
         typer.echo(error, err=True)
 
 
-def _unnamed(run: EngineRun, code: int, command: str) -> str:
-    """The family's form of an error that is the engine's own."""
+def engine_error(run: EngineRun, code: int, what: str, command: str) -> str:
+    """The family's form of an error that is the engine's own; `what` it ran, `command` is to be run again."""
     if run.stopping:
         meaning = "hosts that had begun restored what served before; the next run finishes or undoes the rest"
-        return str(SlipwayError("pulumi up was stopped", meaning, command))
+        return str(SlipwayError(f"pulumi {what} was stopped", meaning, command))
     said = re.findall(r"^\s*error: (.*\S)", run.output, re.MULTILINE)
-    what = next((each for each in said if each not in ENDED), f"exit code {code}")
+    reason = next((each for each in said if each not in ENDED), f"exit code {code}")
     meaning = "what was done so far stays, the rest was not begun; its own words are above"
-    return str(SlipwayError(f"pulumi up failed ({what})", meaning, f"fix what it names, then {command}"))
+    return str(SlipwayError(f"pulumi {what} failed ({reason})", meaning, f"fix what it names, then {command}"))

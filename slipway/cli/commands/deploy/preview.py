@@ -1,0 +1,49 @@
+"""`slipway preview`: what a deployment would change, per service and host."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from slipway.cli.options import AsJson, StackName
+
+
+def preview(
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="-- PULUMI_OPTION", help="Options handed to pulumi preview.")
+    ] = None,
+    *,
+    stack: StackName = "",
+    json: AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request's comment.")] = False,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when something would change.")
+    ] = False,
+) -> None:
+    """Show what a deployment would change: per host and service what happens, because of what, and what it interrupts.
+
+    Runs `pulumi preview` and changes nothing. The hosts plan it themselves, by what runs there now. An image that is to
+    be built counts as changed.
+
+    Exit code: 0 when it could be planned (with --detailed-exitcode: when nothing would change); 1 when not; 2 when
+    something would change, and for wrong usage.
+    """
+    given = options or []
+    if given and not given[0].startswith("-"):
+        raise typer.BadParameter(f"{given[0]!r} is no option of pulumi preview (a stack is named with --stack)")
+    if json and markdown:
+        raise typer.BadParameter("either --json or --markdown, not both")
+    from slipway.cli.deploy.preview import previewed
+    from slipway.cli.deploy.preview_view import in_markdown, rendered
+    from slipway.cli.printing import print_json, print_out
+    from slipway.releases.engine import engine_of
+
+    document = previewed(engine_of(stack, deploys=True), given)
+    if json:
+        print_json(document)
+    elif markdown:
+        typer.echo(in_markdown(document))
+    else:
+        print_out(rendered(document))
+    raise typer.Exit(2 if detailed_exitcode and document["changes"] else 0)

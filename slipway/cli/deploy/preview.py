@@ -1,0 +1,75 @@
+"""One `pulumi preview` of a stack, read as a document: what every host plans, and what else the engine would change."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from slipway.cli.deploy.engine_run import engine_run
+from slipway.cli.deploy.up_events import ON_A_HOST, Story
+from slipway.cli.deploy.update import engine_error
+from slipway.contract.plan import PLANS_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from slipway.releases.engine import Engine
+
+__all__ = ["previewed"]
+
+_INNER = ("pulumi:", "slipway:")
+
+
+class _Resources:
+    """What the engine would do to resources other than services and what groups them."""
+
+    def __init__(self) -> None:
+        self.changed: list[dict[str, str]] = []
+        self.unlike = False
+
+    def report(self, event: Mapping[str, Any]) -> None:
+        step = (event.get("resourcePreEvent") or {}).get("metadata")
+        if not step or step["op"] in ("same", "read", "refresh"):
+            return
+        self.unlike |= not step["type"].startswith("pulumi:")
+        if not step["type"].startswith(_INNER) and ON_A_HOST not in step["urn"]:
+            name = step["urn"].rpartition("::")[2]
+            self.changed.append({"type": step["type"], "name": name, "operation": step["op"]})
+
+
+def previewed(engine: Engine, given: Sequence[str] = ()) -> dict[str, Any]:
+    """The preview of a stack (cli/schemas/preview.schema.json); `given` are further options of `pulumi preview`.
+
+    Ends the command, after printing why, where it fails.
+    """
+    plain = ["--non-interactive", "--color", "never", "--cwd", str(engine.root)]
+    story, resources, warnings = Story(), _Resources(), list[str]()
+
+    def report(event: Mapping[str, Any]) -> None:
+        resources.report(event)
+        warnings.extend(line.text for line in story.report(event, 0.0) if line.kind == "warning")
+
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        environment = {**engine.environment, PLANS_VARIABLE: folder}
+        with engine_run(["preview", *plain, *engine.options, *given], environment) as run:
+            code = run.follow(report, lambda: None)
+            if code:
+                if unreported := story.unreported(run.output):
+                    typer.echo(unreported, err=True)
+                again = f"slipway preview --stack {engine.short}"
+                for error in story.errors or [engine_error(run, code, "preview", again)]:
+                    typer.echo(error, err=True)
+                raise typer.Exit(1)
+        plans = [json.loads(file.read_text()) for file in sorted(Path(folder).iterdir())]
+    return {
+        "contract": 1,
+        "stack": engine.short,
+        "changes": resources.unlike or any(plan["changes"] for plan in plans),
+        "hosts": [{key: value for key, value in plan.items() if key != "contract"} for plan in plans],
+        "resources": resources.changed,
+        "warnings": list(dict.fromkeys(warnings)),
+    }

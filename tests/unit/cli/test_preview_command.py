@@ -1,0 +1,68 @@
+"""What `slipway preview` prints: every host and service, on narrow terminals and in Markdown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from rich.console import Console
+
+from slipway.cli.deploy.preview_view import in_markdown, rendered
+
+LONG = "a-service-with-a-name-of-forty-characters"
+SCHEMA = json.loads((Path(__file__).parents[3] / "slipway/cli/schemas/preview.schema.json").read_text())
+
+
+def change(service: str, action: str = "recreated", **more: Any) -> dict[str, Any]:
+    return {"service": service, "action": action, "because": ["environment LOG_LEVEL"], "interrupts": False,
+            "seconds": None, **more}  # fmt: skip
+
+
+def document(*changes: dict[str, Any], **more: Any) -> dict[str, Any]:
+    host = {"host": "web-1", "changes": list(changes), "unchanged": ["cache"], "steps": []}
+    found = {"contract": 1, "stack": "production", "changes": bool(changes), "hosts": [host], "resources": [],
+             "warnings": [], **more}  # fmt: skip
+    jsonschema_rs.validator_for(SCHEMA).validate(found)
+    return found
+
+
+def shown(found: dict[str, Any], columns: int) -> str:
+    console = Console(width=columns)
+    with console.capture() as capture:
+        console.print(rendered(found))
+    return capture.get()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_name_is_cut_or_folded(columns: int) -> None:
+    because = [f"environment A_VERY_LONG_NAME_OF_A_VARIABLE_{number}" for number in range(9)]
+    text = shown(document(change(LONG, "migration run", because=because, interrupts=True, seconds=12.3)), columns)
+    assert LONG in text
+    assert "migration run" in text
+    assert all(len(line) <= columns for line in text.splitlines())
+    assert "".join(text.split()).count("A_VERY_LONG") == len(because)
+
+
+def test_what_is_interrupted_is_said_once_more_at_the_end() -> None:
+    text = shown(document(change("db", interrupts=True, seconds=5.23), change("web", "rolled")), 120)
+    assert "5.2 s last time" in text
+    assert text.splitlines()[-1].strip() == "production: interrupted for a while: db on web-1"
+    assert (
+        shown(document(change("web", "rolled")), 120).splitlines()[-1].strip() == "production: nothing is interrupted"
+    )
+    assert shown(document(), 120).splitlines()[-1].strip() == "production: nothing to do"
+
+
+def test_markdown_is_a_table_that_no_text_breaks_out_of() -> None:
+    found = document(
+        change("web", because=["environment A|B", "`<img src=x>`"]),
+        resources=[{"type": "docker-build:index:Image", "name": "shop-web", "operation": "update"}],
+        warnings=["host web-1: <b>"],
+    )
+    text = in_markdown(found)
+    assert "| web | recreated | environment A\\|B, \\`&lt;img src=x>\\` | - |" in text.splitlines()
+    assert "- update image shop-web" in text.splitlines()
+    assert "> ⚠️ host web-1: &lt;b>" in text.splitlines()
