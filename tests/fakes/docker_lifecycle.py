@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from docker_containers import Containers
@@ -124,7 +125,7 @@ class Lifecycle(Containers):
         return 204, None
 
     def _signal(self, container: Container, signal: str) -> None:
-        self._event("kill", container, signal=signal)
+        self._event("kill", container, signal=str(Signals[signal].value))
         if signal == "SIGKILL":
             self._end(container, _KILLED)
         elif signal in ("SIGTERM", "SIGINT", "SIGQUIT") and container.program.stops < NEVER:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Actions"]
 
 _KILL_VARIABLE = "SLIPWAY_TEST_KILL_AFTER"
-_STOP_SECONDS = 600.0
 # After these there is something to roll back.
 _TOUCHING = (
     steps.Migrate, steps.Start, steps.ScaleUp, steps.Remove, steps.ShiftTraffic, steps.Drain, steps.Unroute,
@@ -68,6 +67,7 @@ class Actions:
             deadline=deadline,
             out=self.out,
             shifted=attempt.shifted,
+            stopping=attempt.note_stops,
         )
 
     def run(self, plan: Iterable[Step], prefix: str = "") -> dict[str, float]:
@@ -87,7 +87,7 @@ class Actions:
     def _note(self, step: Step, prefix: str, state: str) -> None:
         name = prefix + name_of(step)
         try:
-            stops = step.containers if isinstance(step, (steps.Drain, steps.Remove)) else ()
+            stops = step.containers if isinstance(step, steps.Remove) else ()  # one that drains goes on running
             self.attempt.journal.step(name, state, stops)
         except OSError:
             # On a full disk a rollback goes on without its notes; the next run finds the facts.
@@ -161,10 +161,18 @@ class Actions:
     def _up(
         self, step: steps.Start | steps.ScaleUp, *, recreate: bool = False, scale: Mapping[str, int] | None = None
     ) -> None:
-        begin = runtime.monotonic()
+        begin, since = runtime.monotonic(), runtime.time()
         self.compose.up(step.services, self.rendered.file, self.deadline, recreate=recreate, scale=scale)
         self.mover.attach(step.services)
-        self.out.progress(phase(step), name_of(step), runtime.monotonic() - begin)
+        seconds = runtime.monotonic() - begin
+        killed = self._killed(step.services, since) if recreate and seconds >= 1 else []
+        self.out.progress(phase(step), "; ".join([name_of(step), *killed]), seconds)
+
+    def _killed(self, services: Sequence[str], since: float) -> list[str]:
+        """Who did not end when Compose asked, in words, as far as the engine remembers."""
+        found = self.api.killed(self.folder.stack, since, runtime.time())
+        return [f"{each['name']} did not stop when asked to and was killed" for each in found
+                if each.get(facts.SERVICE_LABEL) in services]  # fmt: skip
 
     def _edge_up(self, _: steps.EdgeUp) -> None:
         wanted = self.wanted_edge
@@ -178,8 +186,9 @@ class Actions:
 
     def _remove(self, step: steps.Remove) -> None:
         begin = runtime.monotonic()
-        stop_and_remove(step.containers, self.api, min(_STOP_SECONDS, self.deadline.remaining()))
-        self.out.progress(phase(step), name_of(step), runtime.monotonic() - begin)
+        # Not cut off by the deadline: a stop that was begun has to be awaited on the way back, too.
+        killed = stop_and_remove(step.containers, self.api)
+        self.out.progress(phase(step), "; ".join([name_of(step), *killed]), runtime.monotonic() - begin)
 
     def _wait_healthy(self, step: steps.WaitHealthy) -> None:
         services = [self.rendered.services[name] for name in step.services]

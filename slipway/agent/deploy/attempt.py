@@ -112,14 +112,18 @@ class Attempt:
             stopping=self.unfinished.stopping if self.unfinished else (),
         )
 
-    def finish_stops(self) -> None:
-        """Stop to the end what an interrupted deployment, or a watch whose time has come, was stopping."""
-        begun = (*(self.unfinished.stopping if self.unfinished else ()), *self.keeping.overdue)
-        ended = finish_stops(self.folder.stack, begun, self.access.api, self._note_stops)
+    def finish_stops(self) -> float:
+        """Stop to the end what a deployment that was cut off (this one, too) or an overdue watch was stopping; seconds."""
+        earlier = [each.stopping for each in (self.unfinished, self.journal.unfinished()) if each]
+        begun = {*self.keeping.overdue, *(each for stopping in earlier for each in stopping)}
+        begin = runtime.monotonic()
+        ended = finish_stops(self.folder.stack, begun, self.access.api, self.note_stops)
         if ended:
-            self.out.progress("recover", f"{', '.join(ended)} had been told to stop")
+            said = f"{', '.join(ended)} had been told to stop, and that was waited for"
+            self.out.progress("recover", said, runtime.monotonic() - begin)
+        return runtime.monotonic() - begin
 
-    def _note_stops(self, containers: Sequence[str]) -> None:
+    def note_stops(self, containers: Sequence[str]) -> None:
         with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
             self.journal.stops(containers)
 

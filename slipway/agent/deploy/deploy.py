@@ -99,7 +99,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     deadline = Deadline(attempt.options.deadline, "the deployment", (attempt.stop.check, attempt.fleet.check))
     begin = runtime.monotonic()
     if attempt.unfinished is not None or attempt.keeping.overdue:
-        attempt.finish_stops()
+        deadline.extend(attempt.finish_stops())
         attempt.access.edge.settle(attempt.folder.stack, deadline)
     plan, rendered = _plan(attempt, keep_key=True)
     access, stack = attempt.access, attempt.folder.stack

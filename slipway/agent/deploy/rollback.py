@@ -59,6 +59,7 @@ def roll_back_to(
     begin = runtime.monotonic()
     deadline = Deadline(attempt.options.deadline, "the rollback")
     for values in (then, today):
+        deadline.extend(attempt.finish_stops())  # each takes what it asked for, however little time there is
         rendered = attempt.render(release, live.services, values, keep_key=True)
         try:
             actions = Actions(attempt, release, rendered, values, deadline)
@@ -85,7 +86,7 @@ def clear_first(attempt: Attempt) -> None:
     """Remove the routes, containers and networks of a stack that never had a proven release; never its volumes."""
     begin = runtime.monotonic()
     attempt.access.edge.drop_stack(attempt.folder.stack)
-    remove_containers(attempt.folder.stack, attempt.access.api)
+    remove_containers(attempt.folder.stack, attempt.access.api, attempt.note_stops)
     attempt.out.progress("back", "removed what the failed deployment had started", runtime.monotonic() - begin)
 
 

@@ -13,8 +13,19 @@ if TYPE_CHECKING:
     from slipway.agent.docker.docker_api import DockerApi
 
 __all__ = [
-    "CAN_START", "CONFIG_LABEL", "EDGE_NETWORK", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "container",
-    "containers", "fixed_address", "one_offs",
+    "CAN_START",
+    "CONFIG_LABEL",
+    "EDGE_NETWORK",
+    "RELEASE_LABEL",
+    "RUNS",
+    "SERVICE_LABEL",
+    "SHORT_ID",
+    "STACK_LABEL",
+    "Container",
+    "container",
+    "containers",
+    "fixed_address",
+    "one_offs",
 ]  # fmt: skip
 
 STACK_LABEL = "dev.slipway.stack"
@@ -24,9 +35,10 @@ EDGE_NETWORK = "slipway-edge"
 RUNS = ("running", "restarting")
 CAN_START = ("exited", "created")
 
-_SERVICE_LABEL = "com.docker.compose.service"
+SERVICE_LABEL = "com.docker.compose.service"
 _NUMBER_LABEL = "com.docker.compose.container-number"
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
+SHORT_ID = 12
 _SHOWN = 300
 # Compose gives a replacement this kind of name until the old container is gone.
 _HALFWAY_NAME = re.compile(r"[0-9a-f]{12}_")
@@ -77,7 +89,7 @@ def containers(
         labels = entry.get("Labels") or {}
         if labels.get(_ONE_OFF_LABEL) == "True" and not one_offs:
             continue
-        if services is not None and labels.get(_SERVICE_LABEL, "") not in services:
+        if services is not None and labels.get(SERVICE_LABEL, "") not in services:
             continue
         details = api.container(entry["Id"])
         if details is not None:
@@ -101,9 +113,9 @@ def container(details: dict[str, Any]) -> Container:
     number = labels.get(_NUMBER_LABEL, "1")
     networks = (details.get("NetworkSettings") or {}).get("Networks") or {}
     return Container(
-        id=details["Id"][:12],
+        id=details["Id"][:SHORT_ID],
         name=details["Name"].lstrip("/"),
-        service=labels.get(_SERVICE_LABEL, ""),
+        service=labels.get(SERVICE_LABEL, ""),
         number=int(number) if str(number).isdigit() else 1,
         config=labels.get(CONFIG_LABEL, ""),
         release=labels.get(RELEASE_LABEL, ""),

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Mover", "facts_of_routes", "retire"]
 
 WHOLE = 100
-_STOP_SECONDS = 600.0
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 1.0
 _DRAIN_SECONDS = 30.0  # of a service that is not in the release any more
@@ -58,8 +57,9 @@ class Mover:
         deadline: Deadline,
         out: Output,
         shifted: Callable[[], None],
+        stopping: Callable[[Sequence[str]], None],
     ) -> None:
-        """`wanted` None keeps what the edge does for this stack about TLS."""
+        """`wanted` None keeps what the edge does about TLS for this stack; `stopping` gets who is stopped, before."""
         self._release = release
         self._services = services
         self._secrets = secrets
@@ -70,6 +70,7 @@ class Mover:
         self._deadline = deadline
         self._out = out
         self._shifted = shifted
+        self._stopping = stopping
         self._ports: dict[str, int] = {}
 
     def attach(self, services: Iterable[str]) -> None:
@@ -151,7 +152,7 @@ class Mover:
         service = self._services.get(step.service)
         drain = service.traffic.drain if service else _DRAIN_SECONDS
         old = Kept(step.service, step.containers, until=runtime.time(), drain=drain, port=self._port(step.service))
-        retire(old, self._api, self._deadline.pause, self._out)
+        retire(old, self._api, self._deadline.pause, self._out, self._stopping)
 
     def _probe(self, name: str, service: Service) -> None:
         """Send requests of our own through the edge to each generation, for want of others'."""
@@ -251,14 +252,24 @@ def wanted_route(
     )
 
 
-def retire(old: Kept, api: DockerApi, pause: Callable[[float], None], out: Output) -> None:
+def retire(
+    old: Kept,
+    api: DockerApi,
+    pause: Callable[[float], None],
+    out: Output,
+    stopping: Callable[[Sequence[str]], None] = lambda _: None,
+) -> None:
     """Wait at most `drain` seconds until no connection of the edge's is left, then stop and remove."""
     begin = runtime.monotonic()
     while (left := _in_flight(old, api)) and runtime.monotonic() - begin < old.drain:
         pause(_POLL_SECONDS)
     cut = f", {left} connection(s) cut" if left else ""
     out.progress("drain", f"{old.service}{cut}", runtime.monotonic() - begin)
-    stop_and_remove(old.containers, api, _STOP_SECONDS)
+    begin = runtime.monotonic()
+    stopping(old.containers)
+    killed = stop_and_remove(old.containers, api)
+    if killed:
+        out.progress("drain", "; ".join(killed), runtime.monotonic() - begin)
 
 
 def _in_flight(old: Kept, api: DockerApi) -> int:
