@@ -76,6 +76,10 @@ class Actions:
         `prefix` marks the steps of a rollback.
         """
         phases: dict[str, float] = {}
+        plan = list(plan)
+        going = [step.containers for step in plan if isinstance(step, (steps.Remove, steps.Drain, steps.KeepOld))]
+        self.mover.leaving = frozenset(each for containers in going for each in containers)
+        self.context = self.context._replace(leaving=self.mover.leaving)
         for step in plan:
             begin = runtime.monotonic()
             self._note(step, prefix, "started")

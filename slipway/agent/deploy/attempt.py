@@ -113,7 +113,7 @@ class Attempt:
         )
 
     def finish_stops(self) -> float:
-        """Stop to the end what a deployment that was cut off (this one, too) or an overdue watch was stopping; seconds."""
+        """Stop to the end what a deployment cut off (also this one) or an overdue watch was stopping; seconds."""
         earlier = [each.stopping for each in (self.unfinished, self.journal.unfinished()) if each]
         begun = {*self.keeping.overdue, *(each for stopping in earlier for each in stopping)}
         begin = runtime.monotonic()

@@ -155,6 +155,7 @@ def _wanted(attempt: Attempt, services: Mapping[str, Service]) -> WantedRelease:
         smoke=tuple(name for name, service in services.items() if own[name].smoke and service.replicas),
         retention=attempt.options.retention,
         fleet=fleet is not None,
+        resumed=attempt.unfinished is not None,
     )
 
 

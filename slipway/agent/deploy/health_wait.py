@@ -41,6 +41,8 @@ class GateContext(NamedTuple):
     stack: str
     deadline: Deadline
     out: Output
+    leaving: frozenset[str] = frozenset()
+    """ids of containers that go in the end, whatever they are like by then"""
 
 
 class _HealthWait:
@@ -135,7 +137,7 @@ def await_healthy(services: Sequence[Service], context: GateContext, limit: floa
     begin = runtime.monotonic()
     waits = [_HealthWait(service) for service in services]
     while True:
-        seen = facts.containers(context.api, context.stack, [wait.service.name for wait in waits])
+        seen = _staying(context, [wait.service.name for wait in waits])
         for wait in list(waits):
             try:
                 if wait.passed(_generation(wait.service, seen)):
@@ -158,7 +160,7 @@ def stay_up(service: Service, context: GateContext, seconds: float) -> None:
     begin = runtime.monotonic()
     restarts: dict[str, int] = {}
     while runtime.monotonic() - begin < seconds:
-        for each in _generation(service, facts.containers(context.api, context.stack, (service.name,))):
+        for each in _generation(service, _staying(context, (service.name,))):
             more = each.restarts - restarts.setdefault(each.id, each.restarts)
             reason = f"it was restarted, last exit code {each.exit_code}" if more else _fallen(each)
             if reason:
@@ -173,6 +175,11 @@ def _fallen(container: Container) -> str:
         return ""
     said = "its health check says unhealthy" if ill == "unhealthy" else f"it {_described(container)}"
     return f"{said} after it began to serve"
+
+
+def _staying(context: GateContext, services: Sequence[str]) -> list[Container]:
+    found = facts.containers(context.api, context.stack, services)
+    return [each for each in found if each.id not in context.leaving]
 
 
 def _generation(service: Service, seen: Sequence[Container]) -> list[Container]:

@@ -95,7 +95,7 @@ def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str) -> li
     services = actions.rendered.services
     seen, current = attempt.containers(), attempt.access.edge.current(attempt.folder.stack)
     routed = facts_of_routes(services, actions.release, None, actions.secrets, current=current, containers=seen)
-    plans = converge(services, seen, live.services, routed=routed, back=True)
+    plans = converge(services, seen, live.services, routed=routed, back=True, resumed=attempt.unfinished is not None)
     if not (plans.first or plans.steps or plans.late):
         return []
     images = sorted({service.image for service in services.values()})

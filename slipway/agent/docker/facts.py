@@ -59,6 +59,7 @@ class Container(NamedTuple):
     exit_code: int = 0
     restarts: int = 0
     started: str = ""
+    created: str = ""  # to be compared as text
     restart_policy: str = "no"
     addresses: tuple[str, ...] = ()
     ports: tuple[tuple[str, int, int, str], ...] = ()  # published: host address, host port, container port, protocol
@@ -125,6 +126,7 @@ def container(details: dict[str, Any]) -> Container:
         exit_code=int(state.get("ExitCode") or 0),
         restarts=int(details.get("RestartCount") or 0),
         started=str(state.get("StartedAt") or ""),
+        created=_comparable(str(details.get("Created") or "")),
         restart_policy=((details.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
         addresses=tuple(str(n["IPAddress"]) for _, n in sorted(networks.items()) if (n or {}).get("IPAddress")),
         ports=_ports(details),
@@ -134,6 +136,12 @@ def container(details: dict[str, Any]) -> Container:
         one_off=labels.get(_ONE_OFF_LABEL) == "True",
         terminal=bool(details["Config"].get("Tty")),
     )
+
+
+def _comparable(moment: str) -> str:
+    """A moment of the engine's, which leaves out zeros at the end, so that text sorts as time does."""
+    whole, _, fraction = moment.rstrip("Z").partition(".")
+    return f"{whole}.{fraction:0<9}" if whole else ""
 
 
 def _ports(details: dict[str, Any]) -> tuple[tuple[str, int, int, str], ...]:

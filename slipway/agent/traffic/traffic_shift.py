@@ -72,6 +72,8 @@ class Mover:
         self._shifted = shifted
         self._stopping = stopping
         self._ports: dict[str, int] = {}
+        self.leaving: frozenset[str] = frozenset()
+        """ids of containers that go in the end: never part of the new generation"""
 
     def attach(self, services: Iterable[str]) -> None:
         """Give the containers of routed services an address that the edge reaches them at."""
@@ -83,7 +85,8 @@ class Mover:
     def shift(self, step: ShiftTraffic) -> None:
         service = self._services[step.service]
         seen = self._reachable(step.service)
-        new = [c for c in seen if c.config == service.config and c.id not in step.without and c.id not in step.old]
+        unwanted = {*step.without, *step.old, *self.leaving}
+        new = [each for each in seen if each.config == service.config and each.id not in unwanted]
         old = [each for each in seen if each.id in step.old]
         if not (new or (old and not step.share)):
             raise SlipwayError(
@@ -92,11 +95,14 @@ class Mover:
                 f"docker ps --all --filter label=com.docker.compose.service={step.service}",
             )
         share = step.share if old else WHOLE
-        backends = [self._backend(step.service, service.generation, new, share)] if new else []
+        generations = {service.generation: (new, share)} if new else {}
         for generation in sorted({generation_of(each.config) for each in old}):
             own = [each for each in old if generation_of(each.config) == generation]
             weight = max(1, (WHOLE - share) * len(own) // len(old))
-            backends.append(self._backend(step.service, generation, own, weight))
+            # Of a service that only restarts, old and new are one generation.
+            beside, more = generations.get(generation, ([], 0))
+            generations[generation] = ([*beside, *own], more + weight)
+        backends = [self._backend(step.service, name, own, weight) for name, (own, weight) in generations.items()]
         preview = self._release.services[step.service].preview
         written = _service_in(self._edge.current(self._stack), step.service)
         route = wanted_route(step.service, self._release, self._wanted, self._secrets, written)
