@@ -149,13 +149,9 @@ def converge(
                 continue
             service = services[name]
             own = [each for each in containers if each.service == name]
-            outdated = _outdated(service, own, containers, services, renewed=renewed, resumed=resumed)
-            if outdated and not ended_as_proven(service, proofs.get(name)):
-                # To the planner they are of another configuration, with the same share of the requests.
-                own = [each._replace(config=f"{each.config}~") if each.id in outdated else each for each in own]
-                service = service._replace(traffic=service.traffic._replace(canary=(), preview=False, keep=0.0))
-            if name in followed:  # who resolves its name anew must not find an address that is about to go
-                service = service._replace(traffic=service.traffic._replace(keep=0.0))
+            if not ended_as_proven(service, proofs.get(name)):
+                outdated = _outdated(service, own, containers, services, renewed=renewed, resumed=resumed)
+                service, own = _following(service, own, outdated, followed=name in followed)
             state = ServiceState(own, proofs.get(name), routed.weights.get(name, {}), name in routed.stale, back)
             plan = strategies.find(service.strategy, name)(service, state)
             if any(isinstance(step, (Start, ScaleUp)) for step in plan.steps) and not _stays(service, own):
@@ -201,6 +197,19 @@ def _outdated(
     stay = [_stays(other, [each for each in containers if each.service == other.name]) for other in others]
     since = max((min(each.created for each in each_stay) for each_stay in stay if each_stay), default="")
     return {each.id for each in own if each.created < since}
+
+
+def _following(
+    service: Service, own: list[Container], outdated: Collection[str], *, followed: bool
+) -> tuple[Service, list[Container]]:
+    """Both as the planner should see them: what is outdated is of another configuration, with the same requests."""
+    traffic = service.traffic
+    if outdated:
+        own = [each._replace(config=f"{each.config}~") if each.id in outdated else each for each in own]
+        traffic = traffic._replace(canary=(), preview=False, keep=0.0)
+    if followed:  # who resolves its name anew must not find an address that is about to go
+        traffic = traffic._replace(keep=0.0)
+    return service._replace(traffic=traffic), own
 
 
 def _gone(services: Mapping[str, Service], containers: Sequence[Container], routed: Routed) -> list[Step]:
