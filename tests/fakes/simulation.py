@@ -49,6 +49,10 @@ def behaviour(environment: Mapping[str, str], command: list[str]) -> Program:
         "never": Program(ready=NEVER, says=says),
         "smoke": Program(answers={"/smoke": (500, "no")}, says=says),
         "crash": Program(exits=float(environment.get("AFTER", "3")), code=1, says=says),
+        "ends": Program(
+            ready=NEVER, exits=float(environment.get("AFTER", "3")), code=int(environment.get("CODE", "0"))
+        ),
+        "hungry": Program(ready=NEVER, exits=0.2, code=137, hungry=True, says=says),
         "ill": Program(ill=float(environment.get("AFTER", "3")), says=says),
         "stubborn": Program(stops=NEVER, says=says),
         "finishing": Program(stops=4.0, says=says),

@@ -6,20 +6,25 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
-from slipway.agent.deploy.health_wait import GateContext, await_healthy, stay_up
+from slipway.agent.deploy.health_wait import Expected, GateContext, await_healthy, stay_up, still_up
 from slipway.agent.deploy.migrate import migrate
 from slipway.agent.deploy.recording import prune_releases, record
 from slipway.agent.deploy.smoke import CheckTarget, run_checks
 from slipway.agent.docker import facts
-from slipway.agent.docker.pull import fetch
+from slipway.agent.docker.health import Haste, image_check, quicken
+from slipway.agent.docker.machine import supports_start_interval
+from slipway.agent.docker.pull import fetch, without_tag
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.release.release_files import place
 from slipway.agent.strategies import steps
+from slipway.agent.strategies.graph import ancestors
 from slipway.agent.strategies.steps import name_of, phase
 from slipway.agent.traffic.traffic_shift import Mover
+from slipway.contract.barriers import PROVEN
 from slipway.contract.outcomes import MIGRATED
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from slipway.agent.deadline import Deadline
     from slipway.agent.deploy.attempt import Attempt
     from slipway.agent.release.rendering import Rendered
+    from slipway.agent.strategies.service import Service
     from slipway.agent.strategies.steps import Step
     from slipway.contract.deployment import Release
 
@@ -54,8 +60,15 @@ class Actions:
         self.folder = attempt.folder
         self.out = attempt.out
         self.api, self.machine, self.compose, self.edge = attempt.access
+        self.begin = runtime.monotonic()
         self.context = GateContext(self.api, self.folder.stack, deadline, self.out)
         self.wanted_edge = attempt.document.edge
+        self.haste: dict[str, Haste] = {}
+        self.restarts: dict[str, int] = {}
+        """container → restarts before anything was started, of those that were proven before"""
+        self.started: set[str] = set()
+        self.waited: dict[str, Service] = {}
+        self.tolerated: set[str] = set()
         self.mover = Mover(
             release=release,
             services=rendered.services,
@@ -105,6 +118,8 @@ class Actions:
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
         self.attempt.touched |= isinstance(step, _TOUCHING)
+        if step == steps.Barrier(PROVEN) or (isinstance(step, steps.Record) and self.attempt.document.fleet is None):
+            self._prove()
         actions: dict[type, Callable[[Any], None]] = {
             steps.Fetch: self._fetch,
             steps.Write: self._write,
@@ -166,11 +181,31 @@ class Actions:
         self, step: steps.Start | steps.ScaleUp, *, recreate: bool = False, scale: Mapping[str, int] | None = None
     ) -> None:
         begin, since = runtime.monotonic(), runtime.time()
-        self.compose.up(step.services, self.rendered.file, self.deadline, recreate=recreate, scale=scale)
+        self._look_before()
+        self.started.update(step.services)
+        self.compose.up(
+            step.services,
+            self.rendered.file,
+            self.deadline,
+            recreate=recreate,
+            scale=scale,
+            unable=lambda line: self._unable(step.services, line),
+        )
         self.mover.attach(step.services)
         seconds = runtime.monotonic() - begin
         killed = self._killed(step.services, since) if recreate and seconds >= 1 else []
         self.out.progress(phase(step), "; ".join([name_of(step), *killed]), seconds)
+
+    def _unable(self, services: Sequence[str], line: str) -> Sequence[str]:
+        """Which of these Compose could not start, as far as the engine or the last line of Compose knows."""
+        wanted = {name: self.rendered.services[name].config for name in services}
+        seen = facts.containers(self.api, self.folder.stack, services)
+        made = [each for each in seen if each.config == wanted[each.service]]
+        refused = {each.service for each in made if each.error}
+        named = {
+            name for name in services if re.search(rf"\b{re.escape(self.folder.stack)}-{re.escape(name)}-\d", line)
+        }
+        return sorted(refused or named or set(services).difference(each.service for each in made)) or services
 
     def _killed(self, services: Sequence[str], since: float) -> list[str]:
         """Who did not end when Compose asked, in words, as far as the engine remembers."""
@@ -195,10 +230,44 @@ class Actions:
         self.out.progress(phase(step), "; ".join([name_of(step), *killed]), runtime.monotonic() - begin)
 
     def _wait_healthy(self, step: steps.WaitHealthy) -> None:
+        self._look_before()
         services = [self.rendered.services[name] for name in step.services]
         if step.counts:
             services = [service._replace(replicas=count) for service, count in zip(services, step.counts)]
-        await_healthy(services, self.context, limit=self.attempt.options.health_deadline)
+        expected = [
+            Expected(each, self.haste[each.name], self._may_wait_for_another(each), self.restarts) for each in services
+        ]
+        self.tolerated |= await_healthy(expected, self.context, limit=self.attempt.options.health_deadline)
+        self.waited.update({each.name: each for each in services})
+
+    def _look_before(self) -> None:
+        """Make health checks quick, those of images as well (they are here by now); count what was restarted before."""
+        if self.haste:
+            return
+        quick = supports_start_interval(self.machine)
+        for name, service in self.rendered.services.items():
+            image = image_check(self.api.image(without_tag(service.image)))
+            self.haste[name] = quicken(self.rendered.compose["services"][name], image, quick=quick)
+        proofs = self.attempt.live.services if self.attempt.live else {}
+        self.restarts = {
+            each.id: each.restarts
+            for each in facts.containers(self.api, self.folder.stack)
+            if each.service in proofs and proofs[each.service].config == each.config
+        }
+
+    def _may_wait_for_another(self, service: Service) -> bool:
+        """Whether it may crash for want of another service: on a first start, or where that was started just now."""
+        every = self.rendered.services
+        edges = {name: list(each.depends_on) for name, each in every.items()}
+        unrelated = {name for name in every if service.name not in (name, *ancestors(name, edges))}
+        others = {name for name in service.depends_on or unrelated if every[name].replicas}
+        first = self.attempt.live is None or service.name not in self.attempt.live.services
+        return bool(others if first else others & self.started)
+
+    def _prove(self) -> None:
+        services = list(self.waited.values())
+        self.context = self.context._replace(leaving=self.context.leaving | self.tolerated)
+        still_up(services, self.context, runtime.monotonic() - self.begin)
 
     def _observe(self, step: steps.Observe) -> None:
         self.deadline.extend(step.seconds)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.agent import runtime
 from slipway.agent.docker import facts
 from slipway.agent.docker.compose_cli import Compose
-from slipway.agent.docker.machine import require_host, supports_start_interval
+from slipway.agent.docker.machine import require_host
 from slipway.agent.docker.stop import finish_stops
 from slipway.agent.edge.edge import Edge
 from slipway.agent.fleet import Fleet
@@ -97,8 +97,7 @@ class Attempt:
         self, release: Release, services: Collection[str], secrets: Mapping[str, str], *, keep_key: bool
     ) -> Rendered:
         """A release as this host should run it; `keep_key` allows the key of the configuration hashes to be made."""
-        key, quick = self.folder.hash_key(make=keep_key), supports_start_interval(self.access.machine)
-        return render(release, services, secrets, key=key, folder=self.folder, quick_health=quick)
+        return render(release, services, secrets, key=self.folder.hash_key(make=keep_key), folder=self.folder)
 
     def containers(self) -> list[Container]:
         return facts.containers(self.access.api, self.folder.stack)

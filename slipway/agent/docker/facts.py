@@ -16,6 +16,8 @@ __all__ = [
     "CAN_START",
     "CONFIG_LABEL",
     "EDGE_NETWORK",
+    "JOB_LABEL",
+    "NEVER_RESTARTED",
     "RELEASE_LABEL",
     "RUNS",
     "SERVICE_LABEL",
@@ -31,7 +33,9 @@ __all__ = [
 STACK_LABEL = "dev.slipway.stack"
 CONFIG_LABEL = "dev.slipway.config"
 RELEASE_LABEL = "dev.slipway.release"
+JOB_LABEL = "dev.slipway.job"
 EDGE_NETWORK = "slipway-edge"
+NEVER_RESTARTED = ("no", "")
 RUNS = ("running", "restarting")
 CAN_START = ("exited", "created")
 
@@ -69,11 +73,30 @@ class Container(NamedTuple):
     edge: str = ""  # its address on the edge's network
     one_off: bool = False  # made by `docker compose run`
     terminal: bool = False
+    job: bool = False  # its file says that it may end
+    serves: bool = False  # something about it says that it is a server
+    out_of_memory: bool = False
+    memory: int = 0  # bytes that it may use; 0: all of the host's
+    error: str = ""  # why the engine could not start it
 
     @property
     def halfway(self) -> bool:
         """Whether Compose was killed between making this container and giving it its name."""
         return bool(_HALFWAY_NAME.match(self.name))
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it did what it was for. A server that was stopped, or left down by a reboot, did not."""
+        ended = self.state == "exited" and self.exit_code == 0
+        return ended and self.restart_policy in (*NEVER_RESTARTED, "on-failure") and (self.job or not self.serves)
+
+    @property
+    def ending(self) -> str:
+        """How its program ended last, in words."""
+        if not self.out_of_memory:
+            return f"exit code {self.exit_code}"
+        limit = f"its limit is {self.memory / 1e6:.0f} MB" if self.memory else "the host had no more"
+        return f"exit code {self.exit_code}, out of memory: {limit}"
 
     @property
     def published(self) -> list[str]:
@@ -135,6 +158,16 @@ def container(details: dict[str, Any]) -> Container:
         edge=fixed_address(networks.get(EDGE_NETWORK)),
         one_off=labels.get(_ONE_OFF_LABEL) == "True",
         terminal=bool(details["Config"].get("Tty")),
+        job=labels.get(JOB_LABEL) == "true",
+        serves=bool(
+            (details.get("HostConfig") or {}).get("PortBindings")
+            or details["Config"].get("ExposedPorts")
+            or EDGE_NETWORK in networks
+            or any(probe.get("ExitCode") == 0 for probe in health.get("Log") or ())
+        ),
+        out_of_memory=bool(state.get("OOMKilled")),
+        memory=int((details.get("HostConfig") or {}).get("Memory") or 0),
+        error=str(state.get("Error") or ""),
     )
 
 

@@ -34,7 +34,7 @@ def plan(service: Service, state: ServiceState) -> ServicePlan:
     usable.sort(key=lambda each: (each.state not in RUNS, each.number))
     kept = usable[: service.replicas]
     unwanted = [each for each in containers if each not in kept]
-    if len(kept) == service.replicas and all(each.state in RUNS for each in kept):
+    if len(kept) == service.replicas and all(each.state in RUNS or each.ended_well for each in kept):
         return _complete(service, state, unwanted)
     renew = bool(unwanted) and not kept
     # Compose replaces as many as are wanted; a stop of what is too much would be noted nowhere.
