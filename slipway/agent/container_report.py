@@ -35,7 +35,7 @@ def observed(
                 {
                     "id": each.id,
                     "name": each.name,
-                    "state": "completed" if each.state == "exited" and each.exit_code == 0 else each.state,
+                    "state": "completed" if each.ended_well else each.state,
                     "health": each.health,
                     "since": each.started,
                     "restarts": each.restarts,
@@ -50,7 +50,7 @@ def observed(
 def ended_well(containers: Sequence[Container], service: str) -> bool:
     """Whether a service is a one-off that ended well."""
     own = [each for each in containers if each.service == service]
-    return bool(own) and all(each.state == "exited" and each.exit_code == 0 for each in own)
+    return bool(own) and all(each.ended_well for each in own)
 
 
 def listing(folder: StackFolder) -> dict[str, Any]:

@@ -57,9 +57,9 @@ def _differences(proof: Proof, containers: Sequence[Container]) -> list[str]:
     found = [f"{each.name} was replaced" for each in containers if not _is(each, proof)]
     good = [each for each in containers if _is(each, proof)]
     found += [
-        f"{each.name} is {each.state}" + (f" (exit code {each.exit_code})" if each.state == "exited" else "")
+        f"{each.name} is {each.state}" + (f" ({each.ending})" if each.state == "exited" else "")
         for each in good
-        if each.state not in RUNS
+        if each.state not in RUNS and not each.ended_well
     ]
     if len(containers) < proof.replicas:
         missing = "is missing" if not containers else f"runs {len(containers)} of {proof.replicas} containers"

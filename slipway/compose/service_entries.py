@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from slipway.settings.edge_settings import edge_warnings
+from slipway.settings.quantities import seconds
 from slipway.settings.secret_rules import missing_secret
 from slipway.settings.setting_files import config_set, entry
 from slipway.x_slipway.route_clashes import clashes
@@ -41,8 +43,26 @@ def service_entries(
         )
         if extension.basic_auth:
             _check_passwords(name, extension.basic_auth, settings, found)
+        _check_stop(name, services[name], settings, found)
     found.warnings += edge_warnings(settings, entries)
     return entries
+
+
+def _check_stop(name: str, service: Mapping[str, Any], settings: Settings, found: Findings) -> None:
+    """Whether a container can take its whole grace period and its successor still has time to become healthy."""
+    try:
+        grace = seconds(service.get("stop_grace_period") or 0)
+    except ValueError:
+        return  # Compose's to refuse
+    start = min(settings.health_deadline, settings.deadline // 2)
+    left = settings.deadline - start
+    if grace > left:
+        found.warn(
+            f"services.{name}.stop_grace_period is {grace:.0f} s, and the deadline of {settings.deadline} s leaves it "
+            f"{left} s, since what comes next may take {start} s to start",
+            "a deployment that stops it may run out of time, and its rollback has to wait for that stop as well",
+            config_set(settings.stack, "deadline", str(math.ceil(grace) + max(start, settings.health_deadline))),
+        )
 
 
 def _check_passwords(name: str, secret: str, settings: Settings, found: Findings) -> None:

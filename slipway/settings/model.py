@@ -195,7 +195,9 @@ class Settings(BaseSettings):
 
     retention: int = Field(5, ge=2, le=100, description="releases that a stack can roll back to, the live one included")
     deadline: int = Field(600, ge=10, le=86400, description="seconds for a whole deployment on a host")
-    health_deadline: int = Field(120, ge=1, le=3600, description="seconds within which a service must become healthy")
+    health_deadline: int = Field(
+        120, ge=1, le=3600, description="seconds within which a service must become healthy, beyond its start_period"
+    )
     lock_wait: int = Field(60, ge=0, le=3600, description="seconds to wait for another deployment of the stack")
     disk_minimum_mb: int = Field(500, ge=0, description="free disk space that a host must have, MB of 10^6 bytes")
     remove_volumes: Listed[VolumeKey] = Field(

@@ -224,6 +224,24 @@ def test_ended_by_a_signal_it_goes_back_like_a_failure(agent: Agent, shop: Build
     assert agent.versions()["api"] == "1"
 
 
+def test_a_stop_that_compose_had_begun_is_awaited_on_the_way_back(agent: Agent, shop: Build) -> None:
+    deaf = {"restart": "always", "stop_signal": "SIGWINCH", "stop_grace_period": "4s"}
+    first = agent.deploy(shop(api_service=deaf)).document
+    process = start(agent, document(agent.stack, shop("2", api_service=deaf)))
+    eventually(lambda: len(agent.containers()["api"]) > 1)  # Compose has made its successor, and stops it
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, (out, err)
+    assert "had been told to stop, and that was waited for" in err
+    assert f"rolled back to release {first['release']}" in err
+    time.sleep(5)  # as long as Docker could still be at it
+    assert agent.versions()["api"] == "1"
+    assert agent.probe()["drift"] == []
+    ended = agent.deploy(shop("2", api_service=deaf))
+    assert f"{agent.stack}-api-1 did not stop when asked to and was killed" in ended.err
+
+
 def test_lost_ssh_session_does_not_end_it_halfway(agent: Agent, shop: Build) -> None:
     agent.deploy(shop())
     process = start(agent, document(agent.stack, shop("2")))

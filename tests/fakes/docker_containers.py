@@ -110,7 +110,8 @@ class Containers(Stores):
             "Restarting": container.state == "restarting",
             "Dead": False,
             "ExitCode": container.code,
-            "Error": "",
+            "Error": container.error,
+            "OOMKilled": container.out_of_memory,
             "StartedAt": self._moment(container.started),
             "FinishedAt": self._moment(container.ended),
         }
@@ -152,6 +153,8 @@ class Containers(Stores):
             )
         image = self._find_image(str(body["Image"]))
         config = {key: value for key, value in body.items() if key not in ("HostConfig", "NetworkingConfig")}
+        if image.check:
+            config["Healthcheck"] = image.check | {k: v for k, v in (config.get("Healthcheck") or {}).items() if v}
         host = body.get("HostConfig") or {}
         mode = str(host.get("NetworkMode") or "bridge")
         wanted = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {mode: {}}

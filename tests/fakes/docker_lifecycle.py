@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from docker_containers import Containers
@@ -30,7 +31,11 @@ class Lifecycle(Containers):
         container.by_hand = False
         container.backoff = 0.0
         container.restarts = 0
-        self._begin(container)
+        try:
+            self._begin(container)
+        except Refused as error:
+            container.error, container.code = str(error), 128
+            raise
         return 204, None
 
     def _begin(self, container: Container) -> None:
@@ -40,7 +45,7 @@ class Lifecycle(Containers):
             network = self._find_network(name)
             endpoint["NetworkID"] = network.id
             endpoint["IPAddress"] = self._take_address(network, container, endpoint)
-        container.state, container.code = "running", 0
+        container.state, container.code, container.error = "running", 0, ""
         container.started = self.time.now
         container.run += 1
         container.program = container.image.behaviour(container.environment, container.command)
@@ -124,7 +129,7 @@ class Lifecycle(Containers):
         return 204, None
 
     def _signal(self, container: Container, signal: str) -> None:
-        self._event("kill", container, signal=signal)
+        self._event("kill", container, signal=str(Signals[signal].value))
         if signal == "SIGKILL":
             self._end(container, _KILLED)
         elif signal in ("SIGTERM", "SIGINT", "SIGQUIT") and container.program.stops < NEVER:
@@ -135,6 +140,7 @@ class Lifecycle(Containers):
         ran = self.time.now - (container.started or 0.0)
         container.run += 1
         container.code = code
+        container.out_of_memory = code == _KILLED and container.program.hungry
         container.ended = self.time.now
         container.state = "exited"
         self._release(container)
@@ -257,7 +263,8 @@ class Lifecycle(Containers):
         health, program, age = container.health, container.program, self._age(container)
         assert health is not None
         passed = age >= program.ready and program.healthy and age < program.ill
-        code, output = (0, "ok") if passed else (1, "connection refused" if age < program.ready else "not well")
+        said = program.probe or (1, "connection refused" if age < program.ready else "not well")
+        code, output = (0, "ok") if passed else said
         moment = self._moment(self.time.now)
         health.log = [*health.log, {"Start": moment, "End": moment, "ExitCode": code, "Output": output}][-5:]
         if passed:

@@ -35,6 +35,8 @@ class Image:
     behaviour: Behaviour
     architecture: str = "amd64"
     pull_seconds: float = 0.3
+    check: dict[str, Any] = field(default_factory=dict)
+    """its HEALTHCHECK, as the engine shows it"""
 
     @property
     def reference(self) -> str:
@@ -87,6 +89,8 @@ class Container:
     waiting: list[VirtualThread] = field(default_factory=list)
     """those that wait for its end"""
     volumes: list[str] = field(default_factory=list)
+    error: str = ""
+    out_of_memory: bool = False
     command: list[str] = field(default_factory=list)
 
     @property

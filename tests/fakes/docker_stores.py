@@ -70,7 +70,12 @@ class Stores:
 
     def _inspect_image(self, reference: str, **_: Any) -> tuple[int, Any]:
         image = self._find_image(reference)
-        return 200, {"Id": image.id, "RepoDigests": [image.reference], "Architecture": image.architecture}
+        return 200, {
+            "Id": image.id,
+            "RepoDigests": [image.reference],
+            "Architecture": image.architecture,
+            "Config": {"Healthcheck": image.check or None},
+        }
 
     def _remove_image(self, reference: str, **_: Any) -> tuple[int, Any]:
         image = self._find_image(reference)

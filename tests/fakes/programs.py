@@ -23,6 +23,10 @@ class Program:
     """after its start it ends by itself"""
     code: int = 0
     """with this exit code"""
+    hungry: bool = False
+    """because it used more memory than it may"""
+    probe: tuple[int, str] | None = None
+    """what its health check says while it does not pass; else that it is not well"""
     stops: float = 0.05
     """after SIGTERM; NEVER: it ignores it"""
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)

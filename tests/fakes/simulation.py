@@ -49,8 +49,13 @@ def behaviour(environment: Mapping[str, str], command: list[str]) -> Program:
         "never": Program(ready=NEVER, says=says),
         "smoke": Program(answers={"/smoke": (500, "no")}, says=says),
         "crash": Program(exits=float(environment.get("AFTER", "3")), code=1, says=says),
+        "ends": Program(
+            ready=NEVER, exits=float(environment.get("AFTER", "3")), code=int(environment.get("CODE", "0"))
+        ),
+        "hungry": Program(ready=NEVER, exits=0.2, code=137, hungry=True, says=says),
         "ill": Program(ill=float(environment.get("AFTER", "3")), says=says),
         "stubborn": Program(stops=NEVER, says=says),
+        "finishing": Program(stops=4.0, says=says),
         "slow": Program(ready=4.0, says=says),
         "errors": Program(fails=0.3, says=says),
         "late": Program(seconds=0.15, says=says),
@@ -223,8 +228,12 @@ class Simulation:
         return ended().report
 
     def destroy(self, *volumes: str) -> Ended:
-        _, ended = self.start(lambda out: destroy(StackFolder(self.stack), volumes, out))
+        _, ended = self.start(lambda out: self.take_away(out, *volumes))
         return ended()
+
+    def take_away(self, out: SilentOutput, *volumes: str) -> dict[str, Any]:
+        """What `destroy` runs."""
+        return destroy(StackFolder(self.stack), volumes, out)
 
     def validate(self, release: str) -> Ended:
         _, ended = self.start(lambda out: mark(StackFolder(self.stack), release, "by a test", out))

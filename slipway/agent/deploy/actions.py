@@ -6,20 +6,25 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
-from slipway.agent.deploy.health_wait import GateContext, await_healthy, stay_up
+from slipway.agent.deploy.health_wait import Expected, GateContext, await_healthy, stay_up, still_up
 from slipway.agent.deploy.migrate import migrate
 from slipway.agent.deploy.recording import prune_releases, record
 from slipway.agent.deploy.smoke import CheckTarget, run_checks
 from slipway.agent.docker import facts
-from slipway.agent.docker.pull import fetch
+from slipway.agent.docker.health import Haste, image_check, quicken
+from slipway.agent.docker.machine import supports_start_interval
+from slipway.agent.docker.pull import fetch, without_tag
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.release.release_files import place
 from slipway.agent.strategies import steps
+from slipway.agent.strategies.graph import ancestors
 from slipway.agent.strategies.steps import name_of, phase
 from slipway.agent.traffic.traffic_shift import Mover
+from slipway.contract.barriers import PROVEN
 from slipway.contract.outcomes import MIGRATED
 
 if TYPE_CHECKING:
@@ -28,13 +33,13 @@ if TYPE_CHECKING:
     from slipway.agent.deadline import Deadline
     from slipway.agent.deploy.attempt import Attempt
     from slipway.agent.release.rendering import Rendered
+    from slipway.agent.strategies.service import Service
     from slipway.agent.strategies.steps import Step
     from slipway.contract.deployment import Release
 
 __all__ = ["Actions"]
 
 _KILL_VARIABLE = "SLIPWAY_TEST_KILL_AFTER"
-_STOP_SECONDS = 600.0
 # After these there is something to roll back.
 _TOUCHING = (
     steps.Migrate, steps.Start, steps.ScaleUp, steps.Remove, steps.ShiftTraffic, steps.Drain, steps.Unroute,
@@ -55,9 +60,16 @@ class Actions:
         self.folder = attempt.folder
         self.out = attempt.out
         self.api, self.machine, self.compose, self.edge = attempt.access
+        self.begin = runtime.monotonic()
         self.context = GateContext(self.api, self.folder.stack, deadline, self.out)
         self.wanted_edge = attempt.document.edge
         self._down: dict[str, float] = {}  # service → when its containers began to be replaced
+        self.haste: dict[str, Haste] = {}
+        self.restarts: dict[str, int] = {}
+        """container → restarts before anything was started, of those that were proven before"""
+        self.started: set[str] = set()
+        self.waited: dict[str, Service] = {}
+        self.tolerated: set[str] = set()
         self.mover = Mover(
             release=release,
             services=rendered.services,
@@ -69,6 +81,7 @@ class Actions:
             deadline=deadline,
             out=self.out,
             shifted=attempt.shifted,
+            stopping=attempt.note_stops,
         )
 
     def run(self, plan: Iterable[Step], prefix: str = "") -> dict[str, float]:
@@ -77,6 +90,10 @@ class Actions:
         `prefix` marks the steps of a rollback.
         """
         phases: dict[str, float] = {}
+        plan = list(plan)
+        going = [step.containers for step in plan if isinstance(step, (steps.Remove, steps.Drain, steps.KeepOld))]
+        self.mover.leaving = frozenset(each for containers in going for each in containers)
+        self.context = self.context._replace(leaving=self.mover.leaving)
         for step in plan:
             begin = runtime.monotonic()
             self._note(step, prefix, "started")
@@ -88,7 +105,7 @@ class Actions:
     def _note(self, step: Step, prefix: str, state: str) -> None:
         name = prefix + name_of(step)
         try:
-            stops = step.containers if isinstance(step, (steps.Drain, steps.Remove)) else ()
+            stops = step.containers if isinstance(step, steps.Remove) else ()  # one that drains goes on running
             self.attempt.journal.step(name, state, stops)
         except OSError:
             # On a full disk a rollback goes on without its notes; the next run finds the facts.
@@ -102,6 +119,8 @@ class Actions:
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
         self.attempt.touched |= isinstance(step, _TOUCHING)
+        if step == steps.Barrier(PROVEN) or (isinstance(step, steps.Record) and self.attempt.document.fleet is None):
+            self._prove()
         actions: dict[type, Callable[[Any], None]] = {
             steps.Fetch: self._fetch,
             steps.Write: self._write,
@@ -164,10 +183,38 @@ class Actions:
     def _up(
         self, step: steps.Start | steps.ScaleUp, *, recreate: bool = False, scale: Mapping[str, int] | None = None
     ) -> None:
-        begin = runtime.monotonic()
-        self.compose.up(step.services, self.rendered.file, self.deadline, recreate=recreate, scale=scale)
+        begin, since = runtime.monotonic(), runtime.time()
+        self._look_before()
+        self.started.update(step.services)
+        self.compose.up(
+            step.services,
+            self.rendered.file,
+            self.deadline,
+            recreate=recreate,
+            scale=scale,
+            unable=lambda line: self._unable(step.services, line),
+        )
         self.mover.attach(step.services)
-        self.out.progress(phase(step), name_of(step), runtime.monotonic() - begin)
+        seconds = runtime.monotonic() - begin
+        killed = self._killed(step.services, since) if recreate and seconds >= 1 else []
+        self.out.progress(phase(step), "; ".join([name_of(step), *killed]), seconds)
+
+    def _unable(self, services: Sequence[str], line: str) -> Sequence[str]:
+        """Which of these Compose could not start, as far as the engine or the last line of Compose knows."""
+        wanted = {name: self.rendered.services[name].config for name in services}
+        seen = facts.containers(self.api, self.folder.stack, services)
+        made = [each for each in seen if each.config == wanted[each.service]]
+        refused = {each.service for each in made if each.error}
+        named = {
+            name for name in services if re.search(rf"\b{re.escape(self.folder.stack)}-{re.escape(name)}-\d", line)
+        }
+        return sorted(refused or named or set(services).difference(each.service for each in made)) or services
+
+    def _killed(self, services: Sequence[str], since: float) -> list[str]:
+        """Who did not end when Compose asked, in words, as far as the engine remembers."""
+        found = self.api.killed(self.folder.stack, since, runtime.time())
+        return [f"{each['name']} did not stop when asked to and was killed" for each in found
+                if each.get(facts.SERVICE_LABEL) in services]  # fmt: skip
 
     def _edge_up(self, _: steps.EdgeUp) -> None:
         wanted = self.wanted_edge
@@ -181,16 +228,51 @@ class Actions:
 
     def _remove(self, step: steps.Remove) -> None:
         begin = runtime.monotonic()
-        stop_and_remove(step.containers, self.api, min(_STOP_SECONDS, self.deadline.remaining()))
-        self.out.progress(phase(step), name_of(step), runtime.monotonic() - begin)
+        # Not cut off by the deadline: a stop that was begun has to be awaited on the way back, too.
+        killed = stop_and_remove(step.containers, self.api)
+        self.out.progress(phase(step), "; ".join([name_of(step), *killed]), runtime.monotonic() - begin)
 
     def _wait_healthy(self, step: steps.WaitHealthy) -> None:
+        self._look_before()
         services = [self.rendered.services[name] for name in step.services]
         if step.counts:
             services = [service._replace(replicas=count) for service, count in zip(services, step.counts)]
-        await_healthy(services, self.context, limit=self.attempt.options.health_deadline)
+        expected = [
+            Expected(each, self.haste[each.name], self._may_wait_for_another(each), self.restarts) for each in services
+        ]
+        self.tolerated |= await_healthy(expected, self.context, limit=self.attempt.options.health_deadline)
+        self.waited.update({each.name: each for each in services})
         for name in self._down.keys() & step.services:
             self.attempt.outages[name] = round(runtime.monotonic() - self._down.pop(name), 1)
+
+    def _look_before(self) -> None:
+        """Make health checks quick, those of images as well (they are here by now); count what was restarted before."""
+        if self.haste:
+            return
+        quick = supports_start_interval(self.machine)
+        for name, service in self.rendered.services.items():
+            image = image_check(self.api.image(without_tag(service.image)))
+            self.haste[name] = quicken(self.rendered.compose["services"][name], image, quick=quick)
+        proofs = self.attempt.live.services if self.attempt.live else {}
+        self.restarts = {
+            each.id: each.restarts
+            for each in facts.containers(self.api, self.folder.stack)
+            if each.service in proofs and proofs[each.service].config == each.config
+        }
+
+    def _may_wait_for_another(self, service: Service) -> bool:
+        """Whether it may crash for want of another service: on a first start, or where that was started just now."""
+        every = self.rendered.services
+        edges = {name: list(each.depends_on) for name, each in every.items()}
+        unrelated = {name for name in every if service.name not in (name, *ancestors(name, edges))}
+        others = {name for name in service.depends_on or unrelated if every[name].replicas}
+        first = self.attempt.live is None or service.name not in self.attempt.live.services
+        return bool(others if first else others & self.started)
+
+    def _prove(self) -> None:
+        services = list(self.waited.values())
+        self.context = self.context._replace(leaving=self.context.leaving | self.tolerated)
+        still_up(services, self.context, runtime.monotonic() - self.begin)
 
     def _observe(self, step: steps.Observe) -> None:
         self.deadline.extend(step.seconds)

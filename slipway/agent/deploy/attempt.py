@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.agent import runtime
 from slipway.agent.docker import facts
 from slipway.agent.docker.compose_cli import Compose
-from slipway.agent.docker.machine import require_host, supports_start_interval
+from slipway.agent.docker.machine import require_host
 from slipway.agent.docker.stop import finish_stops
 from slipway.agent.edge.edge import Edge
 from slipway.agent.fleet import Fleet
@@ -99,8 +99,7 @@ class Attempt:
         self, release: Release, services: Collection[str], secrets: Mapping[str, str], *, keep_key: bool
     ) -> Rendered:
         """A release as this host should run it; `keep_key` allows the key of the configuration hashes to be made."""
-        key, quick = self.folder.hash_key(make=keep_key), supports_start_interval(self.access.machine)
-        return render(release, services, secrets, key=key, folder=self.folder, quick_health=quick)
+        return render(release, services, secrets, key=self.folder.hash_key(make=keep_key), folder=self.folder)
 
     def containers(self) -> list[Container]:
         return facts.containers(self.access.api, self.folder.stack)
@@ -114,14 +113,18 @@ class Attempt:
             stopping=self.unfinished.stopping if self.unfinished else (),
         )
 
-    def finish_stops(self) -> None:
-        """Stop to the end what an interrupted deployment, or a watch whose time has come, was stopping."""
-        begun = (*(self.unfinished.stopping if self.unfinished else ()), *self.keeping.overdue)
-        ended = finish_stops(self.folder.stack, begun, self.access.api, self._note_stops)
+    def finish_stops(self) -> float:
+        """Stop to the end what a deployment cut off (also this one) or an overdue watch was stopping; seconds."""
+        earlier = [each.stopping for each in (self.unfinished, self.journal.unfinished()) if each]
+        begun = {*self.keeping.overdue, *(each for stopping in earlier for each in stopping)}
+        begin = runtime.monotonic()
+        ended = finish_stops(self.folder.stack, begun, self.access.api, self.note_stops)
         if ended:
-            self.out.progress("recover", f"{', '.join(ended)} had been told to stop")
+            said = f"{', '.join(ended)} had been told to stop, and that was waited for"
+            self.out.progress("recover", said, runtime.monotonic() - begin)
+        return runtime.monotonic() - begin
 
-    def _note_stops(self, containers: Sequence[str]) -> None:
+    def note_stops(self, containers: Sequence[str]) -> None:
         with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
             self.journal.stops(containers)
 

@@ -127,7 +127,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     deadline = Deadline(attempt.options.deadline, "the deployment", (attempt.stop.check, attempt.fleet.check))
     begin = runtime.monotonic()
     if attempt.unfinished is not None or attempt.keeping.overdue:
-        attempt.finish_stops()
+        deadline.extend(attempt.finish_stops())
         attempt.access.edge.settle(attempt.folder.stack, deadline)
     plan, rendered = _plan(attempt, keep_key=True)
     access, stack = attempt.access, attempt.folder.stack
@@ -185,6 +185,7 @@ def _wanted(attempt: Attempt, services: Mapping[str, Service]) -> WantedRelease:
         smoke=tuple(name for name, service in services.items() if own[name].smoke and service.replicas),
         retention=attempt.options.retention,
         fleet=fleet is not None,
+        resumed=attempt.unfinished is not None,
     )
 
 

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 from slipway.agent import runtime
 from slipway.agent.deadline import Stop
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socket
+from slipway.agent.docker.facts import SHORT_ID
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.edge.edge import Edge
 from slipway.agent.release.prune import images_of, images_of_other_stacks, remove_images
 from slipway.agent.state.atomic_files import remove_files, remove_tree
+from slipway.agent.state.journal import Journal
 from slipway.agent.state.lock import lock
 from slipway.contract import CONTRACT
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from slipway.agent.output import Output
     from slipway.agent.state.stack_dir import StackFolder
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["destroy", "remove_containers"]
 
 _LOCK_WAIT = 120.0
-_STOP_SECONDS = 600.0
 _VOLUME_LABEL = "com.docker.compose.volume"
 _DATA = "data/"
 _ROUNDS = 3
@@ -45,10 +46,12 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
         return _remove(folder, volumes, api, out)
 
 
-def remove_containers(stack: str, api: DockerApi) -> list[str]:
-    """Remove the containers and networks of a stack; their names."""
+def remove_containers(stack: str, api: DockerApi, note: Callable[[Sequence[str]], None]) -> list[str]:
+    """Remove the containers and networks of a stack; their names. `note` gets the ids before they are stopped."""
     containers, networks = api.containers({PROJECT_LABEL: stack}), api.networks(stack)
-    stop_and_remove([str(entry["Id"]) for entry in containers], api, _STOP_SECONDS)
+    if containers:
+        note([str(entry["Id"])[:SHORT_ID] for entry in containers])
+    stop_and_remove([str(entry["Id"]) for entry in containers], api)
     for network in networks:
         api.remove_network(str(network["Id"]))
     names = sorted(str(entry["Names"][0]).lstrip("/") for entry in containers)
@@ -59,7 +62,7 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
     begin = runtime.monotonic()
     with contextlib.suppress(FileNotFoundError):
         os.unlink(folder.watch)  # the watch ends when its order is gone
-    removed = remove_containers(folder.stack, api)
+    removed = remove_containers(folder.stack, api, lambda stopping: _note(folder, stopping))
     Edge(api, out).drop_stack(folder.stack)
     own = {image for release in folder.kept_releases().values() for image in images_of(release)}
     images, warnings = remove_images(sorted(own - images_of_other_stacks(folder.stack)), api)
@@ -87,6 +90,15 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
         "kept_volumes": kept,
         "warnings": warnings,
     }
+
+
+def _note(folder: StackFolder, stopping: Sequence[str]) -> None:
+    """Should this be cut off, then the next deployment must not count on what was told to stop."""
+    journal = Journal(folder.journal)
+    if os.path.isdir(folder.path):
+        if journal.unfinished() is None:
+            journal.begin(release="destroy")
+        journal.stops(stopping)
 
 
 def _remove_folder(folder: StackFolder, named: Sequence[str]) -> list[str]:

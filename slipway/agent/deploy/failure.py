@@ -52,7 +52,6 @@ def _return(attempt: Attempt) -> str:
     """Leave the host as it was; which release serves now, in words."""
     if not (attempt.touched or attempt.unfinished):
         return f"release {attempt.live.release} still serves" if attempt.live else "nothing was started"
-    attempt.finish_stops()
     if attempt.live is None:
         clear_first(attempt)
         return "nothing was live before, so what it had started was removed (volumes stay)"

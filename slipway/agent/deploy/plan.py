@@ -52,6 +52,7 @@ class WantedRelease(NamedTuple):
     smoke: tuple[str, ...] = ()
     retention: int = 3
     fleet: bool = False
+    resumed: bool = False  # the previous deployment was cut off
 
 
 class Plan(NamedTuple):
@@ -81,7 +82,15 @@ def deployment(
     """The whole deployment. No steps at all when the release is live, proven and complete already."""
     proofs = live.services if live else {}
     migration, started = _migration(wanted, containers, proofs)
-    plans = converge(wanted.services, containers, proofs, routed=routed, smoke=wanted.smoke, started=started)
+    plans = converge(
+        wanted.services,
+        containers,
+        proofs,
+        routed=routed,
+        smoke=wanted.smoke,
+        started=started,
+        resumed=wanted.resumed,
+    )
     changing = bool(plans.touched or plans.first or plans.steps or started or wanted.migrations or routed.edge)
     proven = {name: proof.config for name, proof in proofs.items()}
     unproven = tuple(name for name, service in wanted.services.items() if proven.get(name) != service.config)
@@ -115,11 +124,13 @@ def converge(
     smoke: Collection[str] = (),
     started: Collection[str] = (),
     back: bool = False,
+    resumed: bool = False,
 ) -> ServicePlans:
     """Steps that turn `containers` into those of `services`.
 
     `proofs` is what was proven last, `smoke` the services with smoke checks, `started` those that the migration has
-    started already; `back` rolls back to the release that was live.
+    started already; `back` rolls back to the release that was live; after a deployment that was cut off (`resumed`),
+    who was to be replaced along with another may be left.
     """
     first: list[Step] = []
     steps: list[Step] = _gone(services, containers, routed)
@@ -128,8 +139,9 @@ def converge(
     needed = {
         other for service in services.values() for other, condition in service.depends_on.items() if condition in _GATED
     }
+    followed = {other for service in services.values() if service.replicas for other in service.replaced_with}
     unawaited: list[str] = []
-    replaced: set[str] = set()
+    renewed: set[str] = set(started)
     for level in levels({name: list(service.depends_on) for name, service in services.items()}):
         sequences = []
         for name in level:
@@ -137,17 +149,20 @@ def converge(
                 continue
             service = services[name]
             own = [each for each in containers if each.service == name]
+            if not ended_as_proven(service, proofs.get(name)):
+                outdated = _outdated(service, own, containers, services, renewed=renewed, resumed=resumed)
+                service, own = _following(service, own, outdated, followed=name in followed)
             state = ServiceState(own, proofs.get(name), routed.weights.get(name, {}), name in routed.stale, back)
             plan = strategies.find(service.strategy, name)(service, state)
-            if service.replaced_with & replaced and service.replicas and not ended_as_proven(service, state.proof):
-                plan = ServicePlan((Start((name,), recreate=True), WaitHealthy((name,))))
+            if any(isinstance(step, (Start, ScaleUp)) for step in plan.steps) and not _stays(service, own):
+                renewed.add(name)
+                if name in followed:
+                    plan = ServicePlan((*plan.steps, *plan.late), plan.first)
             sequence = tuple(step for step in plan.steps if not isinstance(step, Smoke) or name in smoke)
             first += plan.first
             late += plan.late
             if any(isinstance(step, (Start, ScaleUp, Remove, Drain)) for step in (*sequence, *plan.late)):
                 touched.add(name)
-            if any(isinstance(step, Start) and step.recreate for step in sequence):
-                replaced.add(name)
             if sequence and isinstance(sequence[-1], WaitHealthy) and name not in needed:
                 # Nobody waits for it: start the next level meanwhile.
                 sequence = sequence[:-1]
@@ -157,6 +172,44 @@ def converge(
     if unawaited:
         steps.append(WaitHealthy(tuple(unawaited)))
     return ServicePlans(first, steps, late, sorted(touched))
+
+
+def _stays(service: Service, own: Sequence[Container]) -> list[Container]:
+    """Containers that run as they should."""
+    return [each for each in own if each.config == service.config and each.state in RUNS and not each.halfway]
+
+
+def _outdated(
+    service: Service,
+    own: Sequence[Container],
+    containers: Sequence[Container],
+    services: Mapping[str, Service],
+    *,
+    renewed: Collection[str],
+    resumed: bool,
+) -> set[str]:
+    """Containers that are to be replaced because of what another service of theirs was replaced by."""
+    if not service.replicas:
+        return set()
+    if not service.replaced_with.isdisjoint(renewed):
+        return {each.id for each in own}
+    others = [services[name] for name in service.replaced_with if resumed and name in services]
+    stay = [_stays(other, [each for each in containers if each.service == other.name]) for other in others]
+    since = max((min(each.created for each in each_stay) for each_stay in stay if each_stay), default="")
+    return {each.id for each in own if each.created < since}
+
+
+def _following(
+    service: Service, own: list[Container], outdated: Collection[str], *, followed: bool
+) -> tuple[Service, list[Container]]:
+    """Both as the planner should see them: what is outdated is of another configuration, with the same requests."""
+    traffic = service.traffic
+    if outdated:
+        own = [each._replace(config=f"{each.config}~") if each.id in outdated else each for each in own]
+        traffic = traffic._replace(canary=(), preview=False, keep=0.0)
+    if followed:  # who resolves its name anew must not find an address that is about to go
+        traffic = traffic._replace(keep=0.0)
+    return service._replace(traffic=traffic), own
 
 
 def _gone(services: Mapping[str, Service], containers: Sequence[Container], routed: Routed) -> list[Step]:

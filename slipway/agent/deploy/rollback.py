@@ -59,6 +59,7 @@ def roll_back_to(
     begin = runtime.monotonic()
     deadline = Deadline(attempt.options.deadline, "the rollback")
     for values in (then, today):
+        deadline.extend(attempt.finish_stops())  # each takes what it asked for, however little time there is
         rendered = attempt.render(release, live.services, values, keep_key=True)
         try:
             actions = Actions(attempt, release, rendered, values, deadline)
@@ -85,7 +86,7 @@ def clear_first(attempt: Attempt) -> None:
     """Remove the routes, containers and networks of a stack that never had a proven release; never its volumes."""
     begin = runtime.monotonic()
     attempt.access.edge.drop_stack(attempt.folder.stack)
-    remove_containers(attempt.folder.stack, attempt.access.api)
+    remove_containers(attempt.folder.stack, attempt.access.api, attempt.note_stops)
     attempt.out.progress("back", "removed what the failed deployment had started", runtime.monotonic() - begin)
 
 
@@ -94,7 +95,7 @@ def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str) -> li
     services = actions.rendered.services
     seen, current = attempt.containers(), attempt.access.edge.current(attempt.folder.stack)
     routed = facts_of_routes(services, actions.release, None, actions.secrets, current=current, containers=seen)
-    plans = converge(services, seen, live.services, routed=routed, back=True)
+    plans = converge(services, seen, live.services, routed=routed, back=True, resumed=attempt.unfinished is not None)
     if not (plans.first or plans.steps or plans.late):
         return []
     images = sorted({service.image for service in services.values()})

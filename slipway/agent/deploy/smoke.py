@@ -123,7 +123,7 @@ def _until_passed(service: str, check: Mapping[str, Any], target: CheckTarget, c
     passed: set[str] = set()
     reason, url, answer = "no container runs", _title(check), Answer()
     while True:
-        seen = facts.containers(context.api, context.stack, (service,))
+        seen = [c for c in facts.containers(context.api, context.stack, (service,)) if c.id not in context.leaving]
         running = [each for each in seen if each.state == "running" and each.config == target.config]
         for each in running:
             if each.id in passed:

@@ -71,16 +71,17 @@ class Compose:
         deadline: Deadline,
         *,
         recreate: bool,
+        unable: Callable[[str], Sequence[str]],
         scale: Mapping[str, int] | None = None,
     ) -> None:
-        """Start services (see `up_arguments`).
+        """Start services (see `up_arguments`); `unable` tells from the last line which of them did not start.
 
         Raises:
             SlipwayError: Compose failed; its own last lines are in the evidence.
         """
         ended = self.call(up_arguments(services, recreate=recreate, scale=scale), file, deadline)
         if ended.code:
-            raise _failed(services, ended)
+            raise _failed(unable, ended)
 
 
 class VersionQuestion:
@@ -124,10 +125,9 @@ def _environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **own, **values}
 
 
-def _failed(services: Sequence[str], ended: Ended) -> SlipwayError:
+def _failed(unable: Callable[[str], Sequence[str]], ended: Ended) -> SlipwayError:
     lines = [line for line in ended.output if line.strip()]
     text = " ".join(lines).lower()
-    names = ", ".join(services)
     meaning, fix = "Compose could not make the containers", "read its lines above"
     if "port is already allocated" in text or "address already in use" in text:
         meaning, fix = "a port that it publishes is taken", "see who holds it: sudo ss -ltnp"
@@ -136,4 +136,5 @@ def _failed(services: Sequence[str], ended: Ended) -> SlipwayError:
     elif "no such image" in text:
         meaning, fix = "its image vanished after it was fetched", "run the deployment again"
     last = lines[-1] if lines else f"exit code {ended.code}"
+    names = ", ".join(unable(last))
     return SlipwayError(f"{names} did not start: {last[:300]}", meaning, fix, lines[-_EVIDENCE_LINES:])

@@ -20,6 +20,7 @@ __all__ = ["DockerApi", "DockerError", "DockerUnreachableError", "find_socket", 
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 PROJECT_LABEL = "com.docker.compose.project"
+_SIGKILL = "9"
 _FRAME = 8  # bytes before a piece: stream number, three zeros, a length. Source: the reference, ContainerAttach
 
 
@@ -108,6 +109,14 @@ class DockerApi:
         label = [f"{name}={value}" for name, value in labels.items()]
         filters = json.dumps({"type": ["container"], "event": ["start"], "label": label})
         return self._send("GET", "/events", {"filters": filters})
+
+    def killed(self, project: str, since: float, until: float) -> list[dict[str, str]]:
+        """Labels and name of the project's containers that got SIGKILL meanwhile, as far as the engine remembers."""
+        filters = {"type": ["container"], "event": ["kill"], "label": [f"{PROJECT_LABEL}={project}"]}
+        query = {"since": f"{since:.9f}", "until": f"{until:.9f}", "filters": json.dumps(filters)}
+        lines = self._raw("GET", "/events", query).splitlines()
+        found = [dict(json.loads(line)["Actor"]["Attributes"]) for line in lines if line.strip()]
+        return [each for each in found if each.get("signal") == _SIGKILL]
 
     def stop(self, identifier: str, timeout: float = 10.0) -> None:
         """Stop a container, giving it the time its own configuration asks for (`timeout` seconds at most is waited)."""

@@ -13,20 +13,36 @@ if TYPE_CHECKING:
     from slipway.agent.docker.docker_api import DockerApi
 
 __all__ = [
-    "CAN_START", "CONFIG_LABEL", "EDGE_NETWORK", "RELEASE_LABEL", "RUNS", "STACK_LABEL", "Container", "container",
-    "containers", "fixed_address", "one_offs",
+    "CAN_START",
+    "CONFIG_LABEL",
+    "EDGE_NETWORK",
+    "JOB_LABEL",
+    "NEVER_RESTARTED",
+    "RELEASE_LABEL",
+    "RUNS",
+    "SERVICE_LABEL",
+    "SHORT_ID",
+    "STACK_LABEL",
+    "Container",
+    "container",
+    "containers",
+    "fixed_address",
+    "one_offs",
 ]  # fmt: skip
 
 STACK_LABEL = "dev.slipway.stack"
 CONFIG_LABEL = "dev.slipway.config"
 RELEASE_LABEL = "dev.slipway.release"
+JOB_LABEL = "dev.slipway.job"
 EDGE_NETWORK = "slipway-edge"
+NEVER_RESTARTED = ("no", "")
 RUNS = ("running", "restarting")
 CAN_START = ("exited", "created")
 
-_SERVICE_LABEL = "com.docker.compose.service"
+SERVICE_LABEL = "com.docker.compose.service"
 _NUMBER_LABEL = "com.docker.compose.container-number"
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
+SHORT_ID = 12
 _SHOWN = 300
 # Compose gives a replacement this kind of name until the old container is gone.
 _HALFWAY_NAME = re.compile(r"[0-9a-f]{12}_")
@@ -47,6 +63,7 @@ class Container(NamedTuple):
     exit_code: int = 0
     restarts: int = 0
     started: str = ""
+    created: str = ""  # to be compared as text
     restart_policy: str = "no"
     addresses: tuple[str, ...] = ()
     ports: tuple[tuple[str, int, int, str], ...] = ()  # published: host address, host port, container port, protocol
@@ -56,11 +73,30 @@ class Container(NamedTuple):
     edge: str = ""  # its address on the edge's network
     one_off: bool = False  # made by `docker compose run`
     terminal: bool = False
+    job: bool = False  # its file says that it may end
+    serves: bool = False  # something about it says that it is a server
+    out_of_memory: bool = False
+    memory: int = 0  # bytes that it may use; 0: all of the host's
+    error: str = ""  # why the engine could not start it
 
     @property
     def halfway(self) -> bool:
         """Whether Compose was killed between making this container and giving it its name."""
         return bool(_HALFWAY_NAME.match(self.name))
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it did what it was for. A server that was stopped, or left down by a reboot, did not."""
+        ended = self.state == "exited" and self.exit_code == 0
+        return ended and self.restart_policy in (*NEVER_RESTARTED, "on-failure") and (self.job or not self.serves)
+
+    @property
+    def ending(self) -> str:
+        """How its program ended last, in words."""
+        if not self.out_of_memory:
+            return f"exit code {self.exit_code}"
+        limit = f"its limit is {self.memory / 1e6:.0f} MB" if self.memory else "the host had no more"
+        return f"exit code {self.exit_code}, out of memory: {limit}"
 
     @property
     def published(self) -> list[str]:
@@ -77,7 +113,7 @@ def containers(
         labels = entry.get("Labels") or {}
         if labels.get(_ONE_OFF_LABEL) == "True" and not one_offs:
             continue
-        if services is not None and labels.get(_SERVICE_LABEL, "") not in services:
+        if services is not None and labels.get(SERVICE_LABEL, "") not in services:
             continue
         details = api.container(entry["Id"])
         if details is not None:
@@ -101,9 +137,9 @@ def container(details: dict[str, Any]) -> Container:
     number = labels.get(_NUMBER_LABEL, "1")
     networks = (details.get("NetworkSettings") or {}).get("Networks") or {}
     return Container(
-        id=details["Id"][:12],
+        id=details["Id"][:SHORT_ID],
         name=details["Name"].lstrip("/"),
-        service=labels.get(_SERVICE_LABEL, ""),
+        service=labels.get(SERVICE_LABEL, ""),
         number=int(number) if str(number).isdigit() else 1,
         config=labels.get(CONFIG_LABEL, ""),
         release=labels.get(RELEASE_LABEL, ""),
@@ -113,6 +149,7 @@ def container(details: dict[str, Any]) -> Container:
         exit_code=int(state.get("ExitCode") or 0),
         restarts=int(details.get("RestartCount") or 0),
         started=str(state.get("StartedAt") or ""),
+        created=_comparable(str(details.get("Created") or "")),
         restart_policy=((details.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
         addresses=tuple(str(n["IPAddress"]) for _, n in sorted(networks.items()) if (n or {}).get("IPAddress")),
         ports=_ports(details),
@@ -121,7 +158,23 @@ def container(details: dict[str, Any]) -> Container:
         edge=fixed_address(networks.get(EDGE_NETWORK)),
         one_off=labels.get(_ONE_OFF_LABEL) == "True",
         terminal=bool(details["Config"].get("Tty")),
+        job=labels.get(JOB_LABEL) == "true",
+        serves=bool(
+            (details.get("HostConfig") or {}).get("PortBindings")
+            or details["Config"].get("ExposedPorts")
+            or EDGE_NETWORK in networks
+            or any(probe.get("ExitCode") == 0 for probe in health.get("Log") or ())
+        ),
+        out_of_memory=bool(state.get("OOMKilled")),
+        memory=int((details.get("HostConfig") or {}).get("Memory") or 0),
+        error=str(state.get("Error") or ""),
     )
+
+
+def _comparable(moment: str) -> str:
+    """A moment of the engine's, which leaves out zeros at the end, so that text sorts as time does."""
+    whole, _, fraction = moment.rstrip("Z").partition(".")
+    return f"{whole}.{fraction:0<9}" if whole else ""
 
 
 def _ports(details: dict[str, Any]) -> tuple[tuple[str, int, int, str], ...]:

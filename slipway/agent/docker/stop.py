@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
 from slipway.agent.docker import facts
@@ -15,32 +15,39 @@ if TYPE_CHECKING:
 
 __all__ = ["finish_stops", "stop_and_remove"]
 
+_KILLED = 137  # exit code of what SIGKILL ended
 _AT_ONCE = 8
-_STOP_SECONDS = 600.0
+_DOCKER_SECONDS = 10  # Docker's own, where a container asks for no other time
+_ENDLESS_SECONDS = 600  # for one that asks never to be killed
 
 
-def stop_and_remove(containers: Sequence[str], api: DockerApi, seconds: float) -> None:
-    """Stop and remove; fine for those that are gone. `seconds` bounds the wait for each answer.
+def stop_and_remove(containers: Sequence[str], api: DockerApi) -> list[str]:
+    """Stop and remove, waiting as long as each may take; fine for those that are gone. Who had to be killed, in words.
 
     Raises:
         SlipwayError: the engine refused one of them; the others are gone nevertheless.
     """
     waiting = iter(containers)  # each thread takes the next one
-    failures: list[SlipwayError] = []
+    failures: list[Exception] = []
+    killed: list[str] = []
 
     def work() -> None:
         client = api.again()
         for identifier in waiting:
             try:
-                client.stop(identifier, seconds)
+                details = client.container(identifier)
+                if details is not None:
+                    client.stop(identifier, _grace(details))
+                    killed.extend(_killed(details, client.container(identifier)))
                 client.remove(identifier)
-            except SlipwayError as error:
+            except Exception as error:  # noqa: BLE001 - none of them may get lost with its thread
                 failures.append(error)
         client.close()
 
     runtime.join([runtime.start_thread(work) for _ in range(min(_AT_ONCE, len(containers)))])
     if failures:
-        raise failures[0]
+        raise next((each for each in failures if isinstance(each, SlipwayError)), failures[0])
+    return killed
 
 
 def finish_stops(
@@ -57,5 +64,17 @@ def finish_stops(
     leaving = [each for each in seen if each.halfway or each.id in replaced or each.id in begun]
     if leaving:
         note([each.id for each in leaving])
-        stop_and_remove([each.id for each in leaving], api, _STOP_SECONDS)
+        stop_and_remove([each.id for each in leaving], api)
     return [each.name for each in leaving]
+
+
+def _grace(details: dict[str, Any]) -> float:
+    """Seconds that a container may take to stop."""
+    asked = details["Config"].get("StopTimeout")
+    return float(_DOCKER_SECONDS if asked is None else _ENDLESS_SECONDS if asked < 0 else asked)
+
+
+def _killed(before: dict[str, Any], after: dict[str, Any] | None) -> list[str]:
+    if after is None or not before["State"].get("Running") or after["State"].get("ExitCode") != _KILLED:
+        return []
+    return [f"{before['Name'].lstrip('/')} did not stop when asked to and was killed after {_grace(before):.0f} s"]

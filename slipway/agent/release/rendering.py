@@ -8,8 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.compose_cli import ComposeFile
-from slipway.agent.docker.facts import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL
-from slipway.agent.docker.health import quicken
+from slipway.agent.docker.facts import CONFIG_LABEL, JOB_LABEL, RELEASE_LABEL, STACK_LABEL
 from slipway.agent.docker.pull import without_tag
 from slipway.agent.strategies.service import Service, Traffic
 from slipway.contract.compose_tree import PLACEHOLDER, texts, used_definitions
@@ -27,6 +26,7 @@ _PATH_KEYS = ("source", "file", "device")
 # What Compose itself leaves out of its hash: changing it must not replace a container.
 _NOT_CONFIG = ("depends_on", "profiles", "pull_policy", "scale", "build", "develop")
 _NOT_CONFIG_DEPLOY = ("replicas", "update_config", "rollback_config")
+_NEVER_RESTARTED = ("no", "none")
 _SHARED_NAMESPACES = ("network_mode", "ipc", "pid")
 
 
@@ -51,9 +51,8 @@ def render(
     *,
     key: bytes,
     folder: StackFolder,
-    quick_health: bool,
 ) -> Rendered:
-    """The Compose file of this host's services with values, paths, labels and quick health checks in place."""
+    """The Compose file of this host's services with values, paths and labels in place."""
     kept = {name: service for name, service in release.compose["services"].items() if name in services}
     source = {**release.compose, **used_definitions(release.compose, kept), "services": kept}
     tree = _filled(source, secrets, folder)
@@ -71,7 +70,12 @@ def render(
         service.pop("depends_on", None)
         if depends:
             service["depends_on"] = {n: {"condition": how, "required": True} for n, (how, _) in depends.items()}
-        _add_labels(service, {STACK_LABEL: folder.stack, CONFIG_LABEL: config, RELEASE_LABEL: release.id})
+        labels = {STACK_LABEL: folder.stack, CONFIG_LABEL: config, RELEASE_LABEL: release.id}
+        policy, reached = _policy(service), bool(entry.routes or service.get("ports"))
+        # Said, not left out: without a word many servers are not restarted either.
+        if policy in (*_NEVER_RESTARTED, "on-failure") and not reached:
+            labels[JOB_LABEL] = "true"
+        _add_labels(service, labels)
         wanted[name] = Service(
             name=name,
             image=release.images[name],
@@ -81,10 +85,10 @@ def render(
             depends_on={other: condition for other, (condition, _) in depends.items()},
             replaced_with=frozenset(other for other, (_, follows) in depends.items() if follows),
             completes=name in awaited,
-            verdict_after=quicken(service) if quick_health else None,
             traffic=Traffic(
                 bool(entry.routes), entry.drain, entry.keep, bool(entry.preview), entry.canary_steps, entry.update
             ),
+            job=policy in _NEVER_RESTARTED and not (reached or service.get("healthcheck")),
         )
     return Rendered(wanted, tree, environment, *referenced_paths(source))
 
@@ -183,6 +187,12 @@ def _add_labels(service: dict[str, Any], labels: Mapping[str, str]) -> None:
     if isinstance(present, list):
         present = dict(str(entry).partition("=")[::2] for entry in present)
     service["labels"] = {**present, **labels}
+
+
+def _policy(service: Mapping[str, Any]) -> str:
+    """The restart policy that is written down, without its limit; empty without a word."""
+    declared = ((service.get("deploy") or {}).get("restart_policy") or {}).get("condition") or service.get("restart")
+    return str(declared or "").partition(":")[0]
 
 
 def _replicas(service: Mapping[str, Any]) -> int:

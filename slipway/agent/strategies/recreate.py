@@ -34,10 +34,12 @@ def plan(service: Service, state: ServiceState) -> ServicePlan:
     usable.sort(key=lambda each: (each.state not in RUNS, each.number))
     kept = usable[: service.replicas]
     unwanted = [each for each in containers if each not in kept]
-    if len(kept) == service.replicas and all(each.state in RUNS for each in kept):
+    if len(kept) == service.replicas and all(each.state in RUNS or each.ended_well for each in kept):
         return _complete(service, state, unwanted)
     renew = bool(unwanted) and not kept
-    away = [each for each in unwanted if each.halfway or not renew]  # Compose replaces the others
+    # Compose replaces as many as are wanted; a stop of what is too much would be noted nowhere.
+    replaced = [each for each in unwanted if not each.halfway][: service.replicas] if renew else []
+    away = [each for each in unwanted if each not in replaced]
     steps = [*remove(service, away), Start((service.name,), renew), WaitHealthy((service.name,))]
     steps += [ShiftTraffic(service.name, 100)] if service.traffic.routed else []
     return ServicePlan(tuple(steps))

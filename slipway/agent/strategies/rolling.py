@@ -62,7 +62,10 @@ def plan(service: Service, state: ServiceState) -> ServicePlan:
     missing = service.replicas - len(present.new)
     proven = state.proof is not None and state.proof.config == service.config
     shares = {generation: share for generation, share in state.weights.items() if share}
-    settled = shares == {service.generation: WHOLE} and not state.stale
+    # A restart along with another service: old and new are of one generation.
+    renewing = any(generation_of(each.config) == service.generation for each in present.serving)
+    proven = proven and not renewing
+    settled = shares == {service.generation: WHOLE} and not state.stale and not renewing
     gates = (WaitHealthy((service.name,)), Smoke((service.name,), 1))
     first: tuple[Step, ...] = ()
     steps = list(remove(service, present.useless))

@@ -46,10 +46,8 @@ class Service(NamedTuple):
     replaced_with: frozenset[str]
     """services whose replacement makes these containers useless (a shared network namespace) or asks for a new start"""
     completes: bool  # another service waits for its successful end
-    verdict_after: tuple[float, float] | None
-    """seconds after which `starting` counts as unhealthy where the start period is ours: with a check that answers, and
-    with one that times out; None: Docker's own verdict"""
     traffic: Traffic = Traffic()
+    job: bool = False  # says that it is never restarted, and nothing can reach it: it does something and ends
 
     @property
     def generation(self) -> str:

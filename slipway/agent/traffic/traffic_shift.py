@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Mover", "facts_of_routes", "retire"]
 
 WHOLE = 100
-_STOP_SECONDS = 600.0
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 1.0
 _DRAIN_SECONDS = 30.0  # of a service that is not in the release any more
@@ -58,8 +57,9 @@ class Mover:
         deadline: Deadline,
         out: Output,
         shifted: Callable[[], None],
+        stopping: Callable[[Sequence[str]], None],
     ) -> None:
-        """`wanted` None keeps what the edge does for this stack about TLS."""
+        """`wanted` None keeps what the edge does about TLS for this stack; `stopping` gets who is stopped, before."""
         self._release = release
         self._services = services
         self._secrets = secrets
@@ -70,7 +70,10 @@ class Mover:
         self._deadline = deadline
         self._out = out
         self._shifted = shifted
+        self._stopping = stopping
         self._ports: dict[str, int] = {}
+        self.leaving: frozenset[str] = frozenset()
+        """ids of containers that go in the end: never part of the new generation"""
 
     def attach(self, services: Iterable[str]) -> None:
         """Give the containers of routed services an address that the edge reaches them at."""
@@ -82,7 +85,8 @@ class Mover:
     def shift(self, step: ShiftTraffic) -> None:
         service = self._services[step.service]
         seen = self._reachable(step.service)
-        new = [c for c in seen if c.config == service.config and c.id not in step.without and c.id not in step.old]
+        unwanted = {*step.without, *step.old, *self.leaving}
+        new = [each for each in seen if each.config == service.config and each.id not in unwanted]
         old = [each for each in seen if each.id in step.old]
         if not (new or (old and not step.share)):
             raise SlipwayError(
@@ -91,11 +95,14 @@ class Mover:
                 f"docker ps --all --filter label=com.docker.compose.service={step.service}",
             )
         share = step.share if old else WHOLE
-        backends = [self._backend(step.service, service.generation, new, share)] if new else []
+        generations = {service.generation: (new, share)} if new else {}
         for generation in sorted({generation_of(each.config) for each in old}):
             own = [each for each in old if generation_of(each.config) == generation]
             weight = max(1, (WHOLE - share) * len(own) // len(old))
-            backends.append(self._backend(step.service, generation, own, weight))
+            # Of a service that only restarts, old and new are one generation.
+            beside, more = generations.get(generation, ([], 0))
+            generations[generation] = ([*beside, *own], more + weight)
+        backends = [self._backend(step.service, name, own, weight) for name, (own, weight) in generations.items()]
         preview = self._release.services[step.service].preview
         written = _service_in(self._edge.current(self._stack), step.service)
         route = wanted_route(step.service, self._release, self._wanted, self._secrets, written)
@@ -151,7 +158,7 @@ class Mover:
         service = self._services.get(step.service)
         drain = service.traffic.drain if service else _DRAIN_SECONDS
         old = Kept(step.service, step.containers, until=runtime.time(), drain=drain, port=self._port(step.service))
-        retire(old, self._api, self._deadline.pause, self._out)
+        retire(old, self._api, self._deadline.pause, self._out, self._stopping)
 
     def _probe(self, name: str, service: Service) -> None:
         """Send requests of our own through the edge to each generation, for want of others'."""
@@ -251,14 +258,24 @@ def wanted_route(
     )
 
 
-def retire(old: Kept, api: DockerApi, pause: Callable[[float], None], out: Output) -> None:
+def retire(
+    old: Kept,
+    api: DockerApi,
+    pause: Callable[[float], None],
+    out: Output,
+    stopping: Callable[[Sequence[str]], None] = lambda _: None,
+) -> None:
     """Wait at most `drain` seconds until no connection of the edge's is left, then stop and remove."""
     begin = runtime.monotonic()
     while (left := _in_flight(old, api)) and runtime.monotonic() - begin < old.drain:
         pause(_POLL_SECONDS)
     cut = f", {left} connection(s) cut" if left else ""
     out.progress("drain", f"{old.service}{cut}", runtime.monotonic() - begin)
-    stop_and_remove(old.containers, api, _STOP_SECONDS)
+    begin = runtime.monotonic()
+    stopping(old.containers)
+    killed = stop_and_remove(old.containers, api)
+    if killed:
+        out.progress("drain", "; ".join(killed), runtime.monotonic() - begin)
 
 
 def _in_flight(old: Kept, api: DockerApi) -> int:

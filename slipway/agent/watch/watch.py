@@ -174,11 +174,11 @@ class _Watch:
         now = runtime.time()
         for each in facts.containers(self.api, self.folder.stack, list(live.services)):
             proof = live.services[each.service]
-            if each.config != proof.config or proof.completed:
+            if each.config != proof.config or proof.completed or each.ended_well:
                 continue
             more = each.restarts - self.restarts.setdefault(each.id, each.restarts)
             if more >= rules.restarts:
-                return f"{each.name} was restarted {more} times, last exit code {each.exit_code}"
+                return f"{each.name} was restarted {more} times, last {each.ending}"
             ill = illness(each.state, each.health)
             if not ill:
                 self.sick.pop(each.id, None)

@@ -44,7 +44,6 @@ def service(name: str, *, config: str, **more: Any) -> Service:
         depends_on=more.get("depends_on", {}),
         replaced_with=frozenset(more.get("replaced_with", ())),
         completes=more.get("completes", False),
-        verdict_after=None,
         traffic=traffic(**more.get("traffic", {})),
     )
 

@@ -31,6 +31,7 @@ def planned(case: dict[str, Any]) -> Plan:
         migrations=tuple(case.get("migrations", ())),
         smoke=tuple(case.get("smoke", ())),
         fleet=case.get("fleet", False),
+        resumed=case.get("resumed", False),
     )
     containers = [container(**each) for each in case["containers"]]
     return deployment(wanted, containers, live(case["live"]), case.get("missing_images", ()), routed(case))

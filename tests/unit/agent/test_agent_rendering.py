@@ -12,8 +12,8 @@ import pytest
 import yaml
 from documents import IMAGE, release
 
-from slipway.agent.docker.facts import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL
-from slipway.agent.docker.health import seconds
+from slipway.agent.docker.facts import CONFIG_LABEL, JOB_LABEL, RELEASE_LABEL, STACK_LABEL
+from slipway.agent.docker.health import Haste, image_check, quicken, seconds
 from slipway.agent.docker.pull import without_tag
 from slipway.agent.docker.yaml_file import to_yaml
 from slipway.agent.release.rendering import Rendered, render
@@ -33,9 +33,9 @@ NASTY = [
 ]
 
 
-def rendered(value: str = "x", *, quick: bool = False, base: dict[str, Any] | None = None) -> Rendered:
+def rendered(value: str = "x", *, base: dict[str, Any] | None = None) -> Rendered:
     made = Release.from_json(base or release())
-    return render(made, ["api"], {"TOKEN": value}, key=b"key", folder=StackFolder("shop"), quick_health=quick)
+    return render(made, ["api"], {"TOKEN": value}, key=b"key", folder=StackFolder("shop"))
 
 
 def with_service(**more: Any) -> dict[str, Any]:
@@ -96,11 +96,6 @@ def test_rotated_secret_changes_the_hash_of_its_users() -> None:
     assert config(value="old") != config(value="new")
 
 
-def test_hash_does_not_depend_on_quick_health_checks() -> None:
-    base = with_service(healthcheck={"test": ["CMD", "true"]})
-    assert rendered(base=base, quick=True).services["api"].config == rendered(base=base).services["api"].config
-
-
 def test_definition_of_a_used_network_is_part_of_the_hash() -> None:
     other = release()
     other["compose"]["networks"]["default"]["driver_opts"] = {"mtu": "1400"}
@@ -149,27 +144,69 @@ def test_text_that_only_looks_like_a_path_of_ours_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "added", "verdict"),
+    ("check", "image", "added", "haste"),
     [
-        (
-            {"test": "x", "interval": "10s", "timeout": "5s", "retries": 2},
-            {"start_interval": "250ms", "start_period": "30000ms"},
-            (25.0, 30.0),
-        ),
-        ({"test": "x"}, {"start_interval": "250ms", "start_period": "180000ms"}, (120.0, 180.0)),
-        ({"test": "x", "start_period": "1m"}, {"start_interval": "250ms"}, None),
-        ({"test": "x", "start_period": "1m", "start_interval": "1s"}, {}, None),
-        ({"disable": True}, {}, None),
-        ({"test": ["NONE"]}, {}, None),
+        ({"test": "x", "interval": "10s", "timeout": "5s", "retries": 2}, {}, ("250ms", "10000ms"), ((25, 30), 0)),
+        ({"test": "x"}, {}, ("250ms", "30000ms"), ((120, 180), 0)),
+        ({"test": "x", "interval": "1s", "timeout": "1s"}, {}, ("250ms", "1000ms"), ((4, 6), 0)),
+        # One that is expensive, or takes long to start, is not asked four times a second for long.
+        ({"test": "x", "interval": "5m"}, {}, ("2500ms", "300000ms"), ((930, 990), 0)),
+        ({"test": "x", "start_period": "1m"}, {}, ("500ms", None), (None, 60)),
+        ({"test": "x", "start_period": "5m"}, {}, ("2500ms", None), (None, 300)),
+        ({"test": "x", "start_period": "1h"}, {}, ("5000ms", None), (None, 3600)),
+        ({"test": "x", "start_period": "1m", "start_interval": "1s"}, {}, None, (None, 60)),
+        ({"disable": True}, {}, None, (None, 0)),
+        ({"test": ["NONE"]}, {}, None, (None, 0)),
+        (None, {}, None, (None, 0)),
+        # The image's own, and what the file says of it.
+        (None, {"Test": ["CMD", "x"], "Interval": 300 * 10**9}, ("2500ms", "300000ms"), ((930, 990), 0)),
+        (None, {"Test": ["CMD", "x"], "StartPeriod": 60 * 10**9}, ("500ms", None), (None, 60)),
+        (None, {"Test": ["CMD", "x"], "StartInterval": 10**9}, None, (None, 0)),
+        (None, {"Test": ["NONE"]}, None, (None, 0)),
+        ({"disable": True}, {"Test": ["CMD", "x"]}, None, (None, 0)),
+        ({"interval": "10s", "timeout": None}, {"Test": ["CMD", "x"], "Interval": 300 * 10**9, "Timeout": 5 * 10**9,
+                                                "Retries": 2}, ("250ms", "10000ms"), ((25, 30), 0)),
+    ],
+)  # fmt: skip
+def test_first_health_verdict_is_quick_and_costs_no_more_than_120_probes(
+    check: dict[str, Any] | None,
+    image: dict[str, Any],
+    added: tuple[str, str | None] | None,
+    haste: tuple[tuple[float, float] | None, float],
+) -> None:
+    service = {} if check is None else {"healthcheck": dict(check)}
+    before = dict(service)
+    found = quicken(service, image_check({"Config": {"Healthcheck": image}}), quick=True)
+    assert found == Haste(*haste)
+    names = {"start_interval": added[0], "start_period": added[1]} if added else {}
+    wanted = {name: value for name, value in names.items() if value}
+    assert service == ({"healthcheck": {**(check or {}), **wanted}} if added else before)
+
+
+def test_an_engine_that_cannot_be_quick_is_given_until_its_first_probe() -> None:
+    service: dict[str, Any] = {"healthcheck": {"test": "x", "interval": "5m", "timeout": "10s"}}
+    assert quicken(service, {}, quick=False) == Haste(None, 310)
+    assert service == {"healthcheck": {"test": "x", "interval": "5m", "timeout": "10s"}}
+
+
+@pytest.mark.parametrize(
+    ("own", "job", "label"),
+    [
+        ({}, False, False),
+        ({"restart": "no"}, True, True),
+        ({"deploy": {"restart_policy": {"condition": "none"}}}, True, True),
+        ({"restart": "no", "healthcheck": {"test": "x"}}, False, True),
+        ({"restart": "no", "ports": [{"target": 80, "published": "80"}]}, False, False),
+        ({"restart": "on-failure"}, False, True),
+        ({"restart": "on-failure:3"}, False, True),
+        ({"restart": "always"}, False, False),
+        ({"restart": "no", "deploy": {"restart_policy": {"condition": "any"}}}, False, False),
     ],
 )
-def test_first_health_verdict_is_quick_and_never_later_than_the_users(
-    check: dict[str, Any], added: dict[str, str], verdict: tuple[float, float] | None
-) -> None:
-    found = rendered(quick=True, base=release(healthcheck=check))
-    assert found.compose["services"]["api"]["healthcheck"] == {**check, **added}
-    assert found.services["api"].verdict_after == verdict
-    assert rendered(base=release(healthcheck=check)).compose["services"]["api"]["healthcheck"] == check
+def test_a_service_whose_file_says_that_it_may_end_is_known(own: dict[str, Any], *, job: bool, label: bool) -> None:
+    found = rendered(base=release(**own))
+    assert found.services["api"].job is job
+    assert (JOB_LABEL in found.compose["services"]["api"]["labels"]) is label
 
 
 @pytest.mark.parametrize(

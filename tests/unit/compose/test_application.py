@@ -428,3 +428,24 @@ def test_the_settings_of_the_stack_files_read_the_example(tmp_path: Path) -> Non
     (tmp_path / "example" / "compose.yaml").write_text(textwrap.dedent(WEB))
     found = read_application(load(tmp_path, {"hosts": json.dumps([LOCAL])}, stack="local"))
     assert found.stack == "example-local"
+
+
+@pytest.mark.parametrize(
+    ("grace", "deadline", "fix"),
+    [
+        ("10s", 600, ""),
+        ("8m", 600, ""),  # beside 120 s until its successor is healthy
+        ("8m1s", 600, "601"),
+        ("1h", 600, "3720"),
+        ("1h", 3720, ""),
+        ("20s", 30, "140"),
+        ("15s", 30, ""),
+    ],
+)
+def test_a_stop_that_the_deadline_leaves_no_time_for_is_warned_of(
+    tmp_path: Path, grace: str, deadline: int, fix: str
+) -> None:
+    service = described(stop_grace_period=grace, restart="always")
+    found = application(tmp_path, service, deadline=deadline).warnings
+    wanted = [f"pulumi config set deadline {fix} --stack test"] if fix else []
+    assert [problem.fix for problem in found] == wanted

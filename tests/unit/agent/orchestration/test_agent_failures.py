@@ -34,7 +34,7 @@ def left_as_it_was(stack: Simulation, ended: Ended, first: str, *, replicas: int
     ("mode", "said"),
     [
         ("exit", "service web did not become healthy: it "),
-        ("sick", "service web did not become healthy: its health check did not pass"),
+        ("sick", "service web did not become healthy: its health check said no"),
         ("never", "service web did not become healthy"),
         ("smoke", "smoke check of web failed"),
     ],
@@ -90,6 +90,7 @@ def test_a_failed_preview_check_leaves_all_requests_where_they_were(stack: Simul
 
 
 def test_a_crash_loop_is_given_up_long_before_the_deadline(stack: Simulation) -> None:
+    stack.deploy(stack.shop())
     wanted = stack.shop(api_environment={"MODE": "exit"}, api_service={"restart": "always"})
     ended = stack.deploy(wanted, options={"health_deadline": 300})
     assert "it was restarted 5 times, last exit code 7" in ended.error
@@ -110,7 +111,7 @@ def test_a_failed_first_deployment_leaves_nothing_but_volumes(stack: Simulation)
 
 def test_evidence_names_what_was_probed_what_answered_and_the_last_lines(stack: Simulation) -> None:
     ended = stack.deploy(stack.shop(api_environment={"MODE": "sick"}))
-    for line in ("probed with: CMD check", "last answer: exit code 1: not well", "| starting 1"):
+    for line in ("probed with: CMD check", "last answer: it said no (exit code 1): not well", "| starting 1"):
         assert line in ended.err
 
 

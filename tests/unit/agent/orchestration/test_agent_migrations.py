@@ -101,5 +101,5 @@ def test_a_one_off_that_fails_keeps_what_waits_for_it_from_starting(stack: Simul
     del init["healthcheck"]
     needs = {"init": {"condition": "service_completed_successfully"}}
     ended = stack.deploy(stack.release({"init": init, "api": stack.service(depends_on=needs)}))
-    assert "service init did not become healthy: it ended with exit code 7" in ended.error
+    assert "one-off init failed: it ended with exit code 7" in ended.error
     assert stack.ids() == []
