@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from rich.table import Table
-
+    from slipway.cli.listing import Listing
     from slipway.releases.engine import Stack
     from slipway.settings.model import HostSettings, Settings
 
@@ -33,7 +32,6 @@ _CONTRACT = 1  # version of schemas/ps.schema.json; a change that a reader canno
 _ANSWER_SECONDS = 60.0  # as for a probe
 _RUNS = ("running", "restarting", "paused")
 _COLUMNS = ("host", "service", "container", "state", "health", "image", "generation", "ports", "started")
-_FOLDED = ("container", "ports")  # where a row gives way on a narrow terminal; the rest is never cut
 _EVERYWHERE = re.compile(r"^(0\.0\.0\.0|\[::\]|::):")  # how the engine writes that a port is open to all
 
 
@@ -139,15 +137,14 @@ def left_out(listings: Sequence[HostListing], services: Sequence[str]) -> str:
     return " and ".join([*stopped, *([counted(one_offs, "one-off run")] if one_offs else [])])
 
 
-def ps_table(document: Mapping[str, Any], now: datetime) -> Table:
+def ps_table(document: Mapping[str, Any], now: datetime) -> Listing:
     """A row per container."""
     from rich.text import Text  # exec and logs need no rich
 
-    from slipway.cli.style import image, state, table
+    from slipway.cli.listing import Listing
+    from slipway.cli.style import image, state
 
-    made = table(*_COLUMNS)
-    for column in made.columns:
-        column.no_wrap, column.overflow = column.header not in _FOLDED, "fold"
+    made = Listing(*_COLUMNS)
     for host in document["hosts"]:
         for one in host["containers"]:
             ended = Text(f"exited {one['exit_code']}", "red" if one["exit_code"] else "dim")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from slipway.cli.listing import Listing
 from slipway.cli.status.watch_view import figures
-from slipway.cli.style import SHORT, image, indented, moment, note, state, table
+from slipway.cli.style import SHORT, image, indented, moment, note, state
 from slipway.contract.outcomes import FAILED, REJECTED
 from slipway.contract.problems import Problem
 from slipway.releases.format import ago, plain, span
@@ -17,8 +18,6 @@ from slipway.releases.status import returned_finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from rich.table import Table
 
 __all__ = ["rendered"]
 
@@ -56,7 +55,7 @@ def _host(host: Mapping[str, Any], stack: str, now: datetime) -> Iterator[Render
             yield note("differs", finding, "red")
     yield from _circumstances(probe, stack, now)
     if probe["live"] and probe["machine"]["docker"]:  # without an engine, what runs is not known
-        yield indented(_services(probe["live"]["services"], now))
+        yield indented(_services(probe, now))
 
 
 def _circumstances(probe: Mapping[str, Any], stack: str, now: datetime) -> Iterator[RenderableType]:
@@ -113,13 +112,14 @@ def _release(probe: Mapping[str, Any] | None, now: datetime) -> Text:
     return Text.assemble("release ", (live["release"], "bold"), plain(about))
 
 
-def _services(services: Mapping[str, Mapping[str, Any]], now: datetime) -> Table:
-    made = table("service", "container", "state", "health", "image", "started", "restarts")
-    for service, entry in sorted(services.items()):
+def _services(probe: Mapping[str, Any], now: datetime) -> Listing:
+    made = Listing("service", "container", "state", "health", "image", "started", "restarts")
+    for service, entry in sorted(probe["live"]["services"].items()):
         name, running = plain(service), image(entry["image"])
         for each in entry["containers"]:
             states = (state(each["state"]), state(each["health"] or "-"))
-            made.add_row(name, plain(each["name"]), *states, running, ago(each["since"], now), str(each["restarts"]))
+            container = plain(each["name"].removeprefix(f"{probe['stack']}-"))
+            made.add_row(name, container, *states, running, ago(each["since"], now), str(each["restarts"]))
             name = ""
         if not entry["containers"] and entry["replicas"]:
             made.add_row(name, "-", state("missing"), "-", running, "-", "-")

@@ -33,9 +33,9 @@ def test_a_healthy_host_is_one_block_that_says_everything(printed: Callable[...,
         "\n"
         "web-1 (web-1.example): release r-0123456789ab, commit 3f2a91c04b7d on main, "
         "live since 2025-11-20 13:10:00 UTC (20 min ago)\n"
-        "  service  container            state      health   image         started     restarts\n"
-        "  api      shop-staging-api-1   running    healthy  a1a1a1a1a1a1  20 min ago  0\n"
-        "  seed     shop-staging-seed-1  completed  -        a1a1a1a1a1a1  20 min ago  0"
+        "  service  container  state      health   image         started     restarts\n"
+        "  api      api-1      running    healthy  a1a1a1a1a1a1  20 min ago  0\n"
+        "  seed     seed-1     completed  -        a1a1a1a1a1a1  20 min ago  0"
     )
 
 
@@ -45,14 +45,14 @@ def test_a_service_without_containers_is_a_row_of_its_own(printed: Callable[...,
     text = printed(web_1=probe)
     assert "shop on stack staging: not as deployed" in text
     assert "  differs: api: is missing" in text
-    assert "  api      -                    missing" in text
+    assert "  api      -          missing" in text
 
 
 def test_an_unreachable_host_has_its_error_where_its_containers_would_be(
     printed: Callable[..., str], probe: dict[str, Any]
 ) -> None:
     text = printed(web_1=probe, web_2=SlipwayError(Problem("cannot be reached", "state unknown", "ssh web-2 true")))
-    assert "shop-staging-api-1" in text
+    assert "api-1" in text
     assert "web-2 (web-2.example): not known\n  error: cannot be reached — state unknown — ssh web-2 true" in text
 
 
