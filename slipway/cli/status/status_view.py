@@ -28,6 +28,10 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
     """`document` as something rich can print."""
     now = datetime.fromisoformat(document["checked"])
     verdict = ("as deployed", "bold green") if document["as_deployed"] else ("not as deployed", "bold red")
+    if document["as_deployed"] and any(
+        (host["probe"]["last"] or {}).get("outcome") == FAILED for host in document["hosts"]
+    ):
+        verdict = ("as deployed before the last update, which failed", "bold yellow")
     title = Text.assemble((document["application"], "bold"), " on stack ", (document["stack"], "bold"), ": ", verdict)
     if any((host["probe"] or {}).get("maintenance") for host in document["hosts"]):
         title.append(", maintenance page on", "bold yellow")
@@ -122,5 +126,7 @@ def _services(probe: Mapping[str, Any], now: datetime) -> Listing:
             made.add_row(name, container, *states, running, ago(each["since"], now), str(each["restarts"]))
             name = ""
         if not entry["containers"] and entry["replicas"]:
-            made.add_row(name, "-", state("missing"), "-", running, "-", "-")
+            # A one-off that ended well needs its container no more; for any other, the host says that it is missing.
+            missing = any(each["service"] == service for each in probe["drift"])
+            made.add_row(name, "-", state("missing" if missing else "completed"), "-", running, "-", "-")
     return made

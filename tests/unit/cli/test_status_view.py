@@ -48,6 +48,33 @@ def test_a_service_without_containers_is_a_row_of_its_own(printed: Callable[...,
     assert "  api      -          missing" in text
 
 
+def test_a_completed_one_off_without_a_container_is_not_missing(
+    printed: Callable[..., str], probe: dict[str, Any]
+) -> None:
+    probe["live"]["services"]["seed"]["containers"] = []
+    text = printed(web_1=probe)
+    assert "shop on stack staging: as deployed\n" in text
+    assert "  seed     -          completed  -        a1a1a1a1a1a1  -           -" in text
+    assert "missing" not in text
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "drift", "verdict"),
+    [
+        (("deployed", "deployed"), [], "as deployed"),
+        (("failed", "failed"), [], "as deployed before the last update, which failed"),
+        (("deployed", "failed"), [], "as deployed before the last update, which failed"),
+        (("failed", "failed"), [{"service": "api", "what": "is missing"}], "not as deployed"),
+    ],
+)
+def test_after_a_failed_update_the_title_does_not_say_that_it_was_deployed(
+    outcomes: tuple[str, str], drift: list[dict[str, str]], verdict: str,
+    printed: Callable[..., str], probe: dict[str, Any],
+) -> None:  # fmt: skip
+    first, second = (probe | {"drift": drift, "last": probe["last"] | {"outcome": outcome}} for outcome in outcomes)
+    assert printed(web_1=first, web_2=second).startswith(f"shop on stack staging: {verdict}\n")
+
+
 def test_an_unreachable_host_has_its_error_where_its_containers_would_be(
     printed: Callable[..., str], probe: dict[str, Any]
 ) -> None:

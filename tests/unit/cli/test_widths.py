@@ -117,7 +117,7 @@ VIEWS: dict[str, tuple[Callable[..., RenderableType], list[str]]] = {
     "diff": (lambda *_: diff_rendered(DIFFERENCE), [RELEASE, SERVICE, "NOTIFICATION_SCHEDULER_DATABASE_PASSWORD"]),
     "status": (
         _status,
-        [HOST, SERVICE, f"{SERVICE}-old", CONTAINER, "restarting", "unhealthy", "a1a1a1a1a1a1", "50", "1234", "missing",
+        [HOST, SERVICE, f"{SERVICE}-old", CONTAINER, "restarting", "unhealthy", "a1a1a1a1a1a1", "50", "1234", "completed",
          *REASON.split()],
     ),
     "ps": (
