@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.compose.application import read_application
 from slipway.compose.compose_config import resolve
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.settings.secret_rules import named_like_a_secret
+from slipway.settings.secret_rules import probably_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ def open_requirements(settings: Settings, first: Requirements) -> Requirements:
 def _with_problems(first: Requirements, found: Sequence[Problem]) -> Requirements:
     missing = {each.subject: " ".join(each.evidence) for each in found if each.code == "variable-missing"}
     secrets = {each.subject for each in found if each.code == "secret-missing"}
-    secrets |= {name for name in missing if named_like_a_secret(name)}
+    secrets |= {name for name in missing if probably_secret(name)}
     return replace(
         first,
         variables={name: said for name, said in sorted(missing.items()) if name not in secrets and name != "DOMAIN"},

@@ -195,13 +195,13 @@ def test_what_is_left_to_set_is_told_as_commands_for_each_stack(init: Init) -> N
     for expected in (
         "pulumi config set --secret registryPassword --stack staging",
         "pulumi config set --secret sshKey --stack staging < ~/.ssh/deploy_ed25519",
-        "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.DATABASE_PASSWORD' --stack production",
-        "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.SIGNING_KEY' --stack staging",
-        "pulumi config set --path 'variables.PUBLIC_URL' VALUE --stack production",
+        "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.DATABASE_PASSWORD' --stack production",
+        "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.SIGNING_KEY' --stack staging",
+        "pulumi config set --path 'variables.PUBLIC_URL' --stack production",
         "Then: pulumi preview --stack staging",
     ):
         assert expected in lines
-    assert "pulumi config set --path 'variables.PUBLIC_URL' VALUE --stack staging" not in lines
+    assert "pulumi config set --path 'variables.PUBLIC_URL' --stack staging" not in lines
 
 
 def test_a_published_port_without_a_route_is_told_as_one_that_could_have_one(init: Init) -> None:

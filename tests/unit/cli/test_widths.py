@@ -117,8 +117,8 @@ VIEWS: dict[str, tuple[Callable[..., RenderableType], list[str]]] = {
     "diff": (lambda *_: diff_rendered(DIFFERENCE), [RELEASE, SERVICE, "NOTIFICATION_SCHEDULER_DATABASE_PASSWORD"]),
     "status": (
         _status,
-        [HOST, SERVICE, f"{SERVICE}-old", CONTAINER, "restarting", "unhealthy", "a1a1a1a1a1a1", "50", "1234", "completed",
-         *REASON.split()],
+        [HOST, SERVICE, f"{SERVICE}-old", CONTAINER, "restarting", "unhealthy", "a1a1a1a1a1a1", "50", "1234",
+         "completed", *REASON.split()],
     ),
     "ps": (
         lambda *_: ps_table(PS, datetime(2025, 11, 20, 14, tzinfo=UTC)),
