@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.schema_check import checked
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import Connection, reached
@@ -59,7 +60,7 @@ def require_services(names: Iterable[str], listings: Collection[Mapping[str, Any
     known = sorted({*services, *(one["service"] for each in listings for one in each["containers"])})
     there = f"there are: {', '.join(known)}" if known else "nothing is deployed there"
     what = f"no service '%s' is deployed on stack {stack}"
-    _refuse_unknown(names, known, what, there, f"slipway ps --all --stack {stack}")
+    _refuse_unknown(names, known, what, there, of_stack("slipway ps --all", stack))
 
 
 def _refuse_unknown(names: Iterable[str], known: Sequence[str], what: str, otherwise: str, fix: str) -> None:
@@ -103,7 +104,7 @@ async def _ask(exits: contextlib.AsyncExitStack, stack: Stack, host: HostSetting
         async with channel(connection, host.name, stack.project, command=("containers",)) as opened:
             listing = checked("listing", await opened.answer(b"", _ANSWER_SECONDS))
     except SlipwayError as error:
-        return HostListing(host=host, problems=error.problems)
+        return HostListing(host=host, problems=error.of_stack(stack.settings.stack).problems)
     return HostListing(host=host, connection=connection, listing=listing)
 
 

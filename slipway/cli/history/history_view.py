@@ -21,8 +21,8 @@ _SHORT = 8  # hex digits of a commit, in a table
 _RESULTS = {"succeeded": "green", "failed": "red", "interrupted": "red", "in progress": "cyan"}
 _BACK = {
     "live": "it is live",
-    "warm": "slipway rollback, at once: every host has all of it",
-    "cold": "slipway rollback: its images are pulled again",
+    "warm": "at once: every host has all of it",
+    "cold": "yes: its images are pulled again",
 }
 _DIFFERENCES = {"+": "green", "-": "red"}
 _MINUTE = 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -146,8 +147,10 @@ def _workflows(root: Path, application: Path, report: InitReport, *, force: bool
         elif not there or force:
             texts[file] = text
         else:
-            meaning = "what somebody wrote there would be lost, so nothing was written"
-            fix = f"slipway init {os.path.relpath(application, root)} --workflows --force, then look at git diff"
+            meaning = (
+                "what somebody wrote there would be lost, so nothing was written; `git diff` shows what --force did"
+            )
+            fix = f"slipway init {shlex.quote(os.path.relpath(application))} --workflows --force"
             refused.append(Problem(f"{name} exists already, and differs", meaning, fix))
     if refused:
         raise SlipwayError(refused)

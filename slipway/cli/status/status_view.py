@@ -11,6 +11,7 @@ from rich.text import Text
 from slipway.cli.listing import Listing
 from slipway.cli.status.watch_view import figures
 from slipway.cli.style import SHORT, image, indented, moment, note, state
+from slipway.contract.commands import of_stack
 from slipway.contract.outcomes import FAILED, REJECTED
 from slipway.contract.problems import Problem
 from slipway.releases.format import ago, plain, span
@@ -70,7 +71,7 @@ def _circumstances(probe: Mapping[str, Any], stack: str, now: datetime) -> Itera
     if probe["validated"] and live and probe["validated"] != live["release"]:
         yield note("validated last", f"{probe['validated']}; a failed update returns to it", "dim")
     if probe["maintenance"]:
-        ends = f"slipway maintenance off --stack {stack}"
+        ends = of_stack("slipway maintenance off", stack)
         yield note("maintenance", f"visitors get the maintenance page; {ends} ends it", "yellow")
     if probe["watch"] and live:
         yield from _watch(probe["watch"], live["release"])
