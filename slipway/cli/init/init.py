@@ -201,7 +201,7 @@ def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain:
                 if service not in requirements.web:
                     yield (
                         f"{one} and {other} share a host, on which only one of them can have port {ports[0]} of "
-                        f"{service}: drop its `ports` (other services reach it without), or let a variable name the port"
+                        f"{service}: drop its `ports` (other services reach it without), or let a variable name it"
                     )
 
 

@@ -23,7 +23,8 @@ _OTHER_PORTS = {21, 22, 25, 53, 110, 143, 443, 465, 587, 993, 995, 1433, 1883, 2
                 6380, 8883, 9042, 9092, 9229, 11211, 27017, 50051}  # fmt: skip
 _NOT_HTTP = ("postgres", "postgis", "timescale", "pgvector", "mysql", "mariadb", "mongo", "redis", "valkey", "keydb",
              "memcached", "rabbitmq", "kafka", "zookeeper", "nats", "mosquitto", "cassandra", "mssql", "cockroach",
-             "clickhouse", "elasticsearch", "opensearch", "etcd", "openldap", "postfix", "sftp", "pgbouncer")  # fmt: skip
+             "clickhouse", "elasticsearch", "opensearch", "etcd", "openldap", "postfix", "sftp",
+             "pgbouncer")  # fmt: skip
 _ASKED = ("variable-missing", "secret-missing", "setting-missing")  # the questions are about these
 
 
