@@ -279,6 +279,8 @@ if __name__ == "__main__":
 
 def test_what_the_readme_shows_after_make_up_needs_nothing_on_path() -> None:
     section = README.read_text().partition("\n## Try it\n")[2].partition("\n## ")[0]
-    commands = re.findall(r"^(?:\$ )?([\w./]+) ", "\n".join(re.findall(r"```\w*\n(.*?)```", section, re.DOTALL)), re.M)
+    commands = re.findall(
+        r"^(?:\$ )?([\w./]+) ", "\n".join(re.findall(r"```\w*\n(.*?)```", section, re.DOTALL)), re.MULTILINE
+    )
     assert {name for name in commands if name in ("uv", "pulumi", "slipway")} == set()
     assert ".venv/bin/slipway status --stack local" in section
