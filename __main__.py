@@ -51,6 +51,7 @@ with reported_to_pulumi():
             hosts=hosts,
             edge=images.edge,
             settled=view.settled,
+            plan=view.plan,
         ),
     )
 

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from slipway.compose.schema_check import checked
+from slipway.compose.service_inputs import secrets_of, service_inputs
 from slipway.contract.commands import of_stack
+from slipway.contract.plan import UNBUILT
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import agent_path
 from slipway.hosts.deployment_document import deployment_document, drift_of, port_urls, route_urls
+from slipway.hosts.plans import plan_text
 from slipway.settings.engine_errors import raised_to_pulumi
 
 from .release_record import ReleaseRecord
+from .service import FingerprintKey, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,13 +48,15 @@ class ComposeDeploymentArgs:
     settings: Settings
     application: Application
     revision: Revision
-    images: pulumi.Output[dict[str, str]]
+    images: Mapping[str, pulumi.Output[str]]
     """Service → image by digest."""
     hosts: Sequence[Host]
     edge: str = ""
     """The edge's image by digest; empty when no service has a route."""
     settled: Callable[[str], None] | None = None
     """Called with the name of each host when the engine is done with it (see `fleet`)."""
+    plan: Callable[[str, str], Mapping[str, Any]] | None = None
+    """In a preview: called with a host's name and its document, gives what that would do (plan.schema.json)."""
 
 
 class ComposeDeployment(pulumi.ComponentResource):
@@ -69,8 +75,9 @@ class ComposeDeployment(pulumi.ComponentResource):
         super().__init__(TYPE, name, None, opts)
         self._args, self._name = args, name
         settings, application, machines = args.settings, args.application, [host.machine for host in args.hosts]
-        release = args.images.apply(lambda images: application.release(args.revision, images))
+        release = pulumi.Output.all(**args.images).apply(lambda images: application.release(args.revision, images))
         self.release = release.apply(lambda document: str(document["id"]))
+        self._fingerprints = FingerprintKey(name, pulumi.ResourceOptions(parent=self))
         reports = {host.label: self._on(host, release) for host in args.hosts}
         self.report = pulumi.Output.all(**reports).apply(dict)
         self.summary = self.report.apply(_summary)
@@ -106,6 +113,10 @@ class ComposeDeployment(pulumi.ComponentResource):
                 args.settings, args.application, assembled, args.edge, host=host.label, hosts=names, probe=host.probe
             )
 
+        if args.plan:
+            pulumi.Output.all(**args.images).apply(
+                lambda images: self._show_plan(host, document, images), run_with_unknowns=True
+            )
         command = host.command(
             f"{self._name}-{host.label}",
             create=pulumi.Output.concat(
@@ -115,10 +126,36 @@ class ComposeDeployment(pulumi.ComponentResource):
             stdin=pulumi.Output.secret(release.apply(raised_to_pulumi(document))),
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
+        self._services(host, command)
         if (settled := args.settled) and not pulumi.runtime.is_dry_run():
             command.stdout.apply(lambda _: settled(host.label))
         # The whole output counts as secret because stdin does; the agent keeps secrets out of its report, so it is not.
         return pulumi.Output.unsecret(command.stdout.apply(_report))
+
+    def _show_plan(self, host: Host, document: Callable[[Mapping[str, Any]], str], images: Mapping[str, Any]) -> None:
+        """Say what a deployment would do on a host; what is yet to be built counts as changed."""
+        args = self._args
+        assert args.plan is not None  # noqa: S101  # the caller looked
+        known = {name: image if isinstance(image, str) else f"{name}@{UNBUILT}" for name, image in images.items()}
+        try:
+            text = plan_text(args.plan(host.label, document(args.application.release(args.revision, known))))
+        except SlipwayError as error:
+            pulumi.log.warn(f"host {host.label}: what would change cannot be planned: {error}", resource=self)
+        else:
+            pulumi.log.info(text, resource=self)
+
+    def _services(self, host: Host, command: pulumi.Resource) -> None:
+        """The services that a host runs, once it runs them."""
+        application, values = self._args.application, self._args.settings.secrets
+        beside = application.services_of(host.label)
+        for name in beside:
+            secrets = {each: values[each].get_secret_value() for each in secrets_of(application, name)}
+            inputs = {
+                "image": self._args.images[name],
+                **service_inputs(application, name, beside=beside),
+                "secretValues": self._fingerprints.of(secrets),
+            }
+            Service(f"{host.label}/{name}", inputs, pulumi.ResourceOptions(parent=self, depends_on=[command]))
 
 
 def _report(stdout: str) -> dict[str, Any]:

@@ -55,8 +55,8 @@ class RegistryImagesArgs:
 class RegistryImages(pulumi.ComponentResource):
     """The images of one application in one registry."""
 
-    images: pulumi.Output[dict[str, str]]
-    """Service → `NAME:TAG@sha256:…`."""
+    images: dict[str, pulumi.Output[str]]
+    """Service → `NAME:TAG@sha256:…`; what is built is unknown in a preview."""
     edge: str
     """The edge's image by digest; empty when no service has a route."""
 
@@ -77,7 +77,7 @@ class RegistryImages(pulumi.ComponentResource):
         digests.finish()
         if not (settings.images or settings.pin):
             built = self._built(name, owners)
-        self.images = pulumi.Output.all(**built, **third_party).apply(dict)
+        self.images = {service: pulumi.Output.from_input(image) for service, image in {**built, **third_party}.items()}
         self.register_outputs({"images": self.images})
 
     def _built(self, name: str, owners: Mapping[str, str]) -> dict[str, pulumi.Output[str]]:

@@ -18,6 +18,8 @@ from slipway.contract.redaction import Redactor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from slipway.contract.deployment import Deployment
+
 __all__ = ["main"]
 
 USAGE = """\
@@ -26,8 +28,8 @@ slipway agent: deploys one stack's releases on this host
   version                             which agent this is
   probe --stack S                     what is here, as one line of JSON; changes nothing
   attend --stack S                    as probe, then the channel of a fleet deployment until standard input ends
+  plan --stack S                      as probe, then what a deployment of the document on standard input would do
   deploy [--stack S --release R]      deploy what standard input describes; S and R must match it
-         [--dry-run]                  only print its steps
   watch --stack S                     watch what was deployed last, as that deployment ordered
   history --stack S                   the ledger, a line of JSON an entry, then what is kept here
   release --stack S --release R       a release that is kept here, as one line of JSON
@@ -46,15 +48,17 @@ slipway agent: deploys one stack's releases on this host
 _LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("version", "help"), ()),
-    **dict.fromkeys(("probe", "attend", "watch", "certificate", "observe", "containers", "history"), ("--stack",)),
+    **dict.fromkeys(
+        ("probe", "attend", "plan", "watch", "certificate", "observe", "containers", "history"), ("--stack",)
+    ),
     "maintenance": ("--stack", "--on", "--off"),
     "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
     "release": ("--stack", "--release"),
     "mark": ("--stack", "--release", "--as", "--actor"),
-    "deploy": ("--stack", "--release", "--dry-run"),
+    "deploy": ("--stack", "--release"),
     "destroy": ("--stack", "--volumes"),
 }
-_FLAGS = ("--dry-run", "--on", "--off", "--follow")
+_FLAGS = ("--on", "--off", "--follow")
 
 
 class _Session:
@@ -137,6 +141,8 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
             from slipway.agent.fleet import attend
 
             attend(folder, out)
+        elif command == "plan" and (given := sys.stdin.buffer.read()):
+            _plan(given, folder, out)
 
 
 def _names(options: dict[str, str], option: str) -> list[str]:
@@ -163,6 +169,26 @@ def _change(folder: StackFolder, command: str, options: dict[str, str], out: Out
     return mark(folder, options["--release"], note, out, actor=actor)
 
 
+def _plan(given: bytes, folder: StackFolder, out: Output) -> None:
+    from slipway.agent.deploy import deploy
+    from slipway.agent.release import document
+
+    content = document.parse(given)
+    if content.stack != folder.stack:
+        raise _usage(f"--stack is {folder.stack!r}, and the document says {content.stack!r}")
+    out.redactor = _redactor(content, folder)
+    out.result(deploy.planned(content, folder, out))
+
+
+def _redactor(content: Deployment, folder: StackFolder) -> Redactor:
+    """Knows every secret that a document or this host holds."""
+    others = {f"password of {each.address}": each.password for each in content.registries}
+    for number, certificate in enumerate(content.edge.certificates if content.edge else ()):
+        others[f"key of certificate {number}"] = certificate.key
+    others["notify"] = content.watch.notify if content.watch else ""
+    return Redactor(content.secrets, folder.stored_secrets(), others)
+
+
 def _deploy(session: _Session, options: dict[str, str]) -> None:
     from slipway.agent.deploy import deploy
     from slipway.agent.release import document
@@ -173,16 +199,9 @@ def _deploy(session: _Session, options: dict[str, str]) -> None:
         if options.get(name, stated) != stated:
             raise _usage(f"{name} is {options[name]!r}, and the document says {stated!r}")
     folder = session.folder = StackFolder(content.stack)
-    others = {f"password of {each.address}": each.password for each in content.registries}
     session.out.host = content.host
-    for number, certificate in enumerate(content.edge.certificates if content.edge else ()):
-        others[f"key of certificate {number}"] = certificate.key
-    others["notify"] = content.watch.notify if content.watch else ""
-    session.out.redactor = Redactor(content.secrets, folder.stored_secrets(), others)
-    if "--dry-run" in options:
-        deploy.dry_run(content, folder, session.out)
-    else:
-        session.out.result(deploy.deploy(content, folder, session.out, start_watch))
+    session.out.redactor = _redactor(content, folder)
+    session.out.result(deploy.deploy(content, folder, session.out, start_watch))
 
 
 def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:

@@ -238,11 +238,13 @@ async def channel(
     stack: str,
     *,
     install: bool = False,
-    attend: bool = False,
+    look: str = "probe",
     command: Sequence[str] = (),
     kind: str = "deploy",
 ) -> AsyncIterator[Channel]:
     """The agent of `stack` on a host, its probe read; it is let go at the end.
+
+    `look` is which of its commands probes: `attend` and `plan` go on after it.
 
     With a `command` (another one of the agent's, then its options) it runs that, and there is no probe. `kind` is what
     the host's ledger will call the deployment that it is installed for.
@@ -252,7 +254,7 @@ async def channel(
     """
     async with contextlib.AsyncExitStack() as exits:
         try:
-            words = command or (("attend",) if attend else ("probe",))
+            words = command or (look,)
             process = await connection.start(_command(stack, install=install, command=words, kind=kind))
             channel = Channel(name, process)
             exits.push_async_callback(channel.release)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import END_SECONDS, Channel, channel
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HostSessions", "full_disk", "survey"]
 
+_T = TypeVar("_T")
 _NOBODY = "TRAEFIK DEFAULT CERT"  # the name of the one that Traefik makes itself where it is given none
 _CERTIFICATE_SECONDS = 150.0  # the agent waits for a stack that is replacing the edge
 
@@ -56,20 +57,23 @@ class HostSessions:
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())  # reported by `open`, if ever
                 self._reached[host.name] = task
 
-    def open(self, stack: str, *, install: bool, certificate: bool, attended: _Attended | None) -> _Probes:
+    def open(
+        self, stack: str, *, install: bool, certificate: bool, look: str = "probe", attended: _Attended | None = None
+    ) -> _Probes:
         """Probe every host: the probe document of what runs there of `stack`, by host.
 
         Args:
             stack: Compose project on the hosts.
             install: leave the agent on the hosts.
             certificate: give every host whose edge has none a certificate for visitors who ask for no name it knows.
-            attended: handed the open channels, which then stay open for a fleet's verdict.
+            look: which of the agent's commands looks (see `channel`).
+            attended: handed the open channels, which stay open until it returns.
 
         Raises:
             SlipwayError: with the problems of all hosts: unreachable, or lacking what Slipway needs.
         """
         ready: Future[_Probes] = Future()
-        run = self._run(ready, stack, attended, install=install, certificate=certificate)
+        run = self._run(ready, stack, attended, look=look, install=install, certificate=certificate)
         asyncio.run_coroutine_threadsafe(run, self._loop)
         try:
             return ready.result()
@@ -78,11 +82,18 @@ class HostSessions:
             raise
 
     async def _run(
-        self, ready: Future[_Probes], stack: str, attended: _Attended | None, *, install: bool, certificate: bool
+        self,
+        ready: Future[_Probes],
+        stack: str,
+        attended: _Attended | None,
+        *,
+        look: str,
+        install: bool,
+        certificate: bool,
     ) -> None:
         async with self._exits as exits:
             try:
-                channels = await self._open_all(exits, stack, install=install, attend=attended is not None)
+                channels = await self._open_all(exits, stack, install=install, look=look)
                 if certificate:
                     await self._give_certificates(channels, stack)
             except Exception as error:  # noqa: BLE001  # raised again in the thread that waits for it
@@ -95,11 +106,11 @@ class HostSessions:
                     await self._listening
 
     async def _open_all(
-        self, exits: contextlib.AsyncExitStack, stack: str, *, install: bool, attend: bool
+        self, exits: contextlib.AsyncExitStack, stack: str, *, install: bool, look: str
     ) -> list[Channel]:
         async def opened(host: str, connection: asyncio.Task[Connection]) -> Channel:
             kind = self._settings.kind
-            agent = channel(await connection, host, stack, install=install, attend=attend, kind=kind)
+            agent = channel(await connection, host, stack, install=install, look=look, kind=kind)
             return await exits.enter_async_context(agent)
 
         await self._reach()
@@ -129,6 +140,10 @@ class HostSessions:
     def call(self, function: Callable[..., object], *arguments: object) -> None:
         """Call `function` in the sessions' own thread."""
         self._loop.call_soon_threadsafe(function, *arguments)
+
+    def result(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do `work` in the sessions' own thread, and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self) -> None:
         """Let go of every host; twice is fine."""

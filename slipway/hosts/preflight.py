@@ -15,6 +15,7 @@ import pulumi
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.fleet import Fleet, require_parallel
 from slipway.hosts.host_sessions import full_disk
+from slipway.hosts.plans import Plans
 from slipway.images.build_cache import check_builder
 from slipway.settings.registry_names import address_of, api_url
 from slipway.settings.rules import weak_secrets
@@ -42,6 +43,9 @@ class View:
     """Name → probe document."""
     settled: Callable[[str], None] | None
     """Takes the name of a host that the engine is done with; None on a single host."""
+    plan: Callable[[str, str], dict[str, Any]] | None = None
+    """Takes a host's name and its deployment document, gives what that would do (plan.schema.json); None in an
+    update."""
 
     @property
     def live_images(self) -> dict[str, str]:
@@ -69,7 +73,8 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
     together = updating and len(machines) > 1
     if together:
         require_parallel(len(machines), getattr(pulumi.runtime.settings.SETTINGS, "parallel", None))
-    fleet = Fleet(machines)
+    fleet, plans = Fleet(machines), None if updating else Plans(sessions)
+    attended = plans.attend if plans else fleet.attend if together else None
     with ThreadPoolExecutor(1) as pool:
         registry = pool.submit(check_registry, settings, application)
         problems: list[Problem] = []
@@ -79,7 +84,8 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
                 application.stack,
                 install=updating,
                 certificate=updating and application.routed,
-                attended=fleet.attend if together else None,
+                look="plan" if plans else "attend" if together else "probe",
+                attended=attended,
             )
         except SlipwayError as error:
             problems += error.problems
@@ -91,6 +97,7 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
     return View(
         machines=machines,
         probes=probes,
+        plan=plans.of if plans else None,
         settled=(lambda host: sessions.call(fleet.settled, host)) if together else None,
     )
 

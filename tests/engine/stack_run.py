@@ -41,6 +41,12 @@ class Run:
             if step["op"] != "same" and not step["type"].startswith("slipway:")
         }
 
+    @property
+    def services(self) -> dict[str, set[str]]:
+        """HOST/SERVICE → the inputs that differ, for every service that is created, changed or deleted."""
+        changed = [step for step in self._begun if step["type"] == "slipway:deployment:Service"]
+        return {_name(step): _differing(step) for step in changed if step["op"] != "same"}
+
     def said(self, *severities: str) -> str:
         """What was shown for resources, of the given severities (all but debug when none is given)."""
         shown = [event["diagnosticEvent"] for event in self.events if "diagnosticEvent" in event]
@@ -59,6 +65,11 @@ class Run:
         assert len(self.problems) == 1, f"{len(self.problems)} problems were told:\n{self.text}"
         assert len(self.problems[0]) >= 3, f"a part is missing: {self.problems[0]}"
         return " — ".join(self.problems[0])
+
+
+def _differing(step: dict[str, Any]) -> set[str]:
+    old, new = ((step.get(side) or {}).get("inputs") or {} for side in ("old", "new"))
+    return {key for key in {*old, *new} if old.get(key) != new.get(key)}
 
 
 def _name(step: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +67,9 @@ def test_preview_shows_the_change_and_makes_none(stack: Stack) -> None:
     before, tags, runs = stack.host_state(), stack.tags("shop-side"), len(stack.history())
     preview = stack.preview()
     assert preview.changes == {"shop-side": "update", f"{stack.project}-local": "update"}
+    assert preview.services == {"local/side": {"image"}}
+    assert re.search(r"plan for host local:\s+side +recreated: image \(to be built\); interrupted", preview.text)
+    assert re.search(r"web +migration run: new release\s+interrupted: side", preview.text), preview.text
     assert stack.host_state() == before
     assert stack.tags("shop-side") == tags
     assert len(stack.history()) == runs
@@ -100,6 +104,7 @@ def test_changed_configuration_file_touches_only_its_reader(stack: Stack) -> Non
     before = stack.ids()
     run = stack.up()
     assert run.changes == {f"{stack.project}-local": "update"}
+    assert run.services == {"local/web": {"mounts"}}
     assert touched(stack, before) == {"web"}
     assert stack.get("/config")["config"] == '{"colour": "green"}'
 
@@ -107,7 +112,12 @@ def test_changed_configuration_file_touches_only_its_reader(stack: Stack) -> Non
 def test_changed_variable_touches_only_its_reader(stack: Stack) -> None:
     stack.variables["GREETING"] = "good morning"
     before = stack.ids()
-    assert stack.up().changes == {f"{stack.project}-local": "update"}
+    shown = stack.preview("--diff").text
+    assert re.search(r"side +recreated: environment GREETING; interrupted until it is healthy", shown), shown
+    assert re.search(r'~ environment *: \{\s+~ GREETING: "hello" => "good morning"\s+\}', shown), shown
+    run = stack.up()
+    assert run.changes == {f"{stack.project}-local": "update"}
+    assert run.services == {"local/side": {"environment"}}
     assert touched(stack, before) == {"side"}
     assert stack.containers()["side"].environment["GREETING"] == "good morning"
 
@@ -116,7 +126,14 @@ def test_rotated_secret_touches_only_its_reader(stack: Stack) -> None:
     release = stack.outputs["release"]
     stack.secrets["TOKEN"] = "another-token-of-the-tests"
     before = stack.ids()
-    assert stack.up().changes == {f"{stack.project}-local": "update"}
+    shown = stack.preview("--diff").text
+    assert re.search(
+        r"web +recreated: secret TOKEN; interrupted until it is healthy(, \d\.\d s last time)?\n", shown
+    ), shown
+    assert re.search(r'~ secretValues *: \{\s+~ TOKEN: "[0-9a-f]{16}" => "[0-9a-f]{16}"\s+\}', shown), shown
+    run = stack.up()
+    assert run.changes == {f"{stack.project}-local": "update"}
+    assert run.services == {"local/web": {"secretValues"}}
     assert touched(stack, before) == {"web"}
     assert stack.containers()["web"].environment["TOKEN"] == "another-token-of-the-tests"
     assert stack.outputs["release"] == release

@@ -45,6 +45,10 @@ def test_release_that_fails_leaves_the_old_one_serving_and_says_why(stack: Stack
     if mode == "migration-fails":
         assert after["web"].id == before["web"].id
     assert stack.ledger()[-1]["outcome"] == "failed"
+    if mode == "crash":
+        assert stack.preview().services == {"local/web": {"image", "environment"}}, (
+            "it was not proven: it is to be made"
+        )
 
     stack.variables.pop("MODE")
     stack.up()

@@ -10,7 +10,7 @@ from fake_machine import SilentOutput
 from programs import NEVER, Program
 from witness import Witness
 
-from slipway.agent.deploy.deploy import deploy
+from slipway.agent.deploy.deploy import deploy, planned
 from slipway.agent.deploy.destroy import destroy
 from slipway.agent.host_probe import probe
 from slipway.agent.state.stack_dir import StackFolder
@@ -211,6 +211,12 @@ class Simulation:
         """Deploy, as `begin_at` does, to the end."""
         _, ended = self.begin_at(wanted, **more)
         return ended()
+
+    def plan(self, wanted: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """What a deployment would do now."""
+        content = Deployment.from_json(self.document(wanted, **more))
+        _, ended = self.start(lambda out: planned(content, StackFolder(self.stack), out))
+        return ended().report
 
     def probe(self) -> dict[str, Any]:
         _, ended = self.start(lambda _: probe(StackFolder(self.stack)))

@@ -57,6 +57,7 @@ class Actions:
         self.api, self.machine, self.compose, self.edge = attempt.access
         self.context = GateContext(self.api, self.folder.stack, deadline, self.out)
         self.wanted_edge = attempt.document.edge
+        self._down: dict[str, float] = {}  # service → when its containers began to be replaced
         self.mover = Mover(
             release=release,
             services=rendered.services,
@@ -151,6 +152,8 @@ class Actions:
         self.attempt.ledger.append(self.release.id, MIGRATED, service=step.service, irreversible=migration.irreversible)
 
     def _start(self, step: steps.Start) -> None:
+        if step.recreate:
+            self._down.update(dict.fromkeys(step.services, runtime.monotonic()))
         self._up(step, recreate=step.recreate)
 
     def _scale_up(self, step: steps.ScaleUp) -> None:
@@ -186,6 +189,8 @@ class Actions:
         if step.counts:
             services = [service._replace(replicas=count) for service, count in zip(services, step.counts)]
         await_healthy(services, self.context, limit=self.attempt.options.health_deadline)
+        for name in self._down.keys() & step.services:
+            self.attempt.outages[name] = round(runtime.monotonic() - self._down.pop(name), 1)
 
     def _observe(self, step: steps.Observe) -> None:
         self.deadline.extend(step.seconds)

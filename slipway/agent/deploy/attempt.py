@@ -74,6 +74,8 @@ class Attempt:
         self._access: MachineAccess | None = None
         self.touched = False
         """whether there is something to undo"""
+        self.outages: dict[str, float] = {}
+        """service → seconds from the stop of its containers until their successors were healthy"""
         self.outcome = UNCHANGED
         self.recorded = False
         self.failed_at: float | None = None

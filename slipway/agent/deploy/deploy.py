@@ -14,14 +14,18 @@ from slipway.agent.deploy.attempt import Attempt
 from slipway.agent.deploy.failure import undo
 from slipway.agent.deploy.migrate import remove_one_offs
 from slipway.agent.deploy.plan import Plan, WantedRelease, deployment
+from slipway.agent.deploy.planned import Known, changes
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import pull
+from slipway.agent.drift import drift
 from slipway.agent.state.journal import end_orphans
 from slipway.agent.state.lock import lock
 from slipway.agent.strategies.steps import name_of
 from slipway.agent.traffic.traffic_shift import facts_of_routes
+from slipway.contract import CONTRACT
 from slipway.contract.barriers import DONE
 from slipway.contract.outcomes import DEPLOYED, REPAIRED, UNCHANGED
+from slipway.contract.plan import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,8 +35,9 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
     from slipway.agent.strategies.service import Service
     from slipway.contract.deployment import Deployment
+    from slipway.contract.plan import Change
 
-__all__ = ["deploy", "dry_run"]
+__all__ = ["deploy", "planned"]
 
 _YIELDING = 10  # of 19
 
@@ -58,13 +63,36 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
         return done
 
 
-def dry_run(document: Deployment, folder: StackFolder, out: Output) -> None:
-    """Print the plan, one step a line; change nothing."""
-    plan, _ = _plan(Attempt(document, folder, out, Stop()), keep_key=False)
-    for step in plan.steps:
-        out.say(name_of(step))
-    if not plan.steps:
-        out.say("nothing to do")
+def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str, Any]:
+    """What `deploy` would do now, as a Plan document; changes nothing."""
+    attempt = Attempt(document, folder, out, Stop())
+    plan, rendered = _plan(attempt, keep_key=False)
+    found = _changes(attempt, plan, rendered)
+    touched = {change.service for change in found}
+    return {
+        "contract": CONTRACT,
+        "host": document.host,
+        "changes": [change._asdict() for change in found],
+        "unchanged": sorted(set(rendered.services) - touched),
+        "steps": [name_of(step) for step in plan.steps],
+    }
+
+
+def _changes(attempt: Attempt, plan: Plan, rendered: Rendered) -> list[Change]:
+    folder, live, seen = attempt.folder, attempt.live, attempt.containers()
+    then, now = folder.stored_secrets(), attempt.document.secrets
+    drifted: dict[str, list[str]] = {}
+    for each in drift(live.services, seen) if live else ():
+        drifted.setdefault(each["service"], []).append(each["what"])
+    known = Known(
+        containers=seen,
+        old=folder.release(live.release) if live else None,
+        new=attempt.release.content,
+        rotated=[name for name, value in now.items() if then.get(name, value) != value],
+        drift=drifted,
+        outages=attempt.ledger.outages(),
+    )
+    return changes(plan, rendered.services, known)
 
 
 def _run(attempt: Attempt) -> dict[str, Any]:
@@ -116,6 +144,8 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
             disk_minimum_mb=attempt.options.disk_minimum_mb,
         )
     phases = {"facts": runtime.monotonic() - begin}
+    for change in _changes(attempt, plan, rendered) if plan.steps else ():
+        attempt.out.progress("plan", f"{change.service} {sentence(change)}")
     if not plan.steps:
         attempt.out.progress("plan", f"nothing to do: {attempt.release.id} is live")
     actions = Actions(attempt, attempt.release, rendered, attempt.document.secrets, deadline)

@@ -48,6 +48,7 @@ def record(attempt: Attempt, rendered: Rendered) -> None:
         previous=attempt.live.release if attempt.live else None,
         seconds=round(runtime.monotonic() - attempt.begin, 3),
         services=proofs,
+        **({"outages": attempt.outages} if attempt.outages else {}),
     )
     attempt.recorded = True
     if attempt.outcome == DEPLOYED:

@@ -8,10 +8,11 @@ import hashlib
 import json
 from typing import Any
 
-from slipway.agent.release.rendering import placeholders, referenced_paths
+from slipway.agent.release.rendering import referenced_paths
 from slipway.agent.strategies.graph import levels
 from slipway.contract import CONTRACT
 from slipway.contract.canonical import release_id
+from slipway.contract.compose_tree import placeholders
 from slipway.contract.deployment import Deployment
 from slipway.contract.host_paths import is_stack
 from slipway.contract.problems import DocumentError

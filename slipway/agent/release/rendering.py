@@ -12,16 +12,16 @@ from slipway.agent.docker.facts import CONFIG_LABEL, RELEASE_LABEL, STACK_LABEL
 from slipway.agent.docker.health import quicken
 from slipway.agent.docker.pull import without_tag
 from slipway.agent.strategies.service import Service, Traffic
+from slipway.contract.compose_tree import PLACEHOLDER, texts, used_definitions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
     from slipway.agent.state.stack_dir import StackFolder
     from slipway.contract.deployment import Release
 
-__all__ = ["Rendered", "placeholders", "referenced_paths", "render"]
+__all__ = ["Rendered", "referenced_paths", "render"]
 
-_PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _FILE = re.compile(r"@files/([0-9a-f]{64})/([^/\0]+)\Z")
 _PATH_KEYS = ("source", "file", "device")
 # What Compose itself leaves out of its hash: changing it must not replace a container.
@@ -55,7 +55,7 @@ def render(
 ) -> Rendered:
     """The Compose file of this host's services with values, paths, labels and quick health checks in place."""
     kept = {name: service for name, service in release.compose["services"].items() if name in services}
-    source = {**release.compose, **_used(release.compose, kept), "services": kept}
+    source = {**release.compose, **used_definitions(release.compose, kept), "services": kept}
     tree = _filled(source, secrets, folder)
     environment = _environment(tree, secrets)
     wanted = {}
@@ -89,11 +89,6 @@ def render(
     return Rendered(wanted, tree, environment, *referenced_paths(source))
 
 
-def placeholders(tree: Any) -> set[str]:  # noqa: ANN401 - JSON
-    """Names of the secrets that a tree needs."""
-    return {name for _, text in _texts(tree) for name in _PLACEHOLDER.findall(text) if name}
-
-
 def referenced_paths(compose: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """The shipped files (SHA-256, name) and data folders that a Compose file points to.
 
@@ -101,7 +96,7 @@ def referenced_paths(compose: Mapping[str, Any]) -> tuple[tuple[tuple[str, str],
         ValueError: one of them would lie outside its folder.
     """
     files, data = set(), set()
-    for path in (text for key, text in _texts(compose) if key in _PATH_KEYS):
+    for path in (text for key, text in texts(compose) if key in _PATH_KEYS):
         match = _FILE.match(path)
         if match and match.group(2) not in (".", ".."):
             files.add((match.group(1), match.group(2)))
@@ -123,7 +118,7 @@ def _filled(tree: Any, secrets: Mapping[str, str], folder: StackFolder, key: str
         return [_filled(value, secrets, folder) for value in tree]
     if not isinstance(tree, str):
         return tree
-    text = _PLACEHOLDER.sub(lambda found: secrets[found[1]].replace("$", "$$") if found[1] else "$$", tree)
+    text = PLACEHOLDER.sub(lambda found: secrets[found[1]].replace("$", "$$") if found[1] else "$$", tree)
     shipped = _FILE.match(text) if key in _PATH_KEYS else None
     if shipped:
         text = folder.file(*shipped.groups()).replace("$", "$$")
@@ -141,7 +136,7 @@ def _config_hash(
         own["deploy"] = {k: v for k, v in own["deploy"].items() if k not in _NOT_CONFIG_DEPLOY}
         if not own["deploy"]:
             del own["deploy"]
-    used = _used(tree, {"": service})
+    used = used_definitions(tree, {"": service})
     values = {
         definition["environment"]: environment[definition["environment"]]
         for kind in ("secrets", "configs")
@@ -151,17 +146,6 @@ def _config_hash(
     modes = {sha: files[sha]["mode"] for sha in sorted(files) if sha in json.dumps([own, used])}
     content = json.dumps([own, used, values, modes], sort_keys=True, separators=(",", ":"))
     return hmac.new(key, content.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
-
-
-def _used(tree: Mapping[str, Any], services: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The top-level definitions that these services use."""
-    names: dict[str, set[str]] = {"networks": set(), "volumes": set(), "configs": set(), "secrets": set()}
-    for service in services.values():
-        names["networks"].update(service.get("networks") or ([] if service.get("network_mode") else ["default"]))
-        for kind in ("volumes", "configs", "secrets"):
-            for entry in service.get(kind) or ():
-                names[kind].add(str(entry.get("source", "")) if isinstance(entry, dict) else str(entry).split(":")[0])
-    return {kind: {n: d for n, d in (tree.get(kind) or {}).items() if n in names[kind]} for kind in names}
 
 
 def _environment(tree: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
@@ -204,12 +188,3 @@ def _add_labels(service: dict[str, Any], labels: Mapping[str, str]) -> None:
 def _replicas(service: Mapping[str, Any]) -> int:
     declared = (service.get("deploy") or {}).get("replicas", service.get("scale"))
     return 1 if declared is None else int(declared)
-
-
-def _texts(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON
-    """Every text of a tree, with the key that it is the value of; none for the entry of a list."""
-    if isinstance(tree, str):
-        yield key, tree
-    elif isinstance(tree, (dict, list)):
-        for name, value in tree.items() if isinstance(tree, dict) else (("", value) for value in tree):
-            yield from _texts(value, name)

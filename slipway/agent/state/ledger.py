@@ -103,6 +103,13 @@ class Ledger:
             line["service"] for line in self.lines if line["outcome"] == MIGRATED and line["release"] == release
         )
 
+    def outages(self) -> dict[str, float]:
+        """Service → seconds for which its last replacement interrupted it."""
+        found: dict[str, float] = {}
+        for line in self._proven():
+            found.update(line.get("outages") or {})
+        return found
+
     def append(self, release: str, outcome: str, **fields: Any) -> None:  # noqa: ANN401 - plain JSON values
         services = fields.pop("services", None)
         line: dict[str, Any] = {"at": moment(), "release": release, "outcome": outcome, "reason": "", **fields}

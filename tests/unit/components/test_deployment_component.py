@@ -90,7 +90,7 @@ class Deployed:
                 settings=self.settings,
                 application=self.application,
                 revision=REVISION,
-                images=pulumi.Output.from_input(images or IMAGES),
+                images={name: pulumi.Output.from_input(image) for name, image in (images or IMAGES).items()},
                 hosts=hosts,
                 edge=edge,
                 settled=self.settled.append,
@@ -102,7 +102,10 @@ class Deployed:
 
     @property
     def commands(self) -> dict[str, dict[str, Any]]:
-        return {name: inputs for (kind, name), inputs in self.engine.resources.items() if kind.startswith("command:")}
+        """What runs on the hosts."""
+        made = self.engine.resources.items()
+        commands = {name: inputs for (kind, name), inputs in made if kind.startswith("command:")}
+        return {name: inputs for name, inputs in commands.items() if not name.endswith("-fingerprint-key")}
 
     def document(self, host: str = "here") -> dict[str, Any]:
         return dict(json.loads(plain(self.commands[f"shop-test-{host}"]["stdin"])))
@@ -321,7 +324,7 @@ def test_an_ipv6_address_is_in_brackets_in_a_url(tmp_path: Path) -> None:
 
 def test_a_local_stack_needs_no_key(tmp_path: Path) -> None:
     made = Deployed(tmp_path, hosts=[LOCAL], ssh_key="")
-    assert [kind for kind, _ in made.engine.resources if kind.startswith("command:")] == ["command:local:Command"]
+    assert {kind for kind, _ in made.engine.resources if kind.startswith("command:")} == {"command:local:Command"}
 
 
 # --- edge and watch

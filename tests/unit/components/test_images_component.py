@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 from recorded import Recorded, is_secret, open_strings, plain, program
 from samples import CANARY, DIGEST, settings
@@ -45,7 +46,7 @@ def images(
     args = RegistryImagesArgs(
         settings=settings(folder, **values), application=application, revision=revision, live=live or {}
     )
-    found = program(engine, lambda: RegistryImages("shop", args).images, preview=preview)
+    found = program(engine, lambda: pulumi.Output.all(**RegistryImages("shop", args).images), preview=preview)
     return engine, found
 
 
@@ -208,7 +209,7 @@ def edge_of(folder: Path, live: str = "", *, preview: bool = False, **values: An
     def build() -> Any:
         made = RegistryImages("shop", args)
         found.append(made.edge)
-        return made.images
+        return pulumi.Output.all(**made.images)
 
     program(engine, build, preview=preview)
     return engine, found[0]

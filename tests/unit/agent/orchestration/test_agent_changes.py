@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from strategies import STRATEGIES, strategies
 
-from slipway.agent.deploy.deploy import dry_run
-from slipway.agent.state.stack_dir import StackFolder
-from slipway.contract.deployment import Deployment
-
 if TYPE_CHECKING:
     from simulation import Simulation
 
@@ -134,8 +130,7 @@ def test_a_service_that_loses_its_route_keeps_running(stack: Simulation) -> None
 
 
 def test_a_plan_that_is_only_shown_changes_nothing(stack: Simulation) -> None:
-    content = stack.document(stack.shop())
-    _, ended = stack.start(lambda out: dry_run(Deployment.from_json(content), StackFolder("shop"), out))
-    assert ended().out.said == ["fetch", "files", "start:db", "await:db", "start:api", "await:api", "record", "prune"]
+    plan = stack.plan(stack.shop())
+    assert plan["steps"] == ["fetch", "files", "start:db", "await:db", "start:api", "await:api", "record", "prune"]
     assert stack.ids() == []
     assert list(stack.host.home.iterdir()) == []

@@ -1,0 +1,86 @@
+"""What differs for one service between two releases, in the words of the Compose file: pure, and without a value."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from slipway.contract.compose_tree import placeholders, used_definitions
+from slipway.contract.plan import UNBUILT
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+__all__ = ["differences"]
+
+_BY_NAME = {"environment": "environment {}", "labels": "label {}", "sysctls": "sysctl {}", "extra_hosts": "host {}"}
+_NOT_CONFIG = ("image", "depends_on", "profiles", "pull_policy", "scale", "build", "develop", "volumes")
+
+
+def differences(
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any],
+    service: str,
+    rotated: Collection[str] = (),
+    *,
+    routes: bool = False,
+) -> list[str]:
+    """What of `service` is another in release `new`; `routes`: what its route consists of as well."""
+    then = ((old or {}).get("compose") or {}).get("services", {}).get(service)
+    now = new["compose"]["services"][service]
+    if old is None or then is None:
+        return ["new service"]
+    found = _image(old["images"].get(service, ""), new["images"].get(service, ""))
+    keys = [key for key in dict.fromkeys([*then, *now]) if key not in _NOT_CONFIG and then.get(key) != now.get(key)]
+    for key in keys:
+        found += _names(key, then.get(key), now.get(key))
+    found += [f"mount {target}" for target in _changed(_mounts(then), _mounts(now))]
+    used = [used_definitions(release["compose"], {service: own}) for release, own in ((old, then), (new, now))]
+    for kind in used[0]:
+        found += [f"{kind[:-1]} {name}" for name in _changed(used[0][kind], used[1][kind])]
+    modes = [_modes(release, own) for release, own in ((old, then), (new, now))]
+    if set(modes[0]) == set(modes[1]) and modes[0] != modes[1]:
+        found.append("mode of a shipped file")
+    uses = placeholders([now, used[1]]) | {str(each.get("environment", "")) for each in used[1]["secrets"].values()}
+    found += [f"secret {name}" for name in sorted(uses & set(rotated))]
+    entries = [release["services"].get(service) or {} for release in (old, new)]
+    if routes:
+        found += [f"x-slipway {key}" for key in _changed(*entries)]
+    return found
+
+
+def _image(then: str, now: str) -> list[str]:
+    before, after = (image.partition("@")[2] for image in (then, now))
+    if before == after:
+        return []
+    if after == UNBUILT:
+        return ["image (to be built)"]
+    return [f"image {_short(before)} => {_short(after)}"]
+
+
+def _short(digest: str) -> str:
+    return digest.replace("sha256:", "")[:12] or "none"
+
+
+def _names(key: str, then: object, now: object) -> list[str]:
+    if key in _BY_NAME and isinstance(then or {}, dict) and isinstance(now or {}, dict):
+        return [_BY_NAME[key].format(name) for name in _changed(then or {}, now or {})]  # type: ignore[arg-type]
+    if key == "deploy" and isinstance(then or {}, dict) and isinstance(now or {}, dict):
+        return [f"deploy.{name}" for name in _changed(then or {}, now or {})]  # type: ignore[arg-type]
+    return [key]
+
+
+def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [key for key in dict.fromkeys([*then, *now]) if then.get(key) != now.get(key)]
+
+
+def _mounts(service: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        str(mount.get("target", "")) if isinstance(mount, dict) else str(mount): mount
+        for mount in service.get("volumes") or ()
+    }
+
+
+def _modes(release: Mapping[str, Any], service: Mapping[str, Any]) -> dict[str, str]:
+    text = json.dumps(service.get("volumes") or [])
+    return {sha: file["mode"] for sha, file in (release.get("files") or {}).items() if sha in text}

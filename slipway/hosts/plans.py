@@ -1,0 +1,62 @@
+"""What a deployment would do on every host, asked of the agents that a preview looks at hosts with."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from slipway.compose.schema_check import checked
+from slipway.contract.plan import Change, sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slipway.hosts.agent_channel import Channel
+    from slipway.hosts.host_sessions import HostSessions
+
+__all__ = ["Plans", "plan_text"]
+
+_SECONDS = 60
+
+
+class Plans:
+    """The agents of a preview: they wait, after their look, for the document that they are to plan."""
+
+    def __init__(self, sessions: HostSessions) -> None:
+        self._sessions = sessions
+        self._waiting: dict[str, Channel] = {}
+        self._asked = asyncio.Event()
+
+    async def attend(self, channels: list[Channel]) -> None:
+        """Keep the channels open until every host was asked."""
+        self._waiting = {channel.host: channel for channel in channels}
+        await self._asked.wait()
+
+    def of(self, host: str, document: str) -> dict[str, Any]:
+        """The Plan document (plan.schema.json) of `host` for a deployment document.
+
+        Raises:
+            SlipwayError: what the agent complains of, or that it does not answer.
+        """
+        return dict(checked("plan", self._sessions.result(self._ask(host, document))))
+
+    async def _ask(self, host: str, document: str) -> dict[str, Any]:
+        channel = self._waiting.pop(host)
+        try:
+            return await channel.answer(document.encode(), _SECONDS)
+        finally:
+            if not self._waiting:
+                self._asked.set()
+
+
+def plan_text(plan: Mapping[str, Any]) -> str:
+    """A host's plan for people: a line per change, then what is left alone."""
+    changes = [Change(**{**each, "because": tuple(each["because"])}) for each in plan["changes"]]
+    width = max((len(change.service) for change in changes), default=0)
+    lines = [f"  {change.service:<{width}}  {sentence(change)}" for change in changes]
+    interrupted = [change.service for change in changes if change.interrupts]
+    if changes:
+        lines.append("  nothing is interrupted" if not interrupted else f"  interrupted: {', '.join(interrupted)}")
+    if plan["unchanged"]:
+        lines.append(f"  unchanged: {', '.join(plan['unchanged'])}")
+    return "\n".join([f"plan for host {plan['host']}:" if changes else f"host {plan['host']}: nothing to do", *lines])
