@@ -15,6 +15,7 @@ import pulumi
 
 from slipway.compose.schema_check import checked
 from slipway.compose.service_inputs import secrets_of, service_inputs
+from slipway.contract.commands import of_stack
 from slipway.contract.plan import UNBUILT
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import agent_path
@@ -166,7 +167,7 @@ def _report(stdout: str) -> dict[str, Any]:
         # An error that is logged fails the update; one that is raised in here would show as a traceback.
         pulumi.log.error(
             f"slipway: error: a host's report cannot be read ({' '.join(str(error).split())}) — "
-            "what was deployed there is not known — slipway status"
+            f"what was deployed there is not known — {of_stack('slipway status', pulumi.get_stack())}"
         )
         return {}
 

@@ -88,6 +88,7 @@ def up(arguments: list[str]) -> int:
         shown = run(["pulumi", "stack", "output", "--json", "--stack", _STACK, "--cwd", str(ROOT)], env=prepared)
         for url in json.loads(shown).get("urls", []):
             say(f"ready: {url}")
+        say(f"what runs, from {ROOT}: .venv/bin/slipway status --stack {_STACK}")
     return done
 
 

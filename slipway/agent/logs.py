@@ -223,7 +223,7 @@ def _ended() -> SlipwayError:
     return SlipwayError(
         "Docker stopped while its logs were being read",
         "what containers have written since appears once it answers again",
-        "systemctl status docker (on the host)",
+        "systemctl status docker",
     )
 
 
@@ -235,7 +235,7 @@ def _problem(each: Container, error: DockerError) -> dict[str, Any]:
     problem = Problem(
         f"the log of {each.name} cannot be read ({error.message})",
         "its lines are missing here",
-        f"docker inspect --format '{{{{.HostConfig.LogConfig}}}}' {each.name} (on the host)",
+        f"docker inspect --format '{{{{.HostConfig.LogConfig}}}}' {each.name}",
     )
     return {"problem": problem.to_json()}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
+from slipway.cli.listing import Listing
 from slipway.releases.format import plain
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-__all__ = ["SHORT", "digest", "image", "indented", "moment", "note", "rows", "source", "state", "table"]
+__all__ = ["SHORT", "digest", "image", "indented", "moment", "note", "rows", "source", "state"]
 
 SHORT = 12
 """Hex digits of a digest or commit that people compare."""
@@ -28,16 +28,9 @@ _STATES = {
 }  # fmt: skip
 
 
-def table(*columns: str) -> Table:
-    """A table without lines; without a header when no columns are named."""
-    return Table(
-        *columns, box=None, show_header=bool(columns), header_style="dim", pad_edge=False, padding=(0, 2, 0, 0)
-    )
-
-
 def rows(cells: Iterable[Sequence[str | Text]]) -> RenderableType:
-    """An indented table without a header."""
-    made = table()
+    """An indented table without a header, whose last column is text."""
+    made = Listing(prose=True)
     for each in cells:
         made.add_row(*each)
     return indented(made)

@@ -5,6 +5,7 @@ The document still lacks images, and holds secrets as `${NAME}`.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -173,9 +174,8 @@ class _Reader:
         if not services:
             self.found.refuse(
                 "the Compose file has no services",
-                "there is nothing to deploy",
-                "add a service, or name its profile: "
-                + config_set(self.settings.stack, "variables.COMPOSE_PROFILES", "PROFILE"),
+                "there is nothing to deploy; services with a profile count when COMPOSE_PROFILES names it",
+                config_set(self.settings.stack, "variables.COMPOSE_PROFILES"),
             )
         volumes = [name for name, entry in (model.get("volumes") or {}).items() if not (entry or {}).get("external")]
         for name in self.settings.remove_volumes:
@@ -183,7 +183,7 @@ class _Reader:
                 self.found.refuse(
                     f"removeVolumes: '{name}' is not a volume of the Compose file's own",
                     suggestion(name, volumes, "`pulumi destroy` could not remove it"),
-                    f"{config_rm(self.settings.stack, 'removeVolumes')}, or name volumes as the Compose file does",
+                    config_rm(self.settings.stack, "removeVolumes"),
                 )
         awaited = {
             name
@@ -207,15 +207,19 @@ class _Reader:
         if "file" in entry:
             self.found.refuse(
                 f"secrets.{name} is read from the file {entry['file']}",
-                "it would be stored in plain text with the release",
-                f"write `environment: {better}` there and: "
-                + config_set(stack, f"secrets.{better}", f"< {shlex.quote(str(entry['file']))}", secret=True),
+                f"it would be stored in plain text with the release; write `environment: {better}` there",
+                config_set(
+                    stack,
+                    f"secrets.{better}",
+                    f"< {shlex.quote(os.path.relpath(self.settings.application / str(entry['file'])))}",
+                    secret=True,
+                ),
             )
         elif not variable:
             self.found.refuse(
                 f"secrets.{name} is kept outside of the Compose file (external)",
-                "only Docker Swarm has such secrets",
-                f"write `environment: {better}` there and: {new_secret(stack, better)}",
+                f"only Docker Swarm has such secrets; write `environment: {better}` there",
+                new_secret(stack, better),
             )
         elif variable not in self.settings.secrets:
             needed_by = f"secrets.{name} of the Compose file needs it"

@@ -135,8 +135,8 @@ class BuildReader:
                 Problem.about(
                     "registry",
                     f"not set, though {where} makes an image",
-                    "hosts can only run what they can pull",
-                    config_set(self._settings.stack, "registry", "ghcr.io/YOUR-TEAM"),
+                    "hosts can only run what they can pull, from a place such as ghcr.io/acme",
+                    config_set(self._settings.stack, "registry"),
                     "setting-missing",
                 )
             )

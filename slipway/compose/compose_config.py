@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets as randomness
+import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -13,7 +14,7 @@ import yaml
 from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.settings.secret_rules import named_like_a_secret, new_secret
+from slipway.settings.secret_rules import new_secret, probably_secret
 from slipway.settings.setting_files import config_set, entry
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def resolve(settings: Settings) -> ComposeModel:
         SlipwayError: when there is no file, or Compose cannot read it.
     """
     file = _compose_file(settings)
-    given = {"DOMAIN": settings.domain} if settings.domain else {}
+    given = {"PWD": "."} | ({"DOMAIN": settings.domain} if settings.domain else {})  # the folder, for a relative path
     given |= settings.variables | {name: _MARK.format(name) for name in settings.secrets}
     name = settings.name or _as_name(_project_name(file, settings, given))
     stack = project_on_hosts(name, settings.stack)
@@ -78,7 +79,7 @@ def resolve(settings: Settings) -> ComposeModel:
             Problem(
                 f"name: '{stack}', application and stack, has more than {LONGEST_STACK} characters",
                 "containers and networks could not be named after it",
-                config_set(settings.stack, "name", "SHORTER-NAME"),
+                config_set(settings.stack, "name"),
             )
         )
     return ComposeModel(file, name, stack, model, problems)
@@ -115,12 +116,12 @@ def _rewritten(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 
 
 def missing_variable(name: str, settings: Settings, message: str) -> Problem:
     """The problem of a variable without a value; `message` says more where the file does."""
-    secret = config_set(settings.stack, entry("secrets", name), secret=True)
-    plain = config_set(settings.stack, entry("variables", name), "VALUE")
+    secret = probably_secret(name)
+    other = "" if secret else f"; if it is a secret, set {entry('secrets', name)} with --secret instead"
     return Problem(
         f"variable {name} of the Compose file has no value" + (f" ({message})" if message else ""),
-        f"stack {settings.stack} would run with an empty one",
-        new_secret(settings.stack, name) if named_like_a_secret(name) else f"{plain} (or, if it is secret: {secret})",
+        f"stack {settings.stack} would run with an empty one{other}",
+        new_secret(settings.stack, name) if secret else config_set(settings.stack, entry("variables", name)),
         "variable-missing",
         name,
         (message,) if message else (),
@@ -132,11 +133,10 @@ def _compose_file(settings: Settings) -> Path:
     for name in names:
         if (settings.application / name).is_file():
             return settings.application / name
-    folder = ("application", "PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE")
     raise SlipwayError(
         f"application: {settings.application.name}/ holds no {' or '.join(names)}",
         "there is nothing to deploy",
-        config_set(settings.stack, *(("composeFile", "NAME") if settings.compose_file else folder)),
+        config_set(settings.stack, "composeFile" if settings.compose_file else "application"),
     )
 
 
@@ -222,9 +222,9 @@ def _compose_config(
             check=False,
         )
     except FileNotFoundError:
-        what, fix = "docker is not on PATH", "make up (installs it), or install the Docker CLI with Compose"
+        what, fix = "docker is not on PATH", "https://docs.docker.com/engine/install/"
     except subprocess.TimeoutExpired:
-        what, fix = f"{file.name}: Compose did not end within {_SECONDS} s", f"docker compose -f {file.name} config"
+        what, fix = f"{file.name}: Compose did not end within {_SECONDS} s", _look(file)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "a name or value that no environment can carry"
         what, fix = f"docker compose cannot be started ({reason})", "check the variables of the stack's settings"
@@ -237,15 +237,16 @@ def _compose_problem(file: Path, stderr: str) -> Problem:
     text = str(with_placeholders("; ".join(lines[-3:]))) or "Compose gave no reason"
     meaning = "the Compose file cannot be read"
     if "unknown docker command" in text or "is not a docker command" in text or "unknown shorthand flag" in text:
-        return Problem(
-            "docker has no Compose v2 plugin", meaning, "make up (installs it), or install docker-compose-plugin"
-        )
+        return Problem("docker has no Compose v2 plugin", meaning, "https://docs.docker.com/compose/install/linux/")
     if "neither an image nor a build" in text:
         meaning = "the service has nothing to run"
     elif "cycle" in text:
         meaning = "no service of the cycle could start first"
     elif "depends on undefined service" in text:
         meaning = "there is no such service, or its profile is not in the variable COMPOSE_PROFILES"
-    return Problem(
-        f"{file.name}: {text}", meaning, f"correct {file.name} (docker compose -f {file.name} config shows the same)"
-    )
+    return Problem(f"{file.name}: {text}", f"{meaning}; `{_look(file)}` says the same", f"correct {file.name}")
+
+
+def _look(file: Path) -> str:
+    """The command by which Compose says the same of the file, from the folder where this runs."""
+    return f"docker compose -f {shlex.quote(os.path.relpath(file))} config"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["application_of", "unfit"]
 
-_AGAIN = "slipway show NUMBER --release > FILE (slipway history shows the numbers)"
+_AGAIN = "slipway history"
 
 
 def application_of(settings: Settings, *, problems: Iterable[Problem] = ()) -> Application:
@@ -57,11 +57,12 @@ def application_of(settings: Settings, *, problems: Iterable[Problem] = ()) -> A
 def unfit(release: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
     """Why this stack, as it is now, cannot run `release`."""
     said = f"release {release['id']}"
+    source = release["compose"]["name"].removeprefix(f"{release['application']}-")
     if release["compose"]["name"] != project_on_hosts(release["application"], settings.stack):
         yield Problem(
             f"{said} is one of {release['compose']['name']}, and this is stack {settings.stack}",
-            "its domain, variables and volumes are those of another environment",
-            "slipway promote --from STACK --to STACK takes a release to another environment",
+            "its domain, variables and volumes are those of another environment; promoting it gives it this one's",
+            f"slipway promote --from {source} --to {settings.stack}",
         )
     for name in release["secrets"]:
         if name not in settings.secrets:

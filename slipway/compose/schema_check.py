@@ -49,8 +49,8 @@ def release_checked(release: Any) -> Any:  # noqa: ANN401  # anything may be han
     if error := _first_error("release", release):
         raise SlipwayError(
             f"release: {error[0]} is not as in a release",
-            "it was made by another version of Slipway, or is something else",
-            "slipway history shows the releases of a stack, slipway show NUMBER --release prints one",
+            "it was made by another version of Slipway, or is something else (`slipway show --release` prints one)",
+            "slipway history",
         )
     return release
 
@@ -65,6 +65,6 @@ def checked(kind: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
         raise SlipwayError(
             f"{kind}: {error[0]} breaks the contract ({error[1]})",
             "driver and agent are of different versions, or this is a bug in Slipway",
-            "uv sync --reinstall-package slipway-deploy, then run it again",
+            "uv sync --reinstall-package slipway-deploy",
         )
     return document

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.compose_config import secret_names, with_placeholders, without_escapes
 from slipway.contract.problems import Problem
-from slipway.settings.secret_rules import SHORTEST_SECRET, is_secret, new_secret, weakness
+from slipway.settings.secret_rules import SHORTEST_SECRET, is_secret, made_up, new_secret, password_in_url, weakness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from slipway.settings.model import Settings
     from slipway.x_slipway.findings import Findings
@@ -67,18 +68,47 @@ def check_readable_values(services: Mapping[str, Mapping[str, Any]], settings: S
     One that anyone could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
     warned of.
     """
-    for service, description in services.items():
-        for name, value in (description.get("environment") or {}).items():
-            text = without_escapes(value)
-            if not isinstance(text, str) or not text or secret_names(text) or not is_secret(name, text):
-                continue
-            weak = weakness(name, text)
-            report = found.refuse if weak and settings.production else found.warn
-            report(
-                f"services.{service}.environment.{name} {f'{weak} and ' if weak else ''}is in plain text",
-                "everyone who can read the Compose file or the release knows it",
-                f"write `{name}: ${{{name}}}` there and: {new_secret(settings.stack, name)}",
-            )
+    literals = [
+        (service, name, text)
+        for service, description in services.items()
+        for name, value in (description.get("environment") or {}).items()
+        if isinstance(text := without_escapes(value), str) and text
+        if not secret_names(text) and is_secret(name, text)
+    ]
+    secret_of = _one_secret_each([(name, text) for _, name, text in literals], services)
+    for service, name, text in literals:
+        weak, secret = weakness(name, text), secret_of[text]
+        report = found.refuse if weak and settings.production else found.warn
+        value = f"${{{secret}}}"
+        write = (
+            f"`{name}: {value}`" if secret_of.get(_password(text, services)) != secret else f"`{value}` as its password"
+        )
+        report(
+            f"services.{service}.environment.{name} {f'{weak} and ' if weak else ''}is in plain text",
+            f"everyone who can read the Compose file or the release knows it; write {write} there",
+            new_secret(settings.stack, secret),
+        )
+
+
+def _password(text: str, services: Collection[str]) -> str:
+    """The password in a URL that leads to a service of the application, which can have another one; else empty."""
+    password, host = password_in_url(text) or ("", "")
+    return password if host in services else ""
+
+
+def _one_secret_each(literals: Sequence[tuple[str, str]], services: Collection[str]) -> dict[str, str]:
+    """Text, and password in it → the secret for it: one for all that are equal, as they must stay equal."""
+    found: dict[str, str] = {}
+    plain = [(name, text) for name, text in literals if not password_in_url(text)]
+    for name, text in sorted(plain, key=lambda each: not made_up(each[0])):
+        found.setdefault(text, name)
+    for name, text in literals:
+        if password := _password(text, services):
+            own = re.sub(r"_?(URL|URI|DSN)$", "", name) or name
+            found[text] = found.setdefault(password, f"{own}_PASSWORD")
+        else:
+            found.setdefault(text, name)
+    return found
 
 
 def known_values(model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings) -> list[Problem]:

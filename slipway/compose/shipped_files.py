@@ -195,9 +195,9 @@ class ShippedFiles:
             what = "is a .env file" if _DOTENV.fullmatch(path.name) else "holds a private key"
             self.found.refuse(
                 f"{shown} {what}, and a service mounts it",
-                "it would be stored in plain text with every release",
-                "make it a Compose secret with `environment: NAME`, and: "
-                + config_set(self._stack, "secrets.NAME", f"< {shlex.quote(shown)}", secret=True),
+                "it would be stored in plain text with every release; make it a Compose secret with "
+                f"`environment: {(secret := re.sub('[^A-Z0-9]+', '_', path.name.upper()).strip('_'))}`",
+                config_set(self._stack, f"secrets.{secret}", f"< {shlex.quote(os.path.relpath(path))}", secret=True),
             )
             return None
         self.plain[shown] = content

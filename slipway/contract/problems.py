@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.commands import of_stack
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from typing_extensions import Self
 
 __all__ = ["DocumentError", "Interrupted", "Problem", "SlipwayError", "UsageError"]
 
@@ -48,6 +52,10 @@ class Problem(NamedTuple):
         what, meaning, fix, code, subject = (str(document.get(name, "")) for name in names)
         return cls(what, meaning, fix, code, subject)
 
+    def of_stack(self, stack: str) -> Problem:
+        """The same, with the stack in the commands that fix it."""
+        return self._replace(fix=of_stack(self.fix, stack))
+
     def on(self, host: str) -> Problem:
         """The same, as a problem of `host`."""
         return self._replace(what=f"host {host}: {self.what}", subject=self.subject or host)
@@ -83,6 +91,12 @@ class SlipwayError(Exception):
     def evidence(self) -> tuple[str, ...]:
         """The lines that prove it."""
         return tuple(line for problem in self.problems for line in problem.evidence)
+
+    def of_stack(self, stack: str) -> Self:
+        """This error, with the stack in the commands that fix it."""
+        self.problems = tuple(problem.of_stack(stack) for problem in self.problems)
+        self.args = ("\n".join(f"slipway: error: {problem}" for problem in self.problems),)
+        return self
 
     def add_evidence(self, lines: Iterable[str]) -> None:
         """Add lines that were known only where it was caught."""

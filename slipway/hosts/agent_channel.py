@@ -143,7 +143,7 @@ class Channel:
             raise SlipwayError(
                 f"host {self.host}: python3 is missing",
                 "the agent cannot run there",
-                "apt-get install -y python3-minimal (on the host)",
+                "apt-get install -y python3-minimal",
             )
         elif first != b"agent: here":
             raise SlipwayError(await self._silence(first))
@@ -193,7 +193,7 @@ class Channel:
         return Problem(
             f"host {self.host}: the agent did not answer (it said: {text})",
             _UNKNOWN,
-            "slipway status, or run it again",
+            "slipway status",
         )
 
     async def release(self) -> None:
@@ -260,7 +260,7 @@ async def channel(
             exits.push_async_callback(channel.release)
             await (channel.ship() if command else channel.start())
         except TimeoutError:
-            what, fix = f"no answer within {_PROBE_SECONDS} s", "slipway status, or look at the host's load"
+            what, fix = f"no answer within {_PROBE_SECONDS} s", "slipway status"
             raise SlipwayError(f"host {name}: {what}", _UNKNOWN, fix) from None
         except OSError as error:
             raise SlipwayError(f"host {name}: the connection broke ({error})", _UNKNOWN, "run it again") from None

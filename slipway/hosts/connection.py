@@ -83,7 +83,7 @@ class _SshConnection:
             raise SlipwayError(
                 f"the host gives no terminal ({error.reason})",
                 "its sshd may be set to refuse them; nothing was run",
-                "PermitTTY yes in its sshd_config, or pipe the input: echo … | slipway exec SERVICE -- COMMAND",
+                "PermitTTY yes in its sshd_config, or pipe the input",
             ) from None
         except asyncssh.Error as error:
             raise OSError(error.reason) from None
@@ -163,8 +163,9 @@ def _problem(host: HostSettings, machine: HostSettings | BastionSettings, error:
     if isinstance(error, asyncssh.HostKeyNotVerifiable) or "host key" in str(error).lower():
         return Problem(
             f"{who}: {machine.address} shows another host key than the pinned one",
-            "the machine was rebuilt, or someone impersonates it; nothing was sent to it",
-            f"{keyscan(machine.address, machine.port)}, compare with the provider's console, then set hostKey",
+            "the machine was rebuilt, or someone impersonates it; nothing was sent to it; compare what it "
+            "shows with the provider's console, then set hostKey",
+            keyscan(machine.address, machine.port),
         )
     if isinstance(error, asyncssh.PermissionDenied):
         return Problem(

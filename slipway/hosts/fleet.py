@@ -31,8 +31,8 @@ def require_parallel(hosts: int, parallel: int | None) -> None:
     if hosts > 1 and parallel and parallel < hosts:
         raise SlipwayError(
             f"{hosts} hosts must change together, and the engine runs {parallel} at a time",
-            "the first ones would wait for the others until the deadline",
-            f"pulumi up --parallel {max(16, 2 * hosts)} (or set PULUMI_PARALLEL)",
+            "the first ones would wait for the others until the deadline; PULUMI_PARALLEL can say it, too",
+            f"pulumi up --parallel {max(16, 2 * hosts)}",
         )
 
 

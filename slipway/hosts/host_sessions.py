@@ -16,7 +16,6 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import END_SECONDS, Channel, channel
 from slipway.hosts.connection import reached
 from slipway.settings.certificates import self_signed
-from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -181,9 +180,8 @@ def full_disk(probe: Mapping[str, Any], settings: Settings) -> Problem | None:
         return None
     return Problem(
         f"{free:,} MB are free on Docker's disk, diskMinimumMb asks for {minimum:,}",
-        "a full disk stops databases and loses log lines, so nothing is built or started",
-        "docker system df, then docker system prune (on the host); or "
-        + config_set(settings.stack, "diskMinimumMb", "MB"),
+        "a full disk stops databases and loses log lines, so nothing is built or started; on the host:",
+        "docker system df && docker system prune",
     )
 
 

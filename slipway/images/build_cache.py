@@ -69,8 +69,8 @@ def check_builder(builds: Iterable[Build], settings: Settings) -> list[Problem]:
     fix += config_set(settings.stack, "builder", "slipway")
     problems = []
     if exports:
-        other = f"{fix} (or: {config_set(settings.stack, 'cache', 'inline')})"
-        problems.append(Problem(f"cache: the builder '{builder}' cannot export a cache {why}", stopped, other))
+        meaning = f"{stopped}, unless `cache` is `inline`"
+        problems.append(Problem(f"cache: the builder '{builder}' cannot export a cache {why}", meaning, fix))
     if platforms:
         what = f"platforms: the builder '{builder}' cannot build for several platforms {why}"
         problems.append(Problem(what, stopped, fix))

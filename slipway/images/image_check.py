@@ -47,6 +47,6 @@ def _look(image: str, services: list[str], settings: Settings) -> Problem | None
         return Problem(what, "it is not known whether hosts could pull it", "run it again when the registry answers")
     return Problem(
         f"the image of {who}, {repository}@{digest[:19]}…, is gone from its registry",
-        "hosts could not pull it",
-        "choose another release (slipway history), or build that commit again",
+        "hosts could not pull it; another release may have its images, or that commit is built again",
+        "slipway history",
     )

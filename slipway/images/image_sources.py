@@ -30,7 +30,7 @@ def given_images(settings: Settings, application: Application) -> dict[str, str]
     given = settings.images
     if not given:
         return {}
-    fix = "name exactly the services that have a build (slipway promote does)"
+    fix = "name exactly the services that have a build, as `slipway promote` does"
     if wrong := [*_wrong(given, application)]:
         raise SlipwayError(
             [Problem(f"images.{name}: {what}", "it is not known what would run", fix) for name, what in wrong]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class Engine:
             raise SlipwayError(
                 f"pulumi {arguments[0]} did not end within {_ENGINE_SECONDS} s",
                 "the stack's settings cannot be read",
-                "see whether the state answers: pulumi stack ls",
+                "pulumi stack ls",
             ) from None
 
 
@@ -169,7 +170,7 @@ def known_stacks(engine: Engine) -> set[str]:
         engine.ask("stack", "ls", "--json"),
         "the backend does not say which stacks there are",
         "it is not known whether this one exists",
-        "pulumi whoami --verbose, then pulumi stack ls",
+        "pulumi whoami --verbose && pulumi stack ls",
     )
     return {str(each["name"]).rsplit("/", 1)[-1] for each in json.loads(listed)}
 
@@ -181,8 +182,8 @@ def _environment(root: Path) -> dict[str, str]:
         return {**os.environ, **tools}
     raise SlipwayError(
         "pulumi is not on PATH",
-        "nothing is known of the stack without it",
-        "https://www.pulumi.com/docs/install/ (in a clone of Slipway, make up gets it)",
+        "nothing is known of the stack without it (in a clone of Slipway, `make up` gets it)",
+        "https://www.pulumi.com/docs/install/",
     )
 
 
@@ -190,16 +191,17 @@ def _selected(engine: Engine) -> str:
     return output_of(
         engine.run("stack", "--show-name"),
         "no stack is selected",
-        "it is not known which hosts to look at",
-        "pulumi stack select NAME, or give --stack NAME (pulumi stack ls shows the names)",
+        "it is not known which stack is meant; `--stack NAME` says it",
+        "pulumi stack ls && pulumi stack select",
     ).strip()
 
 
 def _configuration(engine: Engine) -> dict[str, dict[str, Any]]:
     done = engine.run("config", "--json", "--show-secrets", *engine.options)
-    fix = "export PULUMI_CONFIG_PASSPHRASE=… (the stack's own), pulumi login where the state is kept, then again"
+    named = shlex.quote(engine.stack)
+    fix = f"read -rs PULUMI_CONFIG_PASSPHRASE && export PULUMI_CONFIG_PASSPHRASE && pulumi config --stack {named}"
     if "no stack named" in done.stderr:
-        fix = "pulumi stack ls shows the names, pulumi stack init NAME makes a stack"
+        fix = f"pulumi stack ls && pulumi stack init {named}"
     elif "invalid YAML" in done.stderr:
         fix = f"correct {engine.stack_file}"
     printed = output_of(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.schema_check import release_checked
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import release_in
 from slipway.releases.history.ledgers import read_release
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["PastRelease", "named_entry", "past_release"]
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}(-dirty)?")
-_CHOOSE = "slipway history shows numbers and releases"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,26 +49,31 @@ def named_entry(history: StackHistory, name: str) -> HistoryEntry:
                 return entry
         numbers = [entry.number for entry in history.entries if entry.number]
         has = f"it has {numbers[0]} to {numbers[-1]}" if numbers else "it has none yet"
-        raise SlipwayError(f"stack {history.stack} has no update {name}", has, _CHOOSE)
+        raise SlipwayError(f"stack {history.stack} has no update {name}", has, _choose(history))
     wanted = _release_named(history, name)
     entries = [entry for entry in history.entries if entry.release == wanted]
     numbered = [entry for entry in entries if entry.number is not None]
     proven = [entry for entry in numbered if entry.proven]
     if not entries:
-        raise SlipwayError(f"nothing in the history is about {wanted}", "it was deployed elsewhere", _CHOOSE)
+        raise SlipwayError(f"nothing in the history is about {wanted}", "it was deployed elsewhere", _choose(history))
     return (proven or numbered or entries)[-1]
+
+
+def _choose(history: StackHistory) -> str:
+    """The command that shows numbers and releases."""
+    return of_stack("slipway history", history.stack)
 
 
 def _release_named(history: StackHistory, name: str) -> str:
     if name == "live":
         if history.live is None:
-            raise SlipwayError(f"nothing is live on stack {history.stack}", "there is no release", _CHOOSE)
+            raise SlipwayError(f"nothing is live on stack {history.stack}", "there is no release", _choose(history))
         return history.live
     if name == "validated":
         if validated := next(reversed(history.validated), None):
             return validated
         what = f"no release of stack {history.stack} was validated"
-        raise SlipwayError(what, "there is none to choose", "slipway validate marks the live one")
+        raise SlipwayError(what, "there is none to choose", of_stack("slipway validate", history.stack))
     by_commit = bool(_COMMIT.fullmatch(name))
     fitting = {
         str(entry.release)
@@ -86,7 +91,7 @@ def _release_named(history: StackHistory, name: str) -> str:
     raise SlipwayError(
         f"stack {history.stack} has no release '{name}'",
         "a release is named by an update's number, its id (r-…), its commit, `live` or `validated`",
-        _CHOOSE,
+        _choose(history),
     )
 
 
@@ -94,7 +99,9 @@ def past_release(history: StackHistory, entry: HistoryEntry) -> PastRelease:
     """The release that `entry` is about, whole."""
     if entry.release is None:
         raise SlipwayError(
-            f"update {entry.number} ({entry.kind}) is about no release", "there is nothing to roll back to", _CHOOSE
+            f"update {entry.number} ({entry.kind}) is about no release",
+            "there is nothing to roll back to",
+            _choose(history),
         )
     document: Mapping[str, Any] | None = None
     holder = history.deployed.get(entry.release) or history.attempted.get(entry.release)
@@ -106,7 +113,8 @@ def past_release(history: StackHistory, entry: HistoryEntry) -> PastRelease:
     if document is None:
         raise SlipwayError(
             f"release {entry.release} is not in the backend",
-            "its Compose file and configuration files are not known",
-            "slipway rollback --from FILE takes a bundle (slipway export) or a saved `pulumi stack export`",
+            "its Compose file and configuration files are not known; a bundle of `slipway export`, or a saved "
+            "`pulumi stack export`, has them",
+            of_stack("slipway rollback --from FILE", history.stack),
         )
     return PastRelease(document=release_checked(document), entry=holder)

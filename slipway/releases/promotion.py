@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.compose.application import read_application
 from slipway.compose.git import read_revision, repository_of, run_git
+from slipway.contract.commands import of_stack
 from slipway.contract.outcomes import PROMOTION
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.host_sessions import survey
@@ -133,8 +135,8 @@ def source_at(folder: Path, commit: str) -> Iterator[Path]:
     if top is None or run_git(folder, "cat-file", "-e", f"{commit}^{{commit}}").returncode != 0:
         raise SlipwayError(
             f"commit {short(commit)} is not in the repository of {folder}",
-            "the Compose file that belongs to the release is not known",
-            "git fetch origin, or run it in a checkout of that commit",
+            "the Compose file that belongs to the release is not known here; a checkout of that commit has it",
+            f"git -C {shlex.quote(str(folder))} fetch origin",
         )
     with tempfile.TemporaryDirectory(prefix="slipway-") as temporary:
         tree = Path(temporary) / "source"
@@ -144,7 +146,7 @@ def source_at(folder: Path, commit: str) -> Iterator[Path]:
             raise SlipwayError(
                 f"git cannot check out commit {short(commit)} ({said})",
                 "the Compose file that belongs to the release cannot be read",
-                f"git -C {top} checkout {short(commit)}, then run it again",
+                f"git -C {shlex.quote(str(top))} checkout {short(commit)}",
             )
         try:
             yield tree / folder.resolve().relative_to(top.resolve())
@@ -201,7 +203,7 @@ def _unproven(here: Environment, live: PastRelease) -> Iterator[Problem]:
         yield Problem(
             f"{live.id} was not validated on {here.stack}",
             "nobody said that its tests passed",
-            f"slipway validate --stack {here.stack} (or slipway await-checks), then promote",
+            of_stack("slipway validate", here.stack),
         )
     if not here.healthy:
         hosts = (here.status or {}).get("hosts", ())
@@ -210,7 +212,7 @@ def _unproven(here: Environment, live: PastRelease) -> Iterator[Problem]:
         yield Problem(
             f"{here.stack} does not run as deployed ({'; '.join(found[:3]) or 'nothing is known of it'})",
             "what would go on is not what was proven",
-            f"slipway status --stack {here.stack}, fix it, then promote",
+            of_stack("slipway status", here.stack),
         )
     if str(live.document["commit"]).endswith("-dirty"):
         yield Problem(
@@ -257,7 +259,7 @@ def _checks(commit: str, repository: str, settings: Settings, engine: Engine) ->
     problem = Problem(
         f"checks of commit {short(commit)} have not passed: {', '.join(bad[:5])}",
         "its tests failed, or have not ended",
-        "wait for them (slipway await-checks), or fix what fails",
+        of_stack(f"slipway await-checks --sha {commit}", engine.stack),
     )
     return found.state, [] if found.state == "success" else [problem]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from slipway.compose.release_source import unfit
+from slipway.contract.commands import of_stack
 from slipway.contract.outcomes import ROLLBACK
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.images.image_check import missing_images
@@ -28,8 +29,6 @@ __all__ = ["IMAGES_LEFT_ALONE", "Deploy", "Rollback", "carry_out", "planned", "p
 
 IMAGES_LEFT_ALONE = ("--exclude", "**slipway:images:RegistryImages$**")
 """Options of `pulumi up`: what was built stays in the state as it is."""
-
-_CHOOSE = "slipway history shows the releases; slipway rollback --to RELEASE chooses one"
 
 
 class Deploy(Protocol):
@@ -68,7 +67,13 @@ def planned(engine: Engine, to: str = "", *, history: StackHistory | None = None
         meaning = "it may not run with what is there now"
         if way_back.unproven:
             meaning = "it is not proven that it would run well"
-        obstacles.append(Problem(f"there is no way back to {target.id}: {way_back.reason}", meaning, _CHOOSE))
+        obstacles.append(
+            Problem(
+                f"there is no way back to {target.id}: {way_back.reason}",
+                meaning,
+                of_stack("slipway history", found.stack),
+            )
+        )
     return _planned(target, found, obstacles)
 
 
@@ -83,7 +88,7 @@ def planned_from_file(engine: Engine, place: str) -> Rollback:
     obstacles = []
     if target.id in found.rejected:
         what = f"there is no way back to {target.id}: it was rolled back from: {found.rejected[target.id]}"
-        obstacles.append(Problem(what, "it may turn bad again", _CHOOSE))
+        obstacles.append(Problem(what, "it may turn bad again", of_stack("slipway history", found.stack)))
     return _planned(target, found, obstacles)
 
 
@@ -120,7 +125,7 @@ def to_validated(stack: str, *, reason: str, deploy: Deploy, tell: Callable[[str
         rollback = planned(engine, "validated", history=history)
         if rollback.obstacles:
             raise SlipwayError(rollback.obstacles)
-        again = f"slipway rollback --to validated --stack {engine.short}"
+        again = of_stack("slipway rollback --to validated", engine.short)
         message = with_note(f"{rollback.words}: {reason}", taken_over)
         return carry_out(engine, rollback, deploy=deploy, message=message, again=again)
 
@@ -139,5 +144,5 @@ def _default(history: StackHistory) -> str:
     raise SlipwayError(
         f"stack {history.stack} has no release to go back to ({history.live or 'nothing'} is live{beside})",
         "only a release that ran well before is a way back",
-        _CHOOSE if others else "deploy a release that works: pulumi up",
+        of_stack(f"slipway {'history' if others else 'up'}", history.stack),
     )

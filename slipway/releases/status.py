@@ -22,7 +22,7 @@ def status_document(
     stack: Stack, seen: Mapping[str, Mapping[str, Any] | SlipwayError], now: datetime | None = None
 ) -> dict[str, Any]:
     """What was found on every host of `stack`, by `survey`; `now` is the present moment when left out."""
-    hosts = [_host(host, seen[host.name]) for host in stack.settings.hosts]
+    hosts = [_host(host, seen[host.name], stack.settings.stack) for host in stack.settings.hosts]
     findings = _apart(hosts)
     return {
         "contract": 1,
@@ -36,10 +36,10 @@ def status_document(
     }
 
 
-def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError) -> dict[str, Any]:
+def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError, stack: str) -> dict[str, Any]:
     returned = None
     if isinstance(seen, SlipwayError):
-        errors, findings, probe = [problem.to_json() for problem in seen.problems], [], None
+        errors, findings, probe = [problem.of_stack(stack).to_json() for problem in seen.problems], [], None
     else:
         errors, findings, probe, returned = list(seen["problems"]), _findings(seen), dict(seen), _returned(seen)
     return {

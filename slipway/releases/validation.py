@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from slipway.contract.commands import of_stack
 from slipway.contract.outcomes import VALIDATED
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import channel
@@ -183,7 +184,7 @@ def _tag(engine: Engine, release: str) -> tuple[Problem, ...]:
             engine.ask("stack", "tag", "set", VALIDATED_TAG, release),
             f"the engine does not set the tag {VALIDATED_TAG} of stack {engine.short}",
             "hosts know that the release is validated, the stack's own backend does not",
-            f"slipway validate --release {release} --stack {engine.short}, once the backend answers",
+            of_stack(f"slipway validate --release {release}", engine.short),
         )
     except SlipwayError as error:
         return error.problems

@@ -35,8 +35,8 @@ def edge_problems(settings: Settings) -> Iterator[Problem]:
         yield Problem.about(
             "edgeImage",
             "the image has no tag with a full version",
-            "nobody could tell whether a host's edge is newer",
-            f"{config_set(settings.stack, 'edgeImage', 'traefik:v3.6.0')} (a digest may follow)",
+            "nobody could tell whether a host's edge is newer (a digest may follow the tag)",
+            config_set(settings.stack, "edgeImage", "traefik:v3.6.0"),
         )
     elif int(tag["major"]) != _MAJOR:
         yield Problem.about(
@@ -57,8 +57,8 @@ def edge_problems(settings: Settings) -> Iterator[Problem]:
         yield Problem.about(
             "https",
             "on, with neither acmeEmail nor certificate",
-            "visitors would be shown a certificate that no browser trusts",
-            config_set(settings.stack, "acmeEmail", "YOU@YOUR-DOMAIN"),
+            "visitors would be shown a certificate that no browser trusts; Let's Encrypt gives one for an e-mail",
+            config_set(settings.stack, "acmeEmail"),
         )
 
 
@@ -72,18 +72,18 @@ def edge_warnings(settings: Settings, entries: Mapping[str, Mapping[str, Any]]) 
             yield Problem.about(
                 "https",
                 f"off, and {', '.join(sorted(routed))} can be reached from outside",
-                "passwords and cookies travel in the clear",
-                config_set(settings.stack, "acmeEmail", "YOU@YOUR-DOMAIN"),
+                "passwords and cookies travel in the clear; Let's Encrypt gives certificates for an e-mail",
+                config_set(settings.stack, "acmeEmail"),
             )
         return
     hosts = sorted({(name, route["host"]) for name, routes in routed.items() for route in routes})
     for name, host in hosts:
         if not host:
             what = f"services.{name}: a route names no host, and domain is empty"
-            fix = config_set(settings.stack, "domain", "YOUR-DOMAIN")
+            fix = config_set(settings.stack, "domain")
         elif settings.certificate and not covers(settings.certificate, host):
             what = f"services.{name}: the certificate is not for {host}"
-            fix = f"{config_set(settings.stack, 'certificate', '< CHAIN.pem')} (one that is)"
+            fix = config_set(settings.stack, "certificate", "< CHAIN.pem")
         else:
             continue
         yield Problem(what, "browsers warn visitors about the certificate", fix)

@@ -29,7 +29,7 @@ def raised_to_pulumi(function: Callable[[_Given], _Made]) -> Callable[[_Given], 
         except SlipwayError as error:
             import pulumi  # noqa: PLC0415  # loaded already where anything is applied
 
-            raise pulumi.RunError(str(error)) from None
+            raise pulumi.RunError(str(error.of_stack(pulumi.get_stack()))) from None
 
     return raising
 
@@ -42,5 +42,6 @@ def reported_to_pulumi() -> Iterator[None]:
     except SlipwayError as error:
         import pulumi  # noqa: PLC0415  # 0.3 s that a command line that needs no engine need not pay
 
+        error = error.of_stack(pulumi.get_stack())
         pulumi.log.error(f"\n{error}" if len(error.problems) > 1 else str(error))
         raise SystemExit(_REPORTED) from None

@@ -97,7 +97,7 @@ class _Sources:
                 )
             elif key in self._stated or value not in _defaults(self._known[key]):
                 # anything else is Pulumi.yaml's own default, which the engine fills in where nobody said anything
-                self._check_encryption(key)
+                self._check_encryption(key, value)
                 self._merge(key, value, _STACK)
 
     def take_variables(self, variables: Mapping[str, str], where: str) -> None:
@@ -126,22 +126,23 @@ class _Sources:
         key = path.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
         where = self.origins.get(key, _STACK)
         if where == _ENVIRONMENT:
-            return f"export {_variable(key)}=VALUE"
+            return f"unset {_variable(key)}"
         if where == _DOTENV:
             return f"correct {_variable(key)}=… in .env"
-        secret = key in SECRET_KEYS  # asked for at the terminal: never on the command line
-        return config_set(self.stack, path, "" if secret else "VALUE", secret=secret)
+        return config_set(self.stack, path, secret=key in SECRET_KEYS)  # asks for the value
 
-    def _check_encryption(self, key: str) -> None:
+    def _check_encryption(self, key: str, value: str) -> None:
         stated = self._stated.get(key)
         if key in SECRET_KEYS and stated != {}:  # what the engine leaves when the last entry is removed
             entries = [entry(key, name) for name in entries_of(stated, encrypted=False)]
             self.problems += [
                 Problem(
                     f"{_STACK}: '{each}' is stored in plain text",
-                    "everyone who can read the stack file can read the secret; treat it as compromised",
-                    f"{config_rm(self.stack, each)}, change the secret where it is used, then: "
-                    + config_set(self.stack, "secrets.NAME" if each == "secrets" else each, secret=True),
+                    "everyone who can read the stack file can read the secret: change it where it is used",
+                    " && ".join(
+                        [config_rm(self.stack, each)]
+                        + [config_set(self.stack, path, secret=True) for path in _paths(each, value)]
+                    ),
                 )
                 for each in (entries if key in self._encrypted else [key])
             ]
@@ -169,6 +170,14 @@ class _Sources:
                 return
         before = self.values.get(key)
         self.values[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+
+
+def _paths(key: str, value: str) -> list[str]:
+    """The entries that a setting which is kept as a whole is set again by; itself when it has none."""
+    try:
+        return [entry(key, name) for name in dict(json.loads(value))] if key in _BY_ENTRY else [key]
+    except (ValueError, TypeError):
+        return []
 
 
 class StackSources(TypedDict):
@@ -231,7 +240,7 @@ def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Prob
                 "application",
                 f"'{settings.application}' is not a folder",
                 "there is no Compose file to deploy",
-                config_set(stack, "application", "PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"),
+                config_set(stack, "application"),
             )
         )
     if broken:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from slipway.contract.problems import Problem
 from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
+from slipway.settings.model import SECRET_KEYS
 from slipway.settings.secret_rules import new_secret, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, set_host_key
 from slipway.settings.values import one_host_key
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["broken_rules", "weak_secrets"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)  # what Compose can substitute
+_PLACEHOLDER = re.compile(
+    r"VALUE|PROFILE|SHORTER-NAME|PATH-TO-[A-Z-]+|[A-Z]+(-[A-Z0-9]+)*-ADDRESS|.*\bYOUR-[A-Z]+(-[A-Z]+)*\b.*"
+)
+"""What the shipped patterns, the documentation and commands hold where a value belongs."""
+_PLACEHOLDER_WORDS = ("NAME", "USER", "ADDRESS", "PORT", "MB")  # in settings; a variable may mean them
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -29,6 +37,7 @@ def broken_rules(settings: Settings) -> list[Problem]:
         *_host_problems(settings),
         *_registry_problems(settings),
         *_variable_problems(settings),
+        *_placeholder_problems(settings),
         *edge_problems(settings),
         *certificate_problems(settings),
         *weak_secrets(settings, refused=True),
@@ -42,7 +51,7 @@ def _host_problems(settings: Settings) -> Iterator[Problem]:
             "hosts",
             "the list is empty",
             "there is nowhere to deploy to",
-            f"{config_set(stack, 'hosts[0].name', 'web-1')} && {config_set(stack, 'hosts[0].address', 'ADDRESS')}",
+            f"{config_set(stack, 'hosts[0].name', 'web-1')} && {config_set(stack, 'hosts[0].address')}",
         )
     yield from _repeated_hosts(settings.hosts)
     for index, host in enumerate(settings.hosts):
@@ -113,14 +122,14 @@ def _registry_problems(settings: Settings) -> Iterator[Problem]:
             "registryUsername",
             "empty, though registryPassword is set",
             "nobody would log in to the registry",
-            config_set(settings.stack, "registryUsername", "USER"),
+            config_set(settings.stack, "registryUsername"),
         )
     if settings.registry_username and not settings.registry:
         yield Problem.about(
             "registry",
             "not set, though registryUsername is",
-            "the credentials belong to no registry",
-            config_set(settings.stack, "registry", "ghcr.io/YOUR-TEAM"),
+            "the credentials belong to no registry (such as ghcr.io/acme)",
+            config_set(settings.stack, "registry"),
             "setting-missing",
         )
 
@@ -135,15 +144,15 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
             yield Problem.about(
                 f"{section}.{name}",
                 "this is not the name of a variable",
-                "no ${NAME} in a Compose file can refer to it",
-                f"{config_rm(settings.stack, where)}, then set it under a name of letters, digits and underscores",
+                "no ${NAME} in a Compose file can refer to it; names have letters, digits and underscores",
+                config_rm(settings.stack, where),
             )
         if "\0" in value or _SURROGATE.search(value):  # text of an environment may hold what is not UTF-8
             yield Problem.about(
                 f"{section}.{name}",
                 "holds a zero byte or bytes that are not UTF-8",
-                "no environment can carry it",
-                "set it again, as text or in base64: " + config_set(settings.stack, where, secret=section == "secrets"),
+                "no environment can carry it, other than in base64",
+                config_set(settings.stack, where, secret=section == "secrets"),
             )
     for name in sorted(settings.variables.keys() & settings.secrets.keys()):
         yield Problem.about(
@@ -152,6 +161,31 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
             "it is unclear which one is meant, and this one is readable",
             config_rm(settings.stack, entry("variables", name)),
         )
+
+
+def _placeholder_problems(settings: Settings) -> Iterator[Problem]:
+    """What somebody pasted and did not fill in."""
+    for path, value in _texts(settings.model_dump(by_alias=True, exclude={"stack", "application"})):
+        section = path.split(".", maxsplit=1)[0]
+        word = value in _PLACEHOLDER_WORDS and section not in ("variables", "secrets")
+        if word or _PLACEHOLDER.fullmatch(value):
+            fix = config_set(settings.stack, path, secret=section in SECRET_KEYS)
+            shown = "its value" if section in SECRET_KEYS else f"'{value}'"
+            yield Problem.about(path, f"{shown} is a placeholder", "nobody wrote the value that belongs there", fix)
+
+
+def _texts(node: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of the settings with its path, as `pulumi config set --path` takes it."""
+    if isinstance(node, dict):
+        for key, each in node.items():
+            yield from _texts(each, entry(path, key) if path else key)
+    elif isinstance(node, list):
+        for index, each in enumerate(node):
+            yield from _texts(each, f"{path}[{index}]")
+    elif isinstance(node, SecretStr):
+        yield path, node.get_secret_value()
+    elif isinstance(node, str):
+        yield path, node
 
 
 def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:

@@ -7,7 +7,10 @@ import re
 from slipway.contract.problems import Problem
 from slipway.settings.setting_files import config_set, entry
 
-__all__ = ["SHORTEST_SECRET", "is_secret", "missing_secret", "named_like_a_secret", "new_secret", "weakness"]
+__all__ = [
+    "SHORTEST_SECRET", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret", "password_in_url",
+    "probably_secret", "weakness",
+]  # fmt: skip
 
 SHORTEST_SECRET = 12
 """Characters. NIST SP 800-63B-4 asks for 15 of a sole password, 8 of one beside a second factor."""
@@ -23,8 +26,26 @@ _ABOUT_WORDS = frozenset(
      "AGE", "EXPIRY", "EXPIRES", "EXPIRATION", "LIFETIME", "TIMEOUT", "SECONDS", "MINUTES", "HOURS", "DAYS", "TYPE",
      "ALGORITHM", "HEADER", "PREFIX", "ENABLED", "DISABLED", "REQUIRED", "ISSUER", "AUDIENCE", "ROUNDS"},
 )  # fmt: skip
+# What an application may make up for itself: a password, and what it signs with. All else comes from somewhere: a URL,
+# JSON, a third party's key, a key of a certain length.
+_PASSWORD_WORDS = ("PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "PW")
+_SIGNING_WORDS = frozenset({"SECRET", "SECRETS", "SIGNING", "SESSION", "COOKIE", "CSRF", "JWT"})
+_OWN_WORDS = _SIGNING_WORDS | {
+    "APP", "DJANGO", "FLASK", "RAILS", "NEXTAUTH", "AUTH", "BETTER", "TOKEN", "ACCESS", "REFRESH", "HASH", "WEB",
+    "KEY", "BASE",
+}  # fmt: skip
+_OTHERS = frozenset(
+    {"SMTP", "MAIL", "EMAIL", "IMAP", "SENDGRID", "MAILGUN", "POSTMARK", "TWILIO", "STRIPE", "PAYPAL", "ADYEN", "AWS",
+     "GCP", "GOOGLE", "AZURE", "GITHUB", "GITLAB", "SLACK", "DISCORD", "TELEGRAM", "OPENAI", "ANTHROPIC", "SENTRY",
+     "CLOUDFLARE", "HETZNER", "LDAP", "OAUTH", "OIDC", "SAML", "CLIENT", "FACEBOOK", "TWITTER", "APPLE", "MICROSOFT",
+     "DOCKER", "REGISTRY", "NPM", "RESTIC", "WEBHOOK", "EXTERNAL", "REMOTE", "URL", "URI", "DSN", "JSON", "PRIVATE"},
+)  # fmt: skip
 _OPEN_WORDS = frozenset({"PUBLIC", "PUBLISHABLE", "ALLOW", "RANDOM", "REQUIRE", "ENABLE", "DISABLE", "USE"})
-_CREDENTIALS_IN_URL = re.compile(r"://[^/\s@:]*:[^/\s@]+@")
+_SHELL = ("PWD", "OLDPWD")  # the shell's folders
+_CREDENTIALS_IN_URL = re.compile(r"://[^/\s@:]*:(?P<password>[^/\s@]+)@(?P<host>[\w.-]+)?")
+_DATABASE_URL = re.compile(
+    r"(\w+_)?(DATABASE|DB|POSTGRES(QL)?|PG|MYSQL|MARIADB|MONGO(DB)?|REDIS|AMQP|RABBITMQ|BROKER|CELERY\w*)_(URL|URI|DSN)"
+)
 
 # Compared without case, spaces, dashes, underscores and what is appended to satisfy a form.
 _PLACEHOLDERS = frozenset(
@@ -44,7 +65,7 @@ def named_like_a_secret(name: str) -> bool:
     """Whether a variable's name says that its value is secret."""
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name))
     upper = [word.upper() for word in words]
-    if not upper or upper[-1] in _ABOUT_WORDS or not _OPEN_WORDS.isdisjoint(upper):
+    if not upper or name in _SHELL or upper[-1] in _ABOUT_WORDS or not _OPEN_WORDS.isdisjoint(upper):
         return False
     return any(word in _SECRET_WORDS or word.endswith(("PASSWORD", "SECRET", "TOKEN")) for word in upper)
 
@@ -58,6 +79,12 @@ def is_secret(name: str, value: str) -> bool:
         return True
     about = re.fullmatch(r"(?i)true|false|yes|no|on|off|\d{1,5}|/.*|https?://.*", value.strip(), re.DOTALL)
     return named_like_a_secret(name) and about is None
+
+
+def password_in_url(text: str) -> tuple[str, str] | None:
+    """The password in a URL and the host that it is for; None without one."""
+    found = _CREDENTIALS_IN_URL.search(text)
+    return (found["password"], found["host"] or "") if found else None
 
 
 def weakness(name: str, value: str) -> str | None:
@@ -78,9 +105,27 @@ def weakness(name: str, value: str) -> str | None:
     return None
 
 
+def made_up(name: str) -> bool:
+    """Whether a secret of this name may be any random text; a URL, JSON or another's key may not."""
+    words = set(re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper().split("_")) - {""}
+    if not _OTHERS.isdisjoint(words):
+        return False
+    signs = words <= _OWN_WORDS and not _SIGNING_WORDS.isdisjoint(words)
+    return signs or any(word.endswith(_PASSWORD_WORDS) for word in words)
+
+
+def probably_secret(name: str) -> bool:
+    """Whether a variable without a value is likely to be secret: also the address of a database, with its password."""
+    return named_like_a_secret(name) or bool(_DATABASE_URL.fullmatch(name.upper()))
+
+
 def new_secret(stack: str, name: str) -> str:
-    """The command that gives a stack's secret a random value."""
-    return f"openssl rand -base64 24 | {config_set(stack, entry('secrets', name), secret=True)}"
+    """The command that sets a stack's secret: to a random value where that can be right, else the engine asks.
+
+    In hexadecimal digits, which stand for themselves in a URL, a shell and YAML.
+    """
+    command = config_set(stack, entry("secrets", name), secret=True)
+    return f"openssl rand -hex 24 | {command}" if made_up(name) else command
 
 
 def missing_secret(stack: str, name: str, needed_by: str, meaning: str, fix: str = "") -> Problem:

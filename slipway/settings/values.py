@@ -115,6 +115,8 @@ def _registry(value: str) -> str:
     for component in path.split("/") if path else ():
         if not re.fullmatch(_COMPONENT, component.lower(), re.ASCII):
             raise ValueError("has a path that is not one of an image (letters, digits, single dots and dashes)")
+        if component.lower() == "your-team":
+            raise ValueError("is a placeholder")
         if component != component.lower():
             raise ValueError(f"has capital letters, which no image name may have (write {value.lower()})")
     return value

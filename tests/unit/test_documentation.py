@@ -213,7 +213,7 @@ def test_every_command_and_option_is_documented() -> None:
             assert any(f"`{option}" in documented for option in parameter.opts), f"{name} {parameter.opts}"
 
 
-_SHOWN = re.compile(r"^(?:\$ |- run: )?(?:uv run (?:--no-sync )?)?slipway ([a-z-]+)((?: .*|$))")
+_SHOWN = re.compile(r"^(?:\$ |- run: )?(?:uv run (?:--no-sync )?|\.venv/bin/)?slipway ([a-z-]+)((?: .*|$))")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -275,3 +275,12 @@ if __name__ == "__main__":
         found = _section(text, each)
         text = text[: found.start(1)] + table() + "\n" + text[found.end(1) :]
     README.write_text(text)
+
+
+def test_what_the_readme_shows_after_make_up_needs_nothing_on_path() -> None:
+    section = README.read_text().partition("\n## Try it\n")[2].partition("\n## ")[0]
+    commands = re.findall(
+        r"^(?:\$ )?([\w./]+) ", "\n".join(re.findall(r"```\w*\n(.*?)```", section, re.DOTALL)), re.MULTILINE
+    )
+    assert {name for name in commands if name in ("uv", "pulumi", "slipway")} == set()
+    assert ".venv/bin/slipway status --stack local" in section

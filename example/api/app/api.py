@@ -94,6 +94,7 @@ def create_app(*, settings: Settings, engine: Engine, queue: Queue, schema: Sche
             response.status_code = 503
         return report
 
+    @app.get("/", include_in_schema=False)  # the address that a deployment prints
     @app.get("/info")
     def read_info() -> Info:
         return Info(version=__version__, commit=settings.commit, host=socket.gethostname(), features=features)

@@ -25,6 +25,10 @@ def test_healthy_api_answers_200_with_everything_a_smoke_check_reads(api: Callab
     }
 
 
+def test_the_address_that_a_deployment_prints_answers(api: Callable[..., TestClient]) -> None:
+    assert api().get("/").json() == api().get("/info").json()
+
+
 def test_lost_database_is_503_and_says_so(api: Callable[..., TestClient], tmp_path: Path) -> None:
     nowhere = create_engine(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
     answer = api(engine=nowhere).get("/health")

@@ -124,7 +124,7 @@ def _remove_folder(folder: StackFolder, named: Sequence[str]) -> list[str]:
         raise SlipwayError(
             f"{error.filename or folder.path} cannot be removed ({error.strerror})",
             "a container wrote there as another user",
-            f"sudo rm -rf {shlex.quote(error.filename or folder.path)}, then destroy again",
+            f"sudo rm -rf {shlex.quote(error.filename or folder.path)}",
         ) from error
     return [_DATA + name for name in data]
 

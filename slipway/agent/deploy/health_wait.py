@@ -187,7 +187,7 @@ def await_healthy(expected: Sequence[Expected], context: GateContext, limit: flo
                 if not wait.still_works(own):
                     reason = f"not healthy within {wait.limit:.0f} s; last seen: {wait.last}"
                     raise _unhealthy(context.api, wait.service, own[0] if own else None, reason, seconds)
-                wait.last, passed = "is still at work; slipway status shows how it ends", True
+                wait.last, passed = "is still at work; `slipway status` shows how it ends", True
             if passed:
                 context.out.progress("health", f"{name} {wait.last}", seconds)
                 failed |= wait.failed

@@ -60,7 +60,7 @@ def _disk(root: str, minimum: int) -> None:
         raise SlipwayError(
             f"{free} MB are free on {root}, {minimum} MB are required",
             "a full disk stops databases and loses log lines, so nothing was started",
-            "docker system df, then docker system prune; or lower diskMinimumMb",
+            "docker system df && docker system prune",
         )
 
 
@@ -102,7 +102,7 @@ def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi
                 raise SlipwayError(
                     f"the name {taken} that a container of service {service} needs belongs to another container",
                     "it does not belong to this stack, so it was left alone and nothing was started",
-                    f"docker rm --force {taken} (or docker rename {taken} ANOTHER-NAME), then run it again",
+                    f"docker rename {taken} {taken}-other",
                 )
 
 
@@ -134,7 +134,7 @@ def _ports(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi
             raise SlipwayError(
                 f"port {port}/{protocol} that service {name} publishes is held by {holder or 'another program'}",
                 "two programs cannot listen on it, so nothing was started",
-                f"docker stop {holder}" if holder else f"sudo ss -lnp 'sport = :{port}', then stop that program",
+                f"docker stop {holder}" if holder else f"sudo ss -lnp 'sport = :{port}'",
             )
 
 

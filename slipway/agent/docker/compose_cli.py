@@ -130,9 +130,9 @@ def _failed(unable: Callable[[str], Sequence[str]], ended: Ended) -> SlipwayErro
     text = " ".join(lines).lower()
     meaning, fix = "Compose could not make the containers", "read its lines above"
     if "port is already allocated" in text or "address already in use" in text:
-        meaning, fix = "a port that it publishes is taken", "see who holds it: sudo ss -ltnp"
+        meaning, fix = "a port that it publishes is taken", "sudo ss -ltnp"
     elif "no space left on device" in text:
-        meaning, fix = "the disk of this host is full", "docker system df, then docker system prune"
+        meaning, fix = "the disk of this host is full", "docker system df && docker system prune"
     elif "no such image" in text:
         meaning, fix = "its image vanished after it was fetched", "run the deployment again"
     last = lines[-1] if lines else f"exit code {ended.code}"

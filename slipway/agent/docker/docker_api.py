@@ -243,7 +243,7 @@ def _unreachable(path: str, error: Exception) -> DockerUnreachableError:
         return DockerUnreachableError(
             f"this user may not use Docker ({path}: permission denied)",
             "the agent starts and stops containers through that socket",
-            "sudo usermod -aG docker $(id -un), then log in again",
+            "sudo usermod -aG docker $(id -un)",
         )
     if isinstance(error, TimeoutError):
         return DockerUnreachableError(

@@ -156,7 +156,7 @@ def explain(image: str, message: str) -> SlipwayError:
         )),
         (("",), SlipwayError(
             f"image {image} cannot be pulled: {message[:300]}", "nothing live was touched",
-            f"docker pull {without_tag(image)} on this host",
+            f"docker pull {without_tag(image)}",
         )),
     )  # fmt: skip
     error = next(error for words, error in reasons if any(word in text for word in words))

@@ -101,7 +101,7 @@ def attach(api: DockerApi, network: dict[str, Any], container: str, last: str) -
     raise SlipwayError(
         f"no address is left on the network {NETWORK}",
         "every container that gets requests needs one",
-        "docker container prune removes stopped containers, which keep theirs",
+        "docker container prune",
     )
 
 

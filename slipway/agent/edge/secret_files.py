@@ -42,9 +42,7 @@ def accept_certificate(content: bytes, out: Output) -> dict[str, Any]:
         given = json.loads(content)
         certificate, key = str(given["certificate"]), str(given["key"])
     except (ValueError, KeyError, TypeError):
-        raise UsageError(
-            "standard input is not a certificate with its key", "nothing was kept", "pulumi up hands one over"
-        ) from None
+        raise UsageError("standard input is not a certificate with its key", "nothing was kept", "pulumi up") from None
     folder = EdgeFolder()
     with lock(folder.lock, owner=out.host, reason="a certificate", wait=_LOCK_WAIT):
         changed = not folder.has_certificate()

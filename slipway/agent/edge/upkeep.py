@@ -38,7 +38,7 @@ def check(aim: Desired, running: Sequence[EdgeContainer], api: DockerApi) -> Non
         raise SlipwayError(
             f"port {port} of this host is in use by {who}",
             "the edge listens there for all stacks; nothing was touched",
-            f"docker stop {holders[0]}" if holders else f"sudo ss -ltnp 'sport = :{port}' shows it; stop it",
+            f"docker stop {holders[0]}" if holders else f"sudo ss -ltnp 'sport = :{port}'",
         )
     if api.image(aim.image) is None:
         raise SlipwayError(

@@ -65,7 +65,7 @@ def _require_proven(ledger: Ledger, release: str) -> None:
         raise SlipwayError(
             f"release {release} was never proven on this host",
             "only what ran here and passed its checks can be validated, so nothing was marked",
-            "slipway status shows the live release",
+            "slipway status",
         )
     why = ledger.rejection(release)
     if why is not None:

@@ -46,6 +46,7 @@ _LOOK_SECONDS = 1.0
 _SLICE_SECONDS = 60.0
 _SICK_SECONDS = 10.0  # that a container may be unhealthy or down before the release counts as bad
 _NOTIFY_SECONDS = 10.0
+_BEGIN_SECONDS = 5.0  # in which the process of a watch has said something
 
 
 def start_watch(attempt: Attempt) -> None:
@@ -91,15 +92,22 @@ def observe(folder: StackFolder, out: Output) -> None:
     """Print what the watch sees, a line of JSON whenever it changes, until standard input ends."""
     import select
 
-    said = None
+    said: object = ...  # so that the first answer is one, also when nothing is watched
     while True:
         seen = watched(folder)
-        if seen != said:
+        if seen != said and not _begins(folder, seen):
             out.result({"contract": CONTRACT, "watch": seen})
             said = seen
         readable, _, _ = select.select([0], [], [], 0.5)
         if readable and not os.read(0, 4096):
             return
+
+
+def _begins(folder: StackFolder, seen: dict[str, Any] | None) -> bool:
+    """Whether the watch that was ordered last has yet to say something: `seen` is of the one before it, or nothing."""
+    order = read_object(folder.watch)
+    young = bool(order) and runtime.time() - order["began"] < _BEGIN_SECONDS
+    return young and not (seen and seen["alive"] and seen.get("release") == order["release"])
 
 
 class _Watch:

@@ -14,6 +14,7 @@ import typer
 from slipway.cli.containers.list import HostListing, host_listings, require_services, selected_hosts
 from slipway.cli.containers.stdio import attached
 from slipway.cli.printing import print_problems
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.connection import reached
 
@@ -214,5 +215,5 @@ def _not_running(answers: Mapping[str, Mapping[str, Any]], service: str, number:
         for host, each in found
     )
     what = f"{service} is not running" + (f" ({states})" if states else f" on {', '.join(answers)}")
-    fix = f"slipway logs {service} --stack {stack}, then slipway up --stack {stack}"
+    fix = of_stack(f"slipway logs {service}", stack)
     return Problem(what, "a command needs a container that runs", fix)

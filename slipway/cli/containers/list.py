@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.schema_check import checked
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import Connection, reached
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from rich.table import Table
-
+    from slipway.cli.listing import Listing
     from slipway.releases.engine import Stack
     from slipway.settings.model import HostSettings, Settings
 
@@ -33,7 +33,6 @@ _CONTRACT = 1  # version of schemas/ps.schema.json; a change that a reader canno
 _ANSWER_SECONDS = 60.0  # as for a probe
 _RUNS = ("running", "restarting", "paused")
 _COLUMNS = ("host", "service", "container", "state", "health", "image", "generation", "ports", "started")
-_FOLDED = ("container", "ports")  # where a row gives way on a narrow terminal; the rest is never cut
 _EVERYWHERE = re.compile(r"^(0\.0\.0\.0|\[::\]|::):")  # how the engine writes that a port is open to all
 
 
@@ -61,7 +60,7 @@ def require_services(names: Iterable[str], listings: Collection[Mapping[str, Any
     known = sorted({*services, *(one["service"] for each in listings for one in each["containers"])})
     there = f"there are: {', '.join(known)}" if known else "nothing is deployed there"
     what = f"no service '%s' is deployed on stack {stack}"
-    _refuse_unknown(names, known, what, there, f"slipway ps --all --stack {stack}")
+    _refuse_unknown(names, known, what, there, of_stack("slipway ps --all", stack))
 
 
 def _refuse_unknown(names: Iterable[str], known: Sequence[str], what: str, otherwise: str, fix: str) -> None:
@@ -105,7 +104,7 @@ async def _ask(exits: contextlib.AsyncExitStack, stack: Stack, host: HostSetting
         async with channel(connection, host.name, stack.project, command=("containers",)) as opened:
             listing = checked("listing", await opened.answer(b"", _ANSWER_SECONDS))
     except SlipwayError as error:
-        return HostListing(host=host, problems=error.problems)
+        return HostListing(host=host, problems=error.of_stack(stack.settings.stack).problems)
     return HostListing(host=host, connection=connection, listing=listing)
 
 
@@ -139,15 +138,14 @@ def left_out(listings: Sequence[HostListing], services: Sequence[str]) -> str:
     return " and ".join([*stopped, *([counted(one_offs, "one-off run")] if one_offs else [])])
 
 
-def ps_table(document: Mapping[str, Any], now: datetime) -> Table:
+def ps_table(document: Mapping[str, Any], now: datetime) -> Listing:
     """A row per container."""
     from rich.text import Text  # exec and logs need no rich
 
-    from slipway.cli.style import image, state, table
+    from slipway.cli.listing import Listing
+    from slipway.cli.style import image, state
 
-    made = table(*_COLUMNS)
-    for column in made.columns:
-        column.no_wrap, column.overflow = column.header not in _FOLDED, "fold"
+    made = Listing(*_COLUMNS)
     for host in document["hosts"]:
         for one in host["containers"]:
             ended = Text(f"exited {one['exit_code']}", "red" if one["exit_code"] else "dim")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
@@ -274,7 +275,7 @@ class _HostLogs:
 
     def _lost(self) -> Problem:
         name, meaning = self.host.name, "its lines are missing until it answers again; a follower retries for a minute"
-        fix = f"slipway ps --host {name} --stack {self.stack.settings.stack}"
+        fix = of_stack(f"slipway ps --host {name}", self.stack.settings.stack)
         return Problem(f"host {name}: the connection to its logs broke", meaning, fix)
 
 

@@ -12,6 +12,7 @@ import termios
 import tty
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.connection import Connection, LocalConnection, Process, Terminal, ended
 
@@ -55,8 +56,8 @@ async def attached(
         code = _NO_READER
     except OSError as error:
         what = f"host {host}: the connection broke ({str(error) or 'closed'})"
-        fix = f"slipway ps --stack {stack}, then run it again if that does no harm"
-        raise SlipwayError(what, "whether the command ended is not known", fix) from None
+        meaning = "whether the command ended is not known: run it again only where that does no harm"
+        raise SlipwayError(what, meaning, of_stack("slipway ps", stack)) from None
     if code == _NO_READER and pass_signal:
         await pass_signal(signal.SIGTERM)
     return code

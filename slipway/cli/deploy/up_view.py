@@ -11,10 +11,10 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
 from slipway.cli.deploy.up_events import STOPPING, Line, Story
+from slipway.cli.listing import Listing
 from slipway.releases.format import clock
 
 if TYPE_CHECKING:
@@ -107,12 +107,13 @@ class LiveView(LinesView):
     def at_work(self) -> RenderableType:
         """What is going on now, as something rich can print."""
         now = time.monotonic()
-        table = Table.grid(padding=(0, 2, 0, 0))
+        table = Listing()
+        longest = max((len(work.where) for work in self._story.at_work.values()), default=0)
         for work in self._story.at_work.values():
             last = work.last.removeprefix(f"{work.where} ")
             said = f"after {last}" if last and work.where in self._story.hosts.values() else last
             text = Text(_shortened(said) or "begun", "dim", no_wrap=True)
-            text.truncate(max(10, self._console.width - len(work.where) - _SINCE_COLUMNS), overflow="ellipsis")
+            text.truncate(max(10, self._console.width - longest - _SINCE_COLUMNS), overflow="ellipsis")
             table.add_row(Text(work.where, "bold"), text, f"{now - work.changed:.0f} s")
         elapsed = Text(f"{clock(now - self._began)} ")
         if self._stopping():
@@ -130,19 +131,15 @@ class LiveView(LinesView):
             text.append("warning: ", "bold yellow")
         text.append(_shortened(line.text), _STYLES.get(line.kind, ""))
         took = "" if line.seconds is None else f"{line.seconds:.2f} s"
-        row = Table.grid(padding=(0, 2, 0, 0))
-        row.add_column(no_wrap=True, min_width=_CLOCK_COLUMNS, justify="right")
-        cells: list[RenderableType] = [Text(clock(elapsed), "dim")]
+        row = Listing(prose=True)
+        cells = [Text(clock(elapsed).rjust(_CLOCK_COLUMNS), "dim")]
         if line.where:
-            row.add_column(no_wrap=True, min_width=self._columns)
-            cells.append(Text(line.where, "bold"))
+            cells.append(Text(line.where.ljust(self._columns), "bold"))
         if line.phase:
-            row.add_column(no_wrap=True, min_width=_PHASE_COLUMNS)
-            row.add_column(no_wrap=True, min_width=_TOOK_COLUMNS, justify="right")
-            cells += [Text(line.phase, _PHASES.get(line.phase, "cyan")), Text(took, "dim")]
+            phase = Text(line.phase.ljust(_PHASE_COLUMNS), _PHASES.get(line.phase, "cyan"))
+            cells += [phase, Text(took.rjust(_TOOK_COLUMNS), "dim")]
         elif took:
             text.append(f"  {took}", "dim")
-        row.add_column(overflow="fold")
         row.add_row(*cells, text)
         return row
 

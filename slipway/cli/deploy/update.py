@@ -12,6 +12,7 @@ from rich.console import Console
 from slipway.cli.deploy.engine_run import EngineRun, engine_run
 from slipway.cli.deploy.up_events import ENDED, Story
 from slipway.cli.deploy.up_view import LinesView, LiveView
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import SlipwayError
 from slipway.releases.locks.ci_run import noted_run
 from slipway.releases.locks.waiting import StackLockedError, conflict
@@ -48,7 +49,7 @@ def deploy(
             code = run.follow(view.report, view.tick)
         if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
             raise StackLockedError(other)
-        _end(run, story, code, monotonic() - began, command or f"slipway up --stack {engine.stack}")
+        _end(run, story, code, monotonic() - began, command or of_stack("slipway up", engine.stack))
     return code
 
 
@@ -76,5 +77,5 @@ def engine_error(run: EngineRun, code: int, what: str, command: str) -> str:
         return str(SlipwayError(f"pulumi {what} was stopped", meaning, command))
     said = re.findall(r"^\s*error: (.*\S)", run.output, re.MULTILINE)
     reason = next((each for each in said if each not in ENDED), f"exit code {code}")
-    meaning = "what was done so far stays, the rest was not begun; its own words are above"
-    return str(SlipwayError(f"pulumi {what} failed ({reason})", meaning, f"fix what it names, then {command}"))
+    meaning = "what was done so far stays, the rest was not begun; its own words are above, and what to fix before"
+    return str(SlipwayError(f"pulumi {what} failed ({reason})", meaning, command))

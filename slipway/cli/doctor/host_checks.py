@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.cli.doctor.check_result import CheckResult, good, skipped, warnings, wrongs
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import agent_path, channel
 from slipway.hosts.agent_package import pack_agent
@@ -131,7 +132,7 @@ def _equipment(probe: Mapping[str, Any]) -> Iterator[CheckResult]:
     major = str(machine["docker"] or "").split(".", 1)[0]
     if major.isdigit() and int(major) < _GOOD_DOCKER:
         meaning = "each container that starts costs a second or more until its first health verdict"
-        fix = "https://docs.docker.com/engine/install/ has a newer one"
+        fix = "https://docs.docker.com/engine/install/"
         yield from warnings("hosts", Problem(f"Docker {machine['docker']} is older than {_GOOD_DOCKER}", meaning, fix))
 
 
@@ -139,8 +140,8 @@ def _clock(ahead: float) -> list[CheckResult]:
     if abs(ahead) <= _CLOCK_SECONDS:
         return [good("hosts", "its clock is right")]
     what = f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
-    meaning = "times of its releases and logs are not those of others; far off, certificates are refused"
-    return warnings("hosts", Problem(what, meaning, "sudo timedatectl set-ntp true (on the host)"))
+    meaning = "times of its releases and logs are not those of others; far off, certificates are refused. On the host:"
+    return warnings("hosts", Problem(what, meaning, "sudo timedatectl set-ntp true"))
 
 
 def _agent(state: _HostState, stack: str) -> Iterator[CheckResult]:
@@ -152,10 +153,10 @@ def _agent(state: _HostState, stack: str) -> Iterator[CheckResult]:
         yield good("hosts", "an agent of another version is installed: the next deployment replaces it")
     if lock := state.probe["lock"]:
         what = f"a deployment runs now: {lock}"
-        yield from warnings("hosts", Problem(what, "another one waits for it", f"slipway status --stack {stack}"))
+        yield from warnings("hosts", Problem(what, "another one waits for it", of_stack("slipway status", stack)))
     if interrupted := state.probe["interrupted"]:
         what = f"a deployment was interrupted ({interrupted})"
-        yield from warnings("hosts", Problem(what, "the next one finishes or undoes it", f"pulumi up --stack {stack}"))
+        yield from warnings("hosts", Problem(what, "the next one finishes or undoes it", of_stack("pulumi up", stack)))
 
 
 def _edge(host: HostSettings, state: _HostState, settings: Settings, application: Application) -> Iterator[CheckResult]:
@@ -168,9 +169,8 @@ def _edge(host: HostSettings, state: _HostState, settings: Settings, application
     own = {edge["http_port"], edge["https_port"]} - {None} if edge else set()
     taken = {key: port for key, port in ports.items() if port in state.listening and port not in own}
     for key, port in taken.items():
-        another = config_set(settings.stack, key, "PORT")
-        fix = f"sudo ss -lntp 'sport = :{port}' (on the host) names it; stop it, or {another}"
-        meaning = "the edge could not start, and no route would answer"
+        fix = config_set(settings.stack, key)
+        meaning = "the edge could not start, and no route would answer; `sudo ss -lntp` on the host names it"
         yield from wrongs("hosts", Problem(f"port {port} is taken by another program", meaning, fix))
     if not taken:
         whose = "the edge's already" if own >= set(ports.values()) else "free for the edge"

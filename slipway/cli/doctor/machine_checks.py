@@ -25,10 +25,9 @@ _SECONDS = 20
 OLDEST_ENGINE, COMPOSE, BUILDX = (3, 220), (2, 20), (0, 12)
 """The oldest that are used: the same as for `make up` (a unit test compares)."""
 
-_CLONE = "(in a clone of Slipway, make up gets it)"
-_GET_UV = f"https://docs.astral.sh/uv/getting-started/installation/ {_CLONE}"
-_GET_PULUMI = f"https://www.pulumi.com/docs/install/ {_CLONE}"
-_GET_DOCKER = f"https://docs.docker.com/engine/install/ {_CLONE}"
+_GET_UV = "https://docs.astral.sh/uv/getting-started/installation/"
+_GET_PULUMI = "https://www.pulumi.com/docs/install/"
+_GET_DOCKER = "https://docs.docker.com/engine/install/"
 
 
 class _Answer(NamedTuple):
@@ -103,8 +102,11 @@ def docker() -> list[CheckResult]:
     if engine.version:
         return [*found, good("machine", f"Docker engine {engine.version} answers")]
     what = f"the Docker engine of this machine does not answer ({engine.text})"
-    fix = "docker info; start it (sudo systemctl start docker), or get the right to use it (group docker)"
-    return [*found, *_wrong(what, "nothing can be built here, or deployed to this machine", fix)]
+    fix = "sudo systemctl start docker"
+    return [
+        *found,
+        *_wrong(what, "nothing can be built here or deployed to this machine; group docker may use it", fix),
+    ]
 
 
 def _plugin(name: str, oldest: tuple[int, int], meaning: str, *version: str) -> list[CheckResult]:
@@ -112,7 +114,7 @@ def _plugin(name: str, oldest: tuple[int, int], meaning: str, *version: str) -> 
     if answer.code is None:
         return []  # that there is no client is reported once
     found = answer._replace(text=answer.text.rpartition("buildx")[2]).version
-    fix = f"install docker-{name.lower()}-plugin {_CLONE}"
+    fix = f"sudo apt-get install docker-{name.lower()}-plugin"
     # a client without the plugin prints its own help, or takes the plugin's option for one of its own
     if not found:
         return _wrong(f"Docker's plugin {name} is not installed", meaning, fix)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.cli.doctor.check_result import CheckResult, good, skipped, warnings, wrongs
 from slipway.compose.application import Application, read_application
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem
 from slipway.releases.backend.store import backend_url, is_cloud, place_of
 from slipway.releases.engine import Engine, known_stacks, setting_sources
@@ -35,8 +36,8 @@ def backend(engine: Engine) -> list[CheckResult]:
 
 
 def _locks(engine: Engine) -> list[CheckResult]:
-    locks, meaning = stack_locks(engine), "no other update can begin before that one is over"
-    fix = f"slipway lock --stack {engine.stack} shows whether the lock is stale"
+    locks, meaning = stack_locks(engine), "no other update can begin before that one is over, unless its lock is stale"
+    fix = of_stack("slipway lock", engine.stack)
     held = [f"{lock.owner} has held its state since {lock.when}" for lock in (locks.read() if locks else ())]
     problems = [Problem(what, meaning, fix) for what in held]
     return warnings("backend", *problems) or [good("backend", "nobody holds its state")]

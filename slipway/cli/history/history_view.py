@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from slipway.cli.style import digest, moment, rows, source, table
+from slipway.cli.listing import Listing
+from slipway.cli.style import digest, moment, rows, source
 from slipway.releases.format import ago, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from rich.table import Table
 
 __all__ = ["diff_rendered", "history_rendered", "update_rendered"]
 
@@ -22,8 +21,8 @@ _SHORT = 8  # hex digits of a commit, in a table
 _RESULTS = {"succeeded": "green", "failed": "red", "interrupted": "red", "in progress": "cyan"}
 _BACK = {
     "live": "it is live",
-    "warm": "slipway rollback, at once: every host has all of it",
-    "cold": "slipway rollback: its images are pulled again",
+    "warm": "at once: every host has all of it",
+    "cold": "yes: its images are pulled again",
 }
 _DIFFERENCES = {"+": "green", "-": "red"}
 _MINUTE = 60
@@ -45,12 +44,9 @@ def history_rendered(document: Mapping[str, Any], *, more: int = 0) -> Renderabl
     )
 
 
-def _history_table(document: Mapping[str, Any]) -> Table:
-    made, now = table("#", "when", "kind", "release", "commit", "took", "by", "result", ""), datetime.now(UTC)
-    for column in made.columns:
-        column.no_wrap, column.overflow = True, "ellipsis"
-        column.justify = "right" if column.header in ("#", "took") else "left"
-        column.max_width = 24 if column.header == "by" else None
+def _history_table(document: Mapping[str, Any]) -> Listing:
+    columns, now = ("#", "when", "kind", "release", "commit", "took", "by", "result", ""), datetime.now(UTC)
+    made = Listing(*columns, right=("#", "took"), prose=True)
     for entry in document["entries"]:
         made.add_row(
             str(entry["number"] or ""),

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from slipway.cli.style import note, source, table
+from slipway.cli.listing import Listing
+from slipway.cli.style import note, source
 from slipway.releases.format import ago, plain
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from slipway.releases.promotion import Environment, Promotion
 
 __all__ = ["rendered"]
@@ -37,9 +36,9 @@ def rendered(promotion: Promotion) -> RenderableType:
     return Group(_side_by_side(promotion), "", *_commits(promotion), *different, *obstacles)
 
 
-def _side_by_side(promotion: Promotion) -> Table:
+def _side_by_side(promotion: Promotion) -> Listing:
     sides, now = (promotion.source, promotion.target), datetime.now(UTC)
-    made = table("", *(plain(side.stack) for side in sides))
+    made = Listing("", *(plain(side.stack) for side in sides), prose=True)
     rows: dict[str, list[str | Text]] = {
         "release": [side.live.id if side.live else "nothing live" for side in sides],
         "commit": [source(side.live.document) or "-" if side.live else "-" for side in sides],

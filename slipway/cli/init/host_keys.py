@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["HostKey", "SshAddress", "pin_host_keys", "shown_keys"]
 
 _SECONDS = 15
+_ANSWERS = {"yes": True, "y": True, "no": False, "n": False}
 # The order in which golang.org/x/crypto/ssh asks: the key that a host shows must be the one that is pinned.
 _ALGORITHMS = [
     "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256", "ssh-ed25519",
@@ -77,7 +78,14 @@ def _is_accepted(name: str, server: SshAddress, key: HostKey, *, asking: bool, a
     if not asking:
         typer.echo("  not pinned: nobody compared it (--accept-host-key pins it)")
         return False
-    return str(typer.prompt("  Type yes if it is the same", default="", show_default=False)).strip() == "yes"
+    while True:
+        answer = str(typer.prompt("  Is it the same? yes or no", default="no")).strip().lower()
+        if answer in _ANSWERS:
+            break
+        typer.echo(f"  '{answer}' is neither yes nor no")
+    if not _ANSWERS[answer]:
+        typer.echo("  not pinned: the preview will refuse this host")
+    return _ANSWERS[answer]
 
 
 def shown_keys(servers: Iterable[SshAddress]) -> dict[SshAddress, HostKey | Problem]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -22,7 +25,7 @@ from slipway.settings import setting_files
 from slipway.settings.model import LOCAL_ADDRESS, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["InitReport", "WrongUsageError", "init_stacks", "show"]
@@ -46,6 +49,8 @@ class InitReport:
     commands: dict[str, list[str]] = field(default_factory=dict)
     created: CreatedStacks = field(default_factory=CreatedStacks)
     problems: list[Problem] = field(default_factory=list)
+    hosts: dict[str, set[str]] = field(default_factory=dict)  # stack → addresses
+    domain: bool = False  # whether every stack has one
 
 
 def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: bool) -> InitReport:
@@ -86,6 +91,8 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
             settings = {**file.settings, "hosts": file.hosts, **given}
         else:
             settings = {**given, **stack_file.default_settings(stack)}
+        report.hosts[stack] = {str(host["address"]) for host in settings.get("hosts") or ()}
+        report.domain = bool(settings.get("domain")) and (report.domain or len(report.hosts) == 1)
         requirements = open_requirements(_reading_settings(stack, settings, file, source), first)
         known = {each.what for each in report.problems}
         report.problems += [each for each in requirements.problems if each.what not in known]
@@ -146,8 +153,10 @@ def _workflows(root: Path, application: Path, report: InitReport, *, force: bool
         elif not there or force:
             texts[file] = text
         else:
-            meaning = "what somebody wrote there would be lost, so nothing was written"
-            fix = f"slipway init {os.path.relpath(application, root)} --workflows --force, then look at git diff"
+            meaning = (
+                "what somebody wrote there would be lost, so nothing was written; `git diff` shows what --force did"
+            )
+            fix = f"slipway init {shlex.quote(os.path.relpath(application))} --workflows --force"
             refused.append(Problem(f"{name} exists already, and differs", meaning, fix))
     if refused:
         raise SlipwayError(refused)
@@ -177,6 +186,25 @@ def _introduce(requirements: Requirements) -> None:
     typer.echo(f"{requirements.name}: {requirements.file} has {services}: {built}; {routed}")
 
 
+def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain: bool) -> Iterator[str]:
+    """What would be better in the Compose file: a route for each service that speaks HTTP, no port that two want."""
+    rooted = requirements.rooted
+    for service, port in requirements.web.items():
+        route = "/" if not rooted else f"{service}.${{DOMAIN}}" if domain else f"/{service}"
+        rooted = True
+        block = f"`x-slipway: {{route: {json.dumps(route) if '$' in route else route}, port: {port}}}`"
+        better = f"with {block} in place of its `ports` it changes without a lost request"
+        yield f"{service} publishes port {port}: {better}"
+    for one, other in combinations(hosts, 2):
+        if hosts[one] & hosts[other]:
+            for service, ports in requirements.taken.items():
+                if service not in requirements.web:
+                    yield (
+                        f"{one} and {other} share a host, on which only one of them can have port {ports[0]} of "
+                        f"{service}: drop its `ports` (other services reach it without), or let a variable name it"
+                    )
+
+
 def show(report: InitReport) -> None:
     """Print what was done and what is left, on standard output."""
     width = max(map(len, (*report.files, *report.stacks)))
@@ -186,9 +214,8 @@ def show(report: InitReport) -> None:
         typer.echo(f"  {f'stack {stack}':<{width}}  created in {report.created.backend}")
     if not report.created.created and set(report.files.values()) == {"unchanged"}:
         typer.echo("everything exists already: nothing was changed")
-    for service, ports in list(report.requirements.published.items())[:3]:
-        route = f"`x-slipway: {{route: /, port: {ports[0]}}}`"
-        typer.echo(f"  hint: {service} publishes port {ports[0]}: with {route} it changes without a lost request")
+    for line in _hints(report.requirements, report.hosts, domain=report.domain):
+        typer.echo(f"  hint: {line}")
     for problem in report.problems:
         typer.echo(f"\nIn the way: {problem.what} — {problem.meaning}\n  {problem.fix}")
     for stack, commands in report.commands.items():

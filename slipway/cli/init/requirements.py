@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.application import read_application
 from slipway.compose.compose_config import resolve
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.settings.secret_rules import named_like_a_secret
+from slipway.settings.secret_rules import probably_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Requirements", "open_requirements", "read_requirements"]
 
+_HTTP_PORTS = {80, 3000, 4000, 5000, 5173, 8000, 8008, 8080, 8081, 8888, 9000}
+_OTHER_PORTS = {21, 22, 25, 53, 110, 143, 443, 465, 587, 993, 995, 1433, 1883, 2181, 3306, 4222, 5432, 5671, 5672, 6379,
+                6380, 8883, 9042, 9092, 9229, 11211, 27017, 50051}  # fmt: skip
+_NOT_HTTP = ("postgres", "postgis", "timescale", "pgvector", "mysql", "mariadb", "mongo", "redis", "valkey", "keydb",
+             "memcached", "rabbitmq", "kafka", "zookeeper", "nats", "mosquitto", "cassandra", "mssql", "cockroach",
+             "clickhouse", "elasticsearch", "opensearch", "etcd", "openldap", "postfix", "sftp",
+             "pgbouncer")  # fmt: skip
 _ASKED = ("variable-missing", "secret-missing", "setting-missing")  # the questions are about these
 
 
@@ -29,8 +37,11 @@ class Requirements:
     services: tuple[str, ...]
     built: tuple[str, ...]
     routed: tuple[str, ...]
-    published: Mapping[str, tuple[int, ...]]
-    """Service without a route → its ports in the container that the host publishes: one could be a route."""
+    web: Mapping[str, int] = field(default_factory=dict)
+    """Service that publishes a port and seems to speak HTTP there → the port in the container."""
+    rooted: bool = False  # whether a route leads from /
+    taken: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Service → the ports that it takes on its host, which one stack alone can have there."""
     variables: Mapping[str, str] = field(default_factory=dict)  # → what the file says about it; no secrets, no domain
     secrets: tuple[str, ...] = ()
     domain: bool = False
@@ -42,14 +53,16 @@ def read_requirements(settings: Settings) -> Requirements:
     resolved = resolve(settings)
     services: dict[str, Any] = resolved.model.get("services") or {}
     routed = tuple(sorted(name for name, each in services.items() if (each.get("x-slipway") or {}).get("route")))
-    unrouted = {name: _ports(each) for name, each in sorted(services.items()) if name not in routed}
+    unrouted = {name: _ports(each, "target") for name, each in sorted(services.items()) if name not in routed}
     first = Requirements(
         file=resolved.file.name,
         name=resolved.name,
         services=tuple(sorted(services)),
         built=tuple(sorted(name for name, service in services.items() if service.get("build"))),
         routed=routed,
-        published={name: ports for name, ports in unrouted.items() if ports},
+        rooted=any("/" in _routes(service) for service in services.values()),
+        taken={name: ports for name, each in sorted(services.items()) if (ports := _ports(each, "published"))},
+        web={name: port for name, ports in unrouted.items() if (port := _web_port(services[name], ports))},
     )
     return _with_problems(first, resolved.problems)
 
@@ -67,7 +80,7 @@ def open_requirements(settings: Settings, first: Requirements) -> Requirements:
 def _with_problems(first: Requirements, found: Sequence[Problem]) -> Requirements:
     missing = {each.subject: " ".join(each.evidence) for each in found if each.code == "variable-missing"}
     secrets = {each.subject for each in found if each.code == "secret-missing"}
-    secrets |= {name for name in missing if named_like_a_secret(name)}
+    secrets |= {name for name in missing if probably_secret(name)}
     return replace(
         first,
         variables={name: said for name, said in sorted(missing.items()) if name not in secrets and name != "DOMAIN"},
@@ -77,8 +90,29 @@ def _with_problems(first: Requirements, found: Sequence[Problem]) -> Requirement
     )
 
 
-def _ports(service: Mapping[str, Any]) -> tuple[int, ...]:
-    """The container's ports that are published over TCP."""
+def _web_port(service: Mapping[str, Any], ports: Sequence[int]) -> int | None:
+    """The published port on which a service seems to speak HTTP: by its number, or because its health check asks so.
+
+    Anything else gets no suggestion: a database behind an HTTP route would be reachable from everywhere.
+    """
+    test = (service.get("healthcheck") or {}).get("test") or ""
+    asked = re.findall(r"https?://[^/\s:'\"]+(?::(\d+))?", " ".join(test) if isinstance(test, list) else str(test))
+    checked = {int(port or 80) for port in asked}
+    name = str(service.get("image") or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
+    if any(word in name for word in _NOT_HTTP):
+        return None
+    return next((port for port in ports if port in checked), None) or next(
+        (port for port in ports if port in _HTTP_PORTS or (service.get("build") and port not in _OTHER_PORTS)), None
+    )
+
+
+def _routes(service: Mapping[str, Any]) -> list[Any]:
+    route = (service.get("x-slipway") or {}).get("route")
+    return route if isinstance(route, list) else [route]
+
+
+def _ports(service: Mapping[str, Any], side: str) -> tuple[int, ...]:
+    """The ports that are published over TCP: of the container (`target`), or those fixed on the host (`published`)."""
     entries = [entry for entry in service.get("ports") or () if isinstance(entry, dict)]
-    found = {entry.get("target") for entry in entries if entry.get("protocol", "tcp") == "tcp"}
-    return tuple(sorted(port for port in found if isinstance(port, int)))
+    found = {str(entry.get(side)) for entry in entries if entry.get("protocol", "tcp") == "tcp"}
+    return tuple(sorted(int(port) for port in found if port.isdigit() and int(port)))

@@ -148,7 +148,7 @@ def _secret_commands(
 
 
 def _variable_commands(stack: str, requirements: Requirements) -> list[str]:
-    return [config_set(stack, entry("variables", name), "VALUE") for name in requirements.variables]
+    return [config_set(stack, entry("variables", name)) for name in requirements.variables]
 
 
 def change_commands(settings: Mapping[str, Any], file: StackFile) -> list[tuple[str, ...]]:

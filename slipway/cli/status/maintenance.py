@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
@@ -69,8 +70,8 @@ def switch(settings: Settings, project: str, page: str | None) -> list[Outcome]:
     outcomes = asyncio.run(switch_all())
     if not any(outcome.routed or outcome.problems for outcome in outcomes):
         what = f"no service of stack {settings.stack} has a route on any host"
-        meaning = "there is nothing that a page could be shown in place of"
-        fix = f"give a service a route (x-slipway.route), pulumi up --stack {settings.stack}, then try again"
+        meaning = "there is nothing that a page could be shown in place of: no `x-slipway.route` was deployed"
+        fix = of_stack("slipway up", settings.stack)
         raise SlipwayError(what, meaning, fix)
     return outcomes
 

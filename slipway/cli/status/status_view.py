@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from slipway.cli.listing import Listing
 from slipway.cli.status.watch_view import figures
-from slipway.cli.style import SHORT, image, indented, moment, note, state, table
+from slipway.cli.style import SHORT, image, indented, moment, note, state
+from slipway.contract.commands import of_stack
 from slipway.contract.outcomes import FAILED, REJECTED
 from slipway.contract.problems import Problem
 from slipway.releases.format import ago, plain, span
@@ -17,8 +19,6 @@ from slipway.releases.status import returned_finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from rich.table import Table
 
 __all__ = ["rendered"]
 
@@ -29,6 +29,10 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
     """`document` as something rich can print."""
     now = datetime.fromisoformat(document["checked"])
     verdict = ("as deployed", "bold green") if document["as_deployed"] else ("not as deployed", "bold red")
+    if document["as_deployed"] and any(
+        (host["probe"]["last"] or {}).get("outcome") == FAILED for host in document["hosts"]
+    ):
+        verdict = ("as deployed before the last update, which failed", "bold yellow")
     title = Text.assemble((document["application"], "bold"), " on stack ", (document["stack"], "bold"), ": ", verdict)
     if any((host["probe"] or {}).get("maintenance") for host in document["hosts"]):
         title.append(", maintenance page on", "bold yellow")
@@ -56,7 +60,7 @@ def _host(host: Mapping[str, Any], stack: str, now: datetime) -> Iterator[Render
             yield note("differs", finding, "red")
     yield from _circumstances(probe, stack, now)
     if probe["live"] and probe["machine"]["docker"]:  # without an engine, what runs is not known
-        yield indented(_services(probe["live"]["services"], now))
+        yield indented(_services(probe, now))
 
 
 def _circumstances(probe: Mapping[str, Any], stack: str, now: datetime) -> Iterator[RenderableType]:
@@ -67,7 +71,7 @@ def _circumstances(probe: Mapping[str, Any], stack: str, now: datetime) -> Itera
     if probe["validated"] and live and probe["validated"] != live["release"]:
         yield note("validated last", f"{probe['validated']}; a failed update returns to it", "dim")
     if probe["maintenance"]:
-        ends = f"slipway maintenance off --stack {stack}"
+        ends = of_stack("slipway maintenance off", stack)
         yield note("maintenance", f"visitors get the maintenance page; {ends} ends it", "yellow")
     if probe["watch"] and live:
         yield from _watch(probe["watch"], live["release"])
@@ -113,14 +117,17 @@ def _release(probe: Mapping[str, Any] | None, now: datetime) -> Text:
     return Text.assemble("release ", (live["release"], "bold"), plain(about))
 
 
-def _services(services: Mapping[str, Mapping[str, Any]], now: datetime) -> Table:
-    made = table("service", "container", "state", "health", "image", "started", "restarts")
-    for service, entry in sorted(services.items()):
+def _services(probe: Mapping[str, Any], now: datetime) -> Listing:
+    made = Listing("service", "container", "state", "health", "image", "started", "restarts")
+    for service, entry in sorted(probe["live"]["services"].items()):
         name, running = plain(service), image(entry["image"])
         for each in entry["containers"]:
             states = (state(each["state"]), state(each["health"] or "-"))
-            made.add_row(name, plain(each["name"]), *states, running, ago(each["since"], now), str(each["restarts"]))
+            container = plain(each["name"].removeprefix(f"{probe['stack']}-"))
+            made.add_row(name, container, *states, running, ago(each["since"], now), str(each["restarts"]))
             name = ""
         if not entry["containers"] and entry["replicas"]:
-            made.add_row(name, "-", state("missing"), "-", running, "-", "-")
+            # A one-off that ended well needs its container no more; for any other, the host says that it is missing.
+            missing = any(each["service"] == service for each in probe["drift"])
+            made.add_row(name, "-", state("missing" if missing else "completed"), "-", running, "-", "-")
     return made

@@ -11,13 +11,12 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from slipway.cli.style import indented, table
+from slipway.cli.listing import Listing
+from slipway.cli.style import indented
 from slipway.releases.format import clock, counted, latency, plain, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from rich.table import Table
 
     from slipway.cli.status.watch_events import HostWatch
 
@@ -127,10 +126,9 @@ def _block(seen: HostWatch) -> Iterator[RenderableType]:
         yield indented(Text(plain(kept), "cyan"))
 
 
-def _table(services: list[tuple[str, Mapping[str, Any]]]) -> Table:
-    made = table("service", "requests", "errors", "p50", "p95")
-    for column in made.columns[1:]:
-        column.justify = "right"
+def _table(services: list[tuple[str, Mapping[str, Any]]]) -> Listing:
+    figured = ("requests", "errors", "p50", "p95")
+    made = Listing("service", *figured, right=figured)
     for service, seen in services:
         rate = f" ({seen['errors'] / seen['requests']:.1%})" if seen["errors"] and seen["requests"] else ""
         errors = Text(f"{seen['errors']:,}{rate}", "red" if seen["errors"] else "")

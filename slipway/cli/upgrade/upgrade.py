@@ -116,4 +116,4 @@ def _uv(root: Path, *arguments: str) -> str:
         return done.stdout
     what = f"uv {' '.join(arguments)} failed ({' '.join(done.stderr.split()) or f'exit code {done.returncode}'})"
     meaning = "pyproject.toml, uv.lock and stack files are as they were"
-    raise SlipwayError(what, meaning, "correct what uv reports, then run slipway upgrade again")
+    raise SlipwayError(what, meaning, "correct what uv reports")

@@ -96,8 +96,8 @@ class Checkpoints(ABC):
         if not document:
             raise SlipwayError(
                 f"the state after update {number} is not in the stack's backend, or is damaged there",
-                "it is not known what was deployed then",
-                "slipway history shows the updates; slipway rollback --from FILE takes a bundle or an export",
+                "it is not known what was deployed then; `slipway rollback --from FILE` takes a bundle or an export",
+                "slipway history",
             )
         return document.get("deployment") or (document.get("checkpoint") or {}).get("latest") or {}
 
@@ -198,7 +198,7 @@ class _Cloud(Checkpoints):
             self._engine.ask("stack", "history", "--json", "--page-size", str(_ALL), "--page", "1"),
             f"the engine cannot read the history of stack {self._engine.short}",
             "it is not known what was deployed",
-            "pulumi login where the state is kept, then: pulumi stack ls",
+            "pulumi login && pulumi stack ls",
         )
         # The engine prints null, or a sentence, for a stack without updates.
         newest_first = json.loads(printed) if printed.lstrip().startswith("[") else []

@@ -45,8 +45,8 @@ def backend_url(engine: Engine) -> str:
         return str(json.loads(done.stdout)["url"])
     raise SlipwayError(
         "the engine is not logged in to any backend",
-        "it is not known where the state is",
-        "pulumi login (or export PULUMI_BACKEND_URL=…)",
+        "it is not known where the state is; PULUMI_BACKEND_URL can say it, too",
+        "pulumi login",
     )
 
 
@@ -122,8 +122,8 @@ def _profile(profile: str, bucket: str) -> Any:  # noqa: ANN401  # a class of a 
     except ImportError:
         raise SlipwayError(
             f"s3://{bucket}: its credentials are in a profile, and boto3 is not installed",
-            "what the engine keeps there cannot be read",
-            "uv add boto3 (or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
+            "what the engine keeps there cannot be read; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY would do as well",
+            "uv add boto3",
         ) from None
     return Boto3CredentialProvider(boto3.Session(profile_name=profile or None))
 
@@ -171,6 +171,6 @@ def read(store: ObjectStore, name: str) -> bytes | None:
 def _unreadable(error: Exception) -> SlipwayError:
     return SlipwayError(
         f"the backend's objects cannot be read ({' '.join(str(error).split())[:300]})",
-        "the stack's history is not known",
-        "check the address and the credentials: pulumi whoami --verbose, then pulumi stack ls",
+        "the stack's history is not known: its address or the credentials may be wrong",
+        "pulumi whoami --verbose && pulumi stack ls",
     )

@@ -7,11 +7,13 @@ again: its file, the stack itself, its state, its tags.
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.backend.checkpoints import checkpoints_of
 from slipway.releases.bundles.archive import CONTRACT
@@ -52,7 +54,7 @@ def import_bundle(engine: Engine, bundle: Bundle, *, force: bool = False) -> dic
     gone = _missing_folder(engine)
     present = None if gone else exported_state(engine)
     if present is None and "--config-file" in engine.options:  # that file is made anew for each run
-        raise SlipwayError("stack local is not there", "only make up can make it", "make up, then import with --force")
+        raise SlipwayError("stack local is not there", "only `make up` makes it; --force then replaces it", "make up")
     owner, mine = owner_of(bundle.state), Owner(engine.short, engine.project)
     state = renamed(bundle.state, owner, mine) if owner and owner != mine else bundle.state
     there = present is not None and same(present, state)
@@ -97,17 +99,18 @@ def _against(engine: Engine, bundle: Bundle, present: Mapping[str, Any] | None) 
         yield Problem(
             f"{bundle.place} is of stack {owner.stack!r} of project {owner.project!r}, "
             f"not of stack {engine.short} of project {engine.project}",
-            "the next pulumi up would take what runs for the one to be the other's, and remove or rename it",
-            f"slipway import {bundle.place} --stack {owner.stack!r}; or, if it was renamed: add --force",
+            "the next update would take what runs for the one to be the other's, and remove or rename it; --force says "
+            "that it was renamed",
+            of_stack(f"slipway import {shlex.quote(bundle.place)}", owner.stack),
         )
     here, theirs = _encryption(file), encryption_in(bundle.stack_file or b"", f"stack.yaml in {bundle.place}")
     if here and theirs and here != theirs:
         differ = next(key for key in sorted({*here, *theirs}) if here.get(key) != theirs.get(key))
         yield Problem(
             f"{file.name} has another {differ} than {bundle.place}",
-            "its secrets and the state's may need different passphrases or keys, and one could not be read",
-            f"restore the earlier file (git log -- {file.name}; tar -xzOf BUNDLE stack.yaml prints the bundle's); "
-            "or, if both are encrypted with the same passphrase or key: add --force",
+            "its secrets and the state's may need different passphrases or keys, and one could not be read; --force "
+            "says that both have the same, and the bundle holds the earlier file",
+            f"tar -xzOf {shlex.quote(bundle.place)} stack.yaml",
         )
     if present is None:
         return
@@ -116,8 +119,8 @@ def _against(engine: Engine, bundle: Bundle, present: Mapping[str, Any] | None) 
         yield Problem(
             f"stack {engine.short} has a state already ({held:,} resources, written {when[:19]}); the bundle's has "
             f"{len(resources_of(bundle.state)):,} resources, written {then[:19]}",
-            "it would be replaced, and the engine would forget what only it knows",
-            f"pulumi stack --stack {engine.short} shows it; to replace it: add --force, which keeps a bundle of it",
+            "it would be replaced, and the engine would forget what only it knows; --force keeps a bundle of it",
+            of_stack("pulumi stack", engine.stack),
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import SlipwayError
 from slipway.releases.engine import output_of
 
@@ -54,9 +55,9 @@ def _output(engine: Engine, done: subprocess.CompletedProcess[str], meaning: str
     return output_of(
         done,
         f"pulumi {' '.join(done.args[1:3])} failed on stack {engine.short}",
-        meaning,
-        "check PULUMI_CONFIG_PASSPHRASE and where the state is (pulumi whoami --verbose), then run it again; if "
-        "another update holds the stack, wait for it, or when its process is gone: pulumi cancel",
+        f"{meaning}: PULUMI_CONFIG_PASSPHRASE may be wrong, the state elsewhere, or another update at work "
+        "(`pulumi cancel` removes the lock of one that is gone)",
+        of_stack("pulumi whoami --verbose && slipway lock", engine.stack),
     )
 
 
@@ -71,7 +72,7 @@ def state_in(content: bytes, place: str) -> dict[str, Any]:
     raise SlipwayError(
         f"{place} is neither a bundle nor an export of the engine",
         "nothing was changed",
-        "give a file that slipway export or pulumi stack export made",
+        "give a file that `slipway export` or `pulumi stack export` made",
     )
 
 

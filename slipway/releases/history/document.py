@@ -34,7 +34,7 @@ def history_document(history: StackHistory, entries: Sequence[HistoryEntry]) -> 
         "live": history.live,
         "validated": next(reversed(history.validated), None),
         "entries": [_entry(history, entry) for entry in reversed(entries)],
-        "errors": [problem.to_json() for error in history.errors for problem in error.problems],
+        "errors": [problem.of_stack(history.stack).to_json() for error in history.errors for problem in error.problems],
     }
 
 

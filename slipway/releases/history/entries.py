@@ -1,7 +1,8 @@
 """The events of a stack's life, merged from the engine's updates and the hosts' ledgers. Pure.
 
-Updates of a stack never overlap, so a ledger line belongs to the update during which it was written. Lines without one
-are events of their own: rollbacks by a watch, and what happened before the backend's history begins.
+Updates of a stack never overlap, so a ledger line belongs to the update during which it was written; where one follows
+another within moments, its release and its outcome say which. Lines without one are events of their own: rollbacks by a
+watch, and what happened before the backend's history begins.
 """
 
 from __future__ import annotations
@@ -79,22 +80,53 @@ def merged(
     updates: Sequence[StackUpdate], records: Mapping[int, ReleaseRecords], lines: Iterable[LedgerLine]
 ) -> list[HistoryEntry]:
     """The history, as `updates` oldest first, of them, the records in the states after them, and all hosts' lines."""
+    earlier = [None, *(records.get(update.number) for update in updates)]
+    abouts = {
+        update.number: _about(update, records.get(update.number), before)
+        for update, before in zip(updates, earlier, strict=False)
+    }
     own: dict[int | None, list[LedgerLine]] = {}
     for line in sorted((line for line in lines if line.outcome in _EVENTS), key=lambda line: line.at):
-        own.setdefault(_update_during(line, updates), []).append(line)
-    entries = [_of_update(update, records.get(update.number), own.get(update.number, [])) for update in updates]
+        own.setdefault(_update_of(line, updates, abouts), []).append(line)
+    entries = [_of_update(update, abouts[update.number], own.get(update.number, [])) for update in updates]
     return sorted([*entries, *_of_hosts(own.get(None, []))], key=lambda entry: entry.at)
 
 
-def _update_during(line: LedgerLine, updates: Sequence[StackUpdate]) -> int | None:
-    """The number of the update during which the line was written; none for what a watch did by itself."""
-    if line.actor == WATCH:
+def _update_of(
+    line: LedgerLine, updates: Sequence[StackUpdate], abouts: Mapping[int, Mapping[str, Any] | None]
+) -> int | None:
+    """The number of the update that wrote the line; none for what a watch did by itself.
+
+    The clocks of host and engine are good for two seconds, and one update may begin within them after another: the one
+    about this release comes first, then the one that ended as the line says, then the nearest.
+    """
+
+    def likeness(update: StackUpdate) -> tuple[bool, bool, timedelta, int]:
+        same = (abouts[update.number] or {}).get("release") == line.release and line.outcome != RETURNED
+        alike = (update.result == "succeeded") == (line.outcome not in (FAILED, RETURNED))
+        away = max(update.began - line.at, line.at - (update.ended or line.at), timedelta())
+        return same, alike, -away, update.number
+
+    now = datetime.now(UTC)
+    during = [each for each in updates if each.began - _SLACK <= line.at <= (each.ended or now) + _SLACK]
+    return max(during, key=likeness).number if during and line.actor != WATCH else None
+
+
+def _about(
+    update: StackUpdate, records: ReleaseRecords | None, before: ReleaseRecords | None
+) -> Mapping[str, Any] | None:
+    """What the update deployed, or meant to; not what an earlier one left in the state.
+
+    A failed update may end before it writes anything, and one of another kind writes nothing.
+    """
+    kept = "deployed" if update.result == "succeeded" else "attempted"
+    about: Mapping[str, Any] | None = records and getattr(records, kept)
+    if about is None or update.kind != "update" or about == (before and getattr(before, kept)):
         return None
-    update = next((each for each in reversed(updates) if each.began - _SLACK <= line.at), None)
-    return update.number if update and line.at <= (update.ended or datetime.now(UTC)) + _SLACK else None
+    return about if datetime.fromisoformat(about["at"]) >= update.began - _SLACK else None
 
 
-def _of_update(update: StackUpdate, records: ReleaseRecords | None, lines: Sequence[LedgerLine]) -> HistoryEntry:
+def _of_update(update: StackUpdate, about: Mapping[str, Any] | None, lines: Sequence[LedgerLine]) -> HistoryEntry:
     entry = HistoryEntry(
         number=update.number,
         kind=DEPLOY if update.kind == "update" else update.kind.replace("-", " "),
@@ -107,10 +139,7 @@ def _of_update(update: StackUpdate, records: ReleaseRecords | None, lines: Seque
         changes=update.changes,
         hosts={line.host: _of_host(line) for line in lines if line.outcome != RETURNED},
     )
-    about = records and (records.deployed if update.result == "succeeded" else records.attempted)
-    # A failed update, or one of another kind, leaves in the state what an earlier one wrote.
-    fresh = about and update.kind == "update" and datetime.fromisoformat(about["at"]) >= update.began - _SLACK
-    if about and fresh:
+    if about:
         entry = replace(
             entry,
             **{name: about[name] for name in ("kind", "release", "commit", "branch", "images", "actor")},
@@ -127,7 +156,7 @@ def _of_update(update: StackUpdate, records: ReleaseRecords | None, lines: Seque
             release=entry.release or attempted.release,
             actor=entry.actor or last.actor,
             run=entry.run or last.run,
-            kind=attempted.kind if not fresh and attempted.kind and entry.kind == DEPLOY else entry.kind,
+            kind=attempted.kind if not about and attempted.kind and entry.kind == DEPLOY else entry.kind,
             reason=failed.reason if failed else "",
             returned=next((line.release for line in reversed(lines) if line.outcome == RETURNED), None),
         )

@@ -100,7 +100,7 @@ async def _ask(
         raise SlipwayError(
             f"host {host.name}: no answer within {_ANSWER_SECONDS:.0f} s",
             "what happened there is not known",
-            "slipway status, or look at the host's load",
+            "slipway status",
         ) from None
 
 
@@ -113,8 +113,8 @@ async def _read(host: HostSettings, private_key: str, project: str) -> HostLedge
     except (LookupError, TypeError, ValueError) as error:
         return SlipwayError(
             f"host {host.name}: its ledger cannot be read ({type(error).__name__})",
-            "what happened there is not known",
-            "slipway status, or look at the file ledger.jsonl of the stack there",
+            "what happened there is not known: the file ledger.jsonl of the stack may be damaged",
+            "slipway status",
         )
 
 

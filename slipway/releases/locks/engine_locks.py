@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.store import backend_url, is_cloud, names, open_store, read
 from slipway.releases.format import plain
@@ -76,8 +77,9 @@ class StackLocks:
             said = " ".join(str(error).split("Debug source:")[0].split())[:300]
             raise SlipwayError(
                 f"the lock of {lock.owner} cannot be removed ({said})",
-                "its process is gone, but the engine refuses to work while it is there",
-                f"pulumi cancel --yes --stack {self.stack}, with credentials that may delete objects",
+                "its process is gone, but the engine refuses to work while it is there; these credentials may not "
+                "delete objects of the backend",
+                of_stack("pulumi cancel --yes", self.stack),
             ) from None
 
 

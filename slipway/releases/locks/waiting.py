@@ -14,6 +14,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.format import ago
 from slipway.releases.locks.ci_run import remove_note
@@ -102,11 +103,11 @@ def take_over(locks: StackLocks, environment: Mapping[str, str]) -> tuple[list[s
 def locked(stack: str, lock: EngineLock, verdict: Liveness) -> Problem:
     """The error for a lock whose engine runs, or may do so: who, since when, and the command if it is gone."""
     since = f"since {lock.when} ({ago(lock.since.isoformat(), datetime.now(UTC))})" if lock.since else f"({lock.name})"
-    cancel = f"; once you are sure that it is gone: pulumi cancel --yes --stack {stack}"
+    unknown = verdict.state == "unknown"
     return Problem(
         f"stack {stack} is locked by {lock.owner} {since}; {verdict.reason}",
-        _MEANING,
-        f"wait for it to end, then run it again{cancel if verdict.state == 'unknown' else ', or raise lockWait'}",
+        f"{_MEANING}; wait for it to end{', or once you are sure that it is gone' if unknown else ''}",
+        of_stack("pulumi cancel --yes", stack) if unknown else "run it again, or raise lockWait",
     )
 
 
@@ -117,15 +118,13 @@ def conflict(said: str, stack: str) -> Problem | None:
         return Problem(
             f"stack {stack} is locked by another run of pulumi{f' ({by[1].strip()})' if by else ''}",
             _MEANING,
-            f"wait for it to end, then run it again; slipway lock --stack {stack} says whether the lock is stale",
+            of_stack("slipway lock", stack),
         )
     if _CONFLICT.search(said):
         return Problem(
             f"another update of stack {stack} is in progress",
-            _MEANING,
-            "wait for it to end, then run it again; "
-            f"pulumi console --stack {stack} shows whose it is; once you are sure that it is gone: "
-            f"pulumi cancel --yes --stack {stack}",
+            f"{_MEANING}; wait for it to end (`pulumi console` shows it), or once you are sure that it is gone",
+            of_stack("pulumi cancel --yes", stack),
         )
     return None
 

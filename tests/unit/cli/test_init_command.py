@@ -195,19 +195,73 @@ def test_what_is_left_to_set_is_told_as_commands_for_each_stack(init: Init) -> N
     for expected in (
         "pulumi config set --secret registryPassword --stack staging",
         "pulumi config set --secret sshKey --stack staging < ~/.ssh/deploy_ed25519",
-        "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.DATABASE_PASSWORD' --stack production",
-        "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.SIGNING_KEY' --stack staging",
-        "pulumi config set --path 'variables.PUBLIC_URL' VALUE --stack production",
+        "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.DATABASE_PASSWORD' --stack production",
+        "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.SIGNING_KEY' --stack staging",
+        "pulumi config set --path 'variables.PUBLIC_URL' --stack production",
         "Then: pulumi preview --stack staging",
     ):
         assert expected in lines
-    assert "pulumi config set --path 'variables.PUBLIC_URL' VALUE --stack staging" not in lines
+    assert "pulumi config set --path 'variables.PUBLIC_URL' --stack staging" not in lines
 
 
 def test_a_published_port_without_a_route_is_told_as_one_that_could_have_one(init: Init) -> None:
     output = init(*FLAGS).output
-    assert "web publishes port 8000: with `x-slipway: {route: /, port: 8000}`" in output
+    assert "web publishes port 8000: with `x-slipway: {route: /, port: 8000}` in place of its `ports`" in output
     assert "api publishes" not in output
+
+
+@pytest.mark.parametrize(
+    ("service", "port"),
+    [
+        ("{image: nginx, ports: ['8080:80']}", 80),
+        ("{build: ., ports: ['9999:1234']}", 1234),
+        ("{image: grafana/grafana, ports: ['3000:3000']}", 3000),
+        (
+            "{image: acme/app, ports: ['9001:9001', '7777:7777'], healthcheck: {test: curl -f http://localhost:7777/}}",
+            7777,
+        ),
+        ("{image: 'postgres:16', ports: ['5432:5432']}", None),
+        ("{image: 'docker.io/pgvector/pgvector:pg16', ports: ['5432:5432']}", None),
+        ("{image: bitnami/redis, ports: ['8000:8000']}", None),
+        ("{build: ., ports: ['5432:5432']}", None),
+        ("{image: acme/mail, ports: ['25:25']}", None),
+        ("{image: nginx, ports: ['53:53/udp']}", None),
+        ("{image: nginx, ports: ['8080:80'], x-slipway: {route: /x}}", None),
+    ],
+)
+def test_a_route_is_suggested_for_what_speaks_http_alone(
+    service: str, port: int | None, init: Init, program: Path
+) -> None:
+    (program.parent / "shop" / "compose.yaml").write_text(f"services: {{it: {service}}}")
+    hints = [line for line in init(*FLAGS).output.splitlines() if "hint: it publishes" in line]
+    assert [f"port: {port}}}`" in hint for hint in hints] == ([True] if port else [])
+
+
+@pytest.mark.parametrize(
+    ("domain", "routes"),
+    [([], ["/", "/b", "/c"]), (["--domain", "example.com"], ["/", '"b.${DOMAIN}"', '"c.${DOMAIN}"'])],
+)
+def test_each_service_is_suggested_a_route_of_its_own(
+    domain: list[str], routes: list[str], init: Init, program: Path
+) -> None:
+    services = ", ".join(f"{name}: {{image: nginx, ports: ['80{number}:80']}}" for number, name in enumerate("abc"))
+    (program.parent / "shop" / "compose.yaml").write_text(f"services: {{{services}}}")
+    output = init(*FLAGS, *domain).output
+    assert [f"x-slipway: {{route: {route}, port: 80}}" in output for route in routes] == [True] * 3
+
+
+@pytest.mark.parametrize(("second", "told"), [("203.0.113.10", True), ("203.0.113.11", False)])
+def test_two_stacks_of_one_host_are_told_of_a_port_that_only_one_can_have(
+    second: str,
+    told: bool,  # noqa: FBT001  # pytest's parameter
+    init: Init,
+    program: Path,
+) -> None:
+    text = "services: {db: {image: postgres, ports: ['5432:5432']}, free: {image: postgres, ports: ['5432']}}"
+    (program.parent / "shop" / "compose.yaml").write_text(text)
+    output = init("--host", "staging=203.0.113.10", "--host", f"production={second}").output
+    assert ("staging and production share a host, on which only one of them can have port 5432 of db" in output) == told
+    assert "of free" not in output
 
 
 def test_an_application_of_ready_images_on_this_machine_needs_no_registry_and_no_key(init: Init, program: Path) -> None:
@@ -547,9 +601,12 @@ def test_a_key_that_nobody_compared_is_shown_and_not_pinned(init: Init, program:
     assert stack(program)["config"]["shop-deploy:hosts"][0]["hostKey"] == ""
 
 
-@pytest.mark.parametrize(("typed", "pinned"), [("yes", KEY), ("y", ""), ("", "")])
-def test_at_a_terminal_only_yes_pins_a_key(
-    typed: str, pinned: str, init: Init, program: Path, shown: dict[str, Any]
+@pytest.mark.parametrize(
+    ("typed", "pinned"),
+    [(["yes"], KEY), (["y"], KEY), (["YES"], KEY), (["no"], ""), (["n"], ""), ([""], ""), (["same", "y"], KEY)],
+)
+def test_at_a_terminal_a_yes_pins_a_key_and_no_answer_is_taken_for_another(
+    typed: list[str], pinned: str, init: Init, program: Path, shown: dict[str, Any]
 ) -> None:
     shown["203.0.113.10"] = HostKey(KEY, "SHA256:fingerprint")
     options = (
@@ -562,9 +619,11 @@ def test_at_a_terminal_only_yes_pins_a_key(
         "--variable",
         "PUBLIC_URL=https://x",
     )
-    result = init(*options, answers=["", "", typed])  # no domain, no user of the registry
+    result = init(*options, answers=["", "", *typed])  # no domain, no user of the registry
     assert result.exit_code == 0, said(result)
     assert stack(program)["config"]["shop-deploy:hosts"][0]["hostKey"] == pinned
+    assert ("not pinned: the preview will refuse this host" in result.output) == (not pinned)
+    assert ("'same' is neither yes nor no" in result.output) == (typed[0] == "same")
 
 
 # --- at a terminal

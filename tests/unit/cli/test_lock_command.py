@@ -94,7 +94,7 @@ def test_an_engine_elsewhere_is_unknown_and_not_released(state: Path) -> None:
     assert text.splitlines()[-1].endswith("pulumi cancel --yes --stack staging")
     code, text = _run("--release")
     assert code == 1
-    assert "once you are sure that it is gone: pulumi cancel --yes --stack staging" in text
+    assert "once you are sure that it is gone — pulumi cancel --yes --stack staging" in text
     code, document = _document()
     assert (code, document["state"]) == (1, "unknown")
     [lock] = document["locks"]

@@ -33,9 +33,9 @@ def test_a_healthy_host_is_one_block_that_says_everything(printed: Callable[...,
         "\n"
         "web-1 (web-1.example): release r-0123456789ab, commit 3f2a91c04b7d on main, "
         "live since 2025-11-20 13:10:00 UTC (20 min ago)\n"
-        "  service  container            state      health   image         started     restarts\n"
-        "  api      shop-staging-api-1   running    healthy  a1a1a1a1a1a1  20 min ago  0\n"
-        "  seed     shop-staging-seed-1  completed  -        a1a1a1a1a1a1  20 min ago  0"
+        "  service  container  state      health   image         started     restarts\n"
+        "  api      api-1      running    healthy  a1a1a1a1a1a1  20 min ago  0\n"
+        "  seed     seed-1     completed  -        a1a1a1a1a1a1  20 min ago  0"
     )
 
 
@@ -45,14 +45,41 @@ def test_a_service_without_containers_is_a_row_of_its_own(printed: Callable[...,
     text = printed(web_1=probe)
     assert "shop on stack staging: not as deployed" in text
     assert "  differs: api: is missing" in text
-    assert "  api      -                    missing" in text
+    assert "  api      -          missing" in text
+
+
+def test_a_completed_one_off_without_a_container_is_not_missing(
+    printed: Callable[..., str], probe: dict[str, Any]
+) -> None:
+    probe["live"]["services"]["seed"]["containers"] = []
+    text = printed(web_1=probe)
+    assert "shop on stack staging: as deployed\n" in text
+    assert "  seed     -          completed  -        a1a1a1a1a1a1  -           -" in text
+    assert "missing" not in text
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "drift", "verdict"),
+    [
+        (("deployed", "deployed"), [], "as deployed"),
+        (("failed", "failed"), [], "as deployed before the last update, which failed"),
+        (("deployed", "failed"), [], "as deployed before the last update, which failed"),
+        (("failed", "failed"), [{"service": "api", "what": "is missing"}], "not as deployed"),
+    ],
+)
+def test_after_a_failed_update_the_title_does_not_say_that_it_was_deployed(
+    outcomes: tuple[str, str], drift: list[dict[str, str]], verdict: str,
+    printed: Callable[..., str], probe: dict[str, Any],
+) -> None:  # fmt: skip
+    first, second = (probe | {"drift": drift, "last": probe["last"] | {"outcome": outcome}} for outcome in outcomes)
+    assert printed(web_1=first, web_2=second).startswith(f"shop on stack staging: {verdict}\n")
 
 
 def test_an_unreachable_host_has_its_error_where_its_containers_would_be(
     printed: Callable[..., str], probe: dict[str, Any]
 ) -> None:
     text = printed(web_1=probe, web_2=SlipwayError(Problem("cannot be reached", "state unknown", "ssh web-2 true")))
-    assert "shop-staging-api-1" in text
+    assert "api-1" in text
     assert "web-2 (web-2.example): not known\n  error: cannot be reached — state unknown — ssh web-2 true" in text
 
 

@@ -61,9 +61,9 @@ def test_every_variable_without_a_value_is_listed_at_once(tmp_path: Path) -> Non
         "variable TAG of the Compose file has no value",
     ]
     secret = "pulumi config set --secret --path 'secrets.DB_PASSWORD' --stack test"
-    assert problems[0].fix == f"openssl rand -base64 24 | {secret}"
-    plain = "pulumi config set --path 'variables.OTHER' VALUE --stack test"
-    assert problems[1].fix.startswith(f"{plain} (or, if it is secret: ")
+    assert problems[0].fix == f"openssl rand -hex 24 | {secret}"
+    assert problems[1].fix == "pulumi config set --path 'variables.OTHER' --stack test"
+    assert problems[1].meaning.endswith("if it is a secret, set secrets.OTHER with --secret instead")
 
 
 def test_a_missing_variable_is_told_beside_what_it_makes_impossible(tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_a_machine_without_docker_says_how_to_get_it(tmp_path: Path, monkeypatch
     monkeypatch.setattr(compose_program, "_FOLDERS", ())
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SlipwayError, match=r"docker is not on PATH — .* — make up"):
+    with pytest.raises(SlipwayError, match=r"docker is not on PATH — .* — https://docs.docker.com/"):
         resolve(settings(tmp_path))
 
 
@@ -406,3 +406,18 @@ def test_a_docker_that_cannot_help_is_a_problem_and_no_traceback(
 def test_compose_runs_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME", raising=False)
     assert model(tmp_path, WEB)["services"]
+
+
+@pytest.mark.parametrize("source", ["${PWD}/data", "$PWD/data", "./data"])
+def test_pwd_is_the_folder_of_the_compose_file(source: str, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(f"services: {{web: {{image: x, volumes: ['{source}:/data']}}}}")
+    found = resolve(settings(tmp_path))
+    assert found.problems == []
+    [mount] = found.model["services"]["web"]["volumes"]
+    assert (mount["type"], mount["source"].removeprefix("./")) == ("bind", "data")
+
+
+def test_pwd_that_the_stack_sets_is_the_stacks(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: x, volumes: ['${PWD}/data:/data']}}")
+    found = resolve(settings(tmp_path, variables={"PWD": "/srv/shop"}))
+    assert found.model["services"]["web"]["volumes"][0]["source"] == "/srv/shop/data"

@@ -132,7 +132,52 @@ def test_a_strong_secret_of_the_file_itself_is_warned_of_without_repeating_it(tm
         "services.web.environment.URL is in plain text",
     ]
     assert CANARY not in str(found.warnings)
-    assert "write `API_TOKEN: ${API_TOKEN}` there and: openssl rand" in found.warnings[0].fix
+    assert "write `API_TOKEN: ${API_TOKEN}` there" in found.warnings[0].meaning
+    assert found.warnings[0].fix == "pulumi config set --secret --path 'secrets.API_TOKEN' --stack test"
+
+
+@pytest.mark.parametrize(
+    ("environments", "written"),
+    [
+        pytest.param(
+            {"db": {"POSTGRES_PASSWORD": CANARY}, "api": {"DB_PASSWORD": CANARY}},
+            ["`POSTGRES_PASSWORD: ${DB_PASSWORD}`", "`DB_PASSWORD: ${DB_PASSWORD}`"],
+            id="two names",
+        ),
+        pytest.param(
+            {"api": {"DATABASE_URL": f"postgres://u:{CANARY}@db/x"}, "db": {"POSTGRES_PASSWORD": CANARY}},
+            ["`${POSTGRES_PASSWORD}` as its password", "`POSTGRES_PASSWORD: ${POSTGRES_PASSWORD}`"],
+            id="a URL to a service",
+        ),
+        pytest.param(
+            {"api": {"DATABASE_URL": f"postgres://u:{CANARY}@db:5432/x"}, "db": {}},
+            ["`${DATABASE_PASSWORD}` as its password"],
+            id="a URL alone",
+        ),
+        pytest.param(
+            {"api": {"DATABASE_URL": f"postgres://u:{CANARY}@db.example.com/x"}, "db": {}},
+            ["`DATABASE_URL: ${DATABASE_URL}`"],
+            id="a URL to somebody else",
+        ),
+        pytest.param(
+            {"db": {"POSTGRES_PASSWORD": CANARY}, "cache": {"REDIS_PASSWORD": f"other-{CANARY}"}},
+            ["`POSTGRES_PASSWORD: ${POSTGRES_PASSWORD}`", "`REDIS_PASSWORD: ${REDIS_PASSWORD}`"],
+            id="two values",
+        ),
+    ],
+)
+def test_literals_that_must_be_equal_become_one_secret(
+    environments: dict[str, dict[str, str]], written: list[str], tmp_path: Path
+) -> None:
+    services = {name: {"image": "x", "environment": values} for name, values in environments.items()}
+    found = application(tmp_path, json.dumps({"services": services})).warnings
+    problems = [each for each in found if each.what.endswith("in plain text")]
+    assert sorted(each.meaning.partition("; write ")[2].removesuffix(" there") for each in problems) == sorted(written)
+    for each in problems:
+        name = each.meaning.partition("${")[2].partition("}")[0]
+        assert f"secrets.{name}'" in each.fix
+        assert each.fix.startswith("openssl rand -hex") == name.endswith("PASSWORD")
+    assert CANARY not in str(problems)
 
 
 def test_settings_that_are_only_about_secrets_are_fine(tmp_path: Path) -> None:

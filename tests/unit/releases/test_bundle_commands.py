@@ -387,7 +387,7 @@ def test_a_lock_of_the_engines_is_told_with_its_own_way_out(program: Program, sl
     code, _, error = slipway("import", bundle)
     assert code == 1
     assert "pulumi stack import failed on stack staging (the stack is currently locked" in error
-    assert error.endswith("pulumi cancel\n")
+    assert error.endswith("slipway lock --stack staging\n")
     (program.backend / "locked").unlink()
     assert slipway("import", bundle)[0] == 0
     assert program.kept()["state"] == STATE

@@ -84,6 +84,11 @@ def test_a_failed_update_is_told_by_what_it_attempted_and_not_by_what_an_earlier
     # an update that failed before it had a release leaves what the one before attempted
     (found,) = merged([update(3, 9, result="failed")], {3: ReleaseRecords(about(B, 5), about(A, 0))}, [])
     assert found.release is None
+    left = ReleaseRecords(about(B, 8.99), None)  # a moment before
+    *_, found = merged(
+        [update(number, 8.8 + 0.2 * number, result="failed") for number in (0, 1)], {0: left, 1: left}, []
+    )
+    assert found.release is None
 
 
 @pytest.mark.parametrize("kind", ["refresh", "destroy", "import"])
@@ -131,6 +136,61 @@ def test_drift_that_was_mended_is_a_repair() -> None:
 def test_a_clock_that_is_off_by_a_second_changes_nothing() -> None:
     (found,) = merged([update(1, 0, result="failed")], {}, [line("failed", A, -1 / 60, reason="x")])
     assert found.reason == "x"
+
+
+_FAILED, _GOOD = "failed", "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("updates", "lines", "expected"),
+    [
+        # (minute it began, result, release it was about), …; (outcome, release, minute), …; reason or return by update
+        pytest.param(
+            [(0, _FAILED, B), (0.18, _GOOD, A)], [("failed", B, 0.18), ("deployed", A, 0.3)], ["why B", ""],
+            id="a repair begins in the second in which a failure was written",
+        ),
+        pytest.param(
+            [(0, _FAILED, B), (0.18, _FAILED, C)], [("failed", B, 0.19), ("failed", C, 0.3)], ["why B", "why C"],
+            id="two failures in a row",
+        ),
+        pytest.param(
+            [(0, _FAILED, B), (0.18, _GOOD, B)], [("failed", B, 0.19), ("deployed", B, 0.3)], ["why B", ""],
+            id="the same release again",
+        ),
+        pytest.param(
+            [(0, _FAILED, B), (0.18, _FAILED, B)], [("failed", B, 0.16), ("failed", B, 0.34)], ["why B", "why B"],
+            id="the same failure again",
+        ),
+        pytest.param(
+            [(0, _FAILED, C), (0.18, _GOOD, A)],
+            [("failed", C, 0.18), ("returned", A, 0.18), ("deployed", A, 0.3)], ["why C → " + A, ""],
+            id="a return to what the next update deploys",
+        ),
+        pytest.param(
+            [(0, _GOOD, A), (0.18, _FAILED, B)], [("deployed", A, 0.19), ("failed", B, 0.16)], ["", "why B"],
+            id="a clock that lags",
+        ),
+        pytest.param(
+            [(0, _FAILED, None), (0.18, _GOOD, None)], [("failed", B, 0.18), ("deployed", A, 0.3)], ["why B", ""],
+            id="no state to tell the release",
+        ),
+    ],
+)  # fmt: skip
+def test_a_reason_stands_beside_the_update_that_failed(
+    updates: list[tuple[float, str, str | None]], lines: list[tuple[str, str, float]], expected: list[str]
+) -> None:
+    made = [update(number, began, result=result) for number, (began, result, _) in enumerate(updates, 1)]
+    records = {
+        number: ReleaseRecords(about(release, began), about(release, began) if result == _GOOD else None)
+        for number, (began, result, release) in enumerate(updates, 1)
+        if release
+    }
+    told = [line(outcome, release, at, reason=f"why {names[release]}" if outcome == "failed" else "")
+            for names in [{A: "A", B: "B", C: "C"}] for outcome, release, at in lines]  # fmt: skip
+    found = merged(made, records, told)
+    assert [each.number for each in found] == list(range(1, len(updates) + 1))
+    assert [" → ".join(filter(None, (each.reason, each.returned))) for each in found] == expected
+    assert all(each.hosts for each in found)
 
 
 # --- what the history says of releases

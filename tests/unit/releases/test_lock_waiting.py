@@ -130,7 +130,7 @@ def test_a_lock_of_which_nothing_is_known_stays_and_is_named_with_the_command(en
     assert "stack staging is locked by ann@elsewhere (pid 4711) since 2026-11-20 14:02:11 UTC (" in error
     assert "cannot be seen from" in error
     assert "waited 0 s; " in error
-    assert error.endswith("once you are sure that it is gone: pulumi cancel --yes --stack staging")
+    assert error.endswith("once you are sure that it is gone — pulumi cancel --yes --stack staging")
     assert _left(engine) == ["b.json", "b.json.attrs"]
 
 

@@ -226,11 +226,45 @@ def test_weak_secrets_are_refused_in_production_and_warned_of_elsewhere(tmp_path
 
 
 def test_a_weak_secret_gets_the_command_that_makes_a_good_one(tmp_path: Path) -> None:
-    [problem] = weak_secrets(settings(tmp_path, secrets={"A_KEY": "abc"}, production=True), refused=True)
-    assert problem.fix == "openssl rand -base64 24 | pulumi config set --secret --path 'secrets.A_KEY' --stack test"
+    [problem] = weak_secrets(settings(tmp_path, secrets={"SESSION_KEY": "abc"}, production=True), refused=True)
+    assert problem.fix == "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.SESSION_KEY' --stack test"
 
 
 def test_no_problem_of_a_weak_secret_repeats_it(tmp_path: Path) -> None:
     problems = weak_secrets(settings(tmp_path, secrets={"A_KEY": "wEaK-vAlUe"}), refused=False)
     assert problems
     assert "wEaK-vAlUe" not in str(problems)
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        ({"registry": "ghcr.io/acme", "registry_username": "YOUR-USER", "registry_password": CANARY},
+         "registryUsername"),
+        ({"registry": "ghcr.io/acme", "registry_username": "USER", "registry_password": CANARY}, "registryUsername"),
+        ({"hosts": [{**REMOTE, "address": "STAGING-ADDRESS"}]}, "hosts[0].address"),
+        ({"hosts": [{**REMOTE, "address": "ADDRESS"}]}, "hosts[0].address"),
+        ({"variables": {"PUBLIC_URL": "VALUE"}}, "variables.PUBLIC_URL"),
+        ({"variables": {"PUBLIC_URL": "https://YOUR-DOMAIN/x"}}, "variables.PUBLIC_URL"),
+        ({"secrets": {"API_KEY": "YOUR-API-KEY"}}, "secrets.API_KEY"),
+    ],
+)  # fmt: skip
+def test_a_placeholder_is_no_value(values: dict[str, Any], path: str, tmp_path: Path) -> None:
+    [problem] = [each for each in broken_rules(settings(tmp_path, **values)) if each.what.startswith(f"{path}: ")]
+    assert problem.what.endswith("is a placeholder")
+    assert problem.fix.startswith("pulumi config set ")
+    assert ("--secret" in problem.fix) == path.startswith("secrets.")
+    assert not problem.fix.endswith("VALUE --stack test")
+
+
+@pytest.mark.parametrize("value", ["ghcr.io/YOUR-TEAM", "ghcr.io/your-team", "docker.io/YOUR-TEAM/shop"])
+def test_a_placeholder_of_the_registry_is_not_spelt_for_the_user(value: str, tmp_path: Path) -> None:
+    problems = problems_of_loading(tmp_path, {"registry": value})
+    assert [(each.what, each.fix) for each in problems] == [
+        ("registry: is a placeholder", "pulumi config set registry --stack test")
+    ]
+
+
+def test_a_value_that_only_looks_like_a_placeholder_is_one(tmp_path: Path) -> None:
+    given = {"DB_USER": "USER", "SORT": "NAME", "TEXT": "the VALUE of it", "MODE": "your-mode", "PLACE": "MY-PLACE"}
+    assert broken_rules(settings(tmp_path, variables=given)) == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.settings.secret_rules import is_secret, named_like_a_secret, weakness
+from slipway.settings.secret_rules import is_secret, made_up, named_like_a_secret, new_secret, probably_secret, weakness
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,30 @@ def test_no_name_or_value_is_too_strange_to_judge(name: str, value: str) -> None
     said = weakness(name, value)
     is_secret(name, value)
     assert said is None or len(value.strip()) < 4 or value.strip() not in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["POSTGRES_PASSWORD", "DB_PASS", "PGPASSWORD", "dbPassword", "MYSQL_ROOT_PASSWORD", "SECRET_KEY", "SECRET_KEY_BASE",
+     "DJANGO_SECRET_KEY", "JWT_SECRET", "SESSION_SECRET", "SIGNING_KEY", "BETTER_AUTH_SECRET", "COOKIE_SECRET"],
+)  # fmt: skip
+def test_what_an_application_may_make_up_gets_a_random_value_that_a_url_can_hold(name: str) -> None:
+    assert new_secret("test", name) == (
+        f"openssl rand -hex 24 | pulumi config set --secret --path 'secrets.{name}' --stack test"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["DATABASE_URL", "REDIS_URI", "SENTRY_DSN", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "OPENAI_API_KEY",
+     "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "GOOGLE_CREDENTIALS_JSON", "SERVICE_ACCOUNT_KEY", "API_KEY", "APP_KEY",
+     "RAILS_MASTER_KEY", "FERNET_KEY", "SMTP_PASSWORD", "OAUTH_CLIENT_SECRET", "PRIVATE_KEY"],
+)  # fmt: skip
+def test_what_comes_from_somewhere_is_asked_for(name: str) -> None:
+    assert not made_up(name)
+    assert new_secret("test", name) == f"pulumi config set --secret --path 'secrets.{name}' --stack test"
+
+
+def test_the_address_of_a_database_is_probably_secret_and_the_shells_folder_is_not() -> None:
+    assert all(map(probably_secret, ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "SHOP_DB_DSN", "API_TOKEN")))
+    assert not any(map(probably_secret, ("PUBLIC_URL", "PWD", "BASE_URL", "TAG")))

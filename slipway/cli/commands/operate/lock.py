@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from slipway.cli.options import AsJson, StackName
+from slipway.contract.commands import of_stack
 
 
 def lock(
@@ -33,9 +34,8 @@ def lock(
     locks = stack_locks(engine)
     if locks is None:
         what = f"the state of stack {engine.stack} is at Pulumi Cloud, which keeps the lock itself"
-        meaning = "it shows there who works on the stack, and cannot be asked from here"
-        cancel = f"once you are sure that the holder is gone: pulumi cancel --yes --stack {engine.stack}"
-        raise SlipwayError(what, meaning, f"pulumi console --stack {engine.stack}; {cancel}")
+        meaning = "it shows there who works on the stack, and cannot be asked from here; `pulumi cancel` removes it"
+        raise SlipwayError(what, meaning, of_stack("pulumi console", engine.stack))
     if release:
         notes, living = take_over(locks, engine.environment)
         for note in notes:

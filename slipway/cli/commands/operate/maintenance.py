@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slipway.cli.options import StackName
+from slipway.contract.commands import of_stack
 
 if TYPE_CHECKING:
     from slipway.cli.status.maintenance import Outcome
@@ -51,7 +52,7 @@ def maintenance(
     failed = [outcome.host for outcome in outcomes if outcome.problems]
     if failed:
         done = ", ".join(each.host for each in outcomes if each.routed and not each.problems) or "no host"
-        again = f"slipway maintenance {switch} --stack {found.settings.stack}" + (f" --page {page}" if page else "")
+        again = of_stack(f"slipway maintenance {switch}", found.settings.stack) + (f" --page {page}" if page else "")
         typer.echo(f"page {switch}: {done}; not known: {', '.join(failed)}; once that is fixed: {again}", err=True)
     raise typer.Exit(1 if failed else 0)
 

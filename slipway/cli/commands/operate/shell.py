@@ -29,7 +29,7 @@ def shell(
     from slipway.releases.engine import read_stack
 
     if not has_terminal():
-        what, fix = "standard input and output are no terminal", "slipway exec SERVICE -- COMMAND takes files and pipes"
+        what, fix = "standard input and output are no terminal", "slipway exec SERVICE -- COMMAND"
         raise SlipwayError(what, "a shell is for a person at one", fix)
     found = read_stack(stack)
     if not service:
