@@ -19,6 +19,7 @@ from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.release.release_files import place
 from slipway.agent.strategies import steps
 from slipway.agent.strategies.steps import name_of, phase
+from slipway.agent.traffic.route_check import RouteCheck
 from slipway.agent.traffic.traffic_shift import Mover
 from slipway.contract.outcomes import MIGRATED
 
@@ -68,6 +69,13 @@ class Actions:
             deadline=deadline,
             out=self.out,
             shifted=attempt.shifted,
+            check=RouteCheck(
+                release.services,
+                edge=self.edge,
+                api=self.api,
+                deadline=deadline,
+                health_deadline=attempt.options.health_deadline,
+            ),
         )
 
     def run(self, plan: Iterable[Step], prefix: str = "") -> dict[str, float]:
@@ -76,6 +84,7 @@ class Actions:
         `prefix` marks the steps of a rollback.
         """
         phases: dict[str, float] = {}
+        self.mover.back = bool(prefix)
         for step in plan:
             begin = runtime.monotonic()
             self._note(step, prefix, "started")
@@ -113,6 +122,7 @@ class Actions:
             steps.WaitHealthy: self._wait_healthy,
             steps.Smoke: self._smoke,
             steps.ShiftTraffic: self.mover.shift,
+            steps.CheckRoutes: self.mover.check_routes,
             steps.Judge: self.mover.judge,
             steps.Observe: self._observe,
             steps.Drain: self.mover.retire,
@@ -196,4 +206,4 @@ class Actions:
         edge = ("127.0.0.1", self.wanted_edge.http_port) if step.preview and self.wanted_edge else None
         for name in step.services:
             entry, config = self.release.services[name], self.rendered.services[name].config
-            run_checks(name, entry.smoke, CheckTarget(config, edge, entry.preview if edge else ""), self.context)
+            run_checks(name, entry.smoke or (), CheckTarget(config, edge, entry.preview if edge else ""), self.context)

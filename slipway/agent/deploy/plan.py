@@ -11,6 +11,7 @@ from slipway.agent.strategies.recreate import ended_as_proven
 from slipway.agent.strategies.service import Routed, ServicePlan, ServiceState
 from slipway.agent.strategies.steps import (
     Barrier,
+    CheckRoutes,
     Drain,
     EdgeUp,
     Fetch,
@@ -102,8 +103,11 @@ def deployment(
     smoke = tuple(name for name in wanted.smoke if name not in checked)
     if smoke and (changing or unproven or live is None or live.release != wanted.release):
         whole.append(Smoke(smoke))
+    changed = tuple(sorted({*plans.touched, *started}))
+    routes = _routes_behind(wanted.services, changed)
+    whole += [CheckRoutes(routes, changed)] if routes else []
     whole += [*_barrier(wanted, PROVEN), Record(wanted.release), *plans.late, Prune(wanted.retention)]
-    return Plan(tuple(whole), tuple(sorted({*plans.touched, *started})), unproven)
+    return Plan(tuple(whole), changed, unproven)
 
 
 def converge(
@@ -157,6 +161,16 @@ def converge(
     if unawaited:
         steps.append(WaitHealthy(tuple(unawaited)))
     return ServicePlans(first, steps, late, sorted(touched))
+
+
+def _routes_behind(services: Mapping[str, Service], changed: Collection[str]) -> tuple[str, ...]:
+    """Services with a route that need one that changed: a proxy among them may keep the address of what is gone."""
+    edges = {name: list(service.depends_on) for name, service in services.items()}
+    return tuple(
+        name
+        for name, service in sorted(services.items())
+        if service.traffic.routed and service.replicas and not ancestors(name, edges).isdisjoint(changed)
+    )
 
 
 def _gone(services: Mapping[str, Service], containers: Sequence[Container], routed: Routed) -> list[Step]:
