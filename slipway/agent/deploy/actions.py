@@ -14,6 +14,9 @@ from slipway.agent.deploy.migrate import migrate
 from slipway.agent.deploy.recording import prune_releases, record
 from slipway.agent.deploy.smoke import CheckTarget, run_checks
 from slipway.agent.docker import facts
+from slipway.agent.docker.addresses import former_addresses, starting_order
+from slipway.agent.docker.compose_cli import failed_start
+from slipway.agent.docker.docker_api import DockerError
 from slipway.agent.docker.pull import fetch
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.release.release_files import place
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.deploy.attempt import Attempt
+    from slipway.agent.docker.facts import Container
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.strategies.steps import Step
     from slipway.contract.deployment import Release
@@ -161,7 +165,23 @@ class Actions:
         self.attempt.ledger.append(self.release.id, MIGRATED, service=step.service, irreversible=migration.irreversible)
 
     def _start(self, step: steps.Start) -> None:
-        self._up(step, recreate=step.recreate)
+        hooked = any("post_start" in self.rendered.compose["services"][name] for name in step.services)
+        if not step.recreate or len(step.services) == 1 or hooked:  # those hooks are Compose's to run
+            self._up(step, recreate=step.recreate)
+            return
+        former = {each.name: former_addresses(self.api, each.id) for each in self._own(step)}
+        self._up(step, recreate=True, start=False)
+        made = [each.name for each in self._own(step) if each.state not in facts.RUNS]
+        order = starting_order(self.api, {name: former[name] for name in made if former.get(name)})
+        for name in (*order, *(each for each in made if each not in order)):
+            try:
+                self.api.start(name)
+            except DockerError as error:
+                raise failed_start((name,), (error.message,)) from error
+        self.mover.attach(step.services)
+
+    def _own(self, step: steps.Start) -> list[Container]:
+        return facts.containers(self.api, self.folder.stack, step.services)
 
     def _scale_up(self, step: steps.ScaleUp) -> None:
         present = [each.service for each in facts.containers(self.api, self.folder.stack, step.services)]
@@ -169,10 +189,15 @@ class Actions:
         self._up(step, scale={name: count + present.count(name) for name, count in counts})
 
     def _up(
-        self, step: steps.Start | steps.ScaleUp, *, recreate: bool = False, scale: Mapping[str, int] | None = None
+        self,
+        step: steps.Start | steps.ScaleUp,
+        *,
+        recreate: bool = False,
+        scale: Mapping[str, int] | None = None,
+        start: bool = True,
     ) -> None:
         begin = runtime.monotonic()
-        self.compose.up(step.services, self.rendered.file, self.deadline, recreate=recreate, scale=scale)
+        self.compose.up(step.services, self.rendered.file, self.deadline, recreate=recreate, scale=scale, start=start)
         self.mover.attach(step.services)
         self.out.progress(phase(step), name_of(step), runtime.monotonic() - begin)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slipway.agent.deadline import Deadline
     from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["Compose", "ComposeFile", "VersionQuestion", "run_arguments", "up_arguments"]
+__all__ = ["Compose", "ComposeFile", "VersionQuestion", "failed_start", "run_arguments", "up_arguments"]
 
 _EVIDENCE_LINES = 15
 
@@ -32,11 +32,23 @@ class ComposeFile(NamedTuple):
     environment: dict[str, str]
 
 
-def up_arguments(services: Sequence[str], *, recreate: bool, scale: Mapping[str, int] | None = None) -> list[str]:
+def up_arguments(
+    services: Sequence[str], *, recreate: bool, scale: Mapping[str, int] | None = None, start: bool = True
+) -> list[str]:
     """Make and start these services alone, from images that are here; `scale` counts containers of all releases."""
     how = "--force-recreate" if recreate else "--no-recreate"
     counts = [word for name, count in (scale or {}).items() for word in ("--scale", f"{name}={count}")]
-    return ["up", "-d", "--no-deps", "--no-build", "--pull", "never", how, *counts, *services]
+    return [
+        "up",
+        "-d" if start else "--no-start",
+        "--no-deps",
+        "--no-build",
+        "--pull",
+        "never",
+        how,
+        *counts,
+        *services,
+    ]
 
 
 def run_arguments(service: str, name: str, command: Sequence[str]) -> list[str]:
@@ -72,15 +84,16 @@ class Compose:
         *,
         recreate: bool,
         scale: Mapping[str, int] | None = None,
+        start: bool = True,
     ) -> None:
-        """Start services (see `up_arguments`).
+        """Start services (see `up_arguments`); without `start` they are made alone.
 
         Raises:
             SlipwayError: Compose failed; its own last lines are in the evidence.
         """
-        ended = self.call(up_arguments(services, recreate=recreate, scale=scale), file, deadline)
+        ended = self.call(up_arguments(services, recreate=recreate, scale=scale, start=start), file, deadline)
         if ended.code:
-            raise _failed(services, ended)
+            raise failed_start(services, ended.output, f"exit code {ended.code}")
 
 
 class VersionQuestion:
@@ -124,8 +137,9 @@ def _environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **own, **values}
 
 
-def _failed(services: Sequence[str], ended: Ended) -> SlipwayError:
-    lines = [line for line in ended.output if line.strip()]
+def failed_start(services: Sequence[str], output: Sequence[str], otherwise: str = "") -> SlipwayError:
+    """Why services did not start, from what was said about it."""
+    lines = [line for line in output if line.strip()]
     text = " ".join(lines).lower()
     names = ", ".join(services)
     meaning, fix = "Compose could not make the containers", "read its lines above"
@@ -135,5 +149,5 @@ def _failed(services: Sequence[str], ended: Ended) -> SlipwayError:
         meaning, fix = "the disk of this host is full", "docker system df, then docker system prune"
     elif "no such image" in text:
         meaning, fix = "its image vanished after it was fetched", "run the deployment again"
-    last = lines[-1] if lines else f"exit code {ended.code}"
+    last = lines[-1] if lines else otherwise
     return SlipwayError(f"{names} did not start: {last[:300]}", meaning, fix, lines[-_EVIDENCE_LINES:])

@@ -149,3 +149,36 @@ def test_a_proxy_that_lost_what_it_passes_on_to_fails_the_release_and_serves_aga
     behind = stack.host.engine.passes_on(proxy)
     assert behind is not None
     assert behind.environment["VERSION"] == "1"
+
+
+# --- addresses
+
+
+def addresses(stack: Simulation) -> dict[str, str]:
+    return {
+        each.labels["com.docker.compose.service"]: each.endpoints["shop_default"]["IPAddress"]
+        for each in stack.containers()
+        if each.running
+    }
+
+
+def several(stack: Simulation, version: str, names: str, mode: str = "") -> dict[str, Any]:
+    """Services that are recreated together."""
+    modes = {"mail": mode}
+    environments = {name: {"VERSION": version, "MODE": modes.get(name, "")} for name in names.split()}
+    return stack.release({name: stack.service(environment=each) for name, each in environments.items()})
+
+
+@pytest.mark.parametrize("mode", ["", "sick"])
+@pytest.mark.parametrize("first", ["", "old"], ids=["no address free", "a lower address free"])
+def test_what_is_recreated_together_gets_its_addresses_back(stack: Simulation, mode: str, first: str) -> None:
+    for names in (first, f"{first} worker", f"{first} worker mail", f"{first} worker mail api", "worker mail api"):
+        assert not names or stack.deploy(several(stack, "1", names)).code == 0
+    before = addresses(stack)
+    assert before["worker"] < before["mail"] < before["api"]
+    ended = stack.deploy(several(stack, "2", "worker mail api", mode))
+    assert (ended.code == 0) == (not mode)
+    after = addresses(stack)
+    moved = {name for name in before if after[name] != before[name]}
+    assert len(moved) == bool(first)
+    assert not {after[name] for name in moved} & set(before.values())
