@@ -148,7 +148,7 @@ def _copied(build: Build) -> Iterator[tuple[str, str]]:
     yield "its Dockerfile", recipe
     names = [name for kind in kinds for name in _FILES[kind]]
     for source in _sources(recipe):
-        found = [source] if (context / source).exists() else sorted(glob(source, root_dir=context))
+        found = [source] if (context / source).exists() else sorted(glob(source, root_dir=context))  # noqa: PTH207 - it takes all
         paths = [context / each for each in found]
         for path in paths:
             for file in _walk(path, names) if path.is_dir() else [path]:
