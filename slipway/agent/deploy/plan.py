@@ -20,6 +20,7 @@ from slipway.agent.strategies.steps import (
     Record,
     Remove,
     ScaleUp,
+    ShiftTraffic,
     Smoke,
     Start,
     Step,
@@ -104,7 +105,8 @@ def deployment(
     if smoke and (changing or unproven or live is None or live.release != wanted.release):
         whole.append(Smoke(smoke))
     changed = tuple(sorted({*plans.touched, *started}))
-    routes = _routes_behind(wanted.services, changed)
+    shifted = {step.service for step in (*plans.first, *plans.steps) if isinstance(step, ShiftTraffic)}
+    routes = _routes_to_check(wanted.services, changed, set(unproven) - shifted)
     whole += [CheckRoutes(routes, changed)] if routes else []
     whole += [*_barrier(wanted, PROVEN), Record(wanted.release), *plans.late, Prune(wanted.retention)]
     return Plan(tuple(whole), changed, unproven)
@@ -163,13 +165,20 @@ def converge(
     return ServicePlans(first, steps, late, sorted(touched))
 
 
-def _routes_behind(services: Mapping[str, Service], changed: Collection[str]) -> tuple[str, ...]:
-    """Services with a route that need one that changed: a proxy among them may keep the address of what is gone."""
+def _routes_to_check(
+    services: Mapping[str, Service], changed: Collection[str], unproven: Collection[str]
+) -> tuple[str, ...]:
+    """Services with a route that need one that changed, or to which requests moved in a deployment that was cut off.
+
+    A proxy among them may keep the address of what is gone.
+    """
     edges = {name: list(service.depends_on) for name, service in services.items()}
     return tuple(
         name
         for name, service in sorted(services.items())
-        if service.traffic.routed and service.replicas and not ancestors(name, edges).isdisjoint(changed)
+        if service.traffic.routed
+        and service.replicas
+        and (name in unproven or not ancestors(name, edges).isdisjoint(changed))
     )
 
 

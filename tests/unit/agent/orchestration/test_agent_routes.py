@@ -123,32 +123,47 @@ def test_a_command_that_fails_inside_of_the_container_stops_the_release(
 # --- what passes requests on
 
 
-def site(stack: Simulation, version: str, mode: str = "", **more: Any) -> dict[str, Any]:
+def site(stack: Simulation, version: str, *, rolls: bool = False, old: bool = True) -> dict[str, Any]:
     """A routed proxy, unchanged, that keeps the address of `api`, which changes with its version."""
     services = {
-        "old": stack.service(environment={"VERSION": "1"}),
-        "api": stack.service(environment={"VERSION": version, "MODE": mode}),
-        "worker": stack.service(environment={"VERSION": version}),
+        "api": stack.service(environment={"VERSION": version}),
         "web": stack.service(environment={"MODE": "proxy"}, depends_on={"api": {"condition": "service_started"}}),
-        **more.pop("extra", {}),
     }
+    if old:
+        services["old"] = stack.service()
+        services["api"]["depends_on"] = {"old": {"condition": "service_started"}}
     routed = {"strategy": "rolling", "port": PORT, "routes": [{"host": "", "path": "/", "strip": False}]}
-    rolls = {"strategy": "rolling", "update": {"order": "start-first"}}
-    api = rolls if more.pop("rolls", False) else {}
+    api = {"strategy": "rolling", "update": {"order": "start-first"}} if rolls else {}
     return stack.release(services, {"web": routed, "api": api})
 
 
-def test_a_proxy_that_lost_what_it_passes_on_to_fails_the_release_and_serves_again(stack: Simulation) -> None:
-    first = stack.deploy(site(stack, "1", rolls=True)).report["release"]
-    assert stack.visit() == (200, "1")
-    ended = stack.deploy(site(stack, "2", rolls=True))
+def behind(stack: Simulation) -> str:
+    """The version that the proxy passes requests on to; empty where nobody answers there."""
+    [proxy] = stack.containers("web")
+    found = stack.host.engine.passes_on(proxy)
+    return found.environment["VERSION"] if found else ""
+
+
+@pytest.mark.parametrize("how", [{"rolls": True}, {"old": False}], ids=["rolling", "a lower address free"])
+def test_a_proxy_that_lost_what_it_passes_on_to_fails_the_release_and_serves_again(
+    stack: Simulation, how: dict[str, Any]
+) -> None:
+    assert stack.deploy(site(stack, "1", **{**how, "old": True})).code == 0
+    first = stack.deploy(site(stack, "1", **how)).report["release"]
+    assert behind(stack) == "1"
+    ended = stack.deploy(site(stack, "2", **how))
     assert "route / of web does not answer through the edge: 502 Bad Gateway" in ended.error
     assert "write `depends_on: {api: {restart: true}}` in web, so that it follows" in ended.error
     assert f"rolled back to release {first}, which serves" in ended.error
-    [proxy] = stack.containers("web")
-    behind = stack.host.engine.passes_on(proxy)
-    assert behind is not None
-    assert behind.environment["VERSION"] == "1"
+    assert ("web starts again" in ended.err) == ("old" in how)  # its address did not come back
+    assert behind(stack) == "1"
+    assert stack.probe()["drift"] == []
+
+
+def test_a_proxy_whose_service_is_recreated_goes_on_reaching_it(stack: Simulation) -> None:
+    assert stack.deploy(site(stack, "1")).code == 0
+    assert stack.deploy(site(stack, "2")).code == 0
+    assert behind(stack) == "2"
 
 
 # --- addresses
