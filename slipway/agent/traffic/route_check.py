@@ -77,7 +77,7 @@ class RouteCheck:
             return
         update = service.traffic.update
         ratio = 1.0 if update.failure_action == "continue" else update.max_failure_ratio
-        tolerated = min(int(ratio * len(containers)), len(containers) - 1)
+        tolerated = max(0, min(int(ratio * len(containers)), len(containers) - 1))
         begin = runtime.monotonic()
         while True:
             refusals = []
