@@ -110,7 +110,8 @@ class Actions:
             runtime.die()
 
     def _act(self, step: Step) -> None:
-        if not isinstance(step, (steps.Record, steps.KeepOld, steps.Prune)):
+        unhurried = (steps.Record, steps.KeepOld, steps.Prune, *((steps.CheckRoutes,) if self.mover.back else ()))
+        if not isinstance(step, unhurried):
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
         self.attempt.touched |= isinstance(step, _TOUCHING)

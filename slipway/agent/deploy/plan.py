@@ -106,7 +106,7 @@ def deployment(
         whole.append(Smoke(smoke))
     changed = tuple(sorted({*plans.touched, *started}))
     shifted = {step.service for step in (*plans.first, *plans.steps) if isinstance(step, ShiftTraffic)}
-    routes = _routes_to_check(wanted.services, changed, set(unproven) - shifted)
+    routes = _routes_to_check(wanted.services, changed, unproven, shifted)
     whole += [CheckRoutes(routes, changed)] if routes else []
     whole += [*_barrier(wanted, PROVEN), Record(wanted.release), *plans.late, Prune(wanted.retention)]
     return Plan(tuple(whole), changed, unproven)
@@ -166,11 +166,11 @@ def converge(
 
 
 def _routes_to_check(
-    services: Mapping[str, Service], changed: Collection[str], unproven: Collection[str]
+    services: Mapping[str, Service], changed: Collection[str], unproven: Collection[str], shifted: Collection[str]
 ) -> tuple[str, ...]:
     """Services with a route that need one that changed, or to which requests moved in a deployment that was cut off.
 
-    A proxy among them may keep the address of what is gone.
+    A proxy among them may keep the address of what is gone. What is `shifted` now was asked then.
     """
     edges = {name: list(service.depends_on) for name, service in services.items()}
     return tuple(
@@ -178,6 +178,7 @@ def _routes_to_check(
         for name, service in sorted(services.items())
         if service.traffic.routed
         and service.replicas
+        and name not in shifted
         and (name in unproven or not ancestors(name, edges).isdisjoint(changed))
     )
 

@@ -9,6 +9,7 @@ import http.client
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
+from slipway.agent.deadline import Deadline
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.edge.routing import GENERATION_HEADER
 from slipway.contract.problems import SlipwayError
@@ -16,7 +17,6 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.facts import Container
     from slipway.agent.edge.edge import Edge
@@ -65,6 +65,10 @@ class RouteCheck:
         self._deadline = deadline
         self._health_deadline = health_deadline
         self._passed: set[str] = set()
+
+    def take_time(self) -> None:
+        """Ask from now on however long all else took: a rollback is over only when its routes were asked for."""
+        self._deadline = Deadline(self._health_deadline + _ANSWER_SECONDS, "asking for the routes")
 
     def before(self, service: Service, containers: Sequence[Container], *, ask: bool = True) -> None:
         """Wait until the containers that are to get requests listen on the route's port, and answer if we `ask`.

@@ -120,6 +120,8 @@ class Mover:
     def check_routes(self, step: CheckRoutes) -> None:
         """Ask for every route of these services, whether or not their own containers changed."""
         begin = runtime.monotonic()
+        if self.back:
+            self._check.take_time()
         for name in step.services:
             service = self._services[name]
             changed = [each for each in step.changed if each in service.depends_on] or step.changed
