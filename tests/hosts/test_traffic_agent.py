@@ -154,12 +154,13 @@ def test_a_release_that_listens_on_another_port_gets_no_request(agent: RoutedAge
         ({"routes": [{"host": "", "path": "/slow", "strip": False}], "environment": {"LISTEN": "9000"}}, "port 8000"),
     ):
         with loaded(agent, RATE * 4) as results:
-            ended = agent.up("there", **{"smoke": [], **how})
+            ended = agent.up("there", **{"smoke": [], "healthcheck": {"test": ["CMD", "true"]}, **how})
         assert ended.code == 1, ended.err
         assert said in ended.err
         nothing_lost(results[0])
         only(agent, "here")
-    assert agent.up("elsewhere", smoke=None, environment={"LISTEN": "9000"}).code == 0
+    well = {"healthcheck": {"test": ["CMD", "true"]}, "environment": {"LISTEN": "9000"}}
+    assert agent.up("elsewhere", smoke=None, **well).code == 0
     assert agent.ask()[0] == 502
     assert agent.up("first").code == 0
 
