@@ -95,10 +95,13 @@ def connect(address: tuple[str, int], timeout: float) -> None:
     socket.create_connection(address, timeout).close()
 
 
-def tcp_sockets() -> Iterator[tuple[str, str, str]]:
-    """(local, remote, state) of all TCP sockets of this network namespace, as the kernel prints them."""
-    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+def tcp_sockets(pid: int | None = None) -> Iterator[tuple[str, str, str]]:
+    """(local, remote, state) of all TCP sockets of a process's network namespace, or ours, as the kernel prints them.
+
+    None where there are no such files, or the process is another machine's.
+    """
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), open(f"/proc/{pid or 'self'}/net/{name}", encoding="ascii") as file:
             next(file, None)
             for line in file:
                 fields = line.split(None, 4)

@@ -18,6 +18,7 @@ from slipway.compose.placement import check_placement, services_of
 from slipway.compose.secret_leaks import check_readable_values, known_values, secret_uses
 from slipway.compose.service_entries import service_entries
 from slipway.compose.shipped_files import ShippedFiles, volume_for_hosts
+from slipway.compose.stale_proxies import check_proxies
 from slipway.contract.canonical import release_id
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import mirrored
@@ -151,6 +152,9 @@ class _Reader:
         document = {"name": self.stack, "services": services, **{key: part for key, part in parts.items() if part}}
         self.files.finish()
         check_readable_values(services, self.settings, self.found)
+        check_proxies(
+            services, entries, builds=builds.builds, shipped=self.files.content, configs=configs, found=self.found
+        )
         self.found.add(*known_values(model, self.files.plain, self.settings))
         return Application(
             name=self.name,

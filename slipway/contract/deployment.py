@@ -216,7 +216,8 @@ class ServiceEntry(NamedTuple):
     update: Update
     canary: Canary | None
     migrate: Migration | None
-    smoke: tuple[Mapping[str, Any], ...]
+    smoke: tuple[Mapping[str, Any], ...] | None
+    """None: switched off, and the routes are not tried either"""
 
     @property
     def canary_steps(self) -> tuple[int, ...]:
@@ -234,7 +235,7 @@ class ServiceEntry(NamedTuple):
             "update": Update(**_known(Update, content["update"])),
             "canary": Canary(**{**_known(Canary, canary), "steps": tuple(canary["steps"])}) if canary else None,
             "migrate": Migration(**_known(Migration, migration)) if migration else None,
-            "smoke": tuple(content["smoke"]),
+            "smoke": None if content["smoke"] is None else tuple(content["smoke"]),
         })  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def port_urls(settings: Settings, application: Application, hosts: Sequence[Host
     """`http://ADDRESS:PORT` of every published port whose service has an HTTP smoke check."""
     urls = []
     for service, entry in sorted(application.document["services"].items()):
-        if any(check["kind"] == "http" for check in application.entries[service]["smoke"]):
+        if any(check["kind"] == "http" for check in application.entries[service]["smoke"] or ()):
             running = [host for host in hosts if service in application.services_of(host.name)]
             for port, host in itertools.product(published_ports(entry), running):
                 name = settings.domain if settings.domain and len(hosts) == 1 else host.authority

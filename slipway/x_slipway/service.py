@@ -60,6 +60,11 @@ def _command_alone(value: object) -> object:
     return {"command": value} if isinstance(value, (str, list)) else value
 
 
+def _run_alone(value: object) -> object:
+    """`command: COMMAND` means `command: {run: COMMAND}`."""
+    return {"run": value} if isinstance(value, (str, list)) else value
+
+
 class Migrate(Block):
     """A one-off container of the new image, run once per release before anything live is replaced."""
 
@@ -93,17 +98,34 @@ class TcpCheck(Block):
     deadline: int = Field(30, ge=1, le=3600, description="seconds within which it must pass once")
 
 
+class CommandCheck(Block):
+    """A command that must end with exit code 0, run inside of every container of the service."""
+
+    run: Annotated[list[str], BeforeValidator(_words), AfterValidator(_not_empty)] = Field(
+        description="command, as a list or a line"
+    )
+    deadline: int = Field(30, ge=1, le=3600, description="seconds within which it must pass once")
+
+
 class SmokeCheck(Block):
-    """One smoke check: exactly one of `http` and `tcp`."""
+    """One smoke check: exactly one of `http`, `tcp` and `command`."""
 
     http: HttpCheck | None = None
     tcp: TcpCheck | None = None
+    command: Annotated[CommandCheck | None, BeforeValidator(_run_alone)] = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> SmokeCheck:
-        if (self.http is None) == (self.tcp is None):
-            raise ValueError("a smoke check is either http or tcp")
+        if [self.http, self.tcp, self.command].count(None) != 2:  # noqa: PLR2004 - all but one
+            raise ValueError("a smoke check is one of http, tcp and command")
         return self
+
+
+def _checks(value: object) -> object:
+    """`off` as None, whether Compose reads it as a word or as a truth value."""
+    if value is None:
+        raise ValueError("is not a list of checks, nor `off`")
+    return None if value == "off" or value is False else value
 
 
 def _secret_name(value: str) -> str:
@@ -148,8 +170,10 @@ class ServiceExtension(Block):
     migrate: Annotated[Migrate | None, BeforeValidator(_command_alone)] = Field(
         None, description="command that migrates the database to this release"
     )
-    smoke: list[SmokeCheck] = Field(
-        default_factory=list, description="checks that must pass before the release counts as deployed"
+    smoke: Annotated[list[SmokeCheck] | None, BeforeValidator(_checks)] = Field(
+        default_factory=list,
+        description="checks that must pass before the release counts as deployed; `off`: none, and its routes are not "
+        "tried either",
     )
     hosts: list[str] = Field(default_factory=list, description="hosts that run this service; all when empty")
 
@@ -183,15 +207,17 @@ class ServiceExtension(Block):
             "update": update.document(strategy),
             "canary": canary.document() if canary else None,
             "migrate": self.migrate.model_dump() if self.migrate else None,
-            "smoke": [self._check(check) for check in self.smoke],
+            "smoke": None if self.smoke is None else [self._check(check) for check in self.smoke],
             "hosts": self.hosts,
         }
 
     def _check(self, check: SmokeCheck) -> dict[str, Any]:
         if check.tcp:
             return {"kind": "tcp", "port": check.tcp.port or self.port, "deadline": check.tcp.deadline}
+        if check.command:
+            return {"kind": "command", "command": check.command.run, "deadline": check.command.deadline}
         http = check.http
-        assert http is not None  # noqa: S101  # the model allows exactly one of the two
+        assert http is not None  # noqa: S101  # the model allows exactly one of the three
         entry: dict[str, Any] = {
             "kind": "http",
             "port": http.port or self.port,
@@ -212,6 +238,7 @@ _KNOWN: Final[dict[str, type[BaseModel]]] = {
     "migrate": Migrate,
     "http": HttpCheck,
     "tcp": TcpCheck,
+    "command": CommandCheck,
     "smoke": SmokeCheck,
 }
 
@@ -236,7 +263,8 @@ def _contradictions(where: str, extension: ServiceExtension) -> Iterator[Problem
             f"set `strategy: {close or STRATEGIES[0]}` in the Compose file",
         )
     if extension.port is None and any(
-        (check.http and check.http.port is None) or (check.tcp and check.tcp.port is None) for check in extension.smoke
+        (check.http and check.http.port is None) or (check.tcp and check.tcp.port is None)
+        for check in extension.smoke or ()
     ):
         yield Problem(
             f"{where}.smoke: a check names no port, and the service has none",

@@ -68,8 +68,9 @@ class RoutedAgent(Agent):
         replicas = slipway.pop("replicas", 1)
         values = {"VERSION": version, **(environment or {})}
         web = service(self.image, environment=values, stop_grace_period="5s")
-        if "restart" in slipway:
-            web["restart"] = slipway.pop("restart")
+        for key in ("restart", "healthcheck"):
+            if key in slipway:
+                web[key] = slipway.pop(key)
         if replicas != 1:
             web["deploy"] = {"replicas": replicas}
         own = {

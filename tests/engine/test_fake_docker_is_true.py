@@ -67,6 +67,7 @@ def behaviour(environment: Mapping[str, str], _command: list[str]) -> Program:
         exits=float(environment.get("EXITS", "inf")),
         code=int(environment.get("CODE", "0")),
         stops=float(environment.get("STOPS", "0")),
+        commands={"bash": (0.0, 3, "out\nbad\n")},
     )
 
 
@@ -634,6 +635,14 @@ def compose_takes_the_highest_numbers_away(bench: Bench) -> Any:
         up(rendered, compose, recreate=False, count=3)
         up(rendered, compose, recreate=False, count=1)
         return [each["name"] for each in described(bench)]
+
+
+@scenario
+def a_command_beside_the_program(bench: Bench) -> Any:
+    made = bench.make()
+    code, written = bench.api.execute(made, ["bash", "-c", "echo out; echo bad >&2; exit 3"])
+    bench.api.stop(made)
+    return [code, sorted(written.splitlines()), bench.refused(lambda: bench.api.execute(made, ["true"]))]
 
 
 @scenario

@@ -24,6 +24,9 @@ class Containers(Stores):
     """Makes containers, finds them, and says what they are like."""
 
     events: list[dict[str, Any]]
+    execs: dict[str, tuple[Container, list[str]]]
+    codes: dict[str, int]
+    """exit codes of commands that ended"""
     _numbers: itertools.count[int]
 
     def _event(self, action: str, container: Container, **more: str) -> None:
@@ -58,6 +61,28 @@ class Containers(Stores):
         if container.state != "running" or container.started is None:
             return False
         return self.time.now - container.started >= container.program.ready
+
+    def _exec(self, identifier: str, *, body: dict[str, Any], **_: Any) -> tuple[int, Any]:
+        container = self.container(identifier)
+        if container.state != "running":
+            raise Refused(409, f"container {container.id} is not running")
+        made = self._id()
+        self.execs[made] = (container, [str(word) for word in body["Cmd"]])
+        return 201, {"Id": made}
+
+    def _start_exec(self, name: str, **_: Any) -> tuple[int, Any]:
+        container, command = self.execs[name]
+        seconds, code, output = container.program.commands.get(command[0], (0.0, 0, ""))
+        run = container.run
+        while seconds > 0 and container.run == run:
+            self.time.sleep(min(seconds, 1.0))
+            seconds -= 1.0
+        self.codes[name] = code if container.run == run else 137
+        written = output.encode()
+        return 200, b"\1\0\0\0" + len(written).to_bytes(4, "big") + written if written else b""
+
+    def _inspect_exec(self, name: str, **_: Any) -> tuple[int, Any]:
+        return 200, {"ID": name, "Running": name not in self.codes, "ExitCode": self.codes.get(name)}
 
     def _list(self, *, query: dict[str, str], **_: Any) -> tuple[int, Any]:
         wanted = json.loads(query.get("filters") or "{}")
@@ -109,6 +134,7 @@ class Containers(Stores):
             "Paused": container.state == "paused",
             "Restarting": container.state == "restarting",
             "Dead": False,
+            "Pid": int(container.id[:7], 16) if container.running else 0,
             "ExitCode": container.code,
             "Error": container.error,
             "OOMKilled": container.out_of_memory,

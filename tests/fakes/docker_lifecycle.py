@@ -49,6 +49,8 @@ class Lifecycle(Containers):
         container.started = self.time.now
         container.run += 1
         container.program = container.image.behaviour(container.environment, container.command)
+        if container.program.upstream:
+            container.upstream = self._resolve(container.program.upstream)
         for line in container.program.says:
             container.logs.append((self.time.now, line))
         self._event("start", container)
@@ -61,6 +63,22 @@ class Lifecycle(Containers):
         self._begin_health(container)
         if container.program.runs is not None:
             container.program.runs(container)
+
+    def _resolve(self, service: str) -> str:
+        """An address of a service, as Docker's name server gives it."""
+        found = [
+            each.addresses()[0]
+            for each in self.containers.values()
+            if each.running and each.labels.get("com.docker.compose.service") == service
+        ]
+        return min(found, default="")
+
+    def passes_on(self, container: Container) -> Container | None:
+        """The container that answers a request to this one; None where nobody does."""
+        if not container.program.upstream:
+            return container
+        found = self.at(container.upstream)
+        return found if found is not None and self.answering(found) else None
 
     def _changed(self) -> None:
         self.changes += 1

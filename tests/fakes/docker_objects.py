@@ -80,6 +80,8 @@ class Container:
     ended: float | None = None
     restarts: int = 0
     backoff: float = 0.0
+    upstream: str = ""
+    """address that its program keeps"""
     by_hand: bool = False
     """stopped by somebody: its restart policy does not apply"""
     run: int = 0

@@ -55,23 +55,22 @@ class FakeCompose:
     # --- up
 
     def _up(self, words: list[str]) -> int:
-        recreate, scale, names = False, {}, []
+        recreate, start = "--force-recreate" in words, "--no-start" not in words
+        scale, names = {}, []
         while words:
             word = words.pop(0)
-            if word == "--force-recreate":
-                recreate = True
-            elif word == "--scale":
+            if word == "--scale":
                 name, _, count = words.pop(0).partition("=")
                 scale[name] = int(count)
             elif word == "--pull":
                 assert words.pop(0) == "never"
-            elif word not in ("-d", "--no-deps", "--no-build", "--no-recreate"):
+            elif not word.startswith("-"):
                 names.append(word)
         self._networks(names)
         self._volumes(names)
         for name in self._ordered(names):
             self._converge(name, scale.get(name, _replicas(self.file["services"][name])), recreate=recreate)
-        for name in self._ordered(names):
+        for name in self._ordered(names) if start else ():
             for each in self._existing(name):
                 if each["State"] not in ("running", "restarting"):
                     self._ask("POST", f"/containers/{each['Id']}/start")

@@ -39,6 +39,7 @@ class FakeDocker(Lifecycle):
         self.networks: dict[str, Network] = {}
         self.volumes: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
+        self.execs, self.codes = {}, {}
         self.changes = 0
         """goes up with whatever could change an answer"""
         self.down = False
@@ -106,6 +107,9 @@ class FakeDocker(Lifecycle):
             ("POST", f"{one}/unpause", self._unpause),
             ("POST", f"{one}/wait", self._wait),
             ("DELETE", one, self._remove),
+            ("POST", f"{one}/exec", self._exec),
+            ("POST", r"/exec/([^/]+)/start", self._start_exec),
+            ("GET", r"/exec/([^/]+)/json", self._inspect_exec),
             ("GET", "/networks", self._list_networks),
             ("GET", r"/networks/([^/]+)", self._inspect_network),
             ("POST", "/networks/create", self._create_network),

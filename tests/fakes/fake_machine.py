@@ -83,6 +83,8 @@ class FakeHost:
                     return status, body.encode()
         container = self.listener(host, port)
         self.world.time.sleep(container.program.seconds)
+        if self.engine.passes_on(container) is None:
+            return 502, b"Bad Gateway"
         status, body = container.program.answer(path)
         return status, body.encode()
 
@@ -93,15 +95,23 @@ class FakeHost:
             container = next((each for each in self.engine.containers.values() if self._publishes(each, port)), None)
         if container is None:
             raise OSError(113, "No route to host")
-        if not self.engine.answering(container):
+        if not self.engine.answering(container) or not container.program.listens(port):
             raise ConnectionRefusedError(111, "Connection refused")
         return container
 
     def _publishes(self, container: Container, port: int) -> bool:
         return any(public == port for *_, public in self.engine._ports(container))
 
-    def sockets(self) -> Iterator[tuple[str, str, str]]:
-        """As the kernel prints them."""
+    def sockets(self, pid: int | None = None) -> Iterator[tuple[str, str, str]]:
+        """As the kernel prints them: this host's, or a container's."""
+        if pid is not None:
+            for each in self.engine.containers.values():
+                if int(each.id[:7], 16) == pid and self.engine.answering(each):
+                    yield "0B00007F:83E9", "00000000:0000", "0A"  # Docker's name server
+                    for address, _, port in (place.rpartition(":") for place in each.program.ports):
+                        raw = socket.inet_aton(address or "0.0.0.0")[::-1].hex().upper()  # noqa: S104 - as printed
+                        yield f"{raw}:{int(port):04X}", "00000000:0000", "0A"
+            return
         for edge in self.edges:
             for port in edge.points.values():
                 yield f"00000000:{port:04X}", "00000000:0000", "0A"
@@ -147,7 +157,7 @@ class World:
             "http_connection": lambda host, port, _timeout: FakeConnection(self, (host, port)),
             "unix_connection": lambda path, _timeout: FakeConnection(self, path),
             "connect": lambda address, _timeout: self.here.listener(*address),
-            "tcp_sockets": lambda: self.here.sockets(),  # noqa: PLW0108 - of the host that asks then
+            "tcp_sockets": lambda pid=None: self.here.sockets(pid),
             "popen": lambda argv, **how: FakeProgram(self, argv, **how),
             "signal_group": self._signal_group,
             "born": lambda pid: "1" if pid in self.programs and self.programs[pid].process.alive else "",

@@ -63,6 +63,8 @@ class FakeTraefik:
         """whether it takes nothing over any more"""
         self._seen: object = None
         self._found: dict[tuple[Any, ...], list[Server]] = {}
+        self._strips: dict[tuple[str, str], str] = {}
+        """host and path of a request → what is taken off the path"""
         self._turns: collections.Counter[str] = collections.Counter()
 
     @property
@@ -139,6 +141,10 @@ class FakeTraefik:
                 if _fits(router["rule"], host, path, headers)
             ]
             router = max(fitting, key=lambda each: each[0])[1] if fitting else None
+            ways = [self.http["middlewares"].get(each, {}) for each in (router or {}).get("middlewares") or ()]
+            self._strips[host, path] = "".join(
+                each["stripPrefix"]["prefixes"][0] for each in ways if "stripPrefix" in each
+            )
             self._found[key] = list(self._reached(router["service"], 1)) if router else []
         return self._found[key]
 
@@ -169,13 +175,16 @@ class FakeTraefik:
         for attempt in range(3):  # as the retry middleware does
             server = share[int((self._turns[path] + attempt / 3) * _GOLDEN % 1 * len(share))]
             container = self.engine.at(server.address)
-            if container is not None and self.engine.answering(container):
-                return self._answered(server, container, path)
+            if container and self.engine.answering(container) and container.program.listens(server.port):
+                return self._answered(server, container, path.removeprefix(self._strips[host, path]) or "/")
             self.counters[server.generation].codes["502"] += 1
         return 502, "Bad Gateway"
 
     def _answered(self, server: Server, container: Container, path: str) -> tuple[int, str]:
         program: Program = container.program
+        if self.engine.passes_on(container) is None:
+            self.counters[server.generation].codes["502"] += 1
+            return 502, "Bad Gateway"
         self._turns[container.id] += 1
         count = self._turns[container.id]
         failed = program.fails and int(count * program.fails) != int((count - 1) * program.fails)

@@ -29,6 +29,12 @@ class Program:
     """what its health check says while it does not pass; else that it is not well"""
     stops: float = 0.05
     """after SIGTERM; NEVER: it ignores it"""
+    ports: tuple[str, ...] = ()
+    """where it listens: PORT, or 127.0.0.1:PORT; empty: on whatever port it is asked at"""
+    commands: Mapping[str, tuple[float, int, str]] = field(default_factory=dict)
+    """first word of a command run beside it → seconds, exit code and output; else 0, 0 and nothing"""
+    upstream: str = ""
+    """service that it passes requests on to, at the address that this had when it started, as nginx does"""
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     """path → status and body; else 200"""
     fails: float = 0.0
@@ -39,6 +45,9 @@ class Program:
     """what it writes when it starts"""
     runs: Callable[[Any], None] | None = None
     """called with its container when it starts: a program that acts"""
+
+    def listens(self, port: int) -> bool:
+        return not self.ports or str(port) in self.ports
 
     def answer(self, path: str) -> tuple[int, str]:
         return self.answers.get(path, (200, "ok"))

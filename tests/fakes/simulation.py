@@ -47,6 +47,18 @@ def behaviour(environment: Mapping[str, str], command: list[str]) -> Program:
         "done": Program(ready=NEVER, exits=0.05, says=says),
         "sick": Program(healthy=False, says=says),
         "never": Program(ready=NEVER, says=says),
+        "elsewhere": Program(ports=("9000",), says=says),
+        "alone": Program(ports=("127.0.0.1:8000",), says=says),
+        "nowhere": Program(ports=("127.0.0.11:53",), says=says),
+        "proxy": Program(upstream="api", says=says),
+        "refusing": Program(answers={"/": (401, "who?")}, says=says),
+        "choosy": Program(ports=("8000",), says=says),
+        "partly": Program(answers={"/gone": (504, "no")}, says=says),
+        "unavailable": Program(answers={"/": (503, "no")}, says=says),
+        "pending": Program(
+            commands={"check": (0.5, 3, "2 migrations are missing\ntoken hunter2-hunter2\n")}, says=says
+        ),
+        "hanging": Program(commands={"check": (NEVER, 0, "")}, says=says),
         "smoke": Program(answers={"/smoke": (500, "no")}, says=says),
         "crash": Program(exits=float(environment.get("AFTER", "3")), code=1, says=says),
         "ends": Program(
@@ -64,7 +76,9 @@ def behaviour(environment: Mapping[str, str], command: list[str]) -> Program:
 
 def unfit(container: Container) -> bool:
     """Whether a container is of a release that its gates stop."""
-    return container.environment.get("MODE", "") in ("exit", "sick", "never", "smoke")
+    return container.environment.get("MODE", "") in (
+        "exit", "sick", "never", "smoke", "elsewhere", "alone", "nowhere", "unavailable", "pending", "hanging",
+    )  # fmt: skip
 
 
 class Ended:

@@ -59,7 +59,11 @@ class Witness:
             for name, servers in edge.routed().items():
                 for server in servers:
                     container = engine.at(server.address)
-                    if container is None or not engine.answering(container):
+                    if (
+                        container is None
+                        or not engine.answering(container)
+                        or not container.program.listens(server.port)
+                    ):
                         yield f"{name}: nobody answers at {server.address}"
                     elif self.unfit(container):
                         yield f"{name}: {container.name} gets requests and passes no gate"

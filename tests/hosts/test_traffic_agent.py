@@ -142,6 +142,28 @@ def test_blue_green_keeps_the_old_generation_for_a_way_back_at_once(agent: Route
     assert agent.up("blue", strategy="rolling").code == 0
 
 
+def test_a_release_that_listens_on_another_port_gets_no_request(agent: RoutedAgent) -> None:
+    """Also what only the real parts show: sockets of a container, a command in it, a request through Traefik."""
+    assert agent.up("here", smoke=[{"kind": "command", "command": ["python", "-c", "pass"], "deadline": 9}]).code == 0
+    for how, said in (
+        (
+            {"environment": {"LISTEN": "9000"}},
+            "nothing listens on port 8000 of web (the route's port): it listens on 9000",
+        ),
+        ({"smoke": [{"kind": "command", "command": ["sh", "-c", "echo no; exit 3"], "deadline": 1}]}, "exit code 3"),
+    ):
+        with loaded(agent) as results:
+            ended = agent.up("there", **{"smoke": [], "healthcheck": {"test": ["CMD", "true"]}, **how})
+        assert ended.code == 1, ended.err
+        assert said in ended.err
+        nothing_lost(results[0])
+        only(agent, "here")
+    well = {"healthcheck": {"test": ["CMD", "true"]}, "environment": {"LISTEN": "9000"}}
+    assert agent.up("elsewhere", smoke=None, **well).code == 0
+    assert agent.ask()[0] == 502
+    assert agent.up("first").code == 0
+
+
 CANARY = {"steps": [20, 50, 100], "pause": 2.0, "minimum": 40, "patience": 4.0, "too_little": "fail",
           "error_relative": 0.1, "error_floor": 0.01, "latency_relative": 0.2, "latency_floor": 0.05}  # fmt: skip
 

@@ -22,7 +22,7 @@ from slipway.cli.main import app
 from slipway.settings.model import PREFIX, BastionSettings, HostSettings, known_keys
 from slipway.settings.quantities import Kind
 from slipway.x_slipway.routing import RateLimit, Redirect, Route
-from slipway.x_slipway.service import HttpCheck, Migrate, ServiceExtension, TcpCheck
+from slipway.x_slipway.service import CommandCheck, HttpCheck, Migrate, ServiceExtension, TcpCheck
 from slipway.x_slipway.update_config import Canary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +105,7 @@ def hosts_table() -> str:
 
 def extension_table() -> str:
     rows = [_row("key of `x-slipway`", "type", "default", "meaning"), _row(*["---"] * 4)]
-    blocks = tuple(f"| `{key}` " for key in ("redirect", "rateLimit", "canary", "migrate", "smoke"))
+    blocks = tuple(f"| `{key}` " for key in ("redirect", "rateLimit", "canary", "migrate"))
     rows += [row for row in _fields(ServiceExtension, "", camel=False) if not row.startswith(blocks)]
     rows += _fields(Route, "route[].", camel=False)
     rows += _fields(Redirect, "redirect[].", camel=False)
@@ -114,6 +114,7 @@ def extension_table() -> str:
     rows += _fields(Migrate, "migrate.", camel=False)
     rows += _fields(HttpCheck, "smoke[].http.", camel=False)
     rows += _fields(TcpCheck, "smoke[].tcp.", camel=False)
+    rows += _fields(CommandCheck, "smoke[].command.", camel=False)
     return "\n".join(rows)
 
 

@@ -15,6 +15,9 @@ from slipway.agent.deploy.migrate import migrate
 from slipway.agent.deploy.recording import prune_releases, record
 from slipway.agent.deploy.smoke import CheckTarget, run_checks
 from slipway.agent.docker import facts
+from slipway.agent.docker.addresses import former_addresses, starting_order
+from slipway.agent.docker.compose_cli import failed_start
+from slipway.agent.docker.docker_api import DockerError
 from slipway.agent.docker.health import Haste, image_check, quicken
 from slipway.agent.docker.machine import supports_start_interval
 from slipway.agent.docker.pull import fetch, without_tag
@@ -23,6 +26,7 @@ from slipway.agent.release.release_files import place
 from slipway.agent.strategies import steps
 from slipway.agent.strategies.graph import ancestors
 from slipway.agent.strategies.steps import name_of, phase
+from slipway.agent.traffic.route_check import RouteCheck
 from slipway.agent.traffic.traffic_shift import Mover
 from slipway.contract.barriers import PROVEN
 from slipway.contract.outcomes import MIGRATED
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.deploy.attempt import Attempt
+    from slipway.agent.docker.facts import Container
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.strategies.service import Service
     from slipway.agent.strategies.steps import Step
@@ -82,6 +87,13 @@ class Actions:
             out=self.out,
             shifted=attempt.shifted,
             stopping=attempt.note_stops,
+            check=RouteCheck(
+                release.services,
+                edge=self.edge,
+                api=self.api,
+                deadline=deadline,
+                health_deadline=attempt.options.health_deadline,
+            ),
         )
 
     def run(self, plan: Iterable[Step], prefix: str = "") -> dict[str, float]:
@@ -94,6 +106,7 @@ class Actions:
         going = [step.containers for step in plan if isinstance(step, (steps.Remove, steps.Drain, steps.KeepOld))]
         self.mover.leaving = frozenset(each for containers in going for each in containers)
         self.context = self.context._replace(leaving=self.mover.leaving)
+        self.mover.back = bool(prefix)
         for step in plan:
             begin = runtime.monotonic()
             self._note(step, prefix, "started")
@@ -115,7 +128,8 @@ class Actions:
             runtime.die()
 
     def _act(self, step: Step) -> None:
-        if not isinstance(step, (steps.Record, steps.KeepOld, steps.Prune)):
+        unhurried = (steps.Record, steps.KeepOld, steps.Prune, *((steps.CheckRoutes,) if self.mover.back else ()))
+        if not isinstance(step, unhurried):
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
         self.attempt.touched |= isinstance(step, _TOUCHING)
@@ -133,6 +147,7 @@ class Actions:
             steps.WaitHealthy: self._wait_healthy,
             steps.Smoke: self._smoke,
             steps.ShiftTraffic: self.mover.shift,
+            steps.CheckRoutes: self.mover.check_routes,
             steps.Judge: self.mover.judge,
             steps.Observe: self._observe,
             steps.Drain: self.mover.retire,
@@ -173,7 +188,23 @@ class Actions:
     def _start(self, step: steps.Start) -> None:
         if step.recreate:
             self._down.update(dict.fromkeys(step.services, runtime.monotonic()))
-        self._up(step, recreate=step.recreate)
+        hooked = any("post_start" in self.rendered.compose["services"][name] for name in step.services)
+        if not step.recreate or len(step.services) == 1 or hooked:  # those hooks are Compose's to run
+            self._up(step, recreate=step.recreate)
+            return
+        former = {each.name: former_addresses(self.api, each.id) for each in self._own(step)}
+        self._up(step, recreate=True, start=False)
+        made = [each.name for each in self._own(step) if each.state not in facts.RUNS]
+        order = starting_order(self.api, {name: former[name] for name in made if former.get(name)})
+        for name in (*order, *(each for each in made if each not in order)):
+            try:
+                self.api.start(name)
+            except DockerError as error:
+                raise failed_start((name,), (error.message,)) from error
+        self.mover.attach(step.services)
+
+    def _own(self, step: steps.Start) -> list[Container]:
+        return facts.containers(self.api, self.folder.stack, step.services)
 
     def _scale_up(self, step: steps.ScaleUp) -> None:
         present = [each.service for each in facts.containers(self.api, self.folder.stack, step.services)]
@@ -181,7 +212,12 @@ class Actions:
         self._up(step, scale={name: count + present.count(name) for name, count in counts})
 
     def _up(
-        self, step: steps.Start | steps.ScaleUp, *, recreate: bool = False, scale: Mapping[str, int] | None = None
+        self,
+        step: steps.Start | steps.ScaleUp,
+        *,
+        recreate: bool = False,
+        scale: Mapping[str, int] | None = None,
+        start: bool = True,
     ) -> None:
         begin, since = runtime.monotonic(), runtime.time()
         self._look_before()
@@ -192,6 +228,7 @@ class Actions:
             self.deadline,
             recreate=recreate,
             scale=scale,
+            start=start,
             unable=lambda line: self._unable(step.services, line),
         )
         self.mover.attach(step.services)
@@ -283,4 +320,4 @@ class Actions:
         edge = ("127.0.0.1", self.wanted_edge.http_port) if step.preview and self.wanted_edge else None
         for name in step.services:
             entry, config = self.release.services[name], self.rendered.services[name].config
-            run_checks(name, entry.smoke, CheckTarget(config, edge, entry.preview if edge else ""), self.context)
+            run_checks(name, entry.smoke or (), CheckTarget(config, edge, entry.preview if edge else ""), self.context)

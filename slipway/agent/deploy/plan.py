@@ -11,6 +11,7 @@ from slipway.agent.strategies.recreate import ended_as_proven
 from slipway.agent.strategies.service import Routed, ServicePlan, ServiceState
 from slipway.agent.strategies.steps import (
     Barrier,
+    CheckRoutes,
     Drain,
     EdgeUp,
     Fetch,
@@ -19,6 +20,7 @@ from slipway.agent.strategies.steps import (
     Record,
     Remove,
     ScaleUp,
+    ShiftTraffic,
     Smoke,
     Start,
     Step,
@@ -111,8 +113,12 @@ def deployment(
     smoke = tuple(name for name in wanted.smoke if name not in checked)
     if smoke and (changing or unproven or live is None or live.release != wanted.release):
         whole.append(Smoke(smoke))
+    changed = tuple(sorted({*plans.touched, *started}))
+    shifted = {step.service for step in (*plans.first, *plans.steps) if isinstance(step, ShiftTraffic)}
+    routes = _routes_to_check(wanted.services, changed, unproven, shifted)
+    whole += [CheckRoutes(routes, changed)] if routes else []
     whole += [*_barrier(wanted, PROVEN), Record(wanted.release), *plans.late, Prune(wanted.retention)]
-    return Plan(tuple(whole), tuple(sorted({*plans.touched, *started})), unproven)
+    return Plan(tuple(whole), changed, unproven)
 
 
 def converge(
@@ -210,6 +216,24 @@ def _following(
     if followed:  # who resolves its name anew must not find an address that is about to go
         traffic = traffic._replace(keep=0.0)
     return service._replace(traffic=traffic), own
+
+
+def _routes_to_check(
+    services: Mapping[str, Service], changed: Collection[str], unproven: Collection[str], shifted: Collection[str]
+) -> tuple[str, ...]:
+    """Services with a route that need one that changed, or to which requests moved in a deployment that was cut off.
+
+    A proxy among them may keep the address of what is gone. What is `shifted` now was asked then.
+    """
+    edges = {name: list(service.depends_on) for name, service in services.items()}
+    return tuple(
+        name
+        for name, service in sorted(services.items())
+        if service.traffic.routed
+        and service.replicas
+        and name not in shifted
+        and (name in unproven or not ancestors(name, edges).isdisjoint(changed))
+    )
 
 
 def _gone(services: Mapping[str, Service], containers: Sequence[Container], routed: Routed) -> list[Step]:

@@ -14,7 +14,7 @@ from slipway.agent.deploy.actions import Actions
 from slipway.agent.deploy.destroy import remove_containers
 from slipway.agent.deploy.plan import converge
 from slipway.agent.docker import pull
-from slipway.agent.strategies.steps import Fetch, ShiftTraffic, Write
+from slipway.agent.strategies.steps import CheckRoutes, Fetch, ShiftTraffic, Write
 from slipway.agent.traffic.traffic_shift import facts_of_routes
 from slipway.contract.deployment import Release
 from slipway.contract.outcomes import REPAIRED
@@ -58,15 +58,17 @@ def roll_back_to(
     today = {name: now.get(name, proven.get(name, "")) for name in release.secrets}
     begin = runtime.monotonic()
     deadline = Deadline(attempt.options.deadline, "the rollback")
+    unproven = False
     for values in (then, today):
         deadline.extend(attempt.finish_stops())  # each takes what it asked for, however little time there is
         rendered = attempt.render(release, live.services, values, keep_key=True)
         try:
             actions = Actions(attempt, release, rendered, values, deadline)
-            touched = _converge(attempt, live, actions, prefix)
+            touched = _converge(attempt, live, actions, prefix, unproven=unproven)
         except SlipwayError as error:
             if values == today:
                 raise
+            unproven = True
             out.progress("back", f"{live.release} with the secrets that it was proven with: {error.what}")
             continue
         break
@@ -90,17 +92,19 @@ def clear_first(attempt: Attempt) -> None:
     attempt.out.progress("back", "removed what the failed deployment had started", runtime.monotonic() - begin)
 
 
-def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str) -> list[str]:
-    """Do what makes `live` run again; the services touched."""
+def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str, *, unproven: bool) -> list[str]:
+    """Do what makes `live` run again, and ask for its routes; the services touched."""
     services = actions.rendered.services
     seen, current = attempt.containers(), attempt.access.edge.current(attempt.folder.stack)
     routed = facts_of_routes(services, actions.release, None, actions.secrets, current=current, containers=seen)
     plans = converge(services, seen, live.services, routed=routed, back=True, resumed=attempt.unfinished is not None)
-    if not (plans.first or plans.steps or plans.late):
+    if not (plans.first or plans.steps or plans.late or unproven):
         return []
     images = sorted({service.image for service in services.values()})
     before: list[Step] = [Fetch(tuple(images))] if pull.missing(attempt.access.api, images) else []
     # Requests go back before anything else: what they go to is here and runs.
     steps = [*plans.first, *before, Write(live.release), *plans.steps, *plans.late]
+    routes = tuple(name for name, service in services.items() if service.traffic.routed and service.replicas)
+    steps += [CheckRoutes(routes)] if routes else []
     actions.run(steps, prefix)
     return plans.touched or [step.service for step in plans.first if isinstance(step, ShiftTraffic)]

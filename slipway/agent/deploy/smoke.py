@@ -1,9 +1,11 @@
-"""Smoke checks, asked of every container of a service over the network, as a client would."""
+"""Smoke checks, asked of every container of a service: over the network, as a client would, or by a command in it."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
@@ -22,13 +24,17 @@ __all__ = ["Answer", "CheckTarget", "addresses", "ask", "judge", "run_checks"]
 _TRY_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
+_COMMAND_PAUSE_SECONDS = 1.0  # it may load a whole application
+_POLL_SECONDS = 0.02
+_OUTPUT_LINES = 20
+_CUT = "it did not end in time"
 _BODY_LIMIT = 1_000_000
 _SHOWN = 300
 _HOST_NETWORK = "127.0.0.1"
 
 
 class Answer(NamedTuple):
-    """What one try brought: a refusal in words, or a status and a body."""
+    """What one try brought: a refusal in words, or a status and a body; of a command, exit code and output."""
 
     error: str = ""
     status: int = 0
@@ -61,6 +67,8 @@ def judge(check: Mapping[str, Any], answer: Answer) -> str:
         return answer.error
     if check["kind"] == "tcp":
         return ""
+    if check["kind"] == "command":
+        return f"it ended with exit code {answer.status}" if answer.status else ""
     expected = check.get("status", http.client.OK)
     if answer.status != expected:
         return f"status is {answer.status}, not {expected}"
@@ -128,28 +136,65 @@ def _until_passed(service: str, check: Mapping[str, Any], target: CheckTarget, c
         for each in running:
             if each.id in passed:
                 continue
-            for address in [target.edge] if target.edge else addresses(each, check["port"]):
-                url = _url(check, address)
-                left = max(0.1, min(_TRY_SECONDS, until - runtime.monotonic()))
-                answer = ask({**check, "host": target.host} if target.host else check, address, left)
-                reason = judge(check, answer)
-                if not reason:
-                    passed.add(each.id)
-                if not answer.error:
-                    break
+            earlier, (url, answer) = answer, _tried(check, each, target, context, until)
+            if answer.error == _CUT and earlier.status:
+                answer = earlier  # the last try was cut short, and an earlier one knows more
+            reason = judge(check, answer)
+            if not reason:
+                passed.add(each.id)
         waiting = [each for each in running if each.id not in passed]
         if running and not waiting:
             return
         if runtime.monotonic() >= until:
-            last = answer.error or (f"{answer.status} {answer.body[:_SHOWN]}".strip() if answer.status else "none")
             logs = log_lines(context.api, waiting[0] if waiting else None)
             raise SlipwayError(
                 f"smoke check of {service} failed: {url}: {reason}",
                 f"the release runs but does not answer as promised within {check['deadline']} s",
                 f"fix {service} or the smoke check in its x-slipway, then deploy again",
-                [f"probed: {url}", f"last answer: {last}", f"wrong: {reason}", *logs],
+                [f"probed: {url}", *_evidence(check, answer, reason), *logs],
             )
-        context.deadline.pause(_PAUSE_SECONDS)
+        context.deadline.pause(_COMMAND_PAUSE_SECONDS if check["kind"] == "command" else _PAUSE_SECONDS)
+
+
+def _tried(
+    check: Mapping[str, Any], container: Container, target: CheckTarget, context: GateContext, until: float
+) -> tuple[str, Answer]:
+    """What was asked of a container, and what it answered."""
+    if check["kind"] == "command":
+        return f"{_title(check)} in {container.name}", _execute(check, container, context, until)
+    url, answer = "", Answer()
+    for address in [target.edge] if target.edge else addresses(container, check["port"]):
+        url = _url(check, address)
+        left = max(0.1, min(_TRY_SECONDS, until - runtime.monotonic()))
+        answer = ask({**check, "host": target.host} if target.host else check, address, left)
+        if not answer.error:
+            break
+    return url, answer
+
+
+def _execute(check: Mapping[str, Any], container: Container, context: GateContext, until: float) -> Answer:
+    """Run a command check; at its side, since a command may hang."""
+    ended: list[Answer] = []
+
+    def run() -> None:
+        try:
+            with contextlib.closing(context.api.again(None)) as api:
+                ended.append(Answer("", *api.execute(container.id, check["command"])))
+        except SlipwayError as error:
+            ended.append(Answer(getattr(error, "message", error.what)))
+
+    runtime.start_thread(run)
+    while not ended and runtime.monotonic() < until:
+        context.deadline.pause(_POLL_SECONDS)
+    return ended[0] if ended else Answer(_CUT)
+
+
+def _evidence(check: Mapping[str, Any], answer: Answer, reason: str) -> list[str]:
+    if check["kind"] == "command":
+        lines = [line for line in answer.body.splitlines() if line.strip()]
+        return [f"last answer: {reason}", *(f"| {line}" for line in lines[-_OUTPUT_LINES:])]
+    last = answer.error or (f"{answer.status} {answer.body[:_SHOWN]}".strip() if answer.status else "none")
+    return [f"last answer: {last}", f"wrong: {reason}"]
 
 
 def _field(body: Any, dotted: str) -> tuple[Any, bool]:  # noqa: ANN401 - JSON
@@ -166,6 +211,8 @@ def _field(body: Any, dotted: str) -> tuple[Any, bool]:  # noqa: ANN401 - JSON
 
 
 def _title(check: Mapping[str, Any]) -> str:
+    if check["kind"] == "command":
+        return " ".join(map(shlex.quote, check["command"]))[:_SHOWN]
     return f"tcp {check['port']}" if check["kind"] == "tcp" else f"http {check['port']}{check.get('path', '/')}"
 
 

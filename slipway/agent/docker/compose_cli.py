@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slipway.agent.deadline import Deadline
     from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["Compose", "ComposeFile", "VersionQuestion", "run_arguments", "up_arguments"]
+__all__ = ["Compose", "ComposeFile", "VersionQuestion", "failed_start", "run_arguments", "up_arguments"]
 
 _EVIDENCE_LINES = 15
 
@@ -32,11 +32,23 @@ class ComposeFile(NamedTuple):
     environment: dict[str, str]
 
 
-def up_arguments(services: Sequence[str], *, recreate: bool, scale: Mapping[str, int] | None = None) -> list[str]:
+def up_arguments(
+    services: Sequence[str], *, recreate: bool, scale: Mapping[str, int] | None = None, start: bool = True
+) -> list[str]:
     """Make and start these services alone, from images that are here; `scale` counts containers of all releases."""
     how = "--force-recreate" if recreate else "--no-recreate"
     counts = [word for name, count in (scale or {}).items() for word in ("--scale", f"{name}={count}")]
-    return ["up", "-d", "--no-deps", "--no-build", "--pull", "never", how, *counts, *services]
+    return [
+        "up",
+        "-d" if start else "--no-start",
+        "--no-deps",
+        "--no-build",
+        "--pull",
+        "never",
+        how,
+        *counts,
+        *services,
+    ]
 
 
 def run_arguments(service: str, name: str, command: Sequence[str]) -> list[str]:
@@ -73,15 +85,19 @@ class Compose:
         recreate: bool,
         unable: Callable[[str], Sequence[str]],
         scale: Mapping[str, int] | None = None,
+        start: bool = True,
     ) -> None:
-        """Start services (see `up_arguments`); `unable` tells from the last line which of them did not start.
+        """Start services (see `up_arguments`); without `start` they are made alone.
+
+        `unable` tells from Compose's last line which of them did not start.
 
         Raises:
             SlipwayError: Compose failed; its own last lines are in the evidence.
         """
-        ended = self.call(up_arguments(services, recreate=recreate, scale=scale), file, deadline)
+        ended = self.call(up_arguments(services, recreate=recreate, scale=scale, start=start), file, deadline)
         if ended.code:
-            raise _failed(unable, ended)
+            lines = [line for line in ended.output if line.strip()] or [f"exit code {ended.code}"]
+            raise failed_start(unable(lines[-1]), lines)
 
 
 class VersionQuestion:
@@ -125,8 +141,9 @@ def _environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **own, **values}
 
 
-def _failed(unable: Callable[[str], Sequence[str]], ended: Ended) -> SlipwayError:
-    lines = [line for line in ended.output if line.strip()]
+def failed_start(services: Sequence[str], output: Sequence[str]) -> SlipwayError:
+    """Why services did not start, from what was said about it."""
+    lines = [line for line in output if line.strip()] or ["no reason was given"]
     text = " ".join(lines).lower()
     meaning, fix = "Compose could not make the containers", "read its lines above"
     if "port is already allocated" in text or "address already in use" in text:
@@ -135,6 +152,5 @@ def _failed(unable: Callable[[str], Sequence[str]], ended: Ended) -> SlipwayErro
         meaning, fix = "the disk of this host is full", "docker system df && docker system prune"
     elif "no such image" in text:
         meaning, fix = "its image vanished after it was fetched", "run the deployment again"
-    last = lines[-1] if lines else f"exit code {ended.code}"
-    names = ", ".join(unable(last))
+    last, names = lines[-1], ", ".join(services)
     return SlipwayError(f"{names} did not start: {last[:300]}", meaning, fix, lines[-_EVIDENCE_LINES:])

@@ -14,13 +14,14 @@ from slipway.agent import runtime
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["DockerApi", "DockerError", "DockerUnreachableError", "find_socket", "frames"]
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 PROJECT_LABEL = "com.docker.compose.project"
 _SIGKILL = "9"
+_PIECE = 65_536
 _FRAME = 8  # bytes before a piece: stream number, three zeros, a length. Source: the reference, ContainerAttach
 
 
@@ -126,6 +127,18 @@ class DockerApi:
     def remove(self, identifier: str) -> None:
         """Remove a container with its anonymous volumes left alone; fine when it is gone."""
         self._raw("DELETE", f"/containers/{identifier}", {"force": "true"}, absent_is_fine=True)
+
+    def execute(self, identifier: str, command: Sequence[str]) -> tuple[int, str]:
+        """Run a command in a container to its end; its exit code, and the end of what it wrote."""
+        body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
+        name = json.loads(self._raw("POST", f"/containers/{identifier}/exec", body=body))["Id"]
+        start = json.dumps({"Detach": False, "Tty": False}).encode()
+        stream = self._send("POST", f"/exec/{name}/start", None, {"Content-Type": "application/json"}, start)
+        written, rest = b"", b""
+        while piece := stream.read1(_PIECE):
+            found, rest = frames(rest + piece)
+            written = (written + b"".join(each for _, each in found))[-_PIECE:]
+        return int(self._json("GET", f"/exec/{name}/json")["ExitCode"] or 0), written.decode("utf-8", "replace")
 
     def create_container(self, name: str, body: Mapping[str, Any]) -> str:
         return str(json.loads(self._raw("POST", "/containers/create", {"name": name}, body=body))["Id"])

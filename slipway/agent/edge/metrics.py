@@ -13,7 +13,7 @@ from slipway.agent.edge.rendering import service_target
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Counters", "Target", "connections", "listening", "traffic"]
+__all__ = ["Counters", "Target", "connections", "listeners", "listening", "traffic"]
 
 _COUNTERS = re.compile(
     r"^traefik_service_(requests_total|request_duration_seconds_bucket)\{(.*)\} ([0-9.e+]+)$", re.MULTILINE
@@ -21,6 +21,8 @@ _COUNTERS = re.compile(
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _UPGRADED = "101"  # a WebSocket: how long it lasted says nothing about how quick the application is
 _ESTABLISHED, _LISTEN = "01", "0A"
+_DOCKER_DNS = "0B00007F"  # 127.0.0.11, where Docker itself listens in every container
+_LOOPBACKS = {"0100007F": "127.0.0.1", "00000000000000000000000001000000": "[::1]"}
 _MAPPED = "0000000000000000FFFF0000"  # an IPv4 address in a socket that speaks both, as the kernel prints it
 
 
@@ -74,6 +76,16 @@ def connections(servers: Iterable[str]) -> int:
         raw = socket.inet_aton(address)[::-1].hex().upper()
         wanted |= {f"{raw}:{int(port):04X}", f"{_MAPPED}{raw}:{int(port):04X}"}
     return sum(state == _ESTABLISHED and remote in wanted for _, remote, state in runtime.tcp_sockets())
+
+
+def listeners(pid: int) -> list[str]:
+    """Where a container of that process listens: `PORT`, or `ADDRESS:PORT` where nobody else reaches it."""
+    found = set()
+    for local, _, state in runtime.tcp_sockets(pid) if pid else ():
+        address, _, port = local.rpartition(":")
+        if state == _LISTEN and address != _DOCKER_DNS:
+            found.add((int(port, 16), _LOOPBACKS.get(address.replace(_MAPPED, ""), "")))
+    return [f"{address}:{port}" if address else str(port) for port, address in sorted(found)]
 
 
 def listening(port: int) -> bool:

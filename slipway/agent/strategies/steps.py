@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple, Union
 
 __all__ = [
-    "Barrier", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "Migrate", "Observe", "Prune", "Record", "Remove",
-    "ScaleUp", "ShiftTraffic", "Smoke", "Start", "Step", "Unroute", "WaitHealthy", "Write", "name_of", "phase",
+    "Barrier", "CheckRoutes", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "Migrate", "Observe", "Prune", "Record",
+    "Remove", "ScaleUp", "ShiftTraffic", "Smoke", "Start", "Step", "Unroute", "WaitHealthy", "Write", "name_of",
+    "phase",
 ]  # fmt: skip
 
 
@@ -79,6 +80,13 @@ class Smoke(NamedTuple):
     preview: bool = False  # through the edge, under the host name of the preview
 
 
+class CheckRoutes(NamedTuple):
+    """Ask the edge for every route of these services, which need what changed."""
+
+    services: tuple[str, ...]
+    changed: tuple[str, ...] = ()
+
+
 class ShiftTraffic(NamedTuple):
     """Send a share of a service's requests to its new generation, and see it live."""
 
@@ -140,7 +148,7 @@ class Prune(NamedTuple):
 
 Step = Union[
     Fetch, Write, EdgeUp, Barrier, Migrate, Start, ScaleUp, Remove, WaitHealthy, Smoke, ShiftTraffic, Judge, Observe,
-    Drain, KeepOld, Unroute, Record, Prune,
+    Drain, KeepOld, Unroute, Record, Prune, CheckRoutes,
 ]  # fmt: skip
 
 # What the journal knows each kind of step by, and the part of a deployment that its time is counted for.
@@ -155,6 +163,7 @@ _KINDS: dict[type, tuple[str, str]] = {
     Remove: ("remove:{service}", "converge"),
     WaitHealthy: ("await:{services}{batch}", "health"),
     Smoke: ("smoke:{services}{batch}", "smoke"),
+    CheckRoutes: ("routes:{services}", "smoke"),
     ShiftTraffic: ("shift:{service}:{share}{batch}", "shift"),
     Judge: ("judge:{service}:{share}", "canary"),
     Observe: ("observe:{service}{batch}", "monitor"),

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from slipway.agent.edge.metrics import Counters
     from slipway.agent.output import Output
     from slipway.agent.strategies.service import Service
-    from slipway.agent.strategies.steps import Drain, Judge, ShiftTraffic
+    from slipway.agent.strategies.steps import CheckRoutes, Drain, Judge, ShiftTraffic
+    from slipway.agent.traffic.route_check import RouteCheck
     from slipway.contract.deployment import EdgeRequest, Release
 
 __all__ = ["Mover", "facts_of_routes", "retire"]
@@ -58,6 +59,7 @@ class Mover:
         out: Output,
         shifted: Callable[[], None],
         stopping: Callable[[Sequence[str]], None],
+        check: RouteCheck,
     ) -> None:
         """`wanted` None keeps what the edge does about TLS for this stack; `stopping` gets who is stopped, before."""
         self._release = release
@@ -71,6 +73,9 @@ class Mover:
         self._out = out
         self._shifted = shifted
         self._stopping = stopping
+        self._check = check
+        self.back = False
+        """whether this is a rollback: requests return at once, and are asked about once all of it is done"""
         self._ports: dict[str, int] = {}
         self.leaving: frozenset[str] = frozenset()
         """ids of containers that go in the end: never part of the new generation"""
@@ -94,6 +99,9 @@ class Mover:
                 "what had started is gone again, so the route is unchanged",
                 f"docker ps --all --filter label=com.docker.compose.service={step.service}",
             )
+        tried = bool(new) and not (self.back or step.ahead)
+        if tried:
+            self._check.before(service, new)
         share = step.share if old else WHOLE
         generations = {service.generation: (new, share)} if new else {}
         for generation in sorted({generation_of(each.config) for each in old}):
@@ -113,6 +121,30 @@ class Mover:
         seconds = self._write(route)
         self._shifted()
         self._out.progress("shift", f"{step.service} {share} % on {service.generation}, live", seconds)
+        if tried:
+            self._check.through(service)
+
+    def check_routes(self, step: CheckRoutes) -> None:
+        """Ask for every route of these services, whether or not their own containers changed."""
+        begin = runtime.monotonic()
+        if self.back:
+            self._check.take_time()
+        for name in step.services:
+            service = self._services[name]
+            changed = [each for each in step.changed if each in service.depends_on] or step.changed
+            changed = () if name in step.changed else changed
+            try:
+                self._ask(service, changed)
+            except SlipwayError as error:
+                if not self.back:
+                    raise
+                # A proxy that keeps the address of a container that is gone by now asks for it again when it starts.
+                self._out.progress("back", f"{name} starts again: {error.what}")
+                for each in self._reachable(name):
+                    self._api.stop(each.id, self._deadline.remaining())
+                    self._api.start(each.id)
+                self._ask(service, changed)
+        self._out.progress("smoke", f"{', '.join(step.services)} through the edge", runtime.monotonic() - begin)
 
     def unroute(self, services: Sequence[str]) -> None:
         current = self._edge.current(self._stack)
@@ -153,6 +185,11 @@ class Mover:
             if over and rules.too_little == "probe":
                 self._probe(step.service, service)
         self._out.progress("canary", f"{step.service} {step.share} %: {verdict.reason}", runtime.monotonic() - begin)
+
+    def _ask(self, service: Service, changed: Sequence[str]) -> None:
+        own = [each for each in self._reachable(service.name) if each.config == service.config]
+        self._check.before(service, own, ask=False)
+        self._check.through(service, changed)
 
     def retire(self, step: Drain) -> None:
         service = self._services.get(step.service)

@@ -78,10 +78,12 @@ def test_a_smoke_check_needs_a_port_of_its_own_or_of_its_service(check: dict[str
     assert document(port=80, smoke=[{kind: {"port": 81}}])["smoke"][0]["port"] == 81
 
 
-@pytest.mark.parametrize("check", [{}, {"http": {}, "tcp": {"port": 1}}, {"http": None, "tcp": None}])
-def test_a_smoke_check_is_either_http_or_tcp(check: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "check", [{}, {"http": {}, "tcp": {"port": 1}}, {"http": None, "tcp": None}, {"command": "true", "http": {}}]
+)
+def test_a_smoke_check_is_of_one_kind(check: dict[str, Any]) -> None:
     assert [what for what, _, _ in problems({"port": 1, "smoke": [check]})] == [
-        "services.web.x-slipway.smoke.0: a smoke check is either http or tcp"
+        "services.web.x-slipway.smoke.0: a smoke check is one of http, tcp and command"
     ]
 
 
@@ -114,6 +116,11 @@ def test_a_migration_is_a_command_as_list_or_line_alone_or_in_a_block(migrate: o
         ({"port": "http"}, ".port: input should be a valid integer"),
         ({"port": [80]}, ".port: input should be a valid integer"),
         ({"smoke": {}}, ".smoke: is not a list"),
+        ({"smoke": "on"}, ".smoke: is not a list"),
+        ({"smoke": True}, ".smoke: is not a list"),
+        ({"smoke": None}, ".smoke: is not a list of checks, nor `off`"),
+        ({"smoke": [{"command": ""}]}, ".smoke.0.command.run: names no command"),
+        ({"smoke": [{"command": {"deadline": 1}}]}, ".smoke.0.command.run: "),
         ({"smoke": ["http"]}, ".smoke.0: is not a mapping"),
         ({"smoke": [{"http": "/"}]}, ".smoke.0.http: is not a mapping"),
         ({"smoke": [{"http": {"path": "health"}}]}, ".smoke.0.http.path: does not begin with a slash"),
@@ -143,11 +150,24 @@ def test_a_check_says_only_what_it_checks() -> None:
     assert document(smoke=[{"http": {**http, "deadline": 9}}])["smoke"] == [{"kind": "http", **http, "deadline": 9}]
 
 
+@pytest.mark.parametrize("command", ["manage.py migrate --check", ["manage.py", "migrate", "--check"]])
+def test_a_command_check_is_a_line_or_a_list_or_a_block_with_a_deadline(command: Any) -> None:
+    words = ["manage.py", "migrate", "--check"]
+    for check, deadline in ((command, 30), ({"run": command}, 30), ({"run": command, "deadline": 5}, 5)):
+        [found] = document(smoke=[{"command": check}])["smoke"]
+        assert found == {"kind": "command", "command": words, "deadline": deadline}
+
+
+@pytest.mark.parametrize("off", ["off", False])
+def test_smoke_checks_can_be_switched_off(off: Any) -> None:
+    assert document(route="shop.test", port=80, smoke=off)["smoke"] is None
+
+
 def test_the_contract_has_a_place_for_everything_that_a_service_can_say() -> None:
     service = _schema("deployment.schema.json")["$defs"]["service"]["properties"]
     assert set(service) == set(document())
     fields = {field.alias or name for name, field in (HttpCheck.model_fields | TcpCheck.model_fields).items()}
-    assert set(service["smoke"]["items"]["properties"]) == fields | {"kind"}
+    assert set(service["smoke"]["items"]["properties"]) == fields | {"kind", "command"}
     assert set(service["migrate"]["oneOf"][1]["properties"]) == set(Migrate.model_fields)
 
 
