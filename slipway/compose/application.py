@@ -118,7 +118,7 @@ class _Reader:
     def __init__(self, settings: Settings, resolved: ComposeModel, found: Findings) -> None:
         folder = resolved.file.parent
         self.settings, self.folder, self.name, self.stack = settings, folder, resolved.name, resolved.stack
-        self.found = found
+        self.found, self.dormant = found, resolved.dormant
         self.lines = SourceLines(resolved.file)
         self.files = ShippedFiles(folder, repository_of(folder), found, settings.stack)
         self.images: dict[str, str] = {}
@@ -129,11 +129,11 @@ class _Reader:
         self._check_extensions(model)
         secrets, configs = model.get("secrets") or {}, model.get("configs") or {}
         variables = {name: self._secret_variable(name, entry) for name, entry in secrets.items()}
-        builds = BuildReader(self.settings, self.folder, self.name, variables, self.found)
-        services = {
-            name: self._service(name, dict(service), configs, builds)
-            for name, service in (model.get("services") or {}).items()
-        }
+        stated = model.get("services") or {}
+        builds = BuildReader(
+            self.settings, self.folder, self.name, variables, self.found, services=stated, dormant=self.dormant
+        )
+        services = {name: self._service(name, dict(service), configs, builds) for name, service in stated.items()}
         self._check_whole(services, model)
         hosts = [host.name for host in self.settings.hosts]
         check_placement(services, self.extensions, hosts, self.settings.stack, self.found)
@@ -253,11 +253,9 @@ class _Reader:
                 self.found.add(
                     missing_variable(variable, self.settings, f"services.{name}.environment takes it from the shell")
                 )
-        build, image = service.pop("build", None), service.pop("image", None)
-        if build:
-            builds.read(name, without_escapes(build), image=image, platform=service.get("platform"))
-        else:
-            self.images[name] = mirrored(image, self.settings.mirror)
+        if not builds.read_service(name, service):
+            self.images[name] = mirrored(service["image"], self.settings.mirror)
+        service = {key: value for key, value in service.items() if key not in ("build", "image")}
         if "container_name" in service:
             self.found.warn(
                 f"services.{name}.container_name fixes the name of the only container",

@@ -43,6 +43,7 @@ _RUN = randomness.token_hex(8)
 _RUN_FOLDER = f"/path-of-{_RUN}"  # shows where this machine's PATH was substituted; there is no such folder
 _MARK = f"slipway-{_RUN}-{{}}-secret"
 _MARKED = re.compile(_MARK.format(r"([A-Za-z_][A-Za-z0-9_]*)"))
+_PROFILES = re.compile(r"\b(profiles|include|extends)\b")
 _PLAIN_NAME = re.compile(r"^name: *([\"']?)([a-z0-9][a-z0-9_-]*)\1 *(?:#.*)?$", re.MULTILINE)
 
 
@@ -59,6 +60,8 @@ class ComposeModel(NamedTuple):
     dollar doubled (see `without_escapes`)."""
     problems: list[Problem]
     """A problem for every variable that nothing gives a value."""
+    dormant: dict[str, Any]
+    """The services of profiles that are not active: one of them may build an image that others name."""
 
 
 def resolve(settings: Settings) -> ComposeModel:
@@ -81,7 +84,16 @@ def resolve(settings: Settings) -> ComposeModel:
                 config_set(settings.stack, "name", "SHORTER-NAME"),
             )
         )
-    return ComposeModel(file, name, stack, model, problems)
+    return ComposeModel(file, name, stack, model, problems, _dormant(file, given, model))
+
+
+def _dormant(file: Path, given: Mapping[str, str], model: Mapping[str, Any]) -> dict[str, Any]:
+    """The services that only inactive profiles have; asked for where the file, or one that it names, may have any."""
+    if not _PROFILES.search(file.read_text(encoding="utf-8", errors="replace")):
+        return {}
+    done = _compose_config(file, given, ("--profile", "*"))
+    services = _read_yaml(done.stdout).get("services") or {} if done.returncode == 0 else {}
+    return {name: service for name, service in services.items() if name not in (model.get("services") or {})}
 
 
 def project_on_hosts(application: str, stack: str) -> str:
@@ -178,7 +190,12 @@ def _model(
         problems.append(missing_variable("PATH", settings, "the container's own is $$PATH, in a shell"))
     if done.returncode != 0:
         raise SlipwayError([*problems, _compose_problem(file, done.stderr)])
-    return yaml.load(done.stdout, Loader=_ComposeLoader), problems  # noqa: S506  # a safe loader
+    return _read_yaml(done.stdout), problems
+
+
+def _read_yaml(text: str) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.load(text, Loader=_ComposeLoader)  # noqa: S506  # a safe loader
+    return read
 
 
 class _ComposeLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # a choice at run time
