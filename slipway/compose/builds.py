@@ -38,6 +38,7 @@ _BASES = re.compile(
     r"^[ \t]*(?:FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?|(?:COPY|ADD)[ \t].*?--from=(\S+))",
     re.IGNORECASE | re.MULTILINE,
 )
+_COMMIT = re.compile(r"#[0-9a-f]{40}(:|$)")
 _NETWORKS = ("default", "host", "none")
 
 
@@ -210,6 +211,12 @@ class BuildReader:
 
     def _folder_or_url(self, where: str, value: str) -> str:
         if _REMOTE.match(value):
+            if not value.startswith((_IMAGE, "oci-layout://")) and not _COMMIT.search(value):
+                self.found.warn(
+                    f"{where}: {value} names no commit",
+                    "what changes there is not noticed: the image is built anew when something else of it changes",
+                    "write #COMMIT after it, with all 40 digits, and change that",
+                )
             return value
         path = os.path.normpath(self._folder / value)
         if not os.path.isdir(path):  # noqa: PTH112  # the build gets the text itself

@@ -249,6 +249,20 @@ def test_a_remote_context_is_left_to_the_builder(tmp_path: Path, context: str) -
     assert build.context == context
 
 
+@pytest.mark.parametrize(
+    ("context", "warned"),
+    [
+        ("https://example.com/app.git#main", 1),
+        ("git@example.com:app.git", 1),
+        ("https://example.com/app.tar.gz", 1),
+        (f"https://example.com/app.git#{'a' * 40}:sub", 0),
+    ],
+)
+def test_a_remote_context_that_may_change_unnoticed_is_warned_of(tmp_path: Path, context: str, warned: int) -> None:
+    said = f"services.web.build.context: {context} names no commit"
+    assert [warning.what for warning in read(tmp_path, context=context).found.warnings] == [said] * warned
+
+
 def test_a_service_for_another_platform_is_built_for_it(tmp_path: Path) -> None:
     reader = read(tmp_path, platform="linux/arm64")
     assert reader.builds["web"].platforms == ("linux/arm64",)
