@@ -16,7 +16,7 @@ from slipway.compose.git import repository_of
 from slipway.compose.placement import check_placement, services_of
 from slipway.compose.secret_leaks import check_readable_values, known_values, secret_uses
 from slipway.compose.service_entries import service_entries
-from slipway.compose.shipped_files import ShippedFiles, volume_for_hosts
+from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.canonical import release_id
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import mirrored
@@ -106,6 +106,7 @@ def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) ->
     except SlipwayError as error:
         raise SlipwayError([*found.problems, *error.problems]) from None
     found.add(*resolved.problems)
+    found.warnings += resolved.warnings
     application = _Reader(settings, resolved, found).read(resolved.model)
     if found.problems:
         raise SlipwayError(found.problems)
@@ -143,7 +144,9 @@ class _Reader:
         used |= {extension.basic_auth for extension in self.extensions.values() if extension.basic_auth}
         parts = {
             "networks": model.get("networks"),
-            "volumes": {name: volume_for_hosts(entry or {}) for name, entry in (model.get("volumes") or {}).items()},
+            "volumes": {
+                name: self.files.volume(name, entry or {}) for name, entry in (model.get("volumes") or {}).items()
+            },
             "configs": {name: self._config(name, each, used) for name, each in configs.items() if "file" not in each},
             "secrets": {name: entry for name, entry in secrets.items() if name in mounted},
         }

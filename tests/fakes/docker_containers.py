@@ -87,6 +87,7 @@ class Containers(Stores):
             "Ports": ports,
             "Labels": container.labels,
             "State": container.state,
+            "Mounts": [{"Type": "volume", "Name": name} for name in container.volumes],
             "NetworkSettings": {"Networks": {name: dict(each) for name, each in container.endpoints.items()}},
         }
 

@@ -6,11 +6,11 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from simulation import SMOKE
+from simulation import SMOKE, Simulation
 from strategies import CANARY, STRATEGIES, strategies
 
 if TYPE_CHECKING:
-    from simulation import Ended, Simulation
+    from simulation import Ended
 
 
 SEEN_SECONDS = 3.0
@@ -95,6 +95,22 @@ def test_a_crash_loop_is_given_up_long_before_the_deadline(stack: Simulation) ->
     ended = stack.deploy(wanted, options={"health_deadline": 300})
     assert "it was restarted 5 times, last exit code 7" in ended.error
     assert ended.seconds < 30
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_a_volume_of_another_stack_is_refused_unless_it_is_said_to_be_shared(stack: Simulation, external: int) -> None:
+    mount = {"db_service": {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}}
+    shop, blog = stack, Simulation(stack.host, "blog")
+    assert blog.deploy(blog.shop(**mount, volumes={"data": {"name": "fixed"}})).code == 0
+    ended = shop.deploy(
+        shop.shop(**mount, volumes={"data": {"name": "fixed", **({"external": True} if external else {})}})
+    )
+    if external:
+        assert ended.code == 0
+        assert shop.deploy(shop.shop(db="2", **mount, volumes={"data": {"name": "fixed"}})).code == 0, "shared already"
+    else:
+        assert "the volume fixed (data in the Compose file) is used by blog-db-1 of blog" in ended.error
+        assert shop.ids() == []
 
 
 def test_a_failed_first_deployment_leaves_nothing_but_volumes(stack: Simulation) -> None:
