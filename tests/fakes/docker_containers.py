@@ -166,8 +166,9 @@ class Containers(Stores):
             self._attach(container, self._find_network("bridge" if network == "default" else network), endpoint or {})
         for mount in host.get("Mounts") or ():
             if mount.get("Type") == "volume":
-                self.volumes.setdefault(mount["Source"], volume(mount["Source"], {}))
-                container.volumes.append(mount["Source"])
+                name = mount.get("Source") or self._id()
+                self.volumes.setdefault(name, volume(name, {}, self._moment(self.time.now)))
+                container.volumes.append(name)
         container.command = [str(word) for word in (body.get("Cmd") or ())]
         container.program = image.behaviour(container.environment, container.command)
         self.containers[container.id] = container

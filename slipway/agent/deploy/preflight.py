@@ -97,7 +97,7 @@ def _shared_volumes(compose: Mapping[str, Any], starting: Collection[str], api: 
         str(mount.get("source"))
         for name in starting
         for mount in compose["services"].get(name, {}).get("volumes") or ()
-        if mount.get("type") == "volume"
+        if mount.get("type") == "volume" and mount.get("source")
     }
     definitions = {key: compose["volumes"].get(key) or {} for key in used}
     names = {str(each.get("name") or key): key for key, each in definitions.items() if not each.get("external")}

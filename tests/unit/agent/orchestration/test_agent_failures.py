@@ -97,6 +97,53 @@ def test_a_crash_loop_is_given_up_long_before_the_deadline(stack: Simulation) ->
     assert ended.seconds < 30
 
 
+def database(**more: Any) -> dict[str, Any]:
+    """A database whose volume the Compose file names, and an image that has one more."""
+    mounts = [{"type": "volume", "source": "data", "target": "/data"}, {"type": "volume", "target": "/scratch"}]
+    return {"db_service": {"volumes": mounts}, "volumes": {"data": {"name": "shop_data"}}, **more}
+
+
+def test_volumes_without_a_name_do_not_outlive_a_first_deployment_that_failed(stack: Simulation) -> None:
+    for _ in range(2):
+        assert stack.deploy(stack.shop(**database(api_environment={"MODE": "exit"}))).code != 0
+        assert list(stack.host.engine.volumes) == ["shop_data"]
+
+
+def test_volumes_without_a_name_stay_where_a_release_was_live(stack: Simulation) -> None:
+    assert stack.deploy(stack.shop(**database())).code == 0
+    before = set(stack.host.engine.volumes)
+    assert len(before) == 2
+    assert stack.deploy(stack.shop(**database(api_environment={"MODE": "exit"}))).code != 0
+    assert set(stack.host.engine.volumes) == before
+
+
+def test_a_volume_that_is_older_than_the_failed_deployment_is_not_its_own(stack: Simulation) -> None:
+    """Such as one that a container of plain Compose handed on."""
+    stack.host.engine.volumes["a" * 64] = {"Name": "a" * 64, "Labels": {}, "CreatedAt": "2020-01-01T00:00:00+01:00"}
+    mounts = [{"type": "volume", "source": "old", "target": "/data"}]
+    volumes = {"old": {"name": "a" * 64, "external": True}}
+    bad = stack.shop(db_service={"volumes": mounts}, volumes=volumes, api_environment={"MODE": "exit"})
+    assert stack.deploy(bad).code != 0
+    assert list(stack.host.engine.volumes) == ["a" * 64]
+
+
+def test_a_refused_password_names_the_volume_that_keeps_the_earlier_one(stack: Simulation) -> None:
+    refused = stack.shop(**database(api_environment={"MODE": "refused"}))
+    first = stack.deploy(refused)
+    assert "older than this" not in first.error, "its volume is this deployment's own"
+    stack.later(5)
+    again = stack.deploy(refused).error
+    assert "(shop_data is older than this)" in again
+    assert again.endswith("docker volume rm shop_data")
+
+    assert stack.destroy("data").code == 0
+    assert stack.deploy(stack.shop(**database())).code == 0
+    stack.later(5)
+    rotated = stack.deploy(refused).error
+    assert "(shop_data is older than this)" in rotated
+    assert rotated.endswith("or change the password in the database first")
+
+
 @pytest.mark.parametrize("external", [False, True])
 def test_a_volume_of_another_stack_is_refused_unless_it_is_said_to_be_shared(stack: Simulation, external: int) -> None:
     mount = {"db_service": {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}}
