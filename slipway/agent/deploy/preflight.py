@@ -114,7 +114,7 @@ def _shared_volumes(compose: Mapping[str, Any], starting: Collection[str], api: 
                 f"the volume {name} ({names[name]} in the Compose file) is used by {projects[other]} of {other}",
                 "two stacks would write the same data, so nothing was started",
                 f"write `name: ${{COMPOSE_PROJECT_NAME}}_{names[name]}` in volumes.{names[name]}, or `external: true` "
-                f"where both are meant to use it; where this stack takes its place: docker rm --force {projects[other]}",
+                f"where both use it; where this stack takes its place: docker rm --force {projects[other]}",
             )
 
 
