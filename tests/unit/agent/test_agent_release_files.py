@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackFolder:
 def put(folder: StackFolder, mounts: list[dict[str, Any]], files: dict[str, Any]) -> None:
     """Place what a release with these mounts and files ships."""
     made = Release.from_json({**release(volumes=mounts), "files": files})
-    place(made, render(made, ["api"], {"TOKEN": "x"}, key=b"k", folder=folder, quick_health=False), folder)
+    place(made, render(made, ["api"], {"TOKEN": "x"}, key=b"k", folder=folder), folder)
 
 
 def file_of(folder: StackFolder, mode: int, **mount: Any) -> Path:
