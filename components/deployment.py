@@ -117,14 +117,23 @@ class ComposeDeployment(pulumi.ComponentResource):
             pulumi.Output.all(**args.images).apply(
                 lambda images: self._show_plan(host, document, images), run_with_unknowns=True
             )
+
+        remove = f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}{volumes}'
+        # In the state before anything is done: a first deployment that fails is none of the engine's resources, and
+        # `destroy` would leave on the host what it had begun.
+        removal = host.command(
+            f"{self._name}-{host.label}-removal",
+            delete=remove,
+            opts=pulumi.ResourceOptions(parent=host, delete_before_replace=True),
+        )
         command = host.command(
             f"{self._name}-{host.label}",
             create=pulumi.Output.concat(
                 f'exec python3 "$(readlink -f {path})" deploy --stack {stack} --release ', self.release
             ),
-            delete=f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}{volumes}',
+            delete=remove,
             stdin=pulumi.Output.secret(release.apply(raised_to_pulumi(document))),
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=[removal]),
         )
         self._services(host, command)
         if (settled := args.settled) and not pulumi.runtime.is_dry_run():

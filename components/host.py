@@ -59,15 +59,16 @@ class Host(pulumi.ComponentResource):
         self,
         name: str,
         *,
-        create: pulumi.Input[str],
+        create: pulumi.Input[str] | None = None,
         delete: pulumi.Input[str],
-        stdin: pulumi.Input[str],
+        stdin: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions,
     ) -> local.Command | remote.Command:
         """A command that runs on this host whenever `create` or `stdin` changes, in place, and `delete` at the end.
 
-        `stdin` may hold secrets; `create` and `delete` are shown in previews and errors and must not. What it prints on
-        stderr is shown while it runs; its stdout is the resource's output.
+        Without `create` it connects to the host at the end only. `stdin` may hold secrets; `create` and `delete` are
+        shown in previews and errors and must not. What it prints on stderr is shown while it runs; its stdout is the
+        resource's output.
         """
         options: dict[str, Any] = {
             "create": create,

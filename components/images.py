@@ -20,6 +20,7 @@ from slipway.compose.git import Revision, tag_of
 from slipway.images import registry_tags
 from slipway.images.build_cache import cache_of
 from slipway.images.build_leftovers import remove_at_exit
+from slipway.images.context_hash import context_hash
 from slipway.images.digests import Digests, known_by_digest
 from slipway.images.failed_build import explained
 from slipway.images.image_sources import build_owners, given_images, relative
@@ -112,6 +113,9 @@ class RegistryImages(pulumi.ComponentResource):
                 password=pulumi.Output.secret(login["password"]),
             )
         ]
+        arguments = dict(build.args)
+        if missed := context_hash(build):
+            arguments["SLIPWAY_CONTEXT"] = missed  # no Dockerfile asks for it, so it changes no layer: it is a reason
         dockerfile = None
         if build.dockerfile_inline:
             dockerfile = docker_build.DockerfileArgs(inline=build.dockerfile_inline)
@@ -126,7 +130,7 @@ class RegistryImages(pulumi.ComponentResource):
             context=docker_build.BuildContextArgs(location=relative(build.context), named=contexts or None),
             dockerfile=dockerfile,
             target=build.target,
-            build_args=dict(build.args) or None,
+            build_args=arguments or None,
             secrets=secrets or None,
             ssh=[docker_build.SSHArgs(id=identity) for identity in build.ssh] or None,
             platforms=[docker_build.Platform(platform) for platform in build.platforms] or None,

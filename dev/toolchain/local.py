@@ -1,7 +1,8 @@
 """The stack `local`: this machine is registry, host and engine state at once.
 
-Owns: the folder .slipway/ (state, passphrase, the local stack's own secrets) and the order in which a machine gets
-ready. Does not own: what a deployment is; `pulumi up` does that, as it does for every other stack.
+Owns: the folder .slipway/ (state, passphrase, the local stack's own secrets), what outlives it because volumes do
+(`_with_volumes`), and the order in which a machine gets ready. Does not own: what a deployment is; `pulumi up` does
+that, as it does for every other stack.
 """
 
 from __future__ import annotations
@@ -84,7 +85,10 @@ def up(arguments: list[str]) -> int:
     prepared = machine() | known()
     initialise(prepared)
     done = _pulumi(["up", "--yes", "--skip-preview", *arguments], prepared)
+    if _exists():
+        _remember_deployed()
     if done == 0:
+        _keep_with_volumes(_kept(SECRETS))  # an earlier version kept them here alone
         shown = run(["pulumi", "stack", "output", "--json", "--stack", _STACK, "--cwd", str(ROOT)], env=prepared)
         for url in json.loads(shown).get("urls", []):
             say(f"ready: {url}")
@@ -158,14 +162,34 @@ def initialise(prepared: dict[str, str]) -> None:
     (_FOLDER / "salt").write_text(salt)
 
 
+def _with_volumes() -> Path:
+    """The folder of what volumes of the local stack need to be of use, or to be removed; of all clones, as volumes are.
+
+    Below the user's data folder (XDG base directory specification).
+    """
+    folder = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "slipway" / "local"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def _secrets() -> dict[str, str]:
-    """The local stack's own secrets. They stay as long as volumes may hold data that was made with them."""
-    kept = _object(SECRETS.read_text(), str(SECRETS)) if SECRETS.is_file() else {}
-    if missing := [name for name in _EXAMPLE_SECRETS if name not in kept]:
+    """The local stack's own secrets: this clone's, else those that the volumes of an earlier clone were made with."""
+    own, shared = _kept(SECRETS), _kept(_with_volumes() / SECRETS.name)
+    made = {name: own.get(name) or shared.get(name) or secrets.token_urlsafe(24) for name in _EXAMPLE_SECRETS}
+    if made.keys() - shared.keys():
+        _keep_with_volumes(made)
+    if made.keys() - own.keys():
         _FOLDER.mkdir(exist_ok=True)
-        kept |= {name: secrets.token_urlsafe(24) for name in missing}
-        _write_private(SECRETS, json.dumps(kept))
-    return kept | _object(os.environ.get("SLIPWAY_SECRETS") or "{}", "SLIPWAY_SECRETS")
+        _write_private(SECRETS, json.dumps(made | own))
+    return made | own | _object(os.environ.get("SLIPWAY_SECRETS") or "{}", "SLIPWAY_SECRETS")
+
+
+def _keep_with_volumes(values: dict[str, str]) -> None:
+    _write_private(_with_volumes() / SECRETS.name, json.dumps({name: values[name] for name in _EXAMPLE_SECRETS}))
+
+
+def _kept(file: Path) -> dict[str, str]:
+    return _object(file.read_text(), str(file)) if file.is_file() else {}
 
 
 def _object(text: str, where: str) -> dict[str, str]:
@@ -193,10 +217,10 @@ def _remember_deployed() -> list[str]:
 
     Keeps the names of the Compose projects that the stack deployed, too: their volumes outlive the state.
     """
-    latest = json.loads(_state().read_text())["checkpoint"]["latest"] or {}
+    latest = json.loads(_state().read_text())["checkpoint"].get("latest") or {}
     resources = latest.get("resources") or []
     deployed = {resource["urn"].split("::")[-1] for resource in resources if resource["type"] == _DEPLOYMENT}
-    (_FOLDER / "projects").write_text("".join(f"{name}\n" for name in sorted(deployed | _projects())))
+    (_with_volumes() / "projects").write_text("".join(f"{name}\n" for name in sorted(deployed | _projects())))
     tags = [tag for resource in resources if resource["type"] == _IMAGE for tag in resource["inputs"].get("tags", [])]
     return sorted({tag.rpartition(":")[0] for tag in tags})
 
@@ -211,8 +235,8 @@ def _remove_images(repositories: list[str]) -> None:
 
 
 def _projects() -> set[str]:
-    file = _FOLDER / "projects"
-    return set(file.read_text().split()) if file.is_file() else set()
+    files = (_FOLDER / "projects", _with_volumes() / "projects")  # the first is of 0.2 and earlier
+    return {name for file in files if file.is_file() for name in file.read_text().split()}
 
 
 def _remove_volumes(named: list[str]) -> None:

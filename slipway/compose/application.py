@@ -17,7 +17,7 @@ from slipway.compose.git import repository_of
 from slipway.compose.placement import check_placement, services_of
 from slipway.compose.secret_leaks import check_readable_values, known_values, secret_uses
 from slipway.compose.service_entries import service_entries
-from slipway.compose.shipped_files import ShippedFiles, volume_for_hosts
+from slipway.compose.shipped_files import ShippedFiles
 from slipway.compose.stale_proxies import check_proxies
 from slipway.contract.canonical import release_id
 from slipway.contract.problems import Problem, SlipwayError
@@ -108,6 +108,7 @@ def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) ->
     except SlipwayError as error:
         raise SlipwayError([*found.problems, *error.problems]) from None
     found.add(*resolved.problems)
+    found.warnings += resolved.warnings
     application = _Reader(settings, resolved, found).read(resolved.model)
     if found.problems:
         raise SlipwayError(found.problems)
@@ -120,7 +121,7 @@ class _Reader:
     def __init__(self, settings: Settings, resolved: ComposeModel, found: Findings) -> None:
         folder = resolved.file.parent
         self.settings, self.folder, self.name, self.stack = settings, folder, resolved.name, resolved.stack
-        self.found = found
+        self.found, self.dormant = found, resolved.dormant
         self.lines = SourceLines(resolved.file)
         self.files = ShippedFiles(folder, repository_of(folder), found, settings.stack)
         self.images: dict[str, str] = {}
@@ -131,11 +132,11 @@ class _Reader:
         self._check_extensions(model)
         secrets, configs = model.get("secrets") or {}, model.get("configs") or {}
         variables = {name: self._secret_variable(name, entry) for name, entry in secrets.items()}
-        builds = BuildReader(self.settings, self.folder, self.name, variables, self.found)
-        services = {
-            name: self._service(name, dict(service), configs, builds)
-            for name, service in (model.get("services") or {}).items()
-        }
+        stated = model.get("services") or {}
+        builds = BuildReader(
+            self.settings, self.folder, self.name, variables, self.found, services=stated, dormant=self.dormant
+        )
+        services = {name: self._service(name, dict(service), configs, builds) for name, service in stated.items()}
         self._check_whole(services, model)
         hosts = [host.name for host in self.settings.hosts]
         check_placement(services, self.extensions, hosts, self.settings.stack, self.found)
@@ -145,7 +146,9 @@ class _Reader:
         used |= {extension.basic_auth for extension in self.extensions.values() if extension.basic_auth}
         parts = {
             "networks": model.get("networks"),
-            "volumes": {name: volume_for_hosts(entry or {}) for name, entry in (model.get("volumes") or {}).items()},
+            "volumes": {
+                name: self.files.volume(name, entry or {}) for name, entry in (model.get("volumes") or {}).items()
+            },
             "configs": {name: self._config(name, each, used) for name, each in configs.items() if "file" not in each},
             "secrets": {name: entry for name, entry in secrets.items() if name in mounted},
         }
@@ -261,11 +264,9 @@ class _Reader:
                 self.found.add(
                     missing_variable(variable, self.settings, f"services.{name}.environment takes it from the shell")
                 )
-        build, image = service.pop("build", None), service.pop("image", None)
-        if build:
-            builds.read(name, without_escapes(build), image=image, platform=service.get("platform"))
-        else:
-            self.images[name] = mirrored(image, self.settings.mirror)
+        if not builds.read_service(name, service):
+            self.images[name] = mirrored(service["image"], self.settings.mirror)
+        service = {key: value for key, value in service.items() if key not in ("build", "image")}
         if "container_name" in service:
             self.found.warn(
                 f"services.{name}.container_name fixes the name of the only container",

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from slipway.compose.compose_config import without_escapes
 from slipway.contract.problems import Problem
-from slipway.settings.registry_names import without_tag
+from slipway.settings.registry_names import mirrored, without_tag
 from slipway.settings.setting_files import config_set
 from slipway.settings.values import PLATFORMS, plain_platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from slipway.settings.model import Settings
     from slipway.x_slipway.findings import Findings
@@ -31,6 +33,12 @@ _IGNORED = {
     "shm_size": "the builder has a size of its own",
 }
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/")
+_IMAGE = "docker-image://"
+_BASES = re.compile(
+    r"^[ \t]*(?:FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?|(?:COPY|ADD)[ \t].*?--from=(\S+))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_COMMIT = re.compile(r"#[0-9a-f]{40}(:|$)")
 _NETWORKS = ("default", "host", "none")
 
 
@@ -58,27 +66,83 @@ class Build:
     cache_from: tuple[str, ...] = ()
     """Cache imports as the Compose file states them; the setting `cache` decides when there is neither."""
     cache_to: tuple[str, ...] = ()
+    shared: bool = False
+    """Whether the section is another service's, whose image this one names."""
+
+    @property
+    def content(self) -> Build:
+        """What decides about the image: equal builds are one."""
+        return replace(self, repository="", shared=False)
 
 
 class BuildReader:
     """Reads the `build:` sections of one Compose file."""
 
     def __init__(
-        self, settings: Settings, folder: Path, application: str, secrets: Mapping[str, str], found: Findings
+        self,
+        settings: Settings,
+        folder: Path,
+        application: str,
+        secrets: Mapping[str, str],
+        found: Findings,
+        *,
+        services: Mapping[str, Any] = MappingProxyType({}),
+        dormant: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """`folder` is the Compose file's; `secrets` maps the file's top-level secrets to the stack's."""
+        """`folder` is the Compose file's; `secrets` maps the file's top-level secrets to the stack's.
+
+        `services` are the file's, `dormant` those of profiles that are not active; one of either may build an image
+        that others name.
+        """
         self._settings, self._folder, self._application, self._secrets = settings, folder, application, secrets
         self.found = found
         self.builds: dict[str, Build] = {}
+        self._builders: dict[str, dict[str, Any]] = {}
+        """Full name of an image → the services that build it, by name."""
+        for group in (services, dormant):
+            found_here: dict[str, dict[str, Any]] = {}
+            for name, service in group.items():
+                if build := service.get("build"):
+                    for each in (service.get("image") or f"{application}-{name}", *(build.get("tags") or ())):
+                        found_here.setdefault(_full_name(each), {})[name] = service
+            self._builders = {**found_here, **self._builders}
 
-    def read(self, service: str, build: Mapping[str, Any], *, image: str | None, platform: str | None) -> None:
-        """Take the `build:` section of `service`, beside its `image` and `platform`; nothing in it is escaped."""
-        where = f"services.{service}.build"
+    def read_service(self, name: str, service: Mapping[str, Any]) -> bool:
+        """Take what `service` is built from: its own section, or that of the service whose image it names.
+
+        False when nothing in the file builds its image.
+        """
+        image, owner = service.get("image"), name
+        if not service.get("build"):
+            builders = self._builders.get(_full_name(image or ""), {})
+            if not builders:
+                return False
+            owner = next(iter(builders))
+            if any(each["build"] != builders[owner]["build"] for each in builders.values()):
+                self._refuse(
+                    f"services.{name}.image: {image} is built by {' and by '.join(builders)}, each in its own way",
+                    "give each build an `image:` of its own",
+                    f"it is not known which of them {name} runs",
+                )
+            service = {"platform": builders[owner].get("platform"), **service, "build": builders[owner]["build"]}
+        build = without_escapes(service["build"])
+        self.read(name, build, image=image, platform=service.get("platform"), owner=owner)
+        return True
+
+    def read(
+        self, service: str, build: Mapping[str, Any], *, image: str | None, platform: str | None, owner: str = ""
+    ) -> None:
+        """Take the `build:` section of `service`, beside its `image` and `platform`; nothing in it is escaped.
+
+        `owner` is the service in which it stands, if that is another.
+        """
+        where = f"services.{owner or service}.build"
         self._check_keys(where, build)
         context = self._folder_or_url(f"{where}.context", build.get("context") or ".")
         inline, dockerfile = build.get("dockerfile_inline"), build.get("dockerfile")
         if dockerfile and not inline and not _REMOTE.match(context):
             self._check_dockerfile(f"{where}.dockerfile", context, dockerfile)
+        self._check_bases(where, owner or service, build, context)
         platforms = build.get("platforms") or ([platform] if platform else self._settings.platforms)
         self.builds[service] = Build(
             repository=self._repository(service, image),
@@ -104,6 +168,7 @@ class BuildReader:
             pull=bool(build.get("pull")),
             cache_from=tuple(build.get("cache_from") or ()),
             cache_to=tuple(build.get("cache_to") or ()),
+            shared=owner not in ("", service),
         )
 
     def finish(self) -> dict[str, Build]:
@@ -111,7 +176,7 @@ class BuildReader:
         contents: dict[str, list[Build]] = {}
         for build in self.builds.values():
             others = contents.setdefault(build.repository, [])
-            if not any(replace(build, repository="") == replace(other, repository="") for other in others):
+            if not any(build.content == other.content for other in others):
                 others.append(build)
         return {
             service: replace(build, repository=self._own_repository(service))
@@ -146,6 +211,12 @@ class BuildReader:
 
     def _folder_or_url(self, where: str, value: str) -> str:
         if _REMOTE.match(value):
+            if not value.startswith((_IMAGE, "oci-layout://")) and not _COMMIT.search(value):
+                self.found.warn(
+                    f"{where}: {value} names no commit",
+                    "what changes there is not noticed: the image is built anew when something else of it changes",
+                    "write #COMMIT after it, with all 40 digits, and change that",
+                )
             return value
         path = os.path.normpath(self._folder / value)
         if not os.path.isdir(path):  # noqa: PTH112  # the build gets the text itself
@@ -162,6 +233,23 @@ class BuildReader:
         if os.path.isdir(context) and not os.path.isfile(os.path.join(context, dockerfile)):  # noqa: PTH112, PTH113, PTH118
             what, fix = f"{where}: {dockerfile} does not exist in the context", f"create it, or correct {where}"
             self._refuse(what, fix, "the image cannot be built")
+
+    def _check_bases(self, where: str, owner: str, build: Mapping[str, Any], context: str) -> None:
+        """Warn of images that a build begins with or copies from, and that another build of this file makes."""
+        text, contexts = build.get("dockerfile_inline") or "", build.get("additional_contexts") or {}
+        file = os.path.join(context, build.get("dockerfile") or "Dockerfile")  # noqa: PTH118
+        if not text and os.path.isfile(file):  # noqa: PTH113
+            text = Path(file).read_text(encoding="utf-8", errors="replace")
+        stages = {stage for _, stage, _ in _BASES.findall(text)}
+        bases = {base or source for base, _, source in _BASES.findall(text)} - stages - contexts.keys()
+        bases |= {value.removeprefix(_IMAGE) for value in contexts.values() if value.startswith(_IMAGE)}
+        for base in sorted(bases):
+            if others := self._builders.get(_full_name(base), {}).keys() - {owner}:
+                self.found.warn(
+                    f"{where} takes {base}, which {' and '.join(sorted(others))} builds, from a registry",
+                    "a build sees no image of another: it is an earlier one, or somebody else's",
+                    "make both stages of one Dockerfile, and choose with `target:`",
+                )
 
     def _ssh(self, where: str, entries: tuple[str, ...] | list[str]) -> tuple[str, ...]:
         for entry in entries:
@@ -184,3 +272,9 @@ class BuildReader:
         """`REGISTRY/APPLICATION-SERVICE`, in the characters that an image's name may have."""
         name = re.sub(r"[^a-z0-9]+", "-", f"{self._application}-{service}".lower()).strip("-")
         return f"{self._settings.registry}/{name}"
+
+
+def _full_name(image: str) -> str:
+    """An image's name as Docker completes it: `app` is docker.io/library/app:latest."""
+    tagged = image if "@" in image or ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
+    return mirrored(tagged, "docker.io")

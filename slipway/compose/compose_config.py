@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import yaml
 
+from slipway.compose.env_files import missing_env_files, put_stack_values
 from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
@@ -60,6 +61,9 @@ class ComposeModel(NamedTuple):
     dollar doubled (see `without_escapes`)."""
     problems: list[Problem]
     """A problem for every variable that nothing gives a value."""
+    dormant: dict[str, Any]
+    """The services of profiles that are not active: one of them may build an image that others name."""
+    warnings: list[Problem]
 
 
 def resolve(settings: Settings) -> ComposeModel:
@@ -82,7 +86,28 @@ def resolve(settings: Settings) -> ComposeModel:
                 config_set(settings.stack, "name"),
             )
         )
-    return ComposeModel(file, name, stack, model, problems)
+    warnings = put_stack_values(model, _written(file, given), given, settings.stack)
+    return ComposeModel(file, name, stack, model, problems, _dormant(file, given, model), warnings)
+
+
+def _dormant(file: Path, given: Mapping[str, str], model: Mapping[str, Any]) -> dict[str, Any]:
+    """The services that only inactive profiles have; asked for where the file, or one that it names, may have any."""
+    if not _may_have("profiles", file):
+        return {}
+    done = _compose_config(file, given, ("--profile", "*"))
+    services = _read_yaml(done.stdout).get("services") or {} if done.returncode == 0 else {}
+    return {name: service for name, service in services.items() if name not in (model.get("services") or {})}
+
+
+def _written(file: Path, given: Mapping[str, str]) -> dict[str, Any]:
+    """The file with its `env_file`s as they are written; asked for where it, or one that it names, may have any."""
+    done = _compose_config(file, given, (), "--no-interpolate") if _may_have("env_file", file) else None
+    return _read_yaml(done.stdout) if done and done.returncode == 0 else {}
+
+
+def _may_have(key: str, file: Path) -> bool:
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return any(word in text for word in (key, "include", "extends"))
 
 
 def project_on_hosts(application: str, stack: str) -> str:
@@ -177,8 +202,15 @@ def _model(
     if _RUN_FOLDER in done.stdout:
         problems.append(missing_variable("PATH", settings, "the container's own is $$PATH, in a shell"))
     if done.returncode != 0:
-        raise SlipwayError([*problems, _compose_problem(file, done.stderr)])
-    return yaml.load(done.stdout, Loader=_ComposeLoader), problems  # noqa: S506  # a safe loader
+        written = _written(file, given) if "env file" in done.stderr else {}
+        missing_files = missing_env_files(written, file.parent, settings.stack)
+        raise SlipwayError([*problems, *(missing_files or [_compose_problem(file, done.stderr)])])
+    return _read_yaml(done.stdout), problems
+
+
+def _read_yaml(text: str) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.load(text, Loader=_ComposeLoader)  # noqa: S506  # a safe loader
+    return read
 
 
 class _ComposeLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # a choice at run time
@@ -200,7 +232,7 @@ for _tag, _pattern, _first in (
 
 
 def _compose_config(
-    file: Path, values: Mapping[str, str], options: tuple[str, ...]
+    file: Path, values: Mapping[str, str], options: tuple[str, ...], *more: str
 ) -> subprocess.CompletedProcess[str]:
     """Run Compose with nothing but the stack's values: neither this process's environment nor the folder's `.env`.
 
@@ -209,7 +241,7 @@ def _compose_config(
     plugins = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  # may have no home
     passed = {"PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), _RUN_FOLDER))}  # for an `include` over git
     argv = [*compose_program(), "--file", str(file.absolute()), "--env-file", os.devnull, *options]
-    argv += ["config", "--format", "yaml", "--no-path-resolution"]
+    argv += ["config", "--format", "yaml", "--no-path-resolution", *more]
     try:
         return subprocess.run(
             argv,

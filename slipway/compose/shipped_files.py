@@ -1,7 +1,8 @@
 """Files of the application's folder that services mount: they ship with the release.
 
 A mount's source is `@files/SHA256/NAME` (shipped: an unchanged file keeps its address, so its services are left alone)
-or `@data/PATH` (kept on the host, never shipped); named volumes and absolute paths stay as they are.
+or `@data/PATH` (kept on the host; what git tracks of a writable folder is its first content there); named volumes and
+absolute paths stay as they are.
 
 Only what lies in the application's repository ships, links followed: a Compose file in a pull request cannot fetch the
 files of the machine that deploys it. What holds a private key does not ship at all; releases are not secret.
@@ -17,30 +18,23 @@ import os
 import posixpath
 import re
 import shlex
+import stat
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from slipway.compose.git import run_git
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from slipway.x_slipway.findings import Findings
 
-__all__ = ["ShippedFiles", "kept_on_host", "volume_for_hosts"]
+__all__ = ["ShippedFiles", "kept_on_host"]
 
 _SHIPPED_BYTES = 1_000_000  # configuration files travel on stdin and are stored about twice in the engine's state
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _DOTENV = re.compile(r"\.env(\.(?!example$|sample$|template$|dist$).+)?")
-
-
-def volume_for_hosts(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A top-level volume; one that binds a relative folder binds a folder of the stack's own on the host."""
-    options = entry.get("driver_opts") or {}
-    device = str(options.get("device") or "")
-    if "bind" in str(options.get("o") or "").split(",") and device and not device.startswith("/"):
-        return {**entry, "driver_opts": {**options, "device": kept_on_host(device)}}
-    return dict(entry)
 
 
 def kept_on_host(source: str) -> str:
@@ -59,9 +53,13 @@ class ShippedFiles:
         self.plain: dict[str, bytes] = {}
         """Every shipped file's content, by the path under which it was found."""
         self.found, self._stack = found, stack
+        self._repository = repository
         self._boundary = (repository or folder).resolve()
         self._bytes = 0
         self._read = functools.cache(self._read_now)
+        self._paths: dict[tuple[str, str], tuple[Path, bool]] = {}
+        """Address and name of a shipped file → the file that has it, and whether a container may write it."""
+        self._seeded: set[str] = set()
 
     def mount(self, service: str, mount: dict[str, Any]) -> dict[str, Any]:
         """A mount as the host sees it: read-only ones out of the application's folder ship, others stay there."""
@@ -91,13 +89,72 @@ class ShippedFiles:
             return self._ship(service, mount, path)
         if mount.get("read_only"):
             return self._ship_folder(service, mount, path)
-        if path.is_dir() and any(path.iterdir()):
-            self.found.warn(
-                f"services.{service}: the folder {source} is mounted writable",
-                "its content is not shipped; on the host it starts empty",
-                "mount it `:ro` to ship it, or use a named volume",
+        return {**mount, "source": self._kept(f"services.{service}", str(mount["source"]))}
+
+    def volume(self, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """A top-level volume; one that binds a relative folder binds a folder of the stack's own on the host."""
+        options = entry.get("driver_opts") or {}
+        device = str(options.get("device") or "")
+        if "bind" in str(options.get("o") or "").split(",") and device and not device.startswith("/"):
+            return {**entry, "driver_opts": {**options, "device": self._kept(f"volumes.{name}", device)}}
+        return dict(entry)
+
+    def _kept(self, where: str, source: str) -> str:
+        """The place on the host of a folder that is mounted writable; what git tracks of it ships as its first content.
+
+        The agent puts that in place once, where the folder is missing or empty: what containers write stays.
+        """
+        kept = kept_on_host(source)
+        path = self.folder / source.replace("$$", "$")
+        if kept in self._seeded or not path.is_dir():
+            return kept
+        self._seeded.add(kept)
+        try:
+            tracked = [file for file in self._tracked(path) if self._may_seed(file)]
+            size = sum(file.stat().st_size for file in tracked)
+            there = any(path.iterdir())
+        except OSError:  # another user's, such as a database's: nothing of a repository
+            return kept
+        meaning = "on the host it starts empty"
+        too_large = self._bytes + size > _SHIPPED_BYTES
+        if too_large and self._repository:
+            self.found.refuse(
+                f"{where}: the folder {source} is mounted writable, and git tracks {size:,} bytes of it",
+                f"{meaning}, as Slipway ships at most {_SHIPPED_BYTES:,} with a release",
+                "COPY its files into the image and mount a named volume, or mount an absolute path of the host",
             )
-        return {**mount, "source": kept_on_host(str(mount["source"]))}
+        elif tracked and not too_large:
+            self._bytes += size
+            address = self._folder_entry(path, [(file, *self._plain(file)) for file in tracked])
+            self.content[address].setdefault("seeds", []).append(kept.removeprefix("@data/"))
+            self.found.warn(
+                f"{where}: the folder {source} is mounted writable",
+                f"its {len(tracked)} file(s) are copied to a host once, while it is missing or empty there",
+                "mount it `:ro`, so that later changes of them arrive as well",
+            )
+        elif there:
+            self.found.warn(
+                f"{where}: the folder {source} is mounted writable",
+                f"nothing of it that may ship is in git; {meaning}",
+                f"git add {shlex.quote(source)}, mount it `:ro` to ship it, or use a named volume",
+            )
+        return kept
+
+    def _tracked(self, folder: Path) -> list[Path]:
+        """The files of a folder that git tracks, sorted; outside of git all of them."""
+        if not self._repository:
+            return sorted(file for file in folder.rglob("*") if file.is_file())
+        listed = run_git(folder, "ls-files", "-z").stdout.split("\0")
+        return sorted(file for name in listed if name and (file := folder / name).is_file())
+
+    def _may_seed(self, file: Path) -> bool:
+        if not file.resolve().is_relative_to(self._boundary) or _DOTENV.fullmatch(file.name):
+            return False
+        return file.stat().st_size > _SHIPPED_BYTES or not _PRIVATE_KEY.search(file.read_bytes())
+
+    def _plain(self, file: Path) -> tuple[int, bytes]:
+        self.plain[self._shown(file)] = content = file.read_bytes()
+        return (0o755 if os.access(file, os.X_OK) else 0o644), content
 
     def config(self, service: str, entry: Mapping[str, Any], file: str) -> dict[str, Any]:
         """A Compose config that is a file, as the read-only mount that Compose would make of it."""
@@ -126,12 +183,14 @@ class ShippedFiles:
             return mount
         mode, content = read
         if not mount.get("read_only"):
+            permissions = stat.S_IMODE(path.stat().st_mode)
+            mode = mode if permissions & 0o077 else permissions & 0o700  # nobody else's: what writes there may insist
             self.found.warn(
                 f"services.{service}: the file {mount['source']} is mounted writable",
-                "what the container writes there is lost with the next change of the file",
+                "it is put there once and then left as the container writes it, until a release ships another content",
                 "mount it `:ro`",
             )
-        return self._shipped(mount, path, {"mode": mode}, content)
+        return self._mounted(mount, path, self._entry({"mode": mode}, content))
 
     def _ship_folder(self, service: str, mount: dict[str, Any], path: Path) -> dict[str, Any]:
         """A read-only folder as one content-addressed folder: its files' names and contents decide its address."""
@@ -142,24 +201,38 @@ class ShippedFiles:
                 f"create it, or remove the mount from {service}",
             )
             return mount
-        entries = []
+        files = []
         for file in self._files(path):
             read = self._read(file)
             if read is None:
                 return mount
-            content = base64.b64encode(read[1]).decode()
-            entries.append({"path": file.relative_to(path).as_posix(), "mode": read[0], "content": content})
-        return self._shipped(mount, path, {"mode": 0o755, "folder": True}, json.dumps(entries).encode())
+            files.append((file, *read))
+        return self._mounted(mount, path, self._folder_entry(path, files))
 
-    def _shipped(self, mount: dict[str, Any], path: Path, entry: dict[str, Any], content: bytes) -> dict[str, Any]:
+    def _folder_entry(self, path: Path, files: Iterable[tuple[Path, int, bytes]]) -> str:
+        entries = [
+            {"path": file.relative_to(path).as_posix(), "mode": mode, "content": base64.b64encode(content).decode()}
+            for file, mode, content in files
+        ]
+        return self._entry({"mode": 0o755, "folder": True}, json.dumps(entries).encode())
+
+    def _entry(self, entry: dict[str, Any], content: bytes) -> str:
+        """Take something that ships; its address."""
         address = hashlib.sha256(content).hexdigest()
         known = self.content.get(address, entry)
         self.content[address] = {
+            **known,
             **entry,
             "mode": entry["mode"] | known["mode"],  # one content has one address: executable when one mount needs it
             "content": base64.b64encode(content).decode(),
         }
+        return address
+
+    def _mounted(self, mount: dict[str, Any], path: Path, address: str) -> dict[str, Any]:
         name = re.sub(r"[^\w.-]", "_", path.name, flags=re.ASCII).lstrip(".") or "_"
+        this = (path, not mount.get("read_only"))
+        while (other := self._paths.setdefault((address, name), this))[0] != path and (this[1] or other[1]):
+            name = f"_{name}"  # two files that only begin alike: what is written to one is not written to the other
         bind = {**(mount.get("bind") or {}), "create_host_path": False}
         return {**mount, "source": f"@files/{address}/{name}", "bind": bind}
 

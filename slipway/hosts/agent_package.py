@@ -28,6 +28,8 @@ _PARTS = ("slipway/__init__.py", "slipway/agent/**/*.py", "slipway/contract/*.py
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip entry can carry
 _DOCSTRING = re.compile(r'^( *)"""(?:[^"\\]|\\.|"(?!""))*"""$', re.MULTILINE | re.DOTALL)
 
+_COMMENT = re.compile(r"^ *# .*$", re.MULTILINE)  # on a line of its own; a test holds that no string has one
+
 
 class AgentPackage(NamedTuple):
     """The packed agent: its bytes, and their SHA-256 in hex."""
@@ -41,7 +43,7 @@ def pack_agent() -> AgentPackage:
     """Pack the agent and the contract from the sources of this package."""
     root = Path(__file__).resolve().parents[2]
     files = {
-        path.relative_to(root).as_posix(): _DOCSTRING.sub(_blank, path.read_text(encoding="utf-8"))
+        path.relative_to(root).as_posix(): _COMMENT.sub("", _DOCSTRING.sub(_blank, path.read_text(encoding="utf-8")))
         for part in _PARTS
         for path in root.glob(part)
     }

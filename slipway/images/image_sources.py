@@ -49,11 +49,14 @@ def _wrong(given: Mapping[str, str], application: Application) -> Iterator[tuple
 
 
 def build_owners(builds: Mapping[str, Build]) -> dict[str, str]:
-    """Service → the first service (by name) with an equal build: the one whose repository the image is pushed to."""
+    """Service → the first service (by name) with an equal build: the one whose repository the image is pushed to.
+
+    A service that has the section itself comes before those that name its image.
+    """
     first: dict[bytes, str] = {}
     return {
-        service: first.setdefault(canonical({**vars(build), "repository": ""}), service)
-        for service, build in sorted(builds.items())
+        service: first.setdefault(canonical(vars(build.content)), service)
+        for service, build in sorted(builds.items(), key=lambda item: (item[1].shared, item[0]))
     }
 
 

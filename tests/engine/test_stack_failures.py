@@ -71,12 +71,19 @@ def test_image_that_does_not_build_shows_the_failing_steps_own_output(stack: Sta
     assert stack.serves("fixed")
 
 
-def test_first_deployment_that_fails_leaves_nothing_running(make_stack: Callable[..., Stack]) -> None:
-    stack = make_stack(variables={"MODE": "wrong"})
+def test_first_deployment_that_fails_leaves_nothing_running_and_nothing_to_destroy_by_hand(
+    make_stack: Callable[..., Stack],
+) -> None:
+    stack = make_stack(variables={"MODE": "wrong"}, removeVolumes=["data"])
     run = stack.up(expect_failure=True)
     assert "nothing was live before" in run.problem
     assert not stack.containers()
     assert not stack.networks()
+    assert stack.volumes()
+
+    stack.destroy()
+    assert not stack.volumes()
+    assert not stack.state_folder.exists()
 
     stack.variables.pop("MODE")
     stack.up()

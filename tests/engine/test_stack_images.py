@@ -38,6 +38,9 @@ services:
   twin:
     <<: *service
     build: *build
+  namesake:
+    <<: *service
+    image: tool-tool
 secrets:
   package-index: {environment: INDEX_TOKEN}
 """
@@ -145,10 +148,11 @@ def test_pin_to_a_tag_that_does_not_exist_is_told_in_the_preview(stack: Stack) -
 
 @pytest.fixture(scope="module")
 def tool(make_stack: Callable[..., Stack]) -> Stack:
-    """Two services that share one build with everything that a build can ask for."""
+    """Services that share one build with everything that a build can ask for."""
 
     def application(folder: Path) -> Application:
         files = {"compose.yaml": TOOL, "tool/Special.Dockerfile": SPECIAL, "shared/text": "from the other context"}
+        files["tool/.dockerignore"] = "text\n"  # says nothing of the other context
         return Application(folder, files)
 
     stack = make_stack(
@@ -178,6 +182,22 @@ def test_services_with_the_same_build_share_one_image(tool: Stack) -> None:
     images = {container.image for container in tool.containers().values()}
     assert len(images) == 1
     assert set(tool.up().steps.values()) == {"same"}
+
+
+def test_what_pulumis_plugin_does_not_see_of_a_context_is_built_anew_all_the_same(tool: Stack) -> None:
+    link = tool.application.folder / "tool" / "link"
+    for target in ("Special.Dockerfile", "./Special.Dockerfile"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        assert tool.preview().changes["tool-tool"] == "update"
+        tool.up()
+        assert set(tool.preview().steps.values()) == {"same"}
+    before = tool.containers()["tool"].id
+    tool.application.write({"shared/text": "changed in the other context"})
+    tool.up()
+    container = tool.containers()["namesake"]
+    assert tool.containers()["tool"].id != before
+    assert docker("exec", container.id, "cat", "/text") == "changed in the other context"
 
 
 def test_inline_cache_travels_with_the_image(tool: Stack) -> None:

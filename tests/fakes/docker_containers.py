@@ -112,6 +112,7 @@ class Containers(Stores):
             "Ports": ports,
             "Labels": container.labels,
             "State": container.state,
+            "Mounts": [{"Type": "volume", "Name": name} for name in container.volumes],
             "NetworkSettings": {"Networks": {name: dict(each) for name, each in container.endpoints.items()}},
         }
 
@@ -191,8 +192,9 @@ class Containers(Stores):
             self._attach(container, self._find_network("bridge" if network == "default" else network), endpoint or {})
         for mount in host.get("Mounts") or ():
             if mount.get("Type") == "volume":
-                self.volumes.setdefault(mount["Source"], volume(mount["Source"], {}))
-                container.volumes.append(mount["Source"])
+                name = mount.get("Source") or self._id()
+                self.volumes.setdefault(name, volume(name, {}, self._moment(self.time.now)))
+                container.volumes.append(name)
         container.command = [str(word) for word in (body.get("Cmd") or ())]
         container.program = image.behaviour(container.environment, container.command)
         self.containers[container.id] = container

@@ -130,5 +130,5 @@ def seconds_of(check: Mapping[str, Any], name: str, default: float) -> float:
     return float(check[name]) / SECOND if check.get(name) else default
 
 
-def volume(name: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    return {"Name": name, "Driver": "local", "Labels": dict(labels), "Scope": "local"}
+def volume(name: str, labels: Mapping[str, str], made: str) -> dict[str, Any]:
+    return {"Name": name, "Driver": "local", "Labels": dict(labels), "Scope": "local", "CreatedAt": f"{made[:19]}Z"}

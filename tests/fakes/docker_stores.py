@@ -30,6 +30,7 @@ class Stores:
     mutating: Callable[[str], None]
     container: Callable[[str], Container]
     _id: Callable[[], str]
+    _moment: Callable[[float | None], str]
 
     # --- volumes and images
 
@@ -44,7 +45,7 @@ class Stores:
 
     def _create_volume(self, *, body: dict[str, Any], **_: Any) -> tuple[int, Any]:
         name = body.get("Name") or self._id()
-        return 201, self.volumes.setdefault(name, volume(name, body.get("Labels") or {}))
+        return 201, self.volumes.setdefault(name, volume(name, body.get("Labels") or {}, self._moment(self.time.now)))
 
     def _remove_volume(self, name: str, **_: Any) -> tuple[int, Any]:
         if name not in self.volumes:

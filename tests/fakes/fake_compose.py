@@ -160,7 +160,11 @@ class FakeCompose:
             if port.get("published")
         }
         host["Mounts"] = [
-            {"Type": "volume", "Source": self._volume(each["source"]), "Target": each["target"]}
+            {
+                "Type": "volume",
+                "Source": self._volume(each["source"]) if each.get("source") else "",
+                "Target": each["target"],
+            }
             for each in service.get("volumes") or ()
             if each["type"] == "volume"
         ]
@@ -211,7 +215,7 @@ class FakeCompose:
             each["source"]
             for name in names
             for each in self.file["services"][name].get("volumes") or ()
-            if each["type"] == "volume"
+            if each["type"] == "volume" and each.get("source")
         }
         for each in sorted(used):
             real = self._volume(each)

@@ -44,6 +44,9 @@ def behaviour(environment: Mapping[str, str], command: list[str]) -> Program:
     return {
         "": Program(says=says),
         "exit": Program(ready=NEVER, exits=0.05, code=7, says=(*says, "cannot start: out of luck")),
+        "refused": Program(
+            ready=NEVER, exits=0.05, code=1, says=(*says, 'FATAL:  password authentication failed for user "shop"')
+        ),
         "done": Program(ready=NEVER, exits=0.05, says=says),
         "sick": Program(healthy=False, says=says),
         "never": Program(ready=NEVER, says=says),

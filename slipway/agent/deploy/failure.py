@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from slipway.agent import runtime
 from slipway.agent.crash_report import as_error
 from slipway.agent.deploy.rollback import clear_first, roll_back_to
+from slipway.agent.deploy.volume_age import anonymous_volumes, remove_volumes, with_older_volumes
 from slipway.agent.state.validation_mark import validated_target
 from slipway.contract import barriers
 from slipway.contract.outcomes import FAILED, RETURNED
@@ -45,6 +46,8 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
         if known:
             attempt.journal.end(FAILED)
     problem = failure.problems[0]
+    with contextlib.suppress(SlipwayError):
+        problem = with_older_volumes(problem, evidence, attempt)
     return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}", evidence=tuple(evidence)))
 
 
@@ -53,7 +56,9 @@ def _return(attempt: Attempt) -> str:
     if not (attempt.touched or attempt.unfinished):
         return f"release {attempt.live.release} still serves" if attempt.live else "nothing was started"
     if attempt.live is None:
+        unnamed = anonymous_volumes(attempt)
         clear_first(attempt)
+        remove_volumes(unnamed, attempt)
         return "nothing was live before, so what it had started was removed (volumes stay)"
     return _to_live(attempt, attempt.live)
 

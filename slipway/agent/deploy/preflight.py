@@ -36,6 +36,7 @@ def check(
     _disk(machine.root, disk_minimum_mb)
     _drivers(compose, machine)
     _external(compose, api)
+    _shared_volumes(compose, starting, api, stack)
     _names(compose, starting, api, stack)
     _ports(compose, starting, api, stack)
 
@@ -88,6 +89,33 @@ def _external(compose: Mapping[str, Any], api: DockerApi) -> None:
                     "the Compose file declares it as external, so Slipway does not create it",
                     f"docker {kind} create {name}",
                 )
+
+
+def _shared_volumes(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:
+    """Refuse a volume that the file names itself while another project uses it, unless this stack does so already."""
+    used = {
+        str(mount.get("source"))
+        for name in starting
+        for mount in compose["services"].get(name, {}).get("volumes") or ()
+        if mount.get("type") == "volume" and mount.get("source")
+    }
+    definitions = {key: compose["volumes"].get(key) or {} for key in used}
+    names = {str(each.get("name") or key): key for key, each in definitions.items() if not each.get("external")}
+    holders: dict[str, dict[str, str]] = {}
+    for entry in api.containers() if names else ():
+        project = (entry.get("Labels") or {}).get(PROJECT_LABEL)
+        for mount in entry.get("Mounts") or ():
+            if project and mount.get("Name") in names:
+                holders.setdefault(mount["Name"], {})[project] = str(entry["Names"][0]).lstrip("/")
+    for name, projects in sorted(holders.items()):
+        if stack not in projects:
+            other = min(projects)
+            raise SlipwayError(
+                f"the volume {name} ({names[name]} in the Compose file) is used by {projects[other]} of {other}",
+                "two stacks would write the same data, so nothing was started",
+                f"write `name: ${{COMPOSE_PROJECT_NAME}}_{names[name]}` in volumes.{names[name]}, or `external: true` "
+                f"where both use it; where this stack takes its place: docker rm --force {projects[other]}",
+            )
 
 
 def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:

@@ -18,7 +18,16 @@ __all__ = ["place"]
 
 
 def place(release: Release, rendered: Rendered, folder: StackFolder) -> None:
-    """Put the files and data folders that the release's services mount where the rendered Compose file points."""
+    """Put the files and data folders that the release's services mount where the rendered Compose file points.
+
+    What a container may write is put there once: its content and mode are the container's from then on.
+    """
+    written = {
+        str(mount.get("source")).replace("$$", "$")
+        for service in rendered.compose["services"].values()
+        for mount in service.get("volumes") or ()
+        if not mount.get("read_only")
+    }
     for sha, name in rendered.files:
         path = folder.file(sha, name)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
@@ -26,17 +35,26 @@ def place(release: Release, rendered: Rendered, folder: StackFolder) -> None:
         content = base64.b64decode(entry["content"])
         if entry.get("folder"):
             _place_folder(path, json.loads(content))
-        elif not _same(path, content, entry["mode"]):
+        elif not (path in written and os.path.isfile(path)) and not _same(path, content, entry["mode"]):
             write_atomically(path, content, entry["mode"])
-    for path in rendered.data:
-        _open_folder(os.path.join(folder.data, path))
+    seeds = {path: entry for entry in release.files.values() for path in entry.get("seeds", ())}
+    for inside in rendered.data:
+        path = os.path.join(folder.data, inside)
+        if inside in seeds and _is_free(path):
+            _open_folder(os.path.dirname(path))
+            _make_folder(path, json.loads(base64.b64decode(seeds[inside]["content"])))
+        _open_folder(path)
 
 
 def _place_folder(path: str, entries: list[dict[str, Any]]) -> None:
-    """Put a shipped folder in place, whole or not at all: its address says what it holds, so it is made once."""
-    if os.path.isdir(path):
-        return
-    partial = f"{path}.{os.getpid()}.new"
+    """Put a shipped folder in place: its address says what it holds, so it is made once."""
+    if not os.path.isdir(path):
+        _make_folder(path, entries)
+
+
+def _make_folder(path: str, entries: list[dict[str, Any]]) -> None:
+    """Make a folder with its files, whole or not at all; there may be an empty one."""
+    partial = f"{path}.slipway-new"
     remove_tree(partial)
     _open_folder(partial)
     for entry in entries:
@@ -56,6 +74,16 @@ def _open_folder(path: str) -> None:
         _open_folder(os.path.dirname(path))
         os.mkdir(path)
         os.chmod(path, 0o755)  # noqa: S103 - for the container's user, see above
+
+
+def _is_free(path: str) -> bool:
+    """Whether there is no folder, or an empty one; one that only a container's user may read holds its data."""
+    try:
+        return not os.listdir(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def _same(path: str, content: bytes, mode: int) -> bool:

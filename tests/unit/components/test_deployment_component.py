@@ -102,10 +102,12 @@ class Deployed:
 
     @property
     def commands(self) -> dict[str, dict[str, Any]]:
-        """What runs on the hosts."""
+        """What deploys on the hosts."""
         made = self.engine.resources.items()
         commands = {name: inputs for (kind, name), inputs in made if kind.startswith("command:")}
-        return {name: inputs for name, inputs in commands.items() if not name.endswith("-fingerprint-key")}
+        return {
+            name: inputs for name, inputs in commands.items() if not name.endswith(("-fingerprint-key", "-removal"))
+        }
 
     def document(self, host: str = "here") -> dict[str, Any]:
         return dict(json.loads(plain(self.commands[f"shop-test-{host}"]["stdin"])))
@@ -181,6 +183,19 @@ def test_destroy_removes_the_volumes_that_are_named(tmp_path: Path) -> None:
     text = text.replace("db: {image: postgres}", "db: {image: postgres, volumes: ['data:/x', 'more:/y']}")
     [inputs] = Deployed(tmp_path, text=text, remove_volumes=["data", "more"]).commands.values()
     assert inputs["delete"].endswith(" --volumes data,more")
+
+
+def test_what_a_failed_first_deployment_left_is_removed_by_a_resource_that_was_there_before(tmp_path: Path) -> None:
+    made = Deployed(tmp_path)
+    [(name, inputs)] = [
+        each for each in made.engine.of("command:local:Command").items() if each[0].endswith("-removal")
+    ]
+    assert name == "shop-test-here-removal"
+    assert not inputs.keys() & {"create", "update", "stdin"}, "it connects to no host before the end"
+    assert inputs["delete"] == made.commands["shop-test-here"]["delete"]
+    assert list(made.engine.resources).index(("command:local:Command", name)) < list(made.engine.resources).index(
+        ("command:local:Command", "shop-test-here")
+    )
 
 
 def test_every_host_has_one_command_named_after_it(tmp_path: Path) -> None:

@@ -107,8 +107,10 @@ def earlier() -> dict[str, dict[str, Any]]:
 
 
 def told(urn: str) -> bool:
-    """Whether it is new since and does nothing on a host: a service as the engine shows it, and their key."""
-    return "slipway:deployment:Service::" in urn or "slipway:deployment:FingerprintKey" in urn
+    """Whether it is new since and does nothing on a host: a service as the engine shows it, their key, the removal."""
+    return any(
+        part in urn for part in ("slipway:deployment:Service::", "slipway:deployment:FingerprintKey", "-removal")
+    )
 
 
 def test_no_resource_is_created_deleted_or_of_another_type(

@@ -108,6 +108,14 @@ def test_everything_of_a_build_reaches_the_builder(tmp_path: Path) -> None:
     assert inputs["dockerfile"]["location"].endswith("app/docker/Dockerfile")
 
 
+def test_what_the_plugin_does_not_see_of_a_context_is_an_input_of_the_image(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    engine, _ = images(tmp_path, builds={"web": build("web", context=str(tmp_path), args={"A": "1"})})
+    arguments = engine.of(IMAGE)["shop-web"]["buildArgs"]
+    assert arguments == {"A": "1", "SLIPWAY_CONTEXT": arguments["SLIPWAY_CONTEXT"]}
+    assert len(arguments["SLIPWAY_CONTEXT"]) == 64
+
+
 def test_an_inline_dockerfile_is_handed_over_as_it_is(tmp_path: Path) -> None:
     engine, _ = images(tmp_path, builds={"a": build("a", dockerfile_inline="FROM scratch\nENV A=$B\n")})
     [inputs] = engine.of(IMAGE).values()

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from samples import application, problems_of, settings, whats
 
+from slipway.compose.application import Application
 from slipway.compose.builds import Build, BuildReader
+from slipway.contract.problems import SlipwayError
+from slipway.images.image_sources import build_owners
 from slipway.x_slipway.findings import Findings
 
 
@@ -23,6 +26,12 @@ def read(folder: Path, platform: str | None = None, **section: Any) -> BuildRead
     reader = BuildReader(settings(folder), folder, "shop", {"token": "NPM_TOKEN"}, Findings())
     reader.read("web", {"context": ".", **section}, image=None, platform=platform)
     return reader
+
+
+def of_file(folder: Path, **services: Any) -> Application:
+    (folder / "app").mkdir()
+    (folder / "app" / "Dockerfile").write_text("FROM scratch\n")
+    return application(folder, json.dumps({"services": services}))
 
 
 # --- repositories
@@ -75,6 +84,88 @@ def test_equal_builds_may_share_a_name(tmp_path: Path) -> None:
     found = builds(tmp_path, images=images, api={}, worker={})
     assert found["api"] == found["worker"]
     assert found["api"].repository == "ghcr.io/acme/app"
+
+
+# --- one image of several services
+
+APP = {"build": {"context": "./app"}, "image": "shared:latest"}
+
+
+@pytest.mark.parametrize(
+    ("app", "worker"),
+    [
+        (APP, "shared:latest"),
+        (APP, "shared"),
+        (APP, "docker.io/library/shared"),
+        (APP, "index.docker.io/library/shared:latest"),
+        ({**APP, "image": "team/shared:1"}, "docker.io/team/shared:1"),
+        ({**APP, "image": "ghcr.io/acme/app"}, "ghcr.io/acme/app:latest"),
+        ({**APP, "image": "localhost:5000/app:2"}, "localhost:5000/app:2"),
+        ({"build": {"context": "./app"}}, "shop-app"),
+        ({"build": {"context": "./app", "tags": ["shared"]}, "image": "other"}, "shared:latest"),
+        ({**APP, "deploy": {"replicas": 0}}, "shared"),
+        ({**APP, "profiles": ["never"]}, "shared"),
+    ],
+)
+def test_a_service_that_names_the_image_of_a_build_runs_it(tmp_path: Path, app: dict[str, Any], worker: str) -> None:
+    found = of_file(tmp_path, app=app, worker={"image": worker, "pull_policy": "always"})
+    assert found.images == {}
+    assert found.builds["worker"].context == str(tmp_path / "app")
+    assert set(found.builds) == {"app", "worker"} - ({"app"} if "profiles" in app else set())
+    assert len(set(build_owners(found.builds).values())) == 1
+
+
+@pytest.mark.parametrize("image", ["shared:1", "other/shared", "ghcr.io/shared", "shared@sha256:" + "a" * 64])
+def test_an_image_of_another_name_is_not_that_of_the_build(tmp_path: Path, image: str) -> None:
+    found = of_file(tmp_path, app=APP, worker={"image": image})
+    assert list(found.builds) == ["app"]
+    assert found.images.keys() == {"worker"}
+
+
+def test_the_builder_s_image_keeps_its_name_whoever_shares_it(tmp_path: Path) -> None:
+    found = of_file(tmp_path, a={"image": "shared"}, web=APP, z={"image": "shared"})
+    assert set(build_owners(found.builds).values()) == {"web"}
+
+
+def test_an_image_is_shared_for_the_platform_of_its_service(tmp_path: Path) -> None:
+    found = of_file(tmp_path, app={**APP, "platform": "linux/arm64"}, worker={"image": "shared"})
+    assert found.builds["worker"].platforms == ("linux/arm64",)
+
+
+def test_an_image_that_is_built_in_two_ways_is_refused(tmp_path: Path) -> None:
+    other = {**APP, "build": {"context": "./app", "target": "other"}}
+    with pytest.raises(SlipwayError) as refused:
+        of_file(tmp_path, app=APP, other=other, worker={"image": "shared"})
+    assert whats(refused.value.problems) == [
+        "services.worker.image: shared is built by app and by other, each in its own way"
+    ]
+
+
+def test_of_two_builds_the_active_profiles_is_meant(tmp_path: Path) -> None:
+    dev = {**APP, "build": {"context": "./app", "target": "dev"}, "profiles": ["dev"]}
+    found = of_file(tmp_path, app=APP, dev=dev, worker={"image": "shared"})
+    assert found.builds["worker"].target is None
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "section", "warned"),
+    [
+        ("FROM shared:latest\n", {}, ["shared:latest"]),
+        ("from --platform=linux/amd64 shared as x\nFROM x\n", {}, ["shared"]),
+        ("FROM scratch\nCOPY --chown=1 --from=shared /a /a\n", {}, ["shared"]),
+        ("FROM scratch\n", {"additional_contexts": {"x": "docker-image://shared"}}, ["shared"]),
+        ("FROM shared\n", {"additional_contexts": {"shared": "./app"}}, []),
+        ("FROM scratch AS shared\nFROM shared\n", {}, []),
+        ("FROM debian:13\n", {}, []),
+    ],
+)
+def test_a_build_upon_another_build_s_image_is_warned_of(
+    tmp_path: Path, dockerfile: str, section: dict[str, Any], warned: list[str]
+) -> None:
+    found = of_file(tmp_path, app=APP, web={"build": {"context": ".", "dockerfile_inline": dockerfile, **section}})
+    assert [warning.what for warning in found.warnings if "takes" in warning.what] == [
+        f"services.web.build takes {base}, which app builds, from a registry" for base in warned
+    ]
 
 
 # --- what is built
@@ -156,6 +247,20 @@ def test_what_cannot_be_built_is_found_before_it_is_tried(tmp_path: Path, sectio
 def test_a_remote_context_is_left_to_the_builder(tmp_path: Path, context: str) -> None:
     [build] = builds(tmp_path, web={"context": context, "dockerfile": "any"}).values()
     assert build.context == context
+
+
+@pytest.mark.parametrize(
+    ("context", "warned"),
+    [
+        ("https://example.com/app.git#main", 1),
+        ("git@example.com:app.git", 1),
+        ("https://example.com/app.tar.gz", 1),
+        (f"https://example.com/app.git#{'a' * 40}:sub", 0),
+    ],
+)
+def test_a_remote_context_that_may_change_unnoticed_is_warned_of(tmp_path: Path, context: str, warned: int) -> None:
+    said = f"services.web.build.context: {context} names no commit"
+    assert [warning.what for warning in read(tmp_path, context=context).found.warnings] == [said] * warned
 
 
 def test_a_service_for_another_platform_is_built_for_it(tmp_path: Path) -> None:

@@ -325,7 +325,6 @@ def test_a_folder_without_a_compose_file_is_a_problem(tmp_path: Path, values: di
         (b"services: {a: {image: x, depends_on: [b]}, b: {image: x, profiles: [p]}}\n", "undefined service", "profile"),
         (b"services: {a: {image: x, volumes: ['vol:/x']}}\n", "undefined volume", "cannot be read"),
         (b"services: {a: {image: x, networks: [n]}}\n", "undefined network", "cannot be read"),
-        (b"services: {a: {image: x, env_file: [.env]}}\n", ".env not found", "cannot be read"),
         (b"services: {a: {image: x, ports: ['x:y:z']}}\n", "", "cannot be read"),
         (b"services: {a: {image: x}}\nservices: {b: {image: x}}\n", "already", "cannot be read"),
     ],

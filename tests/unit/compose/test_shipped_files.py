@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,31 @@ def test_a_file_that_is_mounted_writable_ships_with_a_warning(tmp_path: Path) ->
     assert whats(files.found.warnings) == ["services.web: the file ./a is mounted writable"]
 
 
+@pytest.mark.parametrize(
+    ("mode", "read_only", "shipped"),
+    [(0o600, False, 0o600), (0o700, False, 0o700), (0o664, False, 0o644), (0o600, True, 0o644)],
+)
+def test_a_writable_file_that_is_nobody_elses_stays_so(tmp_path: Path, mode: int, read_only: int, shipped: int) -> None:
+    (tmp_path / "acme.json").touch()
+    (tmp_path / "acme.json").chmod(mode)
+    files, _ = mounted(tmp_path, "./acme.json", read_only=bool(read_only))
+    assert [entry["mode"] for entry in files.content.values()] == [shipped]
+
+
+def test_two_files_that_only_begin_alike_are_two_on_the_host(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log").touch()
+    files = ShippedFiles(tmp_path, tmp_path, Findings(), "staging")
+    sources = [
+        files.mount(service, {"type": "bind", "source": source, "target": "/t", "read_only": read_only})["source"]
+        for service, source, read_only in (
+            ("one", "a/log", False), ("two", "b/log", False), ("three", "a/log", True), ("four", "c/log", True),
+        )
+    ]  # fmt: skip
+    assert [source.rsplit("/", 1)[1] for source in sources] == ["log", "_log", "log", "__log"]
+
+
 def test_what_else_a_mount_says_stays(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     _, mount = mounted(tmp_path, "./a", bind={"selinux": "z", "create_host_path": True}, consistency="cached")
@@ -135,6 +161,77 @@ def test_a_read_only_mount_of_nothing_is_refused(tmp_path: Path) -> None:
 
 
 # --- data of the host
+
+
+def repository(folder: Path, *tracked: str) -> Path:
+    """A repository with these files."""
+    for name in tracked:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"content of {name}")
+    for argv in (["init", "-q"], ["add", "--force", "--", *tracked]):
+        subprocess.run(["git", "-C", str(folder), *argv], check=True)
+    return folder
+
+
+def test_what_git_tracks_of_a_writable_folder_is_its_first_content(tmp_path: Path) -> None:
+    repository(tmp_path, "init/a.sql", "init/deep/ö b.sh", "init/.env", "init/key", "other")
+    (tmp_path / "init" / "deep" / "ö b.sh").chmod(0o755)
+    (tmp_path / "init" / "key").write_text(PRIVATE_KEY)
+    (tmp_path / "init" / "untracked").touch()
+    (tmp_path / "init" / "link").symlink_to("/etc/hostname")
+    files, mount = mounted(tmp_path, "./init", read_only=False)
+    assert mount["source"] == "@data/init"
+    assert unpacked(files).keys() == {"a.sql", "deep/ö b.sh"}
+    [entry] = files.content.values()
+    assert (entry["mode"], entry["seeds"]) == (0o755, ["init"])
+    assert [warning.meaning for warning in files.found.warnings] == [
+        "its 2 file(s) are copied to a host once, while it is missing or empty there"
+    ]
+    assert files.found.problems == []
+
+
+def test_a_folder_of_the_repository_outside_of_the_applications_begins_with_its_files(tmp_path: Path) -> None:
+    repository(tmp_path, "shared/a")
+    (tmp_path / "app").mkdir()
+    files, mount = mounted(tmp_path / "app", "../shared", read_only=False, repository=tmp_path)
+    assert mount["source"] == "@data/_/shared"
+    assert [entry["seeds"] for entry in files.content.values()] == [["_/shared"]]
+
+
+def test_folders_of_equal_content_and_mounts_of_one_folder_ship_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("same")
+    volumes = {"named": {"driver_opts": {"type": "none", "o": "bind", "device": "./b"}}}
+    services = {
+        "web": {"image": "x", "volumes": ["./a:/a", "./a/:/again"]},
+        "job": {"image": "x", "volumes": ["./a:/a", "named:/v"]},
+    }
+    found = application(tmp_path, json.dumps({"services": services, "volumes": volumes}))
+    assert [entry["seeds"] for entry in found.files.values()] == [["a", "b"]]
+    assert len([each for each in found.warnings if "mounted writable" in each.what]) == 2
+
+
+def test_a_writable_folder_too_large_to_ship_is_refused_and_outside_of_git_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x").write_text("x" * 1_000_001)
+    files, _ = mounted(tmp_path, "./data", read_only=False, repository=None)
+    assert (files.found.problems, len(files.found.warnings)) == ([], 1)
+    repository(tmp_path, "README")
+    subprocess.run(["git", "-C", str(tmp_path), "add", "data"], check=True)
+    files, _ = mounted(tmp_path, "./data", read_only=False)
+    assert whats(files.found.problems) == [
+        "services.web: the folder ./data is mounted writable, and git tracks 1,000,001 bytes of it"
+    ]
+
+
+def test_a_stacks_secret_in_a_writable_folder_does_not_ship(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x").write_text(CANARY)
+    text = "services: {web: {image: x, volumes: ['./data:/d']}}"
+    assert whats(problems_of(tmp_path, text, secrets={"S": CANARY})) == [
+        "the value of secret S is in plain text in data/x"
+    ]
 
 
 def test_a_writable_folder_lives_on_the_host_and_its_content_does_not_ship(tmp_path: Path) -> None:

@@ -124,6 +124,46 @@ def test_damaged_secrets_file_is_told_and_kept(folder: Path) -> None:
     assert (folder / "secrets.json").read_text() == ""
 
 
+def another_clone(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a clone that was made now, the first one being gone."""
+    monkeypatch.setattr(local, "_FOLDER", machine / "second" / ".slipway")
+    monkeypatch.setattr(local, "SECRETS", machine / "second" / ".slipway" / "secrets.json")
+    (machine / "second" / ".slipway").mkdir(parents=True)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_new_clone_has_the_secrets_that_the_volumes_were_made_with(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = local._secrets()
+    another_clone(machine, monkeypatch)
+    assert local._secrets() == first == json.loads(local.SECRETS.read_text())
+    shared = machine / "home" / ".local" / "share" / "slipway" / "local" / "secrets.json"
+    assert shared.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_clone_of_an_earlier_version_keeps_its_secrets_and_hands_on_those_of_its_volumes(
+    folder: Path, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "secrets.json").write_text('{"OWN": "x", "POSTGRES_PASSWORD": "earlier"}')
+    assert local._secrets() == {"OWN": "x", "POSTGRES_PASSWORD": "earlier"}
+    another_clone(machine, monkeypatch)
+    assert local._secrets() == {"POSTGRES_PASSWORD": "earlier"}
+
+
+@pytest.mark.usefixtures("deployed")
+def test_down_in_a_new_clone_knows_the_volumes_of_a_deployment_that_failed(
+    machine: Path, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "machine", dict)
+    monkeypatch.setattr(local, "_pulumi", lambda *_: 255)
+    assert main(["up"]) == 255
+    another_clone(machine, monkeypatch)
+    monkeypatch.setenv("VOLUMES", "data")
+    assert main(["down"]) == 0
+    assert docker.called("volume rm") == ["volume rm shop-local_data"]
+
+
 def test_secrets_added_by_hand_stay(folder: Path) -> None:
     (folder / "secrets.json").write_text('{"OWN": "kept"}')
     assert local._secrets()["OWN"] == "kept"

@@ -6,11 +6,11 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from simulation import SMOKE
+from simulation import SMOKE, Simulation
 from strategies import CANARY, STRATEGIES, strategies
 
 if TYPE_CHECKING:
-    from simulation import Ended, Simulation
+    from simulation import Ended
 
 
 SEEN_SECONDS = 3.0
@@ -95,6 +95,69 @@ def test_a_crash_loop_is_given_up_long_before_the_deadline(stack: Simulation) ->
     ended = stack.deploy(wanted, options={"health_deadline": 300})
     assert "it was restarted 5 times, last exit code 7" in ended.error
     assert ended.seconds < 30
+
+
+def database(**more: Any) -> dict[str, Any]:
+    """A database whose volume the Compose file names, and an image that has one more."""
+    mounts = [{"type": "volume", "source": "data", "target": "/data"}, {"type": "volume", "target": "/scratch"}]
+    return {"db_service": {"volumes": mounts}, "volumes": {"data": {"name": "shop_data"}}, **more}
+
+
+def test_volumes_without_a_name_do_not_outlive_a_first_deployment_that_failed(stack: Simulation) -> None:
+    for _ in range(2):
+        assert stack.deploy(stack.shop(**database(api_environment={"MODE": "exit"}))).code != 0
+        assert list(stack.host.engine.volumes) == ["shop_data"]
+
+
+def test_volumes_without_a_name_stay_where_a_release_was_live(stack: Simulation) -> None:
+    assert stack.deploy(stack.shop(**database())).code == 0
+    before = set(stack.host.engine.volumes)
+    assert len(before) == 2
+    assert stack.deploy(stack.shop(**database(api_environment={"MODE": "exit"}))).code != 0
+    assert set(stack.host.engine.volumes) == before
+
+
+def test_a_volume_that_is_older_than_the_failed_deployment_is_not_its_own(stack: Simulation) -> None:
+    """Such as one that a container of plain Compose handed on."""
+    stack.host.engine.volumes["a" * 64] = {"Name": "a" * 64, "Labels": {}, "CreatedAt": "2020-01-01T00:00:00+01:00"}
+    mounts = [{"type": "volume", "source": "old", "target": "/data"}]
+    volumes = {"old": {"name": "a" * 64, "external": True}}
+    bad = stack.shop(db_service={"volumes": mounts}, volumes=volumes, api_environment={"MODE": "exit"})
+    assert stack.deploy(bad).code != 0
+    assert list(stack.host.engine.volumes) == ["a" * 64]
+
+
+def test_a_refused_password_names_the_volume_that_keeps_the_earlier_one(stack: Simulation) -> None:
+    refused = stack.shop(**database(api_environment={"MODE": "refused"}))
+    first = stack.deploy(refused)
+    assert "older than this" not in first.error, "its volume is this deployment's own"
+    stack.later(5)
+    again = stack.deploy(refused).error
+    assert "(shop_data is older than this)" in again
+    assert again.endswith("docker volume rm shop_data")
+
+    assert stack.destroy("data").code == 0
+    assert stack.deploy(stack.shop(**database())).code == 0
+    stack.later(5)
+    rotated = stack.deploy(refused).error
+    assert "(shop_data is older than this)" in rotated
+    assert rotated.endswith("or change the password in the database first")
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_a_volume_of_another_stack_is_refused_unless_it_is_said_to_be_shared(stack: Simulation, external: int) -> None:
+    mount = {"db_service": {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}}
+    shop, blog = stack, Simulation(stack.host, "blog")
+    assert blog.deploy(blog.shop(**mount, volumes={"data": {"name": "fixed"}})).code == 0
+    ended = shop.deploy(
+        shop.shop(**mount, volumes={"data": {"name": "fixed", **({"external": True} if external else {})}})
+    )
+    if external:
+        assert ended.code == 0
+        assert shop.deploy(shop.shop(db="2", **mount, volumes={"data": {"name": "fixed"}})).code == 0, "shared already"
+    else:
+        assert "the volume fixed (data in the Compose file) is used by blog-db-1 of blog" in ended.error
+        assert shop.ids() == []
 
 
 def test_a_failed_first_deployment_leaves_nothing_but_volumes(stack: Simulation) -> None:

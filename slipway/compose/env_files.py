@@ -1,0 +1,84 @@
+"""`env_file`: what the stack says wins over it, and a file that is missing is named with the ways out.
+
+Compose merges these files into `environment` by itself; only the file as it is written still tells which is which.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slipway.contract.problems import Problem
+from slipway.settings.setting_files import config_set, entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["missing_env_files", "put_stack_values"]
+
+
+def put_stack_values(
+    model: Mapping[str, Any], written: Mapping[str, Any], given: Mapping[str, str], stack: str
+) -> list[Problem]:
+    """Give variables of an `env_file` the value that the stack has under their name; warnings where that is another.
+
+    `.env` is what the stack stands for, so there it needs no word. `environment` comes before either, as in Compose.
+    """
+    warnings = []
+    for service, description in sorted((model.get("services") or {}).items()):
+        as_written = (written.get("services") or {}).get(service) or {}
+        files = [path for path, _ in _env_files(as_written)]
+        environment = description.get("environment") or {}
+        for name in (
+            sorted((environment.keys() & given.keys()) - _names(as_written.get("environment"))) if files else ()
+        ):
+            value = given[name].replace("$", "$$")
+            if environment[name] not in (value, None) and any(
+                not path.endswith("/.env") for path in map(_rooted, files)
+            ):
+                warnings.append(
+                    Problem(
+                        f"services.{service}: {name} is in {' or '.join(files)}, and stack {stack} has another value",
+                        "the service gets the stack's",
+                        f"write {name} under `environment:` of {service} if it is to have a value of its own",
+                    )
+                )
+            environment[name] = value
+    return warnings
+
+
+def missing_env_files(written: Mapping[str, Any], folder: Path, stack: str) -> list[Problem]:
+    """A problem for every file that a service requires and that is not there."""
+    return [
+        Problem(
+            f"services.{service}.env_file: {path} does not exist",
+            "Compose refuses to run the service; a file that git ignores is on no other machine and never in CI",
+            "name its variables under `environment:` instead, as `NAME: ${NAME}`, each with "
+            f"{config_set(stack, entry('variables', 'NAME'), 'VALUE')} "
+            f"(or, if it is secret: {config_set(stack, entry('secrets', 'NAME'), secret=True)}); "
+            "or commit the file, without secrets",
+        )
+        for service, description in sorted((written.get("services") or {}).items())
+        for path, required in _env_files(description)
+        if required and "$" not in path and not (folder / path).is_file()
+    ]
+
+
+def _rooted(path: str) -> str:
+    return "/" + path.removeprefix("./")
+
+
+def _env_files(service: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Path of each, and whether it must be there."""
+    stated = service.get("env_file") or []
+    for each in [stated] if isinstance(stated, (str, dict)) else stated:
+        if isinstance(each, dict):
+            yield str(each.get("path")), each.get("required", True) is not False
+        else:
+            yield str(each), True
+
+
+def _names(environment: object) -> set[str]:
+    """The variables that `environment` itself sets, in either of its forms."""
+    stated = environment or []
+    return {str(each).partition("=")[0] for each in stated} if isinstance(stated, (dict, list)) else set()

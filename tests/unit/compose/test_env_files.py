@@ -1,0 +1,96 @@
+"""`env_file`: the stack's values win, and a file that is missing is named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import CANARY, application, problems_of, whats
+
+from slipway.compose.application import Application
+
+
+def deployed(folder: Path, files: dict[str, str], service: dict[str, Any], **values: Any) -> Application:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    services = {"web": {"image": "x", **service}, "other": {"image": "x", "environment": {"P": "${DB_PASSWORD-}"}}}
+    return application(folder, json.dumps({"services": services}), **values)
+
+
+def environment(found: Application) -> dict[str, Any]:
+    given: dict[str, Any] = found.document["services"]["web"]["environment"]
+    return given
+
+
+FILE = "DB_PASSWORD=of-the-file\nLEVEL=debug\nCOST=1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "service", "warned"),
+    [
+        (".env", {"env_file": ".env"}, []),
+        (".env", {"env_file": ["./.env"]}, []),
+        ("web.env", {"env_file": [{"path": "web.env", "required": False}]}, ["COST", "DB_PASSWORD", "LEVEL"]),
+        ("deep/web.env", {"env_file": "deep/web.env"}, ["COST", "DB_PASSWORD", "LEVEL"]),
+    ],
+)
+def test_the_stacks_value_wins_over_an_env_file(
+    tmp_path: Path, name: str, service: dict[str, Any], warned: list[str]
+) -> None:
+    found = deployed(
+        tmp_path, {name: FILE}, service, secrets={"DB_PASSWORD": CANARY}, variables={"LEVEL": "info", "COST": "$5"}
+    )
+    assert environment(found) == {"DB_PASSWORD": "${DB_PASSWORD}", "LEVEL": "info", "COST": "$$5"}
+    assert found.secrets == ("DB_PASSWORD",)
+    said = [warning.what for warning in found.warnings if "has another value" in warning.what]
+    assert [what.split()[1] for what in said] == warned
+    assert CANARY not in str(found)
+
+
+def test_equal_values_need_no_word(tmp_path: Path) -> None:
+    found = deployed(tmp_path, {"a.env": "LEVEL=info\n"}, {"env_file": "a.env"}, variables={"LEVEL": "info"})
+    assert environment(found) == {"LEVEL": "info"}
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize("stated", [{"LEVEL": "own"}, ["LEVEL=own"]])
+def test_what_the_service_sets_itself_comes_first(tmp_path: Path, stated: Any) -> None:
+    service = {"env_file": ".env", "environment": stated}
+    found = deployed(tmp_path, {".env": "LEVEL=debug\nOTHER=1\n"}, service, variables={"LEVEL": "info"})
+    assert environment(found) == {"LEVEL": "own", "OTHER": "1"}
+
+
+def test_a_files_own_references_have_the_stacks_values(tmp_path: Path) -> None:
+    found = deployed(
+        tmp_path, {".env": "URL=pg://u:${DB_PASSWORD}@db\n"}, {"env_file": ".env"}, secrets={"DB_PASSWORD": CANARY}
+    )
+    assert environment(found) == {"URL": "pg://u:${DB_PASSWORD}@db"}
+
+
+def test_a_service_without_an_env_file_is_left_alone(tmp_path: Path) -> None:
+    found = deployed(tmp_path, {}, {"environment": {"LEVEL": "own"}}, variables={"LEVEL": "info"})
+    assert environment(found) == {"LEVEL": "own"}
+
+
+def test_every_missing_env_file_is_named_with_both_ways_out(tmp_path: Path) -> None:
+    text = """
+        services:
+          a: {image: x, env_file: .env}
+          b: {image: x, env_file: [here.env, {path: gone.env}, {path: may.env, required: false}]}
+          c: {image: x, environment: {X: "${UNSET}"}}
+    """
+    (tmp_path / "here.env").touch()
+    found = problems_of(tmp_path, text)
+    assert whats(found)[-2:] == [
+        "services.a.env_file: .env does not exist",
+        "services.b.env_file: gone.env does not exist",
+    ]
+    assert "commit the file, without secrets" in found[-1].fix
+    assert "pulumi config set --path 'variables.NAME' VALUE --stack test" in found[-1].fix
+
+
+def test_a_missing_env_file_of_an_included_file_is_still_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text("services: {b: {image: x, env_file: gone.env}}")
+    [problem] = problems_of(tmp_path, "include: [more.yaml]\nservices: {a: {image: x}}")
+    assert "gone.env" in problem.what
