@@ -53,7 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
 """
-CHECK = "exec 3<>/dev/tcp/127.0.0.1/8000; printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3; grep -q ' 200 ' <&3"
+CHECK = "exec 3<>/dev/tcp/127.0.0.1/8000; printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3; grep ' 200 ' <&3 >/dev/null"
 
 
 def docker(*arguments: str, check: bool = True) -> str:

@@ -26,8 +26,8 @@ healthcheck: &check
     - -c
     - >-
       exec 3<>/dev/tcp/127.0.0.1/8000;
-      printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3; read -r line <&3;
-      echo "health answered $$line"; [[ $$line == *' 200 '* ]]
+      printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3; mapfile -t lines <&3;
+      echo "health answered $${lines[0]}"; [[ $${lines[0]} == *' 200 '* ]]
   interval: 2s
   timeout: 3s
   retries: 2

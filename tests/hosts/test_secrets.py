@@ -115,9 +115,9 @@ def seen(
         for entry in host.path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 watched["processes"].add((entry / "cmdline").read_bytes())
-                if not (entry / "root").samefile(host.path("/")):
-                    continue  # a container's own environment may hold what it was given
                 environment = (entry / "environ").read_bytes()
+                if not (entry / "root").samefile(host.path("/")):  # asked after: what becomes a container moves once
+                    continue  # a container's own environment may hold what it was given
                 if told(environment):
                     watched["processes"].add((entry / "cmdline").read_bytes() + b" environment: " + environment)
 
