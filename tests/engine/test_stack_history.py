@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,8 @@ def test_back_to_a_forward_to_c_and_every_step_is_in_the_history(stack: Stack) -
     assert first in plan
     assert "image of web" in plan
     assert "good evening" in plan
+    assert re.search(r"web +recreated +image \w+ => \w+, .*mount /etc/app/config.json", plan), plan
+    assert "interrupted for a while: side on local, web on local" in plan
     assert running(stack) == at_c
 
     stack.slipway("rollback", "--to", "1", "-m", "the new one is ugly")

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from slipway.cli.deploy.engine_run import engine_run
+from slipway.cli.deploy.preview_view import rendered
 from slipway.cli.deploy.up_events import ON_A_HOST, Story
 from slipway.cli.deploy.update import engine_error
+from slipway.cli.printing import print_out
 from slipway.contract.plan import PLANS_VARIABLE
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from slipway.releases.engine import Engine
 
-__all__ = ["previewed"]
+__all__ = ["previewed", "show"]
 
 _INNER = ("pulumi:", "slipway:")
 
@@ -41,8 +43,26 @@ class _Resources:
             self.changed.append({"type": step["type"], "name": name, "operation": step["op"]})
 
 
-def previewed(engine: Engine, given: Sequence[str] = ()) -> dict[str, Any]:
-    """The preview of a stack (cli/schemas/preview.schema.json); `given` are further options of `pulumi preview`.
+def show(
+    engine: Engine,
+    given: Sequence[str],
+    *,
+    message: str = "",  # noqa: ARG001  # a preview is in no history
+    settings: Mapping[str, str],
+    command: str,
+) -> int:
+    """Show what `deploy` (update.py) would do with the same arguments; 0."""
+    print_out(rendered(previewed(engine, given, settings=settings, command=command)))
+    return 0
+
+
+def previewed(
+    engine: Engine, given: Sequence[str] = (), *, settings: Mapping[str, str] | None = None, command: str = ""
+) -> dict[str, Any]:
+    """The preview of a stack (cli/schemas/preview.schema.json).
+
+    `given` are further options of `pulumi preview`, `settings` variables of the environment that hold for it alone;
+    `command` is what errors advise to run again, `slipway preview` if empty.
 
     Ends the command, after printing why, where it fails.
     """
@@ -54,13 +74,13 @@ def previewed(engine: Engine, given: Sequence[str] = ()) -> dict[str, Any]:
         warnings.extend(line.text for line in story.report(event, 0.0) if line.kind == "warning")
 
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-        environment = {**engine.environment, PLANS_VARIABLE: folder}
+        environment = {**engine.environment, **(settings or {}), PLANS_VARIABLE: folder}
         with engine_run(["preview", *plain, *engine.options, *given], environment) as run:
             code = run.follow(report, lambda: None)
             if code:
                 if unreported := story.unreported(run.output):
                     typer.echo(unreported, err=True)
-                again = f"slipway preview --stack {engine.short}"
+                again = command or f"slipway preview --stack {engine.short}"
                 for error in story.errors or [engine_error(run, code, "preview", again)]:
                     typer.echo(error, err=True)
                 raise typer.Exit(1)

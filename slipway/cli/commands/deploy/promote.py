@@ -48,10 +48,12 @@ def promote(
     from slipway.releases.engine import engine_of
     from slipway.releases.promotion import planned
 
-    into = engine_of(target, deploys=not plan)
+    into = engine_of(target, deploys=True)
     found = planned(engine_of(source), into, repository=repository)
     print_out(rendered(found))
     if plan:
+        if not found.obstacles:
+            _show_plan(into, found)
         return
     if found.settled and found.target.healthy:
         typer.echo(f"{target} runs these images of this commit already: nothing to do")
@@ -71,6 +73,16 @@ def _typed(target: str) -> bool:
         raise SlipwayError("nobody can confirm it here (no terminal)", "a promotion is never made by accident", fix)
     typed: str = typer.prompt(f"type {_WORD} to change {target}", default="", show_default=False)
     return typed.strip() == _WORD
+
+
+def _show_plan(target: Engine, found: Promotion) -> None:
+    from slipway.cli.deploy.preview import show
+    from slipway.releases.promotion import carry_out, source_at, with_source
+
+    commit = str(found.release.document["commit"]).removesuffix("-dirty")
+    with source_at(found.source.history.settings.application, commit) as folder:
+        again = f"slipway promote --from {found.source.stack} --to {target.short} --plan"
+        carry_out(target, folder, with_source(found, folder), deploy=show, message="", again=again)
 
 
 def _promote(target: Engine, found: Promotion, message: str) -> int:

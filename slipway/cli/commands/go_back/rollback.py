@@ -38,7 +38,7 @@ def rollback(
         raise typer.BadParameter("either --to or --from, not both")
     from slipway.releases.engine import engine_of
 
-    engine = engine_of(stack, deploys=not plan).begin()
+    engine = engine_of(stack, deploys=True).begin()
     from slipway.cli.deploy.update import deploy  # while the engine decrypts
     from slipway.cli.printing import override
     from slipway.releases.locks.waiting import when_free, with_note
@@ -47,15 +47,24 @@ def rollback(
     def target() -> Rollback:
         return planned_from_file(engine, file) if file else planned(engine, to)
 
+    def again_for(found: Rollback) -> str:
+        return f"slipway rollback --stack {engine.short} " + (f"--from {file}" if file else f"--to {found.target.id}")
+
     if plan:
-        _show(target())
+        found = target()
+        _show(found)
+        if not found.obstacles:
+            from slipway.cli.deploy.preview import show
+
+            carry_out(engine, found, deploy=show, message="", again=f"{again_for(found)} --plan")
+        typer.echo("nothing was changed; run it without --plan to roll back")
         return
 
     def roll_back(taken_over: str) -> int:
         found = target()
         override(found.obstacles, force=force)
         _announce(found)
-        again = f"slipway rollback --stack {engine.short} " + (f"--from {file}" if file else f"--to {found.target.id}")
+        again = again_for(found)
         said = f"{found.words}: {message}" if message else found.words
         return carry_out(engine, found, deploy=deploy, message=with_note(said, taken_over), again=again)
 
@@ -79,4 +88,3 @@ def _show(found: Rollback) -> None:
     if found.history.live:
         live = past_release(found.history, named_entry(found.history, "live"))
         print_out(diff_rendered(difference(live.document, found.target.document)))
-    typer.echo("nothing was changed; run it without --plan to roll back")
