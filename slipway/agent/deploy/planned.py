@@ -5,7 +5,7 @@ It reads the very steps that a deployment takes, so that what is said and what i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from slipway.agent.docker.facts import RUNS
 from slipway.agent.release.release_diff import differences
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from slipway.agent.docker.facts import Container
     from slipway.agent.strategies.service import Service
 
-__all__ = ["Known", "changes"]
+__all__ = ["Known", "changes", "unlike_plan"]
 
 
 class Known(NamedTuple):
@@ -80,6 +80,33 @@ def changes(plan: Plan, services: Mapping[str, Service], known: Known) -> list[C
     return found
 
 
+# What an action makes of a service's containers, those before and those after it.
+_HOLDS: dict[str, Callable[[set[str], set[str]], bool]] = {
+    **dict.fromkeys(("", REROUTED), lambda old, new: old == new),
+    STARTED: lambda old, new: bool(old) and old <= new,
+    CREATED: lambda old, new: not old and bool(new),
+    **dict.fromkeys((RECREATED, RESTARTED), lambda old, new: bool(new) and not old & new),
+    **dict.fromkeys((ROLLED, SCALED), lambda old, new: bool(new) and old != new),
+    CLEARED: lambda old, new: new < old,
+    **dict.fromkeys((REMOVED, STOPPED), lambda old, new: bool(old) and not new),
+    ONE_OFF: lambda old, new: True,  # noqa: ARG005  # it may be gone by now
+}
+
+
+def unlike_plan(
+    planned: Sequence[Change], before: Mapping[str, Collection[str]], after: Mapping[str, Collection[str]]
+) -> list[str]:
+    """Where what happened is not what was planned: `before` and `after` are each service's containers."""
+    actions = {each.service: each.action for each in planned if each.action not in (MIGRATION, EDGE)}
+    found = []
+    for name in sorted({*before, *after}):
+        old, new, action = set(before.get(name, ())), set(after.get(name, ())), actions.get(name, "")
+        if not _HOLDS[action](old, new):
+            found.append(f"{name} was to be {action or 'left alone'}, and {len(new - old)} of its containers are new "
+                         f"and {len(old - new)} gone")  # fmt: skip
+    return found
+
+
 def _in_order(steps: Sequence[Step]) -> list[str]:
     """The services that steps are about, those that stop or start something first."""
     names: dict[str, None] = {}
@@ -106,7 +133,9 @@ def _action(name: str, steps: Sequence[Step], service: Service | None, own: Sequ
         return REROUTED
     if service.replicas == 0:
         return STOPPED
-    return SCALED if any(each.id in gone and each.config == service.config for each in own) else CLEARED
+    if any(each.id in gone and each.config == service.config for each in own):
+        return SCALED
+    return ROLLED if any(isinstance(step, ShiftTraffic) for step in mine) else CLEARED
 
 
 def _started(service: Service, starts: Sequence[Step], own: Sequence[Container]) -> str:
