@@ -32,7 +32,8 @@ class Change(NamedTuple):
 
 def sentence(change: Change) -> str:
     """What happens, because of what, and what it interrupts: `recreated: image; interrupted, 5.2 s last time`."""
-    said = f"{change.action}: {', '.join(change.because)}"
+    because = ", ".join(change.because).replace("<{%", "< {%")  # the engine takes that for a colour, and panics
+    said = f"{change.action}: {''.join(each if each.isprintable() else '?' for each in because)}"
     if not change.interrupts:
         return said
     last = "" if change.seconds is None else f", {change.seconds:.1f} s last time"

@@ -12,6 +12,7 @@ from slipway.agent.release.release_diff import differences
 from slipway.agent.strategies.steps import (
     Drain,
     EdgeUp,
+    KeepOld,
     Migrate,
     Remove,
     ScaleUp,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Known", "changes", "unlike_plan"]
 
+_CONTAINERS = (Start, ScaleUp, Remove, Drain, KeepOld)
+
 
 class Known(NamedTuple):
     """What reasons are found in."""
@@ -60,24 +63,30 @@ class Known(NamedTuple):
 
 def changes(plan: Plan, services: Mapping[str, Service], known: Known) -> list[Change]:
     """What `plan` changes, in the order in which it does."""
-    found: list[Change] = []
-    recreated: set[str] = set()
-    for name in _in_order(plan.steps):
-        own = [each for each in known.containers if each.service == name]
-        action = _action(name, plan.steps, services.get(name), own)
-        if not action:
-            continue
-        after = sorted(services[name].replaced_with & recreated) if name in services else []
-        recreated |= {name} if action in (RECREATED, RESTARTED) else set()
-        interrupts = action in (RECREATED, RESTARTED, STOPPED, REMOVED) and any(each.state in RUNS for each in own)
-        because = _because(name, action, after, known)
-        found.append(Change(name, action, because, interrupts, known.outages.get(name) if interrupts else None))
+    found: dict[str, Change] = {}
+    moved = {name for step in plan.steps if isinstance(step, _CONTAINERS) for name in _services(step)}
     for step in plan.steps:
         if isinstance(step, Migrate):
-            found.append(Change(step.service, MIGRATION, ("new release",)))
+            found[f"{step.service} migrates"] = Change(step.service, MIGRATION, ("new release",))
         elif isinstance(step, EdgeUp):
-            found.append(Change("edge", EDGE, (f"Traefik {step.version}",)))
-    return found
+            found["edge"] = Change("edge", EDGE, (f"Traefik {step.version}",))
+        elif isinstance(step, (*_CONTAINERS, ShiftTraffic, Unroute)):
+            for name in _services(step):
+                if name not in found and (isinstance(step, _CONTAINERS) or name not in moved):
+                    found[name] = _change(name, plan.steps, services.get(name), known, found)
+    return list(found.values())
+
+
+def _change(
+    name: str, steps: Sequence[Step], service: Service | None, known: Known, earlier: Mapping[str, Change]
+) -> Change:
+    own = [each for each in known.containers if each.service == name]
+    action = _action(name, steps, service, own)
+    renewed = {each.service for each in earlier.values() if each.action in (RECREATED, RESTARTED, ROLLED)}
+    after = sorted(service.replaced_with & renewed) if service else []
+    interrupts = action in (RECREATED, RESTARTED, STOPPED, REMOVED) and any(each.state in RUNS for each in own)
+    because = _because(name, action, after, known)
+    return Change(name, action, because, interrupts, known.outages.get(name) if interrupts else None)
 
 
 # What an action makes of a service's containers, those before and those after it.
@@ -107,16 +116,6 @@ def unlike_plan(
     return found
 
 
-def _in_order(steps: Sequence[Step]) -> list[str]:
-    """The services that steps are about, those that stop or start something first."""
-    names: dict[str, None] = {}
-    for kinds in ((Start, ScaleUp, Remove, Drain), (ShiftTraffic, Unroute)):
-        for step in steps:
-            if isinstance(step, kinds):
-                names.update(dict.fromkeys(_services(step)))
-    return list(names)
-
-
 def _services(step: Step) -> tuple[str, ...]:
     return getattr(step, "services", ()) or (getattr(step, "service", ""),)
 
@@ -128,7 +127,7 @@ def _action(name: str, steps: Sequence[Step], service: Service | None, own: Sequ
     starts = [step for step in mine if isinstance(step, (Start, ScaleUp))]
     if starts:
         return _started(service, starts, own)
-    gone = {each for step in mine if isinstance(step, (Remove, Drain)) for each in step.containers}
+    gone = {each for step in mine if isinstance(step, (Remove, Drain, KeepOld)) for each in step.containers}
     if not gone:
         return REROUTED
     if service.replicas == 0:

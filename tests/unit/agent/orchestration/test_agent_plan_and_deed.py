@@ -18,6 +18,7 @@ from thorough import THOROUGH
 from slipway.agent.deploy.planned import unlike_plan
 from slipway.agent.state.kept_generations import Keeping
 from slipway.compose.schema_check import checked
+from slipway.contract.plan import UNBUILT, Change, sentence
 from slipway.hosts.plans import change_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ RELEASES = st.fixed_dictionaries(
         "web": st.none() | WEB,
         "api": st.none() | PLAIN,
         "db": PLAIN,
+        "wait": st.sampled_from([0, 40]),
         "stopped": st.none() | st.sampled_from(["api", "db"]),
     }
 )
@@ -90,7 +92,7 @@ def test_what_a_plan_says_is_what_happens(releases: list[dict[str, Any]]) -> Non
                 assert not set(plan["unchanged"]) & {each.service for each in planned}
                 again = stack.plan(wanted)
                 assert (again["changes"], again["steps"]) == ([], []), ended.out.said
-                stack.later(40)
+                stack.later(change["wait"])
         finally:
             world.time.bury()
             shutil.rmtree(home)
@@ -103,3 +105,57 @@ def containers(stack: Simulation) -> dict[str, list[str]]:
         if each.id[:12] not in kept:
             found.setdefault(each.labels["com.docker.compose.service"], []).append(each.id)
     return found
+
+
+def said(plan: Mapping[str, Any]) -> dict[str, str]:
+    """Service → what happens to it and why, in words."""
+    return {each.service: sentence(each) for each in map(change_of, plan["changes"])}
+
+
+def test_every_reason_is_named(stack: Simulation) -> None:
+    needs = {"depends_on": {"db": {"condition": "service_healthy", "restart": True}}}
+    mount = [{"type": "volume", "source": "data", "target": "/data"}]
+    secret = {"environment": {"VERSION": "1", "PASSWORD": "${PASSWORD}"}}
+    first = stack.release(
+        {"db": stack.service(**secret), "api": stack.service(**needs), "old": stack.service()}, secrets=("PASSWORD",)
+    )
+    assert said(stack.plan(first, secrets={"PASSWORD": "a"})) == dict.fromkeys(
+        ("db", "api", "old"), "created: first deployment"
+    )
+    assert stack.deploy(first, secrets={"PASSWORD": "a"}).code == 0
+    plan = said(stack.plan(first, secrets={"PASSWORD": "b"}))
+    assert plan["db"] == "recreated: secret PASSWORD; interrupted until it is healthy"
+    assert plan["api"] == "restarted: db is replaced; interrupted until it is healthy"
+    assert stack.deploy(first, secrets={"PASSWORD": "b"}).code == 0
+
+    more = stack.service(**{**secret, "environment": {**secret["environment"], "LEVEL": "debug"}}, volumes=mount,
+                         labels={"<{%evil%}>": "x"})  # fmt: skip
+    second = stack.release(
+        {"db": more, "api": stack.service(**needs)}, volumes={"data": {"name": "shop_data"}}, secrets=("PASSWORD",)
+    )
+    stack.host.engine.handle("POST", f"/containers/{stack.ids('api')[0]}/stop?t=1")
+    stack.later(2)
+    plan = said(stack.plan(second, secrets={"PASSWORD": "b"}))
+    for reason in ("environment LEVEL", "mount /data", "volume data", "label < {%evil%}>", " s last time"):
+        assert reason in plan["db"], plan
+    assert plan["api"].startswith("restarted: drift: shop-api-1 is exited (exit code 0), db is replaced")
+    assert plan["old"] == "removed: no longer in the Compose file; gone"
+
+
+def test_an_image_that_is_yet_to_be_built_counts_as_changed(stack: Simulation) -> None:
+    first = stack.shop()
+    assert stack.deploy(first).code == 0
+    unbuilt = {**first["images"], "api": f"api@{UNBUILT}"}
+    services = {**first["compose"]["services"]}
+    services["api"] = {**services["api"], "image": unbuilt["api"]}
+    plan = said(stack.plan({**first, "images": unbuilt, "compose": {**first["compose"], "services": services}}))
+    assert plan == {"api": "recreated: image (to be built); interrupted until it is healthy"}
+
+
+def test_what_happened_otherwise_is_reported_as_a_defect() -> None:
+    planned = [Change("web", "rolled", ("image",))]
+    assert unlike_plan(planned, {"web": ["a"], "db": ["b"]}, {"web": ["c"], "db": ["b"]}) == []
+    assert unlike_plan(planned, {"web": ["a"], "db": ["b"]}, {"web": ["a"], "db": ["c"]}) == [
+        "db was to be left alone, and 1 of its containers are new and 1 gone",
+        "web was to be rolled, and 0 of its containers are new and 0 gone",
+    ]
