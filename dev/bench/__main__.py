@@ -1,6 +1,7 @@
-"""`python -m dev.bench [RUNS [way-back]]`: every measurement of one run, written to dev/bench/results.{md,json}.
+"""`python -m dev.bench [RUNS [way-back|plans]]`: every measurement of one run, written to dev/bench/results.{md,json}.
 
-With `way-back` only those of history and rollback are taken again; the others stay as they were written.
+With `way-back` only those of history and rollback are taken again, with `plans` those of previews; the others stay as
+they were written.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ sys.path[:0] = [str(ROOT / "tests" / "hosts"), str(ROOT / "tests" / "engine")]  
 
 from dev.bench.measures import agent_memory, agent_packed_kb, agent_start, interleaved, median, seconds  # noqa: E402
 from dev.bench.peers import EmptyProgram, ExampleCopy, Script  # noqa: E402
+from dev.bench.plans import on_the_fake, on_the_real, preview_beside_noop  # noqa: E402
 from dev.bench.report import write  # noqa: E402
 from dev.bench.traffic_changes import figures, measured, peers  # noqa: E402
 from dev.bench.traffic_peers import pushed_versions, routed_stack  # noqa: E402
@@ -53,10 +55,12 @@ def main(arguments: list[str]) -> int:
         engine = Engine.prepare(folder / "program", machine=machine, registry=registry, mirror=mirror)
         hosts = exits.enter_context(TestHosts(registry_port=int(registry.rpartition(":")[2])))
         say("starting test hosts")
-        servers = hosts.create_many(1 if arguments[1:] == ["way-back"] else max(_FLEETS))
+        servers = hosts.create_many(1 if arguments[1:] else max(_FLEETS))
         bench = _Bench(engine, folder, servers, exits, runs)
         if arguments[1:] == ["way-back"]:
             bench.way_back_alone()
+        elif arguments[1:] == ["plans"]:
+            bench.plans_alone()
         else:
             bench.measure()
     say("wrote dev/bench/results.md and dev/bench/results.json")
@@ -94,11 +98,8 @@ class _Bench:
             "ssh_connections_per_host": float(self._connections(stack)),
         }
         self.write(figures, {"deploy": deploy, "script": script})
-        say("nothing to do, beside an empty program")
-        empty = EmptyProgram(self.engine, self.folder / "empty")
-        stack.up()
-        noop, nothing = interleaved(self.runs, stack.up, empty.run)
-        self.write({"noop_vs_empty": median(noop) / median(nothing)}, {"noop": noop, "empty": nothing})
+        self._noop(stack)
+        self._plans(stack)
         self._way_back(stack)
         alone = self._fleet(1)
         for count in _FLEETS[1:]:
@@ -107,6 +108,27 @@ class _Bench:
             ratio = {f"{name}_hosts_vs_one": median(taken) / median(alone)}
             self.write(ratio, {"hosts_1": alone, f"hosts_{count}": taken})
         self._traffic()
+
+    def plans_alone(self) -> None:
+        """Only what previews say, and take; the no-op beside an empty program with it."""
+        stack = self._stack()
+        say("first deployment on 1 host")
+        stack.up()
+        self._noop(stack)
+        self._plans(stack)
+        stack.destroy()
+
+    def _noop(self, stack: Stack) -> None:
+        say("nothing to do, beside an empty program")
+        empty = EmptyProgram(self.engine, self.folder / "empty")
+        stack.up()
+        noop, nothing = interleaved(self.runs, stack.up, empty.run)
+        self.write({"noop_vs_empty": median(noop) / median(nothing)}, {"noop": noop, "empty": nothing})
+
+    def _plans(self, stack: Stack) -> None:
+        self.write(*preview_beside_noop(stack, self.runs))
+        self.write(*on_the_fake())
+        self.write(*on_the_real(stack, self.servers[0]))
 
     def way_back_alone(self) -> None:
         """Only history and rollback."""

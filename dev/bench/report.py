@@ -20,6 +20,11 @@ __all__ = ["write"]
 _FIGURES: dict[str, tuple[str, str, float | None]] = {
     "deploy_vs_script": ("changed image → verified, beside the shell script (build, push, pull, up --wait)", "x", 1.3),
     "noop_vs_empty": ("`pulumi up --skip-preview` with nothing to do, beside an empty program", "x", 2.0),
+    "preview_vs_noop": ("`pulumi preview` beside that `up`, both with nothing to do", "x", 1.1),
+    "plan_vs_deed_mismatches": ("plans that were not what happened, random changes on the fake Docker", "", 0),
+    "plan_vs_deed_changes": ("of so many", "", None),
+    "plan_vs_deed_mismatches_real": ("plans that were not what happened, random changes of the example", "", 0),
+    "plan_vs_deed_changes_real": ("of so many", "", None),
     "ssh_connections_per_host": ("SSH connections per host and deployment", "", 2),
     "two_hosts_vs_one": ("the same on 2 hosts beside 1", "x", None),
     "four_hosts_vs_one": ("the same on 4 hosts beside 1", "x", 2.0),
