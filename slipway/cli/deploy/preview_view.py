@@ -43,10 +43,7 @@ def in_markdown(document: Mapping[str, Any]) -> str:
         lines += ["", f"**Host {_cell(host['host'])}**", ""]
         if host["changes"]:
             lines += ["| service | what | because | interrupted |", "| --- | --- | --- | --- |"]
-            lines += [
-                f"| {_cell(each.service)} | {each.action} | {_cell(', '.join(each.because))} | {_meanwhile(each)} |"
-                for each in _changes(host)
-            ]
+            lines += [f"| {' | '.join(_cells(each))} |" for each in _changes(host)]
             lines.append("")
         lines += _beside(host) or ["Nothing to do."]
     if document["resources"]:
@@ -62,19 +59,22 @@ def _changes(host: Mapping[str, Any]) -> list[Change]:
 def _table(changes: Sequence[Change]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_column(no_wrap=True)
     for each in changes:
         what = Text(each.action, _STYLES.get(each.action, "cyan"))
-        table.add_row(Text(f"  {plain(each.service)}", "bold"), what, plain(", ".join(each.because)), _meanwhile(each))
+        what.append(f", interrupted{_last(each)}" if each.interrupts else "", "yellow")
+        table.add_row(Text(f"  {plain(each.service)}", "bold"), what)
+        table.add_row("", Text(plain(", ".join(each.because)), "dim"))
     return table
 
 
-def _meanwhile(change: Change) -> str:
-    if not change.interrupts:
-        return "-"
-    return "yes" if change.seconds is None else f"{change.seconds:.1f} s last time"
+def _cells(change: Change) -> tuple[str, ...]:
+    interrupted = f"yes{_last(change)}" if change.interrupts else "no"
+    return _cell(change.service), change.action, _cell(", ".join(change.because)), interrupted
+
+
+def _last(change: Change) -> str:
+    return "" if change.seconds is None else f" ({change.seconds:.1f} s last time)"
 
 
 def _beside(host: Mapping[str, Any]) -> list[str]:

@@ -48,7 +48,7 @@ def test_no_name_is_cut_or_folded(columns: int) -> None:
 
 def test_what_is_interrupted_is_said_once_more_at_the_end() -> None:
     text = shown(document(change("db", interrupts=True, seconds=5.23), change("web", "rolled")), 120)
-    assert "5.2 s last time" in text
+    assert "db   recreated, interrupted (5.2 s last time)" in text
     assert text.splitlines()[-1].strip() == "production: interrupted for a while: db on web-1"
     assert (
         shown(document(change("web", "rolled")), 120).splitlines()[-1].strip() == "production: nothing is interrupted"
@@ -63,6 +63,6 @@ def test_markdown_is_a_table_that_no_text_breaks_out_of() -> None:
         warnings=["host web-1: <b>"],
     )
     text = in_markdown(found)
-    assert "| web | recreated | environment A\\|B, \\`&lt;img src=x>\\` | - |" in text.splitlines()
+    assert "| web | recreated | environment A\\|B, \\`&lt;img src=x>\\` | no |" in text.splitlines()
     assert "- update image shop-web" in text.splitlines()
     assert "> ⚠️ host web-1: &lt;b>" in text.splitlines()
