@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.compose_tree import placeholders, used_definitions
+from slipway.contract.compose_tree import used_definitions
 from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from slipway.compose.application import Application
 
-__all__ = ["secrets_of", "service_inputs"]
+__all__ = ["service_inputs"]
 
 _FILE = re.compile(r"@files/(?P<sha>[0-9a-f]{12})[0-9a-f]{52}/(?P<name>.+)")
 _MOUNT_WORDS = ("type", "source", "target", "read_only")
@@ -46,15 +46,6 @@ def service_inputs(application: Application, name: str, *, beside: Iterable[str]
         "slipway": _told({key: value for key, value in entry.items() if key not in _ROUTED_KEYS}),
         "interrupts": interruption(application, name, beside),
     }
-
-
-def secrets_of(application: Application, name: str) -> list[str]:
-    """Names of the secrets that service `name` gets, sorted."""
-    service = application.document["services"][name]
-    used = used_definitions(application.document, {name: service})
-    mounted = {str(each.get("environment") or "") for each in used["secrets"].values()}
-    passwords = application.entries[name]["middlewares"]["basic_auth"]
-    return sorted({*placeholders([service, used]), *mounted, passwords or ""} - {""})
 
 
 def interruption(application: Application, name: str, beside: Iterable[str]) -> str:

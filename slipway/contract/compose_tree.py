@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["PLACEHOLDER", "placeholders", "texts", "used_definitions"]
+__all__ = ["PLACEHOLDER", "placeholders", "secrets_of", "texts", "used_definitions"]
 
 PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """An escaped dollar, or a secret's place with its name as group 1."""
@@ -17,6 +17,15 @@ PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 def placeholders(tree: Any) -> set[str]:  # noqa: ANN401 - JSON
     """Names of the secrets that a tree needs."""
     return {name for _, text in texts(tree) for name in PLACEHOLDER.findall(text) if name}
+
+
+def secrets_of(compose: Mapping[str, Any], service: str, entry: Mapping[str, Any]) -> set[str]:
+    """Names of the secrets that a service and its route get; `entry` is what the release says of it beside Compose."""
+    own = compose["services"][service]
+    used = used_definitions(compose, {service: own})
+    mounted = {str(each.get("environment") or "") for each in used["secrets"].values()}
+    passwords = (entry.get("middlewares") or {}).get("basic_auth")
+    return {*placeholders([own, used]), *mounted, passwords or ""} - {""}
 
 
 def used_definitions(tree: Mapping[str, Any], services: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

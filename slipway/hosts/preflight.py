@@ -22,7 +22,7 @@ from slipway.settings.rules import weak_secrets
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from slipway.compose.application import Application
     from slipway.hosts.host_sessions import HostSessions
@@ -43,7 +43,7 @@ class View:
     """Name → probe document."""
     settled: Callable[[str], None] | None
     """Takes the name of a host that the engine is done with; None on a single host."""
-    plan: Callable[[str, str], dict[str, Any]] | None = None
+    plan: Callable[[str, str], Awaitable[dict[str, Any]]] | None = None
     """Takes a host's name and its deployment document, gives what that would do (plan.schema.json); None in an
     update."""
 
