@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -115,10 +116,8 @@ class ComposeDeployment(pulumi.ComponentResource):
             )
 
         if args.plan:
-            pulumi.Output.all(**args.images).apply(
-                lambda images: pulumi.Output.from_input(self._show_plan(host, document, images)), run_with_unknowns=True
-            )
-
+            show: Callable[[dict[str, Any]], Awaitable[str]] = partial(self._show_plan, host, document)
+            pulumi.Output.all(**args.images).apply(show, run_with_unknowns=True)
         remove = f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}{volumes}'
         # In the state before anything is done: a first deployment that fails is none of the engine's resources, and
         # `destroy` would leave on the host what it had begun.
