@@ -116,8 +116,8 @@ class ComposeDeployment(pulumi.ComponentResource):
             )
 
         if args.plan:
-            show: Callable[[dict[str, Any]], Awaitable[str]] = partial(self._show_plan, host, document)
-            pulumi.Output.all(**args.images).apply(show, run_with_unknowns=True)
+            show = partial(self._show_plan, host, document)
+            pulumi.Output.all(**args.images).apply(show, run_with_unknowns=True)  # type: ignore[arg-type]  # awaitable
         remove = f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}{volumes}'
         # In the state before anything is done: a first deployment that fails is none of the engine's resources, and
         # `destroy` would leave on the host what it had begun.
