@@ -197,3 +197,22 @@ def test_what_is_recreated_together_gets_its_addresses_back(stack: Simulation, m
     moved = {name for name in before if after[name] != before[name]}
     assert len(moved) == bool(first)
     assert not {after[name] for name in moved} & set(before.values())
+
+
+@pytest.mark.parametrize("other", ["before", "web2"])
+def test_a_routed_service_that_is_recreated_with_others_leaves_them_their_addresses(
+    stack: Simulation, other: str
+) -> None:
+    """The edge's network gives each container an address that it never had; it is joined after the start."""
+
+    def site(version: str, *names: str) -> dict[str, Any]:
+        services = {name: stack.service(environment={"VERSION": version}) for name in names}
+        routed = {"strategy": "recreate", "port": PORT, "routes": [{"host": "", "path": "/", "strip": False}]}
+        return stack.release(services, {"web": routed})
+
+    for names in (("web",), ("web", other), ("web", other, "zone")):
+        assert stack.deploy(site("1", *names)).code == 0
+    before = addresses(stack)
+    for version in ("2", "3", "4"):  # its address there goes round
+        assert stack.deploy(site(version, "web", other, "zone")).code == 0
+        assert addresses(stack) == before
