@@ -640,9 +640,9 @@ def compose_takes_the_highest_numbers_away(bench: Bench) -> Any:
 @scenario
 def a_command_beside_the_program(bench: Bench) -> Any:
     made = bench.make()
-    code, written = bench.api.execute(made, ["bash", "-c", "echo out; echo bad >&2; exit 3"])
+    code, written = bench.api.execute(made, ["bash", "-c", "echo out; echo bad >&2; exit 3"], float("inf"))
     bench.api.stop(made)
-    return [code, sorted(written.splitlines()), bench.refused(lambda: bench.api.execute(made, ["true"]))]
+    return [code, sorted(written.splitlines()), bench.refused(lambda: bench.api.execute(made, ["true"], 0.0))]
 
 
 @scenario

@@ -55,7 +55,9 @@ def starting_order(api: DockerApi, former: Mapping[str, Mapping[str, Former]]) -
     )
     order = []
     while waiting:
-        fits = [each for each in waiting if all(one.fixed or one.address == first(n) for n, one in former[each].items())]
+        fits = [
+            each for each in waiting if all(one.fixed or one.address == first(n) for n, one in former[each].items())
+        ]
         chosen = fits[0] if fits else waiting[-1]
         waiting.remove(chosen)
         order.append(chosen)

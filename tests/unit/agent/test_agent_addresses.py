@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from slipway.agent.docker.addresses import Former, former_addresses, starting_order
-from slipway.agent.docker.docker_api import DockerApi
+
+if TYPE_CHECKING:
+    from slipway.agent.docker.docker_api import DockerApi
 
 FIXED = {"IPv4Address": "10.0.0.9"}
 ORDERS = [
@@ -42,9 +44,7 @@ class Networks:
 
 @pytest.mark.parametrize(("used", "had", "order"), [each[1:] for each in ORDERS], ids=[each[0] for each in ORDERS])
 def test_each_gets_its_address_back_in_this_order(used: str, had: dict[str, str], order: str) -> None:
-    former = {
-        name: {"default": Former(f"10.0.0.{each.lstrip('!')}", fixed="!" in each)} for name, each in had.items()
-    }
+    former = {name: {"default": Former(f"10.0.0.{each.lstrip('!')}", fixed="!" in each)} for name, each in had.items()}
     assert starting_order(cast("DockerApi", Networks(used)), former) == order.split()
 
 
@@ -65,5 +65,5 @@ def test_of_two_networks_both_must_fit() -> None:
     ],
     ids=["given", "fixed", "stopped", "the edge's", "no network"],
 )
-def test_what_counts_as_an_address_to_get_back(endpoints: Any, found: dict[str, Former]) -> None:  # noqa: ANN401 - JSON
+def test_what_counts_as_an_address_to_get_back(endpoints: Any, found: dict[str, Former]) -> None:
     assert former_addresses(cast("DockerApi", Networks("", endpoints)), "web") == found
