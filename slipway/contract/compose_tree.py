@@ -1,4 +1,4 @@
-"""What a Compose tree refers to: secrets by name, and the top-level definitions that a service uses."""
+"""What a Compose tree refers to: secrets by name, other services, and the top-level definitions that a service uses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["PLACEHOLDER", "placeholders", "texts", "used_definitions"]
+__all__ = ["PLACEHOLDER", "following", "placeholders", "texts", "used_definitions"]
 
 PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """An escaped dollar, or a secret's place with its name as group 1."""
@@ -17,6 +17,11 @@ PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 def placeholders(tree: Any) -> set[str]:  # noqa: ANN401 - JSON
     """Names of the secrets that a tree needs."""
     return {name for _, text in texts(tree) for name in PLACEHOLDER.findall(text) if name}
+
+
+def following(services: Iterable[str]) -> str:
+    """What to write so that a service is replaced along with these; Compose refuses `restart` without a condition."""
+    return f"depends_on: {{{', '.join(f'{each}: {{condition: service_started, restart: true}}' for each in services)}}}"
 
 
 def used_definitions(tree: Mapping[str, Any], services: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
