@@ -62,8 +62,8 @@ def behaviour(environment: Mapping[str, str], command: list[str]) -> Program:
             commands={"check": (0.5, 3, "2 migrations are missing\ntoken hunter2-hunter2\n")}, says=says
         ),
         "hanging": Program(commands={"check": (NEVER, 0, "")}, says=says),
-        "silent": Program(commands={"check": (1.5, 3, "")}, silent=True, says=says),
-        "silent hanging": Program(commands={"check": (NEVER, 0, "")}, silent=True, says=says),
+        "silent": Program(commands={"check": (1.5, 3, "")}, silent=("check",), says=says),
+        "silent hanging": Program(commands={"check": (NEVER, 0, "")}, silent=("check",), says=says),
         "half elsewhere": Program(says=says, runs=_every_second(Program(ports=("9000",), says=says))),
         "half unavailable": Program(says=says, runs=_every_second(Program(answers={"/": (503, "no")}, says=says))),
         "half hanging": Program(

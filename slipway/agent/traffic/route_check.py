@@ -125,8 +125,8 @@ class RouteCheck:
                     fix = _fix(service.name)
                     if changed:
                         fix = (
-                            f"a proxy keeps the addresses that {' and '.join(changed)} had when the proxy started: write "
-                            f"`{following(changed)}` in {proxy}, so that it follows, then deploy again"
+                            f"a proxy keeps the addresses that {' and '.join(changed)} had when the proxy started: "
+                            f"write `{following(changed)}` in {proxy}, so that it follows, then deploy again"
                         )
                     raise SlipwayError(
                         f"route {shown} of {service.name} does not answer through the edge: {reason}",
