@@ -15,6 +15,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.compose_tree import following
 from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
@@ -87,12 +88,11 @@ def check_proxies(
         for name in sorted(set(named) - {front}):
             if ((service.get("depends_on") or {}).get(name) or {}).get("restart"):
                 continue
-            strategy, follow = entries[name]["strategy"], f"{{{name}: {{condition: service_started, restart: true}}}}"
             found.warn(
                 f"services.{front} passes requests on to {name} at the address that {name} had when {front} started "
-                f"({named[name]}), and {name} is {strategy}",
+                f"({named[name]}), and {name} is {entries[name]['strategy']}",
                 f"after a release of {name} they would go to a container that is gone, or to another service",
-                f"write `depends_on: {follow}` in services.{front}, so that it follows, or have it resolve the name at "
+                f"write `{following([name])}` in services.{front}, so that it follows, or have it resolve the name at "
                 "each request",
             )
 

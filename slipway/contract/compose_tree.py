@@ -1,4 +1,4 @@
-"""What a Compose tree refers to: secrets by name, and the top-level definitions that a service uses."""
+"""What a Compose tree refers to: secrets by name, other services, and the top-level definitions that a service uses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["PLACEHOLDER", "placeholders", "secrets_of", "texts", "used_definitions"]
+__all__ = ["PLACEHOLDER", "following", "placeholders", "secrets_of", "texts", "used_definitions"]
 
 PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """An escaped dollar, or a secret's place with its name as group 1."""
@@ -26,6 +26,11 @@ def secrets_of(compose: Mapping[str, Any], service: str, entry: Mapping[str, Any
     mounted = {str(each.get("environment") or "") for each in used["secrets"].values()}
     passwords = (entry.get("middlewares") or {}).get("basic_auth")
     return {*placeholders([own, used]), *mounted, passwords or ""} - {""}
+
+
+def following(services: Iterable[str]) -> str:
+    """What to write so that a service is replaced along with these; Compose refuses `restart` without a condition."""
+    return f"depends_on: {{{', '.join(f'{each}: {{condition: service_started, restart: true}}' for each in services)}}}"
 
 
 def used_definitions(tree: Mapping[str, Any], services: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

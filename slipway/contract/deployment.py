@@ -174,6 +174,11 @@ class Update(NamedTuple):
     failure_action: str = "rollback"
     max_failure_ratio: float = 0.0
 
+    def tolerated(self, containers: int) -> int:
+        """How many of these many containers may fail: never all of them."""
+        ratio = 1.0 if self.failure_action == "continue" else self.max_failure_ratio
+        return max(0, min(int(ratio * containers + 1e-9), containers - 1))  # 0.29 * 100 is not quite 29
+
 
 class Canary(NamedTuple):
     """Percent of the traffic, step by step, and how each step is judged; times in seconds."""

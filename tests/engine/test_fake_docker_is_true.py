@@ -67,7 +67,8 @@ def behaviour(environment: Mapping[str, str], _command: list[str]) -> Program:
         exits=float(environment.get("EXITS", "inf")),
         code=int(environment.get("CODE", "0")),
         stops=float(environment.get("STOPS", "0")),
-        commands={"bash": (0.0, 3, "out\nbad\n")},
+        commands={"bash": (0.0, 3, "out\nbad\n"), "sh": (1.0, 4, "")},
+        silent=("sh",),
     )
 
 
@@ -640,9 +641,11 @@ def compose_takes_the_highest_numbers_away(bench: Bench) -> Any:
 @scenario
 def a_command_beside_the_program(bench: Bench) -> Any:
     made = bench.make()
-    code, written = bench.api.execute(made, ["bash", "-c", "echo out; echo bad >&2; exit 3"])
+    code, written = bench.api.execute(made, ["bash", "-c", "echo out; echo bad >&2; exit 3"], float("inf"))
+    silent = ["sh", "-c", "exec >&- 2>&-; sleep 1; exit 4"]
+    more = [bench.api.execute(made, silent, until) for until in (0.0, float("inf"))]
     bench.api.stop(made)
-    return [code, sorted(written.splitlines()), bench.refused(lambda: bench.api.execute(made, ["true"]))]
+    return [code, sorted(written.splitlines()), more, bench.refused(lambda: bench.api.execute(made, ["true"], 0.0))]
 
 
 @scenario

@@ -33,6 +33,8 @@ class Program:
     """where it listens: PORT, or 127.0.0.1:PORT; empty: on whatever port it is asked at"""
     commands: Mapping[str, tuple[float, int, str]] = field(default_factory=dict)
     """first word of a command run beside it → seconds, exit code and output; else 0, 0 and nothing"""
+    silent: tuple[str, ...] = ()
+    """those of them that close their output at once"""
     upstream: str = ""
     """service that it passes requests on to, at the address that this had when it started, as nginx does"""
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)

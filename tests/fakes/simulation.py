@@ -62,6 +62,15 @@ def behaviour(environment: Mapping[str, str], command: list[str]) -> Program:
             commands={"check": (0.5, 3, "2 migrations are missing\ntoken hunter2-hunter2\n")}, says=says
         ),
         "hanging": Program(commands={"check": (NEVER, 0, "")}, says=says),
+        "silent": Program(commands={"check": (1.5, 3, "")}, silent=("check",), says=says),
+        "silent hanging": Program(commands={"check": (NEVER, 0, "")}, silent=("check",), says=says),
+        "half elsewhere": Program(says=says, runs=_every_second(Program(ports=("9000",), says=says))),
+        "half unavailable": Program(says=says, runs=_every_second(Program(answers={"/": (503, "no")}, says=says))),
+        "half hanging": Program(
+            commands={"check": (0.5, 3, "")},
+            runs=_every_second(Program(commands={"check": (NEVER, 0, "")}, says=says)),
+            says=says,
+        ),
         "smoke": Program(answers={"/smoke": (500, "no")}, says=says),
         "crash": Program(exits=float(environment.get("AFTER", "3")), code=1, says=says),
         "ends": Program(
@@ -75,6 +84,16 @@ def behaviour(environment: Mapping[str, str], command: list[str]) -> Program:
         "errors": Program(fails=0.3, says=says),
         "late": Program(seconds=0.15, says=says),
     }[mode]
+
+
+def _every_second(program: Program) -> Callable[[Container], None]:
+    """Makes every second container of a service behave like this."""
+
+    def change(container: Container) -> None:
+        if int(container.name.rpartition("-")[2]) % 2 == 0:
+            container.program = program
+
+    return change
 
 
 def unfit(container: Container) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.docker import facts
-from slipway.agent.docker.facts import NEVER_RESTARTED
+from slipway.agent.docker.facts import NEVER_RESTARTED, last_lines
 from slipway.agent.docker.health import Haste
 from slipway.contract.container_illness import illness
 from slipway.contract.problems import SlipwayError
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from slipway.agent.output import Output
     from slipway.agent.strategies.service import Service
 
-__all__ = ["Expected", "GateContext", "await_healthy", "log_lines", "stay_up", "still_up"]
+__all__ = ["Expected", "GateContext", "await_healthy", "stay_up", "still_up"]
 
 POLL_SECONDS, _LAZY_SECONDS = 0.05, 0.5
 STEADY_SECONDS = 1.0
 RESTART_LOOP = 5  # about six seconds with Docker's back-off
 _BELIEVED_SECONDS = 0.25
-_LOG_LINES = 20
 _LOOK_SECONDS = 0.5
 _NO_ANSWER = -1
 _MISSING = ("executable file not found", "no such file or directory", "not found")
@@ -83,16 +82,18 @@ class _HealthWait:
 
     def still_works(self, containers: Sequence[Container]) -> bool:
         """Whether it is a one-off that nobody waits for, and is at work."""
-        return self.service.job and not self.service.completes and all(each.state == "running" for each in containers)
+        return (
+            self.service.runs_once
+            and not self.service.completes
+            and all(each.state == "running" for each in containers)
+        )
 
     def _tolerated(self, container: Container) -> bool:
         """As `_one`, but as many containers may fail as the service allows (`max_failure_ratio`), never all."""
         try:
             return container.id in self.failed or self._one(container)
         except _Hopeless:
-            update = self.service.traffic.update
-            ratio = 1.0 if update.failure_action == "continue" else update.max_failure_ratio
-            if len(self.failed) + 1 > min(int(ratio * self.service.replicas), self.service.replicas - 1):
+            if len(self.failed) >= self.service.traffic.update.tolerated(self.service.replicas):
                 raise
             self.failed.add(container.id)
             return True
@@ -116,7 +117,7 @@ class _HealthWait:
             raise _Hopeless(container, reason)
         if container.health is not None:
             return stays and container.health == "healthy"
-        return stays and steady >= STEADY_SECONDS and not self.service.job
+        return stays and steady >= STEADY_SECONDS and not self.service.runs_once
 
     def _steady(self, container: Container) -> float:
         """Seconds that it has been seen running without a restart."""
@@ -197,13 +198,13 @@ def await_healthy(expected: Sequence[Expected], context: GateContext, limit: flo
                 _tell(wait, wait.loops, context)
         if not waits:
             return failed
-        # Who has waited for a minute does not mind half a second, and the host has better things to do.
+        # Less and less often: after a minute half a second makes no difference, and every look costs something.
         context.deadline.pause(max(POLL_SECONDS, min(_LAZY_SECONDS, seconds / 100)))
 
 
 def _tell(wait: _HealthWait, container: Container, context: GateContext) -> None:
     """That a service is waited for though it crashes: whoever looks on may know better."""
-    last = (log_lines(context.api, container) or [""])[-1].removeprefix("| ")
+    last = (last_lines(context.api, container) or [""])[-1].removeprefix("| ")
     why = "what it needs may not be up yet, so it is waited for"
     context.out.progress("health", f"{wait.service.name} is {wait.last}: {why}" + (f" ({last})" if last else ""))
 
@@ -255,17 +256,10 @@ def _generation(service: Service, seen: Sequence[Container]) -> list[Container]:
     return [each for each in seen if each.service == service.name and each.config == service.config]
 
 
-def log_lines(api: DockerApi, container: Container | None) -> list[str]:
-    if container is None:
-        return []
-    lines = api.logs(container.id, _LOG_LINES)
-    return [f"last lines of {container.name}:", *(f"| {line}" for line in lines)] if lines else []
-
-
 def _unhealthy(
     api: DockerApi, service: Service, container: Container | None, reason: str, seconds: float
 ) -> SlipwayError:
-    one_off = service.completes or service.job
+    one_off = service.completes or service.runs_once
     evidence = []
     if container is not None:
         evidence.append(f"{container.name}: {_described(container)}, {container.restarts} restarts")
@@ -280,7 +274,7 @@ def _unhealthy(
         f"{f'one-off {service.name} failed' if one_off else what}: {reason}, after {seconds:.1f} s",
         "a release goes live only when every service of it is healthy",
         f"read the log lines above, fix {service.name}, then deploy again",
-        [*evidence, *log_lines(api, container)],
+        [*evidence, *last_lines(api, container)],
     )
 
 
@@ -302,7 +296,7 @@ def _answer(container: Container) -> str:
 
 def _described(container: Container) -> str:
     if container.state == "exited":
-        return "completed" if container.exit_code == 0 else f"exited with {container.ending[len('exit code ') :]}"
+        return "completed" if container.exit_code == 0 else f"exited with {container.exit}"
     if container.state == "running" and container.health in ("starting", "unhealthy"):
         return f"{container.health}, its health check {_answer(container)}"
     return (container.health if container.state == "running" else None) or container.state

@@ -112,9 +112,10 @@ def _shared_volumes(compose: Mapping[str, Any], starting: Collection[str], api: 
             other = min(projects)
             raise SlipwayError(
                 f"the volume {name} ({names[name]} in the Compose file) is used by {projects[other]} of {other}",
-                "two stacks would write the same data, so nothing was started",
-                f"write `name: ${{COMPOSE_PROJECT_NAME}}_{names[name]}` in volumes.{names[name]}, or `external: true` "
-                f"where both use it; where this stack takes its place: docker rm --force {projects[other]}",
+                f"two stacks would write the same data, so nothing was started. For data of its own, write `name: "
+                f"${{COMPOSE_PROJECT_NAME}}_{names[name]}` in volumes.{names[name]}; `external: true` where both share "
+                f"it; where this stack takes the place of {other}, remove that container, whose volumes stay",
+                f"docker rm --force {projects[other]}",
             )
 
 

@@ -9,8 +9,8 @@ import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
-from slipway.agent.deploy.health_wait import log_lines
 from slipway.agent.docker import facts
+from slipway.agent.traffic.http_get import CONNECT_SECONDS, Answer, get, words
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "CheckTarget", "addresses", "ask", "judge", "run_checks"]
 
 _TRY_SECONDS = 5.0
-_CONNECT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
 _COMMAND_PAUSE_SECONDS = 1.0  # it may load a whole application
 _POLL_SECONDS = 0.02
@@ -31,14 +30,6 @@ _CUT = "it did not end in time"
 _BODY_LIMIT = 1_000_000
 _SHOWN = 300
 _HOST_NETWORK = "127.0.0.1"
-
-
-class Answer(NamedTuple):
-    """What one try brought: a refusal in words, or a status and a body; of a command, exit code and output."""
-
-    error: str = ""
-    status: int = 0
-    body: str = ""
 
 
 class CheckTarget(NamedTuple):
@@ -106,52 +97,42 @@ def addresses(container: Container, port: int) -> list[tuple[str, int]]:
 def ask(check: Mapping[str, Any], address: tuple[str, int], timeout: float) -> Answer:
     if check["kind"] == "tcp":
         try:
-            runtime.connect(address, min(timeout, _CONNECT_SECONDS))
+            runtime.connect(address, min(timeout, CONNECT_SECONDS))
         except OSError as error:
-            return Answer(error=_words(error))
+            return Answer(words(error))
         return Answer()
-    connection = runtime.http_connection(*address, min(timeout, _CONNECT_SECONDS))
-    try:
-        connection.connect()
-        connection.sock.settimeout(timeout)
-        headers = {"User-Agent": "slipway", "Connection": "close"}
-        if check.get("host"):
-            headers["Host"] = check["host"]
-        connection.request("GET", check.get("path", "/"), headers=headers)
-        response = connection.getresponse()
-        return Answer(status=response.status, body=response.read(_BODY_LIMIT).decode("utf-8", "replace"))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(error=_words(error))
-    finally:
-        connection.close()
+    host = {"Host": check["host"]} if check.get("host") else {}
+    return get(address, check.get("path", "/"), host, seconds=timeout, limit=_BODY_LIMIT)
 
 
 def _until_passed(service: str, check: Mapping[str, Any], target: CheckTarget, context: GateContext) -> None:
     until = runtime.monotonic() + check["deadline"]
     passed: set[str] = set()
-    reason, url, answer = "no container runs", _title(check), Answer()
+    last: dict[str, tuple[str, Answer]] = {}
     while True:
         seen = [c for c in facts.containers(context.api, context.stack, (service,)) if c.id not in context.leaving]
         running = [each for each in seen if each.state == "running" and each.config == target.config]
         for each in running:
             if each.id in passed:
                 continue
-            earlier, (url, answer) = answer, _tried(check, each, target, context, until)
-            if answer.error == _CUT and earlier.status:
-                answer = earlier  # the last try was cut short, and an earlier one knows more
-            reason = judge(check, answer)
-            if not reason:
+            url, answer = _tried(check, each, target, context, until)
+            # Where the last try was cut short, its earlier one knows more.
+            if answer.error != _CUT or each.id not in last:
+                last[each.id] = url, answer
+            if not judge(check, answer):
                 passed.add(each.id)
         waiting = [each for each in running if each.id not in passed]
         if running and not waiting:
             return
         if runtime.monotonic() >= until:
-            logs = log_lines(context.api, waiting[0] if waiting else None)
+            failed = next((each for each in waiting if each.id in last), None)
+            url, answer = last[failed.id] if failed else (_title(check), Answer())
+            reason = judge(check, answer) if failed else "no container runs"
             raise SlipwayError(
                 f"smoke check of {service} failed: {url}: {reason}",
                 f"the release runs but does not answer as promised within {check['deadline']} s",
                 f"fix {service} or the smoke check in its x-slipway, then deploy again",
-                [f"probed: {url}", *_evidence(check, answer, reason), *logs],
+                [f"probed: {url}", *_evidence(check, answer, reason), *facts.last_lines(context.api, failed)],
             )
         context.deadline.pause(_COMMAND_PAUSE_SECONDS if check["kind"] == "command" else _PAUSE_SECONDS)
 
@@ -179,7 +160,8 @@ def _execute(check: Mapping[str, Any], container: Container, context: GateContex
     def run() -> None:
         try:
             with contextlib.closing(context.api.again(None)) as api:
-                ended.append(Answer("", *api.execute(container.id, check["command"])))
+                code, written = api.execute(container.id, check["command"], until)
+                ended.append(Answer(_CUT if code is None else "", code or 0, written))
         except SlipwayError as error:
             ended.append(Answer(getattr(error, "message", error.what)))
 
@@ -219,9 +201,3 @@ def _title(check: Mapping[str, Any]) -> str:
 def _url(check: Mapping[str, Any], address: tuple[str, int]) -> str:
     where = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
     return f"tcp://{where}" if check["kind"] == "tcp" else f"http://{where}{check.get('path', '/')}"
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -12,19 +12,21 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from slipway.agent.deploy.attempt import Attempt
 
 __all__ = ["anonymous_volumes", "remove_volumes", "with_older_volumes"]
 
 _UNNAMED = re.compile(r"[0-9a-f]{64}")
-_REFUSED = re.compile(
-    r"password authentication failed|Access denied for user|Login failed for user|Authentication failed|WRONGPASS"
-    r"|ACCESS_REFUSED",
-    re.IGNORECASE,
+_DATABASES = (
+    ("password authentication failed", "postgres|pgdata"),
+    ("Access denied for user", "mysql|mariadb"),
+    ("Login failed for user", "mssql"),
+    ("ACCESS_REFUSED", "rabbitmq"),
+    ("Authentication failed", "mongo|^/data/db"),
 )
-"""What clients of PostgreSQL, MySQL, SQL Server, MongoDB, Redis and RabbitMQ print of a password that is not theirs."""
+"""What clients print of a password that a database refuses, and where the images of that database keep their data."""
 
 
 def anonymous_volumes(attempt: Attempt) -> list[str]:
@@ -47,20 +49,39 @@ def remove_volumes(names: Iterable[str], attempt: Attempt) -> None:
 
 
 def with_older_volumes(problem: Problem, evidence: Iterable[str], attempt: Attempt) -> Problem:
-    """The problem, with the volumes that explain it where a database refused the stack's password."""
-    if not _REFUSED.search("\n".join((problem.what, *evidence))):
+    """The problem, with the volume that explains it where a database refused the stack's password.
+
+    Only where one volume alone can be that database's does the fix remove it: others hold what nobody asked about.
+    """
+    text = "\n".join((problem.what, *evidence))
+    data = next((where for refusal, where in _DATABASES if re.search(refusal, text, re.IGNORECASE)), None)
+    if data is None:
         return problem
     volumes = attempt.access.api.volumes(attempt.folder.stack)
     older = sorted(str(each["Name"]) for each in volumes if _is_older(each, attempt))
+    known = sorted(_mounted_at(data, attempt.release.compose).intersection(older))
     if not older:
         return problem
-    meaning = f"a database keeps the password that its volume was made with ({', '.join(older)} is older than this)"
-    fix = "give the secret its earlier value"
-    if attempt.live is None:
-        fix = f"{fix}, or begin with empty data, on this host: docker volume rm {' '.join(older)}"
-    else:
-        fix = f"{fix}, or change the password in the database first"
-    return problem._replace(meaning=f"{problem.meaning}; {meaning}", fix=fix)
+    names = " and ".join(known or older)
+    are = "is" if len(known or older) == 1 else "are"
+    meaning = (
+        f"{problem.meaning}; a database keeps the password that its volume was made with, and {names} {are} older than "
+        "this deployment"
+    )
+    if attempt.live is None and len(known) == 1:
+        return problem._replace(
+            meaning=f"{meaning}: give the secret its earlier value, or delete that data and begin anew",
+            fix=f"docker volume rm {names}",
+        )
+    fix = "give the secret its earlier value, or change the password in the database first"
+    return problem._replace(meaning=meaning, fix=fix)
+
+
+def _mounted_at(pattern: str, compose: Mapping[str, Any]) -> set[str]:
+    """The volumes that a service mounts at such a place."""
+    mounts = [mount for service in compose["services"].values() for mount in service.get("volumes") or ()]
+    keys = {str(each.get("source")) for each in mounts if re.search(pattern, str(each.get("target")))}
+    return {str((compose["volumes"].get(key) or {}).get("name") or key) for key in keys}
 
 
 def _is_older(volume: dict[str, Any] | None, attempt: Attempt) -> bool:

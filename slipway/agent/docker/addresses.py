@@ -7,39 +7,63 @@ proxy that asked for a name once would send one service's requests to another.
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from slipway.agent.docker.facts import EDGE_NETWORK, fixed_address
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from slipway.agent.docker.docker_api import DockerApi
 
-__all__ = ["former_addresses", "starting_order"]
+__all__ = ["Former", "former_addresses", "starting_order"]
 
 
-def former_addresses(api: DockerApi, identifier: str) -> dict[str, str]:
-    """Network → address of a container that runs."""
+class Former(NamedTuple):
+    """An address that a container had; a fixed one is asked for by name, and the lowest free one stays free."""
+
+    address: str
+    fixed: bool = False
+
+
+def former_addresses(api: DockerApi, identifier: str) -> dict[str, Former]:
+    """Network → address of a container that runs; without the edge's network, which is joined after the start."""
     networks = ((api.container(identifier) or {}).get("NetworkSettings") or {}).get("Networks") or {}
-    return {name: str(each["IPAddress"]) for name, each in networks.items() if (each or {}).get("IPAddress")}
+    return {
+        name: Former(str(each["IPAddress"]), bool(fixed_address(each)))
+        for name, each in networks.items()
+        if name != EDGE_NETWORK and (each or {}).get("IPAddress")
+    }
 
 
-def starting_order(api: DockerApi, former: Mapping[str, Mapping[str, str]]) -> list[str]:
+def starting_order(api: DockerApi, former: Mapping[str, Mapping[str, Former]]) -> list[str]:
     """The names of `former` (container → network → address), in the order in which to start them.
 
-    Whoever had the lowest free address is next. Where nobody had it, the one with the highest goes there: its own
-    address stays free until all others have theirs.
+    Fixed addresses come first, before somebody else gets them. Then whoever had the lowest free address is next. Where
+    nobody had it, the one with the highest goes there: its own address stays free until all others have theirs.
     """
-    free = {name: _free(api, name) for networks in former.values() for name in networks}
-    lowest = {name: next(addresses, "") for name, addresses in free.items()}
-    waiting = sorted(former, key=lambda each: [int(ipaddress.ip_address(one)) for one in former[each].values()])
+    # Nobody comes to an address behind as many as there are containers, half of them perhaps with fixed ones.
+    free = {name: list(islice(_free(api, name), 2 * len(former))) for each in former.values() for name in each}
+
+    def first(name: str) -> str:
+        return next(iter(free[name]), "")
+
+    waiting = sorted(
+        former,
+        key=lambda each: [(not one.fixed, int(ipaddress.ip_address(one.address))) for one in former[each].values()],
+    )
     order = []
     while waiting:
-        fits = [each for each in waiting if all(lowest[name] == had for name, had in former[each].items())]
+        fits = [
+            each for each in waiting if all(one.fixed or one.address == first(n) for n, one in former[each].items())
+        ]
         chosen = fits[0] if fits else waiting[-1]
         waiting.remove(chosen)
         order.append(chosen)
-        for name in former[chosen]:
-            lowest[name] = next(free[name], "")
+        for name, had in former[chosen].items():
+            taken = had.address if had.fixed else first(name)
+            free[name] = [each for each in free[name] if each != taken]
     return order
 
 

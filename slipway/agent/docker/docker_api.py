@@ -22,6 +22,7 @@ DEFAULT_SOCKET = "/var/run/docker.sock"
 PROJECT_LABEL = "com.docker.compose.project"
 _SIGKILL = "9"
 _PIECE = 65_536
+_POLL_SECONDS = 0.1
 _FRAME = 8  # bytes before a piece: stream number, three zeros, a length. Source: the reference, ContainerAttach
 
 
@@ -128,8 +129,11 @@ class DockerApi:
         """Remove a container with its anonymous volumes left alone; fine when it is gone."""
         self._raw("DELETE", f"/containers/{identifier}", {"force": "true"}, absent_is_fine=True)
 
-    def execute(self, identifier: str, command: Sequence[str]) -> tuple[int, str]:
-        """Run a command in a container to its end; its exit code, and the end of what it wrote."""
+    def execute(self, identifier: str, command: Sequence[str], until: float) -> tuple[int | None, str]:
+        """Run a command in a container; its exit code, and the end of what it wrote.
+
+        One that closes its output goes on: the exit code is None where it does so at `until`, on the monotonic clock.
+        """
         body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
         name = json.loads(self._raw("POST", f"/containers/{identifier}/exec", body=body))["Id"]
         start = json.dumps({"Detach": False, "Tty": False}).encode()
@@ -138,7 +142,9 @@ class DockerApi:
         while piece := stream.read1(_PIECE):
             found, rest = frames(rest + piece)
             written = (written + b"".join(each for _, each in found))[-_PIECE:]
-        return int(self._json("GET", f"/exec/{name}/json")["ExitCode"] or 0), written.decode("utf-8", "replace")
+        while (state := self._json("GET", f"/exec/{name}/json"))["Running"] and runtime.monotonic() < until:
+            runtime.sleep(_POLL_SECONDS)
+        return state["ExitCode"], written.decode("utf-8", "replace")
 
     def create_container(self, name: str, body: Mapping[str, Any]) -> str:
         return str(json.loads(self._raw("POST", "/containers/create", {"name": name}, body=body))["Id"])

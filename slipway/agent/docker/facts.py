@@ -27,6 +27,7 @@ __all__ = [
     "container",
     "containers",
     "fixed_address",
+    "last_lines",
     "one_offs",
 ]  # fmt: skip
 
@@ -35,7 +36,7 @@ CONFIG_LABEL = "dev.slipway.config"
 RELEASE_LABEL = "dev.slipway.release"
 JOB_LABEL = "dev.slipway.job"
 EDGE_NETWORK = "slipway-edge"
-NEVER_RESTARTED = ("no", "")
+NEVER_RESTARTED = ("no", "")  # names of a container's policy in the engine
 RUNS = ("running", "restarting")
 CAN_START = ("exited", "created")
 
@@ -44,6 +45,7 @@ _NUMBER_LABEL = "com.docker.compose.container-number"
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 SHORT_ID = 12
 _SHOWN = 300
+_LOG_LINES = 20
 # Compose gives a replacement this kind of name until the old container is gone.
 _HALFWAY_NAME = re.compile(r"[0-9a-f]{12}_")
 
@@ -73,7 +75,7 @@ class Container(NamedTuple):
     edge: str = ""  # its address on the edge's network
     one_off: bool = False  # made by `docker compose run`
     terminal: bool = False
-    job: bool = False  # its file says that it may end
+    may_end: bool = False  # its file says so: never restarted, or on failure only
     serves: bool = False  # something about it says that it is a server
     out_of_memory: bool = False
     memory: int = 0  # bytes that it may use; 0: all of the host's
@@ -88,15 +90,20 @@ class Container(NamedTuple):
     def ended_well(self) -> bool:
         """Whether it did what it was for. A server that was stopped, or left down by a reboot, did not."""
         ended = self.state == "exited" and self.exit_code == 0
-        return ended and self.restart_policy in (*NEVER_RESTARTED, "on-failure") and (self.job or not self.serves)
+        return ended and self.restart_policy in (*NEVER_RESTARTED, "on-failure") and (self.may_end or not self.serves)
 
     @property
     def ending(self) -> str:
         """How its program ended last, in words."""
+        return f"exit code {self.exit}"
+
+    @property
+    def exit(self) -> str:
+        """Its last exit code, and what that was due to where the engine knows."""
         if not self.out_of_memory:
-            return f"exit code {self.exit_code}"
+            return str(self.exit_code)
         limit = f"its limit is {self.memory / 1e6:.0f} MB" if self.memory else "the host had no more"
-        return f"exit code {self.exit_code}, out of memory: {limit}"
+        return f"{self.exit_code}, out of memory: {limit}"
 
     @property
     def published(self) -> list[str]:
@@ -158,7 +165,7 @@ def container(details: dict[str, Any]) -> Container:
         edge=fixed_address(networks.get(EDGE_NETWORK)),
         one_off=labels.get(_ONE_OFF_LABEL) == "True",
         terminal=bool(details["Config"].get("Tty")),
-        job=labels.get(JOB_LABEL) == "true",
+        may_end=labels.get(JOB_LABEL) == "true",
         serves=bool(
             (details.get("HostConfig") or {}).get("PortBindings")
             or details["Config"].get("ExposedPorts")
@@ -169,6 +176,12 @@ def container(details: dict[str, Any]) -> Container:
         memory=int((details.get("HostConfig") or {}).get("Memory") or 0),
         error=str(state.get("Error") or ""),
     )
+
+
+def last_lines(api: DockerApi, container: Container | None) -> list[str]:
+    """The end of a container's log, as the evidence of an error; empty where there is none."""
+    lines = api.logs(container.id, _LOG_LINES) if container else []
+    return [f"last lines of {container.name}:", *(f"| {line}" for line in lines)] if container and lines else []
 
 
 def _comparable(moment: str) -> str:

@@ -26,7 +26,7 @@ _PATH_KEYS = ("source", "file", "device")
 # What Compose itself leaves out of its hash: changing it must not replace a container.
 _NOT_CONFIG = ("depends_on", "profiles", "pull_policy", "scale", "build", "develop")
 _NOT_CONFIG_DEPLOY = ("replicas", "update_config", "rollback_config")
-_NEVER_RESTARTED = ("no", "none")
+_SAID_NEVER = ("no", "none")  # `restart` and `deploy.restart_policy.condition` of a Compose file
 _SHARED_NAMESPACES = ("network_mode", "ipc", "pid")
 
 
@@ -73,7 +73,7 @@ def render(
         labels = {STACK_LABEL: folder.stack, CONFIG_LABEL: config, RELEASE_LABEL: release.id}
         policy, reached = _policy(service), bool(entry.routes or service.get("ports"))
         # Said, not left out: without a word many servers are not restarted either.
-        if policy in (*_NEVER_RESTARTED, "on-failure") and not reached:
+        if policy in (*_SAID_NEVER, "on-failure") and not reached:
             labels[JOB_LABEL] = "true"
         _add_labels(service, labels)
         wanted[name] = Service(
@@ -88,7 +88,7 @@ def render(
             traffic=Traffic(
                 bool(entry.routes), entry.drain, entry.keep, bool(entry.preview), entry.canary_steps, entry.update
             ),
-            job=policy in _NEVER_RESTARTED and not (reached or service.get("healthcheck")),
+            runs_once=policy in _SAID_NEVER and not (reached or service.get("healthcheck")),
         )
     return Rendered(wanted, tree, environment, *referenced_paths(source))
 

@@ -10,7 +10,7 @@ from slipway.contract.problems import DocumentError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["ancestors", "levels"]
+__all__ = ["ancestors", "levels", "unchanged_proxy"]
 
 
 def levels(depends_on: Mapping[str, Collection[str]]) -> list[list[str]]:
@@ -45,3 +45,18 @@ def ancestors(name: str, depends_on: Mapping[str, Collection[str]]) -> set[str]:
                 found.add(other)
                 open_.append(other)
     return found
+
+
+def unchanged_proxy(
+    name: str, depends_on: Mapping[str, Collection[str]], changed: Collection[str]
+) -> tuple[str, list[str]]:
+    """The nearest to `name`, itself included, that did not change although services that it depends on did; and those.
+
+    Such a one may keep the addresses of what is gone. Empty where there is none.
+    """
+    own = {each: depends_on[each] for each in (name, *ancestors(name, depends_on)) if each in depends_on}
+    for each in (each for level in reversed(levels(own)) for each in level):
+        found = sorted(set(own[each]).intersection(changed))
+        if found and each not in changed:
+            return each, found
+    return "", []

@@ -47,7 +47,7 @@ class Service(NamedTuple):
     """services whose replacement makes these containers useless (a shared network namespace) or asks for a new start"""
     completes: bool  # another service waits for its successful end
     traffic: Traffic = Traffic()
-    job: bool = False  # says that it is never restarted, and nothing can reach it: it does something and ends
+    runs_once: bool = False  # never restarted, without a health check, and nothing can reach it: it works and ends
 
     @property
     def generation(self) -> str:

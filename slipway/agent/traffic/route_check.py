@@ -6,12 +6,15 @@ Anything passes that is not silence, 502, 503 or 504: what a good answer is, onl
 from __future__ import annotations
 
 import http.client
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.deadline import Deadline
+from slipway.agent.docker.facts import last_lines
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.edge.routing import GENERATION_HEADER
+from slipway.agent.traffic.http_get import CONNECT_SECONDS, get, words
+from slipway.contract.compose_tree import following
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -26,15 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["RouteCheck"]
 
 _LOST = (http.client.BAD_GATEWAY, http.client.SERVICE_UNAVAILABLE, http.client.GATEWAY_TIMEOUT)
-_CONNECT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.1
-# How long an answer may be waited for: what listens elsewhere already will hardly come to the route's port any more.
+# How long to wait for an answer: what already listens elsewhere is unlikely to open the route's port later.
 _HEALTHY_ELSEWHERE_SECONDS = 10.0
 _ELSEWHERE_SECONDS = 30.0
 _ANSWER_SECONDS = 30.0
 _EDGE_SECONDS = 10.0
 """Visitors may be getting the same answer meanwhile."""
-_LOG_LINES = 20
 
 
 class _Refusal(NamedTuple):
@@ -70,18 +71,19 @@ class RouteCheck:
         """Ask from now on however long all else took: a rollback is over only when its routes were asked for."""
         self._deadline = Deadline(self._health_deadline + _ANSWER_SECONDS, "asking for the routes")
 
-    def before(self, service: Service, containers: Sequence[Container], *, ask: bool = True) -> None:
+    def before(self, service: Service, containers: Sequence[Container], *, ask: bool = True) -> set[str]:
         """Wait until the containers that are to get requests listen on the route's port, and answer if we `ask`.
 
+        Returns:
+            Ids of those that do not and may (`max_failure_ratio`), so that they get no requests.
+
         Raises:
-            SlipwayError: one does not, though it may not be missing (`max_failure_ratio`); names what it listens on.
+            SlipwayError: more of them do not than may; names what one listens on.
         """
         entry = self._entries[service.name]
         if entry.smoke is None or not entry.routes:
-            return
-        update = service.traffic.update
-        ratio = 1.0 if update.failure_action == "continue" else update.max_failure_ratio
-        tolerated = max(0, min(int(ratio * len(containers)), len(containers) - 1))
+            return set()
+        tolerated = service.traffic.update.tolerated(len(containers))
         begin = runtime.monotonic()
         while True:
             refusals = []
@@ -92,18 +94,17 @@ class RouteCheck:
                 else:
                     refusals.append((each, refusal))
             if len(refusals) <= tolerated:
-                return
+                return {each.id for each, _ in refusals}
             container, last = refusals[-1]
             if runtime.monotonic() - begin >= last.patience:
-                lines = self._api.logs(container.id, _LOG_LINES)
-                logs = [f"last lines of {container.name}:", *(f"| {line}" for line in lines)] if lines else []
-                raise SlipwayError(last.what, last.meaning, last.fix, [*last.evidence, *logs])
+                evidence = [*last.evidence, *last_lines(self._api, container)]
+                raise SlipwayError(last.what, last.meaning, last.fix, evidence)
             self._deadline.pause(_PAUSE_SECONDS)
 
-    def through(self, service: Service, changed: Sequence[str] = ()) -> None:
+    def through(self, service: Service, proxy: str = "", changed: Sequence[str] = ()) -> None:
         """Ask for every route through the edge of this host, whatever DNS and a CDN say by now.
 
-        `changed` are the services that it needs and that changed, where it did not change itself.
+        `proxy` is the service itself or one that it needs, unchanged, which needs those that `changed`.
 
         The edge's header picks the generation, so that one request suffices whatever the shares are, and over plain
         HTTP also where visitors are redirected, so that no certificate is needed yet.
@@ -121,15 +122,11 @@ class RouteCheck:
             while reason := _ask(address, route.path, {**headers, **_host(route)}):
                 if runtime.monotonic() - begin >= _EDGE_SECONDS:
                     shown = _shown(route)
-                    fix = (
-                        f"read the log of {service.name}, fix it, then deploy again; where that answer is meant, "
-                        "`smoke: off` in its x-slipway lets it pass"
-                    )
+                    fix = _fix(service.name)
                     if changed:
-                        follows = ", ".join(f"{each}: {{restart: true}}" for each in changed)
                         fix = (
-                            f"a proxy keeps the addresses that it had from {' and '.join(changed)}: write `depends_on: "
-                            f"{{{follows}}}` in {service.name}, so that it follows, then deploy again"
+                            f"a proxy keeps the addresses that {' and '.join(changed)} had when the proxy started: "
+                            f"write `{following(changed)}` in {proxy}, so that it follows, then deploy again"
                         )
                     raise SlipwayError(
                         f"route {shown} of {service.name} does not answer through the edge: {reason}",
@@ -143,9 +140,9 @@ class RouteCheck:
         """Why requests to this container would be lost; None when they would not."""
         port = entry.port or 0
         try:
-            runtime.connect((container.edge, port), _CONNECT_SECONDS)
+            runtime.connect((container.edge, port), CONNECT_SECONDS)
         except OSError as error:
-            return self._silent(name, container, port, _words(error))
+            return self._silent(name, container, port, words(error))
         for route in entry.routes if ask else ():
             path = "/" if route.strip else route.path
             reason = _ask((container.edge, port), path, {"Host": "localhost", **_host(route)})
@@ -153,14 +150,13 @@ class RouteCheck:
                 return _Refusal(
                     f"{name} does not answer for its route {_shown(route)} on port {port}: {reason}",
                     "visitors would have got the same, so it gets no request",
-                    f"read the log of {name}, fix it, then deploy again; where that answer is meant, `smoke: off` in "
-                    "its x-slipway lets it pass",
+                    _fix(name),
                     _ANSWER_SECONDS,
                     (f"probed: http://{container.edge}:{port}{path} ({container.name})", f"last answer: {reason}"),
                 )
         return None
 
-    def _silent(self, name: str, container: Container, port: int, words: str) -> _Refusal:
+    def _silent(self, name: str, container: Container, port: int, answer: str) -> _Refusal:
         details = self._api.container(container.id) or {}
         found = listeners(int((details.get("State") or {}).get("Pid") or 0))
         exposed = sorted(each.partition("/")[0] for each in (details.get("Config") or {}).get("ExposedPorts") or {})
@@ -179,21 +175,14 @@ class RouteCheck:
             "the edge would answer 502 to every request, so it gets none",
             fix,
             patience,
-            (f"probed: tcp://{container.edge}:{port} ({container.name})", f"last answer: {words}"),
+            (f"probed: tcp://{container.edge}:{port} ({container.name})", f"last answer: {answer}"),
         )
 
 
 def _ask(address: tuple[str, int], path: str, headers: Mapping[str, str]) -> str:
     """One request; why it would be lost to a visitor, empty when it would not."""
-    connection: Any = runtime.http_connection(*address, _ANSWER_SECONDS)
-    try:
-        connection.request("GET", path, headers={"User-Agent": "slipway", "Connection": "close", **headers})
-        status = int(connection.getresponse().status)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return _words(error)
-    finally:
-        connection.close()
-    return f"{status} {http.client.responses[status]}" if status in _LOST else ""
+    error, status, _ = get(address, path, headers, seconds=_ANSWER_SECONDS)
+    return error or (f"{status} {http.client.responses[status]}" if status in _LOST else "")
 
 
 def _host(route: Route) -> dict[str, str]:
@@ -204,9 +193,8 @@ def _shown(route: Route) -> str:
     return f"{route.host}{route.path}"
 
 
-def _words(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, http.client.HTTPException):
-        return "what answers does not speak HTTP"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _fix(name: str) -> str:
+    return (
+        f"read the log of {name}, fix it, then deploy again; where that answer is intended, `smoke: off` in its "
+        "x-slipway lets it pass"
+    )

@@ -13,6 +13,7 @@ from slipway.agent.edge.metrics import connections
 from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Routing, ServiceRouting
 from slipway.agent.edge.static_config import resolver_name
 from slipway.agent.state.kept_generations import Kept
+from slipway.agent.strategies.graph import unchanged_proxy
 from slipway.agent.strategies.service import Routed, generation_of
 from slipway.agent.traffic.canary_analysis import TrafficAnalysis, alphas
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
@@ -101,7 +102,8 @@ class Mover:
             )
         tried = bool(new) and not (self.back or step.ahead)
         if tried:
-            self._check.before(service, new)
+            refused = self._check.before(service, new)
+            new = [each for each in new if each.id not in refused]
         share = step.share if old else WHOLE
         generations = {service.generation: (new, share)} if new else {}
         for generation in sorted({generation_of(each.config) for each in old}):
@@ -131,10 +133,11 @@ class Mover:
             self._check.take_time()
         for name in step.services:
             service = self._services[name]
-            changed = [each for each in step.changed if each in service.depends_on] or step.changed
-            changed = () if name in step.changed else changed
+            cause = unchanged_proxy(
+                name, {each.name: each.depends_on for each in self._services.values()}, step.changed
+            )
             try:
-                self._ask(service, changed)
+                self._ask(service, *cause)
             except SlipwayError as error:
                 if not self.back:
                     raise
@@ -143,7 +146,7 @@ class Mover:
                 for each in self._reachable(name):
                     self._api.stop(each.id, self._deadline.remaining())
                     self._api.start(each.id)
-                self._ask(service, changed)
+                self._ask(service, *cause)
         self._out.progress("smoke", f"{', '.join(step.services)} through the edge", runtime.monotonic() - begin)
 
     def unroute(self, services: Sequence[str]) -> None:
@@ -186,10 +189,10 @@ class Mover:
                 self._probe(step.service, service)
         self._out.progress("canary", f"{step.service} {step.share} %: {verdict.reason}", runtime.monotonic() - begin)
 
-    def _ask(self, service: Service, changed: Sequence[str]) -> None:
+    def _ask(self, service: Service, proxy: str, changed: Sequence[str]) -> None:
         own = [each for each in self._reachable(service.name) if each.config == service.config]
         self._check.before(service, own, ask=False)
-        self._check.through(service, changed)
+        self._check.through(service, proxy, changed)
 
     def retire(self, step: Drain) -> None:
         service = self._services.get(step.service)

@@ -190,7 +190,7 @@ def test_an_engine_that_cannot_be_quick_is_given_until_its_first_probe() -> None
 
 
 @pytest.mark.parametrize(
-    ("own", "job", "label"),
+    ("own", "once", "label"),
     [
         ({}, False, False),
         ({"restart": "no"}, True, True),
@@ -203,9 +203,9 @@ def test_an_engine_that_cannot_be_quick_is_given_until_its_first_probe() -> None
         ({"restart": "no", "deploy": {"restart_policy": {"condition": "any"}}}, False, False),
     ],
 )
-def test_a_service_whose_file_says_that_it_may_end_is_known(own: dict[str, Any], *, job: bool, label: bool) -> None:
+def test_a_service_whose_file_says_that_it_may_end_is_known(own: dict[str, Any], *, once: bool, label: bool) -> None:
     found = rendered(base=release(**own))
-    assert found.services["api"].job is job
+    assert found.services["api"].runs_once is once
     assert (JOB_LABEL in found.compose["services"]["api"]["labels"]) is label
 
 

@@ -127,21 +127,41 @@ def test_a_volume_that_is_older_than_the_failed_deployment_is_not_its_own(stack:
     assert list(stack.host.engine.volumes) == ["a" * 64]
 
 
-def test_a_refused_password_names_the_volume_that_keeps_the_earlier_one(stack: Simulation) -> None:
-    refused = stack.shop(**database(api_environment={"MODE": "refused"}))
+REFUSALS = [
+    # what is mounted where, what is said, the command that the fix is; empty: there is no such command
+    ({"data": "/var/lib/postgresql/data"}, "shop_data is older than this deployment", "docker volume rm shop_data"),
+    ({"data": "/pgdata", "uploads": "/uploads"}, "shop_data is older than", "docker volume rm shop_data"),
+    ({"a": "/var/lib/postgresql/data", "b": "/var/lib/postgresql"}, "shop_a and shop_b are older than", ""),
+    ({"uploads": "/uploads", "data": "/data"}, "shop_data and shop_uploads are older than", ""),
+    ({"uploads": "/uploads"}, "shop_uploads is older than", ""),
+    ({"data": "/var/lib/mysql"}, "shop_data is older than", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("mounted", "said", "command"), REFUSALS, ids=["+".join(each[0].values()) for each in REFUSALS]
+)
+def test_a_refused_password_names_the_volume_that_keeps_the_earlier_one(
+    stack: Simulation, mounted: dict[str, str], said: str, command: str
+) -> None:
+    """And never asks for the removal of another."""
+    mounts = [{"type": "volume", "source": name, "target": at} for name, at in mounted.items()]
+    files = {"db_service": {"volumes": mounts}, "volumes": {name: {"name": f"shop_{name}"} for name in mounted}}
+    refused = stack.shop(**files, api_environment={"MODE": "refused"})
     first = stack.deploy(refused)
-    assert "older than this" not in first.error, "its volume is this deployment's own"
+    assert "older than this" not in first.error, "its volumes are this deployment's own"
     stack.later(5)
     again = stack.deploy(refused).error
-    assert "(shop_data is older than this)" in again
-    assert again.endswith("docker volume rm shop_data")
+    assert said in again
+    otherwise = "or change the password in the database first"
+    assert again.endswith(f" — {command}" if command else otherwise)
 
     assert stack.destroy("data").code == 0
-    assert stack.deploy(stack.shop(**database())).code == 0
+    assert stack.deploy(stack.shop(**files)).code == 0
     stack.later(5)
     rotated = stack.deploy(refused).error
-    assert "(shop_data is older than this)" in rotated
-    assert rotated.endswith("or change the password in the database first")
+    assert said in rotated
+    assert rotated.endswith(otherwise)
 
 
 @pytest.mark.parametrize("external", [False, True])

@@ -102,9 +102,26 @@ def test_some_containers_may_be_missing_where_that_is_allowed(stack: Simulation)
     assert "nothing listens on port 8000" in ended.error  # all of them are
 
 
+@pytest.mark.parametrize("mode", ["half elsewhere", "half unavailable"])
+def test_those_that_may_be_missing_get_no_request(stack: Simulation, mode: str) -> None:
+    how = {"replicas": 4, "update": {"max_failure_ratio": 0.5}}
+    stack.deploy(web(stack, "1", **how))
+    assert stack.deploy(web(stack, "2", mode, **how)).code == 0
+    assert stack.deploy(web(stack, "2", mode, **how)).code == 0
+    assert [each for each in stack.witness.seen if "web" in each.what] == []
+    [servers] = stack.host.edges[-1].routed().values()
+    assert len(servers) == 2
+    assert stack.versions()["web"] == ["2"] * 4
+    assert stack.probe()["drift"] == []
+
+
 @pytest.mark.parametrize(
     ("mode", "said", "seconds"),
-    [("pending", "it ended with exit code 3", 30), ("hanging", "it did not end in time", 30)],
+    [
+        ("pending", "it ended with exit code 3", 30),
+        ("hanging", "it did not end in time", 30),
+        ("silent", "it ended with exit code 3", 30),
+    ],
 )
 def test_a_command_that_fails_inside_of_the_container_stops_the_release(
     stack: Simulation, mode: str, said: str, seconds: float
@@ -118,6 +135,19 @@ def test_a_command_that_fails_inside_of_the_container_stops_the_release(
     assert ended.seconds < seconds
     assert stack.witness.seen == []
     serves_the_first(stack, ended, first)
+
+
+def test_a_failed_check_shows_the_answer_of_the_container_that_it_names(stack: Simulation) -> None:
+    check = {"kind": "command", "command": ["check", "--all"], "deadline": 3}
+    ended = stack.deploy(web(stack, "1", "half hanging", smoke=[check], replicas=2))
+    assert "check --all in shop-web-1: it ended with exit code 3" in ended.error
+
+
+def test_a_check_that_closed_its_output_and_does_not_end_has_not_passed(stack: Simulation) -> None:
+    check = {"kind": "command", "command": ["check"], "deadline": 3}
+    ended = stack.deploy(web(stack, "1", "silent hanging", smoke=[check]))
+    assert "smoke check of web failed: check in shop-web-1: it did not end in time" in ended.error
+    assert ended.seconds < 30
 
 
 # --- what passes requests on
@@ -153,7 +183,10 @@ def test_a_proxy_that_lost_what_it_passes_on_to_fails_the_release_and_serves_aga
     assert behind(stack) == "1"
     ended = stack.deploy(site(stack, "2", **how))
     assert "route / of web does not answer through the edge: 502 Bad Gateway" in ended.error
-    assert "write `depends_on: {api: {restart: true}}` in web, so that it follows" in ended.error
+    assert (
+        "write `depends_on: {api: {condition: service_started, restart: true}}` in web, so that it follows"
+        in ended.error
+    )
     assert f"rolled back to release {first}, which serves" in ended.error
     assert ("web starts again" in ended.err) == ("old" in how)  # its address did not come back
     assert behind(stack) == "1"
@@ -197,3 +230,22 @@ def test_what_is_recreated_together_gets_its_addresses_back(stack: Simulation, m
     moved = {name for name in before if after[name] != before[name]}
     assert len(moved) == bool(first)
     assert not {after[name] for name in moved} & set(before.values())
+
+
+@pytest.mark.parametrize("other", ["before", "web2"])
+def test_a_routed_service_that_is_recreated_with_others_leaves_them_their_addresses(
+    stack: Simulation, other: str
+) -> None:
+    """The edge's network gives each container an address that it never had; it is joined after the start."""
+
+    def site(version: str, *names: str) -> dict[str, Any]:
+        services = {name: stack.service(environment={"VERSION": version}) for name in names}
+        routed = {"strategy": "recreate", "port": PORT, "routes": [{"host": "", "path": "/", "strip": False}]}
+        return stack.release(services, {"web": routed})
+
+    for names in (("web",), ("web", other), ("web", other, "zone")):
+        assert stack.deploy(site("1", *names)).code == 0
+    before = addresses(stack)
+    for version in ("2", "3", "4"):  # its address there goes round
+        assert stack.deploy(site(version, "web", other, "zone")).code == 0
+        assert addresses(stack) == before
