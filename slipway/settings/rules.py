@@ -61,9 +61,9 @@ def _host_problems(settings: Settings) -> Iterator[Problem]:
                 yield Problem.about(
                     f"{path}.hostKey",
                     f"{machine.address} {stated}",
-                    "anyone in between could impersonate that host and read the secrets",
-                    f"{set_host_key(stack, path, machine.address, machine.port)} "
-                    "(compare it with the provider's console)",
+                    "anyone in between could impersonate that host and read the secrets; compare what it shows with "
+                    "the provider's console",
+                    set_host_key(stack, path, machine.address, machine.port),
                 )
     if any(not host.local for host in settings.hosts):
         yield from _key_problems(settings)
