@@ -51,9 +51,9 @@ def missing_env_files(written: Mapping[str, Any], folder: Path, stack: str) -> l
     return [
         Problem(
             f"services.{service}.env_file: {path} does not exist",
-            "Compose refuses to run the service; a file that git ignores is on no other machine and never in CI: commit it "
-            "without its secrets, or write each of its variables under `environment:` as `NAME: ${NAME}` and set it for "
-            f"the stack ({entry('secrets', 'NAME')} with --secret if it is secret)",
+            "Compose refuses to run the service; a file that git ignores is on no other machine and never in CI: "
+            "commit it without its secrets, or write each of its variables under `environment:` as `NAME: ${NAME}` and "
+            f"set it for the stack ({entry('secrets', 'NAME')} with --secret if it is secret)",
             config_set(stack, entry("variables", "NAME")),
         )
         for service, description in sorted((written.get("services") or {}).items())

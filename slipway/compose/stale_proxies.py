@@ -16,6 +16,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.compose_tree import shipped_file
 from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def check_proxies(
         build = builds.get(front)
         recipe = _recipe(build) if build else ""
         kinds = _kinds(recipe or images.get(front, ""))
-        for place, text in _texts(service, build, recipe, kinds, shipped, configs) if kinds else ():
+        copied = _copied(Path(build.context), recipe, kinds) if build else ()
+        for place, text in (*_texts(service, shipped, configs), *copied) if kinds else ():
             for name in _kept_names(text, kinds, service, build):
                 named.setdefault(rolling.get(name, front), place)
         for name in sorted(set(named) - {front}):
@@ -128,17 +130,13 @@ def _kept_names(text: str, kinds: Sequence[str], service: Mapping[str, Any], bui
 
 def _texts(
     service: Mapping[str, Any],
-    build: Build | None,
-    recipe: str,
-    kinds: Sequence[str],
     shipped: Mapping[str, Mapping[str, Any]],
     configs: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[str, str]]:
-    """Every configuration file that the service is known to read: where it stands, and its text."""
+    """Every configuration that the service mounts: where it stands, and its text."""
     for mount in service.get("volumes") or ():
-        source = str(mount.get("source", ""))
-        entry = shipped.get(source.split("/")[1]) if source.startswith("@files/") else None
-        if entry:
+        address = shipped_file(mount.get("source"))
+        if address and (entry := shipped.get(address.sha)):
             content = base64.b64decode(entry["content"])
             files = json.loads(content) if entry.get("folder") else [{"path": "", "content": entry["content"]}]
             for file in files:
@@ -146,8 +144,6 @@ def _texts(
                 yield shown, base64.b64decode(file["content"]).decode("utf-8", "replace")
     for config in service.get("configs") or ():
         yield f"configs.{config['source']}", str(configs.get(config["source"], {}).get("content") or "")
-    if build is not None:
-        yield from _copied(Path(build.context), recipe, kinds)
 
 
 def _recipe(build: Build) -> str:

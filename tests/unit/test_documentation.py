@@ -162,7 +162,7 @@ _COMMANDS = {  # what makes a command → the command, and nothing behind it
 }
 
 
-def _pattern(node: ast.expr, names: Mapping[str, Sequence[ast.expr]]) -> str:
+def _pattern(node: ast.expr, names: Mapping[str, Sequence[ast.expr]]) -> str:  # noqa: PLR0911  # a return per kind
     """The texts that an expression can give, as a regular expression; what only a run knows is `.*`.
 
     `names` are the values that names of its function are given.

@@ -237,7 +237,7 @@ def test_a_writable_folder_too_large_to_ship_is_refused_and_outside_of_git_warne
     ],
 )
 def test_a_small_writable_folder_for_which_others_leave_no_room_is_not_blamed_alone(
-    in_git: bool, said: str, tmp_path: Path
+    *, in_git: bool, said: str, tmp_path: Path
 ) -> None:
     repository(tmp_path, "data/x", "big")
     (tmp_path / "data" / "x").write_text("x" * 200)
