@@ -119,7 +119,7 @@ class ComposeDeployment(pulumi.ComponentResource):
             show = partial(self._show_plan, host, document)
             pulumi.Output.all(**args.images).apply(show, run_with_unknowns=True)  # type: ignore[arg-type]  # awaitable
         remove = f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}{volumes}'
-        # In the state before anything is done: a first deployment that fails is none of the engine's resources, and
+        # In the state before anything is done: a first deployment that fails is not yet a resource in the state, and
         # `destroy` would leave on the host what it had begun.
         removal = host.command(
             f"{self._name}-{host.label}-removal",

@@ -9,8 +9,6 @@ from slipway.contract.commands import of_stack
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from typing_extensions import Self
-
 __all__ = ["DocumentError", "Interrupted", "Problem", "SlipwayError", "UsageError"]
 
 
@@ -92,11 +90,9 @@ class SlipwayError(Exception):
         """The lines that prove it."""
         return tuple(line for problem in self.problems for line in problem.evidence)
 
-    def of_stack(self, stack: str) -> Self:
-        """This error, with the stack in the commands that fix it."""
-        self.problems = tuple(problem.of_stack(stack) for problem in self.problems)
-        self.args = ("\n".join(f"slipway: error: {problem}" for problem in self.problems),)
-        return self
+    def of_stack(self, stack: str) -> SlipwayError:
+        """Its problems, with the stack in the commands that fix them."""
+        return SlipwayError(problem.of_stack(stack) for problem in self.problems)
 
     def add_evidence(self, lines: Iterable[str]) -> None:
         """Add lines that were known only where it was caught."""
