@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["Digests", "known_by_digest"]
 
 
+_ANSWERED: Final = re.compile(r"\b(?:registry|credentials): (\d{3})\b")
+"""How the docker plugin gives a registry's refusal; a port or a tag may hold the same digits."""
+_ENGINES_WORDS: Final = re.compile(r".*?image version \S+ from registry: |.*?returned an error: ", re.DOTALL)
+"""What the engine and the plugin say before they come to the reason: names that the problem has already."""
+
+
 class Digests:
     """Looks digests up for one program run, collecting problems on the way."""
 
@@ -69,7 +75,7 @@ class Digests:
                 self._found[reference] = f"{reference}@{self._ask(reference)}"
             except Exception as error:  # noqa: BLE001  # the engine raises plain exceptions for a failed invoke
                 self._found[reference] = reference
-                self._problems.append(_problem(self._settings.stack, reference, where, str(error)))
+                self._problems.append(self._problem(reference, where, str(error)))
         return self._found[reference]
 
     def _ask(self, reference: str) -> str:
@@ -112,32 +118,39 @@ class Digests:
             opts=opts,
         )
 
-
-_ANSWERED: Final = re.compile(r"\b(?:registry|credentials): (\d{3})\b")
-"""How the docker plugin gives a registry's refusal; a port or a tag may hold the same digits."""
-_ENGINES_WORDS: Final = re.compile(r".*?image version \S+ from registry: |.*?returned an error: ", re.DOTALL)
-"""What the engine and the plugin say before they come to the reason: names that the problem has already."""
-
-
-def _problem(stack: str, reference: str, where: str, error: str) -> Problem:
-    reason = last_lines(_ENGINES_WORDS.sub("", error, count=1))
-    answered = _ANSWERED.search(error)
-    status = answered[1] if answered else ""
-    if status == "404":
+    def _problem(self, reference: str, where: str, error: str) -> Problem:
+        """What a look-up's error means."""
+        settings = self._settings
+        answered = _ANSWERED.search(error)
+        status = answered[1] if answered else ""
+        if status == "404":
+            return Problem(
+                f"{where}: {reference} does not exist in its registry", "hosts could not pull it", "correct the tag"
+            )
+        if status in {"401", "403"} and registry_of(reference) != self._own:  # also Docker Hub's answer to a wrong name
+            return Problem(
+                f"{where}: {reference} does not exist in its registry, or it wants a login",
+                "hosts could not pull it: they log in to the stack's own registry only",
+                "correct its name, or push the image to that registry",
+            )
+        if status in {"401", "403"}:
+            fix = config_set(settings.stack, "registryPassword", secret=True)
+            fix = fix if settings.registry_username else config_set(settings.stack, "registryUsername")
+            return Problem(
+                f"{where}: the registry of {reference} refuses the credentials", "hosts could not pull it", fix
+            )
+        if "docker daemon" in error:
+            return Problem(
+                f"{where}: the digest of {reference} cannot be looked up without a Docker engine on this machine",
+                "Pulumi's docker plugin reads registries only where it reaches one",
+                "docker info",
+            )
         return Problem(
-            f"{where}: {reference} does not exist in its registry", "hosts could not pull it", "correct the tag"
+            f"{where}: the registry of {reference} does not answer "
+            f"({last_lines(_ENGINES_WORDS.sub('', error, count=1))})",
+            "its digest is unknown, so nothing is changed",
+            "run it again when the registry answers",
         )
-    if status in {"401", "403"}:
-        return Problem(
-            f"{where}: the registry of {reference} refuses the credentials",
-            "hosts could not pull it",
-            config_set(stack, "registryPassword", secret=True),
-        )
-    return Problem(
-        f"{where}: the registry of {reference} does not answer ({reason})",
-        "its digest is unknown, so nothing is changed",
-        "run it again when the registry answers",
-    )
 
 
 def known_by_digest(reference: pulumi.Output[str]) -> pulumi.Output[str]:

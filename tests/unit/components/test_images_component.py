@@ -306,9 +306,8 @@ def of_the_plugin(reason: str) -> str:
     ("refusal", "said"),
     [
         ("got bad response from registry: 404 Not Found", "{} does not exist in its registry"),
-        ("bad credentials: 401 Unauthorized", "the registry of {} refuses the credentials"),
-        ("got bad response from registry: 401 Unauthorized", "the registry of {} refuses the credentials"),
-        ("got bad response from registry: 403 Forbidden", "the registry of {} refuses the credentials"),
+        ("bad credentials: 401 Unauthorized", "{} does not exist in its registry, or it wants a login"),
+        ("got bad response from registry: 403 Forbidden", "{} does not exist in its registry, or it wants a login"),
         (
             'Error during registry request: Head "http://127.0.0.1:4041/v2/": dial tcp 127.0.0.1:4041: refused',
             'the registry of {} does not answer (Error during registry request: Head "http://127.0.0.1:4041/v2/": ',
@@ -324,6 +323,26 @@ def test_an_image_that_cannot_be_looked_up_is_told_before_anything_changes(
         images(tmp_path, images={"db": "postgres:404"}, engine=Recorded(digests={}, refusal=of_the_plugin(refusal)))
     [problem] = raised.value.problems
     assert problem.what.startswith(f"services.db.image: {said.format('postgres:404')}")
+
+
+@pytest.mark.parametrize(
+    ("login", "reason", "said", "fix"),
+    [
+        (CREDENTIALS, "bad credentials: 401 Unauthorized", "refuses the credentials", "registryPassword"),
+        (CREDENTIALS, "got bad response from registry: 403 Forbidden", "refuses the credentials", "registryPassword"),
+        ({}, "got bad response from registry: 401 Unauthorized", "refuses the credentials", "registryUsername"),
+        ({}, "failed to connect to any docker daemon", "without a Docker engine on this machine", "docker info"),
+    ],
+)
+def test_what_a_refusal_of_the_stacks_own_registry_means(
+    tmp_path: Path, login: dict[str, Any], reason: str, said: str, fix: str
+) -> None:
+    engine = Recorded(digests={}, refusal=of_the_plugin(reason))
+    with pytest.raises(SlipwayError) as raised:
+        images(tmp_path, images={"own": "ghcr.io/acme/x:1"}, engine=engine, **login)
+    [problem] = raised.value.problems
+    assert said in problem.what
+    assert fix in problem.fix
 
 
 # --- pinned
