@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
-    "PLACEHOLDER", "ShippedFile", "following", "placeholders", "secrets_of", "shipped_file", "texts", "used_definitions",
+    "PLACEHOLDER", "ShippedFile", "following", "placeholders", "secrets_of", "shipped_file", "texts",
+    "used_definitions",
 ]  # fmt: skip
 
 PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -9,7 +9,7 @@ from slipway.contract.commands import of_stack
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["DocumentError", "Interrupted", "Problem", "SlipwayError", "UsageError"]
+__all__ = ["DocumentError", "Interrupted", "Problem", "SlipwayError", "UsageError", "last_lines"]
 
 
 class Problem(NamedTuple):
@@ -98,6 +98,16 @@ class SlipwayError(Exception):
         """Add lines that were known only where it was caught."""
         *others, last = self.problems
         self.problems = (*others, last._replace(evidence=(*last.evidence, *lines)))
+
+
+def last_lines(output: str, most: int = 300) -> str:
+    """What a program ended with, on one line: the whole lines that fit; of a last one that does not, its beginning."""
+    said = ""
+    for line in (" ".join(line.split()) for line in reversed(output.splitlines())):
+        if line and said and len(line) + 1 + len(said) > most:
+            break
+        said = f"{line} {said}".strip()
+    return said if len(said) <= most else f"{said[: most - 2]} …"
 
 
 class UsageError(SlipwayError):

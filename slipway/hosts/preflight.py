@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError, last_lines
 from slipway.hosts.fleet import Fleet, require_parallel
 from slipway.hosts.host_sessions import full_disk
 from slipway.hosts.plans import Plans
@@ -142,7 +142,7 @@ def _login(settings: Settings) -> list[Problem]:
             return [_unreachable(address, f"no answer within {_REGISTRY_SECONDS} s")]
     if done.returncode == 0:
         return []
-    said = " ".join(done.stderr.split())[-300:]
+    said = last_lines(done.stderr)
     if any(word in said.lower() for word in ("unauthorized", "denied", "incorrect username", "401", "403")):
         what = f"registryPassword: {address} refuses user {settings.registry_username}"
         fix = config_set(settings.stack, "registryPassword", secret=True)
