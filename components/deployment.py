@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 from slipway.compose.schema_check import checked
-from slipway.compose.service_inputs import secrets_of, service_inputs
+from slipway.compose.service_inputs import service_inputs
 from slipway.contract.commands import of_stack
+from slipway.contract.compose_tree import secrets_of
 from slipway.contract.plan import UNBUILT
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import agent_path
@@ -27,7 +29,7 @@ from .release_record import ReleaseRecord
 from .service import FingerprintKey, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from slipway.compose.application import Application
     from slipway.compose.git import Revision
@@ -55,7 +57,7 @@ class ComposeDeploymentArgs:
     """The edge's image by digest; empty when no service has a route."""
     settled: Callable[[str], None] | None = None
     """Called with the name of each host when the engine is done with it (see `fleet`)."""
-    plan: Callable[[str, str], Mapping[str, Any]] | None = None
+    plan: Callable[[str, str], Awaitable[Mapping[str, Any]]] | None = None
     """In a preview: called with a host's name and its document, gives what that would do (plan.schema.json)."""
 
 
@@ -114,12 +116,10 @@ class ComposeDeployment(pulumi.ComponentResource):
             )
 
         if args.plan:
-            pulumi.Output.all(**args.images).apply(
-                lambda images: self._show_plan(host, document, images), run_with_unknowns=True
-            )
-
+            show = partial(self._show_plan, host, document)
+            pulumi.Output.all(**args.images).apply(show, run_with_unknowns=True)  # type: ignore[arg-type]  # awaitable
         remove = f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}{volumes}'
-        # In the state before anything is done: a first deployment that fails is none of the engine's resources, and
+        # In the state before anything is done: a first deployment that fails is not yet a resource in the state, and
         # `destroy` would leave on the host what it had begun.
         removal = host.command(
             f"{self._name}-{host.label}-removal",
@@ -141,24 +141,28 @@ class ComposeDeployment(pulumi.ComponentResource):
         # The whole output counts as secret because stdin does; the agent keeps secrets out of its report, so it is not.
         return pulumi.Output.unsecret(command.stdout.apply(_report))
 
-    def _show_plan(self, host: Host, document: Callable[[Mapping[str, Any]], str], images: Mapping[str, Any]) -> None:
+    async def _show_plan(
+        self, host: Host, document: Callable[[Mapping[str, Any]], str], images: Mapping[str, Any]
+    ) -> str:
         """Say what a deployment would do on a host; what is yet to be built counts as changed."""
         args = self._args
         assert args.plan is not None  # noqa: S101  # the caller looked
         known = {name: image if isinstance(image, str) else f"{name}@{UNBUILT}" for name, image in images.items()}
         try:
-            text = plan_text(args.plan(host.label, document(args.application.release(args.revision, known))))
+            text = plan_text(await args.plan(host.label, document(args.application.release(args.revision, known))))
         except SlipwayError as error:
             pulumi.log.warn(f"host {host.label}: what would change cannot be planned: {error}", resource=self)
         else:
             pulumi.log.info(text, resource=self)
+        return ""
 
     def _services(self, host: Host, command: pulumi.Resource) -> None:
         """The services that a host runs, once it runs them."""
         application, values = self._args.application, self._args.settings.secrets
         beside = application.services_of(host.label)
         for name in beside:
-            secrets = {each: values[each].get_secret_value() for each in secrets_of(application, name)}
+            used = sorted(secrets_of(application.document, name, application.entries[name]))
+            secrets = {each: values[each].get_secret_value() for each in used}
             inputs = {
                 "image": self._args.images[name],
                 **service_inputs(application, name, beside=beside),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +58,18 @@ COMMANDS: Mapping[str, str] = {name: group for group, commands in GROUPS.items()
 _FUNCTIONS = {"exec": "exec_", "import": "import_"}  # Python uses these names itself
 
 
+class _Command(TyperCommand):
+    """One command: what goes wrong in it leads on to commands for the same stack."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # a private type of typer's
+        """Run it."""
+        try:
+            return super().invoke(ctx)
+        except SlipwayError as error:
+            # Without the option, what it leads on to reads PULUMI_STACK as well, or means the selected stack.
+            raise error.of_stack(ctx.params.get("stack") or os.environ.get("PULUMI_STACK", "")) from error
+
+
 class CommandGroups(TyperGroup):
     """All commands of the program."""
 
@@ -80,5 +95,5 @@ def _load(name: str) -> Any:  # noqa: ANN401  # as above
     function = _FUNCTIONS.get(name, name.replace("-", "_"))
     module = import_module(f"slipway.cli.commands.{COMMANDS[name].lower().replace(' ', '_')}.{function}")
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(getattr(module, function))
+    single.command(name, cls=_Command)(getattr(module, function))
     return typer.main.get_command(single)

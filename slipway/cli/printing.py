@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import tempfile
 import traceback
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-__all__ = ["bug", "has_terminal", "in_one_line", "named_stack", "override", "print_json", "print_out", "print_problems"]
+__all__ = ["bug", "has_terminal", "in_one_line", "override", "print_json", "print_out", "print_problems"]
 
 _UNBOUNDED = 10_000  # columns, where no terminal says how wide it is: whatever reads a log folds its lines itself
 
@@ -29,21 +28,15 @@ def has_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
-def named_stack() -> str:
-    """The stack that this command line names; empty where it is the selected one, which other commands mean, too."""
-    found = re.search("\0(?:--stack[=\0]|-s\0?)([^\0]+)", "".join(f"\0{word}" for word in sys.argv[1:]))
-    return found[1] if found else os.environ.get("PULUMI_STACK", "")
-
-
 def print_json(document: object) -> None:
     """Print a document as JSON on standard output."""
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def print_problems(problems: Iterable[Problem]) -> None:
-    """Print problems on standard error, a line each."""
+def print_problems(problems: Iterable[Problem], stack: str) -> None:
+    """Print problems of a stack on standard error, a line each."""
     for problem in problems:
-        typer.echo(f"slipway: error: {problem.of_stack(named_stack())}", err=True)
+        typer.echo(f"slipway: error: {problem.of_stack(stack)}", err=True)
 
 
 def print_out(what: RenderableType) -> None:
@@ -63,7 +56,7 @@ def print_out(what: RenderableType) -> None:
 
 def in_one_line(error: Exception) -> str:
     """The error in the family's form, one line per problem."""
-    return str(error.of_stack(named_stack()) if isinstance(error, SlipwayError) else SlipwayError(bug(error)))
+    return str(error if isinstance(error, SlipwayError) else SlipwayError(bug(error)))
 
 
 def bug(error: Exception) -> Problem:

@@ -156,7 +156,13 @@ class _Reader:
         self.files.finish()
         check_readable_values(services, self.settings, self.found)
         check_proxies(
-            services, entries, builds=builds.builds, shipped=self.files.content, configs=configs, found=self.found
+            services,
+            entries,
+            builds=builds.builds,
+            images=self.images,
+            shipped=self.files.content,
+            configs=configs,
+            found=self.found,
         )
         self.found.add(*known_values(model, self.files.plain, self.settings))
         return Application(

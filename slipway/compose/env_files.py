@@ -5,6 +5,7 @@ Compose merges these files into `environment` by itself; only the file as it is 
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem
@@ -22,7 +23,7 @@ def put_stack_values(
 ) -> list[Problem]:
     """Give variables of an `env_file` the value that the stack has under their name; warnings where that is another.
 
-    `.env` is what the stack stands for, so there it needs no word. `environment` comes before either, as in Compose.
+    The stack replaces `.env`, so no warning there. `environment` comes before either, as in Compose.
     """
     warnings = []
     for service, description in sorted((model.get("services") or {}).items()):
@@ -33,9 +34,7 @@ def put_stack_values(
             sorted((environment.keys() & given.keys()) - _names(as_written.get("environment"))) if files else ()
         ):
             value = given[name].replace("$", "$$")
-            if environment[name] not in (value, None) and any(
-                not path.endswith("/.env") for path in map(_rooted, files)
-            ):
+            if environment[name] not in (value, None) and any(PurePosixPath(path).name != ".env" for path in files):
                 warnings.append(
                     Problem(
                         f"services.{service}: {name} is in {' or '.join(files)}, and stack {stack} has another value",
@@ -52,20 +51,15 @@ def missing_env_files(written: Mapping[str, Any], folder: Path, stack: str) -> l
     return [
         Problem(
             f"services.{service}.env_file: {path} does not exist",
-            "Compose refuses to run the service; a file that git ignores is on no other machine and never in CI",
-            "name its variables under `environment:` instead, as `NAME: ${NAME}`, each with "
-            f"{config_set(stack, entry('variables', 'NAME'), 'VALUE')} "
-            f"(or, if it is secret: {config_set(stack, entry('secrets', 'NAME'), secret=True)}); "
-            "or commit the file, without secrets",
+            "Compose refuses to run the service; a file that git ignores is on no other machine and never in CI: "
+            "commit it without its secrets, or write each of its variables under `environment:` as `NAME: ${NAME}` and "
+            f"set it for the stack ({entry('secrets', 'NAME')} with --secret if it is secret)",
+            config_set(stack, entry("variables", "NAME")),
         )
         for service, description in sorted((written.get("services") or {}).items())
         for path, required in _env_files(description)
         if required and "$" not in path and not (folder / path).is_file()
     ]
-
-
-def _rooted(path: str) -> str:
-    return "/" + path.removeprefix("./")
 
 
 def _env_files(service: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:

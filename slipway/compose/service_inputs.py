@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.compose_tree import placeholders, used_definitions
+from slipway.contract.compose_tree import shipped_file, used_definitions
 from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
@@ -13,9 +12,9 @@ if TYPE_CHECKING:
 
     from slipway.compose.application import Application
 
-__all__ = ["secrets_of", "service_inputs"]
+__all__ = ["service_inputs"]
 
-_FILE = re.compile(r"@files/(?P<sha>[0-9a-f]{12})[0-9a-f]{52}/(?P<name>.+)")
+_SHORT = 12  # hex digits, as of an image's digest
 _MOUNT_WORDS = ("type", "source", "target", "read_only")
 _SAY_NOTHING: tuple[dict[str, bool], ...] = (
     {},
@@ -48,15 +47,6 @@ def service_inputs(application: Application, name: str, *, beside: Iterable[str]
     }
 
 
-def secrets_of(application: Application, name: str) -> list[str]:
-    """Names of the secrets that service `name` gets, sorted."""
-    service = application.document["services"][name]
-    used = used_definitions(application.document, {name: service})
-    mounted = {str(each.get("environment") or "") for each in used["secrets"].values()}
-    passwords = application.entries[name]["middlewares"]["basic_auth"]
-    return sorted({*placeholders([service, used]), *mounted, passwords or ""} - {""})
-
-
 def interruption(application: Application, name: str, beside: Iterable[str]) -> str:
     """What a change of service `name` interrupts on its host."""
     services, entry = application.document["services"], application.entries[name]
@@ -84,8 +74,8 @@ def _unnamed(definition: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mount(mount: Mapping[str, Any]) -> str:
     source = str(mount.get("source", ""))
-    file = _FILE.fullmatch(source)
-    words = [f"{file['name']} sha256:{file['sha']}" if file else source or str(mount.get("type", ""))]
+    file = shipped_file(source)
+    words = [f"{file.name} sha256:{file.sha[:_SHORT]}" if file else source or str(mount.get("type", ""))]
     words += ["read-only"] if mount.get("read_only") else []
     more = ((key, value) for key, value in mount.items() if key not in _MOUNT_WORDS and value not in _SAY_NOTHING)
     return " ".join([*words, *(f"{key}={value}" for key, value in more)])

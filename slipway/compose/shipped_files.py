@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.git import run_git
+from slipway.contract.compose_tree import ShippedFile
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
@@ -115,28 +116,30 @@ class ShippedFiles:
             there = any(path.iterdir())
         except OSError:  # another user's, such as a database's: nothing of a repository
             return kept
-        meaning = "on the host it starts empty"
-        too_large = self._bytes + size > _SHIPPED_BYTES
-        if too_large and self._repository:
-            self.found.refuse(
-                f"{where}: the folder {source} is mounted writable, and git tracks {size:,} bytes of it",
+        what, meaning = f"{where}: the folder {source} is mounted writable", "on the host it starts empty"
+        if (total := self._bytes + size) > _SHIPPED_BYTES:
+            report = self.found.refuse if self._repository else self.found.warn  # outside of git it may be data
+            held = f"git tracks {size:,} bytes of it" if self._repository else f"it holds {size:,} bytes"
+            report(
+                f"{what}, and {held}" + (f", with all else that ships {total:,}" if self._bytes else ""),
                 f"{meaning}, as Slipway ships at most {_SHIPPED_BYTES:,} with a release",
                 "COPY its files into the image and mount a named volume, or mount an absolute path of the host",
             )
-        elif tracked and not too_large:
+        elif tracked:
             self._bytes += size
             address = self._folder_entry(path, [(file, *self._plain(file)) for file in tracked])
             self.content[address].setdefault("seeds", []).append(kept.removeprefix("@data/"))
             self.found.warn(
-                f"{where}: the folder {source} is mounted writable",
+                what,
                 f"its {len(tracked)} file(s) are copied to a host once, while it is missing or empty there",
                 "mount it `:ro`, so that later changes of them arrive as well",
             )
         elif there:
             self.found.warn(
-                f"{where}: the folder {source} is mounted writable",
-                f"nothing of it that may ship is in git; {meaning}",
-                f"git add {shlex.quote(source)}, mount it `:ro` to ship it, or use a named volume",
+                what,
+                f"nothing of it {'that may ship is in git' if self._repository else 'may ship'}; {meaning}",
+                (f"git add {shlex.quote(source)}, mount it `:ro` to ship it, or " if self._repository else "")
+                + "use a named volume",
             )
         return kept
 
@@ -234,7 +237,7 @@ class ShippedFiles:
         while (other := self._paths.setdefault((address, name), this))[0] != path and (this[1] or other[1]):
             name = f"_{name}"  # two files that only begin alike: what is written to one is not written to the other
         bind = {**(mount.get("bind") or {}), "create_host_path": False}
-        return {**mount, "source": f"@files/{address}/{name}", "bind": bind}
+        return {**mount, "source": str(ShippedFile(address, name)), "bind": bind}
 
     def _files(self, folder: Path) -> Iterator[Path]:
         """The files below a folder, sorted; links to folders are refused, since only their targets could ship."""

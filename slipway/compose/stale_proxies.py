@@ -1,7 +1,8 @@
 """Proxies inside of the application that resolve a service's name once, and so lose it when it rolls.
 
-Read are the configuration files that a service mounts, the ones its build copies, and its `configs`. What resolves a
-name at each request (Caddy, Traefik, nginx with `resolver` and a variable) is fine.
+Read are the configuration files that a service mounts, the ones its build copies, and its `configs`, as those of the
+program that its image or Dockerfile names: to any other, the same words mean something else. What resolves a name at
+each request (Caddy, Traefik, nginx with `resolver` and a variable) is fine.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.compose_tree import following
+from slipway.contract.compose_tree import following, shipped_file
 from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def check_proxies(
     entries: Mapping[str, Mapping[str, Any]],
     *,
     builds: Mapping[str, Build],
+    images: Mapping[str, str],
     shipped: Mapping[str, Mapping[str, Any]],
     configs: Mapping[str, Mapping[str, Any]],
     found: Findings,
@@ -82,8 +84,12 @@ def check_proxies(
     }
     for front, service in services.items() if rolling else ():
         named: dict[str, str] = {}
-        for place, text in _texts(service, builds.get(front), shipped, configs):
-            for name in _kept_names(text, service, builds.get(front)):
+        build = builds.get(front)
+        recipe = _recipe(build) if build else ""
+        kinds = _kinds(recipe or images.get(front, ""))
+        copied = _copied(Path(build.context), recipe, kinds) if build else ()
+        for place, text in (*_texts(service, shipped, configs), *copied) if kinds else ():
+            for name in _kept_names(text, kinds, service, build):
                 named.setdefault(rolling.get(name, front), place)
         for name in sorted(set(named) - {front}):
             if ((service.get("depends_on") or {}).get(name) or {}).get("restart"):
@@ -104,29 +110,32 @@ def _aliases(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[s
         yield from (network or {}).get("aliases") or ()
 
 
-def _kept_names(text: str, service: Mapping[str, Any], build: Build | None) -> Iterator[str]:
+def _kinds(text: str) -> list[str]:
+    """The proxies that an image's name or a Dockerfile names."""
+    return [kind for kind, programs in _PROGRAMS.items() if any(each in text.lower() for each in programs)]
+
+
+def _kept_names(text: str, kinds: Sequence[str], service: Mapping[str, Any], build: Build | None) -> Iterator[str]:
     """The names that a proxy's configuration has it resolve once."""
     values = {name: value for name, value in (service.get("environment") or {}).items() if isinstance(value, str)}
     values |= dict(build.args) if build else {}
     text = _VARIABLE.sub(lambda match: values.get(match[1], match[0]), _COMMENT.sub("", text))
-    for kind, patterns in _TARGETS.items():
+    for kind in kinds:
         if kind in _DYNAMIC and _DYNAMIC[kind].search(text):
             continue
-        for pattern in patterns:
+        for pattern in _TARGETS[kind]:
             yield from pattern.findall(text)
 
 
 def _texts(
     service: Mapping[str, Any],
-    build: Build | None,
     shipped: Mapping[str, Mapping[str, Any]],
     configs: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[str, str]]:
-    """Every configuration file that the service is known to read: where it stands, and its text."""
+    """Every configuration that the service mounts: where it stands, and its text."""
     for mount in service.get("volumes") or ():
-        source = str(mount.get("source", ""))
-        entry = shipped.get(source.split("/")[1]) if source.startswith("@files/") else None
-        if entry:
+        address = shipped_file(mount.get("source"))
+        if address and (entry := shipped.get(address.sha)):
             content = base64.b64decode(entry["content"])
             files = json.loads(content) if entry.get("folder") else [{"path": "", "content": entry["content"]}]
             for file in files:
@@ -134,17 +143,15 @@ def _texts(
                 yield shown, base64.b64decode(file["content"]).decode("utf-8", "replace")
     for config in service.get("configs") or ():
         yield f"configs.{config['source']}", str(configs.get(config["source"], {}).get("content") or "")
-    if build is not None:
-        yield from _copied(build)
 
 
-def _copied(build: Build) -> Iterator[tuple[str, str]]:
+def _recipe(build: Build) -> str:
+    """The text of a Dockerfile."""
+    return build.dockerfile_inline or _read(Path(build.context) / (build.dockerfile or "Dockerfile"))
+
+
+def _copied(context: Path, recipe: str, kinds: Sequence[str]) -> Iterator[tuple[str, str]]:
     """What the Dockerfile of a proxy holds and copies."""
-    context = Path(build.context)
-    recipe = build.dockerfile_inline or _read(context / (build.dockerfile or "Dockerfile"))
-    kinds = [kind for kind, programs in _PROGRAMS.items() if any(each in recipe.lower() for each in programs)]
-    if not kinds:
-        return
     yield "its Dockerfile", recipe
     names = [name for kind in kinds for name in _FILES[kind]]
     for source in _sources(recipe):

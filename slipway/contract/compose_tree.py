@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["PLACEHOLDER", "following", "placeholders", "texts", "used_definitions"]
+__all__ = [
+    "PLACEHOLDER", "ShippedFile", "following", "placeholders", "secrets_of", "shipped_file", "texts",
+    "used_definitions",
+]  # fmt: skip
 
 PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """An escaped dollar, or a secret's place with its name as group 1."""
+_SHIPPED = re.compile(r"@files/([0-9a-f]{64})/([^/\0]+)")
+
+
+class ShippedFile(NamedTuple):
+    """A file or folder that ships with a release; `str()` is how a mount's source names it."""
+
+    sha: str
+    """SHA-256 of its content, by which the release's `files` have it."""
+    name: str
+
+    def __str__(self) -> str:
+        return f"@files/{self.sha}/{self.name}"
+
+
+def shipped_file(source: object) -> ShippedFile | None:
+    """What a mount's source names; None for what does not ship."""
+    found = _SHIPPED.fullmatch(str(source))
+    return ShippedFile(*found.groups()) if found and found[2] not in (".", "..") else None
 
 
 def placeholders(tree: Any) -> set[str]:  # noqa: ANN401 - JSON
     """Names of the secrets that a tree needs."""
     return {name for _, text in texts(tree) for name in PLACEHOLDER.findall(text) if name}
+
+
+def secrets_of(compose: Mapping[str, Any], service: str, entry: Mapping[str, Any]) -> set[str]:
+    """Names of the secrets that a service and its route get; `entry` is what the release says of it beside Compose."""
+    own = compose["services"][service]
+    used = used_definitions(compose, {service: own})
+    mounted = {str(each.get("environment") or "") for each in used["secrets"].values()}
+    passwords = (entry.get("middlewares") or {}).get("basic_auth")
+    return {*placeholders([own, used]), *mounted, passwords or ""} - {""}
 
 
 def following(services: Iterable[str]) -> str:

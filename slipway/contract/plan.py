@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 __all__ = [
     "CLEARED", "CREATED", "EDGE", "MIGRATION", "ONE_OFF", "PLANS_VARIABLE", "RECREATED", "REMOVED", "REROUTED",
-    "RESTARTED", "ROLLED", "SCALED", "STARTED", "STOPPED", "UNBUILT", "Change", "sentence",
+    "RESTARTED", "ROLLED", "SCALED", "STARTED", "STOPPED", "UNBUILT", "Change", "interruption", "sentence",
 ]  # fmt: skip
 
 CREATED, RECREATED, RESTARTED, ROLLED, SCALED = "created", "recreated", "restarted", "rolled", "scaled"
@@ -29,13 +29,21 @@ class Change(NamedTuple):
     seconds: float | None = None
     """how long it was interrupted last time; None where that is not known"""
 
+    @property
+    def gone(self) -> bool:
+        """Whether nothing of it runs afterwards, as the release wants it."""
+        return self.action in (STOPPED, REMOVED)
+
 
 def sentence(change: Change) -> str:
     """What happens, because of what, and what it interrupts: `recreated: image; interrupted, 5.2 s last time`."""
     because = ", ".join(change.because).replace("<{%", "< {%")  # the engine takes that for a colour, and panics
     said = f"{change.action}: {''.join(each if each.isprintable() else '?' for each in because)}"
-    if not change.interrupts:
-        return said
-    last = "" if change.seconds is None else f", {change.seconds:.1f} s last time"
-    meanwhile = "gone" if change.action in (STOPPED, REMOVED) else f"interrupted until it is healthy{last}"
-    return f"{said}; {meanwhile}"
+    return f"{said}; {meanwhile}" if (meanwhile := interruption(change)) else said
+
+
+def interruption(change: Change) -> str:
+    """What visitors of the service notice; empty when they notice nothing."""
+    if not change.interrupts or change.gone:
+        return ""
+    return "interrupted until it is healthy" + ("" if change.seconds is None else f", {change.seconds:.1f} s last time")

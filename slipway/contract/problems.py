@@ -9,9 +9,7 @@ from slipway.contract.commands import of_stack
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from typing_extensions import Self
-
-__all__ = ["DocumentError", "Interrupted", "Problem", "SlipwayError", "UsageError"]
+__all__ = ["DocumentError", "Interrupted", "Problem", "SlipwayError", "UsageError", "last_lines"]
 
 
 class Problem(NamedTuple):
@@ -92,16 +90,24 @@ class SlipwayError(Exception):
         """The lines that prove it."""
         return tuple(line for problem in self.problems for line in problem.evidence)
 
-    def of_stack(self, stack: str) -> Self:
-        """This error, with the stack in the commands that fix it."""
-        self.problems = tuple(problem.of_stack(stack) for problem in self.problems)
-        self.args = ("\n".join(f"slipway: error: {problem}" for problem in self.problems),)
-        return self
+    def of_stack(self, stack: str) -> SlipwayError:
+        """Its problems, with the stack in the commands that fix them."""
+        return SlipwayError(problem.of_stack(stack) for problem in self.problems)
 
     def add_evidence(self, lines: Iterable[str]) -> None:
         """Add lines that were known only where it was caught."""
         *others, last = self.problems
         self.problems = (*others, last._replace(evidence=(*last.evidence, *lines)))
+
+
+def last_lines(output: str, most: int = 300) -> str:
+    """What a program ended with, on one line: the whole lines that fit; of a last one that does not, its beginning."""
+    said = ""
+    for line in (" ".join(line.split()) for line in reversed(output.splitlines())):
+        if line and said and len(line) + 1 + len(said) > most:
+            break
+        said = f"{line} {said}".strip()
+    return said if len(said) <= most else f"{said[: most - 2]} …"
 
 
 class UsageError(SlipwayError):

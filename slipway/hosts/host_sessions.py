@@ -141,9 +141,9 @@ class HostSessions:
         """Call `function` in the sessions' own thread."""
         self._loop.call_soon_threadsafe(function, *arguments)
 
-    def result(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do `work` in the sessions' own thread, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Do `work` in the sessions' own thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """Let go of every host; twice is fine."""

@@ -35,15 +35,15 @@ class Plans:
         self._waiting = {channel.host: channel for channel in channels}
         await self._asked.wait()
 
-    def of(self, host: str, document: str) -> dict[str, Any]:
+    async def of(self, host: str, document: str) -> dict[str, Any]:
         """The Plan document (plan.schema.json) of `host` for a deployment document.
 
         Raises:
             SlipwayError: what the agent complains of, or that it does not answer.
         """
-        plan = dict(checked("plan", self._sessions.result(self._ask(host, document))))
+        plan = dict(checked("plan", await asyncio.wrap_future(self._sessions.submit(self._ask(host, document)))))
         if folder := os.environ.get(PLANS_VARIABLE):
-            Path(folder, f"{host}.json").write_text(json.dumps(plan))
+            _keep(plan, Path(folder, f"{host}.json"))
         return plan
 
     async def _ask(self, host: str, document: str) -> dict[str, Any]:
@@ -53,6 +53,10 @@ class Plans:
         finally:
             if not self._waiting:
                 self._asked.set()
+
+
+def _keep(plan: Mapping[str, Any], file: Path) -> None:
+    file.write_text(json.dumps(plan))
 
 
 def change_of(entry: Mapping[str, Any]) -> Change:
@@ -65,7 +69,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     changes = [change_of(each) for each in plan["changes"]]
     width = max((len(change.service) for change in changes), default=0)
     lines = [f"  {change.service:<{width}}  {sentence(change)}" for change in changes]
-    interrupted = [change.service for change in changes if change.interrupts]
+    interrupted = [change.service for change in changes if change.interrupts and not change.gone]
     if changes:
         lines.append("  nothing is interrupted" if not interrupted else f"  interrupted: {', '.join(interrupted)}")
     if plan["unchanged"]:

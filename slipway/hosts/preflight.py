@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError, last_lines
 from slipway.hosts.fleet import Fleet, require_parallel
 from slipway.hosts.host_sessions import full_disk
 from slipway.hosts.plans import Plans
@@ -22,7 +22,7 @@ from slipway.settings.rules import weak_secrets
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from slipway.compose.application import Application
     from slipway.hosts.host_sessions import HostSessions
@@ -43,7 +43,7 @@ class View:
     """Name → probe document."""
     settled: Callable[[str], None] | None
     """Takes the name of a host that the engine is done with; None on a single host."""
-    plan: Callable[[str, str], dict[str, Any]] | None = None
+    plan: Callable[[str, str], Awaitable[dict[str, Any]]] | None = None
     """Takes a host's name and its deployment document, gives what that would do (plan.schema.json); None in an
     update."""
 
@@ -142,7 +142,7 @@ def _login(settings: Settings) -> list[Problem]:
             return [_unreachable(address, f"no answer within {_REGISTRY_SECONDS} s")]
     if done.returncode == 0:
         return []
-    said = " ".join(done.stderr.split())[-300:]
+    said = last_lines(done.stderr)
     if any(word in said.lower() for word in ("unauthorized", "denied", "incorrect username", "401", "403")):
         what = f"registryPassword: {address} refuses user {settings.registry_username}"
         fix = config_set(settings.stack, "registryPassword", secret=True)

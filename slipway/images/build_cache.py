@@ -65,8 +65,8 @@ def check_builder(builds: Iterable[Build], settings: Settings) -> list[Problem]:
         return []
     why = "(it is Docker's own, with driver docker)"
     stopped = "every build would stop before it begins"
-    fix = "docker buildx create --name slipway --driver docker-container && "
-    fix += config_set(settings.stack, "builder", "slipway")
+    use = config_set(settings.stack, "builder", "slipway")
+    fix = f"docker buildx create --name slipway --driver docker-container && {use}"
     problems = []
     if exports:
         meaning = f"{stopped}, unless `cache` is `inline`"

@@ -6,13 +6,14 @@ Compose file names another image, so that a moved tag never restarts a database.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import pulumi
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import Problem, SlipwayError, last_lines
 from slipway.settings.edge_settings import edge_image
-from slipway.settings.registry_names import address_of, is_local
+from slipway.settings.registry_names import is_local, plugin_address, plugin_name, registry_of
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
@@ -24,12 +25,20 @@ if TYPE_CHECKING:
 __all__ = ["Digests", "known_by_digest"]
 
 
+_ANSWERED: Final = re.compile(r"\b(?:registry|credentials): (\d{3})\b")
+"""How the docker plugin gives a registry's refusal; a port or a tag may hold the same digits."""
+_ENGINES_WORDS: Final = re.compile(r".*?image version \S+ from registry: |.*?returned an error: ", re.DOTALL)
+"""What the engine and the plugin say before they come to the reason: names that the problem has already."""
+
+
 class Digests:
     """Looks digests up for one program run, collecting problems on the way."""
 
     def __init__(self, settings: Settings, application: Application, opts: pulumi.ResourceOptions) -> None:
         self._settings = settings
-        self._reader = self._own_registry_reader(application, opts)
+        self._own = registry_of(f"{settings.registry}/image")
+        self._read = self._special_registries(application)
+        self._reader = self._registry_reader(opts) if self._read else None
         self._problems: list[Problem] = []
         self._found: dict[str, str] = {}
 
@@ -66,66 +75,82 @@ class Digests:
                 self._found[reference] = f"{reference}@{self._ask(reference)}"
             except Exception as error:  # noqa: BLE001  # the engine raises plain exceptions for a failed invoke
                 self._found[reference] = reference
-                self._problems.append(_problem(self._settings.stack, reference, where, str(error)))
+                self._problems.append(self._problem(reference, where, str(error)))
         return self._found[reference]
 
     def _ask(self, reference: str) -> str:
         import pulumi_docker as docker  # noqa: PLC0415  # 0.2 s that a run without look-ups need not pay
 
-        own = address_of(reference) == address_of(self._settings.registry)
         found = docker.get_registry_image(
-            name=reference,
-            insecure_skip_verify=is_local(address_of(reference)) or None,
-            opts=pulumi.InvokeOptions(provider=self._reader if own else None),
+            name=plugin_name(reference),
+            opts=pulumi.InvokeOptions(provider=self._reader if registry_of(reference) in self._read else None),
         )
         return str(found.sha256_digest)
 
-    def _own_registry_reader(
-        self, application: Application, opts: pulumi.ResourceOptions
-    ) -> pulumi.ProviderResource | None:
-        """The provider that reads the stack's own registry; there whenever a look-up in it could ever be needed.
+    def _special_registries(self, application: Application) -> list[str]:
+        """The registries that are not read as anybody may read any: with the stack's credentials, or without TLS.
 
-        Its existence must not depend on what is live: a provider that comes and goes would be a change every time.
+        All in which a look-up could be needed, whatever is live: a provider that comes and goes, or changes, would be a
+        change every time.
         """
-        settings, registry = self._settings, address_of(self._settings.registry)
+        settings = self._settings
         images = [*application.images.values(), *([edge_image(settings)] if application.routed else [])]
-        own = bool(settings.pin) or any(address_of(image) == registry for image in images)
-        if not own or not settings.registry_username:
-            return None
+        homes = {*map(registry_of, images), *([self._own] if settings.pin else [])}
+        return sorted(home for home in homes if is_local(home) or (home == self._own and settings.registry_username))
+
+    def _registry_reader(self, opts: pulumi.ResourceOptions) -> pulumi.ProviderResource:
+        """The provider that reads them: only an address of its configuration makes the plugin do without TLS."""
         import pulumi_docker as docker  # noqa: PLC0415  # 0.2 s that a run without look-ups need not pay
+
+        def entry(home: str) -> docker.ProviderRegistryAuthArgs:
+            login = self._settings.registry_login() if home == self._own else {}
+            if not login:  # without this the plugin wants a Docker client's configuration file
+                return docker.ProviderRegistryAuthArgs(address=plugin_address(home), auth_disabled=True)
+            password = pulumi.Output.secret(login["password"])
+            return docker.ProviderRegistryAuthArgs(
+                address=plugin_address(home), username=login["username"], password=password
+            )
 
         return docker.Provider(
             "registry-reader",
-            registry_auth=[
-                docker.ProviderRegistryAuthArgs(
-                    address=registry,
-                    username=settings.registry_username,
-                    password=pulumi.Output.secret(settings.registry_password.get_secret_value()),
-                )
-            ],
+            registry_auth=[entry(home) for home in self._read],
             disable_docker_daemon_check=True,  # a registry is read without an engine
             opts=opts,
         )
 
-
-def _problem(stack: str, reference: str, where: str, error: str) -> Problem:
-    text = " ".join(error.split())[-300:]
-    lowered = error.lower()
-    if "404" in lowered or "not found" in lowered or "manifest unknown" in lowered:
+    def _problem(self, reference: str, where: str, error: str) -> Problem:
+        """What a look-up's error means."""
+        settings = self._settings
+        answered = _ANSWERED.search(error)
+        status = answered[1] if answered else ""
+        if status == "404":
+            return Problem(
+                f"{where}: {reference} does not exist in its registry", "hosts could not pull it", "correct the tag"
+            )
+        if status in {"401", "403"} and registry_of(reference) != self._own:  # also Docker Hub's answer to a wrong name
+            return Problem(
+                f"{where}: {reference} does not exist in its registry, or it wants a login",
+                "hosts could not pull it: they log in to the stack's own registry only",
+                "correct its name, or push the image to that registry",
+            )
+        if status in {"401", "403"}:
+            fix = config_set(settings.stack, "registryPassword", secret=True)
+            fix = fix if settings.registry_username else config_set(settings.stack, "registryUsername")
+            return Problem(
+                f"{where}: the registry of {reference} refuses the credentials", "hosts could not pull it", fix
+            )
+        if "docker daemon" in error:
+            return Problem(
+                f"{where}: the digest of {reference} cannot be looked up without a Docker engine on this machine",
+                "Pulumi's docker plugin reads registries only where it reaches one",
+                "docker info",
+            )
         return Problem(
-            f"{where}: {reference} does not exist in its registry", "hosts could not pull it", "correct the tag"
+            f"{where}: the registry of {reference} does not answer "
+            f"({last_lines(_ENGINES_WORDS.sub('', error, count=1))})",
+            "its digest is unknown, so nothing is changed",
+            "run it again when the registry answers",
         )
-    if "401" in lowered or "unauthorized" in lowered or "denied" in lowered:
-        return Problem(
-            f"{where}: the registry of {reference} refuses the credentials",
-            "hosts could not pull it",
-            config_set(stack, "registryPassword", secret=True),
-        )
-    return Problem(
-        f"{where}: the registry of {reference} does not answer ({text})",
-        "its digest is unknown, so nothing is changed",
-        "run it again when the registry answers",
-    )
 
 
 def known_by_digest(reference: pulumi.Output[str]) -> pulumi.Output[str]:

@@ -173,7 +173,7 @@ class _Sources:
 
 
 def _paths(key: str, value: str) -> list[str]:
-    """The entries that a setting which is kept as a whole is set again by; itself when it has none."""
+    """What to set again of a setting that is stored as a whole: its entries, or itself; nothing if it is unreadable."""
     try:
         return [entry(key, name) for name in dict(json.loads(value))] if key in _BY_ENTRY else [key]
     except (ValueError, TypeError):

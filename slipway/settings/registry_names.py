@@ -5,7 +5,12 @@ Docker Hub has three different ones (Docker's reference library and client confi
 
 from __future__ import annotations
 
-__all__ = ["address_of", "api_url", "credentials_key", "is_local", "mirrored", "without_tag"]
+import ipaddress
+
+__all__ = [
+    "address_of", "api_url", "credentials_key", "is_local", "mirrored", "plugin_address", "plugin_name", "registry_of",
+    "without_tag",
+]  # fmt: skip
 
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
@@ -22,15 +27,38 @@ def without_tag(image: str) -> str:
     return f"{head}{slash}{tail.partition(':')[0]}{at}{digest}"
 
 
+def registry_of(image: str) -> str:
+    """HOST[:PORT] of the registry that holds an image; `docker.io` for Docker Hub, by whichever name."""
+    return address_of(mirrored(image, "docker.io"))
+
+
 def is_local(address: str) -> bool:
     """Whether clients speak plain HTTP to it: Docker does so for loopback addresses only."""
-    return address.startswith(("127.", "localhost"))
+    host = address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def api_url(address: str) -> str:
     """The base of its API, ending in /v2/."""
-    host = "registry-1.docker.io" if address in _HUB else address
-    return f"{'http' if is_local(address) else 'https'}://{host}/v2/"
+    return f"{'http' if is_local(address) else 'https'}://{_api_host(address)}/v2/"
+
+
+def plugin_address(address: str) -> str:
+    """How the docker plugin has to be told of it: it speaks HTTPS, also to this machine, unless that says http://."""
+    return f"http://{address}" if is_local(address) else _api_host(address)
+
+
+def plugin_name(image: str) -> str:
+    """How the docker plugin has to be asked for an image: it would ask docker.io itself, which is no registry."""
+    host, _, rest = image.partition("/")
+    return rest if host in _HUB else image
+
+
+def _api_host(address: str) -> str:
+    return "registry-1.docker.io" if address in _HUB else address
 
 
 def credentials_key(address: str) -> str:

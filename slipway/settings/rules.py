@@ -13,7 +13,7 @@ from slipway.settings.edge_settings import edge_problems
 from slipway.settings.model import SECRET_KEYS
 from slipway.settings.secret_rules import new_secret, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, set_host_key
-from slipway.settings.values import one_host_key
+from slipway.settings.values import is_placeholder, one_host_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["broken_rules", "weak_secrets"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)  # what Compose can substitute
-_PLACEHOLDER = re.compile(
-    r"VALUE|PROFILE|SHORTER-NAME|PATH-TO-[A-Z-]+|[A-Z]+(-[A-Z0-9]+)*-ADDRESS|.*\bYOUR-[A-Z]+(-[A-Z]+)*\b.*"
-)
-"""What the shipped patterns, the documentation and commands hold where a value belongs."""
-_PLACEHOLDER_WORDS = ("NAME", "USER", "ADDRESS", "PORT", "MB")  # in settings; a variable may mean them
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -61,9 +56,9 @@ def _host_problems(settings: Settings) -> Iterator[Problem]:
                 yield Problem.about(
                     f"{path}.hostKey",
                     f"{machine.address} {stated}",
-                    "anyone in between could impersonate that host and read the secrets",
-                    f"{set_host_key(stack, path, machine.address, machine.port)} "
-                    "(compare it with the provider's console)",
+                    "anyone in between could impersonate that host and read the secrets; compare what it shows with "
+                    "the provider's console",
+                    set_host_key(stack, path, machine.address, machine.port),
                 )
     if any(not host.local for host in settings.hosts):
         yield from _key_problems(settings)
@@ -167,8 +162,8 @@ def _placeholder_problems(settings: Settings) -> Iterator[Problem]:
     """What somebody pasted and did not fill in."""
     for path, value in _texts(settings.model_dump(by_alias=True, exclude={"stack", "application"})):
         section = path.split(".", maxsplit=1)[0]
-        word = value in _PLACEHOLDER_WORDS and section not in ("variables", "secrets")
-        if word or _PLACEHOLDER.fullmatch(value):
+        # A secret that anyone could guess is another matter: `weak_secrets`.
+        if is_placeholder(value, "variables" if section == "secrets" else section):
             fix = config_set(settings.stack, path, secret=section in SECRET_KEYS)
             shown = "its value" if section in SECRET_KEYS else f"'{value}'"
             yield Problem.about(path, f"{shown} is a placeholder", "nobody wrote the value that belongs there", fix)

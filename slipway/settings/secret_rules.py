@@ -6,6 +6,7 @@ import re
 
 from slipway.contract.problems import Problem
 from slipway.settings.setting_files import config_set, entry
+from slipway.settings.values import is_placeholder
 
 __all__ = [
     "SHORTEST_SECRET", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret", "password_in_url",
@@ -26,20 +27,15 @@ _ABOUT_WORDS = frozenset(
      "AGE", "EXPIRY", "EXPIRES", "EXPIRATION", "LIFETIME", "TIMEOUT", "SECONDS", "MINUTES", "HOURS", "DAYS", "TYPE",
      "ALGORITHM", "HEADER", "PREFIX", "ENABLED", "DISABLED", "REQUIRED", "ISSUER", "AUDIENCE", "ROUNDS"},
 )  # fmt: skip
-# What an application may make up for itself: a password, and what it signs with. All else comes from somewhere: a URL,
-# JSON, a third party's key, a key of a certain length.
-_PASSWORD_WORDS = ("PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "PW")
-_SIGNING_WORDS = frozenset({"SECRET", "SECRETS", "SIGNING", "SESSION", "COOKIE", "CSRF", "JWT"})
-_OWN_WORDS = _SIGNING_WORDS | {
-    "APP", "DJANGO", "FLASK", "RAILS", "NEXTAUTH", "AUTH", "BETTER", "TOKEN", "ACCESS", "REFRESH", "HASH", "WEB",
-    "KEY", "BASE",
-}  # fmt: skip
-_OTHERS = frozenset(
-    {"SMTP", "MAIL", "EMAIL", "IMAP", "SENDGRID", "MAILGUN", "POSTMARK", "TWILIO", "STRIPE", "PAYPAL", "ADYEN", "AWS",
-     "GCP", "GOOGLE", "AZURE", "GITHUB", "GITLAB", "SLACK", "DISCORD", "TELEGRAM", "OPENAI", "ANTHROPIC", "SENTRY",
-     "CLOUDFLARE", "HETZNER", "LDAP", "OAUTH", "OIDC", "SAML", "CLIENT", "FACEBOOK", "TWITTER", "APPLE", "MICROSOFT",
-     "DOCKER", "REGISTRY", "NPM", "RESTIC", "WEBHOOK", "EXTERNAL", "REMOTE", "URL", "URI", "DSN", "JSON", "PRIVATE"},
-)  # fmt: skip
+# What an application may make up for itself: passwords of what it brings along, and what it signs with. All else comes
+# from somewhere: a URL, JSON, a third party's key, a key of a certain length.
+_MADE_UP = re.compile(
+    r"(\w+_)?(POSTGRES(QL)?|PG|DB|DATABASE|MYSQL|MARIADB|MONGO(DB)?|REDIS|VALKEY|RABBITMQ|ROOT|ADMIN|APP)_?"
+    r"(PASSWORD|PASSWD|PASS|PWD|PW)"
+    r"|(APP_|WEB_|DJANGO_|FLASK_|RAILS_)?(SECRET_KEY(_BASE)?|(APP|JWT|SESSION|COOKIE|CSRF|SIGNING)_SECRET(_KEY)?"
+    r"|(JWT|SESSION|COOKIE|CSRF|SIGNING)(_SIGNING)?_KEY|JWT_(ACCESS|REFRESH)_SECRET)"
+    r"|(BETTER_|NEXT)?AUTH_SECRET"
+)
 _OPEN_WORDS = frozenset({"PUBLIC", "PUBLISHABLE", "ALLOW", "RANDOM", "REQUIRE", "ENABLE", "DISABLE", "USE"})
 _SHELL = ("PWD", "OLDPWD")  # the shell's folders
 _CREDENTIALS_IN_URL = re.compile(r"://[^/\s@:]*:(?P<password>[^/\s@]+)@(?P<host>[\w.-]+)?")
@@ -47,17 +43,6 @@ _DATABASE_URL = re.compile(
     r"(\w+_)?(DATABASE|DB|POSTGRES(QL)?|PG|MYSQL|MARIADB|MONGO(DB)?|REDIS|AMQP|RABBITMQ|BROKER|CELERY\w*)_(URL|URI|DSN)"
 )
 
-# Compared without case, spaces, dashes, underscores and what is appended to satisfy a form.
-_PLACEHOLDERS = frozenset(
-    {"password", "passwd", "pass", "passphrase", "secret", "mysecret", "supersecret", "token", "todo", "fixme", "tbd",
-     "example", "default", "test", "dummy", "placeholder", "none", "null", "undefined", "insecure", "letmein",
-     "changeme", "replaceme", "admin", "adminadmin", "qwertyuiop"},
-)  # fmt: skip
-_PLACEHOLDER = re.compile(
-    r"<.*>|\W+|\$\{.*|djangoinsecure.*"
-    r"|(change|replace|insert|fill|set|put)(me|this|it|with|in|here|your).*"
-    r"|(please)?(enter)?your(own|new|real|secure|password|secret|token|key|api).*"
-)
 _SEQUENCES = ("01234567890123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm")
 
 
@@ -93,7 +78,7 @@ def weakness(name: str, value: str) -> str | None:
     named = named_like_a_secret(name)
     if not plain:
         return "is empty"
-    if plain in _PLACEHOLDERS or plain.rstrip("0123456789!.") in _PLACEHOLDERS or _PLACEHOLDER.fullmatch(plain):
+    if is_placeholder(value, "secrets"):
         return "is a placeholder"
     repeated = len(set(plain)) == 1 and len(plain) > 2  # noqa: PLR2004  # "xxx" is one, the answer "no" is none
     if repeated and (named or plain.isalpha()):
@@ -107,11 +92,7 @@ def weakness(name: str, value: str) -> str | None:
 
 def made_up(name: str) -> bool:
     """Whether a secret of this name may be any random text; a URL, JSON or another's key may not."""
-    words = set(re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper().split("_")) - {""}
-    if not _OTHERS.isdisjoint(words):
-        return False
-    signs = words <= _OWN_WORDS and not _SIGNING_WORDS.isdisjoint(words)
-    return signs or any(word.endswith(_PASSWORD_WORDS) for word in words)
+    return bool(_MADE_UP.fullmatch(re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper()))
 
 
 def probably_secret(name: str) -> bool:

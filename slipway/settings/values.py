@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 __all__ = [
     "PLATFORMS", "Address", "AuthorityUrl", "Domain", "Email", "Listed", "Mapped", "Pem", "Platform", "RegistryPlace",
-    "Tag", "User", "VolumeKey", "Webhook", "matching", "message_of", "one_host_key", "plain_platform", "texts",
-    "tolerate_json", "unfolded",
+    "Tag", "User", "VolumeKey", "Webhook", "is_placeholder", "matching", "message_of", "one_host_key", "plain_platform",
+    "texts", "tolerate_json", "unfolded",
 ]  # fmt: skip
 
 _Entry = TypeVar("_Entry")
@@ -37,6 +37,25 @@ _KEY_ALGORITHMS = frozenset(
      "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"},
 )  # fmt: skip
 
+# What the shipped patterns, the documentation and commands hold where a value belongs.
+_UNFILLED = re.compile(
+    r"VALUE|PROFILE|SHORTER-NAME|PATH-TO-[A-Z-]+|[A-Z]+(-[A-Z0-9]+)*-ADDRESS|.*\bYOUR-[A-Z]+(-[A-Z]+)*\b.*"
+    r"|([^/]+/)+your-team(/.*)?"
+)
+_UNFILLED_SETTINGS = ("NAME", "USER", "ADDRESS", "PORT", "MB")  # a variable may mean them
+# What somebody writes for a secret for now; compared without case, spaces, dashes, underscores and what is appended to
+# satisfy a form.
+_WEAK_WORDS = frozenset(
+    {"password", "passwd", "pass", "passphrase", "secret", "mysecret", "supersecret", "token", "todo", "fixme", "tbd",
+     "example", "default", "test", "dummy", "placeholder", "none", "null", "undefined", "insecure", "letmein",
+     "changeme", "replaceme", "admin", "adminadmin", "qwertyuiop"},
+)  # fmt: skip
+_WEAK = re.compile(
+    r"<.*>|\W+|\$\{.*|djangoinsecure.*"
+    r"|(change|replace|insert|fill|set|put)(me|this|it|with|in|here|your).*"
+    r"|(please)?(enter)?your(own|new|real|secure|password|secret|token|key|api).*"
+)
+
 _MESSAGES = {  # for pydantic's own
     "missing": "is missing",
     "model_type": "is not a mapping",
@@ -49,6 +68,16 @@ def message_of(error: Any) -> str:  # noqa: ANN401  # pydantic's ErrorDetails
     """What one error of a `ValidationError` says, in words that follow the name of the value."""
     message = _MESSAGES.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
     return f"{message[:1].lower()}{message[1:]}"
+
+
+def is_placeholder(value: str, section: str) -> bool:
+    """Whether nobody wrote the value yet that belongs there; `section` is `variables`, `secrets` or another setting."""
+    if _UNFILLED.fullmatch(value):
+        return True
+    if section == "secrets":
+        plain = re.sub(r"[\s_-]+", "", value).lower()
+        return not _WEAK_WORDS.isdisjoint({plain, plain.rstrip("0123456789!.")}) or bool(_WEAK.fullmatch(plain))
+    return section != "variables" and value in _UNFILLED_SETTINGS
 
 
 def matching(pattern: str, otherwise: str) -> AfterValidator:
@@ -115,7 +144,7 @@ def _registry(value: str) -> str:
     for component in path.split("/") if path else ():
         if not re.fullmatch(_COMPONENT, component.lower(), re.ASCII):
             raise ValueError("has a path that is not one of an image (letters, digits, single dots and dashes)")
-        if component.lower() == "your-team":
+        if is_placeholder(value, "registry"):
             raise ValueError("is a placeholder")
         if component != component.lower():
             raise ValueError(f"has capital letters, which no image name may have (write {value.lower()})")

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from local_servers import Registry, SshServer, serving_registry, serving_ssh
+from local_servers import BCRYPT, Registry, SshServer, serving_registry, serving_ssh
 from pulumi_project import STACK, UP_SECONDS, Project
 
 from dev.toolchain.pulumi import ensure_pulumi
@@ -60,7 +60,5 @@ def private_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
     folder = tmp_path_factory.mktemp("private-registry")
     with serving_registry(folder) as server:
         digest = server.push("app", "1")
-    # bcrypt of the password, cost 5: Python has no bcrypt of its own
-    bcrypt = "$2y$05$v7trVOOhPWygOe0lzLnNP.bsDNX4MoDWU2e8QqEr3vIejpLrqQH8y"
-    with serving_registry(folder, ("deployer", "correct-horse"), bcrypt) as server:
+    with serving_registry(folder, ("deployer", "correct-horse"), BCRYPT) as server:
         yield server, digest

@@ -21,9 +21,11 @@ from dev.toolchain.process import run
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Registry", "SshServer", "free_port", "serving_registry", "serving_ssh"]
+__all__ = ["BCRYPT", "Registry", "SshServer", "free_port", "serving_registry", "serving_ssh"]
 
 START_SECONDS = 20
+# bcrypt of "correct-horse", cost 5: Python has no bcrypt of its own
+BCRYPT = "$2y$05$v7trVOOhPWygOe0lzLnNP.bsDNX4MoDWU2e8QqEr3vIejpLrqQH8y"
 
 
 # --- processes and packages

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from docker_plugin import ANSWERS, ask_all, serving_places
 from local_servers import free_port
 from pulumi_project import UP_SECONDS
 
@@ -327,11 +328,31 @@ def test_digest_is_known_at_preview_time(project: Project, registry: Registry) -
     assert project.outputs == {"id": digest, "name": name, "digest": digest}
 
 
-def test_image_can_be_named_by_digest(project: Project, registry: Registry) -> None:
-    digest = registry.push("team/app", "1.0")
-    auth = {"address": f"http://{registry.address}", "auth_disabled": True}
-    project.up(IMAGE, name=f"{registry.address}/team/app@{digest}", auth=auth)
-    assert project.outputs["digest"] == digest
+def test_every_question_has_the_vendors_answer(pulumi_env: dict[str, str], tmp_path: Path) -> None:
+    """The answers were recorded from the vendor's plugin, in whose place ours may stand."""
+    home = Path(pulumi_env.get("PULUMI_HOME", Path.home() / ".pulumi"))
+    plugin = home / f"plugins/resource-docker-v{PLUGIN_VERSIONS['docker']}/pulumi-resource-docker"
+    entries = json.loads(ANSWERS.read_text())
+    with serving_places(tmp_path) as places:
+        answers = ask_all(plugin, entries, places)
+    given = {entry["question"]: answer for entry, answer in zip(entries, answers, strict=True)}
+    assert given == {entry["question"]: entry["answer"] for entry in entries}
+
+
+def test_changed_login_of_a_registry_is_an_update_in_place(project: Project) -> None:
+    """A state of today has addresses without http://."""
+    program = """
+import pulumi_docker as docker
+auth = docker.ProviderRegistryAuthArgs(**given)
+docker.Provider("registry", disable_docker_daemon_check=True, registry_auth=[auth])
+"""
+    given = {"address": "127.0.0.1:5000", "username": "deployer", "password": "one"}
+    steps = []
+    for change in ({}, {"address": "http://127.0.0.1:5000"}, {}, {"password": "two"}):
+        given.update(change)
+        begun = [event.get("resourcePreEvent", {}).get("metadata") for event in project.up(program, **given).events]
+        steps += [step["op"] for step in begun if step and step["type"] == "pulumi:providers:docker"]
+    assert steps == ["create", "update", "same", "update"]
 
 
 def test_missing_tag_fails_the_preview(project: Project, registry: Registry) -> None:

@@ -75,7 +75,7 @@ def test_back_to_a_forward_to_c_and_every_step_is_in_the_history(stack: Stack) -
     assert first in plan
     assert "image of web" in plan
     assert "good evening" in plan
-    assert re.search(r"web +recreated, interrupted.*\s+image \w+ => \w+, .*mount /etc/app/config.json", plan), plan
+    assert re.search(r"web +recreated; interrupted.*\s+image \w+ => \w+, .*mount /etc/app/config.json", plan), plan
     assert "interrupted for a while: side on local, web on local" in plan
     assert running(stack) == at_c
 

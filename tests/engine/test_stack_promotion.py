@@ -86,7 +86,7 @@ def test_nothing_happens_until_somebody_types_the_word(environments: Environment
     assert "Version 2" in shown.out, "the commits between"
     assert "web will change" in shown.out
     assert "variables.GREETING" in shown.out
-    assert re.search(r"web +recreated, interrupted.*\s+image \w+ => \w+", shown.out), shown.out
+    assert re.search(r"web +recreated; interrupted.*\s+image \w+ => \w+", shown.out), shown.out
     assert "nobody can confirm it here" in environments.promote(expect=1).errors
     assert "only DEPLOY confirms it" in environments.promote("--confirm", "deploy", expect=2).errors
     assert digests(environments.production) == before

@@ -6,7 +6,8 @@
 import ast
 import re
 import types
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -151,29 +152,86 @@ def test_pulumi_yaml_has_every_setting_with_its_meaning_and_default() -> None:
 _ENOUGH = 10  # characters that are fixed in what happened: fewer would match any error
 
 
-def _pattern(node: ast.expr) -> str:
-    """The texts that an expression can give, as a regular expression; what only a run knows is `.*`."""
+_STACK = r" --stack [\w./'-]+"
+_SET = r"pulumi config set (?:--secret )?(?:--path )?[^ ]+"
+_COMMANDS = {  # what makes a command → the command, and nothing behind it
+    "config_set": _SET + _STACK,
+    "set_host_key": _SET + r" \"\$\(ssh-keyscan [^)]+\)\"" + _STACK,
+    "new_secret": r"(?:openssl rand -hex 24 \| )?" + _SET + _STACK,
+    "config_rm": r"pulumi config rm (?:--path )?[^ ]+" + _STACK,
+}
+
+
+def _pattern(node: ast.expr, names: Mapping[str, Sequence[ast.expr]]) -> str:  # noqa: PLR0911  # a return per kind
+    """The texts that an expression can give, as a regular expression; what only a run knows is `.*`.
+
+    `names` are the values that names of its function are given.
+    """
     if isinstance(node, ast.Constant):
         return re.escape(str(node.value))
     if isinstance(node, ast.JoinedStr):
-        return "".join(_pattern(part) for part in node.values)
+        return "".join(_pattern(part, names) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return _pattern(node.value, names)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return _pattern(node.left) + _pattern(node.right)
+        return _pattern(node.left, names) + _pattern(node.right, names)
     if isinstance(node, ast.IfExp):
-        return f"(?:{_pattern(node.body)}|{_pattern(node.orelse)})"
+        return f"(?:{_pattern(node.body, names)}|{_pattern(node.orelse, names)})"
+    if isinstance(node, ast.Name) and node.id in names:
+        others = {name: values for name, values in names.items() if name != node.id}
+        return f"(?:{'|'.join(_pattern(value, others) for value in names[node.id])})"
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and len(node.args) == _WITHOUT_VALUE[node.func.id]
+    ):
+        return _COMMANDS[node.func.id]
     return ".*"
+
+
+_WITHOUT_VALUE = defaultdict(lambda: -1, {"config_set": 2, "set_host_key": 4, "new_secret": 2, "config_rm": 2})
+
+
+def _given(function: ast.AST) -> dict[str, list[ast.expr]]:
+    """Name → the values that a function assigns to it; none of names that it changes in other ways."""
+    found: dict[str, list[ast.expr]] = {}
+    other = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                pairs = [(target, node.value)]
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = list(zip(target.elts, node.value.elts, strict=False))
+                for name, value in pairs:
+                    if isinstance(name, ast.Name):
+                        found.setdefault(name.id, []).append(value)
+                    else:
+                        other |= {each.id for each in ast.walk(name) if isinstance(each, ast.Name)}
+        elif isinstance(node, (ast.AugAssign, ast.For, ast.comprehension, ast.NamedExpr)):
+            other |= {each.id for each in ast.walk(node.target) if isinstance(each, ast.Name)}
+        elif isinstance(node, ast.arg):
+            other.add(node.arg)
+    return {name: values for name, values in found.items() if name not in other}
 
 
 def _errors() -> Iterator[str]:
     """A regular expression for every error that components, agent and commands can give: what, meaning, fix."""
     for file in sorted(file for folder in ("components", "slipway") for file in (ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
+        tree = ast.parse(file.read_text())
+        inside = {
+            id(node): function
+            for function in ast.walk(tree)
+            if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+            for node in ast.walk(function)
+        }
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and len(node.args) >= 3 and not isinstance(node.args[0], ast.Starred):
                 about = isinstance(node.func, ast.Attribute) and node.func.attr == "about"
-                what, meaning, fix = map(_pattern, node.args[about : 3 + about])
+                names = _given(inside[id(node)]) if id(node) in inside else {}
+                what, meaning, fix = (_pattern(each, names) for each in node.args[about : 3 + about])
                 if about:
-                    what = f"{_pattern(node.args[0])}: {what}"
-                if len(re.sub(r"\.\*|\\", "", what)) >= _ENOUGH:
+                    what = f"{_pattern(node.args[0], names)}: {what}"
+                if len(re.sub(r"\.\*|\\", "", what)) >= _ENOUGH and not re.fullmatch(what, "any: text"):
                     # the agent adds to the meaning which release serves now
                     yield f"slipway: error: {what} — {meaning}(?:; .*)? — {fix}"
 

@@ -63,26 +63,26 @@ class Known(NamedTuple):
 
 def changes(plan: Plan, services: Mapping[str, Service], known: Known) -> list[Change]:
     """What `plan` changes, in the order in which it does."""
-    found: dict[str, Change] = {}
+    found: dict[tuple[str, str], Change] = {}
     moved = {name for step in plan.steps if isinstance(step, _CONTAINERS) for name in _services(step)}
     for step in plan.steps:
         if isinstance(step, Migrate):
-            found[f"{step.service} migrates"] = Change(step.service, MIGRATION, ("new release",))
+            found[MIGRATION, step.service] = Change(step.service, MIGRATION, ("new release",))
         elif isinstance(step, EdgeUp):
-            found["edge"] = Change("edge", EDGE, (f"Traefik {step.version}",))
+            found[EDGE, ""] = Change("edge", EDGE, (f"Traefik {step.version}",))
         elif isinstance(step, (*_CONTAINERS, ShiftTraffic, Unroute)):
             for name in _services(step):
-                if name not in found and (isinstance(step, _CONTAINERS) or name not in moved):
-                    found[name] = _change(name, plan.steps, services.get(name), known, found)
+                if ("", name) not in found and (isinstance(step, _CONTAINERS) or name not in moved):
+                    found["", name] = _change(name, plan.steps, services.get(name), known, list(found.values()))
     return list(found.values())
 
 
 def _change(
-    name: str, steps: Sequence[Step], service: Service | None, known: Known, earlier: Mapping[str, Change]
+    name: str, steps: Sequence[Step], service: Service | None, known: Known, earlier: Sequence[Change]
 ) -> Change:
     own = [each for each in known.containers if each.service == name]
     action = _action(name, steps, service, own)
-    renewed = {each.service for each in earlier.values() if each.action in (RECREATED, RESTARTED, ROLLED)}
+    renewed = {each.service for each in earlier if each.action in (RECREATED, RESTARTED, ROLLED)}
     after = sorted(service.replaced_with & renewed) if service else []
     interrupts = action in (RECREATED, RESTARTED, STOPPED, REMOVED) and any(each.state in RUNS for each in own)
     because = _because(name, action, after, known)
@@ -92,7 +92,7 @@ def _change(
 # What an action makes of a service's containers, those before and those after it.
 _HOLDS: dict[str, Callable[[set[str], set[str]], bool]] = {
     **dict.fromkeys(("", REROUTED), lambda old, new: old == new),
-    STARTED: lambda old, new: bool(old) and old <= new,
+    STARTED: lambda old, new: bool(old & new),
     CREATED: lambda old, new: not old and bool(new),
     **dict.fromkeys((RECREATED, RESTARTED), lambda old, new: bool(new) and not old & new),
     **dict.fromkeys((ROLLED, SCALED), lambda old, new: bool(new) and old != new),
@@ -143,7 +143,7 @@ def _started(service: Service, starts: Sequence[Step], own: Sequence[Container])
     if service.completes:
         return ONE_OFF
     if any(isinstance(step, Start) and step.recreate for step in starts) and own:
-        return RESTARTED if len(as_wanted) == len(alive) else RECREATED
+        return RESTARTED if all(each.config == service.config for each in own) else RECREATED
     if len(as_wanted) < len(alive):
         return ROLLED
     if any(each.config == service.config for each in own if each not in alive):
@@ -159,4 +159,4 @@ def _because(name: str, action: str, after: Sequence[str], known: Known) -> tupl
     found = differences(known.old, known.new, name, known.rotated, routes=action == REROUTED)
     found += [f"drift: {what}" for what in known.drift.get(name, ())]
     found += [f"{other} is replaced" for other in after]
-    return tuple(found or ("its containers are not as proven",))
+    return tuple(found or ("the edge's settings" if action == REROUTED else "its containers are not as proven",))

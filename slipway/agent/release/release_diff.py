@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.compose_tree import placeholders, used_definitions
+from slipway.contract.compose_tree import secrets_of, used_definitions
 from slipway.contract.plan import UNBUILT
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["differences"]
 
 _BY_NAME = {"environment": "environment {}", "labels": "label {}", "sysctls": "sysctl {}", "extra_hosts": "host {}"}
-_NOT_CONFIG = ("image", "depends_on", "profiles", "pull_policy", "scale", "build", "develop", "volumes")
+_NOT_CONFIG = ("image", "depends_on", "profiles", "pull_policy", "build", "develop", "volumes")
 
 
 def differences(
@@ -25,7 +25,7 @@ def differences(
     *,
     routes: bool = False,
 ) -> list[str]:
-    """What of `service` is another in release `new`; `routes`: what its route consists of as well."""
+    """What differs for `service` in release `new`; with `routes` also what its route consists of."""
     then = ((old or {}).get("compose") or {}).get("services", {}).get(service)
     now = new["compose"]["services"][service]
     if old is None or then is None:
@@ -41,9 +41,9 @@ def differences(
     modes = [_modes(release, own) for release, own in ((old, then), (new, now))]
     if set(modes[0]) == set(modes[1]) and modes[0] != modes[1]:
         found.append("mode of a shipped file")
-    uses = placeholders([now, used[1]]) | {str(each.get("environment", "")) for each in used[1]["secrets"].values()}
-    found += [f"secret {name}" for name in sorted(uses & set(rotated))]
     entries = [release["services"].get(service) or {} for release in (old, new)]
+    uses = secrets_of(new["compose"], service, entries[1])
+    found += [f"secret {name}" for name in sorted(uses & set(rotated))]
     if routes:
         found += [f"x-slipway {key}" for key in _changed(*entries)]
     return found
@@ -66,7 +66,8 @@ def _names(key: str, then: object, now: object) -> list[str]:
     if key in _BY_NAME and isinstance(then or {}, dict) and isinstance(now or {}, dict):
         return [_BY_NAME[key].format(name) for name in _changed(then or {}, now or {})]  # type: ignore[arg-type]
     if key == "deploy" and isinstance(then or {}, dict) and isinstance(now or {}, dict):
-        return [f"deploy.{name}" for name in _changed(then or {}, now or {})]  # type: ignore[arg-type]
+        changed = _changed(then or {}, now or {})  # type: ignore[arg-type]
+        return [f"deploy.{name}" for name in changed if name not in ("update_config", "rollback_config")]
     return [key]
 
 

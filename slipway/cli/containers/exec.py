@@ -175,7 +175,7 @@ async def pick_container(
                 break
     if not answers:
         raise SlipwayError(problems)
-    print_problems(problems)
+    print_problems(problems, stack)
     if not picked:
         require_services([service], answers.values(), stack)
         raise SlipwayError(_not_running(answers, service, number, stack))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["previewed", "show"]
 
+_HOST = "slipway:host:Host"
 _INNER = ("pulumi:", "slipway:")
 
 
@@ -32,9 +33,12 @@ class _Resources:
     def __init__(self) -> None:
         self.changed: list[dict[str, str]] = []
         self.unlike = False
+        self.hosts: list[str] = []
 
     def report(self, event: Mapping[str, Any]) -> None:
         step = (event.get("resourcePreEvent") or {}).get("metadata")
+        if step and step["type"] == _HOST and step["op"] != "delete":
+            self.hosts.append(step["urn"].rpartition("::")[2])
         if not step or step["op"] in ("same", "read", "refresh"):
             return
         self.unlike |= not step["type"].startswith("pulumi:")
@@ -81,7 +85,7 @@ def previewed(
                 if unreported := story.unreported(run.output):
                     typer.echo(unreported, err=True)
                 again = command or f"slipway preview --stack {engine.short}"
-                for error in story.errors or [engine_error(run, code, "preview", again)]:
+                for error in story.errors or [engine_error(run, code, again, what="preview")]:
                     typer.echo(error, err=True)
                 raise typer.Exit(1)
         plans = [json.loads(file.read_text()) for file in sorted(Path(folder).iterdir())]
@@ -90,6 +94,7 @@ def previewed(
         "stack": engine.short,
         "changes": resources.unlike or any(plan["changes"] for plan in plans),
         "hosts": [{key: value for key, value in plan.items() if key != "contract"} for plan in plans],
+        "unplanned": sorted(set(resources.hosts) - {plan["host"] for plan in plans}),
         "resources": resources.changed,
         "warnings": list(dict.fromkeys(warnings)),
     }

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from slipway.contract.plan import interruption
 from slipway.hosts.plans import change_of
 from slipway.releases.format import plain
 
@@ -62,19 +63,14 @@ def _table(changes: Sequence[Change]) -> Table:
     table.add_column(overflow="fold")
     for each in changes:
         what = Text(each.action, _STYLES.get(each.action, "cyan"))
-        what.append(f", interrupted{_last(each)}" if each.interrupts else "", "yellow")
+        what.append(f"; {meanwhile}" if (meanwhile := interruption(each)) else "", "yellow")
         table.add_row(Text(f"  {plain(each.service)}", "bold"), what)
         table.add_row("", Text(plain(", ".join(each.because)), "dim"))
     return table
 
 
 def _cells(change: Change) -> tuple[str, ...]:
-    interrupted = f"yes{_last(change)}" if change.interrupts else "no"
-    return _cell(change.service), change.action, _cell(", ".join(change.because)), interrupted
-
-
-def _last(change: Change) -> str:
-    return "" if change.seconds is None else f" ({change.seconds:.1f} s last time)"
+    return _cell(change.service), change.action, _cell(", ".join(change.because)), interruption(change) or "no"
 
 
 def _beside(host: Mapping[str, Any]) -> list[str]:
@@ -88,16 +84,12 @@ def _resources(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _end(document: Mapping[str, Any]) -> str:
-    interrupted = sorted(
-        {
-            f"{each.service} on {host['host']}"
-            for host in document["hosts"]
-            for each in _changes(host)
-            if each.interrupts
-        }
-    )
+    if document["unplanned"]:
+        return f"{document['stack']}: not planned on {plain(', '.join(document['unplanned']))}"
     if not document["changes"]:
         return f"{document['stack']}: nothing to do"
+    changes = [(host["host"], each) for host in document["hosts"] for each in _changes(host)]
+    interrupted = sorted({f"{each.service} on {host}" for host, each in changes if interruption(each)})
     if not interrupted:
         return f"{document['stack']}: nothing is interrupted"
     return f"{document['stack']}: interrupted for a while: {plain(', '.join(interrupted))}"

@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Requirements", "open_requirements", "read_requirements"]
 
-_HTTP_PORTS = {80, 3000, 4000, 5000, 5173, 8000, 8008, 8080, 8081, 8888, 9000}
-_OTHER_PORTS = {21, 22, 25, 53, 110, 143, 443, 465, 587, 993, 995, 1433, 1883, 2181, 3306, 4222, 5432, 5671, 5672, 6379,
-                6380, 8883, 9042, 9092, 9229, 11211, 27017, 50051}  # fmt: skip
-_NOT_HTTP = ("postgres", "postgis", "timescale", "pgvector", "mysql", "mariadb", "mongo", "redis", "valkey", "keydb",
-             "memcached", "rabbitmq", "kafka", "zookeeper", "nats", "mosquitto", "cassandra", "mssql", "cockroach",
-             "clickhouse", "elasticsearch", "opensearch", "etcd", "openldap", "postfix", "sftp",
-             "pgbouncer")  # fmt: skip
+_HTTP_PORTS = (80, 3000, 4000, 5000, 5173, 8000, 8080)  # what web servers and frameworks listen on by default
 _ASKED = ("variable-missing", "secret-missing", "setting-missing")  # the questions are about these
 
 
@@ -91,19 +85,11 @@ def _with_problems(first: Requirements, found: Sequence[Problem]) -> Requirement
 
 
 def _web_port(service: Mapping[str, Any], ports: Sequence[int]) -> int | None:
-    """The published port on which a service seems to speak HTTP: by its number, or because its health check asks so.
-
-    Anything else gets no suggestion: a database behind an HTTP route would be reachable from everywhere.
-    """
+    """The published port on which a service seems to speak HTTP: because its health check asks so, or by its number."""
     test = (service.get("healthcheck") or {}).get("test") or ""
     asked = re.findall(r"https?://[^/\s:'\"]+(?::(\d+))?", " ".join(test) if isinstance(test, list) else str(test))
-    checked = {int(port or 80) for port in asked}
-    name = str(service.get("image") or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
-    if any(word in name for word in _NOT_HTTP):
-        return None
-    return next((port for port in ports if port in checked), None) or next(
-        (port for port in ports if port in _HTTP_PORTS or (service.get("build") and port not in _OTHER_PORTS)), None
-    )
+    likely = (*(int(port or 80) for port in asked), *_HTTP_PORTS)
+    return next((port for port in likely if port in ports), None)
 
 
 def _routes(service: Mapping[str, Any]) -> list[Any]:

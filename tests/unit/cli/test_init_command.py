@@ -214,7 +214,9 @@ def test_a_published_port_without_a_route_is_told_as_one_that_could_have_one(ini
     ("service", "port"),
     [
         ("{image: nginx, ports: ['8080:80']}", 80),
-        ("{build: ., ports: ['9999:1234']}", 1234),
+        ("{build: ., ports: ['9999:8000']}", 8000),
+        ("{build: ., ports: ['9999:1234'], healthcheck: {test: [CMD, curl, 'http://127.0.0.1:1234/up']}}", 1234),
+        ("{build: ., ports: ['9999:1234']}", None),
         ("{image: grafana/grafana, ports: ['3000:3000']}", 3000),
         (
             "{image: acme/app, ports: ['9001:9001', '7777:7777'], healthcheck: {test: curl -f http://localhost:7777/}}",
@@ -222,7 +224,6 @@ def test_a_published_port_without_a_route_is_told_as_one_that_could_have_one(ini
         ),
         ("{image: 'postgres:16', ports: ['5432:5432']}", None),
         ("{image: 'docker.io/pgvector/pgvector:pg16', ports: ['5432:5432']}", None),
-        ("{image: bitnami/redis, ports: ['8000:8000']}", None),
         ("{build: ., ports: ['5432:5432']}", None),
         ("{image: acme/mail, ports: ['25:25']}", None),
         ("{image: nginx, ports: ['53:53/udp']}", None),

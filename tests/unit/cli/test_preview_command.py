@@ -23,8 +23,8 @@ def change(service: str, action: str = "recreated", **more: Any) -> dict[str, An
 
 def document(*changes: dict[str, Any], **more: Any) -> dict[str, Any]:
     host = {"host": "web-1", "changes": list(changes), "unchanged": ["cache"], "steps": []}
-    found = {"contract": 1, "stack": "production", "changes": bool(changes), "hosts": [host], "resources": [],
-             "warnings": [], **more}  # fmt: skip
+    found = {"contract": 1, "stack": "production", "changes": bool(changes), "hosts": [host], "unplanned": [],
+             "resources": [], "warnings": [], **more}  # fmt: skip
     jsonschema_rs.validator_for(SCHEMA).validate(found)
     return found
 
@@ -48,7 +48,7 @@ def test_no_name_is_cut_or_folded(columns: int) -> None:
 
 def test_what_is_interrupted_is_said_once_more_at_the_end() -> None:
     text = shown(document(change("db", interrupts=True, seconds=5.23), change("web", "rolled")), 120)
-    assert "db   recreated, interrupted (5.2 s last time)" in text
+    assert "db   recreated; interrupted until it is healthy, 5.2 s last time" in text
     assert text.splitlines()[-1].strip() == "production: interrupted for a while: db on web-1"
     assert (
         shown(document(change("web", "rolled")), 120).splitlines()[-1].strip() == "production: nothing is interrupted"
@@ -66,3 +66,8 @@ def test_markdown_is_a_table_that_no_text_breaks_out_of() -> None:
     assert "| web | recreated | environment A\\|B, \\`&lt;img src=x>\\` | no |" in text.splitlines()
     assert "- update image shop-web" in text.splitlines()
     assert "> ⚠️ host web-1: &lt;b>" in text.splitlines()
+
+
+def test_a_host_without_a_plan_is_no_good_news() -> None:
+    found = document(unplanned=["web-2"])
+    assert shown(found, 120).splitlines()[-1].strip() == "production: not planned on web-2"

@@ -14,9 +14,11 @@ from slipway.compose.application import Application
 from slipway.compose.builds import Build
 from slipway.compose.git import Revision
 from slipway.contract.problems import SlipwayError
+from slipway.settings.registry_names import registry_of
 
 IMAGE = "docker-build:index:Image"
 COMMAND = "command:local:Command"
+PROVIDER = "pulumi:providers:docker"
 REVISION = Revision("0123456789abcdef0123456789abcdef01234567", "feature/x")
 LIVE = f"postgres:17@sha256:{'a' * 64}"
 
@@ -269,7 +271,7 @@ def test_a_third_party_digest_is_frozen_while_the_file_names_the_same_image(tmp_
         ("postgres:17", "", "postgres:17"),
         ("postgres:18", LIVE, "postgres:18"),
         ("postgres", LIVE, "postgres:latest"),
-        ("localhost:5000/db", "", "localhost:5000/db:latest"),
+        ("registry.example:5000/db", "", "registry.example:5000/db:latest"),
         ("other:17", LIVE, "other:17"),
     ],
 )
@@ -291,22 +293,56 @@ def test_an_image_by_digest_is_taken_as_it_is(tmp_path: Path, image: str) -> Non
     assert engine.looked_up == []
 
 
+def of_the_plugin(reason: str) -> str:
+    """A reason as engine and plugin hand it on."""
+    return (
+        "invocation of docker:index/getRegistryImage:getRegistryImage returned an error: "
+        "invoking docker:index/getRegistryImage:getRegistryImage: 1 error occurred:\n\t* Got error when attempting to "
+        f"fetch image version library/postgres:404 from registry: {reason}\n\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("refusal", "said"),
     [
-        ("bad response: 404 Not Found", "services.db.image: postgres:none does not exist in its registry"),
-        ("manifest unknown", "services.db.image: postgres:none does not exist in its registry"),
-        ("401 Unauthorized", "services.db.image: the registry of postgres:none refuses the credentials"),
-        ("dial tcp: connection refused", "services.db.image: the registry of postgres:none does not answer ("),
+        ("got bad response from registry: 404 Not Found", "{} does not exist in its registry"),
+        ("bad credentials: 401 Unauthorized", "{} does not exist in its registry, or it wants a login"),
+        ("got bad response from registry: 403 Forbidden", "{} does not exist in its registry, or it wants a login"),
+        (
+            'Error during registry request: Head "http://127.0.0.1:4041/v2/": dial tcp 127.0.0.1:4041: refused',
+            'the registry of {} does not answer (Error during registry request: Head "http://127.0.0.1:4041/v2/": ',
+        ),
+        ("got bad response from registry: 503 Not found", "the registry of {} does not answer (got bad response"),
+        (f"Error {'x' * 300}", f"the registry of {{}} does not answer (Error {'x' * 292} …)"),
     ],
 )
 def test_an_image_that_cannot_be_looked_up_is_told_before_anything_changes(
     tmp_path: Path, refusal: str, said: str
 ) -> None:
     with pytest.raises(SlipwayError) as raised:
-        images(tmp_path, images={"db": "postgres:none"}, engine=Recorded(digests={}, refusal=refusal))
+        images(tmp_path, images={"db": "postgres:404"}, engine=Recorded(digests={}, refusal=of_the_plugin(refusal)))
     [problem] = raised.value.problems
-    assert problem.what.startswith(said)
+    assert problem.what.startswith(f"services.db.image: {said.format('postgres:404')}")
+
+
+@pytest.mark.parametrize(
+    ("login", "reason", "said", "fix"),
+    [
+        (CREDENTIALS, "bad credentials: 401 Unauthorized", "refuses the credentials", "registryPassword"),
+        (CREDENTIALS, "got bad response from registry: 403 Forbidden", "refuses the credentials", "registryPassword"),
+        ({}, "got bad response from registry: 401 Unauthorized", "refuses the credentials", "registryUsername"),
+        ({}, "failed to connect to any docker daemon", "without a Docker engine on this machine", "docker info"),
+    ],
+)
+def test_what_a_refusal_of_the_stacks_own_registry_means(
+    tmp_path: Path, login: dict[str, Any], reason: str, said: str, fix: str
+) -> None:
+    engine = Recorded(digests={}, refusal=of_the_plugin(reason))
+    with pytest.raises(SlipwayError) as raised:
+        images(tmp_path, images={"own": "ghcr.io/acme/x:1"}, engine=engine, **login)
+    [problem] = raised.value.problems
+    assert said in problem.what
+    assert fix in problem.fix
 
 
 # --- pinned
@@ -342,6 +378,51 @@ def test_the_registrys_reader_is_there_whatever_is_live(tmp_path: Path) -> None:
     for known in ({}, live):
         engine, _ = images(tmp_path, images={"own": "ghcr.io/other/x:1"}, live=known, **CREDENTIALS)
         assert len(engine.of("pulumi:providers:docker")) == 1
+
+
+def entries_of(provider: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a provider knows of registries, in the clear."""
+    return json.loads(plain(provider["registryAuth"]))
+
+
+LOGIN = {"username": "me", "password": CANARY}
+OPEN = {"authDisabled": True}
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ({"images": {"a": "postgres:17", "b": "ghcr.io/a/b:1"}}, {}),
+        ({"images": {"a": "localhost:5000/a:1"}}, {"http://localhost:5000": OPEN}),
+        ({"entries": ROUTED, "mirror": "127.0.0.1:5000"}, {"http://127.0.0.1:5000": OPEN}),
+        ({"pin": "v1", "registry": "127.0.0.1:5050/acme"}, {"http://127.0.0.1:5050": OPEN}),
+        ({"pin": "v1", "registry": "127.0.0.1:5050/acme", **CREDENTIALS}, {"http://127.0.0.1:5050": LOGIN}),
+        ({"pin": "v1", "registry": "docker.io/acme", **CREDENTIALS}, {"registry-1.docker.io": LOGIN}),
+        ({"images": {"a": "acme/a:1"}, "registry": "docker.io/acme", **CREDENTIALS}, {"registry-1.docker.io": LOGIN}),
+        ({"pin": "v1", **CREDENTIALS}, {"ghcr.io": LOGIN}),
+        (
+            {"images": {"a": "localhost:1/a:1", "b": "127.0.0.1:2/b:1", "c": "ghcr.io/c:1"}, **CREDENTIALS},
+            {"http://127.0.0.1:2": OPEN, "ghcr.io": LOGIN, "http://localhost:1": OPEN},
+        ),
+    ],
+)
+def test_a_registry_is_read_as_it_wants_it_whatever_is_live(
+    tmp_path: Path, given: dict[str, Any], read: dict[str, Any]
+) -> None:
+    """The plugin speaks HTTPS to every registry whose address it was not given with http://."""
+    shown = {"images": given.get("images"), "entries": given.get("entries")}
+    builds = (
+        {"web": Build(repository=f"{given.get('registry', 'ghcr.io/acme')}/web", context=".")} if "pin" in given else {}
+    )
+    values = {name: value for name, value in given.items() if name not in shown}
+    for live in ({}, {name: f"{image}@{DIGEST}" for name, image in given.get("images", {}).items()}):
+        engine, _ = images(tmp_path, builds=builds, live=live, **shown, **values)
+        entries = [entry for made in engine.of(PROVIDER).values() for entry in entries_of(made)]
+        assert {entry.pop("address"): entry for entry in entries} == read
+        hosts = [address.removeprefix("http://") for address in read]
+        for name, provider in engine.looked_up:
+            host = registry_of(name).replace("docker.io", "registry-1.docker.io")
+            assert bool(provider) == (host in hosts), name
 
 
 # --- cache and preview

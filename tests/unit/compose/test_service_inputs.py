@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from samples import CANARY, application
 
-from slipway.compose.service_inputs import secrets_of, service_inputs
+from slipway.compose.service_inputs import service_inputs
+from slipway.contract.compose_tree import secrets_of
 
 COMPOSE = """
     services:
@@ -56,7 +57,7 @@ def test_an_interruption_names_who_follows(tmp_path: Path) -> None:
 def test_secrets_are_found_wherever_they_stand(tmp_path: Path) -> None:
     (tmp_path / "app.conf").touch()
     read = application(tmp_path, COMPOSE, **VALUES)
-    assert (secrets_of(read, "web"), secrets_of(read, "db")) == (["S", "T"], [])
+    assert [secrets_of(read.document, name, read.entries[name]) for name in ("web", "db")] == [{"S", "T"}, set()]
 
 
 @pytest.mark.parametrize(

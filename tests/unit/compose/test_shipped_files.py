@@ -216,13 +216,47 @@ def test_a_writable_folder_too_large_to_ship_is_refused_and_outside_of_git_warne
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "x").write_text("x" * 1_000_001)
     files, _ = mounted(tmp_path, "./data", read_only=False, repository=None)
-    assert (files.found.problems, len(files.found.warnings)) == ([], 1)
+    assert files.found.problems == []
+    assert whats(files.found.warnings) == [
+        "services.web: the folder ./data is mounted writable, and it holds 1,000,001 bytes"
+    ]
+    assert not any("git" in part for each in files.found.warnings for part in each)
     repository(tmp_path, "README")
     subprocess.run(["git", "-C", str(tmp_path), "add", "data"], check=True)
     files, _ = mounted(tmp_path, "./data", read_only=False)
     assert whats(files.found.problems) == [
         "services.web: the folder ./data is mounted writable, and git tracks 1,000,001 bytes of it"
     ]
+
+
+@pytest.mark.parametrize(
+    ("in_git", "said"),
+    [
+        (True, "git tracks 200 bytes of it, with all else that ships 1,000,100"),
+        (False, "it holds 200 bytes, with all else that ships 1,000,100"),
+    ],
+)
+def test_a_small_writable_folder_for_which_others_leave_no_room_is_not_blamed_alone(
+    *, in_git: bool, said: str, tmp_path: Path
+) -> None:
+    repository(tmp_path, "data/x", "big")
+    (tmp_path / "data" / "x").write_text("x" * 200)
+    (tmp_path / "big").write_text("x" * 999_900)
+    files = ShippedFiles(tmp_path, tmp_path if in_git else None, Findings(), "staging")
+    files.mount("web", {"type": "bind", "source": "./big", "target": "/b", "read_only": True})
+    files.mount("web", {"type": "bind", "source": "./data", "target": "/d"})
+    files.finish()
+    found = files.found.problems if in_git else files.found.warnings
+    assert whats(found) == [f"services.web: the folder ./data is mounted writable, and {said}"]
+
+
+def test_outside_of_git_nobody_is_told_to_add_a_file_to_it(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ".env").touch()
+    [warning] = mounted(tmp_path, "./data", read_only=False, repository=None)[0].found.warnings
+    assert (warning.meaning, warning.fix) == (
+        "nothing of it may ship; on the host it starts empty", "use a named volume"
+    )  # fmt: skip
 
 
 def test_a_stacks_secret_in_a_writable_folder_does_not_ship(tmp_path: Path) -> None:

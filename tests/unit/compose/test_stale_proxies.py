@@ -34,6 +34,7 @@ FINE = {
     "nginx that watches": "resolver 127.0.0.11; upstream a { zone a 64k; server api:8000 resolve; }",
     "nginx comment": "# proxy_pass http://api:8000;\nserver { listen 80; }",
     "nginx elsewhere": "location / { proxy_pass http://api.example.com; }",
+    "words of another program": 'redis.host = "api"',
     "another service": "location / { proxy_pass http://db:8000; }",
     "itself": "location / { proxy_pass http://front:8000; }",
     "haproxy with resolvers": "backend b\n  server one api:8000 check resolvers docker\n",
@@ -44,12 +45,28 @@ FINE = {
 }
 
 
-def warned(folder: Path, text: str, *, api: Any = None, place: str = "file", **front: Any) -> list[str]:
+IMAGES = {
+    "haproxy": "haproxytech/haproxy-alpine",
+    "envoy": "envoyproxy/envoy",
+    "apache": "httpd",
+    "varnish": "varnish",
+    "caddy": "caddy",
+}
+
+
+def program_of(kind: str) -> str:
+    """An image of the proxy that a case is named after; nginx for all others."""
+    return IMAGES.get(kind.partition(" ")[0], "nginxinc/nginx-unprivileged")
+
+
+def warned(
+    folder: Path, text: str, *, program: str = "nginx", api: Any = None, place: str = "file", **front: Any
+) -> list[str]:
     """What is said of a front that has this configuration, and of nothing else."""
-    (folder / "front").mkdir()
+    (folder / "front").mkdir(exist_ok=True)
     (folder / "front" / "site.conf").write_text(text)
     mount = {"type": "bind", "source": "./front/site.conf", "target": "/etc/site.conf", "read_only": True}
-    own: dict[str, Any] = {"image": "front", "environment": {"UPSTREAM": "api"}, **front}
+    own: dict[str, Any] = {"image": f"{program}:1", "environment": {"UPSTREAM": "api"}, **front}
     top: dict[str, Any] = {}
     if place == "file":
         own["volumes"] = [mount]
@@ -68,16 +85,32 @@ def warned(folder: Path, text: str, *, api: Any = None, place: str = "file", **f
     return [f"{each.what} — {each.fix}" for each in found.warnings if "passes requests on" in each.what]
 
 
-@pytest.mark.parametrize("text", STALE.values(), ids=STALE)
-def test_a_proxy_that_resolves_once_is_warned_of(tmp_path: Path, text: str) -> None:
-    [said] = warned(tmp_path, text)
+@pytest.mark.parametrize("kind", STALE)
+def test_a_proxy_that_resolves_once_is_warned_of(tmp_path: Path, kind: str) -> None:
+    [said] = warned(tmp_path, STALE[kind], program=program_of(kind))
     assert "services.front passes requests on to api at the address that api had" in said
     assert "write `depends_on: {api: {condition: service_started, restart: true}}` in services.front" in said
 
 
-@pytest.mark.parametrize("text", FINE.values(), ids=FINE)
-def test_what_resolves_at_each_request_or_names_no_such_service_is_not(tmp_path: Path, text: str) -> None:
-    assert warned(tmp_path, text) == []
+@pytest.mark.parametrize("kind", FINE)
+def test_what_resolves_at_each_request_or_names_no_such_service_is_not(tmp_path: Path, kind: str) -> None:
+    assert warned(tmp_path, FINE[kind], program=program_of(kind)) == []
+
+
+@pytest.mark.parametrize("place", ["file", "folder", "config"])
+@pytest.mark.parametrize("kind", STALE)
+def test_words_of_a_proxy_in_the_configuration_of_another_program_mean_nothing(
+    tmp_path: Path, kind: str, place: str
+) -> None:
+    assert warned(tmp_path, STALE[kind], program="ghcr.io/acme/worker", place=place) == []
+
+
+def test_a_mounted_file_is_read_as_the_dockerfiles_program(tmp_path: Path) -> None:
+    (tmp_path / "front").mkdir()
+    (tmp_path / "front" / "Dockerfile").write_text("FROM haproxy:3.0\n")
+    mount = {"type": "bind", "source": "./front/site.conf", "target": "/etc/site.conf", "read_only": True}
+    [said] = warned(tmp_path, STALE["haproxy"], build="./front", volumes=[mount])
+    assert "(/etc/site.conf)" in said
 
 
 @pytest.mark.parametrize(

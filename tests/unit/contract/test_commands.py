@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 
-from slipway.cli.main import app
-from slipway.cli.printing import print_problems
+from slipway.cli.main import app, main
 from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 
@@ -130,13 +129,33 @@ def test_a_problem_of_a_host_names_the_stack_of_whoever_prints_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "stack"),
-    [(["--stack", "a"], "a"), (["--stack=a"], "a"), (["-s", "a"], "a"), (["-sa"], "a"), ([], "selected")],
+    ("words", "selected", "stack"),
+    [
+        (["ps", "--stack", "a", "web"], "b", "a"),
+        (["ps", "--stack=a", "web"], "b", "a"),
+        (["ps", "-s", "a"], "", "a"),
+        (["ps", "-sa"], "", "a"),
+        (["ps", "web"], "b", "b"),
+        (["ps", "web"], "", ""),
+        (["exec", "api", "--", "sh", "-s", "foo"], "b", "b"),
+        (["exec", "api", "--", "pulumi", "--stack", "foo"], "", ""),
+        (["exec", "-s", "a", "api", "--", "pulumi", "--stack=foo"], "b", "a"),
+        (["upgrade"], "b", "b"),
+    ],
 )
-def test_the_command_line_says_of_which_stack_it_is(
-    words: list[str], stack: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_error_leads_on_to_the_stack_of_the_command_not_of_what_it_runs(
+    words: list[str], selected: str, stack: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PULUMI_STACK", "selected")
-    monkeypatch.setattr("sys.argv", ["slipway", "ps", *words, "web"])
-    print_problems([Problem("a", "b", "slipway status")])
-    assert capsys.readouterr().err == f"slipway: error: a — b — slipway status --stack {stack}\n"
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    failure = SlipwayError("a", "b", "slipway status")
+    monkeypatch.setenv("PULUMI_STACK", selected)
+    monkeypatch.setattr("sys.argv", ["slipway", *words])
+    for name in ("read_stack", "program_folder"):
+        monkeypatch.setattr(f"slipway.releases.engine.{name}", fail)
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    option = f" --stack {stack}" if stack else ""
+    assert capsys.readouterr().err == f"slipway: error: a — b — slipway status{option}\n"
+    assert failure.problems[0].fix == "slipway status", "whoever holds the error keeps it as it was"

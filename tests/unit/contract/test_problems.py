@@ -1,6 +1,8 @@
 """The family of errors: one line each, all of them at once."""
 
-from slipway.contract.problems import DocumentError, Problem, SlipwayError
+import pytest
+
+from slipway.contract.problems import DocumentError, Problem, SlipwayError, last_lines
 
 
 def test_an_error_has_one_line_per_problem_in_the_familys_form() -> None:
@@ -37,3 +39,19 @@ def test_a_problem_of_a_host_says_which_and_keeps_what_it_is_about() -> None:
 
 def test_a_document_or_command_that_is_not_the_agents_ends_with_another_exit_code() -> None:
     assert (SlipwayError("a", "b", "c").exit_code, DocumentError("a", "b", "c").exit_code) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("", ""),
+        (" \n\n", ""),
+        ("one\n", "one"),
+        ("first\n\n  the \t reason\n\n", "first the reason"),
+        ("long before that\nthe very reason", "the very reason"),
+        ("a reason longer than twenty characters", "a reason longer th …"),
+        ("before\na reason longer than twenty characters\n", "a reason longer th …"),
+    ],
+)
+def test_a_programs_last_words_are_cut_at_the_end_and_never_in_the_middle_of_the_reason(output: str, said: str) -> None:
+    assert last_lines(output, 20) == said

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipway.settings.registry_names import mirrored, without_tag
+from slipway.settings.registry_names import is_local, mirrored, plugin_address, plugin_name, registry_of, without_tag
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,43 @@ def test_only_the_tag_is_taken_from_a_name_and_never_a_registrys_port(image: str
 )
 def test_images_without_a_registry_are_looked_up_at_docker_hub(image: str, repository: str) -> None:
     assert mirrored(image, "docker.io") == repository
+
+
+@pytest.mark.parametrize(
+    ("address", "scheme"),
+    [
+        ("127.0.0.1:5000", "http"),
+        ("127.1.2.3", "http"),
+        ("localhost", "http"),
+        ("localhost:5000", "http"),
+        ("[::1]:5000", "http"),
+        ("localhost.example.com", "https"),
+        ("127.example.com", "https"),
+        ("10.0.0.1:5000", "https"),
+        ("ghcr.io", "https"),
+        ("", "https"),
+    ],
+)
+def test_only_this_machines_registries_are_spoken_to_without_tls(address: str, scheme: str) -> None:
+    assert is_local(address) is (scheme == "http")
+
+
+@pytest.mark.parametrize(
+    ("image", "registry", "address", "name"),
+    [
+        ("nginx:1", "docker.io", "registry-1.docker.io", "nginx:1"),
+        ("team/shop:1", "docker.io", "registry-1.docker.io", "team/shop:1"),
+        ("docker.io/nginx:1", "docker.io", "registry-1.docker.io", "nginx:1"),
+        ("index.docker.io/team/shop:1", "docker.io", "registry-1.docker.io", "team/shop:1"),
+        ("ghcr.io/team/shop:1", "ghcr.io", "ghcr.io", "ghcr.io/team/shop:1"),
+        ("10.0.0.1:5000/shop:1", "10.0.0.1:5000", "10.0.0.1:5000", "10.0.0.1:5000/shop:1"),
+        ("localhost/shop:1", "localhost", "http://localhost", "localhost/shop:1"),
+        ("127.0.0.1:5000/shop:1", "127.0.0.1:5000", "http://127.0.0.1:5000", "127.0.0.1:5000/shop:1"),
+    ],
+)
+def test_the_docker_plugin_is_asked_where_and_how_the_registry_answers(
+    image: str, registry: str, address: str, name: str
+) -> None:
+    assert registry_of(image) == registry
+    assert plugin_address(registry) == address
+    assert plugin_name(image) == name

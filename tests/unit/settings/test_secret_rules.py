@@ -81,7 +81,8 @@ def test_no_name_or_value_is_too_strange_to_judge(name: str, value: str) -> None
 @pytest.mark.parametrize(
     "name",
     ["POSTGRES_PASSWORD", "DB_PASS", "PGPASSWORD", "dbPassword", "MYSQL_ROOT_PASSWORD", "SECRET_KEY", "SECRET_KEY_BASE",
-     "DJANGO_SECRET_KEY", "JWT_SECRET", "SESSION_SECRET", "SIGNING_KEY", "BETTER_AUTH_SECRET", "COOKIE_SECRET"],
+     "DJANGO_SECRET_KEY", "JWT_SECRET", "SESSION_SECRET", "SIGNING_KEY", "BETTER_AUTH_SECRET", "COOKIE_SECRET",
+     "MONGO_INITDB_ROOT_PASSWORD", "GRAFANA_ADMIN_PASSWORD", "redis_password", "APP_SECRET", "NEXTAUTH_SECRET"],
 )  # fmt: skip
 def test_what_an_application_may_make_up_gets_a_random_value_that_a_url_can_hold(name: str) -> None:
     assert new_secret("test", name) == (
@@ -93,7 +94,8 @@ def test_what_an_application_may_make_up_gets_a_random_value_that_a_url_can_hold
     "name",
     ["DATABASE_URL", "REDIS_URI", "SENTRY_DSN", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "OPENAI_API_KEY",
      "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "GOOGLE_CREDENTIALS_JSON", "SERVICE_ACCOUNT_KEY", "API_KEY", "APP_KEY",
-     "RAILS_MASTER_KEY", "FERNET_KEY", "SMTP_PASSWORD", "OAUTH_CLIENT_SECRET", "PRIVATE_KEY"],
+     "RAILS_MASTER_KEY", "FERNET_KEY", "SMTP_PASSWORD", "OAUTH_CLIENT_SECRET", "PRIVATE_KEY", "COMPASS_TOKEN",
+     "BYPASS_KEY", "SLACK_SIGNING_SECRET", "FACEBOOK_APP_SECRET", "TWITTER_ACCESS_TOKEN_SECRET", "PARTNER_PASSWORD"],
 )  # fmt: skip
 def test_what_comes_from_somewhere_is_asked_for(name: str) -> None:
     assert not made_up(name)

@@ -1,14 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/docker/cli/cli/config/configfile"
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/docker/cli/cli/config/types"
 	"github.com/pulumi/pulumi-go-provider/infer"
 )
 
@@ -24,6 +26,8 @@ type Config struct {
 	KeyMaterial              *string  `pulumi:"keyMaterial,optional"`
 	SshOpts                  []string `pulumi:"sshOpts,optional"`
 	DisableDockerDaemonCheck *bool    `pulumi:"disableDockerDaemonCheck,optional"`
+
+	logins map[string]login // by host
 }
 
 // Annotate describes the fields in the plugin's schema.
@@ -54,51 +58,110 @@ func (r *RegistryAuth) Annotate(a infer.Annotator) {
 	a.SetDefault(&r.Password, "", "DOCKER_REGISTRY_PASS")
 }
 
-// dockerHub is the host under which the library knows Docker Hub, and its other names.
-const dockerHub = name.DefaultRegistry
+// dockerHub is the host that serves Docker Hub's images; dockerHubNames are all by which it goes, the likeliest first.
+const dockerHub = "registry-1.docker.io"
 
-var dockerHubAliases = map[string]bool{"docker.io": true, "registry-1.docker.io": true, dockerHub: true}
+var dockerHubNames = []string{dockerHub, "index.docker.io", "docker.io", "registry.hub.docker.com"}
+
+// login is how a registry is reached: its address with the scheme, and a user or none.
+type login struct{ address, username, password string }
+
+// Configure finds every login, so that one that cannot be had is told before anything is asked.
+func (c *Config) Configure(context.Context) error {
+	c.logins = map[string]login{}
+	for _, registry := range c.RegistryAuth {
+		found, err := registry.login()
+		if err != nil {
+			return fmt.Errorf("Error loading registry auth config: %w", err) //nolint:staticcheck // the official text
+		}
+		c.logins[registry.host()] = found
+	}
+	return nil
+}
+
+// login finds what is configured for the host of an image's name. Without an entry for the registry there is none,
+// whatever the Docker client has stored.
+func (c *Config) login(host string) (login, bool) {
+	names := []string{host}
+	if slices.Contains(dockerHubNames, host) {
+		names = append(names, dockerHubNames...)
+	}
+	for _, name := range names {
+		if found, ok := c.logins[name]; ok {
+			return found, true
+		}
+	}
+	return login{}, false
+}
 
 // host is the registry's host and port, as images name it.
 func (r *RegistryAuth) host() string {
 	address := strings.TrimPrefix(strings.TrimPrefix(r.Address, "http://"), "https://")
 	host, _, _ := strings.Cut(address, "/")
-	if dockerHubAliases[host] {
-		return dockerHub
-	}
 	return host
 }
 
-// registry finds the configuration for a host, nil when there is none.
-func (c *Config) registry(host string) *RegistryAuth {
-	for i := range c.RegistryAuth {
-		if c.RegistryAuth[i].host() == host {
-			return &c.RegistryAuth[i]
-		}
+// login gives user and password before a file's text before a file. A registry that wants no login gets one that is
+// made up, as from the official plugin.
+func (r *RegistryAuth) login() (login, error) {
+	found := login{address: "https://" + r.host(), username: given(r.Username), password: given(r.Password)}
+	if strings.HasPrefix(r.Address, "http://") {
+		found.address = "http://" + r.host()
 	}
-	return nil
+	switch {
+	case r.AuthDisabled != nil && *r.AuthDisabled:
+		found.username, found.password = "username", "password"
+		return found, nil
+	case found.username != "":
+		return found, nil
+	}
+	stored, err := r.stored()
+	found.username, found.password = stored.Username, stored.Password
+	return found, err
 }
 
-// authenticator gives the login: user and password before a file's text before a file, as the official plugin does.
-// Without an entry for the registry there is no login, whatever the Docker client has stored.
-func (r *RegistryAuth) authenticator() (authn.Authenticator, error) {
-	switch {
-	case r == nil, r.AuthDisabled != nil && *r.AuthDisabled:
-		return authn.Anonymous, nil
-	case given(r.Username) != "":
-		return &authn.Basic{Username: given(r.Username), Password: given(r.Password)}, nil
-	case given(r.ConfigFileContent) != "":
-		return r.fromFile("the given content", given(r.ConfigFileContent))
+// stored is the login that a Docker client has in its configuration, or that its credential helper gives.
+func (r *RegistryAuth) stored() (types.AuthConfig, error) {
+	if content := given(r.ConfigFileContent); content != "" {
+		file := configfile.New("")
+		if err := file.LoadFromReader(strings.NewReader(content)); err != nil {
+			return types.AuthConfig{}, fmt.Errorf("Error parsing docker registry config json: %w", err) //nolint:staticcheck
+		}
+		found, err := r.from(file)
+		if err != nil {
+			err = fmt.Errorf("couldn't find registry config for '%s' in file content", r.host())
+		}
+		return found, err
 	}
 	path, err := r.configFile()
 	if err != nil {
-		return nil, err
+		return types.AuthConfig{}, err
 	}
-	content, err := os.ReadFile(path)
+	content, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("could not open config file from filePath: %s. Error: %w", path, err)
+		return types.AuthConfig{}, fmt.Errorf("could not open config file from filePath: %s. Error: %w", path, err)
 	}
-	return r.fromFile(path, string(content))
+	defer content.Close()
+	file := configfile.New("")
+	if err := file.LoadFromReader(content); err != nil {
+		return types.AuthConfig{}, fmt.Errorf("could not read and load config file: %w", err)
+	}
+	found, err := r.from(file)
+	if err != nil {
+		err = fmt.Errorf("could not get auth config (the credentialhelper did not work or was not found): %w", err)
+	}
+	return found, err
+}
+
+func (r *RegistryAuth) from(file *configfile.ConfigFile) (types.AuthConfig, error) {
+	if host := r.host(); slices.Contains(dockerHubNames, host) {
+		for _, key := range append([]string{"https://index.docker.io/v1/"}, dockerHubNames...) {
+			if found, ok := file.AuthConfigs[key]; ok {
+				return found, nil
+			}
+		}
+	}
+	return file.GetAuthConfig(r.host())
 }
 
 // configFile is the path of the Docker client's configuration file. DOCKER_CONFIG may be the file or its folder.
@@ -106,43 +169,21 @@ func (r *RegistryAuth) configFile() (string, error) {
 	path := given(r.ConfigFile)
 	if path == "" {
 		path = os.Getenv("DOCKER_CONFIG")
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			path = filepath.Join(path, "config.json")
+		}
 	}
 	if path == "" {
 		path = "~/.docker/config.json"
 	}
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		home, err := os.UserHomeDir()
+		who, err := user.Current() // not HOME: the official plugin does not look at it either
 		if err != nil {
 			return "", err
 		}
-		path = filepath.Join(home, rest)
-	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, "config.json")
+		path = filepath.Join(who.HomeDir, rest)
 	}
 	return path, nil
-}
-
-func (r *RegistryAuth) fromFile(origin, content string) (authn.Authenticator, error) {
-	file := configfile.New("")
-	if err := file.LoadFromReader(strings.NewReader(content)); err != nil {
-		return nil, fmt.Errorf("could not read and load config file %s: %w", origin, err)
-	}
-	key := r.host()
-	if key == dockerHub {
-		key = authn.DefaultAuthKey
-	}
-	login, err := file.GetAuthConfig(key)
-	if err != nil {
-		return nil, fmt.Errorf("could not get auth config (the credentialhelper did not work or was not found): %w", err)
-	}
-	return authn.FromConfig(authn.AuthConfig{
-		Username:      login.Username,
-		Password:      login.Password,
-		Auth:          login.Auth,
-		IdentityToken: login.IdentityToken,
-		RegistryToken: login.RegistryToken,
-	}), nil
 }
 
 func given(value *string) string {

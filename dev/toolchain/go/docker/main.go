@@ -1,9 +1,11 @@
 // Command pulumi-resource-docker serves the one function of the `docker` plugin that Slipway uses,
 // docker:index/getRegistryImage:getRegistryImage, for machines that cannot download the official plugin.
 //
-// Owns: the same arguments, results, provider configuration and error texts as the official plugin of the same version.
+// Owns: the same arguments, results, provider configuration and error texts as the official plugin of the same version;
+// tests/engine/docker_plugin_answers.json has what that one answers.
 // Does not own: its resources and other functions; asking for one is an error of the engine. It never talks to a Docker
-// daemon: the configuration that says how to reach one is accepted and not used.
+// daemon, which the official one does before anything else: the configuration that says how to reach one is accepted and
+// not used. It sends every login as Basic, also where the official one tries another form first (ghcr.io, Amazon, Azure).
 package main
 
 import (
@@ -11,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 
 	provider "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
@@ -41,14 +44,23 @@ func main() {
 const moduleFormat = "(.*)(?:/[^/]*)"
 
 // bridged adds what the official plugin has from being a bridge to Terraform, and the library cannot say: tokens with
-// a nested module, and results with an `id`.
+// a nested module, results with an `id`, and a configuration that changes in place.
 func bridged(plugin provider.Provider) provider.Provider {
-	invoke, getSchema := plugin.Invoke, plugin.GetSchema
+	invoke, diffConfig, getSchema := plugin.Invoke, plugin.DiffConfig, plugin.GetSchema
 	plugin.Invoke = func(ctx context.Context, request provider.InvokeRequest) (provider.InvokeResponse, error) {
 		response, err := invoke(ctx, request)
 		if digest, ok := response.Return.GetOk("sha256Digest"); ok && err == nil {
 			response.Return = response.Return.Set("id", digest)
 		}
+		return response, err
+	}
+	plugin.DiffConfig = func(ctx context.Context, request provider.DiffRequest) (provider.DiffResponse, error) {
+		response, err := diffConfig(ctx, request)
+		for name, each := range response.DetailedDiff {
+			each.Kind = provider.DiffKind(strings.TrimSuffix(string(each.Kind), "&replace"))
+			response.DetailedDiff[name] = each
+		}
+		response.DeleteBeforeReplace = false
 		return response, err
 	}
 	plugin.GetSchema = func(

@@ -2,21 +2,22 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/pulumi/pulumi-go-provider/infer"
 )
 
-// deadline bounds a whole look-up, the library's own retries included.
+// deadline bounds one request; the official plugin waits for as long as the system does.
 const deadline = 60 * time.Second
 
 // GetRegistryImage is the function.
@@ -43,7 +44,7 @@ func (f *GetRegistryImage) Annotate(a infer.Annotator) {
 
 // Annotate describes the fields in the plugin's schema.
 func (r *GetRegistryImageArgs) Annotate(a infer.Annotator) {
-	a.Describe(&r.Name, "The image with its tag, its digest or both.")
+	a.Describe(&r.Name, "The image with its tag, or with both tag and digest.")
 	a.Describe(&r.InsecureSkipVerify, "Whether any TLS certificate of the registry is accepted. Defaults to false.")
 }
 
@@ -57,96 +58,203 @@ func (r *GetRegistryImageResult) Annotate(a infer.Annotator) {
 func (f *GetRegistryImage) Invoke(
 	ctx context.Context, request infer.FunctionRequest[GetRegistryImageArgs],
 ) (infer.FunctionResponse[GetRegistryImageResult], error) {
-	digest, err := f.digest(ctx, request.Input)
+	asked := request.Input
+	image := parsed(asked.Name)
+	lookup := f.config.lookup(image, asked.InsecureSkipVerify != nil && *asked.InsecureSkipVerify)
+	digest, err := lookup.digest(ctx, manifests)
+	if err != nil {
+		digest, err = lookup.digest(ctx, signedManifest) // the error that counts is this one's
+	}
+	if err != nil {
+		err = fmt.Errorf("Got error when attempting to fetch image version %s:%s from registry: %w", //nolint:staticcheck
+			image.repository, image.version, err)
+	}
 	return infer.FunctionResponse[GetRegistryImageResult]{Output: GetRegistryImageResult{
-		Name:               request.Input.Name,
-		InsecureSkipVerify: request.Input.InsecureSkipVerify,
+		Name:               asked.Name,
+		InsecureSkipVerify: asked.InsecureSkipVerify,
 		Sha256Digest:       digest,
 	}}, err
 }
 
-func (f *GetRegistryImage) digest(ctx context.Context, args GetRegistryImageArgs) (string, error) {
-	image, err := name.ParseReference(args.Name)
-	if err != nil {
-		return "", fmt.Errorf("parsing the image name %q: %w", args.Name, err)
-	}
-	registry := f.config.registry(image.Context().RegistryStr())
-	login, err := registry.authenticator()
-	if err != nil {
-		return "", fmt.Errorf("Error loading registry auth config: %w", err) //nolint:staticcheck // the official text
-	}
-	if plainHTTP(image.Context().RegistryStr(), registry) {
-		image, err = name.ParseReference(args.Name, name.Insecure)
-		if err != nil {
-			return "", err
+// image is an image's name in its parts; version is a tag or a digest.
+type image struct{ registry, repository, version string }
+
+// parsed takes a name apart as the official plugin does: the first colon behind the registry begins the version, so that
+// a name with a digest and no tag is one of a repository that no registry has.
+func parsed(name string) image {
+	registry, rest, found := strings.Cut(name, "/")
+	if !found || !strings.Contains(rest, "/") && !strings.ContainsAny(registry, ".:") && registry != "localhost" {
+		registry, rest = dockerHub, name
+		if !found {
+			rest = "library/" + name
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
-	options := []remote.Option{
-		remote.WithContext(ctx),
-		remote.WithAuth(login),
-		remote.WithTransport(roundTripper(image.Context().RegistryStr(), registry, args.InsecureSkipVerify)),
+	repository, version, _ := strings.Cut(rest, ":")
+	if _, digest, found := strings.Cut(version, "@"); found {
+		version = digest
 	}
-	manifest, err := remote.Head(image, options...)
-	if err == nil {
-		return manifest.Digest.String(), nil
+	if version == "" {
+		version = "latest"
 	}
-	var answered *transport.Error
-	if !errors.As(err, &answered) { // some registries answer HEAD without a digest
-		if whole, getErr := remote.Get(image, options...); getErr == nil {
-			return whole.Digest.String(), nil
+	return image{registry, repository, version}
+}
+
+// What is asked for: any manifest of today, and when that fails the kind of before.
+var (
+	manifests = []string{
+		"application/vnd.docker.distribution.manifest.v2+json",
+		"application/vnd.docker.distribution.manifest.list.v2+json",
+		"application/vnd.oci.image.manifest.v1+json",
+		"application/vnd.oci.image.index.v1+json",
+	}
+	signedManifest = []string{"application/vnd.docker.distribution.manifest.v1+prettyjws"}
+)
+
+// lookup is one question to a registry.
+type lookup struct {
+	image  image
+	login  login
+	client *http.Client
+}
+
+// lookup is how an image is asked for: anonymously with TLS, unless the configuration says otherwise of its registry.
+func (c *Config) lookup(image image, anyCertificate bool) lookup {
+	login, found := c.login(image.registry)
+	if !found {
+		login.address = "https://" + image.registry
+	}
+	client := &http.Client{Timeout: deadline}
+	if anyCertificate {
+		client.Transport = &http.Transport{
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // asked for by name
+			Proxy:           http.ProxyFromEnvironment,
 		}
 	}
-	return "", fmt.Errorf("Got error when attempting to fetch image version %s:%s from registry: %w", //nolint:staticcheck
-		image.Context().RepositoryStr(), image.Identifier(), reworded(err))
+	return lookup{image, login, client}
 }
 
-// reworded says it as the official plugin does.
-func reworded(err error) error {
-	var answered *transport.Error
-	if !errors.As(err, &answered) || answered.StatusCode == 0 {
-		return fmt.Errorf("Error during registry request: %w", err) //nolint:staticcheck // the official text
+func (l lookup) digest(ctx context.Context, accepted []string) (string, error) {
+	address := fmt.Sprintf("%s/v2/%s/manifests/%s", l.login.address, l.image.repository, l.image.version)
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
+	if err != nil {
+		return "", fmt.Errorf("Error creating registry request: %w", err) //nolint:staticcheck // the official text
 	}
-	status := fmt.Sprintf("%d %s", answered.StatusCode, http.StatusText(answered.StatusCode))
-	if answered.StatusCode == http.StatusUnauthorized {
-		return fmt.Errorf("Bad credentials: %s", status) //nolint:staticcheck // the official text
+	request.Header["Accept"] = accepted
+	if l.login.username != "" {
+		request.SetBasicAuth(l.login.username, l.login.password)
 	}
-	return fmt.Errorf("Got bad response from registry: %s", status) //nolint:staticcheck // the official text
+	answer, err := l.client.Do(request)
+	if err != nil {
+		return "", fmt.Errorf("Error during registry request: %w", err) //nolint:staticcheck // the official text
+	}
+	defer answer.Body.Close()
+	switch answer.StatusCode {
+	case http.StatusOK:
+		return digestOf(answer)
+	case http.StatusUnauthorized:
+		return l.digestWithToken(request, answer)
+	}
+	return "", badAnswer(answer)
 }
 
-// plainHTTP reports whether a registry may be spoken to without TLS: when its address says so, or on this machine.
-func plainHTTP(host string, registry *RegistryAuth) bool {
-	if registry != nil && strings.Contains(registry.Address, "://") {
-		return strings.HasPrefix(registry.Address, "http://")
+// digestWithToken fetches the token that a registry refused for the lack of, and asks again.
+func (l lookup) digestWithToken(request *http.Request, refusal *http.Response) (string, error) {
+	challenge, found := strings.CutPrefix(refusal.Header.Get("www-authenticate"), "Bearer ")
+	if !found {
+		return "", fmt.Errorf("bad credentials: %s", refusal.Status)
 	}
-	bare := host
-	if split, _, err := net.SplitHostPort(host); err == nil {
-		bare = split
+	token, err := l.token(request.Context(), challenge)
+	if err != nil {
+		return "", err
 	}
-	address := net.ParseIP(bare)
-	return bare == "localhost" || address != nil && address.IsLoopback()
+	request.Header.Set("Authorization", "Bearer "+token)
+	for _, method := range []string{http.MethodHead, http.MethodGet} { // some answer HEAD without a digest
+		request.Method = method
+		digest, failed := l.digestOnce(request)
+		if err = failed; err == nil || errors.As(err, new(*refused)) {
+			return digest, err
+		}
+	}
+	return "", err
 }
 
-// roundTripper refuses to send anything to the registry without TLS unless plainHTTP allows it: the library on its own
-// falls back to http for every private address, with the login.
-func roundTripper(host string, registry *RegistryAuth, insecureSkipVerify *bool) http.RoundTripper {
-	secure := remote.DefaultTransport.(*http.Transport).Clone()
-	if insecureSkipVerify != nil && *insecureSkipVerify {
-		secure.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // asked for by name
+func (l lookup) digestOnce(request *http.Request) (string, error) {
+	answer, err := l.client.Do(request)
+	if err != nil {
+		return "", &refused{fmt.Sprintf("error during registry request: %s", err)}
 	}
-	if plainHTTP(host, registry) {
-		return secure
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return "", badAnswer(answer)
 	}
-	return tlsOnly{secure}
+	return digestOf(answer)
 }
 
-type tlsOnly struct{ http.RoundTripper }
+var parameter = regexp.MustCompile(`(\w+)="(.*?)"`)
 
-// RoundTrip sends a request that is encrypted.
-func (t tlsOnly) RoundTrip(request *http.Request) (*http.Response, error) {
-	if request.URL.Scheme != "https" {
-		return nil, fmt.Errorf("%s is not encrypted: write its address with http:// in registryAuth to allow that", request.URL.Host)
+// token is what the realm of a challenge gives; one that refuses the login may still serve everybody.
+func (l lookup) token(ctx context.Context, challenge string) (string, error) {
+	given := map[string]string{"scope": "repository:" + l.image.repository + ":push,pull"}
+	for _, each := range parameter.FindAllStringSubmatch(challenge, -1) {
+		given[each[1]] = each[2]
 	}
-	return t.RoundTripper.RoundTrip(request)
+	query := url.Values{"service": {given["service"]}, "scope": {given["scope"]}}
+	answer, err := l.ask(ctx, given["realm"]+"?"+query.Encode(), l.login.username != "")
+	if err == nil && l.login.username != "" &&
+		(answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden) {
+		answer.Body.Close()
+		answer, err = l.ask(ctx, given["realm"]+"?"+query.Encode(), false)
+	}
+	if err != nil {
+		return "", fmt.Errorf("error during registry request: %w", err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return "", badAnswer(answer)
+	}
+	var found struct {
+		Token       string `json:"token"`
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&found); err != nil {
+		return "", fmt.Errorf("error parsing OAuth token response: %w", err)
+	}
+	switch {
+	case found.Token != "":
+		return found.Token, nil
+	case found.AccessToken != "":
+		return found.AccessToken, nil
+	}
+	return "", errors.New("Error unsupported OAuth response") //nolint:staticcheck // the official text
+}
+
+func (l lookup) ask(ctx context.Context, address string, withLogin bool) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	if withLogin {
+		request.SetBasicAuth(l.login.username, l.login.password)
+	}
+	return l.client.Do(request)
+}
+
+// refused is an answer after which there is nothing more to ask.
+type refused struct{ text string }
+
+func (r *refused) Error() string { return r.text }
+
+func badAnswer(answer *http.Response) error {
+	return &refused{"got bad response from registry: " + answer.Status}
+}
+
+func digestOf(answer *http.Response) (string, error) {
+	if digest := answer.Header.Get("Docker-Content-Digest"); digest != "" {
+		return digest, nil
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || len(body) == 0 {
+		return "", fmt.Errorf("error reading registry response body: %s", err)
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(body)), nil
 }

@@ -93,7 +93,7 @@ def await_checks(
     if outcome.state == "success":
         if done := aftermath.validate(outcome, before):
             typer.echo("\n".join(done.lines()))
-            print_problems(done.all_problems)
+            print_problems(done.all_problems, found.settings.stack)
         raise typer.Exit(1 if done and done.all_problems else 0)
     if outcome.state == "timeout" and on_timeout is _OnTimeout.KEEP:
         typer.echo("the release stays as it is: neither validated nor rolled back")

@@ -46,4 +46,6 @@ def preview(
         typer.echo(in_markdown(document))
     else:
         print_out(rendered(document))
+    if document["unplanned"]:
+        raise typer.Exit(1)
     raise typer.Exit(2 if detailed_exitcode and document["changes"] else 0)

@@ -51,5 +51,5 @@ def validate(
         print_json(done.document())
     else:
         typer.echo("\n".join(done.lines()))
-    print_problems(done.all_problems)
+    print_problems(done.all_problems, found.settings.stack)
     raise typer.Exit(1 if done.all_problems else 0)

@@ -44,5 +44,5 @@ def ps(
     if hidden:
         typer.echo(f"not shown: {hidden} (slipway ps --all --stack {found.settings.stack})", err=True)
     problems = [problem for each in answers for problem in each.problems]
-    print_problems(problems)
+    print_problems(problems, found.settings.stack)
     raise typer.Exit(1 if problems else 0)

@@ -46,7 +46,7 @@ def maintenance(
     text = own or pages.built_in_page(found.application)
     outcomes = pages.switch(found.settings, found.project, text if switch is _Switch.ON else None)
     for outcome in outcomes:
-        print_problems(outcome.problems)
+        print_problems(outcome.problems, found.settings.stack)
         if not outcome.problems:
             typer.echo(f"{outcome.host}: {_described(outcome, switch)}")
     failed = [outcome.host for outcome in outcomes if outcome.problems]

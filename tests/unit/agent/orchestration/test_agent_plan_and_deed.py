@@ -44,6 +44,7 @@ RELEASES = st.fixed_dictionaries(
         "api": st.none() | PLAIN,
         "db": PLAIN,
         "wait": st.sampled_from([0, 40]),
+        "of_it": st.integers(1, 2),
         "stopped": st.none() | st.sampled_from(["api", "db"]),
     }
 )
@@ -85,9 +86,9 @@ def mismatches(releases: list[dict[str, Any]]) -> list[str]:
 
 
 def _held_against(stack: Simulation, wanted: dict[str, Any], change: Mapping[str, Any]) -> list[str]:
-    if change["stopped"] and (stopped := stack.containers(change["stopped"])):
-        stack.host.engine.handle("POST", f"/containers/{stopped[0].id}/stop?t=1")
-        stack.later(2)
+    for stopped in stack.containers(change["stopped"] or "none")[: change["of_it"]]:
+        stack.host.engine.handle("POST", f"/containers/{stopped.id}/stop?t=1")
+    stack.later(2)
     before = containers(stack)
     plan = checked("plan", stack.plan(wanted))
     assert containers(stack) == before, "a plan changes nothing"
@@ -148,7 +149,7 @@ def test_every_reason_is_named(stack: Simulation) -> None:
     for reason in ("environment LEVEL", "mount /data", "volume data", "label < {%evil%}>", " s last time"):
         assert reason in plan["db"], plan
     assert plan["api"].startswith("restarted: drift: shop-api-1 is exited (exit code 0), db is replaced")
-    assert plan["old"] == "removed: no longer in the Compose file; gone"
+    assert plan["old"] == "removed: no longer in the Compose file"
 
 
 def test_an_image_that_is_yet_to_be_built_counts_as_changed(stack: Simulation) -> None:
@@ -168,3 +169,26 @@ def test_what_happened_otherwise_is_reported_as_a_defect() -> None:
         "db was to be left alone, and 1 of its containers are new and 1 gone",
         "web was to be rolled, and 0 of its containers are new and 0 gone",
     ]
+
+
+def test_a_service_named_edge_is_not_the_edge(stack: Simulation) -> None:
+    web = stack.web("1")
+    services = {**web["compose"]["services"], "edge": stack.service()}
+    plan = stack.plan(stack.release(services, {"web": web["services"]["web"]}))
+    assert [each["service"] for each in plan["changes"]].count("edge") == 2
+
+
+def test_a_stopped_service_with_another_configuration_is_recreated_without_interruption(
+    stack: Simulation,
+) -> None:
+    assert stack.deploy(stack.shop()).code == 0
+    stack.host.engine.handle("POST", f"/containers/{stack.ids('api')[0]}/stop?t=1")
+    stack.later(2)
+    plan = said(stack.plan(stack.shop(api="2")))
+    assert plan["api"].startswith("recreated: environment VERSION, drift: ")
+    assert "interrupted" not in plan["api"]
+
+
+def test_a_scaled_service_says_so(stack: Simulation) -> None:
+    assert stack.deploy(stack.release({"web": stack.service(scale=1)})).code == 0
+    assert said(stack.plan(stack.release({"web": stack.service(scale=2)})))["web"] == "scaled: scale"
