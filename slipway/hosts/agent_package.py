@@ -28,7 +28,8 @@ _PARTS = ("slipway/__init__.py", "slipway/agent/**/*.py", "slipway/contract/*.py
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip entry can carry
 _DOCSTRING = re.compile(r'^( *)"""(?:[^"\\]|\\.|"(?!""))*"""$', re.MULTILINE | re.DOTALL)
 
-_COMMENT = re.compile(r"(^ *|  )# .*$", re.MULTILINE)  # a test holds that no string has such a thing
+# On a line of its own, or behind code when it has no quote; a test holds that no string has one.
+_COMMENT = re.compile(r"^ *# .*$|  # [^\"'\n]*$", re.MULTILINE)
 
 
 class AgentPackage(NamedTuple):

@@ -126,8 +126,9 @@ def _until_passed(service: str, check: Mapping[str, Any], target: CheckTarget, c
             return
         if runtime.monotonic() >= until:
             failed = next((each for each in waiting if each.id in last), None)
-            url, answer = last[failed.id] if failed else (_title(check), Answer())
-            reason = judge(check, answer) if failed else "no container runs"
+            # One that crashed meanwhile may have answered before.
+            url, answer = last[failed.id] if failed else next(reversed(last.values()), (_title(check), Answer()))
+            reason = (judge(check, answer) if last else "") or "no container runs"
             raise SlipwayError(
                 f"smoke check of {service} failed: {url}: {reason}",
                 f"the release runs but does not answer as promised within {check['deadline']} s",

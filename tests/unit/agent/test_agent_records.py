@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from slipway.agent.state.atomic_files import write_atomically
 from slipway.agent.state.journal import Journal, end_orphans
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import held_by, lock
+from slipway.agent.traffic.http_get import words
 from slipway.contract.problems import SlipwayError
 
 
@@ -218,3 +220,17 @@ def test_orphan_of_a_killed_deployment_is_ended_and_nobody_else(tmp_path: Path) 
 )
 def test_smoke_check_says_what_was_wrong(check: dict[str, Any], answer: Answer, reason: str) -> None:
     assert judge({"kind": "http", "port": 1, "deadline": 1, **check}, answer) == reason
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (TimeoutError("timed out"), "no answer in time"),
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (http.client.BadStatusLine("SSH-2.0"), "what answers does not speak HTTP"),
+        (http.client.RemoteDisconnected("Remote end closed connection"), "Remote end closed connection"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_why_there_was_no_answer_is_said_in_words(error: Exception, said: str) -> None:
+    assert words(error) == said
