@@ -18,7 +18,7 @@ from slipway.compose.schema_check import checked
 from slipway.compose.service_inputs import service_inputs
 from slipway.contract.commands import of_stack
 from slipway.contract.compose_tree import secrets_of
-from slipway.contract.plan import UNBUILT
+from slipway.contract.plan import UNBUILT, printable
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import agent_path
 from slipway.hosts.deployment_document import deployment_document, drift_of, port_urls, route_urls
@@ -151,7 +151,9 @@ class ComposeDeployment(pulumi.ComponentResource):
         try:
             text = plan_text(await args.plan(host.label, document(args.application.release(args.revision, known))))
         except SlipwayError as error:
-            pulumi.log.warn(f"host {host.label}: what would change cannot be planned: {error}", resource=self)
+            pulumi.log.warn(
+                f"host {host.label}: what would change cannot be planned: {printable(str(error))}", resource=self
+            )
         else:
             pulumi.log.info(text, resource=self)
         return ""

@@ -34,9 +34,9 @@ def service_inputs(application: Application, name: str, *, beside: Iterable[str]
     service, entry = application.document["services"][name], application.entries[name]
     used = used_definitions(application.document, {name: service})
     own = {key: value for key, value in service.items() if key not in ("volumes", "ports", "depends_on")}
-    return {
+    found = {
         **own,
-        "uses": _told({kind: {name: _unnamed(each) for name, each in found.items()} for kind, found in used.items()}),
+        "uses": _told({kind: _unnamed(each, application.stack) for kind, each in used.items()}),
         "mounts": {mount["target"]: _mount(mount) for mount in service.get("volumes") or ()},
         "ports": [_port(port) for port in service.get("ports") or ()],
         "dependsOn": {other: str(how.get("condition", "")) for other, how in (service.get("depends_on") or {}).items()},
@@ -45,6 +45,16 @@ def service_inputs(application: Application, name: str, *, beside: Iterable[str]
         "slipway": _told({key: value for key, value in entry.items() if key not in _ROUTED_KEYS}),
         "interrupts": interruption(application, name, beside),
     }
+    return {key: _shown(value) for key, value in found.items()}
+
+
+def _shown(tree: Any) -> Any:  # noqa: ANN401  # a JSON tree
+    """The tree with texts that the engine can show: it takes `<{%` for a colour, and panics."""
+    if isinstance(tree, dict):
+        return {_shown(key): _shown(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_shown(each) for each in tree]
+    return tree.replace("<{%", "< {%") if isinstance(tree, str) else tree
 
 
 def interruption(application: Application, name: str, beside: Iterable[str]) -> str:
@@ -67,9 +77,12 @@ def _told(tree: Any) -> Any:  # noqa: ANN401  # a JSON tree
     return {key: value for key, value in told.items() if value not in (None, {}, [])}
 
 
-def _unnamed(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """A top-level definition without the name that Compose gives it."""
-    return {key: value for key, value in definition.items() if key != "name"}
+def _unnamed(definitions: Mapping[str, Mapping[str, Any]], stack: str) -> dict[str, Any]:
+    """Top-level definitions without the names that Compose gives them by itself."""
+    return {
+        name: {key: value for key, value in each.items() if (key, value) != ("name", f"{stack}_{name}")}
+        for name, each in definitions.items()
+    }
 
 
 def _mount(mount: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 __all__ = [
     "CLEARED", "CREATED", "EDGE", "MIGRATION", "ONE_OFF", "PLANS_VARIABLE", "RECREATED", "REMOVED", "REROUTED",
-    "RESTARTED", "ROLLED", "SCALED", "STARTED", "STOPPED", "UNBUILT", "Change", "interruption", "sentence",
+    "RESTARTED", "ROLLED", "SCALED", "STARTED", "STOPPED", "UNBUILT", "Change", "interruption", "printable", "sentence",
 ]  # fmt: skip
 
 CREATED, RECREATED, RESTARTED, ROLLED, SCALED = "created", "recreated", "restarted", "rolled", "scaled"
@@ -37,9 +37,13 @@ class Change(NamedTuple):
 
 def sentence(change: Change) -> str:
     """What happens, because of what, and what it interrupts: `recreated: image; interrupted, 5.2 s last time`."""
-    because = ", ".join(change.because).replace("<{%", "< {%")  # the engine takes that for a colour, and panics
-    said = f"{change.action}: {''.join(each if each.isprintable() else '?' for each in because)}"
+    said = f"{change.action}: {printable(', '.join(change.because))}"
     return f"{said}; {meanwhile}" if (meanwhile := interruption(change)) else said
+
+
+def printable(text: str) -> str:
+    """`text` on one line that does nothing to a terminal, nor to the engine, which panics at `<{%`."""
+    return "".join(each if each.isprintable() else "?" for each in text).replace("<{%", "< {%")
 
 
 def interruption(change: Change) -> str:

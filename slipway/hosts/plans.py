@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.schema_check import checked
-from slipway.contract.plan import PLANS_VARIABLE, Change, sentence
+from slipway.contract.plan import PLANS_VARIABLE, Change, printable, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,8 @@ class Plans:
         Raises:
             SlipwayError: what the agent complains of, or that it does not answer.
         """
-        plan = dict(checked("plan", await asyncio.wrap_future(self._sessions.submit(self._ask(host, document)))))
+        answer = await asyncio.wrap_future(self._sessions.submit(self._ask(host, document)))
+        plan = {**checked("plan", answer), "host": host}
         if folder := os.environ.get(PLANS_VARIABLE):
             _keep(plan, Path(folder, f"{host}.json"))
         return plan
@@ -74,4 +75,5 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         lines.append("  nothing is interrupted" if not interrupted else f"  interrupted: {', '.join(interrupted)}")
     if plan["unchanged"]:
         lines.append(f"  unchanged: {', '.join(plan['unchanged'])}")
-    return "\n".join([f"plan for host {plan['host']}:" if changes else f"host {plan['host']}: nothing to do", *lines])
+    head = f"plan for host {plan['host']}:" if changes else f"host {plan['host']}: nothing to do"
+    return "\n".join(map(printable, (head, *lines)))

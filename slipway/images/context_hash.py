@@ -155,10 +155,13 @@ def _seen(folder: Path, ignored: _Ignored, below: str = "", above: tuple[bool, .
     for child in children:
         path = f"{below}{child.name}"
         left_out, matched = ignored.match(path, above)
-        is_folder = child.is_dir(follow_symlinks=False)
+        try:
+            is_folder, mode = child.is_dir(follow_symlinks=False), child.stat(follow_symlinks=False).st_mode
+        except OSError:  # gone meanwhile, as a temporary file is
+            continue
         if left_out and not (is_folder and ignored.may_keep_below(path)):
             continue
         inside = [*_seen(Path(child.path), ignored, f"{path}/", matched)] if is_folder else []
         if not left_out:
-            yield _Entry(child.path, path, child.stat(follow_symlinks=False).st_mode, is_folder and not inside)
+            yield _Entry(child.path, path, mode, is_folder and not inside)
         yield from inside

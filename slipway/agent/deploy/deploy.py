@@ -83,7 +83,8 @@ def _changes(attempt: Attempt, plan: Plan, rendered: Rendered, seen: Sequence[Co
     folder, live = attempt.folder, attempt.live
     then, now = folder.stored_secrets(), attempt.document.secrets
     drifted: dict[str, list[str]] = {}
-    for each in drift(live.services, seen) if live else ():
+    kept = attempt.keeping.containers
+    for each in drift(live.services, [each for each in seen if each.id not in kept]) if live else ():
         drifted.setdefault(each["service"], []).append(each["what"])
     known = Known(
         containers=seen,
@@ -145,15 +146,18 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
             disk_minimum_mb=attempt.options.disk_minimum_mb,
         )
     phases = {"facts": runtime.monotonic() - begin}
-    found = _changes(attempt, plan, rendered, seen) if plan.steps else []
+    found: list[Change] = []
+    with contextlib.suppress(Exception):  # words about a deployment never fail it
+        found = _changes(attempt, plan, rendered, seen) if plan.steps else []
     for change in found:
         attempt.out.progress("plan", f"{change.service} {sentence(change)}")
     if not plan.steps:
         attempt.out.progress("plan", f"nothing to do: {attempt.release.id} is live")
     actions = Actions(attempt, attempt.release, rendered, attempt.document.secrets, deadline)
     phases.update(actions.run(plan.steps))
-    if plan.steps:
-        _hold_against(found, seen, attempt)
+    with contextlib.suppress(Exception):
+        if found:
+            _hold_against(found, seen, attempt)
     return report(attempt, rendered, touched=plan.touched, phases=phases)
 
 

@@ -84,16 +84,27 @@ def _change(
     action = _action(name, steps, service, own)
     renewed = {each.service for each in earlier if each.action in (RECREATED, RESTARTED, ROLLED)}
     after = sorted(service.replaced_with & renewed) if service else []
-    interrupts = action in (RECREATED, RESTARTED, STOPPED, REMOVED) and any(each.state in RUNS for each in own)
+    stops = action in (RECREATED, RESTARTED, STOPPED, REMOVED) or _stops_first(name, steps, own)
+    interrupts = stops and any(each.state in RUNS for each in own)
     because = _because(name, action, after, known)
     return Change(name, action, because, interrupts, known.outages.get(name) if interrupts else None)
+
+
+def _stops_first(name: str, steps: Sequence[Step], own: Sequence[Container]) -> bool:
+    """Whether all containers are gone before a new one starts (`order: stop-first`, all at once)."""
+    alive = {each.id for each in own if each.state in RUNS}
+    for step in steps:
+        if isinstance(step, (Start, ScaleUp)) and name in step.services:
+            return not alive
+        if isinstance(step, (Remove, Drain)) and step.service == name:
+            alive -= set(step.containers)
+    return False
 
 
 # What an action makes of a service's containers, those before and those after it.
 _HOLDS: dict[str, Callable[[set[str], set[str]], bool]] = {
     **dict.fromkeys(("", REROUTED), lambda old, new: old == new),
-    STARTED: lambda old, new: bool(old & new),
-    CREATED: lambda old, new: not old and bool(new),
+    **dict.fromkeys((STARTED, CREATED), lambda old, new: bool(new)),  # noqa: ARG005
     **dict.fromkeys((RECREATED, RESTARTED), lambda old, new: bool(new) and not old & new),
     **dict.fromkeys((ROLLED, SCALED), lambda old, new: bool(new) and old != new),
     CLEARED: lambda old, new: new < old,
@@ -148,7 +159,7 @@ def _started(service: Service, starts: Sequence[Step], own: Sequence[Container])
         return ROLLED
     if any(each.config == service.config for each in own if each not in alive):
         return STARTED
-    return SCALED if alive else CREATED
+    return SCALED if alive else CREATED if not own else RECREATED
 
 
 def _because(name: str, action: str, after: Sequence[str], known: Known) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent.docker.pull import without_tag
 from slipway.contract.compose_tree import secrets_of, used_definitions
 from slipway.contract.plan import UNBUILT
 
@@ -30,7 +31,7 @@ def differences(
     now = new["compose"]["services"][service]
     if old is None or then is None:
         return ["new service"]
-    found = _image(old["images"].get(service, ""), new["images"].get(service, ""))
+    found = _image((old.get("images") or {}).get(service, ""), new["images"].get(service, ""))
     keys = [key for key in dict.fromkeys([*then, *now]) if key not in _NOT_CONFIG and then.get(key) != now.get(key)]
     for key in keys:
         found += _names(key, then.get(key), now.get(key))
@@ -41,7 +42,7 @@ def differences(
     modes = [_modes(release, own) for release, own in ((old, then), (new, now))]
     if set(modes[0]) == set(modes[1]) and modes[0] != modes[1]:
         found.append("mode of a shipped file")
-    entries = [release["services"].get(service) or {} for release in (old, new)]
+    entries = [(release.get("services") or {}).get(service) or {} for release in (old, new)]
     uses = secrets_of(new["compose"], service, entries[1])
     found += [f"secret {name}" for name in sorted(uses & set(rotated))]
     if routes:
@@ -52,7 +53,7 @@ def differences(
 def _image(then: str, now: str) -> list[str]:
     before, after = (image.partition("@")[2] for image in (then, now))
     if before == after:
-        return []
+        return [] if without_tag(then) == without_tag(now) else [f"image's name {now.partition('@')[0]}"]
     if after == UNBUILT:
         return ["image (to be built)"]
     return [f"image {_short(before)} => {_short(after)}"]

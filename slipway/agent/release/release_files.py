@@ -40,9 +40,8 @@ def place(release: Release, rendered: Rendered, folder: StackFolder) -> None:
     seeds = {path: entry for entry in release.files.values() for path in entry.get("seeds", ())}
     for inside in rendered.data:
         path = os.path.join(folder.data, inside)
-        if inside in seeds and _is_free(path):
-            _open_folder(os.path.dirname(path))
-            _make_folder(path, json.loads(base64.b64decode(seeds[inside]["content"])))
+        if inside in seeds and (_is_free(path) or os.path.isdir(_seed_of(path))):
+            _seed(path, json.loads(base64.b64decode(seeds[inside]["content"])))
         _open_folder(path)
 
 
@@ -57,12 +56,37 @@ def _make_folder(path: str, entries: list[dict[str, Any]]) -> None:
     partial = f"{path}.slipway-new"
     remove_tree(partial)
     _open_folder(partial)
-    for entry in entries:
-        target = os.path.join(partial, entry["path"])
-        _open_folder(os.path.dirname(target))
-        write_atomically(target, base64.b64decode(entry["content"]), entry["mode"])
+    _fill_folder(partial, entries)
     os.rename(partial, path)
     sync_folder(os.path.dirname(path))
+
+
+def _seed_of(path: str) -> str:
+    return f"{path}.slipway-seed"
+
+
+def _seed(path: str, entries: list[dict[str, Any]]) -> None:
+    """Fill a data folder; one that is there stays the same folder, since a container may have it mounted.
+
+    The seed is made whole beside it first: what was interrupted goes on with the next deployment.
+    """
+    seed = _seed_of(path)
+    if not os.path.isdir(seed):
+        _open_folder(os.path.dirname(path))
+        _make_folder(seed, entries)
+    _open_folder(path)
+    for name in os.listdir(seed):
+        if not os.path.lexists(os.path.join(path, name)):
+            os.rename(os.path.join(seed, name), os.path.join(path, name))
+    remove_tree(seed)
+    sync_folder(path)
+
+
+def _fill_folder(path: str, entries: list[dict[str, Any]]) -> None:
+    for entry in entries:
+        target = os.path.join(path, entry["path"])
+        _open_folder(os.path.dirname(target))
+        write_atomically(target, base64.b64decode(entry["content"]), entry["mode"])
 
 
 def _open_folder(path: str) -> None:

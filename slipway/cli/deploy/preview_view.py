@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -39,14 +40,14 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
 
 def in_markdown(document: Mapping[str, Any]) -> str:
     """The preview for a comment on a pull request."""
-    lines = [f"### Preview of `{document['stack']}`", "", f"{_end(document)}."]
+    lines = [f"### Preview of `{document['stack']}`", "", f"{_cell(_end(document))}."]
     for host in document["hosts"]:
         lines += ["", f"**Host {_cell(host['host'])}**", ""]
         if host["changes"]:
             lines += ["| service | what | because | interrupted |", "| --- | --- | --- | --- |"]
             lines += [f"| {' | '.join(_cells(each))} |" for each in _changes(host)]
             lines.append("")
-        lines += _beside(host) or ["Nothing to do."]
+        lines += [_cell(line) for line in _beside(host)] or ["Nothing to do."]
     if document["resources"]:
         lines += ["", "**Other resources**", "", *(f"- {_cell(line)}" for line in _resources(document))]
     lines += ["", *(f"> ⚠️ {_cell(each)}" for each in document["warnings"])] if document["warnings"] else []
@@ -97,4 +98,4 @@ def _end(document: Mapping[str, Any]) -> str:
 
 def _cell(text: str) -> str:
     """Text that cannot end a table's cell or begin markup."""
-    return plain(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+    return re.sub(r"([\\|`*_\[\]!])", r"\\\1", plain(text)).replace("<", "&lt;").replace("@", "&#64;")

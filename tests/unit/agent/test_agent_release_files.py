@@ -85,9 +85,29 @@ def test_an_empty_folder_of_an_earlier_version_begins_as_well(folder: StackFolde
 
 
 def test_a_seeding_that_was_interrupted_is_begun_anew(folder: StackFolder) -> None:
-    partial = Path(folder.data) / "d" / "x.slipway-new"
+    partial = Path(folder.data) / "d" / "x.slipway-seed.slipway-new"
     partial.mkdir(parents=True)
     (partial / "half").touch()
     path = seeded(folder, a="1")
     assert [each.name for each in path.parent.iterdir()] == ["x"]
     assert [each.name for each in path.iterdir()] == ["a"]
+
+
+def test_an_empty_folder_that_a_container_may_have_mounted_is_filled_and_stays_itself(folder: StackFolder) -> None:
+    path = Path(folder.data) / "d" / "x"
+    path.mkdir(parents=True)
+    before = path.stat().st_ino
+    assert seeded(folder, a="1").stat().st_ino == before
+    assert [each.name for each in path.iterdir()] == ["a"]
+
+
+def test_a_seeding_that_was_interrupted_while_it_moved_goes_on(folder: StackFolder) -> None:
+    path = Path(folder.data) / "d" / "x"
+    path.mkdir(parents=True)
+    (path / "a").write_text("moved already")
+    seed = Path(f"{path}.slipway-seed")
+    seed.mkdir()
+    (seed / "b").write_text("2")
+    seeded(folder, a="1", b="2")
+    assert {each.name: each.read_text() for each in path.iterdir()} == {"a": "moved already", "b": "2"}
+    assert not seed.exists()

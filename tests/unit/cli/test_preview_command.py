@@ -71,3 +71,12 @@ def test_markdown_is_a_table_that_no_text_breaks_out_of() -> None:
 def test_a_host_without_a_plan_is_no_good_news() -> None:
     found = document(unplanned=["web-2"])
     assert shown(found, 120).splitlines()[-1].strip() == "production: not planned on web-2"
+
+
+def test_hostile_text_is_shown_as_it_is() -> None:
+    found = document(change("web", because=["label a[/b]", "mount /data[red]"]))
+    assert "label a[/b], mount /data[red]" in shown(found, 120)
+    text = in_markdown(document(change("web", because=["![](https://evil) @all <img>"])))
+    assert "![](" not in text
+    assert "@all" not in text
+    assert "<img" not in text

@@ -91,3 +91,12 @@ def test_a_shipped_file_shows_by_its_hash(tmp_path: Path) -> None:
     before, after = inputs(tmp_path), inputs(tmp_path, conf="two")
     assert before["mounts"].keys() == after["mounts"].keys()
     assert before["mounts"]["/etc/app.conf"] != after["mounts"]["/etc/app.conf"]
+
+
+def test_no_text_is_taken_for_a_colour_by_the_engine(tmp_path: Path) -> None:
+    assert "<{%" not in repr(inputs(tmp_path, COMPOSE.replace("LEVEL: info", 'LEVEL: "<{%evil%}> 1"')))
+
+
+def test_another_volume_by_its_name_is_a_change(tmp_path: Path) -> None:
+    other = COMPOSE.replace("data: {labels: {a: b}}", "data: {name: prod_data, external: true}")
+    assert inputs(tmp_path, other)["uses"]["volumes"]["data"]["name"] == "prod_data"

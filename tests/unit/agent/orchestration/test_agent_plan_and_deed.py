@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -192,3 +193,36 @@ def test_a_stopped_service_with_another_configuration_is_recreated_without_inter
 def test_a_scaled_service_says_so(stack: Simulation) -> None:
     assert stack.deploy(stack.release({"web": stack.service(scale=1)})).code == 0
     assert said(stack.plan(stack.release({"web": stack.service(scale=2)})))["web"] == "scaled: scale"
+
+
+def test_stopping_all_before_one_starts_is_an_interruption(stack: Simulation) -> None:
+    update = {"order": "stop-first", "parallelism": 0}
+    assert stack.deploy(stack.web("1", replicas=2, update=update)).code == 0
+    plan = stack.plan(stack.web("2", replicas=2, update=update))
+    assert [(each["action"], each["interrupts"]) for each in plan["changes"]] == [("rolled", True)]
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("stopped", [1, 3])
+def test_a_repair_is_no_defect(stack: Simulation, version: str, stopped: int) -> None:
+    assert stack.deploy(stack.web("1", replicas=3)).code == 0
+    for each in stack.containers("web")[:stopped]:
+        stack.host.engine.handle("POST", f"/containers/{each.id}/stop?t=1")
+    stack.later(2)
+    ended = stack.deploy(stack.web(version, replicas=3))
+    assert (ended.code, ended.report["warnings"]) == (0, [])
+
+
+def test_what_is_kept_for_a_rollback_is_no_drift(stack: Simulation) -> None:
+    for version in ("1", "2"):
+        assert stack.deploy(stack.web(version, keep=300)).code == 0
+    assert said(stack.plan(stack.web("3", keep=300))) == {"web": "rolled: environment VERSION"}
+
+
+def test_a_record_of_the_live_release_that_lacks_its_parts_fails_nothing(stack: Simulation) -> None:
+    assert stack.deploy(stack.shop()).code == 0
+    [record] = (stack.host.home / "stacks" / stack.stack / "releases").glob("*/release.json")
+    content = json.loads(record.read_text())
+    del content["images"], content["services"]
+    record.write_text(json.dumps(content))
+    assert stack.deploy(stack.shop(api="2")).code == 0
