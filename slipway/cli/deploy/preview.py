@@ -11,7 +11,7 @@ import typer
 
 from slipway.cli.deploy.engine_run import engine_run
 from slipway.cli.deploy.preview_view import rendered
-from slipway.cli.deploy.up_events import ON_A_HOST, Story
+from slipway.cli.deploy.up_events import Story
 from slipway.cli.deploy.update import engine_error
 from slipway.cli.printing import print_out
 from slipway.contract.plan import PLANS_VARIABLE
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["previewed", "show"]
 
 _HOST = "slipway:host:Host"
+_DEPLOYMENT = "slipway:deployment:"  # in the URN of what the hosts' plans say, and of what serves it
 _INNER = ("pulumi:", "slipway:")
 
 
@@ -42,7 +43,7 @@ class _Resources:
         if not step or step["op"] in ("same", "read", "refresh"):
             return
         self.unlike |= not step["type"].startswith("pulumi:")
-        if not step["type"].startswith(_INNER) and ON_A_HOST not in step["urn"]:
+        if not step["type"].startswith(_INNER) and _DEPLOYMENT not in step["urn"]:
             name = step["urn"].rpartition("::")[2]
             self.changed.append({"type": step["type"], "name": name, "operation": step["op"]})
 

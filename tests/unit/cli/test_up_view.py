@@ -62,3 +62,11 @@ def test_the_error_is_left_for_the_end_and_its_evidence_is_not() -> None:
     assert "no database" in text
     assert ERROR not in text
     assert story.errors == [ERROR]
+
+
+def test_what_components_keep_for_later_is_no_host_at_work() -> None:
+    view, console, story = _view(80)
+    for name in ("-removal", "-fingerprint-key"):
+        view.report(begin(f"{_HOST}{name}", "create"))
+        view.report(end(f"{_HOST}{name}", "create"))
+    assert (story.at_work, story.hosts, console.export_text()) == ({}, {}, "")
