@@ -88,6 +88,7 @@ class RouteCheck:
         while True:
             refusals = []
             for each in containers:
+                self._deadline.check()  # each may take its whole time to answer
                 refusal = self._refusal(entry, service.name, each, ask=ask) if each.id not in self._passed else None
                 if refusal is None:
                     self._passed.add(each.id)
@@ -117,6 +118,7 @@ class RouteCheck:
             return
         address = ("127.0.0.1", int(status["http_port"]))
         for route in entry.routes:
+            self._deadline.check()
             headers = {GENERATION_HEADER: service.generation}
             begin = runtime.monotonic()
             while reason := _ask(address, route.path, {**headers, **_host(route)}):
