@@ -181,6 +181,6 @@ def test_too_little_disk_of_every_host_is_told_before_anything_is_built(
     stack = deployable(*hosts, application=shop, diskMinimumMb=10**6)
     for run in (stack.preview(expect_failure=True), stack.up(expect_failure=True)):
         assert [problem[0].split(":")[0] for problem in run.problems] == [f"host {host.name}" for host in hosts]
-        assert all("MB are free" in what and "diskMinimumMb" in fix for what, _, fix in run.problems)
+        assert all("MB are free" in what and "diskMinimumMb" in what for what, _, _ in run.problems)
     assert not stack.tags("shop-web")
     assert not any(stack.containers_on(host) for host in hosts)
