@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.padding import Padding
 from rich.text import Text
 
-from slipway.cli.listing import Listing
+from slipway.cli.fitting_table import FittingTable
 from slipway.releases.format import plain
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _STATES = {
 
 def rows(cells: Iterable[Sequence[str | Text]]) -> RenderableType:
     """An indented table without a header, whose last column is text."""
-    made = Listing(prose=True)
+    made = FittingTable(prose=True)
     for each in cells:
         made.add_row(*each)
     return indented(made)

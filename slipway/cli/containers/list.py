@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from slipway.cli.listing import Listing
+    from slipway.cli.fitting_table import FittingTable
     from slipway.releases.engine import Stack
     from slipway.settings.model import HostSettings, Settings
 
@@ -138,14 +138,14 @@ def left_out(listings: Sequence[HostListing], services: Sequence[str]) -> str:
     return " and ".join([*stopped, *([counted(one_offs, "one-off run")] if one_offs else [])])
 
 
-def ps_table(document: Mapping[str, Any], now: datetime) -> Listing:
+def ps_table(document: Mapping[str, Any], now: datetime) -> FittingTable:
     """A row per container."""
     from rich.text import Text  # exec and logs need no rich
 
-    from slipway.cli.listing import Listing
+    from slipway.cli.fitting_table import FittingTable
     from slipway.cli.style import image, state
 
-    made = Listing(*_COLUMNS)
+    made = FittingTable(*_COLUMNS)
     for host in document["hosts"]:
         for one in host["containers"]:
             ended = Text(f"exited {one['exit_code']}", "red" if one["exit_code"] else "dim")

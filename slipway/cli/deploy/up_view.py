@@ -14,7 +14,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from slipway.cli.deploy.up_events import STOPPING, Line, Story
-from slipway.cli.listing import Listing
+from slipway.cli.fitting_table import FittingTable
 from slipway.releases.format import clock
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class LiveView(LinesView):
     def at_work(self) -> RenderableType:
         """What is going on now, as something rich can print."""
         now = time.monotonic()
-        table = Listing()
+        table = FittingTable()
         longest = max((len(work.where) for work in self._story.at_work.values()), default=0)
         for work in self._story.at_work.values():
             last = work.last.removeprefix(f"{work.where} ")
@@ -131,7 +131,7 @@ class LiveView(LinesView):
             text.append("warning: ", "bold yellow")
         text.append(_shortened(line.text), _STYLES.get(line.kind, ""))
         took = "" if line.seconds is None else f"{line.seconds:.2f} s"
-        row = Listing(prose=True)
+        row = FittingTable(prose=True)
         cells = [Text(clock(elapsed).rjust(_CLOCK_COLUMNS), "dim")]
         if line.where:
             cells.append(Text(line.where.ljust(self._columns), "bold"))

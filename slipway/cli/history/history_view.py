@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from slipway.cli.listing import Listing
+from slipway.cli.fitting_table import FittingTable
 from slipway.cli.style import digest, moment, rows, source
 from slipway.releases.format import ago, plain
 
@@ -44,9 +44,9 @@ def history_rendered(document: Mapping[str, Any], *, more: int = 0) -> Renderabl
     )
 
 
-def _history_table(document: Mapping[str, Any]) -> Listing:
+def _history_table(document: Mapping[str, Any]) -> FittingTable:
     columns, now = ("#", "when", "kind", "release", "commit", "took", "by", "result", ""), datetime.now(UTC)
-    made = Listing(*columns, right=("#", "took"), prose=True)
+    made = FittingTable(*columns, right=("#", "took"), prose=True)
     for entry in document["entries"]:
         made.add_row(
             str(entry["number"] or ""),

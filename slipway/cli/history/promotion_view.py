@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from slipway.cli.listing import Listing
+from slipway.cli.fitting_table import FittingTable
 from slipway.cli.style import note, source
 from slipway.releases.format import ago, plain
 
@@ -36,9 +36,9 @@ def rendered(promotion: Promotion) -> RenderableType:
     return Group(_side_by_side(promotion), "", *_commits(promotion), *different, *obstacles)
 
 
-def _side_by_side(promotion: Promotion) -> Listing:
+def _side_by_side(promotion: Promotion) -> FittingTable:
     sides, now = (promotion.source, promotion.target), datetime.now(UTC)
-    made = Listing("", *(plain(side.stack) for side in sides), prose=True)
+    made = FittingTable("", *(plain(side.stack) for side in sides), prose=True)
     rows: dict[str, list[str | Text]] = {
         "release": [side.live.id if side.live else "nothing live" for side in sides],
         "commit": [source(side.live.document) or "-" if side.live else "-" for side in sides],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from slipway.cli.listing import Listing
+from slipway.cli.fitting_table import FittingTable
 from slipway.cli.status.watch_view import figures
 from slipway.cli.style import SHORT, image, indented, moment, note, state
 from slipway.contract.commands import of_stack
@@ -117,8 +117,8 @@ def _release(probe: Mapping[str, Any] | None, now: datetime) -> Text:
     return Text.assemble("release ", (live["release"], "bold"), plain(about))
 
 
-def _services(probe: Mapping[str, Any], now: datetime) -> Listing:
-    made = Listing("service", "container", "state", "health", "image", "started", "restarts")
+def _services(probe: Mapping[str, Any], now: datetime) -> FittingTable:
+    made = FittingTable("service", "container", "state", "health", "image", "started", "restarts")
     for service, entry in sorted(probe["live"]["services"].items()):
         name, running = plain(service), image(entry["image"])
         for each in entry["containers"]:

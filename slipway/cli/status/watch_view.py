@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from slipway.cli.listing import Listing
+from slipway.cli.fitting_table import FittingTable
 from slipway.cli.style import indented
 from slipway.releases.format import clock, counted, latency, plain, span
 
@@ -126,9 +126,9 @@ def _block(seen: HostWatch) -> Iterator[RenderableType]:
         yield indented(Text(plain(kept), "cyan"))
 
 
-def _table(services: list[tuple[str, Mapping[str, Any]]]) -> Listing:
+def _table(services: list[tuple[str, Mapping[str, Any]]]) -> FittingTable:
     figured = ("requests", "errors", "p50", "p95")
-    made = Listing("service", *figured, right=figured)
+    made = FittingTable("service", *figured, right=figured)
     for service, seen in services:
         rate = f" ({seen['errors'] / seen['requests']:.1%})" if seen["errors"] and seen["requests"] else ""
         errors = Text(f"{seen['errors']:,}{rate}", "red" if seen["errors"] else "")

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderableType
 
-__all__ = ["Listing"]
+__all__ = ["FittingTable"]
 
 _GAP = 2
 _BELOW = 4  # columns by which what does not fit is indented below its row
 _LEAST = 30  # columns in which prose is still read; with fewer it stands below
 
 
-class Listing:
+class FittingTable:
     """Rows of cells, the one that names the row first; a header where columns have names."""
 
     def __init__(self, *columns: str, right: Collection[str] = (), prose: bool = False) -> None:
