@@ -6,7 +6,6 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.compose_config import without_escapes
@@ -86,8 +85,8 @@ class BuildReader:
         secrets: Mapping[str, str],
         found: Findings,
         *,
-        services: Mapping[str, Any] = MappingProxyType({}),
-        dormant: Mapping[str, Any] = MappingProxyType({}),
+        services: Mapping[str, Any],
+        dormant: Mapping[str, Any],
     ) -> None:
         """`folder` is the Compose file's; `secrets` maps the file's top-level secrets to the stack's.
 

@@ -14,8 +14,13 @@ from slipway.images.image_sources import build_owners
 from slipway.x_slipway.findings import Findings
 
 
+def _reader(folder: Path, **given: Any) -> BuildReader:
+    secrets = {"token": "NPM_TOKEN"}
+    return BuildReader(settings(folder, **given), folder, "shop", secrets, Findings(), services={}, dormant={})
+
+
 def builds(folder: Path, *, images: dict[str, str] | None = None, **sections: Any) -> dict[str, Build]:
-    reader = BuildReader(settings(folder), folder, "shop", {"token": "NPM_TOKEN"}, Findings())
+    reader = _reader(folder)
     for service, section in sections.items():
         reader.read(service, {"context": ".", **section}, image=(images or {}).get(service), platform=None)
     assert reader.found.problems == []
@@ -23,7 +28,7 @@ def builds(folder: Path, *, images: dict[str, str] | None = None, **sections: An
 
 
 def read(folder: Path, platform: str | None = None, **section: Any) -> BuildReader:
-    reader = BuildReader(settings(folder), folder, "shop", {"token": "NPM_TOKEN"}, Findings())
+    reader = _reader(folder)
     reader.read("web", {"context": ".", **section}, image=None, platform=platform)
     return reader
 
@@ -56,7 +61,7 @@ def test_an_image_is_pushed_below_the_registry(tmp_path: Path, image: str | None
 
 
 def test_a_tag_is_told_from_a_registrys_port(tmp_path: Path) -> None:
-    reader = BuildReader(settings(tmp_path, registry="127.0.0.1:5050"), tmp_path, "shop", {}, Findings())
+    reader = _reader(tmp_path, registry="127.0.0.1:5050")
     reader.read("web", {"context": "."}, image="127.0.0.1:5050/web:1", platform=None)
     assert reader.finish()["web"].repository == "127.0.0.1:5050/web"
 
@@ -266,7 +271,7 @@ def test_a_remote_context_that_may_change_unnoticed_is_warned_of(tmp_path: Path,
 def test_a_service_for_another_platform_is_built_for_it(tmp_path: Path) -> None:
     reader = read(tmp_path, platform="linux/arm64")
     assert reader.builds["web"].platforms == ("linux/arm64",)
-    reader = BuildReader(settings(tmp_path, platforms=["linux/amd64", "linux/arm64"]), tmp_path, "shop", {}, Findings())
+    reader = _reader(tmp_path, platforms=["linux/amd64", "linux/arm64"])
     reader.read("web", {"context": "."}, image=None, platform=None)
     assert reader.builds["web"].platforms == ("linux/amd64", "linux/arm64")
 
