@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.compose_tree import placeholders, used_definitions
+from slipway.contract.compose_tree import placeholders, shipped_file, used_definitions
 from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["secrets_of", "service_inputs"]
 
-_FILE = re.compile(r"@files/(?P<sha>[0-9a-f]{12})[0-9a-f]{52}/(?P<name>.+)")
+_SHORT = 12  # hex digits, as of an image's digest
 _MOUNT_WORDS = ("type", "source", "target", "read_only")
 _SAY_NOTHING: tuple[dict[str, bool], ...] = (
     {},
@@ -84,8 +83,8 @@ def _unnamed(definition: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mount(mount: Mapping[str, Any]) -> str:
     source = str(mount.get("source", ""))
-    file = _FILE.fullmatch(source)
-    words = [f"{file['name']} sha256:{file['sha']}" if file else source or str(mount.get("type", ""))]
+    file = shipped_file(source)
+    words = [f"{file.name} sha256:{file.sha[:_SHORT]}" if file else source or str(mount.get("type", ""))]
     words += ["read-only"] if mount.get("read_only") else []
     more = ((key, value) for key, value in mount.items() if key not in _MOUNT_WORDS and value not in _SAY_NOTHING)
     return " ".join([*words, *(f"{key}={value}" for key, value in more)])

@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.git import run_git
+from slipway.contract.compose_tree import ShippedFile
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class ShippedFiles:
         while (other := self._paths.setdefault((address, name), this))[0] != path and (this[1] or other[1]):
             name = f"_{name}"  # two files that only begin alike: what is written to one is not written to the other
         bind = {**(mount.get("bind") or {}), "create_host_path": False}
-        return {**mount, "source": f"@files/{address}/{name}", "bind": bind}
+        return {**mount, "source": str(ShippedFile(address, name)), "bind": bind}
 
     def _files(self, folder: Path) -> Iterator[Path]:
         """The files below a folder, sorted; links to folders are refused, since only their targets could ship."""

@@ -15,6 +15,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slipway.contract.compose_tree import shipped_file
 from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
@@ -122,11 +123,10 @@ def _texts(
     shipped: Mapping[str, Mapping[str, Any]],
     configs: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[str, str]]:
-    """Every configuration file that the service is known to read: where it stands, and its text."""
+    """Every configuration that the service mounts: where it stands, and its text."""
     for mount in service.get("volumes") or ():
-        source = str(mount.get("source", ""))
-        entry = shipped.get(source.split("/")[1]) if source.startswith("@files/") else None
-        if entry:
+        address = shipped_file(mount.get("source"))
+        if address and (entry := shipped.get(address.sha)):
             content = base64.b64decode(entry["content"])
             files = json.loads(content) if entry.get("folder") else [{"path": "", "content": entry["content"]}]
             for file in files:

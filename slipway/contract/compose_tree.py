@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["PLACEHOLDER", "placeholders", "texts", "used_definitions"]
+__all__ = ["PLACEHOLDER", "ShippedFile", "placeholders", "shipped_file", "texts", "used_definitions"]
 
 PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """An escaped dollar, or a secret's place with its name as group 1."""
+_SHIPPED = re.compile(r"@files/([0-9a-f]{64})/([^/\0]+)")
+
+
+class ShippedFile(NamedTuple):
+    """A file or folder that ships with a release; `str()` is how a mount's source names it."""
+
+    sha: str
+    """SHA-256 of its content, by which the release's `files` have it."""
+    name: str
+
+    def __str__(self) -> str:
+        return f"@files/{self.sha}/{self.name}"
+
+
+def shipped_file(source: object) -> ShippedFile | None:
+    """What a mount's source names; None for what does not ship."""
+    found = _SHIPPED.fullmatch(str(source))
+    return ShippedFile(*found.groups()) if found and found[2] not in (".", "..") else None
 
 
 def placeholders(tree: Any) -> set[str]:  # noqa: ANN401 - JSON

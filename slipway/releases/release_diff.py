@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from slipway.contract.compose_tree import shipped_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -89,10 +91,10 @@ def _files(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[dict
 def _mounted(release: Mapping[str, Any]) -> dict[str, str]:
     """`service:target` → SHA-256 of what is mounted there."""
     return {
-        f"{name}:{mount.get('target')}": str(mount["source"]).split("/")[1]
+        f"{name}:{mount.get('target')}": file.sha
         for name, service in release["compose"]["services"].items()
         for mount in service.get("volumes") or []
-        if str(mount.get("source", "")).startswith("@files/")
+        if (file := shipped_file(mount.get("source")))
     }
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.compose_cli import ComposeFile
 from slipway.agent.docker.facts import CONFIG_LABEL, JOB_LABEL, RELEASE_LABEL, STACK_LABEL
 from slipway.agent.docker.pull import without_tag
 from slipway.agent.strategies.service import Service, Traffic
-from slipway.contract.compose_tree import PLACEHOLDER, texts, used_definitions
+from slipway.contract.compose_tree import PLACEHOLDER, shipped_file, texts, used_definitions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Rendered", "referenced_paths", "render"]
 
-_FILE = re.compile(r"@files/([0-9a-f]{64})/([^/\0]+)\Z")
 _PATH_KEYS = ("source", "file", "device")
 # What Compose itself leaves out of its hash: changing it must not replace a container.
 _NOT_CONFIG = ("depends_on", "profiles", "pull_policy", "scale", "build", "develop")
@@ -101,9 +99,8 @@ def referenced_paths(compose: Mapping[str, Any]) -> tuple[tuple[tuple[str, str],
     """
     files, data = set(), set()
     for path in (text for key, text in texts(compose) if key in _PATH_KEYS):
-        match = _FILE.match(path)
-        if match and match.group(2) not in (".", ".."):
-            files.add((match.group(1), match.group(2)))
+        if shipped := shipped_file(path):
+            files.add(shipped)
         elif path.startswith("@files/"):
             raise ValueError("a path under @files/ is not @files/SHA256/NAME")
         elif path.startswith("@data/"):
@@ -123,9 +120,9 @@ def _filled(tree: Any, secrets: Mapping[str, str], folder: StackFolder, key: str
     if not isinstance(tree, str):
         return tree
     text = PLACEHOLDER.sub(lambda found: secrets[found[1]].replace("$", "$$") if found[1] else "$$", tree)
-    shipped = _FILE.match(text) if key in _PATH_KEYS else None
+    shipped = shipped_file(text) if key in _PATH_KEYS else None
     if shipped:
-        text = folder.file(*shipped.groups()).replace("$", "$$")
+        text = folder.file(*shipped).replace("$", "$$")
     elif key in _PATH_KEYS and text.startswith("@data/"):
         text = f"{folder.data}/{text[len('@data/') :]}".replace("$", "$$")
     return text
