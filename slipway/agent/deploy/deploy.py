@@ -28,8 +28,9 @@ from slipway.contract.outcomes import DEPLOYED, REPAIRED, UNCHANGED
 from slipway.contract.plan import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from slipway.agent.docker.facts import Container
     from slipway.agent.output import Output
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.state.stack_dir import StackFolder
@@ -66,8 +67,8 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
 def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str, Any]:
     """What `deploy` would do now, as a Plan document; changes nothing."""
     attempt = Attempt(document, folder, out, Stop())
-    plan, rendered = _plan(attempt, keep_key=False)
-    found = _changes(attempt, plan, rendered)
+    plan, rendered, seen = _plan(attempt, keep_key=False)
+    found = _changes(attempt, plan, rendered, seen)
     touched = {change.service for change in found}
     return {
         "contract": CONTRACT,
@@ -78,8 +79,8 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
     }
 
 
-def _changes(attempt: Attempt, plan: Plan, rendered: Rendered) -> list[Change]:
-    folder, live, seen = attempt.folder, attempt.live, attempt.containers()
+def _changes(attempt: Attempt, plan: Plan, rendered: Rendered, seen: Sequence[Container]) -> list[Change]:
+    folder, live = attempt.folder, attempt.live
     then, now = folder.stored_secrets(), attempt.document.secrets
     drifted: dict[str, list[str]] = {}
     for each in drift(live.services, seen) if live else ():
@@ -129,7 +130,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     if attempt.unfinished is not None or attempt.keeping.overdue:
         deadline.extend(attempt.finish_stops())
         attempt.access.edge.settle(attempt.folder.stack, deadline)
-    plan, rendered = _plan(attempt, keep_key=True)
+    plan, rendered, seen = _plan(attempt, keep_key=True)
     access, stack = attempt.access, attempt.folder.stack
     if attempt.unfinished is not None:
         remove_one_offs(access.api, stack)
@@ -144,7 +145,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
             disk_minimum_mb=attempt.options.disk_minimum_mb,
         )
     phases = {"facts": runtime.monotonic() - begin}
-    for change in _changes(attempt, plan, rendered) if plan.steps else ():
+    for change in _changes(attempt, plan, rendered, seen) if plan.steps else ():
         attempt.out.progress("plan", f"{change.service} {sentence(change)}")
     if not plan.steps:
         attempt.out.progress("plan", f"nothing to do: {attempt.release.id} is live")
@@ -153,8 +154,8 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     return report(attempt, rendered, touched=plan.touched, phases=phases)
 
 
-def _plan(attempt: Attempt, *, keep_key: bool) -> tuple[Plan, Rendered]:
-    """Facts read, release rendered, plan made; `keep_key` allows the key of the configuration hashes to be made."""
+def _plan(attempt: Attempt, *, keep_key: bool) -> tuple[Plan, Rendered, list[Container]]:
+    """Plan, release as rendered, containers seen; `keep_key` allows the key of the configuration hashes to be made."""
     document, access, stack = attempt.document, attempt.access, attempt.folder.stack
     rendered = attempt.render(attempt.release, document.services, document.secrets, keep_key=keep_key)
     services = rendered.services
@@ -170,7 +171,7 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> tuple[Plan, Rendered]:
     )
     if document.edge is not None and access.edge.lacks(document.edge, stack):
         routed = routed._replace(edge=document.edge.version)
-    return deployment(_wanted(attempt, services), seen, attempt.live, missing, routed), rendered
+    return deployment(_wanted(attempt, services), seen, attempt.live, missing, routed), rendered, seen
 
 
 def _wanted(attempt: Attempt, services: Mapping[str, Service]) -> WantedRelease:

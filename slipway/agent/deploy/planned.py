@@ -65,8 +65,6 @@ def changes(plan: Plan, services: Mapping[str, Service], known: Known) -> list[C
     for name in _in_order(plan.steps):
         own = [each for each in known.containers if each.service == name]
         action = _action(name, plan.steps, services.get(name), own)
-        if not action:
-            continue
         after = sorted(services[name].replaced_with & recreated) if name in services else []
         recreated |= {name} if action in (RECREATED, RESTARTED) else set()
         interrupts = action in (RECREATED, RESTARTED, STOPPED, REMOVED) and any(each.state in RUNS for each in own)

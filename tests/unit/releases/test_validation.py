@@ -223,7 +223,7 @@ def test_host_that_refuses_is_named_and_nobody_else_is_told(
         "  web-1: marked",
         "  GitHub: no variable set (first every host must have the mark)",
     ]
-    assert said.err.strip() == str(REFUSED.of_stack("staging"))
+    assert said.err.strip() == str(REFUSED)
     assert (world.tags, world.variables) == ([], [])
 
 
