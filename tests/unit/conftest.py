@@ -1,7 +1,8 @@
 """What unit tests share: property tests that repeat themselves, and probe documents as data: one healthy host."""
 
 import copy
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,15 @@ settings.load_profile("slipway")
 
 NOW = datetime(2025, 11, 20, 13, 30, 0, tzinfo=UTC)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """The agent sets its own, and some tests run it in this process: the next test must not inherit that."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
 
 PROBE: dict[str, Any] = {
     "contract": 1,
