@@ -1,6 +1,6 @@
 """`env_file`: what the stack says wins over it, and a file that is missing is named with the ways out.
 
-Compose merges these files into `environment` by itself; only the file as it is written still tells which is which.
+Compose merges these files into `environment` by itself; only the file as written still shows which is which.
 """
 
 from __future__ import annotations

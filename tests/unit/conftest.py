@@ -26,10 +26,9 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh
 
 
 @pytest.fixture(autouse=True)
-def own_umask() -> Iterator[None]:
+def usual_umask() -> Iterator[None]:
     """The agent sets its own, and some tests run it in this process: the next test must not inherit that."""
     before = os.umask(0o022)
-    os.umask(before)
     yield
     os.umask(before)
 

@@ -1,4 +1,4 @@
-"""What `slipway watch` is told first: at once what is watched, or that nothing is."""
+"""What `slipway watch` hears first: at once what is watched, or that nothing is."""
 
 from __future__ import annotations
 
