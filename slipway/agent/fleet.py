@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.agent import runtime
 from slipway.agent.state.atomic_files import read_object, write_atomically
 from slipway.agent.state.lock import is_held
-from slipway.contract.barriers import BARRIERS, SILENT_SECONDS
+from slipway.contract.barriers import BARRIERS, ENDED, FAILED, SILENT_SECONDS
 from slipway.contract.problems import Interrupted, SlipwayError
 
 if TYPE_CHECKING:
@@ -116,21 +116,27 @@ def attend(folder: StackFolder, out: Output) -> None:
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"session": session, "pid": os.getpid()}).encode(), 0)
-        _relay(channel, session, out, seen=None if is_held(folder.lock) else _version(channel.status))
+        _relay(channel, session, out, folder.lock)
     finally:
         os.close(descriptor)
 
 
-def _relay(channel: _Channel, session: str, out: Output, seen: object) -> None:
+def _relay(channel: _Channel, session: str, out: Output, lock: str) -> None:
     pending = b""
     heard = runtime.monotonic() + _FIRST_BEAT_SECONDS - SILENT_SECONDS
+    seen = None if is_held(lock) else _version(channel.status)
+    status: dict[str, Any] = {}
     while True:
+        held = not status or is_held(lock)  # before the status is read: who ends says so, then lets go of the lock
         version = _version(channel.status)
         if version is not None and version != seen:
             seen = version
             status = read_object(channel.status)
             if status:
                 out.result(status)
+        if status and not held and status["phase"] not in ENDED:
+            status = {**status, "phase": FAILED, "reason": "its agent was killed or crashed"}
+            out.result(status)
         readable, _, _ = select.select([0], [], [], POLL_SECONDS)
         if not readable:
             if runtime.monotonic() - heard > SILENT_SECONDS:

@@ -120,7 +120,7 @@ def test_killed_driver_leaves_the_old_release_everywhere(stack: RemoteStack, hos
 
 def test_killed_agent_of_one_host_leaves_one_release(stack: RemoteStack, hosts: list[TestHost]) -> None:
     release = same_release(stack)
-    stack.variables |= {"VERSION": "half-killed", "START": SLOW}
+    stack.variables |= {"VERSION": "half-killed", "START": SLOW, "START_PERIOD": "20s"}  # it becomes healthy
     process = stack.start("up", "--yes", "--skip-preview")
     for host in hosts:
         stack.await_step(host, "await")
@@ -128,6 +128,7 @@ def test_killed_agent_of_one_host_leaves_one_release(stack: RemoteStack, hosts: 
         hosts[1].inside(["kill", "-KILL", str(agent)], check=False)
     text = finish(process)
     assert process.returncode != 0, text
+    assert f"another host failed: host {hosts[1].name}: its agent was killed or crashed" in text
     assert stack.live_on(hosts[0]) == release
     converges(stack, "whole-again")
 
