@@ -57,8 +57,9 @@ class ComposeDeploymentArgs:
     """The edge's image by digest; empty when no service has a route."""
     settled: Callable[[str], None] | None = None
     """Called with the name of each host when the engine is done with it (see `fleet`)."""
-    plan: Callable[[str, str], Awaitable[Mapping[str, Any]]] | None = None
-    """In a preview: called with a host's name and its document, gives what that would do (plan.schema.json)."""
+    plan: Callable[[str, str, Mapping[str, str]], Awaitable[Mapping[str, Any]]] | None = None
+    """In a preview: called with a host's name, its document and the fingerprints of its secrets, gives what that would
+    do (plan.schema.json)."""
 
 
 class ComposeDeployment(pulumi.ComponentResource):
@@ -94,6 +95,7 @@ class ComposeDeployment(pulumi.ComponentResource):
             {
                 "about": about,
                 "document": record.document,
+                "edge": args.edge,
                 "release": self.release,
                 "urls": self.urls,
                 "report": self.report,
@@ -117,7 +119,9 @@ class ComposeDeployment(pulumi.ComponentResource):
 
         if args.plan:
             show = partial(self._show_plan, host, document)
-            pulumi.Output.all(**args.images).apply(show, run_with_unknowns=True)  # type: ignore[arg-type]  # awaitable
+            secrets = {name: args.settings.secrets[name].get_secret_value() for name in args.application.secrets}
+            known = pulumi.Output.all(images=args.images, fingerprints=self._fingerprints.of(secrets))
+            known.apply(show, run_with_unknowns=True)  # type: ignore[arg-type]  # awaitable
         remove = f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}{volumes}'
         # In the state before anything is done: a first deployment that fails is not yet a resource in the state, and
         # `destroy` would leave on the host what it had begun.
@@ -142,14 +146,18 @@ class ComposeDeployment(pulumi.ComponentResource):
         return pulumi.Output.unsecret(command.stdout.apply(_report))
 
     async def _show_plan(
-        self, host: Host, document: Callable[[Mapping[str, Any]], str], images: Mapping[str, Any]
+        self, host: Host, document: Callable[[Mapping[str, Any]], str], found: Mapping[str, Any]
     ) -> str:
         """Say what a deployment would do on a host; what is yet to be built counts as changed."""
         args = self._args
         assert args.plan is not None  # noqa: S101  # the caller looked
-        known = {name: image if isinstance(image, str) else f"{name}@{UNBUILT}" for name, image in images.items()}
+        images = {
+            name: image if isinstance(image, str) else f"{name}@{UNBUILT}" for name, image in found["images"].items()
+        }
+        fingerprints = found["fingerprints"] if isinstance(found["fingerprints"], dict) else {}
         try:
-            text = plan_text(await args.plan(host.label, document(args.application.release(args.revision, known))))
+            wanted = document(args.application.release(args.revision, images))
+            text = plan_text(await args.plan(host.label, wanted, fingerprints))
         except SlipwayError as error:
             pulumi.log.warn(
                 f"host {host.label}: what would change cannot be planned: {printable(str(error))}", resource=self

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Host", "HostArgs"]
 
+_KEYS = ["connection.privateKey", "connection.proxy.privateKey"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostArgs:
@@ -80,6 +82,8 @@ class Host(pulumi.ComponentResource):
         }
         if self.machine.local:
             return local.Command(name, logging=local.Logging.STDERR, **options)
+        if not self._private_key.strip():  # an offline preview, which connects to nothing: that of the state is right
+            options["opts"] = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=_KEYS))
         return remote.Command(name, connection=self._connection(), logging=remote.Logging.STDERR, **options)
 
     def _connection(self) -> remote.ConnectionArgs:

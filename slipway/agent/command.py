@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -29,6 +30,8 @@ slipway agent: deploys one stack's releases on this host
   probe --stack S                     what is here, as one line of JSON; changes nothing
   attend --stack S                    as probe, then the channel of a fleet deployment until standard input ends
   plan --stack S                      as probe, then what a deployment of the document on standard input would do
+  look --stack S                      plan for a key that may do nothing else: says first that the agent is here
+  plan-recorded --stack S             what the document after the record on standard input (record.schema.json) would do
   deploy [--stack S --release R]      deploy what standard input describes; S and R must match it
   watch --stack S                     watch what was deployed last, as that deployment ordered
   history --stack S                   the ledger, a line of JSON an entry, then what is kept here
@@ -49,7 +52,19 @@ _LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("version", "help"), ()),
     **dict.fromkeys(
-        ("probe", "attend", "plan", "watch", "certificate", "observe", "containers", "history"), ("--stack",)
+        (
+            "probe",
+            "attend",
+            "plan",
+            "plan-recorded",
+            "look",
+            "watch",
+            "certificate",
+            "observe",
+            "containers",
+            "history",
+        ),
+        ("--stack",),
     ),
     "maintenance": ("--stack", "--on", "--off"),
     "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
@@ -58,6 +73,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "deploy": ("--stack", "--release"),
     "destroy": ("--stack", "--volumes"),
 }
+_PLANNED_BYTES = 64 << 20  # who may only look must not fill the memory
 _FLAGS = ("--on", "--off", "--follow")
 
 
@@ -124,6 +140,8 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
             print_history(folder, out)
         else:
             print_release(folder, options.get("--release", ""), out)
+    elif command == "plan-recorded":
+        _plan_recorded(sys.stdin.buffer.read(), folder, out)
     elif command == "containers":
         from slipway.agent.container_report import listing
 
@@ -134,15 +152,22 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
         since, follow = options.get("--since", ""), "--follow" in options
         read_logs(folder, LogRequest(_names(options, "--services"), options.get("--tail", "all"), since, follow))
     else:
-        from slipway.agent.host_probe import probe
+        _look(folder, command, out)
 
-        out.result(probe(folder))
-        if command == "attend":
-            from slipway.agent.fleet import attend
 
-            attend(folder, out)
-        elif command == "plan" and (given := sys.stdin.buffer.read()):
-            _plan(given, folder, out)
+def _look(folder: StackFolder, command: str, out: Output) -> None:
+    """Probe, and go on as `attend` or `plan`."""
+    from slipway.agent.host_probe import probe
+
+    if command == "look":
+        out.say("agent: here")
+    out.result(probe(folder))
+    if command == "attend":
+        from slipway.agent.fleet import attend
+
+        attend(folder, out)
+    elif command in ("plan", "look") and (given := sys.stdin.buffer.read(_PLANNED_BYTES)):
+        _plan(given, folder, out)
 
 
 def _names(options: dict[str, str], option: str) -> list[str]:
@@ -178,6 +203,15 @@ def _plan(given: bytes, folder: StackFolder, out: Output) -> None:
         raise _usage(f"--stack is {folder.stack!r}, and the document says {content.stack!r}")
     out.redactor = _redactor(content, folder)
     out.result(deploy.planned(content, folder, out))
+
+
+def _plan_recorded(given: bytes, folder: StackFolder, out: Output) -> None:
+    from slipway.agent.deploy.recorded import planned_from_record
+    from slipway.agent.release import document
+
+    content = json.loads(given)
+    plan = planned_from_record(document.parse(json.dumps(content["document"]).encode()), content["record"], folder)
+    out.result(plan)
 
 
 def _redactor(content: Deployment, folder: StackFolder) -> Redactor:

@@ -16,6 +16,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import END_SECONDS, Channel, channel
 from slipway.hosts.connection import reached
 from slipway.settings.certificates import self_signed
+from slipway.settings.model import OFFLINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -45,7 +46,7 @@ class HostSessions:
         self._reached: dict[str, asyncio.Task[Connection]] = {}
         self._listening: asyncio.Task[None] | None = None
         self._thread.start()
-        if reach:
+        if reach and settings.preview != OFFLINE:
             asyncio.run_coroutine_threadsafe(self._reach(), self._loop)
 
     async def _reach(self) -> None:

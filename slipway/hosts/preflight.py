@@ -16,7 +16,9 @@ from slipway.contract.problems import Problem, SlipwayError, last_lines
 from slipway.hosts.fleet import Fleet, require_parallel
 from slipway.hosts.host_sessions import full_disk
 from slipway.hosts.plans import Plans
+from slipway.hosts.records import read_records
 from slipway.images.build_cache import check_builder
+from slipway.settings.model import OFFLINE
 from slipway.settings.registry_names import address_of, api_url
 from slipway.settings.rules import weak_secrets
 from slipway.settings.setting_files import config_set
@@ -43,9 +45,9 @@ class View:
     """Name → probe document."""
     settled: Callable[[str], None] | None
     """Takes the name of a host that the engine is done with; None on a single host."""
-    plan: Callable[[str, str], Awaitable[dict[str, Any]]] | None = None
-    """Takes a host's name and its deployment document, gives what that would do (plan.schema.json); None in an
-    update."""
+    plan: Callable[[str, str, Mapping[str, str]], Awaitable[dict[str, Any]]] | None = None
+    """Takes a host's name, its deployment document and the fingerprints of its secrets, gives what that would do
+    (plan.schema.json); None in an update."""
 
     @property
     def live_images(self) -> dict[str, str]:
@@ -69,6 +71,9 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
         SlipwayError: with the problems of all of them.
     """
     machines = {host.name: host for host in settings.hosts}
+    if settings.preview == OFFLINE:
+        sessions.close()
+        return _as_recorded(settings, application, machines)
     updating = not pulumi.runtime.is_dry_run()
     together = updating and len(machines) > 1
     if together:
@@ -100,6 +105,14 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
         plan=plans.of if plans else None,
         settled=(lambda host: sessions.call(fleet.settled, host)) if together else None,
     )
+
+
+def _as_recorded(settings: Settings, application: Application, machines: Mapping[str, HostSettings]) -> View:
+    if problems := check_registry(settings, application):
+        raise SlipwayError(problems)
+    records = read_records(settings.stack)
+    probes = {host: records.probe(host) for host in machines}
+    return View(machines=machines, probes=probes, plan=records.plan, settled=None)
 
 
 def check_registry(settings: Settings, application: Application) -> list[Problem]:

@@ -7,7 +7,7 @@ import os
 import socket
 from typing import NamedTuple
 
-__all__ = ["Origin", "actor", "origin", "run_url", "user_name"]
+__all__ = ["Origin", "actor", "in_pull_request", "origin", "run_url", "user_name"]
 
 
 class Origin(NamedTuple):
@@ -41,6 +41,12 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return f"uid {os.getuid()}"
+
+
+def in_pull_request() -> bool:
+    """Whether this is the CI job of a pull request (GitHub) or merge request (GitLab)."""
+    # https://docs.github.com/actions/reference/workflows-and-actions/events-that-trigger-workflows
+    return os.environ.get("GITHUB_EVENT_NAME", "").startswith("pull_request") or "CI_MERGE_REQUEST_IID" in os.environ
 
 
 def run_url() -> str:

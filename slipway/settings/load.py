@@ -18,8 +18,10 @@ from pydantic.alias_generators import to_camel, to_snake
 from slipway.contract.host_paths import HOME_VARIABLE
 from slipway.contract.plan import PLANS_VARIABLE
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.deploy_origin import in_pull_request
 from slipway.settings.edge_settings import tls_is_meant
 from slipway.settings.model import (
+    OFFLINE,
     PREFIX,
     SECRET_KEYS,
     BastionSettings,
@@ -229,6 +231,8 @@ def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Prob
     settings, unusable = _validated(stack, sources)
     if "https" not in sources.values:
         settings = settings.model_copy(update={"https": tls_is_meant(settings)})
+    if "preview" not in sources.values and settings.production and in_pull_request():
+        settings = settings.model_copy(update={"preview": OFFLINE})
     settings = _with_dotenv_variables(settings, dotenv)
     broken = {_key(problem) for problem in unusable} | sources.unreadable
     problems += unusable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
@@ -43,6 +43,8 @@ __all__ = [
 LOCAL_ADDRESS = "local"
 _WATCH_SECONDS = 3600  # of production, when nothing else is set
 
+ONLINE: Final = "online"
+OFFLINE: Final = "offline"
 SECRET_KEYS = ("registryPassword", "sshKey", "secrets", "certificateKey", "notifyUrl")
 """Settings that a stack file may hold only encrypted (`secret: true` in Pulumi.yaml)."""
 
@@ -193,6 +195,11 @@ class Settings(BaseSettings):
         SecretStr(""), description="URL that gets a JSON message when a host rolls back automatically"
     )
 
+    preview: Literal["online", "offline"] = Field(
+        ONLINE,
+        description="whether previews look at the hosts, or plan against the stack's state (offline); production's is "
+        "offline in the CI job of a pull request, which should not have its key",
+    )
     retention: int = Field(5, ge=2, le=100, description="releases that a stack can roll back to, the live one included")
     deadline: int = Field(600, ge=10, le=86400, description="seconds for a whole deployment on a host")
     health_deadline: int = Field(

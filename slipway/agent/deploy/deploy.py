@@ -28,7 +28,7 @@ from slipway.contract.outcomes import DEPLOYED, REPAIRED, UNCHANGED
 from slipway.contract.plan import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from slipway.agent.docker.facts import Container
     from slipway.agent.output import Output
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from slipway.contract.deployment import Deployment
     from slipway.contract.plan import Change
 
-__all__ = ["deploy", "planned"]
+__all__ = ["deploy", "plan_document", "planned", "wanted_release"]
 
 _YIELDING = 10  # of 19
 
@@ -68,13 +68,19 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
     """What `deploy` would do now, as a Plan document; changes nothing."""
     attempt = Attempt(document, folder, out, Stop())
     plan, rendered, seen = _plan(attempt, keep_key=False)
-    found = _changes(attempt, plan, rendered, seen)
-    touched = {change.service for change in found}
+    return plan_document(document.host, plan, rendered.services, _changes(attempt, plan, rendered, seen))
+
+
+def plan_document(
+    host: str, plan: Plan, services: Mapping[str, Service], found: Sequence[Change], *, seen: str = "host"
+) -> dict[str, Any]:
+    """A plan as plan.schema.json has it."""
     return {
         "contract": CONTRACT,
-        "host": document.host,
+        "host": host,
+        "seen": seen,
         "changes": [change._asdict() for change in found],
-        "unchanged": sorted(set(rendered.services) - touched),
+        "unchanged": sorted(set(services) - {change.service for change in found}),
         "steps": [name_of(step) for step in plan.steps],
     }
 
@@ -194,22 +200,27 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> tuple[Plan, Rendered, list[Con
     )
     if document.edge is not None and access.edge.lacks(document.edge, stack):
         routed = routed._replace(edge=document.edge.version)
-    return deployment(_wanted(attempt, services), seen, attempt.live, missing, routed), rendered, seen
+    wanted = wanted_release(
+        document, services, migrated=attempt.ledger.migrated(attempt.release.id), resumed=attempt.unfinished is not None
+    )
+    return deployment(wanted, seen, attempt.live, missing, routed), rendered, seen
 
 
-def _wanted(attempt: Attempt, services: Mapping[str, Service]) -> WantedRelease:
-    own, fleet = attempt.release.services, attempt.document.fleet
-    leads = fleet is None or fleet.leader == attempt.document.host
-    done = attempt.ledger.migrated(attempt.release.id)
+def wanted_release(
+    document: Deployment, services: Mapping[str, Service], *, migrated: Collection[str], resumed: bool = False
+) -> WantedRelease:
+    """A document's release for the planner; `migrated` are the services whose migration of it is done."""
+    own, fleet = document.release.services, document.fleet
+    leads = fleet is None or fleet.leader == document.host
     return WantedRelease(
-        release=attempt.release.id,
-        convergence=attempt.document.convergence,
+        release=document.release.id,
+        convergence=document.convergence,
         services=services,
-        migrations=tuple(name for name in services if leads and own[name].migrate and name not in done),
+        migrations=tuple(name for name in services if leads and own[name].migrate and name not in migrated),
         smoke=tuple(name for name, service in services.items() if own[name].smoke and service.replicas),
-        retention=attempt.options.retention,
+        retention=document.options.retention,
         fleet=fleet is not None,
-        resumed=attempt.unfinished is not None,
+        resumed=resumed,
     )
 
 

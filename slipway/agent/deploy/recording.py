@@ -88,6 +88,7 @@ def report(
         "release": attempt.release.id,
         "previous": attempt.live.release if attempt.live else None,
         "outcome": attempt.outcome,
+        "convergence": attempt.document.convergence,
         "touched": list(touched),
         "services": observed(images, replicas, seen),
         "seconds": seconds,

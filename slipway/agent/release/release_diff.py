@@ -32,8 +32,7 @@ def differences(
     if old is None or then is None:
         return ["new service"]
     found = _image((old.get("images") or {}).get(service, ""), new["images"].get(service, ""))
-    keys = [key for key in dict.fromkeys([*then, *now]) if key not in _NOT_CONFIG and then.get(key) != now.get(key)]
-    for key in keys:
+    for key in sorted(set(_changed(then, now)) - set(_NOT_CONFIG)):
         found += _names(key, then.get(key), now.get(key))
     found += [f"mount {target}" for target in _changed(_mounts(then), _mounts(now))]
     used = [used_definitions(release["compose"], {service: own}) for release, own in ((old, then), (new, now))]
@@ -73,7 +72,7 @@ def _names(key: str, then: object, now: object) -> list[str]:
 
 
 def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    return [key for key in dict.fromkeys([*then, *now]) if then.get(key) != now.get(key)]
+    return sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
 
 
 def _mounts(service: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def change(service: str, action: str = "recreated", **more: Any) -> dict[str, An
 
 
 def document(*changes: dict[str, Any], **more: Any) -> dict[str, Any]:
-    host = {"host": "web-1", "changes": list(changes), "unchanged": ["cache"], "steps": []}
+    host = {"host": "web-1", "seen": "host", "changes": list(changes), "unchanged": ["cache"], "steps": []}
     found = {"contract": 1, "stack": "production", "changes": bool(changes), "hosts": [host], "unplanned": [],
              "resources": [], "warnings": [], **more}  # fmt: skip
     jsonschema_rs.validator_for(SCHEMA).validate(found)

@@ -17,8 +17,10 @@ from strategies import CANARY
 from thorough import THOROUGH
 
 from slipway.agent.deploy.planned import unlike_plan
+from slipway.agent.deploy.recorded import planned_from_record
 from slipway.agent.state.kept_generations import Keeping
 from slipway.compose.schema_check import checked
+from slipway.contract.deployment import Deployment
 from slipway.contract.plan import UNBUILT, Change, sentence
 from slipway.hosts.plans import change_of
 
@@ -76,14 +78,42 @@ def mismatches(releases: list[dict[str, Any]]) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         world.install(patch)
         stack = Simulation(world.host("one", home))
+        record: dict[str, Any] | None = None
         try:
             for change in releases:
-                found += _held_against(stack, release(stack, change), change)
+                wanted = release(stack, change)
+                if not (change["stopped"] or Keeping(stack.folder).containers):
+                    found += _unlike_record(stack, wanted, record)
+                found += _held_against(stack, wanted, change)
+                record = _record(stack, wanted)
                 stack.later(change["wait"])
         finally:
             world.time.bury()
             shutil.rmtree(home)
     return found
+
+
+def _record(stack: Simulation, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What the engine's state has of a deployment that was proven."""
+    document = stack.document(wanted)
+    services = stack.deploy(wanted).report["services"]
+    edge = document["edge"]["image"] if document["edge"] else ""
+    return {"release": wanted, "services": services, "secrets": {}, "edge": edge}
+
+
+def _unlike_record(stack: Simulation, wanted: dict[str, Any], record: dict[str, Any] | None) -> list[str]:
+    """Where a plan from the record is not the one that the host makes."""
+    document = Deployment.from_json(stack.document(wanted))
+    offline = json.loads(json.dumps(planned_from_record(document, record, stack.folder)))
+    online = stack.plan(wanted)
+    # The edge of a host that has had no route for a while is in no record.
+    known = {"edge started"} if not (record and record["edge"]) else set()
+    told = [
+        [{**change, "seconds": None} for change in plan["changes"] if change["action"] not in known]
+        for plan in (offline, online)
+    ]
+    same = told[0] == told[1] and offline["unchanged"] == online["unchanged"]
+    return [] if same else [f"from the record: {told[0]}; from the host: {told[1]}"]
 
 
 def _held_against(stack: Simulation, wanted: dict[str, Any], change: Mapping[str, Any]) -> list[str]:

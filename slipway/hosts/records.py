@@ -1,0 +1,134 @@
+"""Previews that look at no host (`preview: offline`): what the stack's state says of the last proven deployment.
+
+The state is read as the engine exports it, without its secrets. The planner is the agent's, run here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.compose.schema_check import checked, release_checked
+from slipway.contract.problems import SlipwayError
+from slipway.hosts.agent_package import pack_agent
+from slipway.hosts.plans import kept
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Records", "read_records"]
+
+_ENGINE_SECONDS = 120
+_PLAN_SECONDS = 60
+_UNKNOWN = "unknown"
+
+
+class Records(NamedTuple):
+    """What the state says of every host that a release was proven on."""
+
+    of: Mapping[str, Mapping[str, Any]]
+    """Host → its record (record.schema.json)."""
+    convergence: Mapping[str, str]
+    """Host → token of that deployment."""
+    docker: Mapping[str, str]
+    """Host → version of its engine."""
+
+    def probe(self, host: str) -> dict[str, Any]:
+        """What a look at the host would have found if it is as recorded; of a probe document what a preview needs."""
+        record = self.of.get(host)
+        return {
+            "machine": {"docker": self.docker.get(host, _UNKNOWN)},
+            "live": record and {"release": record["release"]["id"], "images": record["release"]["images"]},
+            "convergence": self.convergence.get(host, ""),
+            "drift": [],
+            "last": None,
+            "interrupted": None,
+            "edge": {"image": record["edge"]} if record else None,
+        }
+
+    async def plan(self, host: str, document: str, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+        """The Plan document (plan.schema.json) of `host` for a deployment document.
+
+        Raises:
+            SlipwayError: what the planner complains of.
+        """
+        given = json.loads(document)
+        given["secrets"] = {name: fingerprints.get(name, _UNKNOWN) for name in given["secrets"]}
+        content = json.dumps({"document": given, "record": self.of.get(host)})
+        return kept(await asyncio.to_thread(_planned, given["stack"], content), host)
+
+
+def _planned(stack: str, content: str) -> Mapping[str, Any]:
+    with tempfile.NamedTemporaryFile(prefix="slipway-", suffix=".pyz") as agent:
+        agent.write(pack_agent().content)
+        agent.flush()
+        done = subprocess.run(
+            [sys.executable, "-I", agent.name, "plan-recorded", "--stack", stack],
+            input=content, capture_output=True, text=True, timeout=_PLAN_SECONDS, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise SlipwayError(
+            f"the planner failed: {done.stderr.strip()[-300:]}", "nothing was changed", "slipway preview"
+        )
+    return checked("plan", json.loads(done.stdout))
+
+
+def read_records(stack: str) -> Records:
+    """What the state of `stack` says; run in the folder of Pulumi.yaml.
+
+    Raises:
+        SlipwayError: the engine does not give the state.
+    """
+    resources = _exported(stack)
+    deployment: dict[str, Any] = {}
+    secrets: dict[str, dict[str, str]] = {}
+    docker = {}
+    for each in resources:
+        name, outputs = each["urn"].rpartition("::")[2], each.get("outputs") or {}
+        if each["type"] == "slipway:deployment:ComposeDeployment":
+            deployment = outputs
+        elif each["type"] == "slipway:host:Host":
+            docker[name] = str(outputs.get("docker") or _UNKNOWN)
+        elif each["type"] == "slipway:deployment:Service":
+            values = (each.get("inputs") or {}).get("secretValues") or {}
+            secrets.setdefault(name.partition("/")[0], {}).update(values)
+    if not deployment.get("document"):
+        return Records({}, {}, {})
+    release = release_checked(json.loads(deployment["document"]))
+    reports = deployment.get("report") or {}
+    of = {
+        host: checked(
+            "record",
+            {
+                "release": release,
+                "services": report["services"],
+                "secrets": secrets.get(host, {}),
+                "edge": deployment.get("edge", ""),
+            },
+        )
+        for host, report in reports.items()
+    }
+    return Records(of, {host: report.get("convergence", "") for host, report in reports.items()}, docker)
+
+
+def _exported(stack: str) -> list[dict[str, Any]]:
+    problem = ""
+    try:
+        done = subprocess.run(
+            ["pulumi", "stack", "export", "--stack", stack, "--non-interactive"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_ENGINE_SECONDS, check=False,
+        )  # fmt: skip
+        problem = done.stderr.strip() if done.returncode else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = getattr(error, "strerror", None) or f"no answer within {_ENGINE_SECONDS} s"
+    if problem:
+        raise SlipwayError(
+            f"the state of {stack} cannot be read ({problem[-300:]})",
+            "an offline preview plans against the stack's state",
+            f"pulumi stack export --stack {stack}",
+        )
+    return list((json.loads(done.stdout).get("deployment") or {}).get("resources") or [])

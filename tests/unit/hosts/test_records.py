@@ -1,0 +1,85 @@
+"""What an offline preview reads of the stack's state, and what it says where that cannot be read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from documents import document
+
+from slipway.contract.problems import SlipwayError
+from slipway.hosts import records
+from slipway.hosts.records import read_records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+URN = "urn:pulumi:staging::slipway::x::"
+
+
+@pytest.fixture
+def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What `pulumi stack export` prints."""
+    engine = tmp_path / "bin" / "pulumi"
+    engine.parent.mkdir()
+    engine.write_text(
+        f'#!/bin/sh\ncat "{tmp_path}/state.json" || {{ echo "error: no stack named it" >&2; exit 255; }}\n'
+    )
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{engine.parent}:/usr/bin:/bin")
+    return tmp_path / "state.json"
+
+
+def state(*resources: dict[str, Any]) -> str:
+    return json.dumps({"version": 3, "deployment": {"resources": resources} if resources else {}})
+
+
+def test_the_last_proven_deployment_is_what_its_component_says(exported: Path) -> None:
+    release = document()["release"]
+    services = {name: {"image": "a", "release": release["id"], "replicas": 1, "containers": []} for name in ("web",)}
+    exported.write_text(state(
+        {"urn": f"{URN}web-1", "type": "slipway:host:Host", "outputs": {"docker": "26.1.5"}},
+        {"urn": f"{URN}shop", "type": "slipway:deployment:ComposeDeployment", "outputs": {
+            "document": json.dumps(release), "edge": "traefik@sha256:1",
+            "report": {"web-1": {"services": services, "convergence": "c-1"}},
+        }},
+        {"urn": f"{URN}web-1/web", "type": "slipway:deployment:Service", "inputs": {"secretValues": {"TOKEN": "f1"}}},
+        {"urn": f"{URN}web-1/db", "type": "slipway:deployment:Service", "inputs": {"secretValues": {"PASSWORD": "f2"}}},
+    ))  # fmt: skip
+    found = read_records("staging")
+    assert found.of["web-1"] == {
+        "release": release, "services": services, "edge": "traefik@sha256:1",
+        "secrets": {"TOKEN": "f1", "PASSWORD": "f2"},
+    }  # fmt: skip
+    probe = found.probe("web-1")
+    assert (probe["convergence"], probe["machine"], probe["live"]["release"]) == (
+        "c-1", {"docker": "26.1.5"}, release["id"],
+    )  # fmt: skip
+    assert found.probe("new")["live"] is None
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        (),
+        ({"urn": f"{URN}web-1", "type": "slipway:host:Host"},),
+        ({"urn": f"{URN}shop", "type": "slipway:deployment:ComposeDeployment", "outputs": {}},),
+        ({"urn": f"{URN}shop", "type": "slipway:deployment:ComposeDeployment"},),
+    ],
+)
+def test_a_state_without_a_proven_deployment_has_no_records(exported: Path, resources: Any) -> None:
+    exported.write_text(state(*resources))
+    assert not read_records("staging").of
+
+
+def test_a_state_that_cannot_be_read_is_told(exported: Path) -> None:
+    with pytest.raises(SlipwayError, match=r"the state of staging cannot be read .*no stack named it"):
+        read_records("staging")
+    assert not exported.exists()
+
+
+def test_an_engine_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SlipwayError, match="No such file or directory"):
+        records.read_records("staging")
