@@ -1,4 +1,4 @@
-"""Draws the rooms of the program from the import contract: `uv run python -m dev.architecture` writes both files.
+"""Draws the rooms of the program from the import contract: `.venv/bin/python -m dev.architecture` writes both files.
 
 What may import what is read from `[tool.importlinter]`, what a room holds from its docstring: nothing is said twice.
 """

@@ -1,6 +1,6 @@
 """What the documentation says about the program is what the program says.
 
-`uv run python tests/unit/test_documentation.py` writes the README's tables anew.
+`.venv/bin/python tests/unit/test_documentation.py` writes the README's tables anew.
 """
 
 import ast
@@ -131,7 +131,7 @@ def _section(text: str, name: str) -> re.Match[str]:
 @pytest.mark.parametrize("name", TABLES)
 def test_the_readmes_tables_are_those_of_the_program(name: str) -> None:
     assert _section(README.read_text(), name)[1] == TABLES[name]() + "\n", (
-        f"uv run python {Path(__file__).relative_to(ROOT)}"
+        f".venv/bin/python {Path(__file__).relative_to(ROOT)}"
     )
 
 
