@@ -46,8 +46,24 @@ def test_environment_is_made_once_and_the_toolchain_takes_over(clone: Path, uv: 
     for _ in range(2):
         done = start(clone, "up", "--more")
         assert (done.returncode, done.stdout) == (7, "toolchain up --more\n"), done.stderr
-    assert uv.read_text() == "sync --locked --compile-bytecode --quiet\n"
+    assert uv.read_text() == "sync --locked --inexact --compile-bytecode --quiet\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["check", "test", "bench"])
+def test_test_tools_are_there_for_tests_alone(clone: Path, uv: Path, command: str) -> None:
+    start(clone, "up")
+    start(clone, command)
+    (clone / ".venv/bin/pytest").touch()
+    start(clone, command)
+    start(clone, "up")
+    assert uv.read_text().splitlines() == [
+        "sync --locked --inexact --compile-bytecode --quiet",
+        "sync --locked --inexact --group dev --compile-bytecode --quiet",
+    ]
+    (clone / ".venv/bin/pytest").unlink()  # as a plain `uv sync` does
+    start(clone, command)
+    assert len(uv.read_text().splitlines()) == 3
 
 
 def test_changed_lock_file_is_followed(clone: Path, uv: Path) -> None:
@@ -115,7 +131,7 @@ def test_without_uv_it_is_installed_into_the_cache(
     program("python3", f"mkdir -p {venv}/bin; {pip}")
     assert start(clone, "up").returncode == 7
     assert start(clone, "up").returncode == 7
-    assert log.read_text() == "sync --locked --compile-bytecode --quiet\n"
+    assert log.read_text() == "sync --locked --inexact --compile-bytecode --quiet\n"
 
 
 def test_machine_without_venv_is_told_what_to_install(clone: Path, program: Callable[[str, str], Path]) -> None:
