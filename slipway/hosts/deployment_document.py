@@ -117,14 +117,24 @@ def edge_document(settings: Settings, image: str, services: Sequence[str], appli
 def route_urls(settings: Settings, application: Application, hosts: Sequence[HostSettings]) -> list[str]:
     """Where the routes answer: by their host name, and without one at every host that runs the service."""
     scheme, port, usual = ("https", settings.https_port, 443) if settings.https else ("http", settings.http_port, 80)
+    shown = "" if port == usual else f":{port}"
     routes = [(service, route) for service, entry in sorted(application.entries.items()) for route in entry["routes"]]
     urls = (
-        f"{scheme}://{route['host'] or host.authority}{'' if port == usual else f':{port}'}{route['path']}"
+        f"{scheme}://{route['host'] or host.authority}{shown}{_page(application, service, route)}"
         for service, route in sorted(routes, key=lambda each: bool(each[1]["path"] != "/"))  # front pages first
         for host in hosts
         if route["host"] or service in application.services_of(host.name)
     )
     return list(dict.fromkeys(urls))
+
+
+def _page(application: Application, service: str, route: Mapping[str, Any]) -> str:
+    """A path of a route that answers: below a prefix that is the page of an HTTP smoke check, where there is one."""
+    checks = application.entries[service]["smoke"] or ()
+    prefix = route["path"].rstrip("/")
+    pages = [check["path"] for check in checks if check["kind"] == "http"] if prefix else []
+    below = [prefix + page if route["strip"] else page for page in pages]
+    return str(next((page for page in below if f"{page}/".startswith(f"{prefix}/")), route["path"]))
 
 
 def port_urls(settings: Settings, application: Application, hosts: Sequence[HostSettings]) -> list[str]:

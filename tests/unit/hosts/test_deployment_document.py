@@ -218,6 +218,13 @@ def test_a_name_that_no_certificate_is_for_is_warned_of(tmp_path: Path) -> None:
         ("[b.example, a.example/x]", {}, ["http://b.example/", "http://a.example/x"]),
         ("[a.example/x, b.example]", {}, ["http://b.example/", "http://a.example/x"]),  # front pages first
         ("[]", {}, []),
+        # A prefix may be no page itself: one that a smoke check asks for is.
+        ("shop.example/a, smoke: [{http: {path: /a/health}}]", {}, ["http://shop.example/a/health"]),
+        ("shop.example/a, smoke: [{http: {path: /a}}]", {}, ["http://shop.example/a"]),
+        ("shop.example/a, smoke: [{http: {path: /about}}]", {}, ["http://shop.example/a"]),
+        ("{path: /a, strip: true}, smoke: [{http: {path: /health}}]", {}, ["http://127.0.0.1/a/health"]),
+        ("shop.example, smoke: [{http: {path: /health}}]", {}, ["http://shop.example/"]),
+        ("shop.example/a, smoke: [{tcp: {}}]", {}, ["http://shop.example/a"]),
     ],
 )  # fmt: skip
 def test_routes_have_addresses(tmp_path: Path, route: str, values: dict[str, Any], urls: list[str]) -> None:

@@ -1,0 +1,66 @@
+"""The line of authorized_keys for previews: what a shell and sshd make of it, and which keys are refused."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import asyncssh
+import pytest
+from pydantic import SecretStr
+
+from slipway.cli.init.preview_key import authorized_line
+from slipway.contract.problems import SlipwayError
+from slipway.settings.model import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def key(folder: Path) -> asyncssh.SSHKey:
+    made = asyncssh.generate_private_key("ssh-ed25519", comment='me@laptop" ,pty')
+    (folder / "key.pub").write_bytes(made.export_public_key())
+    return made
+
+
+def test_the_line_runs_the_look_of_its_stack_and_nothing_else(tmp_path: Path) -> None:
+    key(tmp_path)
+    line = authorized_line(tmp_path / "key.pub", "shop-staging", Settings(stack="staging"))
+    assert len(line.splitlines()) == 1
+    found = re.fullmatch(r'command="((?:[^"\\]|\\.)*)",restrict (ssh-ed25519 \S+) slipway-preview-shop-staging', line)
+    assert found
+    assert "laptop" not in line
+    command = re.sub(r"\\(.)", r"\1", found[1])  # as sshd reads it
+    agent = tmp_path / "stacks/shop-staging/agent.pyz"
+    agent.parent.mkdir(parents=True)
+    agent.write_text("import sys; print(sys.argv[1:])")
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True,
+                          env={"SLIPWAY_HOME": str(tmp_path), "PATH": "/usr/bin:/bin",
+                               "SSH_ORIGINAL_COMMAND": "touch /tmp/x"})  # fmt: skip
+    assert done.stdout == "['look', '--stack', 'shop-staging']\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is not one public key"),
+        ("ssh-ed25519 AAAA", "is not one public key"),
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==\n-----END OPENSSH PRIVATE KEY-----\n",
+            "is not one public key",
+        ),
+        (None, "cannot be read"),
+    ],
+)
+def test_what_is_no_public_key_is_refused(tmp_path: Path, content: str | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / "key.pub").write_text(content)
+    with pytest.raises(SlipwayError, match=said):
+        authorized_line(tmp_path / "key.pub", "shop-staging", Settings(stack="staging"))
+
+
+def test_the_deploy_key_is_refused(tmp_path: Path) -> None:
+    own = key(tmp_path).export_private_key().decode()
+    with pytest.raises(SlipwayError, match="is the key that deploys"):
+        authorized_line(tmp_path / "key.pub", "shop-staging", Settings(stack="staging", ssh_key=SecretStr(own)))
