@@ -25,7 +25,7 @@ def stack(deployable: Callable[..., RemoteStack], host: TestHost) -> RemoteStack
     stack = deployable(host, variables={"START_PERIOD": "2s"}, preview="offline")
     first = stack.preview(SLIPWAY_SSH_KEY="")
     assert "has no deployment on it" in first.text
-    assert "web  created: first deployment" in first.text
+    assert "web   created: first deployment" in first.text
     stack.up()
     return stack
 
