@@ -51,8 +51,8 @@ def test_a_change_is_planned_as_on_the_host(offline: RemoteStack, host: TestHost
     offline.variables["VERSION"] = "2"
     offline.secrets["TOKEN"] = "another-token-of-the-tests"
     run = offline.preview()
-    assert "web   migration run: new release" in run.text
-    assert "web   recreated: environment VERSION, secret TOKEN; interrupted" in run.text
+    assert "web  migration run: new release" in run.text
+    assert "web  recreated: environment VERSION, secret TOKEN; interrupted" in run.text
     assert "another-token" not in run.text
     assert run.services == {f"{host.name}/web": {"environment", "secretValues"}}
     shown = offline.slipway("preview", "--markdown").out
@@ -62,10 +62,10 @@ def test_a_change_is_planned_as_on_the_host(offline: RemoteStack, host: TestHost
 
 
 def test_what_failed_is_not_taken_for_proven(stack: RemoteStack) -> None:
-    stack.variables |= {"VERSION": "bad", "MODE": "exit"}
+    stack.variables |= {"VERSION": "bad", "MODE": "sick"}
     stack.up(expect_failure=True)
     run = stack.preview(SLIPWAY_SSH_KEY="")
-    assert "web   recreated: environment MODE, environment VERSION" in run.text
+    assert "web  recreated: environment MODE, environment VERSION" in run.text
     stack.variables |= {"VERSION": "1", "MODE": ""}
     assert set(stack.preview(SLIPWAY_SSH_KEY="").steps.values()) == {"same"}
 
@@ -96,7 +96,7 @@ def test_a_key_for_previews_may_look_and_nothing_else(stack: RemoteStack, host: 
     own, stack.private_key = stack.private_key, (tmp_path / "look").read_text()
     stack.variables["VERSION"] = "looked-at"
     run = stack.preview()
-    assert "web   recreated: environment VERSION" in run.text
+    assert "web  recreated: environment VERSION" in run.text
     assert "not looked at" not in run.text
     before = stack.ids_on(host)
     assert "deploy" in stack.up(expect_failure=True).text
