@@ -16,7 +16,6 @@ import pulumi
 
 from slipway.compose.schema_check import checked
 from slipway.compose.service_inputs import service_inputs
-from slipway.contract.commands import of_stack
 from slipway.contract.compose_tree import secrets_of
 from slipway.contract.plan import UNBUILT, printable
 from slipway.contract.problems import SlipwayError
@@ -143,7 +142,7 @@ class ComposeDeployment(pulumi.ComponentResource):
         if (settled := args.settled) and not pulumi.runtime.is_dry_run():
             command.stdout.apply(lambda _: settled(host.label))
         # The whole output counts as secret because stdin does; the agent keeps secrets out of its report, so it is not.
-        return pulumi.Output.unsecret(command.stdout.apply(_report))
+        return pulumi.Output.unsecret(command.stdout.apply(raised_to_pulumi(_report)))
 
     async def _show_plan(
         self, host: Host, document: Callable[[Mapping[str, Any]], str], found: Mapping[str, Any]
@@ -187,12 +186,11 @@ def _report(stdout: str) -> dict[str, Any]:
     try:
         return dict(checked("report", json.loads(lines[-1]))) if lines else {}
     except (ValueError, SlipwayError) as error:
-        # An error that is logged fails the update; one that is raised in here would show as a traceback.
-        pulumi.log.error(
-            f"slipway: error: a host's report cannot be read ({' '.join(str(error).split())}) — "
-            f"what was deployed there is not known — {of_stack('slipway status', pulumi.get_stack())}"
-        )
-        return {}
+        raise SlipwayError(
+            f"a host's report cannot be read ({' '.join(str(error).split())})",
+            "what was deployed there is not known",
+            "slipway status",
+        ) from None
 
 
 def _summary(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

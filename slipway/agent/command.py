@@ -160,6 +160,7 @@ def _look(folder: StackFolder, command: str, out: Output) -> None:
     from slipway.agent.host_probe import probe
 
     if command == "look":
+        _refuse_more(folder.stack)
         out.say("agent: here")
     out.result(probe(folder))
     if command == "attend":
@@ -168,6 +169,17 @@ def _look(folder: StackFolder, command: str, out: Output) -> None:
         attend(folder, out)
     elif command in ("plan", "look") and (given := sys.stdin.buffer.read(_PLANNED_BYTES)):
         _plan(given, folder, out)
+
+
+def _refuse_more(stack: str) -> None:
+    """Fail whoever asks for more than a look: a deployment must not take this for its own success."""
+    asked = os.environ.get("SSH_ORIGINAL_COMMAND", "")
+    if asked and not any(f" {each} --stack {stack}" in asked for each in ("plan", "probe")):
+        raise SlipwayError(
+            "this key may look at the host for previews, and do nothing else",
+            "nothing was done",
+            "set sshKey to the key that deploys",
+        )
 
 
 def _names(options: dict[str, str], option: str) -> list[str]:
