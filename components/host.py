@@ -82,7 +82,7 @@ class Host(pulumi.ComponentResource):
         }
         if self.machine.local:
             return local.Command(name, logging=local.Logging.STDERR, **options)
-        if not self._private_key.strip():  # an offline preview, which connects to nothing: that of the state is right
+        if pulumi.runtime.is_dry_run():  # it may have a key that only looks, or none: that is no change
             options["opts"] = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=_KEYS))
         return remote.Command(name, connection=self._connection(), logging=remote.Logging.STDERR, **options)
 
