@@ -22,6 +22,6 @@ def of_stack(line: str, stack: str) -> str:
 def _named(command: str, stack: str) -> str:
     if not re.match(r"(slipway|pulumi) [a-z]", command) or _STACKLESS.match(command) or not stack:
         return command
-    if re.search(r" (--stack|-s)\b", command):
+    if re.search(r" (--stack|-s)\b", _ENDS.split(command, maxsplit=1)[0]):
         return command
     return _ENDS.sub(lambda end: f" --stack {shlex.quote(stack)}{end[0]}", command, count=1)

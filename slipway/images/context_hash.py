@@ -102,6 +102,8 @@ class _Ignored:
 
     @classmethod
     def read(cls, file: Path) -> _Ignored:
+        if not file.is_file():  # a pipe would be waited for
+            return cls([])
         try:
             return cls(file.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n"))
         except OSError:
@@ -137,7 +139,8 @@ def _expression(pattern: str) -> str:
     text = ""
     for index, part in enumerate(parts):
         if part.startswith("**"):
-            text += ".*" if index == len(parts) - 1 else "(.*/)?"
+            again = text.endswith("(.*/)?")  # matches the same, after trying every split
+            text += ".*" if index == len(parts) - 1 else "" if again else "(.*/)?"
         elif part in ("*", "?"):
             text += "[^/]*" if part == "*" else "[^/]"
         else:

@@ -75,7 +75,7 @@ def _free(api: DockerApi, name: str) -> Iterator[str]:
     ]
     used = {str(each.get("IPv4Address", "")).partition("/")[0] for each in (network.get("Containers") or {}).values()}
     for pool in pools:
-        hosts = ipaddress.IPv4Network(pool.get("IPRange") or pool["Subnet"]).hosts()
+        hosts = ipaddress.IPv4Network(pool.get("IPRange") or pool["Subnet"], strict=False).hosts()
         yield from _without(hosts, used | {str(pool.get("Gateway") or ipaddress.IPv4Network(pool["Subnet"])[1])})
 
 

@@ -107,6 +107,7 @@ def test_no_command_of_another_program_has_a_remark_behind_it() -> None:
         ("slipway status", "slipway status --stack shop"),
         ("slipway status --stack other", "slipway status --stack other"),
         ("slipway exec SERVICE -- sh -c x", "slipway exec SERVICE --stack shop -- sh -c x"),
+        ("slipway exec SERVICE -- ls -s x", "slipway exec SERVICE --stack shop -- ls -s x"),
         ("slipway show 3 --release > FILE", "slipway show 3 --release --stack shop > FILE"),
         ("pulumi login && pulumi up", "pulumi login && pulumi up --stack shop"),
         ("pulumi whoami --verbose && pulumi stack ls", "pulumi whoami --verbose && pulumi stack ls"),

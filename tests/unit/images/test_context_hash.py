@@ -67,6 +67,14 @@ def test_an_ignored_change_changes_nothing(tmp_path: Path, change: str) -> None:
     assert hashed(app) == before == ""
 
 
+@pytest.mark.timeout(10)
+def test_an_ignore_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    app = context(tmp_path)
+    (app / ".dockerignore").unlink(missing_ok=True)
+    os.mkfifo(app / ".dockerignore")
+    assert hashed(app)
+
+
 def test_times_change_nothing(tmp_path: Path) -> None:
     app = context(tmp_path)
     before = hashed(app)
@@ -137,6 +145,7 @@ def test_an_inline_dockerfile_is_not_ruled_by_the_programs_folder(
         ("**/*.md\n", "a.py docs docs/deep x+y"),
         ("**/b.md\n**.py\n", "docs docs/a.md docs/deep x+y"),
         ("docs/**\n", "a.py docs x+y"),
+        ("**/**/**/**/**/**/**/**/**/b.md\n" * 50, "a.py docs docs/a.md docs/deep x+y"),
         ("docs/*/b.md\nx+y\n", "a.py docs docs/a.md docs/deep"),
         ("*.md\n", "a.py docs docs/a.md docs/deep docs/deep/b.md x+y"),
         ("[a-b].py\nx?y\n", "docs docs/a.md docs/deep docs/deep/b.md"),
