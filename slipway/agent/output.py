@@ -40,11 +40,12 @@ class Output:
         self._error(str(error))
 
     def result(self, document: dict[str, Any]) -> None:
-        self.say(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        """A document on one line; secrets are redacted in its free text alone."""
+        self.say(json.dumps(self.redactor.document(document), ensure_ascii=False, separators=(",", ":")))
 
     def say(self, line: str) -> None:
-        """One line on standard output, not cut."""
-        _write(1, self.redactor.text(line))
+        """One line on standard output, as it is."""
+        _write(1, line)
 
     def _error(self, line: str) -> None:
         text = self.redactor.text(line.replace("\r", "").replace("\n", " "))

@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Redactor"]
+__all__ = ["FREE_TEXT", "Redactor"]
+
+FREE_TEXT = frozenset(
+    ("what", "meaning", "fix", "reason", "because", "warnings", "interrupted", "lock", "verdict", "actor")
+)
+"""Where documents between agent and driver have sentences; everything else in them is names, numbers and digests."""
 
 # Shorter values ("1", "on") occur everywhere: replacing them would hide the message and betray the value by its gaps.
 SHORTEST = 4
@@ -31,6 +36,18 @@ class Redactor:
         self._names = names
         ordered = sorted(names, key=len, reverse=True)
         self._pattern = re.compile("|".join(re.escape(form) for form in ordered)) if ordered else None
+
+    def document(self, content: Any, key: str = "") -> Any:  # noqa: ANN401 - JSON
+        """`content` with its free text redacted, and all else as it is.
+
+        A secret may be `false`, `postgres` or `release`: in a key, a name, a digest or a number it tells nothing, and
+        whoever reads the document would no longer understand it.
+        """
+        if isinstance(content, dict):
+            return {name: self.document(value, name) for name, value in content.items()}
+        if isinstance(content, list):
+            return [self.document(each, key) for each in content]
+        return self.text(content) if key in FREE_TEXT and isinstance(content, str) else content
 
     def text(self, text: str) -> str:
         """`text` without any secret value."""

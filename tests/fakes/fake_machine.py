@@ -233,7 +233,7 @@ class SilentOutput(Output):
         self.errors: list[str] = []
 
     def say(self, line: str) -> None:
-        self.said.append(self.redactor.text(line))
+        self.said.append(line)
 
     def _error(self, line: str) -> None:
         self.errors.append(self.redactor.text(line))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slipway.contract.redaction import Redactor
+from slipway import contract
+from slipway.contract.redaction import FREE_TEXT, Redactor
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCHEMAS = Path(contract.__file__).parent / "schemas"
 NASTY = "p$a\"ss'w/ö rd\\1=?&"
 
 
@@ -89,3 +95,67 @@ def test_no_form_of_any_value_remains_whatever_the_others_are(form: Any, secrets
 @given(text=st.text("xyz "), secrets=st.lists(_values, max_size=3))
 def test_a_text_without_secrets_stays_as_it_is(text: str, secrets: list[str]) -> None:
     assert Redactor({f"S{number}": value for number, value in enumerate(secrets)}).text(text) == text
+
+
+# --- documents
+
+NAMES = frozenset(
+    ("agent", "architecture", "at", "branch", "code", "commit", "compose", "convergence", "docker", "health", "host",
+     "hostname", "id", "image", "images", "live", "name", "outcome", "ports", "previous", "python", "release",
+     "removed", "service", "services", "since", "socket", "stack", "stacks", "started", "state", "steps", "subject",
+     "touched", "unchanged", "user", "validated", "version")
+)  # fmt: skip
+
+
+def strings(schema: Any, key: str = "") -> Iterator[str]:
+    """The keys at which a schema has texts of any content."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from strings(each, key)
+    elif isinstance(schema, dict):
+        if "string" in (schema.get("type") or ()) and "enum" not in schema:
+            yield key
+        for name, each in {**schema.get("properties", {}), **schema.get("$defs", {})}.items():
+            yield from strings(each, name)
+        for part in ("items", "additionalProperties", "oneOf", "anyOf"):
+            yield from strings(schema.get(part), key)
+
+
+@pytest.mark.parametrize("kind", ["probe", "report", "plan", "listing"])
+def test_every_text_of_a_document_is_a_name_or_redacted(kind: str) -> None:
+    found = set(strings(json.loads((SCHEMAS / f"{kind}.schema.json").read_text())))
+    assert found
+    assert found <= NAMES | FREE_TEXT
+    assert not NAMES & FREE_TEXT
+
+
+DOCUMENT = {
+    "contract": 1, "live": {"release": "r-0123456789ab", "images": {"db": "postgres:17@sha256:" + "ab" * 32}},
+    "drift": [{"service": "db", "what": "postgres ended"}], "edge": None, "maintenance": False, "ready": True,
+    "warnings": ["release false postgres 0123"], "seconds": 1234.5, "unchanged": ["release", "false"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "false",
+        "true",
+        "null",
+        "postgres",
+        "release",
+        "contract",
+        "images",
+        "1234",
+        "0123",
+        "abab",
+        "service",
+        '":"',
+        "}]",
+    ],
+)
+def test_a_secret_that_is_an_ordinary_word_leaves_a_document_whole(value: str) -> None:
+    found = Redactor({"ORDINARY": value}).document(DOCUMENT)
+    assert {**found, "drift": 0, "warnings": 0} == {**DOCUMENT, "drift": 0, "warnings": 0}
+    assert found["drift"][0]["service"] == "db"
+    assert value not in found["drift"][0]["what"] + found["warnings"][0]
