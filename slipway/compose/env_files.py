@@ -5,7 +5,7 @@ Compose merges these files into `environment` by itself; only the file as writte
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from posixpath import normpath
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem
@@ -34,7 +34,7 @@ def put_stack_values(
             sorted((environment.keys() & given.keys()) - _names(as_written.get("environment"))) if files else ()
         ):
             value = given[name].replace("$", "$$")
-            if environment[name] not in (value, None) and any(PurePosixPath(path).name != ".env" for path in files):
+            if environment[name] not in (value, None) and any(normpath(path) != ".env" for path in files):
                 warnings.append(
                     Problem(
                         f"services.{service}: {name} is in {' or '.join(files)}, and stack {stack} has another value",

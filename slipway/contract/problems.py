@@ -9,7 +9,7 @@ from slipway.contract.commands import of_stack
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["DocumentError", "Interrupted", "Problem", "SlipwayError", "UsageError", "last_lines"]
+__all__ = ["DocumentError", "Interrupted", "Problem", "SlipwayError", "UsageError", "in_brief"]
 
 
 class Problem(NamedTuple):
@@ -100,14 +100,15 @@ class SlipwayError(Exception):
         self.problems = (*others, last._replace(evidence=(*last.evidence, *lines)))
 
 
-def last_lines(output: str, most: int = 300) -> str:
-    """What a program ended with, on one line: the whole lines that fit; of a last one that does not, its beginning."""
+def in_brief(output: str, most: int = 300) -> str:
+    """What a program ended with, on one line: its last lines; of the first that does not fit, its beginning."""
     said = ""
-    for line in (" ".join(line.split()) for line in reversed(output.splitlines())):
-        if line and said and len(line) + 1 + len(said) > most:
-            break
+    for line in filter(None, (" ".join(line.split()) for line in reversed(output.splitlines()))):
+        if len(line) + bool(said) > most - len(said):
+            room = most - len(said) - (3 if said else 2)
+            return f"{line[:room].rstrip()} … {said}".rstrip() if room > most // 3 else said
         said = f"{line} {said}".strip()
-    return said if len(said) <= most else f"{said[: most - 2]} …"
+    return said
 
 
 class UsageError(SlipwayError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.compose.schema_check import checked
 from slipway.contract.host_paths import shell_stack_path
-from slipway.contract.problems import Problem, SlipwayError, last_lines
+from slipway.contract.problems import Problem, SlipwayError, in_brief
 from slipway.hosts.agent_package import pack_agent
 from slipway.settings.deploy_origin import origin
 
@@ -189,7 +189,7 @@ class Channel:
     async def _silence(self, said: bytes) -> Problem:
         with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
             said += b"\n" + await asyncio.wait_for(self._process.stderr.read(2000), 2)
-        text = last_lines(said.decode(errors="replace"), 400) or "nothing"
+        text = in_brief(said.decode(errors="replace"), 400) or "nothing"
         return Problem(
             f"host {self.host}: the agent did not answer (it said: {text})",
             _UNKNOWN,

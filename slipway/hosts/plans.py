@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from slipway.hosts.agent_channel import Channel
     from slipway.hosts.host_sessions import HostSessions
 
-__all__ = ["Plans", "change_of", "kept", "plan_text", "source"]
+__all__ = ["Plans", "basis", "change_of", "plan_text", "published"]
 
 _SECONDS = 60
 
@@ -35,14 +35,14 @@ class Plans:
         self._waiting = {channel.host: channel for channel in channels}
         await self._asked.wait()
 
-    async def of(self, host: str, document: str, _: object = None) -> dict[str, Any]:
+    async def of(self, host: str, document: str) -> dict[str, Any]:
         """The Plan document (plan.schema.json) of `host` for a deployment document.
 
         Raises:
             SlipwayError: what the agent complains of, or that it does not answer.
         """
         answer = await asyncio.wrap_future(self._sessions.submit(self._ask(host, document)))
-        return kept(checked("plan", answer), host)
+        return published(checked("plan", answer), host)
 
     async def _ask(self, host: str, document: str) -> dict[str, Any]:
         channel = self._waiting.pop(host)
@@ -53,8 +53,8 @@ class Plans:
                 self._asked.set()
 
 
-def kept(plan: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """A plan of `host`, also for `slipway preview`, which reads it from a file."""
+def published(plan: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """The plan of `host`; `slipway preview` gets it in a file."""
     plan = {**plan, "host": host}
     if folder := os.environ.get(PLANS_VARIABLE):
         Path(folder, f"{host}.json").write_text(json.dumps(plan))
@@ -77,10 +77,10 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     if plan["unchanged"]:
         lines.append(f"  unchanged: {', '.join(plan['unchanged'])}")
     head = f"plan for host {plan['host']}:" if changes else f"host {plan['host']}: nothing to do"
-    return "\n".join(map(printable, (head, *([f"  {said}"] if (said := source(plan)) else []), *lines)))
+    return "\n".join(map(printable, (head, *([f"  {said}"] if (said := basis(plan)) else []), *lines)))
 
 
-def source(plan: Mapping[str, Any]) -> str:
+def basis(plan: Mapping[str, Any]) -> str:
     """What a plan was made from, where that is not the host."""
     return {
         "record": "from the stack's state: the host was not looked at, so drift would not show",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from slipway.contract.problems import Problem, SlipwayError, last_lines
+from slipway.contract.problems import Problem, SlipwayError, in_brief
+from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.fleet import Fleet, require_parallel
 from slipway.hosts.host_sessions import full_disk
 from slipway.hosts.plans import Plans
@@ -99,10 +100,13 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
     if problems:
         sessions.close()
         raise SlipwayError(problems)
+    for host, probe in probes.items():
+        if plans and probe["agent"] != pack_agent().digest[:12]:  # of the last deployment, for a key that only looks
+            pulumi.log.warn(f"host {host}: its agent is of another version of Slipway, so its plan may differ")
     return View(
         machines=machines,
         probes=probes,
-        plan=plans.of if plans else None,
+        plan=(lambda host, document, _: plans.of(host, document)) if plans else None,
         settled=(lambda host: sessions.call(fleet.settled, host)) if together else None,
     )
 
@@ -155,7 +159,7 @@ def _login(settings: Settings) -> list[Problem]:
             return [_unreachable(address, f"no answer within {_REGISTRY_SECONDS} s")]
     if done.returncode == 0:
         return []
-    said = last_lines(done.stderr)
+    said = in_brief(done.stderr)
     if any(word in said.lower() for word in ("unauthorized", "denied", "incorrect username", "401", "403")):
         what = f"registryPassword: {address} refuses user {settings.registry_username}"
         fix = config_set(settings.stack, "registryPassword", secret=True)

@@ -13,41 +13,49 @@ import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.compose.schema_check import checked, release_checked
-from slipway.contract.problems import SlipwayError
+from slipway.contract.problems import SlipwayError, in_brief
 from slipway.hosts.agent_package import pack_agent
-from slipway.hosts.plans import kept
+from slipway.hosts.plans import published
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Records", "read_records"]
+__all__ = ["Record", "Records", "read_records"]
 
 _ENGINE_SECONDS = 120
 _PLAN_SECONDS = 60
 _UNKNOWN = "unknown"
+_ONLINE = "export SLIPWAY_PREVIEW=online && slipway preview"
+
+
+class Record(NamedTuple):
+    """What the state says of a host that a release was proven on."""
+
+    document: Mapping[str, Any]
+    """record.schema.json"""
+    convergence: str
+    """Token of that deployment."""
+    docker: str
+    """Version of the host's engine."""
 
 
 class Records(NamedTuple):
-    """What the state says of every host that a release was proven on."""
+    """What the state says of a stack's hosts."""
 
-    of: Mapping[str, Mapping[str, Any]]
-    """Host → its record (record.schema.json)."""
-    convergence: Mapping[str, str]
-    """Host → token of that deployment."""
-    docker: Mapping[str, str]
-    """Host → version of its engine."""
+    hosts: Mapping[str, Record]
 
     def probe(self, host: str) -> dict[str, Any]:
         """What a look at the host would have found if it is as recorded; of a probe document what a preview needs."""
-        record = self.of.get(host)
+        record = self.hosts.get(host)
+        release = record.document["release"] if record else {}
         return {
-            "machine": {"docker": self.docker.get(host, _UNKNOWN)},
-            "live": record and {"release": record["release"]["id"], "images": record["release"]["images"]},
-            "convergence": self.convergence.get(host, ""),
+            "machine": {"docker": record.docker if record else _UNKNOWN},
+            "live": {"release": release["id"], "images": release["images"]} if record else None,
+            "convergence": record.convergence if record else "",
             "drift": [],
             "last": None,
             "interrupted": None,
-            "edge": {"image": record["edge"]} if record else None,
+            "edge": {"image": record.document["edge"]} if record else None,
         }
 
     async def plan(self, host: str, document: str, fingerprints: Mapping[str, str]) -> dict[str, Any]:
@@ -58,22 +66,25 @@ class Records(NamedTuple):
         """
         given = json.loads(document)
         given["secrets"] = {name: fingerprints.get(name, _UNKNOWN) for name in given["secrets"]}
-        content = json.dumps({"document": given, "record": self.of.get(host)})
-        return kept(await asyncio.to_thread(_planned, given["stack"], content), host)
+        record = self.hosts.get(host)
+        content = json.dumps({"document": given, "record": record.document if record else None})
+        return published(await asyncio.to_thread(_planned, given["stack"], content), host)
 
 
 def _planned(stack: str, content: str) -> Mapping[str, Any]:
     with tempfile.NamedTemporaryFile(prefix="slipway-", suffix=".pyz") as agent:
         agent.write(pack_agent().content)
         agent.flush()
-        done = subprocess.run(
-            [sys.executable, "-I", agent.name, "plan-recorded", "--stack", stack],
-            input=content, capture_output=True, text=True, timeout=_PLAN_SECONDS, check=False,
-        )  # fmt: skip
-    if done.returncode:
-        raise SlipwayError(
-            f"the planner failed: {done.stderr.strip()[-300:]}", "nothing was changed", "slipway preview"
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-I", agent.name, "plan-recorded", "--stack", stack],
+                input=content, capture_output=True, text=True, timeout=_PLAN_SECONDS, check=False,
+            )  # fmt: skip
+            problem = in_brief(done.stderr) if done.returncode else ""
+        except subprocess.TimeoutExpired:
+            problem = f"no answer within {_PLAN_SECONDS} s"
+    if problem:
+        raise SlipwayError(f"the planner failed ({problem})", "the state alone does not say what would change", _ONLINE)
     return checked("plan", json.loads(done.stdout))
 
 
@@ -97,22 +108,14 @@ def read_records(stack: str) -> Records:
             values = (each.get("inputs") or {}).get("secretValues") or {}
             secrets.setdefault(name.partition("/")[0], {}).update(values)
     if not deployment.get("document"):
-        return Records({}, {}, {})
+        return Records({})
     release = release_checked(json.loads(deployment["document"]))
-    reports = deployment.get("report") or {}
-    of = {
-        host: checked(
-            "record",
-            {
-                "release": release,
-                "services": report["services"],
-                "secrets": secrets.get(host, {}),
-                "edge": deployment.get("edge", ""),
-            },
-        )
-        for host, report in reports.items()
-    }
-    return Records(of, {host: report.get("convergence", "") for host, report in reports.items()}, docker)
+    hosts = {}
+    for host, report in (deployment.get("report") or {}).items():
+        own = {"release": release, "services": report["services"], "edge": deployment.get("edge", "")}
+        document = checked("record", {**own, "secrets": secrets.get(host, {})})
+        hosts[host] = Record(document, report.get("convergence", ""), docker.get(host, _UNKNOWN))
+    return Records(hosts)
 
 
 def _exported(stack: str) -> list[dict[str, Any]]:
@@ -127,7 +130,7 @@ def _exported(stack: str) -> list[dict[str, Any]]:
         problem = getattr(error, "strerror", None) or f"no answer within {_ENGINE_SECONDS} s"
     if problem:
         raise SlipwayError(
-            f"the state of {stack} cannot be read ({problem[-300:]})",
+            f"the state of {stack} cannot be read ({in_brief(problem)})",
             "an offline preview plans against the stack's state",
             f"pulumi stack export --stack {stack}",
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pulumi
 
-from slipway.contract.problems import Problem, SlipwayError, last_lines
+from slipway.contract.problems import Problem, SlipwayError, in_brief
 from slipway.settings.edge_settings import edge_image
 from slipway.settings.registry_names import is_local, plugin_address, plugin_name, registry_of
 from slipway.settings.setting_files import config_set
@@ -147,7 +147,7 @@ class Digests:
             )
         return Problem(
             f"{where}: the registry of {reference} does not answer "
-            f"({last_lines(_ENGINES_WORDS.sub('', error, count=1))})",
+            f"({in_brief(_ENGINES_WORDS.sub('', error, count=1))})",
             "its digest is unknown, so nothing is changed",
             "run it again when the registry answers",
         )

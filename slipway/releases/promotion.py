@@ -18,7 +18,7 @@ from slipway.compose.application import read_application
 from slipway.compose.git import read_revision, repository_of, run_git
 from slipway.contract.commands import of_stack
 from slipway.contract.outcomes import PROMOTION
-from slipway.contract.problems import Problem, SlipwayError, last_lines
+from slipway.contract.problems import Problem, SlipwayError, in_brief
 from slipway.hosts.host_sessions import survey
 from slipway.images.image_check import missing_images
 from slipway.releases.engine import Stack
@@ -142,7 +142,7 @@ def source_at(folder: Path, commit: str) -> Iterator[Path]:
         tree = Path(temporary) / "source"
         added = run_git(top, "worktree", "add", "--detach", "--quiet", str(tree), commit)
         if added.returncode != 0:
-            said = last_lines(added.stderr)
+            said = in_brief(added.stderr)
             raise SlipwayError(
                 f"git cannot check out commit {short(commit)} ({said})",
                 "the Compose file that belongs to the release cannot be read",

@@ -33,10 +33,12 @@ from slipway.settings.model import (
 from slipway.settings.rules import broken_rules
 from slipway.settings.secret_rules import is_secret
 from slipway.settings.setting_files import (
+    Dotenv,
     config_rm,
     config_set,
     entries_of,
     entry,
+    expanded,
     read_dotenv,
     read_stack_file,
     stack_file,
@@ -213,19 +215,19 @@ def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Prob
     Raises `SlipwayError` when one has the wrong type or form: with every problem found, never with a secret's value.
     """
     project, stack, root, prefix = given["project"], given["stack"], given["root"], f"{given['project']}:"
-    dotenv, problems = read_dotenv(root / ".env")
+    dotenv = read_dotenv(root / ".env")
     sources = _Sources(
         stack=stack,
         stated=read_stack_file(stack_file(root, stack), project).entries,
         encrypted={key.removeprefix(prefix) for key in given["encrypted"]},
     )
-    sources.take_variables(dotenv, _DOTENV)
+    sources.take_variables(dotenv.values, _DOTENV)
     sources.take_configuration(
         {key.removeprefix(prefix): value for key, value in given["configuration"].items() if key.startswith(prefix)}
     )
     environment = given.get("environment")
     sources.take_variables(os.environ if environment is None else environment, _ENVIRONMENT)
-    problems += sources.problems
+    problems = [*dotenv.problems, *sources.problems]
     sources.values.setdefault("production", stack in ("production", "prod"))
 
     settings, unusable = _validated(stack, sources)
@@ -269,15 +271,19 @@ def _key(problem: Problem) -> str:
     return problem.subject.split(".")[0].split("[")[0]
 
 
-def _with_dotenv_variables(settings: Settings, dotenv: Mapping[str, str]) -> Settings:
-    """Add `.env`'s plain names as variables that nothing else gives; those that look like a secret become secrets."""
-    given = settings.variables.keys() | settings.secrets.keys() | ({"DOMAIN"} if settings.domain else set())
-    fill = {key: value for key, value in dotenv.items() if not key.startswith(PREFIX) and key not in given}
-    secret = {key: SecretStr(value) for key, value in fill.items() if is_secret(key, value)}
-    plain = {key: value for key, value in fill.items() if key not in secret}
-    return settings.model_copy(
-        update={"variables": {**plain, **settings.variables}, "secrets": {**secret, **settings.secrets}}
-    )
+def _with_dotenv_variables(settings: Settings, dotenv: Dotenv) -> Settings:
+    """Add `.env`'s plain names as variables that nothing else gives; those that hold a secret become secrets."""
+    plain, secret = dict(settings.variables), dict(settings.secrets)
+    for name in dotenv.values:
+        if name.startswith(PREFIX) or name in plain or name in secret or (name == "DOMAIN" and settings.domain):
+            continue
+        known = {**plain, **{each: value.get_secret_value() for each, value in secret.items()}}
+        value, used = expanded(name, dotenv, {"DOMAIN": settings.domain, **known} if settings.domain else known)
+        if is_secret(name, value) or used & secret.keys():
+            secret[name] = SecretStr(value)
+        else:
+            plain[name] = value
+    return settings.model_copy(update={"variables": plain, "secrets": secret})
 
 
 def _problem(error: Any, sources: _Sources) -> Problem:  # noqa: ANN401  # pydantic's ErrorDetails

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "StatedSettings", "config_rm", "config_set", "entries_of", "entry", "keyscan", "read_dotenv", "read_stack_file",
-    "set_host_key", "stack_file", "stack_files_folder",
+    "Dotenv", "StatedSettings", "config_rm", "config_set", "entries_of", "entry", "expanded", "keyscan",
+    "read_dotenv", "read_stack_file", "set_host_key", "stack_file", "stack_files_folder",
 ]  # fmt: skip
+
+
+# https://docs.docker.com/reference/compose-file/interpolation/, of which `.env` files know these forms
+_REFERENCE = re.compile(r"\\\$|\$\$|\$\{([A-Za-z_]\w*)(?::?-([^}]*))?\}|\$([A-Za-z_]\w*)", re.ASCII)
 
 
 class StatedSettings(NamedTuple):
@@ -111,20 +115,53 @@ def set_host_key(stack: str, path: str, address: str, port: int) -> str:
     return config_set(stack, f"{path}.hostKey", f'"$({keyscan(address, port)})"')
 
 
-def read_dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
-    """The names and values of a `.env` file, as written (nothing is substituted), and the lines that are neither."""
+class Dotenv(NamedTuple):
+    """A `.env` file."""
+
+    values: dict[str, str]
+    """Name → value as written, without its quotes."""
+    problems: list[Problem]
+    """Lines that are not NAME=VALUE."""
+    verbatim: frozenset[str] = frozenset()
+    """Names whose values stand in single quotes, in which nothing is substituted."""
+
+
+def expanded(name: str, dotenv: Dotenv, known: Mapping[str, str]) -> tuple[str, set[str]]:
+    """The value of a name as Compose reads it, `known` values in place of references to them; and which these are.
+
+    What refers to a name that is not known stays as it is: Compose would leave it empty, which nobody means.
+    """
+    used = set[str]()
+
+    def replaced(found: re.Match[str]) -> str:
+        reference, instead = found[1] or found[3], found[2]
+        if not reference:
+            return "$"
+        if reference in known:
+            used.add(reference)
+        return known.get(reference, found[0] if instead is None else instead)
+
+    value = dotenv.values[name]
+    return (value if name in dotenv.verbatim else _REFERENCE.sub(replaced, value)), used
+
+
+def read_dotenv(path: Path) -> Dotenv:
+    """A `.env` file; an empty one when there is none."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        return {}, []
+        return Dotenv({}, [])
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        return {}, [Problem(f".env cannot be read ({reason})", "its values would be missing", f"correct {path.name}")]
-    values, problems = {}, []
+        problem = Problem(f".env cannot be read ({reason})", "its values would be missing", f"correct {path.name}")
+        return Dotenv({}, [problem])
+    values, problems, verbatim = {}, [], set()
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
             what = f".env: line {binding.original.line} is not NAME=VALUE"
             problems.append(Problem(what, "its values would be missing", "correct it, or put # before it"))
         elif binding.key is not None:
             values[binding.key] = binding.value or ""
-    return values, problems
+            if re.match(r"[^=]*=\s*'", binding.original.string.lstrip()):
+                verbatim.add(binding.key)
+    return Dotenv(values, problems, frozenset(verbatim))

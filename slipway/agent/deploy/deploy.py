@@ -153,8 +153,10 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
         )
     phases = {"facts": runtime.monotonic() - begin}
     found: list[Change] = []
-    with contextlib.suppress(Exception):  # words about a deployment never fail it
+    try:
         found = _changes(attempt, plan, rendered, seen) if plan.steps else []
+    except Exception as error:  # noqa: BLE001  # words about a deployment never fail it
+        attempt.out.progress("plan", f"a defect of Slipway, please report it: no words for the plan ({error!r})")
     for change in found:
         attempt.out.progress("plan", f"{change.service} {sentence(change)}")
     if not plan.steps:

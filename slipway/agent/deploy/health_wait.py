@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.docker import facts
-from slipway.agent.docker.facts import NEVER_RESTARTED, last_lines
+from slipway.agent.docker.facts import NEVER_RESTARTED, log_tail
 from slipway.agent.docker.health import Haste
 from slipway.contract.container_illness import illness
 from slipway.contract.problems import SlipwayError
@@ -204,7 +204,7 @@ def await_healthy(expected: Sequence[Expected], context: GateContext, limit: flo
 
 def _tell(wait: _HealthWait, container: Container, context: GateContext) -> None:
     """That a service is waited for though it crashes: whoever looks on may know better."""
-    last = (last_lines(context.api, container) or [""])[-1].removeprefix("| ")
+    last = (log_tail(context.api, container) or [""])[-1].removeprefix("| ")
     why = "what it needs may not be up yet, so it is waited for"
     context.out.progress("health", f"{wait.service.name} is {wait.last}: {why}" + (f" ({last})" if last else ""))
 
@@ -274,7 +274,7 @@ def _unhealthy(
         f"{f'one-off {service.name} failed' if one_off else what}: {reason}, after {seconds:.1f} s",
         "a release goes live only when every service of it is healthy",
         f"read the log lines above, fix {service.name}, then deploy again",
-        [*evidence, *last_lines(api, container)],
+        [*evidence, *log_tail(api, container)],
     )
 
 

@@ -5,7 +5,7 @@ It reads the very steps that a deployment takes, so that what is said and what i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.facts import RUNS
 from slipway.agent.release.release_diff import differences
@@ -39,7 +39,7 @@ from slipway.contract.plan import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from slipway.agent.deploy.plan import Plan
     from slipway.agent.docker.facts import Container

@@ -112,10 +112,9 @@ def _shared_volumes(compose: Mapping[str, Any], starting: Collection[str], api: 
             other = min(projects)
             raise SlipwayError(
                 f"the volume {name} ({names[name]} in the Compose file) is used by {projects[other]} of {other}",
-                f"two stacks would write the same data, so nothing was started. For data of its own, write `name: "
-                f"${{COMPOSE_PROJECT_NAME}}_{names[name]}` in volumes.{names[name]}; `external: true` where both share "
-                f"it; where this stack takes the place of {other}, remove that container, whose volumes stay",
-                f"docker rm --force {projects[other]}",
+                "two stacks would write the same data, so nothing was started; `external: true` says that both may, "
+                f"and where this stack takes the place of {other}, stop that one first: its volumes stay",
+                f"write `name: ${{COMPOSE_PROJECT_NAME}}_{names[name]}` in volumes.{names[name]}, for data of its own",
             )
 
 

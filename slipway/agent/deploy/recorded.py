@@ -1,7 +1,7 @@
 """What a deployment would do after the one on record, for a preview that does not look at the host.
 
 The planner and the steps are those of a deployment. What nobody looked at (drift, missing images, what the edge routes)
-is taken to be as recorded; nothing of the machine that this runs on is read.
+is taken to be as recorded.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def _until_passed(service: str, check: Mapping[str, Any], target: CheckTarget, c
                 f"smoke check of {service} failed: {url}: {reason}",
                 f"the release runs but does not answer as promised within {check['deadline']} s",
                 f"fix {service} or the smoke check in its x-slipway, then deploy again",
-                [f"probed: {url}", *_evidence(check, answer, reason), *facts.last_lines(context.api, failed)],
+                [f"probed: {url}", *_evidence(check, answer, reason), *facts.log_tail(context.api, failed)],
             )
         context.deadline.pause(_COMMAND_PAUSE_SECONDS if check["kind"] == "command" else _PAUSE_SECONDS)
 

@@ -27,7 +27,7 @@ __all__ = [
     "container",
     "containers",
     "fixed_address",
-    "last_lines",
+    "log_tail",
     "one_offs",
 ]  # fmt: skip
 
@@ -178,7 +178,7 @@ def container(details: dict[str, Any]) -> Container:
     )
 
 
-def last_lines(api: DockerApi, container: Container | None) -> list[str]:
+def log_tail(api: DockerApi, container: Container | None) -> list[str]:
     """The end of a container's log, as the evidence of an error; empty where there is none."""
     lines = api.logs(container.id, _LOG_LINES) if container else []
     return [f"last lines of {container.name}:", *(f"| {line}" for line in lines)] if container and lines else []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.deadline import Deadline
-from slipway.agent.docker.facts import last_lines
+from slipway.agent.docker.facts import log_tail
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.edge.routing import GENERATION_HEADER
 from slipway.agent.traffic.http_get import CONNECT_SECONDS, get, words
@@ -98,7 +98,7 @@ class RouteCheck:
                 return {each.id for each, _ in refusals}
             container, last = refusals[-1]
             if runtime.monotonic() - begin >= last.patience:
-                evidence = [*last.evidence, *last_lines(self._api, container)]
+                evidence = [*last.evidence, *log_tail(self._api, container)]
                 raise SlipwayError(last.what, last.meaning, last.fix, evidence)
             self._deadline.pause(_PAUSE_SECONDS)
 

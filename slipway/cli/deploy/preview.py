@@ -56,9 +56,10 @@ def show(
     settings: Mapping[str, str],
     command: str,
 ) -> int:
-    """Show what `deploy` (update.py) would do with the same arguments; 0."""
-    print_out(rendered(previewed(engine, given, settings=settings, command=command)))
-    return 0
+    """Show what `deploy` (update.py) would do with the same arguments; 0, or 1 where a host's plan is not known."""
+    found = previewed(engine, given, settings=settings, command=command)
+    print_out(rendered(found))
+    return 1 if found["unplanned"] else 0
 
 
 def previewed(
@@ -90,12 +91,17 @@ def previewed(
                     typer.echo(error, err=True)
                 raise typer.Exit(1)
         plans = [json.loads(file.read_text()) for file in sorted(Path(folder).iterdir())]
+    unplanned = sorted(set(resources.hosts) - {plan["host"] for plan in plans})
+    if unplanned and not warnings:
+        warnings.append(
+            "no plan: add plan=view.plan to ComposeDeploymentArgs(…) in __main__.py, as the template has it"
+        )
     return {
         "contract": 1,
         "stack": engine.short,
         "changes": resources.unlike or any(plan["changes"] for plan in plans),
         "hosts": [{key: value for key, value in plan.items() if key != "contract"} for plan in plans],
-        "unplanned": sorted(set(resources.hosts) - {plan["host"] for plan in plans}),
+        "unplanned": unplanned,
         "resources": resources.changed,
         "warnings": list(dict.fromkeys(warnings)),
     }

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slipway.contract.plan import interruption
-from slipway.hosts.plans import change_of, source
+from slipway.hosts.plans import basis, change_of
 from slipway.releases.format import plain
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = []
     for host in document["hosts"]:
         parts.append(Text.assemble(("host ", "dim"), (plain(host["host"]), "bold")))
-        parts += [Text(f"  {said}", "yellow")] if (said := source(host)) else []
+        parts += [Text(f"  {said}", "yellow")] if (said := basis(host)) else []
         parts.append(_table(_changes(host)) if host["changes"] else Text("  nothing to do", "dim"))
         parts += [Text(f"  {line}", "dim") for line in _beside(host)]
     if document["resources"]:
@@ -44,7 +44,7 @@ def in_markdown(document: Mapping[str, Any]) -> str:
     lines = [f"### Preview of `{document['stack']}`", "", f"{_cell(_end(document))}."]
     for host in document["hosts"]:
         lines += ["", f"**Host {_cell(host['host'])}**", ""]
-        lines += [f"_{_cell(said)}_", ""] if (said := source(host)) else []
+        lines += [f"_{_cell(said)}_", ""] if (said := basis(host)) else []
         if host["changes"]:
             lines += ["| service | what | because | interrupted |", "| --- | --- | --- | --- |"]
             lines += [f"| {' | '.join(_cells(each))} |" for each in _changes(host)]

@@ -19,7 +19,8 @@ __all__ = ["ENDED", "ON_A_HOST", "STOPPING", "Line", "Story", "Work"]
 ON_A_HOST = "slipway:deployment:ComposeDeployment$command:"
 """In the URN of what runs on a host."""
 
-_INNER_COMMANDS = ("-removal", "-fingerprint-key")  # what components keep for later; done in an instant
+# What components keep for later; done in an instant.
+_INNER_COMMANDS = re.compile(r"slipway:(host:Host|deployment:FingerprintKey)\$command:.*-(removal|fingerprint-key)$")
 _INNER = ("pulumi:", "slipway:")  # the stack, providers and components have no life of their own
 _ERROR = "slipway: error: "
 _DONE = {
@@ -123,7 +124,7 @@ class Story:
                 yield Line("info", "", text)
 
     def _begin(self, step: Mapping[str, Any], now: float) -> None:
-        if step["urn"].endswith(_INNER_COMMANDS):
+        if _INNER_COMMANDS.search(step["urn"]):
             return
         if ON_A_HOST in step["urn"]:
             self.hosts[step["urn"]] = _host_of(step)

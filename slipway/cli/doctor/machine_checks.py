@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.cli.doctor.check_result import CheckResult, good, warnings, wrongs
-from slipway.contract.problems import Problem, last_lines
+from slipway.contract.problems import Problem, in_brief
 from slipway.releases.engine import program_folder
 from slipway.releases.local_stack import tools
 
@@ -58,7 +58,7 @@ def _ask(*argv: str, environment: Mapping[str, str] | None = None) -> _Answer:
     except OSError as error:
         return _Answer(None, f"cannot be started ({error.strerror})")
     output = (done.stdout.strip() or done.stderr.strip()) if done.returncode == 0 else done.stderr.strip()
-    return _Answer(done.returncode, last_lines(output) or f"ends with exit code {done.returncode}")
+    return _Answer(done.returncode, in_brief(output) or f"ends with exit code {done.returncode}")
 
 
 def _wrong(what: str, meaning: str, fix: str) -> list[CheckResult]:

@@ -6,7 +6,7 @@ import asyncio
 import shlex
 from typing import TYPE_CHECKING
 
-from slipway.contract.problems import SlipwayError
+from slipway.contract.problems import SlipwayError, in_brief
 from slipway.hosts.agent_channel import agent_path
 from slipway.hosts.connection import reached
 
@@ -42,7 +42,7 @@ def authorized_line(public_key: Path, project: str, settings: Settings) -> str:
         raise SlipwayError(f"{public_key} cannot be read ({error.strerror})", "there is no key to allow", fix) from None
     except (asyncssh.KeyImportError, UnicodeDecodeError):
         raise SlipwayError(
-            f"{public_key} is not one public key in OpenSSH form", "a private key never leaves its machine", fix
+            f"{public_key} is not a public key in OpenSSH form", "a host cannot be told which key to allow", fix
         ) from None
     public = key.export_public_key("openssh").decode().split()[:2]
     if (own := settings.private_key()) and asyncssh.import_private_key(own).public_data == key.public_data:
@@ -66,13 +66,16 @@ def add_line(line: str, settings: Settings) -> dict[str, bool | SlipwayError]:
                 process.stdin.write(f"{line}\n".encode())
                 process.stdin.write_eof()
                 said = (await process.stdout.read(100)).strip()
+                reason = in_brief((await process.stderr.read(2000)).decode(errors="replace"))
         except SlipwayError as error:
             return error
         except TimeoutError:
-            said = b""
+            said, reason = b"", f"no answer within {_SECONDS} s"
         if said not in (b"added", b"there"):
             return SlipwayError(
-                f"host {host.name}: authorized_keys cannot be changed", "the key is not allowed there", "slipway doctor"
+                f"host {host.name}: authorized_keys cannot be changed ({reason or 'it did not say why'})",
+                "the key is not allowed there",
+                f"add it by hand there: {line}",
             )
         return bool(said == b"added")
 
@@ -80,4 +83,8 @@ def add_line(line: str, settings: Settings) -> dict[str, bool | SlipwayError]:
         return await asyncio.gather(*(add(host) for host in remote))
 
     remote = [host for host in settings.hosts if not host.local]
+    if not remote:
+        raise SlipwayError(
+            f"no host of {settings.stack} is reached over SSH", "there is nothing to allow", "slipway status"
+        )
     return dict(zip([host.name for host in remote], asyncio.run(add_everywhere()), strict=True))

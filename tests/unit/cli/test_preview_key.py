@@ -44,11 +44,11 @@ def test_the_line_runs_the_look_of_its_stack_and_nothing_else(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "is not one public key"),
-        ("ssh-ed25519 AAAA", "is not one public key"),
+        ("", "is not a public key"),
+        ("ssh-ed25519 AAAA", "is not a public key"),
         (
             "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==\n-----END OPENSSH PRIVATE KEY-----\n",
-            "is not one public key",
+            "is not a public key",
         ),
         (None, "cannot be read"),
     ],

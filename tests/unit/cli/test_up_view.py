@@ -66,7 +66,11 @@ def test_the_error_is_left_for_the_end_and_its_evidence_is_not() -> None:
 
 def test_what_components_keep_for_later_is_no_host_at_work() -> None:
     view, console, story = _view(80)
-    for name in ("-removal", "-fingerprint-key"):
-        view.report(begin(f"{_HOST}{name}", "create"))
-        view.report(end(f"{_HOST}{name}", "create"))
+    place = "urn:pulumi:s::slipway::slipway:"
+    for urn in (
+        f"{place}host:Host$command:remote:Command::shop-s-web-1-removal",
+        f"{place}deployment:ComposeDeployment$slipway:deployment:FingerprintKey$command:local:Command::s-fingerprint-key",
+    ):
+        view.report(begin(urn, "create"))
+        view.report(end(urn, "create"))
     assert (story.at_work, story.hosts, console.export_text()) == ({}, {}, "")

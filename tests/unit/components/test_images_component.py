@@ -313,7 +313,7 @@ def of_the_plugin(reason: str) -> str:
             'the registry of {} does not answer (Error during registry request: Head "http://127.0.0.1:4041/v2/": ',
         ),
         ("got bad response from registry: 503 Not found", "the registry of {} does not answer (got bad response"),
-        (f"Error {'x' * 300}", f"the registry of {{}} does not answer (Error {'x' * 292} …)"),
+        (f"Error {'x' * 300}", f"the registry of {{}} does not answer (Error {'x' * 291}"),
     ],
 )
 def test_an_image_that_cannot_be_looked_up_is_told_before_anything_changes(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipway.contract.problems import DocumentError, Problem, SlipwayError, last_lines
+from slipway.contract.problems import DocumentError, Problem, SlipwayError, in_brief
 
 
 def test_an_error_has_one_line_per_problem_in_the_familys_form() -> None:
@@ -49,9 +49,10 @@ def test_a_document_or_command_that_is_not_the_agents_ends_with_another_exit_cod
         ("one\n", "one"),
         ("first\n\n  the \t reason\n\n", "first the reason"),
         ("long before that\nthe very reason", "the very reason"),
+        ("a reason longer than twenty\nsee x", "a reason lon … see x"),
         ("a reason longer than twenty characters", "a reason longer th …"),
         ("before\na reason longer than twenty characters\n", "a reason longer th …"),
     ],
 )
 def test_a_programs_last_words_are_cut_at_the_end_and_never_in_the_middle_of_the_reason(output: str, said: str) -> None:
-    assert last_lines(output, 20) == said
+    assert in_brief(output, 20) == said

@@ -48,7 +48,7 @@ def test_the_last_proven_deployment_is_what_its_component_says(exported: Path) -
         {"urn": f"{URN}web-1/db", "type": "slipway:deployment:Service", "inputs": {"secretValues": {"PASSWORD": "f2"}}},
     ))  # fmt: skip
     found = read_records("staging")
-    assert found.of["web-1"] == {
+    assert found.hosts["web-1"].document == {
         "release": release, "services": services, "edge": "traefik@sha256:1",
         "secrets": {"TOKEN": "f1", "PASSWORD": "f2"},
     }  # fmt: skip
@@ -70,7 +70,7 @@ def test_the_last_proven_deployment_is_what_its_component_says(exported: Path) -
 )
 def test_a_state_without_a_proven_deployment_has_no_records(exported: Path, resources: Any) -> None:
     exported.write_text(state(*resources))
-    assert not read_records("staging").of
+    assert not read_records("staging").hosts
 
 
 def test_a_state_that_cannot_be_read_is_told(exported: Path) -> None:

@@ -28,7 +28,7 @@ def test_failing_step_is_told_with_its_output_and_place() -> None:
     assert not any("load build definition" in line for line in words)
 
 
-def test_failure_outside_a_step_is_told_by_the_last_lines() -> None:
+def test_failure_outside_a_step_is_told_by_the_in_brief() -> None:
     lines = [f"line {number}" for number in range(100)]
     assert last_words("\n".join([*lines, "ERROR: denied"]))[-1] == "ERROR: denied"
     assert len(last_words("\n".join(lines))) == 40

@@ -135,6 +135,30 @@ def test_dotenv_gives_compose_variables_that_nothing_else_gives(tmp_path: Path) 
     assert set(found.secrets) == {"DATABASE_URL", "DB_PASSWORD"}
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("X=$A/x", "one/x"), ("X=${A}${A}", "oneone"), ('X="<$A>"', "<one>"), ("X='$A ${A}'", "$A ${A}"),
+        ("X=${GONE:-two}", "two"), ("X=${GONE-two}", "two"), ("X=${A:-two}", "one"), ("X=a$$A", "a$A"),
+        (r'X="\$A"', "$A"), ("X=pa$word ${LATER}", "pa$word ${LATER}"), ("X=100$", "100$"), ("export X=$A", "one"),
+        ("X=$STACK", "of the stack"), ("X=http://${DOMAIN}/", "http://shop.example/"), ("X=${B}", "one and more"),
+    ],
+)  # fmt: skip
+def test_dotenv_refers_to_what_comes_before_as_in_compose(tmp_path: Path, line: str, value: str) -> None:
+    (tmp_path / ".env").write_text(f"A=one\nB=$A and more\n{line}\nLATER=1\n")
+    found = load(tmp_path, {"variables": '{"STACK": "of the stack"}', "domain": "shop.example"})
+    assert found.variables["X"] == value
+
+
+def test_what_holds_a_secret_of_dotenv_or_the_stack_is_one(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DB_PASSWORD=of-dotenv\nDB_USER=me\nDSN=$DB_USER:${DB_PASSWORD}@db\nOTHER=$DSN\n")
+    found = load(tmp_path)
+    assert found.secrets["DSN"].get_secret_value() == found.secrets["OTHER"].get_secret_value() == "me:of-dotenv@db"
+    assert found.variables == {"DB_USER": "me"}
+    found = load(tmp_path, {"secrets": '{"DB_PASSWORD": "of-the-stack"}'}, encrypted={"secrets"})
+    assert found.secrets["DSN"].get_secret_value() == "me:of-the-stack@db"
+
+
 def test_dotenv_never_overrides_a_secret_or_the_domain(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DB_PASSWORD=dotenv\nDOMAIN=dev.local\n")
     found = load(

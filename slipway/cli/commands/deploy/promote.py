@@ -82,7 +82,9 @@ def _show_plan(target: Engine, found: Promotion) -> None:
     commit = str(found.release.document["commit"]).removesuffix("-dirty")
     with source_at(found.source.history.settings.application, commit) as folder:
         again = f"slipway promote --from {found.source.stack} --to {target.short} --plan"
-        carry_out(target, folder, with_source(found, folder), deploy=show, message="", again=again)
+        code = carry_out(target, folder, with_source(found, folder), deploy=show, message="", again=again)
+    typer.echo("nothing was changed; run it without --plan to promote")
+    raise typer.Exit(code)
 
 
 def _promote(target: Engine, found: Promotion, message: str) -> int:

@@ -53,12 +53,14 @@ def rollback(
     if plan:
         found = target()
         _show(found)
-        if not found.obstacles:
-            from slipway.cli.deploy.preview import show
+        if found.obstacles:
+            typer.echo("nothing was changed; --force in place of --plan rolls back in spite of that")
+            return
+        from slipway.cli.deploy.preview import show
 
-            carry_out(engine, found, deploy=show, message="", again=f"{again_for(found)} --plan")
+        code = carry_out(engine, found, deploy=show, message="", again=f"{again_for(found)} --plan")
         typer.echo("nothing was changed; run it without --plan to roll back")
-        return
+        raise typer.Exit(code)
 
     def roll_back(taken_over: str) -> int:
         found = target()

@@ -192,7 +192,7 @@ def test_a_failed_first_deployment_leaves_nothing_but_volumes(stack: Simulation)
     assert stack.deploy(stack.shop()).code == 0
 
 
-def test_evidence_names_what_was_probed_what_answered_and_the_last_lines(stack: Simulation) -> None:
+def test_evidence_names_what_was_probed_what_answered_and_the_log_tail(stack: Simulation) -> None:
     ended = stack.deploy(stack.shop(api_environment={"MODE": "sick"}))
     for line in ("probed with: CMD check", "last answer: it said no (exit code 1): not well", "| starting 1"):
         assert line in ended.err
