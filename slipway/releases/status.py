@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.container_illness import illness
 from slipway.contract.outcomes import RETURNED
 from slipway.contract.problems import SlipwayError
+from slipway.releases.format import ago
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,31 +18,34 @@ if TYPE_CHECKING:
 
 __all__ = ["returned_finding", "status_document"]
 
+_OFTEN, _LONG = 3, timedelta(minutes=10)  # as many restarts, and as long without one: it has come to rest
+
 
 def status_document(
     stack: Stack, seen: Mapping[str, Mapping[str, Any] | SlipwayError], now: datetime | None = None
 ) -> dict[str, Any]:
     """What was found on every host of `stack`, by `survey`; `now` is the present moment when left out."""
-    hosts = [_host(host, seen[host.name], stack.settings.stack) for host in stack.settings.hosts]
+    now = now or datetime.now(UTC)
+    hosts = [_host(host, seen[host.name], stack.settings.stack, now) for host in stack.settings.hosts]
     findings = _apart(hosts)
     return {
         "contract": 1,
         "stack": stack.settings.stack,
         "application": stack.application,
         "project": stack.project,
-        "checked": f"{(now or datetime.now(UTC)):%Y-%m-%dT%H:%M:%SZ}",
+        "checked": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         "as_deployed": not findings and all(host["as_deployed"] for host in hosts),
         "findings": findings,
         "hosts": hosts,
     }
 
 
-def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError, stack: str) -> dict[str, Any]:
+def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError, stack: str, now: datetime) -> dict[str, Any]:
     returned = None
     if isinstance(seen, SlipwayError):
         errors, findings, probe = [problem.of_stack(stack).to_json() for problem in seen.problems], [], None
     else:
-        errors, findings, probe, returned = list(seen["problems"]), _findings(seen), dict(seen), _returned(seen)
+        errors, findings, probe, returned = list(seen["problems"]), _findings(seen, now), dict(seen), _returned(seen)
     return {
         "name": host.name,
         "address": host.address,
@@ -68,7 +72,7 @@ def _returned(probe: Mapping[str, Any]) -> dict[str, str] | None:
     return {"from": bad, "to": last["release"], "at": last["at"], "reason": last["reason"]}
 
 
-def _findings(probe: Mapping[str, Any]) -> list[str]:
+def _findings(probe: Mapping[str, Any], now: datetime) -> list[str]:
     """Why a host does not run as deployed, in words. A failed deployment is none: the previous release serves."""
     findings = [f"{entry['service']}: {entry['what']}" for entry in probe["drift"]]
     if returned := _returned(probe):
@@ -78,13 +82,22 @@ def _findings(probe: Mapping[str, Any]) -> list[str]:
     if probe["live"] is None:
         return [*findings, "nothing is deployed here"]
     unwell = [
-        f"{service}: {container['name']} is {what}"
+        f"{service}: {container['name']} {what}"
         for service, entry in probe["live"]["services"].items()
         for container in entry["containers"]
-        if (what := illness(container["state"], container["health"]))
-        and not any(container["name"] in finding for finding in findings)
+        if (what := _unwell(container, now)) and not any(container["name"] in finding for finding in findings)
     ]
     return [*findings, *unwell]
+
+
+def _unwell(container: Mapping[str, Any], now: datetime) -> str:
+    """What is wrong with a container; also one that runs whenever it is looked at, and crashes in between."""
+    if ill := illness(container["state"], container["health"]):
+        return f"is {ill}"
+    begun = datetime.fromisoformat(container["since"]) if container["restarts"] >= _OFTEN else now - _LONG
+    if now - begun >= _LONG:
+        return ""
+    return f"was restarted {container['restarts']} times, the last time {ago(container['since'], now)}"
 
 
 def _apart(hosts: list[dict[str, Any]]) -> list[str]:

@@ -90,6 +90,22 @@ def test_a_container_that_is_not_well_counts_even_without_drift(
     assert looked_at(web_1=probe)["hosts"][0]["findings"] == [finding]
 
 
+@pytest.mark.parametrize(
+    ("restarts", "since", "finding"),
+    [
+        (45, "2025-11-20T13:29:48Z", "api: shop-staging-api-1 was restarted 45 times, the last time 12 s ago"),
+        (3, "2025-11-20T13:21:00Z", "api: shop-staging-api-1 was restarted 3 times, the last time 9 min ago"),
+        (2, "2025-11-20T13:29:48Z", ""),
+        (45, "2025-11-20T13:19:00Z", ""),
+    ],
+)
+def test_a_container_that_crashes_between_looks_is_found(
+    restarts: int, since: str, finding: str, looked_at: LookedAt, probe: dict[str, Any]
+) -> None:
+    probe["live"]["services"]["api"]["containers"][0] |= {"restarts": restarts, "since": since}
+    assert looked_at(web_1=probe)["hosts"][0]["findings"] == ([finding] if finding else [])
+
+
 def test_a_container_named_in_drift_is_told_once(looked_at: LookedAt, probe: dict[str, Any]) -> None:
     probe["live"]["services"]["api"]["containers"][0] |= {"state": "exited"}
     probe["drift"] = [{"service": "api", "what": "shop-staging-api-1 is exited (exit code 137)"}]
