@@ -18,7 +18,7 @@ from slipway.compose.schema_check import checked
 from slipway.compose.service_inputs import service_inputs
 from slipway.contract.compose_tree import secrets_of
 from slipway.contract.plan import UNBUILT, printable
-from slipway.contract.problems import SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_channel import agent_path
 from slipway.hosts.deployment_document import deployment_document, drift_of, port_urls, route_urls
 from slipway.hosts.plans import plan_text
@@ -156,13 +156,16 @@ class ComposeDeployment(pulumi.ComponentResource):
         fingerprints = found["fingerprints"] if isinstance(found["fingerprints"], dict) else {}
         try:
             wanted = document(args.application.release(args.revision, images))
-            text = plan_text(await args.plan(host.label, wanted, fingerprints))
+            plan = await args.plan(host.label, wanted, fingerprints)
         except SlipwayError as error:
             pulumi.log.warn(
                 f"host {host.label}: what would change cannot be planned: {printable(str(error))}", resource=self
             )
         else:
-            pulumi.log.info(text, resource=self)
+            pulumi.log.info(plan_text(plan), resource=self)
+            for problem in map(Problem.from_json, plan.get("refused") or ()):
+                said = printable(str(problem.on(host.label)))
+                pulumi.log.warn(f"a deployment would be refused: {said}", resource=self)
         return ""
 
     def _services(self, host: Host, command: pulumi.Resource) -> None:

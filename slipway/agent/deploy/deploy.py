@@ -26,6 +26,7 @@ from slipway.contract import CONTRACT
 from slipway.contract.barriers import DONE
 from slipway.contract.outcomes import DEPLOYED, REPAIRED, UNCHANGED
 from slipway.contract.plan import sentence
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -68,7 +69,24 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
     """What `deploy` would do now, as a Plan document; changes nothing."""
     attempt = Attempt(document, folder, out, Stop())
     plan, rendered, seen = _plan(attempt, keep_key=False)
-    return plan_document(document.host, plan, rendered.services, _changes(attempt, plan, rendered, seen))
+    found = plan_document(document.host, plan, rendered.services, _changes(attempt, plan, rendered, seen))
+    try:
+        _preflight(attempt, plan, rendered)
+    except SlipwayError as error:
+        found["refused"] = [problem.to_json() for problem in error.problems]
+    return found
+
+
+def _preflight(attempt: Attempt, plan: Plan, rendered: Rendered) -> None:
+    if plan.touched:
+        preflight.check(
+            rendered.compose,
+            plan.touched,
+            api=attempt.access.api,
+            machine=attempt.access.machine,
+            stack=attempt.folder.stack,
+            disk_minimum_mb=attempt.options.disk_minimum_mb,
+        )
 
 
 def plan_document(
@@ -142,15 +160,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     if attempt.unfinished is not None:
         remove_one_offs(access.api, stack)
     attempt.outcome = _outcome(plan, attempt)
-    if plan.touched:
-        preflight.check(
-            rendered.compose,
-            plan.touched,
-            api=access.api,
-            machine=access.machine,
-            stack=stack,
-            disk_minimum_mb=attempt.options.disk_minimum_mb,
-        )
+    _preflight(attempt, plan, rendered)
     phases = {"facts": runtime.monotonic() - begin}
     found: list[Change] = []
     try:

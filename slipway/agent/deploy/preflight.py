@@ -80,15 +80,16 @@ def _drivers(compose: Mapping[str, Any], machine: Machine) -> None:
 
 def _external(compose: Mapping[str, Any], api: DockerApi) -> None:
     for kind, find in (("volume", api.volume), ("network", api.network)):
-        for key, definition in compose[f"{kind}s"].items():
-            settings = definition or {}
-            name = str(settings.get("name") or key)
-            if settings.get("external") and find(name) is None:
-                raise SlipwayError(
-                    f"the external {kind} {name} does not exist on this host",
-                    "the Compose file declares it as external, so Slipway does not create it",
-                    f"docker {kind} create {name}",
-                )
+        definitions = {key: definition or {} for key, definition in compose[f"{kind}s"].items()}
+        external = sorted({str(each.get("name") or key) for key, each in definitions.items() if each.get("external")})
+        if missing := [name for name in external if find(name) is None]:
+            many, them = len(missing) > 1, "them" if len(missing) > 1 else "it"
+            raise SlipwayError(
+                f"the external {kind}{'s' * many} {', '.join(missing)} {'do' if many else 'does'} not exist "
+                "on this host",
+                f"the Compose file declares {them} as external, so Slipway does not create {them}",
+                " && ".join(f"docker {kind} create {name}" for name in missing),
+            )
 
 
 def _shared_volumes(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:
