@@ -8,6 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.output import Output
 from slipway.agent.state.stack_dir import StackFolder
 from slipway.contract import CONTRACT
@@ -73,7 +74,8 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "deploy": ("--stack", "--release"),
     "destroy": ("--stack", "--volumes"),
 }
-_PLANNED_BYTES = 64 << 20  # who may only look must not fill the memory
+_PLANNED_BYTES = 8 << 20  # 1 MB ships with a release, in base64
+_LOOK_MEMORY, _LOOK_CPU, _LOOK_SECONDS = 1 << 30, 30, 600  # bytes, seconds of the processor, seconds
 _FLAGS = ("--on", "--off", "--follow")
 
 
@@ -119,7 +121,8 @@ def _run(arguments: Sequence[str], session: _Session) -> None:
     elif command == "deploy":
         _deploy(session, options)
     else:
-        folder = session.folder = StackFolder(options["--stack"])
+        folder = StackFolder(options["--stack"])
+        session.folder = None if command in ("look", "plan-recorded") else folder  # where a crash leaves its report
         session.answers = command not in ("destroy", "watch")
         out.redactor = Redactor(folder.stored_secrets())
         _run_for(folder, command, options, out)
@@ -160,19 +163,32 @@ def _look(folder: StackFolder, command: str, out: Output) -> None:
     from slipway.agent.host_probe import probe
 
     if command == "look":
-        _refuse_more(folder.stack)
+        _limit(folder.stack)
         out.say("agent: here")
     out.result(probe(folder))
+    if command == "look":
+        out.redactor = Redactor()  # what is hidden of a document of theirs would betray a value that it guesses
     if command == "attend":
         from slipway.agent.fleet import attend
 
         attend(folder, out)
     elif command in ("plan", "look") and (given := sys.stdin.buffer.read(_PLANNED_BYTES)):
-        _plan(given, folder, out)
+        _plan(given, folder, out, redacted=command == "plan")
 
 
-def _refuse_more(stack: str) -> None:
-    """Fail whoever asks for more than a look: a deployment must not take this for its own success."""
+def _limit(stack: str) -> None:
+    """Bound what a key that may only look can use up, and fail whoever asks for more.
+
+    A deployment must not take the answer to a look for its own success.
+    """
+    import resource
+    import signal
+
+    # Of what is written to: the programs that it starts reserve far more address space than they use.
+    resource.setrlimit(resource.RLIMIT_DATA, (_LOOK_MEMORY, _LOOK_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (_LOOK_CPU, _LOOK_CPU))
+    signal.alarm(_LOOK_SECONDS)
+    runtime.lower_priority(19)
     asked = os.environ.get("SSH_ORIGINAL_COMMAND", "")
     if asked and not any(f" {each} --stack {stack}" in asked for each in ("plan", "probe")):
         raise SlipwayError(
@@ -206,14 +222,14 @@ def _change(folder: StackFolder, command: str, options: dict[str, str], out: Out
     return mark(folder, options["--release"], note, out, actor=actor)
 
 
-def _plan(given: bytes, folder: StackFolder, out: Output) -> None:
+def _plan(given: bytes, folder: StackFolder, out: Output, *, redacted: bool) -> None:
     from slipway.agent.deploy import deploy
     from slipway.agent.release import document
 
     content = document.parse(given)
     if content.stack != folder.stack:
         raise _usage(f"--stack is {folder.stack!r}, and the document says {content.stack!r}")
-    out.redactor = _redactor(content, folder)
+    out.redactor = _redactor(content, folder) if redacted else out.redactor
     out.result(deploy.planned(content, folder, out))
 
 

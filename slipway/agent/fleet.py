@@ -50,19 +50,29 @@ class Fleet:
         self._active = active
         self._attended_at = runtime.monotonic()
         self._decided = False
+        self._session = ""
 
     def open(self) -> None:
-        """Start afresh: what an earlier deployment said is no longer true."""
+        """Start afresh, for the driver that attends now: what an earlier deployment said is no longer true."""
         if self._active:
             os.makedirs(self._channel.folder, mode=0o700, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._channel.status)
             self._attended_at = runtime.monotonic()
+            self._session = self._attending()
+            while not self._session and runtime.monotonic() - self._attended_at < ABANDONED_SECONDS:
+                runtime.sleep(POLL_SECONDS)
+                self._session = self._attending()
+
+    def _attending(self) -> str:
+        """The session of the driver that attends now; empty without one."""
+        attended = self._channel.attended
+        return str(read_object(attended).get("session", "")) if is_held(attended) else ""
 
     def publish(self, phase: str, reason: str = "") -> None:
         """Report to the driver how far this host is."""
         if self._active:
-            status = {"deployment": self._deployment, "phase": phase, "reason": reason}
+            status = {"deployment": self._deployment, "session": self._session, "phase": phase, "reason": reason}
             write_atomically(self._channel.status, json.dumps(status).encode())
 
     def check(self) -> None:
@@ -124,16 +134,14 @@ def attend(folder: StackFolder, out: Output) -> None:
 def _relay(channel: _Channel, session: str, out: Output, lock: str) -> None:
     pending = b""
     heard = runtime.monotonic() + _FIRST_BEAT_SECONDS - SILENT_SECONDS
-    seen = None if is_held(lock) else _version(channel.status)
     status: dict[str, Any] = {}
+    seen = status
     while True:
         held = not status or is_held(lock)  # before the status is read: who ends says so, then lets go of the lock
-        version = _version(channel.status)
-        if version is not None and version != seen:
-            seen = version
-            status = read_object(channel.status)
-            if status:
-                out.result(status)
+        found = read_object(channel.status)
+        if found.get("session") == session and found != seen:
+            seen = status = found
+            out.result(status)
         if status and not held and status["phase"] not in ENDED:
             status = {**status, "phase": FAILED, "reason": "its agent was killed or crashed"}
             out.result(status)
@@ -179,11 +187,3 @@ def _take(path: str) -> int:
             runtime.sleep(POLL_SECONDS)
         else:
             return descriptor
-
-
-def _version(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FREE_TEXT", "Redactor"]
 
-FREE_TEXT = frozenset(
-    ("what", "meaning", "fix", "reason", "because", "warnings", "interrupted", "lock", "verdict", "actor")
-)
+FREE_TEXT = frozenset(("what", "meaning", "fix", "reason", "warnings", "interrupted", "lock", "verdict", "actor"))
 """Where documents between agent and driver have sentences; everything else in them is names, numbers and digests."""
 
 # Shorter values ("1", "on") occur everywhere: replacing them would hide the message and betray the value by its gaps.

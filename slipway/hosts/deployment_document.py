@@ -130,11 +130,13 @@ def route_urls(settings: Settings, application: Application, hosts: Sequence[Hos
 
 def _page(application: Application, service: str, route: Mapping[str, Any]) -> str:
     """A path of a route that answers: below a prefix that is the page of an HTTP smoke check, where there is one."""
-    checks = application.entries[service]["smoke"] or ()
     prefix = route["path"].rstrip("/")
-    pages = [check["path"] for check in checks if check["kind"] == "http"] if prefix else []
-    below = [prefix + page if route["strip"] else page for page in pages]
-    return str(next((page for page in below if f"{page}/".startswith(f"{prefix}/")), route["path"]))
+    for check in application.entries[service]["smoke"] or () if prefix else ():
+        if check["kind"] == "http" and check["status"] in range(200, 300) and ".." not in check["path"]:
+            page = prefix + check["path"] if route["strip"] else check["path"]
+            if f"{page}/".startswith(f"{prefix}/"):
+                return str(page)
+    return str(route["path"])
 
 
 def port_urls(settings: Settings, application: Application, hosts: Sequence[HostSettings]) -> list[str]:

@@ -18,7 +18,7 @@ from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.plans import published
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Record", "Records", "read_records"]
 
@@ -65,8 +65,9 @@ class Records(NamedTuple):
             SlipwayError: what the planner complains of.
         """
         given = json.loads(document)
-        given["secrets"] = {name: fingerprints.get(name, _UNKNOWN) for name in given["secrets"]}
         record = self.hosts.get(host)
+        known = {**(record.document["secrets"] if record else {}), **fingerprints}
+        given["secrets"] = {name: known.get(name, _UNKNOWN) for name in given["secrets"]}
         content = json.dumps({"document": given, "record": record.document if record else None})
         return published(await asyncio.to_thread(_planned, given["stack"], content), host)
 
@@ -95,13 +96,24 @@ def read_records(stack: str) -> Records:
         SlipwayError: the engine does not give the state.
     """
     resources = _exported(stack)
+    try:
+        return _read(resources)
+    except (ValueError, TypeError, KeyError, AttributeError, SlipwayError):
+        raise SlipwayError(
+            f"the state of {stack} is not as Slipway writes it", "an offline preview plans against it", _ONLINE
+        ) from None
+
+
+def _read(resources: Iterable[Mapping[str, Any]]) -> Records:
     deployment: dict[str, Any] = {}
     secrets: dict[str, dict[str, str]] = {}
     docker = {}
     for each in resources:
+        if each.get("delete"):  # what another has taken the place of
+            continue
         name, outputs = each["urn"].rpartition("::")[2], each.get("outputs") or {}
         if each["type"] == "slipway:deployment:ComposeDeployment":
-            deployment = outputs
+            deployment = outputs if outputs.get("document") else deployment
         elif each["type"] == "slipway:host:Host":
             docker[name] = str(outputs.get("docker") or _UNKNOWN)
         elif each["type"] == "slipway:deployment:Service":
@@ -123,9 +135,10 @@ def _exported(stack: str) -> list[dict[str, Any]]:
     try:
         done = subprocess.run(
             ["pulumi", "stack", "export", "--stack", stack, "--non-interactive"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_ENGINE_SECONDS, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_ENGINE_SECONDS,
+            check=False,
         )  # fmt: skip
-        problem = done.stderr.strip() if done.returncode else ""
+        problem = (done.stderr.strip() or f"it ended with {done.returncode}") if done.returncode else ""
     except (OSError, subprocess.TimeoutExpired) as error:
         problem = getattr(error, "strerror", None) or f"no answer within {_ENGINE_SECONDS} s"
     if problem:
@@ -134,4 +147,9 @@ def _exported(stack: str) -> list[dict[str, Any]]:
             "an offline preview plans against the stack's state",
             f"pulumi stack export --stack {stack}",
         )
-    return list((json.loads(done.stdout).get("deployment") or {}).get("resources") or [])
+    try:
+        return list((json.loads(done.stdout).get("deployment") or {}).get("resources") or [])
+    except (ValueError, AttributeError, TypeError):
+        raise SlipwayError(
+            f"the state of {stack} is not JSON", "an offline preview plans against it", _ONLINE
+        ) from None

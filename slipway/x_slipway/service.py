@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -52,6 +53,8 @@ def _not_empty(command: list[str]) -> list[str]:
 def _path(value: str) -> str:
     if not value.startswith("/"):
         raise ValueError("does not begin with a slash")
+    if re.search(r"[\s<>\x00-\x1f\x7f-\x9f]", value):
+        raise ValueError("has a blank, < or >, which stand in an address as %20, %3C and %3E")
     return value
 
 

@@ -93,7 +93,8 @@ def _before(document: Deployment, record: Mapping[str, Any], folder: StackFolder
 
 
 def _completed(observed: Mapping[str, Any]) -> bool:
-    return bool(observed["containers"]) and all(each["state"] == "completed" for each in observed["containers"])
+    """Whether a service ended well; also when its container is gone, since the deployment was proven without one."""
+    return bool(observed["replicas"]) and all(each["state"] == "completed" for each in observed["containers"])
 
 
 def _containers(service: Service, observed: Mapping[str, Any]) -> list[Container]:

@@ -28,7 +28,7 @@ def parse(raw: bytes) -> Deployment:
     """
     try:
         document = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _bad("standard input is not JSON") from None
     if not isinstance(document, dict):
         raise _bad("it is not an object")
@@ -48,6 +48,8 @@ def _check(document: dict[str, Any]) -> None:
     if release_id(release) != release["id"]:
         raise _bad(f"release {release['id']} does not have the id of its content")
     composed = release["compose"]["services"]
+    if without := set(composed) - set(release["images"]):
+        raise _bad(f"release.images lacks {', '.join(sorted(without))}")
     levels({name: set(service.get("depends_on") or ()) for name, service in composed.items()})
     _check_files(release)
     unknown = placeholders(release["compose"]) - set(document["secrets"])

@@ -20,6 +20,8 @@ __all__ = ["add_line", "authorized_line"]
 _ADD = """\
 umask 077
 mkdir -p ~/.ssh && touch ~/.ssh/authorized_keys && cd ~/.ssh && read -r line || exit 1
+key=${line##*restrict } && key=${key#* } && key=${key%% *}
+if grep -F -- "$key" authorized_keys | grep -vqxF -- "$line"; then echo other; exit; fi
 if grep -qxF -- "$line" authorized_keys; then echo there; exit; fi
 [ -z "$(tail -c 1 authorized_keys)" ] || echo >> authorized_keys
 printf '%s\\n' "$line" >> authorized_keys && echo added
@@ -37,7 +39,8 @@ def authorized_line(public_key: Path, project: str, settings: Settings) -> str:
 
     fix = "ssh-keygen -t ed25519 -N '' -f preview_ed25519"
     try:
-        key = asyncssh.import_public_key(public_key.read_text(encoding="utf-8").strip())
+        lines = public_key.read_text(encoding="utf-8").strip().splitlines()
+        key = asyncssh.import_public_key(lines[0] if len(lines) == 1 else "")
     except OSError as error:
         raise SlipwayError(f"{public_key} cannot be read ({error.strerror})", "there is no key to allow", fix) from None
     except (asyncssh.KeyImportError, UnicodeDecodeError):
@@ -51,7 +54,11 @@ def authorized_line(public_key: Path, project: str, settings: Settings) -> str:
             "the first line for a key decides, so it could no longer deploy, or could still do everything",
             fix,
         )
-    command = f'exec python3 "$(readlink -f {agent_path(project)})" look --stack {project}'
+    path = agent_path(project)
+    command = (
+        f'[ -e {path} ] && exec python3 "$(readlink -f {path})" look --stack {project}; '
+        "echo nothing is deployed here >&2; exit 1"
+    )
     quoted = command.replace("\\", "\\\\").replace('"', '\\"')
     return f'command="{quoted}",restrict {" ".join(public)} slipway-preview-{project}'
 
@@ -71,6 +78,12 @@ def add_line(line: str, settings: Settings) -> dict[str, bool | SlipwayError]:
             return error
         except TimeoutError:
             said, reason = b"", f"no answer within {_SECONDS} s"
+        if said == b"other":
+            return SlipwayError(
+                f"host {host.name}: authorized_keys has this key in another line already",
+                "sshd goes by the first line for a key, so it may do there what that one says",
+                "ssh-keygen -t ed25519 -N '' -f preview_ed25519",
+            )
         if said not in (b"added", b"there"):
             return SlipwayError(
                 f"host {host.name}: authorized_keys cannot be changed ({reason or 'it did not say why'})",

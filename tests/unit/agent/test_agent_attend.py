@@ -58,6 +58,9 @@ def test_an_agent_that_is_killed_is_heard_of(tmp_path: Path, phases: list[str], 
     def said(event: dict[str, Any]) -> str:
         return f"failed: {event['reason']}" if event["phase"] == "failed" else str(event["phase"])
 
+    stale = tmp_path / "stacks/shop-test/control/status.json"  # of another deployment, or another driver's
+    stale.parent.mkdir(parents=True)
+    stale.write_text(json.dumps({"deployment": "d-0", "session": "earlier", "phase": "done", "reason": ""}))
     with start(ATTEND) as driver:
         assert driver.stdin is not None
         assert driver.stdout is not None

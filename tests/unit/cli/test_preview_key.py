@@ -17,6 +17,8 @@ from slipway.settings.model import Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+
 
 def key(folder: Path) -> asyncssh.SSHKey:
     made = asyncssh.generate_private_key("ssh-ed25519", comment='me@laptop" ,pty')
@@ -35,10 +37,16 @@ def test_the_line_runs_the_look_of_its_stack_and_nothing_else(tmp_path: Path) ->
     agent = tmp_path / "stacks/shop-staging/agent.pyz"
     agent.parent.mkdir(parents=True)
     agent.write_text("import sys; print(sys.argv[1:])")
-    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True,
-                          env={"SLIPWAY_HOME": str(tmp_path), "PATH": "/usr/bin:/bin",
-                               "SSH_ORIGINAL_COMMAND": "touch /tmp/x"})  # fmt: skip
-    assert done.stdout == "['look', '--stack', 'shop-staging']\n"
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path,
+                              env={"SLIPWAY_HOME": str(tmp_path), "PATH": "/usr/bin:/bin",
+                                   "SSH_ORIGINAL_COMMAND": "touch /tmp/x"})  # fmt: skip
+
+    assert run().stdout == "['look', '--stack', 'shop-staging']\n"
+    agent.rename(tmp_path / "__main__.py")  # after `destroy`: nothing in the user's home is run instead
+    gone = run()
+    assert (gone.returncode, gone.stdout, gone.stderr) == (1, "", "nothing is deployed here\n")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +56,10 @@ def test_the_line_runs_the_look_of_its_stack_and_nothing_else(tmp_path: Path) ->
         ("ssh-ed25519 AAAA", "is not a public key"),
         (
             "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==\n-----END OPENSSH PRIVATE KEY-----\n",
+            "is not a public key",
+        ),
+        (
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\n" * 2,
             "is not a public key",
         ),
         (None, "cannot be read"),

@@ -221,6 +221,9 @@ def test_a_name_that_no_certificate_is_for_is_warned_of(tmp_path: Path) -> None:
         # A prefix may be no page itself: one that a smoke check asks for is.
         ("shop.example/a, smoke: [{http: {path: /a/health}}]", {}, ["http://shop.example/a/health"]),
         ("shop.example/a, smoke: [{http: {path: /a}}]", {}, ["http://shop.example/a"]),
+        ("shop.example/a, smoke: [{http: {path: /a/gone, status: 404}}, {http: {path: /a/b}}]", {},
+         ["http://shop.example/a/b"]),
+        ("shop.example/a, smoke: [{http: {path: /a/../b}}]", {}, ["http://shop.example/a"]),
         ("shop.example/a, smoke: [{http: {path: /about}}]", {}, ["http://shop.example/a"]),
         ("{path: /a, strip: true}, smoke: [{http: {path: /health}}]", {}, ["http://127.0.0.1/a/health"]),
         ("shop.example, smoke: [{http: {path: /health}}]", {}, ["http://shop.example/"]),

@@ -73,6 +73,40 @@ def test_a_state_without_a_proven_deployment_has_no_records(exported: Path, reso
     assert not read_records("staging").hosts
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "no JSON", "null", "[]", state({"type": "slipway:host:Host"}),
+        *(
+            state({"urn": f"{URN}shop", "type": "slipway:deployment:ComposeDeployment", "outputs": outputs})
+            for outputs in (
+                {"document": {"secure": "x"}}, {"document": "{"}, {"document": "{}"},
+                {"document": json.dumps(document()["release"]), "report": {"web-1": {}}},
+                {"document": json.dumps(document()["release"]), "report": "x"},
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_state_that_is_damaged_is_told(exported: Path, content: str) -> None:
+    exported.write_text(content)
+    with pytest.raises(SlipwayError, match=r"^slipway: error: the state of staging is not"):
+        read_records("staging")
+
+
+def test_what_another_resource_took_the_place_of_is_passed_over(exported: Path) -> None:
+    release = document()["release"]
+    services = {"web": {"image": "a", "release": release["id"], "replicas": 1, "containers": []}}
+    outputs = {"document": json.dumps(release), "edge": "", "report": {"web-1": {"services": services}}}
+    kind = "slipway:deployment:Service"
+    exported.write_text(state(
+        {"urn": f"{URN}shop", "type": "slipway:deployment:ComposeDeployment", "outputs": outputs},
+        {"urn": f"{URN}shop", "type": "slipway:deployment:ComposeDeployment"},
+        {"urn": f"{URN}web-1/web", "type": kind, "inputs": {"secretValues": {"TOKEN": "new"}}},
+        {"urn": f"{URN}web-1/web", "type": kind, "delete": True, "inputs": {"secretValues": {"TOKEN": "old"}}},
+    ))  # fmt: skip
+    assert read_records("staging").hosts["web-1"].document["secrets"] == {"TOKEN": "new"}
+
+
 def test_a_state_that_cannot_be_read_is_told(exported: Path) -> None:
     with pytest.raises(SlipwayError, match=r"the state of staging cannot be read .*no stack named it"):
         read_records("staging")

@@ -124,6 +124,8 @@ def test_a_migration_is_a_command_as_list_or_line_alone_or_in_a_block(migrate: o
         ({"smoke": ["http"]}, ".smoke.0: is not a mapping"),
         ({"smoke": [{"http": "/"}]}, ".smoke.0.http: is not a mapping"),
         ({"smoke": [{"http": {"path": "health"}}]}, ".smoke.0.http.path: does not begin with a slash"),
+        ({"smoke": [{"http": {"path": "/<{%x%}>"}}]}, ".smoke.0.http.path: has a blank, < or >"),
+        ({"smoke": [{"http": {"path": "/a\nb"}}]}, ".smoke.0.http.path: has a blank, < or >"),
         ({"smoke": [{"http": {"status": 42}}]}, ".smoke.0.http.status: input should be greater than or equal to 100"),
         ({"smoke": [{"http": {"json": "x"}}]}, ".smoke.0.http.json: is not a mapping"),
         ({"hosts": "web-1"}, ".hosts: is not a list"),
