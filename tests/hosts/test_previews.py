@@ -109,7 +109,7 @@ def test_a_key_for_previews_may_look_and_nothing_else(stack: RemoteStack, host: 
     forwarded = subprocess.run([*ssh[:-1], "-W", "127.0.0.1:22", ssh[-1]], input="", capture_output=True, text=True,
                                timeout=30, check=False)  # fmt: skip
     assert "prohibited" in forwarded.stderr
-    greedy = subprocess.run([*ssh, f"plan --stack {stack.project}"], input='{"a":' * 1_000_000, capture_output=True,
+    greedy = subprocess.run([*ssh, f"exec plan --stack {stack.project}"], input='{"a":' * 1_000_000, capture_output=True,
                             text=True, timeout=60, check=False)  # fmt: skip
     assert "is not JSON" in greedy.stderr
     assert not host.path(stack.stack_path("bug.txt")).exists()
@@ -121,6 +121,7 @@ def test_a_key_for_previews_may_look_and_nothing_else(stack: RemoteStack, host: 
 
 
 def test_the_key_that_deploys_is_not_made_a_key_for_previews(stack: RemoteStack, tmp_path: Path) -> None:
+    stack.private_key = stack.machines[0].key_file.read_text()
     public = tmp_path / "deploy.pub"
     public.write_text(subprocess.run(["ssh-keygen", "-y", "-f", stack.machines[0].key_file], check=True,
                                      capture_output=True, text=True).stdout)  # fmt: skip
