@@ -109,8 +109,9 @@ def test_a_key_for_previews_may_look_and_nothing_else(stack: RemoteStack, host: 
     forwarded = subprocess.run([*ssh[:-1], "-W", "127.0.0.1:22", ssh[-1]], input="", capture_output=True, text=True,
                                timeout=30, check=False)  # fmt: skip
     assert "prohibited" in forwarded.stderr
-    greedy = subprocess.run([*ssh, f"exec plan --stack {stack.project}"], input='{"a":' * 1_000_000, capture_output=True,
-                            text=True, timeout=60, check=False)  # fmt: skip
+    much = '{"a":' * 1_000_000
+    greedy = subprocess.run([*ssh, f"exec plan --stack {stack.project}"], input=much, capture_output=True, text=True,
+                            timeout=60, check=False)  # fmt: skip
     assert "is not JSON" in greedy.stderr
     assert not host.path(stack.stack_path("bug.txt")).exists()
     assert stack.ids_on(host) == before

@@ -19,6 +19,7 @@ from thorough import THOROUGH
 from slipway.agent.deploy.planned import unlike_plan
 from slipway.agent.deploy.recorded import planned_from_record
 from slipway.agent.state.kept_generations import Keeping
+from slipway.agent.state.stack_dir import StackFolder
 from slipway.compose.schema_check import checked
 from slipway.contract.deployment import Deployment
 from slipway.contract.plan import UNBUILT, Change, sentence
@@ -93,6 +94,25 @@ def mismatches(releases: list[dict[str, Any]]) -> list[str]:
     return found
 
 
+# Stricter than the agent's own rules, which also hold for a service of which a part had stopped.
+WORDS = {
+    **dict.fromkeys(("rolled", "recreated", "restarted"), lambda old, new: bool(old and new) and not old & new),
+    "scaled": lambda old, new: bool(old & new) and old != new,
+    "created": lambda old, new: bool(new) and not old,
+    **dict.fromkeys(("removed", "stopped"), lambda old, new: bool(old) and not new),
+}
+
+
+def _unlike_word(planned: list[Change], before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
+    """Where what became of a service's containers is not what the word for it says."""
+    return [
+        f"{each.service} {each.action}: {before.get(each.service)} became {after.get(each.service)}"
+        for each in planned
+        if each.action in WORDS
+        and not WORDS[each.action](set(before.get(each.service, ())), set(after.get(each.service, ())))
+    ]
+
+
 def _record(stack: Simulation, wanted: dict[str, Any]) -> dict[str, Any]:
     """What the engine's state has of a deployment that was proven."""
     document = stack.document(wanted)
@@ -104,7 +124,7 @@ def _record(stack: Simulation, wanted: dict[str, Any]) -> dict[str, Any]:
 def _unlike_record(stack: Simulation, wanted: dict[str, Any], record: dict[str, Any] | None) -> list[str]:
     """Where a plan from the record is not the one that the host makes."""
     document = Deployment.from_json(stack.document(wanted))
-    offline = json.loads(json.dumps(planned_from_record(document, record, stack.folder)))
+    offline = json.loads(json.dumps(planned_from_record(document, record, StackFolder(stack.stack))))
     online = stack.plan(wanted)
     # The edge of a host that has had no route for a while is in no record.
     known = {"edge started"} if not (record and record["edge"]) else set()
@@ -127,6 +147,8 @@ def _held_against(stack: Simulation, wanted: dict[str, Any], change: Mapping[str
     assert ended.code == 0, ended.error
     planned = [change_of(each) for each in plan["changes"]]
     found = unlike_plan(planned, before, containers(stack))
+    if not change["stopped"]:
+        found += _unlike_word(planned, before, containers(stack))
     assert ("defect" in ended.err) == bool(found), "the agent says so by itself"
     assert not set(plan["unchanged"]) & {each.service for each in planned}
     again = stack.plan(wanted)
