@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.facts import RUNS
-from slipway.agent.release.release_diff import differences
+from slipway.agent.release.release_diff import differences, requests
 from slipway.agent.strategies.steps import (
     Drain,
     EdgeUp,
@@ -164,10 +164,11 @@ def _started(service: Service, starts: Sequence[Step], own: Sequence[Container])
 
 def _because(name: str, action: str, after: Sequence[str], known: Known) -> tuple[str, ...]:
     if action == REMOVED:
-        return ("no longer in the Compose file",)
+        entry = ((known.old or {}).get("services") or {}).get(name) or {}
+        return ("no longer in the Compose file", *requests({"routes": entry.get("routes")}, {}))
     if action == CREATED and known.old is None:
         return ("first deployment",)
-    found = differences(known.old, known.new, name, known.rotated, routes=action == REROUTED)
+    found = differences(known.old, known.new, name, known.rotated)
     found += [f"drift: {what}" for what in known.drift.get(name, ())]
     found += [f"{other} is replaced" for other in after]
     return tuple(found or ("the edge's settings" if action == REROUTED else "its containers are not as proven",))

@@ -183,6 +183,56 @@ def test_every_reason_is_named(stack: Simulation) -> None:
     assert plan["old"] == "removed: no longer in the Compose file"
 
 
+def _route(host: str, path: str = "/", *, strip: bool = False) -> dict[str, Any]:
+    return {"host": host, "path": path, "strip": strip}
+
+
+NO_MIDDLEWARES: dict[str, Any] = {
+    "redirects": [], "basic_auth": None, "ip_allow_list": [], "rate_limit": None, "max_body": None,
+    "security_headers": False,
+}  # fmt: skip
+REDIRECT = {"from": "www.shop.test", "to": "shop.test", "permanent": True}
+REQUESTS = [
+    # what x-slipway says, besides `route: shop.test` and `port: 8000`, and what the plan says of it
+    ({"routes": [_route("shop2.test")]}, "x-slipway route shop.test => shop2.test"),
+    ({"routes": [_route("shop.test"), _route("", "/status")]}, "x-slipway route none => /status"),
+    ({"routes": [_route("a.test"), _route("", "/")]}, "x-slipway route shop.test => / and a.test"),
+    ({"routes": [_route("shop.test", strip=True)]}, "x-slipway route"),
+    ({"routes": [], "preview": ""}, "x-slipway route shop.test => none"),
+    ({"port": 9000}, "x-slipway port 8000 => 9000"),
+    ({"preview": "new.shop.test"}, "x-slipway preview none => new.shop.test"),
+    ({"sticky": True}, "x-slipway sticky"),
+    ({"middlewares": {**NO_MIDDLEWARES, "redirects": [REDIRECT]}}, "x-slipway redirect"),
+    ({"middlewares": {**NO_MIDDLEWARES, "ip_allow_list": ["192.0.2.0/24"]}}, "x-slipway ipAllowList"),
+    ({"middlewares": {**NO_MIDDLEWARES, "security_headers": True}}, "x-slipway securityHeaders"),
+    ({"drain": 7.0}, ""),
+    ({"smoke": []}, ""),
+]
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "recreate"])
+@pytest.mark.parametrize(("more", "reason"), REQUESTS, ids=[each[1] or str(each[0]) for each in REQUESTS])
+def test_what_requests_meet_is_a_reason_beside_others(
+    stack: Simulation, strategy: str, more: dict[str, Any], reason: str
+) -> None:
+    before: dict[str, Any] = {"routes": [_route("shop.test")], "port": 8000, "strategy": strategy}
+    assert stack.deploy(stack.web("1", **before)).code == 0
+    action = "rolled" if strategy == "rolling" else "recreated"
+    wanted = ", ".join(filter(None, ["environment VERSION", reason]))
+    told = said(stack.plan(stack.web("2", **{**before, **more})))["web"]
+    assert told.partition(";")[0] == f"{action}: {wanted}"
+    alone = said(stack.plan(stack.web("1", **{**before, **more})))
+    assert alone.get("web", reason).rpartition(": ")[2] == reason
+
+
+def test_a_service_that_leaves_says_which_address_goes_with_it(stack: Simulation) -> None:
+    web = stack.web("1", routes=[_route("shop.test")])
+    both = {**web["compose"]["services"], "db": stack.service()}
+    assert stack.deploy(stack.release(both, {"web": web["services"]["web"]})).code == 0
+    plan = said(stack.plan(stack.release({"db": both["db"]})))
+    assert plan["web"] == "removed: no longer in the Compose file, x-slipway route shop.test => none"
+
+
 def test_an_image_that_is_yet_to_be_built_counts_as_changed(stack: Simulation) -> None:
     first = stack.shop()
     assert stack.deploy(first).code == 0
