@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,37 @@ def test_markdown_is_a_table_that_no_text_breaks_out_of() -> None:
         warnings=["host web-1: <b>"],
     )
     text = in_markdown(found)
-    assert "| web | recreated | environment A\\|B, \\`&lt;img src=x>\\` | no |" in text.splitlines()
-    assert "- update image shop-web" in text.splitlines()
-    assert "> ⚠️ host web-1: &lt;b>" in text.splitlines()
+    assert "| `web` | recreated | `environment A\\|B`, `'<img src=x>'` | no |" in text.splitlines()
+    assert "- `update image shop-web`" in text.splitlines()
+    assert "> ⚠️ `host web-1: <b>`" in text.splitlines()
+
+
+HOSTILE = ["https://evil.test", "www.evil.test", "#123", "org/repo#1", "~~x~~", "$x^2$", "$`x`$", ":tada:", "@all", "a|b",
+           "```", "**x**", "<img>", "![](https://evil)", "x\n# y", "`", "GH-1", "0123456789abcdef"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_markdown_has_all_that_others_wrote_in_code(text: str) -> None:
+    found = document(
+        change(text, because=[text, text]), change(text, interrupts=True), stack=text, warnings=[text],
+        resources=[{"type": f"x:y:{text}", "name": text, "operation": "update"}],
+    )  # fmt: skip
+    found["hosts"][0].update(host=text, unchanged=[text])
+    for markdown in (in_markdown(found), in_markdown({**found, "unplanned": [text]})):
+        assert text.split("\n")[-1] not in re.sub(r"`[^`\n]*`", "", markdown).replace("###", "").replace("**", "", 4)
+        assert markdown.count("`") % 2 == 0
+        rows = [line for line in markdown.splitlines() if line.startswith("|")]
+        assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [5] * 4
+
+
+@pytest.mark.parametrize("unchanged", [[], ["cache"]])
+def test_markdown_says_nothing_to_do_only_where_there_is_nothing(unchanged: list[str]) -> None:
+    for changes in ([], [change("web")]):
+        found = document(*changes)
+        found["hosts"][0]["unchanged"] = unchanged
+        text = in_markdown(found)
+        assert ("Nothing to do." in text) == (not changes)
+        assert ("unchanged: `cache`" in text) == bool(unchanged)
 
 
 def test_a_host_without_a_plan_is_no_good_news() -> None:
@@ -76,7 +105,3 @@ def test_a_host_without_a_plan_is_no_good_news() -> None:
 def test_hostile_text_is_shown_as_it_is() -> None:
     found = document(change("web", because=["label a[/b]", "mount /data[red]"]))
     assert "label a[/b], mount /data[red]" in shown(found, 120)
-    text = in_markdown(document(change("web", because=["![](https://evil) @all <img>"])))
-    assert "![](" not in text
-    assert "@all" not in text
-    assert "<img" not in text
