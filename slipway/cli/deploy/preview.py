@@ -43,7 +43,8 @@ class _Resources:
         if not step or step["op"] in ("same", "read", "refresh"):
             return
         self.unlike |= not step["type"].startswith("pulumi:")
-        if not step["type"].startswith(_INNER) and _DEPLOYMENT not in step["urn"]:
+        left = step["type"] == _HOST and step["op"] == "delete"  # with all that runs there
+        if left or not (step["type"].startswith(_INNER) or _DEPLOYMENT in step["urn"]):
             name = step["urn"].rpartition("::")[2]
             self.changed.append({"type": step["type"], "name": name, "operation": step["op"]})
 

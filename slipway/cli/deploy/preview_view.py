@@ -28,7 +28,7 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
     for host in document["hosts"]:
         parts.append(Text.assemble(("host ", "dim"), (plain(host["host"]), "bold")))
         parts += [Text(f"  {said}", "yellow")] if (said := basis(host)) else []
-        parts.append(_table(_changes(host)) if host["changes"] else Text("  nothing to do", "dim"))
+        parts.append(_table(_changes(host)) if host["changes"] else Text(f"  {_nothing(document)}", "dim"))
         parts += [Text(f"  {line}", "dim") for line in _beside(host)]
     if document["resources"]:
         parts.append(Text("other resources", "dim"))
@@ -49,7 +49,7 @@ def in_markdown(document: Mapping[str, Any]) -> str:
             lines += [f"| {' | '.join(_cells(each))} |" for each in _changes(host)]
             lines += [""] if host["unchanged"] else []
         else:
-            lines += ["Nothing to do.", *([""] if host["unchanged"] else [])]
+            lines += [f"{_nothing(document).capitalize()}.", *([""] if host["unchanged"] else [])]
         lines += _beside(host, _code)
     if document["resources"]:
         lines += ["", "**Other resources**", "", *(f"- {_code(line)}" for line in _resources(document))]
@@ -99,7 +99,19 @@ def _end(document: Mapping[str, Any], name: Callable[[str], str] = plain) -> str
     if interrupted:
         where = ", ".join(f"{name(service)} on {name(host)}" for service, host in interrupted)
         return f"{stack}: interrupted for a while: {where}"
+    if _only_settings(document):
+        return f"{stack}: settings of the deployment change; no container does"
     return f"{stack}: nothing is interrupted"
+
+
+def _nothing(document: Mapping[str, Any]) -> str:
+    """What is said of a host without changes."""
+    return "no container changes" if _only_settings(document) else "nothing to do"
+
+
+def _only_settings(document: Mapping[str, Any]) -> bool:
+    """Whether an update would only change how hosts are deployed to, such as a deadline."""
+    return document["changes"] and not (document["resources"] or any(host["changes"] for host in document["hosts"]))
 
 
 def _code(text: str) -> str:

@@ -11,6 +11,7 @@ import jsonschema_rs
 import pytest
 from rich.console import Console
 
+from slipway.cli.deploy.preview import _Resources
 from slipway.cli.deploy.preview_view import in_markdown, rendered
 
 LONG = "a-service-with-a-name-of-forty-characters"
@@ -105,3 +106,33 @@ def test_a_host_without_a_plan_is_no_good_news() -> None:
 def test_hostile_text_is_shown_as_it_is() -> None:
     found = document(change("web", because=["label a[/b]", "mount /data[red]"]))
     assert "label a[/b], mount /data[red]" in shown(found, 120)
+
+
+COMMAND = "slipway:deployment:ComposeDeployment$command:remote:Command"
+WHAT_CHANGES = [
+    # operation, type, changes of the host, what is said of the host and at the end
+    (("same", COMMAND), [], "nothing to do", "nothing to do"),
+    (("update", COMMAND), [], "no container changes", "settings of the deployment change; no container does"),
+    (("update", COMMAND), [change("web")], "", "nothing is interrupted"),
+    (("update", "docker-build:index:Image"), [], "nothing to do", "nothing is interrupted"),
+    (("delete", "slipway:host:Host"), [], "nothing to do", "nothing is interrupted"),
+]
+
+
+@pytest.mark.parametrize(
+    ("step", "changes", "of_host", "end"), WHAT_CHANGES, ids=[str(each[0]) for each in WHAT_CHANGES]
+)
+def test_the_words_agree_with_the_exit_code(
+    step: tuple[str, str], changes: list[dict[str, Any]], of_host: str, end: str
+) -> None:
+    resources = _Resources()
+    urn = f"urn:pulumi:s::slipway::{step[1]}::web-2"
+    resources.report({"resourcePreEvent": {"metadata": {"op": step[0], "type": step[1].split("$")[-1], "urn": urn}}})
+    found = document(*changes, resources=resources.changed)
+    found["changes"] = resources.unlike or bool(changes)
+    text, markdown = shown(found, 120), in_markdown(found)
+    assert text.splitlines()[-1].strip() == f"production: {end}"
+    assert f"`production`: {end}." in markdown
+    assert (of_host in text) and (f"{of_host.capitalize()}." in markdown or not of_host)
+    assert ("nothing to do" in text.splitlines()[-1]) == (not found["changes"])
+    assert ("delete host web-2" in text) == (step[0] == "delete")
