@@ -233,6 +233,58 @@ def test_a_service_that_leaves_says_which_address_goes_with_it(stack: Simulation
     assert plan["web"] == "removed: no longer in the Compose file, x-slipway route shop.test => none"
 
 
+ACME = {"email": "a@shop.test", "server": "https://acme.test", "ca": ""}
+EDGES = [
+    # what is wanted of the edge besides what runs, and what the plan says of it
+    ({}, None),
+    ({"http_port": 8081}, "edge replaced: HTTP port 1 => 8081; interrupted until it is healthy"),
+    ({"version": "3.7.1", "image": "traefik:v3.7.1@sha256:0"}, "edge replaced: Traefik 3.6.0 => 3.7.1"),
+    ({"version": "3.5.0", "image": "traefik:v3.5.0@sha256:0"}, "edge changed: its settings"),
+    ({"version": "3.7.1", "image": "traefik:v3.7.1@sha256:0", "http_port": 8081},
+     "edge replaced: Traefik 3.6.0 => 3.7.1, HTTP port 1 => 8081; interrupted until it is healthy"),
+    ({"https": True}, "edge replaced: HTTPS port none => 2"),
+    ({"acme": ACME}, "edge replaced: its settings"),
+    ({"image": "traefik:other@sha256:0"}, "edge replaced: its settings"),
+    ({"https_port": 3}, "edge changed: its settings"),
+    ({"certificates": [{"certificate": "c", "key": "k"}]}, "edge changed: certificate"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "wanted"), EDGES, ids=[each[1] or "the same" for each in EDGES])
+def test_what_happens_to_the_edge_is_what_is_said(
+    stack: Simulation, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], wanted: str | None
+) -> None:
+    monkeypatch.setattr("slipway.agent.edge.secret_files.certificates_marker", lambda each, _: "x" if each else None)
+    web = stack.web("1")
+    first = said(stack.plan(web))
+    assert first == {"edge": "edge started: Traefik 3.6.0", "web": "created: first deployment"}
+    assert stack.deploy(web).code == 0
+    document = stack.edge(**more)
+    wanted = wanted and wanted.replace("port 1 ", f"port {stack.host.http_port} ")
+    assert said(checked("plan", stack.plan(web, edge=document))).get("edge") == wanted
+
+
+@pytest.mark.parametrize("more", [{"http_port": 8081}, {"https": True}, {"acme": ACME}, {"https_port": 3}], ids=str)
+def test_the_edge_is_replaced_just_where_that_is_said(stack: Simulation, more: dict[str, Any]) -> None:
+    web = stack.web("1")
+    assert stack.deploy(web).code == 0
+    document = stack.edge(**more)
+    [change] = stack.plan(web, edge=document)["changes"][:1]
+    before = [each["id"] for each in stack.probe()["edge"]["containers"]]
+    assert stack.deploy(web, edge=document).code == 0
+    after = [each["id"] for each in stack.probe()["edge"]["containers"]]
+    assert (before != after) == (change["action"] == "edge replaced")
+    assert "edge" not in said(stack.plan(web, edge=document))
+
+
+def test_an_edge_whose_ports_another_stack_wants_otherwise_is_no_replacement(stack: Simulation) -> None:
+    assert stack.deploy(stack.web("1")).code == 0
+    other = Simulation(stack.host, "blog")
+    plan = said(stack_plan := other.plan(other.web("1"), edge=other.edge(http_port=8081)))
+    assert stack_plan["changes"][0]["action"] == "edge changed"
+    assert "stack blog wants the edge's HTTP on port 8081, but stack shop has it on" in plan["edge"]
+
+
 def test_an_image_that_is_yet_to_be_built_counts_as_changed(stack: Simulation) -> None:
     first = stack.shop()
     assert stack.deploy(first).code == 0
