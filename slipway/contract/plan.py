@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 __all__ = [
     "CLEARED", "CREATED", "EDGES", "EDGE_CHANGED", "EDGE_REPLACED", "EDGE_STARTED", "MIGRATION", "ONE_OFF",
-    "PLANS_VARIABLE", "RECREATED", "REMOVED", "REROUTED", "RESTARTED", "ROLLED", "SCALED", "STARTED", "STOPPED", "UNBUILT", "Change", "interruption", "printable", "sentence",
+    "PLANS_VARIABLE", "RECREATED", "REMOVED", "REROUTED", "RESTARTED", "ROLLED", "SCALED", "STARTED", "STOPPED",
+    "UNBUILT", "Change", "interruption", "printable", "sentence",
 ]  # fmt: skip
 
 CREATED, RECREATED, RESTARTED, ROLLED, SCALED = "created", "recreated", "restarted", "rolled", "scaled"

@@ -177,7 +177,7 @@ def _evidence(check: Mapping[str, Any], answer: Answer, reason: str) -> list[str
         lines = [line for line in answer.body.splitlines() if line.strip()]
         return [f"last answer: {reason}", *(f"| {line}" for line in lines[-_OUTPUT_LINES:])]
     last = answer.error or (f"{answer.status} {answer.body[:_SHOWN]}".strip() if answer.status else "none")
-    return [f"last answer: {last}", f"wrong: {reason}"]
+    return [f"last answer: {last}", *([f"wrong: {reason}"] if reason != last else [])]
 
 
 def _field(body: Any, dotted: str) -> tuple[Any, bool]:  # noqa: ANN401 - JSON
