@@ -78,6 +78,7 @@ def test_a_smoke_check_without_an_answer_says_so_once(stack: Simulation) -> None
     ended = stack.deploy(web(stack, "1", "choosy", smoke=[{**SMOKE, "port": 9100}]))
     assert "smoke check of web failed: http://" in ended.error
     assert "last answer: " in ended.err
+    assert "it listens on 8000" in ended.err
     assert "wrong: " not in ended.err
     assert "wrong: status is 500" in stack.deploy(web(stack, "1", "smoke", smoke=[SMOKE])).err
 
