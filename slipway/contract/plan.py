@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "CLEARED", "CREATED", "EDGE", "MIGRATION", "ONE_OFF", "PLANS_VARIABLE", "RECREATED", "REMOVED", "REROUTED",
-    "RESTARTED", "ROLLED", "SCALED", "STARTED", "STOPPED", "UNBUILT", "Change", "interruption", "printable", "sentence",
+    "CLEARED", "CREATED", "EDGES", "EDGE_CHANGED", "EDGE_REPLACED", "EDGE_STARTED", "MIGRATION", "ONE_OFF",
+    "PLANS_VARIABLE", "RECREATED", "REMOVED", "REROUTED", "RESTARTED", "ROLLED", "SCALED", "STARTED", "STOPPED",
+    "UNBUILT", "Change", "interruption", "printable", "sentence",
 ]  # fmt: skip
 
 CREATED, RECREATED, RESTARTED, ROLLED, SCALED = "created", "recreated", "restarted", "rolled", "scaled"
 STARTED, STOPPED, REMOVED, CLEARED, REROUTED = "started", "stopped", "removed", "cleared", "route changed"
-ONE_OFF, MIGRATION, EDGE = "one-off run", "migration run", "edge started"
+ONE_OFF, MIGRATION = "one-off run", "migration run"
+EDGES = EDGE_STARTED, EDGE_REPLACED, EDGE_CHANGED = "edge started", "edge replaced", "edge changed"
+"""`edge changed`: its container stays."""
 
 PLANS_VARIABLE = "SLIPWAY_PLANS"
 """Environment variable with the folder into which a preview writes every host's plan, for `slipway preview`."""

@@ -30,6 +30,8 @@ _DOCSTRING = re.compile(r'^( *)"""(?:[^"\\]|\\.|"(?!""))*"""$', re.MULTILINE | r
 
 # On a line of its own, or behind code when it has no quote; a test holds that no string has one.
 _COMMENT = re.compile(r"^ *# .*$|  # [^\"'\n]*$", re.MULTILINE)
+# Imports for type checkers alone, which no host runs.
+_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: {4}.*\n|\n)+", re.MULTILINE)
 
 
 class AgentPackage(NamedTuple):
@@ -44,7 +46,7 @@ def pack_agent() -> AgentPackage:
     """Pack the agent and the contract from the sources of this package."""
     root = Path(__file__).resolve().parents[2]
     files = {
-        path.relative_to(root).as_posix(): _COMMENT.sub("", _DOCSTRING.sub(_blank, path.read_text(encoding="utf-8")))
+        path.relative_to(root).as_posix(): _lean(path.read_text(encoding="utf-8"))
         for part in _PARTS
         for path in root.glob(part)
     }
@@ -55,6 +57,11 @@ def pack_agent() -> AgentPackage:
             entry.create_system, entry.external_attr = 3, 0o644 << 16  # Unix, on every machine
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
     return AgentPackage(buffer.getvalue(), hashlib.sha256(buffer.getvalue()).hexdigest())
+
+
+def _lean(source: str) -> str:
+    """The same program on the same lines, without what only its readers need."""
+    return _TYPES.sub(lambda block: "\n" * block[0].count("\n"), _COMMENT.sub("", _DOCSTRING.sub(_blank, source)))
 
 
 def _blank(docstring: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.compose.schema_check import checked
 from slipway.contract import CONTRACT
 from slipway.contract.canonical import canonical
-from slipway.contract.outcomes import RETURNED
+from slipway.contract.outcomes import FAILED, RETURNED
 from slipway.contract.published_ports import published_ports
 from slipway.settings.edge_settings import edge_version, watch_document
 from slipway.settings.registry_names import address_of
@@ -85,9 +85,12 @@ def drift_of(probe: Mapping[str, Any]) -> list[str]:
 
 
 def _token(probe: Mapping[str, Any], release: str) -> str:
-    """The host's own token while it runs `release` without drift, else a new one that no state can hold yet."""
-    live = probe["live"]
-    if live is not None and live["release"] == release and not drift_of(probe):
+    """The host's own token while it runs `release` without drift, else a new one that no state can hold yet.
+
+    Also after an update that failed: the host writes down the next success only where the token is another.
+    """
+    live, failed = probe["live"], (probe["last"] or {}).get("outcome") == FAILED
+    if live is not None and live["release"] == release and not (failed or drift_of(probe)):
         return str(probe["convergence"])
     return f"c-{randomness.token_hex(8)}"
 

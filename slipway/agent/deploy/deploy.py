@@ -105,7 +105,7 @@ def plan_document(
 
 def _changes(attempt: Attempt, plan: Plan, rendered: Rendered, seen: Sequence[Container]) -> list[Change]:
     folder, live = attempt.folder, attempt.live
-    then, now = folder.stored_secrets(), attempt.document.secrets
+    then, now, wanted = folder.stored_secrets(), attempt.document.secrets, attempt.document.edge
     drifted: dict[str, list[str]] = {}
     kept = attempt.keeping.containers
     for each in drift(live.services, [each for each in seen if each.id not in kept]) if live else ():
@@ -116,6 +116,7 @@ def _changes(attempt: Attempt, plan: Plan, rendered: Rendered, seen: Sequence[Co
         new=attempt.release.content,
         rotated=[name for name, value in now.items() if then.get(name, value) != value],
         drift=drifted,
+        edge=wanted and attempt.access.edge.lacks(wanted, folder.stack),
         outages=attempt.ledger.outages(),
     )
     return changes(plan, rendered.services, known)

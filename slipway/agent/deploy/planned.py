@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.facts import RUNS
-from slipway.agent.release.release_diff import differences
+from slipway.agent.release.release_diff import differences, requests
 from slipway.agent.strategies.steps import (
     Drain,
     EdgeUp,
@@ -24,7 +24,8 @@ from slipway.agent.strategies.steps import (
 from slipway.contract.plan import (
     CLEARED,
     CREATED,
-    EDGE,
+    EDGE_STARTED,
+    EDGES,
     MIGRATION,
     ONE_OFF,
     RECREATED,
@@ -58,6 +59,7 @@ class Known(NamedTuple):
     new: Mapping[str, Any]
     rotated: Collection[str] = ()  # secrets with other values than those that were proven
     drift: Mapping[str, Sequence[str]] = {}  # service → what happened to it
+    edge: Change | None = None  # what happens to the edge, where that is known
     outages: Mapping[str, float] = {}  # service → seconds of its last interruption
 
 
@@ -69,7 +71,7 @@ def changes(plan: Plan, services: Mapping[str, Service], known: Known) -> list[C
         if isinstance(step, Migrate):
             found[MIGRATION, step.service] = Change(step.service, MIGRATION, ("new release",))
         elif isinstance(step, EdgeUp):
-            found[EDGE, ""] = Change("edge", EDGE, (f"Traefik {step.version}",))
+            found["edge", ""] = known.edge or Change("edge", EDGE_STARTED, (f"Traefik {step.version}",))
         elif isinstance(step, (*_CONTAINERS, ShiftTraffic, Unroute)):
             for name in _services(step):
                 if ("", name) not in found and (isinstance(step, _CONTAINERS) or name not in moved):
@@ -117,7 +119,7 @@ def unlike_plan(
     planned: Sequence[Change], before: Mapping[str, Collection[str]], after: Mapping[str, Collection[str]]
 ) -> list[str]:
     """Where what happened is not what was planned: `before` and `after` are each service's containers."""
-    actions = {each.service: each.action for each in planned if each.action not in (MIGRATION, EDGE)}
+    actions = {each.service: each.action for each in planned if each.action not in (MIGRATION, *EDGES)}
     found = []
     for name in sorted({*before, *after}):
         old, new, action = set(before.get(name, ())), set(after.get(name, ())), actions.get(name, "")
@@ -164,10 +166,11 @@ def _started(service: Service, starts: Sequence[Step], own: Sequence[Container])
 
 def _because(name: str, action: str, after: Sequence[str], known: Known) -> tuple[str, ...]:
     if action == REMOVED:
-        return ("no longer in the Compose file",)
+        entry = ((known.old or {}).get("services") or {}).get(name) or {}
+        return ("no longer in the Compose file", *requests({"routes": entry.get("routes")}, {}))
     if action == CREATED and known.old is None:
         return ("first deployment",)
-    found = differences(known.old, known.new, name, known.rotated, routes=action == REROUTED)
+    found = differences(known.old, known.new, name, known.rotated)
     found += [f"drift: {what}" for what in known.drift.get(name, ())]
     found += [f"{other} is replaced" for other in after]
     return tuple(found or ("the edge's settings" if action == REROUTED else "its containers are not as proven",))

@@ -18,6 +18,7 @@ from slipway.agent.state.ledger import Live, Proof
 from slipway.agent.strategies.rolling import WHOLE
 from slipway.agent.traffic.traffic_shift import facts_of_routes, wanted_route
 from slipway.contract.deployment import Release
+from slipway.contract.plan import EDGE_REPLACED, Change
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -57,7 +58,8 @@ def planned_from_record(document: Deployment, record: Mapping[str, Any] | None, 
     same = before.live is not None and before.live.release == document.release.id
     wanted = wanted_release(document, new.services, migrated=document.services if same else ())
     plan = deployment(wanted, before.containers, before.live, (), routed)
-    known = Known(before.containers, before.content, document.release.content, before.rotated)
+    edge = Change("edge", EDGE_REPLACED, (f"Traefik {routed.edge}",)) if before.edge else None
+    known = Known(before.containers, before.content, document.release.content, before.rotated, edge=edge)
     found = changes(plan, new.services, known)
     return plan_document(document.host, plan, new.services, found, seen="record" if record else "nothing")
 

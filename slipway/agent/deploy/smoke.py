@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.docker import facts
+from slipway.agent.edge.metrics import listeners
 from slipway.agent.traffic.http_get import CONNECT_SECONDS, Answer, get, words
 from slipway.contract.problems import SlipwayError
 
@@ -129,11 +130,12 @@ def _until_passed(service: str, check: Mapping[str, Any], target: CheckTarget, c
             # One that crashed meanwhile may have answered before.
             url, answer = last[failed.id] if failed else next(reversed(last.values()), (_title(check), Answer()))
             reason = (judge(check, answer) if last else "") or "no container runs"
+            elsewhere = _listening(context, failed) if failed and answer.error and check["kind"] != "command" else []
             raise SlipwayError(
                 f"smoke check of {service} failed: {url}: {reason}",
                 f"the release runs but does not answer as promised within {check['deadline']} s",
                 f"fix {service} or the smoke check in its x-slipway, then deploy again",
-                [f"probed: {url}", *_evidence(check, answer, reason), *facts.log_tail(context.api, failed)],
+                [f"probed: {url}", *_evidence(check, answer, reason), *elsewhere, *facts.log_tail(context.api, failed)],
             )
         context.deadline.pause(_COMMAND_PAUSE_SECONDS if check["kind"] == "command" else _PAUSE_SECONDS)
 
@@ -177,7 +179,14 @@ def _evidence(check: Mapping[str, Any], answer: Answer, reason: str) -> list[str
         lines = [line for line in answer.body.splitlines() if line.strip()]
         return [f"last answer: {reason}", *(f"| {line}" for line in lines[-_OUTPUT_LINES:])]
     last = answer.error or (f"{answer.status} {answer.body[:_SHOWN]}".strip() if answer.status else "none")
-    return [f"last answer: {last}", f"wrong: {reason}"]
+    return [f"last answer: {last}", *([f"wrong: {reason}"] if reason != last else [])]
+
+
+def _listening(context: GateContext, container: Container) -> list[str]:
+    """Where a container that did not answer listens instead."""
+    state = (context.api.container(container.id) or {}).get("State") or {}
+    found = listeners(int(state.get("Pid") or 0))
+    return [f"it listens on {', '.join(found)}"] if found else []
 
 
 def _field(body: Any, dotted: str) -> tuple[Any, bool]:  # noqa: ANN401 - JSON

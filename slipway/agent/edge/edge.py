@@ -17,6 +17,7 @@ from slipway.agent.edge.static_config import desired
 from slipway.agent.edge.traefik_api import TraefikApi
 from slipway.agent.state.atomic_files import remove_tree
 from slipway.agent.state.lock import lock
+from slipway.contract.plan import EDGE_CHANGED, EDGE_REPLACED, EDGE_STARTED, Change
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -71,18 +72,34 @@ class Edge:
             secret_files.drop_other_certificates(self._folder, stack)
             return started
 
-    def lacks(self, wanted: EdgeRequest, stack: str) -> bool:
-        """Whether `ensure` would have something to do. Changes nothing."""
-        requests = self._folder.requests()
-        if requests.get(stack) != wanted._replace(certificates=()):
-            return True
+    def lacks(self, wanted: EdgeRequest, stack: str) -> Change | None:
+        """What `ensure` would do; None: nothing. Changes nothing."""
+        requests, own = self._folder.requests(), wanted._replace(certificates=())
         running = self._containers.running()
-        aim = desired(requests, stack, [(each.version, each.image) for each in running])
-        configuration = self._containers.configuration(aim)
-        if [each.configuration for each in running] != [configuration] or self.api.network(network.NETWORK) is None:
-            return True
+        try:
+            aim = desired({**requests, stack: own}, stack, [(each.version, each.image) for each in running])
+        except SlipwayError as error:  # as `ensure` will say
+            return Change("edge", EDGE_CHANGED, (error.what,))
+        if not running:
+            return Change("edge", EDGE_STARTED, (f"Traefik {aim.version}",))
+        old = running[-1]
+        if [each.configuration for each in running] != [self._containers.configuration(aim)]:
+            because = tuple(
+                f"{what} {before or 'none'} => {after or 'none'}"
+                for what, before, after in (
+                    ("Traefik", old.version, aim.version),
+                    ("HTTP port", old.http_port, aim.http_port),
+                    ("HTTPS port", old.https_port, aim.https_port),
+                )
+                if before != after
+            )
+            gone = {old.http_port, old.https_port} - {aim.http_port, aim.https_port, None}
+            return Change("edge", EDGE_REPLACED, because or ("its settings",), bool(gone))
         named = self._folder.marker(self._folder.certificates_of(stack))
-        return named != secret_files.certificates_marker(wanted.certificates, stack)
+        same = named == secret_files.certificates_marker(wanted.certificates, stack)
+        if same and requests.get(stack) == own and self.api.network(network.NETWORK):
+            return None
+        return Change("edge", EDGE_CHANGED, ("its settings" if same else "certificate",))
 
     def attach(self, container: str) -> str:
         """Connect a container to the edge's network; its address, which stays the same as long as it exists."""

@@ -12,7 +12,7 @@ from slipway.contract.plan import UNBUILT
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["differences"]
+__all__ = ["differences", "requests"]
 
 _BY_NAME = {"environment": "environment {}", "labels": "label {}", "sysctls": "sysctl {}", "extra_hosts": "host {}"}
 _NOT_CONFIG = ("image", "depends_on", "profiles", "pull_policy", "build", "develop", "volumes")
@@ -23,10 +23,8 @@ def differences(
     new: Mapping[str, Any],
     service: str,
     rotated: Collection[str] = (),
-    *,
-    routes: bool = False,
 ) -> list[str]:
-    """What differs for `service` in release `new`; with `routes` also what its route consists of."""
+    """What differs for `service` in release `new`, also in what requests to it meet."""
     then = ((old or {}).get("compose") or {}).get("services", {}).get(service)
     now = new["compose"]["services"][service]
     if old is None or then is None:
@@ -44,9 +42,25 @@ def differences(
     entries = [(release.get("services") or {}).get(service) or {} for release in (old, new)]
     uses = secrets_of(new["compose"], service, entries[1])
     found += [f"secret {name}" for name in sorted(uses & set(rotated))]
-    if routes:
-        found += [f"x-slipway {key}" for key in _changed(*entries)]
-    return found
+    return found + requests(*entries)
+
+
+def requests(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What requests to a service meet otherwise, of its two entries of `x-slipway`."""
+    found = []
+    routes = [each.get("routes") or [] for each in (then, now)]
+    old, new = ({each["host"] + each["path"].rstrip("/") or "/" for each in side} for side in routes)
+    for key, before, after in (
+        ("route", " and ".join(sorted(old - new)), " and ".join(sorted(new - old))),
+        *((key, then.get(key), now.get(key)) for key in ("port", "preview")),
+    ):
+        if before != after:
+            found.append(f"x-slipway {key} {before or 'none'} => {after or 'none'}")
+    if old == new and routes[0] != routes[1]:
+        found.append("x-slipway route")
+    sides = [{"sticky": each.get("sticky"), **(each.get("middlewares") or {})} for each in (then, now)]
+    keys = [key.title().replace("_", "").replace("Redirects", "Redirect") for key in _changed(*sides)]
+    return found + [f"x-slipway {key[0].lower()}{key[1:]}" for key in keys]
 
 
 def _image(then: str, now: str) -> list[str]:

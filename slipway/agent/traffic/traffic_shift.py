@@ -189,6 +189,12 @@ class Mover:
                 self._probe(step.service, service)
         self._out.progress("canary", f"{step.service} {step.share} %: {verdict.reason}", runtime.monotonic() - begin)
 
+    def ask_new(self, name: str) -> None:
+        """Wait until those of the new generation answer for their routes, before requests move to them."""
+        service = self._services[name]
+        seen = [each for each in self._reachable(name) if each.id not in self.leaving]
+        self._check.before(service, [each for each in seen if each.config == service.config])
+
     def _ask(self, service: Service, proxy: str, changed: Sequence[str]) -> None:
         own = [each for each in self._reachable(service.name) if each.config == service.config]
         self._check.before(service, own, ask=False)

@@ -11,7 +11,8 @@ import typer
 
 from slipway.cli.deploy.engine_run import engine_run
 from slipway.cli.deploy.preview_view import rendered
-from slipway.cli.deploy.up_events import Story
+from slipway.cli.deploy.up_events import Line, Story
+from slipway.cli.deploy.up_view import in_words
 from slipway.cli.deploy.update import engine_error
 from slipway.cli.printing import print_out
 from slipway.contract.plan import PLANS_VARIABLE
@@ -26,6 +27,10 @@ __all__ = ["previewed", "show"]
 _HOST = "slipway:host:Host"
 _DEPLOYMENT = "slipway:deployment:"  # in the URN of what the hosts' plans say, and of what serves it
 _INNER = ("pulumi:", "slipway:")
+
+
+_LINES = 40  # of what was said before a preview failed
+_EVIDENCE = ("error", "evidence")
 
 
 class _Resources:
@@ -43,7 +48,8 @@ class _Resources:
         if not step or step["op"] in ("same", "read", "refresh"):
             return
         self.unlike |= not step["type"].startswith("pulumi:")
-        if not step["type"].startswith(_INNER) and _DEPLOYMENT not in step["urn"]:
+        left = step["type"] == _HOST and step["op"] == "delete"  # with all that runs there
+        if left or not (step["type"].startswith(_INNER) or _DEPLOYMENT in step["urn"]):
             name = step["urn"].rpartition("::")[2]
             self.changed.append({"type": step["type"], "name": name, "operation": step["op"]})
 
@@ -73,24 +79,27 @@ def previewed(
     Ends the command, after printing why, where it fails.
     """
     plain = ["--non-interactive", "--color", "never", "--cwd", str(engine.root)]
-    story, resources, warnings = Story(), _Resources(), list[str]()
+    story, resources, lines = Story(), _Resources(), list[Line]()
 
     def report(event: Mapping[str, Any]) -> None:
         resources.report(event)
-        warnings.extend(line.text for line in story.report(event, 0.0) if line.kind == "warning")
+        lines.extend(line._replace(seconds=None) for line in story.report(event, 0.0))
 
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         environment = {**engine.environment, **(settings or {}), PLANS_VARIABLE: folder}
         with engine_run(["preview", *plain, *engine.options, *given], environment) as run:
             code = run.follow(report, lambda: None)
             if code:
+                for line in _words(lines, story):
+                    typer.echo(line, err=True)
                 if unreported := story.unreported(run.output):
                     typer.echo(unreported, err=True)
                 again = command or f"slipway preview --stack {engine.short}"
-                for error in story.errors or [engine_error(run, code, again, what="preview")]:
+                for error in story.errors or [engine_error(run, story, code, again, what="preview")]:
                     typer.echo(error, err=True)
                 raise typer.Exit(1)
         plans = [json.loads(file.read_text()) for file in sorted(Path(folder).iterdir())]
+    warnings = [line.text for line in lines if line.kind == "warning"]
     unplanned = sorted(set(resources.hosts) - {plan["host"] for plan in plans})
     if unplanned and not warnings:
         warnings.append(
@@ -105,3 +114,11 @@ def previewed(
         "resources": resources.changed,
         "warnings": list(dict.fromkeys(warnings)),
     }
+
+
+def _words(lines: Sequence[Line], story: Story) -> list[str]:
+    """What was said before a preview failed: all of the last lines, or the evidence for errors that explain it."""
+    shown = [line for line in lines if line.text not in story.errors]
+    if story.errors:
+        shown = [line for line in shown if line.kind in _EVIDENCE]
+    return [in_words(line) for line in shown[-_LINES:]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -14,7 +13,7 @@ from slipway.hosts.plans import basis, change_of
 from slipway.releases.format import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from slipway.contract.plan import Change
 
@@ -29,7 +28,7 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
     for host in document["hosts"]:
         parts.append(Text.assemble(("host ", "dim"), (plain(host["host"]), "bold")))
         parts += [Text(f"  {said}", "yellow")] if (said := basis(host)) else []
-        parts.append(_table(_changes(host)) if host["changes"] else Text("  nothing to do", "dim"))
+        parts.append(_table(_changes(host)) if host["changes"] else Text(f"  {_nothing(document)}", "dim"))
         parts += [Text(f"  {line}", "dim") for line in _beside(host)]
     if document["resources"]:
         parts.append(Text("other resources", "dim"))
@@ -41,18 +40,20 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
 
 def in_markdown(document: Mapping[str, Any]) -> str:
     """The preview for a comment on a pull request."""
-    lines = [f"### Preview of `{document['stack']}`", "", f"{_cell(_end(document))}."]
+    lines = [f"### Preview of {_code(document['stack'])}", "", f"{_end(document, _code)}."]
     for host in document["hosts"]:
-        lines += ["", f"**Host {_cell(host['host'])}**", ""]
-        lines += [f"_{_cell(said)}_", ""] if (said := basis(host)) else []
+        lines += ["", f"**Host** {_code(host['host'])}", ""]
+        lines += [f"_{said}_", ""] if (said := basis(host)) else []
         if host["changes"]:
             lines += ["| service | what | because | interrupted |", "| --- | --- | --- | --- |"]
             lines += [f"| {' | '.join(_cells(each))} |" for each in _changes(host)]
-            lines.append("")
-        lines += [_cell(line) for line in _beside(host)] or ["Nothing to do."]
+            lines += [""] if host["unchanged"] else []
+        else:
+            lines += [f"{_nothing(document).capitalize()}.", *([""] if host["unchanged"] else [])]
+        lines += _beside(host, _code)
     if document["resources"]:
-        lines += ["", "**Other resources**", "", *(f"- {_cell(line)}" for line in _resources(document))]
-    lines += ["", *(f"> ⚠️ {_cell(each)}" for each in document["warnings"])] if document["warnings"] else []
+        lines += ["", "**Other resources**", "", *(f"- {_code(line)}" for line in _resources(document))]
+    lines += ["", *(f"> ⚠️ {_code(each)}" for each in document["warnings"])] if document["warnings"] else []
     return "\n".join(lines)
 
 
@@ -73,12 +74,13 @@ def _table(changes: Sequence[Change]) -> Table:
 
 
 def _cells(change: Change) -> tuple[str, ...]:
-    return _cell(change.service), change.action, _cell(", ".join(change.because)), interruption(change) or "no"
+    texts = _code(change.service), change.action, ", ".join(map(_code, change.because)), interruption(change) or "no"
+    return tuple(text.replace("|", "\\|") for text in texts)
 
 
-def _beside(host: Mapping[str, Any]) -> list[str]:
-    """What is left alone."""
-    return [f"unchanged: {', '.join(plain(name) for name in host['unchanged'])}"] if host["unchanged"] else []
+def _beside(host: Mapping[str, Any], name: Callable[[str], str] = plain) -> list[str]:
+    """What is left alone; `name` is how names are put."""
+    return [f"unchanged: {', '.join(map(name, host['unchanged']))}"] if host["unchanged"] else []
 
 
 def _resources(document: Mapping[str, Any]) -> Iterator[str]:
@@ -86,18 +88,33 @@ def _resources(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"{each['operation']} {each['type'].rpartition(':')[2].lower()} {plain(each['name'])}"
 
 
-def _end(document: Mapping[str, Any]) -> str:
+def _end(document: Mapping[str, Any], name: Callable[[str], str] = plain) -> str:
+    stack = name(document["stack"])
     if document["unplanned"]:
-        return f"{document['stack']}: not planned on {plain(', '.join(document['unplanned']))}"
+        return f"{stack}: not planned on {', '.join(map(name, document['unplanned']))}"
     if not document["changes"]:
-        return f"{document['stack']}: nothing to do"
+        return f"{stack}: nothing to do"
     changes = [(host["host"], each) for host in document["hosts"] for each in _changes(host)]
-    interrupted = sorted({f"{each.service} on {host}" for host, each in changes if interruption(each)})
-    if not interrupted:
-        return f"{document['stack']}: nothing is interrupted"
-    return f"{document['stack']}: interrupted for a while: {plain(', '.join(interrupted))}"
+    interrupted = sorted({(each.service, host) for host, each in changes if interruption(each)})
+    if interrupted:
+        where = ", ".join(f"{name(service)} on {name(host)}" for service, host in interrupted)
+        return f"{stack}: interrupted for a while: {where}"
+    if _only_settings(document):
+        return f"{stack}: settings of the deployment change; no container does"
+    return f"{stack}: nothing is interrupted"
 
 
-def _cell(text: str) -> str:
-    """Text that cannot end a table's cell or begin markup."""
-    return re.sub(r"([\\|`*_\[\]!])", r"\\\1", plain(text)).replace("<", "&lt;").replace("@", "&#64;")
+def _nothing(document: Mapping[str, Any]) -> str:
+    """What is said of a host without changes."""
+    return "no container changes" if _only_settings(document) else "nothing to do"
+
+
+def _only_settings(document: Mapping[str, Any]) -> bool:
+    """Whether an update would only change how hosts are deployed to, such as a deadline."""
+    return document["changes"] and not (document["resources"] or any(host["changes"] for host in document["hosts"]))
+
+
+def _code(text: str) -> str:
+    """Text that stays as it is: in code, GitHub neither makes links of it nor renders anything."""
+    shown = plain(text).strip().replace("`", "'")
+    return f"`{shown}`" if shown else ""

@@ -36,6 +36,7 @@ _CANCELLING = "^C received; cancelling"
 _ADVICE = "Note that terminating immediately"
 ENDED = ("update failed", "update canceled", "preview failed", "preview canceled")
 """The engine's own last words, which say nothing more."""
+_UNHANDLED = "Program failed with an unhandled exception"
 _COMMAND = re.compile(r"exit status \d+: running \"")  # how pulumi-command begins an error
 _STEP = re.compile(r"(?P<phase>[a-z]+) (?P<what>.*?)(?: (?P<seconds>\d+\.\d\d) s)?")  # slipway/agent/output.py
 
@@ -70,6 +71,7 @@ class Story:
     begun: bool = False  # whether anything is changed by now
     said: set[str] = field(default_factory=set)  # every line that was printed, without its indentation
     errors: list[str] = field(default_factory=list)  # in the family's form, each once
+    crash: str = ""  # the last line of the program's traceback
     changes: Mapping[str, int] = field(default_factory=dict)  # operation → number of resources, of the summary
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -153,6 +155,8 @@ class Story:
         if urn in self.hosts and _ERROR in said["message"]:
             self.failed.add(urn)
         self.said.add(prefix.strip())
+        if severity == "error" and _UNHANDLED in said["message"]:
+            self.crash = plain(said["message"].strip().splitlines()[-1]).strip()
         for number, text in enumerate(said["message"].splitlines()):
             stripped = plain(text).strip()
             if not stripped:

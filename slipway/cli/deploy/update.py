@@ -66,18 +66,18 @@ def _end(run: EngineRun, story: Story, code: int, seconds: float, command: str) 
         typer.echo(unreported)
     before = f"; until then: {done}" if (done := story.summary()) else ""
     typer.echo(f"{'stopped' if run.stopping else 'failed'} after {seconds:.1f} s{before}")
-    for error in story.errors or [engine_error(run, code, command)]:
+    for error in story.errors or [engine_error(run, story, code, command)]:
         typer.echo(error, err=True)
 
 
-def engine_error(run: EngineRun, code: int, command: str, *, what: str = "up") -> str:
+def engine_error(run: EngineRun, story: Story, code: int, command: str, *, what: str = "up") -> str:
     """The family's form of an error that is the engine's own; `what` it ran, `command` is to be run again."""
     if run.stopping:
         meaning = "hosts that had begun restored what served before; the next run finishes or undoes the rest"
         meaning = meaning if what == "up" else "nothing was changed"
         return str(SlipwayError(f"pulumi {what} was stopped", meaning, command))
     said = re.findall(r"^\s*error: (.*\S)", run.output, re.MULTILINE)
-    reason = next((each for each in said if each not in ENDED), f"exit code {code}")
-    meaning = "what was done so far stays, the rest was not begun; its own words above say what to fix first"
-    meaning = meaning if what == "up" else "nothing was changed; its own words above say what to fix first"
-    return str(SlipwayError(f"pulumi {what} failed ({reason})", meaning, command))
+    reason = story.crash or next((each for each in said if each not in ENDED), f"exit code {code}")
+    meaning = "what was done so far stays, the rest was not begun; its own words above say what to fix"
+    meaning = meaning if what == "up" else "nothing was changed; its own words above say what to fix"
+    return str(SlipwayError(f"pulumi {what} failed ({reason})", meaning, f"fix that, then {command}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jsonschema_rs
 import pytest
 from rich.console import Console
 
+from slipway.cli.deploy.preview import _Resources
 from slipway.cli.deploy.preview_view import in_markdown, rendered
 
 LONG = "a-service-with-a-name-of-forty-characters"
@@ -63,9 +65,38 @@ def test_markdown_is_a_table_that_no_text_breaks_out_of() -> None:
         warnings=["host web-1: <b>"],
     )
     text = in_markdown(found)
-    assert "| web | recreated | environment A\\|B, \\`&lt;img src=x>\\` | no |" in text.splitlines()
-    assert "- update image shop-web" in text.splitlines()
-    assert "> ⚠️ host web-1: &lt;b>" in text.splitlines()
+    assert "| `web` | recreated | `environment A\\|B`, `'<img src=x>'` | no |" in text.splitlines()
+    assert "- `update image shop-web`" in text.splitlines()
+    assert "> ⚠️ `host web-1: <b>`" in text.splitlines()
+
+
+HOSTILE = ["https://evil.test", "www.evil.test", "#123", "org/repo#1", "~~x~~", "$x^2$", "$`x`$", ":tada:", "@all",
+           "a|b", "```", "**x**", "<img>", "![](https://evil)", "x\n# y", "`", "GH-1", "0123456789abcdef"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_markdown_has_all_that_others_wrote_in_code(text: str) -> None:
+    found = document(
+        change(text, because=[text, text]), change(text, interrupts=True), stack=text, warnings=[text],
+        resources=[{"type": f"x:y:{text}", "name": text, "operation": "update"}],
+    )  # fmt: skip
+    found["hosts"][0].update(host=text, unchanged=[text])
+    for markdown in (in_markdown(found), in_markdown({**found, "unplanned": [text]})):
+        bare = re.sub(r"`[^`\n]*`", "", markdown).replace("###", "").replace("**", "", 4)
+        assert text.rpartition("\n")[2] not in bare
+        assert markdown.count("`") % 2 == 0
+        rows = [line for line in markdown.splitlines() if line.startswith("|")]
+        assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [5] * 4
+
+
+@pytest.mark.parametrize("unchanged", [[], ["cache"]])
+def test_markdown_says_nothing_to_do_only_where_there_is_nothing(unchanged: list[str]) -> None:
+    for changes in ([], [change("web")]):
+        found = document(*changes)
+        found["hosts"][0]["unchanged"] = unchanged
+        text = in_markdown(found)
+        assert ("Nothing to do." in text) == (not changes)
+        assert ("unchanged: `cache`" in text) == bool(unchanged)
 
 
 def test_a_host_without_a_plan_is_no_good_news() -> None:
@@ -76,7 +107,34 @@ def test_a_host_without_a_plan_is_no_good_news() -> None:
 def test_hostile_text_is_shown_as_it_is() -> None:
     found = document(change("web", because=["label a[/b]", "mount /data[red]"]))
     assert "label a[/b], mount /data[red]" in shown(found, 120)
-    text = in_markdown(document(change("web", because=["![](https://evil) @all <img>"])))
-    assert "![](" not in text
-    assert "@all" not in text
-    assert "<img" not in text
+
+
+COMMAND = "slipway:deployment:ComposeDeployment$command:remote:Command"
+WHAT_CHANGES = [
+    # operation, type, changes of the host, what is said of the host and at the end
+    (("same", COMMAND), [], "nothing to do", "nothing to do"),
+    (("update", COMMAND), [], "no container changes", "settings of the deployment change; no container does"),
+    (("update", COMMAND), [change("web")], "", "nothing is interrupted"),
+    (("update", "docker-build:index:Image"), [], "nothing to do", "nothing is interrupted"),
+    (("delete", "slipway:host:Host"), [], "nothing to do", "nothing is interrupted"),
+]
+
+
+@pytest.mark.parametrize(
+    ("step", "changes", "of_host", "end"), WHAT_CHANGES, ids=[str(each[0]) for each in WHAT_CHANGES]
+)
+def test_the_words_agree_with_the_exit_code(
+    step: tuple[str, str], changes: list[dict[str, Any]], of_host: str, end: str
+) -> None:
+    resources = _Resources()
+    urn = f"urn:pulumi:s::slipway::{step[1]}::web-2"
+    resources.report({"resourcePreEvent": {"metadata": {"op": step[0], "type": step[1].split("$")[-1], "urn": urn}}})
+    found = document(*changes, resources=resources.changed)
+    found["changes"] = resources.unlike or bool(changes)
+    text, markdown = shown(found, 120), in_markdown(found)
+    assert text.splitlines()[-1].strip() == f"production: {end}"
+    assert f"`production`: {end}." in markdown
+    assert of_host in text
+    assert not of_host or f"{of_host.capitalize()}." in markdown
+    assert ("nothing to do" in text.splitlines()[-1]) == (not found["changes"])
+    assert ("delete host web-2" in text) == (step[0] == "delete")

@@ -69,7 +69,7 @@ _MAIN = (
 def _start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     root = Path(__file__).parents[3]
     return subprocess.Popen(
-        [sys.executable, "-c", _MAIN, "up", *arguments],
+        [sys.executable, "-c", _MAIN, *(arguments if arguments[:1] == ("preview",) else ("up", *arguments))],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(root), **environment},
         stdout=subprocess.PIPE,
@@ -129,6 +129,49 @@ def test_a_failure_ends_with_its_error_and_the_engines_exit_code(engine: Engine)
     assert error == f"{ERROR}\n"
     assert "web-1:     web | no database" in out
     assert "failed after " in out.splitlines()[-1]
+
+
+STACK = "urn:pulumi:s::p::pulumi:pulumi:Stack::p-s"
+TRACEBACK = """\
+Program failed with an unhandled exception:
+Traceback (most recent call last):
+  File "/shop/__main__.py", line 40, in <module>
+    raise ValueError("mine")
+ValueError: mine
+"""
+PRINTED = "Diagnostics:\n  pulumi:pulumi:Stack (p-s):\n" + "\n".join(
+    f"    {line}" for line in f"error: {TRACEBACK}".splitlines()
+)
+ON_THE_WAY = [
+    # what the events say, what the engine prints, what is to be read, the reason in the error's first words
+    ([say(STACK, "about to fail\n"), say(STACK, TRACEBACK, "error", "error: ")], PRINTED,
+     ["about to fail", 'File "/shop/__main__.py", line 40', "ValueError: mine"], "ValueError: mine"),
+    ([], PRINTED, ["ValueError: mine"], "Program failed with an unhandled exception:"),
+    ([say(_HOST, "ssh: handshake failed\n", "error", "error: ")], "", ["ssh: handshake failed"], "exit code 255"),
+    ([], "error: no stack named 'x' found", ["error: no stack named 'x' found"], "no stack named 'x' found"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["up", "preview"])
+@pytest.mark.parametrize(("events", "printed", "read", "reason"), ON_THE_WAY, ids=[each[3] for each in ON_THE_WAY])
+def test_the_programs_own_words_stand_above_the_error(  # noqa: PLR0917 - a case is one line
+    engine: Engine, what: str, events: list[object], printed: str, read: list[str], reason: str
+) -> None:
+    folder = engine(*((event, 0.0) for event in events), code=255, said=printed)
+    code, out, error = _run(folder, *(["preview"] if what == "preview" else []), "--stack", "s")
+    assert code != 0
+    *above, last = [*out.splitlines(), *error.splitlines()]
+    assert all(any(words in line for line in above) for words in read)
+    assert last.startswith(f"slipway: error: pulumi {what} failed ({reason}) — ")
+    assert last.endswith(f" — fix that, then slipway {what} --stack s")
+    assert what == "up" or not out
+
+
+def test_a_preview_that_fails_with_errors_shows_their_evidence_and_no_more(engine: Engine) -> None:
+    lines = [say(STACK, "the program says\n"), HOST_BEGINS, say(_HOST, "    web | no\n"), say(_HOST, f"{ERROR}\n")]
+    code, out, error = _run(engine(*((each, 0.0) for each in lines), code=255), "preview", "--stack", "s")
+    assert (code, out) == (1, "")
+    assert error.splitlines() == ["web-1:     web | no", ERROR]
 
 
 def test_an_error_of_the_engines_own_is_quoted_and_put_in_the_familys_form(engine: Engine) -> None:

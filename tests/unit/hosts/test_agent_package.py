@@ -84,7 +84,7 @@ def test_another_source_is_another_agent(tmp_path: Path, monkeypatch: pytest.Mon
     assert pack_agent.__wrapped__() != first
 
 
-def test_sources_lose_docstrings_but_no_line(packed: Path) -> None:
+def test_sources_lose_what_only_readers_need_but_no_line(packed: Path) -> None:
     with zipfile.ZipFile(packed) as archive:
         for name in archive.namelist():
             if not name.endswith(".py") or name == "__main__.py":
@@ -93,6 +93,7 @@ def test_sources_lose_docstrings_but_no_line(packed: Path) -> None:
             compile(shipped, name, "exec")
             assert len(shipped.splitlines()) == len(source.splitlines()), name
             assert _without_docstrings(source) == _without_docstrings(shipped), name
+            assert not any(map(_for_type_checkers, ast.parse(shipped).body)), name
             assert not any(ast.get_docstring(each) for each in ast.walk(ast.parse(shipped)) if _documented(each)), name
 
 
@@ -100,9 +101,14 @@ def _documented(node: ast.AST) -> bool:
     return isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
 
 
+def _for_type_checkers(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not node.orelse
+
+
 def _without_docstrings(source: str) -> list[str]:
-    """Every statement as the parser sees it, with its line; docstrings and what stands in for them aside."""
+    """Every statement as the parser sees it, with its line; aside from docstrings and imports for type checkers."""
     tree = ast.parse(source)
+    tree.body = [each for each in tree.body if not _for_type_checkers(each)]
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):

@@ -48,6 +48,17 @@ def test_a_release_that_fails_a_gate_gets_no_request(
     left_as_it_was(stack, ended, first, replicas=how.get("replicas", 1))
 
 
+def test_a_success_with_nothing_to_do_counts_after_a_failure(stack: Simulation) -> None:
+    first = stack.web("1")
+    release = stack.deploy(first, convergence="c-1").report["release"]
+    assert stack.deploy(stack.web("2", environment={"MODE": "exit"}), convergence="c-2").code == 1
+    before, since = stack.ids("web"), stack.probe()["live"]["since"]
+    assert stack.deploy(first, convergence="c-3").report["outcome"] == "unchanged"
+    probe = stack.probe()
+    assert (probe["last"]["release"], probe["last"]["outcome"]) == (release, "unchanged")
+    assert (stack.ids("web"), probe["live"]["since"], probe["convergence"]) == (before, since, "c-3")
+
+
 @strategies
 @pytest.mark.parametrize("mode", ["crash", "ill"])
 def test_a_release_that_falls_ill_after_the_shift_is_shifted_back(

@@ -205,6 +205,108 @@ def test_every_reason_is_named(stack: Simulation) -> None:
     assert plan["old"] == "removed: no longer in the Compose file"
 
 
+def _route(host: str, path: str = "/", *, strip: bool = False) -> dict[str, Any]:
+    return {"host": host, "path": path, "strip": strip}
+
+
+NO_MIDDLEWARES: dict[str, Any] = {
+    "redirects": [], "basic_auth": None, "ip_allow_list": [], "rate_limit": None, "max_body": None,
+    "security_headers": False,
+}  # fmt: skip
+REDIRECT = {"from": "www.shop.test", "to": "shop.test", "permanent": True}
+REQUESTS = [
+    # what x-slipway says, besides `route: shop.test` and `port: 8000`, and what the plan says of it
+    ({"routes": [_route("shop2.test")]}, "x-slipway route shop.test => shop2.test"),
+    ({"routes": [_route("shop.test"), _route("", "/status")]}, "x-slipway route none => /status"),
+    ({"routes": [_route("a.test"), _route("", "/")]}, "x-slipway route shop.test => / and a.test"),
+    ({"routes": [_route("shop.test", strip=True)]}, "x-slipway route"),
+    ({"routes": [], "preview": ""}, "x-slipway route shop.test => none"),
+    ({"port": 9000}, "x-slipway port 8000 => 9000"),
+    ({"preview": "new.shop.test"}, "x-slipway preview none => new.shop.test"),
+    ({"sticky": True}, "x-slipway sticky"),
+    ({"middlewares": {**NO_MIDDLEWARES, "redirects": [REDIRECT]}}, "x-slipway redirect"),
+    ({"middlewares": {**NO_MIDDLEWARES, "ip_allow_list": ["192.0.2.0/24"]}}, "x-slipway ipAllowList"),
+    ({"middlewares": {**NO_MIDDLEWARES, "security_headers": True}}, "x-slipway securityHeaders"),
+    ({"drain": 7.0}, ""),
+    ({"smoke": []}, ""),
+]
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "recreate"])
+@pytest.mark.parametrize(("more", "reason"), REQUESTS, ids=[each[1] or str(each[0]) for each in REQUESTS])
+def test_what_requests_meet_is_a_reason_beside_others(
+    stack: Simulation, strategy: str, more: dict[str, Any], reason: str
+) -> None:
+    before: dict[str, Any] = {"routes": [_route("shop.test")], "port": 8000, "strategy": strategy}
+    assert stack.deploy(stack.web("1", **before)).code == 0
+    action = "rolled" if strategy == "rolling" else "recreated"
+    wanted = ", ".join(filter(None, ["environment VERSION", reason]))
+    told = said(stack.plan(stack.web("2", **{**before, **more})))["web"]
+    assert told.partition(";")[0] == f"{action}: {wanted}"
+    alone = said(stack.plan(stack.web("1", **{**before, **more})))
+    assert alone.get("web", reason).rpartition(": ")[2] == reason
+
+
+def test_a_service_that_leaves_says_which_address_goes_with_it(stack: Simulation) -> None:
+    web = stack.web("1", routes=[_route("shop.test")])
+    both = {**web["compose"]["services"], "db": stack.service()}
+    assert stack.deploy(stack.release(both, {"web": web["services"]["web"]})).code == 0
+    plan = said(stack.plan(stack.release({"db": both["db"]})))
+    assert plan["web"] == "removed: no longer in the Compose file, x-slipway route shop.test => none"
+
+
+ACME = {"email": "a@shop.test", "server": "https://acme.test", "ca": ""}
+EDGES = [
+    # what is wanted of the edge besides what runs, and what the plan says of it
+    ({}, None),
+    ({"http_port": 8081}, "edge replaced: HTTP port 1 => 8081; interrupted until it is healthy"),
+    ({"version": "3.7.1", "image": "traefik:v3.7.1@sha256:0"}, "edge replaced: Traefik 3.6.0 => 3.7.1"),
+    ({"version": "3.5.0", "image": "traefik:v3.5.0@sha256:0"}, "edge changed: its settings"),
+    ({"version": "3.7.1", "image": "traefik:v3.7.1@sha256:0", "http_port": 8081},
+     "edge replaced: Traefik 3.6.0 => 3.7.1, HTTP port 1 => 8081; interrupted until it is healthy"),
+    ({"https": True}, "edge replaced: HTTPS port none => 2"),
+    ({"acme": ACME}, "edge replaced: its settings"),
+    ({"image": "traefik:other@sha256:0"}, "edge replaced: its settings"),
+    ({"https_port": 3}, "edge changed: its settings"),
+    ({"certificates": [{"certificate": "c", "key": "k"}]}, "edge changed: certificate"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "wanted"), EDGES, ids=[each[1] or "the same" for each in EDGES])
+def test_what_happens_to_the_edge_is_what_is_said(
+    stack: Simulation, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], wanted: str | None
+) -> None:
+    monkeypatch.setattr("slipway.agent.edge.secret_files.certificates_marker", lambda each, _: "x" if each else None)
+    web = stack.web("1")
+    first = said(stack.plan(web))
+    assert first == {"edge": "edge started: Traefik 3.6.0", "web": "created: first deployment"}
+    assert stack.deploy(web).code == 0
+    document = stack.edge(**more)
+    wanted = wanted and wanted.replace("port 1 ", f"port {stack.host.http_port} ")
+    assert said(checked("plan", stack.plan(web, edge=document))).get("edge") == wanted
+
+
+@pytest.mark.parametrize("more", [{"http_port": 8081}, {"https": True}, {"acme": ACME}, {"https_port": 3}], ids=str)
+def test_the_edge_is_replaced_just_where_that_is_said(stack: Simulation, more: dict[str, Any]) -> None:
+    web = stack.web("1")
+    assert stack.deploy(web).code == 0
+    document = stack.edge(**more)
+    [change] = stack.plan(web, edge=document)["changes"][:1]
+    before = [each["id"] for each in stack.probe()["edge"]["containers"]]
+    assert stack.deploy(web, edge=document).code == 0
+    after = [each["id"] for each in stack.probe()["edge"]["containers"]]
+    assert (before != after) == (change["action"] == "edge replaced")
+    assert "edge" not in said(stack.plan(web, edge=document))
+
+
+def test_an_edge_whose_ports_another_stack_wants_otherwise_is_no_replacement(stack: Simulation) -> None:
+    assert stack.deploy(stack.web("1")).code == 0
+    other = Simulation(stack.host, "blog")
+    plan = said(stack_plan := other.plan(other.web("1"), edge=other.edge(http_port=8081)))
+    assert stack_plan["changes"][0]["action"] == "edge changed"
+    assert "stack blog wants the edge's HTTP on port 8081, but stack shop has it on" in plan["edge"]
+
+
 def test_an_image_that_is_yet_to_be_built_counts_as_changed(stack: Simulation) -> None:
     first = stack.shop()
     assert stack.deploy(first).code == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from simulation import PORT
+from simulation import PORT, SMOKE
 from strategies import STRATEGIES
 
 if TYPE_CHECKING:
@@ -53,6 +53,34 @@ def test_a_release_that_does_not_answer_on_the_routes_port_gets_no_request(  # n
     assert ended.seconds < seconds
     assert how["strategy"] == "recreate" or stack.witness.seen == []
     serves_the_first(stack, ended, first, how.get("replicas", 1))
+
+
+@every
+@pytest.mark.parametrize(("mode", "said", "fix", "seconds"), UNANSWERED, ids=[each[0] for each in UNANSWERED])
+def test_a_wrong_port_is_named_before_smoke_checks_fail_for_it(  # noqa: PLR0917 - a case is one line
+    stack: Simulation, how: dict[str, Any], mode: str, said: str, fix: str, seconds: float
+) -> None:
+    checks = [
+        SMOKE,
+        {"kind": "tcp", "port": PORT, "deadline": 2},
+        {"kind": "command", "command": ["no"], "deadline": 2},
+    ]
+    how = {**how, "smoke": checks[:2]}
+    first = stack.deploy(web(stack, "1", **how)).report["release"]
+    ended = stack.deploy(web(stack, "2", mode, **{**how, "smoke": checks}), options={"health_deadline": 120})
+    assert said in ended.error
+    assert fix in ended.error
+    assert ended.seconds < seconds
+    serves_the_first(stack, ended, first, how.get("replicas", 1))
+
+
+def test_a_smoke_check_without_an_answer_says_so_once(stack: Simulation) -> None:
+    ended = stack.deploy(web(stack, "1", "choosy", smoke=[{**SMOKE, "port": 9100}]))
+    assert "smoke check of web failed: http://" in ended.error
+    assert "last answer: " in ended.err
+    assert "it listens on 8000" in ended.err
+    assert "wrong: " not in ended.err
+    assert "wrong: status is 500" in stack.deploy(web(stack, "1", "smoke", smoke=[SMOKE])).err
 
 
 @every
