@@ -57,7 +57,7 @@ def planned_from_record(document: Deployment, record: Mapping[str, Any] | None, 
     same = before.live is not None and before.live.release == document.release.id
     wanted = wanted_release(document, new.services, migrated=document.services if same else ())
     plan = deployment(wanted, before.containers, before.live, (), routed)
-    known = Known(before.containers, before.content, document.release.content, before.rotated)
+    known = Known(before.containers, before.content, document.release.content, before.rotated, recorded=True)
     found = changes(plan, new.services, known)
     return plan_document(document.host, plan, new.services, found, seen="record" if record else "nothing")
 
