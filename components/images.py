@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,9 +93,7 @@ class RegistryImages(pulumi.ComponentResource):
         self._tags(name, {builds[owner].repository: reference for owner, reference in references.items()})
         live, registry = self._args.live, self._args.settings.registry
         return {
-            service: references[owner].apply(lambda image, own=live[service]: kept_name(image, own, registry))
-            if service in live
-            else references[owner]
+            service: references[owner].apply(partial(kept_name, live=live.get(service, ""), registry=registry))
             for service, owner in owners.items()
         }
 

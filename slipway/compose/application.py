@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.compose.builds import Build, BuildReader
 from slipway.compose.compose_config import missing_variable, resolve, with_placeholders, without_escapes
+from slipway.compose.context_mounts import check_context_mounts
 from slipway.compose.git import repository_of
 from slipway.compose.placement import check_placement, services_of
 from slipway.compose.secret_leaks import check_readable_values, known_values, secret_uses
@@ -155,6 +156,14 @@ class _Reader:
         }
         document = {"name": self.stack, "services": services, **{key: part for key, part in parts.items() if part}}
         self.files.finish()
+        check_context_mounts(
+            stated,
+            model.get("volumes") or {},
+            builds.builds,
+            self.files,
+            self.found,
+            production=self.settings.production,
+        )
         check_readable_values(services, self.settings, self.found)
         check_proxies(
             services,

@@ -116,7 +116,7 @@ class ShippedFiles:
             return kept
         self._seeded.add(kept)
         try:
-            tracked = [file for file in self._tracked(path) if self._may_seed(file)]
+            tracked = self._to_seed(path)
             size = sum(file.stat().st_size for file in tracked)
             there = any(path.iterdir())
         except OSError:  # another user's, such as a database's: nothing of a repository
@@ -151,6 +151,16 @@ class ShippedFiles:
                 + "use a named volume",
             )
         return kept
+
+    def seeds(self, folder: Path) -> list[Path]:
+        """The files that a writable mount of `folder` begins with."""
+        try:
+            return self._to_seed(folder)
+        except OSError:
+            return []
+
+    def _to_seed(self, folder: Path) -> list[Path]:
+        return [file for file in self._tracked(folder) if self._may_seed(file)]
 
     def _tracked(self, folder: Path) -> list[Path]:
         """The files of a folder that git tracks, sorted; outside of git all of them."""

@@ -44,7 +44,9 @@ def detail_document(history: StackHistory, entry: HistoryEntry) -> dict[str, Any
     before = _state(history, earlier[-1]) if earlier else {}
     deployment = deployment_in(state) if entry.proven and entry.kind != RETURN else None
     asked = {
-        name for name, host in entry.hosts.items() if host.get("outcome") != UNCHANGED or host.get("seconds") is not None
+        name
+        for name, host in entry.hosts.items()
+        if host.get("outcome") != UNCHANGED or host.get("seconds") is not None
     }
     reports = ((deployment or {}).get("report") or {}).items()
     return {

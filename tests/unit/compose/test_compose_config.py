@@ -94,8 +94,10 @@ def test_a_variable_from_the_shell_is_one_problem_that_lists_its_services(tmp_pa
     problems = problems_of(tmp_path, json.dumps({"services": services}))
     assert whats(problems) == [
         "variable Z of the Compose file has no value",
-        "variable X of the Compose file has no value "
-        "(the environment of services.a, services.b, services.d takes it from the shell)",
+        (
+            "variable X of the Compose file has no value "
+            "(the environment of services.a, services.b, services.d takes it from the shell)"
+        ),
         "variable Y of the Compose file has no value (the environment of services.a takes it from the shell)",
     ]
     assert [problem.meaning.partition(";")[0] for problem in problems] == [

@@ -234,13 +234,17 @@ def test_a_writable_folder_too_large_to_ship_is_refused_and_outside_of_git_warne
     [
         (
             True,
-            "configuration files of 1,000,100 bytes are mounted from the application's folder, 999,900 of them from "
-            "./big",
+            (
+                "configuration files of 1,000,100 bytes are mounted from the application's folder, 999,900 of them from "
+                "./big"
+            ),
         ),
         (
             False,
-            "services.web: the folder ./data is mounted writable, and it holds 200 bytes, with all else that ships "
-            "1,000,100",
+            (
+                "services.web: the folder ./data is mounted writable, and it holds 200 bytes, with all else that ships "
+                "1,000,100"
+            ),
         ),
     ],
 )
@@ -270,8 +274,10 @@ def test_one_large_folder_is_one_problem_and_blames_no_small_one(*, in_git: bool
     files.volume("v", {"driver_opts": {"o": "bind", "device": "./small"}})
     files.finish()
     assert whats(files.found.problems) == [
-        "configuration files of 36,000,010 bytes are mounted from the application's folder, 36,000,000 of them from "
-        "./big"
+        (
+            "configuration files of 36,000,010 bytes are mounted from the application's folder, 36,000,000 of them from "
+            "./big"
+        )
     ]
     assert not any("bytes" in each.what for each in files.found.warnings)
     files.mount("web", {"type": "bind", "source": "./full", "target": "/f"})
@@ -441,8 +447,10 @@ def test_more_than_a_megabyte_does_not_ship_and_is_not_read(tmp_path: Path) -> N
         file.truncate(50_000_000_000)
     files, _ = mounted(tmp_path, "./huge")
     assert whats(files.found.problems) == [
-        "configuration files of 50,000,000,000 bytes are mounted from the application's folder, 50,000,000,000 of them "
-        "from ./huge"
+        (
+            "configuration files of 50,000,000,000 bytes are mounted from the application's folder, 50,000,000,000 "
+            "from ./huge"
+        )
     ]
 
 
