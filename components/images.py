@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from slipway.images.build_leftovers import remove_at_exit
 from slipway.images.context_hash import context_hash
 from slipway.images.digests import Digests, known_by_digest
 from slipway.images.failed_build import explained
-from slipway.images.image_sources import build_owners, given_images, relative
+from slipway.images.image_sources import build_owners, given_images, kept_name, relative
 from slipway.settings.edge_settings import edge_image
 from slipway.settings.registry_names import address_of, without_tag
 
@@ -67,7 +68,7 @@ class RegistryImages(pulumi.ComponentResource):
         settings, application = args.settings, args.application
         self._child = pulumi.ResourceOptions(parent=self)
         digests = Digests(settings, application, self._child)
-        owners = build_owners(application.builds)
+        owners = build_owners(application.builds, args.live)
         third_party = digests.of_third_party({**application.images, **given_images(settings, application)}, args.live)
         self.edge = digests.digest_of("edgeImage", edge_image(settings), args.live_edge) if application.routed else ""
         built: Mapping[str, pulumi.Input[str]]
@@ -90,7 +91,11 @@ class RegistryImages(pulumi.ComponentResource):
             owner: known_by_digest(self._image(f"{name}-{owner}", build).ref) for owner, build in builds.items()
         }
         self._tags(name, {builds[owner].repository: reference for owner, reference in references.items()})
-        return {service: references[owner] for service, owner in owners.items()}
+        live, registry = self._args.live, self._args.settings.registry
+        return {
+            service: references[owner].apply(partial(kept_name, live=live.get(service, ""), registry=registry))
+            for service, owner in owners.items()
+        }
 
     def _tag(self, build: Build) -> str:
         """The one tag that a build pushes."""

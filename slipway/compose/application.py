@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.compose.builds import Build, BuildReader
 from slipway.compose.compose_config import missing_variable, resolve, with_placeholders, without_escapes
+from slipway.compose.context_mounts import check_context_mounts
 from slipway.compose.git import repository_of
 from slipway.compose.placement import check_placement, services_of
 from slipway.compose.secret_leaks import check_readable_values, known_values, secret_uses
@@ -130,6 +131,7 @@ class _Reader:
     def read(self, model: Mapping[str, Any]) -> Application:
         used = secret_uses(model, self.found)
         self._check_extensions(model)
+        self._check_shell(model.get("services") or {})
         secrets, configs = model.get("secrets") or {}, model.get("configs") or {}
         variables = {name: self._secret_variable(name, entry) for name, entry in secrets.items()}
         stated = model.get("services") or {}
@@ -154,6 +156,14 @@ class _Reader:
         }
         document = {"name": self.stack, "services": services, **{key: part for key, part in parts.items() if part}}
         self.files.finish()
+        check_context_mounts(
+            stated,
+            model.get("volumes") or {},
+            builds.builds,
+            self.files,
+            self.found,
+            production=self.settings.production,
+        )
         check_readable_values(services, self.settings, self.found)
         check_proxies(
             services,
@@ -181,6 +191,18 @@ class _Reader:
         """Look for `x-slipway` where nothing would read it."""
         places = [("", model), *((f"services.{name}.", each) for name, each in (model.get("services") or {}).items())]
         self.found.add(*(error for place, node in places for key in node if (error := misspelt_extension(place, key))))
+
+    def _check_shell(self, services: Mapping[str, Any]) -> None:
+        """`environment: [NAME]` takes the value from the shell that runs Compose: from nowhere."""
+        known = {problem.subject for problem in self.found.problems if problem.code == "variable-missing"}
+        users: dict[str, list[str]] = {}
+        for name, service in services.items():
+            for variable, value in (service.get("environment") or {}).items():
+                if value is None and variable not in known:
+                    users.setdefault(variable, []).append(f"services.{name}")
+        for variable, named in users.items():
+            message = f"the environment of {', '.join(named)} takes it from the shell"
+            self.found.add(missing_variable(variable, self.settings, message, "run without it"))
 
     def _check_whole(self, services: Mapping[str, Any], model: Mapping[str, Any]) -> None:
         """What can only be said of the whole file."""
@@ -265,11 +287,6 @@ class _Reader:
     ) -> dict[str, Any]:
         self.extensions[name], problems = read_extension(name, without_escapes(service.pop("x-slipway", None)))
         self.found.add(*problems)
-        for variable, value in (service.get("environment") or {}).items():
-            if value is None:  # `environment: [NAME]` takes the value from the shell that runs Compose: from nowhere
-                self.found.add(
-                    missing_variable(variable, self.settings, f"services.{name}.environment takes it from the shell")
-                )
         if not builds.read_service(name, service):
             self.images[name] = mirrored(service["image"], self.settings.mirror)
         service = {key: value for key, value in service.items() if key not in ("build", "image")}

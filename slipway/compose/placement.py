@@ -31,13 +31,18 @@ def check_placement(
     stack: str,
     found: Findings,
 ) -> None:
-    """Look at every host's services together; each finding is reported once, for the first host that has it."""
+    """Look at every host's services together; each finding is reported once, for the first host that has it.
+
+    Not at ports while a variable has no value: something else stands in for it.
+    """
+    unknown = any(problem.code == "variable-missing" for problem in found.problems)
     found.add(*_unknown_hosts(extensions, sorted(hosts), stack))
     apart: dict[tuple[str, str], str] = {}
     placed = {name: extension.hosts for name, extension in extensions.items()}
     for host in hosts:
         present = {name: services[name] for name in services_of(host, placed)}
-        found.add(*_port_problems(present))
+        if not unknown:
+            found.add(*_port_problems(present))
         for name, service in present.items():
             for other in service.get("depends_on") or {}:
                 if other in services and other not in present:
@@ -84,10 +89,20 @@ def _port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Proble
             others = taken.setdefault((port.first, port.protocol), [])
             for other, bound in others:
                 if port.address == bound or not {port.address, bound}.isdisjoint(_EVERY_ADDRESS):
-                    yield Problem(
-                        f"services.{name} and services.{other} both publish port {port}/{port.protocol}",
-                        "only one container on a host can have it",
-                        "publish another port for one of them, or run them on different hosts (x-slipway.hosts)",
-                    )
+                    yield _taken_twice(name, other, f"{port}/{port.protocol}")
                     break
             others.append((name, port.address))
+
+
+def _taken_twice(name: str, other: str, port: str) -> Problem:
+    if name == other:
+        return Problem(
+            f"services.{name}.ports publishes port {port} twice",
+            "the container could not start, as it can have it once",
+            "remove one of the two entries, or publish another port",
+        )
+    return Problem(
+        f"services.{name} and services.{other} both publish port {port}",
+        "only one container on a host can have it",
+        "publish another port for one of them, or run them on different hosts (x-slipway.hosts)",
+    )

@@ -57,6 +57,8 @@ class ShippedFiles:
         self._repository = repository
         self._boundary = (repository or folder).resolve()
         self._bytes = 0
+        self._largest = (0, "")
+        """The mount that most of them come from: bytes, and its source."""
         self._read = functools.cache(self._read_now)
         self._paths: dict[tuple[str, str], tuple[Path, bool]] = {}
         """Address and name of a shipped file → the file that has it, and whether a container may write it."""
@@ -64,6 +66,7 @@ class ShippedFiles:
 
     def mount(self, service: str, mount: dict[str, Any]) -> dict[str, Any]:
         """A mount as the host sees it: read-only ones out of the application's folder ship, others stay there."""
+        before = self._bytes
         try:
             return self._mount(service, mount)
         except OSError as error:
@@ -73,6 +76,8 @@ class ShippedFiles:
                 "make it readable for the user who runs Slipway",
             )
             return mount
+        finally:
+            self._largest = max(self._largest, (self._bytes - before, str(mount.get("source"))))
 
     def _mount(self, service: str, mount: dict[str, Any]) -> dict[str, Any]:
         source = str(mount.get("source", "")).replace("$$", "$")
@@ -111,22 +116,26 @@ class ShippedFiles:
             return kept
         self._seeded.add(kept)
         try:
-            tracked = [file for file in self._tracked(path) if self._may_seed(file)]
+            tracked = self._to_seed(path)
             size = sum(file.stat().st_size for file in tracked)
             there = any(path.iterdir())
         except OSError:  # another user's, such as a database's: nothing of a repository
             return kept
         what, meaning = f"{where}: the folder {source} is mounted writable", "on the host it starts empty"
-        if (total := self._bytes + size) > _SHIPPED_BYTES:
-            report = self.found.refuse if self._repository else self.found.warn  # outside of git it may be data
+        full = self._bytes <= _SHIPPED_BYTES < self._bytes + size
+        # Where others leave no room for one in git, `finish` says so, and of which; outside of git it may be data.
+        if size > _SHIPPED_BYTES or (full and not self._repository):
+            report = self.found.refuse if self._repository else self.found.warn
             held = f"git tracks {size:,} bytes of it" if self._repository else f"it holds {size:,} bytes"
+            total = f", with all else that ships {self._bytes + size:,}" if size <= _SHIPPED_BYTES else ""
             report(
-                f"{what}, and {held}" + (f", with all else that ships {total:,}" if self._bytes else ""),
+                f"{what}, and {held}{total}",
                 f"{meaning}, as Slipway ships at most {_SHIPPED_BYTES:,} with a release",
                 "COPY its files into the image and mount a named volume, or mount an absolute path of the host",
             )
         elif tracked:
             self._bytes += size
+            self._largest = max(self._largest, (size, source))
             address = self._folder_entry(path, [(file, *self._plain(file)) for file in tracked])
             self.content[address].setdefault("seeds", []).append(kept.removeprefix("@data/"))
             self.found.warn(
@@ -142,6 +151,16 @@ class ShippedFiles:
                 + "use a named volume",
             )
         return kept
+
+    def seeds(self, folder: Path) -> list[Path]:
+        """The files that a writable mount of `folder` begins with."""
+        try:
+            return self._to_seed(folder)
+        except OSError:
+            return []
+
+    def _to_seed(self, folder: Path) -> list[Path]:
+        return [file for file in self._tracked(folder) if self._may_seed(file)]
 
     def _tracked(self, folder: Path) -> list[Path]:
         """The files of a folder that git tracks, sorted; outside of git all of them."""
@@ -174,10 +193,12 @@ class ShippedFiles:
     def finish(self) -> None:
         """Say so when more than 1,000,000 bytes would ship."""
         if self._bytes > _SHIPPED_BYTES:
+            most, source = self._largest
             self.found.refuse(
-                f"configuration files of {self._bytes:,} bytes are mounted from the application's folder",
+                f"configuration files of {self._bytes:,} bytes are mounted from the application's folder, {most:,} of "
+                f"them from {source}",
                 f"Slipway ships at most {_SHIPPED_BYTES:,} with a release",
-                "COPY them into the service's image, or mount only what the service reads",
+                f"COPY {source} into the service's image, or mount only what the service reads",
             )
 
     def _ship(self, service: str, mount: dict[str, Any], path: Path) -> dict[str, Any]:

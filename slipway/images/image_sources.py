@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from slipway.contract.canonical import canonical
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.registry_names import without_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from slipway.compose.application import Application, Build
     from slipway.settings.model import Settings
 
-__all__ = ["build_owners", "given_images", "relative"]
+__all__ = ["build_owners", "given_images", "kept_name", "relative"]
 
 _BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 
@@ -48,16 +49,30 @@ def _wrong(given: Mapping[str, str], application: Application) -> Iterator[tuple
             yield name, "is not an image by digest (NAME@sha256:…)"
 
 
-def build_owners(builds: Mapping[str, Build]) -> dict[str, str]:
-    """Service → the first service (by name) with an equal build: the one whose repository the image is pushed to.
+def build_owners(builds: Mapping[str, Build], live: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Service → the one service among those with an equal build whose repository the image is pushed to.
 
-    A service that has the section itself comes before those that name its image.
+    The one whose repository the `live` images are in, so that a new service renames nobody's image; then one that has
+    the section itself before those that name its image; then the first by name.
     """
-    first: dict[bytes, str] = {}
-    return {
-        service: first.setdefault(canonical(vars(build.content)), service)
-        for service, build in sorted(builds.items(), key=lambda item: (item[1].shared, item[0]))
-    }
+    groups: dict[bytes, list[str]] = {}
+    for service, build in sorted(builds.items(), key=lambda item: (item[1].shared, item[0])):
+        groups.setdefault(canonical(vars(build.content)), []).append(service)
+    owners = {}
+    for group in groups.values():
+        known = {without_tag(live[service]).partition("@")[0] for service in group if live and service in live}
+        owner = next((service for service in group if builds[service].repository in known), group[0])
+        owners.update(dict.fromkeys(group, owner))
+    return owners
+
+
+def kept_name(image: str, live: str, registry: str) -> str:
+    """`live`, where a built `image` is the same one of the same registry under another name: a name replaces nothing.
+
+    A service is renamed to another one's image when that one's build, which it shared, changes or goes.
+    """
+    same = image.partition("@")[2] == live.partition("@")[2] and live.startswith(f"{registry}/")
+    return live if same and without_tag(image) != without_tag(live) else image
 
 
 def relative(path: str) -> str:

@@ -36,6 +36,7 @@ from slipway.contract.plan import (
     SCALED,
     STARTED,
     STOPPED,
+    UNBUILT,
     Change,
 )
 
@@ -61,6 +62,12 @@ class Known(NamedTuple):
     drift: Mapping[str, Sequence[str]] = {}  # service → what happened to it
     edge: Change | None = None  # what happens to the edge, where that is known
     outages: Mapping[str, float] = {}  # service → seconds of its last interruption
+    recorded: bool = False  # nobody looked at the host
+
+    @property
+    def unsure(self) -> bool:
+        """Whether it is not known which migrations the release has run: the host does, by the release's id."""
+        return self.recorded or any(UNBUILT in image for image in self.new["images"].values())
 
 
 def changes(plan: Plan, services: Mapping[str, Service], known: Known) -> list[Change]:
@@ -69,7 +76,8 @@ def changes(plan: Plan, services: Mapping[str, Service], known: Known) -> list[C
     moved = {name for step in plan.steps if isinstance(step, _CONTAINERS) for name in _services(step)}
     for step in plan.steps:
         if isinstance(step, Migrate):
-            found[MIGRATION, step.service] = Change(step.service, MIGRATION, ("new release",))
+            because = "if this release has not run it yet" if known.unsure else "new release"
+            found[MIGRATION, step.service] = Change(step.service, MIGRATION, (because,))
         elif isinstance(step, EdgeUp):
             found["edge", ""] = known.edge or Change("edge", EDGE_STARTED, (f"Traefik {step.version}",))
         elif isinstance(step, (*_CONTAINERS, ShiftTraffic, Unroute)):

@@ -59,7 +59,7 @@ def planned_from_record(document: Deployment, record: Mapping[str, Any] | None, 
     wanted = wanted_release(document, new.services, migrated=document.services if same else ())
     plan = deployment(wanted, before.containers, before.live, (), routed)
     edge = Change("edge", EDGE_REPLACED, (f"Traefik {routed.edge}",)) if before.edge else None
-    known = Known(before.containers, before.content, document.release.content, before.rotated, edge=edge)
+    known = Known(before.containers, before.content, document.release.content, before.rotated, edge=edge, recorded=True)
     found = changes(plan, new.services, known)
     return plan_document(document.host, plan, new.services, found, seen="record" if record else "nothing")
 

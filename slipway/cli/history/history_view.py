@@ -10,6 +10,7 @@ from rich.text import Text
 
 from slipway.cli.fitting_table import FittingTable
 from slipway.cli.style import digest, moment, rows, source
+from slipway.contract.outcomes import UNCHANGED
 from slipway.releases.format import ago, plain
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ def update_rendered(document: Mapping[str, Any]) -> RenderableType:
 def _host(name: str, entry: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[RenderableType]:
     outcome = entry["outcome"] or "not known"
     style = "red" if outcome == "failed" else "green"
-    yield Text.assemble((f"host {name}", "bold"), ": ", (outcome, style), f" in {_took(entry['seconds'])}")
+    alone = outcome == UNCHANGED and entry["seconds"] is None
+    took = ", as nothing was to do there" if alone else f" in {_took(entry['seconds'])}"
+    yield Text.assemble((f"host {name}", "bold"), ": ", (outcome, style), took)
     phases = (report.get("phases") or {}).items()
     facts = [
         ("reason", entry["reason"], "dim"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.outcomes import RETURN
+from slipway.contract.outcomes import RETURN, UNCHANGED
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import deployment_in
 
@@ -44,13 +43,28 @@ def detail_document(history: StackHistory, entry: HistoryEntry) -> dict[str, Any
     earlier = [each.number for each in history.entries if each.number and entry.number and each.number < entry.number]
     before = _state(history, earlier[-1]) if earlier else {}
     deployment = deployment_in(state) if entry.proven and entry.kind != RETURN else None
+    asked = {
+        name
+        for name, host in entry.hosts.items()
+        if host.get("outcome") != UNCHANGED or host.get("seconds") is not None
+    }
+    reports = ((deployment or {}).get("report") or {}).items()
     return {
         "contract": 1,
         "stack": history.stack,
-        "entry": _entry(history, entry),
+        "entry": {**_entry(history, entry), "reason": entry.reason or _no_reason(history, entry)},
         "resources": sorted(_changes(before, state), key=lambda change: change["name"]) if state else [],
-        "reports": dict((deployment or {}).get("report") or {}),
+        "reports": {host: report for host, report in reports if host in asked},
     }
+
+
+def _no_reason(history: StackHistory, entry: HistoryEntry) -> str:
+    """Why it is not said why an update failed: the backend keeps no word of it, only hosts do."""
+    if entry.result != "failed":
+        return ""
+    if history.errors or not history.hosts:
+        return "not known: not every host was asked, and the backend keeps none"
+    return "no host recorded one: it failed elsewhere, in a build or a check, and only its own output says how"
 
 
 def _entry(history: StackHistory, entry: HistoryEntry) -> dict[str, Any]:
@@ -89,12 +103,8 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[di
             continue
         if was is None or now is None:
             what = "deleted" if now is None else "created"
-        elif any(_text(was.get(key)) != _text(now.get(key)) for key in ("inputs", "outputs")):
+        elif was.get("modified") != now.get("modified"):  # unlike inputs: their secrets are encrypted anew each time
             what = "replaced" if was.get("id") != now.get("id") else "updated"
         else:
             continue
         yield {"name": urn.rsplit("::", 1)[-1], "type": known["type"], "what": what}
-
-
-def _text(node: object) -> str:
-    return json.dumps(node, sort_keys=True)  # True and 1 are equal in Python

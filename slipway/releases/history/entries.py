@@ -66,7 +66,7 @@ class HistoryEntry:
     irreversible: tuple[str, ...] = ()
     """Services whose migration of this release cannot be undone."""
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Host → outcome, reason, seconds, touched."""
+    """Host → outcome, reason, seconds (none where it was not asked, as nothing was to do), touched."""
     changes: Mapping[str, int] = field(default_factory=dict)
     """The engine's resources by what happened to them."""
 
@@ -88,7 +88,10 @@ def merged(
     own: dict[int | None, list[LedgerLine]] = {}
     for line in sorted((line for line in lines if line.outcome in _EVENTS), key=lambda line: line.at):
         own.setdefault(_update_of(line, updates, abouts), []).append(line)
-    entries = [_of_update(update, abouts[update.number], own.get(update.number, [])) for update in updates]
+    entries = [
+        _of_update(update, abouts[update.number], own.get(update.number, []), _hosts_in(before))
+        for update, before in zip(updates, earlier, strict=False)
+    ]
     return sorted([*entries, *_of_hosts(own.get(None, []))], key=lambda entry: entry.at)
 
 
@@ -126,7 +129,19 @@ def _about(
     return about if datetime.fromisoformat(about["at"]) >= update.began - _SLACK else None
 
 
-def _of_update(update: StackUpdate, about: Mapping[str, Any] | None, lines: Sequence[LedgerLine]) -> HistoryEntry:
+def _hosts_in(records: ReleaseRecords | None) -> Mapping[str, Any]:
+    """What the hosts had reported by then."""
+    return ((records and records.deployed) or {}).get("hosts") or {}
+
+
+def _ran(host: str, report: Mapping[str, Any], lines: Sequence[LedgerLine], before: Mapping[str, Any]) -> bool:
+    """Whether the update ran the host's deployment: else the state holds what an earlier one reported, to the ms."""
+    return report != before.get(host) or any(line.host == host for line in lines)
+
+
+def _of_update(
+    update: StackUpdate, about: Mapping[str, Any] | None, lines: Sequence[LedgerLine], before: Mapping[str, Any]
+) -> HistoryEntry:
     entry = HistoryEntry(
         number=update.number,
         kind=DEPLOY if update.kind == "update" else update.kind.replace("-", " "),
@@ -145,7 +160,10 @@ def _of_update(update: StackUpdate, about: Mapping[str, Any] | None, lines: Sequ
             **{name: about[name] for name in ("kind", "release", "commit", "branch", "images", "actor")},
             irreversible=tuple(about["irreversible"]),
             run=about["run"] or entry.run,
-            hosts=about.get("hosts") or entry.hosts,
+            hosts={
+                host: report if _ran(host, report, lines, before) else _left_alone(report)
+                for host, report in (about.get("hosts") or entry.hosts).items()
+            },
         )
     if lines:
         last = lines[-1]
@@ -164,6 +182,11 @@ def _of_update(update: StackUpdate, about: Mapping[str, Any] | None, lines: Sequ
     if entry.kind == DEPLOY and REPAIRED in outcomes <= {REPAIRED, UNCHANGED}:
         entry = replace(entry, kind=REPAIR)
     return entry
+
+
+def _left_alone(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A host on which nothing was to do, so that the engine did not ask it: no seconds."""
+    return {"outcome": UNCHANGED, "release": report.get("release"), "previous": report.get("release")}
 
 
 def _of_host(line: LedgerLine) -> dict[str, Any]:

@@ -72,6 +72,44 @@ def test_same_builds_are_one_image(tmp_path: Path) -> None:
     }
 
 
+def at(owner: str, digest: str = DIGEST, registry: str = "ghcr.io/acme") -> str:
+    return f"{registry}/shop-{owner}:test@{digest}"
+
+
+OTHER = f"sha256:{'b' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("live", "builds", "resources", "store"),
+    [
+        # a service that is new on the build, whatever its name, takes over nobody's image
+        ({"store": at("store")}, ("once", "store"), {"shop-store"}, at("store")),
+        ({"store": at("store")}, ("store", "zebra"), {"shop-store"}, at("store")),
+        ({"store": at("once"), "once": at("once")}, ("once", "store"), {"shop-once"}, at("once")),
+        ({}, ("once", "store"), {"shop-once"}, at("once")),
+        # the service whose name the image had is gone: what is the same keeps the name that it runs under
+        ({"store": at("once"), "once": at("once")}, ("store",), {"shop-store"}, at("once")),
+        ({"store": at("once", OTHER), "once": at("once", OTHER)}, ("store",), {"shop-store"}, at("store")),
+        ({"store": at("once", registry="ghcr.io/old")}, ("store",), {"shop-store"}, at("store")),
+    ],
+)
+def test_an_image_that_is_the_same_keeps_its_name(
+    tmp_path: Path, live: dict[str, str], builds: tuple[str, ...], resources: set[str], store: str
+) -> None:
+    engine, found = images(tmp_path, builds={name: build(name) for name in builds}, live=live)
+    assert set(engine.of(IMAGE)) == resources
+    assert found["store"] == store
+
+
+def test_a_service_keeps_its_image_s_name_when_the_one_that_it_shared_it_with_changes(tmp_path: Path) -> None:
+    _, found = images(
+        tmp_path,
+        builds={"api": build("api", target="new"), "worker": build("worker")},
+        live={"api": at("api"), "worker": at("api")},
+    )
+    assert found["worker"] == at("api")
+
+
 @pytest.mark.parametrize("values", [{"args": {"A": "1"}}, {"platforms": ("linux/arm64",)}, {"context": "/other"}])
 def test_builds_that_differ_in_anything_are_two_images(tmp_path: Path, values: dict[str, Any]) -> None:
     engine, _ = images(tmp_path, builds={"a": build("a"), "b": build("b", **values)})

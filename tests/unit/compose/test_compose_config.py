@@ -81,9 +81,28 @@ def test_a_variable_of_the_environments_list_form_is_one_that_needs_a_value(tmp_
     text = "services: {web: {image: nginx, environment: [GIVEN, MISSING, 'PLAIN=x', HOME, PATH]}}"
     problems = problems_of(tmp_path, text, variables={"GIVEN": "value", "PATH": "mine"})
     assert sorted(whats(problems)) == [
-        f"variable {name} of the Compose file has no value (services.web.environment takes it from the shell)"
+        f"variable {name} of the Compose file has no value (the environment of services.web takes it from the shell)"
         for name in ("HOME", "MISSING")
     ]
+
+
+def test_a_variable_from_the_shell_is_one_problem_that_lists_its_services(tmp_path: Path) -> None:
+    services = {
+        name: {"image": "x", "environment": environment}
+        for name, environment in {"a": ["X", "Y", "Z"], "b": {"X": None, "V": "${Z}"}, "c": ["X=1"], "d": ["X"]}.items()
+    }
+    problems = problems_of(tmp_path, json.dumps({"services": services}))
+    assert whats(problems) == [
+        "variable Z of the Compose file has no value",
+        (
+            "variable X of the Compose file has no value "
+            "(the environment of services.a, services.b, services.d takes it from the shell)"
+        ),
+        "variable Y of the Compose file has no value (the environment of services.a takes it from the shell)",
+    ]
+    assert [problem.meaning.partition(";")[0] for problem in problems] == [
+        "stack test would run with an empty one", *["stack test would run without it"] * 2
+    ]  # fmt: skip
 
 
 def test_the_machines_environment_gives_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

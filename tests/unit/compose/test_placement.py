@@ -1,5 +1,6 @@
 """Services and the hosts that run them: together, apart, and in each other's way."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,25 @@ def test_two_services_of_a_host_cannot_publish_one_port(
     problems, _ = placed({"a": one, "b": other})
     assert bool(problems) == conflict
     assert all(problem.startswith("services.b and services.a both publish port 80/") for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("ports", "problems"),
+    [
+        (["80:80", "80:81"], ["services.web.ports publishes port 80/tcp twice"]),
+        (["80:80", "127.0.0.1:80:81"], ["services.web.ports publishes port 80/tcp twice"]),
+        (["80:80", "80:80/udp", "81:80"], []),
+        # what stands in for a variable without a value is one port for all of them
+        (["${HTTP:?}:80", "${HTTPS:?}:443"], [f"variable {name} of the Compose file has no value" for name in
+                                              ("HTTP", "HTTPS")]),
+    ],
+)  # fmt: skip
+def test_a_port_that_one_service_publishes_twice_is_told_of_that_service(
+    tmp_path: Path, ports: list[str], problems: list[str]
+) -> None:
+    text = json.dumps({"services": {"web": {"image": "x", "ports": ports}}})
+    found = problems_of(tmp_path, text) if problems else list(application(tmp_path, text).warnings)
+    assert whats(found) == problems
 
 
 def test_on_different_hosts_they_can() -> None:

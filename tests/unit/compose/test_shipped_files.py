@@ -232,8 +232,20 @@ def test_a_writable_folder_too_large_to_ship_is_refused_and_outside_of_git_warne
 @pytest.mark.parametrize(
     ("in_git", "said"),
     [
-        (True, "git tracks 200 bytes of it, with all else that ships 1,000,100"),
-        (False, "it holds 200 bytes, with all else that ships 1,000,100"),
+        (
+            True,
+            (
+                "configuration files of 1,000,100 bytes are mounted from the application's folder, 999,900 of them from "
+                "./big"
+            ),
+        ),
+        (
+            False,
+            (
+                "services.web: the folder ./data is mounted writable, and it holds 200 bytes, with all else that ships "
+                "1,000,100"
+            ),
+        ),
     ],
 )
 def test_a_small_writable_folder_for_which_others_leave_no_room_is_not_blamed_alone(
@@ -247,7 +259,30 @@ def test_a_small_writable_folder_for_which_others_leave_no_room_is_not_blamed_al
     files.mount("web", {"type": "bind", "source": "./data", "target": "/d"})
     files.finish()
     found = files.found.problems if in_git else files.found.warnings
-    assert whats(found) == [f"services.web: the folder ./data is mounted writable, and {said}"]
+    assert whats(found) == [said]
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_one_large_folder_is_one_problem_and_blames_no_small_one(*, in_git: bool, tmp_path: Path) -> None:
+    repository(tmp_path, "small/x", "big/x", "empty/.env", "full/x")
+    for name, size in (("big", 36_000_000), ("small", 10), ("full", 2_000_000)):
+        (tmp_path / name / "x").write_bytes(b"x" * size)
+    files = ShippedFiles(tmp_path, tmp_path if in_git else None, Findings(), "staging")
+    files.mount("web", {"type": "bind", "source": "./big", "target": "/b", "read_only": True})
+    for name in ("small", "empty", "missing"):
+        files.mount("web", {"type": "bind", "source": f"./{name}", "target": f"/{name}"})
+    files.volume("v", {"driver_opts": {"o": "bind", "device": "./small"}})
+    files.finish()
+    assert whats(files.found.problems) == [
+        (
+            "configuration files of 36,000,010 bytes are mounted from the application's folder, 36,000,000 of them from "
+            "./big"
+        )
+    ]
+    assert not any("bytes" in each.what for each in files.found.warnings)
+    files.mount("web", {"type": "bind", "source": "./full", "target": "/f"})
+    alone = files.found.problems[-1] if in_git else files.found.warnings[-1]
+    assert alone.what.endswith(" 2,000,000 bytes of it" if in_git else " 2,000,000 bytes")
 
 
 def test_outside_of_git_nobody_is_told_to_add_a_file_to_it(tmp_path: Path) -> None:
@@ -412,7 +447,10 @@ def test_more_than_a_megabyte_does_not_ship_and_is_not_read(tmp_path: Path) -> N
         file.truncate(50_000_000_000)
     files, _ = mounted(tmp_path, "./huge")
     assert whats(files.found.problems) == [
-        "configuration files of 50,000,000,000 bytes are mounted from the application's folder"
+        (
+            "configuration files of 50,000,000,000 bytes are mounted from the application's folder, 50,000,000,000 "
+            "from ./huge"
+        )
     ]
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from slipway.cli.history.history_view import update_rendered
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import Checkpoints, ReleaseRecords, StackUpdate, records_in
+from slipway.releases.history.document import detail_document
 from slipway.releases.history.entries import HistoryEntry, merged
 from slipway.releases.history.ledgers import HostLedger, LedgerLine
 from slipway.releases.history.stack_history import StackHistory, WayBack
@@ -131,6 +138,93 @@ def test_drift_that_was_mended_is_a_repair() -> None:
     lines = [line("repaired", A, 0.1)]
     (found,) = merged([update(1, 0)], {1: ReleaseRecords(about(A, 0), about(A, 0))}, lines)
     assert found.kind == "repair"
+
+
+DONE = {"release": A, "previous": B, "outcome": "repaired", "touched": ["web"], "seconds": 0.912}
+OTHER = {**DONE, "seconds": 0.913}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "lines", "outcomes", "kind"),
+    [
+        ({"a": DONE}, [], {"a": ("unchanged", None)}, "deploy"),
+        ({"a": OTHER}, [], {"a": ("repaired", 0.913)}, "repair"),
+        ({"a": DONE, "b": DONE}, [], {"a": ("unchanged", None), "b": ("repaired", 0.912)}, "repair"),
+        ({"a": DONE}, [line("repaired", A, 5.1)], {"a": ("repaired", 0.912)}, "repair"),
+    ],
+)
+def test_what_an_earlier_update_did_on_a_host_is_not_told_of_one_with_nothing_to_do(
+    hosts: dict[str, Any], lines: list[LedgerLine], outcomes: dict[str, Any], kind: str
+) -> None:
+    records = {
+        1: ReleaseRecords(about(A, 0), about(A, 0, hosts={"a": DONE})),
+        2: ReleaseRecords(about(A, 5), about(A, 5, hosts=hosts)),
+    }
+    _, found = merged([update(1, 0), update(2, 5)], records, lines)
+    assert {name: (host["outcome"], host.get("seconds")) for name, host in found.hosts.items()} == outcomes
+    assert found.kind == kind
+    assert found.release == A
+
+
+class States(NoCheckpoints):
+    def __init__(self, *states: list[dict[str, Any]]) -> None:
+        self.states = [{"deployment": {"resources": resources}} for resources in states]
+
+    def content(self, number: int) -> bytes | None:
+        return json.dumps(self.states[number - 1]).encode()
+
+
+def command(name: str, modified: str, identity: str = "x") -> dict[str, Any]:
+    """A resource as the engine writes it: its secrets are encrypted anew with each update."""
+    secret = {"ciphertext": str(next(NONCE))}
+    return {
+        "urn": f"urn:pulumi:t::p::command:local:Command::{name}", "type": "command:local:Command", "custom": True,
+        "id": identity, "created": "2026", "modified": modified, "inputs": {"stdin": secret},
+    }  # fmt: skip
+
+
+NONCE = itertools.count()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ([("a", "1")], [("a", "1")], {}),
+        ([("a", "1")], [("a", "2")], {"a": "updated"}),
+        ([("a", "1")], [("a", "2", "y")], {"a": "replaced"}),
+        ([("a", "1")], [("b", "2")], {"a": "deleted", "b": "created"}),
+    ],
+)
+def test_resources_that_an_update_left_as_they_are_are_not_shown(
+    before: list[tuple[str, ...]], after: list[tuple[str, ...]], what: dict[str, str]
+) -> None:
+    alone = entry(2, A, hosts={"local": {"outcome": "unchanged", "release": A}})
+    states = [[command(*each) for each in state] for state in (before, after)]
+    outputs = {"release": A, "report": {"local": {"touched": ["web"]}}}
+    states[1].append({"urn": "::d", "type": "slipway:deployment:ComposeDeployment", "outputs": outputs})
+    history = replace(stack([entry(1, A), alone]), checkpoints=States(*states))
+    found = detail_document(history, alone)
+    assert {each["name"]: each["what"] for each in found["resources"]} == what
+    assert found["reports"] == {}
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(update_rendered(found))
+    assert "host local: unchanged, as nothing was to do there" in console.export_text()
+    ran = replace(alone, hosts={"local": {"outcome": "unchanged", "seconds": 0.4}})
+    assert detail_document(history, ran)["reports"].keys() == {"local"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "own", "says"),
+    [
+        ([line("deployed", A, 1)], "", "no host recorded one"),
+        ([line("failed", B, 2)], "web is unhealthy", "web is unhealthy"),
+        ([], "", "not known"),
+    ],
+)
+def test_a_failed_update_has_a_reason_or_says_where_it_is(lines: list[LedgerLine], own: str, says: str) -> None:
+    failed = entry(1, B, result="failed", reason=own)
+    history = replace(stack([failed], *lines), checkpoints=States([]))
+    assert detail_document(history, failed)["entry"]["reason"].startswith(says)
 
 
 def test_a_clock_that_is_off_by_a_second_changes_nothing() -> None:

@@ -317,6 +317,26 @@ def test_an_image_that_is_yet_to_be_built_counts_as_changed(stack: Simulation) -
     assert plan == {"api": "recreated: image (to be built); interrupted until it is healthy"}
 
 
+def test_a_migration_is_promised_only_where_it_is_known_that_it_runs(stack: Simulation) -> None:
+    def shop(api: str) -> dict[str, Any]:
+        return stack.shop(api, slipway={"api": {"migrate": {"command": ["ok"], "deadline": 20}}})
+
+    def migration(plan: dict[str, Any]) -> list[str]:
+        return [sentence(each) for each in map(change_of, plan["changes"]) if each.action == "migration run"]
+
+    first, second = shop("1"), shop("2")
+    perhaps = "migration run: if this release has not run it yet"
+    assert migration(stack.plan(first)) == ["migration run: new release"]
+    _record(stack, first)
+    record = _record(stack, second)
+    assert migration(stack.plan(first)) == [], "the host knows that it has run it"
+    document = Deployment.from_json(stack.document(first))
+    for known in (record, None):
+        assert migration(planned_from_record(document, known, stack.folder)) == [perhaps]
+    unbuilt = {**first, "id": "r-0123456789ab", "images": {**first["images"], "api": f"api@{UNBUILT}"}}
+    assert migration(stack.plan(unbuilt)) == [perhaps]
+
+
 def test_what_happened_otherwise_is_reported_as_a_defect() -> None:
     planned = [Change("web", "rolled", ("image",))]
     assert unlike_plan(planned, {"web": ["a"], "db": ["b"]}, {"web": ["c"], "db": ["b"]}) == []
