@@ -77,12 +77,10 @@ def check_readable_values(services: Mapping[str, Mapping[str, Any]], settings: S
     ]
     secret_of = _one_secret_each([(name, text) for _, name, text in literals], services)
     for service, name, text in literals:
-        weak, secret = weakness(name, text), secret_of[text]
+        weak, secret = weakness(name, text), secret_of[name, text]
         report = found.refuse if weak and settings.production else found.warn
         value = f"${{{secret}}}"
-        write = (
-            f"`{name}: {value}`" if secret_of.get(_password(text, services)) != secret else f"`{value}` as its password"
-        )
+        write = f"`{value}` as its password" if _password(text, services) else f"`{name}: {value}`"
         report(
             f"services.{service}.environment.{name} {f'{weak} and ' if weak else ''}is in plain text",
             f"everyone who can read the Compose file or the release knows it; write {write} there",
@@ -96,19 +94,53 @@ def _password(text: str, services: Collection[str]) -> str:
     return password if host in services else ""
 
 
-def _one_secret_each(literals: Sequence[tuple[str, str]], services: Collection[str]) -> dict[str, str]:
-    """Text, and password in it → the secret for it: one for all that are equal, as they must stay equal."""
-    found: dict[str, str] = {}
-    plain = [(name, text) for name, text in literals if not password_in_url(text)]
-    for name, text in sorted(plain, key=lambda each: not made_up(each[0])):
-        found.setdefault(text, name)
-    for name, text in literals:
+def _one_secret_each(literals: Sequence[tuple[str, str]], services: Collection[str]) -> dict[tuple[str, str], str]:
+    """Name and text → the secret for it, or for the password in it: one for all that must stay equal.
+
+    Those are equal; short ones (`plane`, `sentry`) only where their names are alike, too: others are so by chance.
+    """
+    found: dict[tuple[str, str], str] = {}
+    taken: dict[str, list[tuple[str, str]]] = {}  # text → names that have it, each with its secret
+    plain = [each for each in literals if not password_in_url(each[1])]
+    for name, text in [*sorted(plain, key=lambda each: not made_up(each[0])), *literals]:
+        if (name, text) in found:
+            continue
+        own, meant, value = name, name, text
         if password := _password(text, services):
-            own = re.sub(r"_?(URL|URI|DSN)$", "", name) or name
-            found[text] = found.setdefault(password, f"{own}_PASSWORD")
-        else:
-            found.setdefault(text, name)
+            own = f"{re.sub(r'_?(URL|URI|DSN)$', '', name) or name}_PASSWORD"
+            meant, value = f"{text.partition(':')[0]}_{own}", password
+        others = taken.setdefault(value, [])
+        same = (secret for other, secret in others if len(value) >= SHORTEST_SECRET or _alike(meant, other))
+        found[name, text] = next(same, own)
+        others.append((meant, found[name, text]))
     return found
+
+
+# What stands for one thing in the names of those who use it and of what provides it.
+_KINDS = {
+    "database": r"POSTGRES(QL)?|PG|DB|DATABASE|MYSQL|MARIADB|MONGO(DB)?|SQL",
+    "cache": r"REDISS?|VALKEY|CACHE",
+    "queue": r"RABBITMQ|AMQPS?|BROKER|CELERY",
+    "store": r"MINIO|AWS|S3",
+}
+_PASSWORD = re.compile(r"PASSWORD|PASSWD|PASS|PWD|PW")
+_GENERAL = frozenset({"SECRET", "KEY", "TOKEN", "ROOT", "ADMIN", "USER", "DEFAULT", "INITDB", "APP", ""})
+
+
+def _alike(name: str, other: str) -> bool:
+    """Whether two variables seem to be about one secret: that of one thing, or of the same name but for a prefix."""
+    one, two = _words(name), _words(other)
+    kinds = [{kind for kind, words in _KINDS.items() if any(re.fullmatch(words, word) for word in each)}
+             for each in (one, two)]  # fmt: skip
+    if all(kinds):
+        return not kinds[0].isdisjoint(kinds[1])
+    one, two = one - _GENERAL, two - _GENERAL
+    both_passwords = bool(_PASSWORD.search(name.upper())) == bool(_PASSWORD.search(other.upper()))
+    return both_passwords and (not one or not two or not one.isdisjoint(two))
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[^A-Z0-9]+", _PASSWORD.sub("_", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper())))
 
 
 def known_values(model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings) -> list[Problem]:

@@ -25,8 +25,18 @@ _SECRET_WORDS = frozenset(
 _ABOUT_WORDS = frozenset(
     {"FILE", "PATH", "DIR", "URL", "URI", "HOST", "PORT", "ID", "NAME", "USER", "LENGTH", "SIZE", "MIN", "MAX", "TTL",
      "AGE", "EXPIRY", "EXPIRES", "EXPIRATION", "LIFETIME", "TIMEOUT", "SECONDS", "MINUTES", "HOURS", "DAYS", "TYPE",
-     "ALGORITHM", "HEADER", "PREFIX", "ENABLED", "DISABLED", "REQUIRED", "ISSUER", "AUDIENCE", "ROUNDS"},
+     "ALGORITHM", "HEADER", "PREFIX", "ENABLED", "DISABLED", "REQUIRED", "ISSUER", "AUDIENCE", "ROUNDS", "LIMIT",
+     "LIMITS", "RATE", "MODULE", "RESET", "COUNT", "ATTEMPTS", "RETRIES", "INTERVAL", "PERIOD", "DURATION", "VALIDITY",
+     "EXPIRE", "LEEWAY", "BITS", "POLICY", "MODE", "FORMAT", "ENCODING", "CLASS", "BACKEND", "PROVIDER", "STRATEGY",
+     "SCHEME", "METHOD", "ROTATION", "VERSION", "VALIDATORS", "HASHER", "HASHERS", "STRENGTH", "HISTORY", "HINT",
+     "FIELD", "LABEL", "SCOPE", "SCOPES", "REALM", "DOMAIN", "EMAIL", "ENDPOINT", "TEMPLATE", "SUBJECT"},
 )  # fmt: skip
+_ABOUT_VALUE = re.compile(
+    r"true|false|yes|no|on|off|-?\d{1,5}(\.\d+)?|/.*|https?://.*"
+    r"|\d{1,6}\s*/\s*(\d{1,5}\s*)?(ms|[smhd]|sec(ond)?s?|min(ute)?s?|hours?|days?|weeks?|months?|years?)"  # 60/minute
+    r"|(\d{1,6}\s*(ms|[smhdw]|sec(ond)?s?|min(ute)?s?|hours?|days?|weeks?|months?|years?)\s*)+",  # 1h30m
+    re.DOTALL | re.IGNORECASE,
+)
 # What an application may make up for itself: passwords of what it brings along, and what it signs with. All else comes
 # from somewhere: a URL, JSON, a third party's key, a key of a certain length.
 _MADE_UP = re.compile(
@@ -52,18 +62,23 @@ def named_like_a_secret(name: str) -> bool:
     upper = [word.upper() for word in words]
     if not upper or name in _SHELL or upper[-1] in _ABOUT_WORDS or not _OPEN_WORDS.isdisjoint(upper):
         return False
+    if upper[-2:] == ["ACCESS", "KEY"] and {"SECRET", "AZURE"}.isdisjoint(upper):
+        return False  # the id beside an AWS_SECRET_ACCESS_KEY
     return any(word in _SECRET_WORDS or word.endswith(("PASSWORD", "SECRET", "TOKEN")) for word in upper)
 
 
 def is_secret(name: str, value: str) -> bool:
     """Whether a variable holds a secret, as far as its name and value show.
 
-    A value that is a switch, a number or a place says that a secret's name is only about one.
+    A value that is a switch, a number, a rate, a time or a place says that a secret's name is only about one. Quotes
+    may be a part of it: of an `env_file`, or of `NAME="0"` in a list.
     """
     if _CREDENTIALS_IN_URL.search(value):
         return True
-    about = re.fullmatch(r"(?i)true|false|yes|no|on|off|\d{1,5}|/.*|https?://.*", value.strip(), re.DOTALL)
-    return named_like_a_secret(name) and about is None
+    quoted = re.fullmatch(r"""(["'])(.*)\1""", value.strip(), re.DOTALL)
+    plain = quoted[2].strip() if quoted else value.strip()
+    about = bool(quoted and not plain) or bool(_ABOUT_VALUE.fullmatch(plain))
+    return named_like_a_secret(name) and not about
 
 
 def password_in_url(text: str) -> tuple[str, str] | None:

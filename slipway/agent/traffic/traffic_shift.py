@@ -133,9 +133,8 @@ class Mover:
             self._check.take_time()
         for name in step.services:
             service = self._services[name]
-            cause = unchanged_proxy(
-                name, {each.name: each.depends_on for each in self._services.values()}, step.changed
-            )
+            edges = {each.name: each.depends_on for each in self._services.values()}
+            cause = unchanged_proxy(name, edges, step.changed)
             try:
                 self._ask(service, *cause)
             except SlipwayError as error:
@@ -189,15 +188,13 @@ class Mover:
                 self._probe(step.service, service)
         self._out.progress("canary", f"{step.service} {step.share} %: {verdict.reason}", runtime.monotonic() - begin)
 
-    def ask_new(self, name: str) -> None:
-        """Wait until those of the new generation answer for their routes, before requests move to them."""
-        service = self._services[name]
-        seen = [each for each in self._reachable(name) if each.id not in self.leaving]
-        self._check.before(service, [each for each in seen if each.config == service.config])
+    def ask_new(self, service: Service, *, ask: bool = True) -> None:
+        """Wait until those of the new generation listen, and answer for their routes if we `ask`."""
+        seen = [each for each in self._reachable(service.name) if each.id not in self.leaving]
+        self._check.before(service, [each for each in seen if each.config == service.config], ask=ask)
 
     def _ask(self, service: Service, proxy: str, changed: Sequence[str]) -> None:
-        own = [each for each in self._reachable(service.name) if each.config == service.config]
-        self._check.before(service, own, ask=False)
+        self.ask_new(service, ask=False)
         self._check.through(service, proxy, changed)
 
     def retire(self, step: Drain) -> None:
@@ -213,8 +210,8 @@ class Mover:
             return
         route = self._release.services[name].routes[0]
         for generation in {generation_of(each.config) for each in self._reachable(name)} | {service.generation}:
-            headers = {GENERATION_HEADER: generation, "User-Agent": "slipway"}
-            headers.update({"Host": route.host} if route.host else {})
+            host = {"Host": route.host} if route.host else {}
+            headers = {GENERATION_HEADER: generation, "User-Agent": "slipway", **host}
             connection = runtime.http_connection("127.0.0.1", status["http_port"], _PROBE_SECONDS)
             try:
                 for _ in range(_PROBES):
@@ -236,8 +233,7 @@ class Mover:
         return [each for each in facts.containers(self._api, self._stack, (name,)) if each.state in RUNS]
 
     def _backend(self, name: str, generation: str, containers: Sequence[Container], weight: int) -> Backend:
-        port = self._port(name)
-        return Backend(generation, weight, tuple(f"{each.edge}:{port}" for each in containers))
+        return Backend(generation, weight, tuple(f"{each.edge}:{self._port(name)}" for each in containers))
 
     def _port(self, name: str) -> int:
         entry = self._release.services.get(name)

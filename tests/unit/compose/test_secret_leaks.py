@@ -180,6 +180,48 @@ def test_literals_that_must_be_equal_become_one_secret(
     assert CANARY not in str(problems)
 
 
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [
+        # short words are equal by chance
+        ("sentry", {"SENTRY_SECRET_KEY": "SENTRY_SECRET_KEY", "POSTGRES_PASSWORD": "POSTGRES_PASSWORD"}),
+        ("plane", {"RABBITMQ_DEFAULT_PASS": "RABBITMQ_DEFAULT_PASS", "POSTGRES_PASSWORD": "POSTGRES_PASSWORD"}),
+        ("plane", {"PLANE_SECRET": "PLANE_SECRET", "PLANE_DB_PASSWORD": "PLANE_DB_PASSWORD"}),
+        ("admin", {"GRAFANA_ADMIN_PASSWORD": "GRAFANA_ADMIN_PASSWORD", "KEYCLOAK_ADMIN_PASSWORD":
+                   "KEYCLOAK_ADMIN_PASSWORD"}),
+        # of alike names they are one
+        ("plane", {"PGPASSWORD": "PGPASSWORD", "POSTGRES_PASSWORD": "PGPASSWORD"}),
+        ("secret-key", {"AWS_SECRET_ACCESS_KEY": "MINIO_ROOT_PASSWORD", "MINIO_ROOT_PASSWORD": "MINIO_ROOT_PASSWORD"}),
+        ("plane", {"PASSWORD": "DB_PASSWORD", "DB_PASSWORD": "DB_PASSWORD"}),
+        # and long ones whatever their names
+        (CANARY, {"SENTRY_SECRET_KEY": "POSTGRES_PASSWORD", "POSTGRES_PASSWORD": "POSTGRES_PASSWORD"}),
+    ],
+)  # fmt: skip
+def test_equal_words_of_unlike_names_are_not_one_secret(text: str, secrets: dict[str, str], tmp_path: Path) -> None:
+    services = {f"s{number}": {"image": "x", "environment": {name: text}} for number, name in enumerate(secrets)}
+    found = {each.what: each.meaning for each in application(tmp_path, json.dumps({"services": services})).warnings}
+    for number, (name, secret) in enumerate(secrets.items()):
+        [said] = [meaning for what, meaning in found.items() if what.startswith(f"services.s{number}.environment")]
+        assert f"`{name}: ${{{secret}}}`" in said
+
+
+def test_a_short_password_in_a_url_is_that_of_the_service_it_leads_to(tmp_path: Path) -> None:
+    services = {
+        "db": {"image": "x", "environment": {"POSTGRES_PASSWORD": "plane"}},
+        "mq": {"image": "x", "environment": {"RABBITMQ_DEFAULT_PASS": "plane"}},
+        "api": {
+            "image": "x",
+            "environment": {
+                "DATABASE_URL": "postgres://plane:plane@db/plane",
+                "BACKGROUND_URL": "amqp://plane:plane@mq/plane",
+            },
+        },
+    }
+    found = [each.meaning for each in application(tmp_path, json.dumps({"services": services})).warnings]
+    for secret in ("POSTGRES_PASSWORD", "RABBITMQ_DEFAULT_PASS"):
+        assert any(f"`${{{secret}}}` as its password" in said for said in found)
+
+
 def test_settings_that_are_only_about_secrets_are_fine(tmp_path: Path) -> None:
     environment = {
         "POSTGRES_PASSWORD_FILE": "/run/secrets/db", "TOKEN_TTL": "3600", "MYSQL_ALLOW_EMPTY_PASSWORD": "yes",

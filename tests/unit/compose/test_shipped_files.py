@@ -235,8 +235,8 @@ def test_a_writable_folder_too_large_to_ship_is_refused_and_outside_of_git_warne
         (
             True,
             (
-                "configuration files of 1,000,100 bytes are mounted from the application's folder, 999,900 of them from "
-                "./big"
+                "configuration files of 1,000,100 bytes are mounted from the application's folder, 999,900 of them "
+                "from ./big"
             ),
         ),
         (
@@ -275,8 +275,8 @@ def test_one_large_folder_is_one_problem_and_blames_no_small_one(*, in_git: bool
     files.finish()
     assert whats(files.found.problems) == [
         (
-            "configuration files of 36,000,010 bytes are mounted from the application's folder, 36,000,000 of them from "
-            "./big"
+            "configuration files of 36,000,010 bytes are mounted from the application's folder, 36,000,000 of them "
+            "from ./big"
         )
     ]
     assert not any("bytes" in each.what for each in files.found.warnings)

@@ -12,7 +12,9 @@ from slipway.settings.secret_rules import is_secret, made_up, named_like_a_secre
 @pytest.mark.parametrize(
     "name",
     ["POSTGRES_PASSWORD", "PGPASSWORD", "SECRET_KEY", "SECRET_KEY_BASE", "JWT_SECRET", "SENTRY_DSN", "DB_PWD", "apiKey",
-     "AWS_SECRET_ACCESS_KEY", "API_TOKEN_2", "authToken", "redis_password", "MAIL_PASS"],
+     "AWS_SECRET_ACCESS_KEY", "API_TOKEN_2", "authToken", "redis_password", "MAIL_PASS", "SECRET_ACCESS_KEY",
+     "AZURE_STORAGE_ACCESS_KEY", "RATE_LIMIT_KEY", "RESET_TOKEN",
+     "MODULE_SECRET", "s3SecretAccessKey"],
 )  # fmt: skip
 def test_a_variable_is_named_like_a_secret(name: str) -> None:
     assert named_like_a_secret(name)
@@ -21,15 +23,26 @@ def test_a_variable_is_named_like_a_secret(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["KEYCLOAK_HOST", "MONKEY", "COMPASS", "TOKEN_EXPIRY", "PASSWORD_FILE", "AWS_ACCESS_KEY_ID", "STRIPE_PUBLIC_KEY",
-     "MYSQL_ALLOW_EMPTY_PASSWORD", "PASSWORD_MIN_LENGTH", "TOKEN_URL", "WEB_PORT", ""],
+     "MYSQL_ALLOW_EMPTY_PASSWORD", "PASSWORD_MIN_LENGTH", "TOKEN_URL", "WEB_PORT", "", "API_KEY_RATE_LIMIT",
+     "JWT_TOKEN_AUTH_MODULE", "ALLOWED_PASSWORD_RESET", "TOKEN_RATE", "PASSWORD_HASHERS", "secretVersion",
+     "AWS_ACCESS_KEY", "MINIO_ACCESS_KEY", "accessKey", "PASSWORD_ATTEMPTS", "TOKEN_DURATION"],
 )  # fmt: skip
 def test_a_variable_that_only_sounds_like_a_secret_is_none(name: str) -> None:
     assert not named_like_a_secret(name)
 
 
-@pytest.mark.parametrize("value", ["true", "no", "3600", "/run/secrets/key", "https://id.example.com/token"])
+@pytest.mark.parametrize(
+    "value",
+    ["true", "no", "3600", "/run/secrets/key", "https://id.example.com/token", "60/minute", "100 / 5 min", '"0"',
+     "'false'", '""', "15m", "1h30m", "7 days", "-1", "0.5", " on "],
+)  # fmt: skip
 def test_a_switch_number_or_place_is_no_secret(value: str) -> None:
     assert not is_secret("API_TOKEN", value)
+
+
+@pytest.mark.parametrize("value", ['"hunter22"', "60/minutely", "15q", "a/b", "1234567", "m", "12minutes34secret", '"'])
+def test_what_only_begins_like_one_may_be_a_secret(value: str) -> None:
+    assert is_secret("API_TOKEN", value)
 
 
 def test_an_address_with_credentials_is_a_secret_whatever_its_name() -> None:
