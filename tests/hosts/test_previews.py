@@ -51,7 +51,7 @@ def test_a_change_is_planned_as_on_the_host(offline: RemoteStack, host: TestHost
     offline.variables["VERSION"] = "2"
     offline.secrets["TOKEN"] = "another-token-of-the-tests"
     run = offline.preview()
-    assert "web  migration run: new release" in run.text
+    assert "web  migration run: if this release has not run it yet" in run.text
     assert "web  recreated: environment VERSION, secret TOKEN; interrupted" in run.text
     assert "another-token" not in run.text
     assert run.services == {f"{host.name}/web": {"environment", "secretValues"}}

@@ -449,7 +449,7 @@ def test_more_than_a_megabyte_does_not_ship_and_is_not_read(tmp_path: Path) -> N
     assert whats(files.found.problems) == [
         (
             "configuration files of 50,000,000,000 bytes are mounted from the application's folder, 50,000,000,000 "
-            "from ./huge"
+            "of them from ./huge"
         )
     ]
 
