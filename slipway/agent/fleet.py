@@ -139,7 +139,7 @@ def _relay(channel: _Channel, session: str, out: Output, lock: str) -> None:
     while True:
         held = not status or is_held(lock)  # before the status is read: who ends says so, then lets go of the lock
         found = read_object(channel.status)
-        if found.get("session") == session and found != seen:
+        if found.pop("session", "") == session and found != seen:
             seen = status = found
             out.result(status)
         if status and not held and status["phase"] not in ENDED:
