@@ -17,8 +17,9 @@ import pulumi
 from slipway.compose.schema_check import checked
 from slipway.compose.service_inputs import service_inputs
 from slipway.contract.compose_tree import secrets_of
-from slipway.contract.plan import UNBUILT, printable
+from slipway.contract.plan import UNBUILT
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.redaction import printable
 from slipway.hosts.agent_channel import agent_path
 from slipway.hosts.deployment_document import deployment_document, drift_of, port_urls, route_urls
 from slipway.hosts.plans import plan_text
@@ -106,7 +107,7 @@ class ComposeDeployment(pulumi.ComponentResource):
         """The deployment on one host; its report."""
         args, stack = self._args, self._args.application.stack
         for difference in drift_of(host.probe):
-            pulumi.log.warn(f"host {host.label}: {difference}", resource=self)
+            pulumi.log.warn(printable(f"host {host.label}: {difference}"), resource=self)
         path = agent_path(stack)
         volumes = f" --volumes {','.join(args.settings.remove_volumes)}" if args.settings.remove_volumes else ""
 

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.redaction import Redactor
+from slipway.contract.redaction import Redactor, printable
 
 if TYPE_CHECKING:
     from slipway.contract.problems import SlipwayError
@@ -48,7 +48,7 @@ class Output:
         _write(1, line)
 
     def _error(self, line: str) -> None:
-        text = self.redactor.text(line.replace("\r", "").replace("\n", " "))
+        text = printable(self.redactor.text(line))
         encoded = text.encode("utf-8", "replace")
         if len(encoded) > LINE_LIMIT:
             text = encoded[: LINE_LIMIT - 4].decode("utf-8", "ignore") + " …"

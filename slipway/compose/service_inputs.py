@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.compose_tree import shipped_file, used_definitions
+from slipway.contract.redaction import unmarked
 from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _shown(tree: Any) -> Any:  # noqa: ANN401  # a JSON tree
         return {_shown(key): _shown(value) for key, value in tree.items()}
     if isinstance(tree, list):
         return [_shown(each) for each in tree]
-    return tree.replace("<{%", "< {%") if isinstance(tree, str) else tree
+    return unmarked(tree) if isinstance(tree, str) else tree
 
 
 def interruption(application: Application, name: str, beside: Iterable[str]) -> str:

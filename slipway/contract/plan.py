@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from slipway.contract.redaction import printable
+
 __all__ = [
     "CLEARED", "CREATED", "EDGES", "EDGE_CHANGED", "EDGE_REPLACED", "EDGE_STARTED", "MIGRATION", "ONE_OFF",
     "PLANS_VARIABLE", "RECREATED", "REMOVED", "REROUTED", "RESTARTED", "ROLLED", "SCALED", "STARTED", "STOPPED",
-    "UNBUILT", "Change", "interruption", "printable", "sentence",
+    "UNBUILT", "Change", "interruption", "sentence",
 ]  # fmt: skip
 
 CREATED, RECREATED, RESTARTED, ROLLED, SCALED = "created", "recreated", "restarted", "rolled", "scaled"
@@ -42,11 +44,6 @@ def sentence(change: Change) -> str:
     """What happens, because of what, and what it interrupts: `recreated: image; interrupted, 5.2 s last time`."""
     said = f"{change.action}: {printable(', '.join(change.because))}"
     return f"{said}; {meanwhile}" if (meanwhile := interruption(change)) else said
-
-
-def printable(text: str) -> str:
-    """`text` on one line that does nothing to a terminal, nor to the engine, which panics at `<{%`."""
-    return "".join(each if each.isprintable() else "?" for each in text).replace("<{%", "< {%")
 
 
 def interruption(change: Change) -> str:

@@ -1,4 +1,4 @@
-"""Keeps secret values out of everything that is printed or stored, in every form in which they show up in logs."""
+"""Keeps secret values out of all that is printed or stored, in every form, and makes text of others harmless there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["FREE_TEXT", "Redactor"]
+__all__ = ["FREE_TEXT", "Redactor", "printable", "unmarked"]
 
 FREE_TEXT = frozenset(("what", "meaning", "fix", "reason", "warnings", "interrupted", "lock", "verdict", "actor"))
 """Where documents between agent and driver have sentences; everything else in them is names, numbers and digests."""
@@ -80,3 +80,19 @@ def _base64_forms(raw: bytes) -> Iterator[str]:
             core = encode(body[: len(body) - len(body) % 3]).decode()
             if len(core) >= _BASE64_CORE:
                 yield core
+
+
+def printable(text: str) -> str:
+    """`text` on one line that does nothing to a terminal or the engine: what cannot be printed shows as its escape."""
+    return unmarked("".join(map(_visible, text)))
+
+
+def unmarked(text: str) -> str:
+    """`text` without what the engine takes for a colour: at one that it does not know, it panics."""
+    return text.replace("<{%", "< {%")
+
+
+def _visible(character: str) -> str:
+    if character in "\t\n":
+        return " "
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.schema_check import checked
-from slipway.contract.plan import PLANS_VARIABLE, Change, printable, sentence
+from slipway.contract.plan import PLANS_VARIABLE, Change, sentence
+from slipway.contract.redaction import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

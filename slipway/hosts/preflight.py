@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from slipway.contract.problems import Problem, SlipwayError, in_brief
+from slipway.contract.redaction import printable
 from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.fleet import Fleet, require_parallel
 from slipway.hosts.host_sessions import full_disk
@@ -178,4 +179,4 @@ def _unreachable(address: str, reason: str) -> Problem:
 def warn(settings: Settings, application: Application) -> None:
     """Say what is allowed but unwise, once per problem."""
     for problem in (*weak_secrets(settings, refused=False), *application.warnings):
-        pulumi.log.warn(str(problem))
+        pulumi.log.warn(printable(str(problem)))

@@ -21,7 +21,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import monitor_supports_feature
 
 from slipway.contract.problems import SlipwayError
-from slipway.contract.redaction import Redactor
+from slipway.contract.redaction import Redactor, printable
 from slipway.images.build_cache import cache_of
 from slipway.images.build_leftovers import docker_auth, remove_leftovers
 from slipway.images.image_sources import relative
@@ -58,7 +58,7 @@ def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.R
             "nothing was deployed",
             f"docker build {relative(build.context)}",
         )
-        pulumi.log.error("\n".join(["", *(f"    {line}" for line in words), str(error)]))
+        pulumi.log.error("\n".join(["", *(f"    {printable(line)}" for line in words), printable(str(error))]))
         return False
 
     return pulumi.ResourceHookBinding(on_error=[pulumi.ErrorHook(f"{name}-failed", failed)])

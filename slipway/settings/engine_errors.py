@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from slipway.contract.problems import SlipwayError
+from slipway.contract.redaction import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ def raised_to_pulumi(function: Callable[[_Given], _Made]) -> Callable[[_Given], 
         except SlipwayError as error:
             import pulumi  # noqa: PLC0415  # loaded already where anything is applied
 
-            raise pulumi.RunError(str(error.of_stack(pulumi.get_stack()))) from None
+            raise pulumi.RunError(_shown(error.of_stack(pulumi.get_stack()))) from None
 
     return raising
 
@@ -43,5 +44,9 @@ def reported_to_pulumi() -> Iterator[None]:
         import pulumi  # noqa: PLC0415  # 0.3 s that a command line that needs no engine need not pay
 
         error = error.of_stack(pulumi.get_stack())
-        pulumi.log.error(f"\n{error}" if len(error.problems) > 1 else str(error))
+        pulumi.log.error(f"\n{_shown(error)}" if len(error.problems) > 1 else _shown(error))
         raise SystemExit(_REPORTED) from None
+
+
+def _shown(error: SlipwayError) -> str:
+    return "\n".join(map(printable, str(error).splitlines()))
