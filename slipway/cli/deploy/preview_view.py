@@ -100,7 +100,7 @@ def _end(document: Mapping[str, Any], name: Callable[[str], str] = plain) -> str
         where = ", ".join(f"{name(service)} on {name(host)}" for service, host in interrupted)
         return f"{stack}: interrupted for a while: {where}"
     if _only_settings(document):
-        return f"{stack}: settings of the deployment change; no container does"
+        return f"{stack}: the deployment runs anew; no container changes"
     return f"{stack}: nothing is interrupted"
 
 

@@ -113,7 +113,7 @@ COMMAND = "slipway:deployment:ComposeDeployment$command:remote:Command"
 WHAT_CHANGES = [
     # operation, type, changes of the host, what is said of the host and at the end
     (("same", COMMAND), [], "nothing to do", "nothing to do"),
-    (("update", COMMAND), [], "no container changes", "settings of the deployment change; no container does"),
+    (("update", COMMAND), [], "no container changes", "the deployment runs anew; no container changes"),
     (("update", COMMAND), [change("web")], "", "nothing is interrupted"),
     (("update", "docker-build:index:Image"), [], "nothing to do", "nothing is interrupted"),
     (("delete", "slipway:host:Host"), [], "nothing to do", "nothing is interrupted"),
