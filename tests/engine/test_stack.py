@@ -151,7 +151,7 @@ def test_preview_is_a_document_for_programs_and_a_comment_for_people(stack: Stac
     assert (side["action"], side["because"]) == ("recreated", ["environment GREETING"])
     assert side["seconds"] > 0, "it was recreated before"
     assert document["resources"] == []
-    assert "| side | recreated | environment GREETING |" in stack.slipway("preview", "--markdown").out
+    assert "| `side` | recreated | `environment GREETING` |" in stack.slipway("preview", "--markdown").out
 
 
 def test_service_that_left_the_application_goes(stack: Stack) -> None:
