@@ -34,9 +34,9 @@ def stack(deployable: Callable[..., RemoteStack], host: TestHost) -> RemoteStack
 def offline(stack: RemoteStack, host: TestHost) -> Iterator[RemoteStack]:
     """The stack for a job without the hosts' key; nothing may connect to the host."""
     key, stack.private_key = stack.private_key, ""
-    before = host.connections()
+    before, variables, secrets = host.connections(), dict(stack.variables), dict(stack.secrets)
     yield stack
-    stack.private_key = key
+    stack.private_key, stack.variables, stack.secrets = key, variables, secrets
     assert host.connections() == before
 
 
@@ -57,8 +57,6 @@ def test_a_change_is_planned_as_on_the_host(offline: RemoteStack, host: TestHost
     assert run.services == {f"{host.name}/web": {"environment", "secretValues"}}
     shown = offline.slipway("preview", "--markdown").out
     assert "the host was not looked at" in shown
-    offline.variables["VERSION"] = "1"
-    offline.secrets["TOKEN"] = "a-token-of-the-tests"
 
 
 def test_what_failed_is_not_taken_for_proven(stack: RemoteStack) -> None:
