@@ -80,7 +80,8 @@ class ComposeDeployment(pulumi.ComponentResource):
         settings, application, machines = args.settings, args.application, [host.machine for host in args.hosts]
         release = pulumi.Output.all(**args.images).apply(lambda images: application.release(args.revision, images))
         self.release = release.apply(lambda document: str(document["id"]))
-        self._fingerprints = FingerprintKey(name, pulumi.ResourceOptions(parent=self))
+        values = {each: settings.secrets[each].get_secret_value() for each in application.secrets}
+        self._fingerprints = FingerprintKey(name, pulumi.ResourceOptions(parent=self)).of(values)
         reports = {host.label: self._on(host, release) for host in args.hosts}
         self.report = pulumi.Output.all(**reports).apply(dict)
         self.summary = self.report.apply(_summary)
@@ -119,8 +120,7 @@ class ComposeDeployment(pulumi.ComponentResource):
 
         if args.plan:
             show = partial(self._show_plan, host, document)
-            secrets = {name: args.settings.secrets[name].get_secret_value() for name in args.application.secrets}
-            known = pulumi.Output.all(images=args.images, fingerprints=self._fingerprints.of(secrets))
+            known = pulumi.Output.all(images=args.images, fingerprints=self._fingerprints)
             known.apply(show, run_with_unknowns=True)  # type: ignore[arg-type]  # awaitable
         remove = f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}{volumes}'
         # In the state before anything is done: a first deployment that fails is not yet a resource in the state, and
@@ -171,17 +171,20 @@ class ComposeDeployment(pulumi.ComponentResource):
 
     def _services(self, host: Host, command: pulumi.Resource) -> None:
         """The services that a host runs, once it runs them."""
-        application, values = self._args.application, self._args.settings.secrets
+        application = self._args.application
         beside = application.services_of(host.label)
         for name in beside:
             used = sorted(secrets_of(application.document, name, application.entries[name]))
-            secrets = {each: values[each].get_secret_value() for each in used}
             inputs = {
                 "image": self._args.images[name],
                 **service_inputs(application, name, beside=beside),
-                "secretValues": self._fingerprints.of(secrets),
+                "secretValues": self._fingerprints.apply(partial(_only, used)),
             }
             Service(f"{host.label}/{name}", inputs, pulumi.ResourceOptions(parent=self, depends_on=[command]))
+
+
+def _only(names: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+    return {name: known[name] for name in names}
 
 
 def _report(stdout: str) -> dict[str, Any]:

@@ -52,21 +52,8 @@ slipway agent: deploys one stack's releases on this host
 _LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("version", "help"), ()),
-    **dict.fromkeys(
-        (
-            "probe",
-            "attend",
-            "plan",
-            "plan-recorded",
-            "look",
-            "watch",
-            "certificate",
-            "observe",
-            "containers",
-            "history",
-        ),
-        ("--stack",),
-    ),
+    **dict.fromkeys(("probe", "attend", "plan", "plan-recorded", "look", "watch"), ("--stack",)),
+    **dict.fromkeys(("certificate", "observe", "containers", "history"), ("--stack",)),
     "maintenance": ("--stack", "--on", "--off"),
     "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
     "release": ("--stack", "--release"),

@@ -102,7 +102,7 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
         sessions.close()
         raise SlipwayError(problems)
     for host, probe in probes.items():
-        if plans and probe["agent"] != pack_agent().digest[:12]:  # of the last deployment, for a key that only looks
+        if plans and probe["agent"] != pack_agent().version:  # of the last deployment, for a key that only looks
             pulumi.log.warn(f"host {host}: its agent is of another version of Slipway, so its plan may differ")
     return View(
         machines=machines,

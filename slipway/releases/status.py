@@ -94,8 +94,7 @@ def _unwell(container: Mapping[str, Any], now: datetime) -> str:
     """What is wrong with a container; also one that runs whenever it is looked at, and crashes in between."""
     if ill := illness(container["state"], container["health"]):
         return f"is {ill}"
-    begun = datetime.fromisoformat(container["since"]) if container["restarts"] >= _OFTEN else now - _LONG
-    if now - begun >= _LONG:
+    if container["restarts"] < _OFTEN or now - datetime.fromisoformat(container["since"]) >= _LONG:
         return ""
     return f"was restarted {container['restarts']} times, the last time {ago(container['since'], now)}"
 

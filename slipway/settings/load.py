@@ -274,15 +274,16 @@ def _key(problem: Problem) -> str:
 def _with_dotenv_variables(settings: Settings, dotenv: Dotenv) -> Settings:
     """Add `.env`'s plain names as variables that nothing else gives; those that hold a secret become secrets."""
     plain, secret = dict(settings.variables), dict(settings.secrets)
+    known = {"DOMAIN": settings.domain} if settings.domain else {}
+    known |= {**plain, **{name: value.get_secret_value() for name, value in secret.items()}}
     for name in dotenv.values:
-        if name.startswith(PREFIX) or name in plain or name in secret or (name == "DOMAIN" and settings.domain):
+        if name.startswith(PREFIX) or name in known:
             continue
-        known = {**plain, **{each: value.get_secret_value() for each, value in secret.items()}}
-        value, used = expanded(name, dotenv, {"DOMAIN": settings.domain, **known} if settings.domain else known)
-        if is_secret(name, value) or used & secret.keys():
-            secret[name] = SecretStr(value)
+        known[name], used = expanded(name, dotenv, known)
+        if is_secret(name, known[name]) or used & secret.keys():
+            secret[name] = SecretStr(known[name])
         else:
-            plain[name] = value
+            plain[name] = known[name]
     return settings.model_copy(update={"variables": plain, "secrets": secret})
 
 

@@ -319,9 +319,7 @@ class Actions:
     def _smoke(self, step: steps.Smoke) -> None:
         edge = ("127.0.0.1", self.wanted_edge.http_port) if step.preview and self.wanted_edge else None
         for name in step.services:
-            if step.batch and not self.mover.back:
-                self.mover.ask_new(
-                    self.rendered.services[name]
-                )  # it knows more of a wrong port than a check of the user's own
+            if step.batch and not self.mover.back:  # it knows more of a wrong port than a check of the user's own
+                self.mover.ask_new(self.rendered.services[name])
             entry, config = self.release.services[name], self.rendered.services[name].config
             run_checks(name, entry.smoke or (), CheckTarget(config, edge, entry.preview if edge else ""), self.context)

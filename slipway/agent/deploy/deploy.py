@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.deadline import Deadline, Stop
@@ -44,6 +44,15 @@ __all__ = ["deploy", "plan_document", "planned", "wanted_release"]
 _YIELDING = 10  # of 19
 
 
+class _Planned(NamedTuple):
+    """A plan, and what it was made from."""
+
+    plan: Plan
+    rendered: Rendered
+    seen: list[Container]
+    edge: Change | None  # what happens to the edge
+
+
 def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callable[[Attempt], None]) -> dict[str, Any]:
     """Make the release live, and have it watched by `watch`; the Report.
 
@@ -68,10 +77,10 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
 def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str, Any]:
     """What `deploy` would do now, as a Plan document; changes nothing."""
     attempt = Attempt(document, folder, out, Stop())
-    plan, rendered, seen = _plan(attempt, keep_key=False)
-    found = plan_document(document.host, plan, rendered.services, _changes(attempt, plan, rendered, seen))
+    made = _plan(attempt, keep_key=False)
+    found = plan_document(document.host, made.plan, made.rendered.services, _changes(attempt, made))
     try:
-        _preflight(attempt, plan, rendered)
+        _preflight(attempt, made.plan, made.rendered)
     except SlipwayError as error:
         found["refused"] = [problem.to_json() for problem in error.problems]
     return found
@@ -103,23 +112,23 @@ def plan_document(
     }
 
 
-def _changes(attempt: Attempt, plan: Plan, rendered: Rendered, seen: Sequence[Container]) -> list[Change]:
+def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
     folder, live = attempt.folder, attempt.live
-    then, now, wanted = folder.stored_secrets(), attempt.document.secrets, attempt.document.edge
+    then, now = folder.stored_secrets(), attempt.document.secrets
     drifted: dict[str, list[str]] = {}
     kept = attempt.keeping.containers
-    for each in drift(live.services, [each for each in seen if each.id not in kept]) if live else ():
+    for each in drift(live.services, [each for each in made.seen if each.id not in kept]) if live else ():
         drifted.setdefault(each["service"], []).append(each["what"])
     known = Known(
-        containers=seen,
+        containers=made.seen,
         old=folder.release(live.release) if live else None,
         new=attempt.release.content,
         rotated=[name for name, value in now.items() if then.get(name, value) != value],
         drift=drifted,
-        edge=wanted and attempt.access.edge.lacks(wanted, folder.stack),
+        edge=made.edge,
         outages=attempt.ledger.outages(),
     )
-    return changes(plan, rendered.services, known)
+    return changes(made.plan, made.rendered.services, known)
 
 
 def _run(attempt: Attempt) -> dict[str, Any]:
@@ -156,7 +165,8 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     if attempt.unfinished is not None or attempt.keeping.overdue:
         deadline.extend(attempt.finish_stops())
         attempt.access.edge.settle(attempt.folder.stack, deadline)
-    plan, rendered, seen = _plan(attempt, keep_key=True)
+    made = _plan(attempt, keep_key=True)
+    plan, rendered = made.plan, made.rendered
     access, stack = attempt.access, attempt.folder.stack
     if attempt.unfinished is not None:
         remove_one_offs(access.api, stack)
@@ -165,7 +175,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     phases = {"facts": runtime.monotonic() - begin}
     found: list[Change] = []
     try:
-        found = _changes(attempt, plan, rendered, seen) if plan.steps else []
+        found = _changes(attempt, made) if plan.steps else []
     except Exception as error:  # noqa: BLE001  # words about a deployment never fail it
         attempt.out.progress("plan", f"a defect of Slipway, please report it: no words for the plan ({error!r})")
     for change in found:
@@ -176,7 +186,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     phases.update(actions.run(plan.steps))
     with contextlib.suppress(Exception):
         if found:
-            _hold_against(found, seen, attempt)
+            _hold_against(found, made.seen, attempt)
     return report(attempt, rendered, touched=plan.touched, phases=phases)
 
 
@@ -196,8 +206,8 @@ def _by_service(containers: Sequence[Container]) -> dict[str, list[str]]:
     return found
 
 
-def _plan(attempt: Attempt, *, keep_key: bool) -> tuple[Plan, Rendered, list[Container]]:
-    """Plan, release as rendered, containers seen; `keep_key` allows the key of the configuration hashes to be made."""
+def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
+    """Look, and plan; `keep_key` allows the key of the configuration hashes to be made."""
     document, access, stack = attempt.document, attempt.access, attempt.folder.stack
     rendered = attempt.render(attempt.release, document.services, document.secrets, keep_key=keep_key)
     services = rendered.services
@@ -211,12 +221,13 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> tuple[Plan, Rendered, list[Con
     routed = facts_of_routes(
         services, attempt.release, document.edge, document.secrets, current=current, containers=seen
     )
-    if document.edge is not None and access.edge.lacks(document.edge, stack):
+    edge = access.edge.lacks(document.edge, stack) if document.edge else None
+    if document.edge and edge:
         routed = routed._replace(edge=document.edge.version)
     wanted = wanted_release(
         document, services, migrated=attempt.ledger.migrated(attempt.release.id), resumed=attempt.unfinished is not None
     )
-    return deployment(wanted, seen, attempt.live, missing, routed), rendered, seen
+    return _Planned(deployment(wanted, seen, attempt.live, missing, routed), rendered, seen, edge)
 
 
 def wanted_release(

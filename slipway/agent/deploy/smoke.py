@@ -184,8 +184,7 @@ def _evidence(check: Mapping[str, Any], answer: Answer, reason: str) -> list[str
 
 def _listening(context: GateContext, container: Container) -> list[str]:
     """Where a container that did not answer listens instead."""
-    state = (context.api.container(container.id) or {}).get("State") or {}
-    found = listeners(int(state.get("Pid") or 0))
+    found = listeners(context.api.container(container.id) or {})
     return [f"it listens on {', '.join(found)}"] if found else []
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import socket
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.edge.rendering import service_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Counters", "Target", "connections", "listeners", "listening", "traffic"]
 
@@ -78,9 +78,9 @@ def connections(servers: Iterable[str]) -> int:
     return sum(state == _ESTABLISHED and remote in wanted for _, remote, state in runtime.tcp_sockets())
 
 
-def listeners(pid: int) -> list[str]:
-    """Where a container of that process listens: `PORT`, or `ADDRESS:PORT` where nobody else reaches it."""
-    found = set()
+def listeners(details: Mapping[str, Any]) -> list[str]:
+    """Where a container (as Docker inspects it) listens: `PORT`, or `ADDRESS:PORT` where nobody else reaches it."""
+    found, pid = set(), int((details.get("State") or {}).get("Pid") or 0)
     for local, _, state in runtime.tcp_sockets(pid) if pid else ():
         address, _, port = local.rpartition(":")
         if state == _LISTEN and address != _DOCKER_DNS:

@@ -160,7 +160,7 @@ class RouteCheck:
 
     def _silent(self, name: str, container: Container, port: int, answer: str) -> _Refusal:
         details = self._api.container(container.id) or {}
-        found = listeners(int((details.get("State") or {}).get("Pid") or 0))
+        found = listeners(details)
         exposed = sorted(each.partition("/")[0] for each in (details.get("Config") or {}).get("ExposedPorts") or {})
         said = f"it listens on {', '.join(found)}" if found else ""
         if not found and exposed:

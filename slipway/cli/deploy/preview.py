@@ -27,8 +27,6 @@ __all__ = ["previewed", "show"]
 _HOST = "slipway:host:Host"
 _DEPLOYMENT = "slipway:deployment:"  # in the URN of what the hosts' plans say, and of what serves it
 _INNER = ("pulumi:", "slipway:")
-
-
 _LINES = 40  # of what was said before a preview failed
 _EVIDENCE = ("error", "evidence")
 

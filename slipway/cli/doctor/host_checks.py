@@ -147,7 +147,7 @@ def _clock(ahead: float) -> list[CheckResult]:
 def _agent(state: _HostState, stack: str) -> Iterator[CheckResult]:
     if not state.agent:
         yield good("hosts", "no agent yet: the first deployment installs it")
-    elif pack_agent().digest[:12] in state.agent:
+    elif pack_agent().version in state.agent:
         yield good("hosts", "the agent is installed, in this version")
     else:
         yield good("hosts", "an agent of another version is installed: the next deployment replaces it")

@@ -26,6 +26,7 @@ if grep -qxF -- "$line" authorized_keys; then echo there; exit; fi
 [ -z "$(tail -c 1 authorized_keys)" ] || echo >> authorized_keys
 printf '%s\\n' "$line" >> authorized_keys && echo added
 """
+_NEW_KEY = "ssh-keygen -t ed25519 -N '' -f preview_ed25519"
 _SECONDS = 30
 
 
@@ -37,22 +38,23 @@ def authorized_line(public_key: Path, project: str, settings: Settings) -> str:
     """
     import asyncssh
 
-    fix = "ssh-keygen -t ed25519 -N '' -f preview_ed25519"
     try:
         lines = public_key.read_text(encoding="utf-8").strip().splitlines()
         key = asyncssh.import_public_key(lines[0] if len(lines) == 1 else "")
     except OSError as error:
-        raise SlipwayError(f"{public_key} cannot be read ({error.strerror})", "there is no key to allow", fix) from None
+        raise SlipwayError(
+            f"{public_key} cannot be read ({error.strerror})", "there is no key to allow", _NEW_KEY
+        ) from None
     except (asyncssh.KeyImportError, UnicodeDecodeError):
         raise SlipwayError(
-            f"{public_key} is not a public key in OpenSSH form", "a host cannot be told which key to allow", fix
+            f"{public_key} is not a public key in OpenSSH form", "a host cannot be told which key to allow", _NEW_KEY
         ) from None
     public = key.export_public_key("openssh").decode().split()[:2]
     if (own := settings.private_key()) and asyncssh.import_private_key(own).public_data == key.public_data:
         raise SlipwayError(
             f"{public_key} is the key that deploys ({settings.stack}'s sshKey)",
             "the first line for a key decides, so it could no longer deploy, or could still do everything",
-            fix,
+            _NEW_KEY,
         )
     path = agent_path(project)
     command = (
@@ -82,7 +84,7 @@ def add_line(line: str, settings: Settings) -> dict[str, bool | SlipwayError]:
             return SlipwayError(
                 f"host {host.name}: authorized_keys has this key in another line already",
                 "sshd goes by the first line for a key, so it may do there what that one says",
-                "ssh-keygen -t ed25519 -N '' -f preview_ed25519",
+                _NEW_KEY,
             )
         if said not in (b"added", b"there"):
             return SlipwayError(
