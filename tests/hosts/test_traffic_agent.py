@@ -329,7 +329,8 @@ def test_watch_outlives_its_deployment_and_ends_by_itself(made: Callable[..., Ro
 
 def test_destroy_takes_the_edge_along(made: Callable[..., RoutedAgent]) -> None:
     agent = made()
-    assert agent.up("short-lived").code == 0
+    ended = agent.up("short-lived")
+    assert ended.code == 0, ended.err
     assert agent.edge_containers()
     assert agent.destroy().code == 0
     assert not agent.edge_containers()
