@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import pulumi
+import pulumi_docker as docker  # 0.1 s, while the hosts answer
 
 from slipway.contract.problems import Problem, SlipwayError, in_brief
 from slipway.settings.edge_settings import edge_image
@@ -79,8 +80,6 @@ class Digests:
         return self._found[reference]
 
     def _ask(self, reference: str) -> str:
-        import pulumi_docker as docker  # noqa: PLC0415  # 0.2 s that a run without look-ups need not pay
-
         found = docker.get_registry_image(
             name=plugin_name(reference),
             opts=pulumi.InvokeOptions(provider=self._reader if registry_of(reference) in self._read else None),
@@ -100,8 +99,6 @@ class Digests:
 
     def _registry_reader(self, opts: pulumi.ResourceOptions) -> pulumi.ProviderResource:
         """The provider that reads them: only an address of its configuration makes the plugin do without TLS."""
-        import pulumi_docker as docker  # noqa: PLC0415  # 0.2 s that a run without look-ups need not pay
-
         def entry(home: str) -> docker.ProviderRegistryAuthArgs:
             login = self._settings.registry_login() if home == self._own else {}
             if not login:  # without this the plugin wants a Docker client's configuration file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from slipway.settings.model import Settings
 
 __all__ = ["program_settings"]
+
+atexit.register(gc.freeze)  # spares what every run waits for at its end: a collection of all that was imported
 
 
 def program_settings() -> tuple[Settings, list[Problem]]:
