@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = [
-    "born", "connect", "detach", "die", "http_connection", "join", "lower_priority", "monotonic", "on_signal", "popen",
-    "signal_group", "sleep", "start_thread", "tcp_sockets", "time", "unix_connection",
+    "born", "connect", "detach", "die", "http_connection", "in_a_child", "join", "lower_priority", "monotonic",
+    "on_signal", "popen", "signal_group", "sleep", "start_thread", "tcp_sockets", "time", "unix_connection",
 ]  # fmt: skip
 
 _SYSTEMD = "/run/systemd/system"  # https://www.freedesktop.org/software/systemd/man/sd_booted.html
@@ -40,6 +40,32 @@ def join(threads: Iterable[threading.Thread]) -> None:
     """Wait for all of them."""
     for thread in threads:
         thread.join()
+
+
+def in_a_child() -> None:
+    """Go on in a child of this process, which gets SIGTERM when this one, which only waits for it, is killed.
+
+    Pulumi's command plugin (1.2.1) kills (SIGKILL) what it started on this machine when an update is cancelled; a
+    deployment has to go back.
+    """
+    import signal
+
+    watched, held = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(held)
+        start_thread(lambda: os.kill(os.getpid(), signal.SIGTERM) if not os.read(watched, 1) else None)
+        return
+    for number in (signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code < 0:
+        with contextlib.suppress(OSError):  # SIGKILL has no handler
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
 
 
 def on_signal(number: int, action: Any) -> None:  # noqa: ANN401 - the signal module's own type

@@ -99,6 +99,7 @@ class Digests:
 
     def _registry_reader(self, opts: pulumi.ResourceOptions) -> pulumi.ProviderResource:
         """The provider that reads them: only an address of its configuration makes the plugin do without TLS."""
+
         def entry(home: str) -> docker.ProviderRegistryAuthArgs:
             login = self._settings.registry_login() if home == self._own else {}
             if not login:  # without this the plugin wants a Docker client's configuration file
