@@ -11,6 +11,7 @@ from slipway.agent.docker.facts import CONFIG_LABEL, JOB_LABEL, RELEASE_LABEL, S
 from slipway.agent.docker.pull import without_tag
 from slipway.agent.strategies.service import Service, Traffic
 from slipway.contract.compose_tree import PLACEHOLDER, shipped_file, texts, used_definitions
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -119,6 +120,12 @@ def _filled(tree: Any, secrets: Mapping[str, str], folder: StackFolder, key: str
         return [_filled(value, secrets, folder) for value in tree]
     if not isinstance(tree, str):
         return tree
+    if missing := [name for name in PLACEHOLDER.findall(tree) if name and name not in secrets]:
+        raise SlipwayError(
+            f"the release needs the secret {missing[0]}, which the stack does not have",
+            "its services would start without it, so nothing is changed",
+            f"pulumi config set --secret --path 'secrets.{missing[0]}'",
+        )
     text = PLACEHOLDER.sub(lambda found: secrets[found[1]].replace("$", "$$") if found[1] else "$$", tree)
     shipped = shipped_file(text) if key in _PATH_KEYS else None
     if shipped:

@@ -21,6 +21,7 @@ _ADD = """\
 umask 077
 mkdir -p ~/.ssh && touch ~/.ssh/authorized_keys && cd ~/.ssh && read -r line || exit 1
 key=${line##*restrict } && key=${key#* } && key=${key%% *}
+if command -v flock > /dev/null; then exec 9>> authorized_keys && flock 9; fi
 if grep -F -- "$key" authorized_keys | grep -vqxF -- "$line"; then echo other; exit; fi
 if grep -qxF -- "$line" authorized_keys; then echo there; exit; fi
 [ -z "$(tail -c 1 authorized_keys)" ] || echo >> authorized_keys

@@ -19,6 +19,7 @@ from slipway.agent.docker.yaml_file import to_yaml
 from slipway.agent.release.rendering import Rendered, render
 from slipway.agent.state.stack_dir import StackFolder
 from slipway.contract.deployment import Release
+from slipway.contract.problems import SlipwayError
 
 NASTY = [
     "plain",
@@ -48,6 +49,11 @@ def test_secret_reaches_compose_exactly_as_it_is(value: str) -> None:
     environment = read["services"]["api"]["environment"]
     # Compose turns $$ into $ when it reads the file.
     assert environment == {"TOKEN": value.replace("$", "$$"), "PRICE": "$$5"}
+
+
+def test_secret_that_the_stack_lacks_is_named() -> None:
+    with pytest.raises(SlipwayError, match=r"needs the secret OTHER, .*--path 'secrets\.OTHER'"):
+        rendered(base=release(command=["echo", "$${NO} ${TOKEN}${OTHER}"]))
 
 
 def test_doubled_dollar_before_a_brace_is_no_placeholder() -> None:

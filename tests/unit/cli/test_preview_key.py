@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import asyncssh
 import pytest
 from pydantic import SecretStr
 
-from slipway.cli.init.preview_key import authorized_line
+from slipway.cli.init.preview_key import _ADD, authorized_line
 from slipway.contract.problems import SlipwayError
 from slipway.settings.model import Settings
 
@@ -70,6 +71,25 @@ def test_what_is_no_public_key_is_refused(tmp_path: Path, content: str | None, s
         (tmp_path / "key.pub").write_text(content)
     with pytest.raises(SlipwayError, match=said):
         authorized_line(tmp_path / "key.pub", "shop-staging", Settings(stack="staging"))
+
+
+def test_a_line_added_twice_at_once_stands_once(tmp_path: Path) -> None:
+    started = [
+        subprocess.Popen(
+            ["/bin/sh", "-c", _ADD],
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(8)
+    ]
+    line = b'restrict,command="x" restrict ssh-ed25519 AAAA someone\n'
+    for each in started:
+        assert each.stdin
+        each.stdin.write(line)
+        each.stdin.flush()
+    assert sorted(each.communicate()[0] for each in started) == [b"added\n", *[b"there\n"] * 7]
+    assert (tmp_path / ".ssh/authorized_keys").read_bytes() == line
 
 
 def test_the_deploy_key_is_refused(tmp_path: Path) -> None:
