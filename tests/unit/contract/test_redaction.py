@@ -67,9 +67,9 @@ def test_without_secrets_nothing_changes() -> None:
     assert Redactor().text("as is") == "as is"
 
 
-# Some characters that a form changes, and few others, so that values contain one another.
-_values = st.text("ab$\"'\\\\/+&=?%<> \n\u00f6\U0001f511", min_size=4, max_size=12).filter(
-    lambda value: len(value.strip()) >= 4
+# Some characters that a form changes, and few others, so that values contain one another; not of escapes alone.
+_values = st.text("ab$\"'\\/+&=?%<> \n\u00f6\U0001f511", min_size=4, max_size=12).filter(
+    lambda value: sum(each in "ab=?\u00f6\U0001f511" for each in value.strip()) >= 4
 )
 _FORMS = [
     *ENCODERS.values(),
@@ -93,7 +93,7 @@ def test_no_form_of_any_value_remains_whatever_the_others_are(form: Any, secrets
 @given(seed=st.integers())
 def test_random_secrets_in_layers_of_encodings_and_cut_anywhere_cannot_be_read(seed: int) -> None:
     """The same cases as `redaction_forms_missed` of the benchmark."""
-    choose = random.Random(seed)
+    choose = random.Random(seed)  # noqa: S311 - repeatable
     for _ in range(50):
         found = case(choose)
         assert not missed(found, Redactor({"SECRET": found.secret}), choose), found
@@ -157,7 +157,7 @@ def test_a_megabyte_with_fifty_secrets_takes_no_longer_than_its_reading() -> Non
     line = '2026-11-29T17:20:43Z level=info msg="GET /api/items?x=1%20y 200 in 12ms" {"a":"b\\"c","n":12}\n'
 
     def taken(count: int) -> float:
-        redactor = Redactor({f"S{number}": f"{number:02d}-{random.random()}/+{number}" for number in range(count)})
+        redactor = Redactor({f"S{number}": f"{number:02d}-{number * 7919}/+{number}" for number in range(count)})
         begun = time.process_time()
         redactor.text(line * 2000)
         return time.process_time() - begun
