@@ -1,7 +1,7 @@
-"""`python -m dev.bench [RUNS [way-back|plans]]`: every measurement of one run, written to dev/bench/results.{md,json}.
+"""`python -m dev.bench [RUNS [way-back|plans|redaction]]`: every measurement, written to dev/bench/results.{md,json}.
 
-With `way-back` only those of history and rollback are taken again, with `plans` those of previews; the others stay as
-they were written.
+With `way-back` only those of history and rollback are taken again, with `plans` those of previews, with `redaction`
+the one that needs no host; the others stay as they were written.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ sys.path[:0] = [str(ROOT / "tests" / "hosts"), str(ROOT / "tests" / "engine")]  
 from dev.bench.measures import agent_memory, agent_packed_kb, agent_start, interleaved, median, seconds  # noqa: E402
 from dev.bench.peers import EmptyProgram, ExampleCopy, Script  # noqa: E402
 from dev.bench.plans import on_the_fake, on_the_real, preview_beside_noop  # noqa: E402
+from dev.bench.redaction_forms import redaction_forms_missed  # noqa: E402
 from dev.bench.report import write  # noqa: E402
 from dev.bench.traffic_changes import figures, measured, peers  # noqa: E402
 from dev.bench.traffic_peers import pushed_versions, routed_stack  # noqa: E402
@@ -36,11 +37,17 @@ if TYPE_CHECKING:
     from dev.testhosts.server import TestHost
 
 _FLEETS = (1, 2, 4)
+_CASES = 30_000
 
 
 def main(arguments: list[str]) -> int:
     """Measure everything; 0 when all of it could be measured (a missed number is for people to judge)."""
     runs = int(arguments[0]) if arguments else 5
+    say("redaction")
+    missed = {"redaction_forms_missed": float(len(redaction_forms_missed(_CASES))), "redaction_cases": float(_CASES)}
+    write(ROOT / "dev" / "bench", missed, {}, {"runs": runs, "cpus": os.cpu_count(), "machine": platform.machine()})
+    if arguments[1:] == ["redaction"]:
+        return 0
     from stack_harness import Engine  # noqa: PLC0415  # on the path since above
 
     from dev.testhosts.hosts import TestHosts  # noqa: PLC0415  # as above

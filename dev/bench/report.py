@@ -25,6 +25,8 @@ _FIGURES: dict[str, tuple[str, str, float | None]] = {
     "plan_vs_deed_changes": ("of so many", "", None),
     "plan_vs_deed_mismatches_real": ("plans that were not what happened, random changes of the example", "", 0),
     "plan_vs_deed_changes_real": ("of so many", "", None),
+    "redaction_forms_missed": ("secrets that could be read, of random ones in random encodings and cuts", "", 0),
+    "redaction_cases": ("of so many", "", None),
     "ssh_connections_per_host": ("SSH connections per host and deployment", "", 2),
     "two_hosts_vs_one": ("the same on 2 hosts beside 1", "x", None),
     "four_hosts_vs_one": ("the same on 4 hosts beside 1", "x", 2.0),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
 from slipway.agent.output import Output
+from slipway.agent.state.atomic_files import read_object
 from slipway.agent.state.stack_dir import StackFolder
 from slipway.contract import CONTRACT
 from slipway.contract.host_paths import is_stack
@@ -111,7 +112,7 @@ def _run(arguments: Sequence[str], session: _Session) -> None:
         folder = StackFolder(options["--stack"])
         session.folder = None if command in ("look", "plan-recorded") else folder  # where a crash leaves its report
         session.answers = command not in ("destroy", "watch")
-        out.redactor = Redactor(folder.stored_secrets())
+        out.redactor = Redactor(*_here(folder))
         _run_for(folder, command, options, out)
 
 
@@ -235,7 +236,13 @@ def _redactor(content: Deployment, folder: StackFolder) -> Redactor:
     for number, certificate in enumerate(content.edge.certificates if content.edge else ()):
         others[f"key of certificate {number}"] = certificate.key
     others["notify"] = content.watch.notify if content.watch else ""
-    return Redactor(content.secrets, folder.stored_secrets(), others)
+    return Redactor(content.secrets, *_here(folder), others)
+
+
+def _here(folder: StackFolder) -> tuple[dict[str, str], ...]:
+    """What this host holds: the secrets of now and before, and where its watch sends its message to."""
+    notify = (read_object(folder.watch).get("rules") or {}).get("notify", "")
+    return folder.stored_secrets(), folder.previous_secrets(), {"notify": str(notify)}
 
 
 def _deploy(session: _Session, options: dict[str, str]) -> None:

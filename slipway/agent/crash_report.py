@@ -35,7 +35,7 @@ def as_error(error: Exception, folder: StackFolder | None, redactor: Redactor) -
         except OSError:
             path = ""
     return SlipwayError(
-        f"the agent failed unexpectedly ({type(error).__name__}: {str(error)[:200]})",
+        f"the agent failed unexpectedly ({type(error).__name__}: {redactor.brief(str(error), 200)})",
         "this is a bug in Slipway",
         f"report it with {path} of this host" if path else "report it with the lines above",
     )

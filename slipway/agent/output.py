@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import Redactor, printable
-
-if TYPE_CHECKING:
-    from slipway.contract.problems import SlipwayError
 
 __all__ = ["LINE_LIMIT", "RESULT_LIMIT", "Output"]
 
 LINE_LIMIT = 2_000
+_PART = 500
 RESULT_LIMIT = 48_000
 
 
@@ -34,10 +33,12 @@ class Output:
         self._error(f"{self.host} {phase} {what}{took}")
 
     def failure(self, error: SlipwayError) -> None:
-        """The evidence, then the error's one line, which is always the last."""
+        """The evidence, then the error's one line, which is always the last, and names the fix however long it is."""
         for line in error.evidence:
             self._error(f"    {line}")
-        self._error(str(error))
+        brief = self.redactor.brief
+        short = [Problem(brief(each.what, _PART), brief(each.meaning, _PART), each.fix) for each in error.problems]
+        self._error(str(SlipwayError(short)))
 
     def result(self, document: dict[str, Any]) -> None:
         """A document on one line; secrets are redacted in its free text alone."""

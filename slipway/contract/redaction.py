@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,24 +21,60 @@ FREE_TEXT = frozenset(("what", "meaning", "fix", "reason", "warnings", "interrup
 # Shorter values ("1", "on") occur everywhere: replacing them would hide the message and betray the value by its gaps.
 SHORTEST = 4
 # Shorter pieces of base64 occur by chance.
-_BASE64_CORE = 12
+_BASE64_CORE = 8
+# A URL in JSON in a query of a URL: hardly a program writes more layers than these.
+_LAYERS = 4
+# Characters of a sentence in a document, which has to fit on one line of 64 KiB.
+_MOST = 2000
+# Every how many characters a text is looked at.
+_STEP = 4
+
+# One character as programs write it; where they write bytes, several are one character of UTF-8.
+_H = r"[\da-fA-F]"
+_ESCAPE = re.compile(
+    r"""[%\\&'"$\s](?:"""  # a set to begin with is what makes it fast
+    rf"(?<=%)(?:[c-fC-F]{_H}(?:%[89abAB]{_H}){{1,3}}|{_H}{{2}}|u{_H}{{4}})"
+    rf"|(?<=\\)(?:x[c-fC-F]{_H}(?:\\x[89abAB]{_H}){{1,3}}|x{_H}{{2}}|3[0-7]{{2}}(?:\\2[0-7]{{2}}){{1,3}}|[0-3][0-7]{{2}}"
+    rf"|u[dD][89abAB]{_H}{{2}}\\u[dD][c-fC-F]{_H}{{2}}|u{_H}{{4}}|u\{{{_H}{{1,5}}\}}|U000{_H}{{5}}|(?s:.))"
+    rf"|(?<=&)(?:#\d{{1,7}}|#[xX]{_H}{{1,6}}|[A-Za-z]\w{{1,31}});"
+    r"""|(?<=')(?:"'"'|\\''|')|(?<=")(?:'"'"|")|(?<=\$)\$"""
+    r"|(?<=[^\S ])\s*|(?<= )\s+)"
+)
+_LETTERS = dict(zip("abefnrtv0", "\a\b\x1b\f\n\r\t\v\0"))
+
+# What tells by itself of a secret that is a URL, JSON, a query or a connection string: values whose name says so, ...
+_ASSIGNED = re.compile(
+    r"""(?i)(?:pass|pwd|secret|token|key|sig|cred)[\w.-]*["']?\s*[=:]\s*"""
+    r"""(?:"((?:\\.|[^"\\])*)"|'((?:''|[^'])*)'|([^\s;&,}"'][^\s;&,}]*))"""
+)
+# ... the user and password of a URL, which may hold an @ that nobody encoded, ...
+_USERINFO = re.compile(r"://([^/?#@:\s]*)(?=@|:(([^@\s]*)\S*)@)")
+# ... and keys in its path and query.
+_TARGET = re.compile(r"://[^/?#\s]*([/?#]\S*)")
+_TOKEN = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 
 class Redactor:
-    """Replaces each secret value, in each form it can take, by its name in brackets; longest first."""
+    """Replaces each secret value, in each form it can take, by its name in brackets; longest first.
+
+    It looks at the text as it is, then with its escapes undone, layer by layer: forms mix, and nobody can list them.
+    """
 
     def __init__(self, *secrets: Mapping[str, str]) -> None:
-        names: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         for values in secrets:
             for name, value in values.items():
-                for form in _forms(value):
-                    names.setdefault(form, name)
-        self._names = names
-        ordered = sorted(names, key=len, reverse=True)
-        self._pattern = re.compile("|".join(re.escape(form) for form in ordered)) if ordered else None
+                for form in filter(_long, _forms(value)):
+                    self._names.setdefault(form.replace("+", " "), name)
+        self._short = [form for form in self._names if len(form) < 2 * _STEP - 1]
+        self._starts: dict[str, list[tuple[str, int]]] = {}
+        """form and offset in it of what stands at a multiple of `_STEP` wherever a longer form stands"""
+        for form in self._names.keys() - self._short:
+            for offset in range(_STEP):
+                self._starts.setdefault(form[offset : offset + _STEP], []).append((form, offset))
 
     def document(self, content: Any, key: str = "") -> Any:  # noqa: ANN401 - JSON
-        """`content` with its free text redacted, and all else as it is.
+        """`content` with its free text redacted and in brief, and all else as it is.
 
         A secret may be `false`, `postgres` or `release`: in a key, a name, a digest or a number it tells nothing, and
         whoever reads the document would no longer understand it.
@@ -45,32 +83,132 @@ class Redactor:
             return {name: self.document(value, name) for name, value in content.items()}
         if isinstance(content, list):
             return [self.document(each, key) for each in content]
-        return self.text(content) if key in FREE_TEXT and isinstance(content, str) else content
+        return self.brief(content, _MOST) if key in FREE_TEXT and isinstance(content, str) else content
 
     def text(self, text: str) -> str:
         """`text` without any secret value."""
-        if self._pattern is None:
+        pieces, shown = [], 0
+        for start, end, name in sorted(self._found(text), key=lambda each: (each[0], -each[1])):
+            if start >= shown:
+                pieces += [text[shown:start], f"[{name}]"]
+            shown = max(shown, end)
+        return "".join([*pieces, text[shown:]])
+
+    def brief(self, text: str, most: int, *, end: bool = False) -> str:
+        """The beginning or the end of `text` without secrets: once it is cut, a part of one would not be found."""
+        text = self.text(text)
+        if len(text) <= most:
             return text
-        return self._pattern.sub(lambda match: f"[{self._names[match.group()]}]", text)
+        return f"… {text[2 - most :]}" if end else f"{text[: most - 2]} …"
+
+    def _found(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Start, end and name of every secret in `text`."""
+        layers: list[_Layer] = []
+        while self._names:
+            for at, form in self._occurrences(text.replace("+", " ")):  # which it is in a query
+                start, end = at, at + len(form)
+                for layer in reversed(layers):
+                    start, end = layer.origin(start)[0], layer.origin(end - 1)[1]
+                yield start, end, self._names[form]
+            layer = _Layer(text)
+            if not layer.ends or len(layers) == _LAYERS:
+                return
+            layers.append(layer)
+            text = layer.text
+
+    def _occurrences(self, text: str) -> Iterator[tuple[int, str]]:
+        """Where in `text` which forms stand; as fast with many secrets as with one."""
+        for form in self._short:
+            at = text.find(form)
+            while at >= 0:
+                yield at, form
+                at = text.find(form, at + 1)
+        starts = self._starts
+        for place in [at for at in range(0, len(text), _STEP) if text[at : at + _STEP] in starts]:
+            for form, offset in starts[text[place : place + _STEP]]:
+                if place >= offset and text.startswith(form, place - offset):
+                    yield place - offset, form
+
+
+class _Layer:
+    """A text with one layer of escapes undone, and where its characters stood before."""
+
+    def __init__(self, text: str) -> None:
+        self.ends: list[int] = []  # of what the escapes became
+        self._spans = [(0, 0)]  # of the escapes
+        pieces: list[str] = []
+        last = length = 0
+        for match in _ESCAPE.finditer(text):
+            start, end = match.span()
+            character = _undone(match[0])
+            pieces += text[last:start], character
+            length += start - last + len(character)
+            last = end
+            self.ends.append(length)
+            self._spans.append((start, end))
+        self.text = "".join([*pieces, text[last:]])
+
+    def origin(self, at: int) -> tuple[int, int]:
+        """Start and end of what the character at `at` was."""
+        past = bisect_right(self.ends, at)  # escapes that end before it
+        here = self._spans[past][1] + at - (self.ends[past - 1] if past else 0)
+        following = self._spans[past + 1 : past + 2]
+        return following[0] if following and here >= following[0][0] else (here, here + 1)
+
+
+def _undone(escape: str) -> str:
+    """The character that an escape stands for."""
+    first, second = escape[0], escape[1:2]
+    if first == "&":
+        from html import unescape  # noqa: PLC0415 - rare, and a large table
+
+        return unescape(escape)
+    if first not in "%\\":
+        return " " if first.isspace() else first
+    if escape[2:] and second in "uU":
+        units = "".join(chr(int(each, 16)) for each in re.findall(_H + "+", escape))
+        return units.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    if first == "\\" and not escape[2:]:
+        return _LETTERS.get(second, second)
+    octal = second.isdigit() and first == "\\"
+    raw = bytes(int(each, 8 if octal else 16) for each in re.findall(_H + "+", escape))
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _forms(value: str) -> Iterator[str]:
-    for plain in {value, value.strip(), *(line.strip() for line in value.splitlines())}:
-        if len(plain) < SHORTEST:
-            continue
-        yield plain
-        yield json.dumps(plain)[1:-1]
-        yield json.dumps(plain, ensure_ascii=False)[1:-1]
+    """What to look for: a value, its lines and its parts, encoded and in every layer of what may be escapes in them."""
+    parts = [value, *value.splitlines()]
+    for pattern in (_ASSIGNED, _USERINFO):
+        parts += [part for match in pattern.finditer(value) for part in match.groups("")[pattern is _USERINFO :]]
+    for text in (each[1] for pattern in (_USERINFO, _TARGET) for each in pattern.finditer(value)):
+        parts += _TOKEN.findall(text)
+    found: dict[str, None] = {}
+    for part in parts:
+        found.setdefault(part)
+        found.setdefault(unquote(part))
+        with contextlib.suppress(ValueError):
+            found.setdefault(json.loads(f'"{part}"'))
+    for plain in filter(_long, found):
         yield repr(plain)[1:-1]
-        yield quote(plain, safe="")
-        yield quote(plain)
-        yield quote_plus(plain)
-        yield plain.replace("$", "$$")
-        yield from _base64_forms(plain.encode("utf-8", "surrogatepass"))
+        for text in {plain, json.dumps(plain)[1:-1], quote(plain, safe="")}:
+            yield from _encoded(text.encode("utf-8", "surrogatepass"))
+        layer = plain
+        for _ in range(_LAYERS):
+            yield layer.strip()
+            yield layer.strip().rstrip("\\")  # which would be taken together with what comes behind it
+            layer = _Layer(layer).text
 
 
-def _base64_forms(raw: bytes) -> Iterator[str]:
-    """Base64 of the value alone and, for values long enough, of the value at each of the three alignments."""
+def _long(form: str) -> bool:
+    return len(form.strip()) >= SHORTEST
+
+
+def _encoded(raw: bytes) -> Iterator[str]:
+    """Hexadecimal and base64 of a value alone and, for values long enough, inside more at each of three alignments."""
+    yield from (raw.hex(), raw.hex().upper())
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         yield encode(raw).decode()
         yield encode(raw).decode().rstrip("=")

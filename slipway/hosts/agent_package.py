@@ -32,6 +32,8 @@ _DOCSTRING = re.compile(r'^( *)"""(?:[^"\\]|\\.|"(?!""))*"""$', re.MULTILINE | r
 _COMMENT = re.compile(r"^ *# .*$|  # [^\"'\n]*$", re.MULTILINE)
 # Imports for type checkers alone, which no host runs.
 _TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: {4}.*\n|\n)+", re.MULTILINE)
+# Said for linters: nothing of the agent imports with a star.
+_EXPORTS = re.compile(r"^__all__ = \[[^\]]*\](?=\n)", re.MULTILINE)
 
 
 class AgentPackage(NamedTuple):
@@ -66,7 +68,10 @@ def pack_agent() -> AgentPackage:
 
 def _lean(source: str) -> str:
     """The same program on the same lines, without what only its readers need."""
-    return _TYPES.sub(lambda block: "\n" * block[0].count("\n"), _COMMENT.sub("", _DOCSTRING.sub(_blank, source)))
+    source = _COMMENT.sub("", _DOCSTRING.sub(_blank, source))
+    for block in (_TYPES, _EXPORTS):
+        source = block.sub(lambda found: "\n" * found[0].count("\n"), source)
+    return source
 
 
 def _blank(docstring: re.Match[str]) -> str:

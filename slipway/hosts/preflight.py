@@ -160,7 +160,7 @@ def _login(settings: Settings) -> list[Problem]:
             return [_unreachable(address, f"no answer within {_REGISTRY_SECONDS} s")]
     if done.returncode == 0:
         return []
-    said = in_brief(done.stderr)
+    said = in_brief(settings.redactor().text(done.stderr))
     if any(word in said.lower() for word in ("unauthorized", "denied", "incorrect username", "401", "403")):
         what = f"registryPassword: {address} refuses user {settings.registry_username}"
         fix = config_set(settings.stack, "registryPassword", secret=True)

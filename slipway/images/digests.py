@@ -145,7 +145,7 @@ class Digests:
             )
         return Problem(
             f"{where}: the registry of {reference} does not answer "
-            f"({in_brief(_ENGINES_WORDS.sub('', error, count=1))})",
+            f"({in_brief(settings.redactor().text(_ENGINES_WORDS.sub('', error, count=1)))})",
             "its digest is unknown, so nothing is changed",
             "run it again when the registry answers",
         )

@@ -21,7 +21,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import monitor_supports_feature
 
 from slipway.contract.problems import SlipwayError
-from slipway.contract.redaction import Redactor, printable
+from slipway.contract.redaction import printable
 from slipway.images.build_cache import cache_of
 from slipway.images.build_leftovers import docker_auth, remove_leftovers
 from slipway.images.image_sources import relative
@@ -87,8 +87,7 @@ async def _said(build: Build, tag: str, settings: Settings) -> str | None:
             env={**os.environ, **variables, **configuration},
         )
         _, output = await process.communicate((build.dockerfile_inline or "").encode())
-    hidden = Redactor(secrets, {"registryPassword": settings.registry_password.get_secret_value()})
-    return hidden.text(output.decode(errors="replace")) if process.returncode else None
+    return settings.redactor().text(output.decode(errors="replace")) if process.returncode else None
 
 
 def _command(build: Build, tag: str, settings: Settings, secrets: list[str]) -> list[str]:

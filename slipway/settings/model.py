@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from slipway.contract.deployment import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
+from slipway.contract.redaction import Redactor
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
 from slipway.settings.values import (
     Address,
@@ -234,6 +235,11 @@ class Settings(BaseSettings):
         if not self.registry_username:
             return {}
         return {"username": self.registry_username, "password": self.registry_password.get_secret_value()}
+
+    def redactor(self) -> Redactor:
+        """Knows every secret of the stack."""
+        own = {to_camel(name): value for name, value in self if isinstance(value, SecretStr)}
+        return Redactor({name: value.get_secret_value() for name, value in {**own, **self.secrets}.items()})
 
     def private_key(self) -> str:
         """The hosts' private key; empty for a local stack. Raises OSError or UnicodeDecodeError about `sshKeyFile`."""

@@ -40,6 +40,7 @@ def behaviour(environment: Mapping[str, str], command: list[str]) -> Program:
             if (command[0] != "hang")
             else Program(stops=NEVER, says=("running hang",))
         )
+    text = environment.get("TEXT", "")
     says = (f"starting {environment.get('VERSION', '?')}",)
     return {
         "": Program(says=says),
@@ -83,6 +84,9 @@ def behaviour(environment: Mapping[str, str], command: list[str]) -> Program:
         "slow": Program(ready=4.0, says=says),
         "errors": Program(fails=0.3, says=says),
         "late": Program(seconds=0.15, says=says),
+        "talks": Program(answers={"/smoke": (500, text)}, commands={"check": (0.1, 3, text)}, says=(text,)),
+        "talks and ends": Program(ready=NEVER, exits=0.05, code=1, says=(text,)),
+        "talks when asked": Program(healthy=False, probe=(1, text), says=says),
     }[mode]
 
 

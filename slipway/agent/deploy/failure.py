@@ -28,7 +28,7 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     attempt.failed_at = runtime.monotonic()
     attempt.stop.clear()
     with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
-        attempt.fleet.publish(barriers.FAILED, out.redactor.text(failure.what)[:500])
+        attempt.fleet.publish(barriers.FAILED, out.redactor.brief(failure.what, 500))
     out.progress("failed", failure.what)
     evidence = list(failure.evidence)
     known = True
@@ -39,7 +39,7 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
         again = as_error(second, attempt.folder, out.redactor)
         now = f"and the rollback failed too ({again.what}), so it is not certain what serves"
         evidence += [f"rollback: {again}", *again.evidence]
-    reason = out.redactor.text(f"{failure.what}; {now}")[:1000]
+    reason = out.redactor.brief(f"{failure.what}; {now}", 1000)
     with contextlib.suppress(OSError):
         back = {} if attempt.back_seconds is None else {"back_seconds": attempt.back_seconds}
         attempt.ledger.append(attempt.release.id, FAILED, reason=reason, **attempt.origin, **back)

@@ -30,6 +30,7 @@ STEADY_SECONDS = 1.0
 RESTART_LOOP = 5  # about six seconds with Docker's back-off
 _BELIEVED_SECONDS = 0.25
 _LOOK_SECONDS = 0.5
+_SHOWN = 300
 _NO_ANSWER = -1
 _MISSING = ("executable file not found", "no such file or directory", "not found")
 
@@ -183,11 +184,11 @@ def await_healthy(expected: Sequence[Expected], context: GateContext, limit: flo
             try:
                 passed = wait.passed(own)
             except _Hopeless as verdict:
-                raise _unhealthy(context.api, wait.service, verdict.container, verdict.reason, seconds) from None
+                raise _unhealthy(context, wait.service, verdict.container, verdict.reason, seconds) from None
             if not passed and seconds > wait.limit:
                 if not wait.still_works(own):
                     reason = f"not healthy within {wait.limit:.0f} s; last seen: {wait.last}"
-                    raise _unhealthy(context.api, wait.service, own[0] if own else None, reason, seconds)
+                    raise _unhealthy(context, wait.service, own[0] if own else None, reason, seconds)
                 wait.last, passed = "is still at work; `slipway status` shows how it ends", True
             if passed:
                 context.out.progress("health", f"{name} {wait.last}", seconds)
@@ -218,7 +219,7 @@ def stay_up(service: Service, context: GateContext, seconds: float) -> None:
             more = each.restarts - restarts.setdefault(each.id, each.restarts)
             reason = f"it was restarted, last {each.ending}" if more else _fallen(each)
             if reason:
-                raise _unhealthy(context.api, service, each, reason, runtime.monotonic() - begin)
+                raise _unhealthy(context, service, each, reason, runtime.monotonic() - begin)
         context.deadline.pause(min(_LOOK_SECONDS, seconds))
     context.out.progress("monitor", f"{service.name} stayed up", seconds)
 
@@ -229,7 +230,7 @@ def still_up(services: Sequence[Service], context: GateContext, seconds: float) 
     for service in services:
         for each in _generation(service, seen):
             if _over(each) and not each.ended_well and not (service.completes and each.exit_code == 0):
-                raise _unhealthy(context.api, service, each, f"it ended with {each.ending}", seconds)
+                raise _unhealthy(context, service, each, f"it ended with {each.ending}", seconds)
 
 
 def _over(container: Container) -> bool:
@@ -257,24 +258,25 @@ def _generation(service: Service, seen: Sequence[Container]) -> list[Container]:
 
 
 def _unhealthy(
-    api: DockerApi, service: Service, container: Container | None, reason: str, seconds: float
+    context: GateContext, service: Service, container: Container | None, reason: str, seconds: float
 ) -> SlipwayError:
     one_off = service.completes or service.runs_once
     evidence = []
     if container is not None:
         evidence.append(f"{container.name}: {_described(container)}, {container.restarts} restarts")
-        test = (((api.container(container.id) or {}).get("Config") or {}).get("Healthcheck") or {}).get("Test")
+        test = (((context.api.container(container.id) or {}).get("Config") or {}).get("Healthcheck") or {}).get("Test")
         if test and not one_off:
             evidence.append(f"probed with: {' '.join(test)}")
-            said = f": {container.check_output}" if container.check_output else ""
-            evidence.append(f"last answer: it {_answer(container)}{said}")
+            # The end of it: that is where programs say what went wrong.
+            said = context.out.redactor.brief(container.check_output, _SHOWN, end=True)
+            evidence.append(f"last answer: it {_answer(container)}{said and f': {said}'}")
     checked = container is None or container.health is not None
     what = f"service {service.name} did not {'become healthy' if checked else 'stay up'}"
     return SlipwayError(
         f"{f'one-off {service.name} failed' if one_off else what}: {reason}, after {seconds:.1f} s",
         "a release goes live only when every service of it is healthy",
         f"read the log lines above, fix {service.name}, then deploy again",
-        [*evidence, *log_tail(api, container)],
+        [*evidence, *log_tail(context.api, container)],
     )
 
 

@@ -15,7 +15,7 @@ from slipway.agent.traffic.http_get import CONNECT_SECONDS, Answer, get, words
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from slipway.agent.deploy.health_wait import GateContext
     from slipway.agent.docker.facts import Container
@@ -50,7 +50,7 @@ def run_checks(service: str, checks: Sequence[Mapping[str, Any]], target: CheckT
     for check in checks:
         begin = runtime.monotonic()
         _until_passed(service, check, target, context)
-        context.out.progress("smoke", f"{service} {_title(check)}", runtime.monotonic() - begin)
+        context.out.progress("smoke", f"{service} {_title(check, context)}", runtime.monotonic() - begin)
 
 
 def judge(check: Mapping[str, Any], answer: Answer) -> str:
@@ -81,7 +81,7 @@ def _wrong_field(fields: Mapping[str, Any], text: str) -> str:
         if not there:
             return f"field {field} is missing"
         if found != value or isinstance(found, bool) != isinstance(value, bool):
-            return f"field {field} is {json.dumps(found)[:_SHOWN]}, not {json.dumps(value)}"
+            return f"field {field} is {json.dumps(found)}, not {json.dumps(value)}"
     return ""
 
 
@@ -128,14 +128,22 @@ def _until_passed(service: str, check: Mapping[str, Any], target: CheckTarget, c
         if runtime.monotonic() >= until:
             failed = next((each for each in waiting if each.id in last), None)
             # One that crashed meanwhile may have answered before.
-            url, answer = last[failed.id] if failed else next(reversed(last.values()), (_title(check), Answer()))
-            reason = (judge(check, answer) if last else "") or "no container runs"
+            url, answer = (
+                last[failed.id] if failed else next(reversed(last.values()), (_title(check, context), Answer()))
+            )
+            brief = context.out.redactor.brief
+            reason = brief((judge(check, answer) if last else "") or "no container runs", _SHOWN)
             elsewhere = _listening(context, failed) if failed and answer.error and check["kind"] != "command" else []
             raise SlipwayError(
                 f"smoke check of {service} failed: {url}: {reason}",
                 f"the release runs but does not answer as promised within {check['deadline']} s",
                 f"fix {service} or the smoke check in its x-slipway, then deploy again",
-                [f"probed: {url}", *_evidence(check, answer, reason), *elsewhere, *facts.log_tail(context.api, failed)],
+                [
+                    f"probed: {url}",
+                    *_evidence(check, answer, reason, brief),
+                    *elsewhere,
+                    *facts.log_tail(context.api, failed),
+                ],
             )
         context.deadline.pause(_COMMAND_PAUSE_SECONDS if check["kind"] == "command" else _PAUSE_SECONDS)
 
@@ -145,7 +153,7 @@ def _tried(
 ) -> tuple[str, Answer]:
     """What was asked of a container, and what it answered."""
     if check["kind"] == "command":
-        return f"{_title(check)} in {container.name}", _execute(check, container, context, until)
+        return f"{_title(check, context)} in {container.name}", _execute(check, container, context, until)
     url, answer = "", Answer()
     for address in [target.edge] if target.edge else addresses(container, check["port"]):
         url = _url(check, address)
@@ -174,11 +182,11 @@ def _execute(check: Mapping[str, Any], container: Container, context: GateContex
     return ended[0] if ended else Answer(_CUT)
 
 
-def _evidence(check: Mapping[str, Any], answer: Answer, reason: str) -> list[str]:
+def _evidence(check: Mapping[str, Any], answer: Answer, reason: str, brief: Callable[[str, int], str]) -> list[str]:
     if check["kind"] == "command":
         lines = [line for line in answer.body.splitlines() if line.strip()]
         return [f"last answer: {reason}", *(f"| {line}" for line in lines[-_OUTPUT_LINES:])]
-    last = answer.error or (f"{answer.status} {answer.body[:_SHOWN]}".strip() if answer.status else "none")
+    last = answer.error or (f"{answer.status} {brief(answer.body, _SHOWN)}".strip() if answer.status else "none")
     return [f"last answer: {last}", *([f"wrong: {reason}"] if reason != last else [])]
 
 
@@ -201,9 +209,9 @@ def _field(body: Any, dotted: str) -> tuple[Any, bool]:  # noqa: ANN401 - JSON
     return body, True
 
 
-def _title(check: Mapping[str, Any]) -> str:
+def _title(check: Mapping[str, Any], context: GateContext) -> str:
     if check["kind"] == "command":
-        return " ".join(map(shlex.quote, check["command"]))[:_SHOWN]
+        return context.out.redactor.brief(" ".join(map(shlex.quote, check["command"])), _SHOWN)
     return f"tcp {check['port']}" if check["kind"] == "tcp" else f"http {check['port']}{check.get('path', '/')}"
 
 

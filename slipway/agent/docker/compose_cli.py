@@ -153,4 +153,4 @@ def failed_start(services: Sequence[str], output: Sequence[str]) -> SlipwayError
     elif "no such image" in text:
         meaning, fix = "its image vanished after it was fetched", "run the deployment again"
     last, names = lines[-1], ", ".join(services)
-    return SlipwayError(f"{names} did not start: {last[:300]}", meaning, fix, lines[-_EVIDENCE_LINES:])
+    return SlipwayError(f"{names} did not start: {last}", meaning, fix, lines[-_EVIDENCE_LINES:])

@@ -16,12 +16,13 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["DockerApi", "DockerError", "DockerUnreachableError", "find_socket", "frames"]
+__all__ = ["KEPT", "DockerApi", "DockerError", "DockerUnreachableError", "find_socket", "frames", "last_lines"]
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 PROJECT_LABEL = "com.docker.compose.project"
 _SIGKILL = "9"
 _PIECE = 65_536
+KEPT = 1 << 20  # bytes of what a program writes
 _POLL_SECONDS = 0.1
 _FRAME = 8  # bytes before a piece: stream number, three zeros, a length. Source: the reference, ContainerAttach
 
@@ -141,10 +142,10 @@ class DockerApi:
         written, rest = b"", b""
         while piece := stream.read1(_PIECE):
             found, rest = frames(rest + piece)
-            written = (written + b"".join(each for _, each in found))[-_PIECE:]
+            written = (written + b"".join(each for _, each in found))[-KEPT - 1 :]
         while (state := self._json("GET", f"/exec/{name}/json"))["Running"] and runtime.monotonic() < until:
             runtime.sleep(_POLL_SECONDS)
-        return state["ExitCode"], written.decode("utf-8", "replace")
+        return state["ExitCode"], last_lines(written).decode("utf-8", "replace")
 
     def create_container(self, name: str, body: Mapping[str, Any]) -> str:
         return str(json.loads(self._raw("POST", "/containers/create", {"name": name}, body=body))["Id"])
@@ -293,7 +294,7 @@ def _message(body: bytes) -> str:
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
-        return body.decode("utf-8", "replace").strip()[:500] or "no answer"
+        return body.decode("utf-8", "replace").strip() or "no answer"
 
 
 def frames(content: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
@@ -306,3 +307,8 @@ def frames(content: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
         found.append((content[start], content[start + _FRAME : end]))
         start = end
     return found, content[start:]
+
+
+def last_lines(written: bytes) -> bytes:
+    """Of more than `KEPT` bytes the last whole lines: nobody could tell that the end of a secret is one."""
+    return written if len(written) <= KEPT else written[-KEPT:].partition(b"\n")[2]

@@ -44,7 +44,7 @@ SERVICE_LABEL = "com.docker.compose.service"
 _NUMBER_LABEL = "com.docker.compose.container-number"
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 SHORT_ID = 12
-_SHOWN = 300
+_ENGINES_LIMIT = 4096  # bytes that the engine keeps of a probe's output, the first; an ellipsis says so
 _LOG_LINES = 20
 # Compose gives a replacement this kind of name until the old container is gone.
 _HALFWAY_NAME = re.compile(r"[0-9a-f]{12}_")
@@ -71,7 +71,7 @@ class Container(NamedTuple):
     ports: tuple[tuple[str, int, int, str], ...] = ()  # published: host address, host port, container port, protocol
     check_code: int | None = None
     """exit code of the newest health probe; -1 when it timed out, None before the first one"""
-    check_output: str = ""  # the end of what it printed: that is where programs say what went wrong
+    check_output: str = ""  # what it printed
     edge: str = ""  # its address on the edge's network
     one_off: bool = False  # made by `docker compose run`
     terminal: bool = False
@@ -161,7 +161,7 @@ def container(details: dict[str, Any]) -> Container:
         addresses=tuple(str(n["IPAddress"]) for _, n in sorted(networks.items()) if (n or {}).get("IPAddress")),
         ports=_ports(details),
         check_code=last.get("ExitCode"),
-        check_output=" ".join(str(last.get("Output", "")).split())[-_SHOWN:],
+        check_output=" ".join(_whole_words(str(last.get("Output", ""))).split()),
         edge=fixed_address(networks.get(EDGE_NETWORK)),
         one_off=labels.get(_ONE_OFF_LABEL) == "True",
         terminal=bool(details["Config"].get("Tty")),
@@ -182,6 +182,11 @@ def log_tail(api: DockerApi, container: Container | None) -> list[str]:
     """The end of a container's log, as the evidence of an error; empty where there is none."""
     lines = api.logs(container.id, _LOG_LINES) if container else []
     return [f"last lines of {container.name}:", *(f"| {line}" for line in lines)] if container and lines else []
+
+
+def _whole_words(output: str) -> str:
+    """What a probe printed, as far as the engine kept it, without a word that it cut: that may be half a secret."""
+    return output if len(output.encode()) <= _ENGINES_LIMIT else output[: max(map(output.rfind, (" ", "\n"))) + 1]
 
 
 def _comparable(moment: str) -> str:

@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import runtime
+from slipway.agent.docker.docker_api import KEPT, last_lines
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Ended", "run"]
 
-_KEPT = 16_000
 _SHOWN = 20
 _POLITE_SECONDS = 5.0
 _POLL_SECONDS = 0.02
@@ -67,7 +67,7 @@ def run(
 
 def _lines(output: int) -> tuple[str, ...]:
     size = os.fstat(output).st_size
-    kept = os.pread(output, _KEPT, max(0, size - _KEPT))
+    kept = last_lines(os.pread(output, KEPT + 1, max(0, size - KEPT - 1)))
     return tuple(line for line in kept.decode("utf-8", "replace").splitlines() if line.strip())
 
 

@@ -155,10 +155,10 @@ def explain(image: str, message: str) -> SlipwayError:
             f"curl -v http://{registry}/v2/ on this host",
         )),
         (("",), SlipwayError(
-            f"image {image} cannot be pulled: {message[:300]}", "nothing live was touched",
+            f"image {image} cannot be pulled: {message}", "nothing live was touched",
             f"docker pull {without_tag(image)}",
         )),
     )  # fmt: skip
     error = next(error for words, error in reasons if any(word in text for word in words))
-    error.add_evidence([f"the engine said: {message[:1000]}"])
+    error.add_evidence([f"the engine said: {message}"])
     return error

@@ -163,7 +163,7 @@ class EdgeContainers:
 
     def _not_taken(self, stack: str, name: str, container: EdgeContainer, api: TraefikApi) -> SlipwayError:
         status, body = api.get(f"/api/http/middlewares/{name}@file")
-        answer = f"its API answered {status}: {body.decode('utf-8', 'replace').strip()[:200]}"
+        answer = f"its API answered {status}: {body.decode('utf-8', 'replace').strip()}"
         return SlipwayError(
             f"the routes of {stack} did not become live in {container.name}",
             f"{self._folder.routes_of(stack)} was written as {name}, but {answer}; the previous routes are back",

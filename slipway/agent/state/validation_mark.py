@@ -35,7 +35,7 @@ def mark(folder: StackFolder, release: str, note: str, out: Output, *, actor: st
         validated = ledger.validated()
         changed = validated is None or validated.release != release
         if changed:
-            reason = out.redactor.text(" ".join(note.split()))[:_NOTE_LIMIT]
+            reason = out.redactor.brief(" ".join(note.split()), _NOTE_LIMIT)
             ledger.append(release, VALIDATED, reason=reason, actor=owner)
     return {
         "contract": CONTRACT,

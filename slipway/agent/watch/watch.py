@@ -222,12 +222,13 @@ class _Watch:
         return ""
 
     def _roll_back(self, why: str) -> None:
+        why = self.out.redactor.text(why)
         self._note("returning", why)
         try:
             said = roll_back(self.order, self.folder, why, self.out)
             state = RETURNED
         except SlipwayError as error:
-            said, state = f"the rollback failed: {error.what}", FAILED
+            said, state = self.out.redactor.text(f"the rollback failed: {error.what}"), FAILED
         self._note(state, f"{why}; {said}")
         self._forget()
         self._notify(why, said)

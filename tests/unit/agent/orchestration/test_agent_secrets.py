@@ -1,0 +1,116 @@
+"""What a program prints of its secrets is hidden before it is cut: whoever reads an error reads no part of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from simulation import SMOKE, Simulation
+
+from slipway.agent.crash_report import as_error
+from slipway.agent.deadline import Deadline
+from slipway.agent.deploy.deploy import deploy
+from slipway.agent.docker import facts
+from slipway.agent.docker.compose_cli import failed_start
+from slipway.agent.docker.docker_api import KEPT, last_lines
+from slipway.agent.docker.process import run
+from slipway.agent.docker.pull import explain
+from slipway.agent.output import Output
+from slipway.agent.state.stack_dir import StackFolder
+from slipway.agent.watch.watch import start_watch
+from slipway.contract.deployment import Deployment
+from slipway.contract.problems import SlipwayError
+from slipway.contract.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SECRET = "".join(f"q{number:02d}w" for number in range(12))
+PIECES = {SECRET[at : at + 4] for at in range(len(SECRET) - 3)}
+CUTS = (200, 300, 500, 1000, 2000, 4096)
+"""Characters at which something is cut."""
+FILLERS = [cut - within for cut in CUTS for within in (5, 20, 47)]
+
+
+def shown(error: SlipwayError, capfd: pytest.CaptureFixture[str]) -> str:
+    """What the agent prints of an error."""
+    capfd.readouterr()
+    Output("one", Redactor({"TOKEN": SECRET})).failure(error)
+    return capfd.readouterr().err
+
+
+def of_nobody(text: str) -> bool:
+    return not any(piece in text for piece in PIECES)
+
+
+@pytest.mark.parametrize("filler", FILLERS)
+@pytest.mark.parametrize(
+    ("mode", "smoke"),
+    [
+        ("talks", SMOKE),
+        ("talks", {"kind": "command", "deadline": 2, "command": ["check", "it"]}),
+        ("talks and ends", SMOKE),
+        ("talks when asked", SMOKE),
+    ],
+)
+def test_no_part_of_a_secret_is_in_the_evidence_of_a_failure(
+    stack: Simulation, capfd: pytest.CaptureFixture[str], mode: str, smoke: dict[str, Any], filler: int
+) -> None:
+    text = f"{'x' * (filler - 1)} {SECRET} {'y' * 50}"
+    wanted = stack.web("1", environment={"MODE": mode, "TEXT": text}, smoke=[smoke])
+    content = Deployment.from_json(stack.document(wanted))
+
+    def deployed(out: Output) -> Any:
+        out.redactor = Redactor({"TOKEN": SECRET})
+        return deploy(content, StackFolder(stack.stack), out, start_watch)
+
+    ended = stack.start(deployed)[1]()
+    assert ended.failure is not None
+    assert of_nobody(shown(ended.failure, capfd))
+    assert of_nobody((stack.host.home / "stacks" / stack.stack / "ledger.jsonl").read_text())
+
+
+@pytest.mark.parametrize("filler", FILLERS)
+@pytest.mark.parametrize(
+    "fail",
+    [
+        lambda text: failed_start(["web"], [text]),
+        lambda text: explain("registry.example/web@sha256:1", text),
+        lambda text: as_error(ValueError(text), None, Redactor({"TOKEN": SECRET})),
+        lambda text: SlipwayError(f"Traefik does not accept it: {text}", text, "fix it"),
+    ],
+)
+def test_no_part_of_a_secret_is_in_what_an_error_says(
+    capfd: pytest.CaptureFixture[str], fail: Callable[[str], SlipwayError], filler: int
+) -> None:
+    text = f"{'x' * (filler - 1)} {SECRET} {'y' * 3000}"
+    found = shown(fail(text), capfd)
+    assert of_nobody(found)
+    assert found.splitlines()[-1].endswith(fail(text).problems[0].fix)
+
+
+@pytest.mark.parametrize("lost", [1, 20, 47])
+def test_of_a_long_output_the_last_whole_lines_are_kept(tmp_path: Path, lost: int) -> None:
+    end = "\nthe end\n"
+    tail = f"{SECRET} {'y' * (KEPT - len(end) - len(SECRET) - 1 + lost)}{end}"
+    assert last_lines(f"begin {tail}".encode()) == b"the end\n"
+    assert last_lines(b"short") == b"short"
+    file = tmp_path / "said"
+    file.write_text(f"begin {tail}")
+    done = run(
+        ["cat", str(file)],
+        environment={"PATH": "/usr/bin:/bin"},
+        folder=str(tmp_path),
+        deadline=Deadline(30, "it"),
+        started=lambda _: None,
+    )
+    assert done.output == ("the end",)
+
+
+@pytest.mark.parametrize("kept", range(4080, 4096, 5))
+def test_a_word_that_the_engine_cut_is_not_shown(kept: int) -> None:
+    output = f"{'x' * kept} {SECRET}"[:4096] + "..."
+    log = [{"ExitCode": 1, "Output": output}]
+    details = {"Id": "1" * 64, "Name": "/web", "Config": {}, "State": {"Health": {"Status": "unhealthy", "Log": log}}}
+    assert facts.container(details).check_output == "x" * kept
