@@ -9,6 +9,8 @@ if sys.version_info < (3, 9):  # noqa: UP036 - hosts run what they have
     )
     sys.exit(1)
 
+from slipway.agent import runtime
 from slipway.agent.command import main
 
+runtime.forget_environment()
 sys.exit(main(sys.argv[1:]))

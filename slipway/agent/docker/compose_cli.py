@@ -132,13 +132,9 @@ class VersionQuestion:
 
 
 def _environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a Compose call: ours without what would lead it elsewhere, and the secrets it reads there."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "DOCKER_"))}
-    for name in ("DOCKER_CONFIG", "DOCKER_API_VERSION"):
-        if name in os.environ:
-            kept[name] = os.environ[name]
+    """The environment of a Compose call: ours (see `runtime`), and the secrets that it reads there."""
     own = {"DOCKER_HOST": f"unix://{socket}", "COMPOSE_IGNORE_ORPHANS": "true", "COMPOSE_MENU": "false"}
-    return {**kept, **own, **values}
+    return {**os.environ, **own, **values}
 
 
 def failed_start(services: Sequence[str], output: Sequence[str]) -> SlipwayError:
