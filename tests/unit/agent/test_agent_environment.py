@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from samples import ROOT
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -25,14 +27,15 @@ from slipway.agent.docker import compose_cli
 
 shown = ["cat", "/proc/self/environ"]
 sys.stdout.buffer.write(runtime.popen(shown, stdout=subprocess.PIPE).communicate()[0])
-print(*compose_cli._environment("/docker.sock", {"TOKEN": "of-the-stack"}).items(), sep="\\0")
+file = compose_cli.ComposeFile({"services": {"web": {"environment": {"TZ": None}}}}, {"TOKEN": "of-the-stack"})
+print(compose_cli._environment("/docker.sock", file))
 runtime._SYSTEMD = "/nonexistent"
 runtime.detach([*shown, "/dev/null"], "watch", log)
 """
 KEPT = {
     "DOCKER_HOST": "unix:///run/docker.sock", "DOCKER_CONFIG": "/etc/docker-cli", "https_proxy": "http://proxy:1",
     "NO_PROXY": "10.0.0.0/8", "LC_CTYPE": "C.UTF-8", "TZ": "Europe/Berlin", "XDG_RUNTIME_DIR": "/run/user/7",
-    "SSL_CERT_FILE": "/etc/ssl/own.pem", "SLIPWAY_HOME": "/srv/slipway", "PYTHONPATH": os.getcwd(),
+    "SSL_CERT_FILE": "/etc/ssl/own.pem", "SLIPWAY_HOME": "/srv/slipway", "PYTHONPATH": str(ROOT),
 }  # fmt: skip
 DROPPED = [
     "PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN", "SLIPWAY_SECRETS", "SLIPWAY_SECRETS__TOKEN", "SLIPWAY_SSH_KEY",
@@ -53,4 +56,5 @@ def test_programs_of_the_agent_get_nothing_of_the_deployer_but_what_they_read(tm
     detached = dict(each.partition("=")[::2] for each in log.read_text().split("\0") if each)
     assert detached == {"PATH": given["PATH"], "HOME": str(tmp_path), **KEPT}
     assert "a-canary" not in started
+    assert "'TZ'" not in started  # a service leaves it unset
     assert "of-the-stack" in started  # what the Compose file reads comes from the stack
