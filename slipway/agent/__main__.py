@@ -9,9 +9,10 @@ if sys.version_info < (3, 9):  # noqa: UP036 - hosts run what they have
     )
     sys.exit(1)
 
+from slipway.agent import runtime
 from slipway.agent.command import main
-from slipway.agent.runtime import in_a_child
 
+runtime.forget_environment()
 if sys.argv[1:2] == ["deploy"]:
-    in_a_child()
+    runtime.in_a_child()
 sys.exit(main(sys.argv[1:]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = [
-    "born", "connect", "detach", "die", "http_connection", "in_a_child", "join", "lower_priority", "monotonic",
-    "on_signal", "popen", "signal_group", "sleep", "start_thread", "tcp_sockets", "time", "unix_connection",
+    "born", "connect", "detach", "die", "forget_environment", "http_connection", "in_a_child", "join",
+    "lower_priority", "monotonic", "on_signal", "popen", "signal_group", "sleep", "start_thread", "tcp_sockets",
+    "time", "unix_connection",
 ]  # fmt: skip
 
+# What the agent and the programs that it starts read of its environment: to find things, to reach Docker, and to speak.
+_READ = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|TZ|TERM|LANG|LANGUAGE|LC_[A-Z]+|LD_LIBRARY_PATH"
+    r"|XDG_(RUNTIME_DIR|CONFIG_HOME|DATA_HOME)|DBUS_SESSION_BUS_ADDRESS|PYTHON(HOME|PATH|UTF8|DONTWRITEBYTECODE)"
+    r"|DOCKER_(HOST|CONFIG|API_VERSION)|SSL_CERT_(FILE|DIR)|(?i:(HTTPS?|ALL|NO)_PROXY)"
+    r"|SSH_ORIGINAL_COMMAND|SLIPWAY_(HOME|EDGE_REALTIME|TEST_KILL_AFTER)"
+)
 _SYSTEMD = "/run/systemd/system"  # https://www.freedesktop.org/software/systemd/man/sd_booted.html
 
 
@@ -80,6 +89,16 @@ def die() -> None:
     import signal
 
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def forget_environment() -> None:
+    """Drop what nothing here reads, for every program started from now on.
+
+    On the machine that deploys, it is the deployer's: passphrase and tokens, which a watch would show for an hour.
+    """
+    for name in [name for name in os.environ if not _READ.fullmatch(name)]:
+        with contextlib.suppress(OSError):  # a name that is no name
+            del os.environ[name]
 
 
 def lower_priority(by: int) -> None:

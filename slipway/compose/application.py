@@ -131,7 +131,6 @@ class _Reader:
     def read(self, model: Mapping[str, Any]) -> Application:
         used = secret_uses(model, self.found)
         self._check_extensions(model)
-        self._check_shell(model.get("services") or {})
         secrets, configs = model.get("secrets") or {}, model.get("configs") or {}
         variables = {name: self._secret_variable(name, entry) for name, entry in secrets.items()}
         stated = model.get("services") or {}
@@ -191,18 +190,6 @@ class _Reader:
         """Look for `x-slipway` where nothing would read it."""
         places = [("", model), *((f"services.{name}.", each) for name, each in (model.get("services") or {}).items())]
         self.found.add(*(error for place, node in places for key in node if (error := misspelt_extension(place, key))))
-
-    def _check_shell(self, services: Mapping[str, Any]) -> None:
-        """`environment: [NAME]` takes the value from the shell that runs Compose: from nowhere."""
-        known = {problem.subject for problem in self.found.problems if problem.code == "variable-missing"}
-        users: dict[str, list[str]] = {}
-        for name, service in services.items():
-            for variable, value in (service.get("environment") or {}).items():
-                if value is None and variable not in known:
-                    users.setdefault(variable, []).append(f"services.{name}")
-        for variable, named in users.items():
-            message = f"the environment of {', '.join(named)} takes it from the shell"
-            self.found.add(missing_variable(variable, self.settings, message, "run without it"))
 
     def _check_whole(self, services: Mapping[str, Any], model: Mapping[str, Any]) -> None:
         """What can only be said of the whole file."""

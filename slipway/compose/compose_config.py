@@ -139,13 +139,13 @@ def _rewritten(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 
     return change(node) if isinstance(node, str) else node
 
 
-def missing_variable(name: str, settings: Settings, message: str, would: str = "run with an empty one") -> Problem:
+def missing_variable(name: str, settings: Settings, message: str) -> Problem:
     """The problem of a variable without a value; `message` says more where the file does."""
     secret = probably_secret(name)
     other = "" if secret else f"; if it is a secret, set {entry('secrets', name)} with --secret instead"
     return Problem(
         f"variable {name} of the Compose file has no value" + (f" ({message})" if message else ""),
-        f"stack {settings.stack} would {would}{other}",
+        f"stack {settings.stack} would run with an empty one{other}",
         new_secret(settings.stack, name) if secret else config_set(settings.stack, entry("variables", name)),
         "variable-missing",
         name,

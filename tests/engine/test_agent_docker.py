@@ -124,6 +124,32 @@ def test_report_and_probe_keep_the_contract(agent: Agent, shop: Build) -> None:
     assert probe["live"]["services"]["api"]["containers"][0]["health"] == "healthy"
 
 
+def test_compose_and_the_watch_show_nothing_of_the_deployers_environment(agent: Agent, images: dict[str, str]) -> None:
+    rules = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01, "latency_relative": 0.2,
+             "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+    wanted = document(agent.stack, release(agent.stack, {"api": service(images["1"])}), watch=rules)
+    process = agent.popen("deploy", PULUMI_CONFIG_PASSPHRASE=CANARY, GITHUB_TOKEN=CANARY)
+    assert process.stdin
+    process.stdin.write(json.dumps(wanted))
+    process.stdin.close()
+    started: dict[str, bytes] = {}
+
+    def look() -> bool:
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                environment = (entry / "environ").read_bytes()
+                if agent.stack.encode() in words and int(entry.name) != process.pid and environment:
+                    started["watch" if b"watch" in words else "compose"] = environment
+        return process.poll() is not None and "watch" in started
+
+    eventually(look)
+    assert process.returncode == 0
+    assert started.keys() == {"watch", "compose"}
+    assert not any(CANARY.encode() in environment for environment in started.values())
+    agent.destroy()  # also ends the watch
+
+
 def test_probe_of_a_host_without_the_stack_changes_nothing(agent: Agent) -> None:
     probe = agent.probe()
     checked("probe", probe)

@@ -145,6 +145,11 @@ class FakeCompose:
 
     # --- what containers are made of
 
+    def _variable(self, name: str, value: str | None) -> str:
+        """As Compose tells the engine: one without a value is the caller's, or unset."""
+        value = self.environment.get(name) if value is None else value
+        return name if value is None else f"{name}={value}"
+
     def _body(self, name: str, number: int) -> dict[str, Any]:
         service = self.file["services"][name]
         networks = {} if service.get("network_mode") else service.get("networks") or {"default": None}
@@ -180,7 +185,7 @@ class FakeCompose:
         body: dict[str, Any] = {
             "Image": service["image"],
             "Cmd": service.get("command") or [],
-            "Env": [f"{key}={value}" for key, value in (service.get("environment") or {}).items()],
+            "Env": [self._variable(*each) for each in (service.get("environment") or {}).items()],
             "Labels": labels,
             "HostConfig": host,
         }

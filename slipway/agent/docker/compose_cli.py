@@ -71,7 +71,7 @@ class Compose:
         argv += ["--project-directory", folder, *arguments]
         write_atomically(path, to_yaml(file.content))
         try:
-            values = _environment(self._socket, file.environment)
+            values = _environment(self._socket, file)
             return run(argv, environment=values, folder=folder, deadline=deadline, started=self._started)
         finally:
             remove_files(path)
@@ -131,14 +131,16 @@ class VersionQuestion:
             return None
 
 
-def _environment(socket: str, values: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a Compose call: ours without what would lead it elsewhere, and the secrets it reads there."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "DOCKER_"))}
-    for name in ("DOCKER_CONFIG", "DOCKER_API_VERSION"):
-        if name in os.environ:
-            kept[name] = os.environ[name]
+def _environment(socket: str, file: ComposeFile) -> dict[str, str]:
+    """The environment of a Compose call: ours (see `runtime`), and the secrets that it reads there.
+
+    A variable that a service leaves unset stays so, also where this host has one of that name.
+    """
+    services = file.content["services"].values()
+    unset = {name for each in services for name, value in dict(each.get("environment") or {}).items() if value is None}
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
     own = {"DOCKER_HOST": f"unix://{socket}", "COMPOSE_IGNORE_ORPHANS": "true", "COMPOSE_MENU": "false"}
-    return {**kept, **own, **values}
+    return {**kept, **own, **file.environment}
 
 
 def failed_start(services: Sequence[str], output: Sequence[str]) -> SlipwayError:

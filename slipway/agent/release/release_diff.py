@@ -78,15 +78,15 @@ def _short(digest: str) -> str:
 
 def _names(key: str, then: object, now: object) -> list[str]:
     if key in _BY_NAME and isinstance(then or {}, dict) and isinstance(now or {}, dict):
-        return [_BY_NAME[key].format(name) for name in _changed(then or {}, now or {})]  # type: ignore[arg-type]
+        return [_BY_NAME[key].format(name) for name in _changed(then or {}, now or {}, ...)]  # type: ignore[arg-type]
     if key == "deploy" and isinstance(then or {}, dict) and isinstance(now or {}, dict):
         changed = _changed(then or {}, now or {})  # type: ignore[arg-type]
         return [f"deploy.{name}" for name in changed if name not in ("update_config", "rollback_config")]
     return [key]
 
 
-def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    return sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
+def _changed(then: Mapping[str, Any], now: Mapping[str, Any], absent: object = None) -> list[str]:
+    return sorted(key for key in {*then, *now} if then.get(key, absent) != now.get(key, absent))
 
 
 def _mounts(service: Mapping[str, Any]) -> dict[str, Any]:

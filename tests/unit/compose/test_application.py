@@ -396,7 +396,6 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
           web:
             build: {context: ./nowhere, entitlements: [x]}
             command: ["--password=${S}"]
-            environment: [MISSING]
             x-slipway: {strategy: rolling-ish, hosts: [zzz], prot: 80}
             volumes: ["./gone.conf:/a:ro", "~/x:/b"]
           db:
@@ -412,7 +411,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
     beginnings = [
         "variable TAG", "secret S stands in services.web.command.0", "x-slipway stands at the top",
         "secrets.tls is read from the file", "services.web.x-slipway.prot: unknown key",
-        "variable MISSING", "services.db.x-slipway.strategy: unknown strategy 'recreat'",
+        "services.db.x-slipway.strategy: unknown strategy 'recreat'",
         "services.db.x-slipway.smoke: a check names no port", "services.web.build.context: ./nowhere",
         "services.web.build.entitlements is not supported", "registry: not set",
         "services.web: ./gone.conf is neither", "services.web: the mount at /b is of ~/x", "removeVolumes: 'none'",

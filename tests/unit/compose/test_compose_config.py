@@ -77,32 +77,49 @@ def test_a_variable_in_a_port_may_be_missing_without_a_second_error(tmp_path: Pa
     assert whats(problems) == ["variable PORT of the Compose file has no value"]
 
 
-def test_a_variable_of_the_environments_list_form_is_one_that_needs_a_value(tmp_path: Path) -> None:
+# What a service says of X -> what becomes of it: without a value, with one, and with a secret.
+UNSET_UNLESS_GIVEN = {
+    "mapping": {"environment": {"X": None}},
+    "list": {"environment": ["X"]},
+    "list of others": {"environment": ["X", "Y=1"]},
+    "beside an env_file": {"environment": ["X"], "env_file": ".env"},
+    "in an env_file and the environment": {"environment": {"X": None}, "env_file": "x.env"},
+}
+
+
+@pytest.mark.parametrize("service", UNSET_UNLESS_GIVEN.values(), ids=UNSET_UNLESS_GIVEN)
+def test_a_variable_without_a_value_is_unset_unless_the_stack_gives_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("X", "of the machine that deploys")
+    (tmp_path / ".env").write_text("X=of the folder\n" if "env_file" not in service else "Z=1\n")
+    (tmp_path / "x.env").write_text("X\n")
+    text = json.dumps({"services": {"web": {"image": "nginx", **service}}})
+
+    def given(**more: Any) -> object:
+        return application(tmp_path, text, **more).document["services"]["web"]["environment"]["X"]
+
+    assert given() is None
+    assert given(variables={"X": "a $value"}) == "a $$value"
+    assert given(variables={"X": ""}) == ""
+    assert given(secrets={"X": CANARY}) == "${X}"
+
+
+def test_only_a_path_is_no_variable_to_be_left_unset(tmp_path: Path) -> None:
     text = "services: {web: {image: nginx, environment: [GIVEN, MISSING, 'PLAIN=x', HOME, PATH]}}"
-    problems = problems_of(tmp_path, text, variables={"GIVEN": "value", "PATH": "mine"})
-    assert sorted(whats(problems)) == [
-        f"variable {name} of the Compose file has no value (the environment of services.web takes it from the shell)"
-        for name in ("HOME", "MISSING")
+    assert whats(problems_of(tmp_path, text)) == [
+        "variable PATH of the Compose file has no value (the container's own is $$PATH, in a shell)"
     ]
+    found = application(tmp_path, text, variables={"GIVEN": "value", "PATH": "mine"})
+    assert found.document["services"]["web"]["environment"] == {
+        "GIVEN": "value", "MISSING": None, "PLAIN": "x", "HOME": None, "PATH": "mine"
+    }  # fmt: skip
 
 
-def test_a_variable_from_the_shell_is_one_problem_that_lists_its_services(tmp_path: Path) -> None:
-    services = {
-        name: {"image": "x", "environment": environment}
-        for name, environment in {"a": ["X", "Y", "Z"], "b": {"X": None, "V": "${Z}"}, "c": ["X=1"], "d": ["X"]}.items()
-    }
+def test_a_variable_that_is_unset_here_and_needed_there_is_one_problem(tmp_path: Path) -> None:
+    services = {"a": {"image": "x", "environment": ["Z"]}, "b": {"image": "x", "environment": {"V": "${Z}"}}}
     problems = problems_of(tmp_path, json.dumps({"services": services}))
-    assert whats(problems) == [
-        "variable Z of the Compose file has no value",
-        (
-            "variable X of the Compose file has no value "
-            "(the environment of services.a, services.b, services.d takes it from the shell)"
-        ),
-        "variable Y of the Compose file has no value (the environment of services.a takes it from the shell)",
-    ]
-    assert [problem.meaning.partition(";")[0] for problem in problems] == [
-        "stack test would run with an empty one", *["stack test would run without it"] * 2
-    ]  # fmt: skip
+    assert whats(problems) == ["variable Z of the Compose file has no value"]
 
 
 def test_the_machines_environment_gives_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,6 +232,21 @@ REQUESTS = [
 ]
 
 
+def test_a_variable_without_a_value_is_unset_whatever_the_host_has_and_the_plan_names_it(stack: Simulation) -> None:
+    stack.host.environment |= {"TZ": "of-the-host", "HOME": "/root"}
+
+    def shop(**environment: str | None) -> dict[str, Any]:
+        return stack.shop("1", api_environment=environment)
+
+    assert stack.deploy(shop()).code == 0
+    assert said(stack.plan(shop(TZ=None, HOME=None)))["api"].startswith("recreated: environment HOME, environment TZ")
+    assert stack.deploy(shop(TZ=None, HOME=None)).code == 0
+    [container] = [each for each in stack.host.engine.containers.values() if each.id in stack.ids("api")]
+    assert {"TZ", "HOME"} <= set(container.config["Env"])
+    assert said(stack.plan(shop(TZ=None, HOME=None))) == {}
+    assert said(stack.plan(shop(TZ="UTC", HOME=None)))["api"].startswith("recreated: environment TZ;")
+
+
 @pytest.mark.parametrize("strategy", ["rolling", "recreate"])
 @pytest.mark.parametrize(("more", "reason"), REQUESTS, ids=[each[1] or str(each[0]) for each in REQUESTS])
 def test_what_requests_meet_is_a_reason_beside_others(
