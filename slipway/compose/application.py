@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.compose.builds import Build, BuildReader
 from slipway.compose.compose_config import missing_variable, resolve, with_placeholders, without_escapes
 from slipway.compose.context_mounts import check_context_mounts
-from slipway.compose.git import repository_of
+from slipway.compose.git import refused_repository, repository_of
 from slipway.compose.placement import check_placement, services_of
 from slipway.compose.secret_leaks import check_readable_values, known_values, secret_uses
 from slipway.compose.service_entries import service_entries
@@ -124,6 +124,12 @@ class _Reader:
         self.settings, self.folder, self.name, self.stack = settings, folder, resolved.name, resolved.stack
         self.found, self.dormant = found, resolved.dormant
         self.lines = SourceLines(resolved.file)
+        if refused := refused_repository(folder):
+            found.refuse(
+                f"the repository {refused} belongs to another user, and git refuses it",
+                "releases could not name their commit, nor tell tracked files from others",
+                f"git config --global --add safe.directory {shlex.quote(str(refused))}",
+            )
         self.files = ShippedFiles(folder, repository_of(folder), found, settings.stack)
         self.images: dict[str, str] = {}
         self.extensions: dict[str, ServiceExtension] = {}

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["Revision", "git_output", "read_revision", "repository_of", "run_git", "tag_of"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Revision", "git_output", "read_revision", "refused_repository", "repository_of", "run_git", "tag_of"]
 
 _SECONDS = 120  # a checkout of a large repository
+
+# A folder that only looks like a repository is none, no hook runs (checkouts have some), no program is asked for
+# signatures, and looking writes nothing.
+_OPTIONS = [
+    word
+    for setting in ("core.hooksPath=/dev/null", "core.fsmonitor=false", "log.showSignature=false", "color.ui=false",
+                    "safe.bareRepository=explicit")
+    for word in ("-c", setting)
+] + ["--no-optional-locks"]  # fmt: skip
+_PROGRAMS = ["config", "--show-scope", "-z", "--get-regexp", r"^(filter|hook)\."]
 
 # Set while git runs a hook; they would point every question at the hook's repository.
 _HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
@@ -26,19 +40,79 @@ class Revision(NamedTuple):
 
 
 def run_git(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    """Run git in `folder`; as one that failed, where there is no git or it does not end.
+    """Run git in `folder`; as one that failed, where there is no git, it does not end or refuses the repository.
 
-    A checkout of another user is read as well: a container in CI has no other.
+    Nothing that a repository of another user says is run: no hook, filter or transport.
     """
-    options = ["-c", "safe.directory=*", "-c", "core.fsmonitor=false", "--no-optional-locks", "-C", str(folder)]
+    options = [*_OPTIONS, "-C", str(folder)]
     environment = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
+    top, owners = _owners(folder)
+    if top and owners <= _trusted():
+        options += ["-c", f"safe.directory={top}"]
+    if owners - {os.geteuid()}:
+        environment |= {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}  # fetching runs what its remotes name
+        environment |= _without_its_programs(_run([*options, *_PROGRAMS], environment).stdout, environment)
+    return _run([*options, *argv], environment)
+
+
+def refused_repository(folder: Path) -> Path | None:
+    """The top folder of the repository that holds `folder`, where git refuses it because it is another user's."""
+    top, owners = _owners(folder)
+    return top if owners - _trusted() and run_git(folder, "rev-parse").returncode != 0 else None
+
+
+def _run(argv: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            ["git", *options, *argv], env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+            ["git", *argv], env=environment, stdin=subprocess.DEVNULL, capture_output=True,
             encoding="utf-8", errors="replace", timeout=_SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(argv, 1, "", str(error))
+
+
+def _owners(folder: Path) -> tuple[Path | None, set[int]]:
+    """The nearest folder with a `.git`, and whose it and everything is that git would take configuration from."""
+    folder = folder.resolve()
+    top = next((each for each in (folder, *folder.parents) if os.path.lexists(each / ".git")), None)
+    if top is None:
+        return None, set()
+    directory = top / ".git"
+    places = [top, directory]
+    with contextlib.suppress(OSError):  # a worktree or a submodule: the file says where it is
+        directory = top / os.fsdecode(directory.read_bytes()).removeprefix("gitdir:").strip()
+    with contextlib.suppress(OSError):  # a worktree: and from there to the repository
+        places.append(directory)
+        directory /= os.fsdecode((directory / "commondir").read_bytes()).strip()
+    owners = set()
+    for path in (*places, directory, directory / "config"):
+        with contextlib.suppress(OSError):  # git cannot read it either
+            owners.add(path.stat().st_uid)
+    return top, owners
+
+
+def _trusted() -> set[int]:
+    """Who runs this, and the owner of Pulumi.yaml, whose program runs as that user anyway (a container in CI)."""
+    here = Path.cwd()
+    project = next((path for each in (here, *here.parents) if (path := each / "Pulumi.yaml").is_file()), None)
+    return {os.geteuid(), *([project.stat().st_uid] if project else ())}
+
+
+def _without_its_programs(listed: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables by which filters and hooks are as they are outside of the repository, `listed` as `_PROGRAMS` does."""
+    words = listed.split("\0")
+    own, others = {}, set()
+    for scope, entry in zip(words[::2], words[1::2], strict=False):
+        key, _, value = entry.partition("\n")
+        if scope in ("local", "worktree"):
+            others.add(key)
+        else:
+            own[key] = value
+    first = int(environment.get("GIT_CONFIG_COUNT") or 0)
+    variables = {"GIT_CONFIG_COUNT": str(first + len(others))}
+    for number, key in enumerate(sorted(others), first):
+        variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": own.get(key, "")}
+    return variables
 
 
 def git_output(folder: Path, *argv: str) -> str:
@@ -58,7 +132,7 @@ def read_revision(folder: Path) -> Revision:
     commit = git_output(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return Revision("", "")
-    if git_output(folder, "status", "--porcelain", "--untracked-files=normal", "--", "."):
+    if _changed(folder):
         commit += "-dirty"
     branch = git_output(folder, "symbolic-ref", "--quiet", "--short", "HEAD")
     # GITHUB_HEAD_REF is set for pull requests only: https://docs.github.com/actions/reference/variables-reference
@@ -66,6 +140,21 @@ def read_revision(folder: Path) -> Revision:
     for variable in ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME"):
         branch = branch or os.environ.get(variable, "")
     return Revision(commit, branch)
+
+
+def _changed(folder: Path) -> bool:
+    """Whether something below `folder` is uncommitted, or cannot be compared.
+
+    Submodules are asked one by one: git would not look whose they are.
+    """
+    status = run_git(
+        folder, "status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=dirty", "--", "."
+    )
+    if status.returncode != 0 or status.stdout:
+        return True
+    staged = run_git(folder, "ls-files", "--stage", "-z", "--", ".").stdout.split("\0")
+    modules = (folder / entry.partition("\t")[2] for entry in staged if entry.startswith("160000 "))
+    return any(_changed(module) for module in modules if (module / ".git").exists())
 
 
 def tag_of(text: str) -> str:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import subprocess
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,14 @@ def test_a_plain_compose_file_deploys(tmp_path: Path) -> None:
     assert (found.builds, found.files, found.secrets, found.warnings) == ({}, {}, (), ())
     assert found.entries["web"] == ServiceExtension().document()
     assert (found.entries["web"]["strategy"], found.entries["web"]["routes"]) == ("recreate", [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other users")
+def test_an_application_in_another_users_repository_names_the_command_that_trusts_it(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    os.chown(tmp_path, 4001, 4001)
+    [problem] = problems_of(tmp_path, WEB)
+    assert problem.fix == f"git config --global --add safe.directory {tmp_path}"
 
 
 def test_the_example_deploys_without_a_warning() -> None:

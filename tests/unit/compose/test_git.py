@@ -1,5 +1,6 @@
 """Commit and branch, wherever the program runs; tags that registries take."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.compose.git import Revision, read_revision, repository_of, tag_of
+from slipway.compose.git import Revision, read_revision, refused_repository, repository_of, run_git, tag_of
 
 
 def git(folder: Path, *argv: str) -> str:
@@ -112,6 +113,191 @@ def test_looking_changes_nothing_in_the_repository(repository: Path) -> None:
     (repository / "app" / "file").touch()
     read_revision(repository)
     assert state() == before
+
+
+OTHER, OWNER = 4001, 4002
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other users")
+
+
+def given_to(user: int, *places: Path) -> None:
+    for place in places:
+        for path in (place, *place.rglob("*")):
+            os.chown(path, user, user, follow_symlinks=False)
+
+
+def armed(directory: Path, proof: Path) -> None:
+    """Let everything that a git folder's configuration can name leave its name in `proof`."""
+    proof.mkdir(exist_ok=True)
+    settings = {
+        "core.fsmonitor": f"touch {proof}/fsmonitor; false",
+        "core.hooksPath": f"{directory}/armed",
+        "log.showSignature": "true",
+        "gpg.program": f"touch {proof}/gpg",
+        "filter.evil.clean": f"touch {proof}/clean; cat",
+        "filter.evil.smudge": f"touch {proof}/smudge; cat",
+        "filter.a=b.c.clean": f"touch {proof}/odd; cat",
+        "filter.a=b.c.smudge": f"touch {proof}/odd; cat",
+    }
+    for key, value in settings.items():
+        git(proof, "config", "--file", str(directory / "config"), key, value)
+    (directory / "armed").mkdir()
+    for hook in ("post-checkout", "post-index-change", "reference-transaction"):
+        (directory / "armed" / hook).write_text(f"#!/bin/sh\ntouch {proof}/{hook}\n")
+        (directory / "armed" / hook).chmod(0o755)
+
+
+def touched(folder: Path) -> None:
+    """Let git believe that it has to compare contents."""
+    for path in folder.rglob("*"):
+        if path.is_file() and ".git" not in path.parts:
+            path.write_bytes(path.read_bytes())
+            os.utime(path, (1, 1))
+
+
+@pytest.fixture
+def armed_repository(repository: Path, tmp_path: Path) -> Path:
+    (repository / ".gitattributes").write_text("app/file filter=evil\n*.x filter=a=b.c\n")
+    (repository / "app" / "a.x").write_text("x")
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "two")
+    armed(repository / ".git", tmp_path / "ran")
+    touched(repository)
+    return repository
+
+
+@pytest.fixture
+def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What was run; this project is in a folder of the one who runs."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "Pulumi.yaml").touch()
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "ran"
+
+
+def everything(folder: Path, target: Path) -> None:
+    """Every kind of question that is put to git."""
+    read_revision(folder)
+    refused_repository(folder)
+    top = repository_of(folder) or folder
+    run_git(folder, "ls-files", "-z")
+    run_git(folder, "log", "--oneline", "--max-count=3", "HEAD")
+    run_git(top, "worktree", "add", "--detach", "--quiet", str(target), "HEAD")
+    run_git(top, "worktree", "remove", "--force", str(target))
+
+
+def test_what_is_armed_here_does_run_where_git_is_asked_without_care(armed_repository: Path, ran: Path) -> None:
+    for argv in (["status"], ["worktree", "add", "--detach", str(ran.parent / "tree")]):
+        subprocess.run(["git", *argv], cwd=armed_repository, capture_output=True, check=False)
+    assert {path.name for path in ran.iterdir()} >= {"clean", "smudge", "odd", "post-checkout", "fsmonitor"}
+
+
+@needs_root
+@pytest.mark.parametrize("whole", [True, False], ids=["all of it", "only its git folder"])
+def test_a_repository_of_another_user_runs_nothing_and_is_refused(
+    armed_repository: Path, ran: Path, *, whole: bool
+) -> None:
+    given_to(OTHER, armed_repository if whole else armed_repository / ".git")
+    everything(armed_repository / "app", ran / "tree")
+    assert not list(ran.iterdir())
+    assert read_revision(armed_repository / "app") == Revision("", "")
+    assert refused_repository(armed_repository / "app") == armed_repository
+
+
+@needs_root
+def test_one_that_its_owner_refused_is_read_once_the_operator_trusts_it(armed_repository: Path, ran: Path) -> None:
+    given_to(OTHER, armed_repository)
+    Path.home().mkdir()
+    git(ran.parent, "config", "--global", "--add", "safe.directory", str(armed_repository))
+    assert refused_repository(armed_repository / "app") is None
+    assert read_revision(armed_repository / "app").branch == "feature/x"
+    everything(armed_repository / "app", ran / "tree")
+    assert not list(ran.iterdir())
+
+
+@needs_root
+def test_the_owner_of_the_project_is_trusted_with_what_he_committed_but_not_to_run_anything(
+    armed_repository: Path, ran: Path
+) -> None:
+    expected = read_revision(armed_repository / "app").commit.removesuffix("-dirty")
+    for path in ran.iterdir():
+        path.unlink()
+    given_to(OWNER, armed_repository)
+    os.chown("Pulumi.yaml", OWNER, OWNER)
+    touched(armed_repository)
+    everything(armed_repository / "app", ran / "tree")
+    assert read_revision(armed_repository / "app") == Revision(expected, "feature/x")
+    assert repository_of(armed_repository / "app") == armed_repository
+    assert not list(ran.iterdir())
+
+
+@needs_root
+def test_filters_of_the_operators_own_are_in_force_there_too(armed_repository: Path, ran: Path) -> None:
+    given_to(OWNER, armed_repository)
+    os.chown("Pulumi.yaml", OWNER, OWNER)
+    Path.home().mkdir()
+    git(ran.parent, "config", "--global", "filter.evil.smudge", "tr x y")
+    tree = ran.parent / "tree"
+    assert run_git(armed_repository, "worktree", "add", "--detach", str(tree), "HEAD").returncode == 0
+    assert ((tree / "app" / "file").read_text(), (tree / "app" / "a.x").read_text()) == ("y", "x")
+    assert not list(ran.iterdir())
+
+
+@needs_root
+@pytest.mark.parametrize("owner", [OTHER, OWNER])
+def test_a_worktree_is_as_trusted_as_its_repository(armed_repository: Path, ran: Path, owner: int) -> None:
+    tree = ran.parent / "tree"
+    run_git(armed_repository, "worktree", "add", "--detach", str(tree), "HEAD")
+    for path in ran.iterdir():
+        path.unlink()
+    given_to(owner, armed_repository)
+    given_to(0, armed_repository / ".git" / "worktrees")  # made by the one who runs: git itself looks no further
+    os.chown("Pulumi.yaml", OWNER, OWNER)
+    touched(tree)
+    everything(tree / "app", ran / "another")
+    assert not list(ran.iterdir())
+    assert bool(repository_of(tree / "app")) is True  # the worktree itself is one's own
+
+
+@needs_root
+@pytest.mark.parametrize(("owner", "read"), [(OTHER, False), (OWNER, True)])
+def test_a_submodule_is_as_trusted_as_its_own_owner(
+    armed_repository: Path, ran: Path, tmp_path: Path, owner: int, *, read: bool
+) -> None:
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    git(outer, "init", "-q")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(armed_repository), "module")
+    git(outer, "commit", "-q", "-m", "one")
+    module = outer / ".git" / "modules" / "module"
+    armed(module, ran)
+    given_to(owner, module, outer / "module")
+    os.chown("Pulumi.yaml", OWNER, OWNER)
+    touched(outer / "module")
+    everything(outer, ran / "tree")
+    assert not list(ran.iterdir())
+    assert read_revision(outer).commit.endswith("-dirty") is not read
+    (outer / "module" / "app" / "file").write_text("changed")
+    assert read_revision(outer).commit.endswith("-dirty")
+
+
+def test_ones_own_filters_work_and_hooks_do_not_run(armed_repository: Path, ran: Path) -> None:
+    everything(armed_repository / "app", ran / "tree")
+    assert {path.name for path in ran.iterdir()} == {"clean", "smudge", "odd"}
+
+
+def test_a_folder_that_only_looks_like_a_git_folder_is_none(repository: Path, ran: Path) -> None:
+    git(repository, "init", "-q", "--bare", "app/bare")
+    armed(repository / "app" / "bare", ran)
+    everything(repository / "app" / "bare", ran / "tree")
+    assert not list(ran.iterdir())
+    assert repository_of(repository / "app" / "bare") is None
+
+
+def test_what_cannot_be_compared_counts_as_changed(repository: Path) -> None:
+    (repository / ".git" / "index").write_bytes(b"broken")
+    assert read_revision(repository / "app").commit.endswith("-dirty")
 
 
 @pytest.mark.parametrize(
