@@ -12,6 +12,8 @@ from rich.measure import Measurement
 from rich.padding import Padding
 from rich.text import Text
 
+from slipway.contract.redaction import printable
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
@@ -33,8 +35,8 @@ class FittingTable:
         self._rows: list[list[Text]] = []
 
     def add_row(self, *cells: str | Text) -> None:
-        """Add a row with a cell for every column."""
-        self._rows.append([cell if isinstance(cell, Text) else Text(cell) for cell in cells])
+        """Add a row with a cell for every column; what is no `Text` yet may be anybody's."""
+        self._rows.append([cell if isinstance(cell, Text) else Text(printable(cell)) for cell in cells])
 
     def _widths(self) -> list[int]:
         rows = [*([[Text(name) for name in self._names]] if any(self._names) else []), *self._rows]

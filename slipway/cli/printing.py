@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-__all__ = ["bug", "has_terminal", "in_one_line", "override", "print_json", "print_out", "print_problems"]
+__all__ = ["bug", "has_terminal", "in_one_line", "json_text", "override", "print_json", "print_out", "print_problems"]
 
 _UNBOUNDED = 10_000  # columns, where no terminal says how wide it is: whatever reads a log folds its lines itself
 
@@ -30,7 +31,13 @@ def has_terminal() -> bool:
 
 def print_json(document: object) -> None:
     """Print a document as JSON on standard output."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    typer.echo(json_text(document, indent=2))
+
+
+def json_text(document: object, indent: int | None = None) -> str:
+    """A document as JSON that does nothing to a terminal: `json` itself escapes only the first 32 characters."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    return re.sub(r"[^\n -~]", lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
 
 
 def print_problems(problems: Iterable[Problem], stack: str) -> None:

@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from slipway.cli.fitting_table import FittingTable
-from slipway.releases.format import plain
+from slipway.contract.redaction import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,12 +43,12 @@ def indented(what: RenderableType) -> Padding:
 
 def note(label: str, text: str, style: str) -> RenderableType:
     """An indented line with a coloured label."""
-    return indented(Text.assemble((f"{label}: ", f"bold {style}"), plain(text)))
+    return indented(Text.assemble((f"{label}: ", f"bold {style}"), printable(text)))
 
 
 def state(word: str) -> Text:
     """The state of a container or generation in its colour."""
-    return Text(plain(word), _STATES.get(word, ""))
+    return Text(printable(word), _STATES.get(word, ""))
 
 
 def digest(image: str) -> str:
@@ -58,13 +58,13 @@ def digest(image: str) -> str:
 
 def image(reference: str) -> str:
     """The digits of an image's digest; its name where it has none."""
-    return digest(reference) or plain(reference.rpartition("/")[2])
+    return digest(reference) or printable(reference.rpartition("/")[2])
 
 
 def source(release: Mapping[str, Any]) -> str:
     """`COMMIT on BRANCH`, as far as they are known."""
     commit = release["commit"][:SHORT]
-    return plain(f"{commit} on {release['branch']}" if commit and release["branch"] else commit)
+    return printable(f"{commit} on {release['branch']}" if commit and release["branch"] else commit)
 
 
 def moment(at: str) -> str:

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from slipway.contract.redaction import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -139,7 +141,7 @@ def read_revision(folder: Path) -> Revision:
     # GitLab: https://docs.gitlab.com/ci/variables/predefined_variables/
     for variable in ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME"):
         branch = branch or os.environ.get(variable, "")
-    return Revision(commit, branch)
+    return Revision(commit, printable(branch))  # whoever asks for a merge names it, and the engine shows it
 
 
 def _changed(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.contract.commands import of_stack
+from slipway.contract.redaction import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,7 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         """The problem's one line, without the family's prefix; what a tool said over several lines is joined."""
-        parts = (" ".join(part.split()) for part in (self.what, self.meaning, self.fix))
+        parts = (printable(" ".join(part.split())) for part in (self.what, self.meaning, self.fix))
         return " — ".join(part for part in parts if part)
 
     @classmethod

@@ -221,8 +221,9 @@ def _encoded(raw: bytes) -> Iterator[str]:
 
 
 def printable(text: str) -> str:
-    """`text` on one line that does nothing to a terminal or the engine: what cannot be printed shows as its escape."""
-    return unmarked("".join(map(_visible, text)))
+    """`text` on one line that does nothing to a terminal, the engine or a CI job: what cannot be printed is escaped."""
+    shown = text if text.isprintable() else "".join(map(_visible, text.replace("\r\n", "\n").rstrip("\r")))
+    return unmarked(shown).replace("##[", "## [")  # with which GitHub's runner begins a command, anywhere in a line
 
 
 def unmarked(text: str) -> str:
@@ -231,6 +232,6 @@ def unmarked(text: str) -> str:
 
 
 def _visible(character: str) -> str:
-    if character in "\t\n":
+    if character in "\t\n" or (character.isspace() and character > "\x9f"):  # of any width
         return " "
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

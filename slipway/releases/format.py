@@ -1,10 +1,10 @@
-"""How times, numbers and what a host said are put for people."""
+"""How times and numbers are put for people."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["ago", "clock", "counted", "latency", "plain", "short", "span"]
+__all__ = ["ago", "clock", "counted", "latency", "short", "span"]
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -46,8 +46,3 @@ def latency(seconds: float | None) -> str:
 def short(commit: str) -> str:
     """A commit as it is shown: 12 of its hex digits."""
     return commit[:12]
-
-
-def plain(text: str) -> str:
-    """What a host said, without the control characters that could repaint the terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.releases.format import clock, plain, short, span
+from slipway.contract.redaction import printable
+from slipway.releases.format import clock, short, span
 from slipway.releases.github import GitHubUnreachableError
 from slipway.releases.validation import live_release
 
@@ -91,16 +92,16 @@ def wait_for_checks(
 def _lines(checks: Checks | None, trouble: str) -> dict[str, str]:
     """What there is to report, by what it is about."""
     if checks is None:
-        return {"": f"{plain(trouble)}; it is asked again"}
+        return {"": f"{printable(trouble)}; it is asked again"}
     if not checks.checks and not checks.missing:
         return {"": "no check yet"}
     there = {f"check {each.name}": _line(each) for each in checks.checks}
-    return {**there, **{f"check {name}": f"{plain(name)}: not there yet" for name in checks.missing}}
+    return {**there, **{f"check {name}": f"{printable(name)}: not there yet" for name in checks.missing}}
 
 
 def _line(check: Check) -> str:
     url = f"  {check.url}" if check.url and check.state != "success" else ""
-    return plain(f"{check.name}: {check.word.replace('_', ' ')}{url}")
+    return printable(f"{check.name}: {check.word.replace('_', ' ')}{url}")
 
 
 def _decided(checks: Checks, sha: str) -> ChecksOutcome:
@@ -110,14 +111,14 @@ def _decided(checks: Checks, sha: str) -> ChecksOutcome:
         which = "the check" if number == 1 else f"all {number} checks"
         return ChecksOutcome("success", f"{which} of {short(sha)} passed")
     names = ", ".join(f"{each.name} ({each.word.replace('_', ' ')})" for each in failed)
-    return ChecksOutcome("failure", plain(f"{short(sha)} failed {names}"))
+    return ChecksOutcome("failure", printable(f"{short(sha)} failed {names}"))
 
 
 def _pending(checks: Checks | None) -> str:
     if checks is None:
         return "GitHub did not answer"
     waited = [each.name for each in checks.checks if each.state == "pending"] + list(checks.missing)
-    return plain(f"{', '.join(waited)} not done") if waited else "no check at all"
+    return printable(f"{', '.join(waited)} not done") if waited else "no check at all"
 
 
 def standing_of(document: Mapping[str, Any], sha: str) -> Standing:

@@ -7,6 +7,8 @@ import os
 import socket
 from typing import NamedTuple
 
+from slipway.contract.redaction import printable
+
 __all__ = ["Origin", "actor", "in_pull_request", "origin", "run_url", "user_name"]
 
 
@@ -23,7 +25,7 @@ class Origin(NamedTuple):
 
 def origin(kind: str) -> Origin:
     """This process's origin."""
-    return Origin(actor(), kind, run_url())
+    return Origin(actor(), kind, printable(run_url()))
 
 
 def actor() -> str:
@@ -31,8 +33,8 @@ def actor() -> str:
     # https://docs.github.com/actions/reference/variables-reference
     if run := os.environ.get("GITHUB_RUN_ID"):
         who, where = os.environ.get("GITHUB_ACTOR", "GitHub Actions"), os.environ.get("GITHUB_REPOSITORY")
-        return f"{who} (run {run} of {where})"
-    return f"{user_name()}@{socket.gethostname()}"
+        return printable(f"{who} (run {run} of {where})")
+    return printable(f"{user_name()}@{socket.gethostname()}")
 
 
 def user_name() -> str:

@@ -32,6 +32,7 @@ from slipway.contract.container_illness import illness
 from slipway.contract.deployment import WatchLimits
 from slipway.contract.outcomes import FAILED, RETURNED
 from slipway.contract.problems import SlipwayError
+from slipway.contract.redaction import printable
 
 if TYPE_CHECKING:
     from slipway.agent.deploy.attempt import Attempt
@@ -239,6 +240,7 @@ class _Watch:
             return
         import urllib.request
 
+        why, said = printable(why), printable(said)
         text = f"{self.folder.stack} on {self.order['host']}: release {self.order['release']} failed ({why}); {said}"
         message = {"text": text, "content": text, "stack": self.folder.stack, "host": self.order["host"],
                    "release": self.order["release"], "reason": why, "outcome": said}  # fmt: skip

@@ -16,6 +16,7 @@ from slipway.cli.containers.stdio import attached
 from slipway.cli.printing import print_problems
 from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.redaction import printable
 from slipway.hosts.connection import reached
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ async def _exec(stack: Stack, request: ExecRequest) -> int:
             with contextlib.suppress(TimeoutError):
                 output, _ = await asyncio.wait_for(process.communicate(), _PASS_SECONDS)
             if process.returncode != 0:
-                typer.echo(f"the command may go on in {container['name']} {output.decode()}".rstrip(), err=True)
+                said = printable(output.decode(errors="replace").strip())
+                typer.echo(f"the command may go on in {container['name']} {said}".rstrip(), err=True)
 
         line = docker_exec(
             listing, container["id"], request.command, terminal=request.terminal, user=request.user, mark=mark

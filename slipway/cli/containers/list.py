@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from slipway.compose.schema_check import checked
 from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.redaction import printable
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import Connection, reached
-from slipway.releases.format import ago, counted, plain
+from slipway.releases.format import ago, counted
 from slipway.settings.spelling import nearest
 
 if TYPE_CHECKING:
@@ -151,8 +152,8 @@ def ps_table(document: Mapping[str, Any], now: datetime) -> FittingTable:
             ended = Text(f"exited {one['exit_code']}", "red" if one["exit_code"] else "dim")
             made.add_row(
                 host["name"],
-                plain(one["service"]),
-                plain(one["name"].removeprefix(f"{document['project']}-")),
+                printable(one["service"]),
+                printable(one["name"].removeprefix(f"{document['project']}-")),
                 ended if one["state"] == "exited" else state(one["state"]),
                 state(one["health"] or "-"),
                 image(one["image"]),

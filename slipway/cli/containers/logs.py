@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import json
 import os
+import re
 import sys
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.cli.printing import json_text
 from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.redaction import printable
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
 
@@ -22,11 +24,12 @@ if TYPE_CHECKING:
     from slipway.releases.engine import Stack
     from slipway.settings.model import HostSettings
 
-__all__ = ["LogLine", "LogQuery", "LogView", "TextLogs", "in_colour", "merged", "show_logs", "sorted_live"]
+__all__ = ["LogLine", "LogQuery", "LogView", "RawLogs", "TextLogs", "in_colour", "merged", "show_logs", "sorted_live"]
 
 _CONTRACT = 1  # version of schemas/logs.schema.json; a change that a reader cannot ignore raises it
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)  # of ECMA-48; red is left to what is wrong
 _RED, _RESET = "\x1b[31m", "\x1b[0m"
+_COLOUR = re.compile(r"(\x1b\[[\d;:]*m)")  # ECMA-48, Select Graphic Rendition
 _MILLISECONDS = 23  # characters of a moment up to them
 _HOLD_SECONDS = 0.2  # a line waits so long for an earlier one of another container or host
 _TICK_SECONDS = 0.05
@@ -79,11 +82,25 @@ class LogView:
         sys.stdout.buffer.flush()
 
     def _shown(self, line: LogLine) -> str:
-        return json.dumps({"contract": _CONTRACT, **line._asdict()}, ensure_ascii=False)
+        return json_text({"contract": _CONTRACT, **line._asdict()})
+
+
+class RawLogs(LogView):
+    """The lines alone, as they were written."""
+
+    def __init__(self, *, timestamps: bool) -> None:
+        super().__init__()
+        self._timestamps = timestamps
+
+    def _shown(self, line: LogLine) -> str:
+        return _timed(line, line.text) if self._timestamps else line.text
 
 
 class TextLogs(LogView):
-    """`web-1 api-2 | text`; on a terminal a colour for each container, and a red bar before what it wrote to stderr."""
+    """`web-1 api-2 | text`; on a terminal a colour for each container, and a red bar before what it wrote to stderr.
+
+    Of what an application does to a terminal its colours are kept there; anything else is shown, and not done.
+    """
 
     def __init__(self, project: str, *, timestamps: bool, colour: bool) -> None:
         super().__init__()
@@ -99,8 +116,10 @@ class TextLogs(LogView):
 
     def _shown(self, line: LogLine) -> str:
         key = (line.host, line.container)
-        name = self._names[key].ljust(max(map(len, self._names.values())))
-        text = f"{line.at[:_MILLISECONDS]}Z {line.text}" if self._timestamps else line.text
+        name = printable(self._names[key]).ljust(max(map(len, self._names.values())))
+        parts = enumerate(_COLOUR.split(line.text))
+        text = "".join((part if self._colour else "") if number % 2 else _visible(part) for number, part in parts)
+        text = _timed(line, text) if self._timestamps else text
         if not self._colour:
             return f"{name} | {text}"
         colour = self._colour_of(key)
@@ -114,6 +133,14 @@ class TextLogs(LogView):
             for each in sorted(self._names.keys() - self._colours.keys()):
                 self._colours[each] = f"\x1b[{_COLOURS[len(self._colours) % len(_COLOURS)]}m"
         return self._colours[key]
+
+
+def _timed(line: LogLine, text: str) -> str:
+    return f"{line.at[:_MILLISECONDS]}Z {text}"
+
+
+def _visible(text: str) -> str:
+    return "\t".join(map(printable, text.split("\t")))
 
 
 LineQueue = asyncio.Queue[LogLine | None]

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from slipway.contract.plan import interruption
+from slipway.contract.redaction import printable
 from slipway.hosts.plans import basis, change_of
-from slipway.releases.format import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,14 +26,14 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
     """The preview for a terminal."""
     parts: list[RenderableType] = []
     for host in document["hosts"]:
-        parts.append(Text.assemble(("host ", "dim"), (plain(host["host"]), "bold")))
+        parts.append(Text.assemble(("host ", "dim"), (printable(host["host"]), "bold")))
         parts += [Text(f"  {said}", "yellow")] if (said := basis(host)) else []
         parts.append(_table(_changes(host)) if host["changes"] else Text(f"  {_nothing(document)}", "dim"))
         parts += [Text(f"  {line}", "dim") for line in _beside(host)]
     if document["resources"]:
         parts.append(Text("other resources", "dim"))
         parts += [Text(f"  {line}") for line in _resources(document)]
-    parts += [Text(f"warning: {plain(each)}", "yellow") for each in document["warnings"]]
+    parts += [Text(f"warning: {printable(each)}", "yellow") for each in document["warnings"]]
     parts.append(Text(_end(document), "bold"))
     return Group(*parts)
 
@@ -68,8 +68,8 @@ def _table(changes: Sequence[Change]) -> Table:
     for each in changes:
         what = Text(each.action, _STYLES.get(each.action, "cyan"))
         what.append(f"; {meanwhile}" if (meanwhile := interruption(each)) else "", "yellow")
-        table.add_row(Text(f"  {plain(each.service)}", "bold"), what)
-        table.add_row("", Text(plain(", ".join(each.because)), "dim"))
+        table.add_row(Text(f"  {printable(each.service)}", "bold"), what)
+        table.add_row("", Text(printable(", ".join(each.because)), "dim"))
     return table
 
 
@@ -78,17 +78,17 @@ def _cells(change: Change) -> tuple[str, ...]:
     return tuple(text.replace("|", "\\|") for text in texts)
 
 
-def _beside(host: Mapping[str, Any], name: Callable[[str], str] = plain) -> list[str]:
+def _beside(host: Mapping[str, Any], name: Callable[[str], str] = printable) -> list[str]:
     """What is left alone; `name` is how names are put."""
     return [f"unchanged: {', '.join(map(name, host['unchanged']))}"] if host["unchanged"] else []
 
 
 def _resources(document: Mapping[str, Any]) -> Iterator[str]:
     for each in document["resources"]:
-        yield f"{each['operation']} {each['type'].rpartition(':')[2].lower()} {plain(each['name'])}"
+        yield printable(f"{each['operation']} {each['type'].rpartition(':')[2].lower()} {each['name']}")
 
 
-def _end(document: Mapping[str, Any], name: Callable[[str], str] = plain) -> str:
+def _end(document: Mapping[str, Any], name: Callable[[str], str] = printable) -> str:
     stack = name(document["stack"])
     if document["unplanned"]:
         return f"{stack}: not planned on {', '.join(map(name, document['unplanned']))}"
@@ -116,5 +116,5 @@ def _only_settings(document: Mapping[str, Any]) -> bool:
 
 def _code(text: str) -> str:
     """Text that stays as it is: in code, GitHub neither makes links of it nor renders anything."""
-    shown = plain(text).strip().replace("`", "'")
+    shown = printable(text).strip().replace("`", "'")
     return f"`{shown}`" if shown else ""

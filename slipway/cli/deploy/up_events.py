@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.releases.format import plain
+from slipway.contract.redaction import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,7 +78,7 @@ class Story:
     def report(self, event: Mapping[str, Any], now: float) -> Iterator[Line]:
         """What `event` adds, at `now` by the caller's clock (seconds)."""
         for line in self._lines(event, now):
-            text = plain(line.text)
+            text = printable(line.text)
             self.said.add(text.strip())
             if text.startswith(_ADVICE):
                 continue
@@ -94,8 +94,9 @@ class Story:
         found, _, diagnostics = output.partition("Diagnostics:\n")
         printed = re.split(r"^\S", diagnostics, maxsplit=1, flags=re.MULTILINE)[0] if diagnostics else found
         for line in printed.splitlines():
-            if line.strip() and not re.fullmatch(r"  \S+ \(.*\):", line) and plain(line).strip() not in self.said:
-                return (f"Diagnostics:\n{printed}" if diagnostics else found).strip()
+            if line.strip() and not re.fullmatch(r"  \S+ \(.*\):", line) and printable(line).strip() not in self.said:
+                said = (f"Diagnostics:\n{printed}" if diagnostics else found).strip()
+                return "\n".join(map(printable, said.splitlines()))
         return ""
 
     def summary(self) -> str:
@@ -108,7 +109,7 @@ class Story:
     def ready(self) -> list[str]:
         """The stack's URLs."""
         urls = self.outputs.get("urls")
-        return [plain(str(url)) for url in urls] if isinstance(urls, list) else []
+        return [printable(str(url)) for url in urls] if isinstance(urls, list) else []
 
     def _lines(self, event: Mapping[str, Any], now: float) -> Iterator[Line]:
         if begun := event.get("resourcePreEvent"):
@@ -156,9 +157,9 @@ class Story:
             self.failed.add(urn)
         self.said.add(prefix.strip())
         if severity == "error" and _UNHANDLED in said["message"]:
-            self.crash = plain(said["message"].strip().splitlines()[-1]).strip()
+            self.crash = printable(said["message"].strip().splitlines()[-1]).strip()
         for number, text in enumerate(said["message"].splitlines()):
-            stripped = plain(text).strip()
+            stripped = printable(text).strip()
             if not stripped:
                 continue
             again = stripped in self.said
@@ -193,11 +194,11 @@ class Story:
         if urn in self.hosts:
             return self.hosts[urn]
         kind, _, name = urn.rpartition("::")
-        return f"{kind.rpartition('$')[2].rpartition(':')[2].lower()} {plain(name)}"
+        return f"{kind.rpartition('$')[2].rpartition(':')[2].lower()} {printable(name)}"
 
 
 def _host_of(step: Mapping[str, Any]) -> str:
     """The host's name: the command is called after the deployment that it belongs to, then the host."""
     name = step["urn"].rpartition("::")[2]
     parent = ((step.get("new") or step.get("old") or {}).get("parent") or "").rpartition("::")[2]
-    return plain(name.removeprefix(f"{parent}-"))
+    return printable(name.removeprefix(f"{parent}-"))

@@ -17,8 +17,9 @@ from slipway.cli.doctor.machine_checks import MACHINE_CHECKS
 from slipway.cli.printing import bug
 from slipway.cli.style import indented
 from slipway.contract.problems import SlipwayError
+from slipway.contract.redaction import printable
 from slipway.releases.engine import Engine, engine_of, program_folder
-from slipway.releases.format import counted, plain
+from slipway.releases.format import counted
 from slipway.releases.local_stack import tools
 
 if TYPE_CHECKING:
@@ -118,5 +119,5 @@ def _rows(result: Mapping[str, Any]) -> Iterator[RenderableType]:
             row = Table.grid(padding=(0, 0))
             row.add_column(width=_WIDTH)
             row.add_column(overflow="fold")
-            row.add_row(Text(word, style), Text(plain(result[key]), look))
+            row.add_row(Text(word, style), Text(printable(result[key]), look))
             yield indented(row)

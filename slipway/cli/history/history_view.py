@@ -11,7 +11,8 @@ from rich.text import Text
 from slipway.cli.fitting_table import FittingTable
 from slipway.cli.style import digest, moment, rows, source
 from slipway.contract.outcomes import UNCHANGED
-from slipway.releases.format import ago, plain
+from slipway.contract.redaction import printable
+from slipway.releases.format import ago
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,11 +33,11 @@ _SHOWN_SECONDS = 0.05  # what took less is not worth a word
 
 def history_rendered(document: Mapping[str, Any], *, more: int = 0) -> RenderableType:
     """`document` as something rich can print, the newest first; `more` older entries are not in it."""
-    title = Text.assemble("stack ", (document["stack"], "bold"))
+    title = Text.assemble("stack ", (printable(document["stack"]), "bold"))
     title.append(f": {document['live']} is live" if document["live"] else ": nothing is live")
     if document["validated"]:
         title.append(f", {document['validated']} is validated")
-    missing = [f"  {plain(each['what'])}: its own record is missing below" for each in document["errors"]]
+    missing = [f"  {printable(each['what'])}: its own record is missing below" for each in document["errors"]]
     blocks: list[RenderableType] = [title, *(Text(text, "yellow") for text in missing)]
     none = Text("  no update yet: pulumi up makes the first", "dim")
     blocks += ["", _history_table(document)] if document["entries"] else [none]
@@ -52,13 +53,13 @@ def _history_table(document: Mapping[str, Any]) -> FittingTable:
         made.add_row(
             str(entry["number"] or ""),
             ago(entry["at"], now),
-            Text(plain(entry["kind"]), "yellow" if entry["kind"] == "automatic rollback" else ""),
-            Text(entry["release"] or "-", "bold" if entry["release"] == document["live"] else ""),
+            Text(printable(entry["kind"]), "yellow" if entry["kind"] == "automatic rollback" else ""),
+            Text(printable(entry["release"]) or "-", "bold" if entry["release"] == document["live"] else ""),
             (entry["commit"][:_SHORT] + ("+" if entry["commit"].endswith("-dirty") else "")) or "-",
             _took(entry["seconds"]),
-            plain(entry["actor"]) or "-",
+            printable(entry["actor"]) or "-",
             Text(entry["result"], _RESULTS.get(entry["result"], "")),
-            plain(_remarks(entry)),
+            printable(_remarks(entry)),
         )
     return made
 
@@ -82,7 +83,7 @@ def update_rendered(document: Mapping[str, Any]) -> RenderableType:
     entry, now = document["entry"], datetime.now(UTC)
     number = f"update {entry['number']}" if entry["number"] else "without an update"
     result = (entry["result"], "bold green" if entry["result"] == "succeeded" else "bold red")
-    title = Text.assemble((f"{entry['kind']} ", "bold"), f"on stack {document['stack']}, {number}: ", result)
+    title = Text.assemble((f"{entry['kind']} ", "bold"), printable(f"on stack {document['stack']}, {number}: "), result)
     facts = {
         "release": entry["release"],
         "commit": source(entry | {"branch": entry["branch"] or "no branch"}),
@@ -95,14 +96,18 @@ def update_rendered(document: Mapping[str, Any]) -> RenderableType:
         "validated": "yes" if entry["validated"] else "",
         "way back": _BACK.get(entry["back"]["kind"]) or f"no: {entry['back']['reason']}",
     }
-    blocks = [title, rows((Text(name, "dim"), plain(str(value))) for name, value in facts.items() if value)]
+    blocks = [title, rows((Text(name, "dim"), printable(str(value))) for name, value in facts.items() if value)]
     if entry["images"]:
         images = (
-            (plain(name), plain(image.partition("@")[0]), digest(image)) for name, image in entry["images"].items()
+            (printable(name), printable(image.partition("@")[0]), digest(image))
+            for name, image in entry["images"].items()
         )
         blocks += ["", Text("images", "bold"), rows(sorted(images))]
     if document["resources"]:
-        changes = ((each["what"], plain(each["name"]), Text(each["type"], "dim")) for each in document["resources"])
+        changes = (
+            (each["what"], printable(each["name"]), Text(printable(each["type"]), "dim"))
+            for each in document["resources"]
+        )
         blocks += ["", Text("resources", "bold"), rows(changes)]
     for host, outcome in sorted(entry["hosts"].items()):
         blocks += ["", *_host(host, outcome, document["reports"].get(host) or {})]
@@ -124,7 +129,7 @@ def _host(name: str, entry: Mapping[str, Any], report: Mapping[str, Any]) -> Ite
         *(("warning", warning, "yellow") for warning in report.get("warnings") or ()),
         ("pruned", ", ".join(report.get("removed") or ()), "dim"),
     ]
-    yield rows((Text(what, style), plain(text)) for what, text, style in facts if text)
+    yield rows((Text(what, style), printable(text)) for what, text, style in facts if text)
 
 
 def _took(seconds: float | None) -> str:
@@ -138,9 +143,7 @@ def _took(seconds: float | None) -> str:
 def diff_rendered(found: Mapping[str, Any]) -> RenderableType:
     """A difference as something rich can print."""
     before, after, secrets = found["before"], found["after"], found["secrets"]
-    title = Text.assemble(
-        (before["release"], "bold"), _source(before), " → ", (after["release"], "bold"), _source(after)
-    )  # fmt: skip
+    title = Text.assemble(_release(before), _source(before), " → ", _release(after), _source(after))
     parts = {
         **{f"image of {each['name']}": _image_lines(each) for each in found["images"]},
         **{f"service {each['name']}": each["lines"] for each in found["services"]},
@@ -151,8 +154,10 @@ def diff_rendered(found: Mapping[str, Any]) -> RenderableType:
     blocks: list[RenderableType] = [title]
     for name, lines in parts.items():
         if lines:
-            blocks += ["", Text(plain(name), "bold")]
-            blocks += [Text(f"  {plain(line)}", _DIFFERENCES.get(line[:1], "")) for line in lines if line[:2] != "@@"]
+            blocks += ["", Text(printable(name), "bold")]
+            blocks += [
+                Text(f"  {printable(line)}", _DIFFERENCES.get(line[:1], "")) for line in lines if line[:2] != "@@"
+            ]
     if len(blocks) == 1:
         same = before["release"] == after["release"]
         blocks.append(Text("no difference" if same else "only commit or branch differ"))
@@ -162,6 +167,10 @@ def diff_rendered(found: Mapping[str, Any]) -> RenderableType:
 def _image_lines(change: Mapping[str, str]) -> list[str]:
     images = {sign: change[side] for sign, side in (("-", "before"), ("+", "after")) if change[side]}
     return [f"{sign} {image.partition('@')[0]} {digest(image)}" for sign, image in images.items()]
+
+
+def _release(found: Mapping[str, Any]) -> tuple[str, str]:
+    return printable(found["release"]), "bold"
 
 
 def _source(release: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from slipway.cli.fitting_table import FittingTable
 from slipway.cli.style import note, source
-from slipway.releases.format import ago, plain
+from slipway.contract.redaction import printable
+from slipway.releases.format import ago
 
 if TYPE_CHECKING:
     from slipway.releases.promotion import Environment, Promotion
@@ -28,7 +29,7 @@ def rendered(promotion: Promotion) -> RenderableType:
         "only_target": f"only in {promotion.target.stack}",
     }
     different = [
-        Text.assemble((f"{labels[key]}: ", "bold"), plain(", ".join(keys)))
+        Text.assemble((f"{labels[key]}: ", "bold"), printable(", ".join(keys)))
         for key, keys in promotion.configuration.items()
         if keys
     ]
@@ -38,7 +39,7 @@ def rendered(promotion: Promotion) -> RenderableType:
 
 def _side_by_side(promotion: Promotion) -> FittingTable:
     sides, now = (promotion.source, promotion.target), datetime.now(UTC)
-    made = FittingTable("", *(plain(side.stack) for side in sides), prose=True)
+    made = FittingTable("", *(printable(side.stack) for side in sides), prose=True)
     rows: dict[str, list[str | Text]] = {
         "release": [side.live.id if side.live else "nothing live" for side in sides],
         "commit": [source(side.live.document) or "-" if side.live else "-" for side in sides],
@@ -67,7 +68,7 @@ def _validated(side: Environment, now: datetime) -> Text:
         return Text("no", "yellow")
     by = f" by {mark.actor}" if mark.actor else ""
     when = f" {ago(mark.at.isoformat(), now)}" if mark.at else ""
-    return Text(plain(f"yes{when}{by}"), "green")
+    return Text(printable(f"yes{when}{by}"), "green")
 
 
 def _images(promotion: Promotion, side: Environment) -> str:
@@ -78,12 +79,12 @@ def _images(promotion: Promotion, side: Environment) -> str:
         return "none yet"
     there = {name: image.partition("@")[2] for name, image in side.live.document["images"].items()}
     changed = sorted(name for name, image in promoted.items() if image.partition("@")[2] != there.get(name))
-    return plain(f"{', '.join(changed)} will change") if changed else "the same"
+    return printable(f"{', '.join(changed)} will change") if changed else "the same"
 
 
 def _commits(promotion: Promotion) -> list[Text]:
     if not promotion.commits:
         return [Text(f"commits between: {'none' if promotion.commits is not None else 'git cannot tell'}", "dim")]
-    shown = [Text(f"  {plain(line)}") for line in promotion.commits[:_COMMITS]]
+    shown = [Text(f"  {printable(line)}") for line in promotion.commits[:_COMMITS]]
     more = [Text("  and more", "dim")] if len(promotion.commits) > _COMMITS else []
     return [Text("commits between", "bold"), *shown, *more]

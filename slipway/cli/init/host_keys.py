@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from slipway.contract.problems import Problem
+from slipway.contract.redaction import printable
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.setting_files import keyscan
 
@@ -58,7 +59,7 @@ def pin_host_keys(
     for server, key in shown_keys(server for _, _, server in unpinned).items():
         names = ", ".join(str(host["name"]) for _, host, each in unpinned if each == server)
         if isinstance(key, Problem):
-            typer.echo(f"{names}: {key.what}; its key stays open", err=True)
+            typer.echo(f"{names}: {printable(key.what)}; its key stays open", err=True)
         elif _is_accepted(names, server, key, asking=asking, accepted=accepted):
             accepted_keys[server] = key
     notes: dict[str, dict[str, str]] = {}

@@ -14,7 +14,8 @@ from slipway.cli.style import SHORT, image, indented, moment, note, state
 from slipway.contract.commands import of_stack
 from slipway.contract.outcomes import FAILED, REJECTED
 from slipway.contract.problems import Problem
-from slipway.releases.format import ago, plain, span
+from slipway.contract.redaction import printable
+from slipway.releases.format import ago, span
 from slipway.releases.status import returned_finding
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
         (host["probe"]["last"] or {}).get("outcome") == FAILED for host in document["hosts"]
     ):
         verdict = ("as deployed before the last update, which failed", "bold yellow")
-    title = Text.assemble((document["application"], "bold"), " on stack ", (document["stack"], "bold"), ": ", verdict)
+    title = Text.assemble(
+        (printable(document["application"]), "bold"),
+        " on stack ",
+        (printable(document["stack"]), "bold"),
+        ": ",
+        verdict,
+    )
     if any((host["probe"] or {}).get("maintenance") for host in document["hosts"]):
         title.append(", maintenance page on", "bold yellow")
     blocks: list[RenderableType] = [title, *(note("differs", finding, "red") for finding in document["findings"])]
@@ -44,7 +51,7 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
 
 def _host(host: Mapping[str, Any], stack: str, now: datetime) -> Iterator[RenderableType]:
     probe = host["probe"]
-    address = "" if host["address"] == "local" else f" ({plain(host['address'])})"
+    address = "" if host["address"] == "local" else f" ({printable(host['address'])})"
     yield Text.assemble((host["name"], "bold"), address, ": ") + _release(probe, now)
     for error in host["errors"]:
         yield note("error", str(Problem.from_json(error)), "red")
@@ -114,16 +121,16 @@ def _release(probe: Mapping[str, Any] | None, now: datetime) -> Text:
     about += f" on {live['branch']}" if live["branch"] else ""
     about += ", validated" if probe["validated"] == live["release"] else ""
     about += f", live since {moment(live['since'])} ({ago(live['since'], now)})"
-    return Text.assemble("release ", (live["release"], "bold"), plain(about))
+    return Text.assemble("release ", (printable(live["release"]), "bold"), printable(about))
 
 
 def _services(probe: Mapping[str, Any], now: datetime) -> FittingTable:
     made = FittingTable("service", "container", "state", "health", "image", "started", "restarts")
     for service, entry in sorted(probe["live"]["services"].items()):
-        name, running = plain(service), image(entry["image"])
+        name, running = printable(service), image(entry["image"])
         for each in entry["containers"]:
             states = (state(each["state"]), state(each["health"] or "-"))
-            container = plain(each["name"].removeprefix(f"{probe['stack']}-"))
+            container = printable(each["name"].removeprefix(f"{probe['stack']}-"))
             made.add_row(name, container, *states, running, ago(each["since"], now), str(each["restarts"]))
             name = ""
         if not entry["containers"] and entry["replicas"]:

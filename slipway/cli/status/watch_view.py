@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,8 +11,10 @@ from rich.live import Live
 from rich.text import Text
 
 from slipway.cli.fitting_table import FittingTable
+from slipway.cli.printing import json_text
 from slipway.cli.style import indented
-from slipway.releases.format import clock, counted, latency, plain, span
+from slipway.contract.redaction import printable
+from slipway.releases.format import clock, counted, latency, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,7 +59,7 @@ def _kept(watch: Mapping[str, Any]) -> list[str]:
 
 def print_as_json(seen: HostWatch) -> None:
     """Print a line of JSON (slipway/cli/schemas/watch.schema.json)."""
-    typer.echo(json.dumps(seen.document, ensure_ascii=False))
+    typer.echo(json_text(seen.document))
 
 
 class LinesView:
@@ -81,7 +82,7 @@ class LinesView:
         if not seen.problems and watch:
             words += [f"{service} {figures(each)}" for service, each in sorted(watch["services"].items())]
             words += _kept(watch)
-        typer.echo(f"[{clock(now - self._began)}] {seen.host}: {plain('; '.join(words))}")
+        typer.echo(f"[{clock(now - self._began)}] {seen.host}: {printable('; '.join(words))}")
 
 
 class LiveView:
@@ -106,14 +107,14 @@ class LiveView:
 
     def rendered(self) -> RenderableType:
         """All hosts, as something rich can print."""
-        title = Text.assemble((plain(self._title), "bold"), f", {clock(time.monotonic() - self._began)}")
+        title = Text.assemble((printable(self._title), "bold"), f", {clock(time.monotonic() - self._began)}")
         blocks = [block for seen in self._seen.values() for block in ("", *_block(seen))]
         return Group(title, *(blocks or [Text("looking at the hosts …", "dim")]))
 
 
 def _block(seen: HostWatch) -> Iterator[RenderableType]:
     style = "green" if seen.ended and seen.well else "" if seen.well else "bold red"
-    yield Text.assemble((plain(seen.host), "bold"), ": ", (plain(sentence(seen)), style))
+    yield Text.assemble((printable(seen.host), "bold"), ": ", (printable(sentence(seen)), style))
     if seen.watch is None or seen.problems:
         return
     services = sorted(seen.watch["services"].items())
@@ -121,9 +122,9 @@ def _block(seen: HostWatch) -> Iterator[RenderableType]:
         yield indented(_table(services))
     for service, each in services:
         if each["verdict"]:
-            yield indented(Text(plain(f"{service}: {each['verdict']}"), "dim"))
+            yield indented(Text(printable(f"{service}: {each['verdict']}"), "dim"))
     for kept in _kept(seen.watch):
-        yield indented(Text(plain(kept), "cyan"))
+        yield indented(Text(printable(kept), "cyan"))
 
 
 def _table(services: list[tuple[str, Mapping[str, Any]]]) -> FittingTable:
@@ -132,5 +133,5 @@ def _table(services: list[tuple[str, Mapping[str, Any]]]) -> FittingTable:
     for service, seen in services:
         rate = f" ({seen['errors'] / seen['requests']:.1%})" if seen["errors"] and seen["requests"] else ""
         errors = Text(f"{seen['errors']:,}{rate}", "red" if seen["errors"] else "")
-        made.add_row(plain(service), f"{seen['requests']:,}", errors, latency(seen["p50"]), latency(seen["p95"]))
+        made.add_row(printable(service), f"{seen['requests']:,}", errors, latency(seen["p50"]), latency(seen["p95"]))
     return made

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from slipway.releases.format import ago, plain
+from slipway.contract.redaction import printable
+from slipway.releases.format import ago
 from slipway.releases.locks.liveness import judge
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
     for lock in document["locks"]:
         yield ""
         if owner := lock["owner"]:
-            yield plain(f"  pulumi by {owner['user']}@{owner['hostname']} (pid {owner['pid']})")
+            yield printable(f"  pulumi by {owner['user']}@{owner['hostname']} (pid {owner['pid']})")
             since = datetime.fromisoformat(lock["since"])
             yield f"    since  {since:%Y-%m-%d %H:%M:%S} UTC ({ago(lock['since'], datetime.now(UTC))})"
         else:
-            yield plain(f"  a lock that cannot be read: {lock['object']}")
-        yield plain(f"    {lock['state']}: {lock['reason']}")
+            yield printable(f"  a lock that cannot be read: {lock['object']}")
+        yield printable(f"    {lock['state']}: {lock['reason']}")
     if state != "free":
         yield ""
         yield _NEXT[state].format(stack)

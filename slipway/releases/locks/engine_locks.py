@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.contract.commands import of_stack
 from slipway.contract.problems import SlipwayError
+from slipway.contract.redaction import printable
 from slipway.releases.backend.store import backend_url, is_cloud, names, open_store, read
-from slipway.releases.format import plain
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -39,7 +39,7 @@ class EngineLock(NamedTuple):
     @property
     def owner(self) -> str:
         """Who holds it, in words."""
-        return plain(f"{self.user}@{self.hostname} (pid {self.pid})") if self.since else "somebody"
+        return printable(f"{self.user}@{self.hostname} (pid {self.pid})") if self.since else "somebody"
 
     @property
     def when(self) -> str:

@@ -429,7 +429,7 @@ def test_each_finding_is_a_line_and_what_is_wrong_says_meaning_and_mend(capsys: 
         "machine",
         "  ok       git 2.39.5",
         "host web-1",
-        "  wrong    port 80 is taken [2J",
+        r"  wrong    port 80 is taken\x1b[2J",
         "           no route",
         "           stop it",
         "host web-2",

@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from slipway.cli.containers import logs
-from slipway.cli.containers.logs import LogLine, LogQuery, LogView, TextLogs, merged, sorted_live
+from slipway.cli.containers.logs import LogLine, LogQuery, LogView, RawLogs, TextLogs, merged, sorted_live
 from slipway.cli.containers.time_range import since, tail
 from slipway.contract.problems import Problem
 
@@ -174,10 +174,32 @@ def test_colour_tells_containers_and_standard_error_apart_and_never_runs_on(show
     ]
 
 
-def test_what_an_application_writes_is_shown_as_it_is(shown: Callable[[], list[str]]) -> None:
-    text = "pässwörd=hunter2 \N{SNOWMAN} \x1b[31mred\x1b[0m"
+@pytest.mark.parametrize(
+    ("text", "there", "coloured"),
+    [
+        ("pässwörd=hunter2 \N{SNOWMAN}\t1\u202f200 \u20ac", "pässwörd=hunter2 \N{SNOWMAN}\t1 200 \u20ac", ""),
+        ("\x1b[1;31mred\x1b[0m \x1b[38:5:1mtoo", "red too", "\x1b[1;31mred\x1b[0m \x1b[38:5:1mtoo\x1b[0m"),
+        ("10 %\r100 %\r", r"10 %\r100 %", ""),
+        ("\x1b]52;c;QUJD\x07\x1b[2J\x9b1m", r"\x1b]52;c;QUJD\x07\x1b[2J\x9b1m", ""),
+        ("\x1b[31m\x1b]0;title\x1b\\", r"\x1b]0;title\x1b\\"[:-1], "\x1b[31m" + r"\x1b]0;title\x1b\\"[:-1] + "\x1b[0m"),
+        ("user\u202egnp.exe\x00", r"user\u202egnp.exe\x00", ""),
+    ],
+)
+def test_of_what_an_application_does_to_a_terminal_colour_alone_is_done(
+    shown: Callable[[], list[str]], text: str, there: str, coloured: str
+) -> None:
     view(names=["api-1"]).line(line(1, text=text))
-    assert shown() == [f"web-1 api-1 | {text}"]
+    assert shown() == [f"web-1 api-1 | {there}"]
+    view(names=["api-1"], colour=True).line(line(1, text=text))
+    [found] = shown()
+    assert found.partition("|\x1b[0m ")[2].removesuffix("\x1b[0m") == (coloured or there).removesuffix("\x1b[0m")
+
+
+def test_raw_lines_are_what_an_application_wrote_and_nothing_else(shown: Callable[[], list[str]]) -> None:
+    text = "\x1b[2J<{%x%}>\x07"
+    RawLogs(timestamps=False).line(line(1, text=text))
+    RawLogs(timestamps=True).line(line(1, text="hello"))
+    assert shown() == [text, "2026-11-20T13:00:01.000Z hello"]
 
 
 def test_json_is_a_line_a_line_in_its_documented_form(shown: Callable[[], list[str]]) -> None:

@@ -188,7 +188,7 @@ def test_what_a_host_says_can_neither_style_nor_repaint_the_terminal(
         "release": "r-1", "outcome": "failed", "at": "2025-11-20T13:29:59Z", "reason": "[red]x[/red]\x1b[2J\r\nend",
     }  # fmt: skip
     text = printed(web_1=probe)
-    assert "last deployment failed: r-1, 1 s ago: [red]x[/red] [2J  end" in text
+    assert r"last deployment failed: r-1, 1 s ago: [red]x[/red]\x1b[2J end" in text
     assert "\x1b" not in text
 
 

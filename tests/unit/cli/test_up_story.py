@@ -141,7 +141,7 @@ def test_debug_messages_are_not_told() -> None:
 
 def test_what_a_host_says_cannot_repaint_the_terminal() -> None:
     [line] = told(Story(), HOST_BEGINS, say(_HOST, "web-1 smoke \x1b[2Jweb 0.10 s\n"))
-    assert line.text == " [2Jweb"
+    assert line.text == r"\x1b[2Jweb"
 
 
 def test_the_end_is_summed_up() -> None:

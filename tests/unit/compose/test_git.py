@@ -64,6 +64,7 @@ def test_ignored_files_do_not_make_it_dirty(repository: Path) -> None:
         ({"GITHUB_REF_NAME": "12/merge", "GITHUB_HEAD_REF": "feature"}, "feature"),
         ({"GITHUB_REF_NAME": "main", "GITHUB_HEAD_REF": ""}, "main"),
         ({"CI_COMMIT_REF_NAME": "trunk"}, "trunk"),
+        ({"GITHUB_HEAD_REF": "<{%evil%}>\x1b[2J"}, r"< {%evil%}>\x1b[2J"),  # of anybody's pull request
     ],
 )
 def test_a_detached_checkout_takes_the_branch_from_the_ci_system(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dev.bench.redaction_forms import ENCODERS, case, missed
 from slipway import contract
-from slipway.contract.redaction import FREE_TEXT, Redactor
+from slipway.contract.redaction import FREE_TEXT, Redactor, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -232,3 +232,33 @@ def test_a_secret_that_is_an_ordinary_word_leaves_a_document_whole(value: str) -
     assert {**found, "drift": 0, "warnings": 0} == {**DOCUMENT, "drift": 0, "warnings": 0}
     assert found["drift"][0]["service"] == "db"
     assert value not in found["drift"][0]["what"] + found["warnings"][0]
+
+
+# --- text of others
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET /<{%evil%}> 404", "GET /< {%evil%}> 404"),
+        ("##[add-mask]x", "## [add-mask]x"),
+        ("a\tb\nc\r\nd\r", "a b c d"),
+        ("10 %\r100 %", r"10 %\r100 %"),
+        ("\x1b]52;c;QQ==\x07\x9b2J\x00", r"\x1b]52;c;QQ==\x07\x9b2J\x00"),
+        ("1\u202f200\u00a0\u20ac", "1 200 \u20ac"),
+        ("user\u202egnp.exe \U000e0041", r"user\u202egnp.exe \U000e0041"),
+        ("pässwörd \U0001f511 <b>&amp; \\x1b", "pässwörd \U0001f511 <b>&amp; \\x1b"),
+        ("", ""),
+    ],
+)
+def test_text_of_others_does_nothing_and_says_the_same(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
+
+
+@given(st.text())
+def test_whatever_others_print_is_one_line_that_nobody_obeys(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert "<{%" not in shown
+    assert "##[" not in shown

@@ -50,7 +50,8 @@ def import_(
 
 
 def _lines(done: dict[str, Any]) -> Iterator[str]:
-    from slipway.releases.format import counted, plain
+    from slipway.contract.redaction import printable
+    from slipway.releases.format import counted
 
     stack, file = done["stack"], f"Pulumi.{done['stack']}.yaml"
     yield from (f"overridden: {each}" for each in done["overridden"])
@@ -66,9 +67,9 @@ def _lines(done: dict[str, Any]) -> Iterator[str]:
         "restored": f"{file} restored",
         "absent": f"there is no {file}, here or in {done['bundle']}: the stack has no settings",
     }[done["stack_file"]]
-    state = f"{counted(done['resources'], 'resource')}, release {plain(done['release'] or 'none')}"
+    state = f"{counted(done['resources'], 'resource')}, release {printable(done['release'] or 'none')}"
     yield f"restored the state: {state}" if done["changed"] else f"the backend has this state already: {state}"
     if done["tags"]:
-        yield f"set {'tag' if len(done['tags']) == 1 else 'tags'} {plain(', '.join(done['tags']))}"
+        yield f"set {'tag' if len(done['tags']) == 1 else 'tags'} {printable(', '.join(done['tags']))}"
     look = "slipway status" if stack == "local" else "pulumi preview"  # the engine alone lacks its passphrase
     yield f"check whether the hosts match: {look} --stack {stack}"

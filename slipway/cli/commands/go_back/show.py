@@ -22,7 +22,7 @@ def show(
 
     Exit code: 0; 1 when there is no such update or it cannot be read; 2 for wrong usage.
     """
-    from slipway.cli.printing import print_json, print_out
+    from slipway.cli.printing import json_text, print_json, print_out
     from slipway.releases.engine import engine_of
     from slipway.releases.history.stack_history import read_history
     from slipway.releases.past_releases import named_entry, past_release
@@ -30,9 +30,7 @@ def show(
     found = read_history(engine_of(stack))
     entry = named_entry(found, name)
     if release:
-        from json import dumps
-
-        typer.echo(dumps(past_release(found, entry).document, ensure_ascii=False))
+        typer.echo(json_text(past_release(found, entry).document))
         return
     from slipway.releases.history.document import detail_document
 

@@ -31,11 +31,15 @@ def logs(
         str, typer.Option("--since", metavar="WHEN", help="Only since then: 10m, 14:05, 2026-11-20, or RFC 3339.")
     ] = "",
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show each line's time (UTC).")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Write the lines alone and as they are, into a file or for a program.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Show what the stack's containers write, those of all hosts in the order of time.
 
-    The application's own output is shown as it is, secrets included. Changes nothing, and leaves nothing running.
+    The application's own output is shown, secrets included; what would do more to a terminal than colour it is
+    escaped, unless --raw asks for it. Changes nothing, and leaves nothing running.
 
     Exit code: 0 when every line that was asked for was shown; 1 when a host did not answer or a log could not be read
     (the others are shown), or the stack's settings cannot be read; 2 for wrong usage; 130 after Ctrl-C.
@@ -44,15 +48,19 @@ def logs(
 
     began = _parsed(time_range.since, since, "--since") if since else ""
     lines = _parsed(time_range.tail, tail or ("all" if since else "100"), "--tail")
+    if raw and (json or sys.stdout.isatty()):
+        said = "excludes --json" if json else "is for files and programs: this terminal would obey the lines"
+        raise typer.BadParameter(said, param_hint="'--raw'")
     import asyncio
 
     from slipway.cli.containers.list import list_containers, require_services, selected_hosts
-    from slipway.cli.containers.logs import LogQuery, LogView, TextLogs, in_colour, show_logs
+    from slipway.cli.containers.logs import LogQuery, LogView, RawLogs, TextLogs, in_colour, show_logs
     from slipway.releases.engine import read_stack
 
     found, named = read_stack(stack), services or []
     settings = found.settings
-    view = LogView() if json else TextLogs(found.project, timestamps=timestamps, colour=in_colour())
+    view = LogView() if json else RawLogs(timestamps=timestamps) if raw else None
+    view = view or TextLogs(found.project, timestamps=timestamps, colour=in_colour())
     try:
         hosts = selected_hosts(settings, host or [])
         if named:
