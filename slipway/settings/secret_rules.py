@@ -120,8 +120,8 @@ def new_secret(stack: str, name: str) -> str:
 
     In hexadecimal digits, which stand for themselves in a URL, a shell and YAML.
     """
-    command = config_set(stack, entry("secrets", name), secret=True)
-    return f"openssl rand -hex 24 | {command}" if made_up(name) else command
+    source = "openssl rand -hex 24 |" if made_up(name) else ""
+    return config_set(stack, entry("secrets", name), source, secret=True)
 
 
 def missing_secret(stack: str, name: str, needed_by: str, meaning: str, fix: str = "") -> Problem:

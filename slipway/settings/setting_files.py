@@ -81,10 +81,16 @@ def read_stack_file(path: Path, project: str) -> StatedSettings:
 
 
 def config_set(stack: str, key: str, value: str = "", *, secret: bool = False) -> str:
-    """The command that sets `key` of a stack; `value` as a shell takes it, also `< FILE`; the engine asks if empty."""
-    given, redirection = ("", value) if value.startswith("<") else (value, "")
+    """The command that sets `key` of a stack; `value` as a shell takes it, also `< FILE`, or `COMMAND |` that prints it.
+
+    Without a value the engine asks; where there is no terminal it would store an empty one, so the shell refuses there.
+    """
+    value = value or "< /dev/tty"
+    source, given, redirection = (
+        (value, "", "") if value.endswith(" |") else ("", "", value) if value.startswith("<") else ("", value, "")
+    )
     on = f"--stack {shlex.quote(stack)}"
-    words = ("pulumi config set", "--secret" if secret else "", _named(key), given, on, redirection)
+    words = (source, "pulumi config set", "--secret" if secret else "", _named(key), given, on, redirection)
     return " ".join(filter(None, words))
 
 
