@@ -67,7 +67,7 @@ def _check_stop(name: str, service: Mapping[str, Any], settings: Settings, found
 
 def _check_passwords(name: str, secret: str, settings: Settings, found: Findings) -> None:
     """Whether the secret of a `basicAuth` is there, and holds passwords."""
-    fix = f"htpasswd -nB USER | {config_set(settings.stack, entry('secrets', secret), secret=True)}"
+    fix = config_set(settings.stack, entry("secrets", secret), "htpasswd -nB USER |", secret=True)
     where, meaning = f"services.{name}.x-slipway.basicAuth needs", "nobody could pass the password prompt"
     if secret not in settings.secrets:
         found.add(missing_secret(settings.stack, secret, f"{where} it", meaning, fix))

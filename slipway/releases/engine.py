@@ -77,12 +77,15 @@ class Engine:
         """Run one of the engine's commands on the stack that need no configuration; otherwise as `run`."""
         return self.run(*arguments, "--stack", self.stack)
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the engine's commands. Its standard output may hold secrets: only ever show standard error."""
+    def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run one of the engine's commands, `given` on its standard input.
+
+        Its standard output may hold secrets: only ever show standard error.
+        """
         command = ["pulumi", *arguments, "--cwd", str(self.root), "--non-interactive"]
         try:
             return subprocess.run(
-                command, env=dict(self.environment), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                command, env=dict(self.environment), input=given, capture_output=True, text=True,
                 timeout=_ENGINE_SECONDS, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:

@@ -53,7 +53,7 @@ def _pair(stack: str, certificate: x509.Certificate, key: str, fix: str) -> Iter
             "certificateKey",
             "this private key is locked with a passphrase",
             "the edge could not use it",
-            f"openssl pkey -in KEY.pem | {config_set(stack, 'certificateKey', secret=True)}",
+            config_set(stack, "certificateKey", "openssl pkey -in KEY.pem |", secret=True),
         )
         return
     except Exception:  # noqa: BLE001  # the library raises several kinds, all meaning this; none may be shown

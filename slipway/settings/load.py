@@ -19,6 +19,7 @@ from slipway.contract.host_paths import HOME_VARIABLE
 from slipway.contract.plan import PLANS_VARIABLE
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.deploy_origin import in_pull_request
+from slipway.settings.dotenv_file import Dotenv, dotenv_entries, read_dotenv
 from slipway.settings.edge_settings import tls_is_meant
 from slipway.settings.model import (
     OFFLINE,
@@ -31,15 +32,11 @@ from slipway.settings.model import (
     known_keys,
 )
 from slipway.settings.rules import broken_rules
-from slipway.settings.secret_rules import is_secret
 from slipway.settings.setting_files import (
-    Dotenv,
     config_rm,
     config_set,
     entries_of,
     entry,
-    expanded,
-    read_dotenv,
     read_stack_file,
     stack_file,
 )
@@ -274,16 +271,14 @@ def _key(problem: Problem) -> str:
 def _with_dotenv_variables(settings: Settings, dotenv: Dotenv) -> Settings:
     """Add `.env`'s plain names as variables that nothing else gives; those that hold a secret become secrets."""
     plain, secret = dict(settings.variables), dict(settings.secrets)
-    known = {"DOMAIN": settings.domain} if settings.domain else {}
-    known |= {**plain, **{name: value.get_secret_value() for name, value in secret.items()}}
-    for name in dotenv.values:
-        if name.startswith(PREFIX) or name in known:
-            continue
-        known[name], used = expanded(name, dotenv, known)
-        if is_secret(name, known[name]) or used & secret.keys():
-            secret[name] = SecretStr(known[name])
+    known = ({"DOMAIN": settings.domain} if settings.domain else {}) | plain
+    values = {name: value for name, value in dotenv.values.items() if name not in known and name not in secret}
+    given = {name: value.get_secret_value() for name, value in secret.items()}
+    for name, value, why in dotenv_entries(dotenv._replace(values=values), known, given):
+        if why:
+            secret[name] = SecretStr(value)
         else:
-            plain[name] = known[name]
+            plain[name] = value
     return settings.model_copy(update={"variables": plain, "secrets": secret})
 
 

@@ -10,7 +10,7 @@ from slipway.settings.values import is_placeholder
 
 __all__ = [
     "SHORTEST_SECRET", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret", "password_in_url",
-    "probably_secret", "weakness",
+    "probably_secret", "weakness", "why_secret",
 ]  # fmt: skip
 
 SHORTEST_SECRET = 12
@@ -68,17 +68,22 @@ def named_like_a_secret(name: str) -> bool:
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Whether a variable holds a secret, as far as its name and value show.
+    """Whether a variable holds a secret, as far as its name and value show."""
+    return bool(why_secret(name, value))
+
+
+def why_secret(name: str, value: str) -> str:
+    """Why a variable holds a secret, as far as its name and value show; empty when it does not.
 
     A value that is a switch, a number, a rate, a time or a place says that a secret's name is only about one. Quotes
     may be a part of it: of an `env_file`, or of `NAME="0"` in a list.
     """
     if _CREDENTIALS_IN_URL.search(value):
-        return True
+        return "a password stands in its URL"
     quoted = re.fullmatch(r"""(["'])(.*)\1""", value.strip(), re.DOTALL)
     plain = quoted[2].strip() if quoted else value.strip()
     about = bool(quoted and not plain) or bool(_ABOUT_VALUE.fullmatch(plain))
-    return named_like_a_secret(name) and not about
+    return "by its name" if named_like_a_secret(name) and not about else ""
 
 
 def password_in_url(text: str) -> tuple[str, str] | None:
@@ -120,8 +125,8 @@ def new_secret(stack: str, name: str) -> str:
 
     In hexadecimal digits, which stand for themselves in a URL, a shell and YAML.
     """
-    command = config_set(stack, entry("secrets", name), secret=True)
-    return f"openssl rand -hex 24 | {command}" if made_up(name) else command
+    source = "openssl rand -hex 24 |" if made_up(name) else ""
+    return config_set(stack, entry("secrets", name), source, secret=True)
 
 
 def missing_secret(stack: str, name: str, needed_by: str, meaning: str, fix: str = "") -> Problem:

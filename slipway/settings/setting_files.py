@@ -1,11 +1,10 @@
-"""Where a stack file is, what it and `.env` beside Pulumi.yaml state, and the commands that change a stack's settings.
+"""Where a stack file is, what it states, and the commands that change a stack's settings.
 
 The engine hands over values only: neither whether somebody wrote them, nor which entries of a mapping are encrypted.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shlex
@@ -13,22 +12,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from dotenv.parser import parse_stream
-
-from slipway.contract.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = [
-    "Dotenv", "StatedSettings", "config_rm", "config_set", "entries_of", "entry", "expanded", "keyscan",
-    "read_dotenv", "read_stack_file", "set_host_key", "stack_file", "stack_files_folder",
+    "StatedSettings", "config_rm", "config_set", "entries_of", "entry", "keyscan", "read_stack_file", "secrets_import",
+    "set_host_key", "stack_file", "stack_files_folder",
 ]  # fmt: skip
-
-
-# https://docs.docker.com/reference/compose-file/interpolation/, of which `.env` files know these forms
-_REFERENCE = re.compile(r"\\\$|\$\$|\$\{([A-Za-z_]\w*)(?::?-([^}]*))?\}|\$([A-Za-z_]\w*)", re.ASCII)
 
 
 class StatedSettings(NamedTuple):
@@ -81,16 +73,27 @@ def read_stack_file(path: Path, project: str) -> StatedSettings:
 
 
 def config_set(stack: str, key: str, value: str = "", *, secret: bool = False) -> str:
-    """The command that sets `key` of a stack; `value` as a shell takes it, also `< FILE`; the engine asks if empty."""
-    given, redirection = ("", value) if value.startswith("<") else (value, "")
+    """The command that sets `key` of a stack; `value` as a shell takes it, also `< FILE`, or `COMMAND |` that gives it.
+
+    Without a value the engine asks; where there is no terminal it would store an empty one, so the shell refuses there.
+    """
+    value = value or "< /dev/tty"
+    source, given, redirection = (
+        (value, "", "") if value.endswith(" |") else ("", "", value) if value.startswith("<") else ("", value, "")
+    )
     on = f"--stack {shlex.quote(stack)}"
-    words = ("pulumi config set", "--secret" if secret else "", _named(key), given, on, redirection)
+    words = (source, "pulumi config set", "--secret" if secret else "", _named(key), given, on, redirection)
     return " ".join(filter(None, words))
 
 
 def config_rm(stack: str, key: str) -> str:
     """The command that removes `key` from a stack's settings."""
     return f"pulumi config rm {_named(key)} --stack {shlex.quote(stack)}"
+
+
+def secrets_import(stack: str, file: str = ".env") -> str:
+    """The command that sets what a `.env` file holds, as secrets and variables of a stack."""
+    return f"slipway secrets import {shlex.quote(file)} --stack {shlex.quote(stack)}"
 
 
 def entry(setting: str, name: str) -> str:
@@ -113,55 +116,3 @@ def keyscan(address: str, port: int) -> str:
 def set_host_key(stack: str, path: str, address: str, port: int) -> str:
     """The command that pins the key which a host shows; `path` is the host's in the settings."""
     return config_set(stack, f"{path}.hostKey", f'"$({keyscan(address, port)})"')
-
-
-class Dotenv(NamedTuple):
-    """A `.env` file."""
-
-    values: dict[str, str]
-    """Name → value as written, without its quotes."""
-    problems: list[Problem]
-    """Lines that are not NAME=VALUE."""
-    verbatim: frozenset[str] = frozenset()
-    """Names whose values stand in single quotes, in which nothing is substituted."""
-
-
-def expanded(name: str, dotenv: Dotenv, known: Mapping[str, str]) -> tuple[str, set[str]]:
-    """The value of a name as Compose reads it, `known` values in place of references to them; and which these are.
-
-    What refers to a name that is not known stays as it is: Compose would leave it empty, which nobody means.
-    """
-    used = set[str]()
-
-    def replaced(found: re.Match[str]) -> str:
-        reference, instead = found[1] or found[3], found[2]
-        if not reference:
-            return "$"
-        if reference in known:
-            used.add(reference)
-        return known.get(reference, found[0] if instead is None else instead)
-
-    value = dotenv.values[name]
-    return (value if name in dotenv.verbatim else _REFERENCE.sub(replaced, value)), used
-
-
-def read_dotenv(path: Path) -> Dotenv:
-    """A `.env` file; an empty one when there is none."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return Dotenv({}, [])
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        problem = Problem(f".env cannot be read ({reason})", "its values would be missing", f"correct {path.name}")
-        return Dotenv({}, [problem])
-    values, problems, verbatim = {}, [], set()
-    for binding in parse_stream(io.StringIO(text)):
-        if binding.error:
-            what = f".env: line {binding.original.line} is not NAME=VALUE"
-            problems.append(Problem(what, "its values would be missing", "correct it, or put # before it"))
-        elif binding.key is not None:
-            values[binding.key] = binding.value or ""
-            if re.match(r"[^=]*=\s*'", binding.original.string.lstrip()):
-                verbatim.add(binding.key)
-    return Dotenv(values, problems, frozenset(verbatim))

@@ -20,8 +20,9 @@ from slipway.releases.format import ago
 from slipway.releases.locks.ci_run import remove_note
 from slipway.releases.locks.engine_locks import stack_locks
 from slipway.releases.locks.liveness import judge
+from slipway.settings.dotenv_file import read_dotenv
 from slipway.settings.model import PREFIX, Settings
-from slipway.settings.setting_files import read_dotenv, read_stack_file
+from slipway.settings.setting_files import read_stack_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

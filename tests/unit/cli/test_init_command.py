@@ -193,15 +193,15 @@ def test_what_is_left_to_set_is_told_as_commands_for_each_stack(init: Init) -> N
     result = init(*FLAGS, "--registry-user", "bot", "--variable", "staging=PUBLIC_URL=https://x")
     lines = [line.strip() for line in result.output.splitlines()]
     for expected in (
-        "pulumi config set --secret registryPassword --stack staging",
+        "pulumi config set --secret registryPassword --stack staging < /dev/tty",
         "pulumi config set --secret sshKey --stack staging < ~/.ssh/deploy_ed25519",
         "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.DATABASE_PASSWORD' --stack production",
         "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.SIGNING_KEY' --stack staging",
-        "pulumi config set --path 'variables.PUBLIC_URL' --stack production",
+        "pulumi config set --path 'variables.PUBLIC_URL' --stack production < /dev/tty",
         "Then: pulumi preview --stack staging",
     ):
         assert expected in lines
-    assert "pulumi config set --path 'variables.PUBLIC_URL' --stack staging" not in lines
+    assert "pulumi config set --path 'variables.PUBLIC_URL' --stack staging < /dev/tty" not in lines
 
 
 def test_a_published_port_without_a_route_is_told_as_one_that_could_have_one(init: Init) -> None:

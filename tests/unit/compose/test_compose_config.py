@@ -62,7 +62,7 @@ def test_every_variable_without_a_value_is_listed_at_once(tmp_path: Path) -> Non
     ]
     secret = "pulumi config set --secret --path 'secrets.DB_PASSWORD' --stack test"
     assert problems[0].fix == f"openssl rand -hex 24 | {secret}"
-    assert problems[1].fix == "pulumi config set --path 'variables.OTHER' --stack test"
+    assert problems[1].fix == "pulumi config set --path 'variables.OTHER' --stack test < /dev/tty"
     assert problems[1].meaning.endswith("if it is a secret, set secrets.OTHER with --secret instead")
 
 

@@ -88,7 +88,7 @@ def test_every_missing_env_file_is_named_with_both_ways_out(tmp_path: Path) -> N
     ]
     assert "commit it without its secrets" in found[-1].meaning
     assert "secrets.NAME with --secret" in found[-1].meaning
-    assert found[-1].fix == "pulumi config set --path 'variables.NAME' --stack test"
+    assert found[-1].fix == "pulumi config set --path 'variables.NAME' --stack test < /dev/tty"
 
 
 def test_a_missing_env_file_of_an_included_file_is_still_a_problem(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_strong_secret_of_the_file_itself_is_warned_of_without_repeating_it(tm
     ]
     assert CANARY not in str(found.warnings)
     assert "write `API_TOKEN: ${API_TOKEN}` there" in found.warnings[0].meaning
-    assert found.warnings[0].fix == "pulumi config set --secret --path 'secrets.API_TOKEN' --stack test"
+    assert found.warnings[0].fix == "pulumi config set --secret --path 'secrets.API_TOKEN' --stack test < /dev/tty"
 
 
 @pytest.mark.parametrize(

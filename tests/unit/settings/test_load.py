@@ -201,7 +201,7 @@ def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path) -> None:
     assert problem == Problem(
         "stack configuration: unknown key 'registy'",
         "did you mean 'registry'?",
-        "pulumi config rm registy --stack test && pulumi config set registry --stack test",
+        "pulumi config rm registy --stack test && pulumi config set registry --stack test < /dev/tty",
     )
 
 
@@ -448,7 +448,7 @@ def test_the_mend_is_where_the_value_came_from(tmp_path: Path) -> None:
     problems = problems_of_loading(tmp_path, {"retention": "x"}, environment={"SLIPWAY_DISK_MINIMUM_MB": "x"})
     assert {problem.what.split(":")[0]: problem.fix for problem in problems} == {
         "lockWait": "correct SLIPWAY_LOCK_WAIT=… in .env",
-        "retention": "pulumi config set retention --stack test",
+        "retention": "pulumi config set retention --stack test < /dev/tty",
         "diskMinimumMb": "unset SLIPWAY_DISK_MINIMUM_MB",
     }
 

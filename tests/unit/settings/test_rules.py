@@ -261,7 +261,7 @@ def test_a_placeholder_is_no_value(values: dict[str, Any], path: str, tmp_path: 
 def test_a_placeholder_of_the_registry_is_not_spelt_for_the_user(value: str, tmp_path: Path) -> None:
     problems = problems_of_loading(tmp_path, {"registry": value})
     assert [(each.what, each.fix) for each in problems] == [
-        ("registry: is a placeholder", "pulumi config set registry --stack test")
+        ("registry: is a placeholder", "pulumi config set registry --stack test < /dev/tty")
     ]
 
 

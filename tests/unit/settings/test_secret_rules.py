@@ -112,7 +112,7 @@ def test_what_an_application_may_make_up_gets_a_random_value_that_a_url_can_hold
 )  # fmt: skip
 def test_what_comes_from_somewhere_is_asked_for(name: str) -> None:
     assert not made_up(name)
-    assert new_secret("test", name) == f"pulumi config set --secret --path 'secrets.{name}' --stack test"
+    assert new_secret("test", name) == f"pulumi config set --secret --path 'secrets.{name}' --stack test < /dev/tty"
 
 
 def test_the_address_of_a_database_is_probably_secret_and_the_shells_folder_is_not() -> None:

@@ -41,7 +41,15 @@ def test_what_a_stack_file_states_is_told_apart_from_what_others_keep_there(tmp_
     [
         (config_set("a", "domain", "x.example"), "pulumi config set domain x.example --stack a"),
         (config_set("a", "sshKey", "< KEY", secret=True), "pulumi config set --secret sshKey --stack a < KEY"),
-        (config_set("a", "secrets.X", secret=True), "pulumi config set --secret --path 'secrets.X' --stack a"),
+        (
+            config_set("a", "secrets.X", secret=True),
+            "pulumi config set --secret --path 'secrets.X' --stack a < /dev/tty",
+        ),
+        (config_set("a", "domain"), "pulumi config set domain --stack a < /dev/tty"),
+        (
+            config_set("a", "secrets.X", "openssl rand -hex 24 |", secret=True),
+            "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.X' --stack a",
+        ),
         (config_rm("a", "hosts[0]"), "pulumi config rm --path 'hosts[0]' --stack a"),
         (
             set_host_key("a", "hosts[0]", "10.0.0.1", 22),
@@ -58,7 +66,7 @@ def test_no_name_in_a_printed_command_is_more_than_a_name_to_a_shell(section: st
     path = entry(section, name)
     assert path == f"{section}.{name}" or json.loads(path.removeprefix(section)) == [name]
     assert shlex.split(config_set("a", path, secret=True)) == [
-        "pulumi", "config", "set", "--secret", "--path", path, "--stack", "a",
+        "pulumi", "config", "set", "--secret", "--path", path, "--stack", "a", "<", "/dev/tty",
     ]  # fmt: skip
     words = shlex.split(config_rm(key, key))
     assert [word for word in words if word != "--path"] == ["pulumi", "config", "rm", key, "--stack", key]

@@ -1,0 +1,1 @@
+"""Secrets of a stack: imported from a file, or taken out of the Compose file."""

@@ -1,0 +1,156 @@
+"""A `.env` file becomes secrets and variables of a stack: what would change, by name and reason, and the change."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import typer
+
+from slipway.cli.secrets.confirm import confirmed
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases.format import counted
+from slipway.releases.stack_settings import Change, change_settings, stated_values
+from slipway.settings.dotenv_file import dotenv_entries, read_dotenv
+from slipway.settings.model import PREFIX
+from slipway.settings.secret_rules import weakness
+from slipway.settings.setting_files import entry, secrets_import
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from slipway.releases.engine import Engine
+
+__all__ = ["ImportRequest", "import_env"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_OF_THE_MACHINE = re.compile(r"COMPOSE_(?!PROFILES$|FILE$)\w+|DOCKER_\w+|BUILDKIT_\w+|PATH|HOME|PWD")
+_NEW, _CHANGED, _MOVED, _SAME = "new", "changed", "moved", "as it is"
+
+
+class ImportRequest(NamedTuple):
+    """What is asked for."""
+
+    file: Path
+    plain: Sequence[str] = ()
+    """Names that are variables, whatever they look like."""
+    secret: Sequence[str] = ()
+    """Names that are secrets, whatever they look like."""
+    yes: bool = False
+    """Do it without asking."""
+    plan: bool = False
+    """Only show it."""
+
+
+class _Line(NamedTuple):
+    name: str
+    value: str
+    secret: bool
+    how: str  # what becomes of it, in the words above
+    note: str
+
+
+def import_env(request: ImportRequest, engine: Engine) -> None:
+    """Show what the file would change in the stack, ask, and change it.
+
+    Raises:
+        SlipwayError: with every line that cannot be read, and then nothing is changed.
+    """
+    variables, secrets = stated_values(engine)
+    lines, left = _read(request, variables, secrets)
+    _show(request, engine, lines, left)
+    changes = list(_changes(lines, variables, secrets))
+    if request.plan or not changes:
+        return
+    file = engine.stack_file.name
+    values = counted(sum(each.value is not None for each in changes), "value")
+    command = secrets_import(engine.stack, str(request.file))
+    if confirmed(f"Import {values} into {file}?", yes=request.yes, command=command):
+        change_settings(engine, changes, _count(len(changes)))
+        typer.echo(f"{file} has them now. Next: pulumi preview --stack {engine.stack}")
+
+
+def _read(
+    request: ImportRequest, variables: Mapping[str, str], secrets: Mapping[str, str]
+) -> tuple[list[_Line], dict[str, str]]:
+    """What becomes of each name; and those that are left out, with the reason."""
+    if not request.file.is_file():
+        what = f"{request.file} is not a file"
+        raise SlipwayError(what, "there is nothing to import", "name the file with the lines NAME=VALUE")
+    dotenv = read_dotenv(request.file)
+    broken = dict.fromkeys(dotenv.bare, "is not NAME=VALUE")
+    # What stands there may be a piece of a key: it is not repeated.
+    broken |= {dotenv.lines[name]: "names no variable" for name in dotenv.values if not _NAME.fullmatch(name)}
+    broken |= {dotenv.lines[name]: "holds a zero byte" for name, value in dotenv.values.items() if "\0" in value}
+    problems = list(dotenv.problems)
+    for number, what in sorted(broken.items()):
+        fix = "correct it, or put # before it"
+        problems.append(Problem(f"{request.file.name}: line {number} {what}", "it would be lost", fix))
+    unknown = sorted({*request.plain, *request.secret} - dotenv.values.keys())
+    problems += [Problem(f"{name} is not in {request.file.name}", "the option says nothing", "") for name in unknown]
+    if problems:
+        raise SlipwayError(problems)
+    left = {name: "a setting of Slipway's own" for name in dotenv.values if name.startswith(PREFIX)}
+    lines = []
+    for name, value, why in dotenv_entries(dotenv, variables, secrets):
+        if _OF_THE_MACHINE.fullmatch(name):
+            left[name] = "of the machine that runs Docker"
+            continue
+        declared = name in request.secret or (name in secrets and name not in request.plain)
+        secret = declared or bool(why and value and name not in request.plain)
+        lines.append(_line(name, value, why, secret=secret, variables=variables, secrets=secrets))
+    return lines, left
+
+
+def _line(
+    name: str, value: str, why: str, *, secret: bool, variables: Mapping[str, str], secrets: Mapping[str, str]
+) -> _Line:
+    here, there = (secrets, variables) if secret else (variables, secrets)
+    how = _MOVED if name in there else _NEW if name not in here else _SAME if here[name] == value else _CHANGED
+    notes = []
+    if secret:
+        notes.append("one already" if name in secrets else why or "by --secret")
+        notes += ["readable until now: change it where it is used"] if how == _MOVED else []
+        notes += [weak] if (weak := weakness(name, value)) else []
+    else:
+        notes += ["a secret until now"] if how == _MOVED else []
+        notes += [] if value else ["empty"]
+    return _Line(name, value, secret, how, ", ".join(notes))
+
+
+def _changes(lines: Sequence[_Line], variables: Collection[str], secrets: Collection[str]) -> Iterator[Change]:
+    for line in lines:
+        section, other = ("secrets", "variables") if line.secret else ("variables", "secrets")
+        if line.how != _SAME:
+            yield Change(entry(section, line.name), line.value, line.secret)
+        if line.name in (variables if line.secret else secrets):
+            yield Change(entry(other, line.name), None)
+
+
+def _count(total: int) -> Callable[[int], None]:
+    """Tell a person how far it is: the engine encrypts one value at a time, in about half a second."""
+
+    def told(made: int) -> None:
+        if sys.stderr.isatty():
+            typer.echo(f"\r{made} of {total}{chr(10) if made == total else ''}", nl=False, err=True)
+
+    return told
+
+
+def _show(request: ImportRequest, engine: Engine, lines: Sequence[_Line], left: Mapping[str, str]) -> None:
+    width = max((len(line.name) for line in lines), default=0)
+    typer.echo(f"{request.file.name} for {engine.project}/{engine.short}")
+    for title, secret in (("secrets, encrypted in the stack file", True), ("variables, readable by all", False)):
+        some = [line for line in lines if line.secret is secret and line.how != _SAME]
+        typer.echo(f"  {title}: {len(some) or 'none'}")
+        for line in some:
+            typer.echo(f"    {line.how:<8} {line.name:<{width}}  {line.note}".rstrip())
+    same = [line.name for line in lines if line.how == _SAME]
+    if same:
+        typer.echo(f"  as they are: {len(same)}")
+    for name, why in left.items():
+        typer.echo(f"  left out: {name} ({why})")
+    if not all(line.how == _SAME for line in lines):
+        typer.echo("  (--secret NAME or --plain NAME decides otherwise)")
