@@ -41,7 +41,7 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(not Path("/var/run/docker.sock").exists(), reason="needs a Docker engine on this machine"),
 ]
-TRAEFIK = f"{REGISTRY}/library/traefik:v3.6.0"
+TRAEFIK = f"{REGISTRY}/library/traefik:v3.7.13"
 HOST = "shop.test"
 PASSWORD = "admin:{SHA}0DPiKuNIrrVmD8IUCuw1hQxNqZc="
 
@@ -63,7 +63,7 @@ class Site:
         return EdgeRequest.from_json(
             {
                 "image": self.image,
-                "version": "3.6.0",
+                "version": "3.7.13",
                 "http_port": self.http_port,
                 "https_port": self.https_port,
                 "https": False,
