@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TRAEFIK", "Peer", "Plain", "Scale", "SlipwayPeer", "Swarm", "pushed_versions", "routed_stack"]
 
-TRAEFIK = "traefik:v3.6.0"
+TRAEFIK = "traefik:v3.7.13"
 _FILES = Path(__file__).parent / "traffic"
 _LIVE = re.compile(r" shift .* live (\d+\.\d+) s$", re.MULTILINE)
 _SECONDS = 180

@@ -19,7 +19,7 @@ from dev.toolchain.progress import step
 
 __all__ = ["PROGRAM", "VERSION", "ensure_traefik", "traefik_key"]
 
-VERSION: Final = "3.6.0"
+VERSION: Final = "3.7.13"
 PROGRAM: Final = "traefik"
 
 _SOURCE: Final = Path(__file__).parent / "go/traefik"
@@ -28,7 +28,7 @@ _VERSION_VARIABLE: Final = "github.com/traefik/traefik/v3/pkg/version.Version"
 
 _FETCHED: Final = "fetched"  # a go.mod that names the two modules as they are published
 _COPIES: Final = {  # built from a changed copy → (a package of it, how many folders down that is)
-    "lego": ("github.com/go-acme/lego/v4/challenge", 1),
+    "lego": ("github.com/go-acme/lego/v5/challenge", 1),
     "traefik": ("github.com/traefik/traefik/v3/pkg/tls/generate", 3),
 }
 _LEFT_OUT: Final = "left-out"  # what stands in for what is left out
@@ -37,6 +37,7 @@ _REPLACED: Final = {
     "k8sdetector.go": "traefik/pkg/types",
 }
 _ABSENT: Final = "absent.go"
+_UNPUBLISHED: Final = "ext"  # a module of Traefik's repository that no proxy serves
 _PROVIDERS: Final = {  # folder below traefik/pkg/provider → name of its package
     **{name: name for name in ("consulcatalog", "ecs", "nomad")},
     **{f"kv/{name}": name for name in ("consul", "etcd", "redis", "zk")},
@@ -83,6 +84,7 @@ def _copy(module: Path, to: Path) -> None:
 
 
 def _leave_out(source: Path) -> None:
+    shutil.copytree(_SOURCE / _LEFT_OUT / _UNPUBLISHED, source / _UNPUBLISHED)
     for name, folder in _REPLACED.items():
         shutil.copyfile(_SOURCE / _LEFT_OUT / name, source / folder / name)
     absent = (_SOURCE / _LEFT_OUT / _ABSENT).read_text()

@@ -82,7 +82,10 @@ class Certificate(NamedTuple):
 
 
 class EdgeRequest(NamedTuple):
-    """What one stack asks of the host's edge; `https` serves its routes over TLS."""
+    """What one stack asks of the host's edge; `https` serves its routes over TLS.
+
+    `trusted_proxies` are addresses and networks that say who the visitor is (X-Forwarded-For).
+    """
 
     image: str
     version: str
@@ -91,6 +94,7 @@ class EdgeRequest(NamedTuple):
     https: bool
     acme: Acme | None = None
     certificates: tuple[Certificate, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> EdgeRequest:
@@ -99,7 +103,8 @@ class EdgeRequest(NamedTuple):
         return cls(**{
             **_known(cls, content),
             "acme": Acme(**acme) if acme else None,
-            "certificates": tuple(Certificate(**each) for each in content["certificates"]),
+            "certificates": tuple(Certificate(**each) for each in content.get("certificates", ())),
+            "trusted_proxies": tuple(content.get("trusted_proxies", ())),
         })  # fmt: skip
 
 
@@ -223,6 +228,7 @@ class ServiceEntry(NamedTuple):
     migrate: Migration | None
     smoke: tuple[Mapping[str, Any], ...] | None
     """None: switched off, and the routes are not tried either"""
+    scheme: str = "http"
 
     @property
     def canary_steps(self) -> tuple[int, ...]:

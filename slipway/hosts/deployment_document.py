@@ -13,6 +13,7 @@ from slipway.contract.outcomes import FAILED, RETURNED
 from slipway.contract.published_ports import published_ports
 from slipway.settings.edge_settings import edge_version, watch_document
 from slipway.settings.registry_names import address_of
+from slipway.settings.values import networks_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,6 +115,7 @@ def edge_document(settings: Settings, image: str, services: Sequence[str], appli
         "https": settings.https,
         "acme": acme if settings.https and settings.acme_email and not own else None,
         "certificates": [certificate] if own else [],
+        **({"trusted_proxies": networks_of(settings.trusted_proxies)} if settings.trusted_proxies else {}),
     }
 
 

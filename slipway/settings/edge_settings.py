@@ -17,10 +17,21 @@ if TYPE_CHECKING:
 
     from slipway.settings.model import Settings
 
-__all__ = ["edge_image", "edge_problems", "edge_version", "edge_warnings", "tls_is_meant", "watch_document"]
+__all__ = [
+    "edge_faults", "edge_image", "edge_problems", "edge_version", "edge_warnings", "newer_edge", "tls_is_meant",
+    "watch_document",
+]  # fmt: skip
 
 _TAG = re.compile(r"[^@\s]+:v?(?P<version>(?P<major>\d+)\.\d+\.\d+)(-[\w.]+)?(@sha256:[0-9a-f]{64})?", re.ASCII)
 _MAJOR = 3
+_OLDEST = (3, 6, 7)
+_NEWEST = "traefik:v3.7.13"  # the default of edgeImage
+# Of 3.6 and 3.7, the first without it: https://doc.traefik.io/traefik/migrate/v3/
+_FAULTS = (
+    ((3, 6, 4), (3, 7, 0), "rules do not see encoded slashes in paths (CVE-2025-66490)"),
+    ((3, 6, 7), (3, 7, 0), "paths with encoded characters are answered with 400"),
+    ((3, 6, 19), (3, 7, 3), "a path such as /api../x leaves the prefix that `strip` removes"),
+)
 
 
 def tls_is_meant(settings: Settings) -> bool:
@@ -36,14 +47,21 @@ def edge_problems(settings: Settings) -> Iterator[Problem]:
             "edgeImage",
             "the image has no tag with a full version",
             "nobody could tell whether a host's edge is newer (a digest may follow the tag)",
-            config_set(settings.stack, "edgeImage", "traefik:v3.6.0"),
+            newer_edge(settings),
         )
     elif int(tag["major"]) != _MAJOR:
         yield Problem.about(
             "edgeImage",
             f"version {tag['version']} is not one of Traefik 3",
             "its configuration has another format",
-            config_set(settings.stack, "edgeImage", "traefik:v3.6.0"),
+            newer_edge(settings),
+        )
+    elif _numbers(tag["version"]) < _OLDEST:
+        yield Problem.about(
+            "edgeImage",
+            f"version {tag['version']} has known faults: {'; '.join(edge_faults(tag['version']))}",
+            "who is kept out of one service could get in through another",
+            newer_edge(settings),
         )
     if settings.http_port == settings.https_port:
         yield Problem.about(
@@ -67,8 +85,11 @@ def edge_warnings(settings: Settings, entries: Mapping[str, Mapping[str, Any]]) 
     routed = {name: entry["routes"] for name, entry in entries.items() if entry["routes"]}
     if not routed or all(host.local for host in settings.hosts):
         return
+    if faults := edge_faults(edge_version(settings.edge_image)):
+        what = f"version {edge_version(settings.edge_image)} has known faults: {'; '.join(faults)}"
+        yield Problem.about("edgeImage", what, "a frozen image gets no fixes", newer_edge(settings))
     if not settings.https:
-        if settings.production:
+        if settings.production and not settings.trusted_proxies:  # one of those may have the certificate
             yield Problem.about(
                 "https",
                 f"off, and {', '.join(sorted(routed))} can be reached from outside",
@@ -87,6 +108,21 @@ def edge_warnings(settings: Settings, entries: Mapping[str, Mapping[str, Any]]) 
         else:
             continue
         yield Problem(what, "browsers warn visitors about the certificate", fix)
+
+
+def edge_faults(version: str) -> list[str]:
+    """What is known to be wrong with a version of Traefik."""
+    numbers = _numbers(version)
+    return [what for *fixed, what in _FAULTS if numbers < fixed[numbers >= (3, 7)]]
+
+
+def newer_edge(settings: Settings) -> str:
+    """The command that sets the newest image that this version of Slipway knows."""
+    return config_set(settings.stack, "edgeImage", _NEWEST)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.partition("-")[0].split(".")[:3])
 
 
 def edge_image(settings: Settings) -> str:

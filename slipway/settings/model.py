@@ -23,6 +23,7 @@ from slipway.settings.values import (
     Platform,
     RegistryPlace,
     Tag,
+    TrustedProxy,
     User,
     VolumeKey,
     Webhook,
@@ -153,9 +154,14 @@ class Settings(BaseSettings):
         default_factory=dict, description="secret values of the Compose file's variables"
     )
 
-    edge_image: str = Field("traefik:v3.6.0", description="image of the edge: Traefik 3, by a tag with a full version")
+    edge_image: str = Field("traefik:v3.7.13", description="image of the edge: Traefik 3, by a tag with a full version")
     http_port: int = Field(80, ge=1, le=65535, description="the edge's port for HTTP; one per host, for all its stacks")
     https_port: int = Field(443, ge=1, le=65535, description="the edge's port for HTTPS")
+    trusted_proxies: Listed[TrustedProxy] = Field(
+        default_factory=list,
+        description="load balancers and CDNs in front of the hosts: addresses, networks, cloudflare or fastly; they "
+        "say who the visitor is, and whether he came over TLS",
+    )
     https: bool = Field(
         default=False,
         description="serve routes over TLS, redirect HTTP to it; on by default where acmeEmail or certificate is set",

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import itertools
 import json
 import re
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = [
-    "PLATFORMS", "Address", "AuthorityUrl", "Domain", "Email", "Listed", "Mapped", "Pem", "Platform", "RegistryPlace",
-    "Tag", "User", "VolumeKey", "Webhook", "is_placeholder", "matching", "message_of", "one_host_key", "plain_platform",
-    "texts", "tolerate_json", "unfolded",
+    "PLATFORMS", "Address", "AuthorityUrl", "Domain", "Email", "Listed", "Mapped", "Network", "Pem", "Platform",
+    "RegistryPlace", "Tag", "TrustedProxy", "User", "VolumeKey", "Webhook", "is_placeholder", "matching", "message_of",
+    "networks_of", "one_host_key", "plain_platform", "texts", "tolerate_json", "unfolded",
 ]  # fmt: skip
 
 _Entry = TypeVar("_Entry")
@@ -27,6 +31,21 @@ PLATFORMS = (
     "linux/amd64", "linux/arm64", "linux/arm", "linux/386", "linux/mips64", "linux/mips64le", "linux/ppc64le",
     "linux/riscv64", "linux/s390x",
 )  # fmt: skip
+# What those providers publish of the addresses from which their proxies connect; seen in November 2026.
+_PROVIDERS = {
+    "cloudflare": (  # https://www.cloudflare.com/ips/
+        "103.21.244.0/22", "103.22.200.0/22", "103.31.4.0/22", "104.16.0.0/13", "104.24.0.0/14", "108.162.192.0/18",
+        "131.0.72.0/22", "141.101.64.0/18", "162.158.0.0/15", "172.64.0.0/13", "173.245.48.0/20", "188.114.96.0/20",
+        "190.93.240.0/20", "197.234.240.0/22", "198.41.128.0/17", "2400:cb00::/32", "2405:8100::/32", "2405:b500::/32",
+        "2606:4700::/32", "2803:f800::/32", "2a06:98c0::/29", "2c0f:f248::/32",
+    ),
+    "fastly": (  # https://api.fastly.com/public-ip-list
+        "103.244.50.0/24", "103.245.222.0/23", "103.245.224.0/24", "104.156.80.0/20", "140.248.64.0/18",
+        "140.248.128.0/17", "146.75.0.0/17", "151.101.0.0/16", "157.52.64.0/18", "167.82.0.0/17", "167.82.128.0/20",
+        "167.82.160.0/20", "167.82.224.0/20", "172.111.64.0/18", "185.31.16.0/22", "199.27.72.0/21", "199.232.0.0/16",
+        "23.235.32.0/20", "43.249.72.0/22", "2a04:4e40::/32", "2a04:4e42::/32",
+    ),
+}  # fmt: skip
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1123, section 2.1
 _ADDRESS = r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(%\w+)?"  # a name, or IP v4 or v6
 _URL = r"(https?://[^\s/]+\S*)?"
@@ -193,6 +212,30 @@ def _platform(value: str) -> str:
     return plain
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value, strict=False) if "/" in value else ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("is neither an address nor a network such as 192.0.2.0/24") from None
+
+
+def _proxy(value: str) -> str:
+    if value.lower() in _PROVIDERS:
+        return value.lower()
+    try:
+        network = _network(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, nor a provider: {', '.join(_PROVIDERS)}") from None
+    if network.endswith("/0"):
+        raise ValueError("is every address: any visitor could claim another one")
+    return network
+
+
+def networks_of(proxies: Iterable[str]) -> list[str]:
+    """Addresses and networks of trusted proxies, those of providers among them; sorted."""
+    return sorted({network for proxy in proxies for network in _PROVIDERS.get(proxy, (proxy,))})
+
+
 Listed = Annotated[list[_Entry], BeforeValidator(_listed)]
 Mapped = Annotated[dict[str, str], BeforeValidator(texts)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -200,6 +243,8 @@ RegistryPlace = Annotated[str, AfterValidator(_registry)]
 User = Annotated[str, matching(r"[A-Za-z_][A-Za-z0-9_.-]*", "is not a user's name")]
 Domain = Annotated[str, matching(rf"(({_NAME}\.)*{_NAME})?", "is not a domain name (no https://, port or path)")]
 Tag = Annotated[str, matching(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?", "is not an image's tag")]
+Network = Annotated[str, AfterValidator(_network)]
+TrustedProxy = Annotated[str, AfterValidator(_proxy)]
 Platform = Annotated[str, AfterValidator(_platform)]
 VolumeKey = Annotated[str, matching(r"[A-Za-z0-9._-]+", "is not the name of a volume in a Compose file")]
 AuthorityUrl = Annotated[str, matching(_URL, "is not an http:// or https:// address")]

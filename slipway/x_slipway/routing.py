@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from slipway.settings.quantities import Duration, Kind, plain
+from slipway.settings.values import Network
 from slipway.x_slipway.block_errors import Block
 
 __all__ = ["HostName", "Network", "RateLimit", "Redirects", "Route", "Routes", "listed"]
@@ -49,13 +49,6 @@ def _target(value: str) -> str:
     return f"{scheme}://{_host(host)}{f':{port}' if port else ''}{_path(f'/{path}') if path else ''}"
 
 
-def _network(value: str) -> str:
-    try:
-        return str(ipaddress.ip_network(value, strict=False) if "/" in value else ipaddress.ip_address(value))
-    except ValueError:
-        raise ValueError("is neither an address nor a network such as 192.0.2.0/24") from None
-
-
 def listed(value: object) -> object:
     """One entry as a list of it; nothing as an empty one."""
     if value is None:
@@ -85,7 +78,6 @@ def _limit(value: object) -> object:
 
 HostName = Annotated[str, AfterValidator(_host)]
 OptionalHostName = Annotated[str, AfterValidator(lambda value: _host(value) if value else "")]
-Network = Annotated[str, AfterValidator(_network)]
 
 
 class Route(Block):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -144,6 +144,9 @@ class ServiceExtension(Block):
         default_factory=list, description="what the edge sends here: HOST, HOST/PATH or /PATH, or a list of them"
     )
     port: int | None = Field(None, ge=1, le=65535, description="the container's port that routes and smoke checks use")
+    scheme: Literal["http", "h2c"] = Field(
+        "http", description="how the edge asks on that port: http, or h2c (HTTP/2 without TLS, as for gRPC)"
+    )
     strategy: str = Field(
         "",
         description=f"how it is updated: {', '.join(STRATEGIES)}; when left out, rolling for a service "
@@ -194,6 +197,7 @@ class ServiceExtension(Block):
         return {
             "strategy": strategy,
             "port": self.port,
+            **({} if self.scheme == "http" else {"scheme": self.scheme}),  # releases of before keep their id
             "routes": [{"host": route.at(domain), "path": route.path, "strip": route.strip} for route in self.route],
             "middlewares": {
                 "redirects": [each for redirect in self.redirect for each in redirect.document()],
@@ -282,6 +286,7 @@ def _contradictions(where: str, extension: ServiceExtension) -> Iterator[Problem
         )
     if not extension.route:
         meant = [to_camel(name) for name in _AT_THE_EDGE if getattr(extension, name)]
+        meant += ["scheme"] if extension.scheme != "http" else []
         for key in ["strategy: canary", *meant] if extension.strategy == CANARY else meant:
             yield Problem(
                 f"{where}.{key}: the service has no route",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EDGE_LABEL = "dev.slipway.edge"
 EDGE_NETWORK = "slipway-edge"
-_TRAEFIK = f"{REGISTRY}/library/traefik:v3.6.0"
+_TRAEFIK = f"{REGISTRY}/library/traefik:v3.7.13"
 
 
 def traefik() -> str:
@@ -54,7 +54,7 @@ class RoutedAgent(Agent):
     def edge(self, **more: Any) -> dict[str, Any]:
         return {
             "image": self.traefik,
-            "version": "3.6.0",
+            "version": "3.7.13",
             "http_port": self.http_port,
             "https_port": self.https_port,
             "https": False,

@@ -7,6 +7,7 @@ import base64
 import collections
 import contextlib
 import http.client
+import http.server
 import json
 import socket
 import ssl
@@ -41,7 +42,7 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(not Path("/var/run/docker.sock").exists(), reason="needs a Docker engine on this machine"),
 ]
-TRAEFIK = f"{REGISTRY}/library/traefik:v3.6.0"
+TRAEFIK = f"{REGISTRY}/library/traefik:v3.7.13"
 HOST = "shop.test"
 PASSWORD = "admin:{SHA}0DPiKuNIrrVmD8IUCuw1hQxNqZc="
 
@@ -63,7 +64,7 @@ class Site:
         return EdgeRequest.from_json(
             {
                 "image": self.image,
-                "version": "3.6.0",
+                "version": "3.7.13",
                 "http_port": self.http_port,
                 "https_port": self.https_port,
                 "https": False,
@@ -509,3 +510,79 @@ def test_last_stack_takes_the_edge_along(site: Site) -> None:
     assert site.edge.status() is None
     assert not (site.home / "edge").exists()
     site.edge.drop_stack("shop")
+
+
+class _Behind(http.server.BaseHTTPRequestHandler):
+    """Says what arrived; `/stream` goes on after its first line until the server is told to end."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = 65536
+
+    def answer(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        self.rfile.read(length)
+        seen = f"{self.path} {self.headers.get('X-Forwarded-Proto')}".encode()
+        self.send_response(200)
+        if self.path != "/stream":
+            self.send_header("Content-Length", str(len(seen)))
+        self.end_headers()
+        self.wfile.write(seen)
+        self.wfile.flush()
+        if self.path == "/stream":
+            self.server.ended.wait(20)  # type: ignore[attr-defined]
+            self.close_connection = True
+
+    do_GET = do_POST = answer  # noqa: N815 - the names that the library calls
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_real_traefik_understands_what_keeps_visitors_out_and_lets_answers_through(site: Site) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Behind)
+    server.ended = threading.Event()  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    proxy, visitor = "127.0.0.2", "203.0.113.7"
+    backends = (Backend("g1", 1, (f"127.0.0.1:{server.server_port}",)),)
+    only = Middlewares(ip_allow_list=(visitor,))
+    services = (
+        ServiceRouting("web", (Route(HOST),), backends, Middlewares(max_body=1000)),
+        ServiceRouting("admin", (Route(HOST, "/admin"),), backends, only),
+        ServiceRouting("secure", (Route("tls.test"),), backends, https=True),
+        ServiceRouting("plain", (Route("open.test"),), backends),
+    )
+
+    def status(path: str, source: str = "127.0.0.1", host: str = HOST, body: bytes = b"", **headers: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", site.http_port, timeout=10, source_address=(source, 0))
+        with contextlib.closing(connection):
+            connection.request("POST" if body else "GET", path, body or None, {"Host": host, **headers})
+            return connection.getresponse().status
+
+    def forwarded(addresses: str, scheme: str = "http") -> dict[str, str]:
+        return {"X-Forwarded-For": addresses, "X-Forwarded-Proto": scheme}
+
+    try:
+        site.ensure(trusted_proxies=[proxy])
+        site.edge.write("shop", Routing(services), Deadline(20, "the test"))
+        for path in ("/admin/users", "/%61dmin/users", "//admin/users", "/x/../admin/users"):
+            assert status(path) == 403, path
+        for path in ("/admin%2Fusers", "/admin%2fusers", "/admin%5Cusers", "/x/..%2Fadmin/users", "/admin%00/users"):
+            assert status(path) == 404, path
+            assert status(path, host="open.test") == 200, path
+        for source, named, expected in (
+            (proxy, visitor, 200), (proxy, f"198.51.100.1, {visitor}, {proxy}", 200),
+            (proxy, f"{visitor}, 198.51.100.1", 403), ("127.0.0.1", visitor, 403),
+        ):  # fmt: skip
+            assert status("/admin", source, **forwarded(named)) == expected, (source, named)
+        assert status("/", proxy, "tls.test", **forwarded(visitor, "https")) == 200
+        assert status("/", proxy, "tls.test", **forwarded(visitor)) == 301
+        assert status("/", "127.0.0.1", "tls.test", **forwarded(visitor, "https")) == 301
+        assert status("/", body=b"x" * 1000) == 200
+        assert status("/", body=b"x" * 1001) == 413
+        connection = http.client.HTTPConnection("127.0.0.1", site.http_port, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", "/stream", headers={"Host": HOST})
+            assert connection.getresponse().read(7) == b"/stream"
+    finally:
+        server.ended.set()  # type: ignore[attr-defined]
+        server.shutdown()

@@ -208,6 +208,8 @@ def _fits(rule: str, host: str, path: str, headers: Mapping[str, str]) -> bool:
         "Path": lambda value: path == value,
         "PathPrefix": path.startswith,
         "Header": lambda name, value: names.get(name.lower()) == value,
+        "PathRegexp": lambda pattern: re.search(pattern, unquote(re.sub("(?i)%2f", "%252F", path))) is not None,
+        "HeaderRegexp": lambda name, pattern: re.search(pattern, names.get(name.lower(), "")) is not None,
         "ClientIP": lambda value: value == "127.0.0.1",
     }
 
@@ -215,5 +217,6 @@ def _fits(rule: str, host: str, path: str, headers: Mapping[str, str]) -> bool:
         return str(matchers[match[1]](*re.findall(r"`([^`]*)`", match[2])))
 
     text = re.sub(r"(\w+)\(((?:`[^`]*`(?:, )?)+)\)", decided, rule)
-    assert re.fullmatch(r"[TrueFals&| ()]+", text), rule
-    return bool(eval(text.replace("&&", "and").replace("||", "or")))  # noqa: S307 - True, False, and, or alone
+    assert re.fullmatch(r"[TrueFals&| ()!]+", text), rule
+    text = text.replace("&&", "and").replace("||", "or").replace("!", "not ")
+    return bool(eval(text))  # noqa: S307 - True, False, and, or, not alone

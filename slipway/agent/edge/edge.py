@@ -13,7 +13,7 @@ from slipway.agent.edge.containers import EdgeContainers
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.metrics import Counters, Target, traffic
 from slipway.agent.edge.rendering import Ports, dynamic, marker, text
-from slipway.agent.edge.static_config import desired
+from slipway.agent.edge.static_config import desired, trusted
 from slipway.agent.edge.traefik_api import TraefikApi
 from slipway.agent.state.atomic_files import remove_tree
 from slipway.agent.state.lock import lock
@@ -21,10 +21,11 @@ from slipway.contract.plan import EDGE_CHANGED, EDGE_REPLACED, EDGE_STARTED, Cha
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.edge.containers import EdgeContainer
     from slipway.agent.edge.routing import Routing
     from slipway.agent.output import Output
     from slipway.contract.deployment import EdgeRequest
@@ -66,6 +67,7 @@ class Edge:
             network.ensure_network(self.api)
             started = upkeep.converge(aim, found, self._containers, api=self.api, out=self.out, deadline=deadline)
             self._folder.store_requests(requests)
+            self._write_anew(stack, deadline)
             name = self._folder.marker(self._folder.certificates_of(stack))
             if name is not None:
                 self._containers.see_live(f"{stack}~certificates", name, self._containers.running(), deadline)
@@ -127,21 +129,43 @@ class Edge:
                     "run the deployment again, which starts it",
                 )
             self._check_routes(stack, routing)
-            users = secret_files.write_users(self._folder, stack, routing)
-            name = marker(stack, f"{time.time_ns():x}")
-            content = dynamic(stack, routing, ports=Ports(request.http_port, request.https_port), users=users)
-            path = self._folder.routes_of(stack)
-            before, begin = self._folder.content(path), runtime.monotonic()
-            self._folder.publish(path, text(content, name, routing))
-            try:
-                self._containers.see_live(stack, name, running, deadline)
-            except BaseException:
-                self._folder.publish(path, before)
-                self._containers.see_back(path, running)
-                raise
-            seconds = runtime.monotonic() - begin
-            self._folder.keep_only(f"credentials/{stack}", (os.path.basename(each) for each in users.values()))
-            return seconds
+            return self._publish(stack, routing, running, deadline)
+
+    def _publish(self, stack: str, routing: Routing, running: list[EdgeContainer], deadline: Deadline) -> float:
+        users = secret_files.write_users(self._folder, stack, routing)
+        name = marker(stack, f"{time.time_ns():x}")
+        path = self._folder.routes_of(stack)
+        before, begin = self._folder.content(path), runtime.monotonic()
+        self._folder.publish(path, self._rendered(stack, routing, name, users))
+        try:
+            self._containers.see_live(stack, name, running, deadline)
+        except BaseException:
+            self._folder.publish(path, before)
+            self._containers.see_back(path, running)
+            raise
+        seconds = runtime.monotonic() - begin
+        self._folder.keep_only(f"credentials/{stack}", (os.path.basename(each) for each in users.values()))
+        return seconds
+
+    def _rendered(self, stack: str, routing: Routing, name: str, users: Mapping[str, str]) -> bytes:
+        requests = self._folder.requests()
+        ports = Ports(requests[stack].http_port, requests[stack].https_port)
+        proxies, streams = trusted(requests), self._folder.streams()
+        content = dynamic(stack, routing, ports=ports, users=users, proxies=proxies, streams=streams)
+        return text(content, name, routing)
+
+    def _write_anew(self, stack: str, deadline: Deadline) -> None:
+        """Write the routes of every stack that would be written otherwise today; those of others where it works."""
+        for each in self._folder.stacks():
+            written = self._folder.written(self._folder.routes_of(each))
+            if written is None or written.routing is None or each not in self._folder.requests():
+                continue
+            users = secret_files.write_users(self._folder, each, written.routing)
+            path = self._folder.routes_of(each)
+            if self._rendered(each, written.routing, written.marker, users) == self._folder.content(path):
+                continue
+            with contextlib.suppress(*(() if each == stack else (SlipwayError,))):
+                self._publish(each, written.routing, self._containers.running(), deadline)
 
     def settle(self, stack: str, deadline: Deadline) -> None:
         """Wait until what was written last is live: whoever wrote it may have been ended before it saw that.

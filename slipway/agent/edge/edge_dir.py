@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from slipway.agent.edge.rendering import Written, read
-from slipway.agent.edge.static_config import DEFAULT_CERTIFICATE, MAINTENANCE_PLUGIN, authority_file, resolver_name
+from slipway.agent.edge.static_config import DEFAULT_CERTIFICATE, PLUGINS, authority_file, resolver_name
 from slipway.agent.state.atomic_files import remove_files, write_atomically
 from slipway.contract.deployment import Acme, EdgeRequest
 from slipway.contract.host_paths import edge_folder
@@ -20,40 +20,69 @@ __all__ = ["EdgeFolder"]
 
 _ROUTES = ".yaml"
 _CERTIFICATES = ".tls.yaml"
+_PLUGINS = "plugins-local/src/slipway"
 _SHARED = "_edge.yaml"  # no stack's name begins like this
-_MANIFEST = f"""\
-displayName: Slipway maintenance page
+_MANIFEST = """\
+displayName: Slipway {0}
 type: middleware
-import: {MAINTENANCE_PLUGIN}
-summary: Answers every request with one page.
-testData:
-  page: ""
+import: slipway/{0}
+summary: Slipway {0}
+testData: {{}}
 """
 _PLUGIN = """\
-package maintenance
+package %s
 
 import (
 	"context"
+	"io"
 	"net/http"
 )
 
 type Config struct {
-	Page string `json:"page,omitempty"`
+	Page  string `json:"page,omitempty"`
+	Limit int64  `json:"limit,omitempty"`
 }
+
+// A body of unknown length that turns out too long counts as given up by its sender, not as the service's error.
+type limited struct{ body io.ReadCloser }
+
+func (l *limited) Read(to []byte) (int, error) {
+	read, err := l.body.Read(to)
+	if _, long := err.(*http.MaxBytesError); long {
+		err = context.Canceled
+	}
+	return read, err
+}
+
+func (l *limited) Close() error { return l.body.Close() }
 
 func CreateConfig() *Config { return &Config{} }
 
-func New(_ context.Context, _ http.Handler, config *Config, _ string) (http.Handler, error) {
+func New(_ context.Context, next http.Handler, config *Config, _ string) (http.Handler, error) {
 	page := []byte(config.Page)
-	return http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
+	return http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+%s
+	}), nil
+}
+"""
+_BODIES = {
+    "maintenance": """\
 		answer.Header().Set("Content-Type", "text/html; charset=utf-8")
 		answer.Header().Set("Cache-Control", "no-store")
 		answer.Header().Set("Retry-After", "60")
 		answer.WriteHeader(http.StatusServiceUnavailable)
-		answer.Write(page)
-	}), nil
+		answer.Write(page)""",
+    "body": """\
+		if request.ContentLength > config.Limit {
+			answer.Header().Set("Connection", "close")
+			http.Error(answer, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
+			return
+		}
+		if request.ContentLength < 0 {
+			request.Body = &limited{http.MaxBytesReader(answer, request.Body, config.Limit)}
+		}
+		next.ServeHTTP(answer, request)""",
 }
-"""
 
 
 class EdgeFolder:
@@ -73,15 +102,19 @@ class EdgeFolder:
     def create(self, resolvers: Iterable[Acme]) -> None:
         for path in (self.path, self.routes, self.pending, self.acme, self.temporary):
             os.makedirs(path, mode=0o700, exist_ok=True)
-        plugin = os.path.join("plugins-local", "src", MAINTENANCE_PLUGIN)
-        self.put(os.path.join(plugin, ".traefik.yml"), _MANIFEST)
-        self.put(os.path.join(plugin, "maintenance.go"), _PLUGIN)
+        for name in PLUGINS:
+            self.put(f"{_PLUGINS}/{name}/.traefik.yml", _MANIFEST.format(name))
+            self.put(f"{_PLUGINS}/{name}/{name}.go", _PLUGIN % (name, _BODIES[name]))
         for acme in resolvers:
             storage = f"acme/{resolver_name(acme)}.json"
             if not self.has(storage):
                 self.put(storage, "")
             if acme.ca:
                 self.put(authority_file(acme), acme.ca)
+
+    def streams(self) -> bool:
+        """Whether the edge can limit requests without holding back answers; one of an earlier version cannot."""
+        return self.has(f"{_PLUGINS}/body/body.go")
 
     def put(self, path: str, content: str) -> None:
         """Write a 0600 file below the folder, unless it is as wanted."""
@@ -169,7 +202,7 @@ class EdgeFolder:
         content = self.content(self._requests)
         found = json.loads(content) if content else {}
         return {
-            stack: EdgeRequest(**{**request, "acme": Acme(*request["acme"]) if request["acme"] else None})
+            stack: EdgeRequest.from_json({**request, "acme": request["acme"] and Acme(*request["acme"])._asdict()})
             for stack, request in found.items()
         }
 
@@ -177,6 +210,8 @@ class EdgeFolder:
         content = {stack: request._asdict() for stack, request in requests.items()}
         for each in content.values():
             del each["certificates"]
+            if not each["trusted_proxies"]:
+                del each["trusted_proxies"]  # which agents of earlier versions cannot read
         self.put("wishes.json", json.dumps(content, sort_keys=True))
 
     def last_address(self) -> str:

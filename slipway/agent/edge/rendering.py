@@ -34,6 +34,10 @@ _HOST_PRIORITY = 100_000
 _PROBE_PRIORITY = 1_000_000
 _RETRY = {"attempts": 3, "initialInterval": "20ms"}  # only what no backend has seen a byte of is tried again
 _YEAR = 31_536_000
+_PLAIN = r" && !PathRegexp(`(?i)%2f|\\|\x00`)"  # no encoded slash, backslash or NUL; Traefik decodes the latter two
+# Headers of proxies that are not trusted are gone before a route is chosen.
+_FORWARDED = "HeaderRegexp(`X-Forwarded-For`, `.`)"
+_OVER_TLS = "HeaderRegexp(`X-Forwarded-Proto`, `^(https|wss)$`)"
 
 
 class Ports(NamedTuple):
@@ -82,15 +86,36 @@ def service_target(name: str) -> tuple[str, str, str] | None:
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None  # noqa: PLR2004 - as `_generation` puts them
 
 
-def dynamic(stack: str, routing: Routing, *, ports: Ports, users: Mapping[str, str]) -> dict[str, Any]:
-    """The dynamic configuration of a stack; `users` is service → htpasswd file, as Traefik's container sees it."""
+def dynamic(
+    stack: str,
+    routing: Routing,
+    *,
+    ports: Ports,
+    users: Mapping[str, str],
+    proxies: Sequence[str] = (),
+    streams: bool = True,
+) -> dict[str, Any]:
+    """The dynamic configuration of a stack; `users` is service → htpasswd file, as Traefik's container sees it.
+
+    `proxies` are those that the edge believes who the visitor is; `streams` as in `EdgeFolder.streams`.
+    """
     built = _Built({}, {}, {})
     down = routing.maintenance is not None
     if down:
         page = {"plugin": {"maintenance": {"page": routing.maintenance}}}
         built.middlewares[f"{stack}{SEPARATOR}maintenance"] = page
     for service in routing.services:
-        _Service(stack, service, ports, built, maintenance=down).build(users.get(service.service))
+        guarded = {
+            route.host
+            for other in routing.services
+            if other is not service
+            and (other.middlewares.ip_allow_list or other.middlewares.basic_auth or other.middlewares.rate_limit)
+            for route in other.routes
+        }
+        one = _Service(
+            stack, service, ports, built, maintenance=down, guarded=guarded, proxies=proxies, streams=streams
+        )
+        one.build(users.get(service.service))
     return {"http": {key: value for key, value in built._asdict().items() if value}}
 
 
@@ -103,21 +128,40 @@ class _Built(NamedTuple):
 class _Service:
     """Builds what one service needs; `built` collects."""
 
-    def __init__(self, stack: str, service: ServiceRouting, ports: Ports, built: _Built, *, maintenance: bool) -> None:
+    def __init__(
+        self,
+        stack: str,
+        service: ServiceRouting,
+        ports: Ports,
+        built: _Built,
+        *,
+        maintenance: bool,
+        guarded: set[str],
+        proxies: Sequence[str],
+        streams: bool,
+    ) -> None:
         self.stack = stack
         self.service = service
         self.ports = ports
         self.built = built
         self.maintenance = maintenance
+        self.guarded = guarded
+        """Host names of which another service lets in only some, or some of the time."""
+        self.proxies = proxies
+        self.streams = streams
+        self.by_proxy: dict[str, str] = {}
+        """Middleware → what takes its place where a proxy says who the visitor is."""
         self.name = f"{stack}{SEPARATOR}{service.service}"
 
     def build(self, users: str | None) -> None:
         for backend in self.service.backends:
-            self.built.services[self._generation(backend.generation)] = _balancer(backend.servers)
+            self.built.services[self._generation(backend.generation)] = _balancer(backend.servers, self.service.scheme)
         self.built.services[self.name] = self._weighted()
         ways = self._ways(users)
         for number, route in enumerate(self.service.routes):
             path, rule = route.path.rstrip("/"), _rule(route)
+            if self.guarded and (not route.host or self.guarded & {route.host, ""}):
+                rule += _PLAIN  # an application may read what is encoded as the path of the other service
             priority = (_HOST_PRIORITY if route.host else 0) + len(path) + 1
             inner = list(ways)
             if route.strip and path:
@@ -162,19 +206,31 @@ class _Service:
         wanted, https = self.service.middlewares, self.service.https
         ways = []
         if wanted.ip_allow_list:
-            ways.append(self._middleware("allow", {"ipAllowList": {"sourceRange": list(wanted.ip_allow_list)}}))
+            ways += self._by_address("allow", "ipAllowList", {"sourceRange": list(wanted.ip_allow_list)})
         if wanted.rate_limit is not None:
             limit = wanted.rate_limit
             period = f"{max(1, round(limit.period * 1000))}ms"
-            content = {"average": limit.average, "burst": limit.burst, "period": period}
-            ways.append(self._middleware("rate", {"rateLimit": content}))
+            ways += self._by_address(
+                "rate", "rateLimit", {"average": limit.average, "burst": limit.burst, "period": period}
+            )
         if users is not None:
             ways.append(self._middleware("auth", {"basicAuth": {"usersFile": users, "removeHeader": True}}))
         if wanted.max_body is not None:
-            ways.append(self._middleware("body", {"buffering": {"maxRequestBodyBytes": wanted.max_body}}))
+            plugin = {"plugin": {"body": {"limit": wanted.max_body}}}
+            older = {"buffering": {"maxRequestBodyBytes": wanted.max_body}}
+            ways.append(self._middleware("body", plugin if self.streams else older))
         if wanted.security_headers:
             ways.append(self._middleware("headers", {"headers": _security_headers(https=https)}))
         return [*ways, self._middleware("retry", {"retry": _RETRY})]
+
+    def _by_address(self, name: str, kind: str, content: dict[str, Any]) -> list[str]:
+        """A middleware that counts addresses: behind a proxy, that of the nearest who is none."""
+        plain = self._middleware(name, {kind: content})
+        if self.proxies:
+            visitor: dict[str, Any] = {"ipStrategy": {"excludedIPs": list(self.proxies)}}
+            visitor = {"sourceCriterion": visitor} if kind == "rateLimit" else visitor
+            self.by_proxy[plain] = self._middleware(f"{name}-visitor", {kind: {**content, **visitor}})
+        return [plain]
 
     def _middleware(self, kind: str, content: dict[str, Any]) -> str:
         name = f"{self.name}{SEPARATOR}{kind}"
@@ -186,6 +242,17 @@ class _Service:
         if self.maintenance:
             middlewares, service = [f"{self.stack}{SEPARATOR}maintenance"], _NOTHING
         router = {"rule": rule, "priority": priority, "middlewares": middlewares, "service": service}
+        if self.by_proxy.keys() & set(middlewares):
+            for end, condition, ways in (
+                ("", _FORWARDED, [self.by_proxy.get(each, each) for each in middlewares]),
+                ("-direct", f"!{_FORWARDED}", middlewares),
+            ):
+                self._router(kind + end, {**router, "rule": f"{rule} && {condition}", "middlewares": ways}, host)
+        else:
+            self._router(kind, router, host)
+
+    def _router(self, kind: str, router: dict[str, Any], host: str) -> None:
+        rule = router["rule"]
         name = f"{self.name}{SEPARATOR}{kind}"
         if not self.service.https:
             self.built.routers[name] = {"entryPoints": [_WEB], **router}
@@ -193,8 +260,11 @@ class _Service:
         self.built.routers[name] = {"entryPoints": [_WEBSECURE], **router, "tls": self._tls(host)}
         port = {} if self.ports.https == _HTTPS_PORT else {"port": str(self.ports.https)}
         to_https = self._middleware("https", {"redirectScheme": {"scheme": "https", "permanent": True, **port}})
+        if self.proxies:  # what one got over TLS is not sent there again
+            self.built.routers[f"{name}-proxied"] = {"entryPoints": [_WEB], **router, "rule": f"{rule} && {_OVER_TLS}"}
+            rule += f" && !{_OVER_TLS}"
         self.built.routers[f"{name}-http"] = {
-            "entryPoints": [_WEB], "rule": rule, "priority": priority, "middlewares": [to_https], "service": _NOTHING,
+            "entryPoints": [_WEB], **router, "rule": rule, "middlewares": [to_https], "service": _NOTHING,
         }  # fmt: skip
 
     def _tls(self, host: str) -> dict[str, Any]:
@@ -222,8 +292,8 @@ class _Service:
             self.built.routers[name] = {"entryPoints": [_WEBSECURE], **rule, "service": _NOTHING, "tls": tls}
 
 
-def _balancer(servers: Sequence[str]) -> dict[str, Any]:
-    urls = [{"url": f"http://{server}"} for server in servers]
+def _balancer(servers: Sequence[str], scheme: str = "http") -> dict[str, Any]:
+    urls = [{"url": f"{scheme}://{server}"} for server in servers]
     return {"loadBalancer": {"servers": urls, "passHostHeader": True, "serversTransport": BACKEND}}
 
 

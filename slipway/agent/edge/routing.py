@@ -31,8 +31,9 @@ class Preview(NamedTuple):
 
 
 class ServiceRouting(NamedTuple):
-    """Everything about one service; `resolver` is how certificates are had (`resolver_name`), None: not by ACME.
+    """Everything about one service; `scheme` is how its servers are asked.
 
+    `resolver` is how certificates are had (`resolver_name`), None: not by ACME.
     `basic_auth` of its middlewares is the content of the htpasswd file, a secret.
     """
 
@@ -44,6 +45,7 @@ class ServiceRouting(NamedTuple):
     preview: Preview | None = None
     https: bool = False
     resolver: str | None = None
+    scheme: str = "http"
 
 
 class Routing(NamedTuple):
@@ -86,4 +88,5 @@ def _service_from_json(content: Mapping[str, Any]) -> ServiceRouting:
         preview=Preview(**preview) if preview else None,
         https=content["https"],
         resolver=content["resolver"],
+        scheme=content.get("scheme", "http"),
     )

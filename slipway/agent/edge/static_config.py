@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from slipway.contract.deployment import Acme, EdgeRequest
 
 __all__ = [
-    "DEFAULT_CERTIFICATE", "FOLDER", "GRACE_SECONDS", "MAINTENANCE_PLUGIN", "OWNER", "Desired", "authority_file",
-    "desired", "resolver_name", "shared", "static",
+    "DEFAULT_CERTIFICATE", "FOLDER", "GRACE_SECONDS", "OWNER", "PLUGINS", "Desired", "authority_file", "desired",
+    "resolver_name", "shared", "static", "trusted",
 ]  # fmt: skip
 
 FOLDER = "/edge"  # Where Traefik's container sees the edge's folder
@@ -28,8 +28,8 @@ DEFAULT_CERTIFICATE = "default"
 
 GRACE_SECONDS = 30  # What a request may still take when its Traefik has been replaced; then a WebSocket is cut, too
 
-MAINTENANCE_PLUGIN = "slipway/maintenance"
-"""Go module of the plugin that answers with a page, which Traefik by itself cannot."""
+PLUGINS = ("maintenance", "body")
+"""What Traefik by itself cannot: answer with a page, and limit requests without holding back answers."""
 
 _DEFAULT = {f"{kind}File": f"{FOLDER}/{DEFAULT_CERTIFICATE}.{end}" for kind, end in (("cert", "pem"), ("key", "key"))}
 # Bounds at most a quarter apart, in seconds, so that a percentile is known to a quarter: 1 ms to 37 s. The comparison
@@ -39,6 +39,8 @@ _BUCKETS = tuple(float(f"{0.001 * 1.25**step:.3g}") for step in range(48))
 # a short keep-alive is hardly ever raced. To connect again costs a fraction of a millisecond on the same host.
 _IDLE_BACKEND = "300ms"
 _DIAL = "2s"
+_ENCODED = (3, 6, 4)  # the first version that can be told
+_CHARACTERS = ("Slash", "BackSlash", "NullCharacter", "Semicolon", "Percent", "QuestionMark", "Hash")
 _IDLE_CLIENT = "180s"
 
 
@@ -50,6 +52,7 @@ class Desired(NamedTuple):
     http_port: int
     https_port: int | None
     resolvers: tuple[Acme, ...]
+    proxies: tuple[str, ...] = ()
 
 
 def resolver_name(acme: Acme) -> str:
@@ -80,7 +83,13 @@ def desired(requests: Mapping[str, EdgeRequest], stack: str, running: Iterable[t
         http_port=own.http_port,
         https_port=next((request.https_port for _, request in sorted(requests.items()) if request.https), None),
         resolvers=tuple(sorted({request.acme for request in requests.values() if request.acme is not None})),
+        proxies=trusted(requests),
     )
+
+
+def trusted(requests: Mapping[str, EdgeRequest]) -> tuple[str, ...]:
+    """The proxies in front of this host: those of all its stacks."""
+    return tuple(sorted({proxy for request in requests.values() for proxy in request.trusted_proxies}))
 
 
 def authority_file(acme: Acme) -> str:
@@ -91,12 +100,12 @@ def authority_file(acme: Acme) -> str:
 def static(wanted: Desired, number: int, api_port: int) -> dict[str, Any]:
     """Traefik's static configuration for the container `number`."""
     points: dict[str, Any] = {
-        "web": _entry_point(wanted.http_port, number),
+        "web": _entry_point(wanted.http_port, number, wanted),
         # Loopback only: it shows routes to whoever may connect.
         "traefik": {"address": f"127.0.0.1:{api_port}"},
     }
     if wanted.https_port is not None:
-        points["websecure"] = _entry_point(wanted.https_port, number)
+        points["websecure"] = _entry_point(wanted.https_port, number, wanted)
     resolvers = {
         resolver_name(acme): {
             "acme": {
@@ -122,7 +131,7 @@ def static(wanted: Desired, number: int, api_port: int) -> dict[str, Any]:
             "file": {"directory": f"{FOLDER}/routes", "watch": True},
         },
         **({"certificatesResolvers": resolvers} if resolvers else {}),  # Traefik refuses an empty one
-        "experimental": {"localPlugins": {"maintenance": {"moduleName": MAINTENANCE_PLUGIN}}},
+        "experimental": {"localPlugins": {name: {"moduleName": f"slipway/{name}"} for name in PLUGINS}},
     }
 
 
@@ -156,11 +165,17 @@ def _own(number: int) -> str:
     return f"{OWNER}{SEPARATOR}{number}"
 
 
-def _entry_point(port: int, number: int) -> dict[str, Any]:
+def _entry_point(port: int, number: int, wanted: Desired) -> dict[str, Any]:
+    # Versions have another default each; where a path decides who is let in, `rendering` refuses them.
+    encoded = {} if _numbers(wanted.version) < _ENCODED else {
+        "encodedCharacters": {f"allowEncoded{each}": True for each in _CHARACTERS}
+    }  # fmt: skip
     return {
         "address": f":{port}",
         "reusePort": True,  # two containers listen side by side while one takes over from the other
-        "http": {"middlewares": [f"{_own(number)}@file"]},
+        # Without it a semicolon in a query becomes another separator on its way.
+        "http": {"middlewares": [f"{_own(number)}@file"], "encodeQuerySemicolons": True, **encoded},
+        **({"forwardedHeaders": {"trustedIPs": list(wanted.proxies)}} if wanted.proxies else {}),
         "transport": {
             "lifeCycle": {"graceTimeOut": f"{GRACE_SECONDS}s"},
             # No limit on reading: it would cut long uploads, and answers that stream for longer (Go ends the request).

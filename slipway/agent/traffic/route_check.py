@@ -145,7 +145,7 @@ class RouteCheck:
             runtime.connect((container.edge, port), CONNECT_SECONDS)
         except OSError as error:
             return self._silent(name, container, port, words(error))
-        for route in entry.routes if ask else ():
+        for route in entry.routes if ask and entry.scheme == "http" else ():  # the agent speaks no HTTP/2
             path = "/" if route.strip else route.path
             reason = _ask((container.edge, port), path, {"Host": "localhost", **_host(route)})
             if reason:

@@ -288,15 +288,15 @@ def wanted_route(
         https, resolver = (written.https, written.resolver) if written else (False, None)
     else:
         https, resolver = wanted.https, wanted.acme and resolver_name(wanted.acme)
-    auth = entry.middlewares.basic_auth
     return ServiceRouting(
         service=name,
         routes=entry.routes,
         backends=(),
-        middlewares=entry.middlewares._replace(basic_auth=auth and secrets[auth]),
+        middlewares=entry.middlewares._replace(basic_auth=(auth := entry.middlewares.basic_auth) and secrets[auth]),
         sticky=entry.sticky,
         https=https,
         resolver=resolver if https else None,
+        scheme=entry.scheme,
     )
 
 

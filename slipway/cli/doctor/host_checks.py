@@ -15,6 +15,7 @@ from slipway.hosts.agent_channel import agent_path, channel
 from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.connection import Connection, reached
 from slipway.hosts.host_sessions import full_disk
+from slipway.settings.edge_settings import edge_faults, edge_version, newer_edge
 from slipway.settings.setting_files import config_set
 from slipway.settings.values import one_host_key
 
@@ -172,6 +173,11 @@ def _edge(host: HostSettings, state: _HostState, settings: Settings, application
         fix = config_set(settings.stack, key)
         meaning = "the edge could not start, and no route would answer; `sudo ss -lntp` on the host names it"
         yield from wrongs("hosts", Problem(f"port {port} is taken by another program", meaning, fix))
+    if edge and (faults := edge_faults(edge["version"])):
+        what = f"the edge is Traefik {edge['version']}, which has known faults: {'; '.join(faults)}"
+        own_image = edge_faults(edge_version(settings.edge_image))
+        fix = newer_edge(settings) if own_image else of_stack("pulumi up", settings.stack)
+        yield from warnings("hosts", Problem(what, "a frozen image gets no fixes", fix))
     if not taken:
         whose = "the edge's already" if own >= set(ports.values()) else "free for the edge"
         numbers = " and ".join(map(str, ports.values()))

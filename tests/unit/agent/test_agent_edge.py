@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from slipway.agent.edge import metrics, network
+from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.metrics import Target
 from slipway.agent.edge.rendering import Ports, dynamic, marker, read, text
 from slipway.agent.edge.routing import Backend, Preview, Routing, ServiceRouting, from_json, to_json
@@ -18,10 +20,6 @@ from slipway.agent.edge.static_config import Desired, desired, resolver_name, sh
 from slipway.agent.output import Output
 from slipway.contract.deployment import Acme, EdgeRequest, Middlewares, RateLimit, Redirect, Route
 from slipway.contract.problems import SlipwayError, UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 OLD, NEW = Backend("g1", 75, ("10.0.0.2:80",)), Backend("g2", 25, ("10.0.0.3:80", "10.0.0.4:80"))
 PORTS = Ports(80, 443)
@@ -180,6 +178,114 @@ def wish(version: str = "3.6.0", image: str = "", **more: Any) -> EdgeRequest:
     return EdgeRequest(image=image or f"traefik@{version}", version=version, **values)
 
 
+PLAIN = r" && !PathRegexp(`(?i)%2f|\\|\x00`)"
+GUARDS = [
+    Middlewares(ip_allow_list=("::1",)),
+    Middlewares(basic_auth="a:b"),
+    Middlewares(rate_limit=RateLimit(1, 1, 1)),
+]
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=["allow list", "password", "limit"])
+@pytest.mark.parametrize(
+    ("open_route", "guarded_route", "exact"),
+    [
+        (Route("a.test"), Route("a.test", "/admin"), True),
+        (Route("a.test", "/public"), Route("a.test"), True),
+        (Route(""), Route("a.test", "/admin"), True),
+        (Route("a.test"), Route("", "/admin"), True),
+        (Route("b.test"), Route("a.test", "/admin"), False),
+    ],
+)
+def test_an_encoded_path_does_not_lead_around_what_guards_another_service_of_that_host(
+    guard: Middlewares, open_route: Route, guarded_route: Route, *, exact: bool
+) -> None:
+    services = (web(open_route), ServiceRouting("admin", (guarded_route,), (OLD,), guard))
+    routers = dynamic("shop", Routing(services), ports=PORTS, users={})["http"]["routers"]
+    rules = [router["rule"] for name, router in routers.items() if name.startswith("shop~web~")]
+    assert {rule.endswith(PLAIN) for rule in rules} == {exact}
+    assert not any(PLAIN in router["rule"] for name, router in routers.items() if name.startswith("shop~admin~"))
+
+
+@pytest.mark.parametrize("ways", [Middlewares(max_body=9), Middlewares(security_headers=True), Middlewares()])
+def test_encoded_paths_reach_the_application_where_nothing_is_guarded(ways: Middlewares) -> None:
+    services = (
+        web(Route("a.test"), middlewares=GUARDS[0]),
+        ServiceRouting("api", (Route("a.test", "/api"),), (), ways),
+    )
+    routers = dynamic("shop", Routing(services), ports=PORTS, users={})["http"]["routers"]
+    assert PLAIN not in routers["shop~web~route-0"]["rule"]
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [("3.6.0", False), ("3.6.3", False), ("3.6.4", True), ("3.7.13", True), ("3.10.0-rc1", True)]
+)
+def test_what_the_edge_does_with_encoded_characters_is_no_matter_of_its_version(version: str, *, told: bool) -> None:
+    http = static(desired({"a": wish(version)}, "a", []), 1, 8650)["entryPoints"]["web"]["http"]
+    assert ("encodedCharacters" in http) is told
+    assert set(http.get("encodedCharacters", {}).values()) <= {True}
+    assert http["encodeQuerySemicolons"] is True
+
+
+def test_proxies_of_all_stacks_are_believed_and_without_any_nobody_is() -> None:
+    requests = {"a": wish(trusted_proxies=("10.0.0.1",)), "b": wish(trusted_proxies=("10.0.0.0/24", "10.0.0.1"))}
+    points = static(desired({**requests, "c": wish(https=True)}, "c", []), 1, 8650)["entryPoints"]
+    assert [points[name]["forwardedHeaders"] for name in ("web", "websecure")] == [
+        {"trustedIPs": ["10.0.0.0/24", "10.0.0.1"]}
+    ] * 2
+    assert "forwardedHeaders" not in static(desired({"a": wish()}, "a", []), 1, 8650)["entryPoints"]["web"]
+
+
+def test_allow_lists_and_limits_count_the_visitor_that_a_proxy_names_and_else_who_connects() -> None:
+    service = web(middlewares=Middlewares(ip_allow_list=("192.0.2.1",), rate_limit=RateLimit(1, 1, 1)))
+    http = dynamic("shop", Routing((service,)), ports=PORTS, users={}, proxies=("10.0.0.1",))["http"]
+    named, direct = (http["routers"][f"shop~web~route-0{end}"] for end in ("", "-direct"))
+    assert named["rule"] == "Host(`a.test`) && HeaderRegexp(`X-Forwarded-For`, `.`)"
+    assert direct["rule"] == "Host(`a.test`) && !HeaderRegexp(`X-Forwarded-For`, `.`)"
+    strategy = {"ipStrategy": {"excludedIPs": ["10.0.0.1"]}}
+    for router, more, criterion in ((named, strategy, {"sourceCriterion": strategy}), (direct, {}, {})):
+        allow, rate = (http["middlewares"][name] for name in router["middlewares"][:2])
+        assert allow == {"ipAllowList": {"sourceRange": ["192.0.2.1"], **more}}
+        assert rate == {"rateLimit": {"average": 1, "burst": 1, "period": "1000ms", **criterion}}
+    assert dynamic("shop", Routing((web(),)), ports=PORTS, users={}, proxies=("::1",))["http"] == rendered(web())
+
+
+def test_what_a_proxy_got_over_tls_is_not_sent_there_again() -> None:
+    http = dynamic("shop", Routing((web(https=True),)), ports=PORTS, users={}, proxies=("10.0.0.1",))["http"]
+    over_tls = "HeaderRegexp(`X-Forwarded-Proto`, `^(https|wss)$`)"
+    served, sent = http["routers"]["shop~web~route-0-proxied"], http["routers"]["shop~web~route-0-http"]
+    assert (served["rule"], served["service"]) == (f"Host(`a.test`) && {over_tls}", "shop~web")
+    assert (sent["rule"], sent["middlewares"]) == (f"Host(`a.test`) && !{over_tls}", ["shop~web~https"])
+
+
+@pytest.mark.parametrize(
+    ("streams", "way"), [(True, {"plugin": {"body": {"limit": 9}}}), (False, {"buffering": {"maxRequestBodyBytes": 9}})]
+)
+def test_a_limit_of_bodies_holds_back_no_answer_once_the_edge_can(way: dict[str, Any], *, streams: bool) -> None:
+    routing = Routing((web(middlewares=Middlewares(max_body=9)),))
+    found = dynamic("shop", routing, ports=PORTS, users={}, streams=streams)
+    assert found["http"]["middlewares"]["shop~web~body"] == way
+
+
+def test_a_service_is_asked_in_its_scheme() -> None:
+    assert rendered(web(scheme="h2c"))["services"]["shop~web~g1"]["loadBalancer"]["servers"] == [
+        {"url": f"h2c://{OLD.servers[0]}"}
+    ]
+
+
+def test_what_stacks_asked_for_is_kept_as_agents_of_before_can_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = EdgeFolder()
+    folder.create(())
+    asked = {"a": wish(acme=Acme("a@x.test", "s", "")), "b": wish(trusted_proxies=("10.0.0.1", "::1"))}
+    folder.store_requests(asked)
+    assert folder.requests() == asked
+    kept = json.loads((Path(folder.path) / "wishes.json").read_text())
+    assert set(kept["a"]) == {"image", "version", "http_port", "https_port", "https", "acme"}
+
+
 @pytest.mark.parametrize(
     ("requests", "running", "image"),
     [
@@ -222,7 +328,7 @@ def test_resolvers_are_the_union_of_all_wishes() -> None:
 
 
 def test_bounds_of_durations_are_a_quarter_apart() -> None:
-    buckets = static(Desired("", "", 80, None, ()), 1, 8650)["metrics"]["prometheus"]["buckets"]
+    buckets = static(Desired("", "3.7.13", 80, None, ()), 1, 8650)["metrics"]["prometheus"]["buckets"]
     assert (buckets[0], buckets[-1] >= 30) == (0.001, True)
     assert all(1 < high / low <= 1.26 for low, high in itertools.pairwise(buckets))
 

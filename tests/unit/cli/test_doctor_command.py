@@ -377,6 +377,22 @@ def test_the_edges_ports_are_free_its_own_or_taken(tmp_path: Path, probe: dict[s
     assert judged(tmp_path, probe, listening=(80,), routed=False)["the edge's ports:"].state == "skipped"
 
 
+@pytest.mark.parametrize(
+    ("version", "image", "fix"),
+    [
+        ("3.6.2", "traefik:v3.7.13", "pulumi up --stack staging"),
+        ("3.6.8", "traefik:v3.6.8", "pulumi config set edgeImage traefik:v3.7.13 --stack staging"),
+        ("3.7.13", "traefik:v3.7.13", ""),
+    ],
+)
+def test_an_edge_with_known_faults_is_a_warning(  # noqa: PLR0917 - a case is one line
+    tmp_path: Path, probe: dict[str, Any], edge: dict[str, Any], version: str, image: str, fix: str
+) -> None:
+    found = judged(tmp_path, {**probe, "edge": {**edge, "version": version}}, edge_image=image)
+    [*said] = [each for each in found.values() if each.what.startswith(f"the edge is Traefik {version}")]
+    assert [(each.state, each.fix) for each in said] == ([("warning", fix)] if fix else [])
+
+
 def test_the_agent_is_told_by_its_version(tmp_path: Path, probe: dict[str, Any]) -> None:
     digest = pack_agent().digest[:12]
     assert "in this version" in judged(tmp_path, probe, agent=f"agent-{digest}.pyz")["the agent is"].what

@@ -239,7 +239,7 @@ def test_outside_of_git_there_is_nothing_to_tag(tmp_path: Path) -> None:
 # --- the edge's image
 
 ROUTED = {"web": {"routes": [{"host": "", "path": "/", "strip": False}]}}
-EDGE = f"traefik:v3.6.0@sha256:{'b' * 64}"
+EDGE = f"traefik:v3.7.13@sha256:{'b' * 64}"
 
 
 def edge_of(folder: Path, live: str = "", *, preview: bool = False, **values: Any) -> tuple[Recorded, str]:
@@ -265,8 +265,8 @@ def edge_of(folder: Path, live: str = "", *, preview: bool = False, **values: An
 
 def test_the_edges_digest_is_known_at_preview(tmp_path: Path) -> None:
     engine, found = edge_of(tmp_path, preview=True, mirror="mirror.example")
-    assert found == f"mirror.example/library/traefik:v3.6.0@{DIGEST}"
-    assert engine.looked_up == [("mirror.example/library/traefik:v3.6.0", None)]
+    assert found == f"mirror.example/library/traefik:v3.7.13@{DIGEST}"
+    assert engine.looked_up == [("mirror.example/library/traefik:v3.7.13", None)]
 
 
 def test_the_edges_digest_is_frozen_while_the_setting_names_the_same_image(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_an_edge_image_of_the_stacks_own_registry_is_read_with_its_credentials(t
 def test_an_edge_image_that_does_not_exist_is_told_by_its_setting(tmp_path: Path) -> None:
     with pytest.raises(SlipwayError) as raised:
         images(tmp_path, entries=ROUTED, engine=Recorded(digests={}))
-    assert raised.value.problems[0].what == "edgeImage: traefik:v3.6.0 does not exist in its registry"
+    assert raised.value.problems[0].what == "edgeImage: traefik:v3.7.13 does not exist in its registry"
 
 
 # --- third-party images

@@ -1,5 +1,7 @@
 """What a host is told of its edge and of watching, and what is wrong or unwise about it."""
 
+import ipaddress
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,15 @@ from samples import CANARY, DIGEST, LOCAL, REMOTE, application, load, probe, pro
 
 from slipway.hosts.deployment_document import edge_document, route_urls
 from slipway.hosts.preflight import View
-from slipway.settings.edge_settings import edge_image, edge_problems, watch_document
+from slipway.settings.edge_settings import (
+    edge_faults,
+    edge_image,
+    edge_problems,
+    edge_version,
+    edge_warnings,
+    newer_edge,
+    watch_document,
+)
 
 ROUTED = "services: {web: {image: nginx, x-slipway: {route: %s, port: 80}}, db: {image: postgres}}"
 IMAGE = f"registry.example/traefik:v3.6.0@{DIGEST}"
@@ -62,8 +72,8 @@ def test_a_certificate_of_ones_own_takes_the_authoritys_place(tmp_path: Path) ->
 
 
 def test_the_edges_image_comes_through_the_mirror(tmp_path: Path) -> None:
-    assert edge_image(settings(tmp_path)) == "traefik:v3.6.0"
-    assert edge_image(settings(tmp_path, mirror="m.example")) == "m.example/library/traefik:v3.6.0"
+    assert edge_image(settings(tmp_path)) == "traefik:v3.7.13"
+    assert edge_image(settings(tmp_path, mirror="m.example")) == "m.example/library/traefik:v3.7.13"
     assert edge_image(settings(tmp_path, mirror="m.example", edge_image="ghcr.io/a/t:3.7.1")) == "ghcr.io/a/t:3.7.1"
 
 
@@ -142,6 +152,60 @@ def test_tls_that_somebody_turned_off_stays_off(tmp_path: Path) -> None:
 )
 def test_an_edge_that_cannot_be_is_a_problem(tmp_path: Path, values: dict[str, Any], what: str) -> None:
     assert whats(edge_problems(settings(tmp_path, **values))) == [what]
+
+
+@pytest.mark.parametrize(
+    ("version", "refused", "faults"),
+    [
+        ("3.0.0", True, 3), ("3.6.0", True, 3), ("3.6.3", True, 3), ("3.6.4", True, 2), ("3.6.6", True, 2),
+        ("3.6.7", False, 1), ("3.6.18", False, 1), ("3.6.19", False, 0), ("3.7.0", False, 1), ("3.7.2-rc1", False, 1),
+        ("3.7.3", False, 0), ("3.7.13", False, 0), ("3.10.0", False, 0),
+    ],
+)  # fmt: skip
+def test_an_edge_with_known_faults_is_warned_of_and_one_that_is_too_old_refused(
+    tmp_path: Path, version: str, *, refused: bool, faults: int
+) -> None:
+    given = settings(tmp_path, edge_image=f"traefik:v{version}", hosts=[REMOTE], https=True, **MAIL)
+    entries = {"web": {"routes": [{"host": "shop.example"}]}}
+    found = [*edge_problems(given), *edge_warnings(given, entries)]
+    assert len(edge_faults(version)) == faults
+    assert [problem.fix for problem in found] == [newer_edge(given)] * (refused + bool(faults))
+    assert all("known faults" in problem.what for problem in found)
+    assert not edge_faults(edge_version(settings(tmp_path).edge_image))
+
+
+@pytest.mark.parametrize(
+    ("proxies", "networks"),
+    [
+        (["10.0.0.7"], ["10.0.0.7"]),
+        (["10.0.0.7/24", "::1"], ["10.0.0.0/24", "::1"]),
+        (["Cloudflare"], ["103.21.244.0/22", "2c0f:f248::/32"]),
+        (["fastly", "10.0.0.7"], ["10.0.0.7", "103.244.50.0/24", "2a04:4e42::/32"]),
+    ],
+)
+def test_trusted_proxies_are_addresses_or_what_a_provider_publishes(
+    tmp_path: Path, proxies: list[str], networks: list[str]
+) -> None:
+    found = edge(tmp_path, trusted_proxies=proxies)["trusted_proxies"]
+    assert set(networks) <= set(found)
+    assert found == sorted(found)
+    assert all(ipaddress.ip_network(each) for each in found)
+    assert "trusted_proxies" not in edge(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("akamai", "is neither an address nor a network such as 192.0.2.0/24, nor a provider: cloudflare, fastly"),
+        ("10.0.0.0/33", "is neither an address"),
+        ("", "is neither an address"),
+        ("0.0.0.0/0", "is every address: any visitor could claim another one"),
+        ("::/0", "is every address"),
+    ],
+)
+def test_a_proxy_that_is_none_or_everybody_is_refused(tmp_path: Path, proxy: str, said: str) -> None:
+    [problem] = problems_of_loading(tmp_path, {"trustedProxies": json.dumps([proxy])})
+    assert problem.what.startswith(f"trustedProxies[0]: {said}")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class Go:
     def package_folder(self, source: Path, package: str) -> Path:
         assert (source / "go.mod").is_file()
         module = "lego" if "go-acme" in package else "traefik"
-        return self.modules / module / package.partition("/v4/" if module == "lego" else "/v3/")[2]
+        return self.modules / module / package.partition("/v5/" if module == "lego" else "/v3/")[2]
 
     def build(self, source: Path, package: str, program: Path, *, define: str = "") -> None:
         if self.broken:
@@ -101,7 +101,7 @@ def test_version_is_the_one_of_the_module_and_of_the_image() -> None:
     assert (image.tag, image.mirrored) == (f"traefik:v{traefik.VERSION}", f"library/traefik:v{traefik.VERSION}")
 
 
-@pytest.mark.parametrize("module", ["go-acme/lego/v4", "traefik/traefik/v3"])
+@pytest.mark.parametrize("module", ["go-acme/lego/v5", "traefik/traefik/v3"])
 def test_module_that_is_changed_is_the_one_that_is_built_with(module: str) -> None:
     versions = [
         set(re.findall(rf"{module} (v\S+)", (traefik._SOURCE / file).read_text()))

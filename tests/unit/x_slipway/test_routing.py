@@ -164,7 +164,8 @@ def test_a_wrong_middleware_says_where_and_what(block: dict[str, Any], problem: 
 @pytest.mark.parametrize(
     ("block", "key"),
     [
-        ({"sticky": True}, "sticky"), ({"preview": "a.example"}, "preview"), ({"basicAuth": "X"}, "basicAuth"),
+        ({"scheme": "h2c"}, "scheme"), ({"sticky": True}, "sticky"),
+        ({"preview": "a.example"}, "preview"), ({"basicAuth": "X"}, "basicAuth"),
         ({"redirect": {"from": "a", "to": "b"}}, "redirect"), ({"ipAllowList": "192.0.2.1"}, "ipAllowList"),
         ({"rateLimit": 1}, "rateLimit"), ({"maxBody": "1m"}, "maxBody"), ({"securityHeaders": True}, "securityHeaders"),
         ({"strategy": "canary"}, "strategy: canary"),

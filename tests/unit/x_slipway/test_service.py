@@ -131,6 +131,7 @@ def test_a_migration_is_a_command_as_list_or_line_alone_or_in_a_block(migrate: o
         ({"hosts": "web-1"}, ".hosts: is not a list"),
         ({"hosts": [1]}, ".hosts.0: input should be a valid string"),
         ({"strategy": None}, ".strategy: input should be a valid string"),
+        ({"scheme": "grpc"}, ".scheme: input should be 'http' or 'h2c'"),
     ],
 )
 def test_a_wrong_value_says_where_and_what_is_expected(block: object, said: str) -> None:
@@ -167,7 +168,7 @@ def test_smoke_checks_can_be_switched_off(off: Any) -> None:
 
 def test_the_contract_has_a_place_for_everything_that_a_service_can_say() -> None:
     service = _schema("deployment.schema.json")["$defs"]["service"]["properties"]
-    assert set(service) == set(document())
+    assert set(service) == set(document(route="a.example", port=1, scheme="h2c"))
     fields = {field.alias or name for name, field in (HttpCheck.model_fields | TcpCheck.model_fields).items()}
     assert set(service["smoke"]["items"]["properties"]) == fields | {"kind", "command"}
     assert set(service["migrate"]["oneOf"][1]["properties"]) == set(Migrate.model_fields)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from fake_machine import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -282,6 +283,7 @@ EDGES = [
     ({"https": True}, "edge replaced: HTTPS port none => 2"),
     ({"acme": ACME}, "edge replaced: its settings"),
     ({"image": "traefik:other@sha256:0"}, "edge replaced: its settings"),
+    ({"trusted_proxies": ["10.0.0.1"]}, "edge replaced: its settings"),
     ({"https_port": 3}, "edge changed: its settings"),
     ({"certificates": [{"certificate": "c", "key": "k"}]}, "edge changed: certificate"),
 ]  # fmt: skip
@@ -312,6 +314,26 @@ def test_the_edge_is_replaced_just_where_that_is_said(stack: Simulation, more: d
     after = [each["id"] for each in stack.probe()["edge"]["containers"]]
     assert (before != after) == (change["action"] == "edge replaced")
     assert "edge" not in said(stack.plan(web, edge=document))
+
+
+def test_routes_are_written_anew_where_the_edge_means_something_else_by_them(stack: Simulation) -> None:
+    limited = {"middlewares": {**NO_MIDDLEWARES, "ip_allow_list": ["192.0.2.1"], "max_body": 9}}
+    blog = Simulation(stack.host, "blog")
+    shop, other = stack.web("1", **limited), blog.web("1", routes=[_route("blog.test")], **limited)
+    assert [stack.deploy(shop).code, blog.deploy(other).code] == [0, 0]
+    before = stack.ids() + blog.ids()
+
+    def written() -> list[dict[str, Any]]:
+        routes = stack.host.edges[0].folder / "routes"
+        return [yaml.safe_load((routes / f"{name}.yaml").read_bytes())["http"] for name in ("shop", "blog")]
+
+    assert not any("visitor" in name for http in written() for name in http["middlewares"])
+    assert stack.deploy(shop, edge=stack.edge(trusted_proxies=["10.0.0.1"])).code == 0
+    for name, http in zip(("shop", "blog"), written(), strict=True):
+        visitor = http["middlewares"][f"{name}~web~allow-visitor"]
+        assert visitor["ipAllowList"]["ipStrategy"] == {"excludedIPs": ["10.0.0.1"]}
+        assert "plugin" in http["middlewares"][f"{name}~web~body"]
+    assert stack.ids() + blog.ids() == before
 
 
 def test_an_edge_whose_ports_another_stack_wants_otherwise_is_no_replacement(stack: Simulation) -> None:

@@ -7,6 +7,9 @@ import (
 	"github.com/traefik/traefik/v3/pkg/safe"
 )
 
+// ProviderName is what no provider is called.
+const ProviderName = "absent"
+
 var errAbsent = errors.New("this provider is not in this build of Traefik")
 
 // Entrypoint is what the Gateway provider is told about one.
@@ -20,6 +23,7 @@ type Provider struct {
 	DefaultRuleSyntax      string
 	WatchNamespace         string
 	WatchNamespaceSelector string
+	NonTLSEntryPoints      []string              `json:"-" toml:"-" yaml:"-" label:"-" file:"-"`
 	EntryPoints            map[string]Entrypoint `json:"-" toml:"-" yaml:"-" label:"-" file:"-"`
 }
 
