@@ -120,10 +120,10 @@ class _Reader:
     """Turns Compose's model into an `Application`."""
 
     def __init__(self, settings: Settings, resolved: ComposeModel, found: Findings) -> None:
-        folder = resolved.file.parent
+        folder = resolved.files[0].parent
         self.settings, self.folder, self.name, self.stack = settings, folder, resolved.name, resolved.stack
         self.found, self.dormant = found, resolved.dormant
-        self.lines = SourceLines(resolved.file)
+        self.lines = SourceLines(resolved.files)
         if refused := refused_repository(folder):
             found.refuse(
                 f"the repository {refused} belongs to another user, and git refuses it",
@@ -202,8 +202,8 @@ class _Reader:
         if not services:
             self.found.refuse(
                 "the Compose file has no services",
-                "there is nothing to deploy; services with a profile count when COMPOSE_PROFILES names it",
-                config_set(self.settings.stack, "variables.COMPOSE_PROFILES"),
+                "there is nothing to deploy; services with a profile count when the setting `profiles` names it",
+                config_set(self.settings.stack, "profiles[0]"),
             )
         volumes = [name for name, entry in (model.get("volumes") or {}).items() if not (entry or {}).get("external")]
         for name in self.settings.remove_volumes:
@@ -239,7 +239,7 @@ class _Reader:
                 config_set(
                     stack,
                     f"secrets.{better}",
-                    f"< {shlex.quote(os.path.relpath(self.settings.application / str(entry['file'])))}",
+                    f"< {shlex.quote(os.path.relpath(self.folder / str(entry['file'])))}",
                     secret=True,
                 ),
             )

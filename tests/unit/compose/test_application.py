@@ -50,7 +50,9 @@ def test_an_application_in_another_users_repository_names_the_command_that_trust
 
 
 def test_the_example_deploys_without_a_warning() -> None:
-    found = read_application(settings(ROOT / "example", secrets={"POSTGRES_PASSWORD": CANARY}))
+    found = read_application(
+        settings(ROOT / "example", compose_file="compose.yaml", secrets={"POSTGRES_PASSWORD": CANARY})
+    )
     assert found.warnings == ()
     assert set(found.builds) == {"api", "scheduler", "web", "worker"}
     assert found.secrets == ("POSTGRES_PASSWORD",)
