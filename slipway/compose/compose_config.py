@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets as randomness
@@ -15,6 +16,7 @@ from slipway.compose.env_files import missing_env_files, put_stack_values
 from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.rules import too_long
 from slipway.settings.secret_rules import new_secret, probably_secret
 from slipway.settings.setting_files import config_rm, config_set, entry
 from slipway.settings.spelling import suggestion
@@ -78,6 +80,8 @@ def resolve(settings: Settings) -> ComposeModel:
     given = {"PWD": "."} | ({"DOMAIN": settings.domain} if settings.domain else {})  # the folder, for a relative path
     given |= settings.variables | {name: _MARK.format(name) for name in settings.secrets}
     given |= {"COMPOSE_PROFILES": ",".join(settings.profiles)} if settings.profiles else {}
+    long = [*too_long(settings)]
+    given |= {each.subject.removeprefix("variables."): "1" for each in long}  # so that the rest is read
     name = settings.name or _as_name(_project_name(files, settings, given))
     stack = project_on_hosts(name, settings.stack)
     model, problems = _model(files, settings, given, "--project-name", stack)
@@ -92,6 +96,7 @@ def resolve(settings: Settings) -> ComposeModel:
     warnings = [left_out(files[0].name, name, settings.stack) for name in unused]
     warnings += put_stack_values(model, _written(files, given), given, settings.stack)
     dormant = _dormant(files, given, model)
+    problems += long
     problems += _unknown_profiles(settings, [*(model.get("services") or {}).values(), *dormant.values()])
     return ComposeModel(files, name, stack, model, problems, dormant, warnings, unused)
 
@@ -269,6 +274,11 @@ def _compose_config(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "a name or value that no environment can carry"
         what, fix = f"docker compose cannot be started ({reason})", "check the variables of the stack's settings"
+        if getattr(error, "errno", None) == errno.E2BIG:
+            size, largest = max((len(value), name) for name, value in values.items())
+            total = sum(map(len, values.values()))
+            what = f"the stack's variables have {total:,} bytes, {size:,} of them {largest}: more than Linux hands over"
+            fix = f"keep {largest} in a file that the service mounts, or in `configs:`"
     raise SlipwayError(what, "the Compose file cannot be read", fix)
 
 
@@ -283,7 +293,9 @@ def _compose_problem(files: Sequence[Path], stderr: str) -> Problem:
         meaning = "the service has nothing to run"
     elif "cycle" in text:
         meaning = "no service of the cycle could start first"
-    elif "depends on undefined service" in text:
+    elif "depends on undefined service" in text or "declares unknown service" in text:
         meaning = "there is no such service, or its profile is not in the setting `profiles`"
+    elif "invalid interpolation format" in text:
+        meaning = "${NAME} takes letters, digits and underscores, and a dollar that is meant as one is written $$"
     names = names_of(files)
     return Problem(f"{names}: {text}", f"{meaning}; `{look_command(files)}` says the same", f"correct {names}")

@@ -125,6 +125,30 @@ def test_earlier_problems_are_told_beside_a_file_that_cannot_be_read(tmp_path: P
     assert len(raised.value.problems) == 1
 
 
+@pytest.mark.parametrize(
+    ("image", "variables", "said", "fix"),
+    [
+        ("x/y:${EMPTY}", {"EMPTY": ""}, "x/y:", "pulumi config set --path 'variables.EMPTY' --stack test"),
+        ("${REGISTRY}/y:$TAG", {"REGISTRY": "", "TAG": "1"}, "/y:1",
+         "pulumi config set --path 'variables.REGISTRY' --stack test"),
+        ("x/y:${UNSET:-}", {}, "x/y:", "correct services.web.image"),
+        ("X/y Z", {}, "X/y Z", "correct services.web.image"),
+        ("x/y:${TAG}", {"TAG": "a b"}, "x/y:a b", "correct services.web.image"),
+    ],
+)  # fmt: skip
+def test_a_name_that_no_image_can_have_is_refused_before_a_registry_is_asked(
+    tmp_path: Path, image: str, variables: dict[str, str], said: str, fix: str
+) -> None:
+    [problem] = problems_of(tmp_path, f"services:\n  web:\n    image: '{image}'\n", variables=variables)
+    assert problem.what == f"services.web.image: '{said}' is not the name of an image"
+    assert problem.fix == fix
+
+
+def test_of_an_image_whose_variable_is_missing_only_that_is_said(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, "services:\n  web:\n    image: 'x/y:${TAG}'\n")
+    assert problem.what == "variable TAG of the Compose file has no value"
+
+
 # --- hosts
 
 
@@ -405,7 +429,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         x-slipway: {}
         services:
           web:
-            build: {context: ./nowhere, entitlements: [x]}
+            build: {context: ./nowhere, network: mine}
             command: ["--password=${S}"]
             x-slipway: {strategy: rolling-ish, hosts: [zzz], prot: 80}
             volumes: ["./gone.conf:/a:ro", "~/x:/b"]
@@ -424,7 +448,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         "secrets.tls is read from the file", "services.web.x-slipway.prot: unknown key",
         "services.db.x-slipway.strategy: unknown strategy 'recreat'",
         "services.db.x-slipway.smoke: a check names no port", "services.web.build.context: ./nowhere",
-        "services.web.build.entitlements is not supported", "registry: not set",
+        "services.web.build.network: 'mine' is not", "registry: not set",
         "services.web: ./gone.conf is neither", "services.web: the mount at /b is of ~/x", "removeVolumes: 'none'",
     ]  # fmt: skip
     for beginning in beginnings:

@@ -139,6 +139,36 @@ def test_the_machines_environment_gives_no_value(tmp_path: Path, monkeypatch: py
     assert "evil" not in found.stack
 
 
+@pytest.mark.parametrize("form", ["[{}]", "{{{}: }}"])
+def test_a_name_with_dots_is_passed_on_and_a_secret_of_that_kind_has_a_way(tmp_path: Path, form: str) -> None:
+    def text(name: str) -> str:
+        return f"services: {{web: {{image: x, environment: {form.format(name)}}}}}"
+
+    found = application(tmp_path, text("discovery.type"), variables={"discovery.type": "single-node"})
+    assert found.document["services"]["web"]["environment"] == {"discovery.type": "single-node"}
+    [problem] = problems_of(tmp_path, text("discovery.type"))
+    assert problem.fix == "pulumi config set --path 'variables[\"discovery.type\"]' --stack test"
+    [problem] = problems_of(tmp_path, text("db.password"))
+    assert "write `db.password: ${DB_PASSWORD}` there" in problem.what
+    assert problem.fix == (
+        "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.DB_PASSWORD' --stack test"
+    )
+
+
+def test_what_cannot_stand_in_braces_is_said(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, "services: {web: {image: 'x:${dotted.key}'}}")
+    assert "invalid interpolation format for services.web.image" in problem.what
+    assert "${NAME} takes letters, digits and underscores" in problem.meaning
+    text = "services: {web: {image: x, secrets: [a]}}\nsecrets: {a: {environment: a.b}}"
+    [problem] = problems_of(tmp_path, text)
+    assert problem == (
+        "secrets.a.environment: a.b is not the name of a variable of Compose",
+        "those have letters, digits and underscores",
+        "write `environment: A` there",
+        *problem[3:],
+    )
+
+
 def test_this_machines_path_is_no_value(tmp_path: Path) -> None:
     text = "services: {web: {image: nginx, environment: {PATH: '/app:${PATH}', X: '$$PATH'}}}"
     [problem] = problems_of(tmp_path, text)
@@ -387,7 +417,12 @@ def test_a_huge_file_is_read(tmp_path: Path) -> None:
 
 def test_a_value_too_large_for_an_environment_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
     [problem] = problems_of(tmp_path, WEB, variables={"HUGE": "x" * 200_000})
-    assert problem.what == "docker compose cannot be started (Argument list too long)"
+    assert problem.what == "variables.HUGE: its value has 200,000 bytes"
+    variables = {f"V{index}": "x" * 130_000 for index in range(20)} | {"LARGEST": "x" * 131_000}
+    [problem] = problems_of(tmp_path, WEB, variables=variables)
+    assert problem.what == (
+        "the stack's variables have 2,731,001 bytes, 131,000 of them LARGEST: more than Linux hands over"
+    )
 
 
 def test_includes_and_extended_files_are_read_from_where_they_stand(tmp_path: Path) -> None:
