@@ -23,6 +23,7 @@ from slipway.compose.stale_proxies import check_proxies
 from slipway.contract.canonical import release_id
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import is_reference, mirrored
+from slipway.settings.rules import too_long
 from slipway.settings.secret_rules import missing_secret, new_secret
 from slipway.settings.setting_files import config_rm, config_set, entry
 from slipway.settings.spelling import suggestion
@@ -151,6 +152,8 @@ class _Reader:
         mounted = {entry["source"] for service in services.values() for entry in service.get("secrets") or []}
         used |= {variables[name] for name in mounted if variables.get(name)}
         used |= {extension.basic_auth for extension in self.extensions.values() if extension.basic_auth}
+        values = {name: value.get_secret_value() for name, value in self.settings.secrets.items() if name in used}
+        self.found.add(*too_long("secrets", values, self.stack))
         parts = {
             "networks": model.get("networks"),
             "volumes": {

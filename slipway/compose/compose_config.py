@@ -80,11 +80,15 @@ def resolve(settings: Settings) -> ComposeModel:
     given = {"PWD": "."} | ({"DOMAIN": settings.domain} if settings.domain else {})  # the folder, for a relative path
     given |= settings.variables | {name: _MARK.format(name) for name in settings.secrets}
     given |= {"COMPOSE_PROFILES": ",".join(settings.profiles)} if settings.profiles else {}
-    long = [*too_long(settings)]
+    long = [*too_long("variables", settings.variables, settings.stack)]
     given |= {each.subject.removeprefix("variables."): "1" for each in long}  # so that the rest is read
-    name = settings.name or _as_name(_project_name(files, settings, given))
-    stack = project_on_hosts(name, settings.stack)
-    model, problems = _model(files, settings, given, "--project-name", stack)
+    left = [left_out(files[0].name, each, settings.stack) for each in unused]
+    try:
+        name = settings.name or _as_name(_project_name(files, settings, given))
+        stack = project_on_hosts(name, settings.stack)
+        model, problems = _model(files, settings, given, "--project-name", stack)
+    except SlipwayError as error:  # what it lacks may be in a file that lies there
+        raise SlipwayError([*error.problems, *left]) from None
     if len(stack) > LONGEST_STACK:
         problems.append(
             Problem(
@@ -93,8 +97,7 @@ def resolve(settings: Settings) -> ComposeModel:
                 config_set(settings.stack, "name"),
             )
         )
-    warnings = [left_out(files[0].name, name, settings.stack) for name in unused]
-    warnings += put_stack_values(model, _written(files, given), given, settings.stack)
+    warnings = [*left, *put_stack_values(model, _written(files, given), given, settings.stack)]
     dormant = _dormant(files, given, model)
     problems += long
     problems += _unknown_profiles(settings, [*(model.get("services") or {}).values(), *dormant.values()])

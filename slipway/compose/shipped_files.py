@@ -87,7 +87,7 @@ class ShippedFiles:
             self.found.refuse(
                 f"services.{service}: the mount at {mount.get('target')} is of {source or 'nothing'}",
                 "what that is depends on who runs Slipway",
-                "write an absolute path of the host, or a path in the application's folder",
+                "write an absolute path of the host, or a path in the application's folder, there or in the variable",
             )
             return mount
         path = self.folder / source

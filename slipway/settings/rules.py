@@ -16,7 +16,7 @@ from slipway.settings.setting_files import config_rm, config_set, entry, set_hos
 from slipway.settings.values import is_placeholder, one_host_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from slipway.settings.model import HostSettings, Settings
 
@@ -154,7 +154,7 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
                 "no environment can carry it, other than in base64",
                 config_set(settings.stack, where, secret=section == "secrets"),
             )
-    yield from too_long(settings)
+    yield from too_long("variables", settings.variables, settings.stack)
     for name in sorted(settings.variables.keys() & settings.secrets.keys()):
         yield Problem.about(
             f"variables.{name}",
@@ -164,18 +164,16 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def too_long(settings: Settings) -> Iterator[Problem]:
-    """The variables and secrets with which no program can be started: Compose gets them in its environment."""
-    given = [("variables", name, value) for name, value in settings.variables.items()]
-    given += [("secrets", name, value.get_secret_value()) for name, value in settings.secrets.items()]
-    for section, name, value in given:
+def too_long(section: str, values: Mapping[str, str], stack: str) -> Iterator[Problem]:
+    """The variables or secrets with which no program can be started: Compose gets them in its environment."""
+    for name, value in values.items():
         if (size := len(f"{name}{value}".encode(errors="replace"))) > _LONGEST:
             yield Problem.about(
                 f"{section}.{name}",
                 f"its value has {size - len(name):,} bytes",
                 f"Linux starts no program with more than {_LONGEST:,} in one variable: keep it in a file that the "
                 "service mounts",
-                config_rm(settings.stack, entry(section, name)),
+                config_rm(stack, entry(section, name)),
             )
 
 

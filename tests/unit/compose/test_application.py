@@ -149,6 +149,16 @@ def test_of_an_image_whose_variable_is_missing_only_that_is_said(tmp_path: Path)
     assert problem.what == "variable TAG of the Compose file has no value"
 
 
+def test_a_secret_that_hosts_could_not_hand_over_is_refused_and_one_of_a_build_alone_is_not(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").touch()
+    text = "services: {web: {build: {context: ., secrets: [s]}, environment: %s}}\nsecrets: {s: {environment: S}}\n"
+    secrets = {"S": CANARY * 10_000}
+    assert problems_of(tmp_path, text % "{}", secrets=secrets) == []
+    [problem] = problems_of(tmp_path, text % "{A: '${S}'}", secrets=secrets)
+    assert problem.what == f"secrets.S: its value has {len(secrets['S']):,} bytes"
+    assert CANARY not in str(problem)
+
+
 # --- hosts
 
 

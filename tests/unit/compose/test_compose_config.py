@@ -619,6 +619,13 @@ def test_a_file_beside_that_is_meant_to_be_merged_is_mentioned_until_the_stack_n
         )
 
 
+def test_what_a_file_lacks_may_be_in_one_that_lies_beside(tmp_path: Path) -> None:
+    (tmp_path / "compose.override.yaml").write_text("volumes: {data: }\n")
+    problems = problems_of(tmp_path, "services: {web: {image: x, volumes: ['data:/data']}}")
+    assert problems[0].what.startswith('compose.yaml: service "web" refers to undefined volume data')
+    assert whats(problems[1:]) == ["compose.override.yaml lies beside compose.yaml and is not used"]
+
+
 # --- profiles
 
 
