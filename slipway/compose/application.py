@@ -153,7 +153,7 @@ class _Reader:
         used |= {variables[name] for name in mounted if variables.get(name)}
         used |= {extension.basic_auth for extension in self.extensions.values() if extension.basic_auth}
         values = {name: value.get_secret_value() for name, value in self.settings.secrets.items() if name in used}
-        self.found.add(*too_long("secrets", values, self.stack))
+        self.found.add(*too_long("secrets", values, self.settings.stack))
         parts = {
             "networks": model.get("networks"),
             "volumes": {

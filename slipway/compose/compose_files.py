@@ -30,10 +30,11 @@ def compose_files(settings: Settings) -> tuple[tuple[Path, ...], list[str]]:
         named = [name for name in variable.split(settings.variables.get("COMPOSE_PATH_SEPARATOR") or ":") if name]
     if missing := [name for name in named if not (folder / name).is_file()]:
         key = "composeFile" if settings.compose_file else entry("variables", "COMPOSE_FILE")
+        place = f"composeFile[{named.index(missing[0])}]" if len(settings.compose_file) > 1 else key
         raise SlipwayError(
             f"{key}: {folder.name}/ holds no {' and no '.join(missing)}",
             "the application is not known" if len(missing) < len(named) else "there is nothing to deploy",
-            config_set(settings.stack, key),
+            config_set(settings.stack, place),
         )
     if named:
         return tuple(folder / name for name in named), []

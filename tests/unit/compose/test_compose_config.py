@@ -560,8 +560,13 @@ def test_the_last_name_of_several_files_is_the_applications(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("values", "what", "key"),
     [
-        ({"compose_file": ["base.yaml", "no.yaml"]}, "composeFile: {} holds no no.yaml", "composeFile"),
-        ({"compose_file": ["no.yaml", "nor.yaml"]}, "composeFile: {} holds no no.yaml and no nor.yaml", "composeFile"),
+        ({"compose_file": ["base.yaml", "no.yaml"]}, "composeFile: {} holds no no.yaml", "--path 'composeFile[1]'"),
+        ({"compose_file": ["no.yaml"]}, "composeFile: {} holds no no.yaml", "composeFile"),
+        (
+            {"compose_file": ["no.yaml", "nor.yaml"]},
+            "composeFile: {} holds no no.yaml and no nor.yaml",
+            "--path 'composeFile[0]'",
+        ),
         (
             {"variables": {"COMPOSE_FILE": "base.yaml:no.yaml"}},
             "variables.COMPOSE_FILE: {} holds no no.yaml",
