@@ -140,19 +140,13 @@ def test_the_machines_environment_gives_no_value(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("form", ["[{}]", "{{{}: }}"])
-def test_a_name_with_dots_is_passed_on_and_a_secret_of_that_kind_has_a_way(tmp_path: Path, form: str) -> None:
+def test_a_name_with_dots_is_passed_on_where_the_stack_gives_it_a_value(tmp_path: Path, form: str) -> None:
     def text(name: str) -> str:
         return f"services: {{web: {{image: x, environment: {form.format(name)}}}}}"
 
     found = application(tmp_path, text("discovery.type"), variables={"discovery.type": "single-node"})
     assert found.document["services"]["web"]["environment"] == {"discovery.type": "single-node"}
-    [problem] = problems_of(tmp_path, text("discovery.type"))
-    assert problem.fix == "pulumi config set --path 'variables[\"discovery.type\"]' --stack test"
-    [problem] = problems_of(tmp_path, text("db.password"))
-    assert "write `db.password: ${DB_PASSWORD}` there" in problem.what
-    assert problem.fix == (
-        "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.DB_PASSWORD' --stack test"
-    )
+    assert "environment" not in application(tmp_path, text("discovery.type")).document["services"]["web"]
 
 
 def test_what_cannot_stand_in_braces_is_said(tmp_path: Path) -> None:
