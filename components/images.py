@@ -17,6 +17,7 @@ import pulumi
 import pulumi_docker_build as docker_build
 from pulumi_command import local
 
+from slipway.compose.builds import IMAGE
 from slipway.compose.git import Revision, tag_of
 from slipway.images import registry_tags
 from slipway.images.build_cache import cache_of
@@ -24,7 +25,7 @@ from slipway.images.build_leftovers import remove_at_exit
 from slipway.images.context_hash import context_hash
 from slipway.images.digests import Digests, known_by_digest
 from slipway.images.failed_build import explained
-from slipway.images.image_sources import build_owners, given_images, kept_name, relative
+from slipway.images.image_sources import build_owners, content_key, given_images, kept_name, relative, with_bases
 from slipway.settings.edge_settings import edge_image
 from slipway.settings.registry_names import address_of, without_tag
 
@@ -65,6 +66,8 @@ class RegistryImages(pulumi.ComponentResource):
     def __init__(self, name: str, args: RegistryImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:images:RegistryImages", name, None, opts)
         self._args = args
+        self._named: dict[bytes, tuple[str, Build]] = {}
+        self._references: dict[bytes, pulumi.Output[str]] = {}
         settings, application = args.settings, args.application
         self._child = pulumi.ResourceOptions(parent=self)
         digests = Digests(settings, application, self._child)
@@ -86,16 +89,23 @@ class RegistryImages(pulumi.ComponentResource):
         """Build each distinct `build:` once; services that share one share its image."""
         builds = {owner: self._args.application.builds[owner] for owner in sorted(set(owners.values()))}
         if not pulumi.runtime.is_dry_run():
-            remove_at_exit({self._tag(build) for build in builds.values()}, self._args.settings)
-        references = {
-            owner: known_by_digest(self._image(f"{name}-{owner}", build).ref) for owner, build in builds.items()
-        }
+            remove_at_exit({self._tag(build) for build in with_bases(builds.values())}, self._args.settings)
+        self._named = {content_key(build): (f"{name}-{owner}", build) for owner, build in builds.items()}
+        references = {owner: self._reference(build) for owner, build in builds.items()}
         self._tags(name, {builds[owner].repository: reference for owner, reference in references.items()})
         live, registry = self._args.live, self._args.settings.registry
         return {
             service: references[owner].apply(partial(kept_name, live=live.get(service, ""), registry=registry))
             for service, owner in owners.items()
         }
+
+    def _reference(self, build: Build) -> pulumi.Output[str]:
+        """The image of a build by digest, which is made once; one that no service runs is named as its own would be."""
+        key = content_key(build)
+        if key not in self._references:
+            name, build = self._named.get(key, (build.repository.rsplit("/", 1)[-1], build))
+            self._references[key] = known_by_digest(self._image(name, build).ref)
+        return self._references[key]
 
     def _tag(self, build: Build) -> str:
         """The one tag that a build pushes."""
@@ -108,9 +118,10 @@ class RegistryImages(pulumi.ComponentResource):
             identity: pulumi.Output.secret(settings.secrets[variable].get_secret_value())
             for identity, variable in build.secrets.items()
         }
-        contexts = {
-            key: docker_build.ContextArgs(location=relative(value)) for key, value in build.additional_contexts.items()
-        }
+        bases = {key: pulumi.Output.concat(IMAGE, self._reference(base)) for key, base in build.bases.items()}
+        folders = {key: relative(value) for key, value in build.additional_contexts.items()}
+        named: dict[str, pulumi.Input[str]] = {**folders, **bases}
+        contexts = {key: docker_build.ContextArgs(location=each) for key, each in named.items()}
         registries = login and [
             docker_build.RegistryArgs(
                 address=address_of(settings.registry),
@@ -136,6 +147,7 @@ class RegistryImages(pulumi.ComponentResource):
             dockerfile=dockerfile,
             target=build.target,
             build_args=arguments or None,
+            labels=dict(build.labels) or None,
             secrets=secrets or None,
             ssh=[docker_build.SSHArgs(id=identity) for identity in build.ssh] or None,
             platforms=[docker_build.Platform(platform) for platform in build.platforms] or None,
@@ -149,7 +161,7 @@ class RegistryImages(pulumi.ComponentResource):
             registries=registries or None,
             # Left in the registry when the service goes: earlier releases need it on their way back.
             opts=pulumi.ResourceOptions(
-                parent=self, retain_on_delete=True, hooks=explained(name, build, tag, settings)
+                parent=self, retain_on_delete=True, hooks=explained(name, build, tag, settings, bases)
             ),
         )
 

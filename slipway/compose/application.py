@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.builds import Build, BuildReader
-from slipway.compose.compose_config import missing_variable, resolve, with_placeholders, without_escapes
+from slipway.compose.compose_config import missing_variable, resolve, secret_names, with_placeholders, without_escapes
 from slipway.compose.context_mounts import check_context_mounts
 from slipway.compose.git import refused_repository, repository_of
 from slipway.compose.placement import check_placement, services_of
@@ -22,9 +22,10 @@ from slipway.compose.shipped_files import ShippedFiles
 from slipway.compose.stale_proxies import check_proxies
 from slipway.contract.canonical import release_id
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.settings.registry_names import mirrored
+from slipway.settings.registry_names import is_reference, mirrored
+from slipway.settings.rules import too_long
 from slipway.settings.secret_rules import missing_secret, new_secret
-from slipway.settings.setting_files import config_rm, config_set
+from slipway.settings.setting_files import config_rm, config_set, entry
 from slipway.settings.spelling import suggestion
 from slipway.x_slipway.findings import Findings
 from slipway.x_slipway.service import ServiceExtension, misspelt_extension, read_extension
@@ -120,10 +121,10 @@ class _Reader:
     """Turns Compose's model into an `Application`."""
 
     def __init__(self, settings: Settings, resolved: ComposeModel, found: Findings) -> None:
-        folder = resolved.file.parent
+        folder = resolved.files[0].parent
         self.settings, self.folder, self.name, self.stack = settings, folder, resolved.name, resolved.stack
         self.found, self.dormant = found, resolved.dormant
-        self.lines = SourceLines(resolved.file)
+        self.lines = SourceLines(resolved.files)
         if refused := refused_repository(folder):
             found.refuse(
                 f"the repository {refused} belongs to another user, and git refuses it",
@@ -151,6 +152,8 @@ class _Reader:
         mounted = {entry["source"] for service in services.values() for entry in service.get("secrets") or []}
         used |= {variables[name] for name in mounted if variables.get(name)}
         used |= {extension.basic_auth for extension in self.extensions.values() if extension.basic_auth}
+        values = {name: value.get_secret_value() for name, value in self.settings.secrets.items() if name in used}
+        self.found.add(*too_long("secrets", values, self.settings.stack))
         parts = {
             "networks": model.get("networks"),
             "volumes": {
@@ -202,8 +205,8 @@ class _Reader:
         if not services:
             self.found.refuse(
                 "the Compose file has no services",
-                "there is nothing to deploy; services with a profile count when COMPOSE_PROFILES names it",
-                config_set(self.settings.stack, "variables.COMPOSE_PROFILES"),
+                "there is nothing to deploy; services with a profile count when the setting `profiles` names it",
+                config_set(self.settings.stack, "profiles[0]"),
             )
         volumes = [name for name, entry in (model.get("volumes") or {}).items() if not (entry or {}).get("external")]
         for name in self.settings.remove_volumes:
@@ -239,7 +242,7 @@ class _Reader:
                 config_set(
                     stack,
                     f"secrets.{better}",
-                    f"< {shlex.quote(os.path.relpath(self.settings.application / str(entry['file'])))}",
+                    f"< {shlex.quote(os.path.relpath(self.folder / str(entry['file'])))}",
                     secret=True,
                 ),
             )
@@ -248,6 +251,12 @@ class _Reader:
                 f"secrets.{name} is kept outside of the Compose file (external)",
                 f"only Docker Swarm has such secrets; write `environment: {better}` there",
                 new_secret(stack, better),
+            )
+        elif not re.fullmatch(r"[A-Za-z_]\w*", variable, re.ASCII):
+            self.found.refuse(
+                f"secrets.{name}.environment: {variable} is not the name of a variable of Compose",
+                "those have letters, digits and underscores",
+                f"write `environment: {better}` there",
             )
         elif variable not in self.settings.secrets:
             needed_by = f"secrets.{name} of the Compose file needs it"
@@ -275,12 +284,29 @@ class _Reader:
             )
         return config
 
+    def _check_image(self, name: str, image: str) -> None:
+        """Refuse an image's name that none can have: mostly there is an empty variable in it."""
+        unset = {problem.subject for problem in self.found.problems if problem.code == "variable-missing"}
+        written = self.lines.place("services", name, "image").text
+        named = re.findall(r"\$\{?([A-Za-z_]\w*)", written)
+        if is_reference(without_escapes(image)) or secret_names(image) or unset & (set(named) or unset):
+            return
+        empty = next((each for each in named if self.settings.variables.get(each) == ""), "")
+        self.found.refuse(
+            f"services.{name}.image: '{image}' is not the name of an image",
+            f"no registry could be asked for it; variable {empty} is empty"
+            if empty
+            else "no registry could be asked for it: NAME[:TAG][@sha256:DIGEST], NAME in small letters",
+            config_set(self.settings.stack, entry("variables", empty)) if empty else f"correct services.{name}.image",
+        )
+
     def _service(
         self, name: str, service: dict[str, Any], configs: Mapping[str, Any], builds: BuildReader
     ) -> dict[str, Any]:
         self.extensions[name], problems = read_extension(name, without_escapes(service.pop("x-slipway", None)))
         self.found.add(*problems)
         if not builds.read_service(name, service):
+            self._check_image(name, str(service["image"]))
             self.images[name] = mirrored(service["image"], self.settings.mirror)
         service = {key: value for key, value in service.items() if key not in ("build", "image")}
         if "container_name" in service:

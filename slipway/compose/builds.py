@@ -20,19 +20,27 @@ if TYPE_CHECKING:
     from slipway.settings.model import Settings
     from slipway.x_slipway.findings import Findings
 
-__all__ = ["Build", "BuildReader"]
+__all__ = ["IMAGE", "Build", "BuildReader"]
 
 _KNOWN = {
-    "context", "dockerfile", "dockerfile_inline", "target", "args", "secrets", "ssh", "platforms",
-    "additional_contexts", "no_cache", "pull", "network", "extra_hosts", "cache_from", "cache_to",
+    "context", "dockerfile", "dockerfile_inline", "target", "args", "secrets", "ssh", "platforms", "labels",
+    "additional_contexts", "no_cache", "no_cache_filter", "pull", "network", "extra_hosts", "cache_from", "cache_to",
 }  # fmt: skip
+# What pulumi-docker-build has no word for, and which decides whether a step can run, not what it makes.
 _IGNORED = {
     "tags": "images are tagged with stack, commit and branch",
-    "labels": "a LABEL in the Dockerfile stays with the image",
     "shm_size": "the builder has a size of its own",
+    "ulimits": "a step runs with the builder's own limits; `RUN ulimit -n …` raises them up to its hard ones",
+    "isolation": "a builder for Linux knows one kind only",
+    "provenance": "the builder's own default decides",
+    "sbom": "the builder's own default decides",
+    "privileged": "no step of its Dockerfile asks for it (`RUN --security=insecure`)",
+    "entitlements": "no step of its Dockerfile asks for them (`RUN --security=insecure`, `--network=host`)",
 }
+_ENTITLED = {"privileged": r"--security=insecure", "entitlements": r"--security=insecure|RUN\b.*--network=host"}
+_SERVICE = "service:"
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/")
-_IMAGE = "docker-image://"
+IMAGE = "docker-image://"
 _BASES = re.compile(
     r"^[ \t]*(?:FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?|(?:COPY|ADD)[ \t].*?--from=(\S+))",
     re.IGNORECASE | re.MULTILINE,
@@ -58,6 +66,9 @@ class Build:
     ssh: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
     additional_contexts: Mapping[str, str] = field(default_factory=dict)
+    bases: Mapping[str, Build] = field(default_factory=dict)
+    """Additional context → the build whose image it is (`service:NAME`)."""
+    labels: Mapping[str, str] = field(default_factory=dict)
     extra_hosts: tuple[str, ...] = ()
     network: str | None = None
     no_cache: bool = False
@@ -71,7 +82,8 @@ class Build:
     @property
     def content(self) -> Build:
         """What decides about the image: equal builds are one."""
-        return replace(self, repository="", shared=False)
+        bases = {name: base.content for name, base in self.bases.items()}
+        return replace(self, repository="", shared=False, bases=bases)
 
 
 class BuildReader:
@@ -96,6 +108,9 @@ class BuildReader:
         self._settings, self._folder, self._application, self._secrets = settings, folder, application, secrets
         self.found = found
         self.builds: dict[str, Build] = {}
+        self._services = services
+        self._reading: list[str] = []
+        """The services whose builds are being read, each a context of the one before it."""
         self._builders: dict[str, dict[str, Any]] = {}
         """Full name of an image → the services that build it, by name."""
         for group in (services, dormant):
@@ -135,15 +150,28 @@ class BuildReader:
 
         `owner` is the service in which it stands, if that is another.
         """
+        self._reading.append(owner or service)
+        self.builds[service] = self._build(service, build, image=image, platform=platform, owner=owner)
+        self._reading.pop()
+
+    def _build(
+        self, service: str, build: Mapping[str, Any], *, image: str | None, platform: str | None, owner: str
+    ) -> Build:
         where = f"services.{owner or service}.build"
-        self._check_keys(where, build)
         context = self._folder_or_url(f"{where}.context", build.get("context") or ".")
         inline, dockerfile = build.get("dockerfile_inline"), build.get("dockerfile")
         if dockerfile and not inline and not _REMOTE.match(context):
             self._check_dockerfile(f"{where}.dockerfile", context, dockerfile)
-        self._check_bases(where, owner or service, build, context)
+        text = _dockerfile_text(build, context)
+        self._check_keys(where, build, text)
+        self._check_bases(where, owner or service, text, build.get("additional_contexts") or {})
+        contexts = {
+            key: (f"{where}.additional_contexts.{key}", str(value))
+            for key, value in (build.get("additional_contexts") or {}).items()
+        }
+        bases = {key: self._base(*each) for key, each in contexts.items() if each[1].startswith(_SERVICE)}
         platforms = build.get("platforms") or ([platform] if platform else self._settings.platforms)
-        self.builds[service] = Build(
+        return Build(
             repository=self._repository(service, image),
             context=context,
             dockerfile=None if inline else dockerfile,
@@ -157,13 +185,12 @@ class BuildReader:
             },
             ssh=self._ssh(where, build.get("ssh") or ()),
             platforms=tuple(self._platform(where, each) for each in platforms),
-            additional_contexts={
-                key: self._additional_context(f"{where}.additional_contexts.{key}", value)
-                for key, value in (build.get("additional_contexts") or {}).items()
-            },
+            additional_contexts={key: self._folder_or_url(*each) for key, each in contexts.items() if key not in bases},
+            bases={key: base for key, base in bases.items() if base},
+            labels={key: str(value) for key, value in (build.get("labels") or {}).items()},
             extra_hosts=tuple(build.get("extra_hosts") or ()),
             network=build.get("network"),
-            no_cache=bool(build.get("no_cache")),
+            no_cache=bool(build.get("no_cache") or build.get("no_cache_filter")),  # some stages: all is more
             pull=bool(build.get("pull")),
             cache_from=tuple(build.get("cache_from") or ()),
             cache_to=tuple(build.get("cache_to") or ()),
@@ -184,9 +211,17 @@ class BuildReader:
             for service, build in self.builds.items()
         }
 
-    def _check_keys(self, where: str, build: Mapping[str, Any]) -> None:
+    def _check_keys(self, where: str, build: Mapping[str, Any], dockerfile: str) -> None:
         for key in sorted(build.keys() - _KNOWN):
-            if key in _IGNORED:
+            if str(build[key]).lower() == "false" and key in _IGNORED:
+                continue
+            if key in _ENTITLED and re.search(_ENTITLED[key], dockerfile):
+                self._refuse(
+                    f"{where}.{key} is not supported, and its Dockerfile needs it",
+                    "build the image elsewhere and name it with `image:`",
+                    "the builder gives no step the machine's own rights",
+                )
+            elif key in _IGNORED:
                 self.found.warn(f"{where}.{key} is not used", _IGNORED[key], f"remove {key} from {where}")
             elif not key.startswith("x-"):
                 self._refuse(f"{where}.{key} is not supported", f"remove {key} from {where}")
@@ -210,7 +245,7 @@ class BuildReader:
 
     def _folder_or_url(self, where: str, value: str) -> str:
         if _REMOTE.match(value):
-            if not value.startswith((_IMAGE, "oci-layout://")) and not _COMMIT.search(value):
+            if not value.startswith((IMAGE, "oci-layout://")) and not _COMMIT.search(value):
                 self.found.warn(
                     f"{where}: {value} names no commit",
                     "what changes there is not noticed: the image is built anew when something else of it changes",
@@ -222,32 +257,41 @@ class BuildReader:
             self._refuse(f"{where}: {value} is not a folder", f"correct {where}", "the image cannot be built")
         return path
 
-    def _additional_context(self, where: str, value: str) -> str:
-        if value.startswith(("service:", "target:")):
-            self._refuse(f"{where}: {value} is not supported", "name the image, as docker-image://NAME, or a folder")
-            return value
-        return self._folder_or_url(where, value)
+    def _base(self, where: str, value: str) -> Build | None:
+        """The build of the service that an additional context names; None after reporting why there is none."""
+        name = value.removeprefix(_SERVICE)
+        service = self._services.get(name) or {}
+        if name in self._reading:
+            circle = " → ".join([*self._reading[self._reading.index(name) :], name])
+            self._refuse(f"{where}: {circle} is a circle", f"correct {where}", "none of them could be built first")
+        elif not service.get("build"):
+            what = f"{name} is not built" if service else f"there is no service {name}"
+            fix = f"write docker-image://{service.get('image') or 'NAME'}, or correct {where}"
+            self._refuse(f"{where}: {what}", fix, "a context of that kind is the image of another build")
+        else:
+            self._reading.append(name)
+            build, image = without_escapes(service["build"]), service.get("image")
+            base = self._build(name, build, image=image, platform=service.get("platform"), owner="")
+            self._reading.pop()
+            return replace(base, repository=self._own_repository(name))
+        return None
 
     def _check_dockerfile(self, where: str, context: str, dockerfile: str) -> None:
         if os.path.isdir(context) and not os.path.isfile(os.path.join(context, dockerfile)):  # noqa: PTH112, PTH113, PTH118
             what, fix = f"{where}: {dockerfile} does not exist in the context", f"create it, or correct {where}"
             self._refuse(what, fix, "the image cannot be built")
 
-    def _check_bases(self, where: str, owner: str, build: Mapping[str, Any], context: str) -> None:
-        """Warn of images that a build begins with or copies from, and that another build of this file makes."""
-        text, contexts = build.get("dockerfile_inline") or "", build.get("additional_contexts") or {}
-        file = os.path.join(context, build.get("dockerfile") or "Dockerfile")  # noqa: PTH118
-        if not text and os.path.isfile(file):  # noqa: PTH113
-            text = Path(file).read_text(encoding="utf-8", errors="replace")
+    def _check_bases(self, where: str, owner: str, text: str, contexts: Mapping[str, str]) -> None:
+        """Warn of images that a Dockerfile begins with or copies from, and that another build of this file makes."""
         stages = {stage for _, stage, _ in _BASES.findall(text)}
         bases = {base or source for base, _, source in _BASES.findall(text)} - stages - contexts.keys()
-        bases |= {value.removeprefix(_IMAGE) for value in contexts.values() if value.startswith(_IMAGE)}
+        bases |= {value.removeprefix(IMAGE) for value in contexts.values() if value.startswith(IMAGE)}
         for base in sorted(bases):
-            if others := self._builders.get(_full_name(base), {}).keys() - {owner}:
+            if others := sorted(self._builders.get(_full_name(base), {}).keys() - {owner}):
                 self.found.warn(
-                    f"{where} takes {base}, which {' and '.join(sorted(others))} builds, from a registry",
+                    f"{where} takes {base}, which {' and '.join(others)} builds, from a registry",
                     "a build sees no image of another: it is an earlier one, or somebody else's",
-                    "make both stages of one Dockerfile, and choose with `target:`",
+                    f"write `additional_contexts: {{{base}: service:{others[0]}}}` in {where}",
                 )
 
     def _ssh(self, where: str, entries: tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -277,3 +321,11 @@ def _full_name(image: str) -> str:
     """An image's name as Docker completes it: `app` is docker.io/library/app:latest."""
     tagged = image if "@" in image or ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
     return mirrored(tagged, "docker.io")
+
+
+def _dockerfile_text(build: Mapping[str, Any], context: str) -> str:
+    """The Dockerfile's text; empty where it is on no disk of this machine."""
+    file = os.path.join(context, build.get("dockerfile") or "Dockerfile")  # noqa: PTH118
+    if not build.get("dockerfile_inline") and os.path.isfile(file):  # noqa: PTH113
+        return Path(file).read_text(encoding="utf-8", errors="replace")
+    return str(build.get("dockerfile_inline") or "")

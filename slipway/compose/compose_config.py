@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets as randomness
-import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import yaml
 
+from slipway.compose.compose_files import compose_files, left_out, look_command, names_of
 from slipway.compose.env_files import missing_env_files, put_stack_values
 from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.rules import too_long
 from slipway.settings.secret_rules import new_secret, probably_secret
-from slipway.settings.setting_files import config_set, entry
+from slipway.settings.setting_files import config_rm, config_set, entry
+from slipway.settings.spelling import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from slipway.settings.model import Settings
@@ -34,9 +37,6 @@ __all__ = [
     "without_escapes",
 ]
 
-# The names Compose looks for, in its order (compose-go, cli.DefaultFileNames; a unit test asks Compose itself).
-# Only one file is read: an override file is for the developer's own machine.
-_COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _SECONDS = 60  # reading a file takes a tenth of one; an `include` over the network may take several
 _UNSET = re.compile(r'The \\?"(?P<name>[^"\\]+)\\?" variable is not set')
 _REQUIRED = re.compile(r"required variable (?P<name>\w+) is missing a value(?:: (?P<message>.*))?")
@@ -51,19 +51,23 @@ _PLAIN_NAME = re.compile(r"^name: *([\"']?)([a-z0-9][a-z0-9_-]*)\1 *(?:#.*)?$", 
 class ComposeModel(NamedTuple):
     """What a Compose file says once its variables have their values."""
 
-    file: Path
+    files: tuple[Path, ...]
+    """The first one's folder is that of all relative paths; each is merged over those before it."""
     name: str
     """Name of the application."""
     stack: str
     """Compose project name on the hosts: application and Pulumi stack. Networks and volumes are named after it."""
     model: dict[str, Any]
-    """Compose's canonical form; relative paths below the file's folder, secrets as marks (see `secret_names`), every
-    dollar doubled (see `without_escapes`)."""
+    """Compose's canonical form; relative paths below the first file's folder, secrets as marks (see `secret_names`),
+    every dollar doubled (see `without_escapes`)."""
     problems: list[Problem]
     """A problem for every variable that nothing gives a value."""
     dormant: dict[str, Any]
     """The services of profiles that are not active: one of them may build an image that others name."""
     warnings: list[Problem]
+    unused: list[str]
+    """Files beside the one that was found which seem to be meant to be merged over it; none where the stack names its
+    files."""
 
 
 def resolve(settings: Settings) -> ComposeModel:
@@ -72,12 +76,19 @@ def resolve(settings: Settings) -> ComposeModel:
     Raises:
         SlipwayError: when there is no file, or Compose cannot read it.
     """
-    file = _compose_file(settings)
+    files, unused = compose_files(settings)
     given = {"PWD": "."} | ({"DOMAIN": settings.domain} if settings.domain else {})  # the folder, for a relative path
     given |= settings.variables | {name: _MARK.format(name) for name in settings.secrets}
-    name = settings.name or _as_name(_project_name(file, settings, given))
-    stack = project_on_hosts(name, settings.stack)
-    model, problems = _model(file, settings, given, "--project-name", stack)
+    given |= {"COMPOSE_PROFILES": ",".join(settings.profiles)} if settings.profiles else {}
+    long = [*too_long("variables", settings.variables, settings.stack)]
+    given |= {each.subject.removeprefix("variables."): "1" for each in long}  # so that the rest is read
+    left = [left_out(files[0].name, each, settings.stack) for each in unused]
+    try:
+        name = settings.name or _as_name(_project_name(files, settings, given))
+        stack = project_on_hosts(name, settings.stack)
+        model, problems = _model(files, settings, given, "--project-name", stack)
+    except SlipwayError as error:  # what it lacks may be in a file that lies there
+        raise SlipwayError([*error.problems, *left]) from None
     if len(stack) > LONGEST_STACK:
         problems.append(
             Problem(
@@ -86,27 +97,44 @@ def resolve(settings: Settings) -> ComposeModel:
                 config_set(settings.stack, "name"),
             )
         )
-    warnings = put_stack_values(model, _written(file, given), given, settings.stack)
-    return ComposeModel(file, name, stack, model, problems, _dormant(file, given, model), warnings)
+    warnings = [*left, *put_stack_values(model, _written(files, given), given, settings.stack)]
+    dormant = _dormant(files, given, model)
+    problems += long
+    problems += _unknown_profiles(settings, [*(model.get("services") or {}).values(), *dormant.values()])
+    return ComposeModel(files, name, stack, model, problems, dormant, warnings, unused)
 
 
-def _dormant(file: Path, given: Mapping[str, str], model: Mapping[str, Any]) -> dict[str, Any]:
-    """The services that only inactive profiles have; asked for where the file, or one that it names, may have any."""
-    if not _may_have("profiles", file):
+def _unknown_profiles(settings: Settings, services: Iterable[Mapping[str, Any]]) -> list[Problem]:
+    known = {profile for service in services for profile in service.get("profiles") or ()}
+    return [
+        Problem.about(
+            f"profiles[{index}]",
+            f"no service has the profile '{name}'",
+            suggestion(name, known, "it would change nothing"),
+            config_rm(settings.stack, f"profiles[{index}]"),
+        )
+        for index, name in enumerate(settings.profiles)
+        if name not in known | {"*"}
+    ]
+
+
+def _dormant(files: Sequence[Path], given: Mapping[str, str], model: Mapping[str, Any]) -> dict[str, Any]:
+    """The services that only inactive profiles have; asked for where a file, or one that it names, may have any."""
+    if not _may_have("profiles", files):
         return {}
-    done = _compose_config(file, given, ("--profile", "*"))
+    done = _compose_config(files, given, ("--profile", "*"))
     services = _read_yaml(done.stdout).get("services") or {} if done.returncode == 0 else {}
     return {name: service for name, service in services.items() if name not in (model.get("services") or {})}
 
 
-def _written(file: Path, given: Mapping[str, str]) -> dict[str, Any]:
-    """The file with its `env_file`s as they are written; asked for where it, or one that it names, may have any."""
-    done = _compose_config(file, given, (), "--no-interpolate") if _may_have("env_file", file) else None
+def _written(files: Sequence[Path], given: Mapping[str, str]) -> dict[str, Any]:
+    """The files with their `env_file`s as they are written; asked for where one, or one it names, may have any."""
+    done = _compose_config(files, given, (), "--no-interpolate") if _may_have("env_file", files) else None
     return _read_yaml(done.stdout) if done and done.returncode == 0 else {}
 
 
-def _may_have(key: str, file: Path) -> bool:
-    text = file.read_text(encoding="utf-8", errors="replace")
+def _may_have(key: str, files: Sequence[Path]) -> bool:
+    text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
     return any(word in text for word in (key, "include", "extends"))
 
 
@@ -153,30 +181,18 @@ def missing_variable(name: str, settings: Settings, message: str) -> Problem:
     )
 
 
-def _compose_file(settings: Settings) -> Path:
-    names = (settings.compose_file,) if settings.compose_file else _COMPOSE_FILES
-    for name in names:
-        if (settings.application / name).is_file():
-            return settings.application / name
-    raise SlipwayError(
-        f"application: {settings.application.name}/ holds no {' or '.join(names)}",
-        "there is nothing to deploy",
-        config_set(settings.stack, "composeFile" if settings.compose_file else "application"),
-    )
+def _project_name(files: Sequence[Path], settings: Settings, given: Mapping[str, str]) -> str:
+    """The name that Compose gives the project: by the files, by COMPOSE_PROJECT_NAME, or by the folder.
 
-
-def _project_name(file: Path, settings: Settings, given: Mapping[str, str]) -> str:
-    """The name that Compose gives the project: by the file, by COMPOSE_PROJECT_NAME, or by the folder.
-
-    A name that stands plainly in the file is read from there, which spares a run of Compose.
+    A name that stands plainly in the only file is read from there, which spares a run of Compose.
     """
     try:
-        plain = _PLAIN_NAME.findall(file.read_text(encoding="utf-8"))
+        plain = _PLAIN_NAME.findall(files[0].read_text(encoding="utf-8"))
     except (OSError, ValueError):
         plain = []
-    if len(plain) == 1 and "COMPOSE_PROJECT_NAME" not in given:
+    if len(files) == len(plain) == 1 and "COMPOSE_PROJECT_NAME" not in given:
         return str(plain[0][1])
-    model, _ = _model(file, settings, given)
+    model, _ = _model(files, settings, given)
     return str(model["name"])
 
 
@@ -185,12 +201,12 @@ def _as_name(text: str) -> str:
 
 
 def _model(
-    file: Path, settings: Settings, given: Mapping[str, str], *options: str
+    files: Sequence[Path], settings: Settings, given: Mapping[str, str], *options: str
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Compose's model of the file, with a problem for every variable that has no value."""
+    """Compose's model of the files, with a problem for every variable that has no value."""
     values, problems = dict(given), []
     for _ in range(100):  # each round finds one `${NAME:?}` that is missing; a file has no hundred of them
-        done = _compose_config(file, values, options)
+        done = _compose_config(files, values, options)
         missing = _REQUIRED.search(done.stderr)
         if done.returncode == 0 or missing is None:
             break
@@ -202,9 +218,9 @@ def _model(
     if _RUN_FOLDER in done.stdout:
         problems.append(missing_variable("PATH", settings, "the container's own is $$PATH, in a shell"))
     if done.returncode != 0:
-        written = _written(file, given) if "env file" in done.stderr else {}
-        missing_files = missing_env_files(written, file.parent, settings.stack)
-        raise SlipwayError([*problems, *(missing_files or [_compose_problem(file, done.stderr)])])
+        written = _written(files, given) if "env file" in done.stderr else {}
+        missing_files = missing_env_files(written, files[0].parent, settings.stack)
+        raise SlipwayError([*problems, *(missing_files or [_compose_problem(files, done.stderr)])])
     return _read_yaml(done.stdout), problems
 
 
@@ -232,7 +248,7 @@ for _tag, _pattern, _first in (
 
 
 def _compose_config(
-    file: Path, values: Mapping[str, str], options: tuple[str, ...], *more: str
+    files: Sequence[Path], values: Mapping[str, str], options: tuple[str, ...], *more: str
 ) -> subprocess.CompletedProcess[str]:
     """Run Compose with nothing but the stack's values: neither this process's environment nor the folder's `.env`.
 
@@ -240,12 +256,13 @@ def _compose_config(
     """
     plugins = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  # may have no home
     passed = {"PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), _RUN_FOLDER))}  # for an `include` over git
-    argv = [*compose_program(), "--file", str(file.absolute()), "--env-file", os.devnull, *options]
+    named = [word for file in files for word in ("--file", str(file.absolute()))]
+    argv = [*compose_program(), *named, "--env-file", os.devnull, *options]
     argv += ["config", "--format", "yaml", "--no-path-resolution", *more]
     try:
         return subprocess.run(
             argv,
-            cwd=file.parent,
+            cwd=files[0].parent,
             env={**passed, **values, "DOCKER_CONFIG": plugins},
             capture_output=True,
             encoding="utf-8",
@@ -256,14 +273,19 @@ def _compose_config(
     except FileNotFoundError:
         what, fix = "docker is not on PATH", "https://docs.docker.com/engine/install/"
     except subprocess.TimeoutExpired:
-        what, fix = f"{file.name}: Compose did not end within {_SECONDS} s", _look(file)
+        what, fix = f"{names_of(files)}: Compose did not end within {_SECONDS} s", look_command(files)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "a name or value that no environment can carry"
         what, fix = f"docker compose cannot be started ({reason})", "check the variables of the stack's settings"
+        if getattr(error, "errno", None) == errno.E2BIG:
+            size, largest = max((len(value), name) for name, value in values.items())
+            total = sum(map(len, values.values()))
+            what = f"the stack's variables have {total:,} bytes, {size:,} of them {largest}: more than Linux hands over"
+            fix = f"keep {largest} in a file that the service mounts, or in `configs:`"
     raise SlipwayError(what, "the Compose file cannot be read", fix)
 
 
-def _compose_problem(file: Path, stderr: str) -> Problem:
+def _compose_problem(files: Sequence[Path], stderr: str) -> Problem:
     """Compose's own complaint, with its meaning where it is a common one."""
     lines = [line for line in stderr.splitlines() if line and "level=warning" not in line]
     text = str(with_placeholders("; ".join(lines[-3:]))) or "Compose gave no reason"
@@ -274,11 +296,9 @@ def _compose_problem(file: Path, stderr: str) -> Problem:
         meaning = "the service has nothing to run"
     elif "cycle" in text:
         meaning = "no service of the cycle could start first"
-    elif "depends on undefined service" in text:
-        meaning = "there is no such service, or its profile is not in the variable COMPOSE_PROFILES"
-    return Problem(f"{file.name}: {text}", f"{meaning}; `{_look(file)}` says the same", f"correct {file.name}")
-
-
-def _look(file: Path) -> str:
-    """The command by which Compose says the same of the file, from the folder where this runs."""
-    return f"docker compose -f {shlex.quote(os.path.relpath(file))} config"
+    elif "depends on undefined service" in text or "declares unknown service" in text:
+        meaning = "there is no such service, or its profile is not in the setting `profiles`"
+    elif "invalid interpolation format" in text:
+        meaning = "${NAME} takes letters, digits and underscores, and a dollar that is meant as one is written $$"
+    names = names_of(files)
+    return Problem(f"{names}: {text}", f"{meaning}; `{look_command(files)}` says the same", f"correct {names}")

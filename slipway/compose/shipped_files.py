@@ -87,7 +87,7 @@ class ShippedFiles:
             self.found.refuse(
                 f"services.{service}: the mount at {mount.get('target')} is of {source or 'nothing'}",
                 "what that is depends on who runs Slipway",
-                "write an absolute path of the host, or a path in the application's folder",
+                "write an absolute path of the host, or a path in the application's folder, there or in the variable",
             )
             return mount
         path = self.folder / source
@@ -170,7 +170,7 @@ class ShippedFiles:
         return sorted(file for name in listed if name and (file := folder / name).is_file())
 
     def _may_seed(self, file: Path) -> bool:
-        if not file.resolve().is_relative_to(self._boundary) or _DOTENV.fullmatch(file.name):
+        if not Path(os.path.realpath(file)).is_relative_to(self._boundary) or _DOTENV.fullmatch(file.name):
             return False
         return file.stat().st_size > _SHIPPED_BYTES or not _PRIVATE_KEY.search(file.read_bytes())
 
@@ -218,6 +218,8 @@ class ShippedFiles:
 
     def _ship_folder(self, service: str, mount: dict[str, Any], path: Path) -> dict[str, Any]:
         """A read-only folder as one content-addressed folder: its files' names and contents decide its address."""
+        if self._leads_out(path):
+            return mount
         if not path.is_dir():
             self.found.refuse(
                 f"services.{service}: {mount['source']} is neither a file nor a folder",
@@ -261,14 +263,11 @@ class ShippedFiles:
         return {**mount, "source": str(ShippedFile(address, name)), "bind": bind}
 
     def _files(self, folder: Path) -> Iterator[Path]:
-        """The files below a folder, sorted; links to folders are refused, since only their targets could ship."""
+        """The files below a folder, sorted; links to anything but a file are refused, since only that could ship."""
         for path in sorted(folder.iterdir()):
-            if path.is_symlink() and path.is_dir():
-                self.found.refuse(
-                    f"{self._shown(path)} is a link to a folder",
-                    "a shipped folder holds files only",
-                    "mount the folder itself, or COPY it into the service's image",
-                )
+            if path.is_symlink() and not path.is_file():
+                if not self._leads_out(path):
+                    self._refuse_link(path)
             elif path.is_dir():
                 yield from self._files(path)
             elif path.is_file():
@@ -277,12 +276,7 @@ class ShippedFiles:
     def _read_now(self, path: Path) -> tuple[int, bytes] | None:
         """Mode and content of a file that may ship; None after reporting why it may not."""
         shown = self._shown(path)
-        if not path.resolve().is_relative_to(self._boundary):
-            self.found.refuse(
-                f"{shown} lies outside of the application's repository",
-                "only what is in it can ship with a release",
-                "copy it there, or write an absolute path of the host",
-            )
+        if self._leads_out(path):
             return None
         self._bytes += path.stat().st_size
         if self._bytes > _SHIPPED_BYTES:
@@ -299,6 +293,43 @@ class ShippedFiles:
             return None
         self.plain[shown] = content
         return (0o755 if os.access(path, os.X_OK) else 0o644), content
+
+    def _leads_out(self, path: Path) -> bool:
+        """Whether a file or link is not of the repository, which is then reported.
+
+        By where links point, not by what this machine has there: every machine says the same.
+        """
+        shown, link = self._shown(path), path
+        for _ in range(40):  # as many as Linux follows
+            if not link.is_symlink() or (target := link.readlink()).is_absolute():
+                break
+            link = link.parent / target
+        inside = Path(os.path.realpath(path)).is_relative_to(self._boundary)
+        if inside and link.is_symlink() and target.is_absolute():
+            better = os.path.relpath(os.path.realpath(path), os.path.realpath(path.parent))
+            self.found.refuse(
+                f"{shown} is a link to the absolute path {target}",
+                "on another machine the repository lies elsewhere, and the link leads nowhere",
+                shlex.join(["ln", "-sfn", better, os.path.relpath(path)]),
+            )
+        elif not inside:
+            self.found.refuse(
+                f"{shown} lies outside of the application's repository",
+                "only what is in it can ship with a release",
+                "copy it there, or write an absolute path of the host",
+            )
+        else:
+            return False
+        return True
+
+    def _refuse_link(self, link: Path) -> None:
+        if link.is_dir():
+            what, meaning = "a folder", "a shipped folder holds files only"
+            fix = "mount the folder itself, or COPY it into the service's image"
+        else:
+            what, meaning = f"{link.readlink()}, which does not exist", "where it does, its content would ship"
+            fix = f"git add what it leads to, or remove it: rm {shlex.quote(os.path.relpath(link))}"
+        self.found.refuse(f"{self._shown(link)} is a link to {what}", meaning, fix)
 
     def _shown(self, path: Path) -> str:
         """The path as the Compose file's folder sees it."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from slipway.contract.problems import Problem, SlipwayError, in_brief
+from slipway.contract.rate_limit import WAY_OUT, limited
 from slipway.contract.redaction import printable
 from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.fleet import Fleet, require_parallel
@@ -161,6 +162,9 @@ def _login(settings: Settings) -> list[Problem]:
     if done.returncode == 0:
         return []
     said = in_brief(settings.redactor().text(done.stderr))
+    if limited(said):
+        what = f"registry: {address} answers no more for now (rate limit)"
+        return [Problem(what, "images could be neither pushed nor pulled", WAY_OUT)]
     if any(word in said.lower() for word in ("unauthorized", "denied", "incorrect username", "401", "403")):
         what = f"registryPassword: {address} refuses user {settings.registry_username}"
         fix = config_set(settings.stack, "registryPassword", secret=True)

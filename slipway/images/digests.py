@@ -13,6 +13,7 @@ import pulumi
 import pulumi_docker as docker  # 0.1 s, while the hosts answer
 
 from slipway.contract.problems import Problem, SlipwayError, in_brief
+from slipway.contract.rate_limit import WAY_OUT, limited
 from slipway.settings.edge_settings import edge_image
 from slipway.settings.registry_names import is_local, plugin_address, plugin_name, registry_of
 from slipway.settings.setting_files import config_set
@@ -124,6 +125,12 @@ class Digests:
         if status == "404":
             return Problem(
                 f"{where}: {reference} does not exist in its registry", "hosts could not pull it", "correct the tag"
+            )
+        if status == "429" or limited(error):
+            return Problem(
+                f"{where}: the registry of {reference} answers no more for now (rate limit)",
+                "its digest is unknown, so nothing is changed",
+                WAY_OUT,
             )
         if status in {"401", "403"} and registry_of(reference) != self._own:  # also Docker Hub's answer to a wrong name
             return Problem(

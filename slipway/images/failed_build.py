@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import monitor_supports_feature
 
 from slipway.contract.problems import SlipwayError
+from slipway.contract.rate_limit import WAY_OUT, limited
 from slipway.contract.redaction import printable
 from slipway.images.build_cache import cache_of
 from slipway.images.build_leftovers import docker_auth, remove_leftovers
@@ -28,7 +30,7 @@ from slipway.images.image_sources import relative
 from slipway.settings.registry_names import address_of, credentials_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from slipway.compose.application import Build
     from slipway.settings.model import Settings
@@ -38,14 +40,21 @@ __all__ = ["explained", "last_words"]
 _LINES = 40
 
 
-def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.ResourceHookBinding | None:
-    """A hook that reports why the image `name` failed; None where the engine has no hooks, or builds nothing."""
+def explained(
+    name: str, build: Build, tag: str, settings: Settings, bases: Mapping[str, pulumi.Output[str]]
+) -> pulumi.ResourceHookBinding | None:
+    """A hook that reports why the image `name` failed; None where the engine has no hooks, or builds nothing.
+
+    `bases` are its contexts that are images of other builds.
+    """
     supported = monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS)
     if pulumi.runtime.is_dry_run() or not supported:
         return None
 
     async def failed(args: pulumi.ErrorHookArgs) -> bool:
-        said = await _said(build, tag, settings)
+        contexts = {key: await base.future() or "" for key, base in bases.items()}
+        named = replace(build, additional_contexts={**build.additional_contexts, **contexts})
+        said = await _said(named, tag, settings)
         # now, not at the program's end: the engine may end it where a build failed
         await asyncio.to_thread(remove_leftovers, (tag,), settings)
         if said is None:
@@ -56,7 +65,7 @@ def explained(name: str, build: Build, tag: str, settings: Settings) -> pulumi.R
         error = SlipwayError(
             f"image {name} was not built and pushed: {reason}",
             "nothing was deployed",
-            f"docker build {relative(build.context)}",
+            WAY_OUT if limited(reason) else f"docker build {relative(build.context)}",
         )
         pulumi.log.error("\n".join(["", *(f"    {printable(line)}" for line in words), printable(str(error))]))
         return False

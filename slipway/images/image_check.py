@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
 from slipway.contract.problems import Problem
+from slipway.contract.rate_limit import WAY_OUT
 from slipway.images.registry_tags import Registry
 from slipway.settings.registry_names import address_of, mirrored, without_tag
 
@@ -39,8 +41,11 @@ def _look(image: str, services: list[str], settings: Settings) -> Problem | None
         if Registry(repository, settings.registry_login() if own else {}).has(digest):
             return None
     except HTTPError as error:
-        what = f"the registry of {who} ({address_of(repository)}) answered {error.code} for {digest[:19]}"
-        return Problem(what, "it is not known whether hosts could pull it", "check registryUsername, registryPassword")
+        limit = error.code == HTTPStatus.TOO_MANY_REQUESTS
+        said = "answers no more for now (rate limit)" if limit else f"answered {error.code} for {digest[:19]}"
+        what = f"the registry of {who} ({address_of(repository)}) {said}"
+        fix = WAY_OUT if limit else "check registryUsername, registryPassword"
+        return Problem(what, "it is not known whether hosts could pull it", fix)
     except (OSError, ValueError, KeyError) as error:
         reason = getattr(error, "reason", error)
         what = f"the registry of {who} ({address_of(repository)}) does not answer ({reason})"

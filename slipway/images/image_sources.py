@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,12 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import without_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from slipway.compose.application import Application, Build
     from slipway.settings.model import Settings
 
-__all__ = ["build_owners", "given_images", "kept_name", "relative"]
+__all__ = ["build_owners", "content_key", "given_images", "kept_name", "relative", "with_bases"]
 
 _BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 
@@ -57,13 +58,25 @@ def build_owners(builds: Mapping[str, Build], live: Mapping[str, str] | None = N
     """
     groups: dict[bytes, list[str]] = {}
     for service, build in sorted(builds.items(), key=lambda item: (item[1].shared, item[0])):
-        groups.setdefault(canonical(vars(build.content)), []).append(service)
+        groups.setdefault(content_key(build), []).append(service)
     owners = {}
     for group in groups.values():
         known = {without_tag(live[service]).partition("@")[0] for service in group if live and service in live}
         owner = next((service for service in group if builds[service].repository in known), group[0])
         owners.update(dict.fromkeys(group, owner))
     return owners
+
+
+def content_key(build: Build) -> bytes:
+    """Equal for builds that make one image."""
+    return canonical(asdict(build.content))
+
+
+def with_bases(builds: Iterable[Build]) -> Iterator[Build]:
+    """The builds, and those whose images they are built upon."""
+    for build in builds:
+        yield build
+        yield from with_bases(build.bases.values())
 
 
 def kept_name(image: str, live: str, registry: str) -> str:

@@ -82,7 +82,8 @@ class Registry:
                     raise
                 if error.code == HTTPStatus.UNAUTHORIZED:
                     self._authorization = self._authorize(error.headers.get("WWW-Authenticate", ""))
-                elif error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:  # two tags put at once can meet in the registry
+                elif error.code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.code == HTTPStatus.TOO_MANY_REQUESTS:
+                    # two tags put at once can meet in the registry
                     time.sleep(attempt * _PAUSE_SECONDS)
                 else:
                     raise

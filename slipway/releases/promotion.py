@@ -165,7 +165,7 @@ def with_source(promotion: Promotion, folder: Path) -> dict[str, str]:
         raise SlipwayError(
             f"{promotion.target.stack} builds {', '.join(missing)}, which {promotion.source.stack} did not run",
             "its image was proven nowhere, and a promotion never builds",
-            f"run it on {promotion.source.stack} too (COMPOSE_PROFILES, x-slipway.hosts), validate, then promote",
+            f"run it on {promotion.source.stack} too (the setting profiles, x-slipway.hosts), validate, then promote",
         )
     return {name: images[name] for name in services if name in images}
 

@@ -109,7 +109,14 @@ class Settings(BaseSettings):
     stack: str = Field(exclude=True, description="name of the Pulumi stack")
 
     application: Path = Field(Path("example"), description="folder of the application, relative to Pulumi.yaml")
-    compose_file: str = Field("", description="Compose file in that folder; found by Compose's own rules when empty")
+    compose_file: Listed[str] = Field(
+        default_factory=list,
+        description="Compose files in that folder, each merged over those before it; found by Compose's own rules when "
+        "empty",
+    )
+    profiles: Listed[str] = Field(
+        default_factory=list, description="profiles of the Compose file whose services are deployed as well; * for all"
+    )
     name: Annotated[
         str, matching(r"([a-z0-9][a-z0-9-]{0,30})?", "is not 1 to 31 lower-case letters, digits and dashes")
     ] = Field("", description="name of the application; the Compose file's `name` when empty")

@@ -6,18 +6,33 @@ Docker Hub has three different ones (Docker's reference library and client confi
 from __future__ import annotations
 
 import ipaddress
+import re
 
 __all__ = [
-    "address_of", "api_url", "credentials_key", "is_local", "mirrored", "plugin_address", "plugin_name", "registry_of",
-    "without_tag",
+    "address_of", "api_url", "credentials_key", "is_local", "is_reference", "mirrored", "plugin_address", "plugin_name",
+    "registry_of", "without_tag",
 ]  # fmt: skip
 
+# https://github.com/distribution/reference/blob/v0.6.0/reference.go: [domain/]path[:tag][@digest]. Docker takes what
+# stands before the first slash for a domain where it has a dot, a port or a capital letter.
+_DOMAIN = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?:(?:{_DOMAIN}(?:\.{_DOMAIN})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/)?{_PART}(?:/{_PART})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9+._-]*:[0-9a-fA-F]{32,})?"
+)
+_LONGEST = 255
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
 
 def address_of(name: str) -> str:
     """HOST[:PORT] of a registry with or without a path, or of an image's name."""
     return name.split("/", 1)[0]
+
+
+def is_reference(image: str) -> bool:
+    """Whether a registry could hold an image of that name."""
+    return bool(_REFERENCE.fullmatch(image)) and len(image.partition("@")[0]) <= _LONGEST
 
 
 def without_tag(image: str) -> str:

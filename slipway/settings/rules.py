@@ -16,13 +16,15 @@ from slipway.settings.setting_files import config_rm, config_set, entry, set_hos
 from slipway.settings.values import is_placeholder, one_host_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from slipway.settings.model import HostSettings, Settings
 
-__all__ = ["broken_rules", "weak_secrets"]
+__all__ = ["broken_rules", "too_long", "weak_secrets"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)  # what Compose can substitute
+_PASSED_ON = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)  # what `environment: [discovery.type]` can take as well
+_LONGEST = 131_070  # bytes of name and value together: Linux, MAX_ARG_STRLEN, without the `=` and the end
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -135,12 +137,15 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
     given += [("secrets", name, value.get_secret_value()) for name, value in settings.secrets.items()]
     for section, name, value in given:
         where = entry(section, name)
-        if not _VARIABLE.fullmatch(name):
+        if not (_PASSED_ON if section == "variables" else _VARIABLE).fullmatch(name):
+            better = re.sub(r"[^A-Z0-9]+", "_", name.upper())
+            renamed = f" && {config_set(settings.stack, entry(section, better), secret=section == 'secrets')}"
             yield Problem.about(
                 f"{section}.{name}",
                 "this is not the name of a variable",
-                "no ${NAME} in a Compose file can refer to it; names have letters, digits and underscores",
-                config_rm(settings.stack, where),
+                "no ${NAME} in a Compose file can refer to it; names have letters, digits and underscores, and "
+                f"`{name}: ${{{better}}}` under `environment:` gives it any other in the container",
+                config_rm(settings.stack, where) + (renamed if _VARIABLE.fullmatch(better) else ""),
             )
         if "\0" in value or _SURROGATE.search(value):  # text of an environment may hold what is not UTF-8
             yield Problem.about(
@@ -149,6 +154,7 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
                 "no environment can carry it, other than in base64",
                 config_set(settings.stack, where, secret=section == "secrets"),
             )
+    yield from too_long("variables", settings.variables, settings.stack)
     for name in sorted(settings.variables.keys() & settings.secrets.keys()):
         yield Problem.about(
             f"variables.{name}",
@@ -156,6 +162,19 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
             "it is unclear which one is meant, and this one is readable",
             config_rm(settings.stack, entry("variables", name)),
         )
+
+
+def too_long(section: str, values: Mapping[str, str], stack: str) -> Iterator[Problem]:
+    """The variables or secrets with which no program can be started: Compose gets them in its environment."""
+    for name, value in values.items():
+        if (size := len(f"{name}{value}".encode(errors="replace"))) > _LONGEST:
+            yield Problem.about(
+                f"{section}.{name}",
+                f"its value has {size - len(name):,} bytes",
+                f"Linux starts no program with more than {_LONGEST:,} in one variable: keep it in a file that the "
+                "service mounts",
+                config_rm(stack, entry(section, name)),
+            )
 
 
 def _placeholder_problems(settings: Settings) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Where in the user's own Compose file a key or an entry stands.
+"""Where in the user's own Compose files a key or an entry stands.
 
 What stands in another file (`extends`, `include`) or nowhere is shown by its path instead.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["SourceLines", "SourcePlace"]
@@ -26,36 +27,44 @@ class SourcePlace(NamedTuple):
 
 
 class SourceLines:
-    """The lines of one Compose file; read when first asked for."""
+    """The lines of the Compose files, of which the later are merged over the earlier; read when first asked for."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
 
     def place(self, *path: str | int, holding: str = "") -> SourcePlace:
-        """The place of `path`: keys, and numbers of entries, from the top of the file.
+        """The place of `path`, in the last file that has it: keys, and numbers of entries, from the top of the file.
 
-        `holding` is text that an entry must hold, for the last number of a list that Compose may have put in order.
+        `holding` is text that an entry must hold, for the last number of a list that Compose may have put in order
+        or together.
         """
-        (node, lines), line = self._parsed, -1
-        for part in path:
-            found = _step(node, part, holding)
-            if found is None:
-                return SourcePlace(".".join(map(str, path)), "")
-            node, line = found
-        return SourcePlace(f"{self._file.name}, line {line + 1}", lines[line].strip())
+        for file, (node, lines) in reversed(self._parsed):
+            line, here = -1, node
+            for part in path:
+                found = _step(here, part, holding, merged=len(self._files) > 1)
+                if found is None:
+                    break
+                here, line = found
+            else:
+                return SourcePlace(f"{file.name}, line {line + 1}", lines[line].strip())
+        return SourcePlace(".".join(map(str, path)), "")
 
     @functools.cached_property
-    def _parsed(self) -> tuple[yaml.Node | None, list[str]]:
-        """The file's top node, and its lines."""
-        try:
-            text = self._file.read_text(encoding="utf-8")
-            return yaml.compose(text, Loader=yaml.SafeLoader), text.splitlines()
-        except (OSError, ValueError, yaml.YAMLError):
-            return None, []
+    def _parsed(self) -> list[tuple[Path, tuple[yaml.Node | None, list[str]]]]:
+        """Every file with its top node and its lines."""
+        return [(file, _read(file)) for file in self._files]
 
 
-def _step(node: yaml.Node | None, part: str | int, holding: str) -> tuple[yaml.Node, int] | None:
-    """The node one step further, and its line counted from 0."""
+def _read(file: Path) -> tuple[yaml.Node | None, list[str]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        return yaml.compose(text, Loader=yaml.SafeLoader), text.splitlines()
+    except (OSError, ValueError, yaml.YAMLError):
+        return None, []
+
+
+def _step(node: yaml.Node | None, part: str | int, holding: str, *, merged: bool) -> tuple[yaml.Node, int] | None:
+    """The node one step further, and its line counted from 0; a number says nothing of a list that is `merged`."""
     if isinstance(part, str):
         if not isinstance(node, yaml.MappingNode):
             return None
@@ -64,14 +73,15 @@ def _step(node: yaml.Node | None, part: str | int, holding: str) -> tuple[yaml.N
                 return value, key.start_mark.line
         for key, value in node.value:
             if key.value == "<<":  # merged in: an anchor's mapping, or several
-                for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                    if found := _step(merged, part, holding):
+                for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if found := _step(each, part, holding, merged=merged):
                         return found
         return None
     if not isinstance(node, yaml.SequenceNode):
         return None
     entries = [entry for entry in node.value if holding and _holds(entry, holding)]
-    entry = entries[0] if len(entries) == 1 else node.value[part] if part < len(node.value) else None
+    numbered = node.value[part] if part < len(node.value) and not merged else None
+    entry = entries[0] if len(entries) == 1 else numbered
     return (entry, entry.start_mark.line) if entry is not None else None
 
 

@@ -200,6 +200,31 @@ def test_what_pulumis_plugin_does_not_see_of_a_context_is_built_anew_all_the_sam
     assert docker("exec", container.id, "cat", "/text") == "changed in the other context"
 
 
+def test_a_build_upon_another_services_image_follows_it_and_files_are_merged(make_stack: Callable[..., Stack]) -> None:
+    service = {"init": True, "restart": "unless-stopped", "command": ["sleep", "1000000"]}
+    web = {
+        "dockerfile_inline": "FROM foundation\nCOPY --from=foundation /text /copy\n",
+        "additional_contexts": {"foundation": "service:base"},
+        "labels": {"org.example.team": "shop"},
+        "ulimits": {"nofile": 1024},
+    }
+    first = {"name": "two", "services": {"base": {**service, "build": "./base"}, "web": {**service, "build": web}}}
+    more = "services: {web: {environment: {FROM: more}, command: !override [sleep, '2000000']}}\n"
+    dockerfile = "FROM python:3.13-slim-trixie\nCOPY text /text\n"
+    files = {"compose.yaml": json.dumps(first), "more.yaml": more, "base/Dockerfile": dockerfile, "base/text": "one"}
+    stack = make_stack(lambda folder: Application(folder, files), composeFile=["compose.yaml", "more.yaml"])
+    stack.up()
+    container = stack.containers()["web"]
+    assert docker("exec", container.id, "sh", "-c", "cat /copy; echo $FROM").strip() == "onemore"
+    assert json.loads(docker("inspect", "--format", "{{json .Config.Labels}}", container.image))["org.example.team"]
+    assert set(stack.preview().steps.values()) == {"same"}
+    stack.application.write({"base/text": "two"})
+    changes = stack.preview().changes
+    assert (changes["two-base"], changes["two-web"]) == ("update", "update")
+    stack.up()
+    assert docker("exec", stack.containers()["web"].id, "cat", "/copy").strip() == "two"
+
+
 def test_inline_cache_travels_with_the_image(tool: Stack) -> None:
     assert "moby.buildkit.cache.v0" in tool.image_configuration("tool-tool")
 

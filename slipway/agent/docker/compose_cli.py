@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +24,36 @@ if TYPE_CHECKING:
 __all__ = ["Compose", "ComposeFile", "VersionQuestion", "failed_start", "run_arguments", "up_arguments"]
 
 _EVIDENCE_LINES = 15
+_LOOK = "docker network ls -q | xargs docker network inspect -f '{{.Name}} {{range .IPAM.Config}}{{.Subnet}} {{end}}'"
+_REASONS = (  # what the engine says; what it means and what helps, {} for the pattern's group
+    (
+        r"port is already allocated|failed to bind (?:host )?port|bind: address already in use",
+        "a port that it publishes is taken",
+        "sudo ss -ltnp",
+    ),
+    (r"no space left on device", "the disk of this host is full", "docker system df && docker system prune"),
+    (r"no such image", "its image vanished after it was fetched", "run the deployment again"),
+    (
+        r"ipv[46] address pool|address pools have been fully",
+        "networks have every range of addresses that Docker gives them on this host; those without containers can go",
+        "docker network prune",
+    ),
+    (
+        r"create network (\S+): .*overlap",
+        "another network of this host has the addresses that the Compose file gives {}: give it others, or remove that",
+        _LOOK,
+    ),
+    (
+        r"network (\S+) was found but has incorrect label",
+        "something else made a network of that name, which Docker removes once no container uses it",
+        "docker network rm {}",
+    ),
+    (
+        r"address already in use|no available (?:ipv4 )?addresses",
+        "another container has the address that it asks for, or its network has none left",
+        "docker ps -q | xargs docker inspect -f '{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}'",
+    ),
+)
 
 
 class ComposeFile(NamedTuple):
@@ -146,13 +177,11 @@ def _environment(socket: str, file: ComposeFile) -> dict[str, str]:
 def failed_start(services: Sequence[str], output: Sequence[str]) -> SlipwayError:
     """Why services did not start, from what was said about it."""
     lines = [line for line in output if line.strip()] or ["no reason was given"]
-    text = " ".join(lines).lower()
+    text = " ".join(lines)
     meaning, fix = "Compose could not make the containers", "read its lines above"
-    if "port is already allocated" in text or "address already in use" in text:
-        meaning, fix = "a port that it publishes is taken", "sudo ss -ltnp"
-    elif "no space left on device" in text:
-        meaning, fix = "the disk of this host is full", "docker system df && docker system prune"
-    elif "no such image" in text:
-        meaning, fix = "its image vanished after it was fetched", "run the deployment again"
+    for pattern, means, helps in _REASONS:
+        if found := re.search(pattern, text, re.IGNORECASE):
+            meaning, fix = (each.replace("{}", found[found.re.groups]) for each in (means, helps))
+            break
     last, names = lines[-1], ", ".join(services)
     return SlipwayError(f"{names} did not start: {last}", meaning, fix, lines[-_EVIDENCE_LINES:])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.agent import runtime
 from slipway.agent.docker.docker_api import DockerError
 from slipway.contract.problems import SlipwayError
+from slipway.contract.rate_limit import WAY_OUT, limited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,8 +133,12 @@ class _UnreachableError(SlipwayError):
 
 def explain(image: str, message: str) -> SlipwayError:
     """The engine's words about a pull as an error that says what they mean."""
-    registry, text = registry_of(image), message.lower()
+    registry, text = registry_of(image), "rate limit" if limited(message) else message.lower()
     reasons: tuple[tuple[Sequence[str], SlipwayError], ...] = (
+        (("rate limit",), SlipwayError(
+            f"registry {registry} lets this host pull no more for now (rate limit)",
+            f"image {image} is not here; nothing live was touched", WAY_OUT,
+        )),
         (("no space left",), SlipwayError(
             f"no space for image {image}", "the disk of this host is full; nothing live was touched",
             "docker system df",

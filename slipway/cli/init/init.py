@@ -70,8 +70,7 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     if wrong:
         raise WrongUsageError(wrong)
     files = {stack: stack_file.present_file(setting_files.stack_file(root, stack), project) for stack in stacks}
-    compose_file = options.compose_file or stack_file.stated(files.values(), "composeFile")
-    source = {"application": application, "compose_file": compose_file}
+    source = {"application": application, "compose_file": _compose_file(options, files)}
     first = read_requirements(_reading_settings(stacks[0], {}, files[stacks[0]], source))
     _introduce(first)
     new = [stack for stack, file in files.items() if not file.edited]
@@ -84,7 +83,11 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     report = InitReport(requirements=first, stacks=stacks)
     texts: dict[Path, str] = {}
     changes: dict[str, list[tuple[str, ...]]] = {}
-    where = {"application": os.path.relpath(application.resolve(), root.resolve()), "composeFile": compose_file}
+    where = {
+        "application": os.path.relpath(application.resolve(), root.resolve()),
+        "composeFile": source["compose_file"],
+    }
+    where |= {"composeFile": first.file} if first.unused else {}  # so that it is said, and no oversight
     for stack, file in files.items():
         given = {key: value for key, value in {**where, **answers.settings[stack]}.items() if value}
         if file.edited:
@@ -115,6 +118,13 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
         left = _change(stack, commands, report) if options.force and report.created.backend else commands
         report.commands[stack] = [*(stack_file.shown_command(each, stack) for each in left), *report.commands[stack]]
     return report
+
+
+def _compose_file(options: InitOptions, files: Mapping[str, stack_file.StackFile]) -> Any:  # noqa: ANN401  # YAML's
+    """The Compose files as the options name them, or a stack file; a single one is written as plain text."""
+    stated = [file.settings["composeFile"] for file in files.values() if file.settings.get("composeFile")]
+    named: Any = list(options.compose_file) or (stated[0] if stated else "")
+    return named[0] if isinstance(named, list) and len(named) == 1 else named
 
 
 def _known_stacks(root: Path, project: str) -> list[str]:
@@ -189,6 +199,8 @@ def _introduce(requirements: Requirements) -> None:
 def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain: bool) -> Iterator[str]:
     """What would be better in the Compose file: a route for each service that speaks HTTP, no port that two want."""
     rooted = requirements.rooted
+    for name in requirements.unused:
+        yield f"{name} is left out: to merge it over {requirements.file}, add it to `composeFile` in the stack files"
     for service, port in requirements.web.items():
         route = "/" if not rooted else f"{service}.${{DOMAIN}}" if domain else f"/{service}"
         rooted = True

@@ -44,7 +44,7 @@ class InitOptions:
     domains: Sequence[str] = ()
     acme_email: str = ""
     variables: Sequence[str] = ()
-    compose_file: str = ""
+    compose_file: Sequence[str] = ()
     accept_host_key: bool = False
     workflows: bool = False
     force: bool = False

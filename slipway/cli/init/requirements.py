@@ -28,6 +28,7 @@ class Requirements:
 
     file: str
     name: str  # of the application
+    unused: tuple[str, ...] = ()  # files beside it that could be merged over it
     services: tuple[str, ...]
     built: tuple[str, ...]
     routed: tuple[str, ...]
@@ -49,8 +50,9 @@ def read_requirements(settings: Settings) -> Requirements:
     routed = tuple(sorted(name for name, each in services.items() if (each.get("x-slipway") or {}).get("route")))
     unrouted = {name: _ports(each, "target") for name, each in sorted(services.items()) if name not in routed}
     first = Requirements(
-        file=resolved.file.name,
+        file=" with ".join(file.name for file in resolved.files),
         name=resolved.name,
+        unused=tuple(resolved.unused),
         services=tuple(sorted(services)),
         built=tuple(sorted(name for name, service in services.items() if service.get("build"))),
         routed=routed,

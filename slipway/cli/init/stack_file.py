@@ -35,7 +35,7 @@ __all__ = [
 # What the shipped patterns hold where a value belongs, and the settings that they have; a unit test reads them.
 _PLACEHOLDER = re.compile(r"YOUR-[A-Z-]+|([A-Z0-9]+-)+ADDRESS")
 _PLACEHOLDER_KEYS = ("registry", "registryUsername", "hosts")
-_PATTERN_KEYS = {*_PLACEHOLDER_KEYS, "application", "domain", "production", "retention"}
+_PATTERN_KEYS = {*_PLACEHOLDER_KEYS, "application", "composeFile", "domain", "production", "retention"}
 _PATTERN_NAMESPACE = "slipway:"  # `pulumi new` can put a project's name into no key of YAML
 _RETENTION = {"staging": 3, "production": 10}
 
@@ -159,9 +159,18 @@ def change_commands(settings: Mapping[str, Any], file: StackFile) -> list[tuple[
         for path, value in _leaves(settings)
         if value and before.get(path, "").lower() != value.lower()  # the engine writes some numbers as text
     ]
-    hosts = settings.get("hosts")
-    superfluous = range(len(hosts), len(file.settings.get("hosts") or ())) if hosts else ()
-    return [*changes, *(("config", "rm", "--path", f"hosts[{index}]") for index in reversed(superfluous))]
+    lists = {key: value for key, value in settings.items() if isinstance(value, list) and value}
+    superfluous = [
+        ("config", "rm", "--path", f"{key}[{index}]")
+        for key, value in lists.items()
+        if isinstance(stated := file.settings.get(key), list)
+        for index in reversed(range(len(value), len(stated)))
+    ]
+    forms = {
+        key for key, value in settings.items() if isinstance(value, list) != isinstance(file.settings.get(key), list)
+    }
+    replaced = [("config", "rm", key) for key in sorted(forms) if settings[key] and file.settings.get(key)]
+    return [*replaced, *changes, *superfluous]
 
 
 def shown_command(command: Iterable[str], stack: str) -> str:

@@ -432,6 +432,48 @@ def test_fewer_hosts_than_an_edited_file_has_are_said_to_be_removed(init: Init) 
     assert "pulumi config rm --path 'hosts[1]' --stack staging" in output
 
 
+def test_several_compose_files_are_written_as_a_list_and_stay_one(init: Init, program: Path) -> None:
+    (program.parent / "shop" / "prod.yaml").write_text("services: {web: {ports: !override []}}\n")
+    both = ("--compose-file", "compose.yaml", "--compose-file", "prod.yaml")
+    result = init(*FLAGS, *both)
+    assert "shop: compose.yaml with prod.yaml has 2 services" in result.output, said(result)
+    assert "web publishes" not in result.output
+    for stack in ("staging", "production"):
+        config = yaml.safe_load(files(program)[f"Pulumi.{stack}.yaml"])["config"]
+        assert config["shop-deploy:composeFile"] == ["compose.yaml", "prod.yaml"]
+    for options in ((), both):
+        assert "nothing was changed" in init(*FLAGS, *options).output
+    one = init(*FLAGS, "--compose-file", "compose.yaml").output.splitlines()
+    assert [line.strip() for line in one if "composeFile" in line and "staging" in line] == [
+        "pulumi config rm composeFile --stack staging",
+        "pulumi config set --path composeFile compose.yaml --stack staging",
+    ]
+
+
+def test_fewer_compose_files_than_an_edited_file_has_are_said_to_be_removed(init: Init, program: Path) -> None:
+    for name in ("a", "b"):
+        (program.parent / "shop" / f"{name}.yaml").write_text("services: {}\n")
+    names = ("compose.yaml", "a.yaml", "b.yaml")
+    init(*FLAGS, *(word for name in names for word in ("--compose-file", name)))
+    output = init(*FLAGS, "--compose-file", "compose.yaml", "--compose-file", "b.yaml").output
+    assert [line.strip() for line in output.splitlines() if "composeFile" in line and "staging" in line] == [
+        "pulumi config set --path 'composeFile[1]' b.yaml --stack staging",
+        "pulumi config rm --path 'composeFile[2]' --stack staging",
+    ]
+
+
+def test_an_override_file_that_lies_there_is_left_out_in_so_many_words(init: Init, program: Path) -> None:
+    (program.parent / "shop" / "compose.override.yaml").write_text("services: {}\n")
+    output = init(*FLAGS).output
+    assert (
+        "hint: compose.override.yaml is left out: to merge it over compose.yaml, add it to `composeFile` in the stack "
+        "files" in output
+    )
+    config = yaml.safe_load(files(program)["Pulumi.staging.yaml"])["config"]
+    assert config["shop-deploy:composeFile"] == "compose.yaml"
+    assert "nothing was changed" in init(*FLAGS).output
+
+
 def test_an_edited_file_needs_no_options_and_gives_other_stacks_the_registry(init: Init, program: Path) -> None:
     init("-e", "staging", "--registry", "ghcr.io/acme", "--host", "203.0.113.10")
     before = files(program)

@@ -1,6 +1,7 @@
 """RegistryImages: what is built, looked up and tagged, and what of it is secret."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,32 @@ def test_everything_of_a_build_reaches_the_builder(tmp_path: Path) -> None:
     assert inputs["ssh"] == [{"id": "default"}]
     assert inputs["context"]["named"] == {"base": {"location": "docker-image://alpine"}}
     assert inputs["dockerfile"]["location"].endswith("app/docker/Dockerfile")
+
+
+def test_a_build_upon_another_one_gets_that_image_by_digest(tmp_path: Path) -> None:
+    base, deep = build("base", target="b"), build("deep", target="d")
+    other = replace(build("other", target="b"), bases={"deep": deep})
+    builds = {
+        "base": base,
+        "web": build("web", bases={"base": replace(base, repository="ghcr.io/acme/shop-twin")}, labels={"a": "b"}),
+        "api": build("api", bases={"x": other}, additional_contexts={"more": "docker-image://alpine"}),
+    }
+    engine, found = images(tmp_path, builds=builds)
+    made = engine.of(IMAGE)
+    assert set(made) == {"shop-base", "shop-web", "shop-api", "shop-other", "shop-deep"}
+    named = {name: made[name]["context"].get("named") for name in made}
+    assert named["shop-web"] == {"base": {"location": f"docker-image://ghcr.io/acme/shop-base:test@{DIGEST}"}}
+    assert named["shop-api"] == {
+        "more": {"location": "docker-image://alpine"},
+        "x": {"location": f"docker-image://ghcr.io/acme/shop-other:test@{DIGEST}"},
+    }
+    assert made["shop-web"]["labels"] == {"a": "b"}
+    assert set(found) == {"base", "web", "api"}
+
+
+def test_in_a_preview_the_image_that_a_build_is_upon_may_not_be_known(tmp_path: Path) -> None:
+    engine, _ = images(tmp_path, builds={"web": build("web", bases={"base": build("base")})}, preview=True)
+    assert set(engine.of(IMAGE)) == {"shop-web", "shop-base"}
 
 
 def test_what_the_plugin_does_not_see_of_a_context_is_an_input_of_the_image(tmp_path: Path) -> None:
@@ -349,6 +376,14 @@ def of_the_plugin(reason: str) -> str:
         (
             'Error during registry request: Head "http://127.0.0.1:4041/v2/": dial tcp 127.0.0.1:4041: refused',
             'the registry of {} does not answer (Error during registry request: Head "http://127.0.0.1:4041/v2/": ',
+        ),
+        (
+            "got bad response from registry: 429 Too Many Requests",
+            "the registry of {} answers no more for now (rate limit)",
+        ),
+        (
+            "toomanyrequests: You have reached your pull rate limit",
+            "the registry of {} answers no more for now (rate limit)",
         ),
         ("got bad response from registry: 503 Not found", "the registry of {} does not answer (got bad response"),
         (f"Error {'x' * 300}", f"the registry of {{}} does not answer (Error {'x' * 291}"),

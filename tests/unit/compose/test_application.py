@@ -50,7 +50,9 @@ def test_an_application_in_another_users_repository_names_the_command_that_trust
 
 
 def test_the_example_deploys_without_a_warning() -> None:
-    found = read_application(settings(ROOT / "example", secrets={"POSTGRES_PASSWORD": CANARY}))
+    found = read_application(
+        settings(ROOT / "example", compose_file="compose.yaml", secrets={"POSTGRES_PASSWORD": CANARY})
+    )
     assert found.warnings == ()
     assert set(found.builds) == {"api", "scheduler", "web", "worker"}
     assert found.secrets == ("POSTGRES_PASSWORD",)
@@ -121,6 +123,40 @@ def test_earlier_problems_are_told_beside_a_file_that_cannot_be_read(tmp_path: P
     with pytest.raises(SlipwayError) as raised:
         read_application(settings(tmp_path / "nowhere"), problems=[Problem("earlier", "b", "c")])
     assert len(raised.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "variables", "said", "fix"),
+    [
+        ("x/y:${EMPTY}", {"EMPTY": ""}, "x/y:", "pulumi config set --path 'variables.EMPTY' --stack test"),
+        ("${REGISTRY}/y:$TAG", {"REGISTRY": "", "TAG": "1"}, "/y:1",
+         "pulumi config set --path 'variables.REGISTRY' --stack test"),
+        ("x/y:${UNSET:-}", {}, "x/y:", "correct services.web.image"),
+        ("X/y Z", {}, "X/y Z", "correct services.web.image"),
+        ("x/y:${TAG}", {"TAG": "a b"}, "x/y:a b", "correct services.web.image"),
+    ],
+)  # fmt: skip
+def test_a_name_that_no_image_can_have_is_refused_before_a_registry_is_asked(
+    tmp_path: Path, image: str, variables: dict[str, str], said: str, fix: str
+) -> None:
+    [problem] = problems_of(tmp_path, f"services:\n  web:\n    image: '{image}'\n", variables=variables)
+    assert problem.what == f"services.web.image: '{said}' is not the name of an image"
+    assert problem.fix == fix
+
+
+def test_of_an_image_whose_variable_is_missing_only_that_is_said(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, "services:\n  web:\n    image: 'x/y:${TAG}'\n")
+    assert problem.what == "variable TAG of the Compose file has no value"
+
+
+def test_a_secret_that_hosts_could_not_hand_over_is_refused_and_one_of_a_build_alone_is_not(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").touch()
+    text = "services: {web: {build: {context: ., secrets: [s]}, environment: %s}}\nsecrets: {s: {environment: S}}\n"
+    secrets = {"S": CANARY * 10_000}
+    assert problems_of(tmp_path, text % "{}", secrets=secrets) == []
+    [problem] = problems_of(tmp_path, text % "{A: '${S}'}", secrets=secrets)
+    assert problem.what == f"secrets.S: its value has {len(secrets['S']):,} bytes"
+    assert CANARY not in str(problem)
 
 
 # --- hosts
@@ -403,7 +439,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         x-slipway: {}
         services:
           web:
-            build: {context: ./nowhere, entitlements: [x]}
+            build: {context: ./nowhere, network: mine}
             command: ["--password=${S}"]
             x-slipway: {strategy: rolling-ish, hosts: [zzz], prot: 80}
             volumes: ["./gone.conf:/a:ro", "~/x:/b"]
@@ -422,7 +458,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         "secrets.tls is read from the file", "services.web.x-slipway.prot: unknown key",
         "services.db.x-slipway.strategy: unknown strategy 'recreat'",
         "services.db.x-slipway.smoke: a check names no port", "services.web.build.context: ./nowhere",
-        "services.web.build.entitlements is not supported", "registry: not set",
+        "services.web.build.network: 'mine' is not", "registry: not set",
         "services.web: ./gone.conf is neither", "services.web: the mount at /b is of ~/x", "removeVolumes: 'none'",
     ]  # fmt: skip
     for beginning in beginnings:

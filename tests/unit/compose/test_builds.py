@@ -192,8 +192,9 @@ def test_every_part_that_slipway_builds_by_is_taken_over(tmp_path: Path) -> None
             "additional_contexts": {"base": "docker-image://alpine", "shared": ".."[:1]},
             "extra_hosts": ["a=1.2.3.4"],
             "network": "host",
-            "no_cache": True,
+            "no_cache_filter": ["base"],
             "pull": True,
+            "labels": {"org.example.a": "b", "n": 1},
         },
     ).values()
     assert build == Build(
@@ -210,20 +211,108 @@ def test_every_part_that_slipway_builds_by_is_taken_over(tmp_path: Path) -> None
         network="host",
         no_cache=True,
         pull=True,
+        labels={"org.example.a": "b", "n": "1"},
     )
 
 
-@pytest.mark.parametrize("key", ["privileged", "isolation", "ulimits", "entitlements", "zzz"])
-def test_an_unknown_part_of_a_build_is_refused(tmp_path: Path, key: str) -> None:
-    [problem] = read(tmp_path, **{key: True}).found.problems
-    assert problem.what == f"services.web.build.{key} is not supported"
+# Every key of a build in Compose's schema (compose-spec, schema/compose-spec.json), and what becomes of it.
+USED, UNUSED, REFUSED = "used", "not used, with a warning", "refused"
+PLAIN, INSECURE = "FROM x\nRUN y\n", "FROM x\nRUN --security=insecure y\n"
+KEYS: list[tuple[str, Any, str, str]] = [
+    ("context", ".", PLAIN, USED),
+    ("dockerfile", "Dockerfile", PLAIN, USED),
+    ("dockerfile_inline", "FROM x\n", PLAIN, USED),
+    ("target", "x", PLAIN, USED),
+    ("args", {"A": "1"}, PLAIN, USED),
+    ("secrets", [{"source": "token"}], PLAIN, USED),
+    ("ssh", ["default"], PLAIN, USED),
+    ("ssh", ["key=./id"], PLAIN, REFUSED),
+    ("platforms", ["linux/arm64"], PLAIN, USED),
+    ("platforms", ["windows/amd64"], PLAIN, REFUSED),
+    ("labels", {"a.b": "c"}, PLAIN, USED),
+    ("additional_contexts", {"a": "docker-image://x"}, PLAIN, USED),
+    ("additional_contexts", {"a": "service:gone"}, PLAIN, REFUSED),
+    ("no_cache", True, PLAIN, USED),
+    ("no_cache_filter", ["x"], PLAIN, USED),
+    ("pull", True, PLAIN, USED),
+    ("network", "host", PLAIN, USED),
+    ("network", "mine", PLAIN, REFUSED),
+    ("extra_hosts", ["a=1.2.3.4"], PLAIN, USED),
+    ("cache_from", ["type=inline"], PLAIN, USED),
+    ("cache_to", ["type=inline"], PLAIN, USED),
+    ("tags", ["x"], PLAIN, UNUSED),
+    ("shm_size", "1gb", PLAIN, UNUSED),
+    ("ulimits", {"nofile": 65535}, PLAIN, UNUSED),
+    ("isolation", "default", PLAIN, UNUSED),
+    ("provenance", "mode=max", PLAIN, UNUSED),
+    ("provenance", False, PLAIN, USED),
+    ("sbom", True, PLAIN, UNUSED),
+    ("sbom", "false", PLAIN, USED),
+    ("privileged", True, PLAIN, UNUSED),
+    ("privileged", False, INSECURE, USED),
+    ("privileged", True, INSECURE, REFUSED),
+    ("entitlements", ["security.insecure"], PLAIN, UNUSED),
+    ("entitlements", ["security.insecure"], INSECURE, REFUSED),
+    ("entitlements", ["network.host"], "FROM x\nRUN --network=host y\n", REFUSED),
+    ("x-mine", 1, PLAIN, USED),
+    ("zzz", 1, PLAIN, REFUSED),
+]
 
 
-@pytest.mark.parametrize("key", ["tags", "labels", "shm_size"])
-def test_a_part_that_is_not_used_is_warned_of(tmp_path: Path, key: str) -> None:
-    reader = read(tmp_path, **{key: ["x"]})
-    assert reader.found.problems == []
-    assert whats(reader.found.warnings) == [f"services.web.build.{key} is not used"]
+@pytest.mark.parametrize(("key", "value", "dockerfile", "becomes"), KEYS)
+def test_every_key_of_a_build_is_used_or_said_not_to_be(
+    tmp_path: Path, key: str, value: Any, dockerfile: str, becomes: str
+) -> None:
+    (tmp_path / "Dockerfile").write_text(dockerfile)
+    found = read(tmp_path, **{key: value}).found
+    assert (len(found.problems), len(found.warnings)) == {USED: (0, 0), UNUSED: (0, 1), REFUSED: (1, 0)}[becomes]
+    for said in (*found.problems, *found.warnings):
+        assert f"services.web.build.{key}" in said.what or "platform windows/amd64" in said.what
+
+
+# --- builds upon builds
+
+
+def test_a_context_that_is_another_services_image_is_that_ones_build(tmp_path: Path) -> None:
+    upon = {"context": "./app", "additional_contexts": {"base": "service:base", "more": "./app"}}
+    found = of_file(
+        tmp_path,
+        base={"build": {"context": "./app", "target": "x"}, "image": "ghcr.io/acme/anything"},
+        web={"build": upon},
+        top={"build": {"context": "./app", "additional_contexts": {"web": "service:web"}}},
+        twin={"build": upon},
+    )
+    base, web = found.builds["base"], found.builds["web"]
+    assert web.additional_contexts == {"more": str(tmp_path / "app")}
+    assert web.bases["base"].content == base.content
+    assert web.bases["base"].repository == "ghcr.io/acme/shop-base"
+    assert found.builds["top"].bases["web"].content == web.content
+    assert build_owners(found.builds)["twin"] == "twin"
+    assert build_owners(found.builds)["web"] == "twin"
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("web", "other", "said", "fix"),
+    [
+        ("service:othr", {"image": "x"}, "there is no service othr", "write docker-image://NAME, or correct"),
+        ("service:other", {"image": "x:1"}, "other is not built", "write docker-image://x:1, or correct"),
+        ("service:web", {"image": "x"}, "web → web is a circle", "correct"),
+        ("service:other", {"build": {"context": ".", "additional_contexts": {"b": "service:web"}}},
+         "web → other → web is a circle", "correct"),
+        ("target:other", {"image": "x"}, "target:other is not a folder", "correct"),
+    ],
+)  # fmt: skip
+def test_a_context_that_no_build_gives_is_refused(
+    tmp_path: Path, web: str, other: dict[str, Any], said: str, fix: str
+) -> None:
+    services = {"web": {"build": {"context": ".", "additional_contexts": {"a": web}}}, "other": other}
+    reader = BuildReader(settings(tmp_path), tmp_path, "shop", {}, Findings(), services=services, dormant={})
+    reader.read_service("web", services["web"])
+    [problem] = reader.found.problems
+    assert problem.what == f"services.web.build.additional_contexts.a: {said}" or "circle" in said
+    assert said in problem.what
+    assert problem.fix.startswith(fix)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +325,6 @@ def test_a_part_that_is_not_used_is_warned_of(tmp_path: Path, key: str) -> None:
         ({"ssh": ["k: /x"]}, "services.web.build.ssh names a key's file"),
         ({"platforms": ["linux/arm/v6"]}, "services.web.build: platform linux/arm/v6 is not supported"),
         ({"platforms": ["Linux"]}, "services.web.build: platform Linux is not supported"),
-        ({"additional_contexts": {"a": "service:db"}}, "services.web.build.additional_contexts.a: service:db is not"),
         ({"additional_contexts": {"a": "./no"}}, "services.web.build.additional_contexts.a: ./no is not a folder"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import textwrap
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from samples import CANARY, application, problems_of, settings, whats
 
-from slipway.compose import compose_config
+from slipway.compose import compose_config, compose_files
 from slipway.compose.compose_config import resolve, secret_names, with_placeholders, without_escapes
 from slipway.contract import compose_program
 from slipway.contract.problems import SlipwayError
@@ -136,6 +137,30 @@ def test_the_machines_environment_gives_no_value(tmp_path: Path, monkeypatch: py
     ]
     assert set(found.model["services"]) == {"web"}
     assert "evil" not in found.stack
+
+
+@pytest.mark.parametrize("form", ["[{}]", "{{{}: }}"])
+def test_a_name_with_dots_is_passed_on_where_the_stack_gives_it_a_value(tmp_path: Path, form: str) -> None:
+    def text(name: str) -> str:
+        return f"services: {{web: {{image: x, environment: {form.format(name)}}}}}"
+
+    found = application(tmp_path, text("discovery.type"), variables={"discovery.type": "single-node"})
+    assert found.document["services"]["web"]["environment"] == {"discovery.type": "single-node"}
+    assert "environment" not in application(tmp_path, text("discovery.type")).document["services"]["web"]
+
+
+def test_what_cannot_stand_in_braces_is_said(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, "services: {web: {image: 'x:${dotted.key}'}}")
+    assert "invalid interpolation format for services.web.image" in problem.what
+    assert "${NAME} takes letters, digits and underscores" in problem.meaning
+    text = "services: {web: {image: x, secrets: [a]}}\nsecrets: {a: {environment: a.b}}"
+    [problem] = problems_of(tmp_path, text)
+    assert problem == (
+        "secrets.a.environment: a.b is not the name of a variable of Compose",
+        "those have letters, digits and underscores",
+        "write `environment: A` there",
+        *problem[3:],
+    )
 
 
 def test_this_machines_path_is_no_value(tmp_path: Path) -> None:
@@ -312,23 +337,23 @@ def test_a_name_that_is_too_long_for_a_host_is_found_early(tmp_path: Path) -> No
 
 
 def test_the_file_is_the_one_that_compose_itself_would_read(tmp_path: Path) -> None:
-    for index, name in enumerate(compose_config._COMPOSE_FILES):
+    for index, name in enumerate(compose_files._COMPOSE_FILES):
         (tmp_path / name).write_text(f"services: {{s{index}: {{image: x}}}}\n")
-    for _ in compose_config._COMPOSE_FILES:
+    for _ in compose_files._COMPOSE_FILES:
         docker = shutil.which("docker") or "docker"
         done = subprocess.run(
             [docker, "compose", "config", "--services"], cwd=tmp_path, capture_output=True, text=True, check=True
         )
         found = resolve(settings(tmp_path))
         assert list(found.model["services"]) == done.stdout.split()
-        found.file.unlink()
+        found.files[0].unlink()
 
 
 def test_a_file_may_have_any_name_and_be_in_a_folder_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy" / "prod.yml").write_text(WEB)
     found = resolve(settings(tmp_path, compose_file="deploy/prod.yml"))
-    assert found.file == tmp_path / "deploy" / "prod.yml"
+    assert found.files == (tmp_path / "deploy" / "prod.yml",)
 
 
 @pytest.mark.parametrize("values", [{}, {"compose_file": "nothing.yaml"}])
@@ -386,7 +411,12 @@ def test_a_huge_file_is_read(tmp_path: Path) -> None:
 
 def test_a_value_too_large_for_an_environment_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
     [problem] = problems_of(tmp_path, WEB, variables={"HUGE": "x" * 200_000})
-    assert problem.what == "docker compose cannot be started (Argument list too long)"
+    assert problem.what == "variables.HUGE: its value has 200,000 bytes"
+    variables = {f"V{index}": "x" * 130_000 for index in range(20)} | {"LARGEST": "x" * 131_000}
+    [problem] = problems_of(tmp_path, WEB, variables=variables)
+    assert problem.what == (
+        "the stack's variables have 2,731,001 bytes, 131,000 of them LARGEST: more than Linux hands over"
+    )
 
 
 def test_includes_and_extended_files_are_read_from_where_they_stand(tmp_path: Path) -> None:
@@ -456,3 +486,160 @@ def test_pwd_that_the_stack_sets_is_the_stacks(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text("services: {web: {image: x, volumes: ['${PWD}/data:/data']}}")
     found = resolve(settings(tmp_path, variables={"PWD": "/srv/shop"}))
     assert found.model["services"]["web"]["volumes"][0]["source"] == "/srv/shop/data"
+
+
+# --- several files
+
+SEVERAL = {
+    "base.yaml": """
+        name: shop
+        services:
+          web:
+            image: nginx
+            ports: ["80:80", "81:81"]
+            volumes: ["./a:/a:ro"]
+            environment: {A: "1", B: "2"}
+          db: {image: postgres, ports: ["5432:5432"], profiles: [all]}
+    """,
+    "deploy/prod.yaml": """
+        services:
+          web:
+            ports: !override ["8080:80"]
+            volumes: ["./deploy/b:/b:ro"]
+            environment: {B: !reset null, C: "${C}"}
+            env_file: [plain.env]
+          db: !reset null
+    """,
+}
+
+
+def several(folder: Path, **values: Any) -> compose_config.ComposeModel:
+    (folder / "deploy").mkdir(exist_ok=True)
+    for name, text in SEVERAL.items():
+        (folder / name).write_text(textwrap.dedent(text))
+    (folder / "plain.env").write_text("D=4\n")
+    return resolve(settings(folder, **{"variables": {"C": "3"}, "name": "", **values}))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"compose_file": ["base.yaml", "deploy/prod.yaml"]},
+        {"compose_file": "base.yaml, deploy/prod.yaml"},
+        {"compose_file": '["base.yaml", "deploy/prod.yaml"]'},
+        {"variables": {"C": "3", "COMPOSE_FILE": "base.yaml:deploy/prod.yaml"}},
+        {"variables": {"C": "3", "COMPOSE_FILE": "base.yaml;deploy/prod.yaml", "COMPOSE_PATH_SEPARATOR": ";"}},
+        {"compose_file": ["base.yaml", "deploy/prod.yaml"], "variables": {"C": "3", "COMPOSE_FILE": "other.yaml"}},
+    ],
+)
+def test_several_files_are_merged_by_compose_with_paths_of_the_first_ones_folder(
+    tmp_path: Path, values: dict[str, Any]
+) -> None:
+    found = several(tmp_path, **values)
+    web = found.model["services"]["web"]
+    assert found.files == (tmp_path / "base.yaml", tmp_path / "deploy" / "prod.yaml")
+    assert (found.name, found.problems, found.unused) == ("shop", [], [])
+    assert set(found.model["services"]) == {"web"}
+    assert [port["published"] for port in web["ports"]] == ["8080"]
+    assert [mount["source"] for mount in web["volumes"]] == ["./a", "./deploy/b"]
+    assert web["environment"] == {"A": "1", "C": "3", "D": "4"}
+
+
+def test_the_last_name_of_several_files_is_the_applications(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("name: other\nservices: {}\n")
+    found = several(tmp_path, compose_file=["base.yaml", "deploy/prod.yaml", "other.yaml"])
+    assert (found.name, found.model["name"]) == ("other", "other-test")
+
+
+@pytest.mark.parametrize(
+    ("values", "what", "key"),
+    [
+        ({"compose_file": ["base.yaml", "no.yaml"]}, "composeFile: {} holds no no.yaml", "--path 'composeFile[1]'"),
+        ({"compose_file": ["no.yaml"]}, "composeFile: {} holds no no.yaml", "composeFile"),
+        (
+            {"compose_file": ["no.yaml", "nor.yaml"]},
+            "composeFile: {} holds no no.yaml and no nor.yaml",
+            "--path 'composeFile[0]'",
+        ),
+        (
+            {"variables": {"COMPOSE_FILE": "base.yaml:no.yaml"}},
+            "variables.COMPOSE_FILE: {} holds no no.yaml",
+            "--path 'variables.COMPOSE_FILE'",
+        ),
+    ],
+)
+def test_a_file_that_is_named_and_missing_is_said_by_name(
+    tmp_path: Path, values: dict[str, Any], what: str, key: str
+) -> None:
+    with pytest.raises(SlipwayError) as raised:
+        several(tmp_path, **values)
+    [problem] = raised.value.problems
+    assert problem.what == what.format(f"{tmp_path.name}/")
+    assert problem.fix == f"pulumi config set {key} --stack test"
+
+
+def test_an_error_of_several_files_names_them_and_the_command_that_says_the_same(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("services: {web: {depends_on: [gone]}}\n")
+    with pytest.raises(SlipwayError) as raised:
+        several(tmp_path, compose_file=["base.yaml", "bad.yaml"])
+    [problem] = raised.value.problems
+    assert problem.what.startswith("base.yaml with bad.yaml: ")
+    look = problem.meaning.split("`")[-2]
+    assert look.startswith("docker compose -f ")
+    done = subprocess.run(shlex.split(look), capture_output=True, text=True, check=False)
+    assert 'depends on undefined service "gone"' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("stack", "values", "told"),
+    [
+        ("test", {}, ["compose.override.yml"]),
+        ("staging", {}, ["compose.override.yml", "docker-compose.staging.yaml"]),
+        ("prod", {"production": True}, ["compose.override.yml", "compose.production.yaml"]),
+        ("live", {"production": True}, ["compose.override.yml", "compose.production.yaml"]),
+        ("test", {"compose_file": ["compose.yaml"]}, []),
+        ("test", {"variables": {"COMPOSE_FILE": "compose.yaml"}}, []),
+    ],
+)
+def test_a_file_beside_that_is_meant_to_be_merged_is_mentioned_until_the_stack_names_its_files(
+    tmp_path: Path, stack: str, values: dict[str, Any], told: list[str]
+) -> None:
+    for name in ("compose.override.yml", "docker-compose.staging.yaml", "compose.production.yaml", "compose.ci.yaml"):
+        (tmp_path / name).write_text(WEB)
+    (tmp_path / "compose.yaml").write_text(WEB)
+    found = resolve(settings(tmp_path, stack=stack, **values))
+    assert found.unused == told
+    assert whats(found.warnings) == [f"{name} lies beside compose.yaml and is not used" for name in told]
+    for warning, name in zip(found.warnings, told, strict=True):
+        assert warning.fix == (
+            f"pulumi config set --path 'composeFile[0]' compose.yaml --stack {stack} && "
+            f"pulumi config set --path 'composeFile[1]' {name} --stack {stack} to merge both, or "
+            f"pulumi config set composeFile compose.yaml --stack {stack} if it is for other machines"
+        )
+
+
+def test_what_a_file_lacks_may_be_in_one_that_lies_beside(tmp_path: Path) -> None:
+    (tmp_path / "compose.override.yaml").write_text("volumes: {data: }\n")
+    problems = problems_of(tmp_path, "services: {web: {image: x, volumes: ['data:/data']}}")
+    assert problems[0].what.startswith('compose.yaml: service "web" refers to undefined volume data')
+    assert whats(problems[1:]) == ["compose.override.yaml lies beside compose.yaml and is not used"]
+
+
+# --- profiles
+
+
+def test_profiles_are_a_setting_that_comes_before_composes_own_variable(tmp_path: Path) -> None:
+    text = "services: {web: {image: x}, a: {image: x, profiles: [a, b]}, c: {image: x, profiles: [c]}}"
+    cases: list[tuple[Any, dict[str, str], set[str]]] = [
+        ([], {}, {"web"}),
+        (["a"], {}, {"web", "a"}),
+        ("b, c", {}, {"web", "a", "c"}),
+        (["*"], {}, {"web", "a", "c"}),
+        ([], {"COMPOSE_PROFILES": "c"}, {"web", "c"}),
+        (["a"], {"COMPOSE_PROFILES": "c"}, {"web", "a"}),
+    ]
+    for profiles, variables, services in cases:
+        assert set(model(tmp_path, text, profiles=profiles, variables=variables)["services"]) == services
+    [problem] = problems_of(tmp_path, text, profiles=["a", "d"])
+    assert problem.what == "profiles[1]: no service has the profile 'd'"
+    assert problem.fix == "pulumi config rm --path 'profiles[1]' --stack test"

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -406,7 +407,64 @@ def test_a_link_to_a_folder_is_refused_and_a_circle_ends(tmp_path: Path) -> None
     (tmp_path / "conf" / "circle").symlink_to(".")
     (tmp_path / "conf" / "loop").symlink_to("loop")
     files, _ = mounted(tmp_path, "./conf")
-    assert whats(files.found.problems) == ["conf/circle is a link to a folder"]
+    assert whats(files.found.problems) == [
+        "conf/circle is a link to a folder", "conf/loop is a link to loop, which does not exist"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("there", ["file", "folder", "nothing"])
+@pytest.mark.parametrize("place", ["./conf", "./conf/deep", "./conf/link"])
+@pytest.mark.parametrize(
+    ("leads", "verdict"),
+    [
+        ("{outside}/target", "lies outside of the application's repository"),
+        ("{up}../../outside/target", "lies outside of the application's repository"),
+        ("{inside}/target", "is a link to the absolute path"),
+        ("{up}again", "is a link to the absolute path"),
+    ],
+)
+def test_a_link_that_leads_out_is_refused_whatever_the_deploying_machine_has_there(
+    tmp_path: Path, there: str, place: str, leads: str, verdict: str
+) -> None:
+    inside, outside = tmp_path / "repository", tmp_path / "outside"
+    up = "../" if place == "./conf/deep" else ""
+    (inside / "conf" / "deep").mkdir(parents=True)
+    outside.mkdir()
+    for folder in (inside, outside):
+        if there == "file":
+            (folder / "target").write_text(CANARY)
+        elif there == "folder":
+            (folder / "target").mkdir()
+    (inside / "conf" / "again").symlink_to(inside / "target")
+    link = inside / "conf" / ("deep/link" if up else "link")
+    link.symlink_to(leads.format(inside=inside, outside=outside, up=up))
+    if verdict.startswith("lies"):
+        (inside / "conf" / "again").unlink()
+    files, _ = mounted(inside, place)
+    assert files.found.problems
+    assert all(verdict in problem.what for problem in files.found.problems)
+    assert CANARY not in str(files.found.problems) + str(
+        [base64.b64decode(each["content"]) for each in files.content.values()]
+    )
+
+
+def test_the_command_for_an_absolute_link_makes_it_ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "real one").write_text("x")
+    (tmp_path / "conf" / "link").symlink_to(tmp_path / "real one")
+    monkeypatch.chdir(tmp_path)
+    [problem] = mounted(tmp_path, "./conf")[0].found.problems
+    subprocess.run(shlex.split(problem.fix), check=True)
+    assert unpacked(mounted(tmp_path, "./conf")[0]) == {"link": b"x"}
+
+
+def test_a_link_to_what_is_missing_in_the_repository_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "link").symlink_to("generated.conf")
+    [problem] = mounted(tmp_path, "./conf")[0].found.problems
+    assert problem.what == "conf/link is a link to generated.conf, which does not exist"
+    (tmp_path / "conf" / "generated.conf").write_text("x")
+    assert mounted(tmp_path, "./conf")[0].found.problems == []
 
 
 @pytest.mark.parametrize("name", [".env", ".env.production", "server.key"])

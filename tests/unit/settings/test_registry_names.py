@@ -2,7 +2,15 @@
 
 import pytest
 
-from slipway.settings.registry_names import is_local, mirrored, plugin_address, plugin_name, registry_of, without_tag
+from slipway.settings.registry_names import (
+    is_local,
+    is_reference,
+    mirrored,
+    plugin_address,
+    plugin_name,
+    registry_of,
+    without_tag,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +77,30 @@ def test_the_docker_plugin_is_asked_where_and_how_the_registry_answers(
     assert registry_of(image) == registry
     assert plugin_address(registry) == address
     assert plugin_name(image) == name
+
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "nginx", "nginx:1.29-alpine", "library/nginx", "docker.io/library/nginx:latest", "ghcr.io/acme/web:V1_x",
+        "localhost/web", "127.0.0.1:5050/web:1", "[::1]:5000/web", "registry:5000/a/b/c", "a__b/c-d.e", "Host/web",
+        f"nginx@{DIGEST}", f"nginx:1@{DIGEST}", "a" * 255,
+    ],
+)  # fmt: skip
+def test_what_a_registry_can_hold_is_a_reference(image: str) -> None:
+    assert is_reference(image)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "", ":", "x/y:", ":1", "x/y:@" + DIGEST, "/x", "x/", "x//y", "x y", " x", "x\n", "x:1:2", "X", "x/Y:1", "x:-1",
+        "x:" + "1" * 129, "x@sha256:abc", "x@", f"x@{DIGEST}:1", "https://x/y", "x..y", "-x", "x_", "ü", "${X}",
+        "a" * 256, "host:/x", "host:a/x",
+    ],
+)  # fmt: skip
+def test_what_no_registry_can_hold_is_none(image: str) -> None:
+    assert not is_reference(image)

@@ -1,6 +1,7 @@
 """Rules over several settings: hosts, keys, registry, names of variables, weak secrets."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -185,12 +186,40 @@ def test_a_registry_without_credentials_is_fine(tmp_path: Path) -> None:
 # --- names and values of variables
 
 
-@pytest.mark.parametrize("name", ["A-B", "1A", "", "A=B", "A B", "Ä", "A\0", "A.B"])
-@pytest.mark.parametrize("where", ["variables", "secrets"])
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        *((where, name) for where in ("variables", "secrets") for name in ("1A", "", "A=B", "A B", "Ä", "A\0")),
+        ("secrets", "A-B"),
+        ("secrets", "a.b"),
+    ],
+)
 def test_a_name_that_no_compose_file_can_mean_is_refused(tmp_path: Path, where: str, name: str) -> None:
     problems = broken_rules(settings(tmp_path, **{where: {name: CANARY}}))
     assert whats(problems) == [f"{where}.{name}: this is not the name of a variable"]
     assert CANARY not in str(problems)
+
+
+def test_a_name_that_only_a_container_may_have_gets_the_way_to_give_it(tmp_path: Path) -> None:
+    assert broken_rules(settings(tmp_path, variables={"discovery.type": "single-node", "A-B": "x"})) == []
+    [problem] = broken_rules(settings(tmp_path, secrets={"db.password": CANARY}))
+    assert "`db.password: ${DB_PASSWORD}` under `environment:`" in problem.meaning
+    assert problem.fix == (
+        "pulumi config rm --path 'secrets[\"db.password\"]' --stack test && "
+        "pulumi config set --secret --path 'secrets.DB_PASSWORD' --stack test"
+    )
+
+
+@pytest.mark.parametrize("character", ["x", "ü"])
+def test_a_value_with_which_no_program_can_be_started_is_refused_to_the_byte(tmp_path: Path, character: str) -> None:
+    fits = character * ((131_070 - len("HUGE")) // len(character.encode()))
+    subprocess.run(["true"], env={"HUGE": fits}, check=True)
+    assert broken_rules(settings(tmp_path, variables={"HUGE": fits})) == []
+    with pytest.raises(OSError, match="too long"):
+        subprocess.run(["true"], env={"HUGE": f"{fits}x"}, check=True)
+    [problem] = broken_rules(settings(tmp_path, variables={"HUGE": f"{fits}x"}))
+    assert problem.what == "variables.HUGE: its value has 131,067 bytes"
+    assert problem.fix == "pulumi config rm --path 'variables.HUGE' --stack test"
 
 
 @pytest.mark.parametrize("value", [f"{CANARY}\0", f"{CANARY}\udcff"])

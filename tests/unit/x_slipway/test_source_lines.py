@@ -29,7 +29,7 @@ TEXT = """\
 @pytest.fixture
 def lines(tmp_path: Path) -> SourceLines:
     (tmp_path / "compose.yaml").write_text(textwrap.dedent(TEXT))
-    return SourceLines(tmp_path / "compose.yaml")
+    return SourceLines([tmp_path / "compose.yaml"])
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,26 @@ def test_what_stands_in_another_file_has_its_path(lines: SourceLines, path: tupl
 def test_a_file_that_cannot_be_read_gives_paths(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "compose.yaml").write_text(text)
-    assert SourceLines(tmp_path / "compose.yaml").place("services", "web").shown == "services.web"
+    assert SourceLines([tmp_path / "compose.yaml"]).place("services", "web").shown == "services.web"
+
+
+@pytest.mark.parametrize(
+    ("path", "holding", "shown"),
+    [
+        (("services", "web", "image"), "", "prod.yaml, line 3"),
+        (("services", "web", "container_name"), "", "compose.yaml, line 2"),
+        (("services", "web", "ports", 0), "9000", "compose.yaml, line 9"),
+        (("services", "web", "ports", 0), "9001", "prod.yaml, line 4"),
+        (("services", "web", "ports", 0), "", "services.web.ports.0"),  # Compose put the two lists together
+        (("services", "new", "ports", 0), "1", "prod.yaml, line 5"),
+    ],
+)
+def test_of_several_files_the_last_one_that_says_it_is_named(
+    tmp_path: Path, lines: SourceLines, path: tuple[str | int, ...], holding: str, shown: str
+) -> None:
+    assert lines.place("services").shown == "compose.yaml, line 4"
+    (tmp_path / "prod.yaml").write_text(
+        "services:\n  web:\n    image: x\n    ports: !override [9001:1]\n  new: {ports: ['1:1']}\n"
+    )
+    both = SourceLines([tmp_path / "compose.yaml", tmp_path / "prod.yaml"])
+    assert both.place(*path, holding=holding).shown == shown

@@ -34,8 +34,11 @@ def init(
         typer.Option("--variable", metavar="[STACK=]NAME=VALUE", help="Value of a variable that is no secret."),
     ] = None,
     compose_file: Annotated[
-        str, typer.Option("--compose-file", metavar="NAME", help="Compose file; found by Compose's own rules if none.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            "--compose-file", metavar="NAME", help="Compose file; several are merged, as by `docker compose`."
+        ),
+    ] = None,
     accept_host_key: Annotated[
         bool, typer.Option("--accept-host-key", help="Pin the keys that the hosts show, without comparing.")
     ] = False,
@@ -69,7 +72,7 @@ def init(
         domains=domain or (),
         acme_email=acme_email,
         variables=variable or (),
-        compose_file=compose_file,
+        compose_file=compose_file or (),
         accept_host_key=accept_host_key,
         workflows=workflows,
         force=force,

@@ -1,0 +1,79 @@
+"""Which files make an application's Compose file, and the words for them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.setting_files import config_set, entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from slipway.settings.model import Settings
+
+__all__ = ["compose_files", "left_out", "look_command", "names_of"]
+
+# The names Compose looks for, in its order (compose-go, cli.DefaultFileNames; a unit test asks Compose itself).
+# The override file that it merges by itself is for the developer's own machine: read only where the stack names it.
+_COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+
+
+def compose_files(settings: Settings) -> tuple[tuple[Path, ...], list[str]]:
+    """The files that the stack names, or the one that Compose finds; and the names of those that are left out."""
+    folder, variable = settings.application, settings.variables.get("COMPOSE_FILE")
+    named: list[str] = settings.compose_file
+    if not named and variable:
+        named = [name for name in variable.split(settings.variables.get("COMPOSE_PATH_SEPARATOR") or ":") if name]
+    if missing := [name for name in named if not (folder / name).is_file()]:
+        key = "composeFile" if settings.compose_file else entry("variables", "COMPOSE_FILE")
+        place = f"composeFile[{named.index(missing[0])}]" if len(settings.compose_file) > 1 else key
+        raise SlipwayError(
+            f"{key}: {folder.name}/ holds no {' and no '.join(missing)}",
+            "the application is not known" if len(missing) < len(named) else "there is nothing to deploy",
+            config_set(settings.stack, place),
+        )
+    if named:
+        return tuple(folder / name for name in named), []
+    found = next((folder / name for name in _COMPOSE_FILES if (folder / name).is_file()), None)
+    if found is None:
+        raise SlipwayError(
+            f"application: {folder.name}/ holds no {' or '.join(_COMPOSE_FILES)}",
+            "there is nothing to deploy",
+            config_set(settings.stack, "application"),
+        )
+    return (found,), [*_overrides(found, settings)]
+
+
+def _overrides(file: Path, settings: Settings) -> Iterator[str]:
+    """The files beside a Compose file that are named as what is merged over it: by Compose itself, or for the stack."""
+    stages = {"override", settings.stack.lower()} | ({"prod", "production"} if settings.production else set())
+    for stem in ("compose", "docker-compose"):
+        for stage in sorted(stages):
+            names = (f"{stem}.{stage}.{suffix}" for suffix in ("yaml", "yml"))
+            yield from (name for name in names if (file.parent / name).is_file())
+
+
+def left_out(name: str, beside: str, stack: str) -> Problem:
+    """The warning that a file lies there which nothing merges."""
+    merge = f"{config_set(stack, 'composeFile[0]', name)} && "
+    merge += config_set(stack, "composeFile[1]", shlex.quote(beside))
+    return Problem(
+        f"{beside} lies beside {name} and is not used",
+        "the setting `composeFile` says which files make the application; without it, it is the one",
+        f"{merge} to merge both, or {config_set(stack, 'composeFile', name)} if it is for other machines",
+    )
+
+
+def names_of(files: Sequence[Path]) -> str:
+    """The files in a sentence."""
+    return " with ".join(file.name for file in files)
+
+
+def look_command(files: Sequence[Path]) -> str:
+    """The command by which Compose says the same of the files, from the folder where this runs."""
+    named = " ".join(f"-f {shlex.quote(os.path.relpath(file))}" for file in files)
+    return f"docker compose {named} config"
