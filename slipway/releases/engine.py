@@ -73,9 +73,9 @@ class Engine:
             return Path(self.options[list(self.options).index("--config-file") + 1])
         return stack_file(self.root, self.short)
 
-    def ask(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of the engine's commands on the stack that need no configuration; otherwise as `run`."""
-        return self.run(*arguments, "--stack", self.stack, given=given)
+        return self.run(*arguments, "--stack", self.stack)
 
     def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run one of the engine's commands, `given` on its standard input.

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.compose.compose_config import resolve
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.published_ports import published_ports
-from slipway.contract.redaction import printable
 from slipway.hosts.running_project import RunningProject, read_project, ssh_target
-from slipway.settings.env_values import EnvValues, env_values
+from slipway.releases.format import counted
+from slipway.releases.stack_settings import Change, change_settings
+from slipway.settings.dotenv_file import dotenv_entries, read_dotenv
 from slipway.settings.model import LOCAL_ADDRESS
+from slipway.settings.setting_files import entry
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -27,7 +31,15 @@ _PLACE = re.compile(
     r"(?P<host>(?!-)(?:[^@\s:/]+@)?(?:\[[^\]\s]+\]|[^\s:/@\[\]]+))(?::(?P<port>\d+))?(?::(?P<folder>/.*))?"
 )
 _EDGE_PORTS = (80, 443)
+_MADE_UP = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)\S{12,}$|(?=.*\d)[0-9a-fA-F-]{16,}$")
 _COMPOSES_OWN = ("COMPOSE_PROJECT_NAME", "COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")  # the stack has settings of its own
+
+
+class EnvValues(NamedTuple):
+    """The values of a `.env`, apart, as `slipway secrets import` takes them apart."""
+
+    secrets: dict[str, str]
+    variables: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +79,20 @@ def look_at_project(place: str, name: str) -> Moving:
         )
     host, port, folder = parts["host"].strip("[]"), int(parts["port"] or 0), parts["folder"] or ""
     project = read_project(host, folder="" if name else folder, name=name, port=port, env=folder)
-    env = env_values(project.env)
-    for own in _COMPOSES_OWN:
-        env.variables.pop(own, None)
+    env = _env_values(project.env)
     domain = env.variables.pop("DOMAIN", "")
     settings = {"moveFrom": [project.name], "variables": dict(env.variables)}
     return Moving(host=ssh_target(host, port), project=project, env=env, domain=domain, settings=settings)
+
+
+def _env_values(text: str) -> EnvValues:
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:  # 0700
+        path = Path(folder, ".env")
+        path.write_text(text, encoding="utf-8")
+        entries = [each for each in dotenv_entries(read_dotenv(path), {}, {}) if each.name not in _COMPOSES_OWN]
+    # Nobody is asked here, and what is no secret goes into a file that everybody reads.
+    secrets = {each.name: each.value for each in entries if each.value and (each.secret or _MADE_UP.match(each.value))}
+    return EnvValues(secrets, {each.name: each.value for each in entries if each.name not in secrets})
 
 
 def _adopted(
@@ -161,13 +181,14 @@ def _mount_difference(name: str, mount: OldMount, service: Mapping[str, Any] | N
 
 
 def store_secrets(engine: Engine, secrets: Mapping[str, str], *, known: Collection[str]) -> list[Problem]:
-    """Set those secrets of the stack that are not `known`, each on the engine's standard input; what is left to set."""
-    missing = [(name, value) for name, value in secrets.items() if name not in known]
-    for done, (name, value) in enumerate(missing):
-        ended = engine.ask("config", "set", "--secret", "--path", f"secrets.{name}", given=value)
-        if ended.returncode != 0:
-            left = len(missing) - done
-            why = printable(ended.stderr.strip().splitlines()[-1]) if ended.stderr.strip() else "no reason given"
-            what = f"{left} of {len(missing)} secrets of the running project are not set yet ({why})"
-            return [Problem(what, "the services that need them could not start", "run the same command again")]
+    """Set those secrets of the stack that are not `known`, all or none; why not, with what leads on."""
+    changes = [
+        Change(entry("secrets", name), value, secret=True) for name, value in secrets.items() if name not in known
+    ]
+    try:
+        if changes:
+            change_settings(engine, changes)
+    except SlipwayError as error:
+        what = f"{counted(len(changes), 'secret')} of the running project could not be set ({error.what})"
+        return [Problem(what, "the services that need them could not start", "run the same command again")]
     return []
