@@ -109,6 +109,7 @@ class Handover:
             self._ports_back(proxies, request, deadline)
         take_away()
         wrong += self.old.start([each for each in self.old.containers() if each not in beside], runtime.sleep)
+        wrong += [f"{each} was removed and is not there to start" for each in self.old.gone()]
         for each in wrong:
             self.out.progress("warning", each)
         self.old.note(UNDONE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.agent import runtime
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.docker.facts import SERVICE_LABEL, SHORT_ID
+from slipway.agent.docker.stop import grace
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.state.atomic_files import read_object, write_atomically
 
@@ -70,6 +71,11 @@ class OldProject:
         seen = ((each, self.api.container(each.id)) for each in self._noted)
         return [each._replace(running=_runs(details)) for each, details in seen if details]
 
+    def gone(self) -> list[str]:
+        """The names of those that were noted and removed since."""
+        left = {each.id for each in self.noted()}
+        return [each.name for each in self._noted if each.id not in left]
+
     def containers(self) -> list[OldContainer]:
         """Those that were noted for this move, or else those that run now; in the order of their making."""
         if self.open:
@@ -105,7 +111,8 @@ class OldProject:
         """Stop to the end what a run that was cut off was stopping: it looks as if it ran until its time is over."""
         for each in self._stopping:
             self._set_policy(each, {"Name": "no"})
-            self.api.stop(each)
+            if details := self.api.container(each):
+                self.api.stop(each, grace(details))
         self._write()
 
     def start(self, containers: Sequence[OldContainer], pause: Callable[[float], None]) -> list[str]:

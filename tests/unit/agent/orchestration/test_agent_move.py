@@ -491,3 +491,22 @@ def test_a_project_that_does_not_run_is_no_reason_to_stop(stack: Simulation) -> 
     assert deploy(stack, stack.web("1")).code == 0
     assert command(stack, "show").report["state"] == ""
     assert stack.visit() == (200, "1")
+
+
+def test_an_undo_says_what_somebody_removed_meanwhile(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    before._ask("DELETE", f"/containers/{before.ids['worker']}")
+    ended = command(stack, "undo")
+    assert ended.code == 0
+    assert any("old-worker-1 was removed and is not there to start" in line for line in ended.out.errors)
+    assert before.container("db").running
+
+
+def test_one_that_takes_minutes_to_stop_gets_them(stack: Simulation, before: Before, onlooker: Onlooker) -> None:
+    database = before.container("db")
+    database.config |= {"StopTimeout": 120, "Env": ["STOPS=90"]}
+    database.program = old_program(database.environment, [])
+    assert deploy(stack, shop(stack)).code == 0
+    assert database.code == 0  # it ended by itself, not by SIGKILL
+    before.stopped()
+    assert onlooker.lost == []
