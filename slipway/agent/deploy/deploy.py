@@ -132,7 +132,7 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
         drift=drifted,
         edge=made.edge,
         outages=attempt.ledger.outages(),
-        taken_over=taken_over(made.plan.steps, made.old),
+        taken_over=taken_over(made.plan.steps, made.rendered, made.old),
     )
     found = changes(made.plan, made.rendered.services, known)
     return [*found, *old_changes(made.plan.steps, made.old, attempt.document.move_from)]

@@ -58,14 +58,17 @@ def woven(steps: Sequence[Step], rendered: Rendered, old: Sequence[OldContainer]
     return [*found, *([StopOld("", _ids(left))] if left else [])]
 
 
-def taken_over(steps: Sequence[Step], old: Sequence[OldContainer]) -> dict[str, str]:
-    """Service → from which old containers it takes over, in words, while neither runs."""
-    names = {each.id: each.name for each in old}
-    return {
-        step.service: f"in place of {_named(step.containers, names)}"
-        for step in steps
-        if isinstance(step, StopOld) and step.service
-    }
+def taken_over(steps: Sequence[Step], rendered: Rendered, old: Sequence[OldContainer]) -> dict[str, str]:
+    """Service → from which old containers it takes over, and with which data, in words."""
+    found = {}
+    for step in steps:
+        if isinstance(step, StopOld) and step.service:
+            away = [each for each in old if each.id in step.containers]
+            own = _mounts(rendered.compose["services"][step.service], rendered.compose)
+            data = sorted(own & {mount for each in away for mount in each.mounts})
+            named = ", ".join(each.name for each in away)
+            found[step.service] = f"in place of {named}" + (f", on {', '.join(data)}" if data else "")
+    return found
 
 
 def old_changes(steps: Sequence[Step], old: Sequence[OldContainer], project: str) -> Iterator[Change]:
@@ -75,8 +78,8 @@ def old_changes(steps: Sequence[Step], old: Sequence[OldContainer], project: str
         if isinstance(step, TakePorts):
             yield Change("edge", PORTS_TAKEN, (f"from {_named(step.containers, names)}, while requests go on",))
         elif isinstance(step, StopOld) and not step.service:
-            because = (f"{_named(step.containers, names)}", "they stay until `slipway move finish`")
-            yield Change(project, OLD_STOPPED, because)
+            because = f"{_named(step.containers, names)} stay, stopped, until `slipway move finish`"
+            yield Change(project, OLD_STOPPED, (because,))
 
 
 def _named(containers: Sequence[str], names: Mapping[str, str]) -> str:

@@ -220,12 +220,12 @@ def test_a_preview_says_all_of_it_and_what_is_interrupted(stack: Simulation, bef
     said = {
         each["service"]: (each["action"], each["interrupts"], ", ".join(each["because"])) for each in plan["changes"]
     }
-    assert said["db"] == ("taken over", True, "in place of old-db-1")
+    assert said["db"] == ("taken over", True, "in place of old-db-1, on old_data")
     assert said["worker"] == ("taken over", True, "in place of old-worker-1")
     assert said["web"] == ("created", False, "first deployment")
     ports = next(each for each in plan["changes"] if each["action"] == "ports taken over")
     assert (ports["interrupts"], ports["because"]) == (False, ["from old-traefik-1, while requests go on"])
-    assert said["old"] == ("old project stopped", False, "old-web-1, they stay until `slipway move finish`")
+    assert said["old"] == ("old project stopped", False, "old-web-1 stay, stopped, until `slipway move finish`")
     assert "refused" not in plan
     before.untouched()
     assert deploy(stack, shop(stack)).code == 0
