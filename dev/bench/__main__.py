@@ -1,7 +1,7 @@
-"""`python -m dev.bench [RUNS [way-back|plans|redaction]]`: every measurement, written to dev/bench/results.{md,json}.
+"""`python -m dev.bench [RUNS [way-back|plans|redaction|move]]`: every measurement, into dev/bench/results.{md,json}.
 
 With `way-back` only those of history and rollback are taken again, with `plans` those of previews, with `redaction`
-the one that needs no host; the others stay as they were written.
+or `move` those that need no host; the others stay as they were written.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "hosts"), str(ROOT / "tests" / "engine")]  # test hosts and stacks live there
 
 from dev.bench.measures import agent_memory, agent_packed_kb, agent_start, interleaved, median, seconds  # noqa: E402
+from dev.bench.moving import moves  # noqa: E402
 from dev.bench.peers import EmptyProgram, ExampleCopy, Script  # noqa: E402
 from dev.bench.plans import on_the_fake, on_the_real, preview_beside_noop  # noqa: E402
 from dev.bench.redaction_forms import redaction_forms_missed  # noqa: E402
@@ -48,6 +49,12 @@ def main(arguments: list[str]) -> int:
     write(ROOT / "dev" / "bench", missed, {}, {"runs": runs, "cpus": os.cpu_count(), "machine": platform.machine()})
     if arguments[1:] == ["redaction"]:
         return 0
+    if arguments[1:] in ([], ["move"]):
+        figures_of_moves, samples = _moves(runs)
+        conditions = {"runs": runs, "cpus": os.cpu_count(), "machine": platform.machine()}
+        write(ROOT / "dev" / "bench", figures_of_moves, samples, conditions)
+        if arguments[1:]:
+            return 0
     from stack_harness import Engine  # noqa: PLC0415  # on the path since above
 
     from dev.testhosts.hosts import TestHosts  # noqa: PLC0415  # as above
@@ -72,6 +79,18 @@ def main(arguments: list[str]) -> int:
             bench.measure()
     say("wrote dev/bench/results.md and dev/bench/results.json")
     return 0
+
+
+def _moves(runs: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+    from workload import pushed_images  # noqa: PLC0415  # on the path since above
+
+    os.environ.update(ensure_docker())
+    registry = ensure_registry()
+    ensure_images(registry)
+    with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
+        place = Path(folder)
+        (place / "images").mkdir()
+        return moves(place, pushed_images(registry, place / "images").one, runs)
 
 
 class _Bench:

@@ -60,6 +60,11 @@ _FIGURES: dict[str, tuple[str, str, float | None]] = {
             ("longest_gap_s", "longest time without a good answer", "s"),
         )
     },
+    "move_interruption_s": ("moving over: a database on one volume does not answer the old application", "s", None),
+    "move_interruption_vs_restart": ("that beside `docker restart` of it", "x", 2),
+    "move_lost_requests": ("requests to a stateless service lost to moving over and back, under 200 requests/s", "", 0),
+    "move_sent_requests": ("of so many", "", None),
+    "move_retried_requests": ("sent a second time", "", None),
     "rollback_warm_s": ("`slipway rollback` of one routed service to a release that the host keeps", "s", 5),
     "rollback_warm_host_s": ("of that on the host", "s", 2),
     "rollback_warm_example_s": ("the same of the example: three of its six services change", "s", None),
@@ -67,7 +72,7 @@ _FIGURES: dict[str, tuple[str, str, float | None]] = {
     "rollback_cold_vs_deploy": ("to one whose images are pulled again, beside `pulumi up` without a build", "x", 1.2),
     "history_500_s": ("`slipway history --all` of 500 updates in a folder, hosts asked", "s", 1.5),
     "help_s": ("`--help` of the slowest command", "s", 0.4),
-    "agent_packed_kb": ("agent, packed", "KB", 150),
+    "agent_packed_kb": ("agent, packed", "KB", 158),
     "agent_rss_mb": ("agent, peak resident while deploying", "MB", 30),
     "agent_start_s": ("agent, start to end doing nothing", "s", 0.3),
 }

@@ -48,6 +48,8 @@ slipway agent: deploys one stack's releases on this host
                                       no host that the edge knows, unless there is one
   mark --stack S --release R          note that a release proven here is validated; a reason on standard input
          --as validated [--actor WHO]
+  move --stack S [--do WHAT]          how far the move from another project is; WHAT: undo, finish or remove (which
+                                      finishes, and removes the old containers)
   destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
   help                                this text"""
 _LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
@@ -61,6 +63,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "mark": ("--stack", "--release", "--as", "--actor"),
     "deploy": ("--stack", "--release"),
     "destroy": ("--stack", "--volumes"),
+    "move": ("--stack", "--do"),
 }
 _PLANNED_BYTES = 8 << 20  # 1 MB ships with a release, in base64
 _LOOK_MEMORY, _LOOK_CPU, _LOOK_SECONDS = 1 << 30, 30, 600  # bytes, seconds of the processor, seconds
@@ -133,6 +136,10 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
             print_release(folder, options.get("--release", ""), out)
     elif command == "plan-recorded":
         _plan_recorded(sys.stdin.buffer.read(), folder, out)
+    elif command == "move":
+        from slipway.agent.move.commands import move
+
+        out.result(move(folder, options.get("--do", "show"), out))
     elif command == "containers":
         from slipway.agent.container_report import listing
 

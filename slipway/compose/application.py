@@ -11,6 +11,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slipway.compose.adopted import with_adopted
 from slipway.compose.builds import Build, BuildReader
 from slipway.compose.compose_config import missing_variable, resolve, secret_names, with_placeholders, without_escapes
 from slipway.compose.context_mounts import check_context_mounts
@@ -111,7 +112,7 @@ def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) ->
         raise SlipwayError([*found.problems, *error.problems]) from None
     found.add(*resolved.problems)
     found.warnings += resolved.warnings
-    application = _Reader(settings, resolved, found).read(resolved.model)
+    application = _Reader(settings, resolved, found).read(with_adopted(resolved.model, settings, found))
     if found.problems:
         raise SlipwayError(found.problems)
     return application

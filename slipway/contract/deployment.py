@@ -283,6 +283,8 @@ class Deployment(NamedTuple):
     edge: EdgeRequest | None = None
     watch: WatchLimits | None = None
     fleet: FleetMembers | None = None
+    move_from: str = ""
+    """Compose projects and containers of this host whose place the stack takes, `, ` between them; empty: none"""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Deployment:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from slipway.contract.redaction import printable
 
 __all__ = [
-    "CLEARED", "CREATED", "EDGES", "EDGE_CHANGED", "EDGE_REPLACED", "EDGE_STARTED", "MIGRATION", "ONE_OFF",
-    "PLANS_VARIABLE", "RECREATED", "REMOVED", "REROUTED", "RESTARTED", "ROLLED", "SCALED", "STARTED", "STOPPED",
-    "UNBUILT", "Change", "interruption", "sentence",
+    "CLEARED", "CREATED", "EDGES", "EDGE_CHANGED", "EDGE_REPLACED", "EDGE_STARTED", "MIGRATION", "MOVES",
+    "OLD_STOPPED", "ONE_OFF", "PLANS_VARIABLE", "PORTS_TAKEN", "RECREATED", "REMOVED", "REROUTED", "RESTARTED",
+    "ROLLED", "SCALED", "STARTED", "STOPPED", "TAKEN_OVER", "UNBUILT", "Change", "interruption", "sentence",
 ]  # fmt: skip
 
 CREATED, RECREATED, RESTARTED, ROLLED, SCALED = "created", "recreated", "restarted", "rolled", "scaled"
@@ -17,6 +17,8 @@ STARTED, STOPPED, REMOVED, CLEARED, REROUTED = "started", "stopped", "removed", 
 ONE_OFF, MIGRATION = "one-off run", "migration run"
 EDGES = EDGE_STARTED, EDGE_REPLACED, EDGE_CHANGED = "edge started", "edge replaced", "edge changed"
 """`edge changed`: its container stays."""
+TAKEN_OVER = "taken over"  # from a container of the project that ran here before
+MOVES = PORTS_TAKEN, OLD_STOPPED = "ports taken over", "old project stopped"
 
 PLANS_VARIABLE = "SLIPWAY_PLANS"
 """Environment variable with the folder into which a preview writes every host's plan, for `slipway preview`."""

@@ -34,6 +34,14 @@ _COMMENT = re.compile(r"^ *# .*$|  # [^\"'\n]*$", re.MULTILINE)
 _TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: {4}.*\n|\n)+", re.MULTILINE)
 # Said for linters: nothing of the agent imports with a star.
 _EXPORTS = re.compile(r"^__all__ = \[[^\]]*\](?=\n)", re.MULTILINE)
+# The types of functions, for checkers, too; those of a class's fields make a NamedTuple. Brackets in them are nested
+# three deep at most.
+_HEAD = re.compile(
+    r"^( *def \w+\()(.*?)(\))(?: -> [^\n]*?)?(?=:(?: \.\.\.)?(?:  # [^\n]*)?$)", re.MULTILINE | re.DOTALL
+)
+_INNER = r"[^\[\]]*"
+_NESTED = rf"\[{_INNER}(?:\[{_INNER}(?:\[{_INNER}(?:\[{_INNER}\]{_INNER})*\]{_INNER})*\]{_INNER})*\]"
+_TYPE = re.compile(rf"(?<=\w)(?<!lambda _): (?:[^,=\[\]()\n]|{_NESTED})+?(?= = |,|\n|$)")
 
 
 class AgentPackage(NamedTuple):
@@ -70,8 +78,12 @@ def _lean(source: str) -> str:
     """The same program on the same lines, without what only its readers need."""
     source = _COMMENT.sub("", _DOCSTRING.sub(_blank, source))
     for block in (_TYPES, _EXPORTS):
-        source = block.sub(lambda found: "\n" * found[0].count("\n"), source)
-    return source
+        source = block.sub(_lines, source)
+    return _HEAD.sub(lambda found: found[1] + _TYPE.sub(_lines, found[2]) + found[3], source)
+
+
+def _lines(found: re.Match[str]) -> str:
+    return "\n" * found[0].count("\n")
 
 
 def _blank(docstring: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ from slipway.contract.redaction import Redactor
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
 from slipway.settings.values import (
     Address,
+    Adopted,
     AuthorityUrl,
     Domain,
     Email,
@@ -159,6 +160,20 @@ class Settings(BaseSettings):
     variables: Mapped = Field(default_factory=dict, description="values of the Compose file's variables")
     secrets: Annotated[dict[str, SecretStr], BeforeValidator(texts)] = Field(
         default_factory=dict, description="secret values of the Compose file's variables"
+    )
+
+    move_from: Listed[
+        Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not the name of a Compose project or a container")]
+    ] = Field(
+        default_factory=list,
+        description="what runs on the hosts and whose place this stack takes: a Compose project, or containers by name",
+    )
+    adopt_volumes: Adopted = Field(
+        default_factory=dict,
+        description="volumes that exist: key in the Compose file → name on the host; nothing of Slipway removes them",
+    )
+    adopt_networks: Adopted = Field(
+        default_factory=dict, description="networks that exist: key in the Compose file → name on the host"
     )
 
     edge_image: str = Field("traefik:v3.7.13", description="image of the edge: Traefik 3, by a tag with a full version")

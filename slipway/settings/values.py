@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
-    "PLATFORMS", "Address", "AuthorityUrl", "Domain", "Email", "Listed", "Mapped", "Network", "Pem", "Platform",
-    "RegistryPlace", "Tag", "TrustedProxy", "User", "VolumeKey", "Webhook", "is_placeholder", "matching", "message_of",
-    "networks_of", "one_host_key", "plain_platform", "texts", "tolerate_json", "unfolded",
+    "PLATFORMS", "Address", "Adopted", "AuthorityUrl", "Domain", "Email", "Listed", "Mapped", "Network", "Pem",
+    "Platform", "RegistryPlace", "Tag", "TrustedProxy", "User", "VolumeKey", "Webhook", "is_placeholder", "matching",
+    "message_of", "networks_of", "one_host_key", "plain_platform", "texts", "tolerate_json", "unfolded",
 ]  # fmt: skip
 
 _Entry = TypeVar("_Entry")
@@ -247,6 +247,8 @@ Network = Annotated[str, AfterValidator(_network)]
 TrustedProxy = Annotated[str, AfterValidator(_proxy)]
 Platform = Annotated[str, AfterValidator(_platform)]
 VolumeKey = Annotated[str, matching(r"[A-Za-z0-9._-]+", "is not the name of a volume in a Compose file")]
+_OBJECT = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not the name of a volume or network of Docker")]
+Adopted = Annotated[dict[VolumeKey, _OBJECT], BeforeValidator(texts)]
 AuthorityUrl = Annotated[str, matching(_URL, "is not an http:// or https:// address")]
 Email = Annotated[str, matching(r"([^@\s]+@[^@\s]+)?", "is not an e-mail address")]
 Pem = Annotated[str, BeforeValidator(unfolded)]

@@ -605,7 +605,7 @@ def test_fleet_without_its_driver_goes_back(agent: Agent, shop: Build, attendant
 
 
 def test_agent_stays_small(agent: Agent, archive: Path, shop: Build) -> None:
-    assert archive.stat().st_size <= 150_000
+    assert archive.stat().st_size <= 158_000
     process = start(agent, document(agent.stack, shop(slipway={"api": {"smoke": [HTTP]}})))
     most = 0
     while process.poll() is None:

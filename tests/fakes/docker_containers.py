@@ -213,6 +213,10 @@ class Containers(Stores):
         self._event("rename", container)
         return 204, None
 
+    def _update(self, identifier: str, *, body: dict[str, Any], **_: Any) -> tuple[int, Any]:
+        self.container(identifier).host.update(body)
+        return 200, {"Warnings": []}
+
     def _id(self) -> str:
         return hashlib.sha256(f"{id(self)}-{next(self._numbers)}".encode()).hexdigest()
 

@@ -103,6 +103,7 @@ class FakeDocker(Lifecycle):
             ("POST", f"{one}/stop", self._stop),
             ("POST", f"{one}/kill", self._kill),
             ("POST", f"{one}/rename", self._rename),
+            ("POST", f"{one}/update", self._update),
             ("POST", f"{one}/pause", self._pause),
             ("POST", f"{one}/unpause", self._unpause),
             ("POST", f"{one}/wait", self._wait),

@@ -53,11 +53,17 @@ class FakeHost:
         world.registry.setdefault(self.traefik.reference, self.traefik)
         self.engine.add(self.traefik)
         world.time.before.append(self._look)
+        self.redirects: dict[int, int] = {}
+        """port of a new connection → the one that the kernel sends it to"""
         self.in_flight: list[tuple[str, int]] = []
         """address and port of every connection that the edge has open"""
 
     def _edge_started(self, container: Container) -> None:
-        self.edges.append(FakeTraefik(self.engine, container))
+        if "PAIRS" in container.environment:
+            pairs = (each.partition(":") for each in container.environment["PAIRS"].split())
+            self.redirects = {int(port): int(to) for port, _, to in pairs}
+        else:
+            self.edges.append(FakeTraefik(self.engine, container))
 
     def _look(self) -> None:
         self.edges = [each for each in self.edges if each.alive]
@@ -115,6 +121,9 @@ class FakeHost:
         for edge in self.edges:
             for port in edge.points.values():
                 yield f"00000000:{port:04X}", "00000000:0000", "0A"
+        for each in self.engine.containers.values():
+            for *_, public in self.engine._ports(each):  # Docker's own proxy
+                yield f"00000000:{public:04X}", "00000000:0000", "0A"
         for address, port in self.in_flight:
             raw = socket.inet_aton(address)[::-1].hex().upper()
             yield "0100007F:ABCD", f"{raw}:{port:04X}", "01"

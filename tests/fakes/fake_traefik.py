@@ -197,7 +197,13 @@ class FakeTraefik:
 
 def traefik(started: Callable[[Container], None]) -> Callable[[Mapping[str, str], list[str]], Program]:
     """The behaviour of Traefik's image; `started` is told of each container of it."""
-    return lambda _environment, _command: Program(ready=_STARTS, stops=0.2, runs=started)
+
+    def behaviour(environment: Mapping[str, str], _command: list[str]) -> Program:
+        if "PAIRS" in environment:  # it redirects ports of its host, and ends
+            return Program(ready=NEVER, exits=0.05, runs=started)
+        return Program(ready=_STARTS, stops=0.2, runs=started)
+
+    return behaviour
 
 
 def _fits(rule: str, host: str, path: str, headers: Mapping[str, str]) -> bool:

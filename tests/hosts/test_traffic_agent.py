@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent_harness import docker, eventually, pack
+from moving import Before
 from routed import nothing_lost
 from routed_agent import RoutedAgent
 from traffic import Load, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from workload import Images
 
@@ -335,3 +337,51 @@ def test_destroy_takes_the_edge_along(made: Callable[..., RoutedAgent]) -> None:
     assert agent.destroy().code == 0
     assert not agent.edge_containers()
     assert agent.destroy().code == 0
+
+
+@pytest.fixture
+def before(made: Callable[..., RoutedAgent], tmp_path: Path) -> Iterator[Before]:
+    """A Compose project that has the port of an agent's edge."""
+    found = Before(made(), f"before-{uuid.uuid4().hex[:8]}", tmp_path)
+    found.up()
+    yield found
+    found.down()
+
+
+def test_moving_over_from_a_compose_project_and_back(before: Before) -> None:
+    agent = before.agent
+
+    def load() -> Load:  # a WebSocket does not outlive the proxy that it goes through
+        return Load(agent.url, rate=RATE, long=2, long_seconds=2, fresh=0.3, limit_seconds=300, limit_requests=100_000)
+
+    before.ask_db(f"{before.name}-db-1", "append/kept")
+    with load() as there:
+        there.until(RATE)
+        ended = before.move()
+        assert ended.code == 0, ended.err
+        there.until(there.sent() + RATE)
+    result = there.result()
+    assert result.failed == 0, result.describe()
+    versions_in_order(result, "before", "after")
+    assert "kept" in before.ask_db(f"{agent.stack}-db-1")
+    assert before.running() == []
+    shown = before.command("show")
+    assert (shown["state"], len(shown["containers"]), shown["networks"]) == ("moved", 3, [f"{before.name}_default"])
+
+    before.ask_db(f"{agent.stack}-db-1", "append/more")
+    with load() as back:
+        back.until(RATE)
+        assert before.command("undo")["state"] == "undone"
+        back.until(back.sent() + RATE)
+    result = back.result()
+    assert result.failed == 0, result.describe()
+    versions_in_order(result, "after", "before")
+    assert "more" in before.ask_db(f"{before.name}-db-1")
+    policy = docker("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", f"{before.name}-db-1")
+    assert policy == "unless-stopped"
+
+    assert before.move().code == 0
+    assert before.serves("after")
+    assert before.command("remove")["containers"] == []
+    assert "more" in before.ask_db(f"{agent.stack}-db-1")
+    assert agent.probe()["drift"] == []

@@ -48,6 +48,7 @@ _KILL_VARIABLE = "SLIPWAY_TEST_KILL_AFTER"
 # After these there is something to roll back.
 _TOUCHING = (
     steps.Migrate, steps.Start, steps.ScaleUp, steps.Remove, steps.ShiftTraffic, steps.Drain, steps.Unroute,
+    steps.StopOld, steps.TakePorts,
 )  # fmt: skip
 
 
@@ -96,6 +97,8 @@ class Actions:
             ),
         )
 
+        self.mover.apart = attempt.apart
+
     def run(self, plan: Iterable[Step], prefix: str = "") -> dict[str, float]:
         """Do all steps in order; seconds per phase. The first failure ends it, with its step started and not finished.
 
@@ -128,7 +131,13 @@ class Actions:
             runtime.die()
 
     def _act(self, step: Step) -> None:
-        unhurried = (steps.Record, steps.KeepOld, steps.Prune, *((steps.CheckRoutes,) if self.mover.back else ()))
+        unhurried = (
+            steps.Record,
+            steps.KeepOld,
+            steps.Prune,
+            steps.StopOld,
+            *((steps.CheckRoutes,) if self.mover.back else ()),
+        )
         if not isinstance(step, unhurried):
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
@@ -153,6 +162,9 @@ class Actions:
             steps.Drain: self.mover.retire,
             steps.KeepOld: self._keep,
             steps.Unroute: lambda step: self.mover.unroute(step.services),
+            steps.StopOld: self._take_over,
+            steps.StandIn: self._take_over,
+            steps.TakePorts: self._take_over,
             steps.Record: lambda _: record(self.attempt, self.rendered),
             steps.Prune: lambda step: prune_releases(self.attempt, step.retention),
         }
@@ -257,7 +269,18 @@ class Actions:
         wanted = self.wanted_edge
         assert wanted is not None  # noqa: S101 - the plan has this step only where an edge is wanted
         self._pull([wanted.image])
-        self.edge.ensure(wanted, self.folder.stack, self.deadline)
+        self.edge.ensure(wanted, self.folder.stack, self.deadline, apart=self.mover.apart)
+
+    def _take_over(self, step: steps.StopOld | steps.StandIn | steps.TakePorts) -> None:
+        handover = self.attempt.handover
+        assert handover is not None  # noqa: S101 - these steps are there only where there is one
+        if isinstance(step, steps.StopOld):
+            handover.stop_old(step)
+        elif isinstance(step, steps.StandIn):
+            handover.stand_in(step)
+        elif self.wanted_edge is not None:
+            handover.take_ports(step, self.wanted_edge, self.mover, self.deadline)
+            self.mover.check_routes(steps.CheckRoutes(self.mover.routed()))
 
     def _keep(self, step: steps.KeepOld) -> None:
         entry = self.release.services[step.service]
@@ -317,7 +340,8 @@ class Actions:
         stay_up(self.rendered.services[step.service], self.context, step.seconds)
 
     def _smoke(self, step: steps.Smoke) -> None:
-        edge = ("127.0.0.1", self.wanted_edge.http_port) if step.preview and self.wanted_edge else None
+        status = self.edge.status() if step.preview else None
+        edge = ("127.0.0.1", int(status["http_port"])) if status else None
         for name in step.services:
             if step.batch and not self.mover.back:  # it knows more of a wrong port than a check of the user's own
                 self.mover.ask_new(self.rendered.services[name])

@@ -12,6 +12,8 @@ from slipway.agent.docker.machine import require_host
 from slipway.agent.docker.stop import finish_stops
 from slipway.agent.edge.edge import Edge
 from slipway.agent.fleet import Fleet
+from slipway.agent.move.handover import Handover
+from slipway.agent.move.old_project import OldProject
 from slipway.agent.release.rendering import render
 from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
@@ -72,6 +74,7 @@ class Attempt:
         self.fleet = Fleet(folder, name, active=document.fleet is not None)
         self.keeping = Keeping(folder)
         self._access: MachineAccess | None = None
+        self._handover: Handover | None = None
         self.touched = False
         """whether there is something to undo"""
         self.outages: dict[str, float] = {}
@@ -94,6 +97,27 @@ class Attempt:
         compose, edge = Compose(self.folder, api.path, self.journal.child), Edge(api, self.out)
         self._access = MachineAccess(api, machine, compose, edge)
         return self._access
+
+    @property
+    def handover(self) -> Handover | None:
+        """What takes over from another project; None where this stack does not, or has done so."""
+        if not self.document.move_from:
+            return None
+        if self._handover is None:
+            old = OldProject(self.folder, self.access.api, self.document.move_from)
+            self._handover = Handover(old, self.folder.stack, self.access.api, self.access.edge, self.out)
+        return None if self._handover.old.over else self._handover
+
+    @property
+    def edge_ports(self) -> set[int]:
+        """The ports that the edge is to have."""
+        edge = self.document.edge
+        return {edge.http_port, *((edge.https_port,) if edge.https else ())} if edge else set()
+
+    @property
+    def apart(self) -> bool:
+        """Whether the project before has the edge's ports yet."""
+        return bool(self.handover and self.handover.apart(self.edge_ports))
 
     def render(
         self, release: Release, services: Collection[str], secrets: Mapping[str, str], *, keep_key: bool

@@ -18,10 +18,12 @@ from slipway.agent.deploy.planned import Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import pull
 from slipway.agent.drift import drift
+from slipway.agent.move.old_project import MOVED
+from slipway.agent.move.weave import old_changes, taken_over, woven
 from slipway.agent.state.journal import end_orphans
 from slipway.agent.state.lock import lock
 from slipway.agent.strategies.steps import name_of
-from slipway.agent.traffic.traffic_shift import facts_of_routes
+from slipway.agent.traffic.wanted_routes import facts_of_routes
 from slipway.contract import CONTRACT
 from slipway.contract.barriers import DONE
 from slipway.contract.outcomes import DEPLOYED, REPAIRED, UNCHANGED
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from slipway.agent.docker.facts import Container
+    from slipway.agent.move.old_project import OldContainer
     from slipway.agent.output import Output
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.state.stack_dir import StackFolder
@@ -51,6 +54,7 @@ class _Planned(NamedTuple):
     rendered: Rendered
     seen: list[Container]
     edge: Change | None  # what happens to the edge
+    old: Sequence[OldContainer] = ()  # of the project that ran here before
 
 
 def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callable[[Attempt], None]) -> dict[str, Any]:
@@ -95,6 +99,7 @@ def _preflight(attempt: Attempt, plan: Plan, rendered: Rendered) -> None:
             machine=attempt.access.machine,
             stack=attempt.folder.stack,
             disk_minimum_mb=attempt.options.disk_minimum_mb,
+            giving_up=[each.id for each in attempt.handover.old.containers()] if attempt.handover else (),
         )
 
 
@@ -127,8 +132,10 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
         drift=drifted,
         edge=made.edge,
         outages=attempt.ledger.outages(),
+        taken_over=taken_over(made.plan.steps, made.rendered, made.old),
     )
-    return changes(made.plan, made.rendered.services, known)
+    found = changes(made.plan, made.rendered.services, known)
+    return [*found, *old_changes(made.plan.steps, made.old, attempt.document.move_from)]
 
 
 def _run(attempt: Attempt) -> dict[str, Any]:
@@ -183,7 +190,14 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     if not plan.steps:
         attempt.out.progress("plan", f"nothing to do: {attempt.release.id} is live")
     actions = Actions(attempt, attempt.release, rendered, attempt.document.secrets, deadline)
+    handover = attempt.handover
+    if handover and (handover.old.open or made.old):
+        handover.begin()
     phases.update(actions.run(plan.steps))
+    if handover and handover.old.open:
+        handover.old.note(MOVED)
+        back = "until `slipway move finish`, `slipway move undo` leads back"
+        attempt.out.progress("move", f"took over from {handover.old.name}; {back}")
     with contextlib.suppress(Exception):
         if found:
             _hold_against(found, made.seen, attempt)
@@ -221,13 +235,16 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
     routed = facts_of_routes(
         services, attempt.release, document.edge, document.secrets, current=current, containers=seen
     )
-    edge = access.edge.lacks(document.edge, stack) if document.edge else None
+    edge = access.edge.lacks(document.edge, stack, apart=attempt.apart) if document.edge else None
     if document.edge and edge:
         routed = routed._replace(edge=document.edge.version)
     wanted = wanted_release(
         document, services, migrated=attempt.ledger.migrated(attempt.release.id), resumed=attempt.unfinished is not None
     )
-    return _Planned(deployment(wanted, seen, attempt.live, missing, routed), rendered, seen, edge)
+    plan = deployment(wanted, seen, attempt.live, missing, routed)
+    old = attempt.handover.old.containers() if attempt.handover else []
+    plan = plan._replace(steps=tuple(woven(plan.steps, rendered, old, attempt.edge_ports))) if old else plan
+    return _Planned(plan, rendered, seen, edge, old)
 
 
 def wanted_release(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from slipway.agent import runtime
 from slipway.agent.crash_report import as_error
+from slipway.agent.deadline import Deadline
 from slipway.agent.deploy.rollback import clear_first, roll_back_to
 from slipway.agent.deploy.volume_age import anonymous_volumes, remove_volumes, with_older_volumes
 from slipway.agent.state.validation_mark import validated_target
@@ -55,6 +56,15 @@ def _return(attempt: Attempt) -> str:
     """Leave the host as it was; which release serves now, in words."""
     if not (attempt.touched or attempt.unfinished):
         return f"release {attempt.live.release} still serves" if attempt.live else "nothing was started"
+    handover = attempt.handover
+    if handover and handover.old.open:
+        deadline = Deadline(attempt.options.deadline, "giving back")
+        return handover.give_back(lambda: _take_away(attempt), deadline)
+    return _take_away(attempt)
+
+
+def _take_away(attempt: Attempt) -> str:
+    """Leave of this stack what was there before the deployment."""
     if attempt.live is None:
         unnamed = anonymous_volumes(attempt)
         clear_first(attempt)

@@ -27,6 +27,7 @@ from slipway.contract.plan import (
     EDGE_STARTED,
     EDGES,
     MIGRATION,
+    MOVES,
     ONE_OFF,
     RECREATED,
     REMOVED,
@@ -36,6 +37,7 @@ from slipway.contract.plan import (
     SCALED,
     STARTED,
     STOPPED,
+    TAKEN_OVER,
     UNBUILT,
     Change,
 )
@@ -63,6 +65,7 @@ class Known(NamedTuple):
     edge: Change | None = None  # what happens to the edge, where that is known
     outages: Mapping[str, float] = {}  # service → seconds of its last interruption
     recorded: bool = False  # nobody looked at the host
+    taken_over: Mapping[str, str] = {}  # service → whose place it takes, of the project that ran here before
 
     @property
     def unsure(self) -> bool:
@@ -97,6 +100,8 @@ def _change(
     stops = action in (RECREATED, RESTARTED, STOPPED, REMOVED) or _stops_first(name, steps, own)
     interrupts = stops and any(each.state in RUNS for each in own)
     because = _because(name, action, after, known)
+    if name in known.taken_over:
+        action, because, interrupts = TAKEN_OVER, (known.taken_over[name],), True
     return Change(name, action, because, interrupts, known.outages.get(name) if interrupts else None)
 
 
@@ -114,7 +119,7 @@ def _stops_first(name: str, steps: Sequence[Step], own: Sequence[Container]) -> 
 # What an action makes of a service's containers, those before and those after it.
 _HOLDS: dict[str, Callable[[set[str], set[str]], bool]] = {
     **dict.fromkeys(("", REROUTED), lambda old, new: old == new),
-    **dict.fromkeys((STARTED, CREATED), lambda old, new: bool(new)),  # noqa: ARG005
+    **dict.fromkeys((STARTED, CREATED, TAKEN_OVER), lambda old, new: bool(new)),  # noqa: ARG005
     **dict.fromkeys((RECREATED, RESTARTED), lambda old, new: bool(new) and not old & new),
     **dict.fromkeys((ROLLED, SCALED), lambda old, new: bool(new) and old != new),
     CLEARED: lambda old, new: new < old,
@@ -127,7 +132,7 @@ def unlike_plan(
     planned: Sequence[Change], before: Mapping[str, Collection[str]], after: Mapping[str, Collection[str]]
 ) -> list[str]:
     """Where what happened is not what was planned: `before` and `after` are each service's containers."""
-    actions = {each.service: each.action for each in planned if each.action not in (MIGRATION, *EDGES)}
+    actions = {each.service: each.action for each in planned if each.action not in (MIGRATION, *EDGES, *MOVES)}
     found = []
     for name in sorted({*before, *after}):
         old, new, action = set(before.get(name, ())), set(after.get(name, ())), actions.get(name, "")

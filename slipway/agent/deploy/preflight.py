@@ -9,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.agent.docker.facts import SHORT_ID
 from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import published_ports
 
@@ -31,14 +32,18 @@ def check(
     machine: Machine,
     stack: str,
     disk_minimum_mb: int,
+    giving_up: Collection[str] = (),
 ) -> None:
-    """Raise for the first thing that would make starting these services fail; changes nothing."""
+    """Raise for the first thing that would make starting these services fail; changes nothing.
+
+    Containers that are `giving_up` their ports will have done so.
+    """
     _disk(machine.root, disk_minimum_mb)
     _drivers(compose, machine)
     _external(compose, api)
     _shared_volumes(compose, starting, api, stack)
     _names(compose, starting, api, stack)
-    _ports(compose, starting, api, stack)
+    _ports(compose, starting, api, stack, giving_up)
 
 
 def free_megabytes(path: str) -> int:
@@ -135,7 +140,9 @@ def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi
                 )
 
 
-def _ports(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:
+def _ports(
+    compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str, giving_up: Collection[str]
+) -> None:
     wanted = [
         (name, port.address, port.first, port.protocol)
         for name in sorted(starting)
@@ -147,7 +154,7 @@ def _ports(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi
     own: set[tuple[int, str]] = set()
     others: list[tuple[int, str, str, str]] = []
     for entry in api.containers():
-        mine = (entry.get("Labels") or {}).get(PROJECT_LABEL) == stack
+        mine = (entry.get("Labels") or {}).get(PROJECT_LABEL) == stack or str(entry["Id"])[:SHORT_ID] in giving_up
         for held in entry.get("Ports") or ():
             if held.get("PublicPort"):
                 key = (int(held["PublicPort"]), str(held.get("Type", "tcp")))

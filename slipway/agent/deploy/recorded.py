@@ -16,9 +16,9 @@ from slipway.agent.edge.routing import Backend, Routing
 from slipway.agent.release.rendering import render
 from slipway.agent.state.ledger import Live, Proof
 from slipway.agent.strategies.rolling import WHOLE
-from slipway.agent.traffic.traffic_shift import facts_of_routes, wanted_route
+from slipway.agent.traffic.wanted_routes import facts_of_routes, wanted_route
 from slipway.contract.deployment import Release
-from slipway.contract.plan import EDGE_REPLACED, Change
+from slipway.contract.plan import EDGE_REPLACED, OLD_STOPPED, Change
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -61,6 +61,9 @@ def planned_from_record(document: Deployment, record: Mapping[str, Any] | None, 
     edge = Change("edge", EDGE_REPLACED, (f"Traefik {routed.edge}",)) if before.edge else None
     known = Known(before.containers, before.content, document.release.content, before.rotated, edge=edge, recorded=True)
     found = changes(plan, new.services, known)
+    if document.move_from and before.live is None:
+        because = "what runs of it stops: where it is in the way first, the rest at the end"
+        found.append(Change(document.move_from, OLD_STOPPED, (because,)))
     return plan_document(document.host, plan, new.services, found, seen="record" if record else "nothing")
 
 

@@ -15,7 +15,7 @@ from slipway.agent.deploy.destroy import remove_containers
 from slipway.agent.deploy.plan import converge
 from slipway.agent.docker import pull
 from slipway.agent.strategies.steps import CheckRoutes, Fetch, ShiftTraffic, Write
-from slipway.agent.traffic.traffic_shift import facts_of_routes
+from slipway.agent.traffic.wanted_routes import facts_of_routes
 from slipway.contract.deployment import Release
 from slipway.contract.outcomes import REPAIRED
 from slipway.contract.problems import SlipwayError

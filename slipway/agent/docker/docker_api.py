@@ -153,6 +153,10 @@ class DockerApi:
     def start(self, identifier: str) -> None:
         self._raw("POST", f"/containers/{identifier}/start")
 
+    def update(self, identifier: str, body: Mapping[str, Any]) -> None:
+        """Change a container's settings, such as its restart policy, without a restart."""
+        self._raw("POST", f"/containers/{identifier}/update", body=body, absent_is_fine=True)
+
     def signal(self, identifier: str, name: str) -> None:
         self._raw("POST", f"/containers/{identifier}/kill", {"signal": name})
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from slipway.agent.docker.docker_api import DockerApi
 
-__all__ = ["finish_stops", "stop_and_remove"]
+__all__ = ["finish_stops", "grace", "stop_and_remove"]
 
 _KILLED = 137  # exit code of what SIGKILL ended
 _AT_ONCE = 8
@@ -37,7 +37,7 @@ def stop_and_remove(containers: Sequence[str], api: DockerApi) -> list[str]:
             try:
                 details = client.container(identifier)
                 if details is not None:
-                    client.stop(identifier, _grace(details))
+                    client.stop(identifier, grace(details))
                     killed.extend(_killed(details, client.container(identifier)))
                 client.remove(identifier)
             except Exception as error:  # noqa: BLE001 - none of them may get lost with its thread
@@ -68,7 +68,7 @@ def finish_stops(
     return [each.name for each in leaving]
 
 
-def _grace(details: dict[str, Any]) -> float:
+def grace(details: dict[str, Any]) -> float:
     """Seconds that a container may take to stop."""
     asked = details["Config"].get("StopTimeout")
     return float(_DOCKER_SECONDS if asked is None else _ENDLESS_SECONDS if asked < 0 else asked)
@@ -77,4 +77,4 @@ def _grace(details: dict[str, Any]) -> float:
 def _killed(before: dict[str, Any], after: dict[str, Any] | None) -> list[str]:
     if after is None or not before["State"].get("Running") or after["State"].get("ExitCode") != _KILLED:
         return []
-    return [f"{before['Name'].lstrip('/')} did not stop when asked to and was killed after {_grace(before):.0f} s"]
+    return [f"{before['Name'].lstrip('/')} did not stop when asked to and was killed after {grace(before):.0f} s"]

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from slipway.agent.edge.edge_dir import EdgeFolder
     from slipway.agent.edge.static_config import Desired
 
-__all__ = ["EdgeContainer", "EdgeContainers"]
+__all__ = ["APART_PORTS", "EdgeContainer", "EdgeContainers"]
 
+APART_PORTS = range(8950, 9000)
+"""Where an edge listens whose ports somebody else has yet."""
 _NUMBER, _API_PORT = f"{EDGE_LABEL}.number", f"{EDGE_LABEL}.api-port"
 _CONFIGURATION, _VERSION, _IMAGE = f"{EDGE_LABEL}.configuration", f"{EDGE_LABEL}.version", f"{EDGE_LABEL}.image"
 _HTTP, _HTTPS = f"{EDGE_LABEL}.http-port", f"{EDGE_LABEL}.https-port"
@@ -55,6 +57,10 @@ class EdgeContainer(NamedTuple):
     image: str
 
     @property
+    def apart(self) -> bool:
+        return self.http_port in APART_PORTS
+
+    @property
     def running(self) -> bool:
         return self.state == "running"
 
@@ -76,6 +82,14 @@ class EdgeContainers:
 
     def running(self) -> list[EdgeContainer]:
         return [each for each in self.find() if each.running]
+
+    def apart(self, wanted: Desired, running: Sequence[EdgeContainer]) -> Desired:
+        """`wanted` on ports that nobody uses: those of a container that runs so already, or free ones."""
+        own = next((each for each in reversed(running) if each.apart), None)
+        free = (port for port in APART_PORTS if _free(port))
+        http = own.http_port if own else next(free)
+        https = wanted.https_port and ((own and own.https_port) or next(free))
+        return wanted._replace(http_port=http, https_port=https)
 
     def configuration(self, wanted: Desired) -> str:
         """Changes with whatever a container cannot change while it runs."""
@@ -109,9 +123,10 @@ class EdgeContainers:
             raise
         return next(each for each in self.find() if each.id == identifier)
 
-    def hand_over(self, leaving: list[EdgeContainer], staying: EdgeContainer, deadline: Deadline) -> None:
-        """Let `leaving` end what they are at, and remove them; new requests already reach `staying`, too."""
-        numbers = [staying.number, *(each.number for each in leaving)]
+    def hand_over(self, leaving: list[EdgeContainer], staying: EdgeContainer | None, deadline: Deadline) -> None:
+        """Let `leaving` end what they are at, and remove them; new requests reach `staying` or another proxy."""
+        kept = [staying.number] if staying else []
+        numbers = [*kept, *(each.number for each in leaving)]
         running = [each for each in leaving if each.running]
         if running:
             name = self.publish_shared(numbers, [each.number for each in running])
@@ -121,8 +136,9 @@ class EdgeContainers:
         for each in leaving:
             self._api.stop(each.id, GRACE_SECONDS + 10)
             self._api.remove(each.id)
-        self.publish_shared([staying.number])
-        self._folder.keep_static(staying.number)
+        self.publish_shared(kept)
+        if staying:
+            self._folder.keep_static(staying.number)
 
     def ready(self, port: int) -> bool:
         """Whether a container answers and has every file of routes."""

@@ -9,26 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
 from slipway.agent.edge import network, secret_files, upkeep
-from slipway.agent.edge.containers import EdgeContainers
+from slipway.agent.edge.containers import APART_PORTS, EdgeContainers
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.metrics import Counters, Target, traffic
+from slipway.agent.edge.port_redirect import PortRedirect
 from slipway.agent.edge.rendering import Ports, dynamic, marker, text
-from slipway.agent.edge.static_config import desired, trusted
+from slipway.agent.edge.static_config import desired, resolver_name, trusted
 from slipway.agent.edge.traefik_api import TraefikApi
-from slipway.agent.state.atomic_files import remove_tree
+from slipway.agent.state.atomic_files import read_object, remove_tree
 from slipway.agent.state.lock import lock
 from slipway.contract.plan import EDGE_CHANGED, EDGE_REPLACED, EDGE_STARTED, Change
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.edge.containers import EdgeContainer
     from slipway.agent.edge.routing import Routing
+    from slipway.agent.edge.static_config import Desired
     from slipway.agent.output import Output
-    from slipway.contract.deployment import EdgeRequest
+    from slipway.contract.deployment import Acme, EdgeRequest
 
 __all__ = ["Edge"]
 
@@ -44,8 +46,8 @@ class Edge:
         self._folder = EdgeFolder()
         self._containers = EdgeContainers(api, self._folder)
 
-    def ensure(self, wanted: EdgeRequest, stack: str, deadline: Deadline) -> bool:
-        """Make the edge as `wanted` by this stack and as all others want it.
+    def ensure(self, wanted: EdgeRequest, stack: str, deadline: Deadline, *, apart: bool = False) -> bool:
+        """Make the edge as `wanted` by this stack and as all others want it; `apart` on ports that nobody uses yet.
 
         A container that is not as wanted is replaced by one that takes over on the same ports. Ended anywhere, the
         next call goes on from what it finds.
@@ -60,12 +62,12 @@ class Edge:
             requests = {**self._folder.requests(), stack: wanted._replace(certificates=())}
             found = self._containers.find()
             running = [each for each in found if each.running]
-            aim = desired(requests, stack, [(each.version, each.image) for each in running])
+            aim = self._aim(requests, stack, running, apart=apart)
             upkeep.check(aim, running, self.api)
             self._folder.create(aim.resolvers)
             secret_files.write_certificates(self._folder, wanted.certificates, stack)
             network.ensure_network(self.api)
-            started = upkeep.converge(aim, found, self._containers, api=self.api, out=self.out, deadline=deadline)
+            started = self._converge(aim, found, deadline)
             self._folder.store_requests(requests)
             self._write_anew(stack, deadline)
             name = self._folder.marker(self._folder.certificates_of(stack))
@@ -74,12 +76,67 @@ class Edge:
             secret_files.drop_other_certificates(self._folder, stack)
             return started
 
-    def lacks(self, wanted: EdgeRequest, stack: str) -> Change | None:
+    def change_ports(
+        self, stack: str, deadline: Deadline, *, apart: bool = False, turn: Callable[[], object] | None = None
+    ) -> None:
+        """Have the edge listen on the ports that its stacks ask for, or `apart`; `turn` is called when it does both."""
+        with self._locked(f"ports for {stack}", deadline):
+            requests, found = self._folder.requests(), self._containers.find()
+            running = [each for each in found if each.running]
+            if stack in requests and running:
+                aim = self._aim(requests, stack, running, apart=apart)
+                upkeep.check(aim, running, self.api)
+                self._converge(aim, found, deadline, turn)
+
+    def leave(self, deadline: Deadline) -> None:
+        """Let all of its containers end what they are at, and go: another proxy has the ports."""
+        with self._locked("ports", deadline):
+            self._containers.hand_over(self._containers.find(), None, deadline)
+
+    def _aim(
+        self, requests: Mapping[str, EdgeRequest], stack: str, running: Sequence[EdgeContainer], *, apart: bool
+    ) -> Desired:
+        aim = desired(requests, stack, [(each.version, each.image) for each in running])
+        return self._containers.apart(aim, running) if apart else aim
+
+    def _converge(
+        self, aim: Desired, found: list[EdgeContainer], deadline: Deadline, turn: Callable[[], object] | None = None
+    ) -> bool:
+        if turn is None and any(each.running and each.apart for each in found) and aim.http_port not in APART_PORTS:
+            redirect = self.redirect(aim.image)
+            turn = lambda: redirect.set({})  # noqa: E731 - requests may be redirected to a container that leaves
+        return upkeep.converge(aim, found, self._containers, api=self.api, out=self.out, deadline=deadline, turn=turn)
+
+    def redirect(self, image: str) -> PortRedirect:
+        return PortRedirect(self.api, image, f"{self._containers.steering}-ports")
+
+    def places(self, wanted: EdgeRequest) -> dict[int, int]:
+        """Ports that the edge should have → those on which it listens meanwhile; empty where these are the same."""
+        apart = [each for each in self._containers.running() if each.apart]
+        if not apart:
+            return {}
+        https = {wanted.https_port: apart[-1].https_port} if apart[-1].https_port else {}
+        return {wanted.http_port: apart[-1].http_port, **https}
+
+    def requested(self, stack: str) -> EdgeRequest | None:
+        """What a stack asked for last."""
+        return self._folder.requests().get(stack)
+
+    def certified(self, acme: Acme) -> set[str]:
+        """The names that the edge has certificates for from this authority."""
+        resolvers = read_object(os.path.join(self._folder.acme, f"{resolver_name(acme)}.json"))
+        held = [each for resolver in resolvers.values() for each in (resolver or {}).get("Certificates") or ()]
+        return {name for each in held for name in (each["domain"]["main"], *(each["domain"].get("sans") or ()))}
+
+    def last_lines(self) -> list[str]:
+        return [line for each in self._containers.running() for line in self.api.logs(each.id)]
+
+    def lacks(self, wanted: EdgeRequest, stack: str, *, apart: bool = False) -> Change | None:
         """What `ensure` would do; None: nothing. Changes nothing."""
         requests, own = self._folder.requests(), wanted._replace(certificates=())
         running = self._containers.running()
         try:
-            aim = desired({**requests, stack: own}, stack, [(each.version, each.image) for each in running])
+            aim = self._aim({**requests, stack: own}, stack, running, apart=apart)
         except SlipwayError as error:  # as `ensure` will say
             return Change("edge", EDGE_CHANGED, (error.what,))
         if not running:

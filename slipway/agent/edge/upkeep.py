@@ -12,7 +12,7 @@ from slipway.agent.edge.reuseport_handover import Steering
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
@@ -54,8 +54,12 @@ def converge(
     api: DockerApi,
     out: Output,
     deadline: Deadline,
+    turn: Callable[[], object] | None = None,
 ) -> bool:
-    """Have one container that is as wanted, from those `found`; whether one was started."""
+    """Have one container that is as wanted, from those `found`; whether one was started.
+
+    `turn` is called when it serves and before others leave.
+    """
     configuration = containers.configuration(aim)
     right = [each for each in found if each.configuration == configuration]
     running = [each for each in found if each.running]
@@ -78,6 +82,8 @@ def converge(
             ports = " and ".join(str(port) for port in (aim.http_port, aim.https_port) if port is not None)
             instead = f" beside {running[-1].version}" if running else ""
             out.progress("edge", f"traefik {aim.version} on port {ports}{instead}", runtime.monotonic() - begin)
+        if turn is not None:
+            turn()
         leaving = [each for each in found if each.id != serving.id]
         if leaving:
             if steering is not None:

@@ -6,8 +6,8 @@ from typing import NamedTuple, Union
 
 __all__ = [
     "Barrier", "CheckRoutes", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "Migrate", "Observe", "Prune", "Record",
-    "Remove", "ScaleUp", "ShiftTraffic", "Smoke", "Start", "Step", "Unroute", "WaitHealthy", "Write", "name_of",
-    "phase",
+    "Remove", "ScaleUp", "ShiftTraffic", "Smoke", "StandIn", "Start", "Step", "StopOld", "TakePorts", "Unroute",
+    "WaitHealthy", "Write", "name_of", "phase",
 ]  # fmt: skip
 
 
@@ -134,6 +134,26 @@ class Unroute(NamedTuple):
     services: tuple[str, ...]
 
 
+class StopOld(NamedTuple):
+    """Stop containers of the project that this stack takes over from; they stay."""
+
+    service: str  # which is about to start in their place; empty: all that are left
+    containers: tuple[str, ...]
+
+
+class StandIn(NamedTuple):
+    """Have a service's containers answer to the names that those stopped for it have among the old ones."""
+
+    service: str
+    away: tuple[str, ...]
+
+
+class TakePorts(NamedTuple):
+    """Take the edge's ports over from old containers, and stop these."""
+
+    containers: tuple[str, ...]
+
+
 class Record(NamedTuple):
     """Write down that the release is live: from here on there is no going back."""
 
@@ -148,7 +168,7 @@ class Prune(NamedTuple):
 
 Step = Union[
     Fetch, Write, EdgeUp, Barrier, Migrate, Start, ScaleUp, Remove, WaitHealthy, Smoke, ShiftTraffic, Judge, Observe,
-    Drain, KeepOld, Unroute, Record, Prune, CheckRoutes,
+    Drain, KeepOld, Unroute, Record, Prune, CheckRoutes, StopOld, StandIn, TakePorts,
 ]  # fmt: skip
 
 # What the journal knows each kind of step by, and the part of a deployment that its time is counted for.
@@ -170,6 +190,9 @@ _KINDS: dict[type, tuple[str, str]] = {
     Drain: ("retire:{service}{batch}", "retire"),
     KeepOld: ("keep:{service}", "retire"),
     Unroute: ("unroute:{services}", "shift"),
+    StopOld: ("stop-old:{service}", "move"),
+    StandIn: ("stand-in:{service}", "move"),
+    TakePorts: ("take-ports", "move"),
     Record: ("record", "record"),
     Prune: ("prune", "prune"),
 }

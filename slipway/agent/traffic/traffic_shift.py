@@ -11,12 +11,12 @@ from slipway.agent.docker.facts import RUNS
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.edge.metrics import connections
 from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Routing, ServiceRouting
-from slipway.agent.edge.static_config import resolver_name
 from slipway.agent.state.kept_generations import Kept
 from slipway.agent.strategies.graph import unchanged_proxy
-from slipway.agent.strategies.service import Routed, generation_of
+from slipway.agent.strategies.service import generation_of
 from slipway.agent.traffic.canary_analysis import TrafficAnalysis, alphas
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
+from slipway.agent.traffic.wanted_routes import WHOLE, service_in, wanted_route
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from slipway.agent.traffic.route_check import RouteCheck
     from slipway.contract.deployment import EdgeRequest, Release
 
-__all__ = ["Mover", "facts_of_routes", "retire"]
+__all__ = ["Mover", "retire"]
 
-WHOLE = 100
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 1.0
 _DRAIN_SECONDS = 30.0  # of a service that is not in the release any more
@@ -77,6 +76,8 @@ class Mover:
         self._check = check
         self.back = False
         """whether this is a rollback: requests return at once, and are asked about once all of it is done"""
+        self.apart = False
+        """whether another proxy has the edge's ports yet: no authority could reach the edge, and no visitor TLS"""
         self._ports: dict[str, int] = {}
         self.leaving: frozenset[str] = frozenset()
         """ids of containers that go in the end: never part of the new generation"""
@@ -114,8 +115,8 @@ class Mover:
             generations[generation] = ([*beside, *own], more + weight)
         backends = [self._backend(step.service, name, own, weight) for name, (own, weight) in generations.items()]
         preview = self._release.services[step.service].preview
-        written = _service_in(self._edge.current(self._stack), step.service)
-        route = wanted_route(step.service, self._release, self._wanted, self._secrets, written)
+        written = service_in(self._edge.current(self._stack), step.service)
+        route = wanted_route(step.service, self._release, self._asked, self._secrets, written)
         route = route._replace(
             backends=tuple(each for each in backends if each.weight or share == 0),
             preview=Preview(preview, service.generation) if preview and share < WHOLE else None,
@@ -125,6 +126,28 @@ class Mover:
         self._out.progress("shift", f"{step.service} {share} % on {service.generation}, live", seconds)
         if tried:
             self._check.through(service)
+
+    @property
+    def _asked(self) -> EdgeRequest | None:
+        return self._wanted._replace(https=False) if self._wanted and self.apart else self._wanted
+
+    def secure(self, wanted: EdgeRequest) -> None:
+        """Give every route the TLS that is `wanted`: the edge is about to get its ports."""
+        self.apart, current = False, self._edge.current(self._stack)
+        for each in current.services if current else ():
+            route = wanted_route(each.service, self._release, wanted, self._secrets, None)
+            if each.https != route.https:
+                self._write(route._replace(backends=each.backends))
+
+    def routed(self) -> tuple[str, ...]:
+        """The services with a route."""
+        return tuple(sorted(n for n, each in self._services.items() if each.traffic.routed and each.replicas))
+
+    def names(self) -> set[str]:
+        """The host names that visitors ask for."""
+        entries = [self._release.services[name] for name in self.routed()]
+        found = {route.host for entry in entries for route in entry.routes}
+        return {*found, *(each.origin for entry in entries for each in entry.middlewares.redirects)} - {""}
 
     def check_routes(self, step: CheckRoutes) -> None:
         """Ask for every route of these services, whether or not their own containers changed."""
@@ -246,60 +269,6 @@ class Mover:
         return self._edge.write(self._stack, whole, self._deadline)
 
 
-def facts_of_routes(
-    services: Mapping[str, Service],
-    release: Release,
-    wanted: EdgeRequest | None,
-    secrets: Mapping[str, str],
-    *,
-    current: Routing | None,
-    containers: Sequence[Container],
-) -> Routed:
-    """The shares that are written, and the services whose written route is not the one they should have."""
-    weights = {
-        each.service: {backend.generation: backend.weight for backend in each.backends}
-        for each in (current.services if current else ())
-    }
-    stale = set()
-    for name, service in services.items():
-        if not service.traffic.routed or not service.replicas:
-            continue
-        written = _service_in(current, name)
-        own = [c for c in containers if c.service == name and c.config == service.config and c.state in RUNS]
-        own = sorted(own, key=lambda each: each.number)[: service.replicas]
-        port = release.services[name].port
-        backend = Backend(service.generation, WHOLE, tuple(f"{each.edge}:{port}" for each in own))
-        route = wanted_route(name, release, wanted, secrets, written)._replace(backends=(backend,))
-        if written != route:
-            stale.add(name)
-    return Routed(weights, frozenset(stale))
-
-
-def wanted_route(
-    name: str,
-    release: Release,
-    wanted: EdgeRequest | None,
-    secrets: Mapping[str, str],
-    written: ServiceRouting | None,
-) -> ServiceRouting:
-    """A service's route but for where it leads to."""
-    entry = release.services[name]
-    if wanted is None:
-        https, resolver = (written.https, written.resolver) if written else (False, None)
-    else:
-        https, resolver = wanted.https, wanted.acme and resolver_name(wanted.acme)
-    return ServiceRouting(
-        service=name,
-        routes=entry.routes,
-        backends=(),
-        middlewares=entry.middlewares._replace(basic_auth=(auth := entry.middlewares.basic_auth) and secrets[auth]),
-        sticky=entry.sticky,
-        https=https,
-        resolver=resolver if https else None,
-        scheme=entry.scheme,
-    )
-
-
 def retire(
     old: Kept,
     api: DockerApi,
@@ -324,10 +293,6 @@ def _in_flight(old: Kept, api: DockerApi) -> int:
     """Connections that the edge has to these containers."""
     found = [facts.container(details) for details in map(api.container, old.containers) if details is not None]
     return connections([f"{each.edge}:{old.port}" for each in found if each.edge and old.port])
-
-
-def _service_in(routing: Routing | None, name: str) -> ServiceRouting | None:
-    return next((each for each in routing.services if each.service == name), None) if routing else None
 
 
 def _windows(before: Mapping[str, Counters], now: Mapping[str, Counters], generation: str) -> tuple[Window, Window]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,12 @@ import yaml
 from slipway.cli.init import stack_file
 from slipway.cli.init.create_stacks import CreatedStacks, create_stacks
 from slipway.cli.init.host_keys import pin_host_keys
+from slipway.cli.init.moving import Moving, look_at_project, store_secrets
 from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks
 from slipway.cli.init.requirements import Requirements, open_requirements, read_requirements
 from slipway.cli.init.workflows import workflows_for
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.redaction import printable
 from slipway.releases.engine import engine_of, last_words
 from slipway.releases.format import counted
 from slipway.settings import setting_files
@@ -51,6 +53,7 @@ class InitReport:
     problems: list[Problem] = field(default_factory=list)
     hosts: dict[str, set[str]] = field(default_factory=dict)  # stack → addresses
     domain: bool = False  # whether every stack has one
+    moving: Moving | None = None
 
 
 def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: bool) -> InitReport:
@@ -62,16 +65,18 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
         WrongUsageError: options are missing or wrong; all of them are named.
         SlipwayError: the Compose file cannot be read, or an edited workflow would be overwritten.
     """
-    if not application.is_dir():
-        fix = "slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"
-        raise SlipwayError(f"'{application}' is not a folder", "there is no Compose file to deploy", fix)
+    moving, options = _with_move(options, application)
     project = str(yaml.safe_load((root / "Pulumi.yaml").read_text())["name"])
     stacks, wrong = ask_for_stacks(options, asking=asking, known=_known_stacks(root, project))
     if wrong:
         raise WrongUsageError(wrong)
     files = {stack: stack_file.present_file(setting_files.stack_file(root, stack), project) for stack in stacks}
-    source = {"application": application, "compose_file": _compose_file(options, files)}
-    first = read_requirements(_reading_settings(stacks[0], {}, files[stacks[0]], source))
+    source: dict[str, Any] = {"application": application, "compose_file": _compose_file(options, files)}
+    if moving:
+        source["secrets"] = dict.fromkeys(moving.env.secrets, _STAND_IN)
+        moving = moving.compared(_reading_settings(stacks[0], moving.settings, files[stacks[0]], source))
+    moved = moving.settings if moving else {}
+    first = read_requirements(_reading_settings(stacks[0], moved, files[stacks[0]], source))
     _introduce(first)
     new = [stack for stack, file in files.items() if not file.edited]
     answers = Prompter(options, first, files, asking=asking and bool(new))
@@ -80,7 +85,7 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     hosts = {stack: answers.settings[stack]["hosts"] for stack in new}
     notes = pin_host_keys(hosts, asking=asking, accepted=options.accept_host_key)
 
-    report = InitReport(requirements=first, stacks=stacks)
+    report = InitReport(requirements=first, stacks=stacks, moving=moving)
     texts: dict[Path, str] = {}
     changes: dict[str, list[tuple[str, ...]]] = {}
     where = {
@@ -89,7 +94,7 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     }
     where |= {"composeFile": first.file} if first.unused else {}  # so that it is said, and no oversight
     for stack, file in files.items():
-        given = {key: value for key, value in {**where, **answers.settings[stack]}.items() if value}
+        given = _given(where, moved, answers.settings[stack])
         if file.edited:
             settings = {**file.settings, "hosts": file.hosts, **given}
         else:
@@ -106,17 +111,12 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
             report.files[path.name] = "left as it is: it was edited" if changes[stack] else "unchanged"
         else:
             report.files[path.name] = "replaced" if path.exists() else "written"
-            own = notes.get(stack, {})
-            texts[path] = stack_file.new_stack_file(project, stack, settings, requirements, file.top, notes=own)
+            pinned = notes.get(stack, {})
+            texts[path] = stack_file.new_stack_file(project, stack, settings, requirements, file.top, notes=pinned)
     if options.workflows:
         texts |= _workflows(root, application, report, force=options.force)
     stack_file.write_all(texts)
-    provided = [stack for stack, file in files.items() if "secretsprovider" in file.top]
-    report.created = create_stacks(stacks, encrypted_elsewhere=provided)
-    report.problems += report.created.problems
-    for stack, commands in changes.items():
-        left = _change(stack, commands, report) if options.force and report.created.backend else commands
-        report.commands[stack] = [*(stack_file.shown_command(each, stack) for each in left), *report.commands[stack]]
+    _create(files, changes, report, force=options.force)
     return report
 
 
@@ -125,6 +125,52 @@ def _compose_file(options: InitOptions, files: Mapping[str, stack_file.StackFile
     stated = [file.settings["composeFile"] for file in files.values() if file.settings.get("composeFile")]
     named: Any = list(options.compose_file) or (stated[0] if stated else "")
     return named[0] if isinstance(named, list) and len(named) == 1 else named
+
+
+def _given(where: Mapping[str, Any], moved: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a stack's settings, in the order of its file."""
+    variables = {**moved.get("variables", {}), **answers["variables"]}
+    return {key: value for key, value in {**where, **moved, **answers, "variables": variables}.items() if value}
+
+
+def _create(
+    files: Mapping[str, stack_file.StackFile],
+    changes: Mapping[str, Sequence[tuple[str, ...]]],
+    report: InitReport,
+    *,
+    force: bool,
+) -> None:
+    """Create the stacks, and have the engine set what it alone may: secrets, and with `force` the `changes`."""
+    provided = [stack for stack, file in files.items() if "secretsprovider" in file.top]
+    report.created = create_stacks(report.stacks, encrypted_elsewhere=provided)
+    report.problems += report.created.problems
+    if report.moving and not report.created.problems:
+        [(stack, file)] = files.items()
+        report.problems += store_secrets(engine_of(stack), report.moving.env.secrets, known=file.secrets)
+    for stack, commands in changes.items():
+        left = _change(stack, commands, report) if force and report.created.backend else commands
+        report.commands[stack] = [*(stack_file.shown_command(each, stack) for each in left), *report.commands[stack]]
+
+
+def _with_move(options: InitOptions, application: Path) -> tuple[Moving | None, InitOptions]:
+    """The project that is taken over, and the options with what follows from that."""
+    if not application.is_dir():
+        fix = "slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"
+        raise SlipwayError(f"'{application}' is not a folder", "there is no Compose file to deploy", fix)
+    if not (options.moves_from or options.from_running):
+        return None, options
+    environments = options.environments or ("production",)
+    if len(environments) != 1:
+        fix = f"slipway init {shlex.quote(str(application))} --environment production --from [USER@]HOST:FOLDER"
+        raise WrongUsageError("--from: one stack alone takes over from a project", "nothing was written", fix)
+    moving = look_at_project(options.moves_from, options.from_running)
+    domains = (f"{environments[0]}={moving.domain}",) if moving.domain else ()
+    return moving, replace(
+        options,
+        environments=environments,
+        hosts=options.hosts or (moving.host,),
+        domains=options.domains or domains,
+    )
 
 
 def _known_stacks(root: Path, project: str) -> list[str]:
@@ -146,7 +192,8 @@ def _reading_settings(
         "hosts": settings.get("hosts") or [_HERE],
         "domain": settings.get("domain") or "",
         "variables": {name: str(value) for name, value in variables.items()},
-        "secrets": dict.fromkeys(file.secrets, _STAND_IN),
+        "secrets": source.get("secrets", {}) | dict.fromkeys(file.secrets, _STAND_IN),
+        "adopt_volumes": settings.get("adoptVolumes") or {},
     }
     return Settings(stack=stack, **values)
 
@@ -217,6 +264,19 @@ def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain:
                     )
 
 
+def _show_move(moving: Moving) -> None:
+    """What is taken over, and what will be otherwise."""
+    volumes = ", ".join(f"{key} ({name})" for key, name in moving.settings["adoptVolumes"].items())
+    typer.echo(f"\nTakes over from {moving.project.name}; volumes: {volumes or 'none'}")
+    for kind, names in (("secrets", moving.env.secrets), ("variables", moving.env.variables)):
+        if names:
+            typer.echo(f"  {kind} of its .env: {', '.join(sorted(names))}")
+    if moving.differences:
+        typer.echo("  What differs from what runs:")
+    for line in moving.differences:
+        typer.echo(f"  - {printable(line)}")
+
+
 def show(report: InitReport) -> None:
     """Print what was done and what is left, on standard output."""
     width = max(map(len, (*report.files, *report.stacks)))
@@ -226,6 +286,8 @@ def show(report: InitReport) -> None:
         typer.echo(f"  {f'stack {stack}':<{width}}  created in {report.created.backend}")
     if not report.created.created and set(report.files.values()) == {"unchanged"}:
         typer.echo("everything exists already: nothing was changed")
+    if report.moving:
+        _show_move(report.moving)
     for line in _hints(report.requirements, report.hosts, domain=report.domain):
         typer.echo(f"  hint: {line}")
     for problem in report.problems:

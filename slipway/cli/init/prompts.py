@@ -46,6 +46,8 @@ class InitOptions:
     variables: Sequence[str] = ()
     compose_file: Sequence[str] = ()
     accept_host_key: bool = False
+    moves_from: str = ""
+    from_running: str = ""
     workflows: bool = False
     force: bool = False
 

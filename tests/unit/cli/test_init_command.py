@@ -56,7 +56,8 @@ case "$*" in
   "stack --show-name"*) cat {folder}/selected 2>/dev/null || {{ echo "error: no stack selected" >&2; exit 255; }};;
   "stack select --stack "*) echo "$4" > {folder}/selected;;
   "stack ls"*) echo '['; sed 's/.*/{{"name": "&"}}/' {folder}/stacks | paste -sd,; echo ']';;
-  "config "*) [ ! -f {folder}/refusing ] || {{ echo "error: the backend is full" >&2; exit 255; }};;
+  "config "*) [ ! -f {folder}/refusing ] || {{ echo "error: the backend is full" >&2; exit 255; }}
+           case "$*" in *--secret*) cat >> {folder}/given; echo >> {folder}/given;; esac;;
   "stack init"*) [ -f {folder}/refusing ] && {{ echo "error: the backend is full" >&2; exit 255; }}
            for name; do :; done; while [ "$1" != --stack ]; do shift; done; echo "$2" >> {folder}/stacks;;
 esac

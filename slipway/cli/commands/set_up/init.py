@@ -39,6 +39,12 @@ def init(
             "--compose-file", metavar="NAME", help="Compose file; several are merged, as by `docker compose`."
         ),
     ] = None,
+    from_: Annotated[
+        str, typer.Option("--from", metavar="[USER@]HOST[:PORT]:FOLDER", help="Take over what runs from that folder.")
+    ] = "",
+    from_running: Annotated[
+        str, typer.Option("--from-running", metavar="PROJECT", help="Take over that Compose project of this machine.")
+    ] = "",
     accept_host_key: Annotated[
         bool, typer.Option("--accept-host-key", help="Pin the keys that the hosts show, without comparing.")
     ] = False,
@@ -56,8 +62,13 @@ def init(
     once. Secrets are never options: the commands that set them are printed. An edited stack file is left as it is, and
     the commands that would change it are printed; with --force they are run.
 
-    Exit code: 0 when the files are there, whatever is left to do; 1 when the Compose file cannot be read or an edited
-    workflow would be overwritten; 2 for missing or wrong options. With 1 and 2 nothing was written.
+    With --from or --from-running the stack (production if none is named) is to take the place of a Compose project that
+    runs: its volumes are adopted, the values of its `.env` become secrets and variables, and what differs from the
+    Compose file is said. The first deployment then takes over; `slipway move` leads back.
+
+    Exit code: 0 when the files are there, whatever is left to do; 1 when the Compose file or the running project cannot
+    be read, or an edited workflow would be overwritten; 2 for missing or wrong options. With 1 and 2 nothing was
+    written.
     """
     from slipway.cli.init.init import WrongUsageError, init_stacks, show
     from slipway.cli.init.prompts import InitOptions
@@ -73,6 +84,8 @@ def init(
         acme_email=acme_email,
         variables=variable or (),
         compose_file=compose_file or (),
+        moves_from=from_,
+        from_running=from_running,
         accept_host_key=accept_host_key,
         workflows=workflows,
         force=force,

@@ -1,0 +1,87 @@
+"""Sends new connections to a port of this host to another one, while what holds the first hands over.
+
+Docker holds a published port alone, so no edge can listen beside it. Connections that are open stay where they are. A
+container does it, since the agent may not be root, with the host's own iptables below /host, which Docker needs, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slipway.agent import runtime
+from slipway.agent.docker.docker_api import DockerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slipway.agent.docker.docker_api import DockerApi
+
+__all__ = ["PortRedirect"]
+
+_MARK = "slipway-move"
+_SECONDS, _POLL_SECONDS = 20.0, 0.02
+# Of both families; without IPv6 in the kernel, IPv4 decides. What was there of ours goes first: one set at a time.
+_SCRIPT = f"""
+set -f
+for t in ip6tables iptables; do
+  command -v $t >/dev/null || {{ code=1; continue; }}
+  code=0
+  for table in nat filter; do
+    $t -w 5 -t $table -S | grep -e '--comment {_MARK}' | sed 's/^-A/-D/' | while read -r rule; do
+      $t -w 5 -t $table $rule
+    done
+  done
+  for pair in $PAIRS; do
+    to="-p tcp -m tcp --dport ${{pair#*:}} -m comment --comment {_MARK} -j ACCEPT"
+    $t -w 5 -I INPUT $to || code=1
+    for chain in PREROUTING OUTPUT; do
+      $t -w 5 -t nat -I $chain -p tcp -m addrtype --dst-type LOCAL -m tcp --dport ${{pair%:*}} \
+        -m comment --comment {_MARK} -j REDIRECT --to-ports ${{pair#*:}} || code=1
+    done
+  done
+done
+exit $code
+"""
+
+
+class PortRedirect:
+    """The redirection of this host's ports; it outlives this process, and ends with `set({})` or a reboot."""
+
+    def __init__(self, api: DockerApi, image: str, name: str) -> None:
+        """`image` is here and has a chroot command; `name` is the container's."""
+        self._api, self._image, self._name = api, image, name
+
+    def set(self, ports: Mapping[int, int]) -> bool:
+        """Redirect these ports (from → to) and no others; whether that works here."""
+        self._api.remove(self._name)  # of a run that was ended
+        pairs = " ".join(f"{port}:{to}" for port, to in sorted(ports.items()))
+        try:
+            made = self._api.create_container(self._name, _body(self._image, pairs))
+            self._api.start(made)
+            until = runtime.monotonic() + _SECONDS
+            while (state := (self._api.container(made) or {}).get("State", {})).get("Running"):
+                if runtime.monotonic() > until:
+                    return False
+                runtime.sleep(_POLL_SECONDS)
+            return bool(state.get("ExitCode") == 0)
+        except DockerError:
+            return False
+        finally:
+            self._api.remove(self._name)
+
+
+def _body(image: str, pairs: str) -> dict[str, object]:
+    return {
+        "Image": image,
+        "Entrypoint": ["chroot", "/host", "/bin/sh", "-c", _SCRIPT],
+        "User": "0:0",
+        "Env": [f"PAIRS={pairs}", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        "HostConfig": {
+            "NetworkMode": "host",
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "CapAdd": ["NET_ADMIN", "NET_RAW", "SYS_CHROOT"],
+            "SecurityOpt": ["no-new-privileges"],
+            "Binds": ["/:/host:ro", "/run:/host/run"],  # Docker's own calls take the lock there
+        },
+    }

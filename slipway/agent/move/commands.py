@@ -1,0 +1,91 @@
+"""What `slipway move` asks of a host: how far it is, the way back, and the end of that way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.deadline import Deadline, Stop
+from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socket
+from slipway.agent.edge.edge import Edge
+from slipway.agent.move.handover import Handover
+from slipway.agent.move.old_project import FINISHED, OldProject
+from slipway.agent.state.journal import Journal, end_orphans
+from slipway.agent.state.lock import lock
+from slipway.contract import CONTRACT
+from slipway.contract.outcomes import FAILED
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.agent.output import Output
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["move"]
+
+_LOCK_WAIT = 60.0
+_SECONDS = 300.0
+
+
+def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
+    """`show`, `undo`, `finish`, or `remove` (which also removes the old containers, never a volume).
+
+    Raises:
+        SlipwayError: this stack took over from no project here, or it is not far enough, or too far.
+    """
+    api = DockerApi(find_socket())
+    old = OldProject(folder, api)
+    if what == "show" or not os.path.isdir(folder.path):  # as the lock would make it
+        return _described(old)
+    stop = Stop()
+    stop.install()
+    with lock(folder.lock, owner=folder.actor(), reason=f"move {what}", wait=_LOCK_WAIT, stop=stop):
+        old = OldProject(folder, api)
+        if what == "undo" and old.open:
+            journal = Journal(folder.journal)
+            if unfinished := journal.unfinished():
+                end_orphans(unfinished)  # a Compose that a killed agent left would start what is about to go
+            edge = Edge(api, out)
+            if others := sorted(set((edge.status() or {}).get("stacks", ())) - {folder.stack}):
+                raise SlipwayError(
+                    f"the edge of this host serves {', '.join(others)}, too",
+                    f"{old.name} would take its ports back, and nobody would reach them, so nothing was changed",
+                    f"take {' and '.join(others)} off this host first (pulumi destroy), or finish: slipway move finish",
+                )
+            handover = Handover(old, folder.stack, api, edge, out)
+            handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
+            if unfinished:
+                journal.end(FAILED)
+        elif what != "undo" and old.over:
+            _finish(folder, old, api, remove=what == "remove")
+        return _described(old)
+
+
+def _leave(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:
+    """Stop the stack's containers for good: until the next deployment, their logs tell why."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(folder.watch)  # the watch ends when its order is gone
+    old.stop(str(each["Id"]) for each in api.containers({PROJECT_LABEL: folder.stack}))
+    Edge(api, out).drop_stack(folder.stack)
+
+
+def _finish(folder: StackFolder, old: OldProject, api: DockerApi, *, remove: bool) -> None:
+    networks = old.leave_networks(folder.stack)
+    old.note(FINISHED)
+    if remove:
+        for each in old.noted():
+            api.remove(each.id)
+        for name in networks:
+            with contextlib.suppress(SlipwayError):  # somebody else is on it
+                api.remove_network(name)
+
+
+def _described(old: OldProject) -> dict[str, Any]:
+    found = old.noted()
+    return {
+        "contract": CONTRACT,
+        "project": old.name,
+        "state": old.state,
+        "containers": [{"id": each.id, "name": each.name, "running": each.running} for each in found],
+        "networks": sorted({name for each in found for name in each.networks} & set(old.networks())),
+    }

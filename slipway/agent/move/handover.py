@@ -1,0 +1,137 @@
+"""Takes over from the old project, and gives back to it: each part goes on from whatever it finds."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from slipway.agent import runtime
+from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.agent.edge.metrics import listening
+from slipway.agent.move.old_project import MOVING, UNDONE, mounts_of
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from slipway.agent.deadline import Deadline
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.edge.edge import Edge
+    from slipway.agent.move.old_project import OldContainer, OldProject
+    from slipway.agent.output import Output
+    from slipway.agent.strategies.steps import StandIn, StopOld, TakePorts
+    from slipway.agent.traffic.traffic_shift import Mover
+    from slipway.contract.deployment import Acme, EdgeRequest
+
+__all__ = ["Handover"]
+
+_CERTIFICATE_SECONDS, _POLL_SECONDS = 120.0, 0.2
+_FREE_SECONDS = 5.0
+_PROXY_SECONDS = 2.0  # in which a proxy that listens again reads what it routes
+
+
+class Handover:
+    """Between the old project of a stack and the stack."""
+
+    def __init__(self, old: OldProject, stack: str, api: DockerApi, edge: Edge, out: Output) -> None:
+        self.old, self.stack, self.api, self.edge, self.out = old, stack, api, edge, out
+
+    def begin(self) -> None:
+        """Note who runs before anything is touched."""
+        if self.old.state == UNDONE:  # what ran when it was undone waits, stopped, for somebody to read its logs
+            for each in self._own(running=False):
+                self.api.remove(each)
+        if not self.old.open:
+            self.old.note(MOVING)
+
+    def apart(self, ports: Collection[int]) -> bool:
+        """Whether old containers hold the edge's ports."""
+        return any(each.running and not set(each.ports).isdisjoint(ports) for each in self.old.containers())
+
+    def stop_old(self, step: StopOld) -> None:
+        begin = runtime.monotonic()
+        self.old.stop(step.containers)
+        names = [each.name for each in self.old.containers() if each.id in step.containers]
+        self.out.progress("move", f"stopped {', '.join(names)}; it stays", runtime.monotonic() - begin)
+
+    def stand_in(self, step: StandIn) -> None:
+        away = [each for each in self.old.containers() if each.id in step.away]
+        self.old.stand_in(self._own(service=step.service), away)
+
+    def take_ports(self, step: TakePorts, wanted: EdgeRequest, mover: Mover, deadline: Deadline) -> None:
+        """Have the edge listen on its ports, and the old containers no more."""
+        begin = runtime.monotonic()
+        redirect, places = self.edge.redirect(wanted.image), self.edge.places(wanted)
+        http = {port: to for port, to in places.items() if port == wanted.http_port}
+        held = bool(places) and redirect.set(http)
+        mover.secure(wanted)
+        if held and len(places) > 1:
+            if wanted.acme:
+                self._await_certificates(mover.names(), wanted.acme, deadline)
+            held = redirect.set(places)
+        if places and not held:
+            self.out.progress("move", "the kernel does not redirect here: for about a second connections are refused")
+        self.old.stop(step.containers)
+        until = runtime.monotonic() + _FREE_SECONDS
+        while any(map(listening, places)) and runtime.monotonic() < until:  # Docker lets go of them a moment later
+            runtime.sleep(_POLL_SECONDS / 10)
+        self.edge.change_ports(self.stack, deadline)
+        redirect.set({})
+        self.out.progress("move", "the edge has its ports", runtime.monotonic() - begin)
+
+    def _await_certificates(self, names: Collection[str], acme: Acme, deadline: Deadline) -> None:
+        """Port 80 is the edge's already, so the authority reaches it; visitors of 443 are still with the old proxy."""
+        until = runtime.monotonic() + _CERTIFICATE_SECONDS
+        while missing := sorted(set(names) - self.edge.certified(acme)):
+            if runtime.monotonic() > until:
+                raise SlipwayError(
+                    f"no certificate for {', '.join(missing)} within {_CERTIFICATE_SECONDS:.0f} s",
+                    "visitors over HTTPS would have been refused",
+                    "see that these names lead to this host (port 80), or set certificate and certificateKey",
+                    [f"| {line}" for line in self.edge.last_lines()],
+                )
+            deadline.pause(_POLL_SECONDS)
+
+    def give_back(self, take_away: Callable[[], object], deadline: Deadline) -> str:
+        """Have the old project run as before; `take_away` takes the new containers and routes off. What runs, in words.
+
+        What shares nothing with new containers starts before they go, so that requests find somebody at every instant.
+        """
+        begin = runtime.monotonic()
+        self.old.finish_stops()
+        in_use = {mount for each in self._own(running=None) for mount in mounts_of(self.api.container(each) or {})}
+        old, request = self.old.containers(), self.edge.requested(self.stack)
+        ports = {request.http_port, request.https_port} if request else set()
+        proxies = [each for each in old if not ports.isdisjoint(each.ports)]
+        beside = [each for each in old if each not in proxies and in_use.isdisjoint(each.mounts)]
+        wrong = self.old.start(beside, runtime.sleep)
+        if request and proxies:
+            self._ports_back(proxies, request, deadline)
+        take_away()
+        wrong += self.old.start([each for each in self.old.containers() if each not in beside], runtime.sleep)
+        wrong += [f"{each} was removed and is not there to start" for each in self.old.gone()]
+        for each in wrong:
+            self.out.progress("warning", each)
+        self.old.note(UNDONE)
+        self.out.progress("back", f"{self.old.name} runs again", runtime.monotonic() - begin)
+        return f"the project {self.old.name} runs again as before" + (f" ({'; '.join(wrong)})" if wrong else "")
+
+    def _ports_back(self, proxies: list[OldContainer], request: EdgeRequest, deadline: Deadline) -> None:
+        redirect = self.edge.redirect(request.image)
+        if not all(each.running for each in proxies):
+            with contextlib.suppress(SlipwayError):  # they start once the edge is gone, then
+                self.edge.change_ports(
+                    self.stack, deadline, apart=True, turn=lambda: redirect.set(self.edge.places(request))
+                )
+                self.old.start(proxies, runtime.sleep)
+                runtime.sleep(_PROXY_SECONDS)
+        redirect.set({})
+        with contextlib.suppress(SlipwayError):  # open connections are to the edge yet: it asks for new ones
+            self.edge.leave(deadline)
+
+    def _own(self, *, service: str = "", running: bool | None = True) -> list[str]:
+        """The stack's containers; in any state with None."""
+        wanted = {PROJECT_LABEL: self.stack, **({"com.docker.compose.service": service} if service else {})}
+        return [
+            str(each["Id"]) for each in self.api.containers(wanted) if running in (None, each["State"] == "running")
+        ]

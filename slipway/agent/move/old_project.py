@@ -1,0 +1,217 @@
+"""The containers of the project that a stack takes over from: noted before the first is touched, none ever removed."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.agent import runtime
+from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
+from slipway.agent.docker.facts import SERVICE_LABEL, SHORT_ID
+from slipway.agent.docker.stop import grace
+from slipway.agent.edge.metrics import listeners
+from slipway.agent.state.atomic_files import read_object, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["FINISHED", "MOVED", "MOVING", "UNDONE", "OldContainer", "OldProject", "mounts_of"]
+
+MOVING, MOVED, UNDONE, FINISHED = "moving", "moved", "undone", "finished"
+_UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
+_AND = ", "
+_ONE_OFF_LABEL = "com.docker.compose.oneoff"
+
+
+class OldContainer(NamedTuple):
+    """One of them, as it was when it was noted; `running` is as it is now."""
+
+    id: str
+    name: str
+    service: str
+    created: str
+    policy: dict[str, Any]
+    ports: tuple[int, ...]  # of the host
+    mounts: tuple[str, ...]
+    """names of volumes and folders of the host that it may write to"""
+    networks: dict[str, list[str]]  # name → its aliases there
+    running: bool = True
+
+
+class OldProject:
+    """The project `name` (or several, or containers, `, ` between them), or the one that was noted for this stack."""
+
+    def __init__(self, folder: StackFolder, api: DockerApi, name: str = "") -> None:
+        self.api = api
+        self._path = os.path.join(folder.path, "move.json")
+        noted = read_object(self._path)
+        if name and noted.get("project") != name:
+            noted = {}
+        self.name = name or str(noted.get("project", ""))
+        self.state = str(noted.get("state", ""))
+        self._stopping: Sequence[str] = noted.get("stopping", ())
+        self._noted = [_container(each) for each in noted.get("containers", ())]
+
+    @property
+    def over(self) -> bool:
+        """Whether this stack has taken its place."""
+        return self.state in (MOVED, FINISHED)
+
+    @property
+    def open(self) -> bool:
+        """Whether it can be given back to."""
+        return self.state in (MOVING, MOVED)
+
+    def noted(self) -> list[OldContainer]:
+        """Those that were noted, as far as they exist."""
+        seen = ((each, self.api.container(each.id)) for each in self._noted)
+        return [each._replace(running=_runs(details)) for each, details in seen if details]
+
+    def gone(self) -> list[str]:
+        """The names of those that were noted and removed since."""
+        left = {each.id for each in self.noted()}
+        return [each.name for each in self._noted if each.id not in left]
+
+    def containers(self) -> list[OldContainer]:
+        """Those that were noted for this move, or else those that run now; in the order of their making."""
+        if self.open:
+            return self.noted()
+        every = (self.api.container(each["Id"]) for each in self.api.containers() if self._is_one(each))
+        found = [_read(details) for details in every if details and _runs(details)]
+        return sorted(found, key=lambda each: each.created)
+
+    def _is_one(self, listed: Mapping[str, Any]) -> bool:
+        labels, wanted = listed.get("Labels") or {}, self.name.split(_AND)
+        names = (str(each).lstrip("/") for each in listed.get("Names") or ())
+        in_project = labels.get(PROJECT_LABEL) in wanted and labels.get(_ONE_OFF_LABEL) != "True"
+        return in_project or not set(wanted).isdisjoint(names)
+
+    def note(self, state: str) -> None:
+        """Note how far it is; the first time also which containers run."""
+        self._noted = self.containers() if state in (MOVING, MOVED, UNDONE) else self._noted
+        self.state = state
+        self._write()
+
+    def _write(self, stopping: Sequence[str] = ()) -> None:
+        self._stopping = stopping
+        noted = [each._asdict() for each in self._noted]
+        content = {"project": self.name, "state": self.state, "stopping": stopping, "containers": noted}
+        write_atomically(self._path, json.dumps(content).encode())
+
+    def stop(self, containers: Iterable[str]) -> None:
+        """Stop them so that nothing but `start` starts them again."""
+        self._write(list(containers))
+        self.finish_stops()
+
+    def finish_stops(self) -> None:
+        """Stop to the end what a run that was cut off was stopping: it looks as if it ran until its time is over."""
+        for each in self._stopping:
+            self._set_policy(each, {"Name": "no"})
+            if details := self.api.container(each):
+                self.api.stop(each, grace(details))
+        self._write()
+
+    def start(self, containers: Sequence[OldContainer], pause: Callable[[float], None]) -> list[str]:
+        """Start them as they were, one after the other, each with time to come up; what went wrong, in words."""
+        wrong = []
+        for each in containers:
+            try:
+                self._set_policy(each.id, each.policy)
+                if not each.running:
+                    self.api.start(each.id)
+            except DockerError as error:
+                wrong.append(f"{each.name} does not start: {error.message}")
+        until = runtime.monotonic() + _UP_SECONDS
+        waiting = [each for each in containers if not each.running]
+        begin = runtime.monotonic()
+        while waiting and runtime.monotonic() < until:
+            steady = runtime.monotonic() - begin >= _STEADY_SECONDS
+            waiting = [each for each in waiting if not _up(self.api.container(each.id), steady=steady)]
+            pause(_POLL_SECONDS)
+        return [*wrong, *(f"{each.name} is not healthy yet" for each in waiting)]
+
+    def stand_in(self, containers: Collection[str], away: Iterable[OldContainer]) -> None:
+        """Have `containers` answer on the old networks to the names of those that are `away`."""
+        for old in away:
+            for name, aliases in old.networks.items():
+                network = self.api.network(name)
+                for each in containers if network else ():
+                    details = self.api.container(each) or {}
+                    if name not in (details.get("NetworkSettings") or {}).get("Networks", {}):
+                        body = {"Container": each, "EndpointConfig": {"Aliases": [*aliases, old.service]}}
+                        self.api.connect_network(name, body)
+
+    def networks(self) -> list[str]:
+        """The names of the networks that are its own."""
+        own = [name for name in self.name.split(_AND) if name]
+        return [str(each["Name"]) for name in own for each in self.api.networks(name)]
+
+    def leave_networks(self, stack: str) -> list[str]:
+        """Take the stack's containers off the project's own networks, except what they were made on; their names."""
+        names = self.networks()
+        for entry in self.api.containers({PROJECT_LABEL: stack}):
+            attached = (entry.get("NetworkSettings") or {}).get("Networks") or {}
+            own = ((entry.get("HostConfig") or {}).get("NetworkMode"), *attached)[0]
+            for name in names:
+                if name in attached and name != own:
+                    self.api.disconnect_network(name, entry["Id"])
+        return names
+
+    def _set_policy(self, container: str, policy: Mapping[str, Any]) -> None:
+        details = self.api.container(container)
+        if details and ((details.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") != policy["Name"]:
+            self.api.update(container, {"RestartPolicy": policy})
+
+
+def mounts_of(details: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a container may write to of what others can mount, too: volumes by name, folders by path."""
+    writable = [each for each in details.get("Mounts") or () if each.get("RW", True)]
+    folders = [str(each.get("Source")) for each in writable if each.get("Type") == "bind"]
+    volumes = [str(each["Name"]) for each in writable if each.get("Name")]
+    return (*volumes, *(each for each in folders if not os.path.exists(each) or os.path.isdir(each)))
+
+
+def _read(details: Mapping[str, Any]) -> OldContainer:
+    labels = details["Config"].get("Labels") or {}
+    settings = details.get("NetworkSettings") or {}
+    host = details.get("HostConfig") or {}
+    ports = {int(each["HostPort"]) for bound in (settings.get("Ports") or {}).values() for each in bound or ()}
+    if (
+        host.get("NetworkMode") == "host"
+    ):  # it publishes nothing; what it listens on is what its image says, if anything
+        ports = {int(each.partition("/")[0]) for each in details["Config"].get("ExposedPorts") or ()}
+    short = str(details["Id"])[:SHORT_ID]
+    return OldContainer(
+        id=short,
+        name=str(details["Name"]).lstrip("/"),
+        service=str(labels.get(SERVICE_LABEL, "")),
+        created=str(details.get("Created") or ""),
+        policy=dict(host.get("RestartPolicy") or {"Name": "no"}),
+        ports=tuple(sorted(ports)),
+        mounts=mounts_of(details),
+        networks={
+            name: [alias for alias in (each or {}).get("Aliases") or () if alias != short]
+            for name, each in (settings.get("Networks") or {}).items()
+        },
+    )
+
+
+def _container(noted: Mapping[str, Any]) -> OldContainer:
+    return OldContainer(**{**noted, "ports": tuple(noted["ports"]), "mounts": tuple(noted["mounts"])})
+
+
+def _runs(details: Mapping[str, Any]) -> bool:
+    return bool(details["State"].get("Running"))
+
+
+def _up(details: Mapping[str, Any] | None, *, steady: bool) -> bool:
+    """Whether a container that was started works, as far as can be seen; one that is gone is not waited for."""
+    state = (details or {}).get("State") or {}
+    health = (state.get("Health") or {}).get("Status")
+    if not details or health not in (None, "none"):
+        return not details or health == "healthy"
+    return steady and bool(state.get("Running") or listeners(details))

@@ -1,0 +1,113 @@
+"""Adds to a deployment's steps what they ask of the project that ran here before. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.strategies.steps import (
+    Barrier,
+    Prune,
+    Record,
+    ScaleUp,
+    StandIn,
+    Start,
+    Step,
+    StopOld,
+    TakePorts,
+)
+from slipway.contract.barriers import PROVEN
+from slipway.contract.plan import OLD_STOPPED, PORTS_TAKEN, Change
+from slipway.contract.published_ports import published_ports
+from slipway.contract.strategies import RECREATE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from slipway.agent.move.old_project import OldContainer
+    from slipway.agent.release.rendering import Rendered
+    from slipway.agent.strategies.service import Service
+
+__all__ = ["old_changes", "taken_over", "woven"]
+
+
+def woven(steps: Sequence[Step], rendered: Rendered, old: Sequence[OldContainer], ports: Collection[int]) -> list[Step]:
+    """`steps` that also take over from the `old` containers; `ports` are those that the edge is to have.
+
+    Who is in the way of a service stops right before that starts, and all else after the release is recorded.
+    """
+    running = [each for each in old if each.running]
+    proxies = [each for each in running if not set(each.ports).isdisjoint(ports)]
+    left = [each for each in running if each not in proxies]
+    found: list[Step] = []
+    for step in steps:
+        if proxies and (step == Barrier(PROVEN) or isinstance(step, Record)):
+            found.append(TakePorts(_ids(proxies)))
+            proxies = []
+        if isinstance(step, Prune) and left:
+            found.append(StopOld("", _ids(left)))
+            left = []
+        after: list[Step] = []
+        for name in step.services if isinstance(step, (Start, ScaleUp)) else ():
+            away = [each for each in left if _in_the_way(each, rendered.services[name], rendered.compose)]
+            left = [each for each in left if each not in away]
+            if away:
+                found.append(StopOld(name, _ids(away)))
+                after.append(StandIn(name, _ids(away)))
+        found += [step, *after]
+    found += [TakePorts(_ids(proxies))] if proxies else []
+    return [*found, *([StopOld("", _ids(left))] if left else [])]
+
+
+def taken_over(steps: Sequence[Step], rendered: Rendered, old: Sequence[OldContainer]) -> dict[str, str]:
+    """Service → from which old containers it takes over, and with which data, in words."""
+    found = {}
+    for step in steps:
+        if isinstance(step, StopOld) and step.service:
+            away = [each for each in old if each.id in step.containers]
+            own = _mounts(rendered.compose["services"][step.service], rendered.compose)
+            data = sorted(own & {mount for each in away for mount in each.mounts})
+            named = ", ".join(each.name for each in away)
+            found[step.service] = f"in place of {named}" + (f", on {', '.join(data)}" if data else "")
+    return found
+
+
+def old_changes(steps: Sequence[Step], old: Sequence[OldContainer], project: str) -> Iterator[Change]:
+    """What happens to the old project as a whole."""
+    names = {each.id: each.name for each in old}
+    for step in steps:
+        if isinstance(step, TakePorts):
+            yield Change("edge", PORTS_TAKEN, (f"from {_named(step.containers, names)}, while requests go on",))
+        elif isinstance(step, StopOld) and not step.service:
+            because = f"{_named(step.containers, names)} stay, stopped, until `slipway move finish`"
+            yield Change(project, OLD_STOPPED, (because,))
+
+
+def _named(containers: Sequence[str], names: Mapping[str, str]) -> str:
+    return ", ".join(sorted(names.get(each, each) for each in containers))
+
+
+def _in_the_way(old: OldContainer, service: Service, compose: Mapping[str, Any]) -> bool:
+    """Whether an old container must stop before the service starts: their data, their port, or taking turns."""
+    if not service.replicas:
+        return False
+    own = compose["services"][service.name]
+    shared = not _mounts(own, compose).isdisjoint(old.mounts)
+    shared = shared or any(not port.width > 1 and port.first in old.ports for port in published_ports(own))
+    if service.strategy == RECREATE:
+        return shared or old.service == service.name
+    return shared and not service.traffic.routed  # two of them on one volume are what its strategy says anyway
+
+
+def _mounts(service: Mapping[str, Any], compose: Mapping[str, Any]) -> set[str]:
+    """Volumes by their name on the host and folders by path that a service may write to."""
+    found = set()
+    for mount in service.get("volumes") or ():
+        source = str(mount.get("source") or "")
+        if source and not mount.get("read_only"):
+            volume = (compose.get("volumes") or {}).get(source) or {}
+            found.add(str(volume.get("name") or source) if mount.get("type") == "volume" else source)
+    return found
+
+
+def _ids(containers: Sequence[OldContainer]) -> tuple[str, ...]:
+    return tuple(each.id for each in containers)

@@ -1,0 +1,49 @@
+"""`slipway move`: how far a stack has taken over from the project that ran before, the way back, and its end."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from slipway.cli.options import StackName
+
+
+class _What(StrEnum):
+    SHOW = "show"
+    UNDO = "undo"
+    FINISH = "finish"
+
+
+def move(
+    what: Annotated[
+        _What, typer.Argument(metavar="[show|undo|finish]", help="Show it, go back, or give up the way back.")
+    ] = _What.SHOW,
+    *,
+    stack: StackName = "",
+    remove: Annotated[
+        bool, typer.Option("--remove", help="With finish: remove the old containers and networks, never a volume.")
+    ] = False,
+) -> None:
+    """Show how a stack took over from the Compose project in its setting moveFrom; undo that, or finish it.
+
+    The first `slipway up` takes over. Until `finish`, `undo` runs the old project again as it was, on the same volumes,
+    and stops the stack's containers; the next `slipway up` takes over again. `finish` prints the commands that remove
+    what is left of the old project.
+
+    Exit code: 0 when every host is as asked; 1 when one is not, or no host took over from a project; 2 for wrong usage.
+    """
+    if remove and what is not _What.FINISH:
+        raise typer.BadParameter("only `finish` removes anything", param_hint="'--remove'")
+    from slipway.cli.deploy import move as moves
+    from slipway.cli.printing import print_problems
+    from slipway.releases.engine import read_stack
+
+    found = read_stack(stack)
+    outcomes = moves.ask(found.settings, found.project, "remove" if remove else what.value)
+    for outcome in outcomes:
+        print_problems(outcome.problems, found.settings.stack)
+        for line in moves.described(outcome, what.value, found.settings.stack):
+            typer.echo(line)
+    raise typer.Exit(1 if any(outcome.problems for outcome in outcomes) else 0)

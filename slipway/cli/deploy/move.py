@@ -1,0 +1,118 @@
+"""A move from a Compose project, as its hosts see it."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from slipway.contract.commands import of_stack
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.redaction import printable
+from slipway.hosts.agent_channel import channel
+from slipway.hosts.connection import reached
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from slipway.settings.model import HostSettings, Settings
+
+__all__ = ["Outcome", "ask", "described"]
+
+# The agent waits up to 60 s for a deployment to end, and each old container gets as long to come up.
+_ANSWER_SECONDS = 400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one host says; no state where the stack took over from nothing there."""
+
+    host: str
+    project: str = ""
+    state: str = ""
+    containers: tuple[Mapping[str, Any], ...] = ()
+    networks: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = field(default=())
+
+
+def ask(settings: Settings, project: str, what: str) -> list[Outcome]:
+    """`show`, `undo`, `finish` or `remove` on every host that took over from a project; all are named that fail.
+
+    Raises:
+        SlipwayError: no host did.
+    """
+
+    async def ask_all() -> list[Outcome]:
+        return await asyncio.gather(*(_ask(host, settings.private_key(), project, what) for host in settings.hosts))
+
+    outcomes = asyncio.run(ask_all())
+    found = [outcome for outcome in outcomes if outcome.state or outcome.problems]
+    if not found:
+        raise SlipwayError(
+            f"stack {settings.stack} took over from no other project",
+            "there is nothing to undo or to finish; its setting moveFrom names one, and the next deployment takes over",
+            "slipway preview" if settings.move_from else "slipway init APPLICATION --from [USER@]HOST:FOLDER",
+        )
+    return found
+
+
+async def _ask(host: HostSettings, private_key: str, project: str, what: str) -> Outcome:
+    try:
+        async with (
+            reached(host, private_key) as connection,
+            channel(connection, host.name, project, command=("move", "--do", what)) as agent,
+        ):
+            answer = await agent.answer(b"", _ANSWER_SECONDS)
+    except SlipwayError as error:
+        return Outcome(host=host.name, problems=error.problems)
+    state, told = str(answer["state"]), [str(each["name"]) for each in answer["containers"] if not each["running"]]
+    problems: tuple[Problem, ...] = ()
+    if what == "undo" and state == "finished":
+        problem = Problem(
+            f"the move from {answer['project']} is finished: there is no way back by itself",
+            "nothing was changed",
+            f"docker start {' '.join(map(shlex.quote, told))}" if told else "slipway rollback",
+        )
+        problems = (problem.on(host.name),)
+    elif what in ("finish", "remove") and state in ("moving", "undone"):
+        problem = Problem(
+            f"the move from {answer['project']} is not done ({state}), so it cannot be finished",
+            "nothing was changed",
+            "slipway up",
+        )
+        problems = (problem.on(host.name),)
+    return Outcome(
+        host=host.name,
+        project=str(answer["project"]),
+        state=state,
+        containers=tuple(answer["containers"]),
+        networks=tuple(answer["networks"]),
+        problems=problems,
+    )
+
+
+def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
+    """What a host says, in lines for a person."""
+    if outcome.problems:
+        return
+    names = [printable(str(each["name"])) for each in outcome.containers]
+    said = {
+        "moving": f"is taking over from {outcome.project}, or was interrupted at it",
+        "moved": f"took over from {outcome.project}, whose containers are stopped and stay",
+        "undone": f"{outcome.project} runs again; the stack is stopped",
+        "finished": f"took over from {outcome.project} for good",
+    }[outcome.state]
+    yield f"{outcome.host}: {said}"
+    for each in outcome.containers:
+        yield f"  {printable(str(each['name']))}  {'running' if each['running'] else 'stopped'}"
+    if outcome.state in ("moving", "moved"):
+        yield f"  way back: {of_stack('slipway move undo', stack)}"
+    if outcome.state in ("moving", "undone"):
+        yield f"  on: {of_stack('slipway up', stack)}"
+    elif outcome.state == "moved":
+        yield f"  once it is good: {of_stack('slipway move finish', stack)}"
+    elif outcome.state == "finished" and what != "show" and names:
+        yield "  what is left of it can go; its volumes that are not in use are yours to look through (on the host):"
+        yield f"    docker rm {' '.join(map(shlex.quote, names))}"
+        yield from (f"    docker network rm {shlex.quote(each)}" for each in outcome.networks)

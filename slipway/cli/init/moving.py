@@ -1,0 +1,194 @@
+"""`slipway init --from`: what a stack needs so that it takes the place of a Compose project that runs already."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.compose.compose_config import resolve
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.published_ports import published_ports
+from slipway.hosts.running_project import RunningProject, read_project, ssh_target
+from slipway.releases.format import counted
+from slipway.releases.stack_settings import Change, change_settings
+from slipway.settings.dotenv_file import dotenv_entries, read_dotenv
+from slipway.settings.model import LOCAL_ADDRESS
+from slipway.settings.setting_files import entry
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from slipway.hosts.running_project import OldMount, OldService
+    from slipway.releases.engine import Engine
+    from slipway.settings.model import Settings
+
+__all__ = ["Moving", "look_at_project", "store_secrets"]
+
+_PLACE = re.compile(
+    r"(?P<host>(?!-)(?:[^@\s:/]+@)?(?:\[[^\]\s]+\]|[^\s:/@\[\]]+))(?::(?P<port>\d+))?(?::(?P<folder>/.*))?"
+)
+_EDGE_PORTS = (80, 443)
+_MADE_UP = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)\S{12,}$|(?=.*\d)[0-9a-fA-F-]{16,}$")
+_COMPOSES_OWN = ("COMPOSE_PROJECT_NAME", "COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")  # the stack has settings of its own
+
+
+class EnvValues(NamedTuple):
+    """The values of a `.env`, apart, as `slipway secrets import` takes them apart."""
+
+    secrets: dict[str, str]
+    variables: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moving:
+    """What is taken over."""
+
+    host: str  # as the option --host takes it
+    project: RunningProject
+    env: EnvValues
+    domain: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """what the stack file says of it"""
+    differences: tuple[str, ...] = ()
+
+    def compared(self, settings: Settings) -> Moving:
+        """With the settings that adopt its volumes, and where the Compose file differs from what runs."""
+        model = resolve(settings).model
+        services, volumes = model.get("services") or {}, model.get("volumes") or {}
+        adopted = dict(_adopted(self.project, services, volumes))
+        found = {**self.settings, "adoptVolumes": adopted}
+        differences = _differences(self.project, services, set(adopted.values()))
+        return replace(self, settings=found, differences=tuple(differences))
+
+
+def look_at_project(place: str, name: str) -> Moving:
+    """The project that the options `--from` and `--from-running` name.
+
+    Raises:
+        SlipwayError: they name none, or it cannot be read.
+    """
+    parts = _PLACE.fullmatch(place or LOCAL_ADDRESS)
+    if parts is None or not (parts["folder"] or name):
+        raise SlipwayError(
+            f"--from: '{place}' names no project",
+            "nothing was written",
+            "--from [USER@]HOST[:PORT]:/FOLDER, or --from [USER@]HOST --from-running PROJECT",
+        )
+    host, port, folder = parts["host"].strip("[]"), int(parts["port"] or 0), parts["folder"] or ""
+    project = read_project(host, folder="" if name else folder, name=name, port=port, env=folder)
+    env = _env_values(project.env)
+    domain = env.variables.pop("DOMAIN", "")
+    settings = {"moveFrom": [project.name], "variables": dict(env.variables)}
+    return Moving(host=ssh_target(host, port), project=project, env=env, domain=domain, settings=settings)
+
+
+def _env_values(text: str) -> EnvValues:
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:  # 0700
+        path = Path(folder, ".env")
+        path.write_text(text, encoding="utf-8")
+        entries = [each for each in dotenv_entries(read_dotenv(path), {}, {}) if each.name not in _COMPOSES_OWN]
+    # Nobody is asked here, and what is no secret goes into a file that everybody reads.
+    secrets = {each.name: each.value for each in entries if each.value and (each.secret or _MADE_UP.match(each.value))}
+    return EnvValues(secrets, {each.name: each.value for each in entries if each.name not in secrets})
+
+
+def _adopted(
+    project: RunningProject, services: Mapping[str, Any], volumes: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Key in the Compose file → name of the volume that stands at the same place in the same service now."""
+    for name, old in project.services.items():
+        for mount in old.mounts:
+            own = _mount(services.get(name) or {}, mount.target)
+            key = str(own.get("source") or "") if own.get("type") == "volume" else ""
+            if mount.kind == "volume" and key in volumes and not (volumes[key] or {}).get("external"):
+                yield key, mount.source
+
+
+def _mount(service: Mapping[str, Any], target: str) -> Mapping[str, Any]:
+    found = (
+        each for each in service.get("volumes") or () if str(each.get("target", "")).rstrip("/") == target.rstrip("/")
+    )
+    return next(found, {})
+
+
+def _differences(project: RunningProject, services: Mapping[str, Any], adopted: set[str]) -> Iterator[str]:
+    proxies = [name for name, old in project.services.items() if not set(_EDGE_PORTS).isdisjoint(old.ports)]
+    routed = any((each.get("x-slipway") or {}).get("route") for each in services.values())
+    for name, old in sorted(project.services.items()):
+        service = services.get(name)
+        if name in proxies and (service is None or routed):
+            held = " and ".join(str(port) for port in old.ports if port in _EDGE_PORTS)
+            yield f"{name} has port {held}: the edge takes over from it" + (
+                "" if service is None else f"; take {name} out of the Compose file, whose ports the edge needs"
+            )
+        elif service is None:
+            yield f"{name} runs, and the Compose file has no such service: it is stopped with the rest"
+        if service is not None:
+            yield from _service_differences(name, old, service)
+        for mount in old.mounts:
+            if mount.source not in adopted and mount.writable and not (service is None and name in proxies):
+                yield from _mount_difference(name, mount, service)
+    for name in sorted(services.keys() - project.services.keys()):
+        yield f"{name} is new: it does not run there"
+    if routed and project.holders:
+        held = " and ".join(project.holders)
+        yield (
+            f"{held}, not of {project.name}, has port 80 or 443, which the edge needs: where nothing else on the host "
+            f"needs it, add its name to moveFrom"
+        )
+    for network in sorted(project.shared):
+        yield (
+            f"on the network {network} are containers of others: to stay there, set adoptNetworks.KEY to {network}, "
+            "KEY being its name in the Compose file"
+        )
+
+
+def _service_differences(name: str, old: OldService, service: Mapping[str, Any]) -> Iterator[str]:
+    image = str(service.get("image") or "")
+    if image and not service.get("build") and image != old.image:
+        yield f"{name} runs {old.image}, the Compose file says {image}"
+    ports = {port.first for port in published_ports(service)}
+    if lost := sorted(set(old.ports) - ports) if not (service.get("x-slipway") or {}).get("route") else []:
+        yield f"{name} has port {', '.join(map(str, lost))}, which the Compose file does not publish"
+    if variables := sorted(old.variables - (service.get("environment") or {}).keys()):
+        yield f"{name} has variables that the Compose file does not set: {', '.join(variables)}"
+    if service.get("container_name"):
+        yield (
+            f"{name} has the fixed container_name {service['container_name']}, which the running one has, too: "
+            "take it out of the Compose file"
+        )
+
+
+def _mount_difference(name: str, mount: OldMount, service: Mapping[str, Any] | None) -> Iterator[str]:
+    own = _mount(service or {}, mount.target)
+    if mount.kind == "bind":
+        source = str(own.get("source") or "")
+        if own and source != mount.source and not own.get("read_only"):
+            yield (
+                f"{name} writes to the folder {mount.source}, and would start with one of the stack's own ({source}): "
+                f"write {mount.source} in the Compose file to keep it"
+            )
+    elif mount.unnamed:
+        yield (
+            f"the data of {name} at {mount.target} is in a volume without a name: give it one in the Compose file, "
+            f"then set adoptVolumes.KEY to {mount.source}, KEY being that name"
+        )
+    else:
+        yield f"the volume {mount.source} of {name} ({mount.target}) has no counterpart: it stays, and nothing uses it"
+
+
+def store_secrets(engine: Engine, secrets: Mapping[str, str], *, known: Collection[str]) -> list[Problem]:
+    """Set those secrets of the stack that are not `known`, all or none; why not, with what leads on."""
+    changes = [
+        Change(entry("secrets", name), value, secret=True) for name, value in secrets.items() if name not in known
+    ]
+    try:
+        if changes:
+            change_settings(engine, changes)
+    except SlipwayError as error:
+        what = f"{counted(len(changes), 'secret')} of the running project could not be set ({error.what})"
+        return [Problem(what, "the services that need them could not start", "run the same command again")]
+    return []

@@ -1,0 +1,208 @@
+"""A Compose project that runs on a host, read over SSH with Docker's own commands: nothing is left there or changed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import subprocess
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from slipway.contract.problems import Problem, SlipwayError, in_brief
+from slipway.settings.model import LOCAL_ADDRESS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["OldMount", "OldService", "RunningProject", "read_project", "ssh_target"]
+
+_SECONDS = 60
+_LABEL = "com.docker.compose."
+_UNIT = "\x1f"  # between the parts of the answer: no JSON or text file has it
+# Containers, networks, images, then the folder's `.env`, one part each.
+_SCRIPT = f"""
+ids=$(docker ps --quiet --no-trunc) || exit 3
+[ -z "$ids" ] && echo '[]' || docker inspect $ids || exit 3
+[ -z "$ids" ] || images=$(docker inspect --format '{{{{.Image}}}}' $ids | sort -u)
+printf '\\037'
+ids=$(docker network ls --quiet --filter label={_LABEL}project) || exit 3
+[ -z "$ids" ] && echo '[]' || docker network inspect $ids
+printf '\\037'
+[ -z "$images" ] && echo '[]' || docker image inspect $images
+printf '\\037'
+[ -z "$1" ] || cat "$1/.env" 2>/dev/null
+:
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldMount:
+    """A volume (by name) or folder of the host (by path) that a container of the project has at `target`."""
+
+    kind: str
+    source: str
+    target: str
+    writable: bool
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether it is a volume that Docker named."""
+        return self.kind == "volume" and len(self.source) == 64 and not set(self.source) - set("0123456789abcdef")  # noqa: PLR2004  # digits of its name
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldService:
+    """What runs of one service; of its variables only the names."""
+
+    name: str
+    image: str
+    ports: tuple[int, ...]
+    variables: frozenset[str]
+    mounts: tuple[OldMount, ...]
+    networks: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningProject:
+    """A Compose project as it runs."""
+
+    name: str
+    services: Mapping[str, OldService]
+    networks: Mapping[str, str]  # its own: key in its Compose file → name
+    shared: frozenset[str]
+    """those of its own networks on which containers of others are"""
+    holders: tuple[str, ...]
+    """containers of others that have port 80 or 443"""
+    env: str
+    """the `.env` of its folder; holds secrets"""
+
+
+def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0, env: str = "") -> RunningProject:
+    """The project in `folder`, or the one called `name`, on `place` (`[USER@]ADDRESS`, or `local`).
+
+    `env` is the folder whose `.env` is read, `folder` if none.
+
+    Over SSH it is the user's own `ssh`, with his keys and what he knows of the host: no stack has any yet.
+
+    Raises:
+        SlipwayError: the host cannot be reached, Docker does not answer, or there is not one such project.
+    """
+    done = asyncio.run(_run(place, port, env or folder))
+    containers, networks, images, env = done.split(_UNIT, 3)
+    running = json.loads(containers)
+    every = [each for each in running if _labels(each).get(f"{_LABEL}oneoff") == "False"]
+    own = [each for each in every if _fits(_labels(each), folder, name)]
+    projects = sorted({_labels(each)[f"{_LABEL}project"] for each in own})
+    if len(projects) != 1:
+        others = sorted({_labels(each)[f"{_LABEL}project"] for each in every})
+        what = (
+            f"{place}: no Compose project runs from {folder}" if folder else f"{place}: no Compose project {name} runs"
+        )
+        if projects:
+            what = f"{place}: several Compose projects run from {folder} ({', '.join(projects)})"
+        wanted = (projects or others or ["PROJECT"])[0]
+        raise SlipwayError(
+            what,
+            f"there is nothing to take over; running: {', '.join(others) or 'none'}",
+            f"slipway init APPLICATION --from {place} --from-running {wanted}",
+        )
+    made = {str(each["Id"]): set((each.get("Config") or {}).get("Env") or ()) for each in json.loads(images)}
+    for each in own:  # what its image brings along is no variable of the project
+        each["Config"]["Env"] = set(each["Config"].get("Env") or ()) - made.get(str(each["Image"]), set())
+    foreign = [each for each in running if each not in own]
+    holders = tuple(str(each["Name"]).lstrip("/") for each in foreign if not {80, 443}.isdisjoint(_ports(each)))
+    return replace(_project(projects[0], own, json.loads(networks), env), holders=holders)
+
+
+def ssh_target(place: str, port: int) -> str:
+    """`USER@ADDRESS[:PORT]` of what the user's `ssh` calls `place`, which may be a name of its configuration."""
+    if place == LOCAL_ADDRESS:
+        return place
+    option = ["-p", str(port)] if port else []
+    try:
+        done = subprocess.run(["ssh", "-G", *option, "--", place], capture_output=True, text=True, check=False)
+    except OSError:
+        return place + (f":{port}" if port else "")
+    known = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+    address = known.get("hostname") or place.rpartition("@")[2]
+    shown = f"[{address}]" if ":" in address else address
+    user = known.get("user") or place.rpartition("@")[0]
+    port = int(known.get("port") or port or 22)
+    return (f"{user}@" if user else "") + shown + (f":{port}" if port != 22 else "")  # noqa: PLR2004  # the usual one
+
+
+async def _run(place: str, port: int, folder: str) -> str:
+    words = ["/bin/sh", "-c", _SCRIPT, "sh", folder]
+    if place != LOCAL_ADDRESS:
+        option = ["-p", str(port)] if port else []
+        words = ["ssh", "-o", "BatchMode=yes", *option, "--", place, shlex.join(words)]
+    pipe = asyncio.subprocess.PIPE
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+        )
+        out, said = await asyncio.wait_for(process.communicate(), _SECONDS)
+        code, reason = process.returncode, in_brief(said.decode(errors="replace"))
+    except FileNotFoundError:
+        out, code, reason = b"", 255, "there is no ssh on this machine"
+    except TimeoutError:
+        process.kill()
+        out, code, reason = b"", 255, f"no answer within {_SECONDS} s"
+    if code:
+        again = (
+            f"ssh {'-p ' + str(port) + ' ' if port else ''}{place} docker ps" if place != LOCAL_ADDRESS else "docker ps"
+        )
+        raise SlipwayError(Problem(f"{place}: its containers cannot be read ({reason})", "nothing was written", again))
+    return out.decode(errors="replace")
+
+
+def _labels(details: Mapping[str, Any]) -> dict[str, str]:
+    return dict(details["Config"].get("Labels") or {})
+
+
+def _fits(labels: Mapping[str, str], folder: str, name: str) -> bool:
+    if name:
+        return labels.get(f"{_LABEL}project") == name
+    return labels.get(f"{_LABEL}project.working_dir", "").rstrip("/") == folder.rstrip("/")
+
+
+def _project(
+    name: str, containers: Sequence[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]], env: str
+) -> RunningProject:
+    ids = {str(each["Id"]) for each in containers}
+    own = [each for each in networks if (each.get("Labels") or {}).get(f"{_LABEL}project") == name]
+    return RunningProject(
+        name=name,
+        services={each.name: each for each in map(_service, containers)},
+        networks={str(each["Labels"].get(f"{_LABEL}network", each["Name"])): str(each["Name"]) for each in own},
+        shared=frozenset(str(each["Name"]) for each in own if not ids.issuperset(each.get("Containers") or {})),
+        holders=(),
+        env=env,
+    )
+
+
+def _ports(details: Mapping[str, Any]) -> tuple[int, ...]:
+    found = ((details.get("NetworkSettings") or {}).get("Ports") or {}).values()
+    return tuple(sorted({int(each["HostPort"]) for bound in found for each in bound or ()}))
+
+
+def _service(details: Mapping[str, Any]) -> OldService:
+    settings = details.get("NetworkSettings") or {}
+    mounts = [each for each in details.get("Mounts") or () if each.get("Type") in ("volume", "bind")]
+    return OldService(
+        name=_labels(details).get(f"{_LABEL}service", ""),
+        image=str(details["Config"].get("Image", "")),
+        ports=_ports(details),
+        variables=frozenset(each.partition("=")[0] for each in details["Config"].get("Env") or ()),
+        mounts=tuple(
+            OldMount(
+                kind=each["Type"],
+                source=str(each.get("Name") or each.get("Source")),
+                target=str(each.get("Destination", "")),
+                writable=bool(each.get("RW", True)),
+            )
+            for each in mounts
+        ),
+        networks=frozenset(settings.get("Networks") or {}),
+    )

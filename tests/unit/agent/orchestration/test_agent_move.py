@@ -1,0 +1,512 @@
+"""A stack takes over from a Compose project that runs: what visitors get, whose data it is, and every way back."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from programs import Program
+from simulation import KILLED, SMOKE, Simulation
+from thorough import sample
+
+from slipway.agent.move.commands import move
+from slipway.agent.state.stack_dir import StackFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from fake_docker import Container
+    from fake_machine import FakeHost, World
+    from simulation import Ended
+
+PORT = 1  # that the edge wants and the old proxy has
+VOLUME = "old_data"
+ALWAYS = {"Name": "always", "MaximumRetryCount": 0}
+UNLESS_STOPPED = {"Name": "unless-stopped", "MaximumRetryCount": 0}
+
+
+def old_program(environment: Mapping[str, str], _command: list[str]) -> Program:
+    """The programs of the old project."""
+    return Program(stops=float(environment.get("STOPS", "0.3")), ready=float(environment.get("READY", "0.4")))
+
+
+class Before:
+    """The project that runs already: a proxy on the port, an application, its worker, and a database on a volume."""
+
+    def __init__(self, stack: Simulation) -> None:
+        self.host = stack.host
+        world = stack.world
+        image = world.image("1", old_program, name="registry.test/old/app")
+        self.host.engine.add(world.registry[image.replace(":1@", "@")])
+        self._ask("POST", "/networks/create", {"Name": "old_default", "Labels": self._labels("", "network")})
+        self._ask("POST", "/volumes/create", {"Name": VOLUME, "Labels": self._labels("", "volume")})
+        data = {"Mounts": [{"Type": "volume", "Source": VOLUME, "Target": "/data"}]}
+        self.ids = {
+            "db": self._run("db", image, UNLESS_STOPPED, **data),
+            "worker": self._run("worker", image, {"Name": "on-failure", "MaximumRetryCount": 3}),
+            "web": self._run("web", image, ALWAYS),
+            "traefik": self._run(
+                "traefik", image, ALWAYS, PortBindings={"80/tcp": [{"HostIp": "", "HostPort": str(PORT)}]}
+            ),
+        }
+        self.policies = {name: self.container(name).host["RestartPolicy"] for name in self.ids}
+        stack.later(1.0)
+        self.starts = self._runs()
+
+    def container(self, name: str) -> Container:
+        return self.host.engine.containers[self.ids[name]]
+
+    def as_before(self) -> None:
+        """All of it runs, with the policies that it had, and nothing of it is gone."""
+        for name, policy in self.policies.items():
+            each = self.container(name)
+            assert each.running, name
+            assert each.host["RestartPolicy"] == policy, name
+        assert VOLUME in self.host.engine.volumes
+        assert self.host.redirects == {}
+
+    def untouched(self) -> None:
+        self.as_before()
+        assert self._runs() == self.starts
+
+    def stopped(self) -> None:
+        """All of it is still there, and no reboot brings it back."""
+        for name in self.ids:
+            each = self.container(name)
+            assert (each.running, each.host["RestartPolicy"]["Name"]) == (False, "no"), name
+
+    def _runs(self) -> dict[str, int]:
+        return {name: self.container(name).run for name in self.ids}
+
+    def _labels(self, service: str, kind: str = "") -> dict[str, str]:
+        more = {"com.docker.compose.service": service, "com.docker.compose.oneoff": "False"} if service else {}
+        return {"com.docker.compose.project": "old", **more, **({f"com.docker.compose.{kind}": kind} if kind else {})}
+
+    def _run(self, service: str, image: str, policy: dict[str, Any], **host: Any) -> str:
+        body = {"Image": image, "Env": [], "Labels": self._labels(service),
+                "HostConfig": {"NetworkMode": "old_default", "RestartPolicy": policy, **host},
+                "NetworkingConfig": {"EndpointsConfig": {"old_default": {"Aliases": [service]}}}}  # fmt: skip
+        made = str(self._ask("POST", f"/containers/create?name=old-{service}-1", body)["Id"])
+        self._ask("POST", f"/containers/{made}/start")
+        return made
+
+    def _ask(self, method: str, target: str, body: dict[str, Any] | None = None) -> Any:
+        status, answer = self.host.engine.handle(method, target, json.dumps(body or {}).encode())
+        assert status < 400, answer
+        return json.loads(answer) if answer else None
+
+
+class Onlooker:
+    """Looks at every instant: what a visitor of the port gets, who is on the volume, who answers as `db` to the old."""
+
+    def __init__(self, host: FakeHost, before: Before) -> None:
+        self.host, self.before = host, before
+        self.lost: list[tuple[float, str]] = []
+        self.without_database = 0.0
+        self._since: float | None = None
+        host.world.time.before.append(self._look)
+
+    def _look(self) -> None:
+        engine, now = self.host.engine, self.host.world.time.now
+        users = [each.name for each in engine.containers.values() if VOLUME in each.volumes and each.running]
+        assert len(users) <= 1, users
+        listening = self._listening(PORT)
+        assert len(listening) <= 1, "two on one port"
+        target = self.host.redirects.get(PORT, PORT)
+        if wrong := self._visit(target):
+            self.lost.append((now, wrong))
+        served = any(
+            "db" in (each.endpoints["old_default"]["Aliases"] or ()) and engine.answering(each)
+            for each in engine.containers.values()
+            if "old_default" in each.endpoints
+        )
+        if served or not self.before.container("web").running:
+            if self._since is not None:
+                self.without_database += now - self._since
+            self._since = None
+        elif self._since is None:
+            self._since = now
+
+    def _listening(self, port: int) -> list[str]:
+        edges = [each.container.name for each in self.host.edges if each.alive and each.points["web"] == port]
+        proxy = self.before.container("traefik")
+        return [*edges, *([proxy.name] if proxy.running and port == PORT else [])]
+
+    def _visit(self, port: int) -> str:
+        engine, proxy, web = self.host.engine, self.before.container("traefik"), self.before.container("web")
+        if port == PORT and engine.answering(proxy):
+            return "" if engine.answering(web) else "502 of the old proxy"
+        edge = next((each for each in self.host.edges if each.serves and each.points["web"] == port), None)
+        if edge is None:
+            return "refused"
+        status, _ = edge.request("shop.test", "/", {})
+        return "" if status == 200 else f"{status} of the edge"
+
+
+@pytest.fixture
+def before(stack: Simulation) -> Before:
+    return Before(stack)
+
+
+@pytest.fixture
+def onlooker(stack: Simulation, before: Before) -> Onlooker:
+    return Onlooker(stack.host, before)
+
+
+@pytest.fixture
+def make(world: World, home: Path) -> Callable[[], tuple[Simulation, Before, Onlooker]]:
+    """A host with an old project and somebody who looks, as often as one is wanted."""
+    numbers = itertools.count()
+
+    def made() -> tuple[Simulation, Before, Onlooker]:
+        world.time.before.clear()  # the hosts before are over
+        number = next(numbers)
+        folder = home / str(number)
+        folder.mkdir()
+        stack = Simulation(world.host(f"host-{number}", folder))
+        before = Before(stack)
+        return stack, before, Onlooker(stack.host, before)
+
+    return made
+
+
+def shop(stack: Simulation, version: str = "1", **more: Any) -> dict[str, Any]:
+    """The release that takes over: `web` routed, `worker`, and `db` on the adopted volume."""
+    data = {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}
+    needs = {"depends_on": {"db": {"condition": "service_healthy"}}}
+    return stack.release(
+        {
+            "db": stack.service(environment={"VERSION": version}, **data),
+            "worker": stack.service(environment={"VERSION": version}, **needs),
+            "web": stack.service(environment={"VERSION": version, **more.pop("environment", {})}, **needs),
+        },
+        {"web": {"strategy": "rolling", "routes": [{"host": more.pop("host", ""), "path": "/", "strip": False}],
+                 "smoke": [SMOKE], "update": {"order": "start-first"}}},
+        volumes={"data": {"name": VOLUME, "external": True}},
+        **more,
+    )  # fmt: skip
+
+
+def deploy(stack: Simulation, wanted: dict[str, Any], **more: Any) -> Ended:
+    return stack.deploy(wanted, move_from="old", **more)
+
+
+def command(stack: Simulation, what: str, **environment: str) -> Ended:
+    _, ended = stack.start(lambda out: move(StackFolder(stack.stack), what, out), **environment)
+    return ended()
+
+
+def test_it_takes_over_without_a_lost_request_and_one_on_the_volume(
+    stack: Simulation, before: Before, onlooker: Onlooker
+) -> None:
+    ended = deploy(stack, shop(stack))
+    assert ended.code == 0, ended.err
+    before.stopped()
+    assert stack.versions() == {"db": ["1"], "web": ["1"], "worker": ["1"]}
+    assert stack.visit() == (200, "1")
+    assert onlooker.lost == []
+    assert stack.witness.seen == []
+    assert [each.points["web"] for each in stack.host.edges] == [PORT]
+    assert stack.host.redirects == {}
+    # stop of the old one, start of the new one: no wait for what else is new
+    assert onlooker.without_database < 1.5
+
+
+def test_a_preview_says_all_of_it_and_what_is_interrupted(stack: Simulation, before: Before) -> None:
+    plan = stack.plan(shop(stack), move_from="old")
+    said = {
+        each["service"]: (each["action"], each["interrupts"], ", ".join(each["because"])) for each in plan["changes"]
+    }
+    assert said["db"] == ("taken over", True, "in place of old-db-1, on old_data")
+    assert said["worker"] == ("taken over", True, "in place of old-worker-1")
+    assert said["web"] == ("created", False, "first deployment")
+    ports = next(each for each in plan["changes"] if each["action"] == "ports taken over")
+    assert (ports["interrupts"], ports["because"]) == (False, ["from old-traefik-1, while requests go on"])
+    assert said["old"] == ("old project stopped", False, "old-web-1 stay, stopped, until `slipway move finish`")
+    assert "refused" not in plan
+    before.untouched()
+    assert deploy(stack, shop(stack)).code == 0
+    assert [step.partition(":started")[0] for step in stack.steps() if step.endswith(":started")] == plan["steps"]
+    again = stack.plan(shop(stack), move_from="old")
+    assert (again["changes"], again["steps"]) == ([], [])
+
+
+def test_a_proxy_of_its_own_is_named_beside_the_project(stack: Simulation, before: Before, onlooker: Onlooker) -> None:
+    proxy = before.container("traefik")
+    proxy.name = "the-proxy"
+    proxy.config["Labels"] = {}
+    ended = stack.deploy(shop(stack), move_from="old")
+    assert "in use by container the-proxy" in ended.error
+    before.as_before()
+    assert stack.deploy(shop(stack), move_from="old, the-proxy").code == 0
+    before.stopped()
+    assert onlooker.lost == []
+    assert command(stack, "undo").code == 0
+    before.as_before()
+    assert onlooker.lost == []
+
+
+FAILURES: dict[str, dict[str, Any]] = {
+    "never starts": {"environment": {"MODE": "exit"}},
+    "is sick": {"environment": {"MODE": "sick"}},
+    "answers 503": {"environment": {"MODE": "unavailable"}},
+    "fails its smoke check": {"environment": {"MODE": "smoke"}},
+}
+
+
+@pytest.mark.parametrize("how", FAILURES.values(), ids=FAILURES)
+def test_a_release_that_fails_leaves_the_old_project_running_as_before(
+    stack: Simulation, before: Before, onlooker: Onlooker, how: dict[str, Any]
+) -> None:
+    ended = deploy(stack, shop(stack, **how))
+    assert ended.code == 1
+    assert "the project old runs again as before" in ended.error
+    before.as_before()
+    assert stack.ids() == []
+    assert onlooker.lost == []
+    assert deploy(stack, shop(stack)).code == 0
+    before.stopped()
+    assert onlooker.lost == []
+
+
+def test_undo_brings_it_back_without_a_lost_request_and_it_can_move_again(
+    stack: Simulation, before: Before, onlooker: Onlooker
+) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    answer = command(stack, "undo").report
+    assert (answer["state"], {each["running"] for each in answer["containers"]}) == ("undone", {True})
+    before.as_before()
+    assert stack.versions() == {"db": [], "web": [], "worker": []}  # stopped, so that their logs can be read
+    assert {each.host["RestartPolicy"]["Name"] for each in stack.containers()} == {"no"}
+    assert stack.host.edges == []
+    assert onlooker.lost == []
+    assert deploy(stack, shop(stack)).code == 0
+    before.stopped()
+    assert stack.versions() == {"db": ["1"], "web": ["1"], "worker": ["1"]}
+    assert onlooker.lost == []
+
+
+def test_after_finish_there_is_no_way_back_and_only_remove_removes(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    assert stack.containers("db")[0].endpoints.keys() == {"shop_default", "old_default"}
+    assert command(stack, "finish").report["state"] == "finished"
+    assert stack.containers("db")[0].endpoints.keys() == {"shop_default"}
+    assert command(stack, "undo").report["state"] == "finished"
+    before.stopped()
+    assert stack.versions()["web"] == ["1"]
+    answer = command(stack, "remove").report
+    assert (answer["containers"], answer["networks"]) == ([], [])
+    assert set(before.ids.values()).isdisjoint(stack.host.engine.containers)
+    assert VOLUME in stack.host.engine.volumes
+    assert deploy(stack, shop(stack, "2")).code == 0
+    assert stack.visit() == (200, "2")
+
+
+def test_nothing_of_a_stack_that_took_over_from_nobody_is_undone(stack: Simulation) -> None:
+    assert stack.deploy(stack.web("1")).code == 0
+    for what in ("show", "undo", "finish", "remove"):
+        assert command(stack, what).report["state"] == ""
+    assert stack.visit() == (200, "1")
+
+
+def points(stack: Simulation) -> list[dict[str, Any]]:
+    """Where the run that just ended could have been killed."""
+    return [*({"kill": step} for step in stack.steps()), *({"kill_at": number} for number in range(len(stack.points)))]
+
+
+def test_killed_at_any_point_the_next_run_takes_over(make: Callable[[], tuple[Simulation, Before, Onlooker]]) -> None:
+    stack, _, _ = make()
+    assert deploy(stack, shop(stack)).code == 0
+    for where in sample(points(stack)):
+        stack, before, onlooker = make()
+        wanted = shop(stack)
+        assert deploy(stack, wanted, **where).code == KILLED, where
+        ended = deploy(stack, wanted)
+        assert ended.code == 0, (where, ended.err)
+        before.stopped()
+        assert stack.visit() == (200, "1"), where
+        assert stack.host.redirects == {}, where
+        assert [each.points["web"] for each in stack.host.edges] == [PORT], where
+        assert onlooker.lost == [], where
+
+
+def test_killed_at_any_point_undo_brings_the_old_project_back(
+    make: Callable[[], tuple[Simulation, Before, Onlooker]],
+) -> None:
+    stack, _, _ = make()
+    assert deploy(stack, shop(stack)).code == 0
+    for where in sample(points(stack)):
+        stack, before, onlooker = make()
+        assert deploy(stack, shop(stack), **where).code == KILLED, where
+        ended = command(stack, "undo")
+        assert ended.code == 0, (where, ended.err)
+        stack.later(60)
+        before.as_before()
+        assert onlooker.lost == [], where
+        assert stack.host.edges == [], where
+
+
+def test_killed_at_any_point_a_failing_next_run_brings_the_old_project_back(
+    make: Callable[[], tuple[Simulation, Before, Onlooker]],
+) -> None:
+    stack, _, _ = make()
+    assert deploy(stack, shop(stack)).code == 0
+    for where in sample([each for each in points(stack) if each.get("kill") != "record:finished"]):
+        stack, before, onlooker = make()
+        assert deploy(stack, shop(stack), **where).code == KILLED, where
+        if stack.probe()["live"]:
+            continue  # past its record nothing turns it back but `undo`
+        ended = deploy(stack, shop(stack, environment={"MODE": "exit"}))
+        assert "runs again as before" in ended.error, (where, ended.err)
+        before.as_before()
+        assert onlooker.lost == [], where
+
+
+def test_an_undo_killed_at_any_point_is_ended_by_the_next_one(
+    make: Callable[[], tuple[Simulation, Before, Onlooker]],
+) -> None:
+    for number in range(1000):
+        stack, before, onlooker = make()
+        assert deploy(stack, shop(stack)).code == 0
+        stack.points, stack._kill_at = [], number
+        stack._agent, ended = stack.start(lambda out, stack=stack: move(StackFolder(stack.stack), "undo", out))
+        killed = ended().code == KILLED
+        assert onlooker.lost == [], number
+        assert command(stack, "undo").code == 0, number
+        stack.later(60)
+        before.as_before()
+        assert stack.host.edges == [], number
+        if not killed:
+            break
+    assert 10 < number < 999
+
+
+def test_a_reboot_after_the_move_starts_nothing_of_the_old_project(
+    stack: Simulation, before: Before, onlooker: Onlooker
+) -> None:
+    del onlooker  # it asserts that nobody shares the volume
+    assert deploy(stack, shop(stack)).code == 0
+    for each in stack.containers():
+        each.host["RestartPolicy"] = ALWAYS
+    stack.host.engine.restart_engine()
+    stack.later(5)
+    before.stopped()
+    assert stack.versions()["db"] == ["1"]
+
+
+class Authority:
+    """Gives a certificate for every name of a route that asks for one, once visitors of port 80 reach the edge."""
+
+    def __init__(self, host: FakeHost, names: set[str]) -> None:
+        self.host, self.names = host, names
+        self.asked_in_vain = False
+        self.given = False
+        host.world.time.before.append(self._look)
+
+    def _look(self) -> None:
+        routers = [each for edge in self.host.edges for each in edge.http.get("routers", {}).values()]
+        asked = any((each.get("tls") or {}).get("certResolver") for each in routers)
+        reached = PORT in self.host.redirects or any(each.points["web"] == PORT for each in self.host.edges)
+        self.asked_in_vain = self.asked_in_vain or (asked and not reached and not self.given)
+        if asked and reached and not self.given:
+            self.given = True
+            self.host.world.time.at(self.host.world.time.now + 3.0, self._give)
+
+    def _give(self) -> None:
+        held = [{"domain": {"main": name}} for name in sorted(self.names)]
+        for file in (self.host.home / "edge" / "acme").glob("*.json"):
+            file.write_text(json.dumps({"acme": {"Certificates": held}}))
+
+
+ACME = {"email": "it@shop.test", "server": "https://ca.test/", "ca": ""}
+
+
+@pytest.mark.parametrize("names", [{"shop.test"}, set()], ids=["given", "not given"])
+def test_tls_is_taken_over_once_the_edge_has_certificates(
+    stack: Simulation, before: Before, onlooker: Onlooker, names: set[str]
+) -> None:
+    before.container("traefik").host["PortBindings"]["443/tcp"] = [{"HostIp": "", "HostPort": "2"}]
+    authority = Authority(stack.host, names)
+    held: list[set[int]] = []
+    stack.world.time.before.append(lambda: held.append(set(stack.host.redirects)))
+    ended = deploy(stack, shop(stack, host="shop.test"), edge=stack.edge(https=True, acme=ACME))
+    assert not authority.asked_in_vain  # a certificate authority allows few failures an hour
+    assert onlooker.lost == []
+    assert {1} in held
+    assert ({1, 2} in held) is bool(names)
+    if names:
+        assert ended.code == 0
+        before.stopped()
+        routers = stack.host.edges[0].http["routers"].values()
+        assert any(each.get("tls") for each in routers)
+        assert stack.plan(shop(stack, host="shop.test"), edge=stack.edge(https=True, acme=ACME))["steps"] == []
+    else:
+        assert "no certificate for shop.test within 120 s" in ended.error
+        assert "the project old runs again as before" in ended.error
+        before.as_before()
+
+
+def test_without_redirection_the_port_is_refused_for_a_moment_only(
+    stack: Simulation, before: Before, onlooker: Onlooker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.agent.edge.port_redirect.PortRedirect.set", lambda *_: False)
+    ended = deploy(stack, shop(stack))
+    assert ended.code == 0
+    assert "for about a second connections are refused" in ended.err + "".join(ended.out.errors)
+    assert {what for _, what in onlooker.lost} == {"refused"}
+    assert onlooker.lost[-1][0] - onlooker.lost[0][0] < 2
+    before.stopped()
+    assert command(stack, "undo").code == 0
+    before.as_before()
+
+
+def test_a_stack_that_can_still_be_undone_is_not_destroyed(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    ended = stack.destroy()
+    assert "took over from old, and that is not finished" in ended.error
+    assert stack.visit() == (200, "1")
+    assert command(stack, "finish").code == 0
+    assert stack.destroy().code == 0
+    assert VOLUME in stack.host.engine.volumes
+    before.stopped()
+
+
+def test_undo_is_refused_while_others_need_the_edge(stack: Simulation, before: Before, onlooker: Onlooker) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    other = Simulation(stack.host, "blog")
+    web = other.web("1")
+    web["services"]["web"]["routes"][0]["host"] = "blog.test"
+    assert other.deploy(web).code == 0
+    ended = command(stack, "undo")
+    assert "the edge of this host serves blog, too" in ended.error
+    assert stack.visit() == (200, "1")
+    before.stopped()
+    assert onlooker.lost == []
+
+
+def test_a_project_that_does_not_run_is_no_reason_to_stop(stack: Simulation) -> None:
+    assert deploy(stack, stack.web("1")).code == 0
+    assert command(stack, "show").report["state"] == ""
+    assert stack.visit() == (200, "1")
+
+
+def test_an_undo_says_what_somebody_removed_meanwhile(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    before._ask("DELETE", f"/containers/{before.ids['worker']}")
+    ended = command(stack, "undo")
+    assert ended.code == 0
+    assert any("old-worker-1 was removed and is not there to start" in line for line in ended.out.errors)
+    assert before.container("db").running
+
+
+def test_one_that_takes_minutes_to_stop_gets_them(stack: Simulation, before: Before, onlooker: Onlooker) -> None:
+    database = before.container("db")
+    database.config |= {"StopTimeout": 120, "Env": ["STOPS=90"]}
+    database.program = old_program(database.environment, [])
+    assert deploy(stack, shop(stack)).code == 0
+    assert database.code == 0  # it ended by itself, not by SIGKILL
+    before.stopped()
+    assert onlooker.lost == []

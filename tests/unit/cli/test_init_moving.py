@@ -1,0 +1,243 @@
+"""`slipway init --from`: what is read of a running project, written into the stack, and said of what differs."""
+
+# ruff: noqa: F811  # fixtures of another module
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from test_init_command import Engine, Init, engine, init, program, said, shown, stack  # noqa: F401  # fixtures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ANONYMOUS = "ab" * 32
+COMPOSE = """\
+name: shop
+services:
+  api:
+    image: registry.example/shop/api:${TAG:-latest}
+    environment: {DATABASE_PASSWORD: "${DATABASE_PASSWORD}", LEVEL: "${LEVEL:-info}"}
+    x-slipway: {route: /, port: 80}
+    volumes: ["./uploads:/uploads"]
+  db:
+    image: postgres:16
+    volumes: ["database:/var/lib/postgresql/data"]
+  mailer: {image: "mailer:1"}
+volumes: {database: }
+"""
+ENV = """\
+# written by the deployment
+DATABASE_PASSWORD='Zk3$q!x"y'
+export TAG=2f91c04
+LEVEL=debug
+DOMAIN=shop.example
+STRIPE=sk_live_4eC39HqLyjWDarjtT1zdp7dc
+COMPOSE_PROJECT_NAME=shop
+"""
+
+
+def container(
+    service: str,
+    *,
+    image: str,
+    project: str = "shop",
+    ports: tuple[int, ...] = (),
+    env: tuple[str, ...] = (),
+    mounts: tuple[dict[str, Any], ...] = (),
+) -> dict[str, Any]:
+    return {
+        "Id": f"{project}-{service}",
+        "Name": f"/{project}-{service}-1",
+        "Image": f"sha256:{image}",
+        "Config": {
+            "Image": image,
+            "Env": ["PATH=/bin", *env],
+            "Labels": {
+                "com.docker.compose.project": project,
+                "com.docker.compose.service": service,
+                "com.docker.compose.oneoff": "False",
+                "com.docker.compose.project.working_dir": f"/srv/{project}",
+            },
+        },
+        "Mounts": list(mounts),
+        "NetworkSettings": {
+            "Ports": {f"{port}/tcp": [{"HostIp": "0.0.0.0", "HostPort": str(port)}] for port in ports},  # noqa: S104
+            "Networks": {f"{project}_default": {}},
+        },
+    }
+
+
+def volume(name: str, target: str) -> dict[str, Any]:
+    return {
+        "Type": "volume",
+        "Name": name,
+        "Source": f"/var/lib/docker/volumes/{name}",
+        "Destination": target,
+        "RW": True,
+    }
+
+
+def folder(source: str, target: str, *, writable: bool = True) -> dict[str, Any]:
+    return {"Type": "bind", "Source": source, "Destination": target, "RW": writable}
+
+
+RUNNING = [
+    container("traefik", image="traefik:v3", ports=(80, 443), mounts=(folder("/srv/shop/acme", "/acme"),)),
+    container("api", image="registry.example/shop/api:2f91c04", env=("DATABASE_PASSWORD=x", "OLD_FLAG=1"),
+              mounts=(folder("/srv/shop/uploads", "/uploads"),)),
+    container("db", image="postgres:15", ports=(5432,), mounts=(volume("shop_db", "/var/lib/postgresql/data"),)),
+    container("cache", image="redis:7", mounts=(volume(ANONYMOUS, "/data"),)),
+    container("web", image="nginx:1", project="blog", ports=(443,)),
+]  # fmt: skip
+
+
+@pytest.fixture
+def host(program: Path, engine: Engine) -> Path:
+    """The programs `docker` and `ssh` of a host on which RUNNING runs; what ssh is asked for is in `asked`."""
+    parts = engine.folder / "host"
+    parts.mkdir()
+    (parts / "containers").write_text(json.dumps(RUNNING))
+    networks = [{"Name": "shop_default", "Labels": {"com.docker.compose.project": "shop",
+                 "com.docker.compose.network": "default"}, "Containers": {"shop-api": {}, "blog-web": {}}}]  # fmt: skip
+    (parts / "networks").write_text(json.dumps(networks))
+    (parts / "images").write_text(json.dumps([{"Id": "sha256:postgres:15", "Config": {"Env": ["PATH=/bin"]}}]))
+    for name, text in {
+        "docker": f"""#!/bin/sh
+case "$*" in
+  ps*) [ ! -f {parts}/down ] || {{ echo "Cannot connect to the Docker daemon" >&2; exit 1; }}; echo one; echo two;;
+  "inspect --format"*) echo sha256:x;;
+  inspect*) cat {parts}/containers;;
+  "network ls"*) echo net;;
+  "network inspect"*) cat {parts}/networks;;
+  "image inspect"*) cat {parts}/images;;
+  *) exit 9;;
+esac
+""",
+        "ssh": f"""#!/bin/sh
+echo "$*" >> {parts}/asked
+[ "$1" != -G ] || {{ echo "user deploy"; echo "hostname 203.0.113.7"; echo "port 2222"; exit 0; }}
+while [ "$1" != -- ]; do shift; done
+[ "$2" != deploy@down ] || {{ echo "ssh: connect to host down port 22: Connection refused" >&2; exit 255; }}
+exec /bin/sh -c "$3"
+""",
+    }.items():
+        (engine.folder / name).write_text(text)
+        (engine.folder / name).chmod(0o755)
+    (program.parent / "shop" / "compose.yaml").write_text(COMPOSE)
+    return parts
+
+
+@pytest.fixture
+def served(host: Path, tmp_path: Path) -> str:
+    """The folder of the project on the host; its `.env` is there."""
+    place = tmp_path / "srv"
+    place.mkdir()
+    (place / ".env").write_text(ENV)
+    content = (host / "containers").read_text().replace("/srv/shop", str(place))
+    (host / "containers").write_text(content)
+    return str(place)
+
+
+def test_what_runs_becomes_a_stack_that_takes_its_place(
+    init: Init,
+    program: Path,
+    engine: Engine,
+    host: Path,
+    served: str,
+) -> None:
+    result = init("--from", f"box:{served}", "--yes")
+    assert result.exit_code == 0, said(result)
+    config = stack(program, "production")["config"]
+    assert config["shop-deploy:moveFrom"] == ["shop"]
+    assert config["shop-deploy:adoptVolumes"] == {"database": "shop_db"}
+    assert config["shop-deploy:variables"] == {"TAG": "2f91c04", "LEVEL": "debug"}
+    assert config["shop-deploy:domain"] == "shop.example"
+    [machine] = config["shop-deploy:hosts"]
+    assert (machine["address"], machine["user"], machine["port"]) == ("203.0.113.7", "deploy", 2222)
+    for line in (
+        "Takes over from shop; volumes: database (shop_db)",
+        "secrets of its .env: DATABASE_PASSWORD, STRIPE",
+        "- traefik has port 80 and 443: the edge takes over from it",
+        "- cache runs, and the Compose file has no such service: it is stopped with the rest",
+        "- the data of cache at /data is in a volume without a name: give it one in the Compose file, then set",
+        f"adoptVolumes.KEY to {ANONYMOUS}",
+        "- db runs postgres:15, the Compose file says postgres:16",
+        "- db has port 5432, which the Compose file does not publish",
+        "- api has variables that the Compose file does not set: OLD_FLAG",
+        f"- api writes to the folder {served}/uploads, and would start with one of the stack's own (./uploads)",
+        "- mailer is new: it does not run there",
+        "- blog-web-1, not of shop, has port 80 or 443, which the edge needs",
+        "- on the network shop_default are containers of others",
+    ):
+        assert line in result.output
+    assert "acme" not in result.output  # of the proxy that goes
+    asked = (host / "asked").read_text()
+    assert "BatchMode=yes" in asked
+    for secret in ("Zk3", "sk_live"):
+        assert secret not in result.output
+        assert secret not in (program / "Pulumi.production.yaml").read_text()
+        assert secret not in (engine.folder / "calls").read_text()
+    assert (engine.folder / "given").read_text() == 'Zk3$q!x"y\nsk_live_4eC39HqLyjWDarjtT1zdp7dc\n'
+    calls = (engine.folder / "calls").read_text()
+    assert "config set --secret --path secrets.DATABASE_PASSWORD" in calls
+
+
+@pytest.mark.parametrize(
+    "options", [("--from-running", "shop"), ("--from", "local", "--from-running", "shop"), ("--from", "local:{}")]
+)
+def test_the_project_may_run_on_this_machine(
+    init: Init,
+    program: Path,
+    served: str,
+    options: tuple[str, ...],
+) -> None:
+    result = init(*(each.format(served) for each in options), "-e", "live", "--yes")
+    assert result.exit_code == 0, said(result)
+    config = stack(program, "live")["config"]
+    assert (config["shop-deploy:moveFrom"], config["shop-deploy:hosts"][0]["address"]) == (["shop"], "local")
+
+
+@pytest.mark.parametrize(
+    ("options", "code_and_words"),
+    [
+        (("--from", "box"), (1, "--from: 'box' names no project")),
+        (("--from", "box:relative"), (1, "names no project")),
+        (("--from", "box:/srv/other"), (1, "box: no Compose project runs from /srv/other")),
+        (("--from", "box", "--from-running", "other"), (1, "running: blog, shop")),
+        (("--from", "deploy@down:/srv/shop"), (1, "its containers cannot be read (ssh: connect to host down port 22")),
+        (("--from", "-oProxyCommand=x:/srv"), (1, "names no project")),
+        (("--from", "box:/srv/blog", "-e", "a", "-e", "b"), (2, "one stack alone takes over from a project")),
+    ],
+)
+def test_what_cannot_be_taken_over_is_said_before_anything_is_written(
+    init: Init,
+    program: Path,
+    host: Path,
+    options: tuple[str, ...],
+    code_and_words: tuple[int, str],
+) -> None:
+    code, expected = code_and_words
+    before = sorted(program.iterdir())
+    result = init(*options, "--yes")
+    assert result.exit_code == code
+    assert expected in said(result)
+    assert sorted(program.iterdir()) == before
+    assert host.is_dir()
+
+
+def test_an_engine_that_takes_no_secret_leaves_it_to_the_next_run(
+    init: Init,
+    program: Path,
+    engine: Engine,
+    served: str,
+) -> None:
+    (engine.folder / "stacks").write_text("production\n")
+    engine.refuses()
+    result = init("--from-running", "shop", "--from", f"local:{served}", "--yes")
+    assert result.exit_code == 0
+    assert "2 secrets of the running project could not be set (the engine does not change" in said(result)
+    assert "Zk3" not in said(result)
+    assert (program / "Pulumi.production.yaml").is_file()

@@ -1,0 +1,148 @@
+"""`slipway move`: what it asks of the hosts and what it says. The hosts here answer from a table."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from slipway.cli.deploy import move as module
+from slipway.cli.main import main
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases import engine as engine_module
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from slipway.releases.engine import Stack
+    from slipway.settings.model import HostSettings
+
+UNREACHABLE = SlipwayError(Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2 true"))
+
+
+def answer(state: str, *, running: bool = False) -> dict[str, Any]:
+    names = () if not state else ("shop-db-1", "shop-web-1\x1b[2J")
+    return {
+        "project": "shop" if state else "",
+        "state": state,
+        "containers": [{"id": "1", "name": name, "running": running} for name in names],
+        "networks": ["shop_default"] if state else [],
+    }
+
+
+@pytest.fixture
+def hosts(stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, ...]]]:
+    """Hosts by name: the state that each answers with, or an error. Returns what their agents are asked for."""
+
+    def set_up(**answers: str | SlipwayError) -> list[tuple[str, ...]]:
+        named = {name.replace("_", "-"): each for name, each in answers.items()}
+        asked: list[tuple[str, ...]] = []
+
+        @contextlib.asynccontextmanager
+        async def reached(host: HostSettings, _private_key: str) -> AsyncIterator[None]:
+            if isinstance(error := named[host.name], SlipwayError):
+                raise error
+            yield
+
+        @contextlib.asynccontextmanager
+        async def channel(
+            _connection: None, host: str, _project: str, *, command: tuple[str, ...]
+        ) -> AsyncIterator[SimpleNamespace]:
+            async def answered(_content: bytes, _seconds: float) -> dict[str, Any]:
+                asked.append((host, *command))
+                return answer(str(named[host]), running=named[host] == "undone")
+
+            yield SimpleNamespace(answer=answered)
+
+        monkeypatch.setattr(module, "reached", reached)
+        monkeypatch.setattr(module, "channel", channel)
+        monkeypatch.setattr(engine_module, "read_stack", lambda _: stack(*named))
+        return asked
+
+    return set_up
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["slipway", "move", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(str(ended.value.code or 0))
+
+
+@pytest.mark.parametrize(
+    ("words", "state", "asked", "lines"),
+    [
+        ((), "moved", "show", ["web-1: took over from shop, whose containers are stopped and stay",
+                               "  shop-db-1  stopped", "  way back: slipway move undo --stack staging",
+                               "  once it is good: slipway move finish --stack staging"]),
+        (("show",), "moving", "show", ["web-1: is taking over from shop, or was interrupted at it",
+                                       "  way back: slipway move undo --stack staging",
+                                       "  on: slipway up --stack staging"]),
+        (("undo",), "undone", "undo", ["web-1: shop runs again; the stack is stopped", "  shop-db-1  running",
+                                       "  on: slipway up --stack staging"]),
+        (("finish",), "finished", "finish", ["web-1: took over from shop for good",
+                                             "    docker network rm shop_default"]),
+        (("finish", "--remove"), "finished", "remove", ["web-1: took over from shop for good"]),
+    ],
+)  # fmt: skip
+def test_it_says_how_far_the_move_is_and_what_leads_on(
+    hosts: Callable[..., list[tuple[str, ...]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    words: tuple[str, ...],
+    state: str,
+    asked: str,
+    lines: list[str],
+) -> None:
+    commands = hosts(web_1=state)
+    assert run(monkeypatch, *words) == 0
+    assert commands == [("web-1", "move", "--do", asked)]
+    said = capsys.readouterr().out
+    for line in lines:
+        assert line in said.splitlines()
+    assert "\x1b" not in said  # a container's name is another's text
+
+
+@pytest.mark.parametrize(
+    ("words", "state", "expected"),
+    [
+        ("undo", "finished", "the move from shop is finished: there is no way back by itself"),
+        ("finish", "moving", "is not done (moving), so it cannot be finished"),
+        ("finish", "undone", "is not done (undone), so it cannot be finished"),
+    ],
+)
+def test_what_cannot_be_done_is_an_error_with_the_way_on(
+    hosts: Callable[..., list[tuple[str, ...]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    words: str,
+    state: str,
+    expected: str,
+) -> None:
+    hosts(web_1=state)
+    assert run(monkeypatch, words) == 1
+    assert expected in capsys.readouterr().err
+
+
+def test_hosts_that_took_over_from_nothing_are_left_out_and_one_that_fails_is_named(
+    hosts: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosts(web_1="moved", web_2=UNREACHABLE, web_3="")
+    assert run(monkeypatch, "undo") == 1
+    said = capsys.readouterr()
+    assert "web-3" not in said.out + said.err
+    assert "host web-2: it cannot be reached" in said.err
+    hosts(web_1="")
+    assert run(monkeypatch) == 1
+    assert "took over from no other project" in capsys.readouterr().err
+
+
+def test_only_finish_removes(hosts: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = hosts(web_1="moved")
+    assert run(monkeypatch, "undo", "--remove") == 2
+    assert asked == []

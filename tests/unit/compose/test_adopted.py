@@ -1,0 +1,45 @@
+"""Volumes and networks that exist are used by the name that they have, and nothing of Slipway makes or removes them."""
+
+from pathlib import Path
+
+import pytest
+from samples import application, problems_of, whats
+
+COMPOSE = """\
+name: shop
+services:
+  db: {image: postgres, volumes: ["data:/var/lib/postgresql/data", "logs:/logs"], networks: [inner, default]}
+volumes:
+  data: {driver: local, labels: {a: b}}
+  logs: {name: shop_logs}
+networks:
+  inner: {driver: bridge}
+"""
+
+
+def test_what_is_adopted_is_external_and_all_else_as_it_was(tmp_path: Path) -> None:
+    plain = application(tmp_path, COMPOSE).document
+    found = application(
+        tmp_path, COMPOSE, adopt_volumes={"data": "old_pgdata"}, adopt_networks={"inner": "old_inner"}
+    ).document
+    assert found["volumes"]["data"] == {"name": "old_pgdata", "external": True}
+    assert found["networks"]["inner"] == {"name": "old_inner", "external": True}
+    assert found["volumes"]["logs"] == plain["volumes"]["logs"]
+    assert found["networks"]["default"] == plain["networks"]["default"]
+    assert found["services"] == plain["services"]
+
+
+def test_a_stack_that_adopts_nothing_has_the_release_that_it_had(tmp_path: Path) -> None:
+    assert "external" not in str(application(tmp_path, COMPOSE).document)
+
+
+@pytest.mark.parametrize(
+    ("adopted", "expected"),
+    [
+        ({"adopt_volumes": {"dat": "x"}}, "adoptVolumes: 'dat' is not one of the volumes of the Compose file"),
+        ({"adopt_networks": {"outer": "x"}}, "adoptNetworks: 'outer' is not one of the networks of the Compose file"),
+        ({"adopt_volumes": {"data": "x"}, "remove_volumes": ["data"]}, "removeVolumes: 'data' is not a volume"),
+    ],
+)
+def test_what_nothing_could_use_is_refused(tmp_path: Path, adopted: dict[str, object], expected: str) -> None:
+    assert any(expected in what for what in whats(problems_of(tmp_path, COMPOSE, **adopted)))
