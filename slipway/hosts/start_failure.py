@@ -19,7 +19,7 @@ FAILED = b"agent: failed "
 OLDEST_PYTHON = (3, 9)
 _NOTHING = "nothing was done there"
 _SHOWN = 300
-_FULL, _FORBIDDEN = (errno.ENOSPC, errno.EDQUOT), (errno.EACCES, errno.EPERM)
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
 _STARTS = "a start-up file (such as ~/.bashrc) ends the shell, or `command=` stands before the key in authorized_keys"
 
 # What is said instead of the agent → what that is, what it means. Sources: nologin(8), pam_unix, cloud-init's
@@ -71,41 +71,40 @@ def _way_out(pattern: str, words: dict[str, Any], place: str) -> str:
         return f"set user of this host to {words['name']} in hosts of the stack's settings"
     if "expired" in pattern:
         return _there(place, "passwd", terminal=True)
-    return f"on the host, as root: usermod --shell /bin/sh {words['user']}"
+    return _as_root(place, f"usermod --shell /bin/sh {words['user']}")
 
 
 def _python(host: str, what: str, place: str) -> Problem:
-    oldest = ".".join(map(str, OLDEST_PYTHON))
-    said = {"none": "python3 is missing", "lacks": f"its python3 has no module {what.partition(' ')[2]}"}
-    found = said.get(what.partition(" ")[0], f"its python3 is {what}, and the agent needs {oldest} or newer")
-    return Problem(
-        f"host {host}: {found}",
-        "the agent cannot run there",
-        _there(place, "sudo apt-get install -y python3", terminal=True),
-    )
+    oldest, meaning = ".".join(map(str, OLDEST_PYTHON)), "the agent cannot run there"
+    kind, _, module = what.partition(" ")
+    if kind not in ("none", "lacks"):
+        fix = f"install Python {oldest} or newer there, as the python3 that its shell finds"
+        return Problem(f"host {host}: its python3 is {what}, which is too old", meaning, fix)
+    found = f"its python3 has no module {module}" if module else "python3 is missing"
+    return Problem(f"host {host}: {found}", meaning, _as_root(place, "apt-get install -y python3"))
 
 
 def _folder(host: str, found: dict[str, Any], place: str) -> Problem:
     """What kept the agent from being put into its folder; `found` is of the bootstrap (agent_channel.py)."""
-    path, there, user = found["path"], found["there"], found["user"]
-    what = f"host {host}: {path} cannot be written ({found['reason']}; {there} belongs to {found['owner']})"
-    if found["number"] in _FULL:
-        what, command = f"host {host}: {path} cannot be written ({found['reason']})", f"df -h {shlex.quote(there)}"
-        return Problem(what, f"the agent runs from there; {_NOTHING}", _there(place, command))
-    if found["number"] == errno.EROFS:
-        command = f"findmnt --target {shlex.quote(there)}"
-        return Problem(what, f"its file system is mounted read-only; {_NOTHING}", _there(place, command))
-    if found["number"] not in _FORBIDDEN:
-        return Problem(
-            what, f"the agent and its records lie there; {_NOTHING}", _there(place, f"ls -ld {shlex.quote(there)}")
-        )
-    home = found["home"]
-    if there.startswith(f"{home}/"):
-        command = f"sudo chown -R {user} {shlex.quote(there)}"
+    path, there, user, number = found["path"], found["there"], found["user"], found["number"]
+    home, shown = found["home"], shlex.quote(there)
+    owner = f"; {there} belongs to {found['owner']}" if number in _FORBIDDEN else ""
+    what = f"host {host}: {path} cannot be written ({found['reason']}{owner})"
+    if number not in _FORBIDDEN:
+        full = f"df -h {shown}; df -i {shown}"
+        commands = {errno.EROFS: f"findmnt --target {shown}", errno.ENOSPC: full, errno.EDQUOT: full}
+        fix = _there(place, commands.get(number, f"ls -ld {shown}"))
+    elif there.startswith(f"{home}/"):
+        fix = _as_root(place, f"chown -R {user} {shown}")
     else:  # never a folder of the system
         missing = home if os.path.commonpath((home, path)) == home else found["folder"]
-        command = f"sudo install -d -o {user} -m 700 {shlex.quote(missing)}"
-    return Problem(what, f"the agent and its records lie there; {_NOTHING}", _there(place, command, terminal=True))
+        fix = _as_root(place, f"install -d -o {user} -m 700 {shlex.quote(missing)}")
+    return Problem(what, f"the agent and its records lie there; {_NOTHING}", fix)
+
+
+def _as_root(place: str, command: str) -> str:
+    """The deploy user need not be able to do it."""
+    return f"on the host, as root: {command}" if place else f"sudo {command}"
 
 
 def _there(place: str, command: str, *, terminal: bool = False) -> str:

@@ -136,7 +136,7 @@ MINIMAL = "import sys; sys.modules['json'] = None"
     ("python", "what"),
     [
         ("", "host web-1: python3 is missing"),
-        (OLD, "host web-1: its python3 is 3.6.8, and the agent needs 3.9 or newer"),
+        (OLD, "host web-1: its python3 is 3.6.8, which is too old"),
         (MINIMAL, "host web-1: its python3 has no module json"),
     ],
 )
@@ -151,7 +151,9 @@ def test_a_python_that_cannot_run_it_is_named(tmp_path: Path, python: str, what:
         (folder / "python3").chmod(0o755)
     found = problem(_Login(tmp_path, PATH=str(folder)))
     assert found.what == what
-    assert found.fix == f"ssh -t {PLACE} 'sudo apt-get install -y python3'"
+    assert found.fix.startswith(
+        "install Python 3.9 or newer" if python == OLD else "on the host, as root: apt-get install"
+    )
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -168,13 +170,13 @@ STACKS = f"{HOME}/.local/share/slipway/stacks"
 @pytest.mark.parametrize(
     ("number", "path", "there", "fix"),
     [
-        (errno.EACCES, f"{HOME}/.local/share", f"{HOME}/.local", f"sudo chown -R deploy {HOME}/.local"),
-        (errno.EPERM, f"{STACKS}/shop", f"{STACKS}/shop", f"sudo chown -R deploy {STACKS}/shop"),
-        (errno.EACCES, f"{HOME}/.local", HOME, f"sudo install -d -o deploy -m 700 {HOME}"),
-        (errno.EACCES, HOME, "/home", f"sudo install -d -o deploy -m 700 {HOME}"),
-        (errno.EACCES, "/srv/slipway/stacks", "/srv", "sudo install -d -o deploy -m 700 /srv/slipway/stacks/shop"),
-        (errno.ENOSPC, f"{STACKS}/shop/a.pyz.1", f"{STACKS}/shop", f"df -h {STACKS}/shop"),
-        (errno.EDQUOT, f"{STACKS}/shop/a.pyz.1", f"{STACKS}/shop", f"df -h {STACKS}/shop"),
+        (errno.EACCES, f"{HOME}/.local/share", f"{HOME}/.local", f"chown -R deploy {HOME}/.local"),
+        (errno.EPERM, f"{STACKS}/shop", f"{STACKS}/shop", f"chown -R deploy {STACKS}/shop"),
+        (errno.EACCES, f"{HOME}/.local", HOME, f"install -d -o deploy -m 700 {HOME}"),
+        (errno.EACCES, HOME, "/home", f"install -d -o deploy -m 700 {HOME}"),
+        (errno.EACCES, "/srv/slipway/stacks", "/srv", "install -d -o deploy -m 700 /srv/slipway/stacks/shop"),
+        (errno.ENOSPC, f"{STACKS}/shop/a.pyz.1", f"{STACKS}/shop", f"df -h {STACKS}/shop; df -i {STACKS}/shop"),
+        (errno.EDQUOT, f"{STACKS}/shop/a.pyz.1", f"{STACKS}/shop", f"df -h {STACKS}/shop; df -i {STACKS}/shop"),
         (errno.EROFS, f"{HOME}/.local", HOME, f"findmnt --target {HOME}"),
         (errno.ENOTDIR, f"{HOME}/.local/share", f"{HOME}/.local", f"ls -ld {HOME}/.local"),
     ],
@@ -189,7 +191,7 @@ def test_whose_folder_is_in_the_way_and_the_command_that_gives_it_back(
     assert f"{path} cannot be written ({os.strerror(number)}" in found.what
     assert fix in found.fix
     assert "Traceback" not in str(found)
-    assert start_failure("local", f"agent: failed {json.dumps(said)}\n", 1, "").fix == fix
+    assert start_failure("local", f"agent: failed {json.dumps(said)}\n", 1, "").fix.endswith(fix)
 
 
 @pytest.mark.parametrize(
