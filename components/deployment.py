@@ -42,6 +42,8 @@ __all__ = ["TYPE", "ComposeDeployment", "ComposeDeploymentArgs"]
 TYPE = "slipway:deployment:ComposeDeployment"
 """The component's type in the engine's state."""
 
+_REPORT = '{"contract":'  # begins every document of an agent
+
 
 @dataclass(frozen=True, kw_only=True)
 class ComposeDeploymentArgs:
@@ -188,10 +190,10 @@ def _only(names: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
 
 
 def _report(stdout: str) -> dict[str, Any]:
-    """The report on the last line that an agent printed."""
+    """The report at the end of what a host printed; start-up files of its shell may have left a line open before it."""
     lines = stdout.strip().splitlines()
     try:
-        return dict(checked("report", json.loads(lines[-1]))) if lines else {}
+        return dict(checked("report", json.loads(lines[-1][max(lines[-1].find(_REPORT), 0) :]))) if lines else {}
     except (ValueError, SlipwayError) as error:
         raise SlipwayError(
             f"a host's report cannot be read ({' '.join(str(error).split())})",

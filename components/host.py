@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi_command import local, remote
 
+from slipway.hosts.connection import OTHER_SHELLS, for_any_shell
 from slipway.settings.model import pinned_key
 
 if TYPE_CHECKING:
@@ -82,6 +83,10 @@ class Host(pulumi.ComponentResource):
         }
         if self.machine.local:
             return local.Command(name, logging=local.Logging.STDERR, **options)
+        # Those that read commands of sh keep the very command that their state has.
+        if str(self.probe["machine"].get("shell")).rpartition("/")[2] in OTHER_SHELLS:
+            for key in ("create", "update", "delete"):
+                options[key] = options[key] and pulumi.Output.from_input(options[key]).apply(for_any_shell)
         if pulumi.runtime.is_dry_run():  # it may have a key that only looks, or none: that is no change
             options["opts"] = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=_KEYS))
         return remote.Command(name, connection=self._connection(), logging=remote.Logging.STDERR, **options)

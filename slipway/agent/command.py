@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from slipway.contract.deployment import Deployment
 
-__all__ = ["main"]
+__all__ = ["known_here", "main"]
 
 USAGE = """\
 slipway agent: deploys one stack's releases on this host
@@ -115,7 +115,7 @@ def _run(arguments: Sequence[str], session: _Session) -> None:
         folder = StackFolder(options["--stack"])
         session.folder = None if command in ("look", "plan-recorded") else folder  # where a crash leaves its report
         session.answers = command not in ("destroy", "watch")
-        out.redactor = Redactor(*_here(folder))
+        out.redactor = Redactor(*known_here(folder))
         _run_for(folder, command, options, out)
 
 
@@ -243,10 +243,10 @@ def _redactor(content: Deployment, folder: StackFolder) -> Redactor:
     for number, certificate in enumerate(content.edge.certificates if content.edge else ()):
         others[f"key of certificate {number}"] = certificate.key
     others["notify"] = content.watch.notify if content.watch else ""
-    return Redactor(content.secrets, *_here(folder), others)
+    return Redactor(content.secrets, *known_here(folder), others)
 
 
-def _here(folder: StackFolder) -> tuple[dict[str, str], ...]:
+def known_here(folder: StackFolder) -> tuple[dict[str, str], ...]:
     """What this host holds: the secrets of now and before, and where its watch sends its message to."""
     notify = (read_object(folder.watch).get("rules") or {}).get("notify", "")
     return folder.stored_secrets(), folder.previous_secrets(), {"notify": str(notify)}

@@ -90,9 +90,9 @@ def _machine(host: Machine | None) -> dict[str, Any]:
     kernel = os.uname()
     names = {"x86_64": "amd64", "aarch64": "arm64"}
     try:
-        user = pwd.getpwuid(os.getuid()).pw_name
+        user, *_, shell = pwd.getpwuid(os.getuid())
     except KeyError:
-        user = str(os.getuid())
+        user, shell = str(os.getuid()), ""
     return {
         "hostname": kernel.nodename,
         "architecture": host.architecture if host else names.get(kernel.machine, kernel.machine),
@@ -101,6 +101,7 @@ def _machine(host: Machine | None) -> dict[str, Any]:
         "python": ".".join(str(part) for part in sys.version_info[:3]),
         "disk_free_mb": free_megabytes(host.root if host else "/var/lib/docker"),
         "user": user,
+        "shell": shell,
     }
 
 

@@ -44,14 +44,12 @@ _LETTERS = dict(zip("abefnrtv0", "\a\b\x1b\f\n\r\t\v\0"))
 
 # What tells by itself of a secret that is a URL, JSON, a query or a connection string: values whose name says so, ...
 _ASSIGNED = re.compile(
-    r"""(?i)(?:pass|pwd|secret|token|key|sig|cred)[\w.-]*["']?\s*[=:]\s*"""
+    r"""(?i)(?:pass|pwd|secret|token|key|sig|cred)[\w.-]{0,40}["']?\s{0,9}[=:]\s{0,9}"""
     r"""(?:"((?:\\.|[^"\\])*)"|'((?:''|[^'])*)'|([^\s;&,}"'][^\s;&,}]*))"""
 )
-# ... the user and password of a URL, which may hold an @ that nobody encoded, ...
-_USERINFO = re.compile(r"://([^/?#@:\s]*)(?=@|:(([^@\s]*)\S*)@)")
-# ... and keys in its path and query.
-_TARGET = re.compile(r"://[^/?#\s]*([/?#]\S*)")
-_TOKEN = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{16,}")
+# ... and keys in the path, the query and in place of the user of a URL.
+_TOKEN = re.compile(r"[\w-]{16,}")
+_PORT = re.compile(r"\d{1,5}/")
 
 
 class Redactor:
@@ -105,8 +103,8 @@ class Redactor:
         """Start, end and name of every secret in `text`."""
         layers: list[_Layer] = []
         while self._names:
-            for at, form in self._occurrences(text.replace("+", " ")):  # which it is in a query
-                start, end = at, at + len(form)
+            for first, last, form in self._occurrences(text.replace("+", " ")):  # which it is in a query
+                start, end = first, last
                 for layer in reversed(layers):
                     start, end = layer.origin(start)[0], layer.origin(end - 1)[1]
                 yield start, end, self._names[form]
@@ -116,8 +114,20 @@ class Redactor:
             layers.append(layer)
             text = layer.text
 
-    def _occurrences(self, text: str) -> Iterator[tuple[int, str]]:
-        """Where in `text` which forms stand; as fast with many secrets as with one."""
+    def _occurrences(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Where in `text` which forms stand, one upon another as one; as fast with many secrets as with one."""
+        runs: dict[str, tuple[int, int]] = {}
+        for at, form in self._places(text):
+            end = at + len(form)
+            start, last = runs.get(form, (at, end))
+            if at >= last:
+                yield start, last, form
+                start = last = at
+            runs[form] = min(start, at), max(last, end)
+        for form, (start, end) in runs.items():
+            yield start, end, form
+
+    def _places(self, text: str) -> Iterator[tuple[int, str]]:
         for form in self._short:
             at = text.find(form)
             while at >= 0:
@@ -181,10 +191,14 @@ def _undone(escape: str) -> str:
 def _forms(value: str) -> Iterator[str]:
     """What to look for: a value, its lines and its parts, encoded and in every layer of what may be escapes in them."""
     parts = [value, *value.splitlines()]
-    for pattern in (_ASSIGNED, _USERINFO):
-        parts += [part for match in pattern.finditer(value) for part in match.groups("")[pattern is _USERINFO :]]
-    for text in (each[1] for pattern in (_USERINFO, _TARGET) for each in pattern.finditer(value)):
-        parts += _TOKEN.findall(text)
+    parts += (part for match in _ASSIGNED.finditer(value) for part in match.groups("") if part)
+    for url in filter(None, value.split("://")[1:]):
+        login, _, place = url.split()[0].rpartition("@") if url.strip() else ("", "", "")
+        user, _, password = login.partition(":")
+        if not _PORT.match(password):  # else it is that, and the @ one of the path
+            parts += password, password.partition("@")[0]  # nobody encoded one in it, or it is that of the path
+        for text in (user, re.split("[/?#]", place, maxsplit=1)[-1]):
+            parts += (each for each in _TOKEN.findall(text) if re.search(r"\d", each) and re.search("[A-Za-z]", each))
     found: dict[str, None] = {}
     for part in parts:
         found.setdefault(part)

@@ -13,6 +13,8 @@ from slipway.compose.schema_check import checked
 from slipway.contract.host_paths import shell_stack_path
 from slipway.contract.problems import Problem, SlipwayError, in_brief
 from slipway.hosts.agent_package import pack_agent
+from slipway.hosts.connection import ended
+from slipway.hosts.start_failure import FAILED, start_failure
 from slipway.settings.deploy_origin import origin
 
 if TYPE_CHECKING:
@@ -23,15 +25,38 @@ if TYPE_CHECKING:
 __all__ = ["END_SECONDS", "Channel", "agent_path", "channel"]
 
 END_SECONDS = 5  # of an agent that has said all it will say
+_NOISE = 65_536  # bytes that a host may print before the agent speaks
 _UNKNOWN = "its state is unknown, so nothing is changed"
 _PROBE_SECONDS = 60  # an engine under load answers late; a host that takes longer is as good as unreachable
 
 # Runs on the host: uses the shipped agent when it is the right one, else asks for it. Installed under a name of its
 # own version, because a running agent reads modules out of its archive late; the link moves atomically.
 _BOOTSTRAP = textwrap.dedent("""\
-    import atexit, hashlib, os, runpy, shutil, sys, tempfile
+    import sys
+    if sys.version_info < (3, 9):
+        sys.exit(print("agent: python %s" % sys.version.split()[0]))
+    try:
+        import atexit, hashlib, http.client, json, os, pwd, runpy, shutil, tempfile
+    except ImportError as error:
+        sys.exit(print("agent: python lacks %s" % error.name))
     folder, digest, size, how, actor = sys.argv[1:6]
     size, install = int(size), how == "install"
+    def user(number):
+        try:
+            return pwd.getpwuid(number).pw_name
+        except KeyError:
+            return str(number)
+    def failed(kind, error, trace):
+        if not isinstance(error, OSError):
+            return sys.__excepthook__(kind, error, trace)
+        path = there = error.filename or folder
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        print("agent: failed " + json.dumps({
+            "path": path, "there": there, "folder": folder, "number": error.errno, "reason": error.strerror,
+            "owner": user(os.lstat(there).st_uid), "user": user(os.getuid()), "home": os.path.expanduser("~"),
+        }), flush=True)
+    sys.excepthook = failed
     path = os.path.join(folder, "agent-%s.pyz" % digest[:12])
     def good():
         try:
@@ -82,6 +107,7 @@ _BOOTSTRAP = textwrap.dedent("""\
                 os.unlink(old)
         with open(os.path.join(folder, "actor"), "w") as file:
             file.write(actor)
+    sys.excepthook = sys.__excepthook__
     sys.argv = [path] + sys.argv[6:]
     runpy.run_path(path, run_name="__main__")
     """)
@@ -97,18 +123,21 @@ def _command(stack: str, *, install: bool, command: Sequence[str], kind: str) ->
     how = "install" if install else "look"
     given = [command[0], "--stack", stack, *command[1:]]
     words = [package.digest, str(len(package.content)), how, "\n".join(origin(kind)), *given]
-    script = (
-        'command -v python3 >/dev/null 2>&1 || { echo "agent: no python3"; exit 3; }; '
+    return (
+        'command -v python3 >/dev/null 2>&1 || { echo "agent: python none"; exit 3; }; '
         f"exec python3 -c {shlex.quote(_BOOTSTRAP)} {shell_stack_path(stack)} {shlex.join(words)}"
     )
-    return f"exec /bin/sh -c {shlex.quote(script)}"
 
 
 class Channel:
-    """One host's agent, attending: its probe, and from then on its events and the verdicts sent to it."""
+    """One host's agent, attending: its probe, and from then on its events and the verdicts sent to it.
 
-    def __init__(self, host: str, process: Process) -> None:
+    `place` is how a person reaches the host: what stands between `ssh` and a command; empty for this machine.
+    """
+
+    def __init__(self, host: str, process: Process, place: str = "") -> None:
         self.host = host
+        self._place = place
         self._process = process
         self.probe: Mapping[str, Any] = {}
         self._failure: Problem | None = None
@@ -123,7 +152,7 @@ class Channel:
         line = await self._line()
         said = self._understood(line)
         if said is None:
-            raise SlipwayError(await self._silence(line))
+            raise SlipwayError(self._failure or await self._silence(line))
         if self._failure:
             raise SlipwayError(self._failure)
         self.probe = checked("probe", said)
@@ -134,19 +163,26 @@ class Channel:
         Raises:
             SlipwayError: when the host lacks Python 3, or does not answer.
         """
-        first = await self._line()
-        if first == b"agent: wanted":
+        if await self._begun():
             self._process.stdin.write(pack_agent().content)
             async with asyncio.timeout(_PROBE_SECONDS):
                 await self._process.stdin.drain()
-        elif first == b"agent: no python3":
-            raise SlipwayError(
-                f"host {self.host}: python3 is missing",
-                "the agent cannot run there",
-                "apt-get install -y python3-minimal",
-            )
-        elif first != b"agent: here":
-            raise SlipwayError(await self._silence(first))
+
+    async def _begun(self) -> bool:
+        """Whether the agent wants to be shipped; what start-up files print before it says so is passed over."""
+        said = b""
+        with contextlib.suppress(TimeoutError, ValueError):  # asyncio's, of a line without an end
+            async with asyncio.timeout(_PROBE_SECONDS):
+                while len(said) < _NOISE and (line := await self._process.stdout.readline()):
+                    if line.endswith((b"agent: here\n", b"agent: wanted\n")):  # maybe behind one without an end
+                        return bool(line.endswith(b"wanted\n"))
+                    said += line
+        code = None
+        with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
+            async with asyncio.timeout(END_SECONDS):
+                said += b"\n" + await self._process.stderr.read(_NOISE)
+                code = await ended(self._process)
+        raise SlipwayError(start_failure(self.host, said.decode(errors="replace"), code, self._place))
 
     async def answer(self, content: bytes, seconds: float) -> dict[str, Any]:
         """Give `content` as the rest of standard input; the JSON that the agent answers with within `seconds`.
@@ -167,6 +203,8 @@ class Channel:
 
     def _understood(self, line: bytes) -> dict[str, Any] | None:
         """What the agent said, None for rubbish; its own error is kept for `complaint`."""
+        if line.startswith(FAILED):
+            self._failure = start_failure(self.host, line.decode(errors="replace"), None, self._place)
         try:
             said: dict[str, Any] = json.loads(line)
             failed = [Problem.from_json(each).on(self.host) for each in said.get("failed") or ()]
@@ -256,7 +294,7 @@ async def channel(
         try:
             words = command or (look,)
             process = await connection.start(_command(stack, install=install, command=words, kind=kind))
-            channel = Channel(name, process)
+            channel = Channel(name, process, getattr(connection, "place", ""))
             exits.push_async_callback(channel.release)
             await (channel.ship() if command else channel.start())
         except TimeoutError:

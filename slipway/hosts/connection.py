@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from slipway.contract.problems import Problem, SlipwayError
@@ -13,7 +14,7 @@ from slipway.settings.setting_files import keyscan
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Connection", "LocalConnection", "Process", "Terminal", "ended", "reached"]
+__all__ = ["OTHER_SHELLS", "Connection", "LocalConnection", "Process", "Terminal", "ended", "for_any_shell", "reached"]
 
 _CONNECT_SECONDS = 15  # to reach, authenticate and start: far above a slow link's, far below a person's patience
 _SIGNALLED = 128  # what shells add to a signal's number for the exit code of what it ended
@@ -28,6 +29,19 @@ class Terminal(NamedTuple):
     rows: int
 
 
+OTHER_SHELLS = ("csh", "tcsh", "fish")
+"""Login shells that do not read commands of sh."""
+
+
+def for_any_shell(command: str) -> str:
+    """`command` of sh for a login shell that may be another: csh and fish read quotes, `!` and line ends differently.
+
+    What one of them could take for its own is an octal number, which printf(1) of sh undoes.
+    """
+    plain = re.sub(r"[\\'\"$`!\n]", lambda found: f"\\0{ord(found[0]):03o}", command)
+    return f"""exec /bin/sh -c 'eval "$(printf %b "{plain}")"'"""
+
+
 class Process(Protocol):
     """A running program: bytes in, bytes out."""
 
@@ -39,12 +53,17 @@ class Process(Protocol):
 class Connection(Protocol):
     """A host on which programs can be started."""
 
+    place: str
+    """What stands between `ssh` and a command for a person who goes there; empty for this machine."""
+
     async def start(self, command: str) -> Process:
-        """Start `command` in the login shell's place (sh)."""
+        """Start `command` of sh, whatever the login shell is."""
 
 
 class LocalConnection:
     """This machine."""
+
+    place = ""
 
     async def start(self, command: str) -> Process:
         """Start `command` with sh, in a process group of its own so that Ctrl-C reaches only the driver."""
@@ -62,8 +81,9 @@ class LocalConnection:
 
 
 class _SshConnection:
-    def __init__(self, connection: Any) -> None:  # noqa: ANN401  # asyncssh is imported late
+    def __init__(self, connection: Any, place: str) -> None:  # noqa: ANN401  # asyncssh is imported late
         self._connection = connection
+        self.place = place
 
     async def start(self, command: str, terminal: Terminal | None = None) -> Process:
         """Start `command`; with a `terminal` of its own where one is given, on which its two outputs are one.
@@ -76,7 +96,8 @@ class _SshConnection:
 
         wanted = {"term_type": terminal.kind, "term_size": (terminal.columns, terminal.rows)} if terminal else {}
         try:
-            process: Process = await self._connection.create_process(command, encoding=None, **wanted)
+            line = for_any_shell(command)
+            process: Process = await self._connection.create_process(line, encoding=None, **wanted)
         except asyncssh.ChannelOpenError as error:
             if not terminal:
                 raise OSError(str(error)) from None
@@ -123,7 +144,8 @@ async def reached(host: HostSettings, private_key: str) -> AsyncIterator[Connect
                 connection = await stack.enter_async_context(opened)
         except (asyncssh.Error, asyncssh.KeyImportError, OSError, TimeoutError) as error:
             raise SlipwayError(_problem(host, machine, error)) from None
-        yield _SshConnection(connection)
+        jump = f"-J {host.bastion.user}@{host.bastion.address}:{host.bastion.port} " if host.bastion else ""
+        yield _SshConnection(connection, f"{jump}-p {host.port} {host.user}@{host.address}")
 
 
 def _arguments(machine: HostSettings | BastionSettings, key: Any) -> dict[str, Any]:  # noqa: ANN401  # asyncssh is imported late

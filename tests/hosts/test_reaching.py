@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import subprocess
 from typing import TYPE_CHECKING
@@ -116,6 +117,50 @@ def test_destroy_of_a_host_that_refuses_fails_and_works_later(
     assert stack.version_on(other) == "1"
     stack.destroy()
     assert not stack.containers_on(other)
+
+
+TALK = "echo 'Welcome to {}'; printf 'no end of line'\n"
+
+
+@pytest.fixture(params=["bash", "tcsh"])
+def talkative(request: pytest.FixtureRequest, hosts: list[TestHost], tmp_path: Path) -> Iterator[TestHost]:
+    """A host whose deploy user has this shell, and start-up files that print something."""
+    host, shell, home = hosts[1], str(request.param), "/home/deploy"
+    if shell == "tcsh":
+        subprocess.run(["apt-get", "-q", "download", shell], cwd=tmp_path, check=False, capture_output=True, timeout=60)
+        packages = list(tmp_path.glob("tcsh_*.deb"))
+        if not packages:
+            pytest.skip("tcsh cannot be had here")
+        subprocess.run(["dpkg", "-x", str(packages[0]), str(tmp_path / "root")], check=True, timeout=60)
+        program = base64.b64encode((tmp_path / "root/bin/tcsh").read_bytes()).decode()
+        host.inside(["sh", "-c", "base64 -d > /bin/tcsh && chmod 755 /bin/tcsh"], stdin=program)
+    host.inside(["sh", "-c", f"cp {home}/.bashrc {home}/before; cat > {home}/.{shell}rc"], stdin=TALK.format(shell))
+    host.inside(["usermod", "--shell", f"/bin/{shell}", "deploy"])
+    yield host
+    host.inside(["usermod", "--shell", "/bin/bash", "deploy"])
+    host.inside(["sh", "-c", f"rm -f {home}/.tcshrc; mv {home}/before {home}/.bashrc || rm {home}/.bashrc"])
+
+
+def test_a_login_shell_that_talks_or_is_no_sh_deploys_all_the_same(
+    deployable: Callable[..., RemoteStack], talkative: TestHost
+) -> None:
+    stack, folder = deployable(talkative), "/home/deploy/.local"
+    talkative.inside(
+        ["sh", "-c", f"mkdir -p {folder} && chown root {folder} && chmod 755 {folder} && rm -rf {folder}/share"]
+    )
+    problem = stack.up(expect_failure=True).problem
+    assert (
+        f"host {talkative.name}: {folder}/share cannot be written (Permission denied; {folder} belongs to root)"
+        in problem
+    )
+    command = f"chown -R deploy {folder}"
+    assert f"on the host, as root: {command}" in problem
+    talkative.inside(command.split())
+    stack.up()
+    assert stack.version_on(talkative) == "1"
+    assert set(stack.up().steps.values()) == {"same"}
+    stack.destroy()
+    assert not stack.containers_on(talkative)
 
 
 def test_host_behind_a_bastion(deployable: Callable[..., RemoteStack], hosts: list[TestHost], tmp_path: Path) -> None:

@@ -308,6 +308,9 @@ def test_the_report_is_shown_because_the_agent_keeps_secrets_out_of_it(tmp_path:
 def test_what_an_agent_prints_before_its_report_is_passed_over(tmp_path: Path) -> None:
     made = Deployed(tmp_path, stdout=f"a line\n{json.dumps(report('r-1'))}\n")
     assert made.report["here"]["release"] == "r-1"
+    compact = json.dumps(report("r-2"), separators=(",", ":"))
+    made = Deployed(tmp_path, stdout=f"a line\nwithout an end {{}}{compact}\n")
+    assert made.report["here"]["release"] == "r-2"
 
 
 @pytest.mark.parametrize(

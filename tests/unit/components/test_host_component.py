@@ -8,19 +8,20 @@ from recorded import Recorded, is_secret, open_strings, plain, program
 from samples import CANARY, KEY, LOCAL, REMOTE, host_key, probe
 
 from components.host import Host, HostArgs
+from slipway.hosts.connection import for_any_shell
 from slipway.settings.model import HostSettings
 
 RSA = host_key("ssh-rsa")
 KEY_WITH_CANARY = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{CANARY}\n-----END OPENSSH PRIVATE KEY-----\n"
 
 
-def command(machine: dict[str, Any]) -> tuple[Recorded, dict[str, Any]]:
+def command(machine: dict[str, Any], said: dict[str, Any] | None = None) -> tuple[Recorded, dict[str, Any]]:
     """Run one command on a host; what the engine saw, and the command's inputs."""
     engine = Recorded()
     described = HostSettings.model_validate(machine)
 
     def build() -> Any:
-        host = Host(described.name, HostArgs(machine=described, private_key=KEY_WITH_CANARY, probe=probe()))
+        host = Host(described.name, HostArgs(machine=described, private_key=KEY_WITH_CANARY, probe=said or probe()))
         host.command(
             "deploy",
             create="do it",
@@ -68,6 +69,18 @@ def test_the_private_key_and_standard_input_are_secret(machine: dict[str, Any]) 
         assert not any(CANARY in text for text in open_strings(resource))
     if machine is not LOCAL:
         assert is_secret(inputs["connection"])
+
+
+@pytest.mark.parametrize(
+    ("shell", "sh"),
+    [("/bin/bash", True), ("", True), ("/usr/bin/zsh", True), ("/bin/tcsh", False), ("/usr/bin/fish", False)],
+)
+def test_a_login_shell_that_reads_no_commands_of_sh_gets_them_by_sh_and_others_as_ever(shell: str, sh: bool) -> None:  # noqa: FBT001
+    found = probe()
+    machine = {**found["machine"], "shell": shell} if shell else found["machine"]
+    _, inputs = command(REMOTE, {**found, "machine": machine})
+    wanted = ["do it", "do it", "undo it"] if sh else [for_any_shell(each) for each in ("do it", "do it", "undo it")]
+    assert [plain(inputs[key]) for key in ("create", "update", "delete")] == wanted
 
 
 def test_this_machine_is_not_connected_to() -> None:

@@ -92,6 +92,18 @@ def test_an_empty_variable_of_a_ci_system_says_nothing(tmp_path: Path) -> None:
     assert found.variables == {"EMPTY": ""}
 
 
+def test_the_redactor_of_a_stack_knows_every_secret_of_it(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        {"notifyUrl": "https://hooks.test/T0/9fXyZ01234567890abcd", "registryPassword": CANARY,
+         "registryUsername": "me", "registry": "ghcr.io/acme", "secrets": '{"TOKEN": "pass w+rd/1"}'},
+        encrypted=["notifyUrl", "registryPassword", "secrets"],
+    )  # fmt: skip
+    text = f"login {CANARY} failed, token pass%20w%2brd%2F1, sent to /T0/9fXyZ01234567890abcd"
+    said = found.redactor().text(text)
+    assert said == "login [registryPassword] failed, token [TOKEN], sent to /T0/[notifyUrl]"
+
+
 def test_nothing_but_the_given_environment_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_RETENTION", "9")
     monkeypatch.setenv("RETENTION", "9")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from simulation import SMOKE, Simulation
 
+from slipway.agent.command import known_here
 from slipway.agent.crash_report import as_error
 from slipway.agent.deadline import Deadline
 from slipway.agent.deploy.deploy import deploy
@@ -24,7 +27,6 @@ from slipway.contract.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SECRET = "".join(f"q{number:02d}w" for number in range(12))
 PIECES = {SECRET[at : at + 4] for at in range(len(SECRET) - 3)}
@@ -114,3 +116,19 @@ def test_a_word_that_the_engine_cut_is_not_shown(kept: int) -> None:
     log = [{"ExitCode": 1, "Output": output}]
     details = {"Id": "1" * 64, "Name": "/web", "Config": {}, "State": {"Health": {"Status": "unhealthy", "Log": log}}}
     assert facts.container(details).check_output == "x" * kept
+
+
+def test_a_host_hides_the_secrets_of_before_and_where_its_watch_reports_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    folder = StackFolder("shop")
+    folder.create()
+    folder.store_secrets({"TOKEN": "value-of-now"})
+    folder.store_previous_secrets({"TOKEN": "value-of-before"})
+    Path(folder.watch).write_text(json.dumps({"rules": {"notify": "https://hooks.test/T0/9fXyZ01234567890abcd"}}))
+    redactor = Redactor(*known_here(folder))
+    assert redactor.text("value-of-now value-of-before") == "[TOKEN] [TOKEN]"
+    assert redactor.text("POST /T0/9fXyZ01234567890abcd: refused") == "POST /T0/[notify]: refused"
+    Path(folder.watch).write_text("null")
+    assert Redactor(*known_here(folder)).text("value-of-before") == "[TOKEN]"
