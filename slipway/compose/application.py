@@ -15,6 +15,7 @@ from slipway.compose.builds import Build, BuildReader
 from slipway.compose.compose_config import missing_variable, resolve, secret_names, with_placeholders, without_escapes
 from slipway.compose.context_mounts import check_context_mounts
 from slipway.compose.git import refused_repository, repository_of
+from slipway.compose.missing_values import many_missing, unset_here
 from slipway.compose.placement import check_placement, services_of
 from slipway.compose.secret_leaks import check_readable_values, known_values, secret_uses
 from slipway.compose.service_entries import service_entries
@@ -108,12 +109,13 @@ def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) ->
     try:
         resolved = resolve(settings)
     except SlipwayError as error:
-        raise SlipwayError([*found.problems, *error.problems]) from None
+        problems = [*found.problems, *error.problems]
+        raise SlipwayError([*problems, *many_missing(problems, settings)]) from None
     found.add(*resolved.problems)
     found.warnings += resolved.warnings
     application = _Reader(settings, resolved, found).read(resolved.model)
     if found.problems:
-        raise SlipwayError(found.problems)
+        raise SlipwayError([*found.problems, *many_missing(found.problems, settings)])
     return application
 
 
@@ -138,6 +140,7 @@ class _Reader:
     def read(self, model: Mapping[str, Any]) -> Application:
         used = secret_uses(model, self.found)
         self._check_extensions(model)
+        self.found.warnings += unset_here(model.get("services") or {}, self.settings)
         secrets, configs = model.get("secrets") or {}, model.get("configs") or {}
         variables = {name: self._secret_variable(name, entry) for name, entry in secrets.items()}
         stated = model.get("services") or {}
