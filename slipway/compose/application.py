@@ -16,8 +16,9 @@ from slipway.compose.builds import Build, BuildReader
 from slipway.compose.compose_config import missing_variable, resolve, secret_names, with_placeholders, without_escapes
 from slipway.compose.context_mounts import check_context_mounts
 from slipway.compose.git import refused_repository, repository_of
+from slipway.compose.missing_values import many_missing, unset_here
 from slipway.compose.placement import check_placement, services_of
-from slipway.compose.secret_leaks import check_readable_values, known_values, secret_uses
+from slipway.compose.secret_leaks import check_places, check_readable_values, known_values, secret_uses
 from slipway.compose.service_entries import service_entries
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.compose.stale_proxies import check_proxies
@@ -25,7 +26,7 @@ from slipway.contract.canonical import release_id
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import is_reference, mirrored
 from slipway.settings.rules import too_long
-from slipway.settings.secret_rules import missing_secret, new_secret
+from slipway.settings.secret_rules import missing_secret
 from slipway.settings.setting_files import config_rm, config_set, entry
 from slipway.settings.spelling import suggestion
 from slipway.x_slipway.findings import Findings
@@ -109,13 +110,19 @@ def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) ->
     try:
         resolved = resolve(settings)
     except SlipwayError as error:
-        raise SlipwayError([*found.problems, *error.problems]) from None
+        problems = [*found.problems, *error.problems]
+        raise SlipwayError([*problems, *many_missing(problems, settings)]) from None
     found.add(*resolved.problems)
     found.warnings += resolved.warnings
     application = _Reader(settings, resolved, found).read(with_adopted(resolved.model, settings, found))
     if found.problems:
-        raise SlipwayError(found.problems)
+        raise SlipwayError([*found.problems, *many_missing(found.problems, settings)])
     return application
+
+
+def _of_stack(entry: Mapping[str, Any], variable: str) -> dict[str, Any]:
+    """A top-level secret whose value is the stack's, wherever Compose would take it from."""
+    return {**{key: value for key, value in entry.items() if key not in ("file", "external")}, "environment": variable}
 
 
 class _Reader:
@@ -124,7 +131,7 @@ class _Reader:
     def __init__(self, settings: Settings, resolved: ComposeModel, found: Findings) -> None:
         folder = resolved.files[0].parent
         self.settings, self.folder, self.name, self.stack = settings, folder, resolved.name, resolved.stack
-        self.found, self.dormant = found, resolved.dormant
+        self.found, self.dormant, self.places = found, resolved.dormant, resolved.places
         self.lines = SourceLines(resolved.files)
         if refused := refused_repository(folder):
             found.refuse(
@@ -138,7 +145,9 @@ class _Reader:
 
     def read(self, model: Mapping[str, Any]) -> Application:
         used = secret_uses(model, self.found)
+        check_places(self.places, self.settings, self.found)
         self._check_extensions(model)
+        self.found.warnings += unset_here(model.get("services") or {}, self.settings)
         secrets, configs = model.get("secrets") or {}, model.get("configs") or {}
         variables = {name: self._secret_variable(name, entry) for name, entry in secrets.items()}
         stated = model.get("services") or {}
@@ -161,7 +170,7 @@ class _Reader:
                 name: self.files.volume(name, entry or {}) for name, entry in (model.get("volumes") or {}).items()
             },
             "configs": {name: self._config(name, each, used) for name, each in configs.items() if "file" not in each},
-            "secrets": {name: entry for name, entry in secrets.items() if name in mounted},
+            "secrets": {name: _of_stack(entry, variables[name]) for name, entry in secrets.items() if name in mounted},
         }
         document = {"name": self.stack, "services": services, **{key: part for key, part in parts.items() if part}}
         self.files.finish()
@@ -235,35 +244,27 @@ class _Reader:
     def _secret_variable(self, name: str, entry: Mapping[str, Any]) -> str:
         """The stack's secret that a top-level secret is; empty after reporting why it is none."""
         variable, stack = str(entry.get("environment") or ""), self.settings.stack
-        better = re.sub(r"[^A-Z0-9]+", "_", name.upper())
-        if "file" in entry:
-            self.found.refuse(
-                f"secrets.{name} is read from the file {entry['file']}",
-                f"it would be stored in plain text with the release; write `environment: {better}` there",
-                config_set(
-                    stack,
-                    f"secrets.{better}",
-                    f"< {shlex.quote(os.path.relpath(self.folder / str(entry['file'])))}",
-                    secret=True,
-                ),
-            )
-        elif not variable:
-            self.found.refuse(
-                f"secrets.{name} is kept outside of the Compose file (external)",
-                f"only Docker Swarm has such secrets; write `environment: {better}` there",
-                new_secret(stack, better),
-            )
-        elif not re.fullmatch(r"[A-Za-z_]\w*", variable, re.ASCII):
+        own = re.sub(r"[^A-Z0-9]+", "_", name.upper())
+        names = [variable] if variable else [name, own]
+        if given := next((each for each in names if each in self.settings.secrets), ""):
+            return given
+        if variable and not re.fullmatch(r"[A-Za-z_]\w*", variable, re.ASCII):
             self.found.refuse(
                 f"secrets.{name}.environment: {variable} is not the name of a variable of Compose",
                 "those have letters, digits and underscores",
-                f"write `environment: {better}` there",
+                f"write `environment: {own}` there",
             )
-        elif variable not in self.settings.secrets:
-            needed_by = f"secrets.{name} of the Compose file needs it"
-            self.found.add(missing_secret(stack, variable, needed_by, "the service could not start"))
-        else:
-            return variable
+            return ""
+        meaning, fix, path = "the service could not start", "", str(entry.get("file") or "")
+        if path:
+            meaning = f"{path} would be stored in plain text with the release, so the stack's secret takes its place"
+            source = self.folder / path
+            if source.is_file():
+                fix = config_set(stack, f"secrets.{own}", f"< {shlex.quote(os.path.relpath(source))}", secret=True)
+        elif not variable:
+            meaning = "only Docker Swarm has secrets outside of the Compose file (external), so it is to be the stack's"
+        needed_by = f"secrets.{name} of the Compose file needs it"
+        self.found.add(missing_secret(stack, variable or own, needed_by, meaning, fix))
         return ""
 
     def _config(self, name: str, entry: Mapping[str, Any], used: set[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import re
 import secrets as randomness
 import subprocess
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import yaml
@@ -17,12 +18,12 @@ from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.rules import too_long
-from slipway.settings.secret_rules import new_secret, probably_secret
+from slipway.settings.secret_rules import is_secret, new_secret, probably_secret
 from slipway.settings.setting_files import config_rm, config_set, entry
 from slipway.settings.spelling import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from slipway.settings.model import Settings
@@ -33,12 +34,14 @@ __all__ = [
     "project_on_hosts",
     "resolve",
     "secret_names",
+    "strings",
     "with_placeholders",
     "without_escapes",
 ]
 
 _SECONDS = 60  # reading a file takes a tenth of one; an `include` over the network may take several
 _UNSET = re.compile(r'The \\?"(?P<name>[^"\\]+)\\?" variable is not set')
+_REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)", re.ASCII)
 _REQUIRED = re.compile(r"required variable (?P<name>\w+) is missing a value(?:: (?P<message>.*))?")
 # Of this run alone, so that no text of a Compose file can be taken for one.
 _RUN = randomness.token_hex(8)
@@ -68,6 +71,8 @@ class ComposeModel(NamedTuple):
     unused: list[str]
     """Files beside the one that was found which seem to be meant to be merged over it; none where the stack names its
     files."""
+    places: Mapping[str, Sequence[tuple[str, ...]]] = MappingProxyType({})
+    """Where variables stand that lack a value, or that look like a secret and are none."""
 
 
 def resolve(settings: Settings) -> ComposeModel:
@@ -101,7 +106,36 @@ def resolve(settings: Settings) -> ComposeModel:
     dormant = _dormant(files, given, model)
     problems += long
     problems += _unknown_profiles(settings, [*(model.get("services") or {}).values(), *dormant.values()])
-    return ComposeModel(files, name, stack, model, problems, dormant, warnings, unused)
+    asked = {problem.subject for problem in problems if problem.code == "variable-missing"}
+    asked |= {each for each, value in settings.variables.items() if is_secret(each, value)}
+    places = _places(asked, files, given) if asked else {}
+    return ComposeModel(files, name, stack, model, problems, dormant, warnings, unused, places)
+
+
+def _places(
+    names: Collection[str], files: Sequence[Path], given: Mapping[str, str]
+) -> dict[str, list[tuple[str, ...]]]:
+    """Name → the paths of the texts that refer to it; none where Compose cannot read the files as they are written."""
+    done = _compose_config(files, given, (), "--no-interpolate")
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for path, text, _ in strings(_read_yaml(done.stdout)) if done.returncode == 0 else ():
+        for name in dict.fromkeys(_REFERENCE.findall(text)):
+            if name in names:
+                found.setdefault(name, []).append(path)
+    return found
+
+
+def strings(node: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, bool]]:
+    """Every string of the tree with its path, and whether it is a key."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield (*path, str(key)), str(key), True
+            yield from strings(value, (*path, str(key)))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from strings(value, (*path, str(index)))
+    elif isinstance(node, str):
+        yield path, node, False
 
 
 def _unknown_profiles(settings: Settings, services: Iterable[Mapping[str, Any]]) -> list[Problem]:

@@ -5,17 +5,26 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from slipway.compose.compose_config import secret_names, with_placeholders, without_escapes
+from slipway.compose.compose_config import secret_names, strings, with_placeholders, without_escapes
 from slipway.contract.problems import Problem
-from slipway.settings.secret_rules import SHORTEST_SECRET, is_secret, made_up, new_secret, password_in_url, weakness
+from slipway.settings.secret_rules import (
+    SHORTEST_SECRET,
+    is_secret,
+    made_up,
+    new_secret,
+    password_in_url,
+    probably_secret,
+    weakness,
+)
+from slipway.settings.setting_files import config_rm, entry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from slipway.settings.model import Settings
     from slipway.x_slipway.findings import Findings
 
-__all__ = ["check_readable_values", "known_values", "secret_uses"]
+__all__ = ["check_places", "check_readable_values", "known_values", "secret_uses"]
 
 Path = tuple[str, ...]
 
@@ -26,17 +35,14 @@ def secret_uses(model: Mapping[str, Any], found: Findings) -> set[str]:
     What does not reach a host or a build is left out.
     """
     names = set()
-    for path, text, is_key in _strings(model):
+    for path, text, is_key in strings(model):
         for name in secret_names(text) if not _dropped(path) else ():
-            match path:  # kept from others: a container's environment, or the content of a config
-                case ("services", _, "environment", _) | ("configs", _, "content") if not is_key:
-                    names.add(name)
-                case _:
-                    found.refuse(
-                        f"secret {name} stands in {'.'.join(with_placeholders(list(path)))}",
-                        "everyone who can list processes, inspect containers or pull the image could read it",
-                        "hand it over in the service's environment or `build.secrets`; the program reads it there",
-                    )
+            if _kept(path) and not is_key:
+                names.add(name)
+            else:
+                place = ".".join(with_placeholders(list(path)))
+                fix = with_placeholders(_way_out(path, name))
+                found.refuse(f"secret {name} stands in {place}", _READABLE, fix)
     return names
 
 
@@ -49,17 +55,56 @@ def _dropped(path: Path) -> bool:
             return path[0].startswith("x-")
 
 
-def _strings(node: object, path: Path = ()) -> Iterator[tuple[Path, str, bool]]:
-    """Every string of the tree with its path, and whether it is a key."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield (*path, str(key)), str(key), True
-            yield from _strings(value, (*path, str(key)))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _strings(value, (*path, str(index)))
-    elif isinstance(node, str):
-        yield path, node, False
+def check_places(places: Mapping[str, Sequence[Path]], settings: Settings, found: Findings) -> None:
+    """Say of a variable in a place that others can read what that means for it, and which way out works.
+
+    One without a value must not be set as a secret that is then refused; one that looks like a secret is warned of.
+    """
+    for name, paths in places.items():
+        if not (path := next((path for path in paths if not _dropped(path) and not _kept(path)), None)):
+            continue
+        place, way_out = ".".join(path), _way_out(path, name)
+        for number, problem in enumerate(found.problems):
+            if problem.code != "variable-missing" or problem.subject != name:
+                continue
+            meaning, fix = problem.meaning.partition(";")[0], problem.fix
+            if probably_secret(name):
+                meaning = f"it stands in {place}, where a secret is refused: {_READABLE}"
+                fix = f"{way_out}, then {new_secret(settings.stack, name)}"
+            found.problems[number] = problem._replace(meaning=meaning, fix=fix)
+        if is_secret(name, settings.variables.get(name, "")):
+            secret = f"{config_rm(settings.stack, entry('variables', name))} && {new_secret(settings.stack, name)}"
+            what = f"variable {name} stands in {place}, and looks like a secret"
+            found.warn(what, _READABLE, f"{way_out}, then {secret}")
+
+
+_READABLE = "everyone who can list processes, inspect containers or pull the image can read it"
+
+
+def _kept(path: Path) -> bool:
+    """Whether it is kept from others: a container's environment, or the content of a config."""
+    match path:
+        case ("services", _, "environment", _) | ("configs", _, "content"):
+            return True
+        case _:
+            return False
+
+
+def _way_out(path: Path, name: str) -> str:
+    """What to write instead, so that a program still gets the secret."""
+    value = f"`{name}: ${{{name}}}`"
+    match path:
+        case ("services", service, "healthcheck", *_):
+            return f"write $${name} there, as `CMD-SHELL`, and {value} in the environment of {service}"
+        case ("services", _, "build", *_):
+            return f"hand it to the build in `build.secrets`, with `environment: {name}`; not in the environment"
+        case ("services", service, *_):
+            file = f"in a file (`configs:` with `content:` that holds ${{{name}}}), which {service} mounts"
+            return (
+                f"hand it over {file}, or as {value} in its environment, where the program or its image reads it there"
+            )
+        case _:
+            return f"write {value} in the environment of the service that needs it"
 
 
 def check_readable_values(services: Mapping[str, Mapping[str, Any]], settings: Settings, found: Findings) -> None:
@@ -151,7 +196,7 @@ def known_values(model: Mapping[str, Any], files: Mapping[str, bytes], settings:
     values = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
     values = {name: value for name, value in values.items() if len(value) >= SHORTEST_SECRET}
     found = set()
-    for path, text, _ in _strings(model):
+    for path, text, _ in strings(model):
         for name in _held(without_escapes(text), values) if not _dropped(path) else ():
             found.add((name, ".".join("…" if _held(part, values) else part for part in path)))
     for place, content in files.items():

@@ -155,9 +155,9 @@ _ENOUGH = 10  # characters that are fixed in what happened: fewer would match an
 _STACK = r" --stack [\w./'-]+"
 _SET = r"pulumi config set (?:--secret )?(?:--path )?[^ ]+"
 _COMMANDS = {  # what makes a command → the command, and nothing behind it
-    "config_set": _SET + _STACK,
+    "config_set": _SET + _STACK + " < /dev/tty",
     "set_host_key": _SET + r" \"\$\(ssh-keyscan [^)]+\)\"" + _STACK,
-    "new_secret": r"(?:openssl rand -hex 24 \| )?" + _SET + _STACK,
+    "new_secret": rf"(?:openssl rand -hex 24 \| {_SET}{_STACK}|{_SET}{_STACK} < /dev/tty)",
     "config_rm": r"pulumi config rm (?:--path )?[^ ]+" + _STACK,
 }
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Requirements", "open_requirements", "read_requirements"]
 
 _HTTP_PORTS = (80, 3000, 4000, 5000, 5173, 8000, 8080)  # what web servers and frameworks listen on by default
-_ASKED = ("variable-missing", "secret-missing", "setting-missing")  # the questions are about these
+_ASKED = ("variable-missing", "secret-missing", "setting-missing", "values-missing")  # the questions are about these
 
 
 @dataclass(frozen=True, kw_only=True)

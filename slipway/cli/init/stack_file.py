@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import posixpath
 import re
 import secrets
 import shlex
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from slipway.compose.missing_values import MANY
 from slipway.contract.problems import SlipwayError
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.secret_rules import new_secret
-from slipway.settings.setting_files import config_set, entry, read_stack_file, set_host_key
+from slipway.settings.setting_files import config_set, entry, read_stack_file, secrets_import, set_host_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,6 +39,7 @@ _PLACEHOLDER = re.compile(r"YOUR-[A-Z-]+|([A-Z0-9]+-)+ADDRESS")
 _PLACEHOLDER_KEYS = ("registry", "registryUsername", "hosts")
 _PATTERN_KEYS = {*_PLACEHOLDER_KEYS, "application", "composeFile", "domain", "production", "retention"}
 _PATTERN_NAMESPACE = "slipway:"  # `pulumi new` can put a project's name into no key of YAML
+_NAMED = 5  # of the values that a file is to have, beside the command that takes it
 _RETENTION = {"staging": 3, "production": 10}
 
 
@@ -144,11 +147,25 @@ def _secret_commands(
     remote = any(host["address"] != LOCAL_ADDRESS for host in settings.get("hosts") or ())
     if remote and not {"sshKey", "sshKeyFile"} & file.settings.keys():
         yield config_set(stack, "sshKey", "< ~/.ssh/deploy_ed25519", secret=True)
-    yield from (new_secret(stack, name) for name in requirements.secrets if name not in file.secrets)
+    missing = [name for name in requirements.secrets if name not in file.secrets]
+    if _many(requirements):
+        names = [*missing, *requirements.variables]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        where = posixpath.normpath(f"{settings.get('application') or '.'}/.env")
+        yield f"{secrets_import(stack, where)}  # {', '.join(names[:_NAMED])}{more}"
+    else:
+        yield from (new_secret(stack, name) for name in missing)
 
 
 def _variable_commands(stack: str, requirements: Requirements) -> list[str]:
-    return [config_set(stack, entry("variables", name)) for name in requirements.variables]
+    return (
+        [] if _many(requirements) else [config_set(stack, entry("variables", each)) for each in requirements.variables]
+    )
+
+
+def _many(requirements: Requirements) -> bool:
+    """Whether a file is the better way to set so many values."""
+    return len(requirements.secrets) + len(requirements.variables) > MANY
 
 
 def change_commands(settings: Mapping[str, Any], file: StackFile) -> list[tuple[str, ...]]:

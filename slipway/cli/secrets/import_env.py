@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +28,9 @@ __all__ = ["ImportRequest", "import_env"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _OF_THE_MACHINE = re.compile(r"COMPOSE_(?!PROFILES$|FILE$)\w+|DOCKER_\w+|BUILDKIT_\w+|PATH|HOME|PWD")
+_EXAMPLE = re.compile(
+    r"(?i).*(example|sample|template|dist|default).*env.*|.*env.*(example|sample|template|dist|default).*"
+)
 _NEW, _CHANGED, _MOVED, _SAME = "new", "changed", "moved", "as it is"
 
 
@@ -77,8 +81,7 @@ def _read(
 ) -> tuple[list[_Line], dict[str, str]]:
     """What becomes of each name; and those that are left out, with the reason."""
     if not request.file.is_file():
-        what = f"{request.file} is not a file"
-        raise SlipwayError(what, "there is nothing to import", "name the file with the lines NAME=VALUE")
+        raise SlipwayError(_no_file(request.file))
     dotenv = read_dotenv(request.file)
     broken = dict.fromkeys(dotenv.bare, "is not NAME=VALUE")
     # What stands there may be a piece of a key: it is not repeated.
@@ -102,6 +105,16 @@ def _read(
         secret = declared or bool(why and value and name not in request.plain)
         lines.append(_line(name, value, why, secret=secret, variables=variables, secrets=secrets))
     return lines, left
+
+
+def _no_file(file: Path) -> Problem:
+    """Says which file beside it, if any, shows what it needs, such as `.env.example`."""
+    beside = sorted(file.parent.glob("*")) if file.parent.is_dir() else []
+    example = next((each for each in beside if each.is_file() and _EXAMPLE.fullmatch(each.name)), None)
+    if example is None:
+        return Problem(f"{file} is not a file", "there is nothing to import", "write its lines NAME=VALUE")
+    meaning = f"{example.name} shows what it needs: fill in the copy, and keep it out of git"
+    return Problem(f"{file} is not a file", meaning, f"cp {shlex.quote(str(example))} {shlex.quote(str(file))}")
 
 
 def _line(

@@ -205,6 +205,23 @@ def test_what_is_left_to_set_is_told_as_commands_for_each_stack(init: Init) -> N
     assert "pulumi config set --path 'variables.PUBLIC_URL' --stack staging < /dev/tty" not in lines
 
 
+def test_more_than_three_values_are_left_to_a_file(init: Init, program: Path) -> None:
+    names = [f"NAME_{number}" for number in range(7)]
+    environment = "".join(f"      {name}: ${{{name}}}\n" for name in names)
+    (program.parent / "shop" / "compose.yaml").write_text(
+        SHOP.replace("      PUBLIC_URL", f"{environment}      PUBLIC_URL")
+    )
+    lines = [line.strip() for line in init(*FLAGS).output.splitlines()]
+    command = (
+        "slipway secrets import ../shop/.env --stack {}  "
+        "# DATABASE_PASSWORD, SIGNING_KEY, NAME_0, NAME_1, NAME_2 and 5 more"
+    )
+    for name in ("staging", "production"):
+        assert command.format(name) in lines
+        assert f"# {command.format(name)}" in (program / f"Pulumi.{name}.yaml").read_text()
+    assert not any("variables.NAME_0" in line for line in lines)
+
+
 def test_a_published_port_without_a_route_is_told_as_one_that_could_have_one(init: Init) -> None:
     output = init(*FLAGS).output
     assert "web publishes port 8000: with `x-slipway: {route: /, port: 8000}` in place of its `ports`" in output

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shlex
 import subprocess
 import textwrap
 from pathlib import Path
@@ -128,9 +129,9 @@ def test_earlier_problems_are_told_beside_a_file_that_cannot_be_read(tmp_path: P
 @pytest.mark.parametrize(
     ("image", "variables", "said", "fix"),
     [
-        ("x/y:${EMPTY}", {"EMPTY": ""}, "x/y:", "pulumi config set --path 'variables.EMPTY' --stack test"),
+        ("x/y:${EMPTY}", {"EMPTY": ""}, "x/y:", "pulumi config set --path 'variables.EMPTY' --stack test < /dev/tty"),
         ("${REGISTRY}/y:$TAG", {"REGISTRY": "", "TAG": "1"}, "/y:1",
-         "pulumi config set --path 'variables.REGISTRY' --stack test"),
+         "pulumi config set --path 'variables.REGISTRY' --stack test < /dev/tty"),
         ("x/y:${UNSET:-}", {}, "x/y:", "correct services.web.image"),
         ("X/y Z", {}, "X/y Z", "correct services.web.image"),
         ("x/y:${TAG}", {"TAG": "a b"}, "x/y:a b", "correct services.web.image"),
@@ -237,24 +238,52 @@ def test_what_does_not_go_through_compose_again_has_single_dollars(tmp_path: Pat
 # --- top-level secrets and configs
 
 
-def test_a_secret_in_a_file_is_refused_with_the_way_to_hand_it_over(tmp_path: Path) -> None:
-    [problem] = problems_of(
-        tmp_path, "services: {web: {image: x, secrets: [tls-key]}}\nsecrets: {tls-key: {file: ./tls.key}}"
-    )
-    assert problem.what == "secrets.tls-key is read from the file ./tls.key"
-    assert problem.fix == (
-        f"pulumi config set --secret --path 'secrets.TLS_KEY' --stack test < {os.path.relpath(tmp_path / 'tls.key')}"
-    )
-    assert "write `environment: TLS_KEY` there" in problem.meaning
+ELSEWHERE = {
+    # where Compose would take the secret `tls-key` from → the names in the stack that take its place
+    "file": ({"file": "./tls.key"}, ["TLS_KEY"]),
+    "file with a name": ({"file": "./tls.key", "name": "other"}, ["TLS_KEY"]),
+    "external": ({"external": True}, ["TLS_KEY"]),
+    "external with a name": ({"external": True, "name": "v1"}, ["TLS_KEY"]),
+    "environment": ({"environment": "MINE"}, ["MINE"]),
+}
 
 
-def test_a_secret_that_only_swarm_has_is_refused(tmp_path: Path) -> None:
-    text = "services: {web: {image: x, secrets: [s], configs: [c]}}\nsecrets: {s: {external: true}}\n"
-    problems = problems_of(tmp_path, text + "configs: {c: {external: true}}")
-    assert set(whats(problems)) == {
-        "secrets.s is kept outside of the Compose file (external)",
-        "configs.c is kept outside of the Compose file (external)",
+@pytest.mark.parametrize(("entry", "names"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_a_secret_of_the_compose_file_is_the_stacks_wherever_compose_has_it(
+    tmp_path: Path, entry: dict[str, Any], names: list[str]
+) -> None:
+    services = {
+        "web": {"image": "x", "secrets": [{"source": "tls-key", "target": "/run/tls", "mode": 0o400}]},
+        "built": {"build": {"context": ".", "secrets": ["tls-key"]}},
     }
+    (tmp_path / "Dockerfile").touch()
+    text = json.dumps({"services": services, "secrets": {"tls-key": entry}})
+    for name in names:
+        found = application(tmp_path, text, secrets={name: CANARY, "other": "o"})
+        kept = found.document["secrets"]["tls-key"]
+        assert kept == {"environment": name, **({"name": kept["name"]} if "name" in kept else {})}
+        assert found.secrets == (name,)
+        assert found.builds["built"].secrets["tls-key"] == name
+        assert CANARY not in str(found)
+    [problem] = problems_of(tmp_path, text, secrets={"other": "o"})
+    assert problem.what == f"secret {names[0]} is missing (secrets.tls-key of the Compose file needs it)"
+    assert (problem.code, problem.subject) == ("secret-missing", names[0])
+    assert problem.fix.startswith(f"pulumi config set --secret --path 'secrets.{names[0]}' --stack test < /dev/tty")
+
+
+def test_a_secret_that_lies_in_its_file_is_set_from_there(tmp_path: Path) -> None:
+    text = "services: {web: {image: x, secrets: [my_key]}}\nsecrets: {my_key: {file: './my key'}}"
+    (tmp_path / "my key").write_text(CANARY)
+    [problem] = problems_of(tmp_path, text)
+    file = shlex.quote(os.path.relpath(tmp_path / "my key"))
+    assert problem.fix == f"pulumi config set --secret --path 'secrets.MY_KEY' --stack test < {file}"
+    assert "plain text" in problem.meaning
+    assert application(tmp_path, text, secrets={"my_key": CANARY}).secrets == ("my_key",)  # or as the file names it
+
+
+def test_a_config_that_only_swarm_has_is_refused(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, "services: {web: {image: x, configs: [c]}}\nconfigs: {c: {external: true}}")
+    assert problem.what == "configs.c is kept outside of the Compose file (external)"
 
 
 def test_a_secret_that_is_missing_says_which_and_why(tmp_path: Path) -> None:
@@ -455,7 +484,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
     )
     beginnings = [
         "variable TAG", "secret S stands in services.web.command.0", "x-slipway stands at the top",
-        "secrets.tls is read from the file", "services.web.x-slipway.prot: unknown key",
+        "secret TLS is missing (secrets.tls of the Compose file needs it)", "services.web.x-slipway.prot: unknown key",
         "services.db.x-slipway.strategy: unknown strategy 'recreat'",
         "services.db.x-slipway.smoke: a check names no port", "services.web.build.context: ./nowhere",
         "services.web.build.network: 'mine' is not", "registry: not set",

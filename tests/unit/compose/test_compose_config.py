@@ -60,6 +60,7 @@ def test_every_variable_without_a_value_is_listed_at_once(tmp_path: Path) -> Non
         "variable ARGUMENT of the Compose file has no value",
         "variable BARE of the Compose file has no value",
         "variable TAG of the Compose file has no value",
+        "5 values of the Compose file are missing",
     ]
     secret = "pulumi config set --secret --path 'secrets.DB_PASSWORD' --stack test"
     assert problems[0].fix == f"openssl rand -hex 24 | {secret}"
@@ -146,7 +147,8 @@ def test_a_name_with_dots_is_passed_on_where_the_stack_gives_it_a_value(tmp_path
 
     found = application(tmp_path, text("discovery.type"), variables={"discovery.type": "single-node"})
     assert found.document["services"]["web"]["environment"] == {"discovery.type": "single-node"}
-    assert "environment" not in application(tmp_path, text("discovery.type")).document["services"]["web"]
+    found = application(tmp_path, text("discovery.type"))
+    assert found.document["services"]["web"]["environment"] == {"discovery.type": None}
 
 
 def test_what_cannot_stand_in_braces_is_said(tmp_path: Path) -> None:
@@ -575,7 +577,7 @@ def test_a_file_that_is_named_and_missing_is_said_by_name(
         several(tmp_path, **values)
     [problem] = raised.value.problems
     assert problem.what == what.format(f"{tmp_path.name}/")
-    assert problem.fix == f"pulumi config set {key} --stack test"
+    assert problem.fix == f"pulumi config set {key} --stack test < /dev/tty"
 
 
 def test_an_error_of_several_files_names_them_and_the_command_that_says_the_same(tmp_path: Path) -> None:

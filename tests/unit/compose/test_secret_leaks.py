@@ -75,7 +75,57 @@ def test_a_secret_where_others_could_read_it_is_refused(readable: list[Problem],
     told = [problem for problem in readable if problem.what == what]
     assert len(told) == 1, whats(readable)
     assert "environment" in told[0].fix
+    assert ("CMD-SHELL" in told[0].fix) == (".healthcheck." in what)
+    assert ("`build.secrets`" in told[0].fix) == (".build." in what)
     assert CANARY not in str(readable)
+
+
+# A service in which ${REDIS_PASSWORD} stands where others can read it, and a part of the way out that is told.
+OPEN = [
+    ({"command": "redis-server --requirepass ${REDIS_PASSWORD}"}, "command", "`configs:` with `content:`"),
+    ({"command": ["redis-server", "--requirepass", "${REDIS_PASSWORD:?}"]}, "command.2", "`configs:` with `content:`"),
+    ({"entrypoint": ["run", "$REDIS_PASSWORD"]}, "entrypoint.1", "`configs:` with `content:`"),
+    (
+        {"healthcheck": {"test": ["CMD", "redis-cli", "-a", "${REDIS_PASSWORD}"]}},
+        "healthcheck.test.3",
+        "$$REDIS_PASSWORD",
+    ),
+    ({"healthcheck": {"test": "redis-cli -a ${REDIS_PASSWORD}"}}, "healthcheck.test", "CMD-SHELL"),
+    ({"labels": {"password": "${REDIS_PASSWORD}"}}, "labels.password", "environment"),
+    ({"build": {"context": ".", "args": {"P": "${REDIS_PASSWORD}"}}}, "build.args.P", "`build.secrets`"),
+]
+
+
+@pytest.mark.parametrize(("service", "place", "way_out"), OPEN)
+def test_a_missing_secret_is_not_asked_for_where_it_would_be_refused(
+    tmp_path: Path, service: dict[str, Any], place: str, way_out: str
+) -> None:
+    (tmp_path / "Dockerfile").touch()
+    text = json.dumps({"services": {"db": {"image": "redis", **service, "ports": ["${PORT}:1"]}}})
+    asked = {problem.subject: problem for problem in problems_of(tmp_path, text)}
+    problem = asked["REDIS_PASSWORD"]
+    assert problem.meaning.startswith(f"it stands in services.db.{place}, where a secret is refused")
+    assert way_out in problem.fix
+    assert problem.fix.endswith(" --stack test")
+    assert "if it is a secret" not in asked["PORT"].meaning  # nor does any other go there as one
+    # as a plain variable it deploys, with a warning that repeats no value
+    found = application(tmp_path, text, variables={"REDIS_PASSWORD": CANARY, "PORT": "1"})
+    [warning] = [each for each in found.warnings if each.what.startswith("variable REDIS_PASSWORD")]
+    assert f"stands in services.db.{place}" in warning.what
+    assert way_out in warning.fix
+    assert CANARY not in str(found.warnings)
+
+
+def test_a_missing_secret_where_only_its_service_reads_it_is_asked_for_as_ever(tmp_path: Path) -> None:
+    for text in (
+        "services: {db: {image: x, environment: {A: '${REDIS_PASSWORD}'}}}",
+        "services: {db: {image: x, environment: ['A=${REDIS_PASSWORD}']}}",
+        "services: {db: {image: x, configs: [c]}}\nconfigs: {c: {content: 'pw ${REDIS_PASSWORD}'}}",
+        "x-a: {command: '${REDIS_PASSWORD}'}\nservices: {db: {image: x, environment: {A: '${REDIS_PASSWORD}'}}}",
+    ):
+        [problem] = problems_of(tmp_path, text)
+        assert problem.meaning == "stack test would run with an empty one"
+        assert problem.fix.startswith("openssl rand")
 
 
 def test_a_service_cannot_be_named_so_that_a_secret_slips_through(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""Values that a stack lacks and a `.env` file may have: where that file is, and the command that takes them from it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from slipway.contract.problems import Problem
+from slipway.settings.dotenv_file import read_dotenv
+from slipway.settings.setting_files import secrets_import
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from slipway.settings.model import Settings
+
+__all__ = ["MANY", "many_missing", "unset_here"]
+
+MANY = 3
+"""More missing values than this are asked for as a file."""
+_MISSING = ("variable-missing", "secret-missing")
+
+
+def many_missing(problems: Sequence[Problem], settings: Settings) -> Iterator[Problem]:
+    """How to set all values that are missing, beyond the problem of each, when these are many."""
+    names = sorted({problem.subject for problem in problems if problem.code in _MISSING})
+    if len(names) <= MANY:
+        return
+    file, given = _dotenv(settings)
+    held = len(given.keys() & set(names))
+    having = "all" if held == len(names) else f"{held}" if held else ""
+    where = f"{file} has {having} of them" if having else "write them as NAME=VALUE into a file that git ignores"
+    yield Problem(
+        f"{len(names)} values of the Compose file are missing",
+        f"{where}; this takes all of a file at once, what is secret encrypted",
+        secrets_import(settings.stack, file),
+        "values-missing",
+    )
+
+
+def unset_here(services: Mapping[str, Mapping[str, object]], settings: Settings) -> Iterator[Problem]:
+    """A warning of variables that `docker compose up` takes from the folder's `.env`, and this stack leaves unset."""
+    file, given = _dotenv(settings)
+    names = sorted(name for name in _unset(services) if given.get(name))
+    if names:
+        what = f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} a value in {file}, and none in the stack"
+        meaning = f"stack {settings.stack} runs without, unlike `docker compose up` here"
+        yield Problem(what, meaning, secrets_import(settings.stack, file))
+
+
+def _unset(services: Mapping[str, Mapping[str, object]]) -> Collection[str]:
+    environments = [each.get("environment") for each in services.values()]
+    return {name for each in environments if isinstance(each, dict) for name, value in each.items() if value is None}
+
+
+def _dotenv(settings: Settings) -> tuple[str, Mapping[str, str]]:
+    """The path of the `.env` beside the Compose file, from here, and its values; nothing when it is not there."""
+    path = settings.application / ".env"
+    return os.path.relpath(path), read_dotenv(path).values

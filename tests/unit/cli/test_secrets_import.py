@@ -1,0 +1,194 @@
+"""`slipway secrets import`: what becomes of every line of a `.env` file, and of the stack file.
+
+The engine is a stand-in that keeps what it is given; tests/engine/test_new_project.py has the real one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from samples import CANARY, ROOT
+from typer.testing import CliRunner
+
+from slipway.cli.main import app
+from slipway.cli.secrets import confirm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from click.testing import Result
+
+    Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Import a file with this content into the stack `staging` of the project `shop`."""
+    (tmp_path / "bin").mkdir()
+    engine = tmp_path / "bin" / "pulumi"
+    engine.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/fakes/config_engine.py {tmp_path} "$@"\n')
+    engine.chmod(0o755)
+    (tmp_path / "Pulumi.yaml").write_text("name: shop\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+
+    def import_(content: str | bytes, *options: str, **stated: Any) -> Result:
+        written = content.encode() if isinstance(content, str) else content
+        (tmp_path / "my.env").write_bytes(written)
+        if stated:
+            stated["secrets"] = {name: {"secure": value[::-1]} for name, value in stated.get("secrets", {}).items()}
+            config = {f"shop:{key}": value for key, value in stated.items()}
+            (tmp_path / "Pulumi.staging.yaml").write_text(yaml.safe_dump({"config": config}))
+        return CliRunner().invoke(app, ["secrets", "import", "my.env", "--stack", "staging", *options])
+
+    return import_
+
+
+def stack(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Its variables, and its secrets decrypted."""
+    file = folder / "Pulumi.staging.yaml"
+    config = (yaml.safe_load(file.read_text()) if file.exists() else {}).get("config", {})
+    secrets = config.get("shop:secrets") or {}
+    return config.get("shop:variables") or {}, {name: each["secure"][::-1] for name, each in secrets.items()}
+
+
+LINES = [
+    # a file, and what becomes of it: variables and secrets
+    ("A=1", {"A": 1}, {}),
+    ("export A=x # said", {"A": "x"}, {}),
+    ("A='a $B'", {"A": "a $B"}, {}),
+    ("\ufeffA=x\r\nB=y\r\n", {"A": "x", "B": "y"}, {}),
+    ("A=007\nB=+5\nC=-0\nD=1e3", {"A": "007", "B": "+5", "C": "-0", "D": "1e3"}, {}),
+    ("A=hällo wörld ☃", {"A": "hällo wörld ☃"}, {}),
+    ("A==x=y", {"A": "=x=y"}, {}),
+    ("A=-v", {"A": "-v"}, {}),
+    ("A=", {"A": ""}, {}),
+    ("A=1\nA=x", {"A": "x"}, {}),
+    (f"API_TOKEN={CANARY}", {}, {"API_TOKEN": CANARY}),
+    ("API_TOKEN='two\nlines\n'", {}, {"API_TOKEN": "two\nlines\n"}),
+    ("SMTP_PASSWORD=", {"SMTP_PASSWORD": ""}, {}),
+    (f"URL=postgres://shop:{CANARY}@db/shop", {}, {"URL": f"postgres://shop:{CANARY}@db/shop"}),
+    (f"PW={CANARY}\nURL=http://x/?p=${{PW}}", {}, {"PW": CANARY, "URL": f"http://x/?p={CANARY}"}),
+    ("HOST=db\nURL=http://$HOST/", {"HOST": "db", "URL": "http://db/"}, {}),
+    ("SLIPWAY_REGISTRY=r\nCOMPOSE_PROJECT_NAME=x\nDOCKER_HOST=y\nCOMPOSE_PROFILES=p", {"COMPOSE_PROFILES": "p"}, {}),
+    ("# nothing\n\n", {}, {}),
+]
+
+
+@pytest.mark.parametrize(("content", "variables", "secrets"), LINES)
+def test_every_line_becomes_a_variable_or_a_secret(
+    run: Run, tmp_path: Path, content: str, variables: dict[str, Any], secrets: dict[str, str]
+) -> None:
+    result = run(content, "--yes")
+    assert result.exit_code == 0, result.output
+    assert stack(tmp_path) == (variables, secrets)
+    assert all(value not in result.output for value in secrets.values())
+    calls = (tmp_path / "calls").read_text()
+    assert all(value not in calls and json.dumps(value)[1:-1] not in calls for value in secrets.values())
+
+
+READABLE = "readable until now: change it where it is used"
+STATED = {"variables": {"A": "1", "OLD_TOKEN": "readable"}, "secrets": {"B": "b-secret", "C_KEY": "c-secret"}}
+
+
+def test_a_stack_keeps_what_the_file_does_not_name_and_says_what_changes(run: Run, tmp_path: Path) -> None:
+    content = "A=2\nB=new-value\nC_KEY=c-secret\nOLD_TOKEN=hidden-now\nNEW=x\nPIN_KEY=changeme\n"
+    result = run(content, "--yes", **STATED, domain="shop.example")
+    variables, secrets = stack(tmp_path)
+    assert variables == {"A": 2, "NEW": "x"}
+    expected = {"B": "new-value", "C_KEY": "c-secret", "OLD_TOKEN": "hidden-now", "PIN_KEY": "changeme"}
+    assert secrets == expected
+    assert "shop.example" in (tmp_path / "Pulumi.staging.yaml").read_text()
+    said = [line.split(maxsplit=2) for line in result.output.splitlines() if line.startswith("    ")]
+    assert {(how, name, "".join(note)) for how, name, *note in said} == {
+        ("changed", "B", "one already"),
+        ("moved", "OLD_TOKEN", f"by its name, {READABLE}, has fewer than 12 characters"),
+        ("new", "PIN_KEY", "by its name, is a placeholder"),
+        ("changed", "A", ""),
+        ("new", "NEW", ""),
+    }  # fmt: skip
+    assert "  as they are: 1" in result.output
+    again = run(content, "--yes")
+    assert (again.exit_code, stack(tmp_path)) == (0, (variables, secrets))
+    assert sum("set" in call or "set-all" in call for call in calls_of(tmp_path)) == 4  # none of the second run
+
+
+def calls_of(folder: Path) -> list[list[str]]:
+    return [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
+
+
+def test_options_decide_what_is_secret(run: Run, tmp_path: Path) -> None:
+    result = run("A_KEY=a-b-c\nPLACE=x\nC_KEY=c-secret", "--plain", "A_KEY", "--plain", "C_KEY", "--secret", "PLACE",
+                 "--yes", **STATED)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    variables, secrets = stack(tmp_path)
+    assert (variables["A_KEY"], variables["C_KEY"], secrets["PLACE"]) == ("a-b-c", "c-secret", "x")
+    assert "C_KEY" not in secrets
+    result = run("A=1", "--plain", "NOWHERE", "--yes")
+    assert (result.exit_code, "NOWHERE is not in my.env" in str(result.exception)) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        ("A=1\n\nbroken line here\n", [3]),
+        ("A=1\n'x\n", [2]),
+        ("KEY=-----BEGIN\nMIIEcanary\nab+/canary==\n", [2, 3]),
+        ("A-B=canary\n1A=canary\nÄ=canary\nA.B=canary", [1, 2, 3, 4]),
+        ("A=x\nB=a\0canary\n", [2]),
+        (b"A=1\nB=\xff\n", []),
+    ],
+)
+def test_broken_lines_are_named_by_number_without_what_they_hold(
+    run: Run, tmp_path: Path, content: str | bytes, lines: list[int]
+) -> None:
+    result = run(content, "--yes", **STATED)
+    before = (tmp_path / "Pulumi.staging.yaml").read_bytes()
+    said = str(result.exception)
+    assert result.exit_code == 1
+    assert [int(line.partition("line ")[2].split()[0]) for line in said.splitlines() if "line " in line] == lines
+    assert "my.env" in said
+    assert "canary" not in said + result.output
+    assert (tmp_path / "Pulumi.staging.yaml").read_bytes() == before
+    assert not any("set" in call or "set-all" in call for call in calls_of(tmp_path))
+
+
+def test_nothing_changes_without_a_yes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run("A=1", "--plan")
+    assert (result.exit_code, stack(tmp_path)) == (0, ({}, {}))
+    result = run("A=1")  # no terminal
+    assert (result.exit_code, stack(tmp_path)) == (1, ({}, {}))
+    assert str(result.exception).endswith("slipway secrets import my.env --stack staging --yes")
+    monkeypatch.setattr(confirm, "has_terminal", lambda: True)
+    monkeypatch.setattr(confirm.typer, "confirm", lambda _: False)
+    assert (run("A=1").exit_code, stack(tmp_path)) == (0, ({}, {}))
+    monkeypatch.setattr(confirm.typer, "confirm", lambda _: True)
+    assert (run("A=1").exit_code, stack(tmp_path)) == (0, ({"A": 1}, {}))
+
+
+@pytest.mark.parametrize("at", ["refuses", "meanwhile"])
+def test_a_change_that_cannot_be_finished_is_none(run: Run, tmp_path: Path, at: str) -> None:
+    (tmp_path / at).write_text("secrets.B_TOKEN")
+    result = run(f"A=1\nA_TOKEN=first-{CANARY}\nB_TOKEN={CANARY}", "--yes", **STATED)
+    assert result.exit_code == 1
+    assert CANARY not in str(result.exception) + result.output
+    if at == "refuses":
+        assert stack(tmp_path) == (STATED["variables"], STATED["secrets"])
+    else:
+        assert "somebody else" in str(result.exception)
+        assert (tmp_path / "Pulumi.staging.yaml").read_text() == "config: {}\n"  # theirs
+    assert not list(tmp_path.glob(".Pulumi*"))
+
+
+def test_a_file_that_is_not_there_leads_to_its_example(run: Run, tmp_path: Path) -> None:
+    run("A=1", "--plan")
+    for name, fix in ((None, "write its lines NAME=VALUE"), (".env.example", "cp .env.example gone.env")):
+        if name:
+            (tmp_path / name).write_text("A=\n")
+        result = CliRunner().invoke(app, ["secrets", "import", "gone.env", "--stack", "staging"])
+        assert str(result.exception).endswith(fix)
