@@ -113,6 +113,8 @@ def _without_docstrings(source: str) -> list[str]:
     tree.body = [each for each in tree.body if not _for_readers(each)]
     found = []
     for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.returns = None
         if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
             kept = [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
             found.append(f"{node.lineno} {[ast.dump(each) for each in kept]}")
