@@ -288,15 +288,11 @@ def wanted_route(
         https, resolver = (written.https, written.resolver) if written else (False, None)
     else:
         https, resolver = wanted.https, wanted.acme and resolver_name(wanted.acme)
+    auth = entry.middlewares.basic_auth
+    ways = entry.middlewares._replace(basic_auth=auth and secrets[auth])
+    resolver = resolver if https else None
     return ServiceRouting(
-        service=name,
-        routes=entry.routes,
-        backends=(),
-        middlewares=entry.middlewares._replace(basic_auth=(auth := entry.middlewares.basic_auth) and secrets[auth]),
-        sticky=entry.sticky,
-        https=https,
-        resolver=resolver if https else None,
-        scheme=entry.scheme,
+        name, entry.routes, (), ways, entry.sticky, None, https, resolver, entry.scheme, entry.preview
     )
 
 

@@ -67,7 +67,7 @@ def start_watch(attempt: Attempt) -> None:
         "baseline": _counted(attempt.access.edge, folder.stack, attempt.live),  # of the previous generations
     }
     write_atomically(folder.watch, json.dumps(order).encode())
-    argv = [sys.executable, "-I", os.path.abspath(sys.argv[0]), "watch", "--stack", folder.stack]
+    argv = [sys.executable, os.path.abspath(sys.argv[0]), "watch", "--stack", folder.stack]
     runtime.detach(argv, f"slipway-watch-{folder.stack}-{os.getpid()}", folder.watch_log)
     if rules is not None:
         out.progress("watch", f"for {rules.seconds} s, in the background (slipway watch shows it)")

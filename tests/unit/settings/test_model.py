@@ -49,7 +49,8 @@ def test_every_setting_with_a_secret_value_is_a_secret_key() -> None:
 
 def test_lists_and_mappings_are_known_as_such() -> None:
     assert container_keys() == {
-        "composeFile", "profiles", "platforms", "images", "hosts", "variables", "secrets", "removeVolumes"
+        "composeFile", "profiles", "platforms", "images", "hosts", "variables", "secrets", "removeVolumes",
+        "trustedProxies", "neighbours",
     }  # fmt: skip
 
 
