@@ -84,7 +84,8 @@ class Certificate(NamedTuple):
 class EdgeRequest(NamedTuple):
     """What one stack asks of the host's edge; `https` serves its routes over TLS.
 
-    `trusted_proxies` are addresses and networks that say who the visitor is (X-Forwarded-For).
+    `trusted_proxies` are addresses and networks that say who the visitor is (X-Forwarded-For), `neighbours` stacks
+    that may take a part of what comes to its host names.
     """
 
     image: str
@@ -95,6 +96,7 @@ class EdgeRequest(NamedTuple):
     acme: Acme | None = None
     certificates: tuple[Certificate, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> EdgeRequest:
@@ -104,7 +106,7 @@ class EdgeRequest(NamedTuple):
             **_known(cls, content),
             "acme": Acme(**acme) if acme else None,
             "certificates": tuple(Certificate(**each) for each in content.get("certificates", ())),
-            "trusted_proxies": tuple(content.get("trusted_proxies", ())),
+            **{name: tuple(content.get(name, ())) for name in ("trusted_proxies", "neighbours")},
         })  # fmt: skip
 
 

@@ -40,6 +40,7 @@ _BOOTSTRAP = textwrap.dedent("""\
     except ImportError as error:
         sys.exit(print("agent: python lacks %s" % error.name))
     folder, digest, size, how, actor = sys.argv[1:6]
+    os.umask(0o077)
     size, install = int(size), how == "install"
     def user(number):
         try:
@@ -72,7 +73,7 @@ _BOOTSTRAP = textwrap.dedent("""\
         if hashlib.sha256(content).hexdigest() != digest:
             sys.exit("the agent arrived damaged")
         if install:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
             os.chmod(folder, 0o700)
         else:
             folder = tempfile.mkdtemp(prefix="slipway-")
@@ -85,17 +86,11 @@ _BOOTSTRAP = textwrap.dedent("""\
             os.fsync(file.fileno())
         os.rename(partial, path)
     if install:
-        tree = path + ".d"
-        if not os.path.isdir(tree):
-            import zipfile
-            partial = "%s.%d" % (tree, os.getpid())
-            zipfile.ZipFile(path).extractall(partial)
-            try:
-                os.rename(partial, tree)
-            except OSError:
-                shutil.rmtree(partial, True)
-                if not os.path.isdir(tree):
-                    raise
+        for above in (folder, os.path.dirname(folder), os.path.dirname(os.path.dirname(folder))):
+            mode = os.stat(above).st_mode
+            if mode & 0o022 and not mode & 0o1000:
+                os.chmod(above, mode & 0o755)
+        runpy.run_path(path, run_name="install")["install"](path)
         link = os.path.join(folder, "agent.pyz")
         if not os.path.islink(link) or os.readlink(link) != os.path.basename(path):
             partial = "%s.%d" % (link, os.getpid())
@@ -104,12 +99,14 @@ _BOOTSTRAP = textwrap.dedent("""\
             kept = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".pyz")]
             for old in sorted((one for one in kept if one != link), key=os.path.getmtime)[:-3]:
                 shutil.rmtree(old + ".d", True)
-                os.unlink(old)
+                for gone in (old, old + ".d.seal"):
+                    if os.path.exists(gone):
+                        os.unlink(gone)
         with open(os.path.join(folder, "actor"), "w") as file:
             file.write(actor)
     sys.excepthook = sys.__excepthook__
     sys.argv = [path] + sys.argv[6:]
-    runpy.run_path(path, run_name="__main__")
+    runpy.run_path(path, {"installed": install}, "__main__")
     """)
 
 
@@ -125,7 +122,7 @@ def _command(stack: str, *, install: bool, command: Sequence[str], kind: str) ->
     words = [package.digest, str(len(package.content)), how, "\n".join(origin(kind)), *given]
     return (
         'command -v python3 >/dev/null 2>&1 || { echo "agent: python none"; exit 3; }; '
-        f"exec python3 -c {shlex.quote(_BOOTSTRAP)} {shell_stack_path(stack)} {shlex.join(words)}"
+        f"exec python3 -I -c {shlex.quote(_BOOTSTRAP)} {shell_stack_path(stack)} {shlex.join(words)}"
     )
 
 

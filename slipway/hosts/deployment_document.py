@@ -117,6 +117,7 @@ def edge_document(settings: Settings, image: str, services: Sequence[str], appli
         "acme": acme if settings.https and settings.acme_email and not own else None,
         "certificates": [certificate] if own else [],
         **({"trusted_proxies": networks_of(settings.trusted_proxies)} if settings.trusted_proxies else {}),
+        **({"neighbours": sorted(set(settings.neighbours))} if settings.neighbours else {}),
     }
 
 

@@ -23,6 +23,7 @@ from slipway.settings.values import (
     Pem,
     Platform,
     RegistryPlace,
+    StackOnHost,
     Tag,
     TrustedProxy,
     User,
@@ -183,6 +184,11 @@ class Settings(BaseSettings):
         default_factory=list,
         description="load balancers and CDNs in front of the hosts: addresses, networks, cloudflare or fastly; they "
         "say who the visitor is, and whether he came over TLS",
+    )
+    neighbours: Listed[StackOnHost] = Field(
+        default_factory=list,
+        description="stacks of the same hosts, as APPLICATION-STACK, that may have paths, redirects and previews below "
+        "host names of this one",
     )
     https: bool = Field(
         default=False,

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PLATFORMS", "Address", "Adopted", "AuthorityUrl", "Domain", "Email", "Listed", "Mapped", "Network", "Pem",
-    "Platform", "RegistryPlace", "Tag", "TrustedProxy", "User", "VolumeKey", "Webhook", "is_placeholder", "matching",
-    "message_of", "networks_of", "one_host_key", "plain_platform", "texts", "tolerate_json", "unfolded",
+    "Platform", "RegistryPlace", "StackOnHost", "Tag", "TrustedProxy", "User", "VolumeKey", "Webhook", "is_placeholder",
+    "matching", "message_of", "networks_of", "one_host_key", "plain_platform", "texts", "tolerate_json", "unfolded",
 ]  # fmt: skip
 
 _Entry = TypeVar("_Entry")
@@ -242,6 +242,9 @@ Address = Annotated[str, AfterValidator(_address)]
 RegistryPlace = Annotated[str, AfterValidator(_registry)]
 User = Annotated[str, matching(r"[A-Za-z_][A-Za-z0-9_.-]*", "is not a user's name")]
 Domain = Annotated[str, matching(rf"(({_NAME}\.)*{_NAME})?", "is not a domain name (no https://, port or path)")]
+StackOnHost = Annotated[
+    str, matching(r"[a-z0-9][a-z0-9_-]{0,62}", "is not a stack as hosts know it, such as shop-production")
+]
 Tag = Annotated[str, matching(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?", "is not an image's tag")]
 Network = Annotated[str, AfterValidator(_network)]
 TrustedProxy = Annotated[str, AfterValidator(_proxy)]

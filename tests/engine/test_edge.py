@@ -562,7 +562,7 @@ def test_real_traefik_understands_what_keeps_visitors_out_and_lets_answers_throu
         return {"X-Forwarded-For": addresses, "X-Forwarded-Proto": scheme}
 
     try:
-        site.ensure(trusted_proxies=[proxy])
+        site.ensure(https=True, trusted_proxies=[proxy])
         site.edge.write("shop", Routing(services), Deadline(20, "the test"))
         for path in ("/admin/users", "/%61dmin/users", "//admin/users", "/x/../admin/users"):
             assert status(path) == 403, path

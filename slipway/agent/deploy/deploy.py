@@ -91,12 +91,14 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
 
 
 def _preflight(attempt: Attempt, plan: Plan, rendered: Rendered) -> None:
+    release, access = attempt.release, attempt.access
+    access.edge.check_routes(attempt.folder.stack, [release.services[name] for name in attempt.document.services])
     if plan.touched:
         preflight.check(
             rendered.compose,
             plan.touched,
-            api=attempt.access.api,
-            machine=attempt.access.machine,
+            api=access.api,
+            machine=access.machine,
             stack=attempt.folder.stack,
             disk_minimum_mb=attempt.options.disk_minimum_mb,
             giving_up=[each.id for each in attempt.handover.old.containers()] if attempt.handover else (),

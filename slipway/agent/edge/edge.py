@@ -14,6 +14,7 @@ from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.metrics import Counters, Target, traffic
 from slipway.agent.edge.port_redirect import PortRedirect
 from slipway.agent.edge.rendering import Ports, dynamic, marker, text
+from slipway.agent.edge.routing import ServiceRouting
 from slipway.agent.edge.static_config import desired, resolver_name, trusted
 from slipway.agent.edge.traefik_api import TraefikApi
 from slipway.agent.state.atomic_files import read_object, remove_tree
@@ -22,7 +23,7 @@ from slipway.contract.plan import EDGE_CHANGED, EDGE_REPLACED, EDGE_STARTED, Cha
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from slipway.agent.edge.routing import Routing
     from slipway.agent.edge.static_config import Desired
     from slipway.agent.output import Output
-    from slipway.contract.deployment import Acme, EdgeRequest
+    from slipway.contract.deployment import Acme, EdgeRequest, ServiceEntry
 
 __all__ = ["Edge"]
 
@@ -185,7 +186,7 @@ class Edge:
                     f"the routes of {stack} have nothing that serves them",
                     "run the deployment again, which starts it",
                 )
-            self._check_routes(stack, routing)
+            self.check_routes(stack, routing.services)
             return self._publish(stack, routing, running, deadline)
 
     def _publish(self, stack: str, routing: Routing, running: list[EdgeContainer], deadline: Deadline) -> float:
@@ -290,22 +291,52 @@ class Edge:
         if found is not None and not network.taken(self.api):
             self.api.remove_network(found["Id"])
 
-    def _check_routes(self, stack: str, routing: Routing) -> None:
-        """Two stacks must not want the same requests: which of them got one would be chance."""
-        wanted = {(route.host, route.path) for service in routing.services for route in service.routes}
+    def check_routes(self, stack: str, services: Iterable[ServiceEntry | ServiceRouting]) -> None:
+        """Two stacks must not want the same requests, nor one a part of what comes to a host name of the other.
+
+        What it had already stays, and a stack may name neighbours that it lets in.
+
+        Raises:
+            SlipwayError: names the stack that serves them, and how it lets this one in.
+        """
+        wanted, requests = _claims(services), self._folder.requests()
+        written = self.current(stack)
+        fresh = wanted - _claims(written.services if written else ())
         for other in self._folder.stacks():
             current = self.current(other) if other != stack else None
-            for service in current.services if current else ():
-                for route in service.routes:
-                    if (route.host, route.path) in wanted:
-                        raise SlipwayError(
-                            f"stack {other} of this host already serves {route.host or 'every host'}{route.path}",
-                            f"which of the two got a request would be chance, so the routes of {stack} are unchanged",
-                            f"give {stack} another route, or take {other} off this host first",
-                        )
+            theirs = _claims(current.services if current else ())
+            for host, what in sorted(wanted & theirs):
+                if what.startswith("/"):
+                    raise SlipwayError(
+                        f"stack {other} of this host already serves {host or 'every host'}{what}",
+                        f"which of the two got a request would be chance, so the routes of {stack} are unchanged",
+                        f"give {stack} another route, or take {other} off this host first",
+                    )
+            if other in requests and stack in requests[other].neighbours:
+                continue
+            names = {host for host, _ in theirs if host}
+            for host, what in sorted(fresh):
+                if host in names:
+                    raise SlipwayError(
+                        f"{host}{what} is inside of a host name of stack {other}, which does not let {stack} in",
+                        f"visitors of {other} would be answered by {stack}, so its routes are unchanged",
+                        f"give {stack} another host name, or set `neighbours: [{stack}]` in the stack file of {other} "
+                        "and deploy that first",
+                    )
 
     @contextlib.contextmanager
     def _locked(self, reason: str, deadline: Deadline | None) -> Iterator[None]:
         wait = _LOCK_SECONDS if deadline is None else min(_LOCK_SECONDS, deadline.remaining())
         with lock(self._folder.lock, owner=self.out.host, reason=reason, wait=wait):
             yield
+
+
+def _claims(services: Iterable[ServiceEntry | ServiceRouting]) -> set[tuple[str, str]]:
+    """Host names that these services want requests of, and which: a path, redirects or the preview."""
+    found = set()
+    for service in services:
+        found |= {(route.host, route.path.rstrip("/") or "/") for route in service.routes}
+        found |= {(redirect.origin, " (redirect)") for redirect in service.middlewares.redirects}
+        preview = service.preview_host if isinstance(service, ServiceRouting) else service.preview
+        found |= {(preview, " (preview)")} if preview else set()
+    return found

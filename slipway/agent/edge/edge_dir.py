@@ -210,8 +210,9 @@ class EdgeFolder:
         content = {stack: request._asdict() for stack, request in requests.items()}
         for each in content.values():
             del each["certificates"]
-            if not each["trusted_proxies"]:
-                del each["trusted_proxies"]  # which agents of earlier versions cannot read
+            for name in ("trusted_proxies", "neighbours"):
+                if not each[name]:
+                    del each[name]  # agents of earlier versions cannot read it
         self.put("wishes.json", json.dumps(content, sort_keys=True))
 
     def last_address(self) -> str:

@@ -33,7 +33,8 @@ class Preview(NamedTuple):
 class ServiceRouting(NamedTuple):
     """Everything about one service; `scheme` is how its servers are asked.
 
-    `resolver` is how certificates are had (`resolver_name`), None: not by ACME.
+    `resolver` is how certificates are had (`resolver_name`), None: not by ACME. Nobody else may have `preview_host`,
+    also while there is no `preview`.
     `basic_auth` of its middlewares is the content of the htpasswd file, a secret.
     """
 
@@ -46,6 +47,7 @@ class ServiceRouting(NamedTuple):
     https: bool = False
     resolver: str | None = None
     scheme: str = "http"
+    preview_host: str = ""
 
 
 class Routing(NamedTuple):
@@ -89,4 +91,5 @@ def _service_from_json(content: Mapping[str, Any]) -> ServiceRouting:
         https=content["https"],
         resolver=content["resolver"],
         scheme=content.get("scheme", "http"),
+        preview_host=content.get("preview_host", ""),
     )

@@ -73,6 +73,7 @@ def wanted_route(
         https=https,
         resolver=resolver if https else None,
         scheme=entry.scheme,
+        preview_host=entry.preview,
     )
 
 

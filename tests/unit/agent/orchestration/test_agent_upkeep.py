@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from programs import Program
@@ -189,6 +189,70 @@ def test_a_stack_cannot_take_the_route_of_another(stack: Simulation) -> None:
     assert "stack shop of this host already serves every host/" in ended.error
     assert shop.visit() == (200, "1")
     assert blog.ids() == []
+
+
+def _at(host: str, path: str = "/") -> dict[str, Any]:
+    return {"routes": [{"host": host, "path": path, "strip": False}]}
+
+
+NO_WAYS = {"redirects": [], "basic_auth": None, "ip_allow_list": [], "rate_limit": None, "max_body": None,
+           "security_headers": False}  # fmt: skip
+
+
+def _redirects(host: str) -> dict[str, Any]:
+    return {
+        **_at("blog.test"),
+        "middlewares": {**NO_WAYS, "redirects": [{"from": host, "to": "x.test", "permanent": True}]},
+    }
+
+
+HAS = {**_redirects("www.shop.test"), **_at("shop.test"), "preview": "next.shop.test"}
+INSIDE = [
+    # what a neighbour wants, and what is said to be inside
+    (_at("shop.test", "/admin"), "shop.test/admin"),
+    (_at("shop.test", "/x/"), "shop.test/x"),
+    (_at("www.shop.test"), "www.shop.test/"),
+    (_at("next.shop.test", "/login"), "next.shop.test/login"),
+    (_redirects("shop.test"), "shop.test (redirect)"),
+    (_redirects("next.shop.test"), "next.shop.test (redirect)"),
+    ({**_at("blog.test"), "preview": "shop.test"}, "shop.test (preview)"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "what"), INSIDE, ids=[each[1] for each in INSIDE])
+def test_a_stack_gets_nothing_below_a_host_name_of_another_that_does_not_let_it_in(
+    stack: Simulation, wanted: dict[str, Any], what: str
+) -> None:
+    shop, blog = stack, Simulation(stack.host, "blog")
+    assert shop.deploy(shop.web("1", **HAS)).code == 0
+    release = blog.web("2", **wanted)
+    said = f"{what} is inside of a host name of stack shop, which does not let blog in"
+    assert said in blog.plan(release)["refused"][0]["what"]
+    ended = blog.deploy(release)
+    assert said in ended.error
+    assert "`neighbours: [blog]`" in ended.error
+    assert blog.ids() == []
+    assert shop.deploy(shop.web("1", **HAS), edge=shop.edge(neighbours=["blog"])).code == 0
+    assert blog.deploy(release).code == 0
+    # What it has stays, whatever becomes of that.
+    assert shop.deploy(shop.web("1", **HAS)).code == 0
+    assert blog.deploy(blog.web("3", **wanted)).code == 0
+    assert shop.deploy(shop.web("1", **HAS)).code == 0
+
+
+@pytest.mark.parametrize(
+    "wanted", [_at("blog.test"), _at("a.shop.test"), _at("test"), _at("", "/blog"), _redirects("b.test")]
+)
+def test_a_stack_may_have_what_no_other_one_has(stack: Simulation, wanted: dict[str, Any]) -> None:
+    shop, blog = stack, Simulation(stack.host, "blog")
+    assert shop.deploy(shop.web("1", **HAS)).code == 0
+    assert blog.deploy(blog.web("2", **wanted)).code == 0
+
+
+def test_a_neighbour_that_is_let_in_gets_no_route_of_its_host(stack: Simulation) -> None:
+    shop, blog = stack, Simulation(stack.host, "blog")
+    assert shop.deploy(shop.web("1", **_at("shop.test", "/a/")), edge=shop.edge(neighbours=["blog"])).code == 0
+    assert "already serves shop.test/a" in blog.deploy(blog.web("1", **_at("shop.test", "/a"))).error
 
 
 def test_a_pruned_image_is_fetched_again(stack: Simulation) -> None:
