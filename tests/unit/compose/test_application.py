@@ -128,9 +128,9 @@ def test_earlier_problems_are_told_beside_a_file_that_cannot_be_read(tmp_path: P
 @pytest.mark.parametrize(
     ("image", "variables", "said", "fix"),
     [
-        ("x/y:${EMPTY}", {"EMPTY": ""}, "x/y:", "pulumi config set --path 'variables.EMPTY' --stack test"),
+        ("x/y:${EMPTY}", {"EMPTY": ""}, "x/y:", "pulumi config set --path 'variables.EMPTY' --stack test < /dev/tty"),
         ("${REGISTRY}/y:$TAG", {"REGISTRY": "", "TAG": "1"}, "/y:1",
-         "pulumi config set --path 'variables.REGISTRY' --stack test"),
+         "pulumi config set --path 'variables.REGISTRY' --stack test < /dev/tty"),
         ("x/y:${UNSET:-}", {}, "x/y:", "correct services.web.image"),
         ("X/y Z", {}, "X/y Z", "correct services.web.image"),
         ("x/y:${TAG}", {"TAG": "a b"}, "x/y:a b", "correct services.web.image"),

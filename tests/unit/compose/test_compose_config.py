@@ -146,7 +146,8 @@ def test_a_name_with_dots_is_passed_on_where_the_stack_gives_it_a_value(tmp_path
 
     found = application(tmp_path, text("discovery.type"), variables={"discovery.type": "single-node"})
     assert found.document["services"]["web"]["environment"] == {"discovery.type": "single-node"}
-    assert "environment" not in application(tmp_path, text("discovery.type")).document["services"]["web"]
+    left = application(tmp_path, text("discovery.type")).document["services"]["web"]["environment"]
+    assert left == {"discovery.type": None}  # unset, as Compose has it
 
 
 def test_what_cannot_stand_in_braces_is_said(tmp_path: Path) -> None:
@@ -575,7 +576,7 @@ def test_a_file_that_is_named_and_missing_is_said_by_name(
         several(tmp_path, **values)
     [problem] = raised.value.problems
     assert problem.what == what.format(f"{tmp_path.name}/")
-    assert problem.fix == f"pulumi config set {key} --stack test"
+    assert problem.fix == f"pulumi config set {key} --stack test < /dev/tty"
 
 
 def test_an_error_of_several_files_names_them_and_the_command_that_says_the_same(tmp_path: Path) -> None:
