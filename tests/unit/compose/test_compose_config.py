@@ -612,11 +612,8 @@ def test_a_file_beside_that_is_meant_to_be_merged_is_mentioned_until_the_stack_n
     assert found.unused == told
     assert whats(found.warnings) == [f"{name} lies beside compose.yaml and is not used" for name in told]
     for warning, name in zip(found.warnings, told, strict=True):
-        assert warning.fix == (
-            f"pulumi config set --path 'composeFile[0]' compose.yaml --stack {stack} && "
-            f"pulumi config set --path 'composeFile[1]' {name} --stack {stack} to merge both, or "
-            f"pulumi config set composeFile compose.yaml --stack {stack} if it is for other machines"
-        )
+        assert f"`composeFile: [compose.yaml, {name}]`" in warning.meaning
+        assert warning.fix == f"pulumi config set composeFile compose.yaml --stack {stack}"
 
 
 def test_what_a_file_lacks_may_be_in_one_that_lies_beside(tmp_path: Path) -> None:
@@ -624,6 +621,10 @@ def test_what_a_file_lacks_may_be_in_one_that_lies_beside(tmp_path: Path) -> Non
     problems = problems_of(tmp_path, "services: {web: {image: x, volumes: ['data:/data']}}")
     assert problems[0].what.startswith('compose.yaml: service "web" refers to undefined volume data')
     assert whats(problems[1:]) == ["compose.override.yaml lies beside compose.yaml and is not used"]
+    assert problems[1].fix == (
+        "pulumi config set --path 'composeFile[0]' compose.yaml --stack test && "
+        "pulumi config set --path 'composeFile[1]' compose.override.yaml --stack test"
+    )
 
 
 # --- profiles
