@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import secrets as randomness
+import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -19,7 +20,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.rules import too_long
 from slipway.settings.secret_rules import new_secret, probably_secret
 from slipway.settings.setting_files import config_rm, config_set, entry
-from slipway.settings.spelling import suggestion
+from slipway.settings.spelling import nearest, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -114,7 +115,9 @@ def _unknown_profiles(settings: Settings, services: Iterable[Mapping[str, Any]])
             f"profiles[{index}]",
             f"no service has the profile '{name}'",
             suggestion(name, known, "it would change nothing"),
-            config_rm(settings.stack, f"profiles[{index}]"),
+            config_set(settings.stack, f"profiles[{index}]", shlex.quote(close))
+            if (close := nearest(name, known))
+            else config_rm(settings.stack, f"profiles[{index}]"),
         )
         for index, name in enumerate(settings.profiles)
         if name not in known | {"*"}

@@ -642,6 +642,8 @@ def test_profiles_are_a_setting_that_comes_before_composes_own_variable(tmp_path
     ]
     for profiles, variables, services in cases:
         assert set(model(tmp_path, text, profiles=profiles, variables=variables)["services"]) == services
+    [problem] = problems_of(tmp_path, text.replace("[c]", "[extra]"), profiles=["extar"])
+    assert problem.fix == "pulumi config set --path 'profiles[0]' extra --stack test"
     [problem] = problems_of(tmp_path, text, profiles=["a", "d"])
     assert problem.what == "profiles[1]: no service has the profile 'd'"
     assert problem.fix == "pulumi config rm --path 'profiles[1]' --stack test"
