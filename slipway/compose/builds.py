@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.compose.compose_config import without_escapes
 from slipway.contract.problems import Problem
-from slipway.settings.registry_names import mirrored, without_tag
+from slipway.settings.registry_names import is_reference, mirrored, without_tag
 from slipway.settings.setting_files import config_set
 from slipway.settings.values import PLATFORMS, plain_platform
 
@@ -309,7 +309,13 @@ class BuildReader:
     def _repository(self, service: str, image: str | None) -> str:
         """The one that `image:` names, when it is below the registry; else the service's own."""
         bare, registry = without_tag((image or "").split("@", 1)[0]), self._settings.registry
-        return bare if registry and bare.startswith(f"{registry}/") else self._own_repository(service)
+        if not registry or not bare.startswith(f"{registry}/"):
+            return self._own_repository(service)
+        if not is_reference(bare):
+            what, fix = f"services.{service}.image: '{image}' is not the name of an image", f"write {bare.lower()}"
+            fix = fix if is_reference(bare.lower()) else f"correct services.{service}.image, or remove it"
+            self._refuse(what, fix, "it could not be pushed under that name")
+        return bare
 
     def _own_repository(self, service: str) -> str:
         """`REGISTRY/APPLICATION-SERVICE`, in the characters that an image's name may have."""

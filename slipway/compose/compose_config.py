@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import secrets as randomness
+import shlex
 import subprocess
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -20,7 +21,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.rules import too_long
 from slipway.settings.secret_rules import is_secret, new_secret, probably_secret
 from slipway.settings.setting_files import config_rm, config_set, entry
-from slipway.settings.spelling import suggestion
+from slipway.settings.spelling import nearest, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ _SECONDS = 60  # reading a file takes a tenth of one; an `include` over the netw
 _UNSET = re.compile(r'The \\?"(?P<name>[^"\\]+)\\?" variable is not set')
 _REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)", re.ASCII)
 _REQUIRED = re.compile(r"required variable (?P<name>\w+) is missing a value(?:: (?P<message>.*))?")
+_LACKS = re.compile(r"undefined|unknown service|neither an image nor a build")  # what another file may have
 # Of this run alone, so that no text of a Compose file can be taken for one.
 _RUN = randomness.token_hex(8)
 _RUN_FOLDER = f"/path-of-{_RUN}"  # shows where this machine's PATH was substituted; there is no such folder
@@ -87,12 +89,13 @@ def resolve(settings: Settings) -> ComposeModel:
     given |= {"COMPOSE_PROFILES": ",".join(settings.profiles)} if settings.profiles else {}
     long = [*too_long("variables", settings.variables, settings.stack)]
     given |= {each.subject.removeprefix("variables."): "1" for each in long}  # so that the rest is read
-    left = [left_out(files[0].name, each, settings.stack) for each in unused]
     try:
         name = settings.name or _as_name(_project_name(files, settings, given))
         stack = project_on_hosts(name, settings.stack)
         model, problems = _model(files, settings, given, "--project-name", stack)
-    except SlipwayError as error:  # what it lacks may be in a file that lies there
+    except SlipwayError as error:
+        lacks = any(_LACKS.search(problem.what) for problem in error.problems)
+        left = [left_out(files[0].name, each, settings.stack, missed=True) for each in unused if lacks]
         raise SlipwayError([*error.problems, *left]) from None
     if len(stack) > LONGEST_STACK:
         problems.append(
@@ -102,7 +105,8 @@ def resolve(settings: Settings) -> ComposeModel:
                 config_set(settings.stack, "name"),
             )
         )
-    warnings = [*left, *put_stack_values(model, _written(files, given), given, settings.stack)]
+    warnings = [left_out(files[0].name, each, settings.stack, missed=False) for each in unused]
+    warnings += put_stack_values(model, _written(files, given), given, settings.stack)
     dormant = _dormant(files, given, model)
     problems += long
     problems += _unknown_profiles(settings, [*(model.get("services") or {}).values(), *dormant.values()])
@@ -145,7 +149,9 @@ def _unknown_profiles(settings: Settings, services: Iterable[Mapping[str, Any]])
             f"profiles[{index}]",
             f"no service has the profile '{name}'",
             suggestion(name, known, "it would change nothing"),
-            config_rm(settings.stack, f"profiles[{index}]"),
+            config_set(settings.stack, f"profiles[{index}]", shlex.quote(close))
+            if (close := nearest(name, known))
+            else config_rm(settings.stack, f"profiles[{index}]"),
         )
         for index, name in enumerate(settings.profiles)
         if name not in known | {"*"}

@@ -57,15 +57,14 @@ def _overrides(file: Path, settings: Settings) -> Iterator[str]:
             yield from (name for name in names if (file.parent / name).is_file())
 
 
-def left_out(name: str, beside: str, stack: str) -> Problem:
-    """The warning that a file lies there which nothing merges."""
-    merge = f"{config_set(stack, 'composeFile[0]', name)} && "
-    merge += config_set(stack, "composeFile[1]", shlex.quote(beside))
-    return Problem(
-        f"{beside} lies beside {name} and is not used",
-        "the setting `composeFile` says which files make the application; without it, it is the one",
-        f"{merge} to merge both, or {config_set(stack, 'composeFile', name)} if it is for other machines",
-    )
+def left_out(name: str, beside: str, stack: str, *, missed: bool) -> Problem:
+    """A file lies there that nothing merges; `missed` where the application cannot be read without it."""
+    what, merged = f"{beside} lies beside {name} and is not used", f"`composeFile: [{name}, {beside}]`"
+    if missed:
+        first, second = (config_set(stack, f"composeFile[{index}]", each) for index, each in enumerate((name, beside)))
+        return Problem(what, f"what is missing may be in it: {merged} merges both", f"{first} && {second}")
+    meaning = f"{merged} in the stack file merges both; where it is for other machines, this says so"
+    return Problem(what, meaning, config_set(stack, "composeFile", name))
 
 
 def names_of(files: Sequence[Path]) -> str:

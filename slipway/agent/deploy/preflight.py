@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["check", "free_megabytes"]
 
 MEGABYTE = 1_000_000
+_NETWORK_LABEL = "com.docker.compose.network"
 
 
 def check(
@@ -41,6 +42,7 @@ def check(
     _disk(machine.root, disk_minimum_mb)
     _drivers(compose, machine)
     _external(compose, api)
+    _networks(compose, starting, api)
     _shared_volumes(compose, starting, api, stack)
     _names(compose, starting, api, stack)
     _ports(compose, starting, api, stack, giving_up)
@@ -94,6 +96,21 @@ def _external(compose: Mapping[str, Any], api: DockerApi) -> None:
                 "on this host",
                 f"the Compose file declares {them} as external, so Slipway does not create {them}",
                 " && ".join(f"docker {kind} create {name}" for name in missing),
+            )
+
+
+def _networks(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi) -> None:
+    """Refuse a network of a needed name that something else made: Compose would not use it."""
+    for key in sorted({key for name in starting for key in compose["services"].get(name, {}).get("networks") or ()}):
+        definition = compose["networks"].get(key) or {}
+        name = str(definition.get("name") or key)
+        found = None if definition.get("external") else api.network(name)
+        if found is not None and (found.get("Labels") or {}).get(_NETWORK_LABEL) != key:
+            raise SlipwayError(
+                f"the network {name} ({key} in the Compose file) is there, and something else made it",
+                "Compose would not use it, so nothing was started: Docker removes it once no container is on it, and "
+                f"`external: true` in networks.{key} uses it as it is",
+                f"docker network rm {name}",
             )
 
 

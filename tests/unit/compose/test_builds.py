@@ -42,6 +42,15 @@ def of_file(folder: Path, **services: Any) -> Application:
 # --- repositories
 
 
+def test_a_name_under_which_nothing_can_be_pushed_is_refused(tmp_path: Path) -> None:
+    for image, fix in (("ghcr.io/acme/Web:1", "write ghcr.io/acme/web"), ("ghcr.io/acme//web", "correct services.web")):
+        reader = _reader(tmp_path)
+        reader.read("web", {"context": "."}, image=image, platform=None)
+        [problem] = reader.found.problems
+        assert problem.what == f"services.web.image: '{image}' is not the name of an image"
+        assert problem.fix.startswith(fix)
+
+
 @pytest.mark.parametrize(
     ("image", "repository"),
     [

@@ -147,8 +147,8 @@ def test_a_name_with_dots_is_passed_on_where_the_stack_gives_it_a_value(tmp_path
 
     found = application(tmp_path, text("discovery.type"), variables={"discovery.type": "single-node"})
     assert found.document["services"]["web"]["environment"] == {"discovery.type": "single-node"}
-    found = application(tmp_path, text("discovery.type"))
-    assert found.document["services"]["web"]["environment"] == {"discovery.type": None}
+    left = application(tmp_path, text("discovery.type")).document["services"]["web"]["environment"]
+    assert left == {"discovery.type": None}  # unset, as Compose has it
 
 
 def test_what_cannot_stand_in_braces_is_said(tmp_path: Path) -> None:
@@ -613,11 +613,8 @@ def test_a_file_beside_that_is_meant_to_be_merged_is_mentioned_until_the_stack_n
     assert found.unused == told
     assert whats(found.warnings) == [f"{name} lies beside compose.yaml and is not used" for name in told]
     for warning, name in zip(found.warnings, told, strict=True):
-        assert warning.fix == (
-            f"pulumi config set --path 'composeFile[0]' compose.yaml --stack {stack} && "
-            f"pulumi config set --path 'composeFile[1]' {name} --stack {stack} to merge both, or "
-            f"pulumi config set composeFile compose.yaml --stack {stack} if it is for other machines"
-        )
+        assert f"`composeFile: [compose.yaml, {name}]`" in warning.meaning
+        assert warning.fix == f"pulumi config set composeFile compose.yaml --stack {stack}"
 
 
 def test_what_a_file_lacks_may_be_in_one_that_lies_beside(tmp_path: Path) -> None:
@@ -625,6 +622,10 @@ def test_what_a_file_lacks_may_be_in_one_that_lies_beside(tmp_path: Path) -> Non
     problems = problems_of(tmp_path, "services: {web: {image: x, volumes: ['data:/data']}}")
     assert problems[0].what.startswith('compose.yaml: service "web" refers to undefined volume data')
     assert whats(problems[1:]) == ["compose.override.yaml lies beside compose.yaml and is not used"]
+    assert problems[1].fix == (
+        "pulumi config set --path 'composeFile[0]' compose.yaml --stack test && "
+        "pulumi config set --path 'composeFile[1]' compose.override.yaml --stack test"
+    )
 
 
 # --- profiles
@@ -642,6 +643,8 @@ def test_profiles_are_a_setting_that_comes_before_composes_own_variable(tmp_path
     ]
     for profiles, variables, services in cases:
         assert set(model(tmp_path, text, profiles=profiles, variables=variables)["services"]) == services
+    [problem] = problems_of(tmp_path, text.replace("[c]", "[extra]"), profiles=["extar"])
+    assert problem.fix == "pulumi config set --path 'profiles[0]' extra --stack test"
     [problem] = problems_of(tmp_path, text, profiles=["a", "d"])
     assert problem.what == "profiles[1]: no service has the profile 'd'"
     assert problem.fix == "pulumi config rm --path 'profiles[1]' --stack test"

@@ -146,7 +146,7 @@ def test_a_python_that_cannot_run_it_is_named(tmp_path: Path, python: str, what:
     for name in ("sh", "printf"):
         (folder / name).symlink_to(str(shutil.which(name)))
     if python:
-        run = f"{python}; code = sys.argv[2]; sys.argv = ['-c', *sys.argv[3:]]; exec(code)"
+        run = f"{python}; code = sys.argv[3]; sys.argv = ['-c', *sys.argv[4:]]; exec(code)"
         (folder / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} -c "{run}" "$@"\n')
         (folder / "python3").chmod(0o755)
     found = problem(_Login(tmp_path, PATH=str(folder)))

@@ -206,7 +206,7 @@ def test_a_name_that_only_a_container_may_have_gets_the_way_to_give_it(tmp_path:
     assert "`db.password: ${DB_PASSWORD}` under `environment:`" in problem.meaning
     assert problem.fix == (
         "pulumi config rm --path 'secrets[\"db.password\"]' --stack test && "
-        "pulumi config set --secret --path 'secrets.DB_PASSWORD' --stack test"
+        "pulumi config set --secret --path 'secrets.DB_PASSWORD' --stack test < /dev/tty"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +190,28 @@ def test_a_volume_of_another_stack_is_refused_unless_it_is_said_to_be_shared(sta
     else:
         assert "the volume fixed (data in the Compose file) is used by blog-db-1 of blog" in ended.error
         assert shop.ids() == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "external", "refused"),
+    [
+        ({}, False, True),
+        ({"com.docker.compose.network": "other"}, False, True),
+        ({"com.docker.compose.network": "back", "com.docker.compose.project": "blog"}, False, False),
+        ({}, True, False),
+    ],
+)
+def test_a_network_in_the_way_is_named_before_anything_starts(
+    stack: Simulation, labels: dict[str, str], external: int, refused: int
+) -> None:
+    stack.host.engine.handle("POST", "/networks/create", json.dumps({"Name": "taken", "Labels": labels}).encode())
+    networks = {"back": {"name": "taken", **({"external": True} if external else {})}}
+    ended = stack.deploy(stack.shop(api_service={"networks": {"back": None}}, networks=networks))
+    assert (ended.code != 0) == refused
+    if refused:
+        assert "the network taken (back in the Compose file) is there, and something else made it" in ended.error
+        assert ended.error.endswith(" — docker network rm taken")
+        assert stack.ids() == []
 
 
 def test_a_failed_first_deployment_leaves_nothing_but_volumes(stack: Simulation) -> None:
