@@ -211,8 +211,8 @@ def test_it_takes_over_without_a_lost_request_and_one_on_the_volume(
     assert stack.witness.seen == []
     assert [each.points["web"] for each in stack.host.edges] == [PORT]
     assert stack.host.redirects == {}
-    # stop of the old one, start of the new one: no wait for what else is new
-    assert onlooker.without_database < 1.5
+    # The old one takes 0.3 s to stop, the new one 0.1 s to start: nothing else comes in between.
+    assert onlooker.without_database < 0.5
 
 
 def test_a_preview_says_all_of_it_and_what_is_interrupted(stack: Simulation, before: Before) -> None:
