@@ -6,8 +6,8 @@ from typing import NamedTuple, Union
 
 __all__ = [
     "Barrier", "CheckRoutes", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "Make", "Migrate", "Observe", "Prune",
-    "Record", "Remove", "ScaleUp", "ShiftTraffic", "Smoke", "StandIn", "Start", "Step", "StopOld", "TakePorts", "Unroute",
-    "WaitHealthy", "Write", "name_of", "phase",
+    "Record", "Remove", "ScaleUp", "ShiftTraffic", "Smoke", "StandIn", "Start", "Step", "StopOld", "TakePorts",
+    "Unroute", "WaitHealthy", "Write", "name_of", "phase",
 ]  # fmt: skip
 
 
