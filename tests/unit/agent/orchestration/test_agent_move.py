@@ -510,3 +510,10 @@ def test_one_that_takes_minutes_to_stop_gets_them(stack: Simulation, before: Bef
     assert database.code == 0  # it ended by itself, not by SIGKILL
     before.stopped()
     assert onlooker.lost == []
+
+
+def test_what_a_swarm_would_start_again_is_not_taken_over(stack: Simulation, before: Before) -> None:
+    before.container("db").config["Labels"] |= {"com.docker.swarm.task.id": "x"}
+    steps = stack.plan(shop(stack), move_from="old, old-db-1")["steps"]
+    assert "stop-old:worker" in steps
+    assert "stop-old:db" not in steps
