@@ -41,7 +41,7 @@ def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) 
             )
         if names:
             adopted[kind] = stated | {
-                key: {"name": name, "external": True} for key, name in names.items() if key in stated
+                key: {"name": name, "external": True, "x-adopted": True} for key, name in names.items() if key in stated
             }
     return adopted
 

@@ -119,7 +119,7 @@ class Before:
              "db": service(self.agent.image, environment={"VERSION": "after"}, **data)},
             slipway={"web": {"strategy": "rolling", "routes": [{"host": "", "path": "/", "strip": False}],
                              "update": {"order": "start-first"}}},
-            volumes={"data": {"name": f"{self.name}_data", "external": True}},
+            volumes={"data": {"name": f"{self.name}_data", "external": True, "x-adopted": True}},
         )  # fmt: skip
 
     def move(self) -> Any:

@@ -22,8 +22,8 @@ def test_what_is_adopted_is_external_and_all_else_as_it_was(tmp_path: Path) -> N
     found = application(
         tmp_path, COMPOSE, adopt_volumes={"data": "old_pgdata"}, adopt_networks={"inner": "old_inner"}
     ).document
-    assert found["volumes"]["data"] == {"name": "old_pgdata", "external": True}
-    assert found["networks"]["inner"] == {"name": "old_inner", "external": True}
+    assert found["volumes"]["data"] == {"name": "old_pgdata", "external": True, "x-adopted": True}
+    assert found["networks"]["inner"] == {"name": "old_inner", "external": True, "x-adopted": True}
     assert found["volumes"]["logs"] == plain["volumes"]["logs"]
     assert found["networks"]["default"] == plain["networks"]["default"]
     assert found["services"] == plain["services"]
