@@ -1,6 +1,7 @@
-"""Volumes and networks that exist already: the settings say which ones, the release takes them as external.
+"""What of a Compose file is different in a stack that takes the place of something that runs already.
 
-So Compose makes none of them, and nothing of Slipway removes one.
+Volumes and networks that the settings name are external: Compose makes none of them, and nothing of Slipway removes
+one. The labels by which a proxy of before finds containers are left out, or it would send requests to the new ones.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["with_adopted"]
 
+_PROXY_LABELS = ("traefik.", "caddy")
+
 
 def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) -> dict[str, Any]:
-    """Compose's model with what `adoptVolumes` and `adoptNetworks` name in place."""
+    """Compose's model with what is adopted in place, and fit to start beside what `moveFrom` names."""
     adopted = dict(model)
+    if settings.move_from:
+        adopted["services"] = {name: _unseen(service) for name, service in (model.get("services") or {}).items()}
     for kind, setting, names in (
         ("volumes", "adoptVolumes", settings.adopt_volumes),
         ("networks", "adoptNetworks", settings.adopt_networks),
@@ -36,6 +41,13 @@ def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) 
             )
         if names:
             adopted[kind] = stated | {
-                key: {"name": name, "external": True} for key, name in names.items() if key in stated
+                key: {"name": name, "external": True, "x-adopted": True} for key, name in names.items() if key in stated
             }
     return adopted
+
+
+def _unseen(service: Mapping[str, Any]) -> dict[str, Any]:
+    labels = {
+        name: value for name, value in (service.get("labels") or {}).items() if not name.startswith(_PROXY_LABELS)
+    }
+    return {**service, "labels": labels} if "labels" in service else dict(service)

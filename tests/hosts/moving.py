@@ -43,7 +43,7 @@ _ASK = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:80
 # Asks the database as the old application does, by its name on the old network, and prints each time without an answer.
 _WATCH = """
 import http.client, time
-good = time.monotonic()
+good = 0.0
 while True:
     try:
         connection = http.client.HTTPConnection("db", 8000, timeout=0.5)
@@ -54,8 +54,8 @@ while True:
         answered = False
     now = time.monotonic()
     if answered:
-        if now - good > 0.1:
-            print(now - good, flush=True)
+        if not good or now - good > 0.1:
+            print(now - (good or now), flush=True)
         good = now
     time.sleep(0.01)
 """
@@ -102,7 +102,7 @@ class Before:
         docker("rm", "-f", self.watcher, check=False)
         docker("run", "-d", "--name", self.watcher, "--network", f"{self.name}_default", "--init", self.agent.image,
                "python3", "-S", "-c", _WATCH)  # fmt: skip
-        time.sleep(0.5)
+        eventually(lambda: docker("logs", self.watcher) != "", 30)
 
     def seconds_without(self) -> float:
         """The longest time without an answer of the database since it is watched."""
@@ -119,7 +119,7 @@ class Before:
              "db": service(self.agent.image, environment={"VERSION": "after"}, **data)},
             slipway={"web": {"strategy": "rolling", "routes": [{"host": "", "path": "/", "strip": False}],
                              "update": {"order": "start-first"}}},
-            volumes={"data": {"name": f"{self.name}_data", "external": True}},
+            volumes={"data": {"name": f"{self.name}_data", "external": True, "x-adopted": True}},
         )  # fmt: skip
 
     def move(self) -> Any:

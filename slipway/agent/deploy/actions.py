@@ -48,7 +48,7 @@ _KILL_VARIABLE = "SLIPWAY_TEST_KILL_AFTER"
 # After these there is something to roll back.
 _TOUCHING = (
     steps.Migrate, steps.Start, steps.ScaleUp, steps.Remove, steps.ShiftTraffic, steps.Drain, steps.Unroute,
-    steps.StopOld, steps.TakePorts,
+    steps.Make, steps.StopOld, steps.TakePorts,
 )  # fmt: skip
 
 
@@ -162,6 +162,7 @@ class Actions:
             steps.Drain: self.mover.retire,
             steps.KeepOld: self._keep,
             steps.Unroute: lambda step: self.mover.unroute(step.services),
+            steps.Make: lambda step: self._up(steps.Start(step.services, recreate=False), start=False),
             steps.StopOld: self._take_over,
             steps.StandIn: self._take_over,
             steps.TakePorts: self._take_over,

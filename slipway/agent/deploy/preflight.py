@@ -43,7 +43,8 @@ def check(
     _drivers(compose, machine)
     _external(compose, api)
     _networks(compose, starting, api)
-    _shared_volumes(compose, starting, api, stack)
+    _shared_volumes(compose, starting, api, stack, giving_up)
+    _adopted_volumes(compose, starting, api, stack, giving_up)
     _names(compose, starting, api, stack)
     _ports(compose, starting, api, stack, giving_up)
 
@@ -114,7 +115,9 @@ def _networks(compose: Mapping[str, Any], starting: Collection[str], api: Docker
             )
 
 
-def _shared_volumes(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:
+def _shared_volumes(
+    compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str, giving_up: Collection[str]
+) -> None:
     """Refuse a volume that the file names itself while another project uses it, unless this stack does so already."""
     used = {
         str(mount.get("source"))
@@ -128,7 +131,7 @@ def _shared_volumes(compose: Mapping[str, Any], starting: Collection[str], api: 
     for entry in api.containers() if names else ():
         project = (entry.get("Labels") or {}).get(PROJECT_LABEL)
         for mount in entry.get("Mounts") or ():
-            if project and mount.get("Name") in names:
+            if project and mount.get("Name") in names and str(entry["Id"])[:SHORT_ID] not in giving_up:
                 holders.setdefault(mount["Name"], {})[project] = str(entry["Names"][0]).lstrip("/")
     for name, projects in sorted(holders.items()):
         if stack not in projects:
@@ -136,8 +139,29 @@ def _shared_volumes(compose: Mapping[str, Any], starting: Collection[str], api: 
             raise SlipwayError(
                 f"the volume {name} ({names[name]} in the Compose file) is used by {projects[other]} of {other}",
                 "two stacks would write the same data, so nothing was started; `external: true` says that both may, "
-                f"and where this stack takes the place of {other}, stop that one first: its volumes stay",
+                f"and where this stack takes the place of {other}, set moveFrom: its volumes stay",
                 f"write `name: ${{COMPOSE_PROJECT_NAME}}_{names[name]}` in volumes.{names[name]}, for data of its own",
+            )
+
+
+def _adopted_volumes(
+    compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str, giving_up: Collection[str]
+) -> None:
+    """Refuse a volume that existed before while somebody works on it who does not give it up."""
+    own = [mount.get("source") for name in starting for mount in compose["services"].get(name, {}).get("volumes") or ()]
+    definitions = [compose["volumes"].get(key) or {} for key in own]
+    names = {each["name"] for each in definitions if each.get("x-adopted")}
+    for entry in api.containers() if names else ():
+        mine = (entry.get("Labels") or {}).get(PROJECT_LABEL) == stack or str(entry["Id"])[:SHORT_ID] in giving_up
+        used = sorted(
+            names.intersection(each.get("Name") for each in entry.get("Mounts") or () if each.get("RW", True))
+        )
+        if used and not mine and entry.get("State") == "running":
+            user = str(entry["Names"][0]).lstrip("/")
+            raise SlipwayError(
+                f"the volume {used[0]}, which this stack adopts, is in use by {user}",
+                "two would write the same data, so nothing was started; moveFrom has it stop at the right moment",
+                f"pulumi config set --path 'moveFrom[0]' {(entry.get('Labels') or {}).get(PROJECT_LABEL) or user}",
             )
 
 

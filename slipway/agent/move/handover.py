@@ -6,7 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from slipway.agent import runtime
-from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.agent.docker.compose_cli import failed_start
+from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.edge.metrics import listening
 from slipway.agent.move.old_project import MOVING, UNDONE, mounts_of
 from slipway.contract.problems import SlipwayError
@@ -51,12 +52,17 @@ class Handover:
     def stop_old(self, step: StopOld) -> None:
         begin = runtime.monotonic()
         self.old.stop(step.containers)
+        for each in self._own(service=step.service, running=False) if step.service else ():
+            try:
+                self.api.start(each)
+            except DockerError as error:
+                raise failed_start((step.service,), (error.message,)) from error
         names = [each.name for each in self.old.containers() if each.id in step.containers]
         self.out.progress("move", f"stopped {', '.join(names)}; it stays", runtime.monotonic() - begin)
 
     def stand_in(self, step: StandIn) -> None:
         away = [each for each in self.old.containers() if each.id in step.away]
-        self.old.stand_in(self._own(service=step.service), away)
+        self.old.stand_in(self._own(service=step.service, running=None), away)
 
     def take_ports(self, step: TakePorts, wanted: EdgeRequest, mover: Mover, deadline: Deadline) -> None:
         """Have the edge listen on its ports, and the old containers no more."""

@@ -24,6 +24,7 @@ __all__ = ["FINISHED", "MOVED", "MOVING", "UNDONE", "OldContainer", "OldProject"
 MOVING, MOVED, UNDONE, FINISHED = "moving", "moved", "undone", "finished"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
 _AND = ", "
+_SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
 
@@ -88,7 +89,7 @@ class OldProject:
         labels, wanted = listed.get("Labels") or {}, self.name.split(_AND)
         names = (str(each).lstrip("/") for each in listed.get("Names") or ())
         in_project = labels.get(PROJECT_LABEL) in wanted and labels.get(_ONE_OFF_LABEL) != "True"
-        return in_project or not set(wanted).isdisjoint(names)
+        return _SWARM_LABEL not in labels and (in_project or not set(wanted).isdisjoint(names))
 
     def note(self, state: str) -> None:
         """Note how far it is; the first time also which containers run."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent.strategies.steps import (
     Barrier,
+    Make,
     Prune,
     Record,
     ScaleUp,
@@ -33,7 +34,8 @@ __all__ = ["old_changes", "taken_over", "woven"]
 def woven(steps: Sequence[Step], rendered: Rendered, old: Sequence[OldContainer], ports: Collection[int]) -> list[Step]:
     """`steps` that also take over from the `old` containers; `ports` are those that the edge is to have.
 
-    Who is in the way of a service stops right before that starts, and all else after the release is recorded.
+    Who is in the way of a service stops right before that starts, which is made by then and has its names among the old
+    ones: a restart, for whoever needs it. All else stops after the release is recorded.
     """
     running = [each for each in old if each.running]
     proxies = [each for each in running if not set(each.ports).isdisjoint(ports)]
@@ -46,14 +48,16 @@ def woven(steps: Sequence[Step], rendered: Rendered, old: Sequence[OldContainer]
         if isinstance(step, Prune) and left:
             found.append(StopOld("", _ids(left)))
             left = []
-        after: list[Step] = []
+        making: list[str] = []
+        swaps: list[Step] = []
         for name in step.services if isinstance(step, (Start, ScaleUp)) else ():
             away = [each for each in left if _in_the_way(each, rendered.services[name], rendered.compose)]
             left = [each for each in left if each not in away]
             if away:
-                found.append(StopOld(name, _ids(away)))
-                after.append(StandIn(name, _ids(away)))
-        found += [step, *after]
+                making.append(name)
+                swaps += [StandIn(name, _ids(away)), StopOld(name, _ids(away))]
+        found += [Make(tuple(making))] if making else []
+        found += [*swaps, step]
     found += [TakePorts(_ids(proxies))] if proxies else []
     return [*found, *([StopOld("", _ids(left))] if left else [])]
 

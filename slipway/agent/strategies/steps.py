@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple, Union
 
 __all__ = [
-    "Barrier", "CheckRoutes", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "Migrate", "Observe", "Prune", "Record",
-    "Remove", "ScaleUp", "ShiftTraffic", "Smoke", "StandIn", "Start", "Step", "StopOld", "TakePorts", "Unroute",
-    "WaitHealthy", "Write", "name_of", "phase",
+    "Barrier", "CheckRoutes", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "Make", "Migrate", "Observe", "Prune",
+    "Record", "Remove", "ScaleUp", "ShiftTraffic", "Smoke", "StandIn", "Start", "Step", "StopOld", "TakePorts",
+    "Unroute", "WaitHealthy", "Write", "name_of", "phase",
 ]  # fmt: skip
 
 
@@ -134,10 +134,16 @@ class Unroute(NamedTuple):
     services: tuple[str, ...]
 
 
+class Make(NamedTuple):
+    """Have Compose make containers and not start them yet."""
+
+    services: tuple[str, ...]
+
+
 class StopOld(NamedTuple):
     """Stop containers of the project that this stack takes over from; they stay."""
 
-    service: str  # which is about to start in their place; empty: all that are left
+    service: str  # whose containers, made before, start at once in their place; empty: all that are left
     containers: tuple[str, ...]
 
 
@@ -168,7 +174,7 @@ class Prune(NamedTuple):
 
 Step = Union[
     Fetch, Write, EdgeUp, Barrier, Migrate, Start, ScaleUp, Remove, WaitHealthy, Smoke, ShiftTraffic, Judge, Observe,
-    Drain, KeepOld, Unroute, Record, Prune, CheckRoutes, StopOld, StandIn, TakePorts,
+    Drain, KeepOld, Unroute, Record, Prune, CheckRoutes, Make, StopOld, StandIn, TakePorts,
 ]  # fmt: skip
 
 # What the journal knows each kind of step by, and the part of a deployment that its time is counted for.
@@ -190,6 +196,7 @@ _KINDS: dict[type, tuple[str, str]] = {
     Drain: ("retire:{service}{batch}", "retire"),
     KeepOld: ("keep:{service}", "retire"),
     Unroute: ("unroute:{services}", "shift"),
+    Make: ("make:{services}", "move"),
     StopOld: ("stop-old:{service}", "move"),
     StandIn: ("stand-in:{service}", "move"),
     TakePorts: ("take-ports", "move"),

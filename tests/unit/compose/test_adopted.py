@@ -22,8 +22,8 @@ def test_what_is_adopted_is_external_and_all_else_as_it_was(tmp_path: Path) -> N
     found = application(
         tmp_path, COMPOSE, adopt_volumes={"data": "old_pgdata"}, adopt_networks={"inner": "old_inner"}
     ).document
-    assert found["volumes"]["data"] == {"name": "old_pgdata", "external": True}
-    assert found["networks"]["inner"] == {"name": "old_inner", "external": True}
+    assert found["volumes"]["data"] == {"name": "old_pgdata", "external": True, "x-adopted": True}
+    assert found["networks"]["inner"] == {"name": "old_inner", "external": True, "x-adopted": True}
     assert found["volumes"]["logs"] == plain["volumes"]["logs"]
     assert found["networks"]["default"] == plain["networks"]["default"]
     assert found["services"] == plain["services"]
@@ -43,3 +43,17 @@ def test_a_stack_that_adopts_nothing_has_the_release_that_it_had(tmp_path: Path)
 )
 def test_what_nothing_could_use_is_refused(tmp_path: Path, adopted: dict[str, object], expected: str) -> None:
     assert any(expected in what for what in whats(problems_of(tmp_path, COMPOSE, **adopted)))
+
+
+def test_no_proxy_of_before_finds_the_new_containers(tmp_path: Path) -> None:
+    labelled = """
+        services:
+          web:
+            image: nginx
+            labels: [traefik.enable=true, "traefik.http.routers.web.rule=Host(`x`)", caddy=x, caddy.to=80, team=a]
+          job: {image: nginx, labels: {traefik.enable: "false"}}
+    """
+    assert application(tmp_path, labelled).document["services"]["web"]["labels"]["traefik.enable"] == "true"
+    services = application(tmp_path, labelled, move_from=["shop"]).document["services"]
+    assert services["web"]["labels"] == {"team": "a"}
+    assert "labels" not in services["job"]

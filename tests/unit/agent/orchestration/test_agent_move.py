@@ -185,8 +185,7 @@ def shop(stack: Simulation, version: str = "1", **more: Any) -> dict[str, Any]:
         },
         {"web": {"strategy": "rolling", "routes": [{"host": more.pop("host", ""), "path": "/", "strip": False}],
                  "smoke": [SMOKE], "update": {"order": "start-first"}}},
-        volumes={"data": {"name": VOLUME, "external": True}},
-        **more,
+        **{"volumes": {"data": {"name": VOLUME, "external": True, "x-adopted": True}}, **more},
     )  # fmt: skip
 
 
@@ -211,8 +210,8 @@ def test_it_takes_over_without_a_lost_request_and_one_on_the_volume(
     assert stack.witness.seen == []
     assert [each.points["web"] for each in stack.host.edges] == [PORT]
     assert stack.host.redirects == {}
-    # stop of the old one, start of the new one: no wait for what else is new
-    assert onlooker.without_database < 1.5
+    # The old one takes 0.3 s to stop, the new one 0.1 s to start: nothing else comes in between.
+    assert onlooker.without_database < 0.5
 
 
 def test_a_preview_says_all_of_it_and_what_is_interrupted(stack: Simulation, before: Before) -> None:
@@ -508,5 +507,33 @@ def test_one_that_takes_minutes_to_stop_gets_them(stack: Simulation, before: Bef
     database.program = old_program(database.environment, [])
     assert deploy(stack, shop(stack)).code == 0
     assert database.code == 0  # it ended by itself, not by SIGKILL
+    before.stopped()
+    assert onlooker.lost == []
+
+
+def test_what_a_swarm_would_start_again_is_not_taken_over(stack: Simulation, before: Before) -> None:
+    before.container("db").config["Labels"] |= {"com.docker.swarm.task.id": "x"}
+    ended = deploy(stack, shop(stack))
+    assert "the volume old_data, which this stack adopts, is in use by old-db-1" in ended.error
+    before.untouched()
+
+
+@pytest.mark.parametrize("how", [{}, {"move_from": "other"}])
+def test_data_that_somebody_works_on_is_not_adopted_without_him(
+    stack: Simulation, before: Before, how: dict[str, str]
+) -> None:
+    [refused] = stack.plan(shop(stack), **how)["refused"]
+    assert refused["what"] == "the volume old_data, which this stack adopts, is in use by old-db-1"
+    assert refused["fix"] == "pulumi config set --path 'moveFrom[0]' old"
+    assert "is in use by old-db-1" in stack.deploy(shop(stack), **how).error
+    before.untouched()
+
+
+def test_a_volume_whose_name_the_file_fixes_needs_no_adoption(
+    stack: Simulation, before: Before, onlooker: Onlooker
+) -> None:
+    wanted = shop(stack, volumes={"data": {"name": VOLUME}})
+    assert "is used by old-db-1 of old" in stack.deploy(wanted).error
+    assert deploy(stack, wanted).code == 0
     before.stopped()
     assert onlooker.lost == []
