@@ -44,7 +44,7 @@ _LETTERS = dict(zip("abefnrtv0", "\a\b\x1b\f\n\r\t\v\0"))
 
 # What tells by itself of a secret that is a URL, JSON, a query or a connection string: values whose name says so, ...
 _ASSIGNED = re.compile(
-    r"""(?i)(?:pass|pwd|secret|token|key|sig|cred)[\w.-]{0,40}["']?\s{0,9}[=:]\s{0,9}"""
+    r"""(?i)(?:pass|pwd|secret|token|key|sig|cred)[\w.-]{0,40}(?<!type)(?<!ur[il])["']?\s{0,9}[=:]\s{0,9}"""
     r"""(?:"((?:\\.|[^"\\])*)"|'((?:''|[^'])*)'|([^\s;&,}"'][^\s;&,}]*))"""
 )
 # ... and keys in the path, the query and in place of the user of a URL.

@@ -126,12 +126,28 @@ def test_the_part_of_a_secret_that_tells_is_one_too(secret: str, part: str) -> N
         assert redactor.text(f"tried {form}!") == "tried [DSN]!"
 
 
-@pytest.mark.parametrize("word", ["postgres", "db:5432", "app", "github.com", "/team/app", "sslmode=require", "verify"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "bearer",
+        "https://auth.example/token",
+        "8080/",
+        "postgres",
+        "db:5432",
+        "app",
+        "github.com",
+        "/team/app",
+        "sslmode=require",
+        "verify",
+    ],
+)
 def test_what_tells_nothing_of_a_secret_stays_readable(word: str) -> None:
     redactor = Redactor(
         {
             "A": "postgres://postgres:hunter2-and-more@db:5432/app?sslmode=require",
             "B": "https://x:yyyyy@github.com/team/app",
+            "C": '{"token_type": "bearer", "token_uri": "https://auth.example/token", "private_key": "xxxxxxxx"}',
+            "D": "https://host:8080/@scope/package",
         }
     )
     assert redactor.text(f"cannot {word} it") == f"cannot {word} it"
