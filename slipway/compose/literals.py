@@ -77,6 +77,7 @@ class _Adopting:
         for file, text in self.texts.items():  # the later win
             for service, name, entry in _entries(file, text):
                 self.entries[service, name] = entry
+        self.names: dict[tuple[str, str], str] = {}  # wanted name and value → the free one
         self.with_files = {service for text in self.texts.values() for service in _with_env_file(text)}
         self.edits: dict[tuple[Path, int], tuple[_Entry, str]] = {}  # by where the node begins, which aliases share
 
@@ -85,7 +86,7 @@ class _Adopting:
         wanted = one_secret_each([(name, text) for _, name, text in literals], self.services)
         left: dict[str, str] = {}
         while True:  # what stays in the clear keeps others there that have its value
-            self.found, self.edits = Adoption(), {}
+            self.found, self.edits, self.names = Adoption(), {}, {}
             self.found.left |= left
             own = {_place(service, name) for service, name, _ in literals} - left.keys()
             for service, name, text in literals:
@@ -146,9 +147,12 @@ class _Adopting:
         """A name that no other value has: of another literal, or in the stack."""
         stated = {name: each.get_secret_value() for name, each in self.settings.secrets.items()}
         taken = {**self.settings.variables, **stated, **self.found.secrets}
+        if (secret, value) in self.names:
+            return self.names[secret, value]
         prefix = re.sub(r"\W+", "_", service, flags=re.ASCII).upper()
         names = [secret, f"{prefix}_{secret}", *(f"{prefix}_{secret}_{number}" for number in range(2, 100))]
-        return next(name for name in names if name not in self.settings.variables and taken.get(name, value) == value)
+        free = next(name for name in names if name not in self.settings.variables and taken.get(name, value) == value)
+        return self.names.setdefault((secret, value), free)
 
     def _edit(self) -> None:
         for file, before in self.texts.items():

@@ -64,9 +64,11 @@ def check_places(places: Mapping[str, Sequence[Path]], settings: Settings, found
     One without a value must not be set as a secret that is then refused; one that looks like a secret is warned of.
     """
     for name, paths in places.items():
-        if not (path := next((path for path in paths if not _dropped(path) and not _kept(path)), None)):
+        readable = [path for path in paths if not _dropped(path) and not _kept(path)]
+        if not readable:
             continue
-        place, way_out = ".".join(path), _way_out(path, name)
+        place = " and ".join(".".join(path) for path in readable)
+        way_out = "; ".join(dict.fromkeys(_way_out(path, name) for path in readable))
         for number, problem in enumerate(found.problems):
             if problem.code != "variable-missing" or problem.subject != name:
                 continue

@@ -117,6 +117,13 @@ def test_equal_values_are_one_secret_and_unlike_ones_of_one_name_are_two(tmp_pat
     assert "postgres://u:${POSTGRES_PASSWORD}@a/x" in after
 
 
+def test_a_name_that_is_taken_is_another_one_for_all_that_share_the_value(tmp_path: Path) -> None:
+    lines = ["POSTGRES_PASSWORD: postgres", "DATABASE_URL: postgres://u:postgres@a/x"]
+    found = adopted(tmp_path, compose(*map(mapping, lines)), secrets={"POSTGRES_PASSWORD": "of-another-thing"})
+    assert found.secrets == {"A_POSTGRES_PASSWORD": "postgres"}
+    assert len(found.users["A_POSTGRES_PASSWORD"]) == 2
+
+
 def test_shared_anchors_are_edited_once(tmp_path: Path) -> None:
     shared = f"x-environment: &shared\n  DB_PASSWORD: {LONG}\n"
     own = "    environment:\n      <<: *shared\n"
