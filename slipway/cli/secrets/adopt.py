@@ -86,7 +86,11 @@ def _show(found: Adoption, *, new: bool) -> None:
         old, changed = (text.splitlines(keepends=True) for text in (before, after))
         for line in difflib.unified_diff(old, changed, f"a/{name}", f"b/{name}"):
             shown = line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-            typer.echo(printable(shown) if has_terminal() else shown, nl=False)
+            if has_terminal():
+                for each in shown.splitlines():
+                    typer.echo(printable(each))
+            else:
+                typer.echo(shown, nl=False)
     if not found.secrets:
         typer.echo("nothing that stands in the clear can become a secret", err=True)
     for name, users in found.users.items():
