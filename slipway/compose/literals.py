@@ -49,8 +49,6 @@ class Adoption:
         """Name → today's value."""
         self.users: dict[str, list[str]] = {}
         """Name → the places that it is for."""
-        self.variables: set[str] = set()
-        """Names of plain variables of the stack that become secrets."""
         self.left: dict[str, str] = {}
         """Place → why it stays as it is."""
         self.files: dict[Path, tuple[str, str]] = {}
@@ -64,7 +62,11 @@ def adoption(settings: Settings) -> Adoption:
         SlipwayError: Compose cannot read the file.
     """
     resolved = resolve(settings)
-    return _Adopting(settings, resolved.model, resolved.files).adopted()
+    try:
+        return _Adopting(settings, resolved.model, resolved.files).adopted()
+    except (yaml.YAMLError, UnicodeDecodeError):  # Compose reads a little more than PyYAML does
+        what = f"{resolved.files[0].name} cannot be edited: it has a form of YAML that is not known here"
+        raise SlipwayError(what, "nothing was changed", "write ${NAME} there by hand") from None
 
 
 class _Adopting:
@@ -132,8 +134,6 @@ class _Adopting:
             default = without_escapes(found[2]) if found[2] is not None else None
             given = self.settings.variables.get(variable, default)
             if given == value and variable not in self.settings.secrets:
-                if variable in self.settings.variables:
-                    self.found.variables.add(variable)
                 return self._take(variable, value, place)
         return "it is put together of variables"
 
