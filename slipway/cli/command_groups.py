@@ -19,7 +19,7 @@ __all__ = ["COMMANDS", "GROUPS", "CommandGroups"]
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "Set up": {
         "init": "Write an application's stack files, and create its stacks.",
-        "secrets": "Import a .env file: secrets encrypted, the rest as variables.",
+        "secrets": "Import a .env file; take secrets out of the Compose file.",
         "host": "Let a key look at hosts, for previews, and no more.",
         "upgrade": "Upgrade this project to another version of Slipway.",
         "doctor": "Check everything that a deployment needs; names each fix.",

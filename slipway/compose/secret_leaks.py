@@ -16,7 +16,7 @@ from slipway.settings.secret_rules import (
     probably_secret,
     weakness,
 )
-from slipway.settings.setting_files import config_rm, entry
+from slipway.settings.setting_files import config_rm, entry, secrets_adopt
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from slipway.settings.model import Settings
     from slipway.x_slipway.findings import Findings
 
-__all__ = ["check_places", "check_readable_values", "known_values", "secret_uses"]
+__all__ = [
+    "check_places", "check_readable_values", "known_values", "one_secret_each", "password_for", "readable_literals",
+    "secret_uses", "strings_with",
+]  # fmt: skip
 
 Path = tuple[str, ...]
 
@@ -61,9 +64,11 @@ def check_places(places: Mapping[str, Sequence[Path]], settings: Settings, found
     One without a value must not be set as a secret that is then refused; one that looks like a secret is warned of.
     """
     for name, paths in places.items():
-        if not (path := next((path for path in paths if not _dropped(path) and not _kept(path)), None)):
+        readable = [path for path in paths if not _dropped(path) and not _kept(path)]
+        if not readable:
             continue
-        place, way_out = ".".join(path), _way_out(path, name)
+        place = " and ".join(".".join(path) for path in readable)
+        way_out = "; ".join(dict.fromkeys(_way_out(path, name) for path in readable))
         for number, problem in enumerate(found.problems):
             if problem.code != "variable-missing" or problem.subject != name:
                 continue
@@ -113,33 +118,43 @@ def check_readable_values(services: Mapping[str, Mapping[str, Any]], settings: S
     One that anyone could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
     warned of.
     """
-    literals = [
+    literals = readable_literals(services)
+    secret_of = one_secret_each([(name, text) for _, name, text in literals], services)
+    for service, name, text in literals:
+        weak, secret = weakness(name, text), secret_of[name, text]
+        report = found.refuse if weak and settings.production else found.warn
+        value = f"${{{secret}}}"
+        write = f"`{value}` as its password" if password_for(text, services) else f"`{name}: {value}`"
+        report(
+            f"services.{service}.environment.{name} {f'{weak} and ' if weak else ''}is in plain text",
+            f"everyone who can read the Compose file or the release knows it; write {write} there",
+            secrets_adopt(settings.stack) if weak and settings.production else new_secret(settings.stack, secret),
+        )
+
+
+def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """Service, variable and text of every secret that stands in an environment itself."""
+    return [
         (service, name, text)
         for service, description in services.items()
         for name, value in (description.get("environment") or {}).items()
         if isinstance(text := without_escapes(value), str) and text
         if not secret_names(text) and is_secret(name, text)
     ]
-    secret_of = _one_secret_each([(name, text) for _, name, text in literals], services)
-    for service, name, text in literals:
-        weak, secret = weakness(name, text), secret_of[name, text]
-        report = found.refuse if weak and settings.production else found.warn
-        value = f"${{{secret}}}"
-        write = f"`{value}` as its password" if _password(text, services) else f"`{name}: {value}`"
-        report(
-            f"services.{service}.environment.{name} {f'{weak} and ' if weak else ''}is in plain text",
-            f"everyone who can read the Compose file or the release knows it; write {write} there",
-            new_secret(settings.stack, secret),
-        )
 
 
-def _password(text: str, services: Collection[str]) -> str:
+def strings_with(value: str, model: Mapping[str, Any]) -> list[str]:
+    """The paths of all texts in Compose's model that hold `value`."""
+    return [".".join(path) for path, text, _ in strings(model) if value in without_escapes(text) and not _dropped(path)]
+
+
+def password_for(text: str, services: Collection[str]) -> str:
     """The password in a URL that leads to a service of the application, which can have another one; else empty."""
     password, host = password_in_url(text) or ("", "")
     return password if host in services else ""
 
 
-def _one_secret_each(literals: Sequence[tuple[str, str]], services: Collection[str]) -> dict[tuple[str, str], str]:
+def one_secret_each(literals: Sequence[tuple[str, str]], services: Collection[str]) -> dict[tuple[str, str], str]:
     """Name and text → the secret for it, or for the password in it: one for all that must stay equal.
 
     Those are equal; short ones (`plane`, `sentry`) only where their names are alike, too: others are so by chance.
@@ -151,7 +166,7 @@ def _one_secret_each(literals: Sequence[tuple[str, str]], services: Collection[s
         if (name, text) in found:
             continue
         own, meant, value = name, name, text
-        if password := _password(text, services):
+        if password := password_for(text, services):
             own = f"{re.sub(r'_?(URL|URI|DSN)$', '', name) or name}_PASSWORD"
             meant, value = f"{text.partition(':')[0]}_{own}", password
         others = taken.setdefault(value, [])

@@ -19,7 +19,7 @@ SHORTEST_SECRET = 12
 # Whole words between underscores, so that KEYCLOAK_HOST and MONKEY are none.
 _SECRET_WORDS = frozenset(
     {"PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "PW", "SECRET", "SECRETS", "TOKEN", "KEY", "KEYS", "APIKEY",
-     "DSN", "CREDENTIAL", "CREDENTIALS"},
+     "DSN", "PAT", "CREDENTIAL", "CREDENTIALS"},
 )  # fmt: skip
 # A name that ends so says something about a secret, or where it is, and is none itself.
 _ABOUT_WORDS = frozenset(
@@ -31,11 +31,43 @@ _ABOUT_WORDS = frozenset(
      "SCHEME", "METHOD", "ROTATION", "VERSION", "VALIDATORS", "HASHER", "HASHERS", "STRENGTH", "HISTORY", "HINT",
      "FIELD", "LABEL", "SCOPE", "SCOPES", "REALM", "DOMAIN", "EMAIL", "ENDPOINT", "TEMPLATE", "SUBJECT"},
 )  # fmt: skip
-_ABOUT_VALUE = re.compile(
-    r"true|false|yes|no|on|off|-?\d{1,5}(\.\d+)?|/.*|https?://.*"
+# A value that says there is none, or is only about one.
+_SWITCH = re.compile(r"true|false|yes|no|on|off", re.IGNORECASE)
+_NONE = re.compile(r"none|null|nil|invalid|disabled?|unset|n/?a|not[ _-]?(set|used|needed)", re.IGNORECASE)
+_FIGURE = re.compile(
+    r"-?\d{1,5}(\.\d+)?"
     r"|\d{1,6}\s*/\s*(\d{1,5}\s*)?(ms|[smhd]|sec(ond)?s?|min(ute)?s?|hours?|days?|weeks?|months?|years?)"  # 60/minute
     r"|(\d{1,6}\s*(ms|[smhdw]|sec(ond)?s?|min(ute)?s?|hours?|days?|weeks?|months?|years?)\s*)+",  # 1h30m
-    re.DOTALL | re.IGNORECASE,
+    re.IGNORECASE,
+)
+# A generated value may begin with a slash, too: only what lies in a usual folder, or has an ending, is a path.
+_PLACE = re.compile(
+    r"https?://.*|(~|\.{1,2})?/([\w.@-]+/)*[\w@-]+\.[a-z]{1,6}"
+    r"|/(app|certs?|code|config|data|dev|etc|home|keys?|media|mnt|opt|private|root|run|secrets?|srv|ssl|tmp|usr|var|vault"
+    r"|workspace|www)(/.*)?",
+    re.DOTALL,
+)
+_PASSWORD_NAME = re.compile(r"(PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|PW)(_?\d+)?$")
+# Tokens whose form says what they are. Why no library: detect-secrets 1.5.0 takes 3 s to load, brings `requests`, and
+# knows neither Discord's nor OpenAI's, Anthropic's, Hugging Face's, DigitalOcean's or npm's (tried 2026-11-29).
+_TOKEN = re.compile(
+    r"""(?x)(?<![A-Za-z0-9_-])(?:
+      gh[pousr]_[A-Za-z0-9]{36,} | github_pat_\w{40,} | gl(?:pat|dt|rt|ptt|agent|soat|cbt|ft)-[\w-]{20,}
+    | [sr]k_(?:live|test)_[A-Za-z0-9]{16,} | whsec_[A-Za-z0-9+/=]{24,} | xox[abeoprs]-[\w-]{10,} | xapp-\d-[\w-]{10,}
+    | sk-(?:proj|ant|svcacct|or)-[\w-]{20,} | sk-[A-Za-z0-9]{32,} | hf_[A-Za-z0-9]{30,} | AIza[\w-]{35}
+    | ya29\.[\w-]{20,} | GOCSPX-[\w-]{20,} | SG\.[\w-]{16,}\.[\w-]{16,} | key-[0-9a-f]{32} | [0-9a-f]{32}-us\d{1,2}
+    | npm_[A-Za-z0-9]{36} | pypi-AgE[\w-]{50,} | do[opr]_v1_[0-9a-f]{64} | dckr_[po]at_[\w-]{20,} | hvs\.[\w-]{20,}
+    | shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32} | tskey-[\w-]{20,} | lin_api_\w{40} | sntry[su]_[\w=+/-]{20,}
+    | AGE-SECRET-KEY-1[0-9A-Z]{50,} | \d{8,10}:AA[\w-]{33}
+    )(?![A-Za-z0-9])
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----
+    | https://(?: hooks\.slack\.com/(?:services|workflows|triggers)/ | hooks\.zapier\.com/hooks/catch/
+      | (?:\w+\.)?discord(?:app)?\.com/api/(?:v\d+/)?webhooks/ | [\w.-]+\.webhook\.office\.com/
+      | outlook\.office(?:365)?\.com/webhook/ | api\.telegram\.org/bot | chat\.googleapis\.com/v1/spaces/ )\w"""
+)
+_SECRET_IN_QUERY = re.compile(
+    r"://[^\s?]*\?(?:[^\s#]*&)?[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|signature)=[^&\s#]+",
+    re.IGNORECASE,
 )
 # What an application may make up for itself: passwords of what it brings along, and what it signs with. All else comes
 # from somewhere: a URL, JSON, a third party's key, a key of a certain length.
@@ -64,6 +96,8 @@ def named_like_a_secret(name: str) -> bool:
         return False
     if upper[-2:] == ["ACCESS", "KEY"] and {"SECRET", "AZURE"}.isdisjoint(upper):
         return False  # the id beside an AWS_SECRET_ACCESS_KEY
+    if upper[-1] == "SK" and len(upper) > 1:
+        return True  # STRIPE_SK
     return any(word in _SECRET_WORDS or word.endswith(("PASSWORD", "SECRET", "TOKEN")) for word in upper)
 
 
@@ -75,15 +109,31 @@ def is_secret(name: str, value: str) -> bool:
 def why_secret(name: str, value: str) -> str:
     """Why a variable holds a secret, as far as its name and value show; empty when it does not.
 
-    A value that is a switch, a number, a rate, a time or a place says that a secret's name is only about one. Quotes
-    may be a part of it: of an `env_file`, or of `NAME="0"` in a list.
+    Of a name that says secret, a value that is a switch, a figure or a place says that it is only about one; of the
+    name of a password only a switch does, as a figure or a slash may begin one. Quotes may be a part of the value: of
+    an `env_file`, or of `NAME="0"` in a list.
     """
     if _CREDENTIALS_IN_URL.search(value):
         return "a password stands in its URL"
+    if _SECRET_IN_QUERY.search(value):
+        return "a secret stands in the query of its URL"
+    if _TOKEN.search(value):
+        return "it has the form of a token"
     quoted = re.fullmatch(r"""(["'])(.*)\1""", value.strip(), re.DOTALL)
     plain = quoted[2].strip() if quoted else value.strip()
-    about = bool(quoted and not plain) or bool(_ABOUT_VALUE.fullmatch(plain))
-    return "by its name" if named_like_a_secret(name) and not about else ""
+    if re.search(r"(^|_)AUTH$", name.upper()) and re.fullmatch(r"[^\s:/]+:[^\s/]\S*", plain):
+        return "it holds a user and a password"
+    if not named_like_a_secret(name) or bool(quoted and not plain) or _says_none(name, plain):
+        return ""
+    return "by its name"
+
+
+def _says_none(name: str, plain: str) -> bool:
+    """Whether a value says that its name is only about a secret, or that there is none."""
+    if _PASSWORD_NAME.search(_upper(name)):
+        return bool(_SWITCH.fullmatch(plain))
+    forms = (_SWITCH, _PLACE) if made_up(name) else (_SWITCH, _PLACE, _NONE, _FIGURE)
+    return any(form.fullmatch(plain) for form in forms)
 
 
 def password_in_url(text: str) -> tuple[str, str] | None:
@@ -98,12 +148,12 @@ def weakness(name: str, value: str) -> str | None:
     named = named_like_a_secret(name)
     if not plain:
         return "is empty"
-    if is_placeholder(value, "secrets"):
-        return "is a placeholder"
+    own = _PASSWORD_NAME.search(_upper(name)) or made_up(name)  # any text may be one
+    if named and not own and _says_none(name, value.strip()):
+        return None
     repeated = len(set(plain)) == 1 and len(plain) > 2  # noqa: PLR2004  # "xxx" is one, the answer "no" is none
-    if repeated and (named or plain.isalpha()):
-        return "is a placeholder"
-    if named and (plain == name.replace("_", "").lower() or any(plain in sequence for sequence in _SEQUENCES)):
+    first = plain == name.replace("_", "").lower() or any(plain in sequence for sequence in _SEQUENCES)
+    if is_placeholder(value, "secrets") or (repeated and (named or plain.isalpha())) or (named and first):
         return "is a placeholder"
     if named and len(value.strip()) < SHORTEST_SECRET:
         return f"has fewer than {SHORTEST_SECRET} characters"
@@ -112,7 +162,12 @@ def weakness(name: str, value: str) -> str | None:
 
 def made_up(name: str) -> bool:
     """Whether a secret of this name may be any random text; a URL, JSON or another's key may not."""
-    return bool(_MADE_UP.fullmatch(re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper()))
+    return bool(_MADE_UP.fullmatch(_upper(name)))
+
+
+def _upper(name: str) -> str:
+    """`dbPassword` as `DB_PASSWORD`."""
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper()
 
 
 def probably_secret(name: str) -> bool:

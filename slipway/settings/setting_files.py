@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "StatedSettings", "config_rm", "config_set", "entries_of", "entry", "keyscan", "read_stack_file", "secrets_import",
-    "set_host_key", "stack_file", "stack_files_folder",
+    "StatedSettings", "config_rm", "config_set", "entries_of", "entry", "keyscan", "read_stack_file", "secrets_adopt",
+    "secrets_import", "set_host_key", "stack_file", "stack_files_folder",
 ]  # fmt: skip
 
 
@@ -94,6 +94,11 @@ def config_rm(stack: str, key: str) -> str:
 def secrets_import(stack: str, file: str = ".env") -> str:
     """The command that sets what a `.env` file holds, as secrets and variables of a stack."""
     return f"slipway secrets import {shlex.quote(file)} --stack {shlex.quote(stack)}"
+
+
+def secrets_adopt(stack: str) -> str:
+    """The command that turns what stands in the clear in the Compose file into secrets of a stack."""
+    return f"slipway secrets adopt --stack {shlex.quote(stack)}"
 
 
 def entry(setting: str, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -150,11 +151,22 @@ def test_init_makes_it_one_that_previews_with_resources_of_the_team(
     assert "Then: pulumi preview --stack staging" in said
     assert "nothing was changed" in machine.slipway(*init)
 
-    machine.good(
-        *("pulumi", "config", "set", "--secret", "--path", "secrets.TOKEN", "--stack", "staging"),
-        at=machine.project,
-        stdin="a-token-of-the-tests",
-    )
+    if "--stack" in options:
+        (machine.project / "my.env").write_text("TOKEN=a-token-of-the-tests\nLEVEL=+5 \n")
+        said = machine.slipway("secrets", "import", "my.env", "--stack", "staging", "--yes")
+        assert "a-token-of-the-tests" not in said
+        shown = ("pulumi", "config", "--show-secrets", "--json", "--stack", "staging")
+        stated = json.loads(machine.good(*shown, at=machine.project))
+        secrets, variables = (stated[f"{NAME}:{key}"] for key in ("secrets", "variables"))
+        assert (secrets["secret"], secrets["objectValue"]) == (True, {"TOKEN": "a-token-of-the-tests"})
+        assert (variables["secret"], variables["objectValue"]["LEVEL"]) == (False, "+5")
+        assert "secure:" in (machine.project / "Pulumi.staging.yaml").read_text()
+    else:
+        machine.good(
+            *("pulumi", "config", "set", "--secret", "--path", "secrets.TOKEN", "--stack", "staging"),
+            at=machine.project,
+            stdin="a-token-of-the-tests",
+        )
     again = machine.slipway("init", str(application.folder), "--environment", "staging", "--yes")
     assert "secrets.TOKEN" not in again
     assert "Next: pulumi preview --stack staging" in again

@@ -34,12 +34,16 @@ def put(path: str, value: object) -> None:
 
 
 match words[:2]:
+    case ["stack", "ls"]:
+        sys.stdout.write(json.dumps([{"name": each.stem[7:]} for each in Path(folder).glob("Pulumi.*.yaml")]))
+        sys.exit()
     case ["config", "--json"]:
         shown = {}
         for key, value in stated.items():
             secret = key == "shop:secrets"
             plain = {name: each["secure"][::-1] for name, each in value.items()} if secret else value
-            shown[key] = {"value": json.dumps(plain), "secret": secret}
+            text = plain if isinstance(plain, str) else json.dumps(plain)
+            shown[key] = {"value": text, "secret": secret}
         sys.stdout.write(json.dumps(shown))
         sys.exit()
     case ["config", "set-all"]:

@@ -116,6 +116,14 @@ def test_a_missing_secret_is_not_asked_for_where_it_would_be_refused(
     assert CANARY not in str(found.warnings)
 
 
+def test_every_place_of_a_missing_secret_is_named_at_once(tmp_path: Path) -> None:
+    service = {"image": "redis", "command": "x ${REDIS_PASSWORD}", "healthcheck": {"test": "y ${REDIS_PASSWORD}"}}
+    [problem] = problems_of(tmp_path, json.dumps({"services": {"db": service}}))
+    assert "it stands in services.db.command and services.db.healthcheck.test, where" in problem.meaning
+    assert "`configs:`" in problem.fix
+    assert "CMD-SHELL" in problem.fix
+
+
 def test_a_missing_secret_where_only_its_service_reads_it_is_asked_for_as_ever(tmp_path: Path) -> None:
     for text in (
         "services: {db: {image: x, environment: {A: '${REDIS_PASSWORD}'}}}",

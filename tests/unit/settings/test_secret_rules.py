@@ -1,12 +1,21 @@
 """Telling secrets, and telling weak ones."""
 
+import base64
 import secrets
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.settings.secret_rules import is_secret, made_up, named_like_a_secret, new_secret, probably_secret, weakness
+from slipway.settings.secret_rules import (
+    is_secret,
+    made_up,
+    named_like_a_secret,
+    new_secret,
+    probably_secret,
+    weakness,
+    why_secret,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +52,61 @@ def test_a_switch_number_or_place_is_no_secret(value: str) -> None:
 @pytest.mark.parametrize("value", ['"hunter22"', "60/minutely", "15q", "a/b", "1234567", "m", "12minutes34secret", '"'])
 def test_what_only_begins_like_one_may_be_a_secret(value: str) -> None:
     assert is_secret("API_TOKEN", value)
+
+
+SECRETS = [
+    ("POSTGRES_PASSWORD", "/Zk3aB9xQ1"), ("API_TOKEN", "/Zk3aB9xQ1+/="), ("POSTGRES_PASSWORD", "12345"),
+    ("DB_PASS", "/run/secrets/x"), ("JWT_SECRET", "1h"), ("MAIL_PASSWORD", "invalid"), ("SMTP_PASSWORD", "https://x"),
+    ("GITHUB_PAT", "whatever-it-is"), ("STRIPE_SK", "whatever-it-is"), ("SMTP_AUTH", "user:hunter22"),
+    ("ANY", "ghp_" + "a1B2" * 9), ("ANY", "github_pat_" + "a1B2_" * 12), ("ANY", "glpat-" + "a1B2" * 5),
+    ("ANY", "sk_" + "live_" + "a1B2" * 6), ("ANY", "whsec_" + "a1B2" * 8), ("ANY", "xoxb-" + "1234-" * 4 + "aB"),
+    ("ANY", "sk-ant-" + "api03-" + "a1B2" * 20), ("ANY", "sk-proj-" + "a1B2" * 20), ("ANY", "hf_" + "aBcD" * 9),
+    ("ANY", "AIza" + "a1B2_" * 7), ("ANY", "SG." + "a1B2" * 5 + "ab." + "a1B2" * 11), ("ANY", "npm_" + "a1B2" * 9),
+    ("ANY", "dop_v1_" + "0a" * 32), ("ANY", "dckr_pat_" + "a1B2" * 7), ("ANY", "123456789:AA" + "a1B" * 11),
+    ("ANY", "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl"), ("ANY", "AGE-SECRET-KEY-1" + "QPZR" * 15),
+    ("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/T0/B0/a1B2"), ("X_URL", "https://discord.com/api/webhooks/1/a"),
+    ("JDBC_URL", "jdbc:postgresql://db/x?user=a&password=hunter2"), ("HOOK_URL", "https://ci.test/hook?token=a1b2"),
+    ("DATABASE_URL", "mysql://db/x?ssl=1&sslpassword=a"),
+]  # fmt: skip
+PLAIN = [
+    ("API_KEY_RATE_LIMIT", "60/minute"), ("PASS_SCHEME", "BLF-CRYPT"), ("SENTRY_DSN", "0"), ("API_KEY", "invalid"),
+    ("API_KEY", "none"), ("TLS_KEY", "/etc/tls/key.pem"), ("TLS_KEY", "./certs/key.pem"), ("DKIM_KEY", "/keys/dkim"),
+    ("SENTRY_DSN", "https://abc@o1.ingest.example/2"), ("JWKS_KEYS", "https://id.example/keys"),
+    ("ACCESS_TOKEN", "3600"), ("SECRET_KEY", "/run/secrets/key"),
+    ("ADMIN_PASSWORD", "false"), ("SMTP_AUTH", "plain"), ("SMTP_AUTH", "true"), ("PROXY_AUTH", "http://x/y"),
+    ("COMMIT", "0123456789abcdef0123456789abcdef01234567"), ("IMAGE", "ghcr.io/acme/shop@sha256:" + "ab" * 32),
+    ("DOMAIN", "shop.example.com"), ("STRIPE_PK", "pk_live_" + "a1B2" * 6),
+    ("ID", "123e4567-e89b-12d3-a456-426614174000"),
+    ("SEARCH_URL", "https://x.example/?q=token"), ("MONGO_URL", "mongodb://db/x?authSource=admin"), ("DISK", "disk-1"),
+    ("ROUTE", "task-based"), ("LOG_LEVEL", "info"), ("SK", "x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), SECRETS)
+def test_what_is_secret_by_name_or_form_is_one_and_says_why(name: str, value: str) -> None:
+    assert why_secret(name, value)
+    assert value not in why_secret(name, value)
+
+
+@pytest.mark.parametrize(("name", "value"), PLAIN)
+def test_what_is_no_secret_alarms_nobody(name: str, value: str) -> None:
+    assert not why_secret(name, value)
+
+
+@given(
+    st.binary(min_size=9, max_size=48), st.sampled_from(["POSTGRES_PASSWORD", "API_KEY", "JWT_SECRET", "AUTH_TOKEN"])
+)
+def test_no_generated_value_is_taken_for_something_else(value: bytes, name: str) -> None:
+    for text in (base64.b64encode(value).decode(), base64.urlsafe_b64encode(value).decode(), value.hex()):
+        assert why_secret(name, text)
+        assert why_secret(name, f"/{text}")
+
+
+@pytest.mark.parametrize(("name", "value"), [("SENTRY_DSN", "0"), ("API_KEY", "invalid"), ("AUTH_TOKEN", "disabled")])
+def test_a_secret_that_says_there_is_none_is_not_weak(name: str, value: str) -> None:
+    assert weakness(name, value) is None
+    assert weakness("DB_PASSWORD", value)
+    assert weakness("SECRET_KEY", value)
 
 
 def test_an_address_with_credentials_is_a_secret_whatever_its_name() -> None:

@@ -1,0 +1,115 @@
+"""`slipway secrets adopt`: the patch, the secrets of every stack, and what happens when it is not wanted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from samples import CANARY, ROOT
+from typer.testing import CliRunner
+
+from slipway.cli.main import app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from click.testing import Result
+
+    Run = Callable[..., Result]
+
+SHOP = f"""\
+services:
+  db:
+    image: postgres  # the database
+    environment:
+      POSTGRES_PASSWORD: {CANARY}
+  web:
+    image: nginx
+    environment:
+      - DATABASE_URL=postgres://shop:{CANARY}@db/shop
+      - SECRET_KEY=${{KEY:-changeme}}
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Adopt in the project `shop`, whose two stacks deploy the folder `app`."""
+    (tmp_path / "bin").mkdir()
+    engine = tmp_path / "bin" / "pulumi"
+    engine.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/fakes/config_engine.py {tmp_path} "$@"\n')
+    engine.chmod(0o755)
+    (tmp_path / "Pulumi.yaml").write_text("name: shop\n")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "compose.yaml").write_text(SHOP)
+    for stack in ("staging", "production"):
+        (tmp_path / f"Pulumi.{stack}.yaml").write_text("config: {'shop:application': app}\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/local/bin:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    return lambda *options: CliRunner().invoke(app, ["secrets", "adopt", "--stack", "staging", *options])
+
+
+def secrets(folder: Path, stack: str) -> dict[str, str]:
+    config: dict[str, Any] = yaml.safe_load((folder / f"Pulumi.{stack}.yaml").read_text())["config"]
+    return {name: each["secure"][::-1] for name, each in (config.get("shop:secrets") or {}).items()}
+
+
+def test_the_patch_applies_and_all_stacks_get_todays_values(run: Run, tmp_path: Path) -> None:
+    shown = run("--plan")
+    assert shown.exit_code == 0, shown.output
+    assert (tmp_path / "app" / "compose.yaml").read_text() == SHOP
+    assert not secrets(tmp_path, "staging")
+    (tmp_path / "x.patch").write_text(shown.stdout)
+    result = run("--yes")
+    assert result.exit_code == 0, result.output
+    edited = (tmp_path / "app" / "compose.yaml").read_text()
+    assert edited == SHOP.replace(CANARY, "${POSTGRES_PASSWORD}")
+    for stack in ("staging", "production"):
+        assert secrets(tmp_path, stack) == {"POSTGRES_PASSWORD": CANARY, "KEY": "changeme"}
+    assert CANARY not in (tmp_path / "calls").read_text()
+    assert CANARY not in result.stderr
+    assert "secret KEY: today's value, which is a placeholder, for services.web.environment.SECRET_KEY" in result.stderr
+    (tmp_path / "app" / "compose.yaml").write_text(SHOP)
+    subprocess.run(["git", "apply", "../x.patch"], check=True, cwd=tmp_path / "app")
+    assert (tmp_path / "app" / "compose.yaml").read_text() == edited
+    again = run("--yes")
+    assert (again.exit_code, again.stdout) == (0, "")
+
+
+def test_new_gives_random_values_where_todays_are_weak(run: Run, tmp_path: Path) -> None:
+    assert run("--yes", "--new").exit_code == 0
+    keys = [secrets(tmp_path, stack)["KEY"] for stack in ("staging", "production")]
+    assert keys[0] == "changeme"  # KEY may be of a certain form
+    (tmp_path / "app" / "compose.yaml").write_text("services: {db: {image: x, environment: {DB_PASSWORD: postgres}}}\n")
+    assert run("--yes", "--new").exit_code == 0
+    values = [secrets(tmp_path, stack)["DB_PASSWORD"] for stack in ("staging", "production")]
+    assert [len(each) for each in values] == [48, 48]
+    assert values[0] != values[1]
+
+
+def test_a_stack_that_has_a_secret_keeps_its_value(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.production.yaml").write_text(
+        "config: {'shop:application': app, 'shop:secrets': {POSTGRES_PASSWORD: {secure: nwo}}}\n"
+    )
+    assert run("--yes").exit_code == 0
+    assert secrets(tmp_path, "production") == {"POSTGRES_PASSWORD": "own", "KEY": "changeme"}
+
+
+@pytest.mark.parametrize(
+    ("options", "code"), [((), 1), (("--plan",), 0), (("x.env", "--yes"), 2), (("--secret", "X", "--yes"), 2)]
+)
+def test_nothing_changes_unless_it_is_wanted(run: Run, tmp_path: Path, options: tuple[str, ...], code: int) -> None:
+    assert run(*options).exit_code == code
+    assert (tmp_path / "app" / "compose.yaml").read_text() == SHOP
+    assert not secrets(tmp_path, "staging")
+
+
+def test_an_engine_that_refuses_leaves_the_compose_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "refuses").write_text("secrets.KEY")
+    result = run("--yes")
+    assert result.exit_code == 1
+    assert (tmp_path / "app" / "compose.yaml").read_text() == SHOP
+    assert CANARY not in str(result.exception)

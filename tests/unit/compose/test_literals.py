@@ -1,0 +1,192 @@
+"""Secrets that a Compose file holds in the clear: what becomes of each, to the letter; services get the same."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from documents import IMAGE
+from samples import application, settings
+
+from slipway.agent.release.rendering import render
+from slipway.agent.state.stack_dir import StackFolder
+from slipway.compose.git import Revision
+from slipway.compose.literals import Adoption, adoption
+from slipway.contract.deployment import Release
+from slipway.contract.problems import SlipwayError
+
+LONG = "hunter2hunter2hunter2"
+
+
+def compose(*environments: str, more: str = "") -> str:
+    """Services `a`, `b`, … with these environments."""
+    services = "".join(f"  {name}:\n    image: x\n{each}" for name, each in zip("abcd", environments, strict=False))
+    return f"services:\n{services}{more}"
+
+
+def mapping(line: str) -> str:
+    return f"    environment:\n      # why\n      {line}\n      OTHER: 1 # said\n"
+
+
+CASES: list[tuple[str, str, str, dict[str, str]]] = [
+    # what it is; the line as written; the line as it becomes; the secrets
+    ("plain", f"DB_PASSWORD: {LONG}", "DB_PASSWORD: ${DB_PASSWORD}", {"DB_PASSWORD": LONG}),
+    ("remark", f"DB_PASSWORD: {LONG}   # old", "DB_PASSWORD: ${DB_PASSWORD}   # old", {"DB_PASSWORD": LONG}),
+    ("single quotes", "A_TOKEN: 'it''s: a #b'", "A_TOKEN: '${A_TOKEN}'", {"A_TOKEN": "it's: a #b"}),
+    ("double quotes", r'A_TOKEN: "a\tb\u00e9 c d e f"', 'A_TOKEN: "${A_TOKEN}"', {"A_TOKEN": "a\tbé c d e f"}),
+    ("escaped", "A_TOKEN: pa$$word-of-mine", "A_TOKEN: ${A_TOKEN}", {"A_TOKEN": "pa$word-of-mine"}),
+    ("short", "DB_PASSWORD: postgres", "DB_PASSWORD: ${DB_PASSWORD}", {"DB_PASSWORD": "postgres"}),
+    ("number", "DB_PASSWORD: 1234567890123", "DB_PASSWORD: ${DB_PASSWORD}", {"DB_PASSWORD": "1234567890123"}),
+    ("anchor", f"DB_PASSWORD: &pw {LONG}", "DB_PASSWORD: &pw ${DB_PASSWORD}", {"DB_PASSWORD": LONG}),
+    ("non-ASCII", "A_TOKEN: schlüssel-☃-grün", "A_TOKEN: ${A_TOKEN}", {"A_TOKEN": "schlüssel-☃-grün"}),
+    ("URL of a service", f"DATABASE_URL: postgres://u:{LONG}@b:5432/x", "DATABASE_URL: postgres://u:${DATABASE_PASSWORD}@b:5432/x",
+     {"DATABASE_PASSWORD": LONG}),
+    ("URL of another", f"MAIL_URL: smtp://u:{LONG}@mail.example/", "MAIL_URL: ${MAIL_URL}",
+     {"MAIL_URL": f"smtp://u:{LONG}@mail.example/"}),
+    ("default", f"DB_PASSWORD: ${{PW:-{LONG}}}", f"DB_PASSWORD: ${{PW:-{LONG}}}", {"PW": LONG}),
+    ("default in a URL", f"CACHE_URL: redis://:${{P-{LONG}}}@b/0", f"CACHE_URL: redis://:${{P-{LONG}}}@b/0",
+     {"P": LONG}),
+    ("of a variable", "DB_PASSWORD: ${GIVEN}", "DB_PASSWORD: ${GIVEN}", {"GIVEN": "of-the-stack-so-far"}),
+    ("no secret", "PUBLIC_KEY: abcdefghijklmnop", "PUBLIC_KEY: abcdefghijklmnop", {}),
+]  # fmt: skip
+
+
+def adopted(folder: Path, text: str, **values: Any) -> Adoption:
+    (folder / "compose.yaml").write_bytes(text.encode())
+    return adoption(settings(folder, **values))
+
+
+def configurations(folder: Path, text: str, **values: Any) -> dict[str, str]:
+    """Service → hash of its configuration on a host: equal ones are not replaced."""
+    found = application(folder, text, **values)
+    release = Release.from_json(found.release(Revision("c", "b"), dict.fromkeys(found.entries, IMAGE)))
+    rendered = render(
+        release, list(found.entries), values.get("secrets", {}), key=b"k", folder=StackFolder(found.stack)
+    )
+    return {name: service.config for name, service in rendered.services.items()}
+
+
+@pytest.mark.parametrize(
+    ("written", "becomes", "secrets"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_a_literal_becomes_a_secret_with_todays_value_and_nothing_else_of_the_file_changes(
+    tmp_path: Path, written: str, becomes: str, secrets: dict[str, str]
+) -> None:
+    text, variables = compose(mapping(written), "    command: [x]\n"), {"GIVEN": "of-the-stack-so-far"}
+    found = adopted(tmp_path, text, variables=variables)
+    assert (found.secrets, found.left) == (secrets, {})
+    after = compose(mapping(becomes), "    command: [x]\n")
+    assert [after for _, after in found.files.values()] == ([after] if becomes != written else [])
+    before = configurations(tmp_path, text, variables=variables)
+    kept = {name: value for name, value in variables.items() if name not in secrets}
+    assert configurations(tmp_path, after, secrets=secrets, variables=kept) == before
+    assert not adopted(tmp_path, after, secrets=secrets, variables=kept).secrets
+
+
+LISTS = [
+    (f"    environment: [DB_PASSWORD={LONG}, A=1]\n", '    environment: ["DB_PASSWORD=${DB_PASSWORD}", A=1]\n'),
+    (f"    environment: {{DB_PASSWORD: {LONG}, A: 1}}\n", '    environment: {DB_PASSWORD: "${DB_PASSWORD}", A: 1}\n'),
+    (f"    environment:\n      - DB_PASSWORD={LONG} #\n", "    environment:\n      - DB_PASSWORD=${DB_PASSWORD} #\n"),
+    (f"    environment:\n      - 'DB_PASSWORD={LONG}'\n", "    environment:\n      - 'DB_PASSWORD=${DB_PASSWORD}'\n"),
+    (f"    environment:\r\n      DB_PASSWORD: {LONG}\r\n", "    environment:\r\n      DB_PASSWORD: ${DB_PASSWORD}\r\n"),
+    (f"    environment:\n      DB_PASSWORD: |-\n        {LONG}\n      A: 1\n",
+     "    environment:\n      DB_PASSWORD: ${DB_PASSWORD}\n      A: 1\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "becomes"), LISTS)
+def test_every_form_of_an_environment_keeps_its_form(tmp_path: Path, written: str, becomes: str) -> None:
+    found = adopted(tmp_path, compose(written))
+    assert found.secrets == {"DB_PASSWORD": LONG}
+    assert [after for _, after in found.files.values()] == [compose(becomes)]
+
+
+def test_equal_values_are_one_secret_and_unlike_ones_of_one_name_are_two(tmp_path: Path) -> None:
+    lines = [f"POSTGRES_PASSWORD: {LONG}", f"DATABASE_URL: postgres://u:{LONG}@a/x",
+             "POSTGRES_PASSWORD: another-password-here", "POSTGRES_PASSWORD: yet-another-one-here"]  # fmt: skip
+    environments = map(mapping, lines)
+    found = adopted(tmp_path, compose(*environments), secrets={"D_POSTGRES_PASSWORD": "taken-by-something"})
+    assert found.secrets == {
+        "POSTGRES_PASSWORD": LONG,
+        "C_POSTGRES_PASSWORD": "another-password-here",
+        "D_POSTGRES_PASSWORD_2": "yet-another-one-here",
+    }
+    [(_, after)] = found.files.values()
+    assert "postgres://u:${POSTGRES_PASSWORD}@a/x" in after
+
+
+def test_a_name_that_is_taken_is_another_one_for_all_that_share_the_value(tmp_path: Path) -> None:
+    lines = ["POSTGRES_PASSWORD: postgres", "DATABASE_URL: postgres://u:postgres@a/x"]
+    found = adopted(tmp_path, compose(*map(mapping, lines)), secrets={"POSTGRES_PASSWORD": "of-another-thing"})
+    assert found.secrets == {"A_POSTGRES_PASSWORD": "postgres"}
+    assert len(found.users["A_POSTGRES_PASSWORD"]) == 2
+
+
+def test_shared_anchors_are_edited_once(tmp_path: Path) -> None:
+    shared = f"x-environment: &shared\n  DB_PASSWORD: {LONG}\n"
+    own = "    environment:\n      <<: *shared\n"
+    found = adopted(tmp_path, shared + compose(own, own, "    environment: *shared\n"))
+    assert found.secrets == {"DB_PASSWORD": LONG}
+    [(_, after)] = found.files.values()
+    assert after == shared.replace(LONG, "${DB_PASSWORD}") + compose(own, own, "    environment: *shared\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "more", "why"),
+    [
+        (mapping(f"DB_PASSWORD: {LONG}") + f"    command: [run, {LONG}]\n", "",
+         "its value stands in services.a.command.1, too"),
+        (mapping(f"DB_PASSWORD: ${{USER_PART:-x}}-{LONG}"), "", "it is put together of variables"),
+        (mapping(f"DB_PASSWORD: {LONG}") + "    extends: {file: other.yaml, service: z}\n", "",
+         "it stands in another file, which `include` or `extends` names"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_taken_is_left_with_the_reason(tmp_path: Path, environment: str, more: str, why: str) -> None:
+    (tmp_path / "other.yaml").write_text(
+        json.dumps({"services": {"z": {"environment": {"Z_TOKEN": "quite-another-value"}}}})
+    )
+    found = adopted(tmp_path, compose(environment, more=more))
+    assert list(found.left.values()) == [why]
+
+
+def test_a_value_in_an_env_file_is_the_stacks_without_an_edit(tmp_path: Path) -> None:
+    (tmp_path / "x.env").write_text(f"DB_PASSWORD={LONG}\n")
+    text = compose("    env_file: x.env\n")
+    found = adopted(tmp_path, text)
+    assert (found.secrets, found.files) == ({"DB_PASSWORD": LONG}, {})
+    assert configurations(tmp_path, text, secrets=found.secrets) == configurations(tmp_path, text)
+
+
+def test_the_last_of_several_files_is_edited(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(compose(mapping("DB_PASSWORD: of-the-base-file")))
+    (tmp_path / "over.yaml").write_text(compose(mapping(f"DB_PASSWORD: {LONG}")))
+    found = adoption(settings(tmp_path, compose_file=["base.yaml", "over.yaml"]))
+    assert {file.name for file in found.files} == {"over.yaml"}
+    assert found.secrets == {"DB_PASSWORD": LONG}
+
+
+def test_production_refuses_and_names_the_command(tmp_path: Path) -> None:
+    text = compose(mapping("POSTGRES_PASSWORD: postgres"))
+    with pytest.raises(SlipwayError) as raised:
+        application(tmp_path, text, production=True)
+    [problem] = raised.value.problems
+    assert problem.fix == "slipway secrets adopt --stack test"
+
+
+def test_odd_files_are_edited_or_refused_but_never_damaged(tmp_path: Path) -> None:
+    rounds = base64.b64encode(bytes(range(60))).decode()
+    for text in (
+        "\ufeff" + compose(mapping(f"A_TOKEN: {LONG}")),
+        compose(mapping(f'A_TOKEN: !!str "{rounds}"')),
+        compose(mapping("A_TOKEN: >-\n        folded folded\n        and more\n\n      # remark")),
+        "# only\n---\n" + compose(mapping(f"A_TOKEN: {LONG}")) + "...\n",
+        json.dumps({"services": {"a": {"image": "x", "environment": {"A_TOKEN": LONG}}}}),
+    ):
+        try:
+            found = adopted(tmp_path, text)
+        except SlipwayError:
+            continue
+        [(before, after)] = found.files.values()
+        assert before == text
+        assert configurations(tmp_path, after, secrets=found.secrets) == configurations(tmp_path, text)
