@@ -49,11 +49,11 @@ def install(archive):
     import zipfile
 
     partial = "%s.%d" % (tree, os.getpid())
-    zipfile.ZipFile(archive).extractall(partial)
-    compileall.compile_dir(partial, quiet=2)
-    with open(partial + ".seal", "w") as file:
-        file.write(seal(partial))
     try:
+        zipfile.ZipFile(archive).extractall(partial)
+        compileall.compile_dir(partial, quiet=2)
+        with open(partial + ".seal", "w") as file:
+            file.write(seal(partial))
         if not whole(tree):  # another one may have been quicker
             if os.path.isdir(tree):
                 os.rename(tree, partial + ".old")

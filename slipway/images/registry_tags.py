@@ -10,6 +10,7 @@ Docker's registry documentation ("Token authentication").
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from typing import Any
 
 _SECONDS = 30
 _ATTEMPTS = 4
@@ -32,14 +34,29 @@ _KINDS = (
 )
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but what authorises here is not shown elsewhere, nor in the clear."""
+
+    def redirect_request(self, req: urllib.request.Request, *rest: Any) -> urllib.request.Request | None:  # noqa: ANN401  # as its base
+        """The next request, without what only the first server may see."""
+        found = super().redirect_request(req, *rest)
+        if found is not None and (found.type, found.host) != (req.type, req.host):
+            found.remove_header("Authorization")
+        return found
+
+
+_open = urllib.request.build_opener(_Redirects).open
+
+
 class Registry:
     """One repository's manifests, with whatever authorisation its registry asks for."""
 
     def __init__(self, repository: str, credentials: dict[str, str]) -> None:
         address, _, self._path = repository.partition("/")
-        scheme = "http" if address.startswith(("127.", "localhost")) else "https"
+        scheme = "http" if _is_local(address) else "https"
         host = "registry-1.docker.io" if address == "docker.io" else address  # where Docker Hub's API is
         self._base = f"{scheme}://{host}/v2/{self._path}/manifests/"
+        self._plain = scheme == "http"
         self._credentials = credentials
         self._authorization = ""
 
@@ -75,7 +92,7 @@ class Registry:
                 self._base + reference, data=body, method=method, headers={**headers, **authorization}
             )
             try:
-                with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310  # as above
+                with _open(request, timeout=_SECONDS) as answer:
                     return answer.read(), dict(answer.headers)
             except urllib.error.HTTPError as error:
                 if attempt == _ATTEMPTS or (error.code == HTTPStatus.UNAUTHORIZED and self._authorization):
@@ -90,22 +107,32 @@ class Registry:
         raise AssertionError  # the loop returns or raises
 
     def _authorize(self, challenge: str) -> str:
-        """The Authorization header that a challenge asks for."""
+        """The Authorization header that a challenge asks for; OSError where that would show the password to others."""
         pair = f"{self._credentials.get('username', '')}:{self._credentials.get('password', '')}"
         basic = "Basic " + base64.b64encode(pair.encode()).decode()
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
-        if not challenge.lower().startswith("bearer") or not fields.get("realm", "").startswith(
-            ("https://", "http://")
-        ):
+        if not challenge.lower().startswith("bearer"):
             return basic
+        realm = urllib.parse.urlsplit(fields.get("realm", ""))
+        if realm.scheme != "https" and not (realm.scheme == "http" and _is_local(realm.netloc) and self._plain):
+            raise OSError(f"its tokens come from {fields.get('realm') or 'nowhere'}, which is not https")
         query = urllib.parse.urlencode(
             {"service": fields.get("service", ""), "scope": f"repository:{self._path}:pull,push"}
         )
         known = {"Authorization": basic} if self._credentials else {}
         request = urllib.request.Request(f"{fields['realm']}?{query}", headers=known)  # noqa: S310  # checked above
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310  # as above
+        with _open(request, timeout=_SECONDS) as answer:
             granted = json.load(answer)
         return "Bearer " + str(granted.get("token") or granted["access_token"])
+
+
+def _is_local(address: str) -> bool:
+    """As `registry_names.is_local`, which this program cannot import: a loopback address, or localhost itself."""
+    host = address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _tag(pair: str, credentials: dict[str, str]) -> str | None:

@@ -185,19 +185,32 @@ def one_host_key(key: str) -> str:
 
     Of several, the one that the engine's SSH client asks a host for first: golang.org/x/crypto/ssh prefers ECDSA to
     RSA to Ed25519, and a host shows the kind that it is asked for. The base64 must say the same algorithm again: RFC
-    4253, section 6.6.
+    4253, section 6.6. What a line of known_hosts marks (@revoked, @cert-authority) is none, nor is what stands in a
+    comment.
     """
-    words, found = key.split(), []
-    for algorithm, encoded in itertools.pairwise(words):
-        if algorithm in _KEY_ALGORITHMS:
-            try:
-                blob = base64.b64decode(encoded, validate=True)
-            except binascii.Error:
-                continue
-            name = len(algorithm).to_bytes(4, "big") + algorithm.encode()
-            if blob.startswith(name) and len(blob) > len(name):
-                found.append(f"{algorithm} {encoded}")
-    return min(found, key=lambda each: (not each.startswith("ecdsa-"), not each.startswith("ssh-rsa")), default="")
+    found: list[str] = []
+    marked: set[str] = set()
+    for line in key.splitlines():
+        words = line.split()
+        if line.lstrip().startswith("#"):
+            continue
+        mark = False
+        for algorithm, encoded in itertools.pairwise(words):
+            mark = mark or algorithm.startswith("@")
+            if algorithm in _KEY_ALGORITHMS:
+                try:
+                    blob = base64.b64decode(encoded, validate=True)
+                except binascii.Error:
+                    continue
+                name = len(algorithm).to_bytes(4, "big") + algorithm.encode()
+                if blob.startswith(name) and len(blob) > len(name):
+                    (marked.add if mark else found.append)(f"{algorithm} {encoded}")
+                    mark = False
+    return min(
+        (each for each in found if each not in marked),
+        key=lambda each: (not each.startswith("ecdsa-"), not each.startswith("ssh-rsa")),
+        default="",
+    )
 
 
 def plain_platform(platform: str) -> str:

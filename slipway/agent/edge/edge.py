@@ -157,7 +157,7 @@ class Edge:
             return Change("edge", EDGE_REPLACED, because or ("its settings",), bool(gone))
         named = self._folder.marker(self._folder.certificates_of(stack))
         same = named == secret_files.certificates_marker(wanted.certificates, stack)
-        if same and requests.get(stack) == own and self.api.network(network.NETWORK):
+        if same and requests.get(stack) == own and self.api.network(network.NETWORK) and not self._outdated(stack):
             return None
         return Change("edge", EDGE_CHANGED, ("its settings" if same else "certificate",))
 
@@ -215,15 +215,19 @@ class Edge:
     def _write_anew(self, stack: str, deadline: Deadline) -> None:
         """Write the routes of every stack that would be written otherwise today; those of others where it works."""
         for each in self._folder.stacks():
-            written = self._folder.written(self._folder.routes_of(each))
-            if written is None or written.routing is None or each not in self._folder.requests():
-                continue
-            users = secret_files.write_users(self._folder, each, written.routing)
-            path = self._folder.routes_of(each)
-            if self._rendered(each, written.routing, written.marker, users) == self._folder.content(path):
-                continue
-            with contextlib.suppress(*(() if each == stack else (SlipwayError,))):
-                self._publish(each, written.routing, self._containers.running(), deadline)
+            if routing := self._outdated(each):
+                with contextlib.suppress(*(() if each == stack else (SlipwayError,))):
+                    self._publish(each, routing, self._containers.running(), deadline)
+
+    def _outdated(self, stack: str) -> Routing | None:
+        """The routes of a stack, where they would be written otherwise today: for another edge, by another agent."""
+        path = self._folder.routes_of(stack)
+        written = self._folder.written(path)
+        if written is None or written.routing is None or stack not in self._folder.requests():
+            return None
+        users = secret_files.users_of(stack, written.routing)
+        current = self._rendered(stack, written.routing, written.marker, users) == self._folder.content(path)
+        return None if current else written.routing
 
     def settle(self, stack: str, deadline: Deadline) -> None:
         """Wait until what was written last is live: whoever wrote it may have been ended before it saw that.

@@ -1,6 +1,7 @@
 """Steers connections for an agent that is not root: a container does it during the handover, and ends with it.
 
-As root it runs `reuseport_handover` with the host's own Python below /host: who may use Docker may do that anyway.
+As root it runs `reuseport_handover` with the host's own Python, of whose files it sees no others than Python's and the
+system's libraries.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _body(image: str, ports: Sequence[int]) -> dict[str, Any]:
     realtime = os.environ.get(reuseport_handover.REALTIME) == "1"
     return {
         "Image": image,
-        "Entrypoint": ["chroot", "/host", sys.executable, "-I", "-c", program],
+        "Entrypoint": ["chroot", "/host", os.path.realpath(sys.executable), "-I", "-c", program],
         "User": "0:0",
         "Env": [f"{reuseport_handover.REALTIME}=1"] if realtime else [],
         "HostConfig": {
@@ -77,6 +78,13 @@ def _body(image: str, ports: Sequence[int]) -> dict[str, Any]:
             "CapDrop": ["ALL"],
             "CapAdd": ["NET_BIND_SERVICE", "SYS_CHROOT", *(["SYS_NICE"] if realtime else [])],
             "SecurityOpt": ["no-new-privileges"],
-            "Binds": ["/:/host:ro"],
+            "Binds": [f"{path}:/host{path}:ro" for path in _pythons()],
         },
     }
+
+
+def _pythons() -> list[str]:
+    """The folders that Python runs from; of several inside each other the outer ones."""
+    found = [os.path.realpath(sys.base_prefix), os.path.dirname(os.path.realpath(sys.executable))]
+    found = [path for path in ("/usr", "/lib", "/lib64", "/nix/store", *found) if os.path.isdir(path)]
+    return [path for path in dict.fromkeys(found) if not any(path.startswith(f"{outer}/") for outer in found)]

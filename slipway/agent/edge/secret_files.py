@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from slipway.contract.deployment import Certificate
 
 __all__ = [
-    "accept_certificate", "certificates_marker", "drop_other_certificates", "write_certificates", "write_users",
+    "accept_certificate", "certificates_marker", "drop_other_certificates", "users_of", "write_certificates",
+    "write_users",
 ]  # fmt: skip
 
 _LOCK_WAIT = 120.0  # another stack may be replacing the edge
@@ -54,14 +55,19 @@ def accept_certificate(content: bytes, out: Output) -> dict[str, Any]:
 
 def write_users(folder: EdgeFolder, stack: str, routing: Routing) -> dict[str, str]:
     """Put the htpasswd contents where Traefik reads them; service → file. What is in use is not overwritten."""
-    found = {}
+    found = users_of(stack, routing)
     for service in routing.services:
-        content = service.middlewares.basic_auth
-        if content is not None:
-            path = f"credentials/{stack}/{service.service}-{_digest(content)}"
-            folder.put(path, content)
-            found[service.service] = f"{FOLDER}/{path}"
+        if service.service in found:
+            folder.put(found[service.service][len(FOLDER) + 1 :], service.middlewares.basic_auth or "")
     return found
+
+
+def users_of(stack: str, routing: Routing) -> dict[str, str]:
+    """Service → file with its htpasswd content, as Traefik's container sees it."""
+    ways = ((service.service, service.middlewares.basic_auth) for service in routing.services)
+    return {
+        name: f"{FOLDER}/credentials/{stack}/{name}-{_digest(content)}" for name, content in ways if content is not None
+    }
 
 
 def certificates_marker(certificates: Sequence[Certificate], stack: str) -> str | None:

@@ -82,6 +82,28 @@ def test_the_key_is_the_one_that_the_engine_would_be_shown() -> None:
     assert key.file == "/etc/ssh/ssh_host_ecdsa_key.pub"
 
 
+@pytest.mark.parametrize(
+    ("text", "pinned"),
+    [
+        ("@revoked web.example OLD", ""),
+        ("@cert-authority *.example OLD", ""),
+        ("@revoked * OLD\nweb.example NEW", "NEW"),
+        ("web.example NEW\n@revoked * OLD", "NEW"),
+        ("web.example OLD\n@revoked * OLD", ""),
+        ("  @revoked * OLD web.example NEW", "NEW"),  # lines that YAML folded
+        ("# web.example OLD\nweb.example NEW", "NEW"),
+        ("#OLD", ""),
+        ("NEW comment @home", "NEW"),
+        ("web.example NEW # was OLD", "NEW"),
+    ],
+)
+def test_what_is_marked_or_in_a_comment_is_not_pinned(text: str, pinned: str) -> None:
+    keys = {name: _public(asyncssh.generate_private_key("ssh-ed25519")) for name in ("OLD", "NEW")}
+    for name, key in keys.items():
+        text = text.replace(name, key)
+    assert one_host_key(text) == keys.get(pinned, "")
+
+
 def test_a_host_with_one_key_only_shows_that_one() -> None:
     key = asyncssh.generate_private_key("ssh-ed25519")
     with _ssh_server([key]) as place:

@@ -336,6 +336,22 @@ def test_routes_are_written_anew_where_the_edge_means_something_else_by_them(sta
     assert stack.ids() + blog.ids() == before
 
 
+def test_routes_that_an_earlier_agent_wrote_otherwise_are_written_anew(stack: Simulation) -> None:
+    """Also where an agent was ended between a new edge and that."""
+    web = stack.web("1")
+    assert stack.deploy(web).code == 0
+    before, path = stack.ids(), stack.host.edges[0].folder / "routes/shop.yaml"
+    content = path.read_bytes()
+    earlier = content.replace(b"20ms", b"30ms")
+    assert earlier != content
+    path.write_bytes(earlier)
+    assert said(stack.plan(web)) == {"edge": "edge changed: its settings"}
+    assert stack.deploy(web).code == 0
+    assert b"30ms" not in path.read_bytes()
+    assert stack.plan(web)["changes"] == []
+    assert stack.ids() == before
+
+
 def test_an_edge_whose_ports_another_stack_wants_otherwise_is_no_replacement(stack: Simulation) -> None:
     assert stack.deploy(stack.web("1")).code == 0
     other = Simulation(stack.host, "blog")

@@ -77,7 +77,7 @@ func (e *Endpoint) annotate(a infer.Annotator) {
 	a.Describe(&e.Password, "The user's password.")
 	a.Describe(&e.PrivateKey, "The text of a private key, tried before the password.")
 	a.Describe(&e.PrivateKeyPassword, "The password of an encrypted private key.")
-	a.Describe(&e.AgentSocketPath, "The socket of an SSH agent. Defaults to SSH_AUTH_SOCK.")
+	a.Describe(&e.AgentSocketPath, "The socket of an SSH agent. Defaults to SSH_AUTH_SOCK where there is neither a key nor a password.")
 	a.Describe(&e.HostKey, "The server's public key (`type base64`). When absent, any key is accepted.")
 	a.Describe(&e.DialErrorLimit, "How many failed attempts are followed by another one; -1 for no limit. Defaults to 10.")
 	a.SetDefault(&e.DialErrorLimit, defaultDialErrorLimit)
@@ -145,7 +145,12 @@ func (e *Endpoint) config(open *closers) (*ssh.ClientConfig, error) {
 	if e.Password != nil {
 		config.Auth = append(config.Auth, ssh.Password(*e.Password), ssh.KeyboardInteractive(e.answer))
 	}
-	socket := os.Getenv("SSH_AUTH_SOCK")
+	socket := ""
+	if len(config.Auth) == 0 {
+		// Whoever says how to log in does not mean the keys that the user's agent happens to hold: the host would be
+		// shown each, and might give up before it comes to the right one.
+		socket = os.Getenv("SSH_AUTH_SOCK")
+	}
 	if e.AgentSocketPath != nil {
 		socket = *e.AgentSocketPath
 	}
