@@ -156,6 +156,7 @@ class _Reader:
         )
         services = {name: self._service(name, dict(service), configs, builds) for name, service in stated.items()}
         self._check_whole(services, model)
+        self._check_names([name for name, service in services.items() if "container_name" in service])
         hosts = [host.name for host in self.settings.hosts]
         check_placement(services, self.extensions, hosts, self.settings.stack, self.found)
         entries = service_entries(services, self.extensions, self.settings, self.lines, self.found)
@@ -286,6 +287,21 @@ class _Reader:
             )
         return config
 
+    def _check_names(self, named: list[str]) -> None:
+        """Warn once of the services that fix the name of their container."""
+        if named:
+            where = f"services.{named[0]}." if len(named) == 1 else f"services.{', '.join(named)}: "
+            answers = (
+                f"the service answers to the name {named[0]}"
+                if len(named) == 1
+                else "each answers to its name in the file"
+            )
+            self.found.warn(
+                f"{where}container_name fixes the name of the only container",
+                "two stacks cannot run on one host, nor two generations side by side",
+                f"remove container_name; {answers} anyway",
+            )
+
     def _check_image(self, name: str, image: str) -> None:
         """Refuse an image's name that none can have: mostly there is an empty variable in it."""
         unset = {problem.subject for problem in self.found.problems if problem.code == "variable-missing"}
@@ -311,12 +327,6 @@ class _Reader:
             self._check_image(name, str(service["image"]))
             self.images[name] = mirrored(service["image"], self.settings.mirror)
         service = {key: value for key, value in service.items() if key not in ("build", "image")}
-        if "container_name" in service:
-            self.found.warn(
-                f"services.{name}.container_name fixes the name of the only container",
-                "two stacks cannot run on one host, nor two generations side by side",
-                f"remove container_name; the service answers to the name {name} anyway",
-            )
         for key in [key for key in service if key in _NOT_FOR_HOSTS or key.startswith("x-")]:
             service.pop(key)
         service["volumes"] = [self.files.mount(name, dict(mount)) for mount in service.get("volumes") or []]
