@@ -120,11 +120,11 @@ def pack_agent() -> AgentPackage:
         for path in root.glob(part)
     }
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in sorted({**files, "__main__.py": _MAIN}.items()):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system, entry.external_attr = 3, 0o644 << 16  # Unix, on every machine
-            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED, 9)
     return AgentPackage(buffer.getvalue(), hashlib.sha256(buffer.getvalue()).hexdigest())
 
 
