@@ -43,8 +43,8 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
     if old.open:
         raise SlipwayError(
             f"this stack took over from {old.name}, and that is not finished",
-            "what it needs to run again is noted with the stack, so nothing was removed; move undo would have it run again",
-            "slipway move finish && pulumi destroy",
+            "what it needs to run again is noted with the stack, so nothing was removed; destroy after that",
+            "slipway move finish",
         )
     if not os.path.isdir(folder.path):  # as the lock would make it
         return _remove(folder, volumes, api, out)
