@@ -65,7 +65,10 @@ class SteeringContainer:
 
 def _body(image: str, ports: Sequence[int]) -> dict[str, Any]:
     source = reuseport_handover.__loader__.get_source(reuseport_handover.__name__)  # type: ignore[union-attr]  # also out of the packed agent
-    program = f"{source}\nserve({list(ports)!r})\n"
+    listeners = {
+        port: (int(family), address) for port in ports for family, address in [reuseport_handover.listener(port)]
+    }
+    program = f"{source}\nlistener = {listeners!r}.__getitem__\nserve({list(ports)!r})\n"  # /proc is not there
     realtime = os.environ.get(reuseport_handover.REALTIME) == "1"
     return {
         "Image": image,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["HELD", "LEFT", "REALTIME", "TURNED", "Steering", "serve"]
+__all__ = ["HELD", "LEFT", "REALTIME", "TURNED", "Steering", "listener", "serve"]
 
 REALTIME = "SLIPWAY_EDGE_REALTIME"
 _ATTACH = 51  # SO_ATTACH_REUSEPORT_CBPF, which Python has no name for
@@ -74,7 +74,7 @@ class Steering:
 
     @staticmethod
     def _join(port: int, ours: dict[int, socket.socket], place: int) -> None:
-        family, address = _listener(port)
+        family, address = listener(port)
         joined = ours[port] = socket.socket(family, socket.SOCK_STREAM)
         joined.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         joined.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -124,7 +124,7 @@ def _undisturbed() -> Iterator[None]:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
-def _listener(port: int) -> tuple[socket.AddressFamily, str]:
+def listener(port: int) -> tuple[socket.AddressFamily, str]:
     """How Traefik listens: for both families on one socket, where this host has IPv6."""
     try:
         with open("/proc/net/tcp6", encoding="ascii") as file:
