@@ -162,7 +162,7 @@ class Actions:
             steps.Drain: self.mover.retire,
             steps.KeepOld: self._keep,
             steps.Unroute: lambda step: self.mover.unroute(step.services),
-            steps.Make: lambda step: self._up(steps.Start(step.services, recreate=False), start=False),
+            steps.Make: lambda step: self._up(step, start=False),
             steps.StopOld: self._take_over,
             steps.StandIn: self._take_over,
             steps.TakePorts: self._take_over,
@@ -226,7 +226,7 @@ class Actions:
 
     def _up(
         self,
-        step: steps.Start | steps.ScaleUp,
+        step: steps.Start | steps.ScaleUp | steps.Make,
         *,
         recreate: bool = False,
         scale: Mapping[str, int] | None = None,
