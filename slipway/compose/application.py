@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.compose.adopted import with_adopted
 from slipway.compose.builds import Build, BuildReader
-from slipway.compose.compose_config import missing_variable, resolve, secret_names, with_placeholders, without_escapes
+from slipway.compose.config.compose_model import (
+    missing_variable,
+    resolve,
+    secret_names,
+    with_placeholders,
+    without_escapes,
+)
+from slipway.compose.config.missing_values import many_missing, unset_here
 from slipway.compose.context_mounts import check_context_mounts
 from slipway.compose.git import refused_repository, repository_of
-from slipway.compose.missing_values import many_missing, unset_here
 from slipway.compose.placement import check_placement, services_of
 from slipway.compose.secret_leaks import check_places, check_readable_values, known_values, secret_uses
 from slipway.compose.service_entries import service_entries
@@ -36,7 +42,7 @@ from slipway.x_slipway.source_lines import SourceLines
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from slipway.compose.compose_config import ComposeModel
+    from slipway.compose.config.compose_model import ComposeModel
     from slipway.compose.git import Revision
     from slipway.settings.model import Settings
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
-from slipway.compose.compose_config import resolve, without_escapes
+from slipway.compose.config.compose_model import resolve, without_escapes
 from slipway.compose.secret_leaks import one_secret_each, password_for, readable_literals, strings_with
 from slipway.contract.problems import SlipwayError
 from slipway.settings.secret_rules import SHORTEST_SECRET, password_in_url

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from slipway.compose.compose_config import secret_names, strings, with_placeholders, without_escapes
+from slipway.compose.config.compose_model import secret_names, strings, with_placeholders, without_escapes
 from slipway.contract.problems import Problem
 from slipway.settings.secret_rules import (
     SHORTEST_SECRET,

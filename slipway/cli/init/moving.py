@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.compose.compose_config import resolve
+from slipway.compose.config.compose_model import resolve
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.published_ports import published_ports
 from slipway.hosts.running_project import RunningProject, read_project, ssh_target

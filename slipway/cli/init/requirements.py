@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.application import read_application
-from slipway.compose.compose_config import resolve
+from slipway.compose.config.compose_model import resolve
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import probably_secret
 
