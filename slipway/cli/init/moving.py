@@ -77,7 +77,7 @@ def look_at_project(place: str, name: str) -> Moving:
             "nothing was written",
             "--from [USER@]HOST[:PORT]:/FOLDER, or --from [USER@]HOST --from-running PROJECT",
         )
-    host, port, folder = parts["host"].strip("[]"), int(parts["port"] or 0), parts["folder"] or ""
+    host, port, folder = re.sub(r"[\[\]]", "", parts["host"]), int(parts["port"] or 0), parts["folder"] or ""
     project = read_project(host, folder="" if name else folder, name=name, port=port, env=folder)
     env = _env_values(project.env)
     domain = env.variables.pop("DOMAIN", "")

@@ -121,6 +121,8 @@ echo "$*" >> {parts}/asked
 [ "$1" != -G ] || {{ echo "user deploy"; echo "hostname 203.0.113.7"; echo "port 2222"; exit 0; }}
 while [ "$1" != -- ]; do shift; done
 [ "$2" != deploy@down ] || {{ echo "ssh: connect to host down port 22: Connection refused" >&2; exit 255; }}
+[ "$2" != box@silent ] || exit 0
+[ "$2" != box@noisy ] || echo "Welcome to box"
 exec /bin/sh -c "$3"
 """,
     }.items():
@@ -186,6 +188,18 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
 
 
 @pytest.mark.parametrize(
+    ("place", "asked"), [("box@noisy", "-- box@noisy "), ("deploy@[2001:db8::1]", "-- deploy@2001:db8::1 ")]
+)
+def test_a_host_is_read_whatever_its_start_up_files_print_and_under_any_address(
+    init: Init, program: Path, host: Path, served: str, place: str, asked: str
+) -> None:
+    result = init("--from", f"{place}:{served}", "--yes")
+    assert result.exit_code == 0, said(result)
+    assert asked in (host / "asked").read_text()
+    assert stack(program, "production")["config"]["shop-deploy:moveFrom"] == ["shop"]
+
+
+@pytest.mark.parametrize(
     "options", [("--from-running", "shop"), ("--from", "local", "--from-running", "shop"), ("--from", "local:{}")]
 )
 def test_the_project_may_run_on_this_machine(
@@ -208,6 +222,8 @@ def test_the_project_may_run_on_this_machine(
         (("--from", "box:/srv/other"), (1, "box: no Compose project runs from /srv/other")),
         (("--from", "box", "--from-running", "other"), (1, "running: blog, shop")),
         (("--from", "deploy@down:/srv/shop"), (1, "its containers cannot be read (ssh: connect to host down port 22")),
+        (("--from", "box@silent:/srv/shop"), (1, "a start-up file such as ~/.bashrc ended the shell")),
+        (("--from", "box:22:/srv/other"), (1, "--from box:22 --from-running blog")),
         (("--from", "-oProxyCommand=x:/srv"), (1, "names no project")),
         (("--from", "box:/srv/blog", "-e", "a", "-e", "b"), (2, "one stack alone takes over from a project")),
     ],
