@@ -45,7 +45,7 @@ class Handover:
         if not self.old.open:
             self.old.note(MOVING)
 
-    def apart(self, ports: Collection[int]) -> bool:
+    def holds(self, ports: Collection[int]) -> bool:
         """Whether old containers hold the edge's ports."""
         return any(each.running and not set(each.ports).isdisjoint(ports) for each in self.old.containers())
 
@@ -67,7 +67,7 @@ class Handover:
     def take_ports(self, step: TakePorts, wanted: EdgeRequest, mover: Mover, deadline: Deadline) -> None:
         """Have the edge listen on its ports, and the old containers no more."""
         begin = runtime.monotonic()
-        redirect, places = self.edge.redirect(wanted.image), self.edge.places(wanted)
+        redirect, places = self.edge.redirect(wanted.image), self.edge.redirects(wanted)
         http = {port: to for port, to in places.items() if port == wanted.http_port}
         held = bool(places) and redirect.set(http)
         mover.secure(wanted)
@@ -127,7 +127,7 @@ class Handover:
         if not all(each.running for each in proxies):
             with contextlib.suppress(SlipwayError):  # they start once the edge is gone, then
                 self.edge.change_ports(
-                    self.stack, deadline, apart=True, turn=lambda: redirect.set(self.edge.places(request))
+                    self.stack, deadline, standby=True, turn=lambda: redirect.set(self.edge.redirects(request))
                 )
                 self.old.start(proxies, runtime.sleep)
                 runtime.sleep(_PROXY_SECONDS)
