@@ -1,6 +1,6 @@
-"""Secrets that a Compose file holds in the clear, and the edit that leaves them to the stack: nothing is written here.
+"""Secrets that a Compose file holds in plain text, and the edit that leaves them to the stack; nothing is written here.
 
-Every distinct value becomes one secret, with the value that it has: what a database was made with goes on working.
+Every distinct value becomes one secret and keeps its value, so that existing databases keep working.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _Adopting:
         literals = readable_literals(self.services)
         wanted = one_secret_each([(name, text) for _, name, text in literals], self.services)
         left: dict[str, str] = {}
-        while True:  # what stays in the clear keeps others there that have its value
+        while True:  # what stays in plain text keeps others there that have its value
             self.found, self.edits, self.names = Adoption(), {}, {}
             self.found.left |= left
             own = {_place(service, name) for service, name, _ in literals} - left.keys()

@@ -40,7 +40,7 @@ class Handover:
     def begin(self) -> None:
         """Note who runs before anything is touched."""
         if self.old.state == UNDONE:  # what ran when it was undone waits, stopped, for somebody to read its logs
-            for each in self._own(running=False):
+            for each in self._own(stopped=True):
                 self.api.remove(each)
         if not self.old.open:
             self.old.note(MOVING)
@@ -52,7 +52,7 @@ class Handover:
     def stop_old(self, step: StopOld) -> None:
         begin = runtime.monotonic()
         self.old.stop(step.containers)
-        for each in self._own(service=step.service, running=False) if step.service else ():
+        for each in self._own(step.service, stopped=True) if step.service else ():
             try:
                 self.api.start(each)
             except DockerError as error:
@@ -62,7 +62,7 @@ class Handover:
 
     def stand_in(self, step: StandIn) -> None:
         away = [each for each in self.old.containers() if each.id in step.away]
-        self.old.stand_in(self._own(service=step.service, running=None), away)
+        self.old.stand_in(self._own(step.service), away)
 
     def take_ports(self, step: TakePorts, wanted: EdgeRequest, mover: Mover, deadline: Deadline) -> None:
         """Have the edge listen on its ports, and the old containers no more."""
@@ -105,7 +105,7 @@ class Handover:
         """
         begin = runtime.monotonic()
         self.old.finish_stops()
-        in_use = {mount for each in self._own(running=None) for mount in mounts_of(self.api.container(each) or {})}
+        in_use = {mount for each in self._own() for mount in mounts_of(self.api.container(each) or {})}
         old, request = self.old.containers(), self.edge.requested(self.stack)
         ports = {request.http_port, request.https_port} if request else set()
         proxies = [each for each in old if not ports.isdisjoint(each.ports)]
@@ -135,9 +135,7 @@ class Handover:
         with contextlib.suppress(SlipwayError):  # open connections are to the edge yet: it asks for new ones
             self.edge.leave(deadline)
 
-    def _own(self, *, service: str = "", running: bool | None = True) -> list[str]:
-        """The stack's containers; in any state with None."""
+    def _own(self, service: str = "", *, stopped: bool = False) -> list[str]:
+        """The stack's containers; with `stopped` only those that do not run."""
         wanted = {PROJECT_LABEL: self.stack, **({"com.docker.compose.service": service} if service else {})}
-        return [
-            str(each["Id"]) for each in self.api.containers(wanted) if running in (None, each["State"] == "running")
-        ]
+        return [str(each["Id"]) for each in self.api.containers(wanted) if not stopped or each["State"] != "running"]

@@ -36,6 +36,7 @@ LEVEL=debug
 DOMAIN=shop.example
 STRIPE=sk_live_4eC39HqLyjWDarjtT1zdp7dc
 COMPOSE_PROJECT_NAME=shop
+DOCKER_HOST=unix:///run/docker.sock
 """
 
 

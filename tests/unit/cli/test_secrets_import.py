@@ -76,6 +76,11 @@ LINES = [
     (f"PW={CANARY}\nURL=http://x/?p=${{PW}}", {}, {"PW": CANARY, "URL": f"http://x/?p={CANARY}"}),
     ("HOST=db\nURL=http://$HOST/", {"HOST": "db", "URL": "http://db/"}, {}),
     ("SLIPWAY_REGISTRY=r\nCOMPOSE_PROJECT_NAME=x\nDOCKER_HOST=y\nCOMPOSE_PROFILES=p", {"COMPOSE_PROFILES": "p"}, {}),
+    (
+        "COMPOSE_FILE=a.yaml,b.yaml\nCOMPOSE_PATH_SEPARATOR=,",
+        {"COMPOSE_FILE": "a.yaml,b.yaml", "COMPOSE_PATH_SEPARATOR": ","},
+        {},
+    ),
     ("# nothing\n\n", {}, {}),
 ]
 
@@ -106,13 +111,13 @@ def test_a_stack_keeps_what_the_file_does_not_name_and_says_what_changes(run: Ru
     assert "shop.example" in (tmp_path / "Pulumi.staging.yaml").read_text()
     said = [line.split(maxsplit=2) for line in result.output.splitlines() if line.startswith("    ")]
     assert {(how, name, "".join(note)) for how, name, *note in said} == {
-        ("changed", "B", "one already"),
+        ("changed", "B", "already a secret"),
         ("moved", "OLD_TOKEN", f"by its name, {READABLE}, has fewer than 12 characters"),
         ("new", "PIN_KEY", "by its name, is a placeholder"),
         ("changed", "A", ""),
         ("new", "NEW", ""),
     }  # fmt: skip
-    assert "  as they are: 1" in result.output
+    assert "  unchanged: 1" in result.output
     again = run(content, "--yes")
     assert (again.exit_code, stack(tmp_path)) == (0, (variables, secrets))
     assert sum("set" in call or "set-all" in call for call in calls_of(tmp_path)) == 4  # none of the second run
