@@ -126,7 +126,7 @@ def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) ->
     return application
 
 
-def _of_stack(entry: Mapping[str, Any], variable: str) -> dict[str, Any]:
+def _stack_secret(entry: Mapping[str, Any], variable: str) -> dict[str, Any]:
     """A top-level secret whose value is the stack's, wherever Compose would take it from."""
     return {**{key: value for key, value in entry.items() if key not in ("file", "external")}, "environment": variable}
 
@@ -177,7 +177,9 @@ class _Reader:
                 name: self.files.volume(name, entry or {}) for name, entry in (model.get("volumes") or {}).items()
             },
             "configs": {name: self._config(name, each, used) for name, each in configs.items() if "file" not in each},
-            "secrets": {name: _of_stack(entry, variables[name]) for name, entry in secrets.items() if name in mounted},
+            "secrets": {
+                name: _stack_secret(entry, variables[name]) for name, entry in secrets.items() if name in mounted
+            },
         }
         document = {"name": self.stack, "services": services, **{key: part for key, part in parts.items() if part}}
         self.files.finish()

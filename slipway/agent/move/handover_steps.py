@@ -84,7 +84,7 @@ def old_changes(steps: Sequence[Step], old: Sequence[OldContainer], project: str
         if isinstance(step, TakePorts):
             yield Change("edge", PORTS_TAKEN, (f"from {_named(step.containers, names)}, while requests go on",))
         elif isinstance(step, StopOld) and not step.service:
-            because = f"{_named(step.containers, names)} stay, stopped, until `slipway move finish`"
+            because = f"stopped and kept until `slipway move finish`: {_named(step.containers, names)}"
             yield Change(project, OLD_STOPPED, (because,))
 
 

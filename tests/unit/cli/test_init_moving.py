@@ -192,11 +192,11 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
     ("place", "asked"), [("box@noisy", "-- box@noisy "), ("deploy@[2001:db8::1]", "-- deploy@2001:db8::1 ")]
 )
 def test_a_host_is_read_whatever_its_start_up_files_print_and_under_any_address(
-    init: Init, program: Path, host: Path, served: str, place: str, asked: str
+    init: Init, program: Path, engine: Engine, served: str, *, place: str, asked: str
 ) -> None:
     result = init("--from", f"{place}:{served}", "--yes")
     assert result.exit_code == 0, said(result)
-    assert asked in (host / "asked").read_text()
+    assert asked in (engine.folder / "host" / "asked").read_text()
     assert stack(program, "production")["config"]["shop-deploy:moveFrom"] == ["shop"]
 
 

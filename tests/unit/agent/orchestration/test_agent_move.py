@@ -224,7 +224,7 @@ def test_a_preview_says_all_of_it_and_what_is_interrupted(stack: Simulation, bef
     assert said["web"] == ("created", False, "first deployment")
     ports = next(each for each in plan["changes"] if each["action"] == "ports taken over")
     assert (ports["interrupts"], ports["because"]) == (False, ["from old-traefik-1, while requests go on"])
-    assert said["old"] == ("old project stopped", False, "old-web-1 stay, stopped, until `slipway move finish`")
+    assert said["old"] == ("old project stopped", False, "stopped and kept until `slipway move finish`: old-web-1")
     assert "refused" not in plan
     before.untouched()
     assert deploy(stack, shop(stack)).code == 0
