@@ -33,7 +33,10 @@ ids=$(docker network ls --quiet --filter label={_LABEL}project) || exit 3
 printf '\\037'
 [ -z "$images" ] && echo '[]' || docker image inspect $images
 printf '\\037'
-[ -z "$1" ] || cat "$1/.env" 2>/dev/null
+folder=$1
+[ -n "$folder" ] || folder=$(docker ps --filter "label={_LABEL}project=$2" \
+  --format '{{{{.Label "{_LABEL}project.working_dir"}}}}' | head -n 1)
+[ -z "$folder" ] || cat "$folder/.env" 2>/dev/null
 :
 """
 
@@ -81,13 +84,13 @@ class RunningProject:
 def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0, env: str = "") -> RunningProject:
     """The project in `folder`, or the one called `name`, on `place` (`[USER@]ADDRESS`, or `local`).
 
-    `env` is the folder whose `.env` is read; `folder` when it is empty. Over SSH, the user's own `ssh` connects, with
-    its configuration, keys and known hosts: no stack has any yet.
+    `env` is the folder whose `.env` is read; when it is empty, that of the project. Over SSH, the user's own `ssh`
+    connects, with its configuration, keys and known hosts: no stack has any yet.
 
     Raises:
         SlipwayError: the host cannot be reached, Docker does not answer, or there is not one such project.
     """
-    done = asyncio.run(_run(place, port, env or folder))
+    done = asyncio.run(_run(place, port, env or folder, name))
     _, containers, networks, images, values = done.split(_UNIT, 4)
     running = json.loads(containers)
     every = [each for each in running if _labels(each).get(f"{_LABEL}oneoff") == "False"]
@@ -132,8 +135,8 @@ def ssh_target(place: str, port: int) -> str:
     return (f"{user}@" if user else "") + shown + (f":{port}" if port != 22 else "")  # noqa: PLR2004  # the usual one
 
 
-async def _run(place: str, port: int, folder: str) -> str:
-    words = ["/bin/sh", "-c", _SCRIPT, "sh", folder]
+async def _run(place: str, port: int, folder: str, name: str) -> str:
+    words = ["/bin/sh", "-c", _SCRIPT, "sh", folder, name]
     if place != LOCAL_ADDRESS:
         option = ["-p", str(port)] if port else []
         words = ["ssh", "-o", "BatchMode=yes", *option, "--", place, for_any_shell(shlex.join(words))]

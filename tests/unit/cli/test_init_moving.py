@@ -108,6 +108,7 @@ def host(program: Path, engine: Engine) -> Path:
     for name, text in {
         "docker": f"""#!/bin/sh
 case "$*" in
+  "ps --filter label=com.docker.compose.project=shop "*) cat {parts}/folder;;
   ps*) [ ! -f {parts}/down ] || {{ echo "Cannot connect to the Docker daemon" >&2; exit 1; }}; echo one; echo two;;
   "inspect --format"*) echo sha256:x;;
   inspect*) cat {parts}/containers;;
@@ -141,6 +142,7 @@ def served(host: Path, tmp_path: Path) -> str:
     (place / ".env").write_text(ENV)
     content = (host / "containers").read_text().replace("/srv/shop", str(place))
     (host / "containers").write_text(content)
+    (host / "folder").write_text(f"{place}\n{place}\n")
     return str(place)
 
 
@@ -213,6 +215,7 @@ def test_the_project_may_run_on_this_machine(
     assert result.exit_code == 0, said(result)
     config = stack(program, "live")["config"]
     assert (config["shop-deploy:moveFrom"], config["shop-deploy:hosts"][0]["address"]) == (["shop"], "local")
+    assert config["shop-deploy:variables"] == {"TAG": "2f91c04", "LEVEL": "debug"}  # of the project's `.env`
 
 
 @pytest.mark.parametrize(
