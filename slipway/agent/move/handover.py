@@ -42,7 +42,7 @@ class Handover:
         if self.old.state == UNDONE:  # what ran when it was undone waits, stopped, for somebody to read its logs
             for each in self._own(stopped=True):
                 self.api.remove(each)
-        if not self.old.open:
+        if self.old.more or not self.old.open:
             self.old.note(MOVING)
 
     def holds(self, ports: Collection[int]) -> bool:

@@ -473,6 +473,28 @@ def test_a_stack_that_can_still_be_undone_is_not_destroyed(stack: Simulation, be
     before.stopped()
 
 
+@pytest.mark.parametrize("more", ["old, old-extra-1", "other, old-extra-1"])
+def test_names_that_come_after_a_move_that_was_cut_off_lose_no_way_back(
+    stack: Simulation, before: Before, more: str
+) -> None:
+    assert deploy(stack, shop(stack), kill="stop-old:db:finished").code == KILLED
+    image = before.container("web").config["Image"]
+    before.ids["extra"] = before._run("extra", image, ALWAYS)
+    before.policies["extra"] = ALWAYS
+    assert stack.deploy(shop(stack), move_from=more).code == 0
+    before.stopped()
+    assert command(stack, "undo").code == 0
+    before.as_before()
+
+
+def test_another_name_in_the_setting_loses_no_way_back(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    before._run("extra", before.container("web").config["Image"], ALWAYS)
+    assert stack.deploy(shop(stack, "2"), move_from="old, other").code == 0
+    assert command(stack, "undo").report["project"] == "old"
+    before.as_before()
+
+
 def test_undo_is_refused_while_others_need_the_edge(stack: Simulation, before: Before, onlooker: Onlooker) -> None:
     assert deploy(stack, shop(stack)).code == 0
     other = Simulation(stack.host, "blog")
