@@ -15,6 +15,7 @@ from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings, stated_values
 from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, read_dotenv
 from slipway.settings.model import PREFIX
+from slipway.settings.rules import is_variable_name
 from slipway.settings.secret_rules import weakness
 from slipway.settings.setting_files import entry, secrets_import
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ImportRequest", "import_env"]
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _EXAMPLE = re.compile(
     r"(?i).*(example|sample|template|dist|default).*env.*|.*env.*(example|sample|template|dist|default).*"
 )
@@ -84,7 +84,9 @@ def _read(
     dotenv = read_dotenv(request.file)
     broken = dict.fromkeys(dotenv.bare, "is not NAME=VALUE")
     # What stands there may be a piece of a key: it is not repeated.
-    broken |= {dotenv.lines[name]: "names no variable" for name in dotenv.values if not _NAME.fullmatch(name)}
+    broken |= {
+        dotenv.lines[name]: "names no variable" for name in dotenv.values if not is_variable_name(name, secret=False)
+    }
     broken |= {dotenv.lines[name]: "holds a zero byte" for name, value in dotenv.values.items() if "\0" in value}
     problems = list(dotenv.problems)
     for number, what in sorted(broken.items()):
@@ -109,7 +111,13 @@ def _read(
             continue
         declared = name in request.secret or (name in secrets and name not in request.plain)
         secret = declared or bool(why and value and name not in request.plain)
+        if secret and not is_variable_name(name, secret=True):
+            what = f"{name} counts as a secret ({why or 'by --secret'}), and a secret's name has no dots or dashes"
+            fix = f"rename it, or import it as a variable: --plain {name}"
+            problems.append(Problem(what, "no ${NAME} in a Compose file could refer to it", fix))
         lines.append(_line(name, value, why, secret=secret, variables=variables, secrets=secrets))
+    if problems:
+        raise SlipwayError(problems)
     return lines, left
 
 
