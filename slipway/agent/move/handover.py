@@ -1,4 +1,4 @@
-"""Takes over from the old project, and gives back to it: each part goes on from whatever it finds."""
+"""Takes over from the old project, and gives back to it; each part continues from whatever it finds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PROXY_SECONDS = 2.0  # in which a proxy that listens again reads what it routes
 
 
 class Handover:
-    """Between the old project of a stack and the stack."""
+    """The handover between the old project and the stack, in either direction."""
 
     def __init__(self, old: OldProject, stack: str, api: DockerApi, edge: Edge, out: Output) -> None:
         self.old, self.stack, self.api, self.edge, self.out = old, stack, api, edge, out
