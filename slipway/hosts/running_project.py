@@ -16,8 +16,10 @@ from slipway.settings.model import LOCAL_ADDRESS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["OldMount", "OldService", "RunningProject", "read_project", "ssh_target"]
+__all__ = ["EDGE_PORTS", "OldMount", "OldService", "RunningProject", "read_project", "ssh_target"]
 
+EDGE_PORTS = (80, 443)
+"""The ports that the edge has unless the stack says otherwise."""
 _SECONDS = 60
 _LABEL = "com.docker.compose."
 _UNIT = "\x1f"  # between the parts of the answer: no JSON or text file has it
@@ -114,7 +116,7 @@ def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0,
     for each in own:  # what its image brings along is no variable of the project
         each["Config"]["Env"] = set(each["Config"].get("Env") or ()) - made.get(str(each["Image"]), set())
     foreign = [each for each in running if each not in own]
-    holders = tuple(str(each["Name"]).lstrip("/") for each in foreign if not {80, 443}.isdisjoint(_ports(each)))
+    holders = tuple(str(each["Name"]).lstrip("/") for each in foreign if not set(EDGE_PORTS).isdisjoint(_ports(each)))
     return replace(_project(projects[0], own, json.loads(networks), values), holders=holders)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.compose.config.compose_model import resolve
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.published_ports import published_ports
-from slipway.hosts.running_project import RunningProject, read_project, ssh_target
+from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_target
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings
 from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, read_dotenv
@@ -30,7 +30,6 @@ __all__ = ["Moving", "look_at_project", "store_secrets"]
 _PLACE = re.compile(
     r"(?P<host>(?!-)(?:[^@\s:/]+@)?(?:\[[^\]\s]+\]|[^\s:/@\[\]]+))(?::(?P<port>\d+))?(?::(?P<folder>/.*))?"
 )
-_EDGE_PORTS = (80, 443)
 _RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)\S{12,}$|(?=.*\d)[0-9a-fA-F-]{16,}$")
 _SETTINGS = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")  # the stack's `composeFile` takes their place
 
@@ -116,12 +115,12 @@ def _mount(service: Mapping[str, Any], target: str) -> Mapping[str, Any]:
 
 
 def _differences(project: RunningProject, services: Mapping[str, Any], adopted: set[str]) -> Iterator[str]:
-    proxies = [name for name, old in project.services.items() if not set(_EDGE_PORTS).isdisjoint(old.ports)]
+    proxies = [name for name, old in project.services.items() if not set(EDGE_PORTS).isdisjoint(old.ports)]
     routed = any((each.get("x-slipway") or {}).get("route") for each in services.values())
     for name, old in sorted(project.services.items()):
         service = services.get(name)
         if name in proxies and (service is None or routed):
-            held = " and ".join(str(port) for port in old.ports if port in _EDGE_PORTS)
+            held = " and ".join(str(port) for port in old.ports if port in EDGE_PORTS)
             yield f"{name} has port {held}: the edge takes over from it" + (
                 "" if service is None else f"; take {name} out of the Compose file, whose ports the edge needs"
             )
