@@ -54,7 +54,7 @@ def _history_table(document: Mapping[str, Any]) -> FittingTable:
             str(entry["number"] or ""),
             ago(entry["at"], now),
             Text(printable(entry["kind"]), "yellow" if entry["kind"] == "automatic rollback" else ""),
-            Text(printable(entry["release"]) or "-", "bold" if entry["release"] == document["live"] else ""),
+            Text(printable(entry["release"] or "-"), "bold" if entry["release"] == document["live"] else ""),
             (entry["commit"][:_SHORT] + ("+" if entry["commit"].endswith("-dirty") else "")) or "-",
             _took(entry["seconds"]),
             printable(entry["actor"]) or "-",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -167,3 +169,24 @@ def test_a_row_is_one_line_as_soon_as_there_is_room() -> None:
     with console.capture() as capture:
         console.print(ps_table(PS, datetime(2025, 11, 20, 14, tzinfo=UTC)))
     assert len(capture.get().splitlines()) == 2
+
+
+def _without(field: str) -> dict[str, Any]:
+    host = {**ENTRY["hosts"][HOST], **dict.fromkeys(("outcome", "release", "previous", "seconds"))}
+    return {**ENTRY, "hosts": {HOST: host}, field: None}
+
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "slipway/cli/schemas/history.schema.json").read_text())
+NULLABLE = [name for name, rule in SCHEMA["$defs"]["entry"]["properties"].items() if "null" in rule.get("type", ())]
+
+
+@pytest.mark.parametrize("field", NULLABLE)
+def test_what_an_update_does_not_have_is_left_out(field: str) -> None:
+    entries = [_without(field)]
+    document = {"stack": "production", "live": None, "validated": None, "errors": [], "entries": entries}
+    for shown in (history_rendered(document), update_rendered({**UPDATE, "entry": entries[0]})):
+        console = Console(width=120, color_system=None)
+        with console.capture() as capture:
+            console.print(shown)
+        assert "None" not in capture.get()
+        assert "null" not in capture.get()
