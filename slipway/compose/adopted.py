@@ -1,7 +1,7 @@
-"""What of a Compose file is different in a stack that takes the place of something that runs already.
+"""What changes in a Compose file's model when a stack takes over from something that runs already.
 
-Volumes and networks that the settings name are external: Compose makes none of them, and nothing of Slipway removes
-one. The labels by which a proxy of before finds containers are left out, or it would send requests to the new ones.
+Adopted volumes and networks become external: Compose creates none of them, and Slipway removes none. The labels by
+which the previous proxy finds containers are left out, or it would send requests to the new ones too early.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ _PROXY_LABELS = ("traefik.", "caddy")
 
 
 def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) -> dict[str, Any]:
-    """Compose's model with what is adopted in place, and fit to start beside what `moveFrom` names."""
+    """Compose's model with the adopted volumes and networks, fit to start beside what `moveFrom` names."""
     adopted = dict(model)
     if settings.move_from:
-        adopted["services"] = {name: _unseen(service) for name, service in (model.get("services") or {}).items()}
+        services = model.get("services") or {}
+        adopted["services"] = {name: _without_proxy_labels(each) for name, each in services.items()}
     for kind, setting, names in (
         ("volumes", "adoptVolumes", settings.adopt_volumes),
         ("networks", "adoptNetworks", settings.adopt_networks),
@@ -46,7 +47,7 @@ def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) 
     return adopted
 
 
-def _unseen(service: Mapping[str, Any]) -> dict[str, Any]:
+def _without_proxy_labels(service: Mapping[str, Any]) -> dict[str, Any]:
     labels = {
         name: value for name, value in (service.get("labels") or {}).items() if not name.startswith(_PROXY_LABELS)
     }

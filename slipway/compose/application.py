@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.compose.adopted import with_adopted
 from slipway.compose.builds import Build, BuildReader
-from slipway.compose.compose_config import missing_variable, resolve, secret_names, with_placeholders, without_escapes
+from slipway.compose.config.compose_model import (
+    missing_variable,
+    resolve,
+    secret_names,
+    with_placeholders,
+    without_escapes,
+)
+from slipway.compose.config.missing_values import many_missing, unset_here
 from slipway.compose.context_mounts import check_context_mounts
 from slipway.compose.git import refused_repository, repository_of
-from slipway.compose.missing_values import many_missing, unset_here
 from slipway.compose.placement import check_placement, services_of
 from slipway.compose.secret_leaks import check_places, check_readable_values, known_values, secret_uses
 from slipway.compose.service_entries import service_entries
@@ -36,7 +42,7 @@ from slipway.x_slipway.source_lines import SourceLines
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from slipway.compose.compose_config import ComposeModel
+    from slipway.compose.config.compose_model import ComposeModel
     from slipway.compose.git import Revision
     from slipway.settings.model import Settings
 
@@ -120,7 +126,7 @@ def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) ->
     return application
 
 
-def _of_stack(entry: Mapping[str, Any], variable: str) -> dict[str, Any]:
+def _stack_secret(entry: Mapping[str, Any], variable: str) -> dict[str, Any]:
     """A top-level secret whose value is the stack's, wherever Compose would take it from."""
     return {**{key: value for key, value in entry.items() if key not in ("file", "external")}, "environment": variable}
 
@@ -171,7 +177,9 @@ class _Reader:
                 name: self.files.volume(name, entry or {}) for name, entry in (model.get("volumes") or {}).items()
             },
             "configs": {name: self._config(name, each, used) for name, each in configs.items() if "file" not in each},
-            "secrets": {name: _of_stack(entry, variables[name]) for name, entry in secrets.items() if name in mounted},
+            "secrets": {
+                name: _stack_secret(entry, variables[name]) for name, entry in secrets.items() if name in mounted
+            },
         }
         document = {"name": self.stack, "services": services, **{key: part for key, part in parts.items() if part}}
         self.files.finish()

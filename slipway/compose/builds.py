@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.compose.compose_config import without_escapes
+from slipway.compose.config.compose_model import without_escapes
 from slipway.contract.problems import Problem
 from slipway.settings.registry_names import is_reference, mirrored, without_tag
 from slipway.settings.setting_files import config_set

@@ -1,6 +1,6 @@
-"""Secrets that a Compose file holds in the clear, and the edit that leaves them to the stack: nothing is written here.
+"""Secrets that a Compose file holds in plain text, and the edit that leaves them to the stack; nothing is written here.
 
-Every distinct value becomes one secret, with the value that it has: what a database was made with goes on working.
+Every distinct value becomes one secret and keeps its value, so that existing databases keep working.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
-from slipway.compose.compose_config import resolve, without_escapes
+from slipway.compose.config.compose_model import resolve, without_escapes
 from slipway.compose.secret_leaks import one_secret_each, password_for, readable_literals, strings_with
 from slipway.contract.problems import SlipwayError
 from slipway.settings.secret_rules import SHORTEST_SECRET, password_in_url
@@ -42,21 +42,21 @@ class _Entry(NamedTuple):
 
 
 class Adoption:
-    """What becomes of the secrets in a Compose file."""
+    """The secrets of a Compose file that the stack takes over, and those that stay."""
 
     def __init__(self) -> None:
         self.secrets: dict[str, str] = {}
-        """Name → today's value."""
+        """Name → its present value."""
         self.users: dict[str, list[str]] = {}
-        """Name → the places that it is for."""
+        """Name → the places that use it."""
         self.left: dict[str, str] = {}
         """Place → why it stays as it is."""
         self.files: dict[Path, tuple[str, str]] = {}
-        """File → its text, and what it is to be."""
+        """File → its text before and after the edit."""
 
 
 def adoption(settings: Settings) -> Adoption:
-    """What of the stack's Compose file is secret and readable, as secrets of the stack, and the edit for that.
+    """The secrets that the stack's Compose file holds in plain text, and the edit that refers to them instead.
 
     Raises:
         SlipwayError: Compose cannot read the file.
@@ -87,7 +87,7 @@ class _Adopting:
         literals = readable_literals(self.services)
         wanted = one_secret_each([(name, text) for _, name, text in literals], self.services)
         left: dict[str, str] = {}
-        while True:  # what stays in the clear keeps others there that have its value
+        while True:  # what stays in plain text keeps others there that have its value
             self.found, self.edits, self.names = Adoption(), {}, {}
             self.found.left |= left
             own = {_place(service, name) for service, name, _ in literals} - left.keys()
@@ -112,7 +112,7 @@ class _Adopting:
         return strings_with(value, self.model) if len(value) >= SHORTEST_SECRET else []
 
     def _adopt(self, service: str, name: str, text: str, value: str, secret: str) -> str:
-        """Take one literal; or why not."""
+        """Adopt one literal; the reason where it cannot be, else empty."""
         entry, place = self.entries.get((service, name)), _place(service, name)
         if entry is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
             if service not in self.with_files:
@@ -204,7 +204,7 @@ def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
 
 
 def _pairs(node: yaml.Node | None, *, flow: bool) -> Iterator[tuple[str, yaml.Node, bool]]:
-    """The entries of a mapping, also those that are merged into it, which its own come after; and if in braces."""
+    """Key, value and whether it stands in braces, of every entry of a mapping: those merged into it, then its own."""
     if not isinstance(node, yaml.MappingNode):
         return
     flow = flow or bool(node.flow_style)
@@ -227,7 +227,7 @@ def _scalars(text: str) -> list[tuple[int, str]]:
 
 
 def _written(entry: _Entry, source: str, new: str) -> str:
-    """A new text for a node, quoted as it was where that is right."""
+    """`new` as the text of a node, quoted as before where that is still right."""
     found = _PROPERTIES.match(source)
     properties = found[0] if found else ""
     style = entry.node.style

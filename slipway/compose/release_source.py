@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.application import Application, read_application
-from slipway.compose.compose_config import project_on_hosts
+from slipway.compose.config.compose_model import project_on_hosts
 from slipway.compose.git import Revision
 from slipway.compose.schema_check import release_checked
 from slipway.contract.canonical import release_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from slipway.compose.compose_config import secret_names, strings, with_placeholders, without_escapes
+from slipway.compose.config.compose_model import secret_names, strings, with_placeholders, without_escapes
 from slipway.contract.problems import Problem
 from slipway.settings.secret_rules import (
     SHORTEST_SECRET,
@@ -59,9 +59,10 @@ def _dropped(path: Path) -> bool:
 
 
 def check_places(places: Mapping[str, Sequence[Path]], settings: Settings, found: Findings) -> None:
-    """Say of a variable in a place that others can read what that means for it, and which way out works.
+    """Report variables that stand where others can read them, with what to write instead.
 
-    One without a value must not be set as a secret that is then refused; one that looks like a secret is warned of.
+    One without a value must not be set as a secret, which would be refused there; one that looks like a secret gets a
+    warning.
     """
     for name, paths in places.items():
         readable = [path for path in paths if not _dropped(path) and not _kept(path)]
@@ -113,7 +114,7 @@ def _way_out(path: Path, name: str) -> str:
 
 
 def check_readable_values(services: Mapping[str, Mapping[str, Any]], settings: Settings, found: Findings) -> None:
-    """Look for secrets that the Compose file itself holds in an environment.
+    """Report secrets that an `environment:` of the Compose file holds in plain text.
 
     One that anyone could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
     warned of.
@@ -149,7 +150,7 @@ def strings_with(value: str, model: Mapping[str, Any]) -> list[str]:
 
 
 def password_for(text: str, services: Collection[str]) -> str:
-    """The password in a URL that leads to a service of the application, which can have another one; else empty."""
+    """The password in a URL of one of the application's own services; empty where there is none."""
     password, host = password_in_url(text) or ("", "")
     return password if host in services else ""
 

@@ -84,8 +84,8 @@ class Certificate(NamedTuple):
 class EdgeRequest(NamedTuple):
     """What one stack asks of the host's edge; `https` serves its routes over TLS.
 
-    `trusted_proxies` are addresses and networks that say who the visitor is (X-Forwarded-For), `neighbours` stacks
-    that may take a part of what comes to its host names.
+    `trusted_proxies` are addresses and networks whose X-Forwarded-For is believed, `neighbours` stacks that may have
+    paths, redirects and previews below its host names.
     """
 
     image: str
@@ -286,7 +286,7 @@ class Deployment(NamedTuple):
     watch: WatchLimits | None = None
     fleet: FleetMembers | None = None
     move_from: str = ""
-    """Compose projects and containers of this host whose place the stack takes, `, ` between them; empty: none"""
+    """Compose projects and containers of this host that the stack takes over from, separated by `, `; empty: none"""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Deployment:

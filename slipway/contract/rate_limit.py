@@ -1,4 +1,4 @@
-"""A registry that answers no more for now: how it, engines and builders say so, and what helps."""
+"""Rate limits of registries: how registries, engines and builders report one, and what helps."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ _SAID = re.compile(
 
 
 def limited(message: str) -> bool:
-    """Whether the words about a failed request mean a rate limit; digits of a digest or port do not."""
+    """Whether a message about a failed request means a rate limit; a 429 within a digest or port does not."""
     return bool(_SAID.search(message))

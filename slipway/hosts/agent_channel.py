@@ -291,7 +291,7 @@ async def channel(
         try:
             words = command or (look,)
             process = await connection.start(_command(stack, install=install, command=words, kind=kind))
-            channel = Channel(name, process, getattr(connection, "place", ""))
+            channel = Channel(name, process, connection.place)
             exits.push_async_callback(channel.release)
             await (channel.ship() if command else channel.start())
         except TimeoutError:

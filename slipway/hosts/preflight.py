@@ -163,7 +163,7 @@ def _login(settings: Settings) -> list[Problem]:
         return []
     said = in_brief(settings.redactor().text(done.stderr))
     if limited(said):
-        what = f"registry: {address} answers no more for now (rate limit)"
+        what = f"registry: {address} refuses more requests for now (rate limit)"
         return [Problem(what, "images could be neither pushed nor pulled", WAY_OUT)]
     if any(word in said.lower() for word in ("unauthorized", "denied", "incorrect username", "401", "403")):
         what = f"registryPassword: {address} refuses user {settings.registry_username}"

@@ -10,18 +10,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem, SlipwayError, in_brief
+from slipway.hosts.connection import for_any_shell
 from slipway.settings.model import LOCAL_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["OldMount", "OldService", "RunningProject", "read_project", "ssh_target"]
+__all__ = ["EDGE_PORTS", "OldMount", "OldService", "RunningProject", "read_project", "ssh_target"]
 
+EDGE_PORTS = (80, 443)
+"""The ports that the edge has unless the stack says otherwise."""
 _SECONDS = 60
 _LABEL = "com.docker.compose."
 _UNIT = "\x1f"  # between the parts of the answer: no JSON or text file has it
-# Containers, networks, images, then the folder's `.env`, one part each.
+# Containers, networks, images, then the folder's `.env`, one part each; start-up files may print something before.
 _SCRIPT = f"""
+printf '\\037'
 ids=$(docker ps --quiet --no-trunc) || exit 3
 [ -z "$ids" ] && echo '[]' || docker inspect $ids || exit 3
 [ -z "$ids" ] || images=$(docker inspect --format '{{{{.Image}}}}' $ids | sort -u)
@@ -31,7 +35,10 @@ ids=$(docker network ls --quiet --filter label={_LABEL}project) || exit 3
 printf '\\037'
 [ -z "$images" ] && echo '[]' || docker image inspect $images
 printf '\\037'
-[ -z "$1" ] || cat "$1/.env" 2>/dev/null
+folder=$1
+[ -n "$folder" ] || folder=$(docker ps --filter "label={_LABEL}project=$2" \
+  --format '{{{{.Label "{_LABEL}project.working_dir"}}}}' | head -n 1)
+[ -z "$folder" ] || cat "$folder/.env" 2>/dev/null
 :
 """
 
@@ -60,7 +67,6 @@ class OldService:
     ports: tuple[int, ...]
     variables: frozenset[str]
     mounts: tuple[OldMount, ...]
-    networks: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +75,6 @@ class RunningProject:
 
     name: str
     services: Mapping[str, OldService]
-    networks: Mapping[str, str]  # its own: key in its Compose file → name
     shared: frozenset[str]
     """those of its own networks on which containers of others are"""
     holders: tuple[str, ...]
@@ -81,15 +86,14 @@ class RunningProject:
 def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0, env: str = "") -> RunningProject:
     """The project in `folder`, or the one called `name`, on `place` (`[USER@]ADDRESS`, or `local`).
 
-    `env` is the folder whose `.env` is read, `folder` if none.
-
-    Over SSH it is the user's own `ssh`, with his keys and what he knows of the host: no stack has any yet.
+    `env` is the folder whose `.env` is read; when it is empty, that of the project. Over SSH, the user's own `ssh`
+    connects, with its configuration, keys and known hosts: no stack has any yet.
 
     Raises:
         SlipwayError: the host cannot be reached, Docker does not answer, or there is not one such project.
     """
-    done = asyncio.run(_run(place, port, env or folder))
-    containers, networks, images, env = done.split(_UNIT, 3)
+    done = asyncio.run(_run(place, port, env or folder, name))
+    _, containers, networks, images, values = done.split(_UNIT, 4)
     running = json.loads(containers)
     every = [each for each in running if _labels(each).get(f"{_LABEL}oneoff") == "False"]
     own = [each for each in every if _fits(_labels(each), folder, name)]
@@ -102,17 +106,18 @@ def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0,
         if projects:
             what = f"{place}: several Compose projects run from {folder} ({', '.join(projects)})"
         wanted = (projects or others or ["PROJECT"])[0]
+        address = f"{place}:{port}" if port else place
         raise SlipwayError(
             what,
             f"there is nothing to take over; running: {', '.join(others) or 'none'}",
-            f"slipway init APPLICATION --from {place} --from-running {wanted}",
+            f"slipway init APPLICATION --from {address} --from-running {wanted}",
         )
     made = {str(each["Id"]): set((each.get("Config") or {}).get("Env") or ()) for each in json.loads(images)}
     for each in own:  # what its image brings along is no variable of the project
         each["Config"]["Env"] = set(each["Config"].get("Env") or ()) - made.get(str(each["Image"]), set())
     foreign = [each for each in running if each not in own]
-    holders = tuple(str(each["Name"]).lstrip("/") for each in foreign if not {80, 443}.isdisjoint(_ports(each)))
-    return replace(_project(projects[0], own, json.loads(networks), env), holders=holders)
+    holders = tuple(str(each["Name"]).lstrip("/") for each in foreign if not set(EDGE_PORTS).isdisjoint(_ports(each)))
+    return replace(_project(projects[0], own, json.loads(networks), values), holders=holders)
 
 
 def ssh_target(place: str, port: int) -> str:
@@ -132,11 +137,11 @@ def ssh_target(place: str, port: int) -> str:
     return (f"{user}@" if user else "") + shown + (f":{port}" if port != 22 else "")  # noqa: PLR2004  # the usual one
 
 
-async def _run(place: str, port: int, folder: str) -> str:
-    words = ["/bin/sh", "-c", _SCRIPT, "sh", folder]
+async def _run(place: str, port: int, folder: str, name: str) -> str:
+    words = ["/bin/sh", "-c", _SCRIPT, "sh", folder, name]
     if place != LOCAL_ADDRESS:
         option = ["-p", str(port)] if port else []
-        words = ["ssh", "-o", "BatchMode=yes", *option, "--", place, shlex.join(words)]
+        words = ["ssh", "-o", "BatchMode=yes", *option, "--", place, for_any_shell(shlex.join(words))]
     pipe = asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(
@@ -149,6 +154,8 @@ async def _run(place: str, port: int, folder: str) -> str:
     except TimeoutError:
         process.kill()
         out, code, reason = b"", 255, f"no answer within {_SECONDS} s"
+    if not code and out.count(_UNIT.encode()) < _SCRIPT.count("printf"):
+        code, reason = 255, "a start-up file such as ~/.bashrc ended the shell"
     if code:
         again = (
             f"ssh {'-p ' + str(port) + ' ' if port else ''}{place} docker ps" if place != LOCAL_ADDRESS else "docker ps"
@@ -175,7 +182,6 @@ def _project(
     return RunningProject(
         name=name,
         services={each.name: each for each in map(_service, containers)},
-        networks={str(each["Labels"].get(f"{_LABEL}network", each["Name"])): str(each["Name"]) for each in own},
         shared=frozenset(str(each["Name"]) for each in own if not ids.issuperset(each.get("Containers") or {})),
         holders=(),
         env=env,
@@ -188,7 +194,6 @@ def _ports(details: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _service(details: Mapping[str, Any]) -> OldService:
-    settings = details.get("NetworkSettings") or {}
     mounts = [each for each in details.get("Mounts") or () if each.get("Type") in ("volume", "bind")]
     return OldService(
         name=_labels(details).get(f"{_LABEL}service", ""),
@@ -204,5 +209,4 @@ def _service(details: Mapping[str, Any]) -> OldService:
             )
             for each in mounts
         ),
-        networks=frozenset(settings.get("Networks") or {}),
     )

@@ -59,9 +59,9 @@ def start_failure(host: str, said: str, code: int | None, place: str) -> Problem
     elif text:
         what = f"something else ran in place of the agent (it said: {text})"
     elif code:
-        what = f"the login shell of {user} ended at once with exit code {code}, without a word"
+        what = f"the login shell of {user} ended at once with exit code {code} and printed nothing"
     else:
-        what = "the shell ended before the agent began, without a word"
+        what = "the shell ended before the agent began, and printed nothing"
     meaning = f"{_STARTS}, or it is /bin/false" if code and not text else _STARTS
     return Problem(f"host {host}: {what}", f"{meaning}; {_NOTHING}", _there(place, "echo works"))
 

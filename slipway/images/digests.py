@@ -128,7 +128,7 @@ class Digests:
             )
         if status == "429" or limited(error):
             return Problem(
-                f"{where}: the registry of {reference} answers no more for now (rate limit)",
+                f"{where}: the registry of {reference} refuses more requests for now (rate limit)",
                 "its digest is unknown, so nothing is changed",
                 WAY_OUT,
             )

@@ -42,7 +42,7 @@ def _look(image: str, services: list[str], settings: Settings) -> Problem | None
             return None
     except HTTPError as error:
         limit = error.code == HTTPStatus.TOO_MANY_REQUESTS
-        said = "answers no more for now (rate limit)" if limit else f"answered {error.code} for {digest[:19]}"
+        said = "refuses more requests for now (rate limit)" if limit else f"answered {error.code} for {digest[:19]}"
         what = f"the registry of {who} ({address_of(repository)}) {said}"
         fix = WAY_OUT if limit else "check registryUsername, registryPassword"
         return Problem(what, "it is not known whether hosts could pull it", fix)

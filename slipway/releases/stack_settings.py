@@ -48,11 +48,11 @@ def stated_values(engine: Engine) -> tuple[dict[str, str], dict[str, str]]:
     return entries("variables"), entries("secrets")
 
 
-def change_settings(engine: Engine, changes: Sequence[Change], told: Callable[[int], None] = lambda _: None) -> None:
+def change_settings(engine: Engine, changes: Sequence[Change], report: Callable[[int], None] = lambda _: None) -> None:
     """Let the engine make the changes in a copy of the stack's file, which then takes the file's place.
 
-    Secrets go through standard input; `told` is given the number of changes made. Raises SlipwayError when the engine
-    refuses one, or somebody else changed the file meanwhile: then it is as it was.
+    Secrets go through standard input; `report` gets the number of changes made so far. Raises SlipwayError when the
+    engine refuses one, or somebody else changed the file meanwhile: then it is as it was.
     """
     file = engine.stack_file.resolve()
     copy = file.with_name(f".{file.stem}.{secrets.token_hex(4)}.partial.yaml")  # the engine goes by the ending
@@ -71,7 +71,7 @@ def change_settings(engine: Engine, changes: Sequence[Change], told: Callable[[i
                 meaning, fix = "nothing was changed", f"pulumi config --stack {engine.stack}"
                 raise SlipwayError(f"the engine does not change {what} ({reason})", meaning, fix)
             made += count
-            told(made)
+            report(made)
         if _content(file) != before:
             what = f"{file.name} was changed by somebody else meanwhile"
             raise SlipwayError(what, "nothing was changed here, so that nothing of theirs is lost", "run it again")

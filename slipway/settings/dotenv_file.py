@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Dotenv", "DotenvEntry", "dotenv_entries", "read_dotenv"]
+__all__ = ["Dotenv", "DotenvEntry", "dotenv_entries", "of_the_machine", "read_dotenv"]
+
+# https://docs.docker.com/compose/how-tos/environment-variables/envvars/; those left out say which application it is.
+_OF_THE_MACHINE = re.compile(
+    r"COMPOSE_(?!PROFILES$|FILE$|PATH_SEPARATOR$)\w+|DOCKER_\w+|BUILDKIT_\w+|PATH|HOME|PWD", re.ASCII
+)
 
 # https://docs.docker.com/reference/compose-file/interpolation/, of which `.env` files know these forms
 _REFERENCE = re.compile(r"\\\$|\$\$|\$\{([A-Za-z_]\w*)(?::?-([^}]*))?\}|\$([A-Za-z_]\w*)", re.ASCII)
@@ -59,6 +64,11 @@ def dotenv_entries(dotenv: Dotenv, known: Mapping[str, str], secrets: Mapping[st
         why = why_secret(name, values[name]) or (f"it holds {names}" if names else "")
         (hidden.add if why else hidden.discard)(name)
         yield DotenvEntry(name, values[name], why)
+
+
+def of_the_machine(name: str) -> bool:
+    """Whether a variable is about the machine that runs Docker, and none of the application."""
+    return bool(_OF_THE_MACHINE.fullmatch(name))
 
 
 def _expanded(name: str, dotenv: Dotenv, known: Mapping[str, str]) -> tuple[str, set[str]]:

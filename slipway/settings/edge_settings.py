@@ -87,7 +87,7 @@ def edge_warnings(settings: Settings, entries: Mapping[str, Mapping[str, Any]]) 
         return
     if faults := edge_faults(edge_version(settings.edge_image)):
         what = f"version {edge_version(settings.edge_image)} has known faults: {'; '.join(faults)}"
-        yield Problem.about("edgeImage", what, "a frozen image gets no fixes", newer_edge(settings))
+        yield Problem.about("edgeImage", what, "a pinned image gets no fixes by itself", newer_edge(settings))
     if not settings.https:
         if settings.production and not settings.trusted_proxies:  # one of those may have the certificate
             yield Problem.about(

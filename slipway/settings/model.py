@@ -117,7 +117,7 @@ class Settings(BaseSettings):
         "empty",
     )
     profiles: Listed[str] = Field(
-        default_factory=list, description="profiles of the Compose file whose services are deployed as well; * for all"
+        default_factory=list, description="Compose profiles whose services are deployed as well; * for all"
     )
     name: Annotated[
         str, matching(r"([a-z0-9][a-z0-9-]{0,30})?", "is not 1 to 31 lower-case letters, digits and dashes")
@@ -167,14 +167,14 @@ class Settings(BaseSettings):
         Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not the name of a Compose project or a container")]
     ] = Field(
         default_factory=list,
-        description="what runs on the hosts and whose place this stack takes: a Compose project, or containers by name",
+        description="Compose project on the hosts that this stack takes over from, or containers by name",
     )
     adopt_volumes: Adopted = Field(
         default_factory=dict,
-        description="volumes that exist: key in the Compose file → name on the host; nothing of Slipway removes them",
+        description="existing volumes to use: key in the Compose file → name on the host; Slipway never removes them",
     )
     adopt_networks: Adopted = Field(
-        default_factory=dict, description="networks that exist: key in the Compose file → name on the host"
+        default_factory=dict, description="existing networks to use: key in the Compose file → name on the host"
     )
 
     edge_image: str = Field("traefik:v3.7.13", description="image of the edge: Traefik 3, by a tag with a full version")
@@ -182,13 +182,13 @@ class Settings(BaseSettings):
     https_port: int = Field(443, ge=1, le=65535, description="the edge's port for HTTPS")
     trusted_proxies: Listed[TrustedProxy] = Field(
         default_factory=list,
-        description="load balancers and CDNs in front of the hosts: addresses, networks, cloudflare or fastly; they "
-        "say who the visitor is, and whether he came over TLS",
+        description="load balancers and CDNs in front of the hosts (addresses, networks, cloudflare or fastly), whose "
+        "X-Forwarded-For and X-Forwarded-Proto are believed",
     )
     neighbours: Listed[StackOnHost] = Field(
         default_factory=list,
-        description="stacks of the same hosts, as APPLICATION-STACK, that may have paths, redirects and previews below "
-        "host names of this one",
+        description="other stacks on the same hosts (APPLICATION-STACK) that may have paths, redirects and previews "
+        "below host names of this one",
     )
     https: bool = Field(
         default=False,

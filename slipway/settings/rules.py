@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from slipway.settings.model import HostSettings, Settings
 
-__all__ = ["broken_rules", "too_long", "weak_secrets"]
+__all__ = ["broken_rules", "is_variable_name", "too_long", "weak_secrets"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)  # what Compose can substitute
 _PASSED_ON = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)  # what `environment: [discovery.type]` can take as well
@@ -137,7 +137,7 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
     given += [("secrets", name, value.get_secret_value()) for name, value in settings.secrets.items()]
     for section, name, value in given:
         where = entry(section, name)
-        if not (_PASSED_ON if section == "variables" else _VARIABLE).fullmatch(name):
+        if not is_variable_name(name, secret=section == "secrets"):
             better = re.sub(r"[^A-Z0-9]+", "_", name.upper())
             renamed = f" && {config_set(settings.stack, entry(section, better), secret=section == 'secrets')}"
             yield Problem.about(
@@ -162,6 +162,11 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
             "it is unclear which one is meant, and this one is readable",
             config_rm(settings.stack, entry("variables", name)),
         )
+
+
+def is_variable_name(name: str, *, secret: bool) -> bool:
+    """Whether a stack can have a secret or a variable of that name."""
+    return bool((_VARIABLE if secret else _PASSED_ON).fullmatch(name))
 
 
 def too_long(section: str, values: Mapping[str, str], stack: str) -> Iterator[Problem]:

@@ -97,7 +97,7 @@ def secrets_import(stack: str, file: str = ".env") -> str:
 
 
 def secrets_adopt(stack: str) -> str:
-    """The command that turns what stands in the clear in the Compose file into secrets of a stack."""
+    """The command that turns secrets in plain text in the Compose file into secrets of the stacks."""
     return f"slipway secrets adopt --stack {shlex.quote(stack)}"
 
 

@@ -23,5 +23,7 @@ class Findings:
         self.add(Problem(what, meaning, fix))
 
     def warn(self, what: str, meaning: str, fix: str) -> None:
-        """Add one warning."""
-        self.warnings.append(Problem(what, meaning, fix))
+        """Add one warning that is not known yet."""
+        warning = Problem(what, meaning, fix)
+        if warning not in self.warnings:
+            self.warnings.append(warning)

@@ -145,7 +145,7 @@ class ServiceExtension(Block):
     )
     port: int | None = Field(None, ge=1, le=65535, description="the container's port that routes and smoke checks use")
     scheme: Literal["http", "h2c"] = Field(
-        "http", description="how the edge asks on that port: http, or h2c (HTTP/2 without TLS, as for gRPC)"
+        "http", description="protocol that the edge speaks to that port: http, or h2c (HTTP/2 without TLS, as for gRPC)"
     )
     strategy: str = Field(
         "",
@@ -197,7 +197,7 @@ class ServiceExtension(Block):
         return {
             "strategy": strategy,
             "port": self.port,
-            **({} if self.scheme == "http" else {"scheme": self.scheme}),  # releases of before keep their id
+            **({} if self.scheme == "http" else {"scheme": self.scheme}),  # so that earlier releases keep their id
             "routes": [{"host": route.at(domain), "path": route.path, "strip": route.strip} for route in self.route],
             "middlewares": {
                 "redirects": [each for redirect in self.redirect for each in redirect.document()],

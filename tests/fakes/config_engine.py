@@ -25,8 +25,17 @@ top = (yaml.safe_load(file.read_text()) if file.exists() else None) or {}
 stated = top.setdefault("config", {})
 
 
+def parts(path: str) -> tuple[str, str]:
+    """Section and name of `section.name` or `section["name"]`."""
+    section, bracket, name = path.partition("[")
+    if bracket:
+        return section, str(json.loads(name[:-1]))
+    section, _, name = path.partition(".")
+    return section, name
+
+
 def put(path: str, value: object) -> None:
-    section, name = path.split(".")
+    section, name = parts(path)
     stated.setdefault(f"shop:{section}", {})[name] = value
     refused = Path(folder, "refuses")
     if refused.exists() and refused.read_text() == path:
@@ -57,7 +66,7 @@ match words[:2]:
         text = text if "--raw" in words else text.rstrip("\n")
         put(option("--path"), {"secure": text[::-1]} if "--secret" in words else text)
     case ["config", "rm"]:
-        section, name = option("--path").split(".")
+        section, name = parts(option("--path"))
         del stated[f"shop:{section}"][name]
 file.write_text(yaml.safe_dump(top))
 if Path(folder, "meanwhile").exists():

@@ -48,7 +48,7 @@ _KILL_VARIABLE = "SLIPWAY_TEST_KILL_AFTER"
 # After these there is something to roll back.
 _TOUCHING = (
     steps.Migrate, steps.Start, steps.ScaleUp, steps.Remove, steps.ShiftTraffic, steps.Drain, steps.Unroute,
-    steps.Make, steps.StopOld, steps.TakePorts,
+    steps.Create, steps.StopOld, steps.TakePorts,
 )  # fmt: skip
 
 
@@ -97,7 +97,7 @@ class Actions:
             ),
         )
 
-        self.mover.apart = attempt.apart
+        self.mover.standby = attempt.standby
 
     def run(self, plan: Iterable[Step], prefix: str = "") -> dict[str, float]:
         """Do all steps in order; seconds per phase. The first failure ends it, with its step started and not finished.
@@ -162,7 +162,7 @@ class Actions:
             steps.Drain: self.mover.retire,
             steps.KeepOld: self._keep,
             steps.Unroute: lambda step: self.mover.unroute(step.services),
-            steps.Make: lambda step: self._up(step, start=False),
+            steps.Create: lambda step: self._up(step, start=False),
             steps.StopOld: self._take_over,
             steps.StandIn: self._take_over,
             steps.TakePorts: self._take_over,
@@ -226,7 +226,7 @@ class Actions:
 
     def _up(
         self,
-        step: steps.Start | steps.ScaleUp | steps.Make,
+        step: steps.Start | steps.ScaleUp | steps.Create,
         *,
         recreate: bool = False,
         scale: Mapping[str, int] | None = None,
@@ -270,7 +270,7 @@ class Actions:
         wanted = self.wanted_edge
         assert wanted is not None  # noqa: S101 - the plan has this step only where an edge is wanted
         self._pull([wanted.image])
-        self.edge.ensure(wanted, self.folder.stack, self.deadline, apart=self.mover.apart)
+        self.edge.ensure(wanted, self.folder.stack, self.deadline, standby=self.mover.standby)
 
     def _take_over(self, step: steps.StopOld | steps.StandIn | steps.TakePorts) -> None:
         handover = self.attempt.handover

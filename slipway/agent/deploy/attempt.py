@@ -115,9 +115,9 @@ class Attempt:
         return {edge.http_port, *((edge.https_port,) if edge.https else ())} if edge else set()
 
     @property
-    def apart(self) -> bool:
-        """Whether the project before has the edge's ports yet."""
-        return bool(self.handover and self.handover.apart(self.edge_ports))
+    def standby(self) -> bool:
+        """Whether the edge has to run on its standby ports: the project before still holds its own."""
+        return bool(self.handover and self.handover.holds(self.edge_ports))
 
     def render(
         self, release: Release, services: Collection[str], secrets: Mapping[str, str], *, keep_key: bool

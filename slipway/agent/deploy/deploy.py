@@ -18,8 +18,8 @@ from slipway.agent.deploy.planned import Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import pull
 from slipway.agent.drift import drift
+from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
 from slipway.agent.move.old_project import MOVED
-from slipway.agent.move.weave import old_changes, taken_over, woven
 from slipway.agent.state.journal import end_orphans
 from slipway.agent.state.lock import lock
 from slipway.agent.strategies.steps import name_of
@@ -237,7 +237,7 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
     routed = facts_of_routes(
         services, attempt.release, document.edge, document.secrets, current=current, containers=seen
     )
-    edge = access.edge.lacks(document.edge, stack, apart=attempt.apart) if document.edge else None
+    edge = access.edge.lacks(document.edge, stack, standby=attempt.standby) if document.edge else None
     if document.edge and edge:
         routed = routed._replace(edge=document.edge.version)
     wanted = wanted_release(
@@ -245,7 +245,7 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
     )
     plan = deployment(wanted, seen, attempt.live, missing, routed)
     old = attempt.handover.old.containers() if attempt.handover else []
-    plan = plan._replace(steps=tuple(woven(plan.steps, rendered, old, attempt.edge_ports))) if old else plan
+    plan = plan._replace(steps=tuple(with_handover(plan.steps, rendered, old, attempt.edge_ports))) if old else plan
     return _Planned(plan, rendered, seen, edge, old)
 
 

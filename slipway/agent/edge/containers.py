@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from slipway.agent.edge.edge_dir import EdgeFolder
     from slipway.agent.edge.static_config import Desired
 
-__all__ = ["APART_PORTS", "EdgeContainer", "EdgeContainers"]
+__all__ = ["STANDBY_PORTS", "EdgeContainer", "EdgeContainers"]
 
-APART_PORTS = range(8950, 9000)
-"""Where an edge listens whose ports somebody else has yet."""
+STANDBY_PORTS = range(8950, 9000)
+"""Where an edge listens while something else still holds its own ports."""
 _NUMBER, _API_PORT = f"{EDGE_LABEL}.number", f"{EDGE_LABEL}.api-port"
 _CONFIGURATION, _VERSION, _IMAGE = f"{EDGE_LABEL}.configuration", f"{EDGE_LABEL}.version", f"{EDGE_LABEL}.image"
 _HTTP, _HTTPS = f"{EDGE_LABEL}.http-port", f"{EDGE_LABEL}.https-port"
@@ -57,8 +57,8 @@ class EdgeContainer(NamedTuple):
     image: str
 
     @property
-    def apart(self) -> bool:
-        return self.http_port in APART_PORTS
+    def standby(self) -> bool:
+        return self.http_port in STANDBY_PORTS
 
     @property
     def running(self) -> bool:
@@ -83,10 +83,10 @@ class EdgeContainers:
     def running(self) -> list[EdgeContainer]:
         return [each for each in self.find() if each.running]
 
-    def apart(self, wanted: Desired, running: Sequence[EdgeContainer]) -> Desired:
+    def on_standby(self, wanted: Desired, running: Sequence[EdgeContainer]) -> Desired:
         """`wanted` on ports that nobody uses: those of a container that runs so already, or free ones."""
-        own = next((each for each in reversed(running) if each.apart), None)
-        free = (port for port in APART_PORTS if _free(port))
+        own = next((each for each in reversed(running) if each.standby), None)
+        free = (port for port in STANDBY_PORTS if _free(port))
         http = own.http_port if own else next(free)
         https = wanted.https_port and ((own and own.https_port) or next(free))
         return wanted._replace(http_port=http, https_port=https)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
 from slipway.agent.edge import network, secret_files, upkeep
-from slipway.agent.edge.containers import APART_PORTS, EdgeContainers
+from slipway.agent.edge.containers import STANDBY_PORTS, EdgeContainers
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.metrics import Counters, Target, traffic
 from slipway.agent.edge.port_redirect import PortRedirect
@@ -47,8 +47,8 @@ class Edge:
         self._folder = EdgeFolder()
         self._containers = EdgeContainers(api, self._folder)
 
-    def ensure(self, wanted: EdgeRequest, stack: str, deadline: Deadline, *, apart: bool = False) -> bool:
-        """Make the edge as `wanted` by this stack and as all others want it; `apart` on ports that nobody uses yet.
+    def ensure(self, wanted: EdgeRequest, stack: str, deadline: Deadline, *, standby: bool = False) -> bool:
+        """Make the edge as `wanted` by this stack and as all others want it; with `standby` on ports that nobody uses.
 
         A container that is not as wanted is replaced by one that takes over on the same ports. Ended anywhere, the
         next call goes on from what it finds.
@@ -63,7 +63,7 @@ class Edge:
             requests = {**self._folder.requests(), stack: wanted._replace(certificates=())}
             found = self._containers.find()
             running = [each for each in found if each.running]
-            aim = self._aim(requests, stack, running, apart=apart)
+            aim = self._aim(requests, stack, running, standby=standby)
             upkeep.check(aim, running, self.api)
             self._folder.create(aim.resolvers)
             secret_files.write_certificates(self._folder, wanted.certificates, stack)
@@ -78,14 +78,17 @@ class Edge:
             return started
 
     def change_ports(
-        self, stack: str, deadline: Deadline, *, apart: bool = False, turn: Callable[[], object] | None = None
+        self, stack: str, deadline: Deadline, *, standby: bool = False, turn: Callable[[], object] | None = None
     ) -> None:
-        """Have the edge listen on the ports that its stacks ask for, or `apart`; `turn` is called when it does both."""
+        """Have the edge listen on the ports that its stacks ask for, or on standby ports.
+
+        `turn` is called while it listens on the old and the new ones.
+        """
         with self._locked(f"ports for {stack}", deadline):
             requests, found = self._folder.requests(), self._containers.find()
             running = [each for each in found if each.running]
             if stack in requests and running:
-                aim = self._aim(requests, stack, running, apart=apart)
+                aim = self._aim(requests, stack, running, standby=standby)
                 upkeep.check(aim, running, self.api)
                 self._converge(aim, found, deadline, turn)
 
@@ -95,15 +98,15 @@ class Edge:
             self._containers.hand_over(self._containers.find(), None, deadline)
 
     def _aim(
-        self, requests: Mapping[str, EdgeRequest], stack: str, running: Sequence[EdgeContainer], *, apart: bool
+        self, requests: Mapping[str, EdgeRequest], stack: str, running: Sequence[EdgeContainer], *, standby: bool
     ) -> Desired:
         aim = desired(requests, stack, [(each.version, each.image) for each in running])
-        return self._containers.apart(aim, running) if apart else aim
+        return self._containers.on_standby(aim, running) if standby else aim
 
     def _converge(
         self, aim: Desired, found: list[EdgeContainer], deadline: Deadline, turn: Callable[[], object] | None = None
     ) -> bool:
-        if turn is None and any(each.running and each.apart for each in found) and aim.http_port not in APART_PORTS:
+        if turn is None and any(each.running and each.standby for each in found) and aim.http_port not in STANDBY_PORTS:
             redirect = self.redirect(aim.image)
             turn = lambda: redirect.set({})  # noqa: E731 - requests may be redirected to a container that leaves
         return upkeep.converge(aim, found, self._containers, api=self.api, out=self.out, deadline=deadline, turn=turn)
@@ -111,13 +114,13 @@ class Edge:
     def redirect(self, image: str) -> PortRedirect:
         return PortRedirect(self.api, image, f"{self._containers.steering}-ports")
 
-    def places(self, wanted: EdgeRequest) -> dict[int, int]:
+    def redirects(self, wanted: EdgeRequest) -> dict[int, int]:
         """Ports that the edge should have → those on which it listens meanwhile; empty where these are the same."""
-        apart = [each for each in self._containers.running() if each.apart]
-        if not apart:
+        standby = [each for each in self._containers.running() if each.standby]
+        if not standby:
             return {}
-        https = {wanted.https_port: apart[-1].https_port} if apart[-1].https_port else {}
-        return {wanted.http_port: apart[-1].http_port, **https}
+        https = {wanted.https_port: standby[-1].https_port} if standby[-1].https_port else {}
+        return {wanted.http_port: standby[-1].http_port, **https}
 
     def requested(self, stack: str) -> EdgeRequest | None:
         """What a stack asked for last."""
@@ -132,12 +135,12 @@ class Edge:
     def last_lines(self) -> list[str]:
         return [line for each in self._containers.running() for line in self.api.logs(each.id)]
 
-    def lacks(self, wanted: EdgeRequest, stack: str, *, apart: bool = False) -> Change | None:
+    def lacks(self, wanted: EdgeRequest, stack: str, *, standby: bool = False) -> Change | None:
         """What `ensure` would do; None: nothing. Changes nothing."""
         requests, own = self._folder.requests(), wanted._replace(certificates=())
         running = self._containers.running()
         try:
-            aim = self._aim({**requests, stack: own}, stack, running, apart=apart)
+            aim = self._aim({**requests, stack: own}, stack, running, standby=standby)
         except SlipwayError as error:  # as `ensure` will say
             return Change("edge", EDGE_CHANGED, (error.what,))
         if not running:

@@ -1,7 +1,7 @@
-"""Sends new connections to a port of this host to another one, while what holds the first hands over.
+"""Redirects new connections from a port of this host to another one, while whatever holds the first hands over.
 
-Docker holds a published port alone, so no edge can listen beside it. Connections that are open stay where they are. A
-container does it, since the agent may not be root, with the host's own iptables below /host, which Docker needs, too.
+Docker does not share a published port, so no edge can listen beside it. Open connections stay where they are. The agent
+may not be root, so a container does it, with the host's own iptables (which Docker needs, too) below /host.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `slipway move` asks of a host: how far it is, the way back, and the end of that way."""
+"""What `slipway move` asks of a host: to show the move, undo it, or finish it."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
             handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
             if unfinished:
                 journal.end(FAILED)
-        elif what != "undo" and old.over:
+        elif what in ("finish", "remove") and old.over:
             _finish(folder, old, api, remove=what == "remove")
         return _described(old)
 
 
 def _leave(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:
-    """Stop the stack's containers for good: until the next deployment, their logs tell why."""
+    """Stop the stack's containers so that nothing restarts them; they stay, for their logs, until it deploys again."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(folder.watch)  # the watch ends when its order is gone
     old.stop(str(each["Id"]) for each in api.containers({PROJECT_LABEL: folder.stack}))

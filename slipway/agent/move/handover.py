@@ -1,4 +1,4 @@
-"""Takes over from the old project, and gives back to it: each part goes on from whatever it finds."""
+"""Takes over from the old project, and gives back to it; each part continues from whatever it finds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PROXY_SECONDS = 2.0  # in which a proxy that listens again reads what it routes
 
 
 class Handover:
-    """Between the old project of a stack and the stack."""
+    """The handover between the old project and the stack, in either direction."""
 
     def __init__(self, old: OldProject, stack: str, api: DockerApi, edge: Edge, out: Output) -> None:
         self.old, self.stack, self.api, self.edge, self.out = old, stack, api, edge, out
@@ -40,19 +40,19 @@ class Handover:
     def begin(self) -> None:
         """Note who runs before anything is touched."""
         if self.old.state == UNDONE:  # what ran when it was undone waits, stopped, for somebody to read its logs
-            for each in self._own(running=False):
+            for each in self._own(stopped=True):
                 self.api.remove(each)
-        if not self.old.open:
+        if self.old.more or not self.old.open:
             self.old.note(MOVING)
 
-    def apart(self, ports: Collection[int]) -> bool:
+    def holds(self, ports: Collection[int]) -> bool:
         """Whether old containers hold the edge's ports."""
         return any(each.running and not set(each.ports).isdisjoint(ports) for each in self.old.containers())
 
     def stop_old(self, step: StopOld) -> None:
         begin = runtime.monotonic()
         self.old.stop(step.containers)
-        for each in self._own(service=step.service, running=False) if step.service else ():
+        for each in self._own(step.service, stopped=True) if step.service else ():
             try:
                 self.api.start(each)
             except DockerError as error:
@@ -62,12 +62,12 @@ class Handover:
 
     def stand_in(self, step: StandIn) -> None:
         away = [each for each in self.old.containers() if each.id in step.away]
-        self.old.stand_in(self._own(service=step.service, running=None), away)
+        self.old.stand_in(self._own(step.service), away)
 
     def take_ports(self, step: TakePorts, wanted: EdgeRequest, mover: Mover, deadline: Deadline) -> None:
         """Have the edge listen on its ports, and the old containers no more."""
         begin = runtime.monotonic()
-        redirect, places = self.edge.redirect(wanted.image), self.edge.places(wanted)
+        redirect, places = self.edge.redirect(wanted.image), self.edge.redirects(wanted)
         http = {port: to for port, to in places.items() if port == wanted.http_port}
         held = bool(places) and redirect.set(http)
         mover.secure(wanted)
@@ -105,7 +105,7 @@ class Handover:
         """
         begin = runtime.monotonic()
         self.old.finish_stops()
-        in_use = {mount for each in self._own(running=None) for mount in mounts_of(self.api.container(each) or {})}
+        in_use = {mount for each in self._own() for mount in mounts_of(self.api.container(each) or {})}
         old, request = self.old.containers(), self.edge.requested(self.stack)
         ports = {request.http_port, request.https_port} if request else set()
         proxies = [each for each in old if not ports.isdisjoint(each.ports)]
@@ -127,7 +127,7 @@ class Handover:
         if not all(each.running for each in proxies):
             with contextlib.suppress(SlipwayError):  # they start once the edge is gone, then
                 self.edge.change_ports(
-                    self.stack, deadline, apart=True, turn=lambda: redirect.set(self.edge.places(request))
+                    self.stack, deadline, standby=True, turn=lambda: redirect.set(self.edge.redirects(request))
                 )
                 self.old.start(proxies, runtime.sleep)
                 runtime.sleep(_PROXY_SECONDS)
@@ -135,9 +135,7 @@ class Handover:
         with contextlib.suppress(SlipwayError):  # open connections are to the edge yet: it asks for new ones
             self.edge.leave(deadline)
 
-    def _own(self, *, service: str = "", running: bool | None = True) -> list[str]:
-        """The stack's containers; in any state with None."""
+    def _own(self, service: str = "", *, stopped: bool = False) -> list[str]:
+        """The stack's containers; with `stopped` only those that do not run."""
         wanted = {PROJECT_LABEL: self.stack, **({"com.docker.compose.service": service} if service else {})}
-        return [
-            str(each["Id"]) for each in self.api.containers(wanted) if running in (None, each["State"] == "running")
-        ]
+        return [str(each["Id"]) for each in self.api.containers(wanted) if not stopped or each["State"] != "running"]

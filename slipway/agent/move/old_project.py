@@ -44,16 +44,19 @@ class OldContainer(NamedTuple):
 
 
 class OldProject:
-    """The project `name` (or several, or containers, `, ` between them), or the one that was noted for this stack."""
+    """The one whose move can still be undone, else `name`: a project or containers, several with `, ` between them."""
 
     def __init__(self, folder: StackFolder, api: DockerApi, name: str = "") -> None:
         self.api = api
         self._path = os.path.join(folder.path, "move.json")
         noted = read_object(self._path)
-        if name and noted.get("project") != name:
+        other = bool(name) and noted.get("project") != name
+        if other and noted.get("state") not in (MOVING, MOVED):
             noted = {}
-        self.name = name or str(noted.get("project", ""))
         self.state = str(noted.get("state", ""))
+        self.more = other and self.state == MOVING
+        """whether `name` may name containers that are not noted yet"""
+        self.name = name if self.more else str(noted.get("project") or name)
         self._stopping: Sequence[str] = noted.get("stopping", ())
         self._noted = [_container(each) for each in noted.get("containers", ())]
 
@@ -79,11 +82,13 @@ class OldProject:
 
     def containers(self) -> list[OldContainer]:
         """Those that were noted for this move, or else those that run now; in the order of their making."""
-        if self.open:
-            return self.noted()
+        noted = self.noted() if self.open else []
+        if self.open and not self.more:
+            return noted
         every = (self.api.container(each["Id"]) for each in self.api.containers() if self._is_one(each))
         found = [_read(details) for details in every if details and _runs(details)]
-        return sorted(found, key=lambda each: each.created)
+        known = {each.id for each in noted}
+        return noted + sorted((each for each in found if each.id not in known), key=lambda each: each.created)
 
     def _is_one(self, listed: Mapping[str, Any]) -> bool:
         labels, wanted = listed.get("Labels") or {}, self.name.split(_AND)
@@ -94,7 +99,7 @@ class OldProject:
     def note(self, state: str) -> None:
         """Note how far it is; the first time also which containers run."""
         self._noted = self.containers() if state in (MOVING, MOVED, UNDONE) else self._noted
-        self.state = state
+        self.state, self.more = state, False
         self._write()
 
     def _write(self, stopping: Sequence[str] = ()) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Union
 
 __all__ = [
-    "Barrier", "CheckRoutes", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "Make", "Migrate", "Observe", "Prune",
+    "Barrier", "CheckRoutes", "Create", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "Migrate", "Observe", "Prune",
     "Record", "Remove", "ScaleUp", "ShiftTraffic", "Smoke", "StandIn", "Start", "Step", "StopOld", "TakePorts",
     "Unroute", "WaitHealthy", "Write", "name_of", "phase",
 ]  # fmt: skip
@@ -134,8 +134,8 @@ class Unroute(NamedTuple):
     services: tuple[str, ...]
 
 
-class Make(NamedTuple):
-    """Have Compose make containers and not start them yet."""
+class Create(NamedTuple):
+    """Have Compose create containers, and not start them yet."""
 
     services: tuple[str, ...]
 
@@ -143,7 +143,7 @@ class Make(NamedTuple):
 class StopOld(NamedTuple):
     """Stop containers of the project that this stack takes over from; they stay."""
 
-    service: str  # whose containers, made before, start at once in their place; empty: all that are left
+    service: str  # whose containers, created before, start at once in their place; empty: all that are left
     containers: tuple[str, ...]
 
 
@@ -174,7 +174,7 @@ class Prune(NamedTuple):
 
 Step = Union[
     Fetch, Write, EdgeUp, Barrier, Migrate, Start, ScaleUp, Remove, WaitHealthy, Smoke, ShiftTraffic, Judge, Observe,
-    Drain, KeepOld, Unroute, Record, Prune, CheckRoutes, Make, StopOld, StandIn, TakePorts,
+    Drain, KeepOld, Unroute, Record, Prune, CheckRoutes, Create, StopOld, StandIn, TakePorts,
 ]  # fmt: skip
 
 # What the journal knows each kind of step by, and the part of a deployment that its time is counted for.
@@ -196,7 +196,7 @@ _KINDS: dict[type, tuple[str, str]] = {
     Drain: ("retire:{service}{batch}", "retire"),
     KeepOld: ("keep:{service}", "retire"),
     Unroute: ("unroute:{services}", "shift"),
-    Make: ("make:{services}", "move"),
+    Create: ("create:{services}", "move"),
     StopOld: ("stop-old:{service}", "move"),
     StandIn: ("stand-in:{service}", "move"),
     TakePorts: ("take-ports", "move"),

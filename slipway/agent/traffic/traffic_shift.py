@@ -76,7 +76,7 @@ class Mover:
         self._check = check
         self.back = False
         """whether this is a rollback: requests return at once, and are asked about once all of it is done"""
-        self.apart = False
+        self.standby = False
         """whether another proxy has the edge's ports yet: no authority could reach the edge, and no visitor TLS"""
         self._ports: dict[str, int] = {}
         self.leaving: frozenset[str] = frozenset()
@@ -129,11 +129,11 @@ class Mover:
 
     @property
     def _asked(self) -> EdgeRequest | None:
-        return self._wanted._replace(https=False) if self._wanted and self.apart else self._wanted
+        return self._wanted._replace(https=False) if self._wanted and self.standby else self._wanted
 
     def secure(self, wanted: EdgeRequest) -> None:
         """Give every route the TLS that is `wanted`: the edge is about to get its ports."""
-        self.apart, current = False, self._edge.current(self._stack)
+        self.standby, current = False, self._edge.current(self._stack)
         for each in current.services if current else ():
             route = wanted_route(each.service, self._release, wanted, self._secrets, None)
             if each.https != route.https:

@@ -1,4 +1,4 @@
-"""A move from a Compose project, as its hosts see it."""
+"""What `slipway move` asks of the hosts, and what it prints of their answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ANSWER_SECONDS = 400.0
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one host says; no state where the stack took over from nothing there."""
+    """The answer of one host; `state` is empty where the stack took over from nothing."""
 
     host: str
     project: str = ""
@@ -37,10 +37,10 @@ class Outcome:
 
 
 def ask(settings: Settings, project: str, what: str) -> list[Outcome]:
-    """`show`, `undo`, `finish` or `remove` on every host that took over from a project; all are named that fail.
+    """`show`, `undo`, `finish` or `remove` on every host: the answers of those that took over or failed.
 
     Raises:
-        SlipwayError: no host did.
+        SlipwayError: no host took over from a project.
     """
 
     async def ask_all() -> list[Outcome]:
@@ -52,7 +52,9 @@ def ask(settings: Settings, project: str, what: str) -> list[Outcome]:
         raise SlipwayError(
             f"stack {settings.stack} took over from no other project",
             "there is nothing to undo or to finish; its setting moveFrom names one, and the next deployment takes over",
-            "slipway preview" if settings.move_from else "slipway init APPLICATION --from [USER@]HOST:FOLDER",
+            of_stack("slipway preview", settings.stack)
+            if settings.move_from
+            else "slipway init APPLICATION --from [USER@]HOST:FOLDER",
         )
     return found
 
@@ -66,19 +68,19 @@ async def _ask(host: HostSettings, private_key: str, project: str, what: str) ->
             answer = await agent.answer(b"", _ANSWER_SECONDS)
     except SlipwayError as error:
         return Outcome(host=host.name, problems=error.problems)
-    state, told = str(answer["state"]), [str(each["name"]) for each in answer["containers"] if not each["running"]]
+    state, stopped = str(answer["state"]), [str(each["name"]) for each in answer["containers"] if not each["running"]]
     problems: tuple[Problem, ...] = ()
     if what == "undo" and state == "finished":
         problem = Problem(
-            f"the move from {answer['project']} is finished: there is no way back by itself",
+            f"the move from {answer['project']} is finished and cannot be undone",
             "nothing was changed",
-            f"docker start {' '.join(map(shlex.quote, told))}" if told else "slipway rollback",
+            f"on the host: docker start {' '.join(map(shlex.quote, stopped))}" if stopped else "slipway rollback",
         )
         problems = (problem.on(host.name),)
     elif what in ("finish", "remove") and state in ("moving", "undone"):
         problem = Problem(
-            f"the move from {answer['project']} is not done ({state}), so it cannot be finished",
-            "nothing was changed",
+            f"the move from {answer['project']} has not been made ({state}), so it cannot be finished",
+            "nothing was changed; the next deployment takes over, or continues to",
             "slipway up",
         )
         problems = (problem.on(host.name),)
@@ -93,12 +95,12 @@ async def _ask(host: HostSettings, private_key: str, project: str, what: str) ->
 
 
 def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
-    """What a host says, in lines for a person."""
+    """A host's answer, in lines for a person."""
     if outcome.problems:
         return
     names = [printable(str(each["name"])) for each in outcome.containers]
     said = {
-        "moving": f"is taking over from {outcome.project}, or was interrupted at it",
+        "moving": f"is taking over from {outcome.project}, or was interrupted while it did",
         "moved": f"took over from {outcome.project}, whose containers are stopped and stay",
         "undone": f"{outcome.project} runs again; the stack is stopped",
         "finished": f"took over from {outcome.project} for good",
@@ -109,10 +111,10 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
     if outcome.state in ("moving", "moved"):
         yield f"  way back: {of_stack('slipway move undo', stack)}"
     if outcome.state in ("moving", "undone"):
-        yield f"  on: {of_stack('slipway up', stack)}"
+        yield f"  continue: {of_stack('slipway up', stack)}"
     elif outcome.state == "moved":
-        yield f"  once it is good: {of_stack('slipway move finish', stack)}"
+        yield f"  once all is well: {of_stack('slipway move finish', stack)}"
     elif outcome.state == "finished" and what != "show" and names:
-        yield "  what is left of it can go; its volumes that are not in use are yours to look through (on the host):"
+        yield "  on the host, this removes what is left of it; look through its unused volumes yourself:"
         yield f"    docker rm {' '.join(map(shlex.quote, names))}"
         yield from (f"    docker network rm {shlex.quote(each)}" for each in outcome.networks)

@@ -177,7 +177,7 @@ def _edge(host: HostSettings, state: _HostState, settings: Settings, application
         what = f"the edge is Traefik {edge['version']}, which has known faults: {'; '.join(faults)}"
         own_image = edge_faults(edge_version(settings.edge_image))
         fix = newer_edge(settings) if own_image else of_stack("pulumi up", settings.stack)
-        yield from warnings("hosts", Problem(what, "a frozen image gets no fixes", fix))
+        yield from warnings("hosts", Problem(what, "a pinned image gets no fixes by itself", fix))
     if not taken:
         whose = "the edge's already" if own >= set(ports.values()) else "free for the edge"
         numbers = " and ".join(map(str, ports.values()))

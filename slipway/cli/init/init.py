@@ -153,7 +153,7 @@ def _create(
 
 
 def _with_move(options: InitOptions, application: Path) -> tuple[Moving | None, InitOptions]:
-    """The project that is taken over, and the options with what follows from that."""
+    """The project to take over from, and the options completed by what it says."""
     if not application.is_dir():
         fix = "slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"
         raise SlipwayError(f"'{application}' is not a folder", "there is no Compose file to deploy", fix)
@@ -265,14 +265,14 @@ def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain:
 
 
 def _show_move(moving: Moving) -> None:
-    """What is taken over, and what will be otherwise."""
+    """What is taken over, and what will differ."""
     volumes = ", ".join(f"{key} ({name})" for key, name in moving.settings["adoptVolumes"].items())
     typer.echo(f"\nTakes over from {moving.project.name}; volumes: {volumes or 'none'}")
     for kind, names in (("secrets", moving.env.secrets), ("variables", moving.env.variables)):
         if names:
             typer.echo(f"  {kind} of its .env: {', '.join(sorted(names))}")
     if moving.differences:
-        typer.echo("  What differs from what runs:")
+        typer.echo("  Differences to what runs:")
     for line in moving.differences:
         typer.echo(f"  - {printable(line)}")
 

@@ -1,4 +1,4 @@
-"""`slipway init --from`: what a stack needs so that it takes the place of a Compose project that runs already."""
+"""`slipway init --from`: what a stack needs to take over from a Compose project that runs already."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.compose.compose_config import resolve
+from slipway.compose.config.compose_model import resolve
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.published_ports import published_ports
-from slipway.hosts.running_project import RunningProject, read_project, ssh_target
+from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_target
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings
-from slipway.settings.dotenv_file import dotenv_entries, read_dotenv
+from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, read_dotenv
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.setting_files import entry
 
@@ -30,13 +30,12 @@ __all__ = ["Moving", "look_at_project", "store_secrets"]
 _PLACE = re.compile(
     r"(?P<host>(?!-)(?:[^@\s:/]+@)?(?:\[[^\]\s]+\]|[^\s:/@\[\]]+))(?::(?P<port>\d+))?(?::(?P<folder>/.*))?"
 )
-_EDGE_PORTS = (80, 443)
-_MADE_UP = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)\S{12,}$|(?=.*\d)[0-9a-fA-F-]{16,}$")
-_COMPOSES_OWN = ("COMPOSE_PROJECT_NAME", "COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")  # the stack has settings of its own
+_RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)\S{12,}$|(?=.*\d)[0-9a-fA-F-]{16,}$")
+_SETTINGS = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")  # the stack's `composeFile` takes their place
 
 
 class EnvValues(NamedTuple):
-    """The values of a `.env`, apart, as `slipway secrets import` takes them apart."""
+    """The values of a `.env`, by what they become."""
 
     secrets: dict[str, str]
     variables: dict[str, str]
@@ -77,7 +76,7 @@ def look_at_project(place: str, name: str) -> Moving:
             "nothing was written",
             "--from [USER@]HOST[:PORT]:/FOLDER, or --from [USER@]HOST --from-running PROJECT",
         )
-    host, port, folder = parts["host"].strip("[]"), int(parts["port"] or 0), parts["folder"] or ""
+    host, port, folder = re.sub(r"[\[\]]", "", parts["host"]), int(parts["port"] or 0), parts["folder"] or ""
     project = read_project(host, folder="" if name else folder, name=name, port=port, env=folder)
     env = _env_values(project.env)
     domain = env.variables.pop("DOMAIN", "")
@@ -89,9 +88,10 @@ def _env_values(text: str) -> EnvValues:
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:  # 0700
         path = Path(folder, ".env")
         path.write_text(text, encoding="utf-8")
-        entries = [each for each in dotenv_entries(read_dotenv(path), {}, {}) if each.name not in _COMPOSES_OWN]
-    # Nobody is asked here, and what is no secret goes into a file that everybody reads.
-    secrets = {each.name: each.value for each in entries if each.value and (each.secret or _MADE_UP.match(each.value))}
+        every = list(dotenv_entries(read_dotenv(path), {}, {}))
+    entries = [each for each in every if each.name not in _SETTINGS and not of_the_machine(each.name)]
+    # Unlike in `slipway secrets import`, nobody is asked: what looks random is a secret as well.
+    secrets = {each.name: each.value for each in entries if each.value and (each.secret or _RANDOM.match(each.value))}
     return EnvValues(secrets, {each.name: each.value for each in entries if each.name not in secrets})
 
 
@@ -115,12 +115,12 @@ def _mount(service: Mapping[str, Any], target: str) -> Mapping[str, Any]:
 
 
 def _differences(project: RunningProject, services: Mapping[str, Any], adopted: set[str]) -> Iterator[str]:
-    proxies = [name for name, old in project.services.items() if not set(_EDGE_PORTS).isdisjoint(old.ports)]
+    proxies = [name for name, old in project.services.items() if not set(EDGE_PORTS).isdisjoint(old.ports)]
     routed = any((each.get("x-slipway") or {}).get("route") for each in services.values())
     for name, old in sorted(project.services.items()):
         service = services.get(name)
         if name in proxies and (service is None or routed):
-            held = " and ".join(str(port) for port in old.ports if port in _EDGE_PORTS)
+            held = " and ".join(str(port) for port in old.ports if port in EDGE_PORTS)
             yield f"{name} has port {held}: the edge takes over from it" + (
                 "" if service is None else f"; take {name} out of the Compose file, whose ports the edge needs"
             )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.application import read_application
-from slipway.compose.compose_config import resolve
+from slipway.compose.config.compose_files import names_of
+from slipway.compose.config.compose_model import resolve
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import probably_secret
 
@@ -50,7 +51,7 @@ def read_requirements(settings: Settings) -> Requirements:
     routed = tuple(sorted(name for name, each in services.items() if (each.get("x-slipway") or {}).get("route")))
     unrouted = {name: _ports(each, "target") for name, each in sorted(services.items()) if name not in routed}
     first = Requirements(
-        file=" with ".join(file.name for file in resolved.files),
+        file=names_of(resolved.files),
         name=resolved.name,
         unused=tuple(resolved.unused),
         services=tuple(sorted(services)),

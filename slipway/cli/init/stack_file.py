@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from slipway.compose.missing_values import MANY
+from slipway.compose.config.missing_values import MANY
 from slipway.contract.problems import SlipwayError
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.secret_rules import new_secret

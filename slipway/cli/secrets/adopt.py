@@ -1,4 +1,4 @@
-"""What stands in the clear in a Compose file becomes secrets of every stack: the edit as a patch, and the change."""
+"""Secrets in plain text in a Compose file become secrets of every stack: the edit as a patch, and the change."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ __all__ = ["adopt"]
 
 
 def adopt(engine: Engine, *, yes: bool, plan: bool, new: bool) -> None:
-    """Show the edit of the Compose file and the secrets that it needs, ask, and make both.
+    """Show the edit of the Compose file and the secrets that it needs, ask, and do both.
 
-    The patch goes to standard output, all else to standard error. With `new`, a weak value that may be any text gives
-    way to a random one: for a stack whose databases are yet to be made.
+    The patch goes to standard output, all else to standard error. With `new`, a random value replaces a weak one that
+    may be any text: for stacks whose databases do not exist yet.
     """
     settings, _ = collect_settings(**setting_sources(engine, engine.configuration()))
     found = adoption(settings)
@@ -44,14 +44,15 @@ def adopt(engine: Engine, *, yes: bool, plan: bool, new: bool) -> None:
         return
     engines = [engine, *_others(engine)] if found.files else [engine]
     stacks = ", ".join(each.short for each in engines)
-    question = f"Make {counted(len(found.secrets), 'secret')} of {stacks} of it, and edit the Compose file?"
+    edit = ", and edit the Compose file" if found.files else ""
+    question = f"Store {counted(len(found.secrets), 'secret')} in {stacks}{edit}?"
     if not confirmed(question, yes=yes, command=secrets_adopt(engine.stack)):
         return
     planned = [(each, list(_changes(found, each, new=new))) for each in engines]
     for each, changes in planned:
         change_settings(each, changes)
-        typer.echo(f"{each.stack_file.name} has them", err=True)
-    write_all({file: after for file, (_, after) in found.files.items()})
+        typer.echo(f"{each.stack_file.name} has them now", err=True)
+    write_all({file.resolve(): after for file, (_, after) in found.files.items()})  # a link stays one
     edited = ", ".join(os.path.relpath(file) for file in found.files) or "no file"
     typer.echo(f"{edited} is edited. Next: pulumi preview --stack {engine.stack}", err=True)
 
@@ -92,17 +93,17 @@ def _show(found: Adoption, *, new: bool) -> None:
             else:
                 typer.echo(shown, nl=False)
     if not found.secrets:
-        typer.echo("nothing that stands in the clear can become a secret", err=True)
+        typer.echo("the Compose file holds no secret in plain text that can be adopted", err=True)
     for name, users in found.users.items():
         weak = weakness(name, found.secrets[name])
         fresh = new and made_up(name) and weak
         how = "a new random value" if fresh else f"today's value{f', which {weak}' if weak else ''}"
         typer.echo(f"  secret {name}: {how}, for {', '.join(users)}", err=True)
     for place, why in found.left.items():
-        typer.echo(f"  left by hand: {place}: {why}", err=True)
+        typer.echo(f"  not adopted: {place}: {why}", err=True)
     if any(weakness(name, value) for name, value in found.secrets.items()) and not new:
         typer.echo(
-            "  production refuses weak ones: a database that exists keeps the password that it was made with, so "
-            "change it there first; where there is none yet, --new gives random values",
+            "  production refuses weak values. An existing database keeps the password that it was created with: "
+            "change it there first. Where there is no database yet, --new stores random values",
             err=True,
         )

@@ -13,8 +13,9 @@ from slipway.cli.secrets.confirm import confirmed
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings, stated_values
-from slipway.settings.dotenv_file import dotenv_entries, read_dotenv
+from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, read_dotenv
 from slipway.settings.model import PREFIX
+from slipway.settings.rules import is_variable_name
 from slipway.settings.secret_rules import weakness
 from slipway.settings.setting_files import entry, secrets_import
 
@@ -26,12 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ImportRequest", "import_env"]
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_OF_THE_MACHINE = re.compile(r"COMPOSE_(?!PROFILES$|FILE$)\w+|DOCKER_\w+|BUILDKIT_\w+|PATH|HOME|PWD")
 _EXAMPLE = re.compile(
     r"(?i).*(example|sample|template|dist|default).*env.*|.*env.*(example|sample|template|dist|default).*"
 )
-_NEW, _CHANGED, _MOVED, _SAME = "new", "changed", "moved", "as it is"
+_NEW, _CHANGED, _MOVED, _SAME = "new", "changed", "moved", "unchanged"
 
 
 class ImportRequest(NamedTuple):
@@ -85,25 +84,40 @@ def _read(
     dotenv = read_dotenv(request.file)
     broken = dict.fromkeys(dotenv.bare, "is not NAME=VALUE")
     # What stands there may be a piece of a key: it is not repeated.
-    broken |= {dotenv.lines[name]: "names no variable" for name in dotenv.values if not _NAME.fullmatch(name)}
+    broken |= {
+        dotenv.lines[name]: "names no variable" for name in dotenv.values if not is_variable_name(name, secret=False)
+    }
     broken |= {dotenv.lines[name]: "holds a zero byte" for name, value in dotenv.values.items() if "\0" in value}
     problems = list(dotenv.problems)
     for number, what in sorted(broken.items()):
         fix = "correct it, or put # before it"
         problems.append(Problem(f"{request.file.name}: line {number} {what}", "it would be lost", fix))
     unknown = sorted({*request.plain, *request.secret} - dotenv.values.keys())
-    problems += [Problem(f"{name} is not in {request.file.name}", "the option says nothing", "") for name in unknown]
+    problems += [
+        Problem(
+            f"{name} is not in {request.file.name}",
+            "its --secret or --plain has no effect",
+            f"correct {name}, or leave that option out",
+        )
+        for name in unknown
+    ]
     if problems:
         raise SlipwayError(problems)
     left = {name: "a setting of Slipway's own" for name in dotenv.values if name.startswith(PREFIX)}
     lines = []
     for name, value, why in dotenv_entries(dotenv, variables, secrets):
-        if _OF_THE_MACHINE.fullmatch(name):
+        if of_the_machine(name):
             left[name] = "of the machine that runs Docker"
             continue
         declared = name in request.secret or (name in secrets and name not in request.plain)
         secret = declared or bool(why and value and name not in request.plain)
+        if secret and not is_variable_name(name, secret=True):
+            what = f"{name} counts as a secret ({why or 'by --secret'}), and a secret's name has no dots or dashes"
+            fix = f"rename it, or import it as a variable: --plain {name}"
+            problems.append(Problem(what, "no ${NAME} in a Compose file could refer to it", fix))
         lines.append(_line(name, value, why, secret=secret, variables=variables, secrets=secrets))
+    if problems:
+        raise SlipwayError(problems)
     return lines, left
 
 
@@ -124,7 +138,7 @@ def _line(
     how = _MOVED if name in there else _NEW if name not in here else _SAME if here[name] == value else _CHANGED
     notes = []
     if secret:
-        notes.append("one already" if name in secrets else why or "by --secret")
+        notes.append("already a secret" if name in secrets else why or "by --secret")
         notes += ["readable until now: change it where it is used"] if how == _MOVED else []
         notes += [weak] if (weak := weakness(name, value)) else []
     else:
@@ -143,13 +157,13 @@ def _changes(lines: Sequence[_Line], variables: Collection[str], secrets: Collec
 
 
 def _count(total: int) -> Callable[[int], None]:
-    """Tell a person how far it is: the engine encrypts one value at a time, in about half a second."""
+    """Shows how many changes are made: the engine encrypts one value at a time, in about half a second."""
 
-    def told(made: int) -> None:
+    def report(made: int) -> None:
         if sys.stderr.isatty():
             typer.echo(f"\r{made} of {total}{chr(10) if made == total else ''}", nl=False, err=True)
 
-    return told
+    return report
 
 
 def _show(request: ImportRequest, engine: Engine, lines: Sequence[_Line], left: Mapping[str, str]) -> None:
@@ -162,7 +176,7 @@ def _show(request: ImportRequest, engine: Engine, lines: Sequence[_Line], left: 
             typer.echo(f"    {line.how:<8} {line.name:<{width}}  {line.note}".rstrip())
     same = [line.name for line in lines if line.how == _SAME]
     if same:
-        typer.echo(f"  as they are: {len(same)}")
+        typer.echo(f"  unchanged: {len(same)}")
     for name, why in left.items():
         typer.echo(f"  left out: {name} ({why})")
     if not all(line.how == _SAME for line in lines):

@@ -36,6 +36,7 @@ LEVEL=debug
 DOMAIN=shop.example
 STRIPE=sk_live_4eC39HqLyjWDarjtT1zdp7dc
 COMPOSE_PROJECT_NAME=shop
+DOCKER_HOST=unix:///run/docker.sock
 """
 
 
@@ -107,6 +108,7 @@ def host(program: Path, engine: Engine) -> Path:
     for name, text in {
         "docker": f"""#!/bin/sh
 case "$*" in
+  "ps --filter label=com.docker.compose.project=shop "*) cat {parts}/folder;;
   ps*) [ ! -f {parts}/down ] || {{ echo "Cannot connect to the Docker daemon" >&2; exit 1; }}; echo one; echo two;;
   "inspect --format"*) echo sha256:x;;
   inspect*) cat {parts}/containers;;
@@ -121,6 +123,8 @@ echo "$*" >> {parts}/asked
 [ "$1" != -G ] || {{ echo "user deploy"; echo "hostname 203.0.113.7"; echo "port 2222"; exit 0; }}
 while [ "$1" != -- ]; do shift; done
 [ "$2" != deploy@down ] || {{ echo "ssh: connect to host down port 22: Connection refused" >&2; exit 255; }}
+[ "$2" != box@silent ] || exit 0
+[ "$2" != box@noisy ] || echo "Welcome to box"
 exec /bin/sh -c "$3"
 """,
     }.items():
@@ -138,6 +142,7 @@ def served(host: Path, tmp_path: Path) -> str:
     (place / ".env").write_text(ENV)
     content = (host / "containers").read_text().replace("/srv/shop", str(place))
     (host / "containers").write_text(content)
+    (host / "folder").write_text(f"{place}\n{place}\n")
     return str(place)
 
 
@@ -186,6 +191,18 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
 
 
 @pytest.mark.parametrize(
+    ("place", "asked"), [("box@noisy", "-- box@noisy "), ("deploy@[2001:db8::1]", "-- deploy@2001:db8::1 ")]
+)
+def test_a_host_is_read_whatever_its_start_up_files_print_and_under_any_address(
+    init: Init, program: Path, engine: Engine, served: str, *, place: str, asked: str
+) -> None:
+    result = init("--from", f"{place}:{served}", "--yes")
+    assert result.exit_code == 0, said(result)
+    assert asked in (engine.folder / "host" / "asked").read_text()
+    assert stack(program, "production")["config"]["shop-deploy:moveFrom"] == ["shop"]
+
+
+@pytest.mark.parametrize(
     "options", [("--from-running", "shop"), ("--from", "local", "--from-running", "shop"), ("--from", "local:{}")]
 )
 def test_the_project_may_run_on_this_machine(
@@ -198,6 +215,7 @@ def test_the_project_may_run_on_this_machine(
     assert result.exit_code == 0, said(result)
     config = stack(program, "live")["config"]
     assert (config["shop-deploy:moveFrom"], config["shop-deploy:hosts"][0]["address"]) == (["shop"], "local")
+    assert config["shop-deploy:variables"] == {"TAG": "2f91c04", "LEVEL": "debug"}  # of the project's `.env`
 
 
 @pytest.mark.parametrize(
@@ -208,6 +226,8 @@ def test_the_project_may_run_on_this_machine(
         (("--from", "box:/srv/other"), (1, "box: no Compose project runs from /srv/other")),
         (("--from", "box", "--from-running", "other"), (1, "running: blog, shop")),
         (("--from", "deploy@down:/srv/shop"), (1, "its containers cannot be read (ssh: connect to host down port 22")),
+        (("--from", "box@silent:/srv/shop"), (1, "a start-up file such as ~/.bashrc ended the shell")),
+        (("--from", "box:22:/srv/other"), (1, "--from box:22 --from-running blog")),
         (("--from", "-oProxyCommand=x:/srv"), (1, "names no project")),
         (("--from", "box:/srv/blog", "-e", "a", "-e", "b"), (2, "one stack alone takes over from a project")),
     ],

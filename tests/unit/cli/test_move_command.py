@@ -77,12 +77,12 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     [
         ((), "moved", "show", ["web-1: took over from shop, whose containers are stopped and stay",
                                "  shop-db-1  stopped", "  way back: slipway move undo --stack staging",
-                               "  once it is good: slipway move finish --stack staging"]),
-        (("show",), "moving", "show", ["web-1: is taking over from shop, or was interrupted at it",
+                               "  once all is well: slipway move finish --stack staging"]),
+        (("show",), "moving", "show", ["web-1: is taking over from shop, or was interrupted while it did",
                                        "  way back: slipway move undo --stack staging",
-                                       "  on: slipway up --stack staging"]),
+                                       "  continue: slipway up --stack staging"]),
         (("undo",), "undone", "undo", ["web-1: shop runs again; the stack is stopped", "  shop-db-1  running",
-                                       "  on: slipway up --stack staging"]),
+                                       "  continue: slipway up --stack staging"]),
         (("finish",), "finished", "finish", ["web-1: took over from shop for good",
                                              "    docker network rm shop_default"]),
         (("finish", "--remove"), "finished", "remove", ["web-1: took over from shop for good"]),
@@ -110,9 +110,9 @@ def test_it_says_how_far_the_move_is_and_what_leads_on(
 @pytest.mark.parametrize(
     ("words", "state", "expected"),
     [
-        ("undo", "finished", "the move from shop is finished: there is no way back by itself"),
-        ("finish", "moving", "is not done (moving), so it cannot be finished"),
-        ("finish", "undone", "is not done (undone), so it cannot be finished"),
+        ("undo", "finished", "the move from shop is finished and cannot be undone"),
+        ("finish", "moving", "has not been made (moving), so it cannot be finished"),
+        ("finish", "undone", "has not been made (undone), so it cannot be finished"),
     ],
 )
 def test_what_cannot_be_done_is_an_error_with_the_way_on(

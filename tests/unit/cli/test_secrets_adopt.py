@@ -79,6 +79,15 @@ def test_the_patch_applies_and_all_stacks_get_todays_values(run: Run, tmp_path: 
     assert (again.exit_code, again.stdout) == (0, "")
 
 
+def test_a_compose_file_that_is_a_link_stays_one(run: Run, tmp_path: Path) -> None:
+    link = tmp_path / "app" / "compose.yaml"
+    link.rename(tmp_path / "shared.yaml")
+    link.symlink_to("../shared.yaml")
+    assert run("--yes").exit_code == 0
+    assert link.is_symlink()
+    assert (tmp_path / "shared.yaml").read_text() == SHOP.replace(CANARY, "${POSTGRES_PASSWORD}")
+
+
 def test_new_gives_random_values_where_todays_are_weak(run: Run, tmp_path: Path) -> None:
     assert run("--yes", "--new").exit_code == 0
     keys = [secrets(tmp_path, stack)["KEY"] for stack in ("staging", "production")]

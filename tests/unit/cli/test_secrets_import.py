@@ -76,6 +76,12 @@ LINES = [
     (f"PW={CANARY}\nURL=http://x/?p=${{PW}}", {}, {"PW": CANARY, "URL": f"http://x/?p={CANARY}"}),
     ("HOST=db\nURL=http://$HOST/", {"HOST": "db", "URL": "http://db/"}, {}),
     ("SLIPWAY_REGISTRY=r\nCOMPOSE_PROJECT_NAME=x\nDOCKER_HOST=y\nCOMPOSE_PROFILES=p", {"COMPOSE_PROFILES": "p"}, {}),
+    ("discovery.type=single-node\nA-B=x", {"discovery.type": "single-node", "A-B": "x"}, {}),
+    (
+        "COMPOSE_FILE=a.yaml,b.yaml\nCOMPOSE_PATH_SEPARATOR=,",
+        {"COMPOSE_FILE": "a.yaml,b.yaml", "COMPOSE_PATH_SEPARATOR": ","},
+        {},
+    ),
     ("# nothing\n\n", {}, {}),
 ]
 
@@ -106,13 +112,13 @@ def test_a_stack_keeps_what_the_file_does_not_name_and_says_what_changes(run: Ru
     assert "shop.example" in (tmp_path / "Pulumi.staging.yaml").read_text()
     said = [line.split(maxsplit=2) for line in result.output.splitlines() if line.startswith("    ")]
     assert {(how, name, "".join(note)) for how, name, *note in said} == {
-        ("changed", "B", "one already"),
+        ("changed", "B", "already a secret"),
         ("moved", "OLD_TOKEN", f"by its name, {READABLE}, has fewer than 12 characters"),
         ("new", "PIN_KEY", "by its name, is a placeholder"),
         ("changed", "A", ""),
         ("new", "NEW", ""),
     }  # fmt: skip
-    assert "  as they are: 1" in result.output
+    assert "  unchanged: 1" in result.output
     again = run(content, "--yes")
     assert (again.exit_code, stack(tmp_path)) == (0, (variables, secrets))
     assert sum("set" in call or "set-all" in call for call in calls_of(tmp_path)) == 4  # none of the second run
@@ -139,7 +145,7 @@ def test_options_decide_what_is_secret(run: Run, tmp_path: Path) -> None:
         ("A=1\n\nbroken line here\n", [3]),
         ("A=1\n'x\n", [2]),
         ("KEY=-----BEGIN\nMIIEcanary\nab+/canary==\n", [2, 3]),
-        ("A-B=canary\n1A=canary\nÄ=canary\nA.B=canary", [1, 2, 3, 4]),
+        ("A-B=x\n1A=canary\nÄ=canary\nA.B=x", [2, 3]),
         ("A=x\nB=a\0canary\n", [2]),
         (b"A=1\nB=\xff\n", []),
     ],
@@ -192,3 +198,15 @@ def test_a_file_that_is_not_there_leads_to_its_example(run: Run, tmp_path: Path)
             (tmp_path / name).write_text("A=\n")
         result = CliRunner().invoke(app, ["secrets", "import", "gone.env", "--stack", "staging"])
         assert str(result.exception).endswith(fix)
+
+
+def test_a_secret_that_no_compose_file_could_refer_to_is_refused_and_may_be_a_variable(
+    run: Run, tmp_path: Path
+) -> None:
+    result = run(f"api.token={CANARY}", "--yes")
+    assert result.exit_code == 1
+    assert "api.token counts as a secret (by its name), and a secret's name has no dots or dashes" in str(
+        result.exception
+    )
+    assert run(f"api.token={CANARY}", "--yes", "--plain", "api.token").exit_code == 0
+    assert stack(tmp_path) == ({"api.token": CANARY}, {})

@@ -379,11 +379,11 @@ def of_the_plugin(reason: str) -> str:
         ),
         (
             "got bad response from registry: 429 Too Many Requests",
-            "the registry of {} answers no more for now (rate limit)",
+            "the registry of {} refuses more requests for now (rate limit)",
         ),
         (
             "toomanyrequests: You have reached your pull rate limit",
-            "the registry of {} answers no more for now (rate limit)",
+            "the registry of {} refuses more requests for now (rate limit)",
         ),
         ("got bad response from registry: 503 Not found", "the registry of {} does not answer (got bad response"),
         (f"Error {'x' * 300}", f"the registry of {{}} does not answer (Error {'x' * 291}"),

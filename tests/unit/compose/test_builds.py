@@ -282,6 +282,13 @@ def test_every_key_of_a_build_is_used_or_said_not_to_be(
 # --- builds upon builds
 
 
+def test_a_build_that_others_build_upon_is_warned_of_once(tmp_path: Path) -> None:
+    plain = {"context": "./app", "dockerfile_inline": "FROM scratch"}
+    upon = {"build": {**plain, "additional_contexts": {"base": "service:base"}}}
+    found = of_file(tmp_path, base={"build": {**plain, "tags": ["x"]}}, web=upon, api=upon)
+    assert whats(list(found.warnings)) == ["services.base.build.tags is not used"]
+
+
 def test_a_context_that_is_another_services_image_is_that_ones_build(tmp_path: Path) -> None:
     upon = {"context": "./app", "additional_contexts": {"base": "service:base", "more": "./app"}}
     found = of_file(

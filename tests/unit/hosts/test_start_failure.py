@@ -100,8 +100,8 @@ def test_a_shell_gets_the_very_command(text: str) -> None:
 @pytest.mark.parametrize(
     ("bashrc", "what"),
     [
-        ("exit 0", "web-1: the shell ended before the agent began, without a word"),
-        ("exit 1", "web-1: the login shell of deploy ended at once with exit code 1, without a word"),
+        ("exit 0", "web-1: the shell ended before the agent began, and printed nothing"),
+        ("exit 1", "web-1: the login shell of deploy ended at once with exit code 1 and printed nothing"),
         (
             "exec echo Hello, you may use sftp alone",
             "something else ran in place of the agent (it said: Hello, you may",
@@ -201,7 +201,7 @@ def test_whose_folder_is_in_the_way_and_the_command_that_gives_it_back(
         ("WARNING: Your password has expired.\nPassword change required", 1, "expired", f"ssh -t {PLACE} passwd"),
         ("fatal: Interactive git shell is not enabled.\n", 128, "restricted", "usermod --shell /bin/sh deploy"),
         ("\x1b[2J<{%evil%}>\n", 1, "exit code 1", f"ssh {PLACE} 'echo works'"),
-        ("", None, "without a word", f"ssh {PLACE} 'echo works'"),
+        ("", None, "printed nothing", f"ssh {PLACE} 'echo works'"),
     ],
 )  # fmt: skip
 def test_what_hosts_say_in_place_of_the_agent_is_understood(said: str, code: int | None, what: str, fix: str) -> None:

@@ -1,4 +1,4 @@
-"""`slipway move`: how far a stack has taken over from the project that ran before, the way back, and its end."""
+"""`slipway move`: shows how far a stack has taken over from the project that ran before, undoes or finishes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _What(StrEnum):
 
 def move(
     what: Annotated[
-        _What, typer.Argument(metavar="[show|undo|finish]", help="Show it, go back, or give up the way back.")
+        _What, typer.Argument(metavar="[show|undo|finish]", help="Show the move, undo it, or finish it.")
     ] = _What.SHOW,
     *,
     stack: StackName = "",
@@ -26,11 +26,11 @@ def move(
         bool, typer.Option("--remove", help="With finish: remove the old containers and networks, never a volume.")
     ] = False,
 ) -> None:
-    """Show how a stack took over from the Compose project in its setting moveFrom; undo that, or finish it.
+    """Show the move from the Compose project that the setting moveFrom names; undo it, or finish it.
 
     The first `slipway up` takes over. Until `finish`, `undo` runs the old project again as it was, on the same volumes,
-    and stops the stack's containers; the next `slipway up` takes over again. `finish` prints the commands that remove
-    what is left of the old project.
+    and stops the stack's containers; the next `slipway up` takes over again. After `finish`, `undo` is no longer
+    possible; it prints the commands that remove what is left of the old project.
 
     Exit code: 0 when every host is as asked; 1 when one is not, or no host took over from a project; 2 for wrong usage.
     """

@@ -43,7 +43,10 @@ def init(
         str, typer.Option("--from", metavar="[USER@]HOST[:PORT]:FOLDER", help="Take over what runs from that folder.")
     ] = "",
     from_running: Annotated[
-        str, typer.Option("--from-running", metavar="PROJECT", help="Take over that Compose project of this machine.")
+        str,
+        typer.Option(
+            "--from-running", metavar="PROJECT", help="Take over that project, of this machine or --from HOST."
+        ),
     ] = "",
     accept_host_key: Annotated[
         bool, typer.Option("--accept-host-key", help="Pin the keys that the hosts show, without comparing.")
@@ -62,9 +65,9 @@ def init(
     once. Secrets are never options: the commands that set them are printed. An edited stack file is left as it is, and
     the commands that would change it are printed; with --force they are run.
 
-    With --from or --from-running the stack (production if none is named) is to take the place of a Compose project that
-    runs: its volumes are adopted, the values of its `.env` become secrets and variables, and what differs from the
-    Compose file is said. The first deployment then takes over; `slipway move` leads back.
+    With --from or --from-running the stack (production if none is named) takes over from a running Compose project: its
+    volumes are adopted, the values of its `.env` become secrets and variables, and the differences to the Compose file
+    are printed. The first deployment is the handover; `slipway move undo` reverses it.
 
     Exit code: 0 when the files are there, whatever is left to do; 1 when the Compose file or the running project cannot
     be read, or an edited workflow would be overwritten; 2 for missing or wrong options. With 1 and 2 nothing was

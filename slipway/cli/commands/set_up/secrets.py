@@ -1,4 +1,4 @@
-"""`slipway secrets import` and `adopt`: what is secret, out of files and into the stack."""
+"""`slipway secrets import` and `adopt`: secrets from a `.env` or the Compose file become those of the stack."""
 
 from __future__ import annotations
 
@@ -17,31 +17,35 @@ class _What(StrEnum):
 
 
 def secrets(
-    what: Annotated[_What, typer.Argument(metavar="import|adopt", help="From a file, or from the Compose file.")],
+    what: Annotated[
+        _What, typer.Argument(metavar="import|adopt", help="From a `.env` file, or from the Compose file.")
+    ],
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="To import: lines NAME=VALUE, as of a `.env`.")
+        Path | None, typer.Argument(metavar="[FILE]", help="With import: a file of lines NAME=VALUE.")
     ] = None,
     *,
     secret: Annotated[
-        list[str] | None, typer.Option("--secret", metavar="NAME", help="Import it as a secret; repeatable.")
+        list[str] | None,
+        typer.Option("--secret", metavar="NAME", help="With import: store NAME as a secret; repeatable."),
     ] = None,
     plain: Annotated[
-        list[str] | None, typer.Option("--plain", metavar="NAME", help="Import it as a variable; repeatable.")
+        list[str] | None,
+        typer.Option("--plain", metavar="NAME", help="With import: store NAME as a variable; repeatable."),
     ] = None,
     new: Annotated[
-        bool, typer.Option("--new", help="Adopt with random values where today's are weak: no database has them yet.")
+        bool, typer.Option("--new", help="With adopt: random values instead of weak ones, for stacks without data yet.")
     ] = False,
     plan: PlanOnly = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Change it without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     stack: StackName = "",
 ) -> None:
-    """Import a .env file into a stack, or adopt what stands in the clear in the Compose file.
+    """Import a .env file into a stack, or adopt the secrets that the Compose file holds in plain text.
 
-    `import FILE`: what is secret encrypted, the rest as variables. Shows by name what is new, what changes and why
-    something is secret, but no value. What the file does not name stays.
+    `import FILE` stores secrets encrypted and the rest as variables. It shows by name what is new, what changes and why
+    something counts as a secret, but no value. What the file does not name stays.
 
-    `adopt`: every secret that the Compose file holds itself becomes one of the project's stacks, with today's value, so
-    that existing databases go on. Shows the edit of the Compose file as a patch.
+    `adopt` makes every secret in the Compose file one of the project's stacks, with its present value, so that existing
+    databases keep working. It shows the edit of the Compose file as a patch.
 
     Both ask before they change anything.
 

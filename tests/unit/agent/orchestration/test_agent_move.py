@@ -224,7 +224,7 @@ def test_a_preview_says_all_of_it_and_what_is_interrupted(stack: Simulation, bef
     assert said["web"] == ("created", False, "first deployment")
     ports = next(each for each in plan["changes"] if each["action"] == "ports taken over")
     assert (ports["interrupts"], ports["because"]) == (False, ["from old-traefik-1, while requests go on"])
-    assert said["old"] == ("old project stopped", False, "old-web-1 stay, stopped, until `slipway move finish`")
+    assert said["old"] == ("old project stopped", False, "stopped and kept until `slipway move finish`: old-web-1")
     assert "refused" not in plan
     before.untouched()
     assert deploy(stack, shop(stack)).code == 0
@@ -471,6 +471,28 @@ def test_a_stack_that_can_still_be_undone_is_not_destroyed(stack: Simulation, be
     assert stack.destroy().code == 0
     assert VOLUME in stack.host.engine.volumes
     before.stopped()
+
+
+@pytest.mark.parametrize("more", ["old, old-extra-1", "other, old-extra-1"])
+def test_names_that_come_after_a_move_that_was_cut_off_lose_no_way_back(
+    stack: Simulation, before: Before, more: str
+) -> None:
+    assert deploy(stack, shop(stack), kill="stop-old:db:finished").code == KILLED
+    image = before.container("web").config["Image"]
+    before.ids["extra"] = before._run("extra", image, ALWAYS)
+    before.policies["extra"] = ALWAYS
+    assert stack.deploy(shop(stack), move_from=more).code == 0
+    before.stopped()
+    assert command(stack, "undo").code == 0
+    before.as_before()
+
+
+def test_another_name_in_the_setting_loses_no_way_back(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    before._run("extra", before.container("web").config["Image"], ALWAYS)
+    assert stack.deploy(shop(stack, "2"), move_from="old, other").code == 0
+    assert command(stack, "undo").report["project"] == "old"
+    before.as_before()
 
 
 def test_undo_is_refused_while_others_need_the_edge(stack: Simulation, before: Before, onlooker: Onlooker) -> None:

@@ -1,4 +1,4 @@
-"""Adds to a deployment's steps what they ask of the project that ran here before. Pure."""
+"""Adds the steps of a handover to those of a deployment. Pure: facts and steps in, steps and words out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent.strategies.steps import (
     Barrier,
-    Make,
+    Create,
     Prune,
     Record,
     ScaleUp,
@@ -28,14 +28,16 @@ if TYPE_CHECKING:
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.strategies.service import Service
 
-__all__ = ["old_changes", "taken_over", "woven"]
+__all__ = ["old_changes", "taken_over", "with_handover"]
 
 
-def woven(steps: Sequence[Step], rendered: Rendered, old: Sequence[OldContainer], ports: Collection[int]) -> list[Step]:
+def with_handover(
+    steps: Sequence[Step], rendered: Rendered, old: Sequence[OldContainer], ports: Collection[int]
+) -> list[Step]:
     """`steps` that also take over from the `old` containers; `ports` are those that the edge is to have.
 
-    Who is in the way of a service stops right before that starts, which is made by then and has its names among the old
-    ones: a restart, for whoever needs it. All else stops after the release is recorded.
+    Who is in the way of a service stops right before that starts, which is created by then and answers to its names
+    on the old networks: a restart, for whoever needs it. All else stops after the release is recorded.
     """
     running = [each for each in old if each.running]
     proxies = [each for each in running if not set(each.ports).isdisjoint(ports)]
@@ -48,15 +50,15 @@ def woven(steps: Sequence[Step], rendered: Rendered, old: Sequence[OldContainer]
         if isinstance(step, Prune) and left:
             found.append(StopOld("", _ids(left)))
             left = []
-        making: list[str] = []
+        created: list[str] = []
         swaps: list[Step] = []
         for name in step.services if isinstance(step, (Start, ScaleUp)) else ():
             away = [each for each in left if _in_the_way(each, rendered.services[name], rendered.compose)]
             left = [each for each in left if each not in away]
             if away:
-                making.append(name)
+                created.append(name)
                 swaps += [StandIn(name, _ids(away)), StopOld(name, _ids(away))]
-        found += [Make(tuple(making))] if making else []
+        found += [Create(tuple(created))] if created else []
         found += [*swaps, step]
     found += [TakePorts(_ids(proxies))] if proxies else []
     return [*found, *([StopOld("", _ids(left))] if left else [])]
@@ -82,7 +84,7 @@ def old_changes(steps: Sequence[Step], old: Sequence[OldContainer], project: str
         if isinstance(step, TakePorts):
             yield Change("edge", PORTS_TAKEN, (f"from {_named(step.containers, names)}, while requests go on",))
         elif isinstance(step, StopOld) and not step.service:
-            because = f"{_named(step.containers, names)} stay, stopped, until `slipway move finish`"
+            because = f"stopped and kept until `slipway move finish`: {_named(step.containers, names)}"
             yield Change(project, OLD_STOPPED, (because,))
 
 
@@ -96,10 +98,10 @@ def _in_the_way(old: OldContainer, service: Service, compose: Mapping[str, Any])
         return False
     own = compose["services"][service.name]
     shared = not _mounts(own, compose).isdisjoint(old.mounts)
-    shared = shared or any(not port.width > 1 and port.first in old.ports for port in published_ports(own))
+    shared = shared or any(port.width == 1 and port.first in old.ports for port in published_ports(own))
     if service.strategy == RECREATE:
         return shared or old.service == service.name
-    return shared and not service.traffic.routed  # two of them on one volume are what its strategy says anyway
+    return shared and not service.traffic.routed  # the strategy of a routed service says that two may share a volume
 
 
 def _mounts(service: Mapping[str, Any], compose: Mapping[str, Any]) -> set[str]:

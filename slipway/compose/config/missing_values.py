@@ -43,8 +43,9 @@ def unset_here(services: Mapping[str, Mapping[str, object]], settings: Settings)
     file, given = _dotenv(settings)
     names = sorted(name for name in _unset(services) if given.get(name))
     if names:
-        what = f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} a value in {file}, and none in the stack"
-        meaning = f"stack {settings.stack} runs without, unlike `docker compose up` here"
+        have, them = ("has", "it") if len(names) == 1 else ("have", "them")
+        what = f"{', '.join(names)} {have} a value in {file}, and none in the stack"
+        meaning = f"stack {settings.stack} runs without {them}, unlike `docker compose up` here"
         yield Problem(what, meaning, secrets_import(settings.stack, file))
 
 

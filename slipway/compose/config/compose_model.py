@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import yaml
 
-from slipway.compose.compose_files import compose_files, left_out, look_command, names_of
-from slipway.compose.env_files import missing_env_files, put_stack_values
+from slipway.compose.config.compose_files import compose_files, left_out, look_command, names_of
+from slipway.compose.config.env_files import missing_env_files, put_stack_values
 from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError

@@ -1,4 +1,4 @@
-"""Which files make an application's Compose file, and the words for them."""
+"""Which files make up an application's Compose file, and how messages name them."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def _overrides(file: Path, settings: Settings) -> Iterator[str]:
 
 
 def left_out(name: str, beside: str, stack: str, *, missed: bool) -> Problem:
-    """A file lies there that nothing merges; `missed` where the application cannot be read without it."""
+    """A file that is not merged; `missed` where the application cannot be read without it."""
     what, merged = f"{beside} lies beside {name} and is not used", f"`composeFile: [{name}, {beside}]`"
     if missed:
         first, second = (config_set(stack, f"composeFile[{index}]", each) for index, each in enumerate((name, beside)))
         return Problem(what, f"what is missing may be in it: {merged} merges both", f"{first} && {second}")
-    meaning = f"{merged} in the stack file merges both; where it is for other machines, this says so"
+    meaning = f"{merged} in the stack file merges both; if this stack is not meant to use it, the command says so"
     return Problem(what, meaning, config_set(stack, "composeFile", name))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from samples import CANARY, application, problems_of, settings, whats
 
-from slipway.compose import compose_config, compose_files
-from slipway.compose.compose_config import resolve, secret_names, with_placeholders, without_escapes
+from slipway.compose.config import compose_files, compose_model
+from slipway.compose.config.compose_model import resolve, secret_names, with_placeholders, without_escapes
 from slipway.contract import compose_program
 from slipway.contract.problems import SlipwayError
 
@@ -245,7 +245,7 @@ def test_a_secret_goes_through_compose_as_a_mark_and_never_as_itself(tmp_path: P
         return real(*arguments, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compose_config.subprocess, "run", spy)
+        patch.setattr(compose_model.subprocess, "run", spy)
         found = resolve(settings(tmp_path, secrets={"S": CANARY, "T": f"{CANARY}\n'\"$"}))
     environment = found.model["services"]["web"]["environment"]
     assert seen
@@ -256,7 +256,7 @@ def test_a_secret_goes_through_compose_as_a_mark_and_never_as_itself(tmp_path: P
 
 
 def test_no_text_of_a_compose_file_can_be_taken_for_a_secrets_mark(tmp_path: Path) -> None:
-    texts = ["slipway-secret-S-value", "slipway-0123456789abcdef-S-secret", compose_config._MARK.format("S")[:-1]]
+    texts = ["slipway-secret-S-value", "slipway-0123456789abcdef-S-secret", compose_model._MARK.format("S")[:-1]]
     read = web(tmp_path, environment={f"V{index}": text for index, text in enumerate(texts)})
     assert [secret_names(text) for text in read["environment"].values()] == [[], [], []]
 
@@ -265,7 +265,7 @@ def test_compose_complains_of_a_secret_by_its_name(tmp_path: Path) -> None:
     text = "services: {web: {image: nginx, ports: ['${S}:80']}}"
     [problem] = problems_of(tmp_path, text, secrets={"S": CANARY})
     assert "${S}" in problem.what
-    assert compose_config._MARK[:24] not in str(problem)
+    assert compose_model._MARK[:24] not in str(problem)
 
 
 # --- names
@@ -464,7 +464,7 @@ def test_a_docker_that_cannot_help_is_a_problem_and_no_traceback(
     monkeypatch.setattr(compose_program, "_FOLDERS", ())
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.defpath}")
-    monkeypatch.setattr(compose_config, "_SECONDS", 1)
+    monkeypatch.setattr(compose_model, "_SECONDS", 1)
     with pytest.raises(SlipwayError) as raised:
         resolve(settings(tmp_path))
     assert whats(list(raised.value.problems)) == [said]
@@ -515,7 +515,7 @@ SEVERAL = {
 }
 
 
-def several(folder: Path, **values: Any) -> compose_config.ComposeModel:
+def several(folder: Path, **values: Any) -> compose_model.ComposeModel:
     (folder / "deploy").mkdir(exist_ok=True)
     for name, text in SEVERAL.items():
         (folder / name).write_text(textwrap.dedent(text))
