@@ -25,7 +25,7 @@ def stack(make_stack: Callable[..., Stack]) -> Stack:
 
 
 def _agents(stack: Stack) -> list[int]:
-    """The processes of the agent that deploy this stack now."""
+    """The processes of the agent that deploy this stack now: who works before who only waits for it."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -35,7 +35,7 @@ def _agents(stack: Stack) -> list[int]:
                 continue
             if argv[0].endswith("python3") and {"deploy", stack.project} <= set(argv):
                 found.append(int(folder.name))
-    return found
+    return sorted(found, reverse=True)
 
 
 def _waits_for_a_sick_service(stack: Stack) -> bool:

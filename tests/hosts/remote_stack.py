@@ -152,13 +152,14 @@ class RemoteStack(Stack):
             file.unlink()
 
     def agents_on(self, host: TestHost) -> list[int]:
-        """The ids, on `host`, of the agents that deploy this stack."""
+        """The ids, on `host`, of the agents that deploy this stack: who works before who only waits for it."""
         lines = host.inside(["ps", "-eo", "pid=,args="]).splitlines()
-        return [
+        found = [
             int(line.split()[0])
             for line in lines
             if f"deploy --stack {self.project}" in line and "python3" in line.split()[1]
         ]
+        return sorted(found, reverse=True)
 
     def ask(self, host: TestHost, path: str = "/") -> dict[str, Any]:
         """What the application answers on the host's own address."""
