@@ -102,6 +102,7 @@ def _preflight(attempt: Attempt, plan: Plan, rendered: Rendered) -> None:
             stack=attempt.folder.stack,
             disk_minimum_mb=attempt.options.disk_minimum_mb,
             giving_up=[each.id for each in attempt.handover.old.containers()] if attempt.handover else (),
+            move_from=attempt.document.move_from,
         )
 
 

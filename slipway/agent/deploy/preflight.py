@@ -34,6 +34,7 @@ def check(
     stack: str,
     disk_minimum_mb: int,
     giving_up: Collection[str] = (),
+    move_from: str = "",
 ) -> None:
     """Raise for the first thing that would make starting these services fail; changes nothing.
 
@@ -44,7 +45,8 @@ def check(
     _external(compose, api)
     _networks(compose, starting, api)
     _shared_volumes(compose, starting, api, stack, giving_up)
-    _adopted_volumes(compose, starting, api, stack, giving_up)
+    named = move_from.count(",") + bool(move_from)
+    _adopted_volumes(compose, starting, api, stack, giving_up=giving_up, named=named)
     _names(compose, starting, api, stack)
     _ports(compose, starting, api, stack, giving_up)
 
@@ -145,14 +147,24 @@ def _shared_volumes(
 
 
 def _adopted_volumes(
-    compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str, giving_up: Collection[str]
+    compose: Mapping[str, Any],
+    starting: Collection[str],
+    api: DockerApi,
+    stack: str,
+    *,
+    giving_up: Collection[str],
+    named: int,
 ) -> None:
-    """Refuse a volume that existed before while somebody works on it who does not give it up."""
+    """Refuse a volume that existed before while a container that does not give it up writes to it.
+
+    `named` is how many entries the setting moveFrom has.
+    """
     own = [mount.get("source") for name in starting for mount in compose["services"].get(name, {}).get("volumes") or ()]
     definitions = [compose["volumes"].get(key) or {} for key in own]
     names = {each["name"] for each in definitions if each.get("x-adopted")}
     for entry in api.containers() if names else ():
-        mine = (entry.get("Labels") or {}).get(PROJECT_LABEL) == stack or str(entry["Id"])[:SHORT_ID] in giving_up
+        project = (entry.get("Labels") or {}).get(PROJECT_LABEL)
+        mine = project == stack or str(entry["Id"])[:SHORT_ID] in giving_up
         used = sorted(
             names.intersection(each.get("Name") for each in entry.get("Mounts") or () if each.get("RW", True))
         )
@@ -161,7 +173,7 @@ def _adopted_volumes(
             raise SlipwayError(
                 f"the volume {used[0]}, which this stack adopts, is in use by {user}",
                 "two would write the same data, so nothing was started; moveFrom has it stop at the right moment",
-                f"pulumi config set --path 'moveFrom[0]' {(entry.get('Labels') or {}).get(PROJECT_LABEL) or user}",
+                f"pulumi config set --path 'moveFrom[{named}]' {project or user}",
             )
 
 

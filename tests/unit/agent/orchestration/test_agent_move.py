@@ -546,7 +546,7 @@ def test_data_that_somebody_works_on_is_not_adopted_without_him(
 ) -> None:
     [refused] = stack.plan(shop(stack), **how)["refused"]
     assert refused["what"] == "the volume old_data, which this stack adopts, is in use by old-db-1"
-    assert refused["fix"] == "pulumi config set --path 'moveFrom[0]' old"
+    assert refused["fix"] == f"pulumi config set --path 'moveFrom[{len(how)}]' old"
     assert "is in use by old-db-1" in stack.deploy(shop(stack), **how).error
     before.untouched()
 
