@@ -50,7 +50,7 @@ _BOOTSTRAP = textwrap.dedent("""\
     def failed(kind, error, trace):
         if not isinstance(error, OSError):
             return sys.__excepthook__(kind, error, trace)
-        path = there = error.filename or folder
+        path = there = os.path.abspath(error.filename or folder)
         while not os.path.lexists(there):
             there = os.path.dirname(there)
         print("agent: failed " + json.dumps({
