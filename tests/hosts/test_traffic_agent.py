@@ -321,7 +321,8 @@ def test_watch_outlives_its_deployment_and_ends_by_itself(made: Callable[..., Ro
     agent = made()
     assert agent.up("good").code == 0
     assert agent.up("well", watch={**RULES, "seconds": 4}, keep=2).code == 0
-    first = eventually(lambda: agent.probe()["watch"], 4)
+    eventually(lambda: agent.probe()["watch"], 4)
+    first = agent.probe()["watch"]
     assert (first["state"], first["alive"]) == ("watching", True)
     eventually(lambda: agent.probe()["watch"]["state"] == "over", 20)
     eventually(lambda: not agent.probe()["watch"]["alive"], 10)
