@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Dotenv", "DotenvEntry", "dotenv_entries", "of_the_machine", "read_dotenv"]
+__all__ = ["Dotenv", "DotenvEntry", "dotenv_entries", "of_the_machine", "parsed_dotenv", "read_dotenv"]
 
 # https://docs.docker.com/compose/how-tos/environment-variables/envvars/; those left out say which application it is.
 _OF_THE_MACHINE = re.compile(
@@ -100,13 +100,18 @@ def read_dotenv(path: Path) -> Dotenv:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         what = f"{path.name} cannot be read ({reason})"
         return Dotenv({}, [Problem(what, "its values would be missing", f"correct {path.name}")])
+    return parsed_dotenv(text, path.name)
+
+
+def parsed_dotenv(text: str, name: str = ".env") -> Dotenv:
+    """The text of a `.env` file; problems call it by `name`."""
     values, problems, verbatim, lines, bare = {}, [], set(), {}, []
-    for binding in parse_stream(io.StringIO(text)):
+    for binding in parse_stream(io.StringIO(text.removeprefix("\ufeff"), newline=None)):
         written = binding.original.string.lstrip()
         blank = binding.original.string[: len(binding.original.string) - len(written)]
         line = binding.original.line + blank.count("\n")  # blank lines before it are a part of it
         if binding.error:
-            what = f"{path.name}: line {line} is not NAME=VALUE"
+            what = f"{name}: line {line} is not NAME=VALUE"
             problems.append(Problem(what, "its values would be missing", "correct it, or put # before it"))
         elif binding.key is not None:
             values[binding.key], lines[binding.key] = binding.value or "", line

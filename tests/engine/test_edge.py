@@ -513,7 +513,7 @@ def test_last_stack_takes_the_edge_along(site: Site) -> None:
 
 
 class _Behind(http.server.BaseHTTPRequestHandler):
-    """Says what arrived; `/stream` goes on after its first line until the server is told to end."""
+    """Says what arrived; `/stream` goes on after its first line until the test ends the server."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = 65536

@@ -14,7 +14,7 @@ from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import published_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.machine import Machine
@@ -44,11 +44,15 @@ def check(
     _drivers(compose, machine)
     _external(compose, api)
     _networks(compose, starting, api)
-    _shared_volumes(compose, starting, api, stack, giving_up)
-    named = move_from.count(",") + bool(move_from)
-    _adopted_volumes(compose, starting, api, stack, giving_up=giving_up, named=named)
-    _names(compose, starting, api, stack)
-    _ports(compose, starting, api, stack, giving_up)
+    listed = api.containers()
+    own = [each for each in listed if (each.get("Labels") or {}).get(PROJECT_LABEL) == stack]
+    others = [each for each in listed if (each.get("Labels") or {}).get(PROJECT_LABEL) != stack]
+    leaving = [each for each in others if str(each["Id"])[:SHORT_ID] in giving_up]
+    staying = [each for each in others if str(each["Id"])[:SHORT_ID] not in giving_up]
+    _shared_volumes(compose, starting, [*own, *staying], stack)
+    _adopted_volumes(compose, starting, staying, named=move_from.count(",") + bool(move_from))
+    _names(compose, starting, others, stack)
+    _ports(compose, starting, staying, [*own, *leaving])
 
 
 def free_megabytes(path: str) -> int:
@@ -118,7 +122,7 @@ def _networks(compose: Mapping[str, Any], starting: Collection[str], api: Docker
 
 
 def _shared_volumes(
-    compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str, giving_up: Collection[str]
+    compose: Mapping[str, Any], starting: Collection[str], listed: Sequence[Mapping[str, Any]], stack: str
 ) -> None:
     """Refuse a volume that the file names itself while another project uses it, unless this stack does so already."""
     used = {
@@ -130,10 +134,10 @@ def _shared_volumes(
     definitions = {key: compose["volumes"].get(key) or {} for key in used}
     names = {str(each.get("name") or key): key for key, each in definitions.items() if not each.get("external")}
     holders: dict[str, dict[str, str]] = {}
-    for entry in api.containers() if names else ():
+    for entry in listed:
         project = (entry.get("Labels") or {}).get(PROJECT_LABEL)
         for mount in entry.get("Mounts") or ():
-            if project and mount.get("Name") in names and str(entry["Id"])[:SHORT_ID] not in giving_up:
+            if project and mount.get("Name") in names:
                 holders.setdefault(mount["Name"], {})[project] = str(entry["Names"][0]).lstrip("/")
     for name, projects in sorted(holders.items()):
         if stack not in projects:
@@ -147,42 +151,34 @@ def _shared_volumes(
 
 
 def _adopted_volumes(
-    compose: Mapping[str, Any],
-    starting: Collection[str],
-    api: DockerApi,
-    stack: str,
-    *,
-    giving_up: Collection[str],
-    named: int,
+    compose: Mapping[str, Any], starting: Collection[str], others: Sequence[Mapping[str, Any]], *, named: int
 ) -> None:
-    """Refuse a volume that existed before while a container that does not give it up writes to it.
+    """Refuse a volume that existed before while one of the `others` writes to it.
 
     `named` is how many entries the setting moveFrom has.
     """
     own = [mount.get("source") for name in starting for mount in compose["services"].get(name, {}).get("volumes") or ()]
     definitions = [compose["volumes"].get(key) or {} for key in own]
     names = {each["name"] for each in definitions if each.get("x-adopted")}
-    for entry in api.containers() if names else ():
-        project = (entry.get("Labels") or {}).get(PROJECT_LABEL)
-        mine = project == stack or str(entry["Id"])[:SHORT_ID] in giving_up
+    for entry in others:
         used = sorted(
             names.intersection(each.get("Name") for each in entry.get("Mounts") or () if each.get("RW", True))
         )
-        if used and not mine and entry.get("State") == "running":
-            user = str(entry["Names"][0]).lstrip("/")
+        if used and entry.get("State") == "running":
+            user = (entry.get("Labels") or {}).get(PROJECT_LABEL) or str(entry["Names"][0]).lstrip("/")
             raise SlipwayError(
-                f"the volume {used[0]}, which this stack adopts, is in use by {user}",
+                f"the volume {used[0]}, which this stack adopts, is in use by {str(entry['Names'][0]).lstrip('/')}",
                 "two would write the same data, so nothing was started; moveFrom has it stop at the right moment",
-                f"pulumi config set --path 'moveFrom[{named}]' {project or user}",
+                f"pulumi config set --path 'moveFrom[{named}]' {user}",
             )
 
 
-def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str) -> None:
+def _names(
+    compose: Mapping[str, Any], starting: Collection[str], others: Sequence[Mapping[str, Any]], stack: str
+) -> None:
     given = {name: str(compose["services"].get(name, {}).get("container_name") or "") for name in starting}
     wanted = {name: re.escape(own) or rf"{stack}-{re.escape(name)}-\d+" for name, own in given.items()}
-    for entry in api.containers():
-        if (entry.get("Labels") or {}).get(PROJECT_LABEL) == stack:
-            continue
+    for entry in others:
         for taken in (str(each).lstrip("/") for each in entry.get("Names") or ()):
             service = next((name for name, pattern in wanted.items() if re.fullmatch(pattern, taken)), None)
             if service:
@@ -194,7 +190,10 @@ def _names(compose: Mapping[str, Any], starting: Collection[str], api: DockerApi
 
 
 def _ports(
-    compose: Mapping[str, Any], starting: Collection[str], api: DockerApi, stack: str, giving_up: Collection[str]
+    compose: Mapping[str, Any],
+    starting: Collection[str],
+    others: Sequence[Mapping[str, Any]],
+    giving_up: Sequence[Mapping[str, Any]],
 ) -> None:
     wanted = [
         (name, port.address, port.first, port.protocol)
@@ -204,27 +203,27 @@ def _ports(
     ]
     if not wanted:
         return
-    own: set[tuple[int, str]] = set()
-    others: list[tuple[int, str, str, str]] = []
-    for entry in api.containers():
-        mine = (entry.get("Labels") or {}).get(PROJECT_LABEL) == stack or str(entry["Id"])[:SHORT_ID] in giving_up
-        for held in entry.get("Ports") or ():
-            if held.get("PublicPort"):
-                key = (int(held["PublicPort"]), str(held.get("Type", "tcp")))
-                if mine:
-                    own.add(key)
-                else:
-                    others.append((*key, str(held.get("IP", "")), str(entry["Names"][0]).lstrip("/")))
+    free = {held[:2] for held in _held(giving_up)}
+    taken = list(_held(others))
     for name, address, port, protocol in wanted:
-        if (port, protocol) in own:
+        if (port, protocol) in free:
             continue
-        holder = next((who for *key, at, who in others if key == [port, protocol] and _meet(at, address)), "")
+        holder = next((who for *key, at, who in taken if key == [port, protocol] and _meet(at, address)), "")
         if holder or not _can_bind(address, port, protocol):
             raise SlipwayError(
                 f"port {port}/{protocol} that service {name} publishes is held by {holder or 'another program'}",
                 "two programs cannot listen on it, so nothing was started",
                 f"docker stop {holder}" if holder else f"sudo ss -lnp 'sport = :{port}'",
             )
+
+
+def _held(containers: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str, str, str]]:
+    """Port, protocol, address and container of everything that they publish."""
+    for entry in containers:
+        for held in entry.get("Ports") or ():
+            if held.get("PublicPort"):
+                protocol, address = str(held.get("Type", "tcp")), str(held.get("IP", ""))
+                yield int(held["PublicPort"]), protocol, address, str(entry["Names"][0]).lstrip("/")
 
 
 def _meet(one: str, other: str) -> bool:

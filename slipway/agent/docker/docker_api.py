@@ -314,5 +314,5 @@ def frames(content: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
 
 
 def last_lines(written: bytes) -> bytes:
-    """Of more than `KEPT` bytes the last whole lines: nobody could tell that the end of a secret is one."""
+    """Of more than `KEPT` bytes the last whole lines: the end of a secret that was cut would not be hidden."""
     return written if len(written) <= KEPT else written[-KEPT:].partition(b"\n")[2]

@@ -39,7 +39,7 @@ _BUCKETS = tuple(float(f"{0.001 * 1.25**step:.3g}") for step in range(48))
 # a short keep-alive is hardly ever raced. To connect again costs a fraction of a millisecond on the same host.
 _IDLE_BACKEND = "300ms"
 _DIAL = "2s"
-_ENCODED = (3, 6, 4)  # the first version that can be told
+_ENCODED = (3, 6, 4)  # the first version with this setting
 _CHARACTERS = ("Slash", "BackSlash", "NullCharacter", "Semicolon", "Percent", "QuestionMark", "Hash")
 _IDLE_CLIENT = "180s"
 

@@ -186,9 +186,7 @@ def _read(details: Mapping[str, Any]) -> OldContainer:
     settings = details.get("NetworkSettings") or {}
     host = details.get("HostConfig") or {}
     ports = {int(each["HostPort"]) for bound in (settings.get("Ports") or {}).values() for each in bound or ()}
-    if (
-        host.get("NetworkMode") == "host"
-    ):  # it publishes nothing; what it listens on is what its image says, if anything
+    if host.get("NetworkMode") == "host":  # it publishes nothing: what it listens on its image says, if anything
         ports = {int(each.partition("/")[0]) for each in details["Config"].get("ExposedPorts") or ()}
     short = str(details["Id"])[:SHORT_ID]
     return OldContainer(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.compose.config.compose_model import resolve
@@ -14,7 +12,7 @@ from slipway.contract.published_ports import published_ports
 from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_target
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings
-from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, read_dotenv
+from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.setting_files import entry
 
@@ -85,10 +83,7 @@ def look_at_project(place: str, name: str) -> Moving:
 
 
 def _env_values(text: str) -> EnvValues:
-    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:  # 0700
-        path = Path(folder, ".env")
-        path.write_text(text, encoding="utf-8")
-        every = list(dotenv_entries(read_dotenv(path), {}, {}))
+    every = dotenv_entries(parsed_dotenv(text), {}, {})
     entries = [each for each in every if each.name not in _SETTINGS and not of_the_machine(each.name)]
     # Unlike in `slipway secrets import`, nobody is asked: what looks random is a secret as well.
     secrets = {each.name: each.value for each in entries if each.value and (each.secret or _RANDOM.match(each.value))}

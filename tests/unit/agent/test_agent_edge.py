@@ -218,11 +218,11 @@ def test_encoded_paths_reach_the_application_where_nothing_is_guarded(ways: Midd
 
 
 @pytest.mark.parametrize(
-    ("version", "told"), [("3.6.0", False), ("3.6.3", False), ("3.6.4", True), ("3.7.13", True), ("3.10.0-rc1", True)]
+    ("version", "stated"), [("3.6.0", False), ("3.6.3", False), ("3.6.4", True), ("3.7.13", True), ("3.10.0-rc1", True)]
 )
-def test_what_the_edge_does_with_encoded_characters_is_no_matter_of_its_version(version: str, *, told: bool) -> None:
+def test_what_the_edge_does_with_encoded_characters_is_no_matter_of_its_version(version: str, *, stated: bool) -> None:
     http = static(desired({"a": wish(version)}, "a", []), 1, 8650)["entryPoints"]["web"]["http"]
-    assert ("encodedCharacters" in http) is told
+    assert ("encodedCharacters" in http) is stated
     assert set(http.get("encodedCharacters", {}).values()) <= {True}
     assert http["encodeQuerySemicolons"] is True
 

@@ -1,19 +1,17 @@
 """`slipway maintenance`. The hosts here answer from a table; the last tests start a real process."""
 
 import asyncio
-import contextlib
 import hashlib
 import io
-import sys
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from answering_hosts import answering_hosts, exit_code
 
-from slipway.cli.main import main
 from slipway.cli.status import maintenance as maintenance_module
 from slipway.cli.status.maintenance import PAGE_LIMIT, built_in_page
 from slipway.contract.problems import Problem, SlipwayError
@@ -22,7 +20,6 @@ from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import LocalConnection
 from slipway.releases import engine as engine_module
 from slipway.releases.engine import Stack
-from slipway.settings.model import HostSettings
 
 UNREACHABLE = SlipwayError(Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2 true"))
 
@@ -42,25 +39,15 @@ def hosts(
         named = {name.replace("_", "-"): answer for name, answer in answers.items()}
         asked: list[tuple[str, tuple[str, ...], str]] = []
 
-        @contextlib.asynccontextmanager
-        async def reached(host: HostSettings, _private_key: str) -> AsyncIterator[None]:
-            if isinstance(error := named[host.name], SlipwayError):
-                raise error
-            yield
-
-        @contextlib.asynccontextmanager
-        async def channel(
-            _connection: None, host: str, _project: str, *, command: tuple[str, ...] = ()
-        ) -> AsyncIterator[SimpleNamespace]:
+        def agent(host: str, command: tuple[str, ...]) -> SimpleNamespace:
             async def answer(content: bytes, _seconds: float) -> dict[str, Any]:
                 asked.append((host, command, content.decode()))
                 return {"changed": named[host]}
 
             routed = {"edge": None if named[host] is None else edge}
-            yield SimpleNamespace(probe=probe | routed, answer=answer)
+            return SimpleNamespace(probe=probe | routed, answer=answer)
 
-        monkeypatch.setattr(maintenance_module, "reached", reached)
-        monkeypatch.setattr(maintenance_module, "channel", channel)
+        answering_hosts(monkeypatch, maintenance_module, named, agent)
         monkeypatch.setattr(engine_module, "read_stack", lambda _: stack(*named))
         return asked
 
@@ -68,10 +55,7 @@ def hosts(
 
 
 def _maintenance(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["slipway", "maintenance", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(str(ended.value.code or 0))
+    return exit_code(monkeypatch, "maintenance", *arguments)
 
 
 def test_on_shows_the_built_in_page_on_every_host_that_has_a_route(

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from answering_hosts import answering_hosts, exit_code
 
 from slipway.cli.deploy import move as module
-from slipway.cli.main import main
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases import engine as engine_module
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from slipway.releases.engine import Stack
-    from slipway.settings.model import HostSettings
 
 UNREACHABLE = SlipwayError(Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2 true"))
 
@@ -41,24 +38,14 @@ def hosts(stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Calla
         named = {name.replace("_", "-"): each for name, each in answers.items()}
         asked: list[tuple[str, ...]] = []
 
-        @contextlib.asynccontextmanager
-        async def reached(host: HostSettings, _private_key: str) -> AsyncIterator[None]:
-            if isinstance(error := named[host.name], SlipwayError):
-                raise error
-            yield
-
-        @contextlib.asynccontextmanager
-        async def channel(
-            _connection: None, host: str, _project: str, *, command: tuple[str, ...]
-        ) -> AsyncIterator[SimpleNamespace]:
+        def agent(host: str, command: tuple[str, ...]) -> SimpleNamespace:
             async def answered(_content: bytes, _seconds: float) -> dict[str, Any]:
                 asked.append((host, *command))
                 return answer(str(named[host]), running=named[host] == "undone")
 
-            yield SimpleNamespace(answer=answered)
+            return SimpleNamespace(answer=answered)
 
-        monkeypatch.setattr(module, "reached", reached)
-        monkeypatch.setattr(module, "channel", channel)
+        answering_hosts(monkeypatch, module, named, agent)
         monkeypatch.setattr(engine_module, "read_stack", lambda _: stack(*named))
         return asked
 
@@ -66,10 +53,7 @@ def hosts(stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Calla
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["slipway", "move", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(str(ended.value.code or 0))
+    return exit_code(monkeypatch, "move", *arguments)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from samples import CANARY, ROOT
+from config_project import enter_project
+from samples import CANARY
 from typer.testing import CliRunner
 
 from slipway.cli.main import app
@@ -38,17 +38,11 @@ services:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Adopt in the project `shop`, whose two stacks deploy the folder `app`."""
-    (tmp_path / "bin").mkdir()
-    engine = tmp_path / "bin" / "pulumi"
-    engine.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/fakes/config_engine.py {tmp_path} "$@"\n')
-    engine.chmod(0o755)
-    (tmp_path / "Pulumi.yaml").write_text("name: shop\n")
+    enter_project(tmp_path, monkeypatch)
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "compose.yaml").write_text(SHOP)
     for stack in ("staging", "production"):
         (tmp_path / f"Pulumi.{stack}.yaml").write_text("config: {'shop:application': app}\n")
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/local/bin:/usr/bin:/bin")
-    monkeypatch.chdir(tmp_path)
     return lambda *options: CliRunner().invoke(app, ["secrets", "adopt", "--stack", "staging", *options])
 
 

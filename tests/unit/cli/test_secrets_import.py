@@ -6,12 +6,12 @@ The engine is a stand-in that keeps what it is given; tests/engine/test_new_proj
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from samples import CANARY, ROOT
+from config_project import enter_project
+from samples import CANARY
 from typer.testing import CliRunner
 
 from slipway.cli.main import app
@@ -29,13 +29,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Import a file with this content into the stack `staging` of the project `shop`."""
-    (tmp_path / "bin").mkdir()
-    engine = tmp_path / "bin" / "pulumi"
-    engine.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/fakes/config_engine.py {tmp_path} "$@"\n')
-    engine.chmod(0o755)
-    (tmp_path / "Pulumi.yaml").write_text("name: shop\n")
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
-    monkeypatch.chdir(tmp_path)
+    enter_project(tmp_path, monkeypatch)
 
     def import_(content: str | bytes, *options: str, **stated: Any) -> Result:
         written = content.encode() if isinstance(content, str) else content

@@ -459,7 +459,7 @@ def test_a_fixed_container_name_is_warned_of(tmp_path: Path) -> None:
     services = {name: {"image": "x", "container_name": f"the-{name}"} for name in ("a", "b", "c")}
     found = application(tmp_path, json.dumps({"services": {**services, "d": {"image": "x"}}}))
     assert whats(list(found.warnings)) == ["services.a, b, c: container_name fixes the name of the only container"], (
-        "an application that names all of them is told once"
+        "an application that names all of them gets one warning"
     )
 
 

@@ -80,7 +80,7 @@ def test_a_secret_where_others_could_read_it_is_refused(readable: list[Problem],
     assert CANARY not in str(readable)
 
 
-# A service in which ${REDIS_PASSWORD} stands where others can read it, and a part of the way out that is told.
+# A service in which ${REDIS_PASSWORD} stands where others can read it, and a part of the way out that the error names.
 OPEN = [
     ({"command": "redis-server --requirepass ${REDIS_PASSWORD}"}, "command", "`configs:` with `content:`"),
     ({"command": ["redis-server", "--requirepass", "${REDIS_PASSWORD:?}"]}, "command.2", "`configs:` with `content:`"),
