@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from dev.toolchain.process import run
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["BCRYPT", "Registry", "SshServer", "free_port", "serving_registry", "serving_ssh"]
+__all__ = ["BCRYPT", "Registry", "SshServer", "free_port", "free_ports", "serving_registry", "serving_ssh"]
 
 START_SECONDS = 20
 # bcrypt of "correct-horse", cost 5: Python has no bcrypt of its own
@@ -43,11 +44,24 @@ def _program(name: str, package: str) -> str:
     return found
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports on which nobody listens now, below those that the kernel gives to outgoing connections.
+
+    A port that the kernel chose would soon belong to the connection of another test.
+    """
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        while len(found) < count:
+            port, probe = 10_000 + secrets.randbelow(lowest - 10_000), held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                probe.bind(("", port))
+                found.append(port)
+    return found
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 @contextlib.contextmanager

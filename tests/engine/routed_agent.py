@@ -5,14 +5,13 @@ Owns: documents with routes, ports that are free, and removing the edge. Does no
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import json
-import socket
 from typing import TYPE_CHECKING, Any
 
 from agent_harness import REGISTRY, Agent, docker, release, service
+from local_servers import free_ports
 
 from slipway.settings.certificates import self_signed
 
@@ -29,15 +28,6 @@ def traefik() -> str:
     docker("pull", "-q", _TRAEFIK)
     digests = json.loads(docker("image", "inspect", _TRAEFIK))[0]["RepoDigests"]
     return next(str(each) for each in digests if each.startswith(f"{REGISTRY}/library/traefik@"))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on which nothing listens now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(contextlib.closing(socket.socket())) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 class RoutedAgent(Agent):

@@ -37,6 +37,7 @@ from agent_harness import (
     release,
     service,
 )  # fmt: skip
+from local_servers import free_port
 
 from slipway.compose.schema_check import checked
 from slipway.contract.canonical import release_id
@@ -348,36 +349,31 @@ def port(number: int) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def test_port_held_by_a_program_is_found_before_anything_is_touched(agent: Agent, shop: Build, free_port: int) -> None:
+def test_port_held_by_a_program_is_found_before_anything_is_touched(agent: Agent, shop: Build) -> None:
     agent.deploy(shop())
     before = agent.containers()
+    number = free_port()
     with socket.socket() as holder:
-        holder.bind(("127.0.0.1", free_port))
+        holder.bind(("127.0.0.1", number))
         holder.listen()
-        _, error = failing(agent, shop(api_service=port(free_port)))
-    assert f"port {free_port}/tcp that service api publishes is held by another program" in error
+        _, error = failing(agent, shop(api_service=port(number)))
+    assert f"port {number}/tcp that service api publishes is held by another program" in error
     assert agent.containers() == before
 
 
 def test_port_held_by_another_container_names_it_and_own_port_is_no_conflict(
-    agent: Agent, shop: Build, images: dict[str, str], free_port: int
+    agent: Agent, shop: Build, images: dict[str, str]
 ) -> None:
+    number = free_port()
     name = f"{agent.stack}-holder"
-    docker("run", "-d", "--rm", "--name", name, "-p", f"127.0.0.1:{free_port}:{PORT}", images["1"])
+    docker("run", "-d", "--rm", "--name", name, "-p", f"127.0.0.1:{number}:{PORT}", images["1"])
     try:
-        _, error = failing(agent, shop(api_service=port(free_port)))
+        _, error = failing(agent, shop(api_service=port(number)))
         assert f"is held by {name}" in error
     finally:
         docker("rm", "-f", name)
-    assert agent.deploy(shop(api_service=port(free_port))).code == 0
-    assert agent.deploy(shop("2", api_service=port(free_port))).code == 0
+    assert agent.deploy(shop(api_service=port(number))).code == 0
+    assert agent.deploy(shop("2", api_service=port(number))).code == 0
 
 
 def test_missing_volume_driver_is_found_before_anything_is_touched(agent: Agent, shop: Build) -> None:
@@ -419,10 +415,11 @@ def test_image_that_does_not_exist_leaves_the_old_release_untouched(agent: Agent
     assert agent.containers() == before
 
 
-def test_registry_that_does_not_answer_is_named(agent: Agent, free_port: int) -> None:
-    gone = f"127.0.0.1:{free_port}/app@sha256:" + "0" * 64
+def test_registry_that_does_not_answer_is_named(agent: Agent) -> None:
+    number = free_port()
+    gone = f"127.0.0.1:{number}/app@sha256:" + "0" * 64
     _, error = failing(agent, release(agent.stack, {"api": service(gone)}))
-    assert f"registry 127.0.0.1:{free_port} cannot be reached" in error
+    assert f"registry 127.0.0.1:{number} cannot be reached" in error
 
 
 def test_image_for_another_architecture_is_refused_before_it_runs(agent: Agent) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent_harness import BASE, PORT, REGISTRY, docker, image
+from local_servers import free_ports
 
 import slipway.agent.edge.upkeep as module
 from slipway.agent.deadline import Deadline
@@ -129,14 +130,6 @@ def ask(
         connection.request("GET", path, headers={"Host": HOST, **{k.replace("_", "-"): v for k, v in headers.items()}})
         answer = connection.getresponse()
         return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def wait_for(server: str) -> None:
