@@ -285,8 +285,8 @@ class Deployment(NamedTuple):
     edge: EdgeRequest | None = None
     watch: WatchLimits | None = None
     fleet: FleetMembers | None = None
-    move_from: str = ""
-    """Compose projects and containers of this host that the stack takes over from, separated by `, `; empty: none"""
+    move_from: tuple[str, ...] = ()
+    """Compose projects and containers of this host that the stack takes over from"""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Deployment:
@@ -301,6 +301,7 @@ class Deployment(NamedTuple):
             "edge": EdgeRequest.from_json(edge) if edge else None,
             "watch": WatchLimits(**watch) if watch else None,
             "fleet": FleetMembers(tuple(fleet["hosts"]), fleet["leader"]) if fleet else None,
+            "move_from": tuple(content.get("move_from", ())),
         })  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def deployment_document(
         "convergence": _token(probe, release["id"]),
         "edge": edge_document(settings, edge, services, application),
         "watch": watch_document(settings),
-        **({"move_from": ", ".join(settings.move_from)} if settings.move_from else {}),
+        **({"move_from": list(settings.move_from)} if settings.move_from else {}),
         "fleet": {"hosts": list(hosts), "leader": _leader(application, hosts)} if len(hosts) > 1 else None,
     }
     # one text for one document: a release that comes from the state has its keys in another order

@@ -124,7 +124,7 @@ class Before:
 
     def move(self) -> Any:
         """Take over; the run of the agent."""
-        return self.agent.deploy(self.wanted(), edge=self.agent.edge(), move_from=self.name)
+        return self.agent.deploy(self.wanted(), edge=self.agent.edge(), move_from=[self.name])
 
     def command(self, what: str) -> dict[str, Any]:
         """What `slipway move` asks of the agent."""

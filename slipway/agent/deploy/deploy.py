@@ -138,7 +138,7 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
         taken_over=taken_over(made.plan.steps, made.rendered, made.old),
     )
     found = changes(made.plan, made.rendered.services, known)
-    return [*found, *old_changes(made.plan.steps, made.old, attempt.document.move_from)]
+    return [*found, *old_changes(made.plan.steps, made.old, ", ".join(attempt.document.move_from))]
 
 
 def _run(attempt: Attempt) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def check(
     stack: str,
     disk_minimum_mb: int,
     giving_up: Collection[str] = (),
-    move_from: str = "",
+    move_from: Sequence[str] = (),
 ) -> None:
     """Raise for the first thing that would make starting these services fail; changes nothing.
 
@@ -50,7 +50,7 @@ def check(
     leaving = [each for each in others if str(each["Id"])[:SHORT_ID] in giving_up]
     staying = [each for each in others if str(each["Id"])[:SHORT_ID] not in giving_up]
     _shared_volumes(compose, starting, [*own, *staying], stack)
-    _adopted_volumes(compose, starting, staying, named=move_from.count(",") + bool(move_from))
+    _adopted_volumes(compose, starting, staying, move_from)
     _names(compose, starting, others, stack)
     _ports(compose, starting, staying, [*own, *leaving])
 
@@ -151,12 +151,9 @@ def _shared_volumes(
 
 
 def _adopted_volumes(
-    compose: Mapping[str, Any], starting: Collection[str], others: Sequence[Mapping[str, Any]], *, named: int
+    compose: Mapping[str, Any], starting: Collection[str], others: Sequence[Mapping[str, Any]], move_from: Sequence[str]
 ) -> None:
-    """Refuse a volume that existed before while one of the `others` writes to it.
-
-    `named` is how many entries the setting moveFrom has.
-    """
+    """Refuse a volume that existed before while one of the `others` writes to it."""
     own = [mount.get("source") for name in starting for mount in compose["services"].get(name, {}).get("volumes") or ()]
     definitions = [compose["volumes"].get(key) or {} for key in own]
     names = {each["name"] for each in definitions if each.get("x-adopted")}
@@ -165,11 +162,16 @@ def _adopted_volumes(
             names.intersection(each.get("Name") for each in entry.get("Mounts") or () if each.get("RW", True))
         )
         if used and entry.get("State") == "running":
-            user = (entry.get("Labels") or {}).get(PROJECT_LABEL) or str(entry["Names"][0]).lstrip("/")
+            name = str(entry["Names"][0]).lstrip("/")
+            user = (entry.get("Labels") or {}).get(PROJECT_LABEL) or name
+            started_again = not {name, user}.isdisjoint(move_from)
             raise SlipwayError(
-                f"the volume {used[0]}, which this stack adopts, is in use by {str(entry['Names'][0]).lstrip('/')}",
-                "two would write the same data, so nothing was started; moveFrom has it stop at the right moment",
-                f"pulumi config set --path 'moveFrom[{named}]' {user}",
+                f"the volume {used[0]}, which this stack adopts, is in use by {name}",
+                "two would write the same data, so nothing was started; "
+                + ("somebody started it after the move" if started_again else "moveFrom stops it at the right moment"),
+                f"docker stop {name}"
+                if started_again
+                else f"pulumi config set --path 'moveFrom[{len(move_from)}]' {user}",
             )
 
 

@@ -63,7 +63,7 @@ def planned_from_record(document: Deployment, record: Mapping[str, Any] | None, 
     found = changes(plan, new.services, known)
     if document.move_from and before.live is None:
         because = "what runs of it stops: where it is in the way first, the rest at the end"
-        found.append(Change(document.move_from, OLD_STOPPED, (because,)))
+        found.append(Change(", ".join(document.move_from), OLD_STOPPED, (because,)))
     return plan_document(document.host, plan, new.services, found, seen="record" if record else "nothing")
 
 

@@ -23,7 +23,6 @@ __all__ = ["FINISHED", "MOVED", "MOVING", "UNDONE", "OldContainer", "OldProject"
 
 MOVING, MOVED, UNDONE, FINISHED = "moving", "moved", "undone", "finished"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
-_AND = ", "
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
@@ -44,21 +43,26 @@ class OldContainer(NamedTuple):
 
 
 class OldProject:
-    """The one whose move can still be undone, else `name`: a project or containers, several with `, ` between them."""
+    """The one whose move can still be undone, else what `names` are: projects and containers."""
 
-    def __init__(self, folder: StackFolder, api: DockerApi, name: str = "") -> None:
+    def __init__(self, folder: StackFolder, api: DockerApi, names: Sequence[str] = ()) -> None:
         self.api = api
         self._path = os.path.join(folder.path, "move.json")
         noted = read_object(self._path)
-        other = bool(name) and noted.get("project") != name
+        other = bool(names) and noted.get("names") != list(names)
         if other and noted.get("state") not in (MOVING, MOVED):
             noted = {}
         self.state = str(noted.get("state", ""))
         self.more = other and self.state == MOVING
-        """whether `name` may name containers that are not noted yet"""
-        self.name = name if self.more else str(noted.get("project") or name)
+        """whether `names` may name containers that are not noted yet"""
+        self.names: Sequence[str] = names if self.more else noted.get("names") or names
         self._stopping: Sequence[str] = noted.get("stopping", ())
         self._noted = [_container(each) for each in noted.get("containers", ())]
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return ", ".join(self.names)
 
     @property
     def over(self) -> bool:
@@ -91,7 +95,7 @@ class OldProject:
         return noted + sorted((each for each in found if each.id not in known), key=lambda each: each.created)
 
     def _is_one(self, listed: Mapping[str, Any]) -> bool:
-        labels, wanted = listed.get("Labels") or {}, self.name.split(_AND)
+        labels, wanted = listed.get("Labels") or {}, self.names
         names = (str(each).lstrip("/") for each in listed.get("Names") or ())
         in_project = labels.get(PROJECT_LABEL) in wanted and labels.get(_ONE_OFF_LABEL) != "True"
         return _SWARM_LABEL not in labels and (in_project or not set(wanted).isdisjoint(names))
@@ -105,7 +109,7 @@ class OldProject:
     def _write(self, stopping: Sequence[str] = ()) -> None:
         self._stopping = stopping
         noted = [each._asdict() for each in self._noted]
-        content = {"project": self.name, "state": self.state, "stopping": stopping, "containers": noted}
+        content = {"names": list(self.names), "state": self.state, "stopping": stopping, "containers": noted}
         write_atomically(self._path, json.dumps(content).encode())
 
     def stop(self, containers: Iterable[str]) -> None:
@@ -153,8 +157,7 @@ class OldProject:
 
     def networks(self) -> list[str]:
         """The names of the networks that are its own."""
-        own = [name for name in self.name.split(_AND) if name]
-        return [str(each["Name"]) for name in own for each in self.api.networks(name)]
+        return [str(each["Name"]) for name in self.names for each in self.api.networks(name)]
 
     def leave_networks(self, stack: str) -> list[str]:
         """Take the stack's containers off the project's own networks, except what they were made on; their names."""

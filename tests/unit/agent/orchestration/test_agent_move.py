@@ -190,7 +190,7 @@ def shop(stack: Simulation, version: str = "1", **more: Any) -> dict[str, Any]:
 
 
 def deploy(stack: Simulation, wanted: dict[str, Any], **more: Any) -> Ended:
-    return stack.deploy(wanted, move_from="old", **more)
+    return stack.deploy(wanted, move_from=["old"], **more)
 
 
 def command(stack: Simulation, what: str, **environment: str) -> Ended:
@@ -215,7 +215,7 @@ def test_it_takes_over_without_a_lost_request_and_one_on_the_volume(
 
 
 def test_a_preview_says_all_of_it_and_what_is_interrupted(stack: Simulation, before: Before) -> None:
-    plan = stack.plan(shop(stack), move_from="old")
+    plan = stack.plan(shop(stack), move_from=["old"])
     said = {
         each["service"]: (each["action"], each["interrupts"], ", ".join(each["because"])) for each in plan["changes"]
     }
@@ -229,7 +229,7 @@ def test_a_preview_says_all_of_it_and_what_is_interrupted(stack: Simulation, bef
     before.untouched()
     assert deploy(stack, shop(stack)).code == 0
     assert [step.partition(":started")[0] for step in stack.steps() if step.endswith(":started")] == plan["steps"]
-    again = stack.plan(shop(stack), move_from="old")
+    again = stack.plan(shop(stack), move_from=["old"])
     assert (again["changes"], again["steps"]) == ([], [])
 
 
@@ -237,10 +237,10 @@ def test_a_proxy_of_its_own_is_named_beside_the_project(stack: Simulation, befor
     proxy = before.container("traefik")
     proxy.name = "the-proxy"
     proxy.config["Labels"] = {}
-    ended = stack.deploy(shop(stack), move_from="old")
+    ended = stack.deploy(shop(stack), move_from=["old"])
     assert "in use by container the-proxy" in ended.error
     before.as_before()
-    assert stack.deploy(shop(stack), move_from="old, the-proxy").code == 0
+    assert stack.deploy(shop(stack), move_from=["old", "the-proxy"]).code == 0
     before.stopped()
     assert onlooker.lost == []
     assert command(stack, "undo").code == 0
@@ -473,9 +473,9 @@ def test_a_stack_that_can_still_be_undone_is_not_destroyed(stack: Simulation, be
     before.stopped()
 
 
-@pytest.mark.parametrize("more", ["old, old-extra-1", "other, old-extra-1"])
+@pytest.mark.parametrize("more", [["old", "old-extra-1"], ["other", "old-extra-1"]])
 def test_names_that_come_after_a_move_that_was_cut_off_lose_no_way_back(
-    stack: Simulation, before: Before, more: str
+    stack: Simulation, before: Before, more: list[str]
 ) -> None:
     assert deploy(stack, shop(stack), kill="stop-old:db:finished").code == KILLED
     image = before.container("web").config["Image"]
@@ -490,7 +490,7 @@ def test_names_that_come_after_a_move_that_was_cut_off_lose_no_way_back(
 def test_another_name_in_the_setting_loses_no_way_back(stack: Simulation, before: Before) -> None:
     assert deploy(stack, shop(stack)).code == 0
     before._run("extra", before.container("web").config["Image"], ALWAYS)
-    assert stack.deploy(shop(stack, "2"), move_from="old, other").code == 0
+    assert stack.deploy(shop(stack, "2"), move_from=["old", "other"]).code == 0
     assert command(stack, "undo").report["project"] == "old"
     before.as_before()
 
@@ -540,15 +540,25 @@ def test_what_a_swarm_would_start_again_is_not_taken_over(stack: Simulation, bef
     before.untouched()
 
 
-@pytest.mark.parametrize("how", [{}, {"move_from": "other"}])
+@pytest.mark.parametrize("how", [{}, {"move_from": ["other"]}])
 def test_data_that_somebody_works_on_is_not_adopted_without_him(
-    stack: Simulation, before: Before, how: dict[str, str]
+    stack: Simulation, before: Before, how: dict[str, list[str]]
 ) -> None:
     [refused] = stack.plan(shop(stack), **how)["refused"]
     assert refused["what"] == "the volume old_data, which this stack adopts, is in use by old-db-1"
     assert refused["fix"] == f"pulumi config set --path 'moveFrom[{len(how)}]' old"
     assert "is in use by old-db-1" in stack.deploy(shop(stack), **how).error
     before.untouched()
+
+
+def test_an_old_container_that_somebody_starts_after_the_move_is_named_with_what_stops_it(
+    stack: Simulation, before: Before
+) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    before._ask("POST", f"/containers/{before.ids['db']}/start")
+    [refused] = stack.plan(shop(stack, "2"), move_from=["old"])["refused"]
+    assert refused["what"] == "the volume old_data, which this stack adopts, is in use by old-db-1"
+    assert refused["fix"] == "docker stop old-db-1"
 
 
 def test_a_volume_whose_name_the_file_fixes_needs_no_adoption(
