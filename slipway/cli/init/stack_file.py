@@ -207,8 +207,12 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: A
         yield path, str(value)
 
 
-def write_all(files: Mapping[Path, str]) -> None:
-    """Write every file whole, and the folders that are missing; SlipwayError when all had to stay as they were."""
+def write_all(files: Mapping[Path, str], *, failed: str = "no file was changed") -> None:
+    """Write every file whole, and the folders that are missing.
+
+    Raises:
+        SlipwayError: all had to stay as they were; `failed` is what that means.
+    """
     suffix = f".{secrets.token_hex(4)}.partial"
     partials = {file: file.with_name(file.name + suffix) for file in files}
     before = {file: file.read_bytes() if file.is_file() else None for file in files}
@@ -228,7 +232,7 @@ def write_all(files: Mapping[Path, str]) -> None:
             each.unlink() if before[each] is None else each.write_bytes(before[each] or b"")
         what = f"{file} cannot be written ({error.strerror or error})"
         fix = "make its folder writable (ls -ld shows whose it is), then run it again"
-        raise SlipwayError(what, "no file was changed", fix) from None
+        raise SlipwayError(what, failed, fix) from None
     finally:
         for partial in partials.values():
             with contextlib.suppress(OSError):  # where its folder could not be made

@@ -52,7 +52,8 @@ def adopt(engine: Engine, *, yes: bool, plan: bool, new: bool) -> None:
     for each, changes in planned:
         change_settings(each, changes)
         typer.echo(f"{each.stack_file.name} has them now", err=True)
-    write_all({file.resolve(): after for file, (_, after) in found.files.items()})  # a link stays one
+    edits = {file.resolve(): after for file, (_, after) in found.files.items()}  # a link stays one
+    write_all(edits, failed=f"{stacks} have the secrets; the Compose file is as it was")
     edited = ", ".join(os.path.relpath(file) for file in found.files) or "no file"
     typer.echo(f"{edited} is edited. Next: pulumi preview --stack {engine.stack}", err=True)
 
