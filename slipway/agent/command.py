@@ -35,6 +35,7 @@ slipway agent: deploys one stack's releases on this host
   look --stack S                      plan for a key that may do nothing else: says first that the agent is here
   plan-recorded --stack S             what the document after the record on standard input (record.schema.json) would do
   deploy [--stack S --release R]      deploy what standard input describes; S and R must match it
+  cancel --stack S                    have the deployment that runs here go back, wait for it, then as probe
   watch --stack S                     watch what was deployed last, as that deployment ordered
   history --stack S                   the ledger, a line of JSON an entry, then what is kept here
   release --stack S --release R       a release that is kept here, as one line of JSON
@@ -55,7 +56,7 @@ slipway agent: deploys one stack's releases on this host
 _LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("version", "help"), ()),
-    **dict.fromkeys(("probe", "attend", "plan", "plan-recorded", "look", "watch"), ("--stack",)),
+    **dict.fromkeys(("probe", "attend", "cancel", "plan", "plan-recorded", "look", "watch"), ("--stack",)),
     **dict.fromkeys(("certificate", "observe", "containers", "history"), ("--stack",)),
     "maintenance": ("--stack", "--on", "--off"),
     "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
@@ -66,6 +67,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "move": ("--stack", "--do"),
 }
 _PLANNED_BYTES = 8 << 20  # 1 MB ships with a release, in base64
+_CANCEL_SECONDS = 300.0
 _LOOK_MEMORY, _LOOK_CPU, _LOOK_SECONDS = 1 << 30, 30, 600  # bytes, seconds of the processor, seconds
 _FLAGS = ("--on", "--off", "--follow")
 
@@ -136,6 +138,10 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
             print_release(folder, options.get("--release", ""), out)
     elif command == "plan-recorded":
         _plan_recorded(sys.stdin.buffer.read(), folder, out)
+    elif command == "cancel":
+        from slipway.agent.host_probe import cancel
+
+        out.result(cancel(folder, _CANCEL_SECONDS))
     elif command == "move":
         from slipway.agent.move.commands import move
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from slipway.agent.docker.facts import Container
     from slipway.agent.edge.routing import Routing
-    from slipway.agent.state.ledger import Proof
+    from slipway.agent.state.ledger import Live, Proof
 
 __all__ = ["drift", "route_drift"]
 
@@ -31,12 +31,15 @@ def drift(proofs: Mapping[str, Proof], containers: Sequence[Container]) -> list[
 
 
 def route_drift(
-    wanted: Mapping[str, Proof],
+    live: Live,
+    release: Mapping[str, Any] | None,
     containers: Sequence[Container],
     routing: Routing | None,
     edge: Mapping[str, Any] | None,
 ) -> list[dict[str, str]]:
-    """One entry per service of `wanted`, all routed ones, whose requests do not reach what was proven."""
+    """One entry per routed service of the live `release` whose requests do not reach what was proven."""
+    routed = {name for name, service in (release or {"services": {}})["services"].items() if service.get("routes")}
+    wanted = {name: proof for name, proof in live.services.items() if name in routed and proof.replicas}
     runs = edge is not None and any(each["state"] == "running" for each in edge["containers"])
     written = {each.service: each for each in routing.services} if routing else {}
     found = []

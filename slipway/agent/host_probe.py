@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.container_report import observed
 from slipway.agent.deploy.preflight import free_megabytes
 from slipway.agent.docker.compose_cli import VersionQuestion
@@ -20,7 +21,7 @@ from slipway.agent.state.identity import version
 from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
-from slipway.agent.state.lock import held_by
+from slipway.agent.state.lock import ask_to_end, held_by, is_held
 from slipway.agent.watch.watch import watched
 from slipway.contract import CONTRACT
 from slipway.contract.problems import SlipwayError
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
     from slipway.contract.problems import Problem
 
 __all__ = ["probe"]
+
+
+def cancel(folder: StackFolder, seconds: float) -> dict[str, Any]:
+    """Have the deployment that runs here go back, wait for it at most `seconds`, then probe."""
+    until = runtime.monotonic() + seconds
+    if ask_to_end(folder.lock):
+        while is_held(folder.lock) and runtime.monotonic() < until:
+            runtime.sleep(0.2)
+    return probe(folder)
 
 
 def probe(folder: StackFolder) -> dict[str, Any]:
@@ -60,10 +70,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
     found: list[dict[str, str]] = []
     if live and host and host.docker:
         found = drift(live.services, seen)
-        release = folder.release(live.release) or {"services": {}}
-        routed = {name for name, service in release["services"].items() if service.get("routes")}
-        wanted = {name: proof for name, proof in live.services.items() if name in routed and proof.replicas}
-        found += route_drift(wanted, seen, routing, status) if wanted else []
+        found += route_drift(live, folder.release(live.release), seen, routing, status)
     return {
         "contract": CONTRACT,
         "stack": folder.stack,

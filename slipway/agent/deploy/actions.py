@@ -301,10 +301,13 @@ class Actions:
         expected = [
             Expected(each, self.haste[each.name], self._may_wait_for_another(each), self.restarts) for each in services
         ]
-        self.tolerated |= await_healthy(expected, self.context, limit=self.attempt.options.health_deadline)
+        limit = self.attempt.options.health_deadline
+        self.tolerated |= await_healthy(expected, self.context, limit, self._end_outage)
         self.waited.update({each.name: each for each in services})
-        for name in self._down.keys() & step.services:
-            self.attempt.outages[name] = round(runtime.monotonic() - self._down.pop(name), 1)
+
+    def _end_outage(self, service: str) -> None:
+        if service in self._down:
+            self.attempt.outages[service] = round(runtime.monotonic() - self._down.pop(service), 1)
 
     def _look_before(self) -> None:
         """Make health checks quick, those of images as well (they are here by now); count what was restarted before."""

@@ -17,12 +17,12 @@ from slipway.agent.deploy.plan import Plan, WantedRelease, deployment
 from slipway.agent.deploy.planned import Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import pull
-from slipway.agent.drift import drift
+from slipway.agent.drift import drift, route_drift
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
 from slipway.agent.move.old_project import MOVED
 from slipway.agent.state.journal import end_orphans
-from slipway.agent.state.lock import lock
-from slipway.agent.strategies.steps import name_of
+from slipway.agent.state.lock import DEPLOYMENT, lock
+from slipway.agent.strategies.steps import EdgeUp, ShiftTraffic, Unroute, name_of
 from slipway.agent.traffic.wanted_routes import facts_of_routes
 from slipway.contract import CONTRACT
 from slipway.contract.barriers import DONE
@@ -68,7 +68,7 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
     runtime.lower_priority(_YIELDING)  # what serves visitors comes first, also before Compose, which inherits this
     folder.create()
     begin = runtime.monotonic()
-    reason = f"deploy {document.release.id}"
+    reason = DEPLOYMENT + document.release.id
     origin = folder.origin()  # now: while this one waits or works, others may look and say who they are
     with lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=document.options.lock_wait, stop=stop):
         attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin)
@@ -123,13 +123,17 @@ def plan_document(
 def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
     folder, live = attempt.folder, attempt.live
     then, now = folder.stored_secrets(), attempt.document.secrets
+    old = folder.release(live.release) if live else None
     drifted: dict[str, list[str]] = {}
-    kept = attempt.keeping.containers
-    for each in drift(live.services, [each for each in made.seen if each.id not in kept]) if live else ():
+    kept, edge = attempt.keeping.containers, attempt.access.edge
+    seen = [each for each in made.seen if each.id not in kept]
+    found = drift(live.services, seen) if live else []
+    found += route_drift(live, old, seen, edge.current(folder.stack), edge.status()) if live else []
+    for each in found:
         drifted.setdefault(each["service"], []).append(each["what"])
     known = Known(
         containers=made.seen,
-        old=folder.release(live.release) if live else None,
+        old=old,
         new=attempt.release.content,
         rotated=[name for name, value in now.items() if then.get(name, value) != value],
         drift=drifted,
@@ -137,8 +141,8 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
         outages=attempt.ledger.outages(),
         taken_over=taken_over(made.plan.steps, made.rendered, made.old),
     )
-    found = changes(made.plan, made.rendered.services, known)
-    return [*found, *old_changes(made.plan.steps, made.old, ", ".join(attempt.document.move_from))]
+    planned = changes(made.plan, made.rendered.services, known)
+    return [*planned, *old_changes(made.plan.steps, made.old, ", ".join(attempt.document.move_from))]
 
 
 def _run(attempt: Attempt) -> dict[str, Any]:
@@ -269,7 +273,8 @@ def wanted_release(
 
 
 def _outcome(plan: Plan, attempt: Attempt) -> str:
-    if not (plan.touched or plan.unproven):
+    routed = any(isinstance(step, (ShiftTraffic, Unroute, EdgeUp)) for step in plan.steps)
+    if not (plan.touched or plan.unproven or routed):
         return UNCHANGED
     same = attempt.live is not None and attempt.live.release == attempt.release.id
     return REPAIRED if same and not plan.unproven else DEPLOYED

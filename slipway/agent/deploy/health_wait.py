@@ -15,7 +15,7 @@ from slipway.contract.container_illness import illness
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
@@ -163,8 +163,12 @@ class _Hopeless(Exception):  # noqa: N818 - a verdict
         self.reason = reason
 
 
-def await_healthy(expected: Sequence[Expected], context: GateContext, limit: float) -> set[str]:
+def await_healthy(
+    expected: Sequence[Expected], context: GateContext, limit: float, passes: Callable[[str], None] = lambda _: None
+) -> set[str]:
     """Wait until the wanted generations of all services pass; `limit` seconds at most, and what each needs to start.
+
+    `passes` hears of each service at that moment.
 
     Returns:
         Ids of containers that failed and may.
@@ -194,6 +198,7 @@ def await_healthy(expected: Sequence[Expected], context: GateContext, limit: flo
                 context.out.progress("health", f"{name} {wait.last}", seconds)
                 failed |= wait.failed
                 waits.remove(wait)
+                passes(name)
             elif wait.loops and name not in told:
                 told.add(name)
                 _tell(wait, wait.loops, context)

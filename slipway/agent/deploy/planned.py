@@ -95,8 +95,9 @@ def _change(
 ) -> Change:
     own = [each for each in known.containers if each.service == name]
     action = _action(name, steps, service, own)
-    renewed = {each.service for each in earlier if each.action in (RECREATED, RESTARTED, ROLLED)}
-    after = sorted(service.replaced_with & renewed) if service else []
+    renewed = {each.service: "started" if each.action == STARTED else "replaced" for each in earlier
+               if each.action in (RECREATED, RESTARTED, ROLLED, STARTED)}  # fmt: skip
+    after = [f"{each} is {renewed[each]}" for each in sorted(service.replaced_with & renewed.keys())] if service else []
     stops = action in (RECREATED, RESTARTED, STOPPED, REMOVED) or _stops_first(name, steps, own)
     interrupts = stops and any(each.state in RUNS for each in own)
     because = _because(name, action, after, known)
@@ -121,7 +122,8 @@ _HOLDS: dict[str, Callable[[set[str], set[str]], bool]] = {
     **dict.fromkeys(("", REROUTED), lambda old, new: old == new),
     **dict.fromkeys((STARTED, CREATED, TAKEN_OVER), lambda old, new: bool(new)),  # noqa: ARG005
     **dict.fromkeys((RECREATED, RESTARTED), lambda old, new: bool(new) and not old & new),
-    **dict.fromkeys((ROLLED, SCALED), lambda old, new: bool(new) and old != new),
+    ROLLED: lambda old, new: bool(new) and old != new,
+    SCALED: lambda old, new: bool(new) and (old < new or new < old),
     CLEARED: lambda old, new: new < old,
     **dict.fromkeys((REMOVED, STOPPED), lambda old, new: bool(old) and not new),
     ONE_OFF: lambda old, new: True,  # noqa: ARG005  # it may be gone by now
@@ -151,9 +153,9 @@ def _action(name: str, steps: Sequence[Step], service: Service | None, own: Sequ
         return REMOVED
     mine = [step for step in steps if name in _services(step)]
     starts = [step for step in mine if isinstance(step, (Start, ScaleUp))]
-    if starts:
-        return _started(service, starts, own)
     gone = {each for step in mine if isinstance(step, (Remove, Drain, KeepOld)) for each in step.containers}
+    if starts:
+        return _started(service, starts, own, gone)
     if not gone:
         return REROUTED
     if service.replicas == 0:
@@ -163,14 +165,14 @@ def _action(name: str, steps: Sequence[Step], service: Service | None, own: Sequ
     return ROLLED if any(isinstance(step, ShiftTraffic) for step in mine) else CLEARED
 
 
-def _started(service: Service, starts: Sequence[Step], own: Sequence[Container]) -> str:
+def _started(service: Service, starts: Sequence[Step], own: Sequence[Container], gone: Collection[str]) -> str:
     alive = [each for each in own if each.state in RUNS]
     as_wanted = [each for each in alive if each.config == service.config]
     if service.completes:
         return ONE_OFF
     if any(isinstance(step, Start) and step.recreate for step in starts) and own:
         return RESTARTED if all(each.config == service.config for each in own) else RECREATED
-    if len(as_wanted) < len(alive):
+    if len(as_wanted) < len(alive) or any(each.id in gone for each in alive):
         return ROLLED
     if any(each.config == service.config for each in own if each not in alive):
         return STARTED
@@ -185,5 +187,5 @@ def _because(name: str, action: str, after: Sequence[str], known: Known) -> tupl
         return ("first deployment",)
     found = differences(known.old, known.new, name, known.rotated)
     found += [f"drift: {what}" for what in known.drift.get(name, ())]
-    found += [f"{other} is replaced" for other in after]
+    found += after
     return tuple(found or ("the edge's settings" if action == REROUTED else "its containers are not as proven",))

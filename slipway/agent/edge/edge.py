@@ -162,7 +162,8 @@ class Edge:
         same = named == secret_files.certificates_marker(wanted.certificates, stack)
         if same and requests.get(stack) == own and self.api.network(network.NETWORK) and not self._outdated(stack):
             return None
-        return Change("edge", EDGE_CHANGED, ("its settings" if same else "certificate",))
+        reason = "certificate" if not same else "its settings" if stack in requests else f"{stack} joins it"
+        return Change("edge", EDGE_CHANGED, (reason,))
 
     def attach(self, container: str) -> str:
         """Connect a container to the edge's network; its address, which stays the same as long as it exists."""

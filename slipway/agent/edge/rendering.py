@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.yaml_file import to_yaml
@@ -34,7 +35,10 @@ _HOST_PRIORITY = 100_000
 _PROBE_PRIORITY = 1_000_000
 _RETRY = {"attempts": 3, "initialInterval": "20ms"}  # only what no backend has seen a byte of is tried again
 _YEAR = 31_536_000
-_PLAIN = r" && !PathRegexp(`(?i)%2f|\\|\x00`)"  # no encoded slash, backslash or NUL; Traefik decodes the latter two
+# Of paths that an application may read as another's: encoded slashes, backslashes and NULs (Traefik decodes the latter
+# two), and parameters of a segment, which servlet containers take off before they resolve `..`.
+_TWO_WAYS = r"%2f|\\|\x00|\.\.(;|%3b)"
+_PARAMETERS = "(;|%3b)[^/]*"
 # Headers of proxies that are not trusted are gone before a route is chosen.
 _FORWARDED = "HeaderRegexp(`X-Forwarded-For`, `.`)"
 _OVER_TLS = "HeaderRegexp(`X-Forwarded-Proto`, `^(https|wss)$`)"
@@ -105,13 +109,13 @@ def dynamic(
         page = {"plugin": {"maintenance": {"page": routing.maintenance}}}
         built.middlewares[f"{stack}{SEPARATOR}maintenance"] = page
     for service in routing.services:
-        guarded = {
-            route.host
+        guarded = [
+            route
             for other in routing.services
             if other is not service
             and (other.middlewares.ip_allow_list or other.middlewares.basic_auth or other.middlewares.rate_limit)
             for route in other.routes
-        }
+        ]
         one = _Service(
             stack, service, ports, built, maintenance=down, guarded=guarded, proxies=proxies, streams=streams
         )
@@ -136,7 +140,7 @@ class _Service:
         built: _Built,
         *,
         maintenance: bool,
-        guarded: set[str],
+        guarded: Sequence[Route],
         proxies: Sequence[str],
         streams: bool,
     ) -> None:
@@ -146,7 +150,7 @@ class _Service:
         self.built = built
         self.maintenance = maintenance
         self.guarded = guarded
-        """Host names of which another service lets in only some, or some of the time."""
+        """Routes on which another service lets in only some, or some of the time."""
         self.proxies = proxies
         self.streams = streams
         self.by_proxy: dict[str, str] = {}
@@ -160,8 +164,8 @@ class _Service:
         ways = self._ways(users)
         for number, route in enumerate(self.service.routes):
             path, rule = route.path.rstrip("/"), _rule(route)
-            if self.guarded and (not route.host or self.guarded & {route.host, ""}):
-                rule += _PLAIN  # an application may read what is encoded as the path of the other service
+            if near := [each for each in self.guarded if not (route.host and each.host) or route.host == each.host]:
+                rule += f" && !PathRegexp({_quoted(_not_plain(path, near))})"
             priority = (_HOST_PRIORITY if route.host else 0) + len(path) + 1
             inner = list(ways)
             if route.strip and path:
@@ -303,6 +307,14 @@ def _rule(route: Route) -> str:
     # Traefik's prefix is one of characters: /shop would take /shopping along.
     below = f"(Path({_quoted(path)}) || PathPrefix({_quoted(path + '/')}))" if path else ""
     return " && ".join(part for part in (host, below) if part) or "PathPrefix(`/`)"
+
+
+def _not_plain(path: str, guarded: Sequence[Route]) -> str:
+    """Matches what is below `path` to Traefik, and perhaps below a guarded path to the application."""
+    inner = sorted({each.path.rstrip("/") for each in guarded if each.path.startswith(path + "/")} - {path})
+    segments = (f"({_PARAMETERS})?/+".join(map(re.escape, each.strip("/").split("/"))) for each in inner)
+    spelled = (rf"^(/\.?{_PARAMETERS})*/{each}({_PARAMETERS})?(/|$)" for each in segments)
+    return "|".join((f"(?i){_TWO_WAYS}", *spelled))
 
 
 def _quoted(value: str) -> str:

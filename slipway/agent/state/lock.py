@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 from typing import TYPE_CHECKING
 
 from slipway.agent import runtime
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
     from slipway.agent.deadline import Stop
 
-__all__ = ["held_by", "is_held", "lock"]
+__all__ = ["ask_to_end", "held_by", "is_held", "lock"]
 
+DEPLOYMENT = "deploy "  # how the reason of one begins
 # A probe looks at the lock by taking it, shared, for an instant: even `lock_wait: 0` must outlast that.
 _GRACE_SECONDS = 0.3
 
@@ -42,6 +44,16 @@ def lock(path: str, *, owner: str, reason: str, wait: float, stop: Stop | None =
 def held_by(path: str) -> str | None:
     """Owner, age and reason of the deployment that holds the lock now; None when nobody does. Changes nothing."""
     return _description(path) if is_held(path) else None
+
+
+def ask_to_end(path: str) -> bool:
+    """Ask the deployment that holds the lock to go back; False when none does."""
+    holder = read_object(path) if is_held(path) else {}
+    if not str(holder.get("reason", "")).startswith(DEPLOYMENT):
+        return False
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        os.kill(int(holder["pid"]), signal.SIGTERM)
+    return True
 
 
 def is_held(path: str) -> bool:

@@ -68,13 +68,13 @@ async def _ask(host: HostSettings, private_key: str, project: str, what: str) ->
             answer = await agent.answer(b"", _ANSWER_SECONDS)
     except SlipwayError as error:
         return Outcome(host=host.name, problems=error.problems)
-    state, stopped = str(answer["state"]), [str(each["name"]) for each in answer["containers"] if not each["running"]]
+    state = str(answer["state"])
     problems: tuple[Problem, ...] = ()
     if what == "undo" and state == "finished":
         problem = Problem(
             f"the move from {answer['project']} is finished and cannot be undone",
-            "nothing was changed",
-            f"on the host: docker start {' '.join(map(shlex.quote, stopped))}" if stopped else "slipway rollback",
+            "the stack has written to their data since, so nothing was changed: two at once would destroy it",
+            "slipway rollback",
         )
         problems = (problem.on(host.name),)
     elif what in ("finish", "remove") and state in ("moving", "undone"):

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from slipway.cli.deploy.cancelled import have_gone_back
 from slipway.cli.deploy.engine_run import EngineRun, engine_run
 from slipway.cli.deploy.up_events import ENDED, Story
 from slipway.cli.deploy.up_view import LinesView, LiveView
 from slipway.contract.commands import of_stack
 from slipway.contract.problems import SlipwayError
+from slipway.releases.engine import read_stack
 from slipway.releases.locks.ci_run import noted_run
 from slipway.releases.locks.waiting import StackLockedError, conflict
 
@@ -49,7 +51,10 @@ def deploy(
             code = run.follow(view.report, view.tick)
         if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
             raise StackLockedError(other)
-        _end(run, story, code, monotonic() - began, command or of_stack("slipway up", engine.stack))
+        again = command or of_stack("slipway up", engine.stack)
+        _end(run, story, code, monotonic() - began, again)
+        if code and run.stopping:
+            _go_back(engine.stack, again)
     return code
 
 
@@ -66,16 +71,25 @@ def _end(run: EngineRun, story: Story, code: int, seconds: float, command: str) 
         typer.echo(unreported)
     before = f"; until then: {done}" if (done := story.summary()) else ""
     typer.echo(f"{'stopped' if run.stopping else 'failed'} after {seconds:.1f} s{before}")
+    if run.stopping:
+        return
     for error in story.errors or [engine_error(run, story, code, command)]:
         typer.echo(error, err=True)
+
+
+def _go_back(stack: str, command: str) -> None:
+    typer.echo("hosts that had begun are asked to go back, and waited for", err=True)
+    try:
+        meaning = have_gone_back(read_stack(stack))
+    except SlipwayError as error:
+        meaning = f"{error.what}, so the hosts were not asked to go back, and finish what they have begun"
+    typer.echo(str(SlipwayError("pulumi up was stopped", meaning, command)), err=True)
 
 
 def engine_error(run: EngineRun, story: Story, code: int, command: str, *, what: str = "up") -> str:
     """The family's form of an error that is the engine's own; `what` it ran, `command` is to be run again."""
     if run.stopping:
-        meaning = "hosts that had begun restored what served before; the next run finishes or undoes the rest"
-        meaning = meaning if what == "up" else "nothing was changed"
-        return str(SlipwayError(f"pulumi {what} was stopped", meaning, command))
+        return str(SlipwayError(f"pulumi {what} was stopped", "nothing was changed", command))
     said = re.findall(r"^\s*error: (.*\S)", run.output, re.MULTILINE)
     reason = story.crash or next((each for each in said if each not in ENDED), f"exit code {code}")
     meaning = "what was done so far stays, the rest was not begun; its own words above say what to fix"
