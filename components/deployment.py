@@ -109,7 +109,7 @@ class ComposeDeployment(pulumi.ComponentResource):
     def _on(self, host: Host, release: pulumi.Output[dict[str, Any]]) -> pulumi.Output[dict[str, Any]]:
         """The deployment on one host; its report."""
         args, stack = self._args, self._args.application.stack
-        for difference in drift_of(host.probe):
+        for difference in () if host.probe["lock"] else drift_of(host.probe):  # what a deployment does is no drift
             pulumi.log.warn(printable(f"host {host.label}: {difference}"), resource=self)
         path = agent_path(stack)
         volumes = f" --volumes {','.join(args.settings.remove_volumes)}" if args.settings.remove_volumes else ""

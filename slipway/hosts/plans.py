@@ -13,7 +13,7 @@ from slipway.contract.plan import PLANS_VARIABLE, Change, sentence
 from slipway.contract.redaction import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from slipway.hosts.agent_channel import Channel
     from slipway.hosts.host_sessions import HostSessions
@@ -62,6 +62,15 @@ def published(plan: Mapping[str, Any], host: str) -> dict[str, Any]:
     return plan
 
 
+def interrupted(changes: Iterable[tuple[str, Change]]) -> str:
+    """What visitors notice of all that, in words; each change with what its service is called there."""
+    noticed = [(name, change) for name, change in changes if change.interrupts]
+    away = ", ".join(name for name, change in noticed if not change.gone)
+    gone = ", ".join(name for name, change in noticed if change.gone)
+    said = [f"interrupted for a while: {away}"] if away else []
+    return "; ".join([*said, *([f"gone from then on: {gone}"] if gone else [])]) or "nothing is interrupted"
+
+
 def change_of(entry: Mapping[str, Any]) -> Change:
     """One entry of a plan's changes."""
     return Change(**{**entry, "because": tuple(entry["because"])})
@@ -72,9 +81,8 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     changes = [change_of(each) for each in plan["changes"]]
     width = max((len(change.service) for change in changes), default=0)
     lines = [f"  {change.service:<{width}}  {sentence(change)}" for change in changes]
-    interrupted = [change.service for change in changes if change.interrupts and not change.gone]
     if changes:
-        lines.append("  nothing is interrupted" if not interrupted else f"  interrupted: {', '.join(interrupted)}")
+        lines.append(f"  {interrupted((change.service, change) for change in changes)}")
     if plan["unchanged"]:
         lines.append(f"  unchanged: {', '.join(plan['unchanged'])}")
     head = f"plan for host {plan['host']}:" if changes else f"host {plan['host']}: nothing to do"

@@ -103,6 +103,10 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
         sessions.close()
         raise SlipwayError(problems)
     for host, probe in probes.items():
+        if plans and probe["lock"]:
+            pulumi.log.warn(
+                printable(f"host {host}: a deployment is running, so the plan is from the midst of it: {probe['lock']}")
+            )
         if plans and probe["agent"] != pack_agent().version:  # of the last deployment, for a key that only looks
             pulumi.log.warn(f"host {host}: its agent is of another version of Slipway, so its plan may differ")
     return View(

@@ -53,6 +53,7 @@ class Records(NamedTuple):
             "live": {"release": release["id"], "images": release["images"]} if record else None,
             "convergence": record.convergence if record else "",
             "drift": [],
+            "lock": None,
             "last": None,
             "interrupted": None,
             "edge": {"image": record.document["edge"]} if record else None,

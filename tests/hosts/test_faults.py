@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -133,6 +137,25 @@ def test_killed_driver_leaves_a_finished_deployment(stack: RemoteStack, host: Te
     assert stack.ledger_on(host)[-1]["outcome"] == "deployed"
     stack.pulumi("cancel", "--yes")  # the engine's own lock; the host's is free
     converges(stack, host, "driver-again")
+
+
+def test_interrupted_slipway_up_has_the_host_go_back(stack: RemoteStack, host: TestHost) -> None:
+    live = stack.version_on(host)
+    stack.variables |= {"VERSION": "unwanted", "START": "30"}
+    stack.slipway("ps")  # the settings above are written
+    command = [str(Path(sys.executable).parent / "slipway"), "up", "--stack", stack.name]
+    with subprocess.Popen(
+        command, cwd=stack.folder, env=stack.environment, stdout=-1, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        stack.await_step(host, "await")
+        process.send_signal(signal.SIGINT)
+        text = finish(process)
+    assert process.returncode != 0
+    assert not stack.agents_on(host), text
+    assert f"release {stack.live_on(host)} is live" in " ".join(text.split()), text
+    assert stack.version_on(host) == live
+    assert stack.ledger_on(host)[-1]["outcome"] == "failed"
+    converges(stack, host, "wanted")
 
 
 def test_cut_network_does_not_stop_the_agent(stack: RemoteStack, host: TestHost) -> None:

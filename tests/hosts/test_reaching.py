@@ -159,6 +159,8 @@ def test_a_login_shell_that_talks_or_is_no_sh_deploys_all_the_same(
     stack.up()
     assert stack.version_on(talkative) == "1"
     assert set(stack.up().steps.values()) == {"same"}
+    assert stack.slipway("exec", "web", "--", "printf", "%s", "all of it").out == "all of it"
+    assert "agent of another version" not in stack.slipway("doctor", expect=None).text
     stack.destroy()
     assert not stack.containers_on(talkative)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import stat
 import sys
@@ -50,7 +51,8 @@ async def attached(
         elif terminal:
             running = _at_terminal(connection, command)
         else:
-            running = _piped(await connection.start(command))
+            mark = f"slipway-{secrets.token_hex(8)}"
+            running = _piped(await connection.start(f"printf '%s\\n' {mark}; {command}"), mark)
         code = await (_passing_signals(running, pass_signal) if pass_signal else running)
     except BrokenPipeError:
         code = _NO_READER
@@ -117,10 +119,15 @@ def _size() -> tuple[int, int]:
     return 80, 24
 
 
-async def _piped(process: Process) -> int:
-    """Copy bytes in both directions until the program ends."""
+async def _piped(process: Process, mark: str = "") -> int:
+    """Copy bytes in both directions until the program ends; what start-up files print before the `mark` is dropped."""
     feeding = asyncio.create_task(_feed(process))
     try:
+        if mark:
+            try:
+                await process.stdout.readuntil(f"{mark}\n".encode())
+            except asyncio.IncompleteReadError as ended_before:
+                os.write(sys.stderr.fileno(), ended_before.partial)
         await asyncio.gather(_copy(process.stdout, sys.stdout.fileno()), _copy(process.stderr, sys.stderr.fileno()))
         return await _exit_code(process)
     finally:

@@ -6,29 +6,53 @@ They outlive the engine's SSH session, as they would a cut network, and nothing 
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
+from slipway.releases.engine import read_stack
 
 if TYPE_CHECKING:
     from slipway.releases.engine import Stack
     from slipway.settings.model import HostSettings
 
-__all__ = ["have_gone_back"]
+__all__ = ["GoingBack"]
 
 _ANSWER_SECONDS = 320.0  # the agent waits 300 s
 
 
-def have_gone_back(stack: Stack) -> str:
-    """What serves on each host then, in a sentence."""
+class GoingBack:
+    """Asks the hosts as soon as the engine is asked to stop, and once more when it has: what it had just begun."""
 
-    async def ask_all() -> list[str]:
-        settings = stack.settings
-        return await asyncio.gather(*(_ask(host, settings.private_key(), stack.project) for host in settings.hosts))
+    def __init__(self, stack: str) -> None:
+        self._name = stack
+        self._pool = ThreadPoolExecutor(1)
+        self._begun, self._said = False, ""
 
-    return "; ".join(asyncio.run(ask_all()))
+    def begin(self) -> None:
+        """Ask, unless that was done."""
+        if not self._begun:
+            self._begun = True
+            self._pool.submit(self._ask_all)
+
+    def outcome(self) -> str:
+        """What serves on each host then, in a sentence."""
+        self.begin()
+        self._pool.submit(self._ask_all)
+        self._pool.shutdown()
+        return self._said
+
+    def _ask_all(self) -> None:
+        async def ask_all(stack: Stack) -> list[str]:
+            key = stack.settings.private_key()
+            return await asyncio.gather(*(_ask(host, key, stack.project) for host in stack.settings.hosts))
+
+        try:
+            self._said = "; ".join(asyncio.run(ask_all(read_stack(self._name))))
+        except SlipwayError as error:
+            self._said = f"{error.what}, so the hosts were not asked to go back, and finish what they have begun"
 
 
 async def _ask(host: HostSettings, private_key: str, project: str) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from slipway.contract.plan import interruption
 from slipway.contract.redaction import printable
-from slipway.hosts.plans import basis, change_of
+from slipway.hosts.plans import basis, change_of, interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,7 +74,12 @@ def _table(changes: Sequence[Change]) -> Table:
 
 
 def _cells(change: Change) -> tuple[str, ...]:
-    texts = _code(change.service), change.action, ", ".join(map(_code, change.because)), interruption(change) or "no"
+    texts = (
+        _code(change.service),
+        change.action,
+        ", ".join(map(_code, change.because)),
+        interruption(change) or ("gone" if change.interrupts else "no"),
+    )
     return tuple(text.replace("|", "\\|") for text in texts)
 
 
@@ -94,11 +99,11 @@ def _end(document: Mapping[str, Any], name: Callable[[str], str] = printable) ->
         return f"{stack}: not planned on {', '.join(map(name, document['unplanned']))}"
     if not document["changes"]:
         return f"{stack}: nothing to do"
-    changes = [(host["host"], each) for host in document["hosts"] for each in _changes(host)]
-    interrupted = sorted({(each.service, host) for host, each in changes if interruption(each)})
-    if interrupted:
-        where = ", ".join(f"{name(service)} on {name(host)}" for service, host in interrupted)
-        return f"{stack}: interrupted for a while: {where}"
+    changes = [
+        (f"{name(each.service)} on {name(host['host'])}", each) for host in document["hosts"] for each in _changes(host)
+    ]
+    if any(each.interrupts for _, each in changes):
+        return f"{stack}: {interrupted(sorted(changes, key=lambda pair: pair[0]))}"
     if _only_settings(document):
         return f"{stack}: the deployment runs anew; no container changes"
     return f"{stack}: nothing is interrupted"

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from slipway.cli.deploy.cancelled import have_gone_back
+from slipway.cli.deploy.cancelled import GoingBack
 from slipway.cli.deploy.engine_run import EngineRun, engine_run
 from slipway.cli.deploy.up_events import ENDED, Story
 from slipway.cli.deploy.up_view import LinesView, LiveView
 from slipway.contract.commands import of_stack
 from slipway.contract.problems import SlipwayError
-from slipway.releases.engine import read_stack
 from slipway.releases.locks.ci_run import noted_run
 from slipway.releases.locks.waiting import StackLockedError, conflict
 
@@ -44,17 +43,24 @@ def deploy(
     plain = ["--yes", "--skip-preview", "--non-interactive", "--color", "never", "--cwd", str(engine.root)]
     said = ["--message", message] if message else []
     environment = {**engine.environment, **(settings or {})}
-    story, console, began = Story(), Console(highlight=False), monotonic()
+    story, console, began, back = Story(), Console(highlight=False), monotonic(), GoingBack(engine.stack)
     with engine_run(["up", *plain, *engine.options, *said, *given], environment) as run, noted_run(engine, run.pid):
         live = console.is_terminal and not console.is_dumb_terminal
         with LiveView(story, lambda: run.stopping, console) if live else LinesView(story) as view:
-            code = run.follow(view.report, view.tick)
+
+            def tick() -> None:
+                if run.stopping:
+                    back.begin()
+                view.tick()
+
+            code = run.follow(view.report, tick)
         if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
             raise StackLockedError(other)
         again = command or of_stack("slipway up", engine.stack)
         _end(run, story, code, monotonic() - began, again)
         if code and run.stopping:
-            _go_back(engine.stack, again)
+            typer.echo("hosts that had begun are asked to go back, and waited for", err=True)
+            typer.echo(str(SlipwayError("pulumi up was stopped", back.outcome(), again)), err=True)
     return code
 
 
@@ -75,15 +81,6 @@ def _end(run: EngineRun, story: Story, code: int, seconds: float, command: str) 
         return
     for error in story.errors or [engine_error(run, story, code, command)]:
         typer.echo(error, err=True)
-
-
-def _go_back(stack: str, command: str) -> None:
-    typer.echo("hosts that had begun are asked to go back, and waited for", err=True)
-    try:
-        meaning = have_gone_back(read_stack(stack))
-    except SlipwayError as error:
-        meaning = f"{error.what}, so the hosts were not asked to go back, and finish what they have begun"
-    typer.echo(str(SlipwayError("pulumi up was stopped", meaning, command)), err=True)
 
 
 def engine_error(run: EngineRun, story: Story, code: int, command: str, *, what: str = "up") -> str:

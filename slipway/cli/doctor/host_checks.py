@@ -30,6 +30,7 @@ __all__ = ["hosts"]
 _SECONDS = 20
 _CLOCK_SECONDS = 5.0  # beyond that, times in logs and ledgers of several machines cannot be put in order
 _GOOD_DOCKER = 25  # the first with `start_interval`
+_MARK = "slipway-doctor:"  # whatever a start-up file printed stands before it
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp: include/net/tcp_states.h
 
 
@@ -68,7 +69,8 @@ async def _look(host: HostSettings, key: str, stack: str) -> _HostState | Slipwa
         return "no private key is set"
     if not host.local and not one_host_key(host.host_key):
         return "no host key is pinned"
-    script = f"date +%s.%N; readlink {agent_path(stack)} || echo; cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; true"
+    sockets = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; true"
+    script = f"echo {_MARK}; date +%s.%N; readlink {agent_path(stack)} || echo; {sockets}"
     try:
         async with reached(host, key) as connection:
             before = time.time()
@@ -90,7 +92,7 @@ async def _output(connection: Connection, command: str) -> str:
 
 
 def _parsed(text: str) -> tuple[float, str, frozenset[int]]:
-    clock, agent, *lines = [*text.splitlines(), "", ""]
+    clock, agent, *lines = [*text.rpartition(f"{_MARK}\n")[2].splitlines(), "", ""]
     listening = frozenset(
         int(words[1].rpartition(":")[2], 16)
         for line in lines
@@ -169,6 +171,12 @@ def _edge(host: HostSettings, state: _HostState, settings: Settings, application
     edge = state.probe["edge"]
     own = {edge["http_port"], edge["https_port"]} - {None} if edge else set()
     taken = {key: port for key, port in ports.items() if port in state.listening and port not in own}
+    if taken and settings.move_from and not edge:
+        numbers = " and ".join(map(str, taken.values()))
+        yield skipped(
+            "hosts", f"{numbers}: in use; a preview says whether by {', '.join(settings.move_from)}, which hands over"
+        )
+        return
     for key, port in taken.items():
         fix = config_set(settings.stack, key)
         meaning = "the edge could not start, and no route would answer; `sudo ss -lntp` on the host names it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from slipway.agent.release.prune import choose
 from slipway.agent.state.atomic_files import write_atomically
 from slipway.agent.state.journal import Journal, end_orphans
 from slipway.agent.state.ledger import Ledger
-from slipway.agent.state.lock import held_by, lock
+from slipway.agent.state.lock import ask_to_end, held_by, lock
 from slipway.agent.traffic.http_get import words
 from slipway.contract.problems import SlipwayError
 
@@ -153,6 +154,20 @@ def test_lock_names_its_owner_and_ends_with_its_process(tmp_path: Path) -> None:
     with lock(path, owner="me", reason="x", wait=5):
         pass
     assert held_by(path) is None
+
+
+@pytest.mark.parametrize(("reason", "asked"), [("deploy r-1", True), ("destroy", False), ("move undo", False)])
+def test_only_a_deployment_is_asked_to_go_back(tmp_path: Path, reason: str, *, asked: bool) -> None:
+    path, heard = str(tmp_path / "lock"), []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        assert not ask_to_end(path)
+        with lock(path, owner="me", reason=reason, wait=0):
+            assert ask_to_end(path) is asked
+        assert not ask_to_end(path)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM] * asked
 
 
 def test_probe_looking_at_the_lock_does_not_fail_a_deployment(tmp_path: Path) -> None:

@@ -387,6 +387,16 @@ def test_any_kind_of_standard_input_is_handed_on_with_its_end(kind: str, tmp_pat
     assert done.returncode == 3, done.stderr
 
 
+@pytest.mark.parametrize(("script", "out", "err"), [
+    ("echo Welcome; printf 'M\\n'; printf '\\0data'", b"\0data", b""),
+    ("echo This account is disabled; exit 3", b"", b"This account is disabled\n"),
+])  # fmt: skip
+def test_what_a_start_up_file_prints_is_not_the_command_s(script: str, out: bytes, err: bytes) -> None:
+    program = PUMPS.replace('"cat; echo end; exit 3")', f"{script!r}), 'M'")
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == (out, err)
+
+
 # --- usage
 
 

@@ -422,7 +422,9 @@ def test_an_error_of_reaching_a_host_is_told_whole() -> None:
 
 
 def test_what_listens_on_a_host_is_read_from_its_kernel() -> None:
-    clock, agent, listening = host_checks._parsed(f"1763665200.123456789\nagent-0123456789ab.pyz\n{TCP}")
+    clock, agent, listening = host_checks._parsed(
+        f"Welcome\n2\nslipway-doctor:\n1763665200.123456789\nagent-0123456789ab.pyz\n{TCP}"
+    )
     assert (clock, agent, listening) == (1763665200.123456789, "agent-0123456789ab.pyz", {22, 80})
 
 

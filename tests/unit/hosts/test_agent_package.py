@@ -42,8 +42,8 @@ def test_its_digest_is_that_of_its_bytes() -> None:
     assert pack_agent().digest == hashlib.sha256(pack_agent().content).hexdigest()
 
 
-def test_it_is_at_most_158_kilobytes() -> None:
-    assert len(pack_agent().content) <= 158_000
+def test_it_is_at_most_165_kilobytes() -> None:
+    assert len(pack_agent().content) <= 165_000
 
 
 def test_it_holds_the_agents_sources_and_the_contract_and_nothing_else() -> None:

@@ -45,6 +45,10 @@ def test_a_routed_dependent_follows_by_its_own_strategy(
     stack: Simulation, web: dict[str, Any], api: dict[str, Any]
 ) -> None:
     stack.deploy(release(stack, "1", web, api))
+    action = next(
+        each["action"] for each in stack.plan(release(stack, "2", web, api))["changes"] if each["service"] == "web"
+    )
+    assert action == ("restarted" if web["strategy"] == "recreate" else "rolled")
     ended = stack.deploy(release(stack, "2", web, api))
     assert ended.report["touched"] == ["api", "web"]
     serves(stack, web, "2")

@@ -24,7 +24,7 @@ from slipway.agent.state.stack_dir import StackFolder
 from slipway.compose.schema_check import checked
 from slipway.contract.deployment import Deployment
 from slipway.contract.plan import UNBUILT, Change, sentence
-from slipway.hosts.plans import change_of
+from slipway.hosts.plans import change_of, plan_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -415,6 +415,27 @@ def test_a_stopped_service_with_another_configuration_is_recreated_without_inter
     plan = said(stack.plan(stack.shop(api="2")))
     assert plan["api"].startswith("recreated: environment VERSION, drift: ")
     assert "interrupted" not in plan["api"]
+
+
+def test_a_service_that_goes_is_said_to_be_gone(stack: Simulation) -> None:
+    assert stack.deploy(stack.shop()).code == 0
+    without = stack.release({"db": stack.service()})
+    assert "gone from then on: api" in plan_text(stack.plan(without))
+
+
+def test_a_stack_that_comes_to_the_edge_of_another_changes_nothing_of_it(stack: Simulation) -> None:
+    assert stack.deploy(stack.web("1")).code == 0
+    other = Simulation(stack.host, "blog")
+    assert said(other.plan(other.web("1")))["edge"] == "edge changed: blog joins it"
+
+
+def test_a_route_that_was_removed_by_hand_is_drift_and_its_return_a_repair(stack: Simulation) -> None:
+    web = stack.web("1")
+    assert stack.deploy(web).code == 0
+    (stack.host.edges[0].folder / "routes/shop.yaml").unlink()
+    assert said(stack.plan(web))["web"] == "route changed: drift: its route is gone"
+    assert stack.deploy(web).report["outcome"] == "repaired"
+    assert stack.visit() == (200, "1")
 
 
 def test_a_scaled_service_says_so(stack: Simulation) -> None:
