@@ -72,7 +72,7 @@ _FIGURES: dict[str, tuple[str, str, float | None]] = {
     "rollback_cold_vs_deploy": ("to one whose images are pulled again, beside `pulumi up` without a build", "x", 1.2),
     "history_500_s": ("`slipway history --all` of 500 updates in a folder, hosts asked", "s", 1.5),
     "help_s": ("`--help` of the slowest command", "s", 0.4),
-    "agent_packed_kb": ("agent, packed", "KB", 165),
+    "agent_packed_kb": ("agent, packed", "KB", 150),
     "agent_rss_mb": ("agent, peak resident while deploying", "MB", 30),
     "agent_start_s": ("agent, start to end doing nothing", "s", 0.3),
 }

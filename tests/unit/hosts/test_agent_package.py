@@ -23,6 +23,11 @@ def packed(tmp_path: Path) -> Path:
     return path
 
 
+def _shipped(content: bytes) -> zipfile.ZipFile:
+    """The sources within the archive."""
+    return zipfile.ZipFile(io.BytesIO(zipfile.ZipFile(io.BytesIO(content)).read("sources.zip")))
+
+
 def test_the_same_sources_give_the_same_bytes() -> None:
     """In another process, with another order of the folder, whatever the files' times and modes."""
     code = (
@@ -42,22 +47,23 @@ def test_its_digest_is_that_of_its_bytes() -> None:
     assert pack_agent().digest == hashlib.sha256(pack_agent().content).hexdigest()
 
 
-def test_it_is_at_most_165_kilobytes() -> None:
-    assert len(pack_agent().content) <= 165_000
+def test_it_is_at_most_125_kilobytes() -> None:
+    assert len(pack_agent().content) <= 125_000
 
 
 def test_it_holds_the_agents_sources_and_the_contract_and_nothing_else() -> None:
-    names = set(zipfile.ZipFile(io.BytesIO(pack_agent().content)).namelist())
+    names = set(_shipped(pack_agent().content).namelist())
     sources = {
         path.relative_to(ROOT).as_posix()
         for folder in ("slipway/agent", "slipway/contract")
         for path in (ROOT / folder).rglob("*.py")
     }
-    assert names == sources | {"slipway/__init__.py", "__main__.py"}
+    assert names == sources | {"slipway/__init__.py"}
 
 
 def test_nothing_of_this_machine_is_in_it() -> None:
-    for entry in zipfile.ZipFile(io.BytesIO(pack_agent().content)).infolist():
+    outer = zipfile.ZipFile(io.BytesIO(pack_agent().content))
+    for entry in [*outer.infolist(), *_shipped(pack_agent().content).infolist()]:
         assert entry.date_time == (1980, 1, 1, 0, 0, 0)
         assert (entry.create_system, entry.external_attr >> 16) == (3, 0o644)
 
@@ -85,10 +91,8 @@ def test_another_source_is_another_agent(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_sources_lose_what_only_readers_need_but_no_line(packed: Path) -> None:
-    with zipfile.ZipFile(packed) as archive:
+    with _shipped(packed.read_bytes()) as archive:
         for name in archive.namelist():
-            if not name.endswith(".py") or name == "__main__.py":
-                continue
             source, shipped = (ROOT / name).read_text(), archive.read(name).decode()
             compile(shipped, name, "exec")
             assert len(shipped.splitlines()) == len(source.splitlines()), name
