@@ -73,12 +73,12 @@ class Lifecycle(Containers):
         ]
         return min(found, default="")
 
-    def passes_on(self, container: Container) -> Container | None:
+    def passes_on(self, container: Container, path: str = "") -> Container | None:
         """The container that answers a request to this one; None where nobody does."""
-        if not container.program.upstream:
+        if not container.program.upstream or path in container.program.itself:
             return container
         found = self.at(container.upstream)
-        return found if found is not None and self.answering(found) else None
+        return self.passes_on(found) if found is not None and self.answering(found) else None
 
     def _changed(self) -> None:
         self.changes += 1

@@ -89,7 +89,7 @@ class FakeHost:
                     return status, body.encode()
         container = self.listener(host, port)
         self.world.time.sleep(container.program.seconds)
-        if self.engine.passes_on(container) is None:
+        if self.engine.passes_on(container, path) is None:
             return 502, b"Bad Gateway"
         status, body = container.program.answer(path)
         return status, body.encode()

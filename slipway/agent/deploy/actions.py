@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
 from slipway.agent.deploy.health_wait import Expected, GateContext, await_healthy, stay_up, still_up
 from slipway.agent.deploy.migrate import migrate
 from slipway.agent.deploy.recording import prune_releases, record
-from slipway.agent.deploy.smoke import CheckTarget, run_checks
+from slipway.agent.deploy.smoke import CheckTarget, run_again, run_checks
 from slipway.agent.docker import facts
 from slipway.agent.docker.addresses import former_addresses, starting_order
 from slipway.agent.docker.compose_cli import failed_start
@@ -21,6 +20,7 @@ from slipway.agent.docker.docker_api import DockerError
 from slipway.agent.docker.health import Haste, image_check, quicken
 from slipway.agent.docker.machine import supports_start_interval
 from slipway.agent.docker.pull import fetch, without_tag
+from slipway.agent.docker.start_report import killed_since, not_started
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.release.release_files import place
 from slipway.agent.strategies import steps
@@ -29,7 +29,7 @@ from slipway.agent.strategies.steps import name_of, phase
 from slipway.agent.traffic.route_check import RouteCheck
 from slipway.agent.traffic.traffic_shift import Mover
 from slipway.contract.barriers import PROVEN
-from slipway.contract.outcomes import MIGRATED
+from slipway.contract.outcomes import MIGRATED, REPAIRED, UNCHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -95,8 +95,8 @@ class Actions:
                 deadline=deadline,
                 health_deadline=attempt.options.health_deadline,
             ),
+            smoke=self._smoke_again,
         )
-
         self.mover.standby = attempt.standby
 
     def run(self, plan: Iterable[Step], prefix: str = "") -> dict[str, float]:
@@ -131,14 +131,8 @@ class Actions:
             runtime.die()
 
     def _act(self, step: Step) -> None:
-        unhurried = (
-            steps.Record,
-            steps.KeepOld,
-            steps.Prune,
-            steps.StopOld,
-            *((steps.CheckRoutes,) if self.mover.back else ()),
-        )
-        if not isinstance(step, unhurried):
+        unhurried = (steps.Record, steps.KeepOld, steps.Prune, steps.StopOld)
+        if not isinstance(step, (*unhurried, steps.CheckRoutes) if self.mover.back else unhurried):
             # Past its proof nothing turns a deployment back: in a fleet the others have recorded by now.
             self.deadline.check()
         self.attempt.touched |= isinstance(step, _TOUCHING)
@@ -156,7 +150,7 @@ class Actions:
             steps.WaitHealthy: self._wait_healthy,
             steps.Smoke: self._smoke,
             steps.ShiftTraffic: self.mover.shift,
-            steps.CheckRoutes: self.mover.check_routes,
+            steps.CheckRoutes: self._check_routes,
             steps.Judge: self.mover.judge,
             steps.Observe: self._observe,
             steps.Drain: self.mover.retire,
@@ -233,6 +227,7 @@ class Actions:
         start: bool = True,
     ) -> None:
         begin, since = runtime.monotonic(), runtime.time()
+        wanted = {name: self.rendered.services[name].config for name in step.services}
         self._look_before()
         self.started.update(step.services)
         self.compose.up(
@@ -242,29 +237,12 @@ class Actions:
             recreate=recreate,
             scale=scale,
             start=start,
-            unable=lambda line: self._unable(step.services, line),
+            unable=lambda line: not_started(self.api, self.folder.stack, wanted, line),
         )
         self.mover.attach(step.services)
         seconds = runtime.monotonic() - begin
-        killed = self._killed(step.services, since) if recreate and seconds >= 1 else []
+        killed = killed_since(self.api, self.folder.stack, step.services, since) if recreate and seconds >= 1 else []
         self.out.progress(phase(step), "; ".join([name_of(step), *killed]), seconds)
-
-    def _unable(self, services: Sequence[str], line: str) -> Sequence[str]:
-        """Which of these Compose could not start, as far as the engine or the last line of Compose knows."""
-        wanted = {name: self.rendered.services[name].config for name in services}
-        seen = facts.containers(self.api, self.folder.stack, services)
-        made = [each for each in seen if each.config == wanted[each.service]]
-        refused = {each.service for each in made if each.error}
-        named = {
-            name for name in services if re.search(rf"\b{re.escape(self.folder.stack)}-{re.escape(name)}-\d", line)
-        }
-        return sorted(refused or named or set(services).difference(each.service for each in made)) or services
-
-    def _killed(self, services: Sequence[str], since: float) -> list[str]:
-        """Who did not end when Compose asked, in words, as far as the engine remembers."""
-        found = self.api.killed(self.folder.stack, since, runtime.time())
-        return [f"{each['name']} did not stop when asked to and was killed" for each in found
-                if each.get(facts.SERVICE_LABEL) in services]  # fmt: skip
 
     def _edge_up(self, _: steps.EdgeUp) -> None:
         wanted = self.wanted_edge
@@ -351,3 +329,15 @@ class Actions:
                 self.mover.ask_new(self.rendered.services[name])
             entry, config = self.release.services[name], self.rendered.services[name].config
             run_checks(name, entry.smoke or (), CheckTarget(config, edge, entry.preview if edge else ""), self.context)
+
+    def _check_routes(self, step: steps.CheckRoutes) -> None:
+        try:
+            self.mover.check_routes(step)
+        finally:
+            self.attempt.touched |= step.doubted
+        if self.mover.restarted and self.attempt.outcome == UNCHANGED:
+            self.attempt.outcome = REPAIRED
+
+    def _smoke_again(self, name: str) -> None:
+        target = CheckTarget(self.rendered.services[name].config)
+        run_again(name, self.release.services[name].smoke or (), target, self.context, last=bool(self.mover.restarted))

@@ -18,7 +18,7 @@ from slipway.agent.release.rendering import render
 from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
-from slipway.contract.outcomes import UNCHANGED
+from slipway.contract.outcomes import FAILED, UNCHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -70,6 +70,8 @@ class Attempt:
         self.live = self.ledger.live()
         self.journal = Journal(folder.journal)
         self.unfinished = self.journal.unfinished()
+        self.doubted = self.unfinished is not None or (self.ledger.last() or {}).get("outcome") == FAILED
+        """whether what is live went through a failure since it was proven"""
         name = f"{self.release.id}/{document.convergence}"
         self.fleet = Fleet(folder, name, active=document.fleet is not None)
         self.keeping = Keeping(folder)

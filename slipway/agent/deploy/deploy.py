@@ -208,7 +208,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     with contextlib.suppress(Exception):
         if found:
             _hold_against(found, made.seen, attempt)
-    return report(attempt, rendered, touched=plan.touched, phases=phases)
+    return report(attempt, rendered, touched=sorted({*plan.touched, *actions.mover.restarted}), phases=phases)
 
 
 def _hold_against(planned: Sequence[Change], before: Sequence[Container], attempt: Attempt) -> None:
@@ -247,7 +247,7 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
         routed = routed._replace(edge=document.edge.version)
     wanted = wanted_release(
         document, services, migrated=attempt.ledger.migrated(attempt.release.id), resumed=attempt.unfinished is not None
-    )
+    )._replace(doubted=attempt.doubted)
     plan = deployment(wanted, seen, attempt.live, missing, routed)
     old = attempt.handover.old.containers() if attempt.handover else []
     plan = plan._replace(steps=tuple(with_handover(plan.steps, rendered, old, attempt.edge_ports))) if old else plan

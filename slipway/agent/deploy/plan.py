@@ -55,6 +55,7 @@ class WantedRelease(NamedTuple):
     retention: int = 3
     fleet: bool = False
     resumed: bool = False  # the previous deployment was cut off
+    doubted: bool = False  # what is live went through a failure since it was proven
 
 
 class Plan(NamedTuple):
@@ -98,7 +99,7 @@ def deployment(
     unproven = tuple(name for name, service in wanted.services.items() if proven.get(name) != service.config)
     recorded = live is not None and (live.release, live.convergence) == (wanted.release, wanted.convergence)
     obsolete = set(proofs) - set(wanted.services)
-    if not (changing or plans.late or unproven or missing_images or obsolete or not recorded):
+    if not (changing or plans.late or unproven or missing_images or obsolete or wanted.doubted or not recorded):
         return Plan(tuple(map(Barrier, BARRIERS)) if wanted.fleet else ())
     steps = [*migration, *plans.first, *plans.steps]
     awaited = {name for step in steps if isinstance(step, WaitHealthy) for name in step.services}
@@ -109,13 +110,15 @@ def deployment(
     whole += [EdgeUp(routed.edge)] if routed.edge else []
     whole += [*plans.first, *migration, *_barrier(wanted, MIGRATED), *plans.steps]
     whole += [WaitHealthy(late)] if late else []
-    checked = {name for step in plans.steps if isinstance(step, Smoke) for name in step.services}
-    smoke = tuple(name for name in wanted.smoke if name not in checked)
-    if smoke and (changing or unproven or live is None or live.release != wanted.release):
-        whole.append(Smoke(smoke))
     changed = tuple(sorted({*plans.touched, *started}))
     shifted = {step.service for step in (*plans.first, *plans.steps) if isinstance(step, ShiftTraffic)}
     routes = _routes_to_check(wanted.services, changed, unproven, shifted)
+    doubted = _routes_to_check(wanted.services, (), wanted.services if wanted.doubted else (), {*shifted, *routes})
+    whole += [CheckRoutes(doubted, doubted=True)] if doubted else []
+    checked = {name for step in plans.steps if isinstance(step, Smoke) for name in step.services}
+    smoke = tuple(name for name in wanted.smoke if name not in {*checked, *doubted})
+    if smoke and (changing or unproven or wanted.doubted or live is None or live.release != wanted.release):
+        whole.append(Smoke(smoke))
     whole += [CheckRoutes(routes, changed)] if routes else []
     whole += [*_barrier(wanted, PROVEN), Record(wanted.release), *plans.late, Prune(wanted.retention)]
     return Plan(tuple(whole), changed, unproven)

@@ -9,6 +9,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
+from slipway.agent.deadline import Deadline
 from slipway.agent.docker import facts
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.traffic.http_get import CONNECT_SECONDS, Answer, get, words
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from slipway.agent.deploy.health_wait import GateContext
     from slipway.agent.docker.facts import Container
 
-__all__ = ["Answer", "CheckTarget", "addresses", "ask", "judge", "run_checks"]
+__all__ = ["Answer", "CheckTarget", "addresses", "ask", "judge", "run_again", "run_checks"]
 
 _TRY_SECONDS = 5.0
+_AGAIN = 10  # seconds until what may have kept a wrong address starts again
 _PAUSE_SECONDS = 0.2
 _COMMAND_PAUSE_SECONDS = 1.0  # it may load a whole application
 _POLL_SECONDS = 0.02
@@ -51,6 +53,15 @@ def run_checks(service: str, checks: Sequence[Mapping[str, Any]], target: CheckT
         begin = runtime.monotonic()
         _until_passed(service, check, target, context)
         context.out.progress("smoke", f"{service} {_title(check, context)}", runtime.monotonic() - begin)
+
+
+def run_again(
+    service: str, checks: Sequence[Mapping[str, Any]], target: CheckTarget, context: GateContext, *, last: bool
+) -> None:
+    """As `run_checks`, after a failure: however long all else took, and soon over while this is not the `last` try."""
+    checks = [{**each, "deadline": each["deadline"] if last else min(each["deadline"], _AGAIN)} for each in checks]
+    deadline = Deadline(sum(each["deadline"] + _TRY_SECONDS for each in checks), "asking again")
+    run_checks(service, checks, target, context._replace(deadline=deadline))
 
 
 def judge(check: Mapping[str, Any], answer: Answer) -> str:

@@ -10,7 +10,7 @@ from slipway.contract.problems import DocumentError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["ancestors", "levels", "unchanged_proxy"]
+__all__ = ["ancestors", "between", "levels", "unchanged_proxy"]
 
 
 def levels(depends_on: Mapping[str, Collection[str]]) -> list[list[str]]:
@@ -45,6 +45,17 @@ def ancestors(name: str, depends_on: Mapping[str, Collection[str]]) -> set[str]:
                 found.add(other)
                 open_.append(other)
     return found
+
+
+def between(name: str, depends_on: Mapping[str, Collection[str]], changed: Collection[str]) -> list[str]:
+    """Those that did not change between `name`, itself included, and what changed; who is needed comes first."""
+    own = {each: depends_on[each] for each in (name, *ancestors(name, depends_on)) if each in depends_on}
+    return [
+        each
+        for level in levels(own)
+        for each in level
+        if each not in changed and not ancestors(each, own).isdisjoint(changed)
+    ]
 
 
 def unchanged_proxy(

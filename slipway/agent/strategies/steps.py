@@ -85,6 +85,7 @@ class CheckRoutes(NamedTuple):
 
     services: tuple[str, ...]
     changed: tuple[str, ...] = ()
+    doubted: bool = False  # after a failure: with their smoke checks, and what keeps a wrong address starts again
 
 
 class ShiftTraffic(NamedTuple):

@@ -12,7 +12,7 @@ from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.edge.metrics import connections
 from slipway.agent.edge.routing import GENERATION_HEADER, Backend, Preview, Routing, ServiceRouting
 from slipway.agent.state.kept_generations import Kept
-from slipway.agent.strategies.graph import unchanged_proxy
+from slipway.agent.strategies.graph import ancestors, between, unchanged_proxy
 from slipway.agent.strategies.service import generation_of
 from slipway.agent.traffic.canary_analysis import TrafficAnalysis, alphas
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
@@ -60,8 +60,12 @@ class Mover:
         shifted: Callable[[], None],
         stopping: Callable[[Sequence[str]], None],
         check: RouteCheck,
+        smoke: Callable[[str], None],
     ) -> None:
-        """`wanted` None keeps what the edge does about TLS for this stack; `stopping` gets who is stopped, before."""
+        """`wanted` None keeps what the edge does about TLS for this stack; `stopping` gets who is stopped, before.
+
+        `smoke` runs the smoke checks of a service whose route is asked for after a failure.
+        """
         self._release = release
         self._services = services
         self._secrets = secrets
@@ -74,6 +78,9 @@ class Mover:
         self._shifted = shifted
         self._stopping = stopping
         self._check = check
+        self._smoke = smoke
+        self.restarted: set[str] = set()
+        """services that started again since they kept the address of what is gone"""
         self.back = False
         """whether this is a rollback: requests return at once, and are asked about once all of it is done"""
         self.standby = False
@@ -155,20 +162,19 @@ class Mover:
         if self.back:
             self._check.take_time()
         for name in step.services:
-            service = self._services[name]
-            edges = {each.name: each.depends_on for each in self._services.values()}
-            cause = unchanged_proxy(name, edges, step.changed)
             try:
-                self._ask(service, *cause)
+                self._prove(name, step)
             except SlipwayError as error:
-                if not self.back:
+                if not (self.back or step.doubted):
                     raise
                 # A proxy that keeps the address of a container that is gone by now asks for it again when it starts.
-                self._out.progress("back", f"{name} starts again: {error.what}")
-                for each in self._reachable(name):
-                    self._api.stop(each.id, self._deadline.remaining())
-                    self._api.start(each.id)
-                self._ask(service, *cause)
+                for other in between(name, self._needs, step.changed) or [name]:
+                    self._out.progress("back", f"{other} starts again: {error.what}")
+                    self.restarted.add(other)
+                    for each in self._reachable(other):
+                        self._api.stop(each.id, self._deadline.remaining())
+                        self._api.start(each.id)
+                self._prove(name, step)
         self._out.progress("smoke", f"{', '.join(step.services)} through the edge", runtime.monotonic() - begin)
 
     def unroute(self, services: Sequence[str]) -> None:
@@ -216,9 +222,16 @@ class Mover:
         seen = [each for each in self._reachable(service.name) if each.id not in self.leaving]
         self._check.before(service, [each for each in seen if each.config == service.config], ask=ask)
 
-    def _ask(self, service: Service, proxy: str, changed: Sequence[str]) -> None:
+    @property
+    def _needs(self) -> dict[str, dict[str, str]]:
+        return {each.name: each.depends_on for each in self._services.values()}
+
+    def _prove(self, name: str, step: CheckRoutes) -> None:
+        service, related = self._services[name], {name, *ancestors(name, self._needs)}
         self.ask_new(service, ask=False)
-        self._check.through(service, proxy, changed)
+        self._check.through(service, *unchanged_proxy(name, self._needs, step.changed))
+        if step.doubted and not related.isdisjoint(step.changed or related):
+            self._smoke(name)
 
     def retire(self, step: Drain) -> None:
         service = self._services.get(step.service)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from programs import NEVER, Program
 from simulation import PORT, SMOKE
 from strategies import STRATEGIES
 
@@ -225,6 +226,78 @@ def test_a_proxy_whose_service_is_recreated_goes_on_reaching_it(stack: Simulatio
     assert stack.deploy(site(stack, "1")).code == 0
     assert stack.deploy(site(stack, "2")).code == 0
     assert behind(stack) == "2"
+
+
+def two(stack: Simulation, version: str, *, old: bool = False, far: bool = False) -> dict[str, Any]:
+    """As `site`, but the proxy answers its route itself, and only its smoke check asks `api`.
+
+    Where that is `far`, a service with the route stands in front of the proxy.
+    """
+    wanted = site(stack, version, old=old)
+    services, slipway = wanted["compose"]["services"], wanted["services"]
+    services["web"]["environment"]["MODE"] = "front"
+    slipway["web"]["smoke"] = [{**SMOKE, "path": "/api/x", "deadline": 30}]
+    if far:
+        services["cache"] = {**services["web"], "environment": {"MODE": "proxy"}}
+        needs = {"depends_on": {"cache": {"condition": "service_started"}}}
+        services["web"] = {**services["web"], **needs, "environment": {"MODE": "front", "UPSTREAM": "cache"}}
+    return stack.release(services, slipway)
+
+
+def answers(stack: Simulation) -> bool:
+    return stack.host.edges[-1].request("shop.test", "/api/x", {})[0] == 200
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["routed", "behind another"])
+def test_a_way_back_is_over_once_the_smoke_checks_of_what_needs_it_pass(stack: Simulation, *, far: bool) -> None:
+    """The address of what is recreated is given away where a lower one is free."""
+    assert stack.deploy(two(stack, "1", old=True, far=far)).code == 0
+    first = stack.deploy(two(stack, "1", far=far)).report["release"]
+    ended = stack.deploy(two(stack, "2", far=far))
+    assert "smoke check of web failed" in ended.error
+    assert f"rolled back to release {first}, which serves" in ended.error
+    assert f"{'cache' if far else 'web'} starts again: smoke check of web failed" in ended.err
+    assert answers(stack)
+    again = stack.deploy(two(stack, "1", far=far))
+    assert (again.report["outcome"], again.report["touched"]) == ("unchanged", [])
+    assert stack.deploy(two(stack, "1", far=far)).seconds < again.seconds  # and nothing is doubted any more
+
+
+def failed(stack: Simulation) -> None:
+    """What an earlier version leaves: a failed deployment, and a proxy that has kept the address of what is gone."""
+    stack.deploy(two(stack, "1"))
+    bad = two(stack, "1")
+    bad["compose"]["services"]["worker"] = stack.service(environment={"MODE": "sick"})
+    assert stack.deploy(stack.release(bad["compose"]["services"], bad["services"])).code == 1
+    [proxy] = stack.containers("web")
+    proxy.upstream = "10.9.9.9"
+    assert not answers(stack)
+
+
+@pytest.mark.parametrize("more", [False, True], ids=["nothing changes", "another service is new"])
+def test_after_a_failure_what_is_live_is_asked_before_it_is_said_to_be_as_it_was(
+    stack: Simulation, *, more: bool
+) -> None:
+    failed(stack)
+    wanted = two(stack, "1")
+    if more:
+        wanted["compose"]["services"]["worker"] = stack.service()
+        wanted = stack.release(wanted["compose"]["services"], wanted["services"])
+    ended = stack.deploy(wanted)
+    assert ended.report["outcome"] == ("deployed" if more else "repaired")
+    assert "web" in ended.report["touched"]
+    assert answers(stack)
+    assert stack.deploy(wanted).report["touched"] == []
+
+
+def test_after_a_failure_what_does_not_answer_at_all_is_not_said_to_serve(stack: Simulation) -> None:
+    failed(stack)
+    [api] = stack.containers("api")
+    api.program = Program(ready=NEVER)
+    ended = stack.deploy(two(stack, "1"))
+    assert "smoke check of web failed" in ended.error
+    assert "it is not certain what serves" in ended.error
+    assert "still serves" not in ended.error
 
 
 # --- addresses
