@@ -50,7 +50,7 @@ class Lifecycle(Containers):
         container.run += 1
         container.program = container.image.behaviour(container.environment, container.command)
         if container.program.upstream:
-            container.upstream = self._resolve(container.program.upstream)
+            container.upstream = self._resolve(container, container.program.upstream)
         for line in container.program.says:
             container.logs.append((self.time.now, line))
         self._event("start", container)
@@ -64,13 +64,15 @@ class Lifecycle(Containers):
         if container.program.runs is not None:
             container.program.runs(container)
 
-    def _resolve(self, service: str) -> str:
-        """An address of a service, as Docker's name server gives it."""
-        found = [
-            each.addresses()[0]
-            for each in self.containers.values()
-            if each.running and each.labels.get("com.docker.compose.service") == service
-        ]
+    def _resolve(self, container: Container, name: str) -> str:
+        """An address of a name, as Docker's name server gives it to a container: a link comes first, and alone."""
+        found = []
+        for network, endpoint in container.endpoints.items():
+            links = dict(each.split(":")[::-1] for each in endpoint.get("Links") or ())
+            for each in self.containers.values():
+                other = each.endpoints.get(network) or {}
+                if each.running and links.get(name, name) in (other.get("Aliases") or ()):
+                    found.append(other["IPAddress"])
         return min(found, default="")
 
     def passes_on(self, container: Container, path: str = "") -> Container | None:

@@ -118,6 +118,7 @@ class Stores:
         container.endpoints[network.name] = {
             "IPAMConfig": endpoint.get("IPAMConfig"),
             "Aliases": endpoint.get("Aliases"),
+            "Links": endpoint.get("Links"),
             "NetworkID": "",
             "IPAddress": "",
         }

@@ -190,8 +190,15 @@ class FakeCompose:
             "HostConfig": host,
         }
         if networks:
-            aliases = {"Aliases": [f"{self.project}-{name}-{number}", name]}
-            body["NetworkingConfig"] = {"EndpointsConfig": {self._network(each): aliases for each in networks}}
+            body["NetworkingConfig"] = {
+                "EndpointsConfig": {
+                    self._network(each): {
+                        "Aliases": [f"{self.project}-{name}-{number}", name, *((own or {}).get("aliases") or ())],
+                        "Links": service.get("external_links"),
+                    }
+                    for each, own in (networks if isinstance(networks, dict) else dict.fromkeys(networks)).items()
+                }
+            }
         if service.get("stop_grace_period"):
             body["StopTimeout"] = int(seconds(service["stop_grace_period"]))
         if service.get("stop_signal"):

@@ -13,10 +13,11 @@ _EVERY = 0.1
 
 
 class Visitors:
-    """`rate` short requests a second, and always one that takes `long` seconds; until `leave`."""
+    """`rate` short requests for `path` a second, and always one that takes `long` seconds; until `leave`."""
 
-    def __init__(self, host: FakeHost, rate: int = 100, long: float = 0.0) -> None:
+    def __init__(self, host: FakeHost, rate: int = 100, long: float = 0.0, path: str = "/") -> None:
         self.host = host
+        self.path = path
         self.rate = rate
         self.long = long
         self.answers: collections.Counter[int] = collections.Counter()
@@ -37,7 +38,7 @@ class Visitors:
             return
         for _ in range(round(self.rate * _EVERY)):
             edge = next((each for each in reversed(self.host.edges) if each.serves), None)
-            self.answers[edge.request("shop.test", "/", {})[0] if edge else 0] += 1
+            self.answers[edge.request("shop.test", self.path, {})[0] if edge else 0] += 1
         self.host.world.time.at(self.host.world.time.now + _EVERY, self._come)
 
     def _begin_long(self) -> None:

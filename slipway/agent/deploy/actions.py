@@ -14,7 +14,7 @@ from slipway.agent.deploy.migrate import migrate
 from slipway.agent.deploy.recording import prune_releases, record
 from slipway.agent.deploy.smoke import CheckTarget, run_again, run_checks
 from slipway.agent.docker import facts
-from slipway.agent.docker.addresses import former_addresses, starting_order
+from slipway.agent.docker.addresses import former_addresses, links, starting_order
 from slipway.agent.docker.compose_cli import failed_start
 from slipway.agent.docker.docker_api import DockerError
 from slipway.agent.docker.health import Haste, image_check, quicken
@@ -232,7 +232,7 @@ class Actions:
         self.started.update(step.services)
         self.compose.up(
             step.services,
-            self.rendered.file,
+            self.rendered.linked(step.services, self._links),
             self.deadline,
             recreate=recreate,
             scale=scale,
@@ -243,6 +243,11 @@ class Actions:
         seconds = runtime.monotonic() - begin
         killed = killed_since(self.api, self.folder.stack, step.services, since) if recreate and seconds >= 1 else []
         self.out.progress(phase(step), "; ".join([name_of(step), *killed]), seconds)
+
+    def _links(self, other: Service) -> list[str]:
+        seen = facts.containers(self.api, self.folder.stack, (other.name,))
+        running = [each.id for each in seen if each.state in facts.RUNS]
+        return links(self.api, running, other.alias, other.names, self.mover.leaving)
 
     def _edge_up(self, _: steps.EdgeUp) -> None:
         wanted = self.wanted_edge

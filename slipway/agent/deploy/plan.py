@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.agent import strategies
 from slipway.agent.docker.facts import RUNS
 from slipway.agent.strategies.graph import ancestors, levels
+from slipway.agent.strategies.held import Held
 from slipway.agent.strategies.recreate import ended_as_proven
-from slipway.agent.strategies.service import Routed, ServicePlan, ServiceState
+from slipway.agent.strategies.service import Routed, ServiceState
 from slipway.agent.strategies.steps import (
     Barrier,
     CheckRoutes,
@@ -145,41 +146,47 @@ def converge(
     steps: list[Step] = _gone(services, containers, routed)
     late: list[Step] = []
     touched = {step.service for step in steps if isinstance(step, (Remove, Drain))}
+    held = Held(services)
     needed = {
         other for service in services.values() for other, condition in service.depends_on.items() if condition in _GATED
     }
     followed = {other for service in services.values() if service.replicas for other in service.replaced_with}
     unawaited: list[str] = []
     renewed: set[str] = set(started)
+    outdated: set[str] = set()
     for level in levels({name: list(service.depends_on) for name, service in services.items()}):
-        sequences = []
+        sequences, starting = [], set()
         for name in level:
             if name in started:
                 continue
             service = services[name]
-            own = [each for each in containers if each.service == name]
+            own = seen = [each for each in containers if each.service == name]
             if not ended_as_proven(service, proofs.get(name)):
-                outdated = _outdated(service, own, containers, services, renewed=renewed, resumed=resumed)
+                outdated |= _outdated(service, own, containers, services, renewed=renewed, resumed=resumed)
+                outdated |= _ahead(service, own, containers, services, outdated) if back or resumed else set()
                 service, own = _following(service, own, outdated, followed=name in followed)
             state = ServiceState(own, proofs.get(name), routed.weights.get(name, {}), name in routed.stale, back)
             plan = strategies.find(service.strategy, name)(service, state)
-            if any(isinstance(step, (Start, ScaleUp)) for step in plan.steps) and not _stays(service, own):
-                renewed.add(name)
-                if name in followed:
-                    plan = ServicePlan((*plan.steps, *plan.late), plan.first)
+            if any(isinstance(step, (Start, ScaleUp)) for step in plan.steps):
+                starting.add(name)
+                renewed |= set() if _stays(service, own) else {name}
+            if any(isinstance(step, (Start, ScaleUp, Remove, Drain)) for step in (*plan.steps, *plan.late)):
+                touched.add(name)
+            plan = held.part(name, plan, seen)
             sequence = tuple(step for step in plan.steps if not isinstance(step, Smoke) or name in smoke)
             first += plan.first
             late += plan.late
-            if any(isinstance(step, (Start, ScaleUp, Remove, Drain)) for step in (*sequence, *plan.late)):
-                touched.add(name)
-            if sequence and isinstance(sequence[-1], WaitHealthy) and name not in needed:
+            if sequence and isinstance(sequence[-1], WaitHealthy) and name not in needed and name not in held:
                 # Nobody waits for it: start the next level meanwhile.
                 sequence = sequence[:-1]
                 unawaited.append(name)
             sequences.append(sequence)
-        steps += _join(sequences)
+        steps += [*held.due(starting), *_join(sequences)]
     if unawaited:
         steps.append(WaitHealthy(tuple(unawaited)))
+    early, last = held.rest(touched)
+    steps += early
+    late += last
     return ServicePlans(first, steps, late, sorted(touched))
 
 
@@ -206,6 +213,24 @@ def _outdated(
     stay = [_stays(other, [each for each in containers if each.service == other.name]) for other in others]
     since = max((min(each.created for each in each_stay) for each_stay in stay if each_stay), default="")
     return {each.id for each in own if each.created < since}
+
+
+def _ahead(
+    service: Service,
+    own: Sequence[Container],
+    containers: Sequence[Container],
+    services: Mapping[str, Service],
+    outdated: Collection[str],
+) -> set[str]:
+    """After a failure: containers that followed a generation which goes."""
+    found = set()
+    for name in service.replaced_with & services.keys():
+        others = [each for each in containers if each.service == name and each.state in RUNS]
+        for each in own:
+            last = max((o for o in others if o.created < each.created), key=lambda o: o.created, default=None)
+            if last and (last.config != services[name].config or last.id in outdated):
+                found.add(each.id)
+    return found
 
 
 def _following(

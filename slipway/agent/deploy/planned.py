@@ -99,6 +99,8 @@ def _change(
                if each.action in (RECREATED, RESTARTED, ROLLED, STARTED)}  # fmt: skip
     after = [f"{each} is {renewed[each]}" for each in sorted(service.replaced_with & renewed.keys())] if service else []
     stops = action in (RECREATED, RESTARTED, STOPPED, REMOVED) or _stops_first(name, steps, own)
+    rolled = {each.service for each in earlier if each.action == ROLLED}
+    stops = stops or bool(service and _left_alone(name, service.replaced_with & rolled, steps))
     interrupts = stops and any(each.state in RUNS for each in own)
     because = _because(name, action, after, known)
     if name in known.taken_over:
@@ -114,6 +116,16 @@ def _stops_first(name: str, steps: Sequence[Step], own: Sequence[Container]) -> 
             return not alive
         if isinstance(step, (Remove, Drain)) and step.service == name:
             alive -= set(step.containers)
+    return False
+
+
+def _left_alone(name: str, followed: Collection[str], steps: Sequence[Step]) -> bool:
+    """Whether something of what it follows goes while it still has the requests."""
+    gone = False
+    for step in steps:
+        if gone and isinstance(step, (Start, ScaleUp, ShiftTraffic)) and name in _services(step):
+            return True
+        gone = gone or (isinstance(step, (Remove, Drain)) and step.service in followed)
     return False
 
 

@@ -1,4 +1,4 @@
-"""In which order stopped containers start, so that each gets its address back and none gets another's.
+"""What containers that start get and find: each its address of before, and the new generation of what it follows.
 
 Docker gives the lowest free address to whoever starts, and takes no wish on a network whose subnet it chose itself. A
 proxy that asked for a name once would send one service's requests to another.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from slipway.agent.docker.docker_api import DockerApi
 
-__all__ = ["Former", "former_addresses", "starting_order"]
+__all__ = ["Former", "former_addresses", "links", "starting_order"]
 
 
 class Former(NamedTuple):
@@ -35,6 +35,21 @@ def former_addresses(api: DockerApi, identifier: str) -> dict[str, Former]:
         for name, each in networks.items()
         if name != EDGE_NETWORK and (each or {}).get("IPAddress")
     }
+
+
+def links(
+    api: DockerApi, running: Collection[str], alias: str, names: Collection[str], leaving: Collection[str]
+) -> list[str]:
+    """What lets a container that starts now find by these names those with an `alias` alone, beside some that leave.
+
+    `running` are the containers that have the names. Without a link it would find all of them.
+    """
+    networks = {
+        each: ((api.container(each) or {}).get("NetworkSettings") or {}).get("Networks") or {} for each in running
+    }
+    named = {each for each, own in networks.items() if any(alias in (n.get("Aliases") or ()) for n in own.values())}
+    others = set(running) - named
+    return [f"{alias}:{name}" for name in names] if named and others and others.issubset(leaving) else []
 
 
 def starting_order(api: DockerApi, former: Mapping[str, Mapping[str, Former]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.agent.docker.compose_cli import ComposeFile
 from slipway.agent.docker.facts import CONFIG_LABEL, JOB_LABEL, RELEASE_LABEL, STACK_LABEL
 from slipway.agent.docker.pull import without_tag
+from slipway.agent.strategies.graph import levels
 from slipway.agent.strategies.service import Service, Traffic
 from slipway.contract.compose_tree import PLACEHOLDER, shipped_file, texts, used_definitions
 from slipway.contract.problems import SlipwayError
+from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from slipway.agent.state.stack_dir import StackFolder
     from slipway.contract.deployment import Release
@@ -41,6 +44,16 @@ class Rendered(NamedTuple):
     @property
     def file(self) -> ComposeFile:
         return ComposeFile(self.compose, self.environment)
+
+    def linked(self, services: Collection[str], links: Callable[[Service], Sequence[str]]) -> ComposeFile:
+        """The file in which `services` find what they follow by the `links` to it, where there are any."""
+        tree = dict(self.compose["services"])
+        for name in services:
+            followed = [self.services[each] for each in sorted(self.services[name].replaced_with)]
+            found = [link for each in followed if each.alias for link in links(each)]
+            if found and not tree[name].get("network_mode"):
+                tree[name] = {**tree[name], "external_links": [*(tree[name].get("external_links") or ()), *found]}
+        return self.file._replace(content={**self.compose, "services": tree})
 
 
 def render(
@@ -89,7 +102,37 @@ def render(
             ),
             runs_once=policy in _SAID_NEVER and not (reached or service.get("healthcheck")),
         )
+    _name_generations(wanted, tree["services"])
     return Rendered(wanted, tree, environment, *referenced_paths(source))
+
+
+def _name_generations(wanted: dict[str, Service], tree: Mapping[str, dict[str, Any]]) -> None:
+    """Give the containers that others follow a name of their generation, beside those that all of them have.
+
+    It is no part of the configuration: older containers go on without it.
+    """
+    followed = {other for each in wanted.values() for other in each.replaced_with}
+    aliases = {name: {name, *_aliases(service)} for name, service in tree.items()}
+    for name in (name for level in levels({n: each.depends_on for n, each in wanted.items()}) for name in level):
+        service, own = wanted[name], tree[name]
+        if name not in followed or service.strategy == RECREATE or own.get("network_mode"):
+            continue
+        others = {alias for other, names in aliases.items() if other != name for alias in names}
+        generations = [service.config, *sorted(wanted[each].alias for each in service.replaced_with)]
+        alias = f"{name}.{hashlib.sha256(' '.join(generations).encode()).hexdigest()[:12]}"
+        wanted[name] = service._replace(alias=alias, names=tuple(sorted(aliases[name] - others)))
+        networks = own.get("networks") or ["default"]
+        networks = networks if isinstance(networks, dict) else dict.fromkeys(networks)
+        own["networks"] = {
+            network: {**(entry or {}), "aliases": [*((entry or {}).get("aliases") or ()), alias]}
+            for network, entry in networks.items()
+        }
+
+
+def _aliases(service: Mapping[str, Any]) -> list[str]:
+    networks = service.get("networks") or {}
+    entries = networks.values() if isinstance(networks, dict) else ()
+    return [alias for entry in entries for alias in (entry or {}).get("aliases") or ()]
 
 
 def referenced_paths(compose: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:

@@ -64,7 +64,7 @@ def plan(service: Service, state: ServiceState) -> ServicePlan:
     shares = {generation: share for generation, share in state.weights.items() if share}
     # A restart along with another service: old and new are of one generation.
     renewing = any(generation_of(each.config) == service.generation for each in present.serving)
-    proven = proven and not renewing
+    proven = proven and (state.back or not renewing)
     settled = shares == {service.generation: WHOLE} and not state.stale and not renewing
     gates = (WaitHealthy((service.name,)), Smoke((service.name,), 1))
     first: tuple[Step, ...] = ()

@@ -47,6 +47,8 @@ class Service(NamedTuple):
     """services whose replacement makes these containers useless (a shared network namespace) or asks for a new start"""
     completes: bool  # another service waits for its successful end
     traffic: Traffic = Traffic()
+    names: tuple[str, ...] = ()  # that others reach it by, and nothing else
+    alias: str = ""  # by which its network knows the containers of this generation alone; empty: nobody follows them
     runs_once: bool = False  # never restarted, without a health check, and nothing can reach it: it works and ends
 
     @property

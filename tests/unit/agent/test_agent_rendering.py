@@ -231,3 +231,60 @@ def test_tag_is_taken_off_but_a_port_is_not() -> None:
 def test_no_secret_is_in_anything_but_the_rendered_file() -> None:
     found = rendered("canary-value")
     assert "canary-value" not in json.dumps([found.services["api"]._asdict()], default=str)
+
+
+def generations(front: dict[str, Any] | None = None, **api: Any) -> Rendered:
+    """`front` follows `api`, which rolls unless it is said otherwise."""
+    strategy = api.pop("strategy", "rolling")
+    own = release()
+    needs = {"depends_on": {"api": {"condition": "service_started", "restart": True}}}
+    services = {"api": {"image": IMAGE, **api}, "front": {"image": IMAGE, **needs, **(front or {})}}
+    entries = {name: {**own["services"]["api"], "strategy": "rolling"} for name in services}
+    entries["api"]["strategy"] = strategy
+    wanted = {**own, "images": dict.fromkeys(services, IMAGE), "services": entries, "secrets": []}
+    wanted["compose"] = {"services": services, "networks": {"back": {}}}
+    return render(Release.from_json(wanted), list(services), {}, key=b"key", folder=StackFolder("shop"))
+
+
+@pytest.mark.parametrize(
+    ("api", "networks", "names"),
+    [
+        ({}, {"default": []}, ["api"]),
+        ({"networks": ["back"]}, {"back": []}, ["api"]),
+        ({"networks": {"back": None}}, {"back": []}, ["api"]),
+        ({"networks": {"back": {"aliases": ["server", "front"]}}}, {"back": ["server", "front"]}, ["api", "server"]),
+    ],
+)
+def test_what_others_follow_has_a_name_of_its_generation_on_each_network(
+    api: dict[str, Any], networks: dict[str, list[str]], names: list[str]
+) -> None:
+    """A name that another service has, too, is none that leads to this one alone."""
+    found = generations(**api)
+    service = found.services["api"]
+    assert service.alias.startswith("api.")
+    assert list(service.names) == names
+    given = {name: each["aliases"] for name, each in found.compose["services"]["api"]["networks"].items()}
+    assert given == {name: [*own, service.alias] for name, own in networks.items()}
+    assert found.services["front"].alias == ""
+    changed = generations(**api, environment={"A": "1"})
+    assert changed.services["api"].alias != service.alias
+    # It is no part of the configuration, so that nobody is replaced for it.
+    assert service.config == generations({"depends_on": ["api"]}, **api).services["api"].config
+
+
+@pytest.mark.parametrize("api", [{"strategy": "recreate"}, {"network_mode": "host"}])
+def test_what_has_no_second_generation_beside_it_or_no_network_needs_no_name_of_it(api: dict[str, Any]) -> None:
+    found = generations(**api)
+    assert found.services["api"].alias == ""
+    assert "networks" not in found.compose["services"]["api"]
+
+
+def test_links_lead_only_those_that_start_to_the_new_generation() -> None:
+    found = generations({"external_links": ["db:db"]})
+    assert found.linked(["api", "front"], lambda _: []) == found.file
+    file = found.linked(["front"], lambda other: [f"{other.alias}:{name}" for name in other.names])
+    links = {name: each.get("external_links") for name, each in file.content["services"].items()}
+    assert links == {"api": None, "front": ["db:db", f"{found.services['api'].alias}:api"]}
+    assert found.compose["services"]["front"]["external_links"] == ["db:db"]
+    alone = generations({"network_mode": "host"})
+    assert alone.linked(["front"], lambda other: [f"{other.alias}:api"]) == alone.file
