@@ -6,6 +6,7 @@ through Pulumi and SSH is in `test_traffic`.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import http.server
 import json
@@ -16,7 +17,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agent_harness import docker, eventually, pack
+from agent_harness import docker, eventually, pack, release, service
 from moving import Before
 from routed import nothing_lost
 from routed_agent import RoutedAgent
@@ -123,6 +124,71 @@ def test_rolling_in_batches(agent: RoutedAgent) -> None:
         assert agent.up("batches", replicas=1).code == 0
     nothing_lost(results[0])
     assert len(agent.containers()["web"]) == 1
+
+
+# Asks for its upstream's addresses once, when it starts, and turns to one after the other, without a second try.
+PROXY = """
+import http.client, http.server, itertools, signal, socket, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+addresses = sorted({each[4][0] for each in socket.getaddrinfo("api", 8000, socket.AF_INET)})
+print("found", *addresses, flush=True)
+turns = itertools.cycle(addresses)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        status, version = 200, ""
+        if self.path.startswith("/api"):
+            connection = http.client.HTTPConnection(next(turns), 8000, timeout=2)
+            try:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                status, version = answer.status, answer.headers.get("X-Version", "")
+            except OSError:
+                status = 502
+        self.send_response(status)
+        self.send_header("X-Version", version)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
+"""
+
+
+def behind_a_proxy(agent: RoutedAgent, version: str, *, follows: bool) -> dict[str, Any]:
+    """A proxy with the route, which does not change, in front of `api`."""
+    rolls = {"strategy": "rolling", "update": {"order": "start-first"}}
+    check = {"kind": "http", "port": 8000, "deadline": 20, "path": "/api", "status": 200}
+    front = service(agent.image, entrypoint=["python3", "-IS", "-c", PROXY], stop_grace_period="5s")
+    front["depends_on"] = {"api": {"condition": "service_healthy", "restart": follows}}
+    services = {"api": service(agent.image, environment={"VERSION": version}, stop_grace_period="5s"), "front": front}
+    routed = {**rolls, "routes": [{"host": "", "path": "/", "strip": False}], "smoke": [check]}
+    return release(agent.stack, services, slipway={"api": rolls, "front": routed})
+
+
+def test_behind_a_proxy_that_resolves_a_name_once(made: Callable[..., RoutedAgent]) -> None:
+    agent = made()
+    wanted = behind_a_proxy(agent, "first", follows=True)
+    assert agent.deploy(wanted, edge=agent.edge()).code == 0
+    answers: list[tuple[int, str]] = []
+    over = threading.Event()
+
+    def visit() -> None:
+        while not over.is_set():
+            answers.append(agent.ask("/api"))
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    ended = agent.deploy(behind_a_proxy(agent, "second", follows=True), edge=agent.edge())
+    eventually(lambda: answers[-1] == (200, "second"), 5)
+    begin = len(answers)
+    eventually(lambda: len(answers) > begin + 100, 20)
+    over.set()
+    visitor.join()
+    assert ended.code == 0, ended.err
+    assert set(answers) == {(200, "first"), (200, "second")}, collections.Counter(answers)
+    assert set(answers[begin:]) == {(200, "second")}
+    again = agent.deploy(behind_a_proxy(agent, "second", follows=True), edge=agent.edge())
+    assert again.document["outcome"] == "unchanged"
 
 
 def test_blue_green_keeps_the_old_generation_for_a_way_back_at_once(agent: RoutedAgent) -> None:
