@@ -23,11 +23,19 @@ __all__ = [
     "parsed_dotenv",
     "read_dotenv",
     "unusable_lines",
+    "written_dotenv",
 ]
 
 # https://docs.docker.com/compose/how-tos/environment-variables/envvars/; those left out say which application it is.
+# And what has the loader, git, ssh, shells and interpreters run other programs; GIT_TOKEN and the like do not.
 _OF_THE_MACHINE = re.compile(
-    r"COMPOSE_(?!PROFILES$|FILE$|PATH_SEPARATOR$)\w+|DOCKER_\w+|BUILDKIT_\w+|PATH|HOME|PWD", re.ASCII
+    r"COMPOSE_(?!PROFILES$|FILE$|PATH_SEPARATOR$)\w+|DOCKER_\w+|BUILDKIT_\w+|BUILDX_\w+|PATH|HOME|PWD|TMPDIR|SHELL|IFS"
+    r"|(?:LD|DYLD)_\w+|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|BASH_ENV|BASH_FUNC_\S+|SHELLOPTS|BASHOPTS|PROMPT_COMMAND|PS4"
+    r"|GIT_(?:CONFIG\w*|SSH\w*|EXEC_PATH|PROXY_COMMAND|ASKPASS|EXTERNAL_DIFF|TEMPLATE_DIR|\w*EDITOR|\w*PAGER|DIR"
+    r"|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALLOW_PROTOCOL|TRACE\w*)"
+    r"|SSH_(?:ASKPASS\w*|AUTH_SOCK|COMMAND)|PYTHON(?:PATH|HOME|STARTUP|USERBASE|BREAKPOINT|WARNINGS|INSPECT)"
+    r"|PERL5(?:LIB|OPT|DB)|RUBY(?:LIB|OPT)|GODEBUG",
+    re.ASCII,
 )
 
 # What follows is as in Compose's own parser and template (compose-go: dotenv/parser.go, template/template.go).
@@ -36,6 +44,7 @@ _TRAILING = _SPACE + "\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, r
 _GAP = re.compile(rf"(?:[{_SPACE}\n]|#[^\n]*)*")
 _NAME = re.compile(rf"(?:export[\t\f\r ]+)?([\w.\[\]-]+)[{_SPACE}]*(?:[=:][{_SPACE}]*|(\n|\Z))")
 _QUOTED = re.compile(r"(?s)\"((?:\\.|[^\"\\])*)\"|'((?:\\.|[^'\\])*)'")
+_SPECIAL = re.compile(r"[\\\"$]")
 _ESCAPE = re.compile(r"\\(?:([abfnrtv$\\])|0(\d{0,3}))", re.ASCII)
 _MEANT = dict(zip("abfnrtv$\\", ("\a", "\b", "\f", "\n", "\r", "\t", "\v", "$$", "\\"), strict=True))
 _REFERENCE = re.compile(r"\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+?])|(?=\})))", re.ASCII)
@@ -92,6 +101,13 @@ def dotenv_entries(dotenv: Dotenv, known: Mapping[str, str], secrets: Mapping[st
 def of_the_machine(name: str) -> bool:
     """Whether a variable is about the machine that runs Docker, and none of the application."""
     return bool(_OF_THE_MACHINE.fullmatch(name))
+
+
+def written_dotenv(values: Mapping[str, str]) -> bytes:
+    """A `.env` file in which Compose reads these values; without those whose names nothing can refer to."""
+    written = {name: _SPECIAL.sub(r"\\\g<0>", value) for name, value in values.items()}
+    lines = [f'{name}="{value}"\n' for name, value in written.items() if is_variable_name(name, secret=False)]
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def unusable_lines(dotenv: Dotenv, name: str) -> list[Problem]:

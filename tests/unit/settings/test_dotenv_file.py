@@ -10,12 +10,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slipway.contract.compose_program import compose_program
 from slipway.contract.problems import SlipwayError
-from slipway.settings.dotenv_file import dotenv_entries, parsed_dotenv, unusable_lines
+from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv, unusable_lines, written_dotenv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,6 +147,29 @@ def test_a_hostile_value_takes_no_longer_than_its_reading(text: str) -> None:
     with contextlib.suppress(SlipwayError):
         list(dotenv_entries(parsed_dotenv(f"A={text}\nB='{text}'\nC=\"{text}\"\n{text}\n"), {}, {}))
     assert time.process_time() - begun < 5
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+@example("\\")
+@example("a\\\"$B\\\\$${B}\n\\n#'")
+def test_what_is_written_is_read_as_it_was(text: str) -> None:
+    values = {"B": "v", "a.b-c": text, "A": text}
+    dotenv = parsed_dotenv(written_dotenv({**values, "no name": "x"}).decode())
+    read = {each.name: each.value for each in dotenv_entries(dotenv, {}, {})}
+    assert {name: value.replace("\r\n", "\n") for name, value in values.items()} == read
+
+
+@pytest.mark.parametrize(
+    ("name", "of_it"),
+    [
+        *dict.fromkeys(("LD_PRELOAD", "GIT_SSH_COMMAND", "GIT_CONFIG_KEY_0", "BASH_ENV", "PYTHONPATH", "DOCKER_HOST",
+                        "COMPOSE_PROJECT_NAME", "PATH", "GIT_TRACE2", "BASH_FUNC_x%%", "DYLD_INSERT_LIBRARIES"), True).items(),
+        *dict.fromkeys(("GIT_TOKEN", "GIT_COMMIT", "SSH_PRIVATE_KEY", "PYTHONUNBUFFERED", "COMPOSE_PROFILES", "ENV", "NODE_ENV",
+                        "HTTP_PROXY", "SHELL_COLOR", "OLD_PATH"), False).items(),
+    ],
+)  # fmt: skip
+def test_what_steers_programs_is_no_value_of_an_application(name: str, of_it: bool) -> None:  # noqa: FBT001
+    assert of_the_machine(name) is of_it
 
 
 def test_a_line_that_would_be_lost_is_named_by_its_number_once() -> None:
