@@ -15,6 +15,7 @@ import random
 import re
 import shlex
 import string
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import quoteattr
@@ -104,7 +105,15 @@ WRAPPERS: dict[str, Callable[[str], str]] = {
     "basic": lambda text: base64.b64encode(f"u:{text}".encode()).decode(),
     "auth of a registry": lambda text: base64.urlsafe_b64encode(f'{{"password":"{text}"}}'.encode()).decode(),
     "token": lambda text: base64.b64encode(f"oauth2:{text}\n".encode()).decode(),
+    "base64 in lines": lambda text: base64.encodebytes(text.encode()).decode().rstrip("\n"),
+    "base64 of OpenSSL": lambda text: "\n".join(wrap(base64.b64encode(text.encode()).decode(), 64)),
+    "token in lines": lambda text: base64.encodebytes(f"oauth2:{text}\n".encode()).decode(),
     "hex": lambda text: text.encode().hex(),
+    "hex of od": lambda text: "\n".join(f" {line}" for line in wrap(text.encode().hex(" "), 47)),
+    "hex of xxd": lambda text: text.encode().hex(" ", -2),
+    "hex of OpenSSL": lambda text: "\n    ".join(wrap(text.encode().hex(":"), 45)),
+    "hex of .NET": lambda text: text.encode().hex("-").upper(),
+    "hex of C": lambda text: ", ".join(f"0x{byte:02x}" for byte in text.encode()),
 }
 """What may come below them; of the neighbours of a value in base64 some characters hold bits of it."""
 
@@ -132,16 +141,16 @@ def case(choose: random.Random) -> Case:
     whole = WRAPPERS[wrapper](shown)
     other = WRAPPERS[wrapper]("\1" * len(shown.encode()))
     begin, end = (len(os.path.commonprefix(each)) for each in ((whole, other), (whole[::-1], other[::-1])))  # noqa: RUF071 - of text
-    inside = wrapper in ("basic", "auth of a registry", "token")
+    inside = wrapper in ("basic", "auth of a registry", "token", "token in lines")
     form = whole[begin + _SHARED : len(whole) - end - _SHARED] if inside else whole
-    plain = form
+    plain, parted = form, "\n"  # tells nothing
     for name in names:
-        whole, form = ENCODERS[name](whole), ENCODERS[name](form)
+        whole, form, parted = ENCODERS[name](whole), ENCODERS[name](form), ENCODERS[name](parted)
     around = [" ".join(choose.choices(_WORDS, k=choose.randrange(6))) for _ in range(2)]
     return Case(
         secret,
         form,
-        f"{around[0]} {whole} {around[1]}",
+        f"{around[0]} {whole} {around[1]} {parted}",
         " / ".join((wrapper, *names)),
         -(-len(form) // max(1, len(plain))),
     )

@@ -2,45 +2,72 @@
 
 from __future__ import annotations
 
-import io
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from dotenv.parser import parse_stream
-
-from slipway.contract.problems import Problem
+from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.model import PREFIX
+from slipway.settings.rules import is_variable_name
 from slipway.settings.secret_rules import why_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Dotenv", "DotenvEntry", "dotenv_entries", "of_the_machine", "parsed_dotenv", "read_dotenv"]
+__all__ = [
+    "Dotenv",
+    "DotenvEntry",
+    "dotenv_entries",
+    "of_the_machine",
+    "parsed_dotenv",
+    "read_dotenv",
+    "unusable_lines",
+    "written_dotenv",
+]
 
 # https://docs.docker.com/compose/how-tos/environment-variables/envvars/; those left out say which application it is.
+# And what has the loader, git, ssh, shells and interpreters run other programs; GIT_TOKEN and the like do not.
 _OF_THE_MACHINE = re.compile(
-    r"COMPOSE_(?!PROFILES$|FILE$|PATH_SEPARATOR$)\w+|DOCKER_\w+|BUILDKIT_\w+|PATH|HOME|PWD", re.ASCII
+    r"COMPOSE_(?!PROFILES$|FILE$|PATH_SEPARATOR$)\w+|DOCKER_\w+|BUILDKIT_\w+|BUILDX_\w+|PATH|HOME|PWD|TMPDIR|SHELL|IFS"
+    r"|(?:LD|DYLD)_\w+|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|BASH_ENV|BASH_FUNC_\S+|SHELLOPTS|BASHOPTS|PROMPT_COMMAND|PS4"
+    r"|GIT_(?:CONFIG\w*|SSH\w*|EXEC_PATH|PROXY_COMMAND|ASKPASS|EXTERNAL_DIFF|TEMPLATE_DIR|\w*EDITOR|\w*PAGER|DIR"
+    r"|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALLOW_PROTOCOL|TRACE\w*)"
+    r"|SSH_(?:ASKPASS\w*|AUTH_SOCK|COMMAND)|PYTHON(?:PATH|HOME|STARTUP|USERBASE|BREAKPOINT|WARNINGS|INSPECT)"
+    r"|PERL5(?:LIB|OPT|DB)|RUBY(?:LIB|OPT)|GODEBUG",
+    re.ASCII,
 )
 
-# https://docs.docker.com/reference/compose-file/interpolation/, of which `.env` files know these forms
-_REFERENCE = re.compile(r"\\\$|\$\$|\$\{([A-Za-z_]\w*)(?::?-([^}]*))?\}|\$([A-Za-z_]\w*)", re.ASCII)
+# What follows is as in Compose's own parser and template (compose-go: dotenv/parser.go, template/template.go).
+_SPACE = "\t\v\f\r \x85\xa0"
+_TRAILING = _SPACE + "\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_GAP = re.compile(rf"(?:[{_SPACE}\n]|#[^\n]*)*")
+_NAME = re.compile(rf"(?:export[\t\f\r ]+)?([\w.\[\]-]+)[{_SPACE}]*(?:[=:][{_SPACE}]*|(\n|\Z))")
+_QUOTED = re.compile(r"(?s)\"((?:\\.|[^\"\\])*)\"|'((?:\\.|[^'\\])*)'")
+_SPECIAL = re.compile(r"[\\\"$]")
+_ESCAPE = re.compile(r"\\(?:([abfnrtv$\\])|0(\d{0,3}))", re.ASCII)
+_MEANT = dict(zip("abfnrtv$\\", ("\a", "\b", "\f", "\n", "\r", "\t", "\v", "$$", "\\"), strict=True))
+_REFERENCE = re.compile(r"\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+?])|(?=\})))", re.ASCII)
+_BRACE = re.compile(r"(?s)\{.?|\}")  # what follows one that opens is not looked at
+_DEPTH = 20  # of references in defaults
+_MOST = 4_000_000  # characters: values that refer to one another grow faster than any file
 
 
 class Dotenv(NamedTuple):
     """A `.env` file."""
 
     values: dict[str, str]
-    """Name → value as written, without its quotes."""
+    """Name → value as written, without its quotes; `dotenv_entries` puts in place what it refers to."""
     problems: list[Problem]
-    """Lines that are not NAME=VALUE."""
+    """Lines that Compose cannot read."""
     verbatim: frozenset[str] = frozenset()
     """Names whose values stand in single quotes, in which nothing is substituted."""
     lines: Mapping[str, int] = MappingProxyType({})
     """Name → number of its line."""
     bare: tuple[int, ...] = ()
     """Numbers of the lines that name a variable and give it no value."""
+    broken: tuple[int, ...] = ()
+    """Numbers of the lines that `problems` are about."""
 
 
 class DotenvEntry(NamedTuple):
@@ -54,12 +81,17 @@ class DotenvEntry(NamedTuple):
 
 
 def dotenv_entries(dotenv: Dotenv, known: Mapping[str, str], secrets: Mapping[str, str]) -> Iterator[DotenvEntry]:
-    """What the file holds, in its order, settings aside; `known` values and `secrets` are what it may refer to."""
-    values, hidden = {**known, **secrets}, set(secrets)
+    """What the file holds, in its order, settings aside; `known` values and `secrets` are what it may refer to.
+
+    Raises:
+        SlipwayError: values refer to one another so often that they would fill the memory.
+    """
+    values, hidden, budget = {**known, **secrets}, set(secrets), [_MOST]
     for name in dotenv.values:
         if name.startswith(PREFIX):
             continue
-        values[name], used = _expanded(name, dotenv, values)
+        used, text = set[str](), dotenv.values[name]
+        values[name] = text if name in dotenv.verbatim else _expanded(text, values, used, budget)
         names = ", ".join(sorted(used & hidden))
         why = why_secret(name, values[name]) or (f"it holds {names}" if names else "")
         (hidden.add if why else hidden.discard)(name)
@@ -71,29 +103,80 @@ def of_the_machine(name: str) -> bool:
     return bool(_OF_THE_MACHINE.fullmatch(name))
 
 
-def _expanded(name: str, dotenv: Dotenv, known: Mapping[str, str]) -> tuple[str, set[str]]:
-    """The value of a name as Compose reads it, `known` values in place of references to them; and which these are.
+def written_dotenv(values: Mapping[str, str]) -> bytes:
+    """A `.env` file in which Compose reads these values; without those whose names nothing can refer to."""
+    written = {name: _SPECIAL.sub(r"\\\g<0>", value) for name, value in values.items()}
+    lines = [f'{name}="{value}"\n' for name, value in written.items() if is_variable_name(name, secret=False)]
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def unusable_lines(dotenv: Dotenv, name: str) -> list[Problem]:
+    """What keeps the file from becoming part of a stack: nothing of it may be lost, or be taken for a name.
+
+    What stands there may be a piece of a key: it is not repeated.
+    """
+    if dotenv.problems and not dotenv.broken:
+        return dotenv.problems
+    found = dict.fromkeys((*dotenv.broken, *dotenv.bare), "is not NAME=VALUE")
+    for each, value in dotenv.values.items():
+        if not is_variable_name(each, secret=False):
+            found.setdefault(dotenv.lines[each], "names no variable")
+        elif "\0" in value:
+            found.setdefault(dotenv.lines[each], "holds a zero byte")
+    fix = "correct it, or put # before it"
+    return [Problem(f"{name}: line {line} {what}", "it would be lost", fix) for line, what in sorted(found.items())]
+
+
+def _expanded(text: str, known: Mapping[str, str], used: set[str], budget: list[int], depth: int = 0) -> str:
+    """`text` as Compose reads it; adds the names whose values are in it to `used`, and takes its length off `budget`.
 
     What refers to a name that is not known stays as it is: Compose would leave it empty, which nobody means.
     """
-    used = set[str]()
+    pieces, at, closings = list[str](), 0, _closings(text) if depth < _DEPTH else {}
+    for found in _REFERENCE.finditer(text):
+        start, (plain, braced, operator) = found.start(), found.groups()
+        if start < at:
+            continue  # of a default
+        end = closings.get(start + 1, 0) if braced else found.end()
+        if end < found.end():
+            continue  # no template
+        default, value = text[found.end() : end - 1], known.get(plain or braced or "")
+        if operator and "\n" in default:
+            continue
+        given = value is not None and (value != "" or not (operator or "").startswith(":"))
+        if not (plain or braced):
+            new = "$"
+        elif (operator or "").endswith("+" if given else "-"):
+            new = _expanded(default, known, used, budget, depth + 1)
+        elif given and value is not None:
+            new = value
+            used.add(plain or braced)
+        else:
+            new = "" if (operator or "").endswith("+") else text[start:end]
+        pieces += text[at:start], new
+        at = end
+        budget[0] -= len(new) + 1
+        if budget[0] < 0:
+            what = f"the values of the .env are more than {_MOST:,} characters, once they hold what they refer to"
+            raise SlipwayError(what, "nobody means that", "write those values out in it")
+    return "".join([*pieces, text[at:]])
 
-    def replaced(found: re.Match[str]) -> str:
-        reference, instead = found[1] or found[3], found[2]
-        if not reference:
-            return "$"
-        if reference in known:
-            used.add(reference)
-        return known.get(reference, found[0] if instead is None else instead)
 
-    value = dotenv.values[name]
-    return (value if name in dotenv.verbatim else _REFERENCE.sub(replaced, value)), used
+def _closings(text: str) -> dict[int, int]:
+    """Where braces begin → where they end; those that nothing closes, at the last that could."""
+    found, opened = dict[int, int](), list[int]()
+    for brace in _BRACE.finditer(text):
+        if brace[0] != "}":
+            opened.append(brace.start())
+        elif opened:
+            found[opened.pop()] = brace.end()
+    return {**dict.fromkeys(opened, text.rfind("}") + 1), **found}
 
 
 def read_dotenv(path: Path) -> Dotenv:
     """A `.env` file; an empty one when there is none."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return Dotenv({}, [])
     except (OSError, UnicodeDecodeError) as error:
@@ -105,18 +188,38 @@ def read_dotenv(path: Path) -> Dotenv:
 
 def parsed_dotenv(text: str, name: str = ".env") -> Dotenv:
     """The text of a `.env` file; problems call it by `name`."""
-    values, problems, verbatim, lines, bare = {}, [], set(), {}, []
-    for binding in parse_stream(io.StringIO(text.removeprefix("\ufeff"), newline=None)):
-        written = binding.original.string.lstrip()
-        blank = binding.original.string[: len(binding.original.string) - len(written)]
-        line = binding.original.line + blank.count("\n")  # blank lines before it are a part of it
-        if binding.error:
-            what = f"{name}: line {line} is not NAME=VALUE"
-            problems.append(Problem(what, "its values would be missing", "correct it, or put # before it"))
-        elif binding.key is not None:
-            values[binding.key], lines[binding.key] = binding.value or "", line
-            if binding.value is None:
-                bare.append(line)
-            if re.match(r"[^=]*=\s*'", written):
-                verbatim.add(binding.key)
-    return Dotenv(values, problems, frozenset(verbatim), lines, tuple(bare))
+    values, broken, verbatim, lines, bare = dict[str, str](), [], set[str](), dict[str, int](), []
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    at, line, counted = 0, 1, 0
+    while (gap := _GAP.match(text, at)) and (at := gap.end()) < len(text):
+        line, counted = line + text.count("\n", counted, at), at
+        found = _NAME.match(text, at)
+        quoted = _QUOTED.match(text, found.end()) if found and found[2] is None else None
+        end = (text.find("\n", at) + 1 or len(text) + 1) - 1
+        if found is None or (not quoted and found[2] is None and text[found.end() : found.end() + 1] in ('"', "'")):
+            broken.append(line)
+            at = end
+            continue
+        key, lines[found[1]], at = found[1], line, quoted.end() if quoted else end
+        if found[2] is not None:
+            bare.append(line)
+            values.setdefault(key, "")
+            continue
+        verbatim.discard(key)
+        if not quoted:
+            values[key] = text[found.end() : end].partition(" #")[0].rstrip(_TRAILING)
+        elif quoted[1] is None:
+            values[key] = quoted[2].replace("\\'", "'")
+            verbatim.add(key)
+        else:
+            values[key] = _ESCAPE.sub(_character, quoted[1].replace('\\"', '"'))
+    meaning, fix = "its values would be missing", "correct it, or put # before it"
+    problems = [Problem(f"{name}: line {each} is not NAME=VALUE", meaning, fix) for each in broken]
+    return Dotenv(values, problems, frozenset(verbatim), lines, tuple(bare), tuple(broken))
+
+
+def _character(escape: re.Match[str]) -> str:
+    letter, octal = escape.groups()
+    if letter:
+        return _MEANT[letter]
+    return chr(int(octal, 8)) if re.fullmatch("[0-3][0-7]{2}", octal) else "\\" + octal

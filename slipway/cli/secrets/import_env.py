@@ -13,7 +13,7 @@ from slipway.cli.secrets.confirm import confirmed
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings, stated_values
-from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, read_dotenv
+from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, read_dotenv, unusable_lines
 from slipway.settings.model import PREFIX
 from slipway.settings.rules import is_variable_name
 from slipway.settings.secret_rules import weakness
@@ -82,16 +82,7 @@ def _read(
     if not request.file.is_file():
         raise SlipwayError(_no_file(request.file))
     dotenv = read_dotenv(request.file)
-    broken = dict.fromkeys(dotenv.bare, "is not NAME=VALUE")
-    # What stands there may be a piece of a key: it is not repeated.
-    broken |= {
-        dotenv.lines[name]: "names no variable" for name in dotenv.values if not is_variable_name(name, secret=False)
-    }
-    broken |= {dotenv.lines[name]: "holds a zero byte" for name, value in dotenv.values.items() if "\0" in value}
-    problems = list(dotenv.problems)
-    for number, what in sorted(broken.items()):
-        fix = "correct it, or put # before it"
-        problems.append(Problem(f"{request.file.name}: line {number} {what}", "it would be lost", fix))
+    problems = unusable_lines(dotenv, request.file.name)
     unknown = sorted({*request.plain, *request.secret} - dotenv.values.keys())
     problems += [
         Problem(

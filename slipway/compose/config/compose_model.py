@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import secrets as randomness
 import shlex
 import subprocess
+from tempfile import NamedTemporaryFile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -18,6 +18,7 @@ from slipway.compose.config.env_files import missing_env_files, put_stack_values
 from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.dotenv_file import written_dotenv
 from slipway.settings.rules import too_long
 from slipway.settings.secret_rules import is_secret, new_secret, probably_secret
 from slipway.settings.setting_files import config_rm, config_set, entry
@@ -292,36 +293,34 @@ def _compose_config(
 ) -> subprocess.CompletedProcess[str]:
     """Run Compose with nothing but the stack's values: neither this process's environment nor the folder's `.env`.
 
-    HOME is left out on purpose: `${HOME}` would be another one on every machine that deploys.
+    They are a file, since an environment steers programs: LD_PRELOAD is meant for a container. HOME is left out on
+    purpose: `${HOME}` would be another one on every machine that deploys.
     """
     plugins = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  # may have no home
-    passed = {"PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), _RUN_FOLDER))}  # for an `include` over git
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), _RUN_FOLDER))  # for an `include` over git
     named = [word for file in files for word in ("--file", str(file.absolute()))]
-    argv = [*compose_program(), *named, "--env-file", os.devnull, *options]
-    argv += ["config", "--format", "yaml", "--no-path-resolution", *more]
     try:
-        return subprocess.run(
-            argv,
-            cwd=files[0].parent,
-            env={**passed, **values, "DOCKER_CONFIG": plugins},
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-        )
+        with NamedTemporaryFile(prefix="slipway-", suffix=".env") as given:
+            given.write(written_dotenv(values))
+            given.flush()
+            argv = [*compose_program(), *named, "--env-file", given.name, *options]
+            return subprocess.run(
+                [*argv, "config", "--format", "yaml", "--no-path-resolution", *more],
+                cwd=files[0].parent,
+                env={"PATH": values.get("PATH", path), "DOCKER_CONFIG": plugins},
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_SECONDS,
+                check=False,
+            )
     except FileNotFoundError:
         what, fix = "docker is not on PATH", "https://docs.docker.com/engine/install/"
     except subprocess.TimeoutExpired:
         what, fix = f"{names_of(files)}: Compose did not end within {_SECONDS} s", look_command(files)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "a name or value that no environment can carry"
+        reason = getattr(error, "strerror", None) or "a name or value that is no text"
         what, fix = f"docker compose cannot be started ({reason})", "check the variables of the stack's settings"
-        if getattr(error, "errno", None) == errno.E2BIG:
-            size, largest = max((len(value), name) for name, value in values.items())
-            total = sum(map(len, values.values()))
-            what = f"the stack's variables have {total:,} bytes, {size:,} of them {largest}: more than Linux hands over"
-            fix = f"keep {largest} in a file that the service mounts, or in `configs:`"
     raise SlipwayError(what, "the Compose file cannot be read", fix)
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
+import string
+import subprocess
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +51,63 @@ def test_value_inside_longer_base64_is_found_at_every_alignment(before: str) -> 
     value = "correct-horse-battery-staple"
     text = base64.b64encode(f"{before}{value}!".encode()).decode()
     assert "[TOKEN]" in Redactor({"TOKEN": value}).text(text)
+
+
+LONG = "".join(random.Random(11).choices(string.printable[:95], k=115))  # noqa: S311 - repeatable
+
+
+def dumped(text: str, *, group: str, size: int, column: str) -> str:
+    """As xxd and hexdump print it."""
+    raw = text.encode()
+    lines = []
+    for at in range(0, len(raw), 16):
+        part = raw[at : at + 16]
+        shown = "".join(chr(byte) if 31 < byte < 127 else "." for byte in part)
+        lines.append(f"{at:08x}{group}{part.hex(' ', -size):<48}  {column.format(shown)}\n")
+    return "".join(lines)
+
+
+WRAPPED = {
+    "base64": lambda text: base64.encodebytes(text.encode()).decode(),
+    "base64 -w 20": lambda text: "\n".join(textwrap.wrap(base64.b64encode(text.encode()).decode(), 20)),
+    "openssl base64": lambda text: "\n".join(textwrap.wrap(base64.b64encode(text.encode()).decode(), 64)),
+    "od -An -tx1": lambda text: "\n".join(f" {line}" for line in textwrap.wrap(text.encode().hex(" "), 47)),
+    "od -tx1": lambda text: "".join(
+        f"{at:07o} {text.encode()[at : at + 16].hex(' ')}\n" for at in range(0, len(text), 16)
+    ),
+    "xxd": lambda text: dumped(text, group=": ", size=2, column="{}"),
+    "hexdump -C": lambda text: dumped(text, group="  ", size=1, column="|{}|"),
+    "xxd -p": lambda text: "\n".join(textwrap.wrap(text.encode().hex(), 60)),
+    "xxd -i": lambda text: ",\n  ".join(textwrap.wrap(", ".join(f"0x{byte:02x}" for byte in text.encode()), 70)),
+    "fingerprint": lambda text: "\n    ".join(textwrap.wrap(text.encode().hex(":"), 45)),
+    "Buffer of Node": lambda text: f"<Buffer {text.encode().hex(' ')}>",
+    "BitConverter": lambda text: text.encode().hex("-").upper(),
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED.values(), ids=WRAPPED)
+@pytest.mark.parametrize("before", ["", "PASSWORD=", "Authorization: Basic user:"])
+@pytest.mark.parametrize("value", [LONG, LONG[:57], NASTY, LONG[:10]])
+def test_encoded_value_is_hidden_also_where_a_program_wraps_or_parts_it(value: str, before: str, wrapped: Any) -> None:
+    redactor = Redactor({"KEY": value})
+    lines = [f"api-1  | {line}" for line in wrapped(f"{before}{value}\n").splitlines()]
+    raw = value.encode()
+    forms = [raw.hex(), raw.hex().upper(), *(base64.b64encode(raw[cut:]).decode() for cut in range(3))]
+    for shown, most in ((redactor.text("\n".join(lines)), 4), ("\n".join(map(redactor.text, lines)), 8)):
+        assert "[KEY]" in shown
+        joined = re.sub(r"[ :,-]|0x", "", shown)
+        told = [form[at : at + most] for form in forms for at in range(len(form) - most + 1)]
+        told += [value[at : at + 6] for at in range(len(value) - 5)]
+        assert not [each for each in told if each in shown or each in joined]
+
+
+@pytest.mark.parametrize("command", ["base64", "od -An -tx1 -v", "od -A x -t x1z -v", "od -tx1"])
+def test_what_the_programs_of_this_machine_wrap_is_hidden(command: str) -> None:
+    done = subprocess.run(command.split(), input=LONG, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no {command} here")
+    shown = Redactor({"KEY": LONG}).text(done.stdout)
+    assert not re.search(r"(?:[0-9a-f]{2} ){4}|\w{9}", shown.replace("[KEY]", "[]")), shown
 
 
 def test_longest_value_wins_so_that_no_rest_of_it_remains() -> None:

@@ -415,10 +415,27 @@ def test_a_value_too_large_for_an_environment_is_a_problem_and_no_traceback(tmp_
     [problem] = problems_of(tmp_path, WEB, variables={"HUGE": "x" * 200_000})
     assert problem.what == "variables.HUGE: its value has 200,000 bytes"
     variables = {f"V{index}": "x" * 130_000 for index in range(20)} | {"LARGEST": "x" * 131_000}
-    [problem] = problems_of(tmp_path, WEB, variables=variables)
-    assert problem.what == (
-        "the stack's variables have 2,731,001 bytes, 131,000 of them LARGEST: more than Linux hands over"
-    )
+    assert problems_of(tmp_path, WEB, variables=variables) == []  # no environment carries them here
+    text = "services: {web: {image: nginx, labels: {a: '${V1}'}}}"
+    assert model(tmp_path, text, variables=variables)["services"]["web"]["labels"] == {"a": variables["V1"]}
+
+
+def test_no_variable_of_the_stack_steers_the_programs_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shlex.join(compose_program.compose_program())
+    plugin = tmp_path / "own" / "cli-plugins" / "docker-compose"
+    plugin.parent.mkdir(parents=True)
+    plugin.write_text(f'#!/bin/sh\nenv >> {tmp_path}/seen\nexec {real} "$@"\n')
+    plugin.chmod(0o755)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "own"))
+    given = dict.fromkeys(("LD_PRELOAD", "GIT_SSH_COMMAND", "BASH_ENV", "OTEL_TRACES", "HOME", "X"), "/of-the-stack")
+    environment = {name: f"${{{name}}}" for name in given}
+    text = json.dumps({"services": {"web": {"image": "nginx", "environment": environment}}})
+    assert model(tmp_path, text, variables=given)["services"]["web"]["environment"] == given
+    seen = (tmp_path / "seen").read_text()
+    assert "DOCKER_CONFIG=" in seen
+    assert "/of-the-stack" not in seen
 
 
 def test_includes_and_extended_files_are_read_from_where_they_stand(tmp_path: Path) -> None:
