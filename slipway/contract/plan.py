@@ -9,7 +9,8 @@ from slipway.contract.redaction import printable
 __all__ = [
     "CLEARED", "CREATED", "EDGES", "EDGE_CHANGED", "EDGE_REPLACED", "EDGE_STARTED", "MIGRATION", "MOVES",
     "OLD_STOPPED", "ONE_OFF", "PLANS_VARIABLE", "PORTS_TAKEN", "RECREATED", "REMOVED", "REROUTED", "RESTARTED",
-    "ROLLED", "SCALED", "STARTED", "STOPPED", "TAKEN_OVER", "UNBUILT", "Change", "interruption", "sentence",
+    "ROLLED", "SCALED", "STARTED", "STOPPED", "TAKEN_OVER", "UNBUILT", "UNDO_FINISHED", "Change", "interruption",
+    "sentence",
 ]  # fmt: skip
 
 CREATED, RECREATED, RESTARTED, ROLLED, SCALED = "created", "recreated", "restarted", "rolled", "scaled"
@@ -18,7 +19,7 @@ ONE_OFF, MIGRATION = "one-off run", "migration run"
 EDGES = EDGE_STARTED, EDGE_REPLACED, EDGE_CHANGED = "edge started", "edge replaced", "edge changed"
 """`edge changed`: its container stays."""
 TAKEN_OVER = "taken over"  # from a container of the project that ran here before
-MOVES = PORTS_TAKEN, OLD_STOPPED = "ports taken over", "old project stopped"
+MOVES = PORTS_TAKEN, OLD_STOPPED, UNDO_FINISHED = "ports taken over", "old project stopped", "undo finished"
 
 PLANS_VARIABLE = "SLIPWAY_PLANS"
 """Environment variable with the folder into which a preview writes every host's plan, for `slipway preview`."""

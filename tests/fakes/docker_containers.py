@@ -116,7 +116,7 @@ class Containers(Stores):
             "Ports": ports,
             "Labels": container.labels,
             "State": container.state,
-            "Mounts": [{"Type": "volume", "Name": name} for name in container.volumes],
+            "Mounts": container.mounts,
             "NetworkSettings": {"Networks": {name: dict(each) for name, each in container.endpoints.items()}},
         }
 
@@ -162,7 +162,7 @@ class Containers(Stores):
                 "Ports": ports,
                 "Networks": {name: dict(each) for name, each in container.endpoints.items()},
             },
-            "Mounts": [{"Type": "volume", "Name": name} for name in container.volumes],
+            "Mounts": container.mounts,
         }
 
     def _logs(self, identifier: str, *, query: dict[str, str], **_: Any) -> tuple[int, Any]:
@@ -199,6 +199,8 @@ class Containers(Stores):
                 name = mount.get("Source") or self._id()
                 self.volumes.setdefault(name, volume(name, {}, self._moment(self.time.now)))
                 container.volumes.append(name)
+            elif mount.get("Type") == "bind" and not mount.get("ReadOnly"):
+                container.binds.append(str(mount["Source"]))
         container.command = [str(word) for word in (body.get("Cmd") or ())]
         container.program = image.behaviour(container.environment, container.command)
         self.containers[container.id] = container

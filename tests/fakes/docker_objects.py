@@ -91,6 +91,8 @@ class Container:
     waiting: list[VirtualThread] = field(default_factory=list)
     """those that wait for its end"""
     volumes: list[str] = field(default_factory=list)
+    binds: list[str] = field(default_factory=list)
+    """folders and files of the host that it may write to"""
     error: str = ""
     out_of_memory: bool = False
     command: list[str] = field(default_factory=list)
@@ -102,6 +104,12 @@ class Container:
     @property
     def environment(self) -> dict[str, str]:
         return dict(each.partition("=")[::2] for each in self.config.get("Env") or ())
+
+    @property
+    def mounts(self) -> list[dict[str, Any]]:
+        """As the engine shows them."""
+        bound = [{"Type": "bind", "Source": path, "RW": True} for path in self.binds]
+        return [{"Type": "volume", "Name": name, "RW": True} for name in self.volumes] + bound
 
     @property
     def running(self) -> bool:
@@ -130,5 +138,6 @@ def seconds_of(check: Mapping[str, Any], name: str, default: float) -> float:
     return float(check[name]) / SECOND if check.get(name) else default
 
 
-def volume(name: str, labels: Mapping[str, str], made: str) -> dict[str, Any]:
-    return {"Name": name, "Driver": "local", "Labels": dict(labels), "Scope": "local", "CreatedAt": f"{made[:19]}Z"}
+def volume(name: str, labels: Mapping[str, str], made: str, options: Mapping[str, str] | None = None) -> dict[str, Any]:
+    return {"Name": name, "Driver": "local", "Labels": dict(labels), "Scope": "local", "CreatedAt": f"{made[:19]}Z",
+            "Mountpoint": f"/var/lib/docker/volumes/{name}/_data", "Options": options}  # fmt: skip

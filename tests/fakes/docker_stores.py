@@ -45,7 +45,8 @@ class Stores:
 
     def _create_volume(self, *, body: dict[str, Any], **_: Any) -> tuple[int, Any]:
         name = body.get("Name") or self._id()
-        return 201, self.volumes.setdefault(name, volume(name, body.get("Labels") or {}, self._moment(self.time.now)))
+        made = volume(name, body.get("Labels") or {}, self._moment(self.time.now), body.get("DriverOpts"))
+        return 201, self.volumes.setdefault(name, made)
 
     def _remove_volume(self, name: str, **_: Any) -> tuple[int, Any]:
         if name not in self.volumes:
@@ -178,6 +179,16 @@ class Stores:
         network, container = self._find_network(name), self.container(str(body["Container"]))
         if "host" in container.endpoints:
             raise Refused(400, "container cannot be connected to host network together with another")
+        if str(container.host.get("NetworkMode")).startswith("container:"):
+            raise Refused(
+                400, "container sharing network namespace with another container or host cannot be connected to any "
+                "other network"
+            )  # fmt: skip
+        if network.name in ("bridge", "host", "none") and (body.get("EndpointConfig") or {}).get("Aliases"):
+            raise Refused(
+                400,
+                "invalid endpoint config: network-scoped aliases are only supported for user-defined networks",
+            )
         if network.name in container.endpoints:
             raise Refused(403, f"endpoint with name {container.name} already exists in network {network.name}")
         endpoint = body.get("EndpointConfig") or {}

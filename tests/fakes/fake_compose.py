@@ -166,12 +166,15 @@ class FakeCompose:
         }
         host["Mounts"] = [
             {
-                "Type": "volume",
-                "Source": self._volume(each["source"]) if each.get("source") else "",
+                "Type": each["type"],
+                "Source": self._volume(each["source"])
+                if each.get("source") and each["type"] == "volume"
+                else each.get("source", ""),
                 "Target": each["target"],
+                **({"ReadOnly": True} if each.get("read_only") else {}),
             }
             for each in service.get("volumes") or ()
-            if each["type"] == "volume"
+            if each["type"] in ("volume", "bind")
         ]
         content = {key: value for key, value in service.items() if key not in ("depends_on", "deploy", "scale")}
         labels = {
@@ -233,13 +236,19 @@ class FakeCompose:
             real = self._volume(each)
             if not self._there(f"/volumes/{real}"):
                 labels = {_PROJECT: self.project, "com.docker.compose.volume": each}
-                self._ask("POST", "/volumes/create", {"Name": real, "Labels": labels})
+                self._ask(
+                    "POST", "/volumes/create", {"Name": real, "Labels": labels, "DriverOpts": self._options(each)}
+                )
 
     def _network(self, name: str) -> str:
         return str(((self.file.get("networks") or {}).get(name) or {}).get("name") or f"{self.project}_{name}")
 
     def _volume(self, name: str) -> str:
         return str(((self.file.get("volumes") or {}).get(name) or {}).get("name") or f"{self.project}_{name}")
+
+    def _options(self, name: str) -> dict[str, str] | None:
+        options: dict[str, str] | None = ((self.file.get("volumes") or {}).get(name) or {}).get("driver_opts")
+        return options
 
     # --- asking the engine
 

@@ -13,7 +13,8 @@ from slipway.agent.docker.stop import finish_stops
 from slipway.agent.edge.edge import Edge
 from slipway.agent.fleet import Fleet
 from slipway.agent.move.handover import Handover
-from slipway.agent.move.old_project import OldProject
+from slipway.agent.move.old_project import UNDOING, UNDONE, OldProject
+from slipway.agent.move.undo import undo
 from slipway.agent.release.rendering import render
 from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
@@ -77,6 +78,10 @@ class Attempt:
         self.keeping = Keeping(folder)
         self._access: MachineAccess | None = None
         self._handover: Handover | None = None
+        self.undoing = False
+        """whether an undo of a move was cut off, and is yet to be finished"""
+        self.undone = ""
+        """the project that runs in the place of this stack, whose recorded release does not"""
         self.touched = False
         """whether there is something to undo"""
         self.outages: dict[str, float] = {}
@@ -109,6 +114,19 @@ class Attempt:
             old = OldProject(self.folder, self.access.api, self.document.move_from)
             self._handover = Handover(old, self.folder.stack, self.access.api, self.access.edge, self.out)
         return None if self._handover.old.over else self._handover
+
+    def finish_undo(self) -> float:
+        """Finish an undo that was cut off, so that this takes over from a project that runs as before; seconds."""
+        begin = runtime.monotonic()
+        old = OldProject(self.folder, self.access.api)
+        self.undoing = old.state == UNDOING
+        if self.undoing:
+            self.out.progress("recover", f"an undo was cut off: {old.name} runs again first")
+            undo(self.folder, old, self.access.api, self.out)
+            self.undoing = False
+        if old.state == UNDONE and self.handover and self.handover.old.state == UNDONE:
+            self.undone, self.unfinished = old.name, None  # what was cut off before has been stopped
+        return runtime.monotonic() - begin
 
     @property
     def edge_ports(self) -> set[int]:

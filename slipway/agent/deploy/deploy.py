@@ -19,7 +19,8 @@ from slipway.agent.deploy.recording import report
 from slipway.agent.docker import pull
 from slipway.agent.drift import drift, route_drift
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
-from slipway.agent.move.old_project import MOVED
+from slipway.agent.move.old_project import MOVED, UNDOING, OldProject
+from slipway.agent.move.shared_data import data_of_service
 from slipway.agent.state.journal import end_orphans
 from slipway.agent.state.lock import DEPLOYMENT, lock
 from slipway.agent.strategies.steps import EdgeUp, ShiftTraffic, Unroute, name_of
@@ -27,7 +28,7 @@ from slipway.agent.traffic.wanted_routes import facts_of_routes
 from slipway.contract import CONTRACT
 from slipway.contract.barriers import DONE
 from slipway.contract.outcomes import DEPLOYED, REPAIRED, UNCHANGED
-from slipway.contract.plan import sentence
+from slipway.contract.plan import UNDO_FINISHED, Change, sentence
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
     from slipway.agent.strategies.service import Service
     from slipway.contract.deployment import Deployment
-    from slipway.contract.plan import Change
 
 __all__ = ["deploy", "plan_document", "planned", "wanted_release"]
 
@@ -55,6 +55,8 @@ class _Planned(NamedTuple):
     seen: list[Container]
     edge: Change | None  # what happens to the edge
     old: Sequence[OldContainer] = ()  # of the project that ran here before
+    data: Mapping[str, Sequence[str]] = {}  # what services may write to
+    undoing: str = ""  # the project whose undo is finished first
 
 
 def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callable[[Attempt], None]) -> dict[str, Any]:
@@ -100,6 +102,7 @@ def _preflight(attempt: Attempt, plan: Plan, rendered: Rendered) -> None:
             api=access.api,
             machine=access.machine,
             stack=attempt.folder.stack,
+            old=OldProject(attempt.folder, access.api),
             disk_minimum_mb=attempt.options.disk_minimum_mb,
             giving_up=[each.id for each in attempt.handover.old.containers()] if attempt.handover else (),
             move_from=attempt.document.move_from,
@@ -139,9 +142,12 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
         drift=drifted,
         edge=made.edge,
         outages=attempt.ledger.outages(),
-        taken_over=taken_over(made.plan.steps, made.rendered, made.old),
+        taken_over=taken_over(made.plan.steps, made.old, made.data),
     )
     planned = changes(made.plan, made.rendered.services, known)
+    if made.undoing:
+        because = "it was cut off: all of it runs again, and the stack stands still, before anything else is done"
+        planned.insert(0, Change(made.undoing, UNDO_FINISHED, (because,), interrupts=True))
     return [*planned, *old_changes(made.plan.steps, made.old, ", ".join(attempt.document.move_from))]
 
 
@@ -179,6 +185,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     if attempt.unfinished is not None or attempt.keeping.overdue:
         deadline.extend(attempt.finish_stops())
         attempt.access.edge.settle(attempt.folder.stack, deadline)
+    deadline.extend(attempt.finish_undo())
     made = _plan(attempt, keep_key=True)
     plan, rendered = made.plan, made.rendered
     access, stack = attempt.access, attempt.folder.stack
@@ -232,26 +239,32 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
     document, access, stack = attempt.document, attempt.access, attempt.folder.stack
     rendered = attempt.render(attempt.release, document.services, document.secrets, keep_key=keep_key)
     services = rendered.services
+    before = OldProject(attempt.folder, access.api)
+    undoing = before.name if before.state == UNDOING else ""  # as a preview finds it: a deployment has finished it
     seen = attempt.containers()
+    if undoing:
+        seen = [each._replace(state="exited") for each in seen]
     if attempt.live is not None and attempt.live.release == attempt.release.id:
         # What an earlier deployment of this very release kept is as it should be.
         kept = attempt.keeping.containers
         seen = [each for each in seen if each.id not in kept]
     missing = pull.missing(access.api, sorted({service.image for service in services.values()}))
-    current = access.edge.current(stack)
+    current = access.edge.current(stack) if not undoing else None
     routed = facts_of_routes(
         services, attempt.release, document.edge, document.secrets, current=current, containers=seen
     )
     edge = access.edge.lacks(document.edge, stack, standby=attempt.standby) if document.edge else None
-    if document.edge and edge:
+    if document.edge and (edge or undoing):
         routed = routed._replace(edge=document.edge.version)
     wanted = wanted_release(
         document, services, migrated=attempt.ledger.migrated(attempt.release.id), resumed=attempt.unfinished is not None
     )._replace(doubted=attempt.doubted)
     plan = deployment(wanted, seen, attempt.live, missing, routed)
     old = attempt.handover.old.containers() if attempt.handover else []
-    plan = plan._replace(steps=tuple(with_handover(plan.steps, rendered, old, attempt.edge_ports))) if old else plan
-    return _Planned(plan, rendered, seen, edge, old)
+    old = [each._replace(running=True) for each in old] if undoing else old
+    data = {name: data_of_service(name, rendered.compose, access.api) for name in services if old}
+    steps = with_handover(plan.steps, rendered, old, attempt.edge_ports, data) if old else plan.steps
+    return _Planned(plan._replace(steps=tuple(steps)), rendered, seen, edge, old, data, undoing)
 
 
 def wanted_release(

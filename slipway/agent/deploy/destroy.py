@@ -13,7 +13,7 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socke
 from slipway.agent.docker.facts import SHORT_ID
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.edge.edge import Edge
-from slipway.agent.move.old_project import OldProject
+from slipway.agent.move.old_project import MOVED, OldProject
 from slipway.agent.release.prune import images_of, images_of_other_stacks, remove_images
 from slipway.agent.state.atomic_files import remove_files, remove_tree
 from slipway.agent.state.journal import Journal
@@ -44,7 +44,7 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
         raise SlipwayError(
             f"this stack took over from {old.name}, and that is not finished",
             "what it needs to run again is noted with the stack, so nothing was removed; destroy after that",
-            "slipway move finish",
+            "slipway move finish" if old.state == MOVED else "slipway move undo",
         )
     if not os.path.isdir(folder.path):  # as the lock would make it
         return _remove(folder, volumes, api, out)

@@ -10,6 +10,7 @@ from slipway.agent.crash_report import as_error
 from slipway.agent.deadline import Deadline
 from slipway.agent.deploy.rollback import clear_first, roll_back_to
 from slipway.agent.deploy.volume_age import anonymous_volumes, remove_volumes, with_older_volumes
+from slipway.agent.move.old_project import UNDOING
 from slipway.agent.state.validation_mark import validated_target
 from slipway.contract import barriers
 from slipway.contract.outcomes import FAILED, RETURNED
@@ -54,18 +55,27 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
 
 def _return(attempt: Attempt) -> str:
     """Leave the host as it was; which release serves now, in words."""
+    if attempt.undoing:
+        return "the undo of the move, which was cut off, is not finished yet"
+    if not attempt.touched and attempt.undone:
+        return f"the project {attempt.undone} runs as before"
     if not (attempt.touched or attempt.unfinished):
         return f"release {attempt.live.release} still serves" if attempt.live else "nothing was started"
     handover = attempt.handover
     if handover and handover.old.open:
         deadline = Deadline(attempt.options.deadline, "giving back")
-        return handover.give_back(lambda: _take_away(attempt), deadline)
-    return _take_away(attempt)
+        alone = attempt.live is None or handover.old.alone
+        if alone:
+            with contextlib.suppress(OSError):  # a full disk must not keep it from coming back
+                handover.old.note(UNDOING)
+            attempt.undone = handover.old.name
+        return handover.give_back(lambda: _take_away(attempt, alone=alone), deadline)
+    return _take_away(attempt, alone=attempt.live is None)
 
 
-def _take_away(attempt: Attempt) -> str:
-    """Leave of this stack what was there before the deployment."""
-    if attempt.live is None:
+def _take_away(attempt: Attempt, *, alone: bool) -> str:
+    """Leave of this stack what was there before the deployment: when it was `alone`, nothing."""
+    if alone or attempt.live is None:
         unnamed = anonymous_volumes(attempt)
         clear_first(attempt)
         remove_volumes(unnamed, attempt)
@@ -80,7 +90,7 @@ def _to_live(attempt: Attempt, live: Live) -> str:
 def _on_to_validated(attempt: Attempt, now: str, evidence: list[str]) -> str:
     """Once what was live is back: go on to the release that was validated last; which serves now, in words."""
     wanted = validated_target(attempt.ledger, attempt.folder, attempt.release.id)
-    if wanted is None or attempt.live is None:
+    if wanted is None or attempt.live is None or attempt.undone:
         return now
     attempt.touched = False
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import SHORT_ID
+from slipway.agent.move.checks import check_data
 from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import published_ports
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.machine import Machine
+    from slipway.agent.move.old_project import OldProject
 
 __all__ = ["check", "free_megabytes"]
 
@@ -33,12 +35,13 @@ def check(
     machine: Machine,
     stack: str,
     disk_minimum_mb: int,
+    old: OldProject,
     giving_up: Collection[str] = (),
     move_from: Sequence[str] = (),
 ) -> None:
     """Raise for the first thing that would make starting these services fail; changes nothing.
 
-    Containers that are `giving_up` their ports will have done so.
+    Containers that are `giving_up` their ports will have done so; `old` is the project that was taken over from last.
     """
     _disk(machine.root, disk_minimum_mb)
     _drivers(compose, machine)
@@ -50,7 +53,7 @@ def check(
     leaving = [each for each in others if str(each["Id"])[:SHORT_ID] in giving_up]
     staying = [each for each in others if str(each["Id"])[:SHORT_ID] not in giving_up]
     _shared_volumes(compose, starting, [*own, *staying], stack)
-    _adopted_volumes(compose, starting, staying, move_from)
+    check_data(compose, starting, others=staying, api=api, old=old, move_from=move_from)
     _names(compose, starting, others, stack)
     _ports(compose, starting, staying, [*own, *leaving])
 
@@ -147,31 +150,6 @@ def _shared_volumes(
                 "two stacks would write the same data, so nothing was started; `external: true` says that both may, "
                 f"and where this stack takes the place of {other}, set moveFrom: its volumes stay",
                 f"write `name: ${{COMPOSE_PROJECT_NAME}}_{names[name]}` in volumes.{names[name]}, for data of its own",
-            )
-
-
-def _adopted_volumes(
-    compose: Mapping[str, Any], starting: Collection[str], others: Sequence[Mapping[str, Any]], move_from: Sequence[str]
-) -> None:
-    """Refuse a volume that existed before while one of the `others` writes to it."""
-    own = [mount.get("source") for name in starting for mount in compose["services"].get(name, {}).get("volumes") or ()]
-    definitions = [compose["volumes"].get(key) or {} for key in own]
-    names = {each["name"] for each in definitions if each.get("x-adopted")}
-    for entry in others:
-        used = sorted(
-            names.intersection(each.get("Name") for each in entry.get("Mounts") or () if each.get("RW", True))
-        )
-        if used and entry.get("State") == "running":
-            name = str(entry["Names"][0]).lstrip("/")
-            user = (entry.get("Labels") or {}).get(PROJECT_LABEL) or name
-            started_again = not {name, user}.isdisjoint(move_from)
-            raise SlipwayError(
-                f"the volume {used[0]}, which this stack adopts, is in use by {name}",
-                "two would write the same data, so nothing was started; "
-                + ("somebody started it after the move" if started_again else "moveFrom stops it at the right moment"),
-                f"docker stop {name}"
-                if started_again
-                else f"pulumi config set --path 'moveFrom[{len(move_from)}]' {user}",
             )
 
 

@@ -6,11 +6,10 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from slipway.agent.deadline import Deadline, Stop
-from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socket
-from slipway.agent.edge.edge import Edge
-from slipway.agent.move.handover import Handover
+from slipway.agent.deadline import Stop
+from slipway.agent.docker.docker_api import DockerApi, find_socket
 from slipway.agent.move.old_project import FINISHED, OldProject
+from slipway.agent.move.undo import undo
 from slipway.agent.state.journal import Journal, end_orphans
 from slipway.agent.state.lock import lock
 from slipway.contract import CONTRACT
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["move"]
 
 _LOCK_WAIT = 60.0
-_SECONDS = 300.0
 
 
 def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
@@ -45,28 +43,12 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
             journal = Journal(folder.journal)
             if unfinished := journal.unfinished():
                 end_orphans(unfinished)  # a Compose that a killed agent left would start what is about to go
-            edge = Edge(api, out)
-            if others := sorted(set((edge.status() or {}).get("stacks", ())) - {folder.stack}):
-                raise SlipwayError(
-                    f"the edge of this host serves {', '.join(others)}, too",
-                    f"{old.name} would take its ports back, and nobody would reach them, so nothing was changed",
-                    f"take {' and '.join(others)} off this host first (pulumi destroy), or finish: slipway move finish",
-                )
-            handover = Handover(old, folder.stack, api, edge, out)
-            handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
+            undo(folder, old, api, out)
             if unfinished:
                 journal.end(FAILED)
         elif what in ("finish", "remove") and old.over:
             _finish(folder, old, api, remove=what == "remove")
         return _described(old)
-
-
-def _leave(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:
-    """Stop the stack's containers so that nothing restarts them; they stay, for their logs, until it deploys again."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(folder.watch)  # the watch ends when its order is gone
-    old.stop(str(each["Id"]) for each in api.containers({PROJECT_LABEL: folder.stack}))
-    Edge(api, out).drop_stack(folder.stack)
 
 
 def _finish(folder: StackFolder, old: OldProject, api: DockerApi, *, remove: bool) -> None:

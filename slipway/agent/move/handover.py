@@ -9,7 +9,8 @@ from slipway.agent import runtime
 from slipway.agent.docker.compose_cli import failed_start
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.edge.metrics import listening
-from slipway.agent.move.old_project import MOVING, UNDONE, mounts_of
+from slipway.agent.move.old_project import MOVING, UNDONE
+from slipway.agent.move.shared_data import data_of, shared
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Handover:
 
     def begin(self) -> None:
         """Note who runs before anything is touched."""
+        if not self.old.open:
+            self.old.alone = len(self._own()) == len(self._own(stopped=True))
         if self.old.state == UNDONE:  # what ran when it was undone waits, stopped, for somebody to read its logs
             for each in self._own(stopped=True):
                 self.api.remove(each)
@@ -105,11 +108,11 @@ class Handover:
         """
         begin = runtime.monotonic()
         self.old.finish_stops()
-        in_use = {mount for each in self._own() for mount in mounts_of(self.api.container(each) or {})}
+        in_use = [mount for each in self._own() for mount in data_of(self.api.container(each) or {}, self.api)]
         old, request = self.old.containers(), self.edge.requested(self.stack)
         ports = {request.http_port, request.https_port} if request else set()
         proxies = [each for each in old if not ports.isdisjoint(each.ports)]
-        beside = [each for each in old if each not in proxies and in_use.isdisjoint(each.mounts)]
+        beside = [each for each in old if each not in proxies and not shared(each.mounts, in_use)]
         wrong = self.old.start(beside, runtime.sleep)
         if request and proxies:
             self._ports_back(proxies, request, deadline)
@@ -124,13 +127,14 @@ class Handover:
 
     def _ports_back(self, proxies: list[OldContainer], request: EdgeRequest, deadline: Deadline) -> None:
         redirect = self.edge.redirect(request.image)
-        if not all(each.running for each in proxies):
-            with contextlib.suppress(SlipwayError):  # they start once the edge is gone, then
+        with contextlib.suppress(SlipwayError):  # they start once the edge is gone, then
+            if not all(each.running for each in proxies):
                 self.edge.change_ports(
                     self.stack, deadline, standby=True, turn=lambda: redirect.set(self.edge.redirects(request))
                 )
-                self.old.start(proxies, runtime.sleep)
-                runtime.sleep(_PROXY_SECONDS)
+            # Those that run may have been started a moment ago, by a run that was cut off: they are waited for, too.
+            self.old.start([each._replace(running=False) for each in proxies], runtime.sleep)
+            runtime.sleep(_PROXY_SECONDS)
         redirect.set({})
         with contextlib.suppress(SlipwayError):  # open connections are to the edge yet: it asks for new ones
             self.edge.leave(deadline)

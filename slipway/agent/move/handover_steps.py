@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent.move.shared_data import shared
 from slipway.agent.strategies.steps import (
     Barrier,
     Create,
@@ -32,9 +33,15 @@ __all__ = ["old_changes", "taken_over", "with_handover"]
 
 
 def with_handover(
-    steps: Sequence[Step], rendered: Rendered, old: Sequence[OldContainer], ports: Collection[int]
+    steps: Sequence[Step],
+    rendered: Rendered,
+    old: Sequence[OldContainer],
+    ports: Collection[int],
+    data: Mapping[str, Collection[str]],
 ) -> list[Step]:
-    """`steps` that also take over from the `old` containers; `ports` are those that the edge is to have.
+    """`steps` that also take over from the `old` containers.
+
+    `ports` are those that the edge is to have, `data` what each service may write to (see `shared_data`).
 
     Who is in the way of a service stops right before that starts, which is created by then and answers to its names
     on the old networks: a restart, for whoever needs it. All else stops after the release is recorded.
@@ -53,7 +60,7 @@ def with_handover(
         created: list[str] = []
         swaps: list[Step] = []
         for name in step.services if isinstance(step, (Start, ScaleUp)) else ():
-            away = [each for each in left if _in_the_way(each, rendered.services[name], rendered.compose)]
+            away = [each for each in left if _in_the_way(each, rendered.services[name], rendered.compose, data[name])]
             left = [each for each in left if each not in away]
             if away:
                 created.append(name)
@@ -64,16 +71,17 @@ def with_handover(
     return [*found, *([StopOld("", _ids(left))] if left else [])]
 
 
-def taken_over(steps: Sequence[Step], rendered: Rendered, old: Sequence[OldContainer]) -> dict[str, str]:
+def taken_over(
+    steps: Sequence[Step], old: Sequence[OldContainer], data: Mapping[str, Collection[str]]
+) -> dict[str, str]:
     """Service → from which old containers it takes over, and with which data, in words."""
     found = {}
     for step in steps:
         if isinstance(step, StopOld) and step.service:
             away = [each for each in old if each.id in step.containers]
-            own = _mounts(rendered.compose["services"][step.service], rendered.compose)
-            data = sorted(own & {mount for each in away for mount in each.mounts})
+            used = shared(data[step.service], [mount for each in away for mount in each.mounts])
             named = ", ".join(each.name for each in away)
-            found[step.service] = f"in place of {named}" + (f", on {', '.join(data)}" if data else "")
+            found[step.service] = f"in place of {named}" + (f", on {', '.join(used)}" if used else "")
     return found
 
 
@@ -92,27 +100,16 @@ def _named(containers: Sequence[str], names: Mapping[str, str]) -> str:
     return ", ".join(sorted(names.get(each, each) for each in containers))
 
 
-def _in_the_way(old: OldContainer, service: Service, compose: Mapping[str, Any]) -> bool:
+def _in_the_way(old: OldContainer, service: Service, compose: Mapping[str, Any], data: Collection[str]) -> bool:
     """Whether an old container must stop before the service starts: their data, their port, or taking turns."""
     if not service.replicas:
         return False
     own = compose["services"][service.name]
-    shared = not _mounts(own, compose).isdisjoint(old.mounts)
-    shared = shared or any(port.width == 1 and port.first in old.ports for port in published_ports(own))
+    needed = bool(shared(data, old.mounts))
+    needed = needed or any(port.width == 1 and port.first in old.ports for port in published_ports(own))
     if service.strategy == RECREATE:
-        return shared or old.service == service.name
-    return shared and not service.traffic.routed  # the strategy of a routed service says that two may share a volume
-
-
-def _mounts(service: Mapping[str, Any], compose: Mapping[str, Any]) -> set[str]:
-    """Volumes by their name on the host and folders by path that a service may write to."""
-    found = set()
-    for mount in service.get("volumes") or ():
-        source = str(mount.get("source") or "")
-        if source and not mount.get("read_only"):
-            volume = (compose.get("volumes") or {}).get(source) or {}
-            found.add(str(volume.get("name") or source) if mount.get("type") == "volume" else source)
-    return found
+        return needed or old.service == service.name
+    return needed and not service.traffic.routed  # the strategy of a routed service says that two may share a volume
 
 
 def _ids(containers: Sequence[OldContainer]) -> tuple[str, ...]:

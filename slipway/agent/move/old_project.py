@@ -11,6 +11,7 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.docker.facts import SERVICE_LABEL, SHORT_ID
 from slipway.agent.docker.stop import grace
 from slipway.agent.edge.metrics import listeners
+from slipway.agent.move.shared_data import data_of
 from slipway.agent.state.atomic_files import read_object, write_atomically
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["FINISHED", "MOVED", "MOVING", "UNDONE", "OldContainer", "OldProject", "mounts_of"]
+__all__ = ["FINISHED", "MOVED", "MOVING", "UNDOING", "UNDONE", "OldContainer", "OldProject"]
 
-MOVING, MOVED, UNDONE, FINISHED = "moving", "moved", "undone", "finished"
+MOVING, MOVED, UNDOING, UNDONE, FINISHED = "moving", "moved", "undoing", "undone", "finished"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
@@ -37,7 +38,7 @@ class OldContainer(NamedTuple):
     policy: dict[str, Any]
     ports: tuple[int, ...]  # of the host
     mounts: tuple[str, ...]
-    """names of volumes and folders of the host that it may write to"""
+    """data that it may write to (see `shared_data`)"""
     networks: dict[str, list[str]]  # name → its aliases there
     running: bool = True
 
@@ -50,12 +51,14 @@ class OldProject:
         self._path = os.path.join(folder.path, "move.json")
         noted = read_object(self._path)
         other = bool(names) and noted.get("names") != list(names)
-        if other and noted.get("state") not in (MOVING, MOVED):
+        if other and noted.get("state") not in (MOVING, MOVED, UNDOING):
             noted = {}
         self.state = str(noted.get("state", ""))
         self.more = other and self.state == MOVING
         """whether `names` may name containers that are not noted yet"""
         self.names: Sequence[str] = names if self.more else noted.get("names") or names
+        self.alone = bool(noted.get("alone"))
+        """whether nothing of the stack ran when it began to take over, so that no release of its own is to come back"""
         self._stopping: Sequence[str] = noted.get("stopping", ())
         self._noted = [_container(each) for each in noted.get("containers", ())]
 
@@ -72,12 +75,20 @@ class OldProject:
     @property
     def open(self) -> bool:
         """Whether it can be given back to."""
-        return self.state in (MOVING, MOVED)
+        return self.state in (MOVING, MOVED, UNDOING)
 
     def noted(self) -> list[OldContainer]:
         """Those that were noted, as far as they exist."""
         seen = ((each, self.api.container(each.id)) for each in self._noted)
-        return [each._replace(running=_runs(details)) for each, details in seen if details]
+        return [
+            each._replace(running=_runs(details), mounts=data_of(details, self.api))
+            for each, details in seen
+            if details
+        ]
+
+    def is_noted(self, container: str) -> bool:
+        """Whether a container, by its whole id, is one of them."""
+        return any(container.startswith(each.id) for each in self._noted)
 
     def gone(self) -> list[str]:
         """The names of those that were noted and removed since."""
@@ -90,7 +101,7 @@ class OldProject:
         if self.open and not self.more:
             return noted
         every = (self.api.container(each["Id"]) for each in self.api.containers() if self._is_one(each))
-        found = [_read(details) for details in every if details and _runs(details)]
+        found = [_read(details, self.api) for details in every if details and _runs(details)]
         known = {each.id for each in noted}
         return noted + sorted((each for each in found if each.id not in known), key=lambda each: each.created)
 
@@ -101,15 +112,19 @@ class OldProject:
         return _SWARM_LABEL not in labels and (in_project or not set(wanted).isdisjoint(names))
 
     def note(self, state: str) -> None:
-        """Note how far it is; the first time also which containers run."""
-        self._noted = self.containers() if state in (MOVING, MOVED, UNDONE) else self._noted
+        """Note how far it is; in the beginning also which containers run."""
+        if state == MOVING:
+            noted = self._noted if self.open else []
+            known = {each.id for each in noted}
+            self._noted = [*noted, *(each for each in self.containers() if each.id not in known)]
         self.state, self.more = state, False
-        self._write()
+        self._write(self._stopping)
 
     def _write(self, stopping: Sequence[str] = ()) -> None:
         self._stopping = stopping
         noted = [each._asdict() for each in self._noted]
-        content = {"names": list(self.names), "state": self.state, "stopping": stopping, "containers": noted}
+        content = {"names": list(self.names), "state": self.state, "alone": self.alone, "stopping": stopping,
+                   "containers": noted}  # fmt: skip
         write_atomically(self._path, json.dumps(content).encode())
 
     def stop(self, containers: Iterable[str]) -> None:
@@ -176,15 +191,7 @@ class OldProject:
             self.api.update(container, {"RestartPolicy": policy})
 
 
-def mounts_of(details: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a container may write to of what others can mount, too: volumes by name, folders by path."""
-    writable = [each for each in details.get("Mounts") or () if each.get("RW", True)]
-    folders = [str(each.get("Source")) for each in writable if each.get("Type") == "bind"]
-    volumes = [str(each["Name"]) for each in writable if each.get("Name")]
-    return (*volumes, *(each for each in folders if not os.path.exists(each) or os.path.isdir(each)))
-
-
-def _read(details: Mapping[str, Any]) -> OldContainer:
+def _read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
     labels = details["Config"].get("Labels") or {}
     settings = details.get("NetworkSettings") or {}
     host = details.get("HostConfig") or {}
@@ -199,7 +206,7 @@ def _read(details: Mapping[str, Any]) -> OldContainer:
         created=str(details.get("Created") or ""),
         policy=dict(host.get("RestartPolicy") or {"Name": "no"}),
         ports=tuple(sorted(ports)),
-        mounts=mounts_of(details),
+        mounts=data_of(details, api),
         networks={
             name: [alias for alias in (each or {}).get("Aliases") or () if alias != short]
             for name, each in (settings.get("Networks") or {}).items()

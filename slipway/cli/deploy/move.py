@@ -77,7 +77,7 @@ async def _ask(host: HostSettings, private_key: str, project: str, what: str) ->
             "slipway rollback",
         )
         problems = (problem.on(host.name),)
-    elif what in ("finish", "remove") and state in ("moving", "undone"):
+    elif what in ("finish", "remove") and state in ("moving", "undoing", "undone"):
         problem = Problem(
             f"the move from {answer['project']} has not been made ({state}), so it cannot be finished",
             "nothing was changed; the next deployment takes over, or continues to",
@@ -102,15 +102,16 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
     said = {
         "moving": f"is taking over from {outcome.project}, or was interrupted while it did",
         "moved": f"took over from {outcome.project}, whose containers are stopped and stay",
+        "undoing": f"is being given back to {outcome.project}, or an undo was interrupted",
         "undone": f"{outcome.project} runs again; the stack is stopped",
         "finished": f"took over from {outcome.project} for good",
     }[outcome.state]
     yield f"{outcome.host}: {said}"
     for each in outcome.containers:
         yield f"  {printable(str(each['name']))}  {'running' if each['running'] else 'stopped'}"
-    if outcome.state in ("moving", "moved"):
+    if outcome.state in ("moving", "moved", "undoing"):
         yield f"  way back: {of_stack('slipway move undo', stack)}"
-    if outcome.state in ("moving", "undone"):
+    if outcome.state in ("moving", "undoing", "undone"):
         yield f"  continue: {of_stack('slipway up', stack)}"
     elif outcome.state == "moved":
         yield f"  once all is well: {of_stack('slipway move finish', stack)}"

@@ -65,6 +65,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("show",), "moving", "show", ["web-1: is taking over from shop, or was interrupted while it did",
                                        "  way back: slipway move undo --stack staging",
                                        "  continue: slipway up --stack staging"]),
+        (("show",), "undoing", "show", ["web-1: is being given back to shop, or an undo was interrupted",
+                                        "  way back: slipway move undo --stack staging",
+                                        "  continue: slipway up --stack staging"]),
         (("undo",), "undone", "undo", ["web-1: shop runs again; the stack is stopped", "  shop-db-1  running",
                                        "  continue: slipway up --stack staging"]),
         (("finish",), "finished", "finish", ["web-1: took over from shop for good",
@@ -96,6 +99,7 @@ def test_it_says_how_far_the_move_is_and_what_leads_on(
     [
         ("undo", "finished", "the move from shop is finished and cannot be undone"),
         ("finish", "moving", "has not been made (moving), so it cannot be finished"),
+        ("finish", "undoing", "has not been made (undoing), so it cannot be finished"),
         ("finish", "undone", "has not been made (undone), so it cannot be finished"),
     ],
 )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fake_machine import FakeHost, World
     from simulation import Ended
 
+    Make = Callable[..., tuple["Simulation", "Before", "Onlooker"]]
+
 PORT = 1  # that the edge wants and the old proxy has
 VOLUME = "old_data"
 ALWAYS = {"Name": "always", "MaximumRetryCount": 0}
@@ -34,18 +36,21 @@ def old_program(environment: Mapping[str, str], _command: list[str]) -> Program:
 
 
 class Before:
-    """The project that runs already: a proxy on the port, an application, its worker, and a database on a volume."""
+    """The project that runs already: a proxy on the port, an application, its worker, and a database on a volume.
 
-    def __init__(self, stack: Simulation) -> None:
-        self.host = stack.host
+    Or on the folder `data`.
+    """
+
+    def __init__(self, stack: Simulation, data: str = "") -> None:
+        self.host, self.data = stack.host, data
         world = stack.world
         image = world.image("1", old_program, name="registry.test/old/app")
         self.host.engine.add(world.registry[image.replace(":1@", "@")])
         self._ask("POST", "/networks/create", {"Name": "old_default", "Labels": self._labels("", "network")})
         self._ask("POST", "/volumes/create", {"Name": VOLUME, "Labels": self._labels("", "volume")})
-        data = {"Mounts": [{"Type": "volume", "Source": VOLUME, "Target": "/data"}]}
+        mount = {"Type": "bind" if data else "volume", "Source": data or VOLUME, "Target": "/data"}
         self.ids = {
-            "db": self._run("db", image, UNLESS_STOPPED, **data),
+            "db": self._run("db", image, UNLESS_STOPPED, Mounts=[mount]),
             "worker": self._run("worker", image, {"Name": "on-failure", "MaximumRetryCount": 3}),
             "web": self._run("web", image, ALWAYS),
             "traefik": self._run(
@@ -111,7 +116,10 @@ class Onlooker:
 
     def _look(self) -> None:
         engine, now = self.host.engine, self.host.world.time.now
-        users = [each.name for each in engine.containers.values() if VOLUME in each.volumes and each.running]
+        data = self.before.data or VOLUME
+        users = [
+            each.name for each in engine.containers.values() if data in (*each.volumes, *each.binds) and each.running
+        ]
         assert len(users) <= 1, users
         listening = self._listening(PORT)
         assert len(listening) <= 1, "two on one port"
@@ -157,29 +165,30 @@ def onlooker(stack: Simulation, before: Before) -> Onlooker:
 
 
 @pytest.fixture
-def make(world: World, home: Path) -> Callable[[], tuple[Simulation, Before, Onlooker]]:
+def make(world: World, home: Path) -> Make:
     """A host with an old project and somebody who looks, as often as one is wanted."""
     numbers = itertools.count()
 
-    def made() -> tuple[Simulation, Before, Onlooker]:
+    def made(data: str = "") -> tuple[Simulation, Before, Onlooker]:
         world.time.before.clear()  # the hosts before are over
         number = next(numbers)
         folder = home / str(number)
         folder.mkdir()
         stack = Simulation(world.host(f"host-{number}", folder))
-        before = Before(stack)
+        before = Before(stack, data)
         return stack, before, Onlooker(stack.host, before)
 
     return made
 
 
 def shop(stack: Simulation, version: str = "1", **more: Any) -> dict[str, Any]:
-    """The release that takes over: `web` routed, `worker`, and `db` on the adopted volume."""
-    data = {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}
+    """The release that takes over: `web` routed, `worker`, and `db` on the adopted volume, or on the folder `data`."""
+    folder = more.pop("data", "")
+    mount = {"type": "bind" if folder else "volume", "source": folder or "data", "target": "/data"}
     needs = {"depends_on": {"db": {"condition": "service_healthy"}}}
     return stack.release(
         {
-            "db": stack.service(environment={"VERSION": version}, **data),
+            "db": stack.service(environment={"VERSION": version}, volumes=[mount]),
             "worker": stack.service(environment={"VERSION": version}, **needs),
             "web": stack.service(environment={"VERSION": version, **more.pop("environment", {})}, **needs),
         },
@@ -316,7 +325,7 @@ def points(stack: Simulation) -> list[dict[str, Any]]:
     return [*({"kill": step} for step in stack.steps()), *({"kill_at": number} for number in range(len(stack.points)))]
 
 
-def test_killed_at_any_point_the_next_run_takes_over(make: Callable[[], tuple[Simulation, Before, Onlooker]]) -> None:
+def test_killed_at_any_point_the_next_run_takes_over(make: Make) -> None:
     stack, _, _ = make()
     assert deploy(stack, shop(stack)).code == 0
     for where in sample(points(stack)):
@@ -332,9 +341,7 @@ def test_killed_at_any_point_the_next_run_takes_over(make: Callable[[], tuple[Si
         assert onlooker.lost == [], where
 
 
-def test_killed_at_any_point_undo_brings_the_old_project_back(
-    make: Callable[[], tuple[Simulation, Before, Onlooker]],
-) -> None:
+def test_killed_at_any_point_undo_brings_the_old_project_back(make: Make) -> None:
     stack, _, _ = make()
     assert deploy(stack, shop(stack)).code == 0
     for where in sample(points(stack)):
@@ -348,9 +355,7 @@ def test_killed_at_any_point_undo_brings_the_old_project_back(
         assert stack.host.edges == [], where
 
 
-def test_killed_at_any_point_a_failing_next_run_brings_the_old_project_back(
-    make: Callable[[], tuple[Simulation, Before, Onlooker]],
-) -> None:
+def test_killed_at_any_point_a_failing_next_run_brings_the_old_project_back(make: Make) -> None:
     stack, _, _ = make()
     assert deploy(stack, shop(stack)).code == 0
     for where in sample([each for each in points(stack) if each.get("kill") != "record:finished"]):
@@ -364,23 +369,147 @@ def test_killed_at_any_point_a_failing_next_run_brings_the_old_project_back(
         assert onlooker.lost == [], where
 
 
-def test_an_undo_killed_at_any_point_is_ended_by_the_next_one(
-    make: Callable[[], tuple[Simulation, Before, Onlooker]],
-) -> None:
+def test_an_undo_killed_at_any_point_is_ended_by_the_next_one(make: Make) -> None:
     for number in range(1000):
         stack, before, onlooker = make()
         assert deploy(stack, shop(stack)).code == 0
-        stack.points, stack._kill_at = [], number
-        stack._agent, ended = stack.start(lambda out, stack=stack: move(StackFolder(stack.stack), "undo", out))
-        killed = ended().code == KILLED
+        killed = undo_killed(stack, number)
         assert onlooker.lost == [], number
         assert command(stack, "undo").code == 0, number
         stack.later(60)
         before.as_before()
+        assert onlooker.lost == [], number
         assert stack.host.edges == [], number
         if not killed:
             break
     assert 10 < number < 999
+
+
+def undo_killed(stack: Simulation, number: int) -> bool:
+    """Undo, to be killed at the point of that number; whether it was."""
+    stack.points, stack._kill_at = [], number
+    stack._agent, ended = stack.start(lambda out: move(StackFolder(stack.stack), "undo", out))
+    return ended().code == KILLED
+
+
+@pytest.mark.parametrize("kind", ["volume", "folder"])
+def test_after_an_undo_killed_at_any_point_the_next_deployment_takes_over_again(
+    make: Make, tmp_path: Path, kind: str
+) -> None:
+    data = str(tmp_path) if kind == "folder" else ""
+    stack, _, _ = make(data)
+    assert deploy(stack, shop(stack, data=data)).code == 0
+    assert not undo_killed(stack, 1_000)
+    for number in sample(list(range(len(stack.points)))):
+        stack, before, onlooker = make(data)
+        assert deploy(stack, shop(stack, data=data)).code == 0
+        assert undo_killed(stack, number)
+        if number % 2:
+            stack.later(60)
+        ended = deploy(stack, shop(stack, "2", data=data))
+        assert ended.code == 0, (number, ended.err)
+        before.stopped()
+        assert stack.visit() == (200, "2"), number
+        assert stack.versions() == {"db": ["2"], "web": ["2"], "worker": ["2"]}, number
+        assert onlooker.lost == [], number
+        assert command(stack, "undo").code == 0, number
+        before.as_before()
+
+
+def test_a_failed_deployment_killed_on_its_way_back_is_followed_by_one_that_takes_over(make: Make) -> None:
+    stack, _, _ = make()
+    broken = {"environment": {"MODE": "smoke"}}
+    assert deploy(stack, shop(stack, **broken)).code == 1
+    begin = next(number for number, what in enumerate(stack.points) if "old-db" in what or "DELETE" in what)
+    for number in sample(list(range(begin, len(stack.points)))):
+        stack, before, onlooker = make()
+        assert deploy(stack, shop(stack, **broken), kill_at=number).code == KILLED, number
+        ended = deploy(stack, shop(stack))
+        assert ended.code == 0, (number, ended.err)
+        before.stopped()
+        assert stack.visit() == (200, "1"), number
+        assert onlooker.lost == [], number
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("validated", [False, True])
+def test_a_second_move_that_fails_brings_the_old_project_back_and_no_release(
+    stack: Simulation, before: Before, onlooker: Onlooker, *, killed: bool, validated: bool
+) -> None:
+    moved = shop(stack)
+    assert deploy(stack, moved).code == 0
+    if validated:
+        assert stack.validate(moved["id"]).code == 0
+    assert command(stack, "undo").code == 0
+    if killed:
+        assert deploy(stack, shop(stack, "2"), kill="recreate:db:started").code == KILLED
+    ended = deploy(stack, shop(stack, "3", environment={"MODE": "exit"}))
+    assert "the project old runs again as before" in ended.error
+    before.as_before()
+    assert stack.versions() in ({}, {"db": [], "web": [], "worker": []})
+    assert onlooker.lost == []
+
+
+def test_what_cannot_begin_after_an_undo_says_that_the_old_project_runs(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    assert command(stack, "undo").code == 0
+    ended = deploy(stack, shop(stack, "2"), options={"disk_minimum_mb": 10**9})
+    assert "the project old runs as before" in ended.error
+    before.as_before()
+
+
+def test_a_preview_after_an_undo_that_was_cut_off_says_that_it_is_finished_first(
+    stack: Simulation, before: Before, onlooker: Onlooker
+) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    assert undo_killed(stack, 18)
+    assert command(stack, "show").report["state"] == "undoing"
+    plan = stack.plan(shop(stack, "2"), move_from=["old"])
+    said = {each["service"]: (each["action"], each["interrupts"]) for each in plan["changes"]}
+    assert said["db"] == ("taken over", True)
+    assert plan["changes"][0] == {
+        "service": "old", "action": "undo finished", "interrupts": True, "seconds": None,
+        "because": ["it was cut off: all of it runs again, and the stack stands still, before anything else is done"],
+    }  # fmt: skip
+    assert "refused" not in plan
+    assert deploy(stack, shop(stack, "2")).code == 0
+    assert [step.partition(":started")[0] for step in stack.steps() if step.endswith(":started")] == plan["steps"]
+    before.stopped()
+    assert onlooker.lost == []
+
+
+@pytest.mark.parametrize("kind", ["volume", "folder"])
+def test_without_moveFrom_an_undo_that_was_cut_off_is_finished_and_the_data_not_shared(  # noqa: N802  # the setting
+    make: Make, tmp_path: Path, kind: str
+) -> None:
+    data = str(tmp_path) if kind == "folder" else ""
+    stack, before, _ = make(data)
+    assert deploy(stack, shop(stack, data=data)).code == 0
+    assert undo_killed(stack, 18)
+    ended = stack.deploy(shop(stack, "2", data=data), edge=stack.edge(http_port=3))
+    assert f"{data or 'old_data'}{'' if data else ', which this stack adopts,'} is in use by old-db-1" in ended.error
+    assert "pulumi config set --path 'moveFrom[0]' old" in ended.error
+    before.as_before()
+
+
+def test_an_undo_that_was_cut_off_is_not_finished_where_others_got_the_edge(
+    stack: Simulation, before: Before, onlooker: Onlooker
+) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    assert undo_killed(stack, 0)
+    other = Simulation(stack.host, "blog")
+    web = other.web("1")
+    web["services"]["web"]["routes"][0]["host"] = "blog.test"
+    assert other.deploy(web).code == 0
+    ended = deploy(stack, shop(stack, "2"))
+    assert "the edge of this host serves blog, too" in ended.error
+    assert "the undo of the move, which was cut off, is not finished yet" in ended.error
+    assert "take blog off this host first" in ended.error
+    assert stack.visit() == (200, "1")
+    assert onlooker.lost == []
+    assert other.destroy().code == 0
+    assert deploy(stack, shop(stack, "2")).code == 0
+    before.stopped()
 
 
 def test_a_reboot_after_the_move_starts_nothing_of_the_old_project(

@@ -1,0 +1,56 @@
+"""What must hold before a stack takes over: nobody else writes to the data. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.agent.move.shared_data import data_of, data_of_service, shared, within
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.move.old_project import OldProject
+
+__all__ = ["check_data"]
+
+_WORKS = ("running", "paused", "restarting")  # states of a container that has its data
+
+
+def check_data(
+    compose: Mapping[str, Any],
+    starting: Collection[str],
+    *,
+    others: Sequence[Mapping[str, Any]],
+    api: DockerApi,
+    old: OldProject,
+    move_from: Sequence[str],
+) -> None:
+    """Refuse data that one of the `others` writes to: adopted volumes, and whatever one of the old project does."""
+    data = {each for name in starting for each in data_of_service(name, compose, api)}
+    adopted = {each for name in starting for each in data_of_service(name, compose, api, adopted=True)}
+    for entry in others if data else ():
+        name = str(entry["Names"][0]).lstrip("/")
+        user = (entry.get("Labels") or {}).get(PROJECT_LABEL) or name
+        moved, named = old.is_noted(str(entry["Id"])), not {name, user}.isdisjoint(move_from)
+        if entry.get("State") not in _WORKS or not (adopted or moved or named):
+            continue
+        theirs = data_of(entry, api)
+        used = shared(data, theirs) if moved or named else shared(within(theirs, adopted), adopted)
+        if not used:
+            continue
+        kind = "folder" if os.path.isabs(used[0]) else "volume"
+        why = "moveFrom stops it at the right moment"
+        fix = f"pulumi config set --path 'moveFrom[{len(move_from)}]' {user}"
+        if old.over and (moved or named):
+            why, fix = "somebody started it after the move", f"docker stop {name}"
+        elif named:  # a one-off run, or a task of a swarm
+            why, fix = f"the move does not stop it with the rest of {user}", f"docker stop {name}"
+        raise SlipwayError(
+            f"the {kind} {used[0]}{', which this stack adopts,' if used[0] in adopted else ''} is in use by {name}",
+            f"two would write the same data, so nothing was started; {why}",
+            fix,
+        )

@@ -1,0 +1,88 @@
+"""Which data of the host a container writes to, and whether two write to the same.
+
+Data is a volume by its name, and a place by its path without links; a volume that is a folder or a share is both.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from slipway.agent.docker.docker_api import DockerApi
+
+__all__ = ["data_of", "data_of_service", "shared", "within"]
+
+_OF_THE_KERNEL = ("/dev", "/proc", "/run", "/sys")  # not data, such as Docker's own socket
+_OF_THE_SYSTEM = ("/etc", "/usr")  # files such as /etc/localtime, which many mount and nobody writes to
+
+
+def data_of(details: Mapping[str, Any], api: DockerApi) -> tuple[str, ...]:
+    """What a container, listed or inspected, may write to."""
+    found: list[str] = []
+    for each in details.get("Mounts") or ():
+        if each.get("RW", True) and each.get("Name"):
+            found += _volume(str(each["Name"]), api.volume(str(each["Name"])) or {})
+        elif each.get("RW", True) and each.get("Type") == "bind":
+            found += _place(str(each.get("Source")))
+    return tuple(dict.fromkeys(found))
+
+
+def data_of_service(name: str, compose: Mapping[str, Any], api: DockerApi, *, adopted: bool = False) -> tuple[str, ...]:
+    """What a service of a rendered Compose file may write to; `adopted`: of that the adopted volumes."""
+    service = compose["services"].get(name) or {}
+    found: list[str] = []
+    for each in service.get("volumes") or ():
+        source = str(each.get("source") or "")
+        if not source or each.get("read_only"):
+            continue
+        definition = (compose.get("volumes") or {}).get(source) or {}
+        if each.get("type") == "volume" and (not adopted or definition.get("x-adopted")):
+            called = str(definition.get("name") or source)
+            found += _volume(called, api.volume(called) or {"Options": definition.get("driver_opts")})
+        elif each.get("type") == "bind" and not adopted:
+            found += _place(source)
+    for other, _, how in (str(each).partition(":") for each in service.get("volumes_from") or ()):
+        found += data_of_service(other, compose, api, adopted=adopted) if other != name and how != "ro" else ()
+    return tuple(dict.fromkeys(found))
+
+
+def shared(one: Collection[str], other: Collection[str]) -> list[str]:
+    """What of `one` the other writes to as well, in words: volumes by name, or else folders."""
+    found = sorted({*within(one, other), *(each for each in one if within(other, [each]))})
+    return [each for each in found if not os.path.isabs(each)] or found
+
+
+def within(inner: Collection[str], outer: Collection[str]) -> list[str]:
+    """What of `inner` is of `outer`, or inside of it."""
+    return [each for each in inner if any(_inside(each, whole) for whole in outer)]
+
+
+def _inside(path: str, whole: str) -> bool:
+    return path == whole or (
+        os.path.isabs(path) and os.path.isabs(whole) and os.path.commonpath((path, whole)) == whole
+    )
+
+
+def _volume(name: str, found: Mapping[str, Any]) -> Iterator[str]:
+    """A volume's name, and what is behind it."""
+    yield name
+    options = {str(key): str(value) for key, value in (found.get("Options") or {}).items()}
+    device, kind = options.get("device", ""), options.get("type", "none")
+    flags = options.get("o", "").split(",")
+    if kind in ("none", "bind", "") and device:
+        yield from _place(device)
+    elif device and kind != "tmpfs":  # a share: the same under whatever name
+        yield f"{kind} {next((each for each in flags if each.startswith('addr=')), '')} {device}"
+    elif found.get("Mountpoint"):
+        yield from _place(str(found["Mountpoint"]))
+
+
+def _place(path: str) -> Iterator[str]:
+    real = os.path.realpath(path)
+    system = os.path.isfile(real) and within([real], _OF_THE_SYSTEM)
+    data = not os.path.exists(real) or os.path.isdir(real) or os.path.isfile(real)
+    if data and not system and not within([real], _OF_THE_KERNEL):
+        yield real

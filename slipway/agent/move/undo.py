@@ -1,0 +1,52 @@
+"""Undoes a move: the old project runs again, the stack stands still. The next run ends one that was cut off."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from slipway.agent.deadline import Deadline
+from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.agent.edge.edge import Edge
+from slipway.agent.move.handover import Handover
+from slipway.agent.move.old_project import UNDOING
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.move.old_project import OldProject
+    from slipway.agent.output import Output
+    from slipway.agent.state.stack_dir import StackFolder
+
+__all__ = ["undo"]
+
+_SECONDS = 300.0
+
+
+def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:
+    """Give back to `old`, from whatever is found.
+
+    Raises:
+        SlipwayError: others would lose the edge, and nothing was changed.
+    """
+    edge = Edge(api, out)
+    if others := sorted(set((edge.status() or {}).get("stacks", ())) - {folder.stack}):
+        off = f"take {' and '.join(others)} off this host first"
+        raise SlipwayError(
+            f"the edge of this host serves {', '.join(others)}, too",
+            f"{old.name} would take its ports back, and nobody would reach them, so nothing was changed"
+            + ("" if old.state == UNDOING else f"; {off}, or finish the move"),
+            off if old.state == UNDOING else "slipway move finish",
+        )
+    old.note(UNDOING)
+    handover = Handover(old, folder.stack, api, edge, out)
+    handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
+
+
+def _leave(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:
+    """Stop the stack's containers so that nothing restarts them; they stay, for their logs, until it deploys again."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(folder.watch)  # the watch ends when its order is gone
+    old.stop(str(each["Id"]) for each in api.containers({PROJECT_LABEL: folder.stack}))
+    Edge(api, out).drop_stack(folder.stack)
