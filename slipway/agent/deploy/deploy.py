@@ -18,6 +18,7 @@ from slipway.agent.deploy.planned import Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import pull
 from slipway.agent.drift import drift, route_drift
+from slipway.agent.move.checks import check_names
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
 from slipway.agent.move.old_project import MOVED, UNDOING, OldProject
 from slipway.agent.move.shared_data import data_of_service
@@ -86,14 +87,17 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
     made = _plan(attempt, keep_key=False)
     found = plan_document(document.host, made.plan, made.rendered.services, _changes(attempt, made))
     try:
-        _preflight(attempt, made.plan, made.rendered)
+        _preflight(attempt, made)
     except SlipwayError as error:
         found["refused"] = [problem.to_json() for problem in error.problems]
     return found
 
 
-def _preflight(attempt: Attempt, plan: Plan, rendered: Rendered) -> None:
-    release, access = attempt.release, attempt.access
+def _preflight(attempt: Attempt, made: _Planned) -> None:
+    plan, rendered, release, access = made.plan, made.rendered, attempt.release, attempt.access
+    names = attempt.document.move_from if attempt.handover else ()
+    application, first = str(release.content["application"]), attempt.live is None
+    check_names(attempt.folder.stack, application, made.seen, names, first=first)
     access.edge.check_routes(attempt.folder.stack, [release.services[name] for name in attempt.document.services])
     if plan.touched:
         preflight.check(
@@ -192,7 +196,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     if attempt.unfinished is not None:
         remove_one_offs(access.api, stack)
     attempt.outcome = _outcome(plan, attempt)
-    _preflight(attempt, plan, rendered)
+    _preflight(attempt, made)
     phases = {"facts": runtime.monotonic() - begin}
     found: list[Change] = []
     try:

@@ -1,4 +1,4 @@
-"""What must hold before a stack takes over: nobody else writes to the data. Changes nothing."""
+"""What must hold before a stack takes over: from another than itself, on data that nobody else writes to."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.docker.facts import Container
     from slipway.agent.move.old_project import OldProject
 
-__all__ = ["check_data"]
+__all__ = ["check_data", "check_names"]
 
 _WORKS = ("running", "paused", "restarting")  # states of a container that has its data
 
@@ -52,5 +53,26 @@ def check_data(
         raise SlipwayError(
             f"the {kind} {used[0]}{', which this stack adopts,' if used[0] in adopted else ''} is in use by {name}",
             f"two would write the same data, so nothing was started; {why}",
+            fix,
+        )
+
+
+def check_names(
+    stack: str, application: str, own: Sequence[Container], move_from: Sequence[str], *, first: bool
+) -> None:
+    """Refuse to take containers of the stack's `own` project for old ones, or, `first`, old ones for its own."""
+    fix = f"pulumi config set name {application}-new"
+    if named := sorted({stack, *(each.name for each in own)}.intersection(move_from)):
+        raise SlipwayError(
+            f"moveFrom names {named[0]}, and {stack} is what this stack itself is called on its hosts",
+            "old containers would be replaced and not kept, with no way back, so nothing was touched; a stack of "
+            "another name takes over from them",
+            fix,
+        )
+    if strangers := [each.name for each in own if first and not each.config and not each.one_off]:
+        raise SlipwayError(
+            f"{', '.join(strangers)} of a Compose project {stack} is here already, as this stack is called, too",
+            "they would be replaced and not kept, with no way back, so nothing was touched; under another name, "
+            "`slipway init --from` has the stack take over from them and their data",
             fix,
         )

@@ -11,6 +11,7 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.docker.facts import SERVICE_LABEL, SHORT_ID
 from slipway.agent.docker.stop import grace
 from slipway.agent.edge.metrics import listeners
+from slipway.agent.edge.network import EDGE_LABEL
 from slipway.agent.move.shared_data import data_of
 from slipway.agent.state.atomic_files import read_object, write_atomically
 
@@ -47,7 +48,7 @@ class OldProject:
     """The one whose move can still be undone, else what `names` are: projects and containers."""
 
     def __init__(self, folder: StackFolder, api: DockerApi, names: Sequence[str] = ()) -> None:
-        self.api = api
+        self.api, self._stack = api, folder.stack
         self._path = os.path.join(folder.path, "move.json")
         noted = read_object(self._path)
         other = bool(names) and noted.get("names") != list(names)
@@ -108,8 +109,9 @@ class OldProject:
     def _is_one(self, listed: Mapping[str, Any]) -> bool:
         labels, wanted = listed.get("Labels") or {}, self.names
         names = (str(each).lstrip("/") for each in listed.get("Names") or ())
+        own = labels.get(PROJECT_LABEL) == self._stack or EDGE_LABEL in labels
         in_project = labels.get(PROJECT_LABEL) in wanted and labels.get(_ONE_OFF_LABEL) != "True"
-        return _SWARM_LABEL not in labels and (in_project or not set(wanted).isdisjoint(names))
+        return _SWARM_LABEL not in labels and not own and (in_project or not set(wanted).isdisjoint(names))
 
     def note(self, state: str) -> None:
         """Note how far it is; in the beginning also which containers run."""

@@ -190,6 +190,23 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
     assert "config set --secret --path secrets.DATABASE_PASSWORD" in calls
 
 
+@pytest.mark.parametrize(("environment", "other"), [("production", "live"), ("live", "production")])
+def test_a_project_that_is_called_as_the_stack_would_be_is_refused(
+    init: Init, program: Path, host: Path, served: str, *, environment: str, other: str
+) -> None:
+    name = f"shop-{environment}"
+    for part in (host / "containers", host / "networks"):
+        part.write_text(part.read_text().replace('project": "shop"', f'project": "{name}"'))
+    result = init("--environment", environment, "--from", f"box:{served}", "--yes")
+    assert result.exit_code == 1
+    assert f"the project that runs is called {name}, as this stack would be: shop, {environment}" in said(result)
+    assert f"--environment {other} --from box:{served}" in said(result)
+    assert not (program / f"Pulumi.{environment}.yaml").exists()
+    again = init("--environment", other, "--from", f"box:{served}", "--yes")
+    assert again.exit_code == 0, said(again)
+    assert stack(program, other)["config"]["shop-deploy:moveFrom"] == [name]
+
+
 @pytest.mark.parametrize(
     ("place", "asked"), [("box@noisy", "-- box@noisy "), ("deploy@[2001:db8::1]", "-- deploy@2001:db8::1 ")]
 )

@@ -86,15 +86,15 @@ class Before:
     def _runs(self) -> dict[str, int]:
         return {name: self.container(name).run for name in self.ids}
 
-    def _labels(self, service: str, kind: str = "") -> dict[str, str]:
+    def _labels(self, service: str, kind: str = "", project: str = "old") -> dict[str, str]:
         more = {"com.docker.compose.service": service, "com.docker.compose.oneoff": "False"} if service else {}
-        return {"com.docker.compose.project": "old", **more, **({f"com.docker.compose.{kind}": kind} if kind else {})}
+        return {"com.docker.compose.project": project, **more, **({f"com.docker.compose.{kind}": kind} if kind else {})}
 
-    def _run(self, service: str, image: str, policy: dict[str, Any], **host: Any) -> str:
-        body = {"Image": image, "Env": [], "Labels": self._labels(service),
+    def _run(self, service: str, image: str, policy: dict[str, Any], project: str = "old", **host: Any) -> str:
+        body = {"Image": image, "Env": [], "Labels": self._labels(service, project=project),
                 "HostConfig": {"NetworkMode": "old_default", "RestartPolicy": policy, **host},
                 "NetworkingConfig": {"EndpointsConfig": {"old_default": {"Aliases": [service]}}}}  # fmt: skip
-        made = str(self._ask("POST", f"/containers/create?name=old-{service}-1", body)["Id"])
+        made = str(self._ask("POST", f"/containers/create?name={project}-{service}-1", body)["Id"])
         self._ask("POST", f"/containers/{made}/start")
         return made
 
@@ -660,6 +660,23 @@ def test_one_that_takes_minutes_to_stop_gets_them(stack: Simulation, before: Bef
     assert database.code == 0  # it ended by itself, not by SIGKILL
     before.stopped()
     assert onlooker.lost == []
+
+
+@pytest.mark.parametrize("names", [["shop"], ["old", "shop"], ["shop-db-1"], []], ids=str)
+def test_a_stack_takes_over_from_nothing_that_is_called_as_it_is(
+    stack: Simulation, before: Before, names: list[str]
+) -> None:
+    before._run("db", before.container("web").config["Image"], ALWAYS, project="shop")
+    [refused] = stack.plan(shop(stack), move_from=names)["refused"]
+    assert refused["what"] == (
+        f"moveFrom names {names[-1]}, and shop is what this stack itself is called on its hosts" if names else
+        "shop-db-1 of a Compose project shop is here already, as this stack is called, too"
+    )  # fmt: skip
+    assert refused["fix"] == "pulumi config set name app-new"
+    ended = stack.deploy(shop(stack), move_from=names)
+    assert refused["what"] in ended.error
+    before.untouched()
+    assert [(each.run, each.running) for each in stack.containers()] == [(1, True)]
 
 
 def test_what_a_swarm_would_start_again_is_not_taken_over(stack: Simulation, before: Before) -> None:
