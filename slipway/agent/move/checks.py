@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from slipway.agent.docker.facts import Container
     from slipway.agent.move.old_project import OldProject
 
-__all__ = ["check_data", "check_names"]
+__all__ = ["check_data", "check_kept", "check_names"]
 
 _WORKS = ("running", "paused", "restarting")  # states of a container that has its data
 
@@ -76,3 +76,16 @@ def check_names(
             "`slipway init --from` has the stack take over from them and their data",
             fix,
         )
+
+
+def check_kept(old: OldProject) -> None:
+    """Refuse old containers that would be gone once they are stopped."""
+    for each in old.containers():
+        host = (old.api.container(each.id) or {}).get("HostConfig") or {}
+        if each.running and host.get("AutoRemove"):
+            raise SlipwayError(
+                f"{each.name} of {old.name} was started with `docker run --rm`",
+                "stopped, it would be gone, and there would be no way back, so nothing was touched; start it anew "
+                "without --rm, or do without it (what starts it again, such as a unit of systemd, must be stopped, too)",
+                f"docker stop {each.name}",
+            )

@@ -43,9 +43,11 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
             journal = Journal(folder.journal)
             if unfinished := journal.unfinished():
                 end_orphans(unfinished)  # a Compose that a killed agent left would start what is about to go
-            undo(folder, old, api, out)
-            if unfinished:
-                journal.end(FAILED)
+            try:
+                undo(folder, old, api, out)
+            finally:
+                if unfinished and not old.open:
+                    journal.end(FAILED)
         elif what in ("finish", "remove") and old.over:
             _finish(folder, old, api, remove=what == "remove")
         return _described(old)

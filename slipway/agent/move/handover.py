@@ -37,6 +37,8 @@ class Handover:
 
     def __init__(self, old: OldProject, stack: str, api: DockerApi, edge: Edge, out: Output) -> None:
         self.old, self.stack, self.api, self.edge, self.out = old, stack, api, edge, out
+        self.lost: list[str] = []
+        """what did not come back, in words"""
 
     def begin(self) -> None:
         """Note who runs before anything is touched."""
@@ -113,17 +115,20 @@ class Handover:
         ports = {request.http_port, request.https_port} if request else set()
         proxies = [each for each in old if not ports.isdisjoint(each.ports)]
         beside = [each for each in old if each not in proxies and not shared(each.mounts, in_use)]
-        wrong = self.old.start(beside, runtime.sleep)
+        slow = self.old.start(beside, runtime.sleep)
         if request and proxies:
             self._ports_back(proxies, request, deadline)
         take_away()
-        wrong += self.old.start([each for each in self.old.containers() if each not in beside], runtime.sleep)
-        wrong += [f"{each} was removed and is not there to start" for each in self.old.gone()]
-        for each in wrong:
+        slow += self.old.start([each for each in self.old.containers() if each not in beside], runtime.sleep)
+        self.lost = self.old.lost()
+        for each in (*slow, *self.lost):
             self.out.progress("warning", each)
         self.old.note(UNDONE)
-        self.out.progress("back", f"{self.old.name} runs again", runtime.monotonic() - begin)
-        return f"the project {self.old.name} runs again as before" + (f" ({'; '.join(wrong)})" if wrong else "")
+        again = f"{self.old.name} runs again" + (", but not all of it" if self.lost else "")
+        self.out.progress("back", again, runtime.monotonic() - begin)
+        if self.lost:
+            return f"the project {again}: {'; '.join(self.lost)}"
+        return f"the project {again} as before" + (f" ({'; '.join(slow)})" if slow else "")
 
     def _ports_back(self, proxies: list[OldContainer], request: EdgeRequest, deadline: Deadline) -> None:
         redirect = self.edge.redirect(request.image)

@@ -62,6 +62,7 @@ class OldProject:
         """whether nothing of the stack ran when it began to take over, so that no release of its own is to come back"""
         self._stopping: Sequence[str] = noted.get("stopping", ())
         self._noted = [_container(each) for each in noted.get("containers", ())]
+        self._refused: dict[str, str] = {}  # container → why it did not start
 
     @property
     def name(self) -> str:
@@ -91,10 +92,16 @@ class OldProject:
         """Whether a container, by its whole id, is one of them."""
         return any(container.startswith(each.id) for each in self._noted)
 
-    def gone(self) -> list[str]:
-        """The names of those that were noted and removed since."""
-        left = {each.id for each in self.noted()}
-        return [each.name for each in self._noted if each.id not in left]
+    def lost(self) -> list[str]:
+        """Which of those that were noted do not run, in words; not those that ended well by themselves."""
+        found = []
+        for each in self._noted:
+            details = self.api.container(each.id)
+            if details is None:
+                found.append(f"{each.name} was removed and is not there to start")
+            elif not _runs(details) and (each.id in self._refused or details["State"].get("ExitCode")):
+                found.append(f"{each.name} does not run{self._refused.get(each.id, '')}")
+        return found
 
     def containers(self) -> list[OldContainer]:
         """Those that were noted for this move, or else those that run now; in the order of their making."""
@@ -143,15 +150,14 @@ class OldProject:
         self._write()
 
     def start(self, containers: Sequence[OldContainer], pause: Callable[[float], None]) -> list[str]:
-        """Start them as they were, one after the other, each with time to come up; what went wrong, in words."""
-        wrong = []
+        """Start them as they were, one after the other, each with time to come up; who has not yet, in words."""
         for each in containers:
             try:
                 self._set_policy(each.id, each.policy)
                 if not each.running:
                     self.api.start(each.id)
             except DockerError as error:
-                wrong.append(f"{each.name} does not start: {error.message}")
+                self._refused[each.id] = f": {error.message}"
         until = runtime.monotonic() + _UP_SECONDS
         waiting = [each for each in containers if not each.running]
         begin = runtime.monotonic()
@@ -159,7 +165,7 @@ class OldProject:
             steady = runtime.monotonic() - begin >= _STEADY_SECONDS
             waiting = [each for each in waiting if not _up(self.api.container(each.id), steady=steady)]
             pause(_POLL_SECONDS)
-        return [*wrong, *(f"{each.name} is not healthy yet" for each in waiting)]
+        return [f"{each.name} is not healthy yet" for each in waiting]
 
     def stand_in(self, containers: Collection[str], away: Iterable[OldContainer]) -> None:
         """Have `containers` answer on the old networks to the names of those that are `away`."""

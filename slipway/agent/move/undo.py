@@ -28,7 +28,8 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> N
     """Give back to `old`, from whatever is found.
 
     Raises:
-        SlipwayError: others would lose the edge, and nothing was changed.
+        SlipwayError: nothing was changed, since others would lose the edge or nothing is left to give back to; or all
+            was done that could be, and not all of it runs.
     """
     edge = Edge(api, out)
     if others := sorted(set((edge.status() or {}).get("stacks", ())) - {folder.stack}):
@@ -39,9 +40,21 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> N
             + ("" if old.state == UNDOING else f"; {off}, or finish the move"),
             off if old.state == UNDOING else "slipway move finish",
         )
+    if old.state != UNDOING and not old.noted():
+        raise SlipwayError(
+            f"nothing is left of {old.name}: {'; '.join(old.lost())}",
+            "there is nothing to go back to, so nothing was changed, and the stack runs on",
+            "slipway move finish",
+        )
     old.note(UNDOING)
     handover = Handover(old, folder.stack, api, edge, out)
     handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
+    if handover.lost:
+        raise SlipwayError(
+            f"not all of {old.name} runs again: {'; '.join(handover.lost)}",
+            "all else of it runs as before, and the stack is stopped",
+            f"in its folder on the host: docker compose -p {old.names[0]} up -d",
+        )
 
 
 def _leave(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:

@@ -647,9 +647,50 @@ def test_an_undo_says_what_somebody_removed_meanwhile(stack: Simulation, before:
     assert deploy(stack, shop(stack)).code == 0
     before._ask("DELETE", f"/containers/{before.ids['worker']}")
     ended = command(stack, "undo")
-    assert ended.code == 0
-    assert any("old-worker-1 was removed and is not there to start" in line for line in ended.out.errors)
+    assert "not all of old runs again: old-worker-1 was removed and is not there to start" in ended.error
+    assert "in its folder on the host: docker compose -p old up -d" in ended.error
     assert before.container("db").running
+    assert command(stack, "show").report["state"] == "undone"
+
+
+def test_an_undo_says_what_does_not_start(stack: Simulation, before: Before) -> None:
+    before.container("worker").host["PortBindings"] = {"9/tcp": [{"HostIp": "", "HostPort": "9"}]}
+    assert deploy(stack, shop(stack)).code == 0
+    before._run("other", before.container("web").config["Image"], ALWAYS, project="other",
+                PortBindings={"9/tcp": [{"HostIp": "", "HostPort": "9"}]})  # fmt: skip
+    ended = command(stack, "undo")
+    assert "not all of old runs again: old-worker-1 does not run: failed to set up container networking" in ended.error
+    assert before.container("db").running
+    assert before.container("traefik").running
+
+
+def test_with_nothing_left_to_go_back_to_the_stack_runs_on(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    for each in before.ids.values():
+        before._ask("DELETE", f"/containers/{each}")
+    ended = command(stack, "undo")
+    assert "nothing is left of old: old-db-1 was removed" in ended.error
+    assert "slipway move finish" in ended.error
+    assert stack.visit() == (200, "1")
+    assert command(stack, "finish").report["state"] == "finished"
+
+
+def test_what_is_gone_once_it_is_stopped_is_not_taken_over(
+    stack: Simulation, before: Before, onlooker: Onlooker
+) -> None:
+    before.container("worker").host["AutoRemove"] = True
+    [refused] = stack.plan(shop(stack), move_from=["old"])["refused"]
+    assert refused["what"] == "old-worker-1 of old was started with `docker run --rm`"
+    assert refused["fix"] == "docker stop old-worker-1"
+    assert refused["what"] in deploy(stack, shop(stack)).error
+    before.untouched()
+    before._ask("POST", f"/containers/{before.ids.pop('worker')}/stop")
+    before.policies.pop("worker")
+    assert deploy(stack, shop(stack)).code == 0
+    before.stopped()
+    assert command(stack, "undo").code == 0
+    before.as_before()
+    assert onlooker.lost == []
 
 
 def test_one_that_takes_minutes_to_stop_gets_them(stack: Simulation, before: Before, onlooker: Onlooker) -> None:
