@@ -86,6 +86,6 @@ def check_kept(old: OldProject) -> None:
             raise SlipwayError(
                 f"{each.name} of {old.name} was started with `docker run --rm`",
                 "stopped, it would be gone, and there would be no way back, so nothing was touched; start it anew "
-                "without --rm, or do without it (what starts it again, such as a unit of systemd, must be stopped, too)",
+                "without --rm, or do without it (what starts it again, such as a unit of systemd, is stopped first)",
                 f"docker stop {each.name}",
             )

@@ -1,0 +1,196 @@
+"""Old and new container never work on the same data at once, however each of them names it."""
+
+# ruff: noqa: F811  # a fixture of another module
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from simulation import KILLED, Simulation
+from test_agent_move import UNLESS_STOPPED, Before, before, command, deploy, undo_killed  # noqa: F401  # fixture
+
+from slipway.agent.move.shared_data import data_of, shared, within
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fake_docker import Container
+
+Mount = dict[str, Any]
+
+
+def bind(source: str) -> Mount:
+    return {"Type": "bind", "Source": source}
+
+
+def volume(name: str) -> Mount:
+    return {"Type": "volume", "Name": name}
+
+
+def device(path: str, **options: str) -> Mount:
+    return {"Options": {"type": "none", "o": "bind", **options, "device": path}}
+
+
+VOLUMES = {
+    "plain": {"Options": None},
+    "other": {},
+    "on folder": device("{}/data"),
+    "on link": device("{}/link", o="rw,bind"),
+    "rbind": device("{}/data/", o="rbind", type=""),
+    "share": device(":/export", type="nfs", o="addr=10.0.0.1,rw"),
+    "same share": device(":/export", type="nfs", o="rw,nolock,addr=10.0.0.1"),
+    "share elsewhere": device(":/export", type="nfs", o="addr=10.0.0.2,rw"),
+    "disk": device("/dev/sdb1", type="ext4", o=""),
+    "same disk": device("/dev/sdb1", type="ext4", o="noatime"),
+    "memory": device("tmpfs", type="tmpfs", o="size=1m"),
+    "more memory": device("tmpfs", type="tmpfs", o="size=1m"),
+    "of a plugin": {"Mountpoint": "", "Options": {"size": "1"}},
+}
+SAME = [
+    (volume("plain"), volume("plain")),
+    (volume("not there"), volume("not there")),
+    (volume("of a plugin"), volume("of a plugin")),
+    (bind("{}/data"), bind("{}/data/")),
+    (bind("{}/data"), bind("{}/../{name}/data/.")),
+    (bind("{}/data"), bind("{}/link")),
+    (bind("{}/link/deep"), bind("{}/data")),
+    (bind("{}/data/deep"), bind("{}/link")),
+    (bind("{}"), bind("{}/data")),
+    (bind("{}/data/not there yet"), bind("{}/link")),
+    (bind("{}/data/app.sqlite"), bind("{}/link")),
+    (bind("{}/data/app.sqlite"), bind("{}/link/app.sqlite")),
+    (bind("{}/d\xe4ta"), bind("{}/d\xe4ta")),
+    (bind("/"), bind("{}/data")),
+    (volume("on folder"), bind("{}/data")),
+    (volume("on folder"), volume("on link")),
+    (volume("rbind"), bind("{}/link/deep")),
+    (volume("share"), volume("same share")),
+    (volume("disk"), volume("same disk")),
+    (volume("plain"), bind("/var/lib/docker/volumes/plain/_data")),
+]
+APART = [
+    (volume("plain"), volume("other")),
+    (volume("memory"), volume("more memory")),
+    (volume("share"), volume("share elsewhere")),
+    (bind("{}/data"), bind("{}/database")),
+    (bind("{}/data"), bind("{}/data") | {"RW": False}),
+    (volume("plain") | {"RW": False}, volume("plain")),
+    (volume("on folder"), bind("{}/database")),
+    (bind("/etc/hostname"), bind("/etc/hostname")),
+    (bind("/sys/fs"), bind("/sys/fs")),
+    (bind("/dev/null"), bind("/dev/null")),
+    (bind("/run"), bind("/run")),
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "app.sqlite").write_text("")
+    (tmp_path / "link").symlink_to("data")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [*((*each, True) for each in SAME), *((*each, False) for each in APART)],
+    ids=str,
+)
+def test_who_writes_to_the_same_data(place: Path, one: Mount, other: Mount, *, expected: bool) -> None:
+    def filled(text: str) -> str:
+        return text.replace("{}", str(place)).replace("{name}", place.name)
+
+    class Api:
+        def volume(self, name: str) -> Mapping[str, Any] | None:
+            found = VOLUMES.get(name)
+            options = {key: filled(value) for key, value in ((found or {}).get("Options") or {}).items()}
+            point = f"/var/lib/docker/volumes/{name}/_data"
+            return None if found is None else {"Mountpoint": point, **found, "Options": options}
+
+    def data(mount: Mount) -> tuple[str, ...]:
+        api: Any = Api()
+        mounted = {"RW": True, **mount, **({"Source": filled(mount["Source"])} if "Source" in mount else {})}
+        return data_of({"Mounts": [mounted]}, api)
+
+    assert bool(shared(data(one), data(other))) is expected
+    assert bool(shared(data(other), data(one))) is expected
+
+
+def test_a_tool_that_looks_at_the_whole_host_does_not_count_as_one_that_works_on_its_data() -> None:
+    volumes = ["plain", "/var/lib/docker/volumes/plain/_data"]
+    assert within(["/var/lib/docker/volumes"], volumes) == []
+    assert within(["/"], ["/srv/data"]) == []
+    assert within(["/srv/data/deep"], ["/srv/data"]) == ["/srv/data/deep"]
+
+
+def test_volumes_are_called_by_name_and_folders_by_path() -> None:
+    assert shared(["plain", "/srv/x"], ["plain", "/srv/x"]) == ["plain"]
+    assert shared(["/srv/x/deep", "/srv/y"], ["/srv/x"]) == ["/srv/x/deep"]
+
+
+class Pair:
+    """A database of the old project, called `database`, and `db`, which takes its place on the same data."""
+
+    def __init__(self, stack: Simulation, before: Before, mount: Mount) -> None:
+        self.stack, self.before = stack, before
+        image = before.container("web").config["Image"]
+        for name in before.ids:
+            before._ask("POST", f"/containers/{before.ids[name]}/stop")
+        before.ids = {"database": before._run("database", image, UNLESS_STOPPED, Mounts=[mount])}
+        self.both = 0
+        stack.world.time.before.append(self._look)
+
+    @property
+    def old(self) -> Container:
+        return self.before.container("database")
+
+    def _look(self) -> None:
+        self.both += self.old.running and any(each.running for each in self.stack.containers("db"))
+
+    def wanted(self, mount: Mapping[str, Any], version: str = "1", **volumes: Any) -> dict[str, Any]:
+        service = self.stack.service(environment={"VERSION": version}, volumes=[{"target": "/data", **mount}])
+        return self.stack.release({"db": service}, {"db": {"strategy": "rolling"}}, volumes=volumes)
+
+
+WAYS: list[tuple[str, Mount, str]] = [
+    ("link", {"type": "bind", "source": "{}/data"}, "{}/link"),
+    ("link", {"type": "bind", "source": "{}/link"}, "{}/data"),
+    ("inside", {"type": "bind", "source": "{}/data"}, "{}/data/deep"),
+    ("around", {"type": "bind", "source": "{}/data/deep"}, "{}/data"),
+    ("volume on it", {"type": "bind", "source": "{}/data"}, "volume"),
+    ("adopted volume on it", {"type": "volume", "source": "adopted"}, "{}/link"),
+    ("volume that Compose makes on it", {"type": "volume", "source": "made"}, "{}/data"),
+]
+
+
+@pytest.mark.parametrize(("new", "old"), [each[1:] for each in WAYS], ids=[each[0] for each in WAYS])
+def test_two_never_work_on_one_folder_however_they_name_it(
+    stack: Simulation, before: Before, place: Path, new: Mount, old: str
+) -> None:
+    options = {"type": "none", "o": "bind", "device": f"{place}/data"}
+    for name in ("volume", "adopted"):
+        before._ask("POST", "/volumes/create", {"Name": name, "DriverOpts": options})
+    volumes = {"adopted": {"name": "adopted", "external": True, "x-adopted": True},
+               "made": {"name": "made", "driver_opts": options}}  # fmt: skip
+    source = old.format(place)
+    pair = Pair(stack, before, {"Type": "volume" if old == "volume" else "bind", "Source": source, "Target": "/data"})
+    new = {**new, "source": new["source"].format(place)}
+    ended = deploy(stack, pair.wanted(new, **volumes))
+    assert ended.code == 0, ended.err
+    assert not pair.old.running
+    pair.before._ask("POST", f"/containers/{pair.old.id}/start")
+    pair.both = 0
+    refused = deploy(stack, pair.wanted(new, "2", **volumes))
+    assert "is in use by old-database-1" in refused.error
+    assert "docker stop old-database-1" in refused.error
+    pair.before._ask("POST", f"/containers/{pair.old.id}/stop")
+    pair.both = 0
+    assert undo_killed(stack, 3)
+    stack.later(60)
+    assert deploy(stack, pair.wanted(new, "2", **volumes)).code == 0
+    assert deploy(stack, pair.wanted(new, "3", **volumes), kill="start:db:started").code in (0, KILLED)
+    assert command(stack, "undo").code == 0
+    assert pair.old.running
+    assert pair.both == 0
