@@ -6,7 +6,8 @@ import os
 import re
 
 __all__ = [
-    "HOME_VARIABLE", "LONGEST_STACK", "edge_folder", "is_stack", "shell_stack_path", "stack_folder", "stacks_folder",
+    "HOME_VARIABLE", "LONGEST_STACK", "edge_folder", "is_stack", "moves_lock", "shell_stack_path", "stack_folder",
+    "stacks_folder",
 ]  # fmt: skip
 
 LONGEST_STACK = 63
@@ -35,6 +36,11 @@ def stack_folder(stack: str) -> str:
 def edge_folder() -> str:
     """The folder of this host's edge."""
     return os.path.join(_home(), "edge")
+
+
+def moves_lock() -> str:
+    """What a stack of this host locks while it notes whom it takes over from."""
+    return os.path.join(_home(), "moves.lock")
 
 
 def shell_stack_path(*parts: str) -> str:

@@ -18,7 +18,7 @@ from slipway.agent.deploy.planned import Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import pull
 from slipway.agent.drift import drift, route_drift
-from slipway.agent.move.checks import check_kept, check_names
+from slipway.agent.move.checks import check_claims, check_kept, check_names
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
 from slipway.agent.move.old_project import MOVED, UNDOING, OldProject
 from slipway.agent.move.shared_data import data_of_service
@@ -97,6 +97,8 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
     plan, rendered, release, access = made.plan, made.rendered, attempt.release, attempt.access
     names = attempt.document.move_from if attempt.handover else ()
     if attempt.handover:
+        if not attempt.handover.old.open:
+            check_claims(attempt.handover.old, attempt.folder.stack)
         check_kept(attempt.handover.old)
     application, first = str(release.content["application"]), attempt.live is None
     check_names(attempt.folder.stack, application, made.seen, names, first=first)

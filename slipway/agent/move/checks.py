@@ -6,7 +6,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.agent.docker.facts import SHORT_ID
+from slipway.agent.move.old_project import NOTES, OPEN
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, within
+from slipway.agent.state.atomic_files import read_object
+from slipway.contract.host_paths import stack_folder, stacks_folder
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -14,9 +18,9 @@ if TYPE_CHECKING:
 
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.facts import Container
-    from slipway.agent.move.old_project import OldProject
+    from slipway.agent.move.old_project import OldContainer, OldProject
 
-__all__ = ["check_data", "check_kept", "check_names"]
+__all__ = ["check_claims", "check_data", "check_kept", "check_names", "strangers"]
 
 _WORKS = ("running", "paused", "restarting")  # states of a container that has its data
 
@@ -89,3 +93,33 @@ def check_kept(old: OldProject) -> None:
                 "without --rm, or do without it (what starts it again, such as a unit of systemd, is stopped first)",
                 f"docker stop {each.name}",
             )
+
+
+def check_claims(old: OldProject, stack: str) -> None:
+    """Refuse to take over from whom another stack of this host takes over, or took over and may go back."""
+    containers = {each.id for each in old.containers()}
+    here = os.listdir(stacks_folder()) if os.path.isdir(stacks_folder()) else ()
+    for other in sorted(set(here) - {stack}):
+        noted = read_object(os.path.join(stack_folder(other), NOTES))
+        claimed = noted.get("containers", ()) if noted.get("state") in OPEN else ()
+        names = {*noted.get("names", ()), *(each["name"] for each in claimed)}.intersection(old.names)
+        if claimed and (names or not containers.isdisjoint(each["id"] for each in claimed)):
+            name = min(names, default=old.names[0])
+            raise SlipwayError(
+                f"stack {other} of this host takes over from {name}, or has done so, and may go back",
+                "two would take over the same containers and data, so nothing was touched; `slipway move` of that "
+                "stack shows how far it is, `undo` or `finish` ends it",
+                f"pulumi config rm --path 'moveFrom[{list(old.names).index(name)}]'",
+            )
+
+
+def strangers(old: Collection[OldContainer], stack: str, api: DockerApi) -> dict[str, tuple[str, ...]]:
+    """Container that runs and is neither the stack's nor one of `old` → the data that it works on."""
+    known = {each.id for each in old}
+    return {
+        str(entry["Names"][0]).lstrip("/"): data_of(entry, api)
+        for entry in api.containers()
+        if entry.get("State") in _WORKS
+        and str(entry["Id"])[:SHORT_ID] not in known
+        and (entry.get("Labels") or {}).get(PROJECT_LABEL) != stack
+    }

@@ -9,8 +9,11 @@ from slipway.agent import runtime
 from slipway.agent.docker.compose_cli import failed_start
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.edge.metrics import listening
+from slipway.agent.move.checks import check_claims, strangers
 from slipway.agent.move.old_project import MOVING, UNDONE
-from slipway.agent.move.shared_data import data_of, shared
+from slipway.agent.move.shared_data import data_of, shared, within
+from slipway.agent.state.lock import lock
+from slipway.contract.host_paths import moves_lock
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ __all__ = ["Handover"]
 
 _CERTIFICATE_SECONDS, _POLL_SECONDS = 120.0, 0.2
 _FREE_SECONDS = 5.0
+_LOCK_SECONDS = 60.0
 _PROXY_SECONDS = 2.0  # in which a proxy that listens again reads what it routes
 
 
@@ -41,14 +45,33 @@ class Handover:
         """what did not come back, in words"""
 
     def begin(self) -> None:
-        """Note who runs before anything is touched."""
-        if not self.old.open:
-            self.old.alone = len(self._own()) == len(self._own(stopped=True))
-        if self.old.state == UNDONE:  # what ran when it was undone waits, stopped, for somebody to read its logs
-            for each in self._own(stopped=True):
-                self.api.remove(each)
-        if self.old.more or not self.old.open:
+        """Note who runs before anything is touched; of two stacks that want the same containers, one gets them."""
+        if self.old.open and not self.old.more:
+            return
+        with lock(moves_lock(), owner=self.stack, reason=f"move to {self.stack}", wait=_LOCK_SECONDS):
+            check_claims(self.old, self.stack)
+            old = self.old.containers()
+            data = [mount for each in old for mount in each.mounts]
+            found = [name for name, theirs in strangers(old, self.stack, self.api).items() if within(theirs, data)]
+            self.old.beside = sorted({*found, *(self.old.beside or ())})
+            if not self.old.open:
+                self.old.alone = len(self._own()) == len(self._own(stopped=True))
+            stopped = self._own(stopped=True) if self.old.state == UNDONE else ()
             self.old.note(MOVING)
+        for each in stopped:  # what ran when it was undone waited for somebody to read its logs
+            self.api.remove(each)
+
+    def taken(self) -> dict[str, str]:
+        """Old container that does not run → who else works on its data since the move."""
+        old = self.old.containers()
+        others = strangers(old, self.stack, self.api) if self.old.beside is not None else {}
+        users = {name: data for name, data in others.items() if name not in (self.old.beside or ())}
+        found = {}
+        for each in old:
+            user = next((name for name, data in users.items() if within(data, each.mounts)), "")
+            if user and not each.running:
+                found[each.id] = user
+        return found
 
     def holds(self, ports: Collection[int]) -> bool:
         """Whether old containers hold the edge's ports."""
@@ -111,7 +134,10 @@ class Handover:
         begin = runtime.monotonic()
         self.old.finish_stops()
         in_use = [mount for each in self._own() for mount in data_of(self.api.container(each) or {}, self.api)]
-        old, request = self.old.containers(), self.edge.requested(self.stack)
+        taken, request = self.taken(), self.edge.requested(self.stack)
+        for container, user in taken.items():
+            self.old.leave_out(container, user)
+        old = [each for each in self.old.containers() if each.id not in taken]
         ports = {request.http_port, request.https_port} if request else set()
         proxies = [each for each in old if not ports.isdisjoint(each.ports)]
         beside = [each for each in old if each not in proxies and not shared(each.mounts, in_use)]
@@ -119,7 +145,8 @@ class Handover:
         if request and proxies:
             self._ports_back(proxies, request, deadline)
         take_away()
-        slow += self.old.start([each for each in self.old.containers() if each not in beside], runtime.sleep)
+        rest = [each for each in self.old.containers() if each not in beside and each.id not in taken]
+        slow += self.old.start(rest, runtime.sleep)
         self.lost = self.old.lost()
         for each in (*slow, *self.lost):
             self.out.progress("warning", each)

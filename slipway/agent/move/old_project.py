@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["FINISHED", "MOVED", "MOVING", "UNDOING", "UNDONE", "OldContainer", "OldProject"]
+__all__ = ["FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "OldContainer", "OldProject"]
 
 MOVING, MOVED, UNDOING, UNDONE, FINISHED = "moving", "moved", "undoing", "undone", "finished"
+OPEN = (MOVING, MOVED, UNDOING)
+"""States in which it can be given back to."""
+NOTES = "move.json"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
@@ -49,10 +52,10 @@ class OldProject:
 
     def __init__(self, folder: StackFolder, api: DockerApi, names: Sequence[str] = ()) -> None:
         self.api, self._stack = api, folder.stack
-        self._path = os.path.join(folder.path, "move.json")
+        self._path = os.path.join(folder.path, NOTES)
         noted = read_object(self._path)
         other = bool(names) and noted.get("names") != list(names)
-        if other and noted.get("state") not in (MOVING, MOVED, UNDOING):
+        if other and noted.get("state") not in OPEN:
             noted = {}
         self.state = str(noted.get("state", ""))
         self.more = other and self.state == MOVING
@@ -60,6 +63,8 @@ class OldProject:
         self.names: Sequence[str] = names if self.more else noted.get("names") or names
         self.alone = bool(noted.get("alone"))
         """whether nothing of the stack ran when it began to take over, so that no release of its own is to come back"""
+        self.beside: Sequence[str] | None = noted.get("beside")
+        """who else worked on its data before the move; None where an earlier version did not look"""
         self._stopping: Sequence[str] = noted.get("stopping", ())
         self._noted = [_container(each) for each in noted.get("containers", ())]
         self._refused: dict[str, str] = {}  # container → why it did not start
@@ -77,7 +82,7 @@ class OldProject:
     @property
     def open(self) -> bool:
         """Whether it can be given back to."""
-        return self.state in (MOVING, MOVED, UNDOING)
+        return self.state in OPEN
 
     def noted(self) -> list[OldContainer]:
         """Those that were noted, as far as they exist."""
@@ -132,8 +137,8 @@ class OldProject:
     def _write(self, stopping: Sequence[str] = ()) -> None:
         self._stopping = stopping
         noted = [each._asdict() for each in self._noted]
-        content = {"names": list(self.names), "state": self.state, "alone": self.alone, "stopping": stopping,
-                   "containers": noted}  # fmt: skip
+        content = {"names": list(self.names), "state": self.state, "alone": self.alone, "beside": self.beside,
+                   "stopping": stopping, "containers": noted}  # fmt: skip
         write_atomically(self._path, json.dumps(content).encode())
 
     def stop(self, containers: Iterable[str]) -> None:
@@ -166,6 +171,10 @@ class OldProject:
             waiting = [each for each in waiting if not _up(self.api.container(each.id), steady=steady)]
             pause(_POLL_SECONDS)
         return [f"{each.name} is not healthy yet" for each in waiting]
+
+    def leave_out(self, container: str, user: str) -> None:
+        """Note that a container is not started because of who works on its data."""
+        self._refused[container] = f": {user} works on its data"
 
     def stand_in(self, containers: Collection[str], away: Iterable[OldContainer]) -> None:
         """Have `containers` answer on the old networks to the names of those that are `away`."""

@@ -28,8 +28,8 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> N
     """Give back to `old`, from whatever is found.
 
     Raises:
-        SlipwayError: nothing was changed, since others would lose the edge or nothing is left to give back to; or all
-            was done that could be, and not all of it runs.
+        SlipwayError: nothing was changed, since others would lose the edge, somebody else works on the data, or nothing
+            is left; or all was done that could be, and not all of it runs.
     """
     edge = Edge(api, out)
     if others := sorted(set((edge.status() or {}).get("stacks", ())) - {folder.stack}):
@@ -46,8 +46,15 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> N
             "there is nothing to go back to, so nothing was changed, and the stack runs on",
             "slipway move finish",
         )
-    old.note(UNDOING)
     handover = Handover(old, folder.stack, api, edge, out)
+    names = {each.id: each.name for each in old.noted()}
+    for container, user in handover.taken().items():
+        raise SlipwayError(
+            f"{names[container]} of {old.name} cannot run: {user} works on its data",
+            "two would write the same data, so nothing was changed",
+            f"docker stop {user}",
+        )
+    old.note(UNDOING)
     handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
     if handover.lost:
         raise SlipwayError(

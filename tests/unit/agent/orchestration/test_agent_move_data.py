@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from simulation import KILLED, Simulation
-from test_agent_move import UNLESS_STOPPED, Before, before, command, deploy, undo_killed  # noqa: F401  # fixture
+from test_agent_move import UNLESS_STOPPED, VOLUME, Before, before, command, deploy, undo_killed  # noqa: F401  # fixture
 
 from slipway.agent.move.shared_data import data_of, shared, within
 
@@ -194,3 +194,105 @@ def test_two_never_work_on_one_folder_however_they_name_it(
     assert command(stack, "undo").code == 0
     assert pair.old.running
     assert pair.both == 0
+
+
+@pytest.fixture
+def two(stack: Simulation) -> Simulation:
+    """Another stack of the same host."""
+    return Simulation(stack.host, "two")
+
+
+ADOPTED = {"data": {"name": VOLUME, "external": True, "x-adopted": True}}
+
+
+def on_volume(stack: Simulation, version: str = "1") -> dict[str, Any]:
+    service = stack.service(
+        environment={"VERSION": version}, volumes=[{"type": "volume", "source": "data", "target": "/data"}]
+    )
+    return stack.release({"db": service}, {"db": {"strategy": "recreate"}}, volumes=ADOPTED)
+
+
+def users(stack: Simulation) -> list[str]:
+    return [each.name for each in stack.host.engine.containers.values() if VOLUME in each.volumes and each.running]
+
+
+@pytest.mark.parametrize("head_start", [0.0, 0.05, 0.3, 1.0, 2.0])
+def test_of_two_stacks_that_take_over_from_one_project_at_once_one_gets_it(
+    stack: Simulation, two: Simulation, before: Before, head_start: float
+) -> None:
+    seen: set[int] = set()
+    stack.world.time.before.append(lambda: seen.add(len(users(stack))))
+    _, first = stack.begin(on_volume(stack), move_from=["old"])
+    stack.later(head_start)
+    _, second = two.begin(on_volume(two), move_from=["old"])
+    ends = [first(), second()]
+    assert sorted(each.code for each in ends) == [0, 1]
+    [lost] = [each.error for each in ends if each.code]
+    winner = "two" if ends[0].code else "shop"
+    assert f"stack {winner} of this host takes over from old, or has done so, and may go back" in lost
+    assert "pulumi config rm --path 'moveFrom[0]'" in lost
+    assert users(stack) == [f"{winner}-db-1"]
+    assert max(seen) == 1
+    loser = stack if winner == "two" else two
+    assert command(two if winner == "two" else stack, "undo").code == 0
+    before.as_before()
+    assert deploy(loser, on_volume(loser)).code == 0
+    assert max(seen) == 1
+
+
+@pytest.mark.parametrize("names", [["other", "old"], ["old-db-1"], ["old-traefik-1"]], ids=str)
+def test_what_another_stack_took_over_is_refused_in_the_preview(
+    stack: Simulation, two: Simulation, before: Before, names: list[str]
+) -> None:
+    assert deploy(stack, on_volume(stack)).code == 0
+    [refused] = two.plan(on_volume(two), move_from=names)["refused"]
+    assert refused["what"] == f"stack shop of this host takes over from {names[-1]}, or has done so, and may go back"
+    assert refused["fix"] == f"pulumi config rm --path 'moveFrom[{len(names) - 1}]'"
+    before.stopped()
+    assert command(stack, "finish").code == 0
+    assert "stack shop of this host" not in str(two.plan(on_volume(two), move_from=names))
+
+
+def test_an_undo_starts_nothing_on_data_that_somebody_else_works_on_by_now(
+    stack: Simulation, two: Simulation, before: Before
+) -> None:
+    assert deploy(stack, on_volume(stack)).code == 0
+    for each in stack.containers("db"):
+        before._ask("POST", f"/containers/{each.id}/stop")
+    assert two.deploy(on_volume(two)).code == 0
+    refused = command(stack, "undo")
+    assert "old-db-1 of old cannot run: two-db-1 works on its data" in refused.error
+    assert "docker stop two-db-1" in refused.error
+    assert users(stack) == ["two-db-1"]
+    before.stopped()
+    before._ask("POST", f"/containers/{two.containers('db')[0].id}/stop")
+    assert command(stack, "undo").code == 0
+    before.as_before()
+
+
+def test_a_failed_deployment_starts_nothing_on_data_that_somebody_else_works_on_by_now(
+    stack: Simulation, before: Before
+) -> None:
+    broken = on_volume(stack)
+    broken["compose"]["services"]["db"]["environment"]["MODE"] = "never"
+    image = before.container("web").config["Image"]
+    _, ended = stack.begin(broken, move_from=["old"])
+    stack.later(5)
+    mount = {"Type": "volume", "Source": VOLUME, "Target": "/data"}
+    before._run("guest", image, UNLESS_STOPPED, project="another", Mounts=[mount])
+    assert "runs again, but not all of it: old-db-1 does not run: another-guest-1 works on its data" in ended().error
+    assert users(stack) == ["another-guest-1"]
+    assert before.container("web").running
+
+
+def test_who_shared_the_data_before_the_move_keeps_nobody_from_going_back(stack: Simulation, before: Before) -> None:
+    image = before.container("web").config["Image"]
+    for name in ("guest", "tool"):
+        mount = {"Type": "bind" if name == "tool" else "volume", "Target": "/data",
+                 "Source": "/var/lib/docker" if name == "tool" else VOLUME}  # fmt: skip
+        before._run(name, image, UNLESS_STOPPED, project="another", Mounts=[mount])
+    wanted = on_volume(stack)
+    wanted["compose"]["volumes"]["data"].pop("x-adopted")  # as `external: true` says that both may
+    assert deploy(stack, wanted).code == 0
+    assert command(stack, "undo").code == 0
+    before.as_before()
