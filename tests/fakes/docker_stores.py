@@ -184,6 +184,11 @@ class Stores:
                 400, "container sharing network namespace with another container or host cannot be connected to any "
                 "other network"
             )  # fmt: skip
+        if "none" in container.endpoints:
+            raise Refused(
+                400,
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+            )
         if network.name in ("bridge", "host", "none") and (body.get("EndpointConfig") or {}).get("Aliases"):
             raise Refused(
                 400,

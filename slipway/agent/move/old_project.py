@@ -28,6 +28,7 @@ OPEN = (MOVING, MOVED, UNDOING)
 """States in which it can be given back to."""
 NOTES = "move.json"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
+_WITHOUT_NAMES = ("bridge", "host", "none")  # Docker's own networks
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
@@ -176,16 +177,18 @@ class OldProject:
         """Note that a container is not started because of who works on its data."""
         self._refused[container] = f": {user} works on its data"
 
-    def stand_in(self, containers: Collection[str], away: Iterable[OldContainer]) -> None:
+    def stand_in(self, containers: Collection[str], away: Sequence[OldContainer]) -> None:
         """Have `containers` answer on the old networks to the names of those that are `away`."""
-        for old in away:
-            for name, aliases in old.networks.items():
-                network = self.api.network(name)
-                for each in containers if network else ():
-                    details = self.api.container(each) or {}
-                    if name not in (details.get("NetworkSettings") or {}).get("Networks", {}):
-                        body = {"Container": each, "EndpointConfig": {"Aliases": [*aliases, old.service]}}
-                        self.api.connect_network(name, body)
+        for each in containers:
+            details = self.api.container(each) or {}
+            mode = str((details.get("HostConfig") or {}).get("NetworkMode"))
+            if mode in ("host", "none") or mode.startswith("container:"):
+                continue  # can be on no other network
+            on = set((details.get("NetworkSettings") or {}).get("Networks") or {})
+            for name, aliases in _names_on(away).items():
+                network = self.api.network(name) if name not in on else None
+                if network and (network.get("Scope") != "swarm" or network.get("Attachable")):
+                    self.api.connect_network(name, {"Container": each, "EndpointConfig": {"Aliases": aliases}})
 
     def networks(self) -> list[str]:
         """The names of the networks that are its own."""
@@ -229,6 +232,16 @@ def _read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
             for name, each in (settings.get("Networks") or {}).items()
         },
     )
+
+
+def _names_on(away: Iterable[OldContainer]) -> dict[str, list[str]]:
+    """Network → the names by which these are found there; Docker's own networks know none."""
+    found: dict[str, list[str]] = {}
+    for old in away:
+        for name, aliases in old.networks.items():
+            if name not in _WITHOUT_NAMES:
+                found.setdefault(name, []).extend(each for each in (*aliases, old.service, old.name) if each)
+    return {name: list(dict.fromkeys(aliases)) for name, aliases in found.items()}
 
 
 def _container(noted: Mapping[str, Any]) -> OldContainer:

@@ -675,6 +675,42 @@ def test_with_nothing_left_to_go_back_to_the_stack_runs_on(stack: Simulation, be
     assert command(stack, "finish").report["state"] == "finished"
 
 
+@pytest.mark.parametrize("mode", ["bridge", "host", "none"])
+def test_old_containers_on_networks_without_names_are_taken_over(
+    stack: Simulation, before: Before, onlooker: Onlooker, mode: str
+) -> None:
+    web, worker = before.container("web"), before.container("worker")
+    for each in (worker, web):
+        before._ask("POST", f"/networks/{mode}/connect", {"Container": each.id})
+        before._ask("POST", "/networks/old_default/disconnect", {"Container": each.id})
+        each.host["NetworkMode"] = mode
+    assert deploy(stack, shop(stack)).code == 0
+    before.stopped()
+    assert command(stack, "undo").code == 0
+    before.as_before()
+    assert onlooker.lost == []
+
+
+@pytest.mark.parametrize("mode", ["host", "none", "service:db"])
+def test_a_service_that_can_be_on_no_other_network_takes_over(stack: Simulation, before: Before, mode: str) -> None:
+    wanted = shop(stack)
+    worker = wanted["compose"]["services"]["worker"]
+    del worker["networks"]
+    worker["network_mode"] = mode
+    assert deploy(stack, wanted).code == 0
+    before.stopped()
+    assert command(stack, "undo").code == 0
+    before.as_before()
+
+
+def test_who_takes_over_answers_to_every_name_that_the_old_ones_had(stack: Simulation, before: Before) -> None:
+    before._run("db-reader", before.container("web").config["Image"], ALWAYS, Mounts=[
+        {"Type": "volume", "Source": VOLUME, "Target": "/data"}])  # fmt: skip
+    assert deploy(stack, shop(stack)).code == 0
+    names = stack.containers("db")[0].endpoints["old_default"]["Aliases"]
+    assert names == ["db", "old-db-1", "db-reader", "old-db-reader-1"]
+
+
 def test_what_is_gone_once_it_is_stopped_is_not_taken_over(
     stack: Simulation, before: Before, onlooker: Onlooker
 ) -> None:
