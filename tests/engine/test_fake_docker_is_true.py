@@ -639,6 +639,23 @@ def compose_takes_the_highest_numbers_away(bench: Bench) -> Any:
 
 
 @scenario
+def names_are_of_networks_that_somebody_made(bench: Bench) -> Any:
+    network = bench.network("n", "10.231.9.0/24")
+    made = bench.make("a", start=False, networks={network: {}})
+    alone, outside = (bench.make(mode, start=False, host={"NetworkMode": mode}) for mode in ("none", "host"))
+
+    def connect(to: str, container: str) -> int:
+        body = {"Container": container, "EndpointConfig": {"Aliases": ["db"]}}
+        return bench.refused(lambda: bench.api.connect_network(to, body))
+
+    return [
+        *(connect(to, made) for to in ("bridge", "none", "host")),
+        connect(network, alone),
+        connect(network, outside),
+    ]
+
+
+@scenario
 def a_command_beside_the_program(bench: Bench) -> Any:
     made = bench.make()
     code, written = bench.api.execute(made, ["bash", "-c", "echo out; echo bad >&2; exit 3"], float("inf"))

@@ -178,12 +178,11 @@ class Stores:
     def _connect(self, name: str, *, body: dict[str, Any], **_: Any) -> tuple[int, Any]:
         network, container = self._find_network(name), self.container(str(body["Container"]))
         if "host" in container.endpoints:
-            raise Refused(400, "container cannot be connected to host network together with another")
-        if str(container.host.get("NetworkMode")).startswith("container:"):
             raise Refused(
-                400, "container sharing network namespace with another container or host cannot be connected to any "
-                "other network"
-            )  # fmt: skip
+                400,
+                "container sharing network namespace with another container or host cannot be connected to any other "
+                "network",
+            )
         if "none" in container.endpoints:
             raise Refused(
                 400,
@@ -192,7 +191,7 @@ class Stores:
         if network.name in ("bridge", "host", "none") and (body.get("EndpointConfig") or {}).get("Aliases"):
             raise Refused(
                 400,
-                "invalid endpoint config: network-scoped aliases are only supported for user-defined networks",
+                "network-scoped alias is supported only for containers in user defined networks",
             )
         if network.name in container.endpoints:
             raise Refused(403, f"endpoint with name {container.name} already exists in network {network.name}")
