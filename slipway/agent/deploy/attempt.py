@@ -122,10 +122,13 @@ class Attempt:
         self.undoing = old.state == UNDOING
         if self.undoing:
             self.out.progress("recover", f"an undo was cut off: {old.name} runs again first")
-            undo(self.folder, old, self.access.api, self.out)
-            self.undoing = False
-        if old.state == UNDONE and self.handover and self.handover.old.state == UNDONE:
-            self.undone, self.unfinished = old.name, None  # what was cut off before has been stopped
+        try:
+            if self.undoing:
+                undo(self.folder, old, self.access.api, self.out)
+        finally:
+            self.undoing = old.state == UNDOING
+            if old.state == UNDONE and self.handover and self.handover.old.state == UNDONE:
+                self.undone, self.unfinished = old.name, None  # what was cut off before has been stopped
         return runtime.monotonic() - begin
 
     @property

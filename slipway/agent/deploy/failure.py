@@ -58,7 +58,7 @@ def _return(attempt: Attempt) -> str:
     if attempt.undoing:
         return "the undo of the move, which was cut off, is not finished yet"
     if not attempt.touched and attempt.undone:
-        return f"the project {attempt.undone} runs as before"
+        return f"the project {attempt.undone} runs, and not this stack"
     if not (attempt.touched or attempt.unfinished):
         return f"release {attempt.live.release} still serves" if attempt.live else "nothing was started"
     handover = attempt.handover

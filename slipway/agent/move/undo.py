@@ -54,6 +54,8 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> N
             "two would write the same data, so nothing was changed",
             f"docker stop {user}",
         )
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(folder.watch)  # its watch ends: one that rolls back would start what is about to stop
     old.note(UNDOING)
     handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
     if handover.lost:
@@ -66,7 +68,5 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> N
 
 def _leave(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:
     """Stop the stack's containers so that nothing restarts them; they stay, for their logs, until it deploys again."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(folder.watch)  # the watch ends when its order is gone
     old.stop(str(each["Id"]) for each in api.containers({PROJECT_LABEL: folder.stack}))
     Edge(api, out).drop_stack(folder.stack)
