@@ -512,6 +512,16 @@ def test_an_undo_that_was_cut_off_is_not_finished_where_others_got_the_edge(
     before.stopped()
 
 
+def test_no_watch_is_left_to_roll_back_what_an_undo_is_stopping(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    order = stack.host.home / "stacks" / stack.stack / "watch.json"
+    order.write_text("{}")
+    assert undo_killed(stack, 0)
+    assert not order.exists()
+    assert command(stack, "undo").code == 0
+    before.as_before()
+
+
 def test_a_reboot_after_the_move_starts_nothing_of_the_old_project(
     stack: Simulation, before: Before, onlooker: Onlooker
 ) -> None:
