@@ -19,7 +19,6 @@ from slipway.cli.init.moving import Moving, look_at_project, store_secrets
 from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks
 from slipway.cli.init.requirements import Requirements, open_requirements, read_requirements
 from slipway.cli.init.workflows import workflows_for
-from slipway.compose.config.compose_model import project_on_hosts
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable
 from slipway.releases.engine import engine_of, last_words
@@ -75,11 +74,10 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     source: dict[str, Any] = {"application": application, "compose_file": _compose_file(options, files)}
     if moving:
         source["secrets"] = dict.fromkeys(moving.env.secrets, _STAND_IN)
-        moving = moving.compared(_reading_settings(stacks[0], moving.settings, files[stacks[0]], source))
+        reading = _reading_settings(stacks[0], moving.settings, files[stacks[0]], source)
+        moving = _compared(moving, reading, options, application)
     moved = moving.settings if moving else {}
     first = read_requirements(_reading_settings(stacks[0], moved, files[stacks[0]], source))
-    if moving:
-        _refuse_own_name(moving, first, stacks[0], options, application)
     _introduce(first)
     new = [stack for stack, file in files.items() if not file.edited]
     answers = Prompter(options, first, files, asking=asking and bool(new))
@@ -176,18 +174,20 @@ def _with_move(options: InitOptions, application: Path) -> tuple[Moving | None, 
     )
 
 
-def _refuse_own_name(moving: Moving, first: Requirements, stack: str, options: InitOptions, application: Path) -> None:
-    """Refuse to move from a project that is called as the stack will be on its hosts: it would count as the stack's."""
-    if moving.project.name == project_on_hosts(first.name, stack):
-        other = next(name for name in ("production", "live") if name != stack)
+def _compared(moving: Moving, settings: Settings, options: InitOptions, application: Path) -> Moving:
+    """`moving` with its differences; raises where the project is called as the stack will be on its hosts."""
+    compared = moving.compared(settings)
+    if moving.project.name == compared.own_name:
+        other = next(each for each in ("production", "live") if each != settings.stack)
         place, running = shlex.quote(options.moves_from or LOCAL_ADDRESS), shlex.quote(options.from_running)
         again = f"slipway init {shlex.quote(str(application))} --environment {other} --from {place}"
         raise SlipwayError(
-            f"the project that runs is called {moving.project.name}, as this stack would be: {first.name}, {stack}",
+            f"the project that runs is called {moving.project.name}, as stack {settings.stack} would be on its hosts",
             "its containers would be replaced and not kept, with no way back, so nothing was written; under another "
             "name the stack takes over from it",
             f"{again} --from-running {running}" if options.from_running else again,
         )
+    return compared
 
 
 def _known_stacks(root: Path, project: str) -> list[str]:
@@ -211,6 +211,7 @@ def _reading_settings(
         "variables": {name: str(value) for name, value in variables.items()},
         "secrets": source.get("secrets", {}) | dict.fromkeys(file.secrets, _STAND_IN),
         "adopt_volumes": settings.get("adoptVolumes") or {},
+        "name": str(file.settings.get("name") or ""),
     }
     return Settings(stack=stack, **values)
 

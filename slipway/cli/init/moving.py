@@ -50,6 +50,8 @@ class Moving:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """what the stack file says of it"""
     differences: tuple[str, ...] = ()
+    own_name: str = ""
+    """what the stack is called on its hosts"""
 
     def compared(self, settings: Settings) -> Moving:
         """With the settings that adopt its volumes, and where the Compose file differs from what runs."""
@@ -58,7 +60,7 @@ class Moving:
         adopted = dict(_adopted(self.project, services, volumes))
         found = {**self.settings, "adoptVolumes": adopted}
         differences = _differences(self.project, services, set(adopted.values()))
-        return replace(self, settings=found, differences=tuple(differences))
+        return replace(self, settings=found, differences=tuple(differences), own_name=str(model.get("name") or ""))
 
 
 def look_at_project(place: str, name: str) -> Moving:

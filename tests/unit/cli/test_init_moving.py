@@ -199,7 +199,7 @@ def test_a_project_that_is_called_as_the_stack_would_be_is_refused(
         part.write_text(part.read_text().replace('project": "shop"', f'project": "{name}"'))
     result = init("--environment", environment, "--from", f"box:{served}", "--yes")
     assert result.exit_code == 1
-    assert f"the project that runs is called {name}, as this stack would be: shop, {environment}" in said(result)
+    assert f"the project that runs is called {name}, as stack {environment} would be on its hosts" in said(result)
     assert f"--environment {other} --from box:{served}" in said(result)
     assert not (program / f"Pulumi.{environment}.yaml").exists()
     again = init("--environment", other, "--from", f"box:{served}", "--yes")
