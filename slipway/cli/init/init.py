@@ -16,8 +16,8 @@ from slipway.cli.init import stack_file
 from slipway.cli.init.create_stacks import CreatedStacks, create_stacks
 from slipway.cli.init.host_keys import pin_host_keys
 from slipway.cli.init.moving import Moving, look_at_project, store_secrets
-from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks
-from slipway.cli.init.requirements import Requirements, open_requirements, read_requirements
+from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks, given_variables
+from slipway.cli.init.requirements import Requirements, before_stacks, open_requirements, read_requirements
 from slipway.cli.init.workflows import workflows_for
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable
@@ -74,9 +74,15 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     source: dict[str, Any] = {"application": application, "compose_file": _compose_file(options, files)}
     if moving:
         source["secrets"] = dict.fromkeys(moving.env.secrets, _STAND_IN)
-        moving = moving.compared(_reading_settings(stacks[0], moving.settings, files[stacks[0]], source))
     moved = moving.settings if moving else {}
-    first = read_requirements(_reading_settings(stacks[0], moved, files[stacks[0]], source))
+    known = {**moved, "variables": {**moved.get("variables", {}), **given_variables(options, stacks)}}
+    reading = _reading_settings(stacks[0], known, files[stacks[0]], source)
+    try:
+        moving = moving.compared(reading) if moving else None
+        moved = moving.settings if moving else {}
+        first = read_requirements(reading)
+    except SlipwayError as error:
+        raise SlipwayError(before_stacks(each, application) for each in error.problems) from None
     _introduce(first)
     new = [stack for stack, file in files.items() if not file.edited]
     answers = Prompter(options, first, files, asking=asking and bool(new))

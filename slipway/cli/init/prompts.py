@@ -13,7 +13,7 @@ from slipway.cli.init.stack_file import StackFile, stated
 from slipway.contract.problems import Problem
 from slipway.settings.model import LOCAL_ADDRESS, HostSettings
 from slipway.settings.registry_names import address_of, is_local
-from slipway.settings.secret_rules import is_secret, new_secret
+from slipway.settings.secret_rules import is_secret, new_secret, probably_secret
 from slipway.settings.spelling import nearest
 from slipway.settings.values import Domain, Email, RegistryPlace
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from slipway.cli.init.requirements import Requirements
 
-__all__ = ["InitOptions", "Prompter", "ask_for_stacks"]
+__all__ = ["InitOptions", "Prompter", "ask_for_stacks", "given_variables"]
 
 _STACKS = ("staging", "production")  # when nobody names others
 _USER = "deploy"  # as docs/guide/hosts.md prepares a host
@@ -64,6 +64,17 @@ def ask_for_stacks(options: InitOptions, *, asking: bool, known: Sequence[str]) 
         reasons["local"] = "`make up` keeps one of that name for this machine"
     what, fix = "--environment: '{}' cannot be the name of a stack", "give it another name: --environment staging"
     return names, [Problem(what.format(name), why, fix) for name, why in reasons.items()]
+
+
+def given_variables(options: InitOptions, stacks: Sequence[str]) -> dict[str, str]:
+    """The variables that options give the first stack, as far as an option may hold them."""
+    values = {}
+    for text in options.variables:
+        stack, separator, rest = text.partition("=")
+        entry = _VARIABLE.fullmatch(rest if (own := separator and stack in stacks) else text)
+        if entry and not (own and stack != stacks[0]) and not is_secret(entry["name"], entry["value"]):
+            values[entry["name"]] = entry["value"]
+    return {name: value for name, value in values.items() if not probably_secret(name)}
 
 
 class Prompter:
