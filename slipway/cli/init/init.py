@@ -74,15 +74,8 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     source: dict[str, Any] = {"application": application, "compose_file": _compose_file(options, files)}
     if moving:
         source["secrets"] = dict.fromkeys(moving.env.secrets, _STAND_IN)
+    moving, first = _first_reading(moving, options, stacks, files[stacks[0]], source)
     moved = moving.settings if moving else {}
-    known = {**moved, "variables": {**moved.get("variables", {}), **given_variables(options, stacks)}}
-    reading = _reading_settings(stacks[0], known, files[stacks[0]], source)
-    try:
-        moving = moving.compared(reading) if moving else None
-        moved = moving.settings if moving else {}
-        first = read_requirements(reading)
-    except SlipwayError as error:
-        raise SlipwayError(before_stacks(each, application) for each in error.problems) from None
     _introduce(first)
     new = [stack for stack, file in files.items() if not file.edited]
     answers = Prompter(options, first, files, asking=asking and bool(new))
@@ -124,6 +117,23 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     stack_file.write_all(texts)
     _create(files, changes, report, force=options.force)
     return report
+
+
+def _first_reading(
+    moving: Moving | None,
+    options: InitOptions,
+    stacks: Sequence[str],
+    file: stack_file.StackFile,
+    source: Mapping[str, Any],
+) -> tuple[Moving | None, Requirements]:
+    """What the Compose file asks for before anything is asked or written, and where it differs from what runs."""
+    moved = moving.settings if moving else {}
+    known = {**moved, "variables": {**moved.get("variables", {}), **given_variables(options, stacks)}}
+    reading = _reading_settings(stacks[0], known, file, source)
+    try:
+        return moving.compared(reading) if moving else None, read_requirements(reading)
+    except SlipwayError as error:
+        raise SlipwayError(before_stacks(each, source["application"]) for each in error.problems) from None
 
 
 def _compose_file(options: InitOptions, files: Mapping[str, stack_file.StackFile]) -> Any:  # noqa: ANN401  # YAML's
@@ -277,6 +287,8 @@ def _show_move(moving: Moving) -> None:
     for kind, names in (("secrets", moving.env.secrets), ("variables", moving.env.variables)):
         if names:
             typer.echo(f"  {kind} of its .env: {', '.join(sorted(names))}")
+    if moving.env.left:
+        typer.echo(f"  left out of its .env, as of the machine that runs Docker: {', '.join(sorted(moving.env.left))}")
     if moving.differences:
         typer.echo("  Differences to what runs:")
     for line in moving.differences:

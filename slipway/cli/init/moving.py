@@ -37,6 +37,8 @@ class EnvValues(NamedTuple):
 
     secrets: dict[str, str]
     variables: dict[str, str]
+    left: tuple[str, ...]
+    """names that are none of the application's"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +85,12 @@ def look_at_project(place: str, name: str) -> Moving:
 
 
 def _env_values(text: str) -> EnvValues:
-    every = dotenv_entries(parsed_dotenv(text), {}, {})
-    entries = [each for each in every if each.name not in _SETTINGS and not of_the_machine(each.name)]
+    every = list(dotenv_entries(parsed_dotenv(text), {}, {}))
+    left = tuple(each.name for each in every if each.name in _SETTINGS or of_the_machine(each.name))
+    entries = [each for each in every if each.name not in left]
     # Unlike in `slipway secrets import`, nobody is asked: what looks random is a secret as well.
     secrets = {each.name: each.value for each in entries if each.value and (each.secret or _RANDOM.match(each.value))}
-    return EnvValues(secrets, {each.name: each.value for each in entries if each.name not in secrets})
+    return EnvValues(secrets, {each.name: each.value for each in entries if each.name not in secrets}, left)
 
 
 def _adopted(

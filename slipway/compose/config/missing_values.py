@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from slipway.contract.problems import Problem
-from slipway.settings.dotenv_file import read_dotenv
+from slipway.settings.dotenv_file import of_the_machine, read_dotenv
 from slipway.settings.setting_files import secrets_import
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def _unset(services: Mapping[str, Mapping[str, object]]) -> Collection[str]:
 
 
 def _dotenv(settings: Settings) -> tuple[str, Mapping[str, str]]:
-    """The path of the `.env` beside the Compose file, from here, and its values; nothing when it is not there."""
+    """The path of the `.env` beside the Compose file, from here, and what of it a stack takes; nothing without one."""
     path = settings.application / ".env"
-    return os.path.relpath(path), read_dotenv(path).values
+    values = read_dotenv(path).values.items()
+    return os.path.relpath(path), {name: value for name, value in values if not of_the_machine(name)}

@@ -37,6 +37,7 @@ DOMAIN=shop.example
 STRIPE=sk_live_4eC39HqLyjWDarjtT1zdp7dc
 COMPOSE_PROJECT_NAME=shop
 DOCKER_HOST=unix:///run/docker.sock
+DOCKER_IMAGE_BACKEND=shop/api
 """
 
 
@@ -158,13 +159,18 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
     config = stack(program, "production")["config"]
     assert config["shop-deploy:moveFrom"] == ["shop"]
     assert config["shop-deploy:adoptVolumes"] == {"database": "shop_db"}
-    assert config["shop-deploy:variables"] == {"TAG": "2f91c04", "LEVEL": "debug"}
+    assert config["shop-deploy:variables"] == {
+        "TAG": "2f91c04",
+        "LEVEL": "debug",
+        "DOCKER_IMAGE_BACKEND": "shop/api",
+    }
     assert config["shop-deploy:domain"] == "shop.example"
     [machine] = config["shop-deploy:hosts"]
     assert (machine["address"], machine["user"], machine["port"]) == ("203.0.113.7", "deploy", 2222)
     for line in (
         "Takes over from shop; volumes: database (shop_db)",
         "secrets of its .env: DATABASE_PASSWORD, STRIPE",
+        "left out of its .env, as of the machine that runs Docker: COMPOSE_PROJECT_NAME, DOCKER_HOST",
         "- traefik has port 80 and 443: the edge takes over from it",
         "- cache runs, and the Compose file has no such service: it is stopped with the rest",
         "- the data of cache at /data is in a volume without a name: give it one in the Compose file, then set",
@@ -215,7 +221,7 @@ def test_the_project_may_run_on_this_machine(
     assert result.exit_code == 0, said(result)
     config = stack(program, "live")["config"]
     assert (config["shop-deploy:moveFrom"], config["shop-deploy:hosts"][0]["address"]) == (["shop"], "local")
-    assert config["shop-deploy:variables"] == {"TAG": "2f91c04", "LEVEL": "debug"}  # of the project's `.env`
+    assert config["shop-deploy:variables"].keys() == {"TAG", "LEVEL", "DOCKER_IMAGE_BACKEND"}  # of the project's `.env`
 
 
 @pytest.mark.parametrize(

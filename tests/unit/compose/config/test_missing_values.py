@@ -21,6 +21,9 @@ def compose(**environment: Any) -> str:
         (NAMES, dict.fromkeys(NAMES, "x"), "example/.env has all of them"),
         ([*NAMES, "TOKEN"], {"TOKEN": "x", "OTHER": "y"}, "example/.env has 1 of them"),
         (NAMES[:3], dict.fromkeys(NAMES, "x"), None),
+        (["DOCKER_IMAGE", *NAMES], {"DOCKER_IMAGE": "x"}, "example/.env has 1 of them"),
+        # the import leaves it out, so that file is no way to it
+        (["DOCKER_HOST", *NAMES], {"DOCKER_HOST": "x"}, "write them as NAME=VALUE into a file that git ignores"),
     ],
 )
 def test_more_than_three_missing_values_name_the_import(
