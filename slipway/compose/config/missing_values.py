@@ -28,12 +28,17 @@ def many_missing(problems: Sequence[Problem], settings: Settings) -> Iterator[Pr
         return
     file, given = _dotenv(settings)
     held = len(given.keys() & set(names))
-    having = "all" if held == len(names) else f"{held}" if held else ""
-    where = f"{file} has {having} of them" if having else "write them as NAME=VALUE into a file that git ignores"
+    takes = "this takes all of a file at once, what is secret encrypted"
+    others = "--empty sets those without a line to nothing, as Compose takes them; it shows which before it does"
+    if held == len(names):
+        meaning = f"{file} has all of them; {takes}"
+    else:
+        where = f"{file} has {held} of them" if held else "write them as NAME=VALUE into a file that git ignores"
+        meaning = f"{where}; {takes}, and {others}"
     yield Problem(
         f"{len(names)} values of the Compose file are missing",
-        f"{where}; this takes all of a file at once, what is secret encrypted",
-        secrets_import(settings.stack, file),
+        meaning,
+        secrets_import(settings.stack, file, empty=0 < held < len(names)),
         "values-missing",
     )
 
