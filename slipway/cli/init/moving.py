@@ -164,7 +164,8 @@ def _mount_difference(name: str, mount: OldMount, service: Mapping[str, Any] | N
     own = _mount(service or {}, mount.target)
     if mount.kind == "bind":
         source = str(own.get("source") or "")
-        if own and source != mount.source and not own.get("read_only"):
+        in_home = source.startswith("~/") and mount.source.endswith(source[1:])  # of the same user, most likely
+        if own and source != mount.source and not own.get("read_only") and not in_home:
             yield (
                 f"{name} writes to the folder {mount.source}, and would start with one of the stack's own ({source}): "
                 f"write {mount.source} in the Compose file to keep it"
