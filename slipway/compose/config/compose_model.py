@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets as randomness
@@ -12,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.compose.config.compose_files import compose_files, left_out, look_command, names_of
-from slipway.compose.config.compose_output import read_yaml
+from slipway.compose.config.compose_output import loses_text, read_yaml, rewritten, with_texts
 from slipway.compose.config.env_files import missing_env_files, put_stack_values
 from slipway.compose.config.stand_ins import dotenv_values, guess
 from slipway.contract.compose_program import compose_program
@@ -25,7 +26,7 @@ from slipway.settings.setting_files import config_rm, config_set, entry
 from slipway.settings.spelling import nearest, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from slipway.settings.model import Settings
@@ -191,21 +192,12 @@ def secret_names(text: str) -> list[str]:
 
 def with_placeholders(node: Any) -> Any:  # noqa: ANN401  # a JSON tree
     """The tree with every secret's mark as `${NAME}`."""
-    return _rewritten(node, lambda text: _MARKED.sub(r"${\1}", text))
+    return rewritten(node, lambda text: _MARKED.sub(r"${\1}", text))
 
 
 def without_escapes(node: Any) -> Any:  # noqa: ANN401  # a JSON tree
     """The tree with every `$$` as `$`: for what does not go through Compose a second time."""
-    return _rewritten(node, lambda text: text.replace("$$", "$"))
-
-
-def _rewritten(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401  # a JSON tree
-    """The tree with every text in it changed, keys as well."""
-    if isinstance(node, dict):
-        return {_rewritten(key, change): _rewritten(value, change) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_rewritten(value, change) for value in node]
-    return change(node) if isinstance(node, str) else node
+    return rewritten(node, lambda text: text.replace("$$", "$"))
 
 
 def missing_variable(name: str, settings: Settings, message: str) -> Problem:
@@ -272,7 +264,10 @@ def _model(
         of_a_guess = guessed and re.search(r"\b(1|true)\b", said[-1])  # no news: the variable is missing
         own = missing_files or ([] if of_a_guess else [_compose_problem(files, done.stderr)])
         raise SlipwayError([*problems, *own])
-    return read_yaml(done.stdout), problems
+    model = read_yaml(done.stdout)
+    if loses_text(done.stdout):
+        model = with_texts(model, json.loads(_compose_config(files, values, options, "--format", "json").stdout))
+    return model, problems
 
 
 def _compose_config(

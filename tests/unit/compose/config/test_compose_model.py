@@ -751,3 +751,29 @@ def test_a_compose_file_of_another_name_is_named(tmp_path: Path, names: list[str
     [problem] = refused.value.problems
     assert problem.meaning.endswith(meaning)
     assert problem.fix == fix
+
+
+# --- texts that Compose's own YAML loses something of
+
+TEXTS = [
+    "\nfirst", "\n\nfirst\n", "\n", "\n\n", "  lead\nx", "\n  lead\nx", "a\n", "\tx\n\ty", " ", "\n ", "\n\tx", "\n#x",
+    "\tx", "a\tb", "a\n\tb", "\t", "\n\t\n", "x\n\n", "\r\nx", "\n- a", "\n$$x", "|2-\n  x", "-tab-", "\n<&>\"'\\",
+    "\nü 🚀\n", "\u2028x\n", "x\u2029\ty",
+]  # fmt: skip
+
+
+def test_every_text_is_what_the_file_says(tmp_path: Path) -> None:
+    found = web(
+        tmp_path,
+        environment={f"V{number}": text for number, text in enumerate(TEXTS)},
+        command=TEXTS,
+        labels={"x\ty": "\nx"},
+    )
+    assert dict(zip(TEXTS, found["command"], strict=True)) == dict(zip(TEXTS, TEXTS, strict=True))
+    assert [found["environment"][f"V{number}"] for number in range(len(TEXTS))] == TEXTS
+    assert found["labels"] == {"x\ty": "\nx"}
+
+
+def test_what_begins_with_x_stays_beside_such_a_text(tmp_path: Path) -> None:
+    found = web(tmp_path, command=["\nx"], **{"x-slipway": {"route": "/", "port": 80, "a": "\tb"}})
+    assert (found["command"], found["x-slipway"]) == (["\nx"], {"route": "/", "port": 80, "a": "\tb"})
