@@ -47,9 +47,8 @@ def kept_on_host(source: str) -> str:
 
 def _made_by_compose(mount: Mapping[str, Any]) -> bool:
     """Whether Compose would make a folder of what is missing, and nothing says that a file is meant."""
-    places = (str(mount["source"]), str(mount.get("target", "")))
-    makes = (mount.get("bind") or {}).get("create_host_path") is True
-    return makes and (places[0].endswith("/") or not any(_A_FILE.search(place) for place in places))
+    a_file = any(_A_FILE.search(str(mount.get(key))) for key in ("source", "target"))
+    return bool((mount.get("bind") or {}).get("create_host_path")) and (mount["source"][-1] == "/" or not a_file)
 
 
 class ShippedFiles:
@@ -93,8 +92,8 @@ class ShippedFiles:
             return mount
         if source == "~" or source.startswith("~/"):
             what = f"services.{service}: the mount at {mount.get('target')} is of {source}"
-            meaning = "on a host that is in the home of the user as whom Slipway connects, and in another's for another"
-            self.found.warn(what, meaning, "write the path that it has on the host, such as /srv/data")
+            meaning, fix = "on a host, that is the home of the user as whom Slipway connects", "write an absolute path"
+            self.found.warn(what, meaning, fix)
             return mount
         if not source or source.startswith("~"):
             self.found.refuse(
@@ -298,11 +297,12 @@ class ShippedFiles:
         content = path.read_bytes()
         if _DOTENV.fullmatch(path.name) or _PRIVATE_KEY.search(content):
             what = "is a .env file" if _DOTENV.fullmatch(path.name) else "holds a private key"
+            key = re.sub(r"^(?=\d|$)", "FILE_", re.sub("[^A-Z0-9]+", "_", path.name.upper()).strip("_")).strip("_")
             self.found.refuse(
                 f"{shown} {what}, and a service mounts it",
-                "it would be stored in plain text with every release; make it a Compose secret with "
-                f"`environment: {(secret := re.sub('[^A-Z0-9]+', '_', path.name.upper()).strip('_'))}`",
-                config_set(self._stack, f"secrets.{secret}", f"< {shlex.quote(os.path.relpath(path))}", secret=True),
+                f"each release would have it in the clear; make it a secret (`{key.lower()}: {{environment: {key}}}`), "
+                f"which the service has by `secrets: [{{source: {key.lower()}, target: ITS-PATH}}]` instead",
+                config_set(self._stack, f"secrets.{key}", f"< {shlex.quote(os.path.relpath(path))}", secret=True),
             )
             return None
         self.plain[shown] = content

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -404,7 +405,7 @@ def test_what_is_in_the_home_stays_there_with_a_warning(tmp_path: Path, source: 
         files, mount = mounted(tmp_path, source, read_only=read_only)
         assert files.found.problems == []
         [warning] = files.found.warnings
-        assert "home of the user as whom Slipway connects" in warning.meaning
+        assert "the home of the user as whom Slipway connects" in warning.meaning
         assert (mount["source"], files.content) == (source, {})
 
 
@@ -596,3 +597,24 @@ def test_a_special_file_is_a_problem_and_no_hang(tmp_path: Path) -> None:
     assert whats(problems_of(tmp_path, "services: {web: {image: x, volumes: ['./pipe:/p:ro']}}")) == [
         "services.web: ./pipe is neither a file nor a folder"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("private_key.key", "PRIVATE_KEY_KEY"),
+        (".env", "ENV"),
+        ("1.pem", "FILE_1_PEM"),
+        ("ключ", "FILE"),
+        (".env.local", "ENV_LOCAL"),
+    ],
+)
+def test_the_way_out_for_a_private_file_deploys_it_at_its_place(tmp_path: Path, name: str, secret: str) -> None:
+    (tmp_path / name).write_text(PRIVATE_KEY)
+    [problem] = problems_of(tmp_path, f"services: {{web: {{image: x, volumes: ['./{name}:/etc/k:ro']}}}}")
+    top, mounted_by = re.findall("`(.*?)`", problem.meaning)
+    assert f"secrets.{secret}' --stack test <" in problem.fix
+    text = f"services: {{web: {{image: x, {mounted_by.replace('ITS-PATH', '/etc/k')}}}}}\nsecrets: {{{top}}}\n"
+    found = application(tmp_path, text, secrets={secret: "the key itself"})
+    assert found.secrets == (secret,)
+    assert found.document["services"]["web"]["secrets"] == [{"source": secret.lower(), "target": "/etc/k"}]
