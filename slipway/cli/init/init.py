@@ -71,7 +71,10 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     if wrong:
         raise WrongUsageError(wrong)
     files = {stack: stack_file.present_file(setting_files.stack_file(root, stack), project) for stack in stacks}
-    source: dict[str, Any] = {"application": application, "compose_file": _compose_file(options, files)}
+    source: dict[str, Any] = {
+        "application": application,
+        "compose_file": _compose_file(options, files, moving, application),
+    }
     if moving:
         source["secrets"] = dict.fromkeys(moving.env.secrets, _STAND_IN)
     moving, first = _first_reading(moving, options, stacks, files[stacks[0]], source)
@@ -136,11 +139,15 @@ def _first_reading(
         raise SlipwayError(before_stacks(each, source["application"]) for each in error.problems) from None
 
 
-def _compose_file(options: InitOptions, files: Mapping[str, stack_file.StackFile]) -> Any:  # noqa: ANN401  # YAML's
-    """The Compose files as the options name them, or a stack file; a single one is written as plain text."""
+def _compose_file(
+    options: InitOptions, files: Mapping[str, stack_file.StackFile], moving: Moving | None, application: Path
+) -> Any:  # noqa: ANN401  # YAML's
+    """The Compose files as the options name them, or a stack file, or what runs; one alone is written as plain text."""
     stated = [file.settings["composeFile"] for file in files.values() if file.settings.get("composeFile")]
     named: Any = list(options.compose_file) or (stated[0] if stated else "")
-    return named[0] if isinstance(named, list) and len(named) == 1 else named
+    if moving and not named:
+        named = moving.compose_files(application)
+    return named[0] if isinstance(named, list) and len(named) == 1 else named or ""
 
 
 def _given(where: Mapping[str, Any], moved: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
@@ -280,7 +287,7 @@ def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain:
                     )
 
 
-def _show_move(moving: Moving) -> None:
+def _show_move(moving: Moving, read: str) -> None:
     """What is taken over, and what will differ."""
     volumes = ", ".join(f"{key} ({name})" for key, name in moving.settings["adoptVolumes"].items())
     typer.echo(f"\nTakes over from {moving.project.name}; volumes: {volumes or 'none'}")
@@ -289,9 +296,12 @@ def _show_move(moving: Moving) -> None:
             typer.echo(f"  {kind} of its .env: {', '.join(sorted(names))}")
     if moving.env.left:
         typer.echo(f"  left out of its .env, as of the machine that runs Docker: {', '.join(sorted(moving.env.left))}")
-    if moving.differences:
+    runs = " with ".join(name.rpartition("/")[2] for name in moving.project.files)
+    other = f"it was started from {runs}, this stack is read from {read}: --compose-file names what is read"
+    differences = [*([other] if runs not in ("", read) else []), *moving.differences]
+    if differences:
         typer.echo("  Differences to what runs:")
-    for line in moving.differences:
+    for line in differences:
         typer.echo(f"  - {printable(line)}")
 
 
@@ -305,7 +315,7 @@ def show(report: InitReport) -> None:
     if not report.created.created and set(report.files.values()) == {"unchanged"}:
         typer.echo("everything exists already: nothing was changed")
     if report.moving:
-        _show_move(report.moving)
+        _show_move(report.moving, report.requirements.file)
     for line in _hints(report.requirements, report.hosts, domain=report.domain):
         typer.echo(f"  hint: {line}")
     for problem in report.problems:

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.compose.config.compose_model import resolve
+from slipway.compose.config.compose_files import found_file
+from slipway.compose.config.compose_model import resolve, with_placeholders
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.published_ports import published_ports
 from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_target
@@ -17,7 +18,8 @@ from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.setting_files import entry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from slipway.hosts.running_project import OldMount, OldService
     from slipway.releases.engine import Engine
@@ -52,6 +54,12 @@ class Moving:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """what the stack file says of it"""
     differences: tuple[str, ...] = ()
+
+    def compose_files(self, application: Path) -> list[str]:
+        """The files that it was started from, where that folder has them all and Compose would not find the same."""
+        files = [application / name for name in self.project.files]
+        there = files != [found_file(application)] and all(file.is_file() for file in files)
+        return list(self.project.files) if there else []
 
     def compared(self, settings: Settings) -> Moving:
         """With the settings that adopt its volumes, and where the Compose file differs from what runs."""
@@ -153,11 +161,26 @@ def _service_differences(name: str, old: OldService, service: Mapping[str, Any])
         yield f"{name} has port {', '.join(map(str, lost))}, which the Compose file does not publish"
     if variables := sorted(old.variables - (service.get("environment") or {}).keys()):
         yield f"{name} has variables that the Compose file does not set: {', '.join(variables)}"
+    for key in ("command", "entrypoint"):
+        stated, running = service.get(key), old.words.get(key, ())
+        if stated is None and running and key not in old.of_image:
+            yield f"{name} runs with a {key} of its own, the Compose file sets none"
+        elif stated is not None and not _same_words(stated, running):
+            yield f"{name} runs with another {key} than the Compose file sets"
     if service.get("container_name"):
         yield (
             f"{name} has the fixed container_name {service['container_name']}, which the running one has, too: "
             "take it out of the Compose file"
         )
+
+
+def _same_words(stated: Iterable[str], running: tuple[str, ...]) -> bool:
+    """Whether these are the same, whatever a secret of the Compose file is."""
+    words = [str(with_placeholders(each)).replace("$$", "$") for each in stated]
+    patterns = [".*".join(map(re.escape, re.split(r"\$\{\w+\}", each))) for each in words]
+    return len(patterns) == len(running) and all(
+        re.fullmatch(pattern, word, re.DOTALL) for pattern, word in zip(patterns, running, strict=True)
+    )
 
 
 def _mount_difference(name: str, mount: OldMount, service: Mapping[str, Any] | None) -> Iterator[str]:

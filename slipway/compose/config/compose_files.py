@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from slipway.settings.model import Settings
 
-__all__ = ["COMPOSE_FILE_MISSING", "compose_files", "left_out", "look_command", "names_of"]
+__all__ = ["COMPOSE_FILE_MISSING", "compose_files", "found_file", "left_out", "look_command", "names_of"]
 
 COMPOSE_FILE_MISSING = "compose-file-missing"
 """The code of that problem; its evidence are files that may be meant."""
@@ -39,11 +39,16 @@ def compose_files(settings: Settings) -> tuple[tuple[Path, ...], list[str]]:
         raise SlipwayError(_no_file(settings, what, meaning, place))
     if named:
         return tuple(folder / name for name in named), []
-    found = next((folder / name for name in _COMPOSE_FILES if (folder / name).is_file()), None)
+    found = found_file(folder)
     if found is None:
         what = f"application: {folder.name}/ holds no {' or '.join(_COMPOSE_FILES)}"
         raise SlipwayError(_no_file(settings, what, "there is nothing to deploy", "application"))
     return (found,), [*_overrides(found, settings)]
+
+
+def found_file(folder: Path) -> Path | None:
+    """The file that Compose finds in a folder by itself."""
+    return next((folder / name for name in _COMPOSE_FILES if (folder / name).is_file()), None)
 
 
 def _no_file(settings: Settings, what: str, meaning: str, key: str) -> Problem:
