@@ -136,7 +136,9 @@ def _first_reading(
     try:
         return moving.compared(reading) if moving else None, read_requirements(reading)
     except SlipwayError as error:
-        raise SlipwayError(before_stacks(each, source["application"]) for each in error.problems) from None
+        raise SlipwayError(
+            before_stacks(each, source["application"], options.again) for each in error.problems
+        ) from None
 
 
 def _compose_file(

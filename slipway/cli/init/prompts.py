@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from slipway.settings.values import Domain, Email, RegistryPlace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from slipway.cli.init.requirements import Requirements
 
@@ -50,6 +53,21 @@ class InitOptions:
     from_running: str = ""
     workflows: bool = False
     force: bool = False
+
+    def again(self, application: Path, *, compose_file: Sequence[str] = ()) -> str:
+        """The same command, without its flags."""
+        given: dict[str, Sequence[str]] = {
+            "--environment": self.environments,
+            "--from": [self.moves_from],
+            "--from-running": [self.from_running],
+            "--host": self.hosts,
+            "--registry": [self.registry],
+            "--domain": self.domains,
+            "--variable": self.variables,
+            "--compose-file": compose_file or self.compose_file,
+        }
+        words = [word for option, values in given.items() for value in values if value for word in (option, value)]
+        return shlex.join(["slipway", "init", os.path.relpath(application), *words])
 
 
 def ask_for_stacks(options: InitOptions, *, asking: bool, known: Sequence[str]) -> tuple[list[str], list[Problem]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import probably_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from slipway.settings.model import Settings
@@ -68,14 +67,14 @@ def read_requirements(settings: Settings) -> Requirements:
     return _with_problems(first, resolved.problems)
 
 
-def before_stacks(problem: Problem, application: Path) -> Problem:
-    """The problem with a fix that needs no stack, as there is none yet."""
-    again = f"slipway init {shlex.quote(os.path.relpath(application))}"
+def before_stacks(problem: Problem, application: Path, command: Callable[..., str]) -> Problem:
+    """The problem with a fix that needs no stack, as there is none yet; `command` gives the same command again."""
+    again = command(application)
+    if problem.code == COMPOSE_FILE_MISSING and problem.evidence:
+        meaning = f"{problem.meaning}; name the one, or all that are merged, in their order"
+        return problem._replace(meaning=meaning, fix=command(application, compose_file=problem.evidence))
     if problem.code == COMPOSE_FILE_MISSING:
-        named = " ".join(f"--compose-file {shlex.quote(name)}" for name in problem.evidence)
-        meaning = f"{problem.meaning}; name the one, or all that are merged" if problem.evidence else problem.meaning
-        fix = f"{again} {named}" if named else "slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"
-        return problem._replace(meaning=meaning, fix=fix)
+        return problem._replace(fix="slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE")
     if problem.code == "variable-missing":
         where = os.path.relpath(application / ".env")
         line = f"{problem.subject}=VALUE"

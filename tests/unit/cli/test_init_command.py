@@ -831,10 +831,13 @@ def test_a_file_that_needs_values_is_read_where_nothing_has_them(init: Init, pro
     ("files", "fix"),
     [
         ({"web.env": ""}, "slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"),
-        ({"docker-compose.prod.yml": ""}, "slipway init ../shop --compose-file docker-compose.prod.yml"),
+        (
+            {"docker-compose.prod.yml": ""},
+            "slipway init ../shop --environment staging --host local --compose-file docker-compose.prod.yml",
+        ),
         (
             {"compose.yaml": "services: {web: {image: nginx, env_file: '${FOLDER}/web.env'}}"},
-            "slipway init ../shop --variable FOLDER=VALUE",
+            "slipway init ../shop --environment staging --host local --variable FOLDER=VALUE",
         ),
         (
             {"compose.yaml": "services: {web: {image: nginx, env_file: '${THE_SECRET}/web.env'}}"},
@@ -842,7 +845,7 @@ def test_a_file_that_needs_values_is_read_where_nothing_has_them(init: Init, pro
         ),
         (
             {"compose.yaml": "services: {web: {image: nginx, env_file: web.env}}"},
-            "correct `env_file`, then run it again: slipway init ../shop",
+            "correct `env_file`, then run it again: slipway init ../shop --environment staging --host local",
         ),
     ],
 )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -317,7 +318,9 @@ def test_without_the_files_that_run_the_fix_names_those_that_there_are(init: Ini
     (program.parent / "shop" / "compose.yaml").rename(program.parent / "shop" / "docker-compose.prod.yaml")
     (host / "containers").write_text(json.dumps([container("mailer", image="m:1", files="/srv/shop/gone.yaml")]))
     result = init("--from-running", "shop", "--yes")
-    assert said(result).endswith("slipway init ../shop --compose-file docker-compose.prod.yaml")
+    words = "--environment production --from-running shop --host local --compose-file docker-compose.prod.yaml"
+    assert said(result).endswith(f"slipway init ../shop {words}")
+    assert init(*shlex.split(words), "--yes").exit_code == 0
 
 
 COMMANDS = [
