@@ -44,9 +44,15 @@ def secret_uses(model: Mapping[str, Any], found: Findings) -> set[str]:
                 names.add(name)
             else:
                 place = ".".join(with_placeholders(list(path)))
-                fix = with_placeholders(_way_out(path, name))
+                fix = with_placeholders(_way_out(path, name) + _published(path, model))
                 found.refuse(f"secret {name} stands in {place}", _READABLE, fix)
     return names
+
+
+def _published(path: Path, model: Mapping[str, Any]) -> str:
+    """The other way out for a service that is built, and names an image which may be had without that."""
+    image = model["services"][path[1]].get("image") if path[0] == "services" and path[2:3] == ("build",) else ""
+    return f"; or remove `build:` from {path[1]}, if {image} is published and does" if image else ""
 
 
 def _dropped(path: Path) -> bool:

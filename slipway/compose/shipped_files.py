@@ -35,6 +35,7 @@ __all__ = ["ShippedFiles", "kept_on_host"]
 
 _SHIPPED_BYTES = 1_000_000  # configuration files travel on stdin and are stored about twice in the engine's state
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_A_FILE = re.compile(r"[^/]\.(?!d$)\w+$|[a-z]file$")  # nginx.conf, Caddyfile; not conf.d
 _DOTENV = re.compile(r"\.env(\.(?!example$|sample$|template$|dist$).+)?")
 
 
@@ -42,6 +43,12 @@ def kept_on_host(source: str) -> str:
     """The place on the host of a relative path that does not ship; stays below the stack's data folder."""
     parts = posixpath.normpath(source).split("/")
     return "@data/" + "/".join({"..": "_", ".": "_here"}.get(part, part) for part in parts)
+
+
+def _made_by_compose(mount: Mapping[str, Any]) -> bool:
+    """Whether Compose would make a folder of what is missing, and nothing says that a file is meant."""
+    a_file = any(_A_FILE.search(str(mount.get(key))) for key in ("source", "target"))
+    return bool((mount.get("bind") or {}).get("create_host_path")) and (mount["source"][-1] == "/" or not a_file)
 
 
 class ShippedFiles:
@@ -82,6 +89,11 @@ class ShippedFiles:
     def _mount(self, service: str, mount: dict[str, Any]) -> dict[str, Any]:
         source = str(mount.get("source", "")).replace("$$", "$")
         if mount["type"] != "bind" or PurePosixPath(source).is_absolute():
+            return mount
+        if source == "~" or source.startswith("~/"):
+            what = f"services.{service}: the mount at {mount.get('target')} is of {source}"
+            meaning, fix = "on a host, that is the home of the user as whom Slipway connects", "write an absolute path"
+            self.found.warn(what, meaning, fix)
             return mount
         if not source or source.startswith("~"):
             self.found.refuse(
@@ -221,12 +233,13 @@ class ShippedFiles:
         if self._leads_out(path):
             return mount
         if not path.is_dir():
-            self.found.refuse(
-                f"services.{service}: {mount['source']} is neither a file nor a folder",
-                "the mount would be empty",
-                f"create it, or remove the mount from {service}",
-            )
-            return mount
+            what = f"services.{service}: {mount['source']} is neither a file nor a folder"
+            fix = f"git add it with what belongs there, or remove the mount from {service}"
+            if path.exists() or not _made_by_compose(mount):
+                self.found.refuse(what, "the mount would be empty", fix)
+                return mount
+            self.found.warn(what, "the container finds an empty folder there, as with `docker compose up`", fix)
+            return self._mounted(mount, path, self._folder_entry(path, []))
         files = []
         for file in self._files(path):
             read = self._read(file)
@@ -284,11 +297,12 @@ class ShippedFiles:
         content = path.read_bytes()
         if _DOTENV.fullmatch(path.name) or _PRIVATE_KEY.search(content):
             what = "is a .env file" if _DOTENV.fullmatch(path.name) else "holds a private key"
+            key = re.sub(r"^(?=\d|$)", "FILE_", re.sub("[^A-Z0-9]+", "_", path.name.upper()).strip("_")).strip("_")
             self.found.refuse(
                 f"{shown} {what}, and a service mounts it",
-                "it would be stored in plain text with every release; make it a Compose secret with "
-                f"`environment: {(secret := re.sub('[^A-Z0-9]+', '_', path.name.upper()).strip('_'))}`",
-                config_set(self._stack, f"secrets.{secret}", f"< {shlex.quote(os.path.relpath(path))}", secret=True),
+                f"each release would have it in the clear; make it a secret (`{key.lower()}: {{environment: {key}}}`), "
+                f"which the service has by `secrets: [{{source: {key.lower()}, target: ITS-PATH}}]` instead",
+                config_set(self._stack, f"secrets.{key}", f"< {shlex.quote(os.path.relpath(path))}", secret=True),
             )
             return None
         self.plain[shown] = content

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import posixpath
 import shlex
 import subprocess
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem, SlipwayError, in_brief
@@ -22,6 +24,7 @@ EDGE_PORTS = (80, 443)
 """The ports that the edge has unless the stack says otherwise."""
 _SECONDS = 60
 _LABEL = "com.docker.compose."
+_WORDS = {"command": "Cmd", "entrypoint": "Entrypoint"}
 _UNIT = "\x1f"  # between the parts of the answer: no JSON or text file has it
 # Containers, networks, images, then the folder's `.env`, one part each; start-up files may print something before.
 _SCRIPT = f"""
@@ -67,6 +70,10 @@ class OldService:
     ports: tuple[int, ...]
     variables: frozenset[str]
     mounts: tuple[OldMount, ...]
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """of `command` and `entrypoint`"""
+    of_image: frozenset[str] = frozenset()
+    """those of both that its image brings along"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +88,8 @@ class RunningProject:
     """containers of others that have port 80 or 443"""
     env: str
     """the `.env` of its folder; holds secrets"""
+    files: tuple[str, ...] = ()
+    """its Compose files, from its folder"""
 
 
 def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0, env: str = "") -> RunningProject:
@@ -112,9 +121,11 @@ def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0,
             f"there is nothing to take over; running: {', '.join(others) or 'none'}",
             f"slipway init APPLICATION --from {address} --from-running {wanted}",
         )
-    made = {str(each["Id"]): set((each.get("Config") or {}).get("Env") or ()) for each in json.loads(images)}
-    for each in own:  # what its image brings along is no variable of the project
-        each["Config"]["Env"] = set(each["Config"].get("Env") or ()) - made.get(str(each["Image"]), set())
+    made = {str(each["Id"]): each.get("Config") or {} for each in json.loads(images)}
+    for each in own:  # what its image brings along is none of the project's
+        image = made.get(str(each["Image"]), {})
+        each["Config"]["Env"] = set(each["Config"].get("Env") or ()) - set(image.get("Env") or ())
+        each["OfImage"] = {key for key, name in _WORDS.items() if each["Config"].get(name) == image.get(name)}
     foreign = [each for each in running if each not in own]
     holders = tuple(str(each["Name"]).lstrip("/") for each in foreign if not set(EDGE_PORTS).isdisjoint(_ports(each)))
     return replace(_project(projects[0], own, json.loads(networks), values), holders=holders)
@@ -185,6 +196,19 @@ def _project(
         shared=frozenset(str(each["Name"]) for each in own if not ids.issuperset(each.get("Containers") or {})),
         holders=(),
         env=env,
+        files=_files(containers),
+    )
+
+
+def _files(containers: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The Compose files that most of its containers were made of."""
+    stated = [
+        (labels.get(f"{_LABEL}project.config_files", ""), labels.get(f"{_LABEL}project.working_dir", ""))
+        for labels in map(_labels, containers)
+    ]
+    [((files, folder), _)] = Counter(stated).most_common(1)
+    return tuple(
+        posixpath.relpath(posixpath.join(folder, name), folder) for name in files.split(",") if name and folder
     )
 
 
@@ -200,6 +224,8 @@ def _service(details: Mapping[str, Any]) -> OldService:
         image=str(details["Config"].get("Image", "")),
         ports=_ports(details),
         variables=frozenset(each.partition("=")[0] for each in details["Config"].get("Env") or ()),
+        words={key: tuple(map(str, details["Config"].get(name) or ())) for key, name in _WORDS.items()},
+        of_image=frozenset(details["OfImage"]),
         mounts=tuple(
             OldMount(
                 kind=each["Type"],

@@ -26,15 +26,28 @@ __all__ = [
     "written_dotenv",
 ]
 
-# https://docs.docker.com/compose/how-tos/environment-variables/envvars/; those left out say which application it is.
-# And what has the loader, git, ssh, shells and interpreters run other programs; GIT_TOKEN and the like do not.
+# What Docker, BuildKit and Compose read themselves, but those that say which application it is (COMPOSE_FILE and the
+# like); DOCKER_IMAGE is the application's. And what has the loader, git, ssh, shells and interpreters run others; not
+# GIT_TOKEN and the like. https://docs.docker.com/compose/how-tos/environment-variables/envvars/,
+# https://docs.docker.com/reference/cli/docker/#environment-variables, and what earlier releases of both read.
 _OF_THE_MACHINE = re.compile(
-    r"COMPOSE_(?!PROFILES$|FILE$|PATH_SEPARATOR$)\w+|DOCKER_\w+|BUILDKIT_\w+|BUILDX_\w+|PATH|HOME|PWD|TMPDIR|SHELL|IFS"
-    r"|(?:LD|DYLD)_\w+|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|BASH_ENV|BASH_FUNC_\S+|SHELLOPTS|BASHOPTS|PROMPT_COMMAND|PS4"
-    r"|GIT_(?:CONFIG\w*|SSH\w*|EXEC_PATH|PROXY_COMMAND|ASKPASS|EXTERNAL_DIFF|TEMPLATE_DIR|\w*EDITOR|\w*PAGER|DIR"
-    r"|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALLOW_PROTOCOL|TRACE\w*)"
-    r"|SSH_(?:ASKPASS\w*|AUTH_SOCK|COMMAND)|PYTHON(?:PATH|HOME|STARTUP|USERBASE|BREAKPOINT|WARNINGS|INSPECT)"
-    r"|PERL5(?:LIB|OPT|DB)|RUBY(?:LIB|OPT)|GODEBUG",
+    r"""(?x)
+    COMPOSE_(?: ANSI | API_VERSION | BAKE | COMPATIBILITY | CONVERT_WINDOWS_PATHS | DISABLE_ENV_FILE | DOCKER_CLI_BUILD
+      | ENV_FILES | EXPERIMENTAL\w* | FORCE_WINDOWS_HOST | HTTP_TIMEOUT | IGNORE_ORPHANS | INTERACTIVE_NO_CLI | MENU
+      | PARALLEL_LIMIT | PROGRESS | PROJECT_DIR(?:ECTORY)? | PROJECT_NAME | REMOVE_ORPHANS | STATUS_STDOUT
+      | TLS_VERSION )
+    | DOCKER_(?: API_VERSION | AUTH_CONFIG | BUILDKIT | CERT_PATH | CLI_(?:EXPERIMENTAL|HINTS|PLUGIN\w*) | CONFIG
+      | CONTENT_TRUST(?:_\w+)? | CONTEXT | CUSTOM_HEADERS | DEFAULT_PLATFORM | HIDE_LEGACY_COMMANDS | HOST
+      | SCAN_SUGGEST | TLS | TLS_VERIFY )
+    | BUILDKIT_(?: COLORS | HOST | PROGRESS | TTY_LOG_LINES ) | BUILDX_\w+
+    | PATH | HOME | PWD | TMPDIR | SHELL | IFS
+    | (?:LD|DYLD)_\w+ | GLIBC_TUNABLES | GCONV_PATH | LOCPATH
+    | BASH_ENV | BASH_FUNC_\S+ | SHELLOPTS | BASHOPTS | PROMPT_COMMAND | PS4
+    | GIT_(?: CONFIG\w* | SSH\w* | EXEC_PATH | PROXY_COMMAND | ASKPASS | EXTERNAL_DIFF | TEMPLATE_DIR | \w*EDITOR
+      | \w*PAGER | DIR | WORK_TREE | INDEX_FILE | OBJECT_DIRECTORY | ALLOW_PROTOCOL | TRACE\w* )
+    | SSH_(?: ASKPASS\w* | AUTH_SOCK | COMMAND )
+    | PYTHON(?: PATH | HOME | STARTUP | USERBASE | BREAKPOINT | WARNINGS | INSPECT )
+    | PERL5(?: LIB | OPT | DB ) | RUBY(?: LIB | OPT ) | GODEBUG""",
     re.ASCII,
 )
 

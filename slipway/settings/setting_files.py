@@ -91,9 +91,10 @@ def config_rm(stack: str, key: str) -> str:
     return f"pulumi config rm {_named(key)} --stack {shlex.quote(stack)}"
 
 
-def secrets_import(stack: str, file: str = ".env") -> str:
-    """The command that sets what a `.env` file holds, as secrets and variables of a stack."""
-    return f"slipway secrets import {shlex.quote(file)} --stack {shlex.quote(stack)}"
+def secrets_import(stack: str, file: str = ".env", *, empty: bool = False) -> str:
+    """The command that sets what a `.env` file holds, as secrets and variables of a stack; the rest `empty`."""
+    words = (shlex.quote(file) if file else "", "--empty" if empty else "", f"--stack {shlex.quote(stack)}")
+    return " ".join(["slipway secrets import", *filter(None, words)])
 
 
 def secrets_adopt(stack: str) -> str:

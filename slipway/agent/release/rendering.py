@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.compose_cli import ComposeFile
@@ -156,7 +157,7 @@ def referenced_paths(compose: Mapping[str, Any]) -> tuple[tuple[tuple[str, str],
 
 
 def _filled(tree: Any, secrets: Mapping[str, str], folder: StackFolder, key: str = "") -> Any:  # noqa: ANN401 - JSON
-    """A copy with the values of the secrets, and this host's paths for `@files/…` and `@data/…`."""
+    """A copy with the values of the secrets, and this host's paths for `@files/…`, `@data/…` and `~/…`."""
     if isinstance(tree, dict):
         return {name: _filled(value, secrets, folder, name) for name, value in tree.items()}
     if isinstance(tree, list):
@@ -175,6 +176,8 @@ def _filled(tree: Any, secrets: Mapping[str, str], folder: StackFolder, key: str
         text = folder.file(*shipped).replace("$", "$$")
     elif key in _PATH_KEYS and text.startswith("@data/"):
         text = f"{folder.data}/{text[len('@data/') :]}".replace("$", "$$")
+    elif key == "source" and (text == "~" or text.startswith("~/")):
+        text = os.path.expanduser("~").replace("$", "$$") + text[1:]
     return text
 
 

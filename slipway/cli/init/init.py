@@ -16,8 +16,8 @@ from slipway.cli.init import stack_file
 from slipway.cli.init.create_stacks import CreatedStacks, create_stacks
 from slipway.cli.init.host_keys import pin_host_keys
 from slipway.cli.init.moving import Moving, look_at_project, store_secrets
-from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks
-from slipway.cli.init.requirements import Requirements, open_requirements, read_requirements
+from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks, given_variables
+from slipway.cli.init.requirements import Requirements, before_stacks, open_requirements, read_requirements
 from slipway.cli.init.workflows import workflows_for
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable
@@ -71,13 +71,12 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     if wrong:
         raise WrongUsageError(wrong)
     files = {stack: stack_file.present_file(setting_files.stack_file(root, stack), project) for stack in stacks}
-    source: dict[str, Any] = {"application": application, "compose_file": _compose_file(options, files)}
+    found = _compose_file(options, files, moving, application)
+    source: dict[str, Any] = {"application": application, "compose_file": found}
     if moving:
         source["secrets"] = dict.fromkeys(moving.env.secrets, _STAND_IN)
-        reading = _reading_settings(stacks[0], moving.settings, files[stacks[0]], source)
-        moving = _compared(moving, reading, options, application)
+    moving, first = _first_reading(moving, options, stacks, files[stacks[0]], source)
     moved = moving.settings if moving else {}
-    first = read_requirements(_reading_settings(stacks[0], moved, files[stacks[0]], source))
     _introduce(first)
     new = [stack for stack, file in files.items() if not file.edited]
     answers = Prompter(options, first, files, asking=asking and bool(new))
@@ -121,11 +120,34 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     return report
 
 
-def _compose_file(options: InitOptions, files: Mapping[str, stack_file.StackFile]) -> Any:  # noqa: ANN401  # YAML's
-    """The Compose files as the options name them, or a stack file; a single one is written as plain text."""
+def _first_reading(
+    moving: Moving | None,
+    options: InitOptions,
+    stacks: Sequence[str],
+    file: stack_file.StackFile,
+    source: Mapping[str, Any],
+) -> tuple[Moving | None, Requirements]:
+    """What the Compose file asks for before anything is asked or written, and where it differs from what runs."""
+    moved = moving.settings if moving else {}
+    known = {**moved, "variables": {**moved.get("variables", {}), **given_variables(options, stacks)}}
+    reading = _reading_settings(stacks[0], known, file, source)
+    try:
+        compared = _compared(moving, reading, options, source["application"]) if moving else None
+        return compared, read_requirements(reading)
+    except SlipwayError as error:
+        problems = [before_stacks(each, source["application"], options.again) for each in error.problems]
+        raise SlipwayError(problems) from None
+
+
+def _compose_file(
+    options: InitOptions, files: Mapping[str, stack_file.StackFile], moving: Moving | None, application: Path
+) -> Any:  # noqa: ANN401  # YAML's
+    """The Compose files as the options name them, or a stack file, or what runs; one alone is written as plain text."""
     stated = [file.settings["composeFile"] for file in files.values() if file.settings.get("composeFile")]
     named: Any = list(options.compose_file) or (stated[0] if stated else "")
-    return named[0] if isinstance(named, list) and len(named) == 1 else named
+    if moving and not named:
+        named = moving.compose_files(application)
+    return named[0] if isinstance(named, list) and len(named) == 1 else named or ""
 
 
 def _given(where: Mapping[str, Any], moved: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,16 +304,21 @@ def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain:
                     )
 
 
-def _show_move(moving: Moving) -> None:
+def _show_move(moving: Moving, read: str) -> None:
     """What is taken over, and what will differ."""
     volumes = ", ".join(f"{key} ({name})" for key, name in moving.settings["adoptVolumes"].items())
     typer.echo(f"\nTakes over from {moving.project.name}; volumes: {volumes or 'none'}")
     for kind, names in (("secrets", moving.env.secrets), ("variables", moving.env.variables)):
         if names:
             typer.echo(f"  {kind} of its .env: {', '.join(sorted(names))}")
-    if moving.differences:
+    if moving.env.left:
+        typer.echo(f"  left out of its .env, as of the machine that runs Docker: {', '.join(sorted(moving.env.left))}")
+    runs = " with ".join(name.rpartition("/")[2] for name in moving.project.files)
+    other = f"it was started from {runs}, this stack is read from {read}: --compose-file names what is read"
+    differences = [*([other] if runs not in ("", read) else []), *moving.differences]
+    if differences:
         typer.echo("  Differences to what runs:")
-    for line in moving.differences:
+    for line in differences:
         typer.echo(f"  - {printable(line)}")
 
 
@@ -305,7 +332,7 @@ def show(report: InitReport) -> None:
     if not report.created.created and set(report.files.values()) == {"unchanged"}:
         typer.echo("everything exists already: nothing was changed")
     if report.moving:
-        _show_move(report.moving)
+        _show_move(report.moving, report.requirements.file)
     for line in _hints(report.requirements, report.hosts, domain=report.domain):
         typer.echo(f"  hint: {line}")
     for problem in report.problems:

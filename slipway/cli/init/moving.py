@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.compose.config.compose_model import resolve
+from slipway.compose.config.compose_files import found_file
+from slipway.compose.config.compose_model import resolve, with_placeholders
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.published_ports import published_ports
 from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_target
@@ -17,7 +18,8 @@ from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.setting_files import entry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from slipway.hosts.running_project import OldMount, OldService
     from slipway.releases.engine import Engine
@@ -37,6 +39,8 @@ class EnvValues(NamedTuple):
 
     secrets: dict[str, str]
     variables: dict[str, str]
+    left: tuple[str, ...]
+    """names that are none of the application's"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,12 @@ class Moving:
     differences: tuple[str, ...] = ()
     own_name: str = ""
     """what the stack is called on its hosts"""
+
+    def compose_files(self, application: Path) -> list[str]:
+        """The files that it was started from, where that folder has them all and Compose would not find the same."""
+        files = [application / name for name in self.project.files]
+        there = files != [found_file(application)] and all(file.is_file() for file in files)
+        return list(self.project.files) if there else []
 
     def compared(self, settings: Settings) -> Moving:
         """With the settings that adopt its volumes, and where the Compose file differs from what runs."""
@@ -85,11 +95,12 @@ def look_at_project(place: str, name: str) -> Moving:
 
 
 def _env_values(text: str) -> EnvValues:
-    every = dotenv_entries(parsed_dotenv(text), {}, {})
-    entries = [each for each in every if each.name not in _SETTINGS and not of_the_machine(each.name)]
+    every = list(dotenv_entries(parsed_dotenv(text), {}, {}))
+    left = tuple(each.name for each in every if each.name in _SETTINGS or of_the_machine(each.name))
+    entries = [each for each in every if each.name not in left]
     # Unlike in `slipway secrets import`, nobody is asked: what looks random is a secret as well.
     secrets = {each.name: each.value for each in entries if each.value and (each.secret or _RANDOM.match(each.value))}
-    return EnvValues(secrets, {each.name: each.value for each in entries if each.name not in secrets})
+    return EnvValues(secrets, {each.name: each.value for each in entries if each.name not in secrets}, left)
 
 
 def _adopted(
@@ -152,6 +163,12 @@ def _service_differences(name: str, old: OldService, service: Mapping[str, Any])
         yield f"{name} has port {', '.join(map(str, lost))}, which the Compose file does not publish"
     if variables := sorted(old.variables - (service.get("environment") or {}).keys()):
         yield f"{name} has variables that the Compose file does not set: {', '.join(variables)}"
+    for key in ("command", "entrypoint"):
+        stated, running = service.get(key), old.words.get(key, ())
+        if stated is None and running and key not in old.of_image:
+            yield f"{name} runs with a {key} of its own, the Compose file sets none"
+        elif stated is not None and not _same_words(stated, running):
+            yield f"{name} runs with another {key} than the Compose file sets"
     if service.get("container_name"):
         yield (
             f"{name} has the fixed container_name {service['container_name']}, which the running one has, too: "
@@ -159,11 +176,21 @@ def _service_differences(name: str, old: OldService, service: Mapping[str, Any])
         )
 
 
+def _same_words(stated: Iterable[str], running: tuple[str, ...]) -> bool:
+    """Whether these are the same, whatever a secret of the Compose file is."""
+    words = [str(with_placeholders(each)).replace("$$", "$") for each in stated]
+    patterns = [".*".join(map(re.escape, re.split(r"\$\{\w+\}", each))) for each in words]
+    return len(patterns) == len(running) and all(
+        re.fullmatch(pattern, word, re.DOTALL) for pattern, word in zip(patterns, running, strict=True)
+    )
+
+
 def _mount_difference(name: str, mount: OldMount, service: Mapping[str, Any] | None) -> Iterator[str]:
     own = _mount(service or {}, mount.target)
     if mount.kind == "bind":
         source = str(own.get("source") or "")
-        if own and source != mount.source and not own.get("read_only"):
+        in_home = source.startswith("~/") and mount.source.endswith(source[1:])  # of the same user, most likely
+        if own and source != mount.source and not own.get("read_only") and not in_home:
             yield (
                 f"{name} writes to the folder {mount.source}, and would start with one of the stack's own ({source}): "
                 f"write {mount.source} in the Compose file to keep it"

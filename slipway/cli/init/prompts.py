@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +15,17 @@ from slipway.cli.init.stack_file import StackFile, stated
 from slipway.contract.problems import Problem
 from slipway.settings.model import LOCAL_ADDRESS, HostSettings
 from slipway.settings.registry_names import address_of, is_local
-from slipway.settings.secret_rules import is_secret, new_secret
+from slipway.settings.secret_rules import is_secret, new_secret, probably_secret
 from slipway.settings.spelling import nearest
 from slipway.settings.values import Domain, Email, RegistryPlace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from slipway.cli.init.requirements import Requirements
 
-__all__ = ["InitOptions", "Prompter", "ask_for_stacks"]
+__all__ = ["InitOptions", "Prompter", "ask_for_stacks", "given_variables"]
 
 _STACKS = ("staging", "production")  # when nobody names others
 _USER = "deploy"  # as docs/guide/hosts.md prepares a host
@@ -51,6 +54,21 @@ class InitOptions:
     workflows: bool = False
     force: bool = False
 
+    def again(self, application: Path, *, compose_file: Sequence[str] = ()) -> str:
+        """The same command, without its flags."""
+        given: dict[str, Sequence[str]] = {
+            "--environment": self.environments,
+            "--from": [self.moves_from],
+            "--from-running": [self.from_running],
+            "--host": self.hosts,
+            "--registry": [self.registry],
+            "--domain": self.domains,
+            "--variable": self.variables,
+            "--compose-file": compose_file or self.compose_file,
+        }
+        words = [word for option, values in given.items() for value in values if value for word in (option, value)]
+        return shlex.join(["slipway", "init", os.path.relpath(application), *words])
+
 
 def ask_for_stacks(options: InitOptions, *, asking: bool, known: Sequence[str]) -> tuple[list[str], list[Problem]]:
     """The names of the stacks, and what is wrong with them; `known` are those that have a stack file already."""
@@ -64,6 +82,17 @@ def ask_for_stacks(options: InitOptions, *, asking: bool, known: Sequence[str]) 
         reasons["local"] = "`make up` keeps one of that name for this machine"
     what, fix = "--environment: '{}' cannot be the name of a stack", "give it another name: --environment staging"
     return names, [Problem(what.format(name), why, fix) for name, why in reasons.items()]
+
+
+def given_variables(options: InitOptions, stacks: Sequence[str]) -> dict[str, str]:
+    """The variables that options give the first stack, as far as an option may hold them."""
+    values = {}
+    for text in options.variables:
+        stack, separator, rest = text.partition("=")
+        entry = _VARIABLE.fullmatch(rest if (own := separator and stack in stacks) else text)
+        if entry and not (own and stack != stacks[0]) and not is_secret(entry["name"], entry["value"]):
+            values[entry["name"]] = entry["value"]
+    return {name: value for name, value in values.items() if not probably_secret(name)}
 
 
 class Prompter:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.application import read_application
-from slipway.compose.config.compose_files import names_of
+from slipway.compose.config.compose_files import COMPOSE_FILE_MISSING, names_of
 from slipway.compose.config.compose_model import resolve
+from slipway.compose.config.env_files import MISSING_ENV_FILE
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import probably_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from slipway.settings.model import Settings
 
-__all__ = ["Requirements", "open_requirements", "read_requirements"]
+__all__ = ["Requirements", "before_stacks", "open_requirements", "read_requirements"]
 
 _HTTP_PORTS = (80, 3000, 4000, 5000, 5173, 8000, 8080)  # what web servers and frameworks listen on by default
 _ASKED = ("variable-missing", "secret-missing", "setting-missing", "values-missing")  # the questions are about these
@@ -62,6 +65,25 @@ def read_requirements(settings: Settings) -> Requirements:
         web={name: port for name, ports in unrouted.items() if (port := _web_port(services[name], ports))},
     )
     return _with_problems(first, resolved.problems)
+
+
+def before_stacks(problem: Problem, application: Path, command: Callable[..., str]) -> Problem:
+    """The problem with a fix that needs no stack, as there is none yet; `command` gives the same command again."""
+    again = command(application)
+    if problem.code == COMPOSE_FILE_MISSING and problem.evidence:
+        meaning = f"{problem.meaning}; name the one, or all that are merged, in their order"
+        return problem._replace(meaning=meaning, fix=command(application, compose_file=problem.evidence))
+    if problem.code == COMPOSE_FILE_MISSING:
+        return problem._replace(fix="slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE")
+    if problem.code == "variable-missing":
+        where = os.path.relpath(application / ".env")
+        line = f"{problem.subject}=VALUE"
+        meaning = f"without it Compose cannot read the file; `slipway init` reads it with what {where} has, and keeps "
+        fix = f"write {line} into {where}" if probably_secret(problem.subject) else f"{again} --variable {line}"
+        return problem._replace(meaning=f"{meaning}nothing of it", fix=fix)
+    if problem.code == MISSING_ENV_FILE:
+        return problem._replace(fix=f"correct `env_file`, then run it again: {again}")
+    return problem
 
 
 def open_requirements(settings: Settings, first: Requirements) -> Requirements:

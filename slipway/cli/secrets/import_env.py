@@ -8,15 +8,19 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
+from pydantic import SecretStr
 
 from slipway.cli.secrets.confirm import confirmed
+from slipway.compose.config.empty_values import empty_names
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.releases.engine import setting_sources
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings, stated_values
 from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, read_dotenv, unusable_lines
+from slipway.settings.load import collect_settings
 from slipway.settings.model import PREFIX
 from slipway.settings.rules import is_variable_name
-from slipway.settings.secret_rules import weakness
+from slipway.settings.secret_rules import named_like_a_secret, weakness
 from slipway.settings.setting_files import entry, secrets_import
 
 if TYPE_CHECKING:
@@ -36,7 +40,7 @@ _NEW, _CHANGED, _MOVED, _SAME = "new", "changed", "moved", "unchanged"
 class ImportRequest(NamedTuple):
     """What is asked for."""
 
-    file: Path
+    file: Path | None
     plain: Sequence[str] = ()
     """Names that are variables, whatever they look like."""
     secret: Sequence[str] = ()
@@ -45,6 +49,13 @@ class ImportRequest(NamedTuple):
     """Do it without asking."""
     plan: bool = False
     """Only show it."""
+    empty: bool = False
+    """Set to nothing what the Compose file refers to, and neither file nor stack has."""
+
+    @property
+    def name(self) -> str:
+        """Of the file, as it is shown."""
+        return self.file.name if self.file else "no file"
 
 
 class _Line(NamedTuple):
@@ -62,31 +73,47 @@ def import_env(request: ImportRequest, engine: Engine) -> None:
         SlipwayError: with every line that cannot be read, and then nothing is changed.
     """
     variables, secrets = stated_values(engine)
-    lines, left = _read(request, variables, secrets)
+    lines, left = _read(request, request.file, variables, secrets) if request.file else ([], {})
+    if request.empty:
+        empty, refused = _empty(engine, lines)
+        lines, left = [*lines, *empty], left | refused
     _show(request, engine, lines, left)
     changes = list(_changes(lines, variables, secrets))
     if request.plan or not changes:
         return
     file = engine.stack_file.name
     values = counted(sum(each.value is not None for each in changes), "value")
-    command = secrets_import(engine.stack, str(request.file))
+    command = secrets_import(engine.stack, str(request.file or ""), empty=request.empty)
     if confirmed(f"Import {values} into {file}?", yes=request.yes, command=command):
         change_settings(engine, changes, _count(len(changes)))
         typer.echo(f"{file} has them now. Next: pulumi preview --stack {engine.stack}")
 
 
+def _empty(engine: Engine, lines: Sequence[_Line]) -> tuple[list[_Line], dict[str, str]]:
+    """What the Compose file asks for beyond the stack and these lines; and what of that cannot be empty."""
+    settings, _ = collect_settings(**setting_sources(engine, engine.configuration()))
+    variables = {line.name: line.value for line in lines if not line.secret}
+    secrets = {line.name: SecretStr(line.value) for line in lines if line.secret}
+    given = {"variables": settings.variables | variables, "secrets": settings.secrets | secrets}
+    names, refused = empty_names(settings.model_copy(update=given))
+    note = "empty, as Compose takes it"
+    notes = {name: f"{note}, though named like a secret" if named_like_a_secret(name) else note for name in names}
+    found = [_Line(name, "", secret=False, how=_NEW, note=note) for name, note in notes.items()]
+    return found, dict.fromkeys(refused, "still missing: it must not be empty")
+
+
 def _read(
-    request: ImportRequest, variables: Mapping[str, str], secrets: Mapping[str, str]
+    request: ImportRequest, file: Path, variables: Mapping[str, str], secrets: Mapping[str, str]
 ) -> tuple[list[_Line], dict[str, str]]:
     """What becomes of each name; and those that are left out, with the reason."""
-    if not request.file.is_file():
-        raise SlipwayError(_no_file(request.file))
-    dotenv = read_dotenv(request.file)
-    problems = unusable_lines(dotenv, request.file.name)
+    if not file.is_file():
+        raise SlipwayError(_no_file(file))
+    dotenv = read_dotenv(file)
+    problems = unusable_lines(dotenv, file.name)
     unknown = sorted({*request.plain, *request.secret} - dotenv.values.keys())
     problems += [
         Problem(
-            f"{name} is not in {request.file.name}",
+            f"{name} is not in {file.name}",
             "its --secret or --plain has no effect",
             f"correct {name}, or leave that option out",
         )
@@ -159,7 +186,7 @@ def _count(total: int) -> Callable[[int], None]:
 
 def _show(request: ImportRequest, engine: Engine, lines: Sequence[_Line], left: Mapping[str, str]) -> None:
     width = max((len(line.name) for line in lines), default=0)
-    typer.echo(f"{request.file.name} for {engine.project}/{engine.short}")
+    typer.echo(f"{request.name} for {engine.project}/{engine.short}")
     for title, secret in (("secrets, encrypted in the stack file", True), ("variables, readable by all", False)):
         some = [line for line in lines if line.secret is secret and line.how != _SAME]
         typer.echo(f"  {title}: {len(some) or 'none'}")

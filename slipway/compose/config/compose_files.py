@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from slipway.settings.model import Settings
 
-__all__ = ["compose_files", "left_out", "look_command", "names_of"]
+__all__ = ["COMPOSE_FILE_MISSING", "compose_files", "found_file", "left_out", "look_command", "names_of"]
+
+COMPOSE_FILE_MISSING = "compose-file-missing"
+"""The code of that problem; its evidence are files that may be meant."""
 
 # The names Compose looks for, in its order (compose-go, cli.DefaultFileNames; a unit test asks Compose itself).
 # The override file that it merges by itself is for the developer's own machine: read only where the stack names it.
@@ -31,21 +34,32 @@ def compose_files(settings: Settings) -> tuple[tuple[Path, ...], list[str]]:
     if missing := [name for name in named if not (folder / name).is_file()]:
         key = "composeFile" if settings.compose_file else entry("variables", "COMPOSE_FILE")
         place = f"composeFile[{named.index(missing[0])}]" if len(settings.compose_file) > 1 else key
-        raise SlipwayError(
-            f"{key}: {folder.name}/ holds no {' and no '.join(missing)}",
-            "the application is not known" if len(missing) < len(named) else "there is nothing to deploy",
-            config_set(settings.stack, place),
-        )
+        what = f"{key}: {folder.name}/ holds no {' and no '.join(missing)}"
+        meaning = "the application is not known" if len(missing) < len(named) else "there is nothing to deploy"
+        raise SlipwayError(_no_file(settings, what, meaning, place))
     if named:
         return tuple(folder / name for name in named), []
-    found = next((folder / name for name in _COMPOSE_FILES if (folder / name).is_file()), None)
+    found = found_file(folder)
     if found is None:
-        raise SlipwayError(
-            f"application: {folder.name}/ holds no {' or '.join(_COMPOSE_FILES)}",
-            "there is nothing to deploy",
-            config_set(settings.stack, "application"),
-        )
+        what = f"application: {folder.name}/ holds no {' or '.join(_COMPOSE_FILES)}"
+        raise SlipwayError(_no_file(settings, what, "there is nothing to deploy", "application"))
     return (found,), [*_overrides(found, settings)]
+
+
+def found_file(folder: Path) -> Path | None:
+    """The file that Compose finds in a folder by itself."""
+    return next((folder / name for name in _COMPOSE_FILES if (folder / name).is_file()), None)
+
+
+def _no_file(settings: Settings, what: str, meaning: str, key: str) -> Problem:
+    """Names what seems to be a Compose file under another name (`docker-compose.prod.yml`)."""
+    there = settings.application.glob("*compose*.y*ml") if settings.application.is_dir() else ()
+    others = sorted(file.name for file in there if file.is_file())
+    if others:
+        meaning = f"{meaning}; there {'is' if len(others) == 1 else 'are'} {', '.join(others)}"
+        key = "composeFile" if key == "application" else key
+    fix = config_set(settings.stack, key, shlex.quote(others[0]) if len(others) == 1 else "")
+    return Problem(what, meaning, fix, COMPOSE_FILE_MISSING, evidence=tuple(others))
 
 
 def _overrides(file: Path, settings: Settings) -> Iterator[str]:

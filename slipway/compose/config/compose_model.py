@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets as randomness
@@ -9,12 +10,12 @@ import shlex
 import subprocess
 from tempfile import NamedTemporaryFile
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
-
-import yaml
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.compose.config.compose_files import compose_files, left_out, look_command, names_of
+from slipway.compose.config.compose_output import loses_text, read_yaml, rewritten, with_texts
 from slipway.compose.config.env_files import missing_env_files, put_stack_values
+from slipway.compose.config.stand_ins import dotenv_values, guess
 from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK
 from slipway.contract.problems import Problem, SlipwayError
@@ -25,7 +26,7 @@ from slipway.settings.setting_files import config_rm, config_set, entry
 from slipway.settings.spelling import nearest, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from slipway.settings.model import Settings
@@ -123,7 +124,7 @@ def _places(
     """Name → the paths of the texts that refer to it; none where Compose cannot read the files as they are written."""
     done = _compose_config(files, given, (), "--no-interpolate")
     found: dict[str, list[tuple[str, ...]]] = {}
-    for path, text, _ in strings(_read_yaml(done.stdout)) if done.returncode == 0 else ():
+    for path, text, _ in strings(read_yaml(done.stdout)) if done.returncode == 0 else ():
         for name in dict.fromkeys(_REFERENCE.findall(text)):
             if name in names:
                 found.setdefault(name, []).append(path)
@@ -164,14 +165,14 @@ def _dormant(files: Sequence[Path], given: Mapping[str, str], model: Mapping[str
     if not _may_have("profiles", files):
         return {}
     done = _compose_config(files, given, ("--profile", "*"))
-    services = _read_yaml(done.stdout).get("services") or {} if done.returncode == 0 else {}
+    services = read_yaml(done.stdout).get("services") or {} if done.returncode == 0 else {}
     return {name: service for name, service in services.items() if name not in (model.get("services") or {})}
 
 
 def _written(files: Sequence[Path], given: Mapping[str, str]) -> dict[str, Any]:
     """The files with their `env_file`s as they are written; asked for where one, or one it names, may have any."""
     done = _compose_config(files, given, (), "--no-interpolate") if _may_have("env_file", files) else None
-    return _read_yaml(done.stdout) if done and done.returncode == 0 else {}
+    return read_yaml(done.stdout) if done and done.returncode == 0 else {}
 
 
 def _may_have(key: str, files: Sequence[Path]) -> bool:
@@ -191,21 +192,12 @@ def secret_names(text: str) -> list[str]:
 
 def with_placeholders(node: Any) -> Any:  # noqa: ANN401  # a JSON tree
     """The tree with every secret's mark as `${NAME}`."""
-    return _rewritten(node, lambda text: _MARKED.sub(r"${\1}", text))
+    return rewritten(node, lambda text: _MARKED.sub(r"${\1}", text))
 
 
 def without_escapes(node: Any) -> Any:  # noqa: ANN401  # a JSON tree
     """The tree with every `$$` as `$`: for what does not go through Compose a second time."""
-    return _rewritten(node, lambda text: text.replace("$$", "$"))
-
-
-def _rewritten(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401  # a JSON tree
-    """The tree with every text in it changed, keys as well."""
-    if isinstance(node, dict):
-        return {_rewritten(key, change): _rewritten(value, change) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_rewritten(value, change) for value in node]
-    return change(node) if isinstance(node, str) else node
+    return rewritten(node, lambda text: text.replace("$$", "$"))
 
 
 def missing_variable(name: str, settings: Settings, message: str) -> Problem:
@@ -244,48 +236,38 @@ def _as_name(text: str) -> str:
 def _model(
     files: Sequence[Path], settings: Settings, given: Mapping[str, str], *options: str
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Compose's model of the files, with a problem for every variable that has no value."""
-    values, problems = dict(given), []
+    """Compose's model of the files, with a problem for every variable that has no value.
+
+    An empty value may be all that Compose cannot read (`:/data`): with others in its place, it says what else there is.
+    """
+    values, required, unset, known, said = dict(given), [], set[str](), dict[str, str](), list[str]()
     for _ in range(100):  # each round finds one `${NAME:?}` that is missing; a file has no hundred of them
         done = _compose_config(files, values, options)
-        missing = _REQUIRED.search(done.stderr)
-        if done.returncode == 0 or missing is None:
+        if missing := _REQUIRED.search(done.stderr):
+            required.append(missing_variable(missing["name"], settings, missing["message"] or ""))
+            open_names = {missing["name"]}
+        else:
+            said.append(_complaint(done.stderr))
+            unset |= {match["name"] for match in _UNSET.finditer(done.stderr)}
+            open_names = unset - values.keys()
+        if done.returncode == 0 or not open_names:
             break
-        problems.append(missing_variable(missing["name"], settings, missing["message"] or ""))
-        values[missing["name"]] = "1"  # what most places take: a port, a number, a name
-    problems.sort()  # Compose meets them in another order each time
-    unset = sorted({match["name"] for match in _UNSET.finditer(done.stderr)})
-    problems += [missing_variable(name, settings, "") for name in unset]
+        known = known or dotenv_values(files[0].parent, _MARK)
+        values |= {name: known.get(name) or guess(name, files) for name in open_names}
+    problems = [*sorted(required), *(missing_variable(name, settings, "") for name in sorted(unset))]
     if _RUN_FOLDER in done.stdout:
         problems.append(missing_variable("PATH", settings, "the container's own is $$PATH, in a shell"))
     if done.returncode != 0:
         written = _written(files, given) if "env file" in done.stderr else {}
         missing_files = missing_env_files(written, files[0].parent, settings.stack)
-        raise SlipwayError([*problems, *(missing_files or [_compose_problem(files, done.stderr)])])
-    return _read_yaml(done.stdout), problems
-
-
-def _read_yaml(text: str) -> dict[str, Any]:
-    read: dict[str, Any] = yaml.load(text, Loader=_ComposeLoader)  # noqa: S506  # a safe loader
-    return read
-
-
-class _ComposeLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # a choice at run time
-    """Reads plain scalars as Compose's writer means them: YAML 1.2, without 1.1's dates, `=` and base 60.
-
-    Why not JSON: `config --format json` drops what begins with x- (seen with 2.26).
-    """
-
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
-
-
-for _tag, _pattern, _first in (
-    ("null", r"~|null|", ["~", "n", ""]),
-    ("bool", r"true|false", ["t", "f"]),
-    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
-    ("float", r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
-):
-    _ComposeLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+        guessed = unset - known.keys() and said[-1:] != said[:1]
+        of_a_guess = guessed and re.search(r"\b(1|true)\b", said[-1])  # no news: the variable is missing
+        own = missing_files or ([] if of_a_guess else [_compose_problem(files, done.stderr)])
+        raise SlipwayError([*problems, *own])
+    model = read_yaml(done.stdout)
+    if loses_text(done.stdout):
+        model = with_texts(model, json.loads(_compose_config(files, values, options, "--format", "json").stdout))
+    return model, problems
 
 
 def _compose_config(
@@ -324,10 +306,13 @@ def _compose_config(
     raise SlipwayError(what, "the Compose file cannot be read", fix)
 
 
+def _complaint(stderr: str) -> str:
+    return "; ".join([line for line in stderr.splitlines() if line and "level=warning" not in line][-3:])
+
+
 def _compose_problem(files: Sequence[Path], stderr: str) -> Problem:
     """Compose's own complaint, with its meaning where it is a common one."""
-    lines = [line for line in stderr.splitlines() if line and "level=warning" not in line]
-    text = str(with_placeholders("; ".join(lines[-3:]))) or "Compose gave no reason"
+    text = str(with_placeholders(_complaint(stderr))) or "Compose gave no reason"
     meaning = "the Compose file cannot be read"
     if "unknown docker command" in text or "is not a docker command" in text or "unknown shorthand flag" in text:
         return Problem("docker has no Compose v2 plugin", meaning, "https://docs.docker.com/compose/install/linux/")

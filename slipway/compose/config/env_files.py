@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["missing_env_files", "put_stack_values"]
+__all__ = ["MISSING_ENV_FILE", "missing_env_files", "put_stack_values"]
+
+
+MISSING_ENV_FILE = "env-file-missing"
+"""The code of that problem."""
 
 
 def put_stack_values(
@@ -48,18 +52,28 @@ def put_stack_values(
 
 def missing_env_files(written: Mapping[str, Any], folder: Path, stack: str) -> list[Problem]:
     """A problem for every file that a service requires and that is not there."""
-    return [
-        Problem(
-            f"services.{service}.env_file: {path} does not exist",
-            "Compose refuses to run the service; a file that git ignores is on no other machine and never in CI: "
-            "commit it without its secrets, or write each of its variables under `environment:` as `NAME: ${NAME}` and "
-            f"set it for the stack ({entry('secrets', 'NAME')} with --secret if it is secret)",
-            config_set(stack, entry("variables", "NAME")),
-        )
+    missing = [
+        (service, path)
         for service, description in sorted((written.get("services") or {}).items())
         for path, required in _env_files(description)
         if required and "$" not in path and not (folder / path).is_file()
     ]
+    return [_missing(service, path, stack) for service, path in missing]
+
+
+def _missing(service: str, path: str, stack: str) -> Problem:
+    meaning = "Compose refuses to run the service; a file that git ignores is on no other machine and never in CI: "
+    if path.startswith(("/", "~")):
+        meaning = "Compose reads it on the machine that runs Slipway, never on the host: "
+    else:
+        meaning += "commit it without its secrets, or "
+    return Problem(
+        f"services.{service}.env_file: {path} does not exist",
+        f"{meaning}write each of its variables under `environment:` as `NAME: ${{NAME}}` and set it for the stack "
+        f"({entry('secrets', 'NAME')} with --secret if it is secret)",
+        config_set(stack, entry("variables", "NAME")),
+        MISSING_ENV_FILE,
+    )
 
 
 def _env_files(service: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:

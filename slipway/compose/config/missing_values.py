@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from slipway.contract.problems import Problem
-from slipway.settings.dotenv_file import read_dotenv
+from slipway.settings.dotenv_file import of_the_machine, read_dotenv
 from slipway.settings.setting_files import secrets_import
 
 if TYPE_CHECKING:
@@ -28,12 +28,17 @@ def many_missing(problems: Sequence[Problem], settings: Settings) -> Iterator[Pr
         return
     file, given = _dotenv(settings)
     held = len(given.keys() & set(names))
-    having = "all" if held == len(names) else f"{held}" if held else ""
-    where = f"{file} has {having} of them" if having else "write them as NAME=VALUE into a file that git ignores"
+    takes = "this takes all of a file at once, what is secret encrypted"
+    others = "--empty sets those without a line to nothing, as Compose takes them; it shows which before it does"
+    if held == len(names):
+        meaning = f"{file} has all of them; {takes}"
+    else:
+        where = f"{file} has {held} of them" if held else "write them as NAME=VALUE into a file that git ignores"
+        meaning = f"{where}; {takes}, and {others}"
     yield Problem(
         f"{len(names)} values of the Compose file are missing",
-        f"{where}; this takes all of a file at once, what is secret encrypted",
-        secrets_import(settings.stack, file),
+        meaning,
+        secrets_import(settings.stack, file, empty=0 < held < len(names)),
         "values-missing",
     )
 
@@ -55,6 +60,7 @@ def _unset(services: Mapping[str, Mapping[str, object]]) -> Collection[str]:
 
 
 def _dotenv(settings: Settings) -> tuple[str, Mapping[str, str]]:
-    """The path of the `.env` beside the Compose file, from here, and its values; nothing when it is not there."""
+    """The path of the `.env` beside the Compose file, from here, and what of it a stack takes; nothing without one."""
     path = settings.application / ".env"
-    return os.path.relpath(path), read_dotenv(path).values
+    values = read_dotenv(path).values.items()
+    return os.path.relpath(path), {name: value for name, value in values if not of_the_machine(name)}

@@ -144,6 +144,18 @@ def test_files_and_data_become_paths_of_this_host() -> None:
     assert found.data == ("uploads/x",)
 
 
+def test_the_home_of_the_user_who_deploys_is_where_compose_would_find_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/de$loy")
+    sources = ["~/pictures", "~", "/srv/~/x", "~root/x"]
+    volumes = [{"type": "bind", "source": source, "target": f"/{number}"} for number, source in enumerate(sources)]
+    found = rendered(base=release(volumes=volumes, command=["~/x"]))
+    assert [each["source"] for each in found.compose["services"]["api"]["volumes"]] == [
+        "/home/de$$loy/pictures", "/home/de$$loy", "/srv/~/x", "~root/x",
+    ]  # fmt: skip
+    assert found.compose["services"]["api"]["command"] == ["~/x"]
+    assert (found.files, found.data) == ((), ())
+
+
 def test_text_that_only_looks_like_a_path_of_ours_is_left_alone() -> None:
     base = release(command=["@data/x"])
     assert rendered(base=base).compose["services"]["api"]["command"] == ["@data/x"]

@@ -791,3 +791,74 @@ def test_workflows_need_one_repository_that_holds_both(init: Init, program: Path
     assert result.exit_code == 1
     assert "are not in one Git repository" in said(result)
     assert not (program / "Pulumi.staging.yaml").exists()
+
+
+# --- a Compose file that takes no empty value
+
+NEEDS = """\
+services:
+  web:
+    image: nginx:1.29
+    volumes: ["${UPLOADS}:/data"]
+    read_only: ${READ_ONLY}
+    environment: {DATABASE_PASSWORD: "${DATABASE_PASSWORD}"}
+"""
+HERE = ("-e", "staging", "--host", "local")
+
+
+def test_a_file_that_needs_values_is_read_with_those_of_the_options_and_of_dotenv(init: Init, program: Path) -> None:
+    shop = program.parent / "shop"
+    (shop / "compose.yaml").write_text(NEEDS)
+    (shop / ".env").write_text("READ_ONLY=true\nDATABASE_PASSWORD=c4n4ry-c4n4ry\n")
+    result = init(*HERE, "--variable", "UPLOADS=./library")
+    assert result.exit_code == 0, said(result)
+    assert stack(program)["config"]["shop-deploy:variables"] == {"UPLOADS": "./library"}
+    assert "c4n4ry" not in result.output + (program / "Pulumi.staging.yaml").read_text()
+    assert "In the way" not in result.output
+    left = [line.strip() for line in result.output.splitlines() if "pulumi config set" in line]
+    names = [line.split("--path ")[1].split(" ")[0] for line in left]
+    assert names == ["'secrets.DATABASE_PASSWORD'", "'variables.READ_ONLY'"]
+
+
+def test_a_file_that_needs_values_is_read_where_nothing_has_them(init: Init, program: Path) -> None:
+    (program.parent / "shop" / "compose.yaml").write_text(NEEDS)
+    result = init(*HERE)
+    assert result.exit_code == 0, said(result)
+    assert "variables.UPLOADS" in result.output
+
+
+@pytest.mark.parametrize(
+    ("files", "fix"),
+    [
+        ({"web.env": ""}, "slipway init PATH-TO-THE-FOLDER-WITH-THE-COMPOSE-FILE"),
+        (
+            {"docker-compose.prod.yml": ""},
+            "slipway init ../shop --environment staging --host local --compose-file docker-compose.prod.yml",
+        ),
+        (
+            {"compose.yaml": "services: {web: {image: nginx, env_file: '${FOLDER}/web.env'}}"},
+            "slipway init ../shop --environment staging --host local --variable FOLDER=VALUE",
+        ),
+        (
+            {"compose.yaml": "services: {web: {image: nginx, env_file: '${THE_SECRET}/web.env'}}"},
+            "write THE_SECRET=VALUE into ../shop/.env",
+        ),
+        (
+            {"compose.yaml": "services: {web: {image: nginx, env_file: web.env}}"},
+            "correct `env_file`, then run it again: slipway init ../shop --environment staging --host local",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_with_a_fix_that_needs_no_stack(
+    files: dict[str, str], fix: str, init: Init, program: Path
+) -> None:
+    shop = program.parent / "shop"
+    shutil.rmtree(shop)
+    shop.mkdir()
+    for name, text in files.items():
+        (shop / name).write_text(text)
+    result = init(*HERE)
+    assert result.exit_code == 1
+    assert said(result).endswith(fix)
+    assert "--stack" not in said(result)
+    assert not (program / "Pulumi.staging.yaml").exists()

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from samples import CANARY
 from test_init_command import Engine, Init, engine, init, program, said, shown, stack  # noqa: F401  # fixtures
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ DOMAIN=shop.example
 STRIPE=sk_live_4eC39HqLyjWDarjtT1zdp7dc
 COMPOSE_PROJECT_NAME=shop
 DOCKER_HOST=unix:///run/docker.sock
+DOCKER_IMAGE_BACKEND=shop/api
 """
 
 
@@ -48,6 +51,8 @@ def container(
     ports: tuple[int, ...] = (),
     env: tuple[str, ...] = (),
     mounts: tuple[dict[str, Any], ...] = (),
+    files: str = "",
+    **config: Any,
 ) -> dict[str, Any]:
     return {
         "Id": f"{project}-{service}",
@@ -56,11 +61,13 @@ def container(
         "Config": {
             "Image": image,
             "Env": ["PATH=/bin", *env],
+            **config,
             "Labels": {
                 "com.docker.compose.project": project,
                 "com.docker.compose.service": service,
                 "com.docker.compose.oneoff": "False",
                 "com.docker.compose.project.working_dir": f"/srv/{project}",
+                "com.docker.compose.project.config_files": files,
             },
         },
         "Mounts": list(mounts),
@@ -158,13 +165,18 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
     config = stack(program, "production")["config"]
     assert config["shop-deploy:moveFrom"] == ["shop"]
     assert config["shop-deploy:adoptVolumes"] == {"database": "shop_db"}
-    assert config["shop-deploy:variables"] == {"TAG": "2f91c04", "LEVEL": "debug"}
+    assert config["shop-deploy:variables"] == {
+        "TAG": "2f91c04",
+        "LEVEL": "debug",
+        "DOCKER_IMAGE_BACKEND": "shop/api",
+    }
     assert config["shop-deploy:domain"] == "shop.example"
     [machine] = config["shop-deploy:hosts"]
     assert (machine["address"], machine["user"], machine["port"]) == ("203.0.113.7", "deploy", 2222)
     for line in (
         "Takes over from shop; volumes: database (shop_db)",
         "secrets of its .env: DATABASE_PASSWORD, STRIPE",
+        "left out of its .env, as of the machine that runs Docker: COMPOSE_PROJECT_NAME, DOCKER_HOST",
         "- traefik has port 80 and 443: the edge takes over from it",
         "- cache runs, and the Compose file has no such service: it is stopped with the rest",
         "- the data of cache at /data is in a volume without a name: give it one in the Compose file, then set",
@@ -232,7 +244,7 @@ def test_the_project_may_run_on_this_machine(
     assert result.exit_code == 0, said(result)
     config = stack(program, "live")["config"]
     assert (config["shop-deploy:moveFrom"], config["shop-deploy:hosts"][0]["address"]) == (["shop"], "local")
-    assert config["shop-deploy:variables"] == {"TAG": "2f91c04", "LEVEL": "debug"}  # of the project's `.env`
+    assert config["shop-deploy:variables"].keys() == {"TAG", "LEVEL", "DOCKER_IMAGE_BACKEND"}  # of the project's `.env`
 
 
 @pytest.mark.parametrize(
@@ -278,3 +290,89 @@ def test_an_engine_that_takes_no_secret_leaves_it_to_the_next_run(
     assert "2 secrets of the running project could not be set (the engine does not change" in said(result)
     assert "Zk3" not in said(result)
     assert (program / "Pulumi.production.yaml").is_file()
+
+
+FILES = [
+    # those that run, those of the repository, options, what the stack says, a part of what is said
+    ("/srv/shop/compose.yaml", ["compose.yaml"], (), None, ""),
+    ("", ["compose.yaml"], (), None, ""),
+    ("/srv/shop/docker-compose.yml", ["compose.yaml", "docker-compose.yml"], (), "docker-compose.yml", ""),
+    ("/srv/shop/a.yaml,/srv/shop/ops/b.yaml", ["a.yaml", "ops/b.yaml"], (), ["a.yaml", "ops/b.yaml"], ""),
+    ("base.yaml,prod.yaml", ["base.yaml", "prod.yaml", "compose.yaml"], (), ["base.yaml", "prod.yaml"], ""),
+    ("/srv/shop/compose.yaml,/srv/shop/prod.yaml", ["compose.yaml"], (), None,
+     "it was started from compose.yaml with prod.yaml, this stack is read from compose.yaml"),
+    ("/srv/shop/a.yaml,/srv/shop/b.yaml", ["a.yaml", "b.yaml"], ("--compose-file", "b.yaml"), "b.yaml",
+     "it was started from a.yaml with b.yaml, this stack is read from b.yaml"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("running", "files", "options", "written", "line"), FILES)
+def test_the_files_that_the_project_was_started_from_are_those_of_the_stack(
+    init: Init,
+    program: Path,
+    host: Path,
+    *,
+    running: str,
+    files: list[str],
+    options: tuple[str, ...],
+    written: Any,
+    line: str,
+) -> None:
+    shop = program.parent / "shop"
+    (shop / "compose.yaml").unlink()
+    for name in files:
+        (shop / name).parent.mkdir(exist_ok=True)
+        (shop / name).write_text(COMPOSE)
+    (host / "containers").write_text(json.dumps([container("mailer", image="mailer:1", files=running)]))
+    result = init("--from-running", "shop", *options, "--yes")
+    assert result.exit_code == 0, said(result)
+    assert stack(program, "production")["config"].get("shop-deploy:composeFile") == written
+    assert line in result.output
+    assert ("was started from" in result.output) == bool(line)
+
+
+def test_without_the_files_that_run_the_fix_names_those_that_there_are(init: Init, program: Path, host: Path) -> None:
+    (program.parent / "shop" / "compose.yaml").rename(program.parent / "shop" / "docker-compose.prod.yaml")
+    (host / "containers").write_text(json.dumps([container("mailer", image="m:1", files="/srv/shop/gone.yaml")]))
+    result = init("--from-running", "shop", "--yes")
+    words = "--environment production --from-running shop --host local --compose-file docker-compose.prod.yaml"
+    assert said(result).endswith(f"slipway init ../shop {words}")
+    assert init(*shlex.split(words), "--yes").exit_code == 0
+
+
+COMMANDS = [
+    # what the service sets, what runs, what its image has, a part of what is said
+    ({}, {"Cmd": ["run"]}, {"Cmd": ["run"]}, ""),
+    ({}, {"Cmd": ["serve", CANARY]}, {"Cmd": ["run"]}, "mailer runs with a command of its own"),
+    ({"command": "serve --now"}, {"Cmd": ["serve", "--now"]}, {"Cmd": ["run"]}, ""),
+    ({"command": ["serve"]}, {"Cmd": ["serve", CANARY]}, {}, "mailer runs with another command"),
+    ({"command": ["serve"]}, {"Cmd": ["run"]}, {"Cmd": ["run"]}, "mailer runs with another command"),
+    ({"command": ["serve"]}, {}, {}, "mailer runs with another command"),
+    ({"command": ["sh", "-c", "echo $$HOME (${STRIPE})"]}, {"Cmd": ["sh", "-c", "echo $HOME (s3cr3t\n)"]}, {}, ""),
+    ({"entrypoint": ["/x"]}, {"Entrypoint": ["/x"]}, {"Entrypoint": ["/y"], "Cmd": ["run"]}, ""),
+    ({"entrypoint": ["/x"]}, {"Entrypoint": ["/y"]}, {"Entrypoint": ["/y"]}, "mailer runs with another entrypoint"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "running", "image", "line"), COMMANDS)
+def test_a_command_that_differs_is_told_and_not_shown(
+    init: Init,
+    program: Path,
+    host: Path,
+    *,
+    service: dict[str, Any],
+    running: dict[str, Any],
+    image: dict[str, Any],
+    line: str,
+) -> None:
+    text = {"name": "shop", "services": {"mailer": {"image": "mailer:1", **service}}}
+    (program.parent / "shop" / "compose.yaml").write_text(json.dumps(text))
+    (host / "images").write_text(json.dumps([{"Id": "sha256:mailer:1", "Config": image}]))
+    (host / "containers").write_text(json.dumps([container("mailer", image="mailer:1", **running)]))
+    (host.parent / ".env").write_text("STRIPE=sk_live_4eC39HqLyjWDarjtT1zdp7dc\n")
+    (host / "folder").write_text(f"{host.parent}\n")
+    result = init("--from-running", "shop", "--yes")
+    assert result.exit_code == 0, said(result)
+    assert line in result.output
+    assert ("runs with" in result.output) == bool(line)
+    assert CANARY not in result.output

@@ -204,3 +204,43 @@ def test_a_secret_that_no_compose_file_could_refer_to_is_refused_and_may_be_a_va
     )
     assert run(f"api.token={CANARY}", "--yes", "--plain", "api.token").exit_code == 0
     assert stack(tmp_path) == ({"api.token": CANARY}, {})
+
+
+COMPOSE = """\
+services:
+  web:
+    image: nginx:1.29
+    environment: {A: $A, B: $B, C: $SMTP_PASSWORD, D: $DB_PASSWORD, MUST: "${MUST:?}", URL: "https://$DOMAIN/"}
+    volumes: ["$PLACE:/data"]
+"""
+
+
+@pytest.mark.parametrize("file", [True, False])
+def test_empty_sets_what_nothing_has_as_compose_would(run: Run, tmp_path: Path, *, file: bool) -> None:
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    run("", "--plan", variables={"B": "of the stack"}, application=".")
+    options = ["secrets", "import", *(["my.env"] if file else []), "--empty", "--stack", "staging"]
+    (tmp_path / "my.env").write_text(f"A=x\nDB_PASSWORD={CANARY}\n")
+    plan = CliRunner().invoke(app, [*options, "--plan"])
+    assert plan.exit_code == 0, plan.exception
+    assert "SMTP_PASSWORD  empty, as Compose takes it, though named like a secret" in " ".join(
+        plan.output.split("new   ")
+    ).replace("    ", "")
+    for name in ("DOMAIN", "MUST", "PLACE"):
+        assert f"left out: {name} (still missing: it must not be empty)" in plan.output
+    unasked = CliRunner().invoke(app, options)
+    assert str(unasked.exception).endswith(
+        f"slipway secrets import {'my.env ' if file else ''}--empty --stack staging --yes"
+    )
+    assert CliRunner().invoke(app, [*options, "--yes"]).exit_code == 0
+    variables, secrets = stack(tmp_path)
+    assert secrets == ({"DB_PASSWORD": CANARY} if file else {})
+    rest = {} if file else {"DB_PASSWORD": ""}
+    assert variables == {"A": "x" if file else "", "B": "of the stack", "SMTP_PASSWORD": "", **rest}
+    assert CANARY not in plan.output + unasked.output
+
+
+@pytest.mark.parametrize("options", [["import"], ["import", "--empty", "--plain", "A"], ["adopt", "--empty"]])
+def test_options_that_would_have_no_effect_are_refused(run: Run, options: list[str]) -> None:
+    run("", "--plan")
+    assert CliRunner().invoke(app, ["secrets", *options, "--stack", "staging"]).exit_code == 2

@@ -476,7 +476,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
             build: {context: ./nowhere, network: mine}
             command: ["--password=${S}"]
             x-slipway: {strategy: rolling-ish, hosts: [zzz], prot: 80}
-            volumes: ["./gone.conf:/a:ro", "~/x:/b"]
+            volumes: ["./gone.conf:/a:ro", "~you/x:/b"]
           db:
             image: postgres:${TAG}
             secrets: [tls]
@@ -493,7 +493,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         "services.db.x-slipway.strategy: unknown strategy 'recreat'",
         "services.db.x-slipway.smoke: a check names no port", "services.web.build.context: ./nowhere",
         "services.web.build.network: 'mine' is not", "registry: not set",
-        "services.web: ./gone.conf is neither", "services.web: the mount at /b is of ~/x", "removeVolumes: 'none'",
+        "services.web: ./gone.conf is neither", "services.web: the mount at /b is of ~you/x", "removeVolumes: 'none'",
     ]  # fmt: skip
     for beginning in beginnings:
         assert any(what.startswith(beginning) for what in whats(problems)), (beginning, whats(problems))

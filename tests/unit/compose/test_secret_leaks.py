@@ -77,6 +77,7 @@ def test_a_secret_where_others_could_read_it_is_refused(readable: list[Problem],
     assert "environment" in told[0].fix
     assert ("CMD-SHELL" in told[0].fix) == (".healthcheck." in what)
     assert ("`build.secrets`" in told[0].fix) == (".build." in what)
+    assert told[0].fix.endswith("if nginx is published and does") == (".build." in what)
     assert CANARY not in str(readable)
 
 

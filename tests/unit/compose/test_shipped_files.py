@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -159,6 +160,42 @@ def test_an_empty_read_only_folder_ships_empty(tmp_path: Path) -> None:
 def test_a_read_only_mount_of_nothing_is_refused(tmp_path: Path) -> None:
     files, _ = mounted(tmp_path, "./conf")
     assert whats(files.found.problems) == ["services.web: ./conf is neither a file nor a folder"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "made"),
+    [
+        ("./certs", "/certs", True),
+        ("./etc/conf.d", "/etc/app/conf.d", True),
+        ("./nginx.conf/", "/etc/nginx", True),
+        (".hidden", "/x", True),
+        ("./nginx.conf", "/etc/nginx/nginx.conf", False),
+        ("./conf", "/etc/nginx/nginx.conf", False),
+        ("./localtime.txt", "/etc/x", False),
+        ("./Caddyfile", "/etc/caddy/Caddyfile", False),
+        ("../outside", "/x", False),
+    ],
+)
+def test_a_folder_that_compose_would_make_ships_empty_with_a_warning(
+    tmp_path: Path, source: str, target: str, *, made: bool
+) -> None:
+    bind = {"create_host_path": True}
+    files, mount = mounted(tmp_path, source, target=target, bind=bind)
+    assert (files.found.problems == []) is made
+    if not made:
+        return
+    [warning] = files.found.warnings
+    assert warning.what == f"services.web: {source} is neither a file nor a folder"
+    assert unpacked(files) == {}
+    assert mount["source"].startswith("@files/")
+    (tmp_path / source).mkdir(parents=True)  # on a machine that has it, too: the same release everywhere
+    assert mounted(tmp_path, source, target=target, bind=bind)[1]["source"] == mount["source"]
+
+
+@pytest.mark.parametrize("bind", [{}, {"create_host_path": False}])
+def test_a_folder_that_compose_would_not_make_is_refused(tmp_path: Path, bind: dict[str, bool]) -> None:
+    files, _ = mounted(tmp_path, "./certs", bind=bind)
+    assert whats(files.found.problems) == ["services.web: ./certs is neither a file nor a folder"]
 
 
 # --- data of the host
@@ -361,7 +398,18 @@ def test_only_binds_ship(tmp_path: Path, kind: str) -> None:
     assert ShippedFiles(tmp_path, None, Findings(), "staging").mount("web", mount) == mount
 
 
-@pytest.mark.parametrize("source", ["~/.ssh", "~", "~root/x", ""])
+@pytest.mark.parametrize("source", ["~/pictures", "~", "~/a b/$$x.conf"])
+def test_what_is_in_the_home_stays_there_with_a_warning(tmp_path: Path, source: str) -> None:
+    (tmp_path / source).mkdir(parents=True)  # in the application's folder: not meant
+    for read_only in (True, False):
+        files, mount = mounted(tmp_path, source, read_only=read_only)
+        assert files.found.problems == []
+        [warning] = files.found.warnings
+        assert "the home of the user as whom Slipway connects" in warning.meaning
+        assert (mount["source"], files.content) == (source, {})
+
+
+@pytest.mark.parametrize("source", ["~root/x", "~x", ""])
 def test_a_path_in_somebodys_home_is_refused(tmp_path: Path, source: str) -> None:
     for read_only in (True, False):
         files, _ = mounted(tmp_path, source, read_only=read_only)
@@ -549,3 +597,24 @@ def test_a_special_file_is_a_problem_and_no_hang(tmp_path: Path) -> None:
     assert whats(problems_of(tmp_path, "services: {web: {image: x, volumes: ['./pipe:/p:ro']}}")) == [
         "services.web: ./pipe is neither a file nor a folder"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("private_key.key", "PRIVATE_KEY_KEY"),
+        (".env", "ENV"),
+        ("1.pem", "FILE_1_PEM"),
+        ("ключ", "FILE"),
+        (".env.local", "ENV_LOCAL"),
+    ],
+)
+def test_the_way_out_for_a_private_file_deploys_it_at_its_place(tmp_path: Path, name: str, secret: str) -> None:
+    (tmp_path / name).write_text(PRIVATE_KEY)
+    [problem] = problems_of(tmp_path, f"services: {{web: {{image: x, volumes: ['./{name}:/etc/k:ro']}}}}")
+    top, mounted_by = re.findall("`(.*?)`", problem.meaning)
+    assert f"secrets.{secret}' --stack test <" in problem.fix
+    text = f"services: {{web: {{image: x, {mounted_by.replace('ITS-PATH', '/etc/k')}}}}}\nsecrets: {{{top}}}\n"
+    found = application(tmp_path, text, secrets={secret: "the key itself"})
+    assert found.secrets == (secret,)
+    assert found.document["services"]["web"]["secrets"] == [{"source": secret.lower(), "target": "/etc/k"}]

@@ -665,3 +665,115 @@ def test_profiles_are_a_setting_that_comes_before_composes_own_variable(tmp_path
     [problem] = problems_of(tmp_path, text, profiles=["a", "d"])
     assert problem.what == "profiles[1]: no service has the profile 'd'"
     assert problem.fix == "pulumi config rm --path 'profiles[1]' --stack test"
+
+
+# --- values that the stack lacks, where Compose takes no empty one
+
+
+UNREADABLE = [
+    # a service in which an empty value is no reading, the value that the folder's `.env` has
+    ({"volumes": ["${PLACE}:/data"]}, "./library"),
+    ({"volumes": ["${PLACE}/sub:/data:ro"]}, "./library"),
+    ({"volumes": ["$PLACE:/data"]}, "/srv/library"),
+    ({"volumes": [{"type": "bind", "source": "${PLACE}", "target": "/data"}]}, "library"),
+    ({"healthcheck": {"test": ["NONE"], "retries": "${PLACE}"}}, "3"),
+    ({"read_only": "${PLACE}"}, "false"),
+    ({"ports": ["${PLACE}:80"]}, "8080"),
+    ({"ports": ["80:${PLACE}"]}, "8080"),
+    ({"env_file": ["${PLACE}/.env_web"]}, "."),
+]
+
+
+@pytest.mark.parametrize("dotenv", [True, False])
+@pytest.mark.parametrize(("service", "value"), UNREADABLE)
+def test_a_file_that_takes_no_empty_value_is_read_as_if_it_had_one(
+    tmp_path: Path, service: dict[str, Any], value: str, *, dotenv: bool
+) -> None:
+    (tmp_path / ".env_web").touch()
+    (tmp_path / "library" / "sub").mkdir(parents=True)
+    if dotenv:
+        (tmp_path / ".env").write_text(f"PLACE={value}\n")
+    text = {"services": {"web": {"image": "nginx", "environment": {"A": "$OTHER"}, **service}}}
+    problems = [each for each in problems_of(tmp_path, json.dumps(text)) if each.code]
+    assert whats(problems) == [f"variable {name} of the Compose file has no value" for name in ("OTHER", "PLACE")]
+    if dotenv or "env_file" not in service:
+        assert resolve(settings(tmp_path)).model["services"]["web"]["image"] == "nginx"
+    assert application(tmp_path, json.dumps(text), variables={"PLACE": value, "OTHER": "x"})
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        ({"volumes": ["${PLACE}:/data"], "imag": "x"}, "Additional property imag is not allowed"),
+        ({"volumes": ["${PLACE}:/data"], "depends_on": ["gone"]}, "gone"),
+        ({"volumes": ["${PLACE}:/data"], "env_file": ["${PLACE}/.env_web"]}, ""),
+        ({"ports": ["${PLACE}:80"], "depends_on": ["$PLACE"]}, ""),
+        ({"volumes": ["nowhere:/data"], "command": "${PLACE}"}, "undefined volume nowhere"),
+    ],
+)
+def test_what_compose_says_of_a_guessed_value_is_not_repeated(
+    tmp_path: Path, broken: dict[str, Any], complaint: str
+) -> None:
+    problems = problems_of(tmp_path, json.dumps({"services": {"web": {"image": "nginx", **broken}}}))
+    assert problems[0].subject == "PLACE"
+    assert [complaint in each.what for each in problems[1:]] == [True] * bool(complaint)
+
+
+def test_what_compose_says_of_a_value_in_dotenv_is_told_without_a_secret(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"PLACE=./x\nDB_PASSWORD={CANARY}\n")
+    service = {"image": "nginx", "volumes": ["${PLACE}:/data"], "ports": ["${DB_PASSWORD}:80"], "depends_on": ["gone"]}
+    problems = problems_of(tmp_path, json.dumps({"services": {"web": service}}))
+    assert CANARY not in str(problems)
+    assert {each.subject for each in problems} >= {"PLACE", "DB_PASSWORD"}
+    assert len(problems) > len({"PLACE", "DB_PASSWORD"})
+
+
+def test_a_variable_that_must_not_be_empty_and_is_empty_is_asked_for_once(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, "services: {web: {image: 'nginx:${TAG:?}'}}", variables={"TAG": ""})
+    assert whats(problems) == ["variable TAG of the Compose file has no value"]
+
+
+@pytest.mark.parametrize(
+    ("names", "meaning", "fix"),
+    [
+        ([], "there is nothing to deploy", "pulumi config set application --stack test < /dev/tty"),
+        (["docker-compose.prod.yml"], "there is docker-compose.prod.yml",
+         "pulumi config set composeFile docker-compose.prod.yml --stack test"),
+        (["compose.base.yaml", "docker-compose-prod.yml"], "there are compose.base.yaml, docker-compose-prod.yml",
+         "pulumi config set composeFile --stack test < /dev/tty"),
+    ],
+)  # fmt: skip
+def test_a_compose_file_of_another_name_is_named(tmp_path: Path, names: list[str], meaning: str, fix: str) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(SlipwayError) as refused:
+        resolve(settings(tmp_path))
+    [problem] = refused.value.problems
+    assert problem.meaning.endswith(meaning)
+    assert problem.fix == fix
+
+
+# --- texts that Compose's own YAML loses something of
+
+TEXTS = [
+    "\nfirst", "\n\nfirst\n", "\n", "\n\n", "  lead\nx", "\n  lead\nx", "a\n", "\tx\n\ty", " ", "\n ", "\n\tx", "\n#x",
+    "\tx", "a\tb", "a\n\tb", "\t", "\n\t\n", "x\n\n", "\r\nx", "\n- a", "\n$$x", "|2-\n  x", "-tab-", "\n<&>\"'\\",
+    "\nü 🚀\n", "\u2028x\n", "x\u2029\ty",
+]  # fmt: skip
+
+
+def test_every_text_is_what_the_file_says(tmp_path: Path) -> None:
+    found = web(
+        tmp_path,
+        environment={f"V{number}": text for number, text in enumerate(TEXTS)},
+        command=TEXTS,
+        labels={"x\ty": "\nx"},
+    )
+    assert dict(zip(TEXTS, found["command"], strict=True)) == dict(zip(TEXTS, TEXTS, strict=True))
+    assert [found["environment"][f"V{number}"] for number in range(len(TEXTS))] == TEXTS
+    assert found["labels"] == {"x\ty": "\nx"}
+
+
+def test_what_begins_with_x_stays_beside_such_a_text(tmp_path: Path) -> None:
+    found = web(tmp_path, command=["\nx"], **{"x-slipway": {"route": "/", "port": 80, "a": "\tb"}})
+    assert (found["command"], found["x-slipway"]) == (["\nx"], {"route": "/", "port": 80, "a": "\tb"})

@@ -91,6 +91,14 @@ def test_every_missing_env_file_is_named_with_both_ways_out(tmp_path: Path) -> N
     assert found[-1].fix == "pulumi config set --path 'variables.NAME' --stack test < /dev/tty"
 
 
+@pytest.mark.parametrize("path", ["/opt/gone/env", "~/gone.env"])
+def test_a_missing_env_file_outside_of_the_application_is_not_to_be_committed(tmp_path: Path, path: str) -> None:
+    [problem] = problems_of(tmp_path, f"services: {{a: {{image: x, env_file: '{path}'}}}}")
+    assert problem.what == f"services.a.env_file: {path} does not exist"
+    assert "commit" not in problem.meaning
+    assert "never on the host" in problem.meaning
+
+
 def test_a_missing_env_file_of_an_included_file_is_still_a_problem(tmp_path: Path) -> None:
     (tmp_path / "more.yaml").write_text("services: {b: {image: x, env_file: gone.env}}")
     [problem] = problems_of(tmp_path, "include: [more.yaml]\nservices: {a: {image: x}}")
