@@ -6,27 +6,25 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.config.compose_model import secret_names, strings, with_placeholders, without_escapes
+from slipway.compose.equal_secrets import names_on_networks, one_secret_each, password_for
 from slipway.contract.problems import Problem
 from slipway.settings.secret_rules import (
     SHORTEST_SECRET,
     is_secret,
-    made_up,
     new_secret,
-    password_in_url,
     probably_secret,
     weakness,
 )
 from slipway.settings.setting_files import config_rm, entry, secrets_adopt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from slipway.settings.model import Settings
     from slipway.x_slipway.findings import Findings
 
 __all__ = [
-    "check_places", "check_readable_values", "known_values", "one_secret_each", "password_for", "readable_literals",
-    "secret_uses", "strings_with",
+    "check_places", "check_readable_values", "known_values", "places_of", "readable_literals", "secret_uses",
 ]  # fmt: skip
 
 Path = tuple[str, ...]
@@ -120,12 +118,14 @@ def check_readable_values(services: Mapping[str, Mapping[str, Any]], settings: S
     warned of.
     """
     literals = readable_literals(services)
-    secret_of = one_secret_each([(name, text) for _, name, text in literals], services)
+    secret_of = one_secret_each([(name, text) for _, name, text in literals], names_on_networks(services))
     for service, name, text in literals:
         weak, secret = weakness(name, text), secret_of[name, text]
         report = found.refuse if weak and settings.production else found.warn
         value = f"${{{secret}}}"
-        write = f"`{value}` as its password" if password_for(text, services) else f"`{name}: {value}`"
+        write = (
+            f"`{value}` as its password" if password_for(text, names_on_networks(services)) else f"`{name}: {value}`"
+        )
         report(
             f"services.{service}.environment.{name} {f'{weak} and ' if weak else ''}is in plain text",
             f"everyone who can read the Compose file or the release knows it; write {write} there",
@@ -144,89 +144,68 @@ def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[s
     ]
 
 
-def strings_with(value: str, model: Mapping[str, Any]) -> list[str]:
-    """The paths of all texts in Compose's model that hold `value`."""
-    return [".".join(path) for path, text, _ in strings(model) if value in without_escapes(text) and not _dropped(path)]
+def places_of(value: str, model: Mapping[str, Any], files: Mapping[str, bytes], *, weak: bool) -> list[str]:
+    """Where a secret's value stands in Compose's model and in shipped files.
 
-
-def password_for(text: str, services: Collection[str]) -> str:
-    """The password in a URL of one of the application's own services; empty where there is none."""
-    password, host = password_in_url(text) or ("", "")
-    return password if host in services else ""
-
-
-def one_secret_each(literals: Sequence[tuple[str, str]], services: Collection[str]) -> dict[tuple[str, str], str]:
-    """Name and text → the secret for it, or for the password in it: one for all that must stay equal.
-
-    Those are equal; short ones (`plane`, `sentry`) only where their names are alike, too: others are so by chance.
+    A weak one is a word that stands in many places by chance: only where it is meant as a secret.
     """
-    found: dict[tuple[str, str], str] = {}
-    taken: dict[str, list[tuple[str, str]]] = {}  # text → names that have it, each with its secret
-    plain = [each for each in literals if not password_in_url(each[1])]
-    for name, text in [*sorted(plain, key=lambda each: not made_up(each[0])), *literals]:
-        if (name, text) in found:
-            continue
-        own, meant, value = name, name, text
-        if password := password_for(text, services):
-            own = f"{re.sub(r'_?(URL|URI|DSN)$', '', name) or name}_PASSWORD"
-            meant, value = f"{text.partition(':')[0]}_{own}", password
-        others = taken.setdefault(value, [])
-        same = (secret for other, secret in others if len(value) >= SHORTEST_SECRET or _alike(meant, other))
-        found[name, text] = next(same, own)
-        others.append((meant, found[name, text]))
-    return found
+    if weak:
+        services = model.get("services") or {}
+        texts = [(".".join(path), text) for path, text in _commands_and_texts(services)]
+        texts += [(place, content.decode(errors="replace")) for place, content in files.items()]
+        meant = _meant(value)
+        return [place for place, text in texts if meant.search(text)]
+    if len(value) < SHORTEST_SECRET:
+        return []
+    held = [".".join("…" if value in part else part for part in path) for path, text, _ in strings(model)
+            if value in without_escapes(text) and not _dropped(path)]  # fmt: skip
+    return held + [place for place, content in files.items() if value.encode() in content]
 
 
-# What stands for one thing in the names of those who use it and of what provides it.
-_KINDS = {
-    "database": r"POSTGRES(QL)?|PG|DB|DATABASE|MYSQL|MARIADB|MONGO(DB)?|SQL",
-    "cache": r"REDISS?|VALKEY|CACHE",
-    "queue": r"RABBITMQ|AMQPS?|BROKER|CELERY",
-    "store": r"MINIO|AWS|S3",
-}
-_PASSWORD = re.compile(r"PASSWORD|PASSWD|PASS|PWD|PW")
-_GENERAL = frozenset({"SECRET", "KEY", "TOKEN", "ROOT", "ADMIN", "USER", "DEFAULT", "INITDB", "APP", ""})
+def _commands_and_texts(services: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """The texts of services, a command as a whole, without a shell's defaults for variables that the service has."""
+    for name, service in services.items():
+        own = "|".join(map(re.escape, service.get("environment") or {}))
+        lists = {key: " ".join(service[key]) for key in ("command", "entrypoint") if isinstance(service.get(key), list)}
+        test = (service.get("healthcheck") or {}).get("test")
+        lists |= {"healthcheck": " ".join(test)} if isinstance(test, list) else {}
+        for path, text, is_key in strings({**service, **lists}, ("services", name)):
+            if not is_key and not _dropped(path):
+                yield path, re.sub(rf"\$\{{({own}):?-[^{{}}]*\}}", "", without_escapes(text))
 
 
-def _alike(name: str, other: str) -> bool:
-    """Whether two variables seem to be about one secret: that of one thing, or of the same name but for a prefix."""
-    one, two = _words(name), _words(other)
-    kinds = [{kind for kind, words in _KINDS.items() if any(re.fullmatch(words, word) for word in each)}
-             for each in (one, two)]  # fmt: skip
-    if all(kinds):
-        return not kinds[0].isdisjoint(kinds[1])
-    one, two = one - _GENERAL, two - _GENERAL
-    both_passwords = bool(_PASSWORD.search(name.upper())) == bool(_PASSWORD.search(other.upper()))
-    return both_passwords and (not one or not two or not one.isdisjoint(two))
-
-
-def _words(name: str) -> set[str]:
-    return set(re.split(r"[^A-Z0-9]+", _PASSWORD.sub("_", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper())))
+def _meant(value: str) -> re.Pattern[str]:
+    """Finds a value where it is a password: in a URL, behind an option, or assigned to what is named like one."""
+    own = rf"(?-i:{re.escape(value)})(?![\w-])"
+    said = r"(?:pass(?:word|wd|phrase)?|pwd|pw|secret|token|key|auth|requirepass|identified\s+by)"
+    return re.compile(
+        rf"""(?i)://[^\s/@:]*:(?-i:{re.escape(value)})@|{said}["'\]]{{0,2}}(?:\s*(?:=>|:-|[:=,>]+)\s*|\s+)["']?{own}|(?<!\S)-[ap]\s?["']?{own}"""
+    )
 
 
 def known_values(model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings) -> list[Problem]:
     """A problem for every secret of the stack whose value stands in Compose's model or in a shipped file.
 
-    Short values are left out: they stand everywhere by chance.
+    What the environments hold in plain text of a weak one is reported there.
     """
     values = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
-    values = {name: value for name, value in values.items() if len(value) >= SHORTEST_SECRET}
+    plain = {
+        f"services.{service}.environment.{name}" for service, name, _ in readable_literals(model.get("services") or {})
+    }
     found = set()
-    for path, text, _ in strings(model):
-        for name in _held(without_escapes(text), values) if not _dropped(path) else ():
-            found.add((name, ".".join("…" if _held(part, values) else part for part in path)))
-    for place, content in files.items():
-        found |= {(name, place) for name, value in values.items() if value.encode() in content}
+    for name, value in values.items():
+        weak = bool(weakness(name, value))
+        found |= {
+            (name, place) for place in places_of(value, model, files, weak=weak) if not weak or place not in plain
+        }
+    shown = re.compile(
+        "|".join(re.escape(value) for value in values.values() if len(value) >= SHORTEST_SECRET) or r"(?!)"
+    )
     return [
         Problem(
-            f"the value of secret {name} is in plain text in {place}",
+            f"the value of secret {name} is in plain text in {shown.sub('…', place)}",
             "it would be stored so with every release",
             f"write ${{{name}}} in a service's environment instead, and change the secret",
         )
         for name, place in sorted(found)
     ]
-
-
-def _held(text: str, values: Mapping[str, str]) -> list[str]:
-    """The names of the values that stand in `text`."""
-    return [name for name, value in values.items() if value in text]

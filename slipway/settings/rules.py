@@ -215,9 +215,16 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
     """
     if settings.production != refused:
         return []
-    found = {name: weakness(name, secret.get_secret_value()) for name, secret in settings.secrets.items()}
+    values = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
+    found = {name: what for name, value in values.items() if (what := weakness(name, value))}
+    meanings = dict.fromkeys(found, "anyone could guess it")
+    for name in found:  # of a placeholder others have it by chance
+        same = [other for other in found if other != name and values[other] == values[name]]
+        if same and not is_placeholder(values[name], "secrets") and values[name].strip():
+            meanings[name] += (
+                f"; if it is one password with {' and '.join(same)}, which has that value, set one for all"
+            )
     return [
-        Problem.about(f"secrets.{name}", what, "anyone could guess it", new_secret(settings.stack, name))
+        Problem.about(f"secrets.{name}", what, meanings[name], new_secret(settings.stack, name))
         for name, what in found.items()
-        if what
     ]

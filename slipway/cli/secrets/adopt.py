@@ -22,9 +22,10 @@ from slipway.releases.stack_settings import Change, change_settings, stated_valu
 from slipway.settings.load import collect_settings
 from slipway.settings.secret_rules import made_up, weakness
 from slipway.settings.setting_files import entry, secrets_adopt, stack_file
+from slipway.settings.values import is_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from slipway.releases.engine import Engine
 
@@ -39,7 +40,7 @@ def adopt(engine: Engine, *, yes: bool, plan: bool, new: bool) -> None:
     """
     settings, _ = collect_settings(**setting_sources(engine, engine.configuration()))
     found = adoption(settings)
-    _show(found, new=new)
+    _show(found, {name: value.get_secret_value() for name, value in settings.secrets.items()}, new=new)
     if plan or not found.secrets:
         return
     engines = [engine, *_others(engine)] if found.files else [engine]
@@ -69,18 +70,42 @@ def _others(engine: Engine) -> Iterator[Engine]:
 def _changes(found: Adoption, engine: Engine, *, new: bool) -> Iterator[Change]:
     """What a stack lacks of it; a secret that it has stays."""
     variables, stated = stated_values(engine)
-    for name, value in found.secrets.items():
+    values = {name: variables.get(name, value) for name, value in found.secrets.items()}
+    values = _renewed(found, values, stated) if new else values
+    for name, value in values.items():
         if name not in stated:
-            yield Change(entry("secrets", name), _value(name, variables.get(name, value), new=new), secret=True)
+            yield Change(entry("secrets", name), value, secret=True)
         if name in variables:
             yield Change(entry("variables", name), None)
 
 
-def _value(name: str, today: str, *, new: bool) -> str:
-    return secrets.token_hex(24) if new and made_up(name) and weakness(name, today) else today
+def _renewed(found: Adoption, today: Mapping[str, str], stated: Mapping[str, str]) -> dict[str, str]:
+    """The stack's values, random where they may be: equal ones stay equal, as they may be two ends of one password."""
+    values = dict(today)
+    for names in _renewable(found, today, stated):
+        old, value = today[names[0]], next((stated[name] for name in names if name in stated), secrets.token_hex(24))
+        values |= dict.fromkeys(names, value)
+        for name in [name for name, password in found.inside.items() if password == old]:
+            values[name] = values[name].replace(f":{old}@", f":{value}@")
+    return values
 
 
-def _show(found: Adoption, *, new: bool) -> None:
+def _renewable(found: Adoption, values: Mapping[str, str], stated: Mapping[str, str]) -> list[list[str]]:
+    """The secrets that can get a random value, together those that get the same one."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, value in values.items():  # placeholders may be equal by chance
+        groups.setdefault((value, found.meant[name] if is_placeholder(value, "secrets") else ""), []).append(name)
+    other = [value for name, value in stated.items() if name not in found.secrets]
+    return [
+        names
+        for (value, _), names in groups.items()
+        if any(made_up(name) and weakness(name, value) for name in names)
+        and found.kept.keys().isdisjoint(names)
+        and not any(value == each or f":{value}@" in each for each in other)
+    ]
+
+
+def _show(found: Adoption, stated: Mapping[str, str], *, new: bool) -> None:
     for file, (before, after) in found.files.items():
         name = os.path.relpath(
             file.resolve(), repository_of(file.parent) or file.parent.resolve()
@@ -95,10 +120,11 @@ def _show(found: Adoption, *, new: bool) -> None:
                 typer.echo(shown, nl=False)
     if not found.secrets:
         typer.echo("the Compose file holds no secret in plain text that can be adopted", err=True)
+    fresh = {name for names in _renewable(found, found.secrets, stated) for name in names}
     for name, users in found.users.items():
-        weak = weakness(name, found.secrets[name])
-        fresh = new and made_up(name) and weak
-        how = "a new random value" if fresh else f"today's value{f', which {weak}' if weak else ''}"
+        weak, kept = weakness(name, found.secrets[name]), found.kept.get(name)
+        how = f"today's value{f', which {weak}' if weak else ''}{f' and stands in {kept}, too' if kept else ''}"
+        how = "a new random value" if new and name in fresh else how
         typer.echo(f"  secret {name}: {how}, for {', '.join(users)}", err=True)
     for place, why in found.left.items():
         typer.echo(f"  not adopted: {place}: {why}", err=True)

@@ -259,6 +259,13 @@ def test_a_weak_secret_gets_the_command_that_makes_a_good_one(tmp_path: Path) ->
     assert problem.fix == "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.SESSION_KEY' --stack test"
 
 
+def test_a_weak_secret_names_those_that_may_be_the_other_end_of_one_password(tmp_path: Path) -> None:
+    secrets = {"DB_PASSWORD": "sonar", "SONAR_PASS": "sonar", "A_TOKEN": "changeme", "B_TOKEN": "changeme", "C_KEY": ""}
+    meanings = [each.meaning for each in weak_secrets(settings(tmp_path, secrets=secrets), refused=False)]
+    said = ["one password with SONAR_PASS," in meanings[0], "one password with DB_PASSWORD," in meanings[1]]
+    assert [*said, *("one password" in meaning for meaning in meanings[2:])] == [True, True, False, False, False]
+
+
 def test_no_problem_of_a_weak_secret_repeats_it(tmp_path: Path) -> None:
     problems = weak_secrets(settings(tmp_path, secrets={"A_KEY": "wEaK-vAlUe"}), refused=False)
     assert problems
