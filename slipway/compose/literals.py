@@ -6,7 +6,7 @@ Every distinct value becomes one secret and keeps its value, so that existing da
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -17,17 +17,18 @@ from slipway.compose.git import repository_of
 from slipway.compose.secret_leaks import places_of, readable_literals
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import SlipwayError
-from slipway.settings.secret_rules import weakness
+from slipway.settings.secret_rules import new_secret, weakness
+from slipway.settings.setting_files import config_rm, config_set, entry, secrets_adopt
 from slipway.x_slipway.findings import Findings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from slipway.compose.config.environment_nodes import WrittenVariable
     from slipway.settings.model import Settings
 
-__all__ = ["Adoption", "Literal", "PlainSecrets", "adoption"]
+__all__ = ["Adoption", "Literal", "PlainSecrets", "adoption", "check_readable_values"]
 
 _REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?:(:?-)((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
 
@@ -93,52 +94,74 @@ def adoption(settings: Settings) -> Adoption:
         raise SlipwayError(what, "nothing was changed", "write ${NAME} there by hand") from None
 
 
-def _shipped(
-    model: Mapping[str, Mapping[str, Mapping[str, list[dict[str, str]]]]], folder: Path, stack: str
-) -> dict[str, bytes]:
+def _shipped(model: Mapping[str, Any], folder: Path, stack: str) -> dict[str, bytes]:
     """The files that the services mount, by path; what is wrong with any is said when the application is read."""
     files, configs = ShippedFiles(folder, repository_of(folder), Findings(), stack), model.get("configs") or {}
     for name, service in (model.get("services") or {}).items():
         for mount in service.get("volumes") or []:
             files.mount(name, dict(mount))
-        for entry in service.get("configs") or []:
-            if file := configs.get(entry["source"], {}).get("file"):
-                files.config(name, entry, str(file))
+        for used in service.get("configs") or []:
+            if file := configs.get(used["source"], {}).get("file"):
+                files.config(name, used, str(file))
     return files.plain
+
+
+def check_readable_values(
+    settings: Settings, model: Mapping[str, Any], files: Sequence[Path], shipped: Mapping[str, bytes], found: Findings
+) -> None:
+    """Report secrets that an `environment:` of the Compose file holds in plain text.
+
+    One that anyone could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
+    warned of. `slipway secrets adopt` is the way out only where it can take the place over, and a single command only
+    where no other place needs the same value.
+    """
+    if not readable_literals(model.get("services") or {}):
+        return
+    try:
+        plain = PlainSecrets(settings, model, files, shipped)
+        adopted = plain.adopted()
+    except (yaml.YAMLError, UnicodeDecodeError, SlipwayError):
+        plain, adopted = PlainSecrets(settings, model, (), shipped), Adoption()
+        adopted.left = {each.place: "the file has a form of YAML that is not known here" for each in plain.literals}
+    for each in plain.literals:
+        weak = weakness(each.name, each.text)
+        refused = bool(weak and settings.production)
+        meaning, fix = plain.way_out(each, adopted, refused=refused)
+        what = f"{each.place} {f'{weak} and ' if weak else ''}is in plain text"
+        (found.refuse if refused else found.warn)(what, meaning, fix)
 
 
 class PlainSecrets:
     """Finds the secrets in plain text in the environments of a Compose file, and what can be done about each."""
 
     def __init__(
-        self, settings: Settings, model: Mapping[str, object], files: tuple[Path, ...], shipped: Mapping[str, bytes]
+        self, settings: Settings, model: Mapping[str, Any], files: Sequence[Path], shipped: Mapping[str, bytes]
     ) -> None:
-        """`model` is Compose's of the `files`, and `shipped` the files that services mount.
+        """`model` is Compose's of `files`, and `shipped` the files that services mount.
 
         Raises:
             yaml.YAMLError, UnicodeDecodeError: the files have a form that only Compose knows.
         """
         self.settings, self.model, self.shipped, self.found = settings, model, shipped, Adoption()
-        services = model.get("services")
-        self.services: Mapping[str, Mapping[str, object]] = services if isinstance(services, dict) else {}
+        services = model.get("services") or {}
         self.texts = {file: file.read_bytes().decode("utf-8") for file in files}
         self.entries: dict[tuple[str, str], WrittenVariable] = {}
         for file, text in self.texts.items():  # the later win
-            for service, name, entry in written_variables(file, text):
-                self.entries[service, name] = entry
+            for service, name, written in written_variables(file, text):
+                self.entries[service, name] = written
         self.names: dict[tuple[str, str], str] = {}  # wanted name and value → the free one
         self.with_files = {service for text in self.texts.values() for service in with_env_file(text)}
         self.edits: dict[
             tuple[Path, int], tuple[WrittenVariable, str]
         ] = {}  # by where the node begins: aliases share it
-        hosts = names_on_networks(self.services)
-        self.literals = [self._literal(*each, hosts) for each in readable_literals(self.services)]
+        hosts = names_on_networks(services)
+        self.literals = [self._literal(*each, hosts) for each in readable_literals(services)]
         self.wanted = one_secret_each([each.means for each in self.literals], hosts)
 
     def _literal(self, service: str, name: str, text: str, hosts: set[str]) -> Literal:
         password = password_for(text, hosts)
-        entry = self.entries.get((service, name))
-        for found in _REFERENCE.finditer(entry.raw) if entry else ():
+        written = self.entries.get((service, name))
+        for found in _REFERENCE.finditer(written.raw) if written else ():
             given, default = self._given(found)
             if found[1] and given in (text, password or text) and found[1] not in self.settings.secrets:
                 return Literal(service, name, text, password or text, found[1], default, given == text)
@@ -154,6 +177,27 @@ class PlainSecrets:
     def secret_of(self, literal: Literal) -> str:
         """The name of the secret that it is to be."""
         return self.wanted[literal.means]
+
+    def way_out(self, literal: Literal, adopted: Adoption, *, refused: bool) -> tuple[str, str]:
+        """What a literal means, and the command that leads on: for all that need its value, or where it is alone."""
+        stack, secret, left = self.settings.stack, self.secret_of(literal), adopted.left.get(literal.place, "")
+        kept = next((place for name, place in adopted.kept.items() if literal.place in adopted.users[name]), "")
+        others = left or (kept and f"its value stands in {kept}, too")
+        known = f"everyone who can read the Compose file or the release knows it{f'; {others}' if others else ''}"
+        equal = [each for each in self.literals if each.value == literal.value]
+        if {each.variable for each in equal} == {literal.variable} != {""}:
+            name = literal.variable
+            remove = f"{config_rm(stack, entry('variables', name))} && " if name in self.settings.variables else ""
+            return f"{known}; the stack's secret {name} takes its place", remove + new_secret(stack, name)
+        reference = f"`${{{secret}}}`"
+        write = f"{reference} as its password" if literal.value != literal.text else f"`{literal.name}: {reference[1:]}"
+        names = dict.fromkeys(each.variable or self.secret_of(each) for each in equal)
+        # one after the other, and by hand: two random values would not be one
+        ask = " && ".join(config_set(stack, entry("secrets", name), secret=True) for name in names)
+        ask = ask if len(names) > 1 else new_secret(stack, secret)
+        if left:
+            return known, f"write {write} there, then {ask}"
+        return f"{known}; write {write} there", secrets_adopt(stack) if refused or len(names) > 1 else ask
 
     def adopted(self) -> Adoption:
         """The secrets that the stack can take over, and the edit for it."""
@@ -186,8 +230,8 @@ class PlainSecrets:
     def _adopt(self, literal: Literal, others: list[str]) -> str:
         """Adopt one literal; the reason where it cannot be, else empty."""
         value, variable = literal.value, literal.variable
-        entry = self.entries.get((literal.service, literal.name))
-        if entry is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
+        written = self.entries.get((literal.service, literal.name))
+        if written is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
             if literal.service not in self.with_files:
                 return "it stands in another file, which `include` or `extends` names"
             return self._take(literal.name, literal.text, literal, others)
@@ -198,12 +242,12 @@ class PlainSecrets:
         if variable == wanted and not self._contested(variable, value):
             return self._take(variable, value, literal, others)
         secret = self._free(wanted, value, literal.service)
-        new = _with_reference(entry.raw, literal, f"${{{secret}}}")
+        new = _with_reference(written.raw, literal, f"${{{secret}}}")
         if not new:
-            composed = not variable and any(found[1] for found in _REFERENCE.finditer(entry.raw))
+            composed = not variable and any(found[1] for found in _REFERENCE.finditer(written.raw))
             return "it is put together of variables" if composed else "Compose reads another text than is written"
         self._take(secret, value, literal, others)
-        self.edits[entry.file, entry.node.start_mark.index] = entry, entry.key + new
+        self.edits[written.file, written.node.start_mark.index] = written, written.key + new
         return ""
 
     def _contested(self, variable: str, value: str) -> bool:
@@ -234,13 +278,13 @@ class PlainSecrets:
 
     def _edit(self) -> None:
         for file, before in self.texts.items():
-            edits = [(entry, new) for (edited, _), (entry, new) in self.edits.items() if edited == file]
+            edits = [(each, new) for (edited, _), (each, new) in self.edits.items() if edited == file]
             after = before
-            for entry, new in sorted(edits, key=lambda each: -each[0].node.start_mark.index):
-                start, end = entry.node.start_mark.index, entry.node.end_mark.index
-                after = after[:start] + written_instead(entry, before[start:end], new) + after[end:]
+            for written, new in sorted(edits, key=lambda edit: -edit[0].node.start_mark.index):
+                start, end = written.node.start_mark.index, written.node.end_mark.index
+                after = after[:start] + written_instead(written, before[start:end], new) + after[end:]
             if after != before:
-                news = {entry.node.start_mark.index: new for entry, new in edits}
+                news = {each.node.start_mark.index: new for each, new in edits}
                 expected = [news.get(index, value) for index, value in scalars(before)]
                 if expected != [value for _, value in scalars(after)]:
                     what = f"{file.name} cannot be edited without changing more of it than its secrets"

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.config.compose_model import secret_names, strings, with_placeholders, without_escapes
-from slipway.compose.equal_secrets import names_on_networks, one_secret_each, password_for
 from slipway.contract.problems import Problem
 from slipway.settings.secret_rules import (
     SHORTEST_SECRET,
@@ -15,7 +14,7 @@ from slipway.settings.secret_rules import (
     probably_secret,
     weakness,
 )
-from slipway.settings.setting_files import config_rm, entry, secrets_adopt
+from slipway.settings.setting_files import config_rm, entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from slipway.x_slipway.findings import Findings
 
 __all__ = [
-    "check_places", "check_readable_values", "known_values", "places_of", "readable_literals", "secret_uses",
+    "check_places", "known_values", "places_of", "readable_literals", "secret_uses",
 ]  # fmt: skip
 
 Path = tuple[str, ...]
@@ -109,28 +108,6 @@ def _way_out(path: Path, name: str) -> str:
             )
         case _:
             return f"write {value} in the environment of the service that needs it"
-
-
-def check_readable_values(services: Mapping[str, Mapping[str, Any]], settings: Settings, found: Findings) -> None:
-    """Report secrets that an `environment:` of the Compose file holds in plain text.
-
-    One that anyone could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
-    warned of.
-    """
-    literals = readable_literals(services)
-    secret_of = one_secret_each([(name, text) for _, name, text in literals], names_on_networks(services))
-    for service, name, text in literals:
-        weak, secret = weakness(name, text), secret_of[name, text]
-        report = found.refuse if weak and settings.production else found.warn
-        value = f"${{{secret}}}"
-        write = (
-            f"`{value}` as its password" if password_for(text, names_on_networks(services)) else f"`{name}: {value}`"
-        )
-        report(
-            f"services.{service}.environment.{name} {f'{weak} and ' if weak else ''}is in plain text",
-            f"everyone who can read the Compose file or the release knows it; write {write} there",
-            secrets_adopt(settings.stack) if weak and settings.production else new_secret(settings.stack, secret),
-        )
 
 
 def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:

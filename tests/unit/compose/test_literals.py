@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from documents import IMAGE
-from samples import application, settings
+from samples import application, problems_of, settings
 
 from slipway.agent.release.rendering import render
 from slipway.agent.state.stack_dir import StackFolder
@@ -278,3 +278,54 @@ def test_a_strong_value_in_a_shipped_file_stays_in_both(tmp_path: Path) -> None:
     (tmp_path / "app.hjson").write_text(f"api_key: {LONG}")
     text = compose(mapping(f"API_KEY: {LONG}") + "    volumes: [./app.hjson:/c:ro]\n")
     assert adopted(tmp_path, text).left == {"services.a.environment.API_KEY": "its value stands in app.hjson, too"}
+
+
+ADOPT = "slipway secrets adopt --stack test"
+ASK = "pulumi config set --secret --path 'secrets.{}' --stack test < /dev/tty"
+RANDOM = "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.{}' --stack test"
+WAYS_OUT = [
+    # what it is; the environment lines of services; the command in production, and elsewhere
+    ("a default", ["REDIS_PASSWORD: ${REDIS_PASSWORD:-redis}"] * 2, *[RANDOM.format("REDIS_PASSWORD")] * 2),
+    ("a default of another name", ["POSTGRES_PASSWORD: ${PW:-redis}"], *[ASK.format("PW")] * 2),
+    ("in a shell as well",
+     ["REDIS_PASSWORD: ${REDIS_PASSWORD:-redispassword}\n    command: sh -c 'run $${REDIS_PASSWORD:-redispassword}'"],
+     *[RANDOM.format("REDIS_PASSWORD")] * 2),
+    ("two variables for one value",
+     ["MINIO_ROOT_PASSWORD: ${MINIO_ROOT_PASSWORD:-minio}", "S3_SECRET_ACCESS_KEY: ${S3_KEY:-minio}"], ADOPT, ADOPT),
+    ("two unlike names", ["POSTGRES_PASSWORD: plane", "PLANE_SECRET: plane"], ADOPT, ADOPT),
+    ("a literal and a default", ["POSTGRES_PASSWORD: redis", "DB_PASSWORD: ${DB_PASSWORD:-redis}"], ADOPT, ADOPT),
+    ("a literal", ["POSTGRES_PASSWORD: redis"], ADOPT, RANDOM.format("POSTGRES_PASSWORD")),
+    ("the stack's variable", ["DB_PASSWORD: ${GIVEN_PASSWORD}"],
+     *["pulumi config rm --path 'variables.GIVEN_PASSWORD' --stack test && " + ASK.format("GIVEN_PASSWORD")] * 2),
+    ("beside one of another file", ["DB_PASSWORD: redis\n    extends: {file: more.yaml, service: z}"], ADOPT,
+     RANDOM.format("DB_PASSWORD")),
+    ("put together", ["DB_PASSWORD: ${A:-x}-y"],
+     *["write `DB_PASSWORD: ${DB_PASSWORD}` there, then " + RANDOM.format("DB_PASSWORD")] * 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("production", [True, False])
+@pytest.mark.parametrize(("lines", "here", "elsewhere"), [case[1:] for case in WAYS_OUT], ids=[c[0] for c in WAYS_OUT])
+def test_the_command_for_a_secret_in_plain_text_leads_on_and_breaks_nothing_by_itself(
+    tmp_path: Path, lines: list[str], here: str, elsewhere: str, *, production: bool
+) -> None:
+    more = {"services": {"z": {"environment": {"OTHER_PASSWORD": "redis"}}}}
+    (tmp_path / "more.yaml").write_text(json.dumps(more))
+    text = compose(*(f"    environment:\n      {line}\n" for line in lines))
+    variables = {"GIVEN_PASSWORD": "given"}
+    if production:
+        problems = problems_of(tmp_path, text, production=True, variables=variables)
+    else:
+        problems = list(application(tmp_path, text, variables=variables).warnings)
+    found = {each.what.split(" ")[0]: each.fix for each in problems if each.what.endswith("in plain text")}
+    assert {fix for place, fix in found.items() if not place.endswith("OTHER_PASSWORD")} == {
+        here if production else elsewhere
+    }
+    if set(found.values()) == {ADOPT}:  # which ends it
+        assert not adopted(tmp_path, text, variables=variables).left
+    elif "${" in text and "then" not in str(found):
+        name = next(iter(found.values())).rpartition("secrets.")[2].partition("'")[0]
+        kept = {} if name in variables else variables
+        values = {name: "a-new-value-for-it"}
+        end = application(tmp_path, text, production=production, variables=kept, secrets=values)
+        assert not [each for each in end.warnings if each.what.endswith("in plain text")]
