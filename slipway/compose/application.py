@@ -25,7 +25,7 @@ from slipway.compose.context_mounts import check_context_mounts
 from slipway.compose.git import refused_repository, repository_of
 from slipway.compose.literals import check_readable_values
 from slipway.compose.placement import check_placement, services_of
-from slipway.compose.secret_leaks import check_places, known_values, secret_uses
+from slipway.compose.secret_leaks import check_known_values, check_places, secret_uses
 from slipway.compose.service_entries import service_entries
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.compose.stale_proxies import check_proxies
@@ -202,7 +202,7 @@ class _Reader:
             configs=configs,
             found=self.found,
         )
-        self.found.add(*known_values(model, self.files.plain, self.settings))
+        check_known_values(model, self.files.plain, self.settings, self.sources, self.found)
         return Application(
             name=self.name,
             stack=self.stack,

@@ -224,7 +224,7 @@ class PlainSecrets:
         """The other places that have its value and are not adopted."""
         taken = {each.place for each in self.literals if each.value == literal.value or not weak} - left.keys()
         equal = [each.place for each in self.literals if each.place in left and each.value == literal.value]
-        places = [*equal, *places_of(literal.value, self.model, self.shipped, weak=weak)]
+        places = [*equal, *map(".".join, places_of(literal.value, self.model, self.shipped, weak=weak))]
         return [place for place in places if place not in taken]
 
     def _adopt(self, literal: Literal, others: list[str]) -> str:

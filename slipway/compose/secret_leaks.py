@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.config.compose_model import secret_names, strings, with_placeholders, without_escapes
+from slipway.compose.config.environment_nodes import only_in_env_file
+from slipway.compose.equal_secrets import names_on_networks
 from slipway.contract.problems import Problem
 from slipway.settings.secret_rules import (
     SHORTEST_SECRET,
     is_secret,
     new_secret,
+    passwords_in_urls,
     probably_secret,
     weakness,
 )
-from slipway.settings.setting_files import config_rm, entry
+from slipway.settings.setting_files import config_rm, config_set, entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path as FilePath
 
     from slipway.settings.model import Settings
     from slipway.x_slipway.findings import Findings
 
 __all__ = [
-    "check_places", "known_values", "places_of", "readable_literals", "secret_uses",
+    "check_known_values", "check_places", "known_values", "places_of", "readable_literals", "secret_uses",
 ]  # fmt: skip
 
 Path = tuple[str, ...]
@@ -121,22 +126,21 @@ def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[s
     ]
 
 
-def places_of(value: str, model: Mapping[str, Any], files: Mapping[str, bytes], *, weak: bool) -> list[str]:
+def places_of(value: str, model: Mapping[str, Any], files: Mapping[str, bytes], *, weak: bool) -> list[Path]:
     """Where a secret's value stands in Compose's model and in shipped files.
 
-    A weak one is a word that stands in many places by chance: only where it is meant as a secret.
+    A file's path is one part. A weak value is a word that stands in many places by chance: only where it is meant as a
+    secret.
     """
-    if weak:
-        services = model.get("services") or {}
-        texts = [(".".join(path), text) for path, text in _commands_and_texts(services)]
-        texts += [(place, content.decode(errors="replace")) for place, content in files.items()]
+    if weak and value.strip():
+        texts = [*_commands_and_texts(model.get("services") or {})]
+        texts += [((place,), content.decode(errors="replace")) for place, content in files.items()]
         meant = _meant(value)
-        return [place for place, text in texts if meant.search(text)]
+        return [path for path, text in texts if meant.search(text)]
     if len(value) < SHORTEST_SECRET:
         return []
-    held = [".".join("…" if value in part else part for part in path) for path, text, _ in strings(model)
-            if value in without_escapes(text) and not _dropped(path)]  # fmt: skip
-    return held + [place for place, content in files.items() if value.encode() in content]
+    held = [path for path, text, _ in strings(model) if value in without_escapes(text) and not _dropped(path)]
+    return held + [(place,) for place, content in files.items() if value.encode() in content]
 
 
 def _commands_and_texts(services: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -160,29 +164,84 @@ def _meant(value: str) -> re.Pattern[str]:
     )
 
 
-def known_values(model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings) -> list[Problem]:
+def check_known_values(
+    model: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    settings: Settings,
+    sources: Sequence[FilePath],
+    found: Findings,
+) -> None:
+    """Report secrets whose values stand where every release would store them, and weak passwords in shipped files.
+
+    They are refused in production and warned of elsewhere.
+    """
+    problems = [*known_values(model, files, settings, sources), *_weak_passwords(model, files, settings)]
+    for what, meaning, fix, *_ in problems:
+        (found.refuse if settings.production else found.warn)(what, meaning, fix)
+
+
+def known_values(
+    model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings, sources: Sequence[FilePath] = ()
+) -> list[Problem]:
     """A problem for every secret of the stack whose value stands in Compose's model or in a shipped file.
 
-    What the environments hold in plain text of a weak one is reported there.
+    What the environments hold in plain text of a weak one is reported there. `sources` are the Compose files.
     """
     values = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
-    plain = {
-        f"services.{service}.environment.{name}" for service, name, _ in readable_literals(model.get("services") or {})
-    }
+    plain = {(service, name) for service, name, _ in readable_literals(model.get("services") or {})}
     found = set()
     for name, value in values.items():
         weak = bool(weakness(name, value))
-        found |= {
-            (name, place) for place in places_of(value, model, files, weak=weak) if not weak or place not in plain
-        }
-    shown = re.compile(
-        "|".join(re.escape(value) for value in values.values() if len(value) >= SHORTEST_SECRET) or r"(?!)"
-    )
+        paths = places_of(value, model, files, weak=weak)
+        found |= {(name, path) for path in paths if not weak or path[1::2] not in plain}
+    long = [re.escape(value) for value in values.values() if len(value) >= SHORTEST_SECRET]
+    shown = re.compile("|".join(long) or r"(?!)")
     return [
         Problem(
-            f"the value of secret {name} is in plain text in {shown.sub('…', place)}",
+            f"the value of secret {name} is in plain text in {shown.sub('…', '.'.join(path))}",
             "it would be stored so with every release",
-            f"write ${{{name}}} in a service's environment instead, and change the secret",
+            shown.sub("…", _instead(path, name, model.get("services") or {}, settings, sources)),
         )
-        for name, place in sorted(found)
+        for name, path in sorted(found)
     ]
+
+
+def _instead(
+    path: Path, name: str, services: Mapping[str, Any], settings: Settings, sources: Sequence[FilePath]
+) -> str:
+    """What to do where a secret's value stands in plain text."""
+    value, stack = settings.secrets[name].get_secret_value(), settings.stack
+    match path:
+        case (file,):
+            return f"{_as_config(file, f'${{{name}}}')}, and change the secret"
+        case ("services", service, "environment", variable):
+            if without_escapes(services[service]["environment"][variable]) != value:
+                return f"write ${{{name}}} in its place there"
+            if only_in_env_file(sources, service, variable) and re.fullmatch(r"\w+", variable, re.ASCII):
+                get = f"pulumi config get --path '{entry('secrets', name)}' --stack {shlex.quote(stack)} |"
+                return config_set(stack, entry("secrets", variable), get, secret=True)
+            return f"write `{variable}: ${{{name}}}` there"
+        case _:
+            return f"{_way_out(path, name)}, and change the secret"
+
+
+def _as_config(file: str, reference: str) -> str:
+    """How a file ships with a secret in it."""
+    return (
+        f"let the service mount, in place of {file}, a `configs:` entry whose `content:` is its text with {reference} "
+        "for the value, and $$ for every other $"
+    )
+
+
+def _weak_passwords(model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings) -> Iterator[Problem]:
+    """Passwords of the application's own services, in URLs of shipped files, that anyone could guess."""
+    hosts = names_on_networks(model.get("services") or {})
+    known = {secret.get_secret_value() for secret in settings.secrets.values()}
+    for file, content in files.items():
+        text = re.sub(r"(?m)^\s*(#|//|--|;).*$", "", content.decode(errors="replace"))
+        for password, host in dict.fromkeys(passwords_in_urls(text)):
+            weak = weakness("PASSWORD", password)
+            if weak and host in hosts and password not in known and not re.search(r"[$<{%]", password):
+                meaning = "it is in plain text, and stored so with every release"
+                what = f"the password for {host} in {file} {weak}"
+                yield Problem(what, meaning, _as_config(file, "${NAME} of a secret"))

@@ -10,7 +10,7 @@ from slipway.settings.values import is_placeholder
 
 __all__ = [
     "SHORTEST_SECRET", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret", "password_in_url",
-    "probably_secret", "weakness", "why_secret",
+    "passwords_in_urls",    "probably_secret", "weakness", "why_secret",
 ]  # fmt: skip
 
 SHORTEST_SECRET = 12
@@ -138,8 +138,12 @@ def _says_none(name: str, plain: str) -> bool:
 
 def password_in_url(text: str) -> tuple[str, str] | None:
     """The password in a URL and the host that it is for; None without one."""
-    found = _CREDENTIALS_IN_URL.search(text)
-    return (found["password"], found["host"] or "") if found else None
+    return next(iter(passwords_in_urls(text)), None)
+
+
+def passwords_in_urls(text: str) -> list[tuple[str, str]]:
+    """The same of every URL."""
+    return [(found["password"], found["host"] or "") for found in _CREDENTIALS_IN_URL.finditer(text)]
 
 
 def weakness(name: str, value: str) -> str | None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["WrittenVariable", "scalars", "with_env_file", "written_instead", "written_variables"]
+__all__ = ["WrittenVariable", "only_in_env_file", "scalars", "with_env_file", "written_instead", "written_variables"]
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # of a node: its anchor and tag
 
@@ -58,6 +58,16 @@ def with_env_file(text: str) -> Iterator[str]:
     for service, node, _ in _pairs(_child(top, "services"), flow=False):
         if _child(node, "env_file") is not None:
             yield service
+
+
+def only_in_env_file(files: Sequence[Path], service: str, name: str) -> bool:
+    """Whether a service has a variable from an `env_file` alone, over which a value of the stack's wins."""
+    try:
+        texts = [(file, file.read_text(encoding="utf-8")) for file in files]
+        written = {each[:2] for file, text in texts for each in written_variables(file, text)}
+        return (service, name) not in written and any(service in with_env_file(text) for _, text in texts)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return False
 
 
 def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:

@@ -309,14 +309,85 @@ def test_the_value_of_a_known_secret_is_found_wherever_it_stands(
     (tmp_path / "app.conf").write_text(f"password = {CANARY}")
     (tmp_path / "conf" / "deep").write_text(f"password = {CANARY}")
     text = json.dumps({"services": {"web": {"image": "x", **service}}})
-    problems = problems_of(tmp_path, text, secrets={"S": CANARY})
+    problems = problems_of(tmp_path, text, secrets={"S": CANARY}, production=True)
     assert f"the value of secret S is in plain text in {place}" in whats(problems)
     assert CANARY not in str(problems)
 
 
+COPIED = (
+    "pulumi config get --path 'secrets.DB_PASSWORD' --stack test | "
+    "pulumi config set --secret --path 'secrets.MYSQL_PASSWORD' --stack test"
+)
+LEADING_ON = [
+    # a service's other parts; the way out
+    ({"volumes": ["./app.env.hjson:/c:ro"]}, "`configs:` entry whose `content:`"),
+    ({"env_file": "app.env"}, COPIED),
+    ({"environment": {"MYSQL_PASSWORD": CANARY}}, "write `MYSQL_PASSWORD: ${DB_PASSWORD}` there"),
+    ({"env_file": "app.env", "environment": {"MYSQL_PASSWORD": CANARY}}, "`MYSQL_PASSWORD: ${DB_PASSWORD}` there"),
+    ({"environment": {"MOTTO": f"x{CANARY}x"}}, "write ${DB_PASSWORD} in its place there"),
+    ({"healthcheck": {"test": ["CMD", "ping", CANARY]}}, "$$DB_PASSWORD"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "way_out"), LEADING_ON)
+def test_a_secrets_value_elsewhere_has_a_way_out_that_works_there_and_stops_only_production(
+    tmp_path: Path, service: dict[str, Any], way_out: str
+) -> None:
+    (tmp_path / "app.env").write_text(f"MYSQL_PASSWORD={CANARY}\n")
+    (tmp_path / "app.env.hjson").write_text(f"key: {CANARY}")
+    text = json.dumps({"services": {"db": {"image": "x", **service}}})
+    for production in (True, False):
+        stack: dict[str, Any] = {"production": production, "secrets": {"DB_PASSWORD": CANARY}}
+        said = problems_of(tmp_path, text, **stack) if production else application(tmp_path, text, **stack).warnings
+        [problem] = [each for each in said if each.what.startswith("the value of secret DB_PASSWORD")]
+        assert way_out in problem.fix
+        assert CANARY not in str(problem)
+    if way_out.startswith("pulumi"):
+        named = {"DB_PASSWORD": CANARY, "MYSQL_PASSWORD": CANARY}
+        found = application(tmp_path, text, production=True, secrets=named)
+        assert found.document["services"]["db"]["environment"] == {"MYSQL_PASSWORD": "${MYSQL_PASSWORD}"}
+
+
+FILES = [
+    ('connection: "postgres://lemmy:password@db:5432/x"', "the password for db in app.conf is a placeholder"),
+    ("url=redis://:wordy@cache-1/0", "the password for cache-1 in app.conf has fewer than 12 characters"),
+    ("postgres://u:password@elsewhere.example/x", ""),
+    ("# postgres://u:password@db/x\n-- postgres://u:password@db/x", ""),
+    ("postgres://u:${PASSWORD}@db/x postgres://u:{{ pw }}@db/x postgres://u:<password>@db/x", ""),
+    (f"postgres://u:{CANARY}@db/x", ""),
+    ("https://db/x@y:z", ""),
+]
+
+
+@pytest.mark.parametrize(("content", "what"), FILES)
+def test_a_weak_password_for_a_service_in_a_shipped_file_is_as_bad_as_in_an_environment(
+    tmp_path: Path, content: str, what: str
+) -> None:
+    (tmp_path / "app.conf").write_text(content)
+    services = {"db": {"image": "x", "volumes": ["./app.conf:/c:ro"]}, "c": {"image": "x", "container_name": "cache-1"}}
+    text = json.dumps({"services": services})
+    said = [each.what for each in application(tmp_path, text).warnings if "app.conf" in each.what]
+    assert said == ([what] if what else [])
+    if what:
+        assert whats(problems_of(tmp_path, text, production=True)) == [what]
+    else:
+        assert application(tmp_path, text, production=True)
+
+
+def test_a_weak_secret_that_stands_as_a_password_in_a_file_is_said_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "init.sql").write_text("CREATE USER u WITH PASSWORD 'wordy';")
+    text = json.dumps({"services": {"db": {"image": "wordy", "volumes": ["./init.sql:/i.sql:ro"]}}})
+    found = application(tmp_path, text, secrets={"DB_PASSWORD": "wordy", "EMPTY_PASSWORD": ""})
+    assert [each.what for each in found.warnings if "value of secret" in each.what] == [
+        "the value of secret DB_PASSWORD is in plain text in init.sql"
+    ]
+
+
 def test_a_variable_that_repeats_a_secret_is_found(tmp_path: Path) -> None:
     text = "services: {web: {image: x, environment: {URL: '${URL}'}}}"
-    problems = problems_of(tmp_path, text, secrets={"S": CANARY}, variables={"URL": f"https://x/{CANARY}"})
+    problems = problems_of(
+        tmp_path, text, secrets={"S": CANARY}, variables={"URL": f"https://x/{CANARY}"}, production=True
+    )
     assert whats(problems) == ["the value of secret S is in plain text in services.web.environment.URL"]
 
 
