@@ -12,8 +12,10 @@ import typer
 from slipway.cli.init.stack_file import write_all
 from slipway.cli.printing import has_terminal
 from slipway.cli.secrets.confirm import confirmed
+from slipway.compose.config.compose_files import compose_files
 from slipway.compose.git import repository_of
 from slipway.compose.literals import Adoption, adoption
+from slipway.contract.problems import SlipwayError
 from slipway.contract.redaction import printable
 from slipway.releases import local_stack
 from slipway.releases.engine import engine_of, known_stacks, setting_sources
@@ -25,7 +27,8 @@ from slipway.settings.setting_files import entry, secrets_adopt, stack_file
 from slipway.settings.values import is_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
 
     from slipway.releases.engine import Engine
 
@@ -43,7 +46,7 @@ def adopt(engine: Engine, *, yes: bool, plan: bool, new: bool) -> None:
     _show(found, {name: value.get_secret_value() for name, value in settings.secrets.items()}, new=new)
     if plan or not found.secrets:
         return
-    engines = [engine, *_others(engine)] if found.files else [engine]
+    engines = [engine, *_others(engine, found.files)] if found.files else [engine]
     stacks = ", ".join(each.short for each in engines)
     edit = ", and edit the Compose file" if found.files else ""
     question = f"Store {counted(len(found.secrets), 'secret')} in {stacks}{edit}?"
@@ -59,12 +62,23 @@ def adopt(engine: Engine, *, yes: bool, plan: bool, new: bool) -> None:
     typer.echo(f"{edited} is edited. Next: pulumi preview --stack {engine.stack}", err=True)
 
 
-def _others(engine: Engine) -> Iterator[Engine]:
-    """The project's other stacks with a file: they read the same Compose file."""
+def _others(engine: Engine, edited: Collection[Path]) -> Iterator[Engine]:
+    """The project's other stacks with a file that read one of the edited Compose files, too."""
     known = known_stacks(engine) - {engine.short, local_stack.NAME}
+    files = {file.resolve() for file in edited}
     for name in sorted(known):
-        if stack_file(engine.root, name).exists():
-            yield engine_of(name)
+        if not stack_file(engine.root, name).exists():
+            continue
+        other = engine_of(name)
+        try:
+            settings, _ = collect_settings(**setting_sources(other, other.configuration()))
+            read, _ = compose_files(settings)
+        except SlipwayError as error:
+            why = error.problems[0].what
+            typer.echo(f"  {name} stays as it is, as it is not known which Compose file it reads: {why}", err=True)
+        else:
+            if not files.isdisjoint(file.resolve() for file in read):
+                yield other
 
 
 def _changes(found: Adoption, engine: Engine, *, new: bool) -> Iterator[Change]:

@@ -73,6 +73,35 @@ def test_the_patch_applies_and_all_stacks_get_todays_values(run: Run, tmp_path: 
     assert (again.exit_code, again.stdout) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("config", "has"),
+    [
+        ("{'shop:application': app}", True),
+        ("{'shop:application': ./app/../app, 'shop:composeFile': compose.yaml}", True),
+        ("{'shop:application': app, 'shop:composeFile': [other.yaml, compose.yaml]}", True),
+        ("{'shop:application': linked}", True),
+        ("{'shop:application': other}", False),
+        ("{'shop:application': app, 'shop:composeFile': other.yaml}", False),
+        ("{'shop:application': app, 'shop:variables': {COMPOSE_FILE: other.yaml}}", False),
+        ("{'shop:application': missing}", False),
+        ("{}", False),
+    ],
+)
+def test_only_stacks_that_read_the_same_file_get_the_secrets(
+    run: Run, tmp_path: Path, config: str, *, has: bool
+) -> None:
+    (tmp_path / "other").mkdir()
+    for other in (tmp_path / "other" / "compose.yaml", tmp_path / "app" / "other.yaml"):
+        other.write_text("services: {web: {image: x}}\n")
+    (tmp_path / "linked").symlink_to("app")
+    (tmp_path / "Pulumi.production.yaml").write_text(f"config: {config}\n")
+    result = run("--yes")
+    assert result.exit_code == 0, result.output
+    assert bool(secrets(tmp_path, "production")) == has
+    assert ("Pulumi.production.yaml" in result.stderr) == has
+    assert ("production stays as it is" in result.stderr) == ("missing" in config or config == "{}")
+
+
 def test_a_compose_file_that_is_a_link_stays_one(run: Run, tmp_path: Path) -> None:
     link = tmp_path / "app" / "compose.yaml"
     link.rename(tmp_path / "shared.yaml")
