@@ -80,7 +80,7 @@ def check_places(places: Mapping[str, Sequence[Path]], settings: Settings, found
                 meaning = f"it stands in {place}, where a secret is refused: {_READABLE}"
                 fix = f"{way_out}, then {new_secret(settings.stack, name)}"
             found.problems[number] = problem._replace(meaning=meaning, fix=fix)
-        if is_secret(name, settings.variables.get(name, "")):
+        if name not in settings.secrets and is_secret(name, settings.variables.get(name, "")):
             secret = f"{config_rm(settings.stack, entry('variables', name))} && {new_secret(settings.stack, name)}"
             what = f"variable {name} stands in {place}, and looks like a secret"
             found.warn(what, _READABLE, f"{way_out}, then {secret}")

@@ -155,7 +155,8 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
                 config_set(settings.stack, where, secret=section == "secrets"),
             )
     yield from too_long("variables", settings.variables, settings.stack)
-    for name in sorted(settings.variables.keys() & settings.secrets.keys()):
+    # An empty one stands for nothing, as in the `.env` that Compose read: the secret is meant.
+    for name in sorted(name for name in settings.secrets if settings.variables.get(name)):
         yield Problem.about(
             f"variables.{name}",
             "there is a secret of the same name",

@@ -6,9 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import CANARY, KEY, LOCAL, PRIVATE_KEY, REMOTE, host_key, load, problems_of_loading, settings, whats
+from samples import (
+    CANARY,
+    KEY,
+    LOCAL,
+    PRIVATE_KEY,
+    REMOTE,
+    application,
+    host_key,
+    load,
+    problems_of,
+    problems_of_loading,
+    settings,
+    whats,
+)
 
 from slipway.settings.rules import broken_rules, weak_secrets
+from slipway.settings.secret_rules import new_secret
 
 
 def host_problems(root: Path, *hosts: dict[str, Any], **environment: str) -> list[Any]:
@@ -233,6 +247,16 @@ def test_a_value_that_no_environment_can_carry_is_refused(tmp_path: Path, where:
 def test_a_name_is_a_variable_or_a_secret_and_not_both(tmp_path: Path) -> None:
     problems = broken_rules(settings(tmp_path, variables={"A": "x", "B": "x"}, secrets={"A": CANARY}))
     assert whats(problems) == ["variables.A: there is a secret of the same name"]
+
+
+def test_an_empty_variable_gives_way_to_the_secret_of_its_name(tmp_path: Path) -> None:
+    text = "services: {db: {image: x, environment: {P: '${PG_PASS:?say}', Q: '${PG_PASS:-x}'}}}"
+    [asked] = problems_of(tmp_path, text, variables={"PG_PASS": ""})
+    assert asked.fix == new_secret("test", "PG_PASS")
+    given = settings(tmp_path, variables={"PG_PASS": ""}, secrets={"PG_PASS": CANARY})
+    assert broken_rules(given) == []
+    found = application(tmp_path, text, variables=given.variables, secrets={"PG_PASS": CANARY})
+    assert found.document["services"]["db"]["environment"] == {"P": "${PG_PASS}", "Q": "${PG_PASS}"}
 
 
 # --- weak secrets
