@@ -151,13 +151,13 @@ class _Reader:
         self.extensions: dict[str, ServiceExtension] = {}
 
     def read(self, model: Mapping[str, Any]) -> Application:
-        used = secret_uses(model, self.found)
-        check_places(self.places, self.settings, self.found)
+        stated = model.get("services") or {}
+        used = secret_uses(model, self.settings, self.found)
+        check_places(self.places, stated, self.settings, self.found)
         self._check_extensions(model)
-        self.found.warnings += unset_here(model.get("services") or {}, self.settings)
+        self.found.warnings += unset_here(stated, self.settings)
         secrets, configs = model.get("secrets") or {}, model.get("configs") or {}
         variables = {name: self._secret_variable(name, entry) for name, entry in secrets.items()}
-        stated = model.get("services") or {}
         builds = BuildReader(
             self.settings, self.folder, self.name, variables, self.found, services=stated, dormant=self.dormant
         )

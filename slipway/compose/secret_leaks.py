@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from typing import TYPE_CHECKING, Any
@@ -34,19 +35,24 @@ __all__ = [
 Path = tuple[str, ...]
 
 
-def secret_uses(model: Mapping[str, Any], found: Findings) -> set[str]:
-    """Names of the secrets that the hosts need for Compose's model of a file; refuses places that others could read.
+def secret_uses(model: Mapping[str, Any], settings: Settings, found: Findings) -> set[str]:
+    """Names of the secrets that the hosts need for Compose's model of a file; reports places that others could read.
 
-    What does not reach a host or a build is left out.
+    What does not reach a host or a build is left out. Commands and health checks are refused in production alone: the
+    release has the secret's name there, and who can read it on the host can inspect the environment as well.
     """
     names = set()
     for path, text, is_key in strings(model):
         for name in secret_names(text) if not _dropped(path) else ():
             if _kept(path) and not is_key:
                 names.add(name)
+                continue
+            place = ".".join(with_placeholders(list(path)))
+            fix = with_placeholders(_way_out(path, name, model.get("services") or {}))
+            if _command(path) and not settings.production:
+                names.add(name)
+                found.warn(f"secret {name} stands in {place}", f"{_READABLE}; production refuses it", fix)
             else:
-                place = ".".join(with_placeholders(list(path)))
-                fix = with_placeholders(_way_out(path, name))
                 found.refuse(f"secret {name} stands in {place}", _READABLE, fix)
     return names
 
@@ -60,20 +66,22 @@ def _dropped(path: Path) -> bool:
             return path[0].startswith("x-")
 
 
-def check_places(places: Mapping[str, Sequence[Path]], settings: Settings, found: Findings) -> None:
+def check_places(
+    places: Mapping[str, Sequence[Path]], services: Mapping[str, Any], settings: Settings, found: Findings
+) -> None:
     """Report variables that stand where others can read them, with what to write instead.
 
-    One without a value must not be set as a secret, which would be refused there; one that looks like a secret gets a
-    warning.
+    One without a value must not be set as a secret where that is refused; one that looks like a secret gets a warning.
     """
     for name, paths in places.items():
         readable = [path for path in paths if not _dropped(path) and not _kept(path)]
+        refused = [path for path in readable if settings.production or not _command(path)]
         if not readable:
             continue
         place = " and ".join(".".join(path) for path in readable)
-        way_out = "; ".join(dict.fromkeys(_way_out(path, name) for path in readable))
+        way_out = "; ".join(dict.fromkeys(_way_out(path, name, services) for path in readable))
         for number, problem in enumerate(found.problems):
-            if problem.code != "variable-missing" or problem.subject != name:
+            if problem.code != "variable-missing" or problem.subject != name or not refused:
                 continue
             meaning, fix = problem.meaning.partition(";")[0], problem.fix
             if probably_secret(name):
@@ -98,21 +106,54 @@ def _kept(path: Path) -> bool:
             return False
 
 
-def _way_out(path: Path, name: str) -> str:
+def _command(path: Path) -> bool:
+    """Whether it is what runs in a container."""
+    match path:
+        case ("services", _, "command" | "entrypoint", *_) | ("services", _, "healthcheck", "test", *_):
+            return True
+        case _:
+            return False
+
+
+def _way_out(path: Path, name: str, services: Mapping[str, Any]) -> str:
     """What to write instead, so that a program still gets the secret."""
     value = f"`{name}: ${{{name}}}`"
     match path:
-        case ("services", service, "healthcheck", *_):
-            return f"write $${name} there, as `CMD-SHELL`, and {value} in the environment of {service}"
+        case ("services", service, "healthcheck" | "command" | "entrypoint" as key, *_):
+            held = _variable_with(name, services.get(service) or {})
+            has = f": {service} has it in its environment" if held else f", and {value} in the environment of {service}"
+            if key == "healthcheck" or _in_shell(services.get(service) or {}, key):
+                return f"write $${held or name} there{', as `CMD-SHELL`' if key == 'healthcheck' else ''}{has}"
+            shell = f", or a shell does (`sh -c 'exec … $${held or name}'`)"
+            return f"{_handed_over(service, name)}{shell}"
         case ("services", _, "build", *_):
             return f"hand it to the build in `build.secrets`, with `environment: {name}`; not in the environment"
         case ("services", service, *_):
-            file = f"in a file (`configs:` with `content:` that holds ${{{name}}}), which {service} mounts"
-            return (
-                f"hand it over {file}, or as {value} in its environment, where the program or its image reads it there"
-            )
+            return _handed_over(service, name)
         case _:
             return f"write {value} in the environment of the service that needs it"
+
+
+def _handed_over(service: str, name: str) -> str:
+    file = f"in a file (`configs:` with `content:` that holds ${{{name}}}), which {service} mounts"
+    value = f"`{name}: ${{{name}}}` in its environment"
+    return f"hand it over {file}, or as {value}, where the program or its image reads it there"
+
+
+def _variable_with(name: str, service: Mapping[str, Any]) -> str:
+    """The variable of a service that holds the secret and nothing else; empty without one."""
+    environment = with_placeholders(service.get("environment") or {})
+    holding = [variable for variable, value in environment.items() if value == f"${{{name}}}"]
+    return name if name in holding else next(iter(holding), "")
+
+
+def _in_shell(service: Mapping[str, Any], key: str) -> bool:
+    """Whether a shell runs it, which knows the container's variables: a string alone is none, as Compose splits it."""
+    words = [str(word) for each in dict.fromkeys(("entrypoint", key)) for word in service.get(each) or ()]
+    return any(
+        re.fullmatch(r"(.*/)?(ba|da|z|a|k)?sh", word) and re.fullmatch(r"-\w*c", option)
+        for word, option in itertools.pairwise(words)
+    )
 
 
 def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
@@ -222,7 +263,7 @@ def _instead(
                 return config_set(stack, entry("secrets", variable), get, secret=True)
             return f"write `{variable}: ${{{name}}}` there"
         case _:
-            return f"{_way_out(path, name)}, and change the secret"
+            return f"{_way_out(path, name, services)}, and change the secret"
 
 
 def _as_config(file: str, reference: str) -> str:
