@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from slipway.compose.config.compose_model import resolve, without_escapes
-from slipway.compose.config.environment_nodes import scalars, with_env_file, written_instead, written_variables
+from slipway.compose.config.environment_nodes import (
+    scalars,
+    top_node,
+    with_env_file,
+    written_instead,
+    written_variables,
+)  # fmt: skip
 from slipway.compose.equal_secrets import names_on_networks, one_secret_each, password_for
 from slipway.compose.git import repository_of
 from slipway.compose.secret_leaks import places_of, readable_literals
@@ -146,14 +152,15 @@ class PlainSecrets:
         services = model.get("services") or {}
         self.texts = {file: file.read_bytes().decode("utf-8") for file in files}
         self.entries: dict[tuple[str, str], WrittenVariable] = {}
-        for file, text in self.texts.items():  # the later win
-            for service, name, written in written_variables(file, text):
+        tops = {file: top_node(text) for file, text in self.texts.items()}
+        for file, top in tops.items():  # the later win
+            for service, name, written in written_variables(file, top):
                 self.entries[service, name] = written
         self.names: dict[tuple[str, str], str] = {}  # wanted name and value → the free one
-        self.with_files = {service for text in self.texts.values() for service in with_env_file(text)}
-        self.edits: dict[
-            tuple[Path, int], tuple[WrittenVariable, str]
-        ] = {}  # by where the node begins: aliases share it
+        self.with_files = {service for top in tops.values() for service in with_env_file(top)}
+        self.edits: dict[tuple[Path, int], tuple[WrittenVariable, str]] = {}  # by where a node begins: aliases share it
+        texts = [value for text in self.texts.values() for _, value in scalars(text)]
+        self.references = [each for text in texts for each in _REFERENCE.finditer(text)]
         hosts = names_on_networks(services)
         self.literals = [self._literal(*each, hosts) for each in readable_literals(services)]
         self.wanted = one_secret_each([each.means for each in self.literals], hosts)
@@ -163,7 +170,9 @@ class PlainSecrets:
         written = self.entries.get((service, name))
         for found in _REFERENCE.finditer(written.raw) if written else ():
             given, default = self._given(found)
-            if found[1] and given in (text, password or text) and found[1] not in self.settings.secrets:
+            around = written.raw[: found.start()][-1:] + written.raw[found.end() :][:1] if written else ""
+            its = given == text or (password and given == password and around == ":@")
+            if found[1] and its and found[1] not in self.settings.secrets:
                 return Literal(service, name, text, password or text, found[1], default, given == text)
         return Literal(service, name, text, password or text, "", default=False, whole=True)
 
@@ -252,7 +261,7 @@ class PlainSecrets:
 
     def _contested(self, variable: str, value: str) -> bool:
         """Whether other places of the files give the variable another value: one secret cannot be both."""
-        found = (each for text in self.texts.values() for each in _REFERENCE.finditer(text) if each[1] == variable)
+        found = (each for each in self.references if each[1] == variable)
         return any(self._given(each)[0] != value for each in found)
 
     def _take(self, secret: str, value: str, literal: Literal, others: list[str], *, password: str = "") -> str:

@@ -188,10 +188,11 @@ def _commands_and_texts(services: Mapping[str, Any]) -> Iterator[tuple[Path, str
     """The texts of services, a command as a whole, without a shell's defaults for variables that the service has."""
     for name, service in services.items():
         own = "|".join(map(re.escape, service.get("environment") or {}))
-        lists = {key: " ".join(service[key]) for key in ("command", "entrypoint") if isinstance(service.get(key), list)}
+        lists = {key: service[key] for key in ("command", "entrypoint") if isinstance(service.get(key), list)}
         test = (service.get("healthcheck") or {}).get("test")
-        lists |= {"healthcheck": " ".join(test)} if isinstance(test, list) else {}
-        for path, text, is_key in strings({**service, **lists}, ("services", name)):
+        lists |= {"healthcheck": test} if isinstance(test, list) else {}
+        whole = {key: " ".join(map(str, words)) for key, words in lists.items()}
+        for path, text, is_key in strings({**service, **whole}, ("services", name)):
             if not is_key and not _dropped(path):
                 yield path, re.sub(rf"\$\{{({own}):?-[^{{}}]*\}}", "", without_escapes(text))
 

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["WrittenVariable", "only_in_env_file", "scalars", "with_env_file", "written_instead", "written_variables"]
+__all__ = [
+    "WrittenVariable",
+    "only_in_env_file",
+    "scalars",
+    "top_node",
+    "with_env_file",
+    "written_instead",
+    "written_variables",
+]
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # of a node: its anchor and tag
 
@@ -31,9 +39,14 @@ class WrittenVariable(NamedTuple):
         return str(self.node.value)[len(self.key) :]
 
 
-def written_variables(file: Path, text: str) -> Iterator[tuple[str, str, WrittenVariable]]:
+def top_node(text: str) -> yaml.Node | None:
+    """What the text of a file holds, with where everything stands; raises `yaml.YAMLError`."""
+    node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+    return node
+
+
+def written_variables(file: Path, top: yaml.Node | None) -> Iterator[tuple[str, str, WrittenVariable]]:
     """Service, variable and entry of everything in the environments of a file."""
-    top = yaml.compose(text, Loader=yaml.SafeLoader)
     for service, node, flow in _pairs(_child(top, "services"), flow=False):
         for key, environment, inside in _pairs(node, flow=flow):
             if key != "environment":
@@ -52,9 +65,8 @@ def written_variables(file: Path, text: str) -> Iterator[tuple[str, str, Written
                         )
 
 
-def with_env_file(text: str) -> Iterator[str]:
+def with_env_file(top: yaml.Node | None) -> Iterator[str]:
     """The services that read variables from files of their own."""
-    top = yaml.compose(text, Loader=yaml.SafeLoader)
     for service, node, _ in _pairs(_child(top, "services"), flow=False):
         if _child(node, "env_file") is not None:
             yield service
@@ -63,9 +75,9 @@ def with_env_file(text: str) -> Iterator[str]:
 def only_in_env_file(files: Sequence[Path], service: str, name: str) -> bool:
     """Whether a service has a variable from an `env_file` alone, over which a value of the stack's wins."""
     try:
-        texts = [(file, file.read_text(encoding="utf-8")) for file in files]
-        written = {each[:2] for file, text in texts for each in written_variables(file, text)}
-        return (service, name) not in written and any(service in with_env_file(text) for _, text in texts)
+        tops = [(file, top_node(file.read_text(encoding="utf-8"))) for file in files]
+        written = {each[:2] for file, top in tops for each in written_variables(file, top)}
+        return (service, name) not in written and any(service in with_env_file(top) for _, top in tops)
     except (yaml.YAMLError, UnicodeDecodeError):
         return False
 

@@ -207,6 +207,8 @@ TWO_ENDS = [
                               {"DATABASE_URL": "postgres://${DB_USER:-shop}:shop@a/x"}], 1),
     ("a URL by an alias", [{"POSTGRES_PASSWORD": "shop"}, {"DATABASE_URL": "postgres://shop:shop@main-db/x"}], 1),
     ("one of two", [{"POSTGRES_PASSWORD": "plane"}, {"RABBITMQ_DEFAULT_PASS": "plane"}, {"API_PASSWORD": "plane"}], 1),
+    ("a user of the same word", [{"POSTGRES_PASSWORD": "${PG_PASSWORD:-plane}"},
+                                 {"DATABASE_URL": "postgres://${DB_USER:-plane}:${DB_PASS:-plane}@a/x"}], 1),
     ("two things", [{"POSTGRES_PASSWORD": "plane"}, {"RABBITMQ_DEFAULT_PASS": "plane"}], 2),
     ("people's", [{"POSTGRES_PASSWORD": "plane"}, {"GRAFANA_ADMIN_PASSWORD": "plane"}], 2),
     ("another's key", [{"POSTGRES_PASSWORD": "changeme"}, {"STRIPE_API_KEY": "changeme"}], 2),
@@ -231,6 +233,11 @@ def test_both_ends_of_a_password_refer_to_one_secret(
         for name, value in entry["environment"].items():
             assert f"${{{next(iter(found.secrets))}}}" in value or secrets > 1, (service, name)
             assert value not in today
+
+
+def test_a_remark_about_a_variable_is_no_use_of_it(tmp_path: Path) -> None:
+    found = adopted(tmp_path, "# set ${DB_PASSWORD} first\n" + compose(mapping("DB_PASSWORD: ${DB_PASSWORD:-wordy}")))
+    assert (found.secrets, found.files) == ({"DB_PASSWORD": "wordy"}, {})
 
 
 def test_a_variable_with_two_defaults_does_not_become_one_secret(tmp_path: Path) -> None:
