@@ -23,8 +23,9 @@ from slipway.compose.config.compose_model import (
 from slipway.compose.config.missing_values import many_missing, unset_here
 from slipway.compose.context_mounts import check_context_mounts
 from slipway.compose.git import refused_repository, repository_of
+from slipway.compose.literals import check_readable_values
 from slipway.compose.placement import check_placement, services_of
-from slipway.compose.secret_leaks import check_places, check_readable_values, known_values, secret_uses
+from slipway.compose.secret_leaks import check_known_values, check_places, secret_uses
 from slipway.compose.service_entries import service_entries
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.compose.stale_proxies import check_proxies
@@ -135,7 +136,7 @@ class _Reader:
     """Turns Compose's model into an `Application`."""
 
     def __init__(self, settings: Settings, resolved: ComposeModel, found: Findings) -> None:
-        folder = resolved.files[0].parent
+        self.sources, folder = resolved.files, resolved.files[0].parent
         self.settings, self.folder, self.name, self.stack = settings, folder, resolved.name, resolved.stack
         self.found, self.dormant, self.places = found, resolved.dormant, resolved.places
         self.lines = SourceLines(resolved.files)
@@ -150,13 +151,13 @@ class _Reader:
         self.extensions: dict[str, ServiceExtension] = {}
 
     def read(self, model: Mapping[str, Any]) -> Application:
-        used = secret_uses(model, self.found)
-        check_places(self.places, self.settings, self.found)
+        stated = model.get("services") or {}
+        used = secret_uses(model, self.settings, self.found)
+        check_places(self.places, stated, self.settings, self.found)
         self._check_extensions(model)
-        self.found.warnings += unset_here(model.get("services") or {}, self.settings)
+        self.found.warnings += unset_here(stated, self.settings)
         secrets, configs = model.get("secrets") or {}, model.get("configs") or {}
         variables = {name: self._secret_variable(name, entry) for name, entry in secrets.items()}
-        stated = model.get("services") or {}
         builds = BuildReader(
             self.settings, self.folder, self.name, variables, self.found, services=stated, dormant=self.dormant
         )
@@ -191,7 +192,7 @@ class _Reader:
             self.found,
             production=self.settings.production,
         )
-        check_readable_values(services, self.settings, self.found)
+        check_readable_values(self.settings, model, self.sources, self.files.plain, self.found)
         check_proxies(
             services,
             entries,
@@ -201,7 +202,7 @@ class _Reader:
             configs=configs,
             found=self.found,
         )
-        self.found.add(*known_values(model, self.files.plain, self.settings))
+        check_known_values(model, self.files.plain, self.settings, self.sources, self.found)
         return Application(
             name=self.name,
             stack=self.stack,

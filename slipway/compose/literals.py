@@ -5,40 +5,38 @@ Every distinct value becomes one secret and keeps its value, so that existing da
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from slipway.compose.config.compose_model import resolve, without_escapes
-from slipway.compose.secret_leaks import one_secret_each, password_for, readable_literals, strings_with
+from slipway.compose.config.environment_nodes import (
+    scalars,
+    top_node,
+    with_env_file,
+    written_instead,
+    written_variables,
+)  # fmt: skip
+from slipway.compose.equal_secrets import names_on_networks, one_secret_each, password_for
+from slipway.compose.git import repository_of
+from slipway.compose.secret_leaks import places_of, readable_literals
+from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import SlipwayError
-from slipway.settings.secret_rules import SHORTEST_SECRET, password_in_url
+from slipway.settings.secret_rules import new_secret, weakness
+from slipway.settings.setting_files import config_rm, config_set, entry, secrets_adopt
+from slipway.x_slipway.findings import Findings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from slipway.compose.config.environment_nodes import WrittenVariable
     from slipway.settings.model import Settings
 
-__all__ = ["Adoption", "adoption"]
+__all__ = ["Adoption", "Literal", "PlainSecrets", "adoption", "check_readable_values"]
 
-_REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?::?-((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
-_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # of a node: its anchor and tag
-
-
-class _Entry(NamedTuple):
-    """A variable of a service as it is written in a file."""
-
-    file: Path
-    node: yaml.ScalarNode
-    key: str  # `NAME=` in a list, else empty
-    flow: bool  # whether it stands in braces or brackets
-
-    @property
-    def raw(self) -> str:
-        return str(self.node.value)[len(self.key) :]
+_REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?:(:?-)((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
 
 
 class Adoption:
@@ -49,10 +47,42 @@ class Adoption:
         """Name → its present value."""
         self.users: dict[str, list[str]] = {}
         """Name → the places that use it."""
+        self.meant: dict[str, str] = {}
+        """Name → that of the secret which it seems to be, for all that seem to be one."""
+        self.kept: dict[str, str] = {}
+        """Name → another place that has its value and would not get a new one."""
+        self.inside: dict[str, str] = {}
+        """Name → the password of one of the application's services in its value, a URL."""
         self.left: dict[str, str] = {}
         """Place → why it stays as it is."""
         self.files: dict[Path, tuple[str, str]] = {}
         """File → its text before and after the edit."""
+
+
+class Literal(NamedTuple):
+    """A secret in plain text in the environment of a service."""
+
+    service: str
+    name: str
+    text: str
+    value: str
+    """Its text, or the password in it when it is a URL of one of the application's services."""
+    variable: str
+    """That it is the value of, in the file or in the stack; empty when it is written there itself."""
+    default: bool
+    """Whether it is that variable's default in the file."""
+    whole: bool
+    """Whether the variable is the URL, and not the password in it."""
+
+    @property
+    def means(self) -> tuple[str, str]:
+        """The name and the text by which it is told what is the same secret."""
+        return self.variable or self.name, self.text if self.whole else self.value
+
+    @property
+    def place(self) -> str:
+        """Where it stands in the file."""
+        return f"services.{self.service}.environment.{self.name}"
 
 
 def adoption(settings: Settings) -> Adoption:
@@ -63,177 +93,223 @@ def adoption(settings: Settings) -> Adoption:
     """
     resolved = resolve(settings)
     try:
-        return _Adopting(settings, resolved.model, resolved.files).adopted()
+        shipped = _shipped(resolved.model, resolved.files[0].parent, settings.stack)
+        return PlainSecrets(settings, resolved.model, resolved.files, shipped).adopted()
     except (yaml.YAMLError, UnicodeDecodeError):  # Compose reads a little more than PyYAML does
         what = f"{resolved.files[0].name} cannot be edited: it has a form of YAML that is not known here"
         raise SlipwayError(what, "nothing was changed", "write ${NAME} there by hand") from None
 
 
-class _Adopting:
-    def __init__(self, settings: Settings, model: Mapping[str, object], files: tuple[Path, ...]) -> None:
-        self.settings, self.model, self.found = settings, model, Adoption()
-        services = model.get("services")
-        self.services: Mapping[str, Mapping[str, object]] = services if isinstance(services, dict) else {}
+def _shipped(model: Mapping[str, Any], folder: Path, stack: str) -> dict[str, bytes]:
+    """The files that the services mount, by path; what is wrong with any is said when the application is read."""
+    files, configs = ShippedFiles(folder, repository_of(folder), Findings(), stack), model.get("configs") or {}
+    for name, service in (model.get("services") or {}).items():
+        for mount in service.get("volumes") or []:
+            files.mount(name, dict(mount))
+        for used in service.get("configs") or []:
+            if file := configs.get(used["source"], {}).get("file"):
+                files.config(name, used, str(file))
+    return files.plain
+
+
+def check_readable_values(
+    settings: Settings, model: Mapping[str, Any], files: Sequence[Path], shipped: Mapping[str, bytes], found: Findings
+) -> None:
+    """Report secrets that an `environment:` of the Compose file holds in plain text.
+
+    One that anyone could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
+    warned of. `slipway secrets adopt` is the way out only where it can take the place over, and a single command only
+    where no other place needs the same value.
+    """
+    if not readable_literals(model.get("services") or {}):
+        return
+    try:
+        plain = PlainSecrets(settings, model, files, shipped)
+        adopted = plain.adopted()
+    except (yaml.YAMLError, UnicodeDecodeError, SlipwayError):
+        plain, adopted = PlainSecrets(settings, model, (), shipped), Adoption()
+        adopted.left = {each.place: "the file has a form of YAML that is not known here" for each in plain.literals}
+    for each in plain.literals:
+        weak = weakness(each.name, each.text)
+        refused = bool(weak and settings.production)
+        meaning, fix = plain.way_out(each, adopted, refused=refused)
+        what = f"{each.place} {f'{weak} and ' if weak else ''}is in plain text"
+        (found.refuse if refused else found.warn)(what, meaning, fix)
+
+
+class PlainSecrets:
+    """Finds the secrets in plain text in the environments of a Compose file, and what can be done about each."""
+
+    def __init__(
+        self, settings: Settings, model: Mapping[str, Any], files: Sequence[Path], shipped: Mapping[str, bytes]
+    ) -> None:
+        """`model` is Compose's of `files`, and `shipped` the files that services mount.
+
+        Raises:
+            yaml.YAMLError, UnicodeDecodeError: the files have a form that only Compose knows.
+        """
+        self.settings, self.model, self.shipped, self.found = settings, model, shipped, Adoption()
+        services = model.get("services") or {}
         self.texts = {file: file.read_bytes().decode("utf-8") for file in files}
-        self.entries: dict[tuple[str, str], _Entry] = {}
-        for file, text in self.texts.items():  # the later win
-            for service, name, entry in _entries(file, text):
-                self.entries[service, name] = entry
+        self.entries: dict[tuple[str, str], WrittenVariable] = {}
+        tops = {file: top_node(text) for file, text in self.texts.items()}
+        for file, top in tops.items():  # the later win
+            for service, name, written in written_variables(file, top):
+                self.entries[service, name] = written
         self.names: dict[tuple[str, str], str] = {}  # wanted name and value → the free one
-        self.with_files = {service for text in self.texts.values() for service in _with_env_file(text)}
-        self.edits: dict[tuple[Path, int], tuple[_Entry, str]] = {}  # by where the node begins, which aliases share
+        self.with_files = {service for top in tops.values() for service in with_env_file(top)}
+        self.edits: dict[tuple[Path, int], tuple[WrittenVariable, str]] = {}  # by where a node begins: aliases share it
+        texts = [value for text in self.texts.values() for _, value in scalars(text)]
+        self.references = [each for text in texts for each in _REFERENCE.finditer(text)]
+        hosts = names_on_networks(services)
+        self.literals = [self._literal(*each, hosts) for each in readable_literals(services)]
+        self.wanted = one_secret_each([each.means for each in self.literals], hosts)
+
+    def _literal(self, service: str, name: str, text: str, hosts: set[str]) -> Literal:
+        password = password_for(text, hosts)
+        written = self.entries.get((service, name))
+        for found in _REFERENCE.finditer(written.raw) if written else ():
+            given, default = self._given(found)
+            around = written.raw[: found.start()][-1:] + written.raw[found.end() :][:1] if written else ""
+            its = given == text or (password and given == password and around == ":@")
+            if found[1] and its and found[1] not in self.settings.secrets:
+                return Literal(service, name, text, password or text, found[1], default, given == text)
+        return Literal(service, name, text, password or text, "", default=False, whole=True)
+
+    def _given(self, reference: re.Match[str]) -> tuple[str | None, bool]:
+        """The value of a reference, and whether that is its default."""
+        given = self.settings.variables.get(reference[1] or "")
+        if reference[2] and (given is None or (given == "" and reference[2] == ":-")):
+            return str(without_escapes(reference[3])), True
+        return given, False
+
+    def secret_of(self, literal: Literal) -> str:
+        """The name of the secret that it is to be."""
+        return self.wanted[literal.means]
+
+    def way_out(self, literal: Literal, adopted: Adoption, *, refused: bool) -> tuple[str, str]:
+        """What a literal means, and the command that leads on: for all that need its value, or where it is alone."""
+        stack, secret, left = self.settings.stack, self.secret_of(literal), adopted.left.get(literal.place, "")
+        kept = next((place for name, place in adopted.kept.items() if literal.place in adopted.users[name]), "")
+        others = left or (kept and f"its value stands in {kept}, too")
+        known = f"everyone who can read the Compose file or the release knows it{f'; {others}' if others else ''}"
+        equal = [each for each in self.literals if each.value == literal.value]
+        if {each.variable for each in equal} == {literal.variable} != {""}:
+            name = literal.variable
+            remove = f"{config_rm(stack, entry('variables', name))} && " if name in self.settings.variables else ""
+            return f"{known}; the stack's secret {name} takes its place", remove + new_secret(stack, name)
+        reference = f"`${{{secret}}}`"
+        write = f"{reference} as its password" if literal.value != literal.text else f"`{literal.name}: {reference[1:]}"
+        names = dict.fromkeys(each.variable or self.secret_of(each) for each in equal)
+        # one after the other, and by hand: two random values would not be one
+        ask = " && ".join(config_set(stack, entry("secrets", name), secret=True) for name in names)
+        ask = ask if len(names) > 1 else new_secret(stack, secret)
+        if left:
+            return known, f"write {write} there, then {ask}"
+        return f"{known}; write {write} there", secrets_adopt(stack) if refused or len(names) > 1 else ask
 
     def adopted(self) -> Adoption:
-        literals = readable_literals(self.services)
-        wanted = one_secret_each([(name, text) for _, name, text in literals], self.services)
+        """The secrets that the stack can take over, and the edit for it."""
         left: dict[str, str] = {}
         while True:  # what stays in plain text keeps others there that have its value
             self.found, self.edits, self.names = Adoption(), {}, {}
             self.found.left |= left
-            own = {_place(service, name) for service, name, _ in literals} - left.keys()
-            for service, name, text in literals:
-                place = _place(service, name)
-                value = password_for(text, self.services) or text
-                others = [other for other in self._holding(value) if other not in own]
-                if place in left:
+            for literal in self.literals:
+                if literal.place in left:
                     continue
-                if others:
-                    self.found.left[place] = f"its value stands in {others[0]}, too"
-                elif why := self._adopt(service, name, text, value, wanted[name, text]):
-                    self.found.left[place] = why
+                weak = bool(weakness(self.secret_of(literal), literal.value))
+                others = self._others(literal, left, weak=weak)
+                if others and not weak:
+                    self.found.left[literal.place] = f"its value stands in {others[0]}, too"
+                elif why := self._adopt(literal, others):
+                    self.found.left[literal.place] = why
             if self.found.left.keys() == left.keys():
                 break
             left = self.found.left
         self._edit()
         return self.found
 
-    def _holding(self, value: str) -> list[str]:
-        """The places of the model that hold the value; short ones are there by chance."""
-        return strings_with(value, self.model) if len(value) >= SHORTEST_SECRET else []
+    def _others(self, literal: Literal, left: Mapping[str, str], *, weak: bool) -> list[str]:
+        """The other places that have its value and are not adopted."""
+        taken = {each.place for each in self.literals if each.value == literal.value or not weak} - left.keys()
+        equal = [each.place for each in self.literals if each.place in left and each.value == literal.value]
+        places = [*equal, *map(".".join, places_of(literal.value, self.model, self.shipped, weak=weak))]
+        return [place for place in places if place not in taken]
 
-    def _adopt(self, service: str, name: str, text: str, value: str, secret: str) -> str:
+    def _adopt(self, literal: Literal, others: list[str]) -> str:
         """Adopt one literal; the reason where it cannot be, else empty."""
-        entry, place = self.entries.get((service, name)), _place(service, name)
-        if entry is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
-            if service not in self.with_files:
+        value, variable = literal.value, literal.variable
+        written = self.entries.get((literal.service, literal.name))
+        if written is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
+            if literal.service not in self.with_files:
                 return "it stands in another file, which `include` or `extends` names"
-            return self._take(name, text, place)
-        references = [found for found in _REFERENCE.finditer(entry.raw) if found[1]]
-        if not references:
-            if without_escapes(entry.raw) != text:
-                return "Compose reads another text than is written"
-            secret = self._free(secret, value, service)
-            self._take(secret, value, place)
-            credentials = password_in_url(entry.raw) if value != text else None
-            written = value.replace("$", "$$")
-            new = entry.raw.replace(f":{written}@", f":${{{secret}}}@", 1) if credentials else f"${{{secret}}}"
-            self.edits[entry.file, entry.node.start_mark.index] = entry, entry.key + new
-            return ""
-        for found in references:
-            variable = found[1]
-            default = without_escapes(found[2]) if found[2] is not None else None
-            given = self.settings.variables.get(variable, default)
-            if given == value and variable not in self.settings.secrets:
-                return self._take(variable, value, place)
-        return "it is put together of variables"
+            return self._take(literal.name, literal.text, literal, others)
+        if variable and not literal.default:
+            given = self.settings.variables[variable]
+            return self._take(variable, given, literal, others, password=value if given != value else "")
+        wanted = self.secret_of(literal)
+        if variable == wanted and not self._contested(variable, value):
+            return self._take(variable, value, literal, others)
+        secret = self._free(wanted, value, literal.service)
+        new = _with_reference(written.raw, literal, f"${{{secret}}}")
+        if not new:
+            composed = not variable and any(found[1] for found in _REFERENCE.finditer(written.raw))
+            return "it is put together of variables" if composed else "Compose reads another text than is written"
+        self._take(secret, value, literal, others)
+        self.edits[written.file, written.node.start_mark.index] = written, written.key + new
+        return ""
 
-    def _take(self, secret: str, value: str, place: str) -> str:
+    def _contested(self, variable: str, value: str) -> bool:
+        """Whether other places of the files give the variable another value: one secret cannot be both."""
+        found = (each for each in self.references if each[1] == variable)
+        return any(self._given(each)[0] != value for each in found)
+
+    def _take(self, secret: str, value: str, literal: Literal, others: list[str], *, password: str = "") -> str:
         if self.found.secrets.setdefault(secret, value) != value:
             return f"{secret} has another value elsewhere"
-        self.found.users.setdefault(secret, []).append(place)
+        self.found.users.setdefault(secret, []).append(literal.place)
+        self.found.meant.setdefault(secret, self.secret_of(literal))
+        self.found.inside |= {secret: password} if password else {}
+        self.found.kept |= {secret: others[0]} if others else {}
         return ""
 
     def _free(self, secret: str, value: str, service: str) -> str:
-        """A name that no other value has: of another literal, or in the stack."""
+        """A name that no other value has: of another literal, in the stack, or by a default in the files."""
         stated = {name: each.get_secret_value() for name, each in self.settings.secrets.items()}
         taken = {**self.settings.variables, **stated, **self.found.secrets}
         if (secret, value) in self.names:
             return self.names[secret, value]
         prefix = re.sub(r"\W+", "_", service, flags=re.ASCII).upper()
         names = [secret, f"{prefix}_{secret}", *(f"{prefix}_{secret}_{number}" for number in range(2, 100))]
-        free = next(name for name in names if name not in self.settings.variables and taken.get(name, value) == value)
+        names = [name for name in names if name not in self.settings.variables and not self._contested(name, value)]
+        free = next(name for name in names if taken.get(name, value) == value)
         return self.names.setdefault((secret, value), free)
 
     def _edit(self) -> None:
         for file, before in self.texts.items():
-            edits = [(entry, new) for (edited, _), (entry, new) in self.edits.items() if edited == file]
+            edits = [(each, new) for (edited, _), (each, new) in self.edits.items() if edited == file]
             after = before
-            for entry, new in sorted(edits, key=lambda each: -each[0].node.start_mark.index):
-                start, end = entry.node.start_mark.index, entry.node.end_mark.index
-                after = after[:start] + _written(entry, before[start:end], new) + after[end:]
+            for written, new in sorted(edits, key=lambda edit: -edit[0].node.start_mark.index):
+                start, end = written.node.start_mark.index, written.node.end_mark.index
+                after = after[:start] + written_instead(written, before[start:end], new) + after[end:]
             if after != before:
-                news = {entry.node.start_mark.index: new for entry, new in edits}
-                expected = [news.get(index, value) for index, value in _scalars(before)]
-                if expected != [value for _, value in _scalars(after)]:
+                news = {each.node.start_mark.index: new for each, new in edits}
+                expected = [news.get(index, value) for index, value in scalars(before)]
+                if expected != [value for _, value in scalars(after)]:
                     what = f"{file.name} cannot be edited without changing more of it than its secrets"
                     raise SlipwayError(what, "nothing was changed", f"write ${{NAME}} there by hand in {file.name}")
                 self.found.files[file] = before, after
 
 
-def _place(service: str, name: str) -> str:
-    return f"services.{service}.environment.{name}"
+def _with_reference(raw: str, literal: Literal, reference: str) -> str:
+    """The text of a variable with a reference in place of its secret value; empty where that is not to be found in it.
 
-
-def _entries(file: Path, text: str) -> Iterator[tuple[str, str, _Entry]]:
-    """Service, variable and entry of everything in the environments of a file."""
-    top = yaml.compose(text, Loader=yaml.SafeLoader)
-    for service, node, flow in _pairs(_child(top, "services"), flow=False):
-        for key, environment, inside in _pairs(node, flow=flow):
-            if key != "environment":
-                continue
-            for name, value, deep in _pairs(environment, flow=inside):
-                if isinstance(value, yaml.ScalarNode):
-                    yield service, name, _Entry(file, value, "", deep)
-            if isinstance(environment, yaml.SequenceNode):
-                for each in environment.value:
-                    name, equals, _ = str(each.value).partition("=")
-                    if isinstance(each, yaml.ScalarNode) and equals:
-                        yield service, name, _Entry(file, each, f"{name}=", inside or bool(environment.flow_style))
-
-
-def _with_env_file(text: str) -> Iterator[str]:
-    """The services that read variables from files of their own."""
-    top = yaml.compose(text, Loader=yaml.SafeLoader)
-    for service, node, _ in _pairs(_child(top, "services"), flow=False):
-        if _child(node, "env_file") is not None:
-            yield service
-
-
-def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    return next((value for name, value, _ in _pairs(node, flow=False) if name == key), None)
-
-
-def _pairs(node: yaml.Node | None, *, flow: bool) -> Iterator[tuple[str, yaml.Node, bool]]:
-    """Key, value and whether it stands in braces, of every entry of a mapping: those merged into it, then its own."""
-    if not isinstance(node, yaml.MappingNode):
-        return
-    flow = flow or bool(node.flow_style)
-    for key, value in node.value:
-        if key.value == "<<":
-            for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                yield from _pairs(each, flow=flow)
-    for key, value in node.value:
-        if key.value != "<<":
-            yield str(key.value), value, flow
-
-
-def _scalars(text: str) -> list[tuple[int, str]]:
-    """Every scalar with where it begins, in the order of the file."""
-    return [
-        (event.start_mark.index if event.start_mark else 0, str(event.value))
-        for event in yaml.parse(text, Loader=yaml.SafeLoader)
-        if isinstance(event, yaml.ScalarEvent)
-    ]
-
-
-def _written(entry: _Entry, source: str, new: str) -> str:
-    """`new` as the text of a node, quoted as before where that is still right."""
-    found = _PROPERTIES.match(source)
-    properties = found[0] if found else ""
-    style = entry.node.style
-    if style == "'":
-        return f"{properties}'{new}'" if "'" not in new else properties + json.dumps(new, ensure_ascii=False)
-    block = style in ("|", ">")
-    plain = not entry.flow and style != '"' and yaml.safe_load(f"a: {new}") == {"a": new}
-    end = source[len(source.rstrip("\n")) :] if block else ""
-    return properties + (new if plain else json.dumps(new, ensure_ascii=False)) + (end or "\n" if block else "")
+    `${NAME:-…}` stays, for stacks that have a value of their own.
+    """
+    written = literal.value.replace("$", "$$")
+    if literal.value != literal.text and f":{written}@" in raw:
+        return raw.replace(f":{written}@", f":{reference}@", 1)
+    if literal.variable:
+        before, default, after = raw.partition(f"-{written}}}")
+        return f"{before}-{reference}}}{after}" if default else ""
+    return reference if without_escapes(raw) == literal.text and not _REFERENCE.search(raw.replace("$$", "")) else ""

@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.config.compose_model import secret_names, strings, with_placeholders, without_escapes
+from slipway.compose.config.environment_nodes import only_in_env_file
+from slipway.compose.equal_secrets import names_on_networks
 from slipway.contract.problems import Problem
 from slipway.settings.secret_rules import (
     SHORTEST_SECRET,
     is_secret,
-    made_up,
     new_secret,
-    password_in_url,
+    passwords_in_urls,
     probably_secret,
     weakness,
 )
-from slipway.settings.setting_files import config_rm, entry, secrets_adopt
+from slipway.settings.setting_files import config_rm, config_set, entry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path as FilePath
 
     from slipway.settings.model import Settings
     from slipway.x_slipway.findings import Findings
 
 __all__ = [
-    "check_places", "check_readable_values", "known_values", "one_secret_each", "password_for", "readable_literals",
-    "secret_uses", "strings_with",
+    "check_known_values", "check_places", "known_values", "places_of", "readable_literals", "secret_uses",
 ]  # fmt: skip
 
 Path = tuple[str, ...]
 
 
-def secret_uses(model: Mapping[str, Any], found: Findings) -> set[str]:
-    """Names of the secrets that the hosts need for Compose's model of a file; refuses places that others could read.
+def secret_uses(model: Mapping[str, Any], settings: Settings, found: Findings) -> set[str]:
+    """Names of the secrets that the hosts need for Compose's model of a file; reports places that others could read.
 
-    What does not reach a host or a build is left out.
+    What does not reach a host or a build is left out. Commands and health checks are refused in production alone: the
+    release has the secret's name there, and who can read it on the host can inspect the environment as well.
     """
     names = set()
     for path, text, is_key in strings(model):
         for name in secret_names(text) if not _dropped(path) else ():
             if _kept(path) and not is_key:
                 names.add(name)
+                continue
+            place = ".".join(with_placeholders(list(path)))
+            fix = with_placeholders(_way_out(path, name, model.get("services") or {}) + _published(path, model))
+            if _command(path) and not settings.production:
+                names.add(name)
+                found.warn(f"secret {name} stands in {place}", f"{_READABLE}; production refuses it", fix)
             else:
-                place = ".".join(with_placeholders(list(path)))
-                fix = with_placeholders(_way_out(path, name) + _published(path, model))
                 found.refuse(f"secret {name} stands in {place}", _READABLE, fix)
     return names
 
@@ -64,27 +72,29 @@ def _dropped(path: Path) -> bool:
             return path[0].startswith("x-")
 
 
-def check_places(places: Mapping[str, Sequence[Path]], settings: Settings, found: Findings) -> None:
+def check_places(
+    places: Mapping[str, Sequence[Path]], services: Mapping[str, Any], settings: Settings, found: Findings
+) -> None:
     """Report variables that stand where others can read them, with what to write instead.
 
-    One without a value must not be set as a secret, which would be refused there; one that looks like a secret gets a
-    warning.
+    One without a value must not be set as a secret where that is refused; one that looks like a secret gets a warning.
     """
     for name, paths in places.items():
         readable = [path for path in paths if not _dropped(path) and not _kept(path)]
+        refused = [path for path in readable if settings.production or not _command(path)]
         if not readable:
             continue
         place = " and ".join(".".join(path) for path in readable)
-        way_out = "; ".join(dict.fromkeys(_way_out(path, name) for path in readable))
+        way_out = "; ".join(dict.fromkeys(_way_out(path, name, services) for path in readable))
         for number, problem in enumerate(found.problems):
-            if problem.code != "variable-missing" or problem.subject != name:
+            if problem.code != "variable-missing" or problem.subject != name or not refused:
                 continue
             meaning, fix = problem.meaning.partition(";")[0], problem.fix
             if probably_secret(name):
                 meaning = f"it stands in {place}, where a secret is refused: {_READABLE}"
                 fix = f"{way_out}, then {new_secret(settings.stack, name)}"
             found.problems[number] = problem._replace(meaning=meaning, fix=fix)
-        if is_secret(name, settings.variables.get(name, "")):
+        if name not in settings.secrets and is_secret(name, settings.variables.get(name, "")):
             secret = f"{config_rm(settings.stack, entry('variables', name))} && {new_secret(settings.stack, name)}"
             what = f"variable {name} stands in {place}, and looks like a secret"
             found.warn(what, _READABLE, f"{way_out}, then {secret}")
@@ -102,41 +112,54 @@ def _kept(path: Path) -> bool:
             return False
 
 
-def _way_out(path: Path, name: str) -> str:
+def _command(path: Path) -> bool:
+    """Whether it is what runs in a container."""
+    match path:
+        case ("services", _, "command" | "entrypoint", *_) | ("services", _, "healthcheck", "test", *_):
+            return True
+        case _:
+            return False
+
+
+def _way_out(path: Path, name: str, services: Mapping[str, Any]) -> str:
     """What to write instead, so that a program still gets the secret."""
     value = f"`{name}: ${{{name}}}`"
     match path:
-        case ("services", service, "healthcheck", *_):
-            return f"write $${name} there, as `CMD-SHELL`, and {value} in the environment of {service}"
+        case ("services", service, "healthcheck" | "command" | "entrypoint" as key, *_):
+            held = _variable_with(name, services.get(service) or {})
+            has = f": {service} has it in its environment" if held else f", and {value} in the environment of {service}"
+            if key == "healthcheck" or _in_shell(services.get(service) or {}, key):
+                return f"write $${held or name} there{', as `CMD-SHELL`' if key == 'healthcheck' else ''}{has}"
+            shell = f", or a shell does (`sh -c 'exec … $${held or name}'`)"
+            return f"{_handed_over(service, name)}{shell}"
         case ("services", _, "build", *_):
             return f"hand it to the build in `build.secrets`, with `environment: {name}`; not in the environment"
         case ("services", service, *_):
-            file = f"in a file (`configs:` with `content:` that holds ${{{name}}}), which {service} mounts"
-            return (
-                f"hand it over {file}, or as {value} in its environment, where the program or its image reads it there"
-            )
+            return _handed_over(service, name)
         case _:
             return f"write {value} in the environment of the service that needs it"
 
 
-def check_readable_values(services: Mapping[str, Mapping[str, Any]], settings: Settings, found: Findings) -> None:
-    """Report secrets that an `environment:` of the Compose file holds in plain text.
+def _handed_over(service: str, name: str) -> str:
+    file = f"in a file (`configs:` with `content:` that holds ${{{name}}}), which {service} mounts"
+    value = f"`{name}: ${{{name}}}` in its environment"
+    return f"hand it over {file}, or as {value}, where the program or its image reads it there"
 
-    One that anyone could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
-    warned of.
-    """
-    literals = readable_literals(services)
-    secret_of = one_secret_each([(name, text) for _, name, text in literals], services)
-    for service, name, text in literals:
-        weak, secret = weakness(name, text), secret_of[name, text]
-        report = found.refuse if weak and settings.production else found.warn
-        value = f"${{{secret}}}"
-        write = f"`{value}` as its password" if password_for(text, services) else f"`{name}: {value}`"
-        report(
-            f"services.{service}.environment.{name} {f'{weak} and ' if weak else ''}is in plain text",
-            f"everyone who can read the Compose file or the release knows it; write {write} there",
-            secrets_adopt(settings.stack) if weak and settings.production else new_secret(settings.stack, secret),
-        )
+
+def _variable_with(name: str, service: Mapping[str, Any]) -> str:
+    """The variable of a service that holds the secret and nothing else; empty without one."""
+    environment = with_placeholders(service.get("environment") or {})
+    holding = [variable for variable, value in environment.items() if value == f"${{{name}}}"]
+    return name if name in holding else next(iter(holding), "")
+
+
+def _in_shell(service: Mapping[str, Any], key: str) -> bool:
+    """Whether a shell runs it, which knows the container's variables: a string alone is none, as Compose splits it."""
+    words = [str(word) for each in dict.fromkeys(("entrypoint", key)) for word in service.get(each) or ()]
+    return any(
+        re.fullmatch(r"(.*/)?(ba|da|z|a|k)?sh", word) and re.fullmatch(r"-\w*c", option)
+        for word, option in itertools.pairwise(words)
+    )
 
 
 def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
@@ -150,89 +173,123 @@ def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[s
     ]
 
 
-def strings_with(value: str, model: Mapping[str, Any]) -> list[str]:
-    """The paths of all texts in Compose's model that hold `value`."""
-    return [".".join(path) for path, text, _ in strings(model) if value in without_escapes(text) and not _dropped(path)]
+def places_of(value: str, model: Mapping[str, Any], files: Mapping[str, bytes], *, weak: bool) -> list[Path]:
+    """Where a secret's value stands in Compose's model and in shipped files.
 
-
-def password_for(text: str, services: Collection[str]) -> str:
-    """The password in a URL of one of the application's own services; empty where there is none."""
-    password, host = password_in_url(text) or ("", "")
-    return password if host in services else ""
-
-
-def one_secret_each(literals: Sequence[tuple[str, str]], services: Collection[str]) -> dict[tuple[str, str], str]:
-    """Name and text → the secret for it, or for the password in it: one for all that must stay equal.
-
-    Those are equal; short ones (`plane`, `sentry`) only where their names are alike, too: others are so by chance.
+    A file's path is one part. A weak value is a word that stands in many places by chance: only where it is meant as a
+    secret.
     """
-    found: dict[tuple[str, str], str] = {}
-    taken: dict[str, list[tuple[str, str]]] = {}  # text → names that have it, each with its secret
-    plain = [each for each in literals if not password_in_url(each[1])]
-    for name, text in [*sorted(plain, key=lambda each: not made_up(each[0])), *literals]:
-        if (name, text) in found:
-            continue
-        own, meant, value = name, name, text
-        if password := password_for(text, services):
-            own = f"{re.sub(r'_?(URL|URI|DSN)$', '', name) or name}_PASSWORD"
-            meant, value = f"{text.partition(':')[0]}_{own}", password
-        others = taken.setdefault(value, [])
-        same = (secret for other, secret in others if len(value) >= SHORTEST_SECRET or _alike(meant, other))
-        found[name, text] = next(same, own)
-        others.append((meant, found[name, text]))
-    return found
+    if weak and value.strip():
+        texts = [*_commands_and_texts(model.get("services") or {})]
+        texts += [((place,), content.decode(errors="replace")) for place, content in files.items()]
+        meant = _meant(value)
+        return [path for path, text in texts if meant.search(text)]
+    if len(value) < SHORTEST_SECRET:
+        return []
+    held = [path for path, text, _ in strings(model) if value in without_escapes(text) and not _dropped(path)]
+    return held + [(place,) for place, content in files.items() if value.encode() in content]
 
 
-# What stands for one thing in the names of those who use it and of what provides it.
-_KINDS = {
-    "database": r"POSTGRES(QL)?|PG|DB|DATABASE|MYSQL|MARIADB|MONGO(DB)?|SQL",
-    "cache": r"REDISS?|VALKEY|CACHE",
-    "queue": r"RABBITMQ|AMQPS?|BROKER|CELERY",
-    "store": r"MINIO|AWS|S3",
-}
-_PASSWORD = re.compile(r"PASSWORD|PASSWD|PASS|PWD|PW")
-_GENERAL = frozenset({"SECRET", "KEY", "TOKEN", "ROOT", "ADMIN", "USER", "DEFAULT", "INITDB", "APP", ""})
+def _commands_and_texts(services: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """The texts of services, a command as a whole, without a shell's defaults for variables that the service has."""
+    for name, service in services.items():
+        own = "|".join(map(re.escape, service.get("environment") or {}))
+        lists = {key: service[key] for key in ("command", "entrypoint") if isinstance(service.get(key), list)}
+        test = (service.get("healthcheck") or {}).get("test")
+        lists |= {"healthcheck": test} if isinstance(test, list) else {}
+        whole = {key: " ".join(map(str, words)) for key, words in lists.items()}
+        for path, text, is_key in strings({**service, **whole}, ("services", name)):
+            if not is_key and not _dropped(path):
+                yield path, re.sub(rf"\$\{{({own}):?-[^{{}}]*\}}", "", without_escapes(text))
 
 
-def _alike(name: str, other: str) -> bool:
-    """Whether two variables seem to be about one secret: that of one thing, or of the same name but for a prefix."""
-    one, two = _words(name), _words(other)
-    kinds = [{kind for kind, words in _KINDS.items() if any(re.fullmatch(words, word) for word in each)}
-             for each in (one, two)]  # fmt: skip
-    if all(kinds):
-        return not kinds[0].isdisjoint(kinds[1])
-    one, two = one - _GENERAL, two - _GENERAL
-    both_passwords = bool(_PASSWORD.search(name.upper())) == bool(_PASSWORD.search(other.upper()))
-    return both_passwords and (not one or not two or not one.isdisjoint(two))
+def _meant(value: str) -> re.Pattern[str]:
+    """Finds a value where it is a password: in a URL, behind an option, or assigned to what is named like one."""
+    own = rf"(?-i:{re.escape(value)})(?![\w-])"
+    said = r"(?:pass(?:word|wd|phrase)?|pwd|pw|secret|token|key|auth|requirepass|identified\s+by)"
+    return re.compile(
+        rf"""(?i)://[^\s/@:]*:(?-i:{re.escape(value)})@|{said}["'\]]{{0,2}}(?:\s*(?:=>|:-|[:=,>]+)\s*|\s+)["']?{own}|(?<!\S)-[ap]\s?["']?{own}"""
+    )
 
 
-def _words(name: str) -> set[str]:
-    return set(re.split(r"[^A-Z0-9]+", _PASSWORD.sub("_", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper())))
+def check_known_values(
+    model: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    settings: Settings,
+    sources: Sequence[FilePath],
+    found: Findings,
+) -> None:
+    """Report secrets whose values stand where every release would store them, and weak passwords in shipped files.
+
+    They are refused in production and warned of elsewhere.
+    """
+    problems = [*known_values(model, files, settings, sources), *_weak_passwords(model, files, settings)]
+    for what, meaning, fix, *_ in problems:
+        (found.refuse if settings.production else found.warn)(what, meaning, fix)
 
 
-def known_values(model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings) -> list[Problem]:
+def known_values(
+    model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings, sources: Sequence[FilePath] = ()
+) -> list[Problem]:
     """A problem for every secret of the stack whose value stands in Compose's model or in a shipped file.
 
-    Short values are left out: they stand everywhere by chance.
+    What the environments hold in plain text of a weak one is reported there. `sources` are the Compose files.
     """
     values = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
-    values = {name: value for name, value in values.items() if len(value) >= SHORTEST_SECRET}
+    plain = {(service, name) for service, name, _ in readable_literals(model.get("services") or {})}
     found = set()
-    for path, text, _ in strings(model):
-        for name in _held(without_escapes(text), values) if not _dropped(path) else ():
-            found.add((name, ".".join("…" if _held(part, values) else part for part in path)))
-    for place, content in files.items():
-        found |= {(name, place) for name, value in values.items() if value.encode() in content}
+    for name, value in values.items():
+        weak = bool(weakness(name, value))
+        paths = places_of(value, model, files, weak=weak)
+        found |= {(name, path) for path in paths if not weak or path[1::2] not in plain}
+    long = [re.escape(value) for value in values.values() if len(value) >= SHORTEST_SECRET]
+    shown = re.compile("|".join(long) or r"(?!)")
     return [
         Problem(
-            f"the value of secret {name} is in plain text in {place}",
+            f"the value of secret {name} is in plain text in {shown.sub('…', '.'.join(path))}",
             "it would be stored so with every release",
-            f"write ${{{name}}} in a service's environment instead, and change the secret",
+            shown.sub("…", _instead(path, name, model.get("services") or {}, settings, sources)),
         )
-        for name, place in sorted(found)
+        for name, path in sorted(found)
     ]
 
 
-def _held(text: str, values: Mapping[str, str]) -> list[str]:
-    """The names of the values that stand in `text`."""
-    return [name for name, value in values.items() if value in text]
+def _instead(
+    path: Path, name: str, services: Mapping[str, Any], settings: Settings, sources: Sequence[FilePath]
+) -> str:
+    """What to do where a secret's value stands in plain text."""
+    value, stack = settings.secrets[name].get_secret_value(), settings.stack
+    match path:
+        case (file,):
+            return f"{_as_config(file, f'${{{name}}}')}, and change the secret"
+        case ("services", service, "environment", variable):
+            if without_escapes(services[service]["environment"][variable]) != value:
+                return f"write ${{{name}}} in its place there"
+            if only_in_env_file(sources, service, variable) and re.fullmatch(r"\w+", variable, re.ASCII):
+                get = f"pulumi config get --path '{entry('secrets', name)}' --stack {shlex.quote(stack)} |"
+                return config_set(stack, entry("secrets", variable), get, secret=True)
+            return f"write `{variable}: ${{{name}}}` there"
+        case _:
+            return f"{_way_out(path, name, services)}, and change the secret"
+
+
+def _as_config(file: str, reference: str) -> str:
+    """How a file ships with a secret in it."""
+    return (
+        f"let the service mount, in place of {file}, a `configs:` entry whose `content:` is its text with {reference} "
+        "for the value, and $$ for every other $"
+    )
+
+
+def _weak_passwords(model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings) -> Iterator[Problem]:
+    """Passwords of the application's own services, in URLs of shipped files, that anyone could guess."""
+    hosts = names_on_networks(model.get("services") or {})
+    known = {secret.get_secret_value() for secret in settings.secrets.values()}
+    for file, content in files.items():
+        text = re.sub(r"(?m)^\s*(#|//|--|;).*$", "", content.decode(errors="replace"))
+        for password, host in dict.fromkeys(passwords_in_urls(text)):
+            weak = weakness("PASSWORD", password)
+            if weak and host in hosts and password not in known and not re.search(r"[$<{%]", password):
+                meaning = "it is in plain text, and stored so with every release"
+                what = f"the password for {host} in {file} {weak}"
+                yield Problem(what, meaning, _as_config(file, "${NAME} of a secret"))

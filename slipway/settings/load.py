@@ -275,7 +275,7 @@ def _with_dotenv_variables(settings: Settings, dotenv: Dotenv) -> Settings:
     values = {name: value for name, value in dotenv.values.items() if name not in known and name not in secret}
     given = {name: value.get_secret_value() for name, value in secret.items()}
     for name, value, why in dotenv_entries(dotenv._replace(values=values), known, given):
-        if why:
+        if why and value:  # `${NAME:-…}` has its default for an empty one
             secret[name] = SecretStr(value)
         else:
             plain[name] = value

@@ -155,7 +155,8 @@ def _variable_problems(settings: Settings) -> Iterator[Problem]:
                 config_set(settings.stack, where, secret=section == "secrets"),
             )
     yield from too_long("variables", settings.variables, settings.stack)
-    for name in sorted(settings.variables.keys() & settings.secrets.keys()):
+    # An empty one stands for nothing, as in the `.env` that Compose read: the secret is meant.
+    for name in sorted(name for name in settings.secrets if settings.variables.get(name)):
         yield Problem.about(
             f"variables.{name}",
             "there is a secret of the same name",
@@ -215,9 +216,16 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
     """
     if settings.production != refused:
         return []
-    found = {name: weakness(name, secret.get_secret_value()) for name, secret in settings.secrets.items()}
+    values = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
+    found = {name: what for name, value in values.items() if (what := weakness(name, value))}
+    meanings = dict.fromkeys(found, "anyone could guess it")
+    for name in found:  # of a placeholder others have it by chance
+        same = [other for other in found if other != name and values[other] == values[name]]
+        if same and not is_placeholder(values[name], "secrets") and values[name].strip():
+            meanings[name] += (
+                f"; if it is one password with {' and '.join(same)}, which has that value, set one for all"
+            )
     return [
-        Problem.about(f"secrets.{name}", what, "anyone could guess it", new_secret(settings.stack, name))
+        Problem.about(f"secrets.{name}", what, meanings[name], new_secret(settings.stack, name))
         for name, what in found.items()
-        if what
     ]

@@ -10,7 +10,7 @@ from slipway.settings.values import is_placeholder
 
 __all__ = [
     "SHORTEST_SECRET", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret", "password_in_url",
-    "probably_secret", "weakness", "why_secret",
+    "passwords_in_urls",    "probably_secret", "weakness", "why_secret",
 ]  # fmt: skip
 
 SHORTEST_SECRET = 12
@@ -72,7 +72,7 @@ _SECRET_IN_QUERY = re.compile(
 # What an application may make up for itself: passwords of what it brings along, and what it signs with. All else comes
 # from somewhere: a URL, JSON, a third party's key, a key of a certain length.
 _MADE_UP = re.compile(
-    r"(\w+_)?(POSTGRES(QL)?|PG|DB|DATABASE|MYSQL|MARIADB|MONGO(DB)?|REDIS|VALKEY|RABBITMQ|ROOT|ADMIN|APP)_?"
+    r"(\w+_)?(POSTGRES(QL)?|PG|DB|DATABASE|MYSQL|MARIADB|MONGO(DB)?|REDIS|VALKEY|RABBITMQ|CLICKHOUSE|ROOT|ADMIN|APP)_?"
     r"(PASSWORD|PASSWD|PASS|PWD|PW)"
     r"|(APP_|WEB_|DJANGO_|FLASK_|RAILS_)?(SECRET_KEY(_BASE)?|(APP|JWT|SESSION|COOKIE|CSRF|SIGNING)_SECRET(_KEY)?"
     r"|(JWT|SESSION|COOKIE|CSRF|SIGNING)(_SIGNING)?_KEY|JWT_(ACCESS|REFRESH)_SECRET)"
@@ -138,8 +138,12 @@ def _says_none(name: str, plain: str) -> bool:
 
 def password_in_url(text: str) -> tuple[str, str] | None:
     """The password in a URL and the host that it is for; None without one."""
-    found = _CREDENTIALS_IN_URL.search(text)
-    return (found["password"], found["host"] or "") if found else None
+    return next(iter(passwords_in_urls(text)), None)
+
+
+def passwords_in_urls(text: str) -> list[tuple[str, str]]:
+    """The same of every URL."""
+    return [(found["password"], found["host"] or "") for found in _CREDENTIALS_IN_URL.finditer(text)]
 
 
 def weakness(name: str, value: str) -> str | None:

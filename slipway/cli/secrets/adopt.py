@@ -12,8 +12,10 @@ import typer
 from slipway.cli.init.stack_file import write_all
 from slipway.cli.printing import has_terminal
 from slipway.cli.secrets.confirm import confirmed
+from slipway.compose.config.compose_files import compose_files
 from slipway.compose.git import repository_of
 from slipway.compose.literals import Adoption, adoption
+from slipway.contract.problems import SlipwayError
 from slipway.contract.redaction import printable
 from slipway.releases import local_stack
 from slipway.releases.engine import engine_of, known_stacks, setting_sources
@@ -22,9 +24,11 @@ from slipway.releases.stack_settings import Change, change_settings, stated_valu
 from slipway.settings.load import collect_settings
 from slipway.settings.secret_rules import made_up, weakness
 from slipway.settings.setting_files import entry, secrets_adopt, stack_file
+from slipway.settings.values import is_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
 
     from slipway.releases.engine import Engine
 
@@ -39,10 +43,10 @@ def adopt(engine: Engine, *, yes: bool, plan: bool, new: bool) -> None:
     """
     settings, _ = collect_settings(**setting_sources(engine, engine.configuration()))
     found = adoption(settings)
-    _show(found, new=new)
+    _show(found, {name: value.get_secret_value() for name, value in settings.secrets.items()}, new=new)
     if plan or not found.secrets:
         return
-    engines = [engine, *_others(engine)] if found.files else [engine]
+    engines = [engine, *_others(engine, found.files)] if found.files else [engine]
     stacks = ", ".join(each.short for each in engines)
     edit = ", and edit the Compose file" if found.files else ""
     question = f"Store {counted(len(found.secrets), 'secret')} in {stacks}{edit}?"
@@ -58,29 +62,64 @@ def adopt(engine: Engine, *, yes: bool, plan: bool, new: bool) -> None:
     typer.echo(f"{edited} is edited. Next: pulumi preview --stack {engine.stack}", err=True)
 
 
-def _others(engine: Engine) -> Iterator[Engine]:
-    """The project's other stacks with a file: they read the same Compose file."""
+def _others(engine: Engine, edited: Collection[Path]) -> Iterator[Engine]:
+    """The project's other stacks with a file that read one of the edited Compose files, too."""
     known = known_stacks(engine) - {engine.short, local_stack.NAME}
+    files = {file.resolve() for file in edited}
     for name in sorted(known):
-        if stack_file(engine.root, name).exists():
-            yield engine_of(name)
+        if not stack_file(engine.root, name).exists():
+            continue
+        other = engine_of(name)
+        try:
+            settings, _ = collect_settings(**setting_sources(other, other.configuration()))
+            read, _ = compose_files(settings)
+        except SlipwayError as error:
+            why = error.problems[0].what
+            typer.echo(f"  {name} stays as it is, as it is not known which Compose file it reads: {why}", err=True)
+        else:
+            if not files.isdisjoint(file.resolve() for file in read):
+                yield other
 
 
 def _changes(found: Adoption, engine: Engine, *, new: bool) -> Iterator[Change]:
     """What a stack lacks of it; a secret that it has stays."""
     variables, stated = stated_values(engine)
-    for name, value in found.secrets.items():
+    values = {name: variables.get(name, value) for name, value in found.secrets.items()}
+    values = _renewed(found, values, stated) if new else values
+    for name, value in values.items():
         if name not in stated:
-            yield Change(entry("secrets", name), _value(name, variables.get(name, value), new=new), secret=True)
+            yield Change(entry("secrets", name), value, secret=True)
         if name in variables:
             yield Change(entry("variables", name), None)
 
 
-def _value(name: str, today: str, *, new: bool) -> str:
-    return secrets.token_hex(24) if new and made_up(name) and weakness(name, today) else today
+def _renewed(found: Adoption, today: Mapping[str, str], stated: Mapping[str, str]) -> dict[str, str]:
+    """The stack's values, random where they may be: equal ones stay equal, as they may be two ends of one password."""
+    values = dict(today)
+    for names in _renewable(found, today, stated):
+        old, value = today[names[0]], next((stated[name] for name in names if name in stated), secrets.token_hex(24))
+        values |= dict.fromkeys(names, value)
+        for name in [name for name, password in found.inside.items() if password == old]:
+            values[name] = values[name].replace(f":{old}@", f":{value}@")
+    return values
 
 
-def _show(found: Adoption, *, new: bool) -> None:
+def _renewable(found: Adoption, values: Mapping[str, str], stated: Mapping[str, str]) -> list[list[str]]:
+    """The secrets that can get a random value, together those that get the same one."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, value in values.items():  # placeholders may be equal by chance
+        groups.setdefault((value, found.meant[name] if is_placeholder(value, "secrets") else ""), []).append(name)
+    other = [value for name, value in stated.items() if name not in found.secrets]
+    return [
+        names
+        for (value, _), names in groups.items()
+        if any(made_up(name) and weakness(name, value) for name in names)
+        and found.kept.keys().isdisjoint(names)
+        and not any(value == each or f":{value}@" in each for each in other)
+    ]
+
+
+def _show(found: Adoption, stated: Mapping[str, str], *, new: bool) -> None:
     for file, (before, after) in found.files.items():
         name = os.path.relpath(
             file.resolve(), repository_of(file.parent) or file.parent.resolve()
@@ -95,10 +134,11 @@ def _show(found: Adoption, *, new: bool) -> None:
                 typer.echo(shown, nl=False)
     if not found.secrets:
         typer.echo("the Compose file holds no secret in plain text that can be adopted", err=True)
+    fresh = {name for names in _renewable(found, found.secrets, stated) for name in names}
     for name, users in found.users.items():
-        weak = weakness(name, found.secrets[name])
-        fresh = new and made_up(name) and weak
-        how = "a new random value" if fresh else f"today's value{f', which {weak}' if weak else ''}"
+        weak, kept = weakness(name, found.secrets[name]), found.kept.get(name)
+        how = f"today's value{f', which {weak}' if weak else ''}{f' and stands in {kept}, too' if kept else ''}"
+        how = "a new random value" if new and name in fresh else how
         typer.echo(f"  secret {name}: {how}, for {', '.join(users)}", err=True)
     for place, why in found.left.items():
         typer.echo(f"  not adopted: {place}: {why}", err=True)

@@ -127,6 +127,9 @@ def _read(
         if of_the_machine(name):
             left[name] = "of the machine that runs Docker"
             continue
+        if not value and name in secrets and name not in (*request.plain, *request.secret):
+            left[name] = "empty: the stack's secret stays"
+            continue
         declared = name in request.secret or (name in secrets and name not in request.plain)
         secret = declared or bool(why and value and name not in request.plain)
         if secret and not is_variable_name(name, secret=True):
@@ -161,7 +164,10 @@ def _line(
         notes += [weak] if (weak := weakness(name, value)) else []
     else:
         notes += ["a secret until now"] if how == _MOVED else []
-        notes += [] if value else ["empty"]
+        empty = (
+            f"empty; a secret by its name: set {entry('secrets', name)} if it is to have a value" if why else "empty"
+        )
+        notes += [] if value else [empty]
     return _Line(name, value, secret, how, ", ".join(notes))
 
 

@@ -73,6 +73,35 @@ def test_the_patch_applies_and_all_stacks_get_todays_values(run: Run, tmp_path: 
     assert (again.exit_code, again.stdout) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("config", "has"),
+    [
+        ("{'shop:application': app}", True),
+        ("{'shop:application': ./app/../app, 'shop:composeFile': compose.yaml}", True),
+        ("{'shop:application': app, 'shop:composeFile': [other.yaml, compose.yaml]}", True),
+        ("{'shop:application': linked}", True),
+        ("{'shop:application': other}", False),
+        ("{'shop:application': app, 'shop:composeFile': other.yaml}", False),
+        ("{'shop:application': app, 'shop:variables': {COMPOSE_FILE: other.yaml}}", False),
+        ("{'shop:application': missing}", False),
+        ("{}", False),
+    ],
+)
+def test_only_stacks_that_read_the_same_file_get_the_secrets(
+    run: Run, tmp_path: Path, config: str, *, has: bool
+) -> None:
+    (tmp_path / "other").mkdir()
+    for other in (tmp_path / "other" / "compose.yaml", tmp_path / "app" / "other.yaml"):
+        other.write_text("services: {web: {image: x}}\n")
+    (tmp_path / "linked").symlink_to("app")
+    (tmp_path / "Pulumi.production.yaml").write_text(f"config: {config}\n")
+    result = run("--yes")
+    assert result.exit_code == 0, result.output
+    assert bool(secrets(tmp_path, "production")) == has
+    assert ("Pulumi.production.yaml" in result.stderr) == has
+    assert ("production stays as it is" in result.stderr) == ("missing" in config or config == "{}")
+
+
 def test_a_compose_file_that_is_a_link_stays_one(run: Run, tmp_path: Path) -> None:
     link = tmp_path / "app" / "compose.yaml"
     link.rename(tmp_path / "shared.yaml")
@@ -91,6 +120,43 @@ def test_new_gives_random_values_where_todays_are_weak(run: Run, tmp_path: Path)
     values = [secrets(tmp_path, stack)["DB_PASSWORD"] for stack in ("staging", "production")]
     assert [len(each) for each in values] == [48, 48]
     assert values[0] != values[1]
+
+
+PAIRS = [
+    # what it is; the variables of `db` and `web`; the stack's own; whether the values are new
+    ("two ends", {"POSTGRES_PASSWORD": "sonar"}, {"SONAR_JDBC_PASSWORD": "sonar"}, {}, True),
+    ("two secrets", {"DB_PASSWORD": "${DB_PASSWORD:-wordy}"}, {"SECRET_KEY": "${SECRET_KEY:-wordy}"}, {}, True),
+    ("the stack's variables", {"POSTGRES_PASSWORD": "${DB_PASSWORD}"}, {"DB_PASS": "${JDBC_PASSWORD}"},
+     {"shop:variables": {"DB_PASSWORD": "changeme", "JDBC_PASSWORD": "changeme"}}, True),
+    ("a URL in the stack", {"POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:-wordy}"}, {"DATABASE_URL": "${URL}"},
+     {"shop:variables": {"URL": "postgres://u:wordy@db/x"}}, True),
+    ("another secret has it", {"POSTGRES_PASSWORD": "wordy"}, {"X": "${X}"},
+     {"shop:secrets": {"X": {"secure": "x/bd@ydrow:u//:sbd"}}}, False),
+    ("a file has it", {"POSTGRES_PASSWORD": "wordy"}, {"CONFIGURED": "yes"}, {}, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("db", "web", "stated", "new"), [case[1:] for case in PAIRS], ids=[case[0] for case in PAIRS])
+def test_new_keeps_equal_what_is_equal(
+    run: Run, tmp_path: Path, db: dict[str, str], web: dict[str, str], stated: dict[str, Any], *, new: bool
+) -> None:
+    services: dict[str, Any] = {"db": {"image": "x", "environment": db}, "web": {"image": "x", "environment": web}}
+    if "CONFIGURED" in web:
+        (tmp_path / "app" / "app.conf").write_text("password = wordy")
+        services["web"]["volumes"] = ["./app.conf:/c:ro"]
+    (tmp_path / "app" / "compose.yaml").write_text(yaml.safe_dump({"services": services}))
+    for stack in ("staging", "production"):
+        config = yaml.safe_dump({"config": {"shop:application": "app", **stated}})
+        (tmp_path / f"Pulumi.{stack}.yaml").write_text(config)
+    result = run("--yes", "--new")
+    assert result.exit_code == 0, result.output
+    assert ("today's value, which has fewer" in result.stderr) != new
+    assert ("stands in app.conf, too" in result.stderr) == ("CONFIGURED" in web)
+    passwords = {
+        value.partition("//u:")[2].partition("@")[0] or value for value in secrets(tmp_path, "staging").values()
+    }
+    assert len(passwords) == 1
+    assert passwords.isdisjoint({"sonar", "wordy", "changeme"}) == new
 
 
 def test_a_stack_that_has_a_secret_keeps_its_value(run: Run, tmp_path: Path) -> None:

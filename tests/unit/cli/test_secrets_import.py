@@ -122,6 +122,16 @@ def calls_of(folder: Path) -> list[list[str]]:
     return [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
 
 
+def test_an_empty_line_leaves_the_stacks_secret_and_says_how_to_set_one(run: Run, tmp_path: Path) -> None:
+    stated = {"secrets": {"PG_PASS": CANARY, "OTHER_KEY": "x"}}
+    result = run("PG_PASS=\nSMTP_PASSWORD=\nTITLE=\nOTHER_KEY=\n", "--yes", "--plain", "OTHER_KEY", **stated)
+    assert result.exit_code == 0, result.output
+    assert stack(tmp_path) == ({"SMTP_PASSWORD": "", "TITLE": "", "OTHER_KEY": ""}, {"PG_PASS": CANARY})
+    assert "left out: PG_PASS (empty: the stack's secret stays)" in result.output
+    assert "SMTP_PASSWORD  empty; a secret by its name: set secrets.SMTP_PASSWORD if it is" in result.output
+    assert "TITLE          empty\n" in result.output
+
+
 def test_options_decide_what_is_secret(run: Run, tmp_path: Path) -> None:
     result = run("A_KEY=a-b-c\nPLACE=x\nC_KEY=c-secret", "--plain", "A_KEY", "--plain", "C_KEY", "--secret", "PLACE",
                  "--yes", **STATED)  # fmt: skip

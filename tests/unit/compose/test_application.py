@@ -474,7 +474,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         services:
           web:
             build: {context: ./nowhere, network: mine}
-            command: ["--password=${S}"]
+            hostname: "web-${S}"
             x-slipway: {strategy: rolling-ish, hosts: [zzz], prot: 80}
             volumes: ["./gone.conf:/a:ro", "~you/x:/b"]
           db:
@@ -488,7 +488,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         remove_volumes=["none"],
     )
     beginnings = [
-        "variable TAG", "secret S stands in services.web.command.0", "x-slipway stands at the top",
+        "variable TAG", "secret S stands in services.web.hostname", "x-slipway stands at the top",
         "secret TLS is missing (secrets.tls of the Compose file needs it)", "services.web.x-slipway.prot: unknown key",
         "services.db.x-slipway.strategy: unknown strategy 'recreat'",
         "services.db.x-slipway.smoke: a check names no port", "services.web.build.context: ./nowhere",

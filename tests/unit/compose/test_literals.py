@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from documents import IMAGE
-from samples import application, settings
+from samples import application, problems_of, settings
 
 from slipway.agent.release.rendering import render
 from slipway.agent.state.stack_dir import StackFolder
@@ -190,3 +190,149 @@ def test_odd_files_are_edited_or_refused_but_never_damaged(tmp_path: Path) -> No
         [(before, after)] = found.files.values()
         assert before == text
         assert configurations(tmp_path, after, secrets=found.secrets) == configurations(tmp_path, text)
+
+
+TWO_ENDS = [
+    # what it is; the environments of services; what each secret has to be, by the variables that read it
+    ("a client's own word", [{"POSTGRES_PASSWORD": "sonar"}, {"SONAR_JDBC_PASSWORD": "sonar"}], 1),
+    ("a framework's word", [{"MYSQL_PASSWORD": "P4ssb0lt"}, {"DATASOURCES_DEFAULT_PASSWORD": "P4ssb0lt"}], 1),
+    ("a placeholder", [{"POSTGRES_PASSWORD": "password"}, {"SPRING_DATASOURCE_PASSWORD": "password"}], 1),
+    ("no word for it", [{"POSTGRES_PASSWORD": "lemmy"}, {"LEMMY_PASS": "lemmy"}], 1),
+    ("defaults", [{"MINIO_ROOT_PASSWORD": "${MINIO_ROOT_PASSWORD:-miniosecret}"},
+                  {"S3_A_SECRET_ACCESS_KEY": "${S3_A_SECRET_ACCESS_KEY:-miniosecret}",
+                   "S3_B_SECRET_ACCESS_KEY": "${S3_B_SECRET_ACCESS_KEY-miniosecret}"}], 1),
+    ("a default that is a URL", [{"POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:-postgres}"},
+                                 {"DATABASE_URL": "${DATABASE_URL:-postgresql://postgres:postgres@a:5432/p}"}], 1),
+    ("a URL with variables", [{"POSTGRES_PASSWORD": "shop"},
+                              {"DATABASE_URL": "postgres://${DB_USER:-shop}:shop@a/x"}], 1),
+    ("a URL by an alias", [{"POSTGRES_PASSWORD": "shop"}, {"DATABASE_URL": "postgres://shop:shop@main-db/x"}], 1),
+    ("one of two", [{"POSTGRES_PASSWORD": "plane"}, {"RABBITMQ_DEFAULT_PASS": "plane"}, {"API_PASSWORD": "plane"}], 1),
+    ("a user of the same word", [{"POSTGRES_PASSWORD": "${PG_PASSWORD:-plane}"},
+                                 {"DATABASE_URL": "postgres://${DB_USER:-plane}:${DB_PASS:-plane}@a/x"}], 1),
+    ("two things", [{"POSTGRES_PASSWORD": "plane"}, {"RABBITMQ_DEFAULT_PASS": "plane"}], 2),
+    ("people's", [{"POSTGRES_PASSWORD": "plane"}, {"GRAFANA_ADMIN_PASSWORD": "plane"}], 2),
+    ("another's key", [{"POSTGRES_PASSWORD": "changeme"}, {"STRIPE_API_KEY": "changeme"}], 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("environments", "secrets"), [case[1:] for case in TWO_ENDS], ids=[c[0] for c in TWO_ENDS])
+def test_both_ends_of_a_password_refer_to_one_secret(
+    tmp_path: Path, environments: list[dict[str, str]], secrets: int
+) -> None:
+    services = {name: {"image": "x", "environment": each} for name, each in zip("abc", environments, strict=False)}
+    services["a"]["networks"] = {"default": {"aliases": ["main-db"]}}
+    text = json.dumps({"services": services})
+    found = adopted(tmp_path, text)
+    assert (len(found.secrets), found.left, found.kept) == (secrets, {}, {})
+    assert sum(map(len, found.users.values())) == sum(map(len, environments))
+    [after] = [after for _, after in found.files.values()] or [text]
+    assert configurations(tmp_path, after, secrets=found.secrets) == configurations(tmp_path, text)
+    renewed = application(tmp_path, after, secrets=dict.fromkeys(found.secrets, "a-new-value-for-it"), production=True)
+    today = set(found.secrets.values())
+    for service, entry in renewed.document["services"].items():
+        for name, value in entry["environment"].items():
+            assert f"${{{next(iter(found.secrets))}}}" in value or secrets > 1, (service, name)
+            assert value not in today
+
+
+def test_a_remark_about_a_variable_is_no_use_of_it(tmp_path: Path) -> None:
+    found = adopted(tmp_path, "# set ${DB_PASSWORD} first\n" + compose(mapping("DB_PASSWORD: ${DB_PASSWORD:-wordy}")))
+    assert (found.secrets, found.files) == ({"DB_PASSWORD": "wordy"}, {})
+
+
+def test_a_variable_with_two_defaults_does_not_become_one_secret(tmp_path: Path) -> None:
+    lines = ["DB_PASSWORD: ${PW:-one-of-the-two-values}", "API_TOKEN: ${PW:-the-other-of-the-two}"]
+    text = compose(*map(mapping, lines))
+    found = adopted(tmp_path, text)
+    assert "PW" not in found.secrets
+    [(_, after)] = found.files.values()
+    assert configurations(tmp_path, after, secrets=found.secrets) == configurations(tmp_path, text)
+
+
+ELSEWHERE = [
+    # a service's other parts; a file that it mounts; whether the weak password `wordy` stands there as one
+    ({}, "connection: postgres://u:wordy@a:5432/x", True),
+    ({}, '{"password": "wordy"}', True),
+    ({}, "CREATE USER wordy WITH PASSWORD 'wordy';", True),
+    ({}, "db_password = wordy\n", True),
+    ({}, "<password>wordy</password>", True),
+    ({"command": ["serve", "--requirepass", "wordy"]}, "", True),
+    ({"command": "serve --password=wordy"}, "", True),
+    ({"healthcheck": {"test": ["CMD", "ping", "-u", "x", "-pwordy"]}}, "", True),
+    ({"labels": {"cli": "redis://:wordy@a"}}, "", True),
+    ({"environment": {"MIRROR": "http://u:wordy@elsewhere.example/"}}, "", True),
+    ({"command": ["sh", "-c", "serve --requirepass $${DB_PASSWORD:-wordy}"]}, "", False),  # the service has its own
+    ({"command": ["sh", "-c", "serve --requirepass $${OTHER_PASSWORD:-wordy}"]}, "", True),
+    ({"command": "serve --name wordy", "hostname": "wordy"}, "user: wordy\nhost = wordy\n", False),
+    ({"command": "serve --password=Wordy"}, "password: wordy-list", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "file", "stands"), ELSEWHERE)
+def test_a_weak_value_that_stands_elsewhere_too_is_kept_and_the_place_is_said(
+    tmp_path: Path, more: dict[str, Any], file: str, *, stands: bool
+) -> None:
+    (tmp_path / "app.hjson").write_text(file)
+    environment = {"DB_PASSWORD": "wordy", **more.pop("environment", {})}
+    service = {"image": "x", "environment": environment, "volumes": ["./app.hjson:/c:ro"], **more}
+    found = adopted(tmp_path, json.dumps({"services": {"a": service}}))
+    assert found.secrets["DB_PASSWORD"] == "wordy"
+    assert list(found.kept) == (["DB_PASSWORD"] if stands else [])
+    assert not file or not stands or found.kept["DB_PASSWORD"] == "app.hjson"
+
+
+def test_a_strong_value_in_a_shipped_file_stays_in_both(tmp_path: Path) -> None:
+    (tmp_path / "app.hjson").write_text(f"api_key: {LONG}")
+    text = compose(mapping(f"API_KEY: {LONG}") + "    volumes: [./app.hjson:/c:ro]\n")
+    assert adopted(tmp_path, text).left == {"services.a.environment.API_KEY": "its value stands in app.hjson, too"}
+
+
+ADOPT = "slipway secrets adopt --stack test"
+ASK = "pulumi config set --secret --path 'secrets.{}' --stack test < /dev/tty"
+RANDOM = "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.{}' --stack test"
+WAYS_OUT = [
+    # what it is; the environment lines of services; the command in production, and elsewhere
+    ("a default", ["REDIS_PASSWORD: ${REDIS_PASSWORD:-redis}"] * 2, *[RANDOM.format("REDIS_PASSWORD")] * 2),
+    ("a default of another name", ["POSTGRES_PASSWORD: ${PW:-redis}"], *[ASK.format("PW")] * 2),
+    ("in a shell as well",
+     ["REDIS_PASSWORD: ${REDIS_PASSWORD:-redispassword}\n    command: sh -c 'run $${REDIS_PASSWORD:-redispassword}'"],
+     *[RANDOM.format("REDIS_PASSWORD")] * 2),
+    ("two variables for one value",
+     ["MINIO_ROOT_PASSWORD: ${MINIO_ROOT_PASSWORD:-minio}", "S3_SECRET_ACCESS_KEY: ${S3_KEY:-minio}"], ADOPT, ADOPT),
+    ("two unlike names", ["POSTGRES_PASSWORD: plane", "PLANE_SECRET: plane"], ADOPT, ADOPT),
+    ("a literal and a default", ["POSTGRES_PASSWORD: redis", "DB_PASSWORD: ${DB_PASSWORD:-redis}"], ADOPT, ADOPT),
+    ("a literal", ["POSTGRES_PASSWORD: redis"], ADOPT, RANDOM.format("POSTGRES_PASSWORD")),
+    ("the stack's variable", ["DB_PASSWORD: ${GIVEN_PASSWORD}"],
+     *["pulumi config rm --path 'variables.GIVEN_PASSWORD' --stack test && " + ASK.format("GIVEN_PASSWORD")] * 2),
+    ("beside one of another file", ["DB_PASSWORD: redis\n    extends: {file: more.yaml, service: z}"], ADOPT,
+     RANDOM.format("DB_PASSWORD")),
+    ("put together", ["DB_PASSWORD: ${A:-x}-y"],
+     *["write `DB_PASSWORD: ${DB_PASSWORD}` there, then " + RANDOM.format("DB_PASSWORD")] * 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("production", [True, False])
+@pytest.mark.parametrize(("lines", "here", "elsewhere"), [case[1:] for case in WAYS_OUT], ids=[c[0] for c in WAYS_OUT])
+def test_the_command_for_a_secret_in_plain_text_leads_on_and_breaks_nothing_by_itself(
+    tmp_path: Path, lines: list[str], here: str, elsewhere: str, *, production: bool
+) -> None:
+    more = {"services": {"z": {"environment": {"OTHER_PASSWORD": "redis"}}}}
+    (tmp_path / "more.yaml").write_text(json.dumps(more))
+    text = compose(*(f"    environment:\n      {line}\n" for line in lines))
+    variables = {"GIVEN_PASSWORD": "given"}
+    if production:
+        problems = problems_of(tmp_path, text, production=True, variables=variables)
+    else:
+        problems = list(application(tmp_path, text, variables=variables).warnings)
+    found = {each.what.split(" ")[0]: each.fix for each in problems if each.what.endswith("in plain text")}
+    assert {fix for place, fix in found.items() if not place.endswith("OTHER_PASSWORD")} == {
+        here if production else elsewhere
+    }
+    if set(found.values()) == {ADOPT}:  # which ends it
+        assert not adopted(tmp_path, text, variables=variables).left
+    elif "${" in text and "then" not in str(found):
+        name = next(iter(found.values())).rpartition("secrets.")[2].partition("'")[0]
+        kept = {} if name in variables else variables
+        values = {name: "a-new-value-for-it"}
+        end = application(tmp_path, text, production=production, variables=kept, secrets=values)
+        assert not [each for each in end.warnings if each.what.endswith("in plain text")]

@@ -5,9 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import IMAGE
 from samples import CANARY, application, problems_of, settings, whats
 
+from slipway.agent.release.rendering import render
+from slipway.agent.state.stack_dir import StackFolder
+from slipway.compose.git import Revision
 from slipway.compose.secret_leaks import known_values
+from slipway.contract.deployment import Release
 from slipway.contract.problems import Problem
 
 
@@ -66,7 +71,7 @@ def readable(tmp_path_factory: pytest.TempPathFactory) -> list[Problem]:
     folder = tmp_path_factory.mktemp("readable")
     (folder / "Dockerfile").touch()
     services = {f"s{index}": {"image": "nginx", **service} for index, (service, _) in enumerate(READABLE)}
-    return problems_of(folder, json.dumps({"services": services}), secrets={"S": CANARY})
+    return problems_of(folder, json.dumps({"services": services}), secrets={"S": CANARY}, production=True)
 
 
 @pytest.mark.parametrize("index", range(len(READABLE)), ids=lambda index: READABLE[index][1])
@@ -103,7 +108,7 @@ def test_a_missing_secret_is_not_asked_for_where_it_would_be_refused(
 ) -> None:
     (tmp_path / "Dockerfile").touch()
     text = json.dumps({"services": {"db": {"image": "redis", **service, "ports": ["${PORT}:1"]}}})
-    asked = {problem.subject: problem for problem in problems_of(tmp_path, text)}
+    asked = {problem.subject: problem for problem in problems_of(tmp_path, text, production=True)}
     problem = asked["REDIS_PASSWORD"]
     assert problem.meaning.startswith(f"it stands in services.db.{place}, where a secret is refused")
     assert way_out in problem.fix
@@ -117,9 +122,56 @@ def test_a_missing_secret_is_not_asked_for_where_it_would_be_refused(
     assert CANARY not in str(found.warnings)
 
 
+IN_COMMANDS: list[tuple[dict[str, Any], str]] = [
+    # a service in which ${S} is a part of a command; the way out
+    ({"healthcheck": {"test": ["CMD", "mysqladmin", "-p${S}"]}, "environment": {"MYSQL_PASSWORD": "${S}"}},
+     "write $$MYSQL_PASSWORD there, as `CMD-SHELL`: db has it in its environment"),
+    ({"healthcheck": {"test": "redis-cli -a ${S}"}},
+     "write $$S there, as `CMD-SHELL`, and `S: ${S}` in the environment of db"),
+    ({"command": ["sh", "-c", "run ${S}"], "environment": {"A": "${S}", "S": "${S}", "B": "x${S}"}},
+     "write $$S there: db has it in its environment"),
+    ({"command": "/bin/bash -ec 'run ${S}'", "environment": {"B": "x${S}"}},
+     "write $$S there, and `S: ${S}` in the environment of db"),
+    ({"entrypoint": "sh", "command": ["-c", "run ${S}"], "environment": {"S": "${S}"}},
+     "write $$S there: db has it in its environment"),
+    ({"entrypoint": ["/start.sh", "sh", "-c", "run ${S}"]}, "write $$S there, and"),
+    ({"command": "redis-server --requirepass ${S}", "environment": {"R": "${S}"}}, "(`sh -c 'exec … $$R'`)"),
+    ({"command": ["run.sh", "-c", "${S}"]}, "`configs:` with `content:`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "way_out"), IN_COMMANDS)
+def test_a_secret_in_a_command_stops_production_only_and_its_value_is_in_no_release(
+    tmp_path: Path, service: dict[str, Any], way_out: str
+) -> None:
+    text = json.dumps({"services": {"db": {"image": "x", **service}}})
+    value = f"{CANARY}$x"
+    [problem] = problems_of(tmp_path, text, secrets={"S": value}, production=True)
+    found = application(tmp_path, text, secrets={"S": value})
+    [warning] = [each for each in found.warnings if each.what.startswith("secret S stands in")]
+    assert (problem.what, problem.fix) == (warning.what, warning.fix)
+    assert way_out in warning.fix
+    release = Release.from_json(found.release(Revision("c", "b"), {"db": IMAGE}))
+    assert CANARY not in json.dumps([found.document, dict(found.entries), str(found.warnings), str(release)])
+    assert found.secrets == ("S",)
+    rendered = render(release, ["db"], {"S": value}, key=b"k", folder=StackFolder(found.stack))
+    there = rendered.compose["services"]["db"]
+    assert f"{CANARY}$$x" in json.dumps([there.get("command"), there.get("entrypoint"), there.get("healthcheck")])
+    assert CANARY not in json.dumps([there["labels"], rendered.services["db"].config])
+    others = render(release, ["db"], {"S": "another"}, key=b"k", folder=StackFolder(found.stack))
+    assert others.services["db"].config != rendered.services["db"].config
+
+
+def test_elsewhere_a_missing_secret_of_a_command_is_asked_for_and_then_deploys(tmp_path: Path) -> None:
+    text = "services: {db: {image: redis, command: 'redis-server --requirepass ${REDIS_PASSWORD:?}'}}"
+    [problem] = problems_of(tmp_path, text)
+    assert problem.fix.startswith("openssl rand")
+    assert application(tmp_path, text, secrets={"REDIS_PASSWORD": CANARY}).secrets == ("REDIS_PASSWORD",)
+
+
 def test_every_place_of_a_missing_secret_is_named_at_once(tmp_path: Path) -> None:
     service = {"image": "redis", "command": "x ${REDIS_PASSWORD}", "healthcheck": {"test": "y ${REDIS_PASSWORD}"}}
-    [problem] = problems_of(tmp_path, json.dumps({"services": {"db": service}}))
+    [problem] = problems_of(tmp_path, json.dumps({"services": {"db": service}}), production=True)
     assert "it stands in services.db.command and services.db.healthcheck.test, where" in problem.meaning
     assert "`configs:`" in problem.fix
     assert "CMD-SHELL" in problem.fix
@@ -139,7 +191,7 @@ def test_a_missing_secret_where_only_its_service_reads_it_is_asked_for_as_ever(t
 
 def test_a_service_cannot_be_named_so_that_a_secret_slips_through(tmp_path: Path) -> None:
     text = "services: {web.environment.x: {image: nginx, command: ['${S}']}, environment: {image: '${S}'}}"
-    problems = problems_of(tmp_path, text, secrets={"S": CANARY})
+    problems = problems_of(tmp_path, text, secrets={"S": CANARY}, production=True)
     assert whats(problems) == [
         "secret S stands in services.environment.image",
         "secret S stands in services.web.environment.x.command.0",
@@ -310,14 +362,85 @@ def test_the_value_of_a_known_secret_is_found_wherever_it_stands(
     (tmp_path / "app.conf").write_text(f"password = {CANARY}")
     (tmp_path / "conf" / "deep").write_text(f"password = {CANARY}")
     text = json.dumps({"services": {"web": {"image": "x", **service}}})
-    problems = problems_of(tmp_path, text, secrets={"S": CANARY})
+    problems = problems_of(tmp_path, text, secrets={"S": CANARY}, production=True)
     assert f"the value of secret S is in plain text in {place}" in whats(problems)
     assert CANARY not in str(problems)
 
 
+COPIED = (
+    "pulumi config get --path 'secrets.DB_PASSWORD' --stack test | "
+    "pulumi config set --secret --path 'secrets.MYSQL_PASSWORD' --stack test"
+)
+LEADING_ON = [
+    # a service's other parts; the way out
+    ({"volumes": ["./app.env.hjson:/c:ro"]}, "`configs:` entry whose `content:`"),
+    ({"env_file": "app.env"}, COPIED),
+    ({"environment": {"MYSQL_PASSWORD": CANARY}}, "write `MYSQL_PASSWORD: ${DB_PASSWORD}` there"),
+    ({"env_file": "app.env", "environment": {"MYSQL_PASSWORD": CANARY}}, "`MYSQL_PASSWORD: ${DB_PASSWORD}` there"),
+    ({"environment": {"MOTTO": f"x{CANARY}x"}}, "write ${DB_PASSWORD} in its place there"),
+    ({"healthcheck": {"test": ["CMD", "ping", CANARY]}}, "$$DB_PASSWORD"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "way_out"), LEADING_ON)
+def test_a_secrets_value_elsewhere_has_a_way_out_that_works_there_and_stops_only_production(
+    tmp_path: Path, service: dict[str, Any], way_out: str
+) -> None:
+    (tmp_path / "app.env").write_text(f"MYSQL_PASSWORD={CANARY}\n")
+    (tmp_path / "app.env.hjson").write_text(f"key: {CANARY}")
+    text = json.dumps({"services": {"db": {"image": "x", **service}}})
+    for production in (True, False):
+        stack: dict[str, Any] = {"production": production, "secrets": {"DB_PASSWORD": CANARY}}
+        said = problems_of(tmp_path, text, **stack) if production else application(tmp_path, text, **stack).warnings
+        [problem] = [each for each in said if each.what.startswith("the value of secret DB_PASSWORD")]
+        assert way_out in problem.fix
+        assert CANARY not in str(problem)
+    if way_out.startswith("pulumi"):
+        named = {"DB_PASSWORD": CANARY, "MYSQL_PASSWORD": CANARY}
+        found = application(tmp_path, text, production=True, secrets=named)
+        assert found.document["services"]["db"]["environment"] == {"MYSQL_PASSWORD": "${MYSQL_PASSWORD}"}
+
+
+FILES = [
+    ('connection: "postgres://lemmy:password@db:5432/x"', "the password for db in app.conf is a placeholder"),
+    ("url=redis://:wordy@cache-1/0", "the password for cache-1 in app.conf has fewer than 12 characters"),
+    ("postgres://u:password@elsewhere.example/x", ""),
+    ("# postgres://u:password@db/x\n-- postgres://u:password@db/x", ""),
+    ("postgres://u:${PASSWORD}@db/x postgres://u:{{ pw }}@db/x postgres://u:<password>@db/x", ""),
+    (f"postgres://u:{CANARY}@db/x", ""),
+    ("https://db/x@y:z", ""),
+]
+
+
+@pytest.mark.parametrize(("content", "what"), FILES)
+def test_a_weak_password_for_a_service_in_a_shipped_file_is_as_bad_as_in_an_environment(
+    tmp_path: Path, content: str, what: str
+) -> None:
+    (tmp_path / "app.conf").write_text(content)
+    services = {"db": {"image": "x", "volumes": ["./app.conf:/c:ro"]}, "c": {"image": "x", "container_name": "cache-1"}}
+    text = json.dumps({"services": services})
+    said = [each.what for each in application(tmp_path, text).warnings if "app.conf" in each.what]
+    assert said == ([what] if what else [])
+    if what:
+        assert whats(problems_of(tmp_path, text, production=True)) == [what]
+    else:
+        assert application(tmp_path, text, production=True)
+
+
+def test_a_weak_secret_that_stands_as_a_password_in_a_file_is_said_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "init.sql").write_text("CREATE USER u WITH PASSWORD 'wordy';")
+    text = json.dumps({"services": {"db": {"image": "wordy", "volumes": ["./init.sql:/i.sql:ro"]}}})
+    found = application(tmp_path, text, secrets={"DB_PASSWORD": "wordy", "EMPTY_PASSWORD": ""})
+    assert [each.what for each in found.warnings if "value of secret" in each.what] == [
+        "the value of secret DB_PASSWORD is in plain text in init.sql"
+    ]
+
+
 def test_a_variable_that_repeats_a_secret_is_found(tmp_path: Path) -> None:
     text = "services: {web: {image: x, environment: {URL: '${URL}'}}}"
-    problems = problems_of(tmp_path, text, secrets={"S": CANARY}, variables={"URL": f"https://x/{CANARY}"})
+    problems = problems_of(
+        tmp_path, text, secrets={"S": CANARY}, variables={"URL": f"https://x/{CANARY}"}, production=True
+    )
     assert whats(problems) == ["the value of secret S is in plain text in services.web.environment.URL"]
 
 

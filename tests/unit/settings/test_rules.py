@@ -6,9 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import CANARY, KEY, LOCAL, PRIVATE_KEY, REMOTE, host_key, load, problems_of_loading, settings, whats
+from samples import (
+    CANARY,
+    KEY,
+    LOCAL,
+    PRIVATE_KEY,
+    REMOTE,
+    application,
+    host_key,
+    load,
+    problems_of,
+    problems_of_loading,
+    settings,
+    whats,
+)
 
 from slipway.settings.rules import broken_rules, weak_secrets
+from slipway.settings.secret_rules import new_secret
 
 
 def host_problems(root: Path, *hosts: dict[str, Any], **environment: str) -> list[Any]:
@@ -235,6 +249,16 @@ def test_a_name_is_a_variable_or_a_secret_and_not_both(tmp_path: Path) -> None:
     assert whats(problems) == ["variables.A: there is a secret of the same name"]
 
 
+def test_an_empty_variable_gives_way_to_the_secret_of_its_name(tmp_path: Path) -> None:
+    text = "services: {db: {image: x, environment: {P: '${PG_PASS:?say}', Q: '${PG_PASS:-x}'}}}"
+    [asked] = problems_of(tmp_path, text, variables={"PG_PASS": ""})
+    assert asked.fix == new_secret("test", "PG_PASS")
+    given = settings(tmp_path, variables={"PG_PASS": ""}, secrets={"PG_PASS": CANARY})
+    assert broken_rules(given) == []
+    found = application(tmp_path, text, variables=given.variables, secrets={"PG_PASS": CANARY})
+    assert found.document["services"]["db"]["environment"] == {"P": "${PG_PASS}", "Q": "${PG_PASS}"}
+
+
 # --- weak secrets
 
 WEAK = {"EMPTY": "", "DB_PASSWORD": "changeme", "API_TOKEN": "short-token", "GOOD_PASSWORD": CANARY, "DB_USER": "app"}
@@ -257,6 +281,13 @@ def test_weak_secrets_are_refused_in_production_and_warned_of_elsewhere(tmp_path
 def test_a_weak_secret_gets_the_command_that_makes_a_good_one(tmp_path: Path) -> None:
     [problem] = weak_secrets(settings(tmp_path, secrets={"SESSION_KEY": "abc"}, production=True), refused=True)
     assert problem.fix == "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.SESSION_KEY' --stack test"
+
+
+def test_a_weak_secret_names_those_that_may_be_the_other_end_of_one_password(tmp_path: Path) -> None:
+    secrets = {"DB_PASSWORD": "sonar", "SONAR_PASS": "sonar", "A_TOKEN": "changeme", "B_TOKEN": "changeme", "C_KEY": ""}
+    meanings = [each.meaning for each in weak_secrets(settings(tmp_path, secrets=secrets), refused=False)]
+    said = ["one password with SONAR_PASS," in meanings[0], "one password with DB_PASSWORD," in meanings[1]]
+    assert [*said, *("one password" in meaning for meaning in meanings[2:])] == [True, True, False, False, False]
 
 
 def test_no_problem_of_a_weak_secret_repeats_it(tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""Where the variables of services are written in a Compose file, and how another text is written in their place."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+__all__ = [
+    "WrittenVariable",
+    "only_in_env_file",
+    "scalars",
+    "top_node",
+    "with_env_file",
+    "written_instead",
+    "written_variables",
+]
+
+_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # of a node: its anchor and tag
+
+
+class WrittenVariable(NamedTuple):
+    """A variable of a service as it is written in a file."""
+
+    file: Path
+    node: yaml.ScalarNode
+    key: str  # `NAME=` in a list, else empty
+    flow: bool  # whether it stands in braces or brackets
+
+    @property
+    def raw(self) -> str:
+        """Its value, references as they are."""
+        return str(self.node.value)[len(self.key) :]
+
+
+def top_node(text: str) -> yaml.Node | None:
+    """What the text of a file holds, with where everything stands; raises `yaml.YAMLError`."""
+    node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+    return node
+
+
+def written_variables(file: Path, top: yaml.Node | None) -> Iterator[tuple[str, str, WrittenVariable]]:
+    """Service, variable and entry of everything in the environments of a file."""
+    for service, node, flow in _pairs(_child(top, "services"), flow=False):
+        for key, environment, inside in _pairs(node, flow=flow):
+            if key != "environment":
+                continue
+            for name, value, deep in _pairs(environment, flow=inside):
+                if isinstance(value, yaml.ScalarNode):
+                    yield service, name, WrittenVariable(file, value, "", deep)
+            if isinstance(environment, yaml.SequenceNode):
+                for each in environment.value:
+                    name, equals, _ = str(each.value).partition("=")
+                    if isinstance(each, yaml.ScalarNode) and equals:
+                        yield (
+                            service,
+                            name,
+                            WrittenVariable(file, each, f"{name}=", inside or bool(environment.flow_style)),
+                        )
+
+
+def with_env_file(top: yaml.Node | None) -> Iterator[str]:
+    """The services that read variables from files of their own."""
+    for service, node, _ in _pairs(_child(top, "services"), flow=False):
+        if _child(node, "env_file") is not None:
+            yield service
+
+
+def only_in_env_file(files: Sequence[Path], service: str, name: str) -> bool:
+    """Whether a service has a variable from an `env_file` alone, over which a value of the stack's wins."""
+    try:
+        tops = [(file, top_node(file.read_text(encoding="utf-8"))) for file in files]
+        written = {each[:2] for file, top in tops for each in written_variables(file, top)}
+        return (service, name) not in written and any(service in with_env_file(top) for _, top in tops)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return False
+
+
+def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    return next((value for name, value, _ in _pairs(node, flow=False) if name == key), None)
+
+
+def _pairs(node: yaml.Node | None, *, flow: bool) -> Iterator[tuple[str, yaml.Node, bool]]:
+    """Key, value and whether it stands in braces, of every entry of a mapping: those merged into it, then its own."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    flow = flow or bool(node.flow_style)
+    for key, value in node.value:
+        if key.value == "<<":
+            for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                yield from _pairs(each, flow=flow)
+    for key, value in node.value:
+        if key.value != "<<":
+            yield str(key.value), value, flow
+
+
+def scalars(text: str) -> list[tuple[int, str]]:
+    """Every scalar with where it begins, in the order of the file."""
+    return [
+        (event.start_mark.index if event.start_mark else 0, str(event.value))
+        for event in yaml.parse(text, Loader=yaml.SafeLoader)
+        if isinstance(event, yaml.ScalarEvent)
+    ]
+
+
+def written_instead(entry: WrittenVariable, source: str, new: str) -> str:
+    """`new` as the text of a node, quoted as before where that is still right."""
+    found = _PROPERTIES.match(source)
+    properties = found[0] if found else ""
+    style = entry.node.style
+    if style == "'":
+        return f"{properties}'{new}'" if "'" not in new else properties + json.dumps(new, ensure_ascii=False)
+    block = style in ("|", ">")
+    plain = not entry.flow and style != '"' and yaml.safe_load(f"a: {new}") == {"a": new}
+    end = source[len(source.rstrip("\n")) :] if block else ""
+    return properties + (new if plain else json.dumps(new, ensure_ascii=False)) + (end or "\n" if block else "")
