@@ -12,8 +12,9 @@ from slipway.contract.published_ports import published_ports
 from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_target
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings
-from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv
+from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv, unusable_lines
 from slipway.settings.model import LOCAL_ADDRESS
+from slipway.settings.rules import is_variable_name
 from slipway.settings.setting_files import entry
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class EnvValues(NamedTuple):
 
     secrets: dict[str, str]
     variables: dict[str, str]
+    left: dict[str, str]
+    """Those that are left out, with the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,18 +79,28 @@ def look_at_project(place: str, name: str) -> Moving:
         )
     host, port, folder = re.sub(r"[\[\]]", "", parts["host"]), int(parts["port"] or 0), parts["folder"] or ""
     project = read_project(host, folder="" if name else folder, name=name, port=port, env=folder)
-    env = _env_values(project.env)
+    env = _env_values(project)
     domain = env.variables.pop("DOMAIN", "")
     settings = {"moveFrom": [project.name], "variables": dict(env.variables)}
     return Moving(host=ssh_target(host, port), project=project, env=env, domain=domain, settings=settings)
 
 
-def _env_values(text: str) -> EnvValues:
-    every = dotenv_entries(parsed_dotenv(text), {}, {})
-    entries = [each for each in every if each.name not in _SETTINGS and not of_the_machine(each.name)]
-    # Unlike in `slipway secrets import`, nobody is asked: what looks random is a secret as well.
-    secrets = {each.name: each.value for each in entries if each.value and (each.secret or _RANDOM.match(each.value))}
-    return EnvValues(secrets, {each.name: each.value for each in entries if each.name not in secrets})
+def _env_values(project: RunningProject) -> EnvValues:
+    """What becomes of the values of its `.env`; raises SlipwayError as `slipway secrets import` does."""
+    dotenv = parsed_dotenv(project.env)
+    if problems := unusable_lines(dotenv, f".env of {project.name}"):
+        raise SlipwayError(problems)
+    found = EnvValues({}, {}, {})
+    for name, value, why in dotenv_entries(dotenv, {}, {}):
+        # Unlike in `slipway secrets import`, nobody is asked: what looks random is a secret as well.
+        secret = bool(value and (why or _RANDOM.match(value)))
+        if of_the_machine(name):
+            found.left[name] = "of the machine that runs Docker"
+        elif secret and not is_variable_name(name, secret=True):
+            found.left[name] = "a secret that no ${NAME} in a Compose file could refer to"
+        elif name not in _SETTINGS:
+            (found.secrets if secret else found.variables)[name] = value
+    return found
 
 
 def _adopted(

@@ -163,8 +163,8 @@ def test_what_is_written_is_read_as_it_was(text: str) -> None:
     ("name", "of_it"),
     [
         *dict.fromkeys(("LD_PRELOAD", "GIT_SSH_COMMAND", "GIT_CONFIG_KEY_0", "BASH_ENV", "PYTHONPATH", "DOCKER_HOST",
-                        "COMPOSE_PROJECT_NAME", "PATH", "GIT_TRACE2", "BASH_FUNC_x%%", "DYLD_INSERT_LIBRARIES"), True).items(),
-        *dict.fromkeys(("GIT_TOKEN", "GIT_COMMIT", "SSH_PRIVATE_KEY", "PYTHONUNBUFFERED", "COMPOSE_PROFILES", "ENV", "NODE_ENV",
+                        "COMPOSE_PROJECT_NAME", "PATH", "GIT_TRACE2", "BASH_FUNC_x%%"), True).items(),
+        *dict.fromkeys(("GIT_TOKEN", "GIT_COMMIT", "SSH_PRIVATE_KEY", "PYTHONUNBUFFERED", "COMPOSE_PROFILES", "ENV",
                         "HTTP_PROXY", "SHELL_COLOR", "OLD_PATH"), False).items(),
     ],
 )  # fmt: skip
