@@ -14,6 +14,7 @@ import yaml
 from slipway.compose.config.compose_model import resolve, without_escapes
 from slipway.compose.secret_leaks import one_secret_each, password_for, readable_literals, strings_with
 from slipway.contract.problems import SlipwayError
+from slipway.settings.rules import is_variable_name
 from slipway.settings.secret_rules import SHORTEST_SECRET, password_in_url
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Adoption", "adoption"]
 
 _REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?::?-((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
+_ELSEWHERE = "it stands in another file, which `include` or `extends` names"
+_NO_LETTERS = re.compile(r"\W+", re.ASCII)
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # of a node: its anchor and tag
 
 
@@ -53,6 +56,8 @@ class Adoption:
         """Place → why it stays as it is."""
         self.files: dict[Path, tuple[str, str]] = {}
         """File → its text before and after the edit."""
+        self.remains: dict[tuple[Path, int], str] = {}
+        """File and line after the edit → a secret whose value it still shows: in a comment, as a default."""
 
 
 def adoption(settings: Settings) -> Adoption:
@@ -115,9 +120,11 @@ class _Adopting:
         """Adopt one literal; the reason where it cannot be, else empty."""
         entry, place = self.entries.get((service, name)), _place(service, name)
         if entry is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
-            if service not in self.with_files:
-                return "it stands in another file, which `include` or `extends` names"
-            return self._take(name, text, place)
+            if not is_variable_name(name, secret=True):
+                why = "it stands in another file, and a secret's name has no dots or dashes"
+            else:
+                why = "" if service in self.with_files else _ELSEWHERE
+            return why or self._take(name, text, place)
         references = [found for found in _REFERENCE.finditer(entry.raw) if found[1]]
         if not references:
             if without_escapes(entry.raw) != text:
@@ -144,14 +151,21 @@ class _Adopting:
         return ""
 
     def _free(self, secret: str, value: str, service: str) -> str:
-        """A name that no other value has: of another literal, or in the stack."""
+        """A name that a secret can have and no other value has: of another literal, in the stack, or in the file."""
         stated = {name: each.get_secret_value() for name, each in self.settings.secrets.items()}
         taken = {**self.settings.variables, **stated, **self.found.secrets}
         if (secret, value) in self.names:
             return self.names[secret, value]
-        prefix = re.sub(r"\W+", "_", service, flags=re.ASCII).upper()
-        names = [secret, f"{prefix}_{secret}", *(f"{prefix}_{secret}_{number}" for number in range(2, 100))]
-        free = next(name for name in names if name not in self.settings.variables and taken.get(name, value) == value)
+        own, used = secret, set[str]()
+        if not is_variable_name(secret, secret=True):  # SPRING_DATASOURCE_PASSWORD for spring.datasource.password
+            own = _NO_LETTERS.sub("_", secret).strip("_").upper()
+            own = own if is_variable_name(own, secret=True) else f"SECRET_{own}".rstrip("_")
+            used = {found[1] for text in self.texts.values() for found in _REFERENCE.finditer(text)} - taken.keys()
+        prefix = _NO_LETTERS.sub("_", service).upper()
+        prefix = prefix if is_variable_name(prefix, secret=True) else f"SERVICE_{prefix}"
+        names = [own, f"{prefix}_{own}", *(f"{prefix}_{own}_{number}" for number in range(2, 100))]
+        used |= self.settings.variables.keys()
+        free = next(name for name in names if name not in used and taken.get(name, value) == value)
         return self.names.setdefault((secret, value), free)
 
     def _edit(self) -> None:
@@ -168,6 +182,11 @@ class _Adopting:
                     what = f"{file.name} cannot be edited without changing more of it than its secrets"
                     raise SlipwayError(what, "nothing was changed", f"write ${{NAME}} there by hand in {file.name}")
                 self.found.files[file] = before, after
+            for number, line in enumerate(after.splitlines(), 1):
+                shown = line.replace("$$", "$")
+                for name, value in self.found.secrets.items():
+                    if any(len(each) >= SHORTEST_SECRET and each in shown for each in value.splitlines()):
+                        self.found.remains[file, number] = name
 
 
 def _place(service: str, name: str) -> str:
