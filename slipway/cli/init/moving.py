@@ -59,9 +59,11 @@ class Moving:
         model = resolve(settings).model
         services, volumes = model.get("services") or {}, model.get("volumes") or {}
         adopted = dict(_adopted(self.project, services, volumes))
-        found = {**self.settings, "adoptVolumes": adopted}
-        differences = _differences(self.project, services, set(adopted.values()))
-        return replace(self, settings=found, differences=tuple(differences))
+        differences = [*_differences(self.project, services, set(adopted.values()))]
+        if adopted.keys() == {"secure"}:
+            adopted = {}
+            differences.append("the volume `secure` cannot be taken over: Pulumi knows encrypted values by that name")
+        return replace(self, settings={**self.settings, "adoptVolumes": adopted}, differences=tuple(differences))
 
 
 def look_at_project(place: str, name: str) -> Moving:
