@@ -102,9 +102,9 @@ def _show(found: Adoption, *, new: bool) -> None:
         typer.echo(printable(f"  secret {name}: {how}, for {', '.join(users)}"), err=True)
     for place, why in found.left.items():
         typer.echo(printable(f"  not adopted: {place}: {why}"), err=True)
-    for (file, line), name in found.remains.items():
+    for (file, number), name in found.remains.items():
         typer.echo(
-            printable(f"  left: line {line} of {os.path.relpath(file)} still shows the value of {name}"), err=True
+            printable(f"  left: line {number} of {os.path.relpath(file)} still shows the value of {name}"), err=True
         )
     if any(weakness(name, value) for name, value in found.secrets.items()) and not new:
         typer.echo(
