@@ -182,6 +182,7 @@ async def _run(place: str, port: int, folder: str, name: str) -> str:
         if process and process.returncode is None:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)  # what it started holds the pipes, and prints on
+                await asyncio.wait_for(process.wait(), 5)
     if not code and out.count(_UNIT.encode()) < _SCRIPT.count("printf"):
         code, reason = 255, "a start-up file such as ~/.bashrc ended the shell"
     if code:
