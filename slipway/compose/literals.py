@@ -23,7 +23,8 @@ from slipway.compose.git import repository_of
 from slipway.compose.secret_leaks import places_of, readable_literals
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import SlipwayError
-from slipway.settings.secret_rules import new_secret, weakness
+from slipway.settings.rules import is_variable_name
+from slipway.settings.secret_rules import SHORTEST_SECRET, new_secret, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, secrets_adopt
 from slipway.x_slipway.findings import Findings
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Adoption", "Literal", "PlainSecrets", "adoption", "check_readable_values"]
 
 _REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?:(:?-)((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
+_ELSEWHERE = "it stands in another file, which `include` or `extends` names"
+_NO_LETTERS = re.compile(r"\W+", re.ASCII)
 
 
 class Adoption:
@@ -57,6 +60,8 @@ class Adoption:
         """Place → why it stays as it is."""
         self.files: dict[Path, tuple[str, str]] = {}
         """File → its text before and after the edit."""
+        self.remains: dict[tuple[Path, int], str] = {}
+        """File and line after the edit → a secret whose value it still shows: in a comment, as a default."""
 
 
 class Literal(NamedTuple):
@@ -241,9 +246,11 @@ class PlainSecrets:
         value, variable = literal.value, literal.variable
         written = self.entries.get((literal.service, literal.name))
         if written is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
-            if literal.service not in self.with_files:
-                return "it stands in another file, which `include` or `extends` names"
-            return self._take(literal.name, literal.text, literal, others)
+            if not is_variable_name(literal.name, secret=True):
+                why = "it stands in another file, and a secret's name has no dots or dashes"
+            else:
+                why = "" if literal.service in self.with_files else _ELSEWHERE
+            return why or self._take(literal.name, literal.text, literal, others)
         if variable and not literal.default:
             given = self.settings.variables[variable]
             return self._take(variable, given, literal, others, password=value if given != value else "")
@@ -274,13 +281,18 @@ class PlainSecrets:
         return ""
 
     def _free(self, secret: str, value: str, service: str) -> str:
-        """A name that no other value has: of another literal, in the stack, or by a default in the files."""
+        """A name that a secret can have and no other value has: of another literal, in the stack, or in the files."""
         stated = {name: each.get_secret_value() for name, each in self.settings.secrets.items()}
         taken = {**self.settings.variables, **stated, **self.found.secrets}
         if (secret, value) in self.names:
             return self.names[secret, value]
-        prefix = re.sub(r"\W+", "_", service, flags=re.ASCII).upper()
-        names = [secret, f"{prefix}_{secret}", *(f"{prefix}_{secret}_{number}" for number in range(2, 100))]
+        own = secret
+        if not is_variable_name(own, secret=True):  # SPRING_DATASOURCE_PASSWORD for spring.datasource.password
+            own = _NO_LETTERS.sub("_", secret).strip("_").upper()
+            own = own if is_variable_name(own, secret=True) else f"SECRET_{own}".rstrip("_")
+        prefix = _NO_LETTERS.sub("_", service).upper()
+        prefix = prefix if is_variable_name(prefix, secret=True) else f"SERVICE_{prefix}"
+        names = [own, f"{prefix}_{own}", *(f"{prefix}_{own}_{number}" for number in range(2, 100))]
         names = [name for name in names if name not in self.settings.variables and not self._contested(name, value)]
         free = next(name for name in names if taken.get(name, value) == value)
         return self.names.setdefault((secret, value), free)
@@ -299,6 +311,11 @@ class PlainSecrets:
                     what = f"{file.name} cannot be edited without changing more of it than its secrets"
                     raise SlipwayError(what, "nothing was changed", f"write ${{NAME}} there by hand in {file.name}")
                 self.found.files[file] = before, after
+            for number, line in enumerate(after.splitlines(), 1):
+                shown = line.replace("$$", "$")
+                for name, value in self.found.secrets.items():
+                    if any(len(each) >= SHORTEST_SECRET and each in shown for each in value.splitlines()):
+                        self.found.remains[file, number] = name
 
 
 def _with_reference(raw: str, literal: Literal, reference: str) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import posixpath
+import re
 import shlex
+import signal
 import subprocess
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -23,8 +27,12 @@ __all__ = ["EDGE_PORTS", "OldMount", "OldService", "RunningProject", "read_proje
 EDGE_PORTS = (80, 443)
 """The ports that the edge has unless the stack says otherwise."""
 _SECONDS = 60
+_PROJECT = re.compile("[a-z0-9][a-z0-9_-]*")  # as Compose and Docker name them: of a host, nothing is certain
+_VOLUME = re.compile("[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _LABEL = "com.docker.compose."
 _WORDS = {"command": "Cmd", "entrypoint": "Entrypoint"}
+_MOST_OF_ENV = 1_000_000  # bytes: Linux hands a program no more than twice that
+_MOST = 64_000_000  # bytes: 1,000 containers with all that Docker knows of them
 _UNIT = "\x1f"  # between the parts of the answer: no JSON or text file has it
 # Containers, networks, images, then the folder's `.env`, one part each; start-up files may print something before.
 _SCRIPT = f"""
@@ -41,7 +49,7 @@ printf '\\037'
 folder=$1
 [ -n "$folder" ] || folder=$(docker ps --filter "label={_LABEL}project=$2" \
   --format '{{{{.Label "{_LABEL}project.working_dir"}}}}' | head -n 1)
-[ -z "$folder" ] || cat "$folder/.env" 2>/dev/null
+[ -n "$folder" ] && [ -f "$folder/.env" ] && head -c {_MOST_OF_ENV + 1} < "$folder/.env" 2>/dev/null
 :
 """
 
@@ -102,9 +110,21 @@ def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0,
         SlipwayError: the host cannot be reached, Docker does not answer, or there is not one such project.
     """
     done = asyncio.run(_run(place, port, env or folder, name))
-    _, containers, networks, images, values = done.split(_UNIT, 4)
+    try:
+        return _read(done.split(_UNIT, 4), place, folder=folder, name=name, port=port)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):  # of another host, nothing is certain
+        what = f"{place}: what its docker says is not what Docker says"
+        raise SlipwayError(what, "nothing was written", _look_command(place, port)) from None
+
+
+def _read(parts: Sequence[str], place: str, *, folder: str, name: str, port: int) -> RunningProject:
+    _, containers, networks, images, values = parts
+    if len(values.encode(errors="replace")) > _MOST_OF_ENV:
+        what = f"{place}: the .env is larger than {_MOST_OF_ENV:,} bytes"
+        raise SlipwayError(what, "that is no list of variables, so nothing was written", "look at it there")
     running = json.loads(containers)
     every = [each for each in running if _labels(each).get(f"{_LABEL}oneoff") == "False"]
+    every = [each for each in every if _PROJECT.fullmatch(_labels(each).get(f"{_LABEL}project", ""))]
     own = [each for each in every if _fits(_labels(each), folder, name)]
     projects = sorted({_labels(each)[f"{_LABEL}project"] for each in own})
     if len(projects) != 1:
@@ -154,25 +174,49 @@ async def _run(place: str, port: int, folder: str, name: str) -> str:
         option = ["-p", str(port)] if port else []
         words = ["ssh", "-o", "BatchMode=yes", *option, "--", place, for_any_shell(shlex.join(words))]
     pipe = asyncio.subprocess.PIPE
+    process = None
     try:
         process = await asyncio.create_subprocess_exec(
-            *words, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+            *words, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
         )
-        out, said = await asyncio.wait_for(process.communicate(), _SECONDS)
-        code, reason = process.returncode, in_brief(said.decode(errors="replace"))
+        streams = [each for each in (process.stdout, process.stderr) if each]
+        told = asyncio.gather(process.wait(), asyncio.gather(*map(_bounded, streams)))
+        code, (out, said) = await asyncio.wait_for(told, _SECONDS)
+        reason = in_brief(said.decode(errors="replace"))
+    except OverflowError:
+        out, code, reason = b"", 255, f"it answers more than {_MOST:,} bytes"
     except FileNotFoundError:
         out, code, reason = b"", 255, "there is no ssh on this machine"
     except TimeoutError:
-        process.kill()
         out, code, reason = b"", 255, f"no answer within {_SECONDS} s"
+    finally:
+        if process and process.returncode is None:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it started holds the pipes, and prints on
+                await asyncio.wait_for(process.wait(), 5)
     if not code and out.count(_UNIT.encode()) < _SCRIPT.count("printf"):
         code, reason = 255, "a start-up file such as ~/.bashrc ended the shell"
     if code:
-        again = (
-            f"ssh {'-p ' + str(port) + ' ' if port else ''}{place} docker ps" if place != LOCAL_ADDRESS else "docker ps"
-        )
-        raise SlipwayError(Problem(f"{place}: its containers cannot be read ({reason})", "nothing was written", again))
+        what = f"{place}: its containers cannot be read ({reason})"
+        raise SlipwayError(Problem(what, "nothing was written", _look_command(place, port)))
     return out.decode(errors="replace")
+
+
+async def _bounded(stream: asyncio.StreamReader) -> bytes:
+    """All of it; raises OverflowError when there is no end to it."""
+    parts, size = [], 0
+    while part := await stream.read(1 << 16):
+        parts.append(part)
+        size += len(part)
+        if size > _MOST:
+            raise OverflowError
+    return b"".join(parts)
+
+
+def _look_command(place: str, port: int) -> str:
+    return (
+        "docker ps" if place == LOCAL_ADDRESS else f"ssh {f'-p {port} ' if port else ''}{shlex.quote(place)} docker ps"
+    )
 
 
 def _labels(details: Mapping[str, Any]) -> dict[str, str]:
@@ -218,7 +262,9 @@ def _ports(details: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _service(details: Mapping[str, Any]) -> OldService:
-    mounts = [each for each in details.get("Mounts") or () if each.get("Type") in ("volume", "bind")]
+    every = details.get("Mounts") or ()
+    mounts = [each for each in every if each.get("Type") == "volume" and _VOLUME.fullmatch(str(each.get("Name")))]
+    mounts += [each for each in every if each.get("Type") == "bind"]
     return OldService(
         name=_labels(details).get(f"{_LABEL}service", ""),
         image=str(details["Config"].get("Image", "")),

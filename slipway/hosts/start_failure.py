@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -45,7 +46,10 @@ def start_failure(host: str, said: str, code: int | None, place: str) -> Problem
     if word == "python":
         return _python(host, rest, place)
     if word == "failed":
-        return _folder(host, json.loads(rest), place)
+        with contextlib.suppress(
+            ValueError, LookupError, TypeError, AttributeError, RecursionError
+        ):  # of something else
+            return _folder(host, json.loads(rest), place)
     user = place.rpartition(" ")[2].partition("@")[0] or "this user"
     for pattern, what, meaning in _SAID:
         if found := re.search(pattern, said):
@@ -71,7 +75,7 @@ def _way_out(pattern: str, words: dict[str, Any], place: str) -> str:
         return f"set user of this host to {words['name']} in hosts of the stack's settings"
     if "expired" in pattern:
         return _there(place, "passwd", terminal=True)
-    return _as_root(place, f"usermod --shell /bin/sh {words['user']}")
+    return _as_root(place, f"usermod --shell /bin/sh {shlex.quote(words['user'])}")
 
 
 def _python(host: str, what: str, place: str) -> Problem:
@@ -95,10 +99,10 @@ def _folder(host: str, found: dict[str, Any], place: str) -> Problem:
         commands = {errno.EROFS: f"findmnt --target {shown}", errno.ENOSPC: full, errno.EDQUOT: full}
         fix = _there(place, commands.get(number, f"ls -ld {shown}"))
     elif there.startswith(f"{home}/"):
-        fix = _as_root(place, f"chown -R {user} {shown}")
+        fix = _as_root(place, f"chown -R {shlex.quote(user)} {shown}")
     else:  # never a folder of the system
         missing = home if os.path.commonpath((home, path)) == home else found["folder"]
-        fix = _as_root(place, f"install -d -o {user} -m 700 {shlex.quote(missing)}")
+        fix = _as_root(place, f"install -d -o {shlex.quote(user)} -m 700 {shlex.quote(missing)}")
     return Problem(what, f"the agent and its records lie there; {_NOTHING}", fix)
 
 

@@ -136,6 +136,8 @@ def unusable_lines(dotenv: Dotenv, name: str) -> list[Problem]:
             found.setdefault(dotenv.lines[each], "names no variable")
         elif "\0" in value:
             found.setdefault(dotenv.lines[each], "holds a zero byte")
+        elif each == "secure":
+            found.setdefault(dotenv.lines[each], "is called `secure`, by which Pulumi knows encrypted values")
     fix = "correct it, or put # before it"
     return [Problem(f"{name}: line {line} {what}", "it would be lost", fix) for line, what in sorted(found.items())]
 

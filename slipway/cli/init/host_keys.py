@@ -72,7 +72,7 @@ def pin_host_keys(
 
 def _is_accepted(name: str, server: SshAddress, key: HostKey, *, asking: bool, accepted: bool) -> bool:
     """Whether a key may be pinned; it is shown in any case."""
-    typer.echo(f"host key of {name} ({server.address}): {key.fingerprint}")
+    typer.echo(printable(f"host key of {name} ({server.address}): {key.fingerprint}"))
     if accepted:
         return True
     typer.echo(f"  compare with the provider's console: ssh-keygen -lf {key.file}")

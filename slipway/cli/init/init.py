@@ -276,11 +276,16 @@ def _change(stack: str, commands: Sequence[tuple[str, ...]], report: InitReport)
     return ()
 
 
+def _say(text: str) -> None:
+    """Print a line, of which some may come from a host or a Compose file."""
+    typer.echo(printable(text))
+
+
 def _introduce(requirements: Requirements) -> None:
     built = f"{', '.join(requirements.built)} built" if requirements.built else "none built"
     routed = f"{', '.join(requirements.routed)} with a route" if requirements.routed else "none with a route"
     services = counted(len(requirements.services), "service")
-    typer.echo(f"{requirements.name}: {requirements.file} has {services}: {built}; {routed}")
+    _say(f"{requirements.name}: {requirements.file} has {services}: {built}; {routed}")
 
 
 def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain: bool) -> Iterator[str]:
@@ -306,41 +311,44 @@ def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain:
 
 def _show_move(moving: Moving, read: str) -> None:
     """What is taken over, and what will differ."""
+    typer.echo()
     volumes = ", ".join(f"{key} ({name})" for key, name in moving.settings["adoptVolumes"].items())
-    typer.echo(f"\nTakes over from {moving.project.name}; volumes: {volumes or 'none'}")
+    _say(f"Takes over from {moving.project.name}; volumes: {volumes or 'none'}")
     for kind, names in (("secrets", moving.env.secrets), ("variables", moving.env.variables)):
         if names:
-            typer.echo(f"  {kind} of its .env: {', '.join(sorted(names))}")
-    if moving.env.left:
-        typer.echo(f"  left out of its .env, as of the machine that runs Docker: {', '.join(sorted(moving.env.left))}")
+            _say(f"  {kind} of its .env: {', '.join(sorted(names))}")
+    for name, why in moving.env.left.items():
+        _say(f"  left out of its .env: {name} ({why})")
     runs = " with ".join(name.rpartition("/")[2] for name in moving.project.files)
     other = f"it was started from {runs}, this stack is read from {read}: --compose-file names what is read"
     differences = [*([other] if runs not in ("", read) else []), *moving.differences]
     if differences:
-        typer.echo("  Differences to what runs:")
+        _say("  Differences to what runs:")
     for line in differences:
-        typer.echo(f"  - {printable(line)}")
+        _say(f"  - {line}")
 
 
 def show(report: InitReport) -> None:
     """Print what was done and what is left, on standard output."""
     width = max(map(len, (*report.files, *report.stacks)))
     for name, what in report.files.items():
-        typer.echo(f"  {name:<{width}}  {what}")
+        _say(f"  {name:<{width}}  {what}")
     for stack in report.created.created:
-        typer.echo(f"  {f'stack {stack}':<{width}}  created in {report.created.backend}")
+        _say(f"  {f'stack {stack}':<{width}}  created in {report.created.backend}")
     if not report.created.created and set(report.files.values()) == {"unchanged"}:
         typer.echo("everything exists already: nothing was changed")
     if report.moving:
         _show_move(report.moving, report.requirements.file)
     for line in _hints(report.requirements, report.hosts, domain=report.domain):
-        typer.echo(f"  hint: {line}")
+        _say(f"  hint: {line}")
     for problem in report.problems:
-        typer.echo(f"\nIn the way: {problem.what} — {problem.meaning}\n  {problem.fix}")
+        typer.echo()
+        _say(f"In the way: {problem.what} — {problem.meaning}")
+        _say(f"  {problem.fix}")
     for stack, commands in report.commands.items():
         if commands:
             typer.echo(f"\nStill to set for {stack}:")
         for command in commands:
-            typer.echo(f"  {command}")
+            _say(f"  {command}")
     ready = not report.problems and not report.commands[report.stacks[0]]
     typer.echo(f"\n{'Next' if ready else 'Then'}: pulumi preview --stack {report.stacks[0]}")

@@ -13,8 +13,9 @@ from slipway.contract.published_ports import published_ports
 from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_target
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings
-from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv
+from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv, unusable_lines
 from slipway.settings.model import LOCAL_ADDRESS
+from slipway.settings.rules import is_variable_name
 from slipway.settings.setting_files import entry
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class EnvValues(NamedTuple):
 
     secrets: dict[str, str]
     variables: dict[str, str]
-    left: tuple[str, ...]
-    """names that are none of the application's"""
+    left: dict[str, str]
+    """Those that are left out, with the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,10 @@ class Moving:
         services, volumes = model.get("services") or {}, model.get("volumes") or {}
         adopted = dict(_adopted(self.project, services, volumes))
         found = {**self.settings, "adoptVolumes": adopted}
-        differences = _differences(self.project, services, set(adopted.values()))
+        differences = [*_differences(self.project, services, set(adopted.values()))]
+        if adopted.keys() == {"secure"}:
+            found["adoptVolumes"] = {}
+            differences.append("the volume `secure` cannot be taken over: Pulumi knows encrypted values by that name")
         return replace(self, settings=found, differences=tuple(differences), own_name=str(model.get("name") or ""))
 
 
@@ -88,19 +92,28 @@ def look_at_project(place: str, name: str) -> Moving:
         )
     host, port, folder = re.sub(r"[\[\]]", "", parts["host"]), int(parts["port"] or 0), parts["folder"] or ""
     project = read_project(host, folder="" if name else folder, name=name, port=port, env=folder)
-    env = _env_values(project.env)
+    env = _env_values(project)
     domain = env.variables.pop("DOMAIN", "")
     settings = {"moveFrom": [project.name], "variables": dict(env.variables)}
     return Moving(host=ssh_target(host, port), project=project, env=env, domain=domain, settings=settings)
 
 
-def _env_values(text: str) -> EnvValues:
-    every = list(dotenv_entries(parsed_dotenv(text), {}, {}))
-    left = tuple(each.name for each in every if each.name in _SETTINGS or of_the_machine(each.name))
-    entries = [each for each in every if each.name not in left]
-    # Unlike in `slipway secrets import`, nobody is asked: what looks random is a secret as well.
-    secrets = {each.name: each.value for each in entries if each.value and (each.secret or _RANDOM.match(each.value))}
-    return EnvValues(secrets, {each.name: each.value for each in entries if each.name not in secrets}, left)
+def _env_values(project: RunningProject) -> EnvValues:
+    """What becomes of the values of its `.env`; raises SlipwayError as `slipway secrets import` does."""
+    dotenv = parsed_dotenv(project.env)
+    if problems := unusable_lines(dotenv, f".env of {project.name}"):
+        raise SlipwayError(problems)
+    found = EnvValues({}, {}, {})
+    for name, value, why in dotenv_entries(dotenv, {}, {}):
+        # Unlike in `slipway secrets import`, nobody is asked: what looks random is a secret as well.
+        secret = bool(value and (why or _RANDOM.match(value)))
+        if of_the_machine(name):
+            found.left[name] = "of the machine that runs Docker"
+        elif secret and not is_variable_name(name, secret=True):
+            found.left[name] = "a secret that no ${NAME} in a Compose file could refer to"
+        elif name not in _SETTINGS:
+            (found.secrets if secret else found.variables)[name] = value
+    return found
 
 
 def _adopted(

@@ -192,7 +192,15 @@ def change_commands(settings: Mapping[str, Any], file: StackFile) -> list[tuple[
 
 def shown_command(command: Iterable[str], stack: str) -> str:
     """A command of the engine as somebody would type it."""
-    return shlex.join(["pulumi", *command, "--stack", stack])
+    return " ".join(map(_quoted, ("pulumi", *command, "--stack", stack)))
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell; on one line and printable, whatever a host's `.env` gave."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = ("\\" + each if each in "\\'" else each if each.isprintable() else f"\\U{ord(each):08x}" for each in word)
+    return f"$'{''.join(escaped)}'"
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401  # whatever YAML holds

@@ -59,7 +59,7 @@ def adopt(engine: Engine, *, yes: bool, plan: bool, new: bool) -> None:
     edits = {file.resolve(): after for file, (_, after) in found.files.items()}  # a link stays one
     write_all(edits, failed=f"{stacks} have the secrets; the Compose file is as it was")
     edited = ", ".join(os.path.relpath(file) for file in found.files) or "no file"
-    typer.echo(f"{edited} is edited. Next: pulumi preview --stack {engine.stack}", err=True)
+    typer.echo(printable(edited) + f" is edited. Next: pulumi preview --stack {engine.stack}", err=True)
 
 
 def _others(engine: Engine, edited: Collection[Path]) -> Iterator[Engine]:
@@ -139,9 +139,13 @@ def _show(found: Adoption, stated: Mapping[str, str], *, new: bool) -> None:
         weak, kept = weakness(name, found.secrets[name]), found.kept.get(name)
         how = f"today's value{f', which {weak}' if weak else ''}{f' and stands in {kept}, too' if kept else ''}"
         how = "a new random value" if new and name in fresh else how
-        typer.echo(f"  secret {name}: {how}, for {', '.join(users)}", err=True)
+        typer.echo(printable(f"  secret {name}: {how}, for {', '.join(users)}"), err=True)
     for place, why in found.left.items():
-        typer.echo(f"  not adopted: {place}: {why}", err=True)
+        typer.echo(printable(f"  not adopted: {place}: {why}"), err=True)
+    for (file, number), name in found.remains.items():
+        typer.echo(
+            printable(f"  left: line {number} of {os.path.relpath(file)} still shows the value of {name}"), err=True
+        )
     if any(weakness(name, value) for name, value in found.secrets.items()) and not new:
         typer.echo(
             "  production refuses weak values. An existing database keeps the password that it was created with: "

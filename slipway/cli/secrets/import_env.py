@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from slipway.cli.secrets.confirm import confirmed
 from slipway.compose.config.empty_values import empty_names
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.redaction import printable
 from slipway.releases.engine import setting_sources
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings, stated_values
@@ -192,16 +193,16 @@ def _count(total: int) -> Callable[[int], None]:
 
 def _show(request: ImportRequest, engine: Engine, lines: Sequence[_Line], left: Mapping[str, str]) -> None:
     width = max((len(line.name) for line in lines), default=0)
-    typer.echo(f"{request.name} for {engine.project}/{engine.short}")
+    typer.echo(printable(f"{request.name} for {engine.project}/{engine.short}"))
     for title, secret in (("secrets, encrypted in the stack file", True), ("variables, readable by all", False)):
         some = [line for line in lines if line.secret is secret and line.how != _SAME]
         typer.echo(f"  {title}: {len(some) or 'none'}")
         for line in some:
-            typer.echo(f"    {line.how:<8} {line.name:<{width}}  {line.note}".rstrip())
+            typer.echo(printable(f"    {line.how:<8} {line.name:<{width}}  {line.note}".rstrip()))
     same = [line.name for line in lines if line.how == _SAME]
     if same:
         typer.echo(f"  unchanged: {len(same)}")
     for name, why in left.items():
-        typer.echo(f"  left out: {name} ({why})")
+        typer.echo(printable(f"  left out: {name} ({why})"))
     if not all(line.how == _SAME for line in lines):
         typer.echo("  (--secret NAME or --plain NAME decides otherwise)")

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from samples import CANARY
 from test_init_command import Engine, Init, engine, init, program, said, shown, stack  # noqa: F401  # fixtures
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from slipway.contract.problems import SlipwayError
+from slipway.hosts import running_project
 
 ANONYMOUS = "ab" * 32
 COMPOSE = """\
@@ -275,6 +276,102 @@ def test_what_cannot_be_taken_over_is_said_before_anything_is_written(
     assert expected in said(result)
     assert sorted(program.iterdir()) == before
     assert host.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("env", "lines"),
+    [
+        ("A=1\nKEY=-----BEGIN KEY-----\nMIIEcanary\nab+/canary==\n", ["line 3 is not", "line 4 is not"]),
+        ("A=1\nthis is canary\n1A=canary\n", ["line 2 is not NAME=VALUE", "line 3 names no variable"]),
+        ("A='canary\n", ["line 1 is not NAME=VALUE"]),
+        ("A=can\0ary\n", ["line 1 holds a zero byte"]),
+        ("secure=canary\n", ["line 1 is called `secure`"]),
+    ],
+)
+def test_a_line_of_a_hosts_dotenv_that_would_be_lost_is_named_and_nothing_is_written(
+    init: Init, program: Path, served: str, env: str, lines: list[str]
+) -> None:
+    (Path(served) / ".env").write_text(env)
+    result = init("--from", f"box:{served}", "--yes")
+    assert result.exit_code == 1
+    for each in lines:
+        assert f".env of shop: {each}" in said(result)
+    assert "canary" not in said(result)
+    assert not (program / "Pulumi.production.yaml").exists()
+
+
+def test_a_hosts_dotenv_is_read_as_compose_reads_it_there(
+    init: Init, program: Path, engine: Engine, served: str
+) -> None:
+    (Path(served) / ".env").write_text("DB_PASSWORD:hunter2secretvalue\nAPI_TOKEN: abc-def\nX=${NO:-x}\n")
+    result = init("--from", f"box:{served}", "--yes")
+    assert result.exit_code == 0, said(result)
+    assert stack(program, "production")["config"]["shop-deploy:variables"] == {"X": "x"}
+    assert (engine.folder / "given").read_text() == "hunter2secretvalue\nabc-def\n"
+    assert "hunter2" not in said(result) + (program / "Pulumi.production.yaml").read_text()
+
+
+def test_nothing_of_a_hosts_dotenv_steers_a_program_here(init: Init, program: Path, served: str) -> None:
+    (Path(served) / ".env").write_text(
+        "LD_PRELOAD=/x.so\nGIT_SSH_COMMAND=/x\nspring.datasource.password=hunter2\nA=1\n"
+    )
+    result = init("--from", f"box:{served}", "--yes")
+    assert result.exit_code == 0, said(result)
+    assert stack(program, "production")["config"]["shop-deploy:variables"] == {"A": "1"}
+    assert "left out of its .env: LD_PRELOAD (of the machine that runs Docker)" in said(result)
+    assert "spring.datasource.password (a secret that no ${NAME} in a Compose file could refer to)" in said(result)
+
+
+def test_what_a_host_calls_things_does_nothing_to_the_terminal(
+    init: Init, program: Path, host: Path, served: str
+) -> None:
+    evil = "x\x1b[31mX\n::error::pwn <{%bad%}>"
+    containers = json.loads((host / "containers").read_text())
+    for each in containers:
+        each["Config"] |= {"Image": evil, "Env": [f"{evil}=1"]}
+        each["Name"] = evil
+        for mount in each["Mounts"]:
+            mount |= {"Source": mount["Source"] + evil, "Destination": mount["Destination"] + evil}
+    containers[2]["Mounts"] += [{**containers[2]["Mounts"][0], "Name": evil}]
+    containers[3]["Config"]["Labels"]["com.docker.compose.service"] = evil
+    containers[4]["Config"]["Labels"]["com.docker.compose.project"] = evil
+    (host / "containers").write_text(json.dumps(containers))
+    (Path(served) / ".env").write_text("A='x\n::error::pwn\x1b[0m'\n")
+    for _ in range(2):  # a second time, its stack is an edited one, whose changes are commands
+        result = init("--from", f"box:{served}", "--yes", "--accept-host-key")
+        text = said(result)
+        assert "Takes over from shop" in text
+        assert not [each for each in text if not each.isprintable() and each != "\n"]
+        assert "\n::error" not in text
+        assert "<{%" not in text
+        file = program / "Pulumi.production.yaml"
+        file.write_text("# mine\n" + file.read_text().replace("info", "warn"))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{bad", "{}", "null", "[1]", "[{}]", '[{"Config": 1}]', "[" * 100_000, "Warning: x\n[]"]
+)
+def test_a_host_whose_docker_says_something_else_is_an_error_in_words(init: Init, host: Path, content: str) -> None:
+    (host / "containers").write_text(content)
+    result = init("--from-running", "shop", "--from", "box", "--yes")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SlipwayError)
+    assert "what its docker says is not what Docker says" in said(result) or "no Compose project" in said(result)
+
+
+def test_no_more_is_read_of_a_host_than_a_project_can_have(
+    init: Init, host: Path, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = Path(served) / ".env"
+    env.write_text("A=1\n" * 300_000)
+    assert "the .env is larger than 1,000,000 bytes" in said(init("--from", f"box:{served}", "--yes"))
+    env.unlink()
+    env.symlink_to("/dev/zero")
+    assert init("--from", f"box:{served}", "--yes").exit_code == 0  # it has no file of values
+    monkeypatch.setattr(running_project, "_MOST", 100_000)
+    (host / "containers").unlink()
+    (host / "containers").symlink_to("/dev/zero")
+    assert "it answers more than 100,000 bytes" in said(init("--from", f"box:{served}", "--yes"))
 
 
 def test_an_engine_that_takes_no_secret_leaves_it_to_the_next_run(

@@ -116,6 +116,41 @@ def test_equal_values_are_one_secret_and_unlike_ones_of_one_name_are_two(tmp_pat
     assert "postgres://u:${POSTGRES_PASSWORD}@a/x" in after
 
 
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("spring.datasource.password", "SPRING_DATASOURCE_PASSWORD"),
+        ("Auth--ApiKey", "AUTH_APIKEY"),
+        ("1_PASSWORD", "SECRET_1_PASSWORD"),
+        ("пароль.password", "PASSWORD"),
+        ("API_KEY", "API_KEY"),
+    ],
+)
+def test_a_variable_with_any_name_becomes_a_secret_that_compose_can_refer_to(
+    tmp_path: Path, name: str, secret: str
+) -> None:
+    text = compose(mapping(f"{name}: {LONG}"))
+    found = adopted(tmp_path, text)
+    assert (found.secrets, found.left) == ({secret: LONG}, {})
+    [(_, after)] = found.files.values()
+    assert f"{name}: ${{{secret}}}" in after
+    assert configurations(tmp_path, after, secrets=found.secrets) == configurations(tmp_path, text)
+
+
+def test_a_name_that_is_made_is_one_that_the_file_refers_to_nowhere(tmp_path: Path) -> None:
+    lines = [f"auth.token: {LONG}", "X: ${AUTH_TOKEN:-other}", "auth.token: quite-another-value"]
+    found = adopted(tmp_path, compose(*map(mapping, lines)))
+    assert found.secrets == {"A_AUTH_TOKEN": LONG, "C_AUTH_TOKEN": "quite-another-value"}
+
+
+def test_a_line_that_still_shows_an_adopted_value_is_named(tmp_path: Path) -> None:
+    text = compose(mapping(f"DB_PASSWORD: {LONG} # {LONG}"), mapping("C_PASSWORD: ${C_PASSWORD:-pa$$word-of-mine}"))
+    found = adopted(tmp_path, f"# was {LONG}\n{text}")
+    lines = {line: name for (_, line), name in found.remains.items()}
+    assert lines == {1: "DB_PASSWORD", 7: "DB_PASSWORD", 13: "C_PASSWORD"}
+    assert not adopted(tmp_path, text.replace(f" # {LONG}", "").replace(":-pa$$word-of-mine", "")).remains
+
+
 def test_a_name_that_is_taken_is_another_one_for_all_that_share_the_value(tmp_path: Path) -> None:
     lines = ["POSTGRES_PASSWORD: postgres", "DATABASE_URL: postgres://u:postgres@a/x"]
     found = adopted(tmp_path, compose(*map(mapping, lines)), secrets={"POSTGRES_PASSWORD": "of-another-thing"})

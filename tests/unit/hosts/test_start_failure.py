@@ -212,6 +212,21 @@ def test_what_hosts_say_in_place_of_the_agent_is_understood(said: str, code: int
     assert "<{%" not in str(found)
 
 
+@pytest.mark.parametrize("said", ["{bad", "[]", "{}", "", "null", "1e999", '{"path": 1}', "[" * 100_000, '"\x1b[2J"'])
+def test_a_host_that_only_claims_to_say_why_is_quoted(said: str) -> None:
+    found = start_failure("web-1", f"agent: failed {said}\n", 1, PLACE)
+    assert "the agent did not start, exit code 1 (it said: agent: failed" in found.what
+    assert str(found).isprintable()
+
+
+@pytest.mark.parametrize("there", ["/home/x/.local", "/srv/x"])
+def test_no_name_that_a_host_says_becomes_a_part_of_the_command(there: str) -> None:
+    said = {"path": f"{there}/a", "there": there, "user": "a b;c", "owner": "$(x)", "number": 13, "home": "/home/x",
+            "reason": "no", "folder": "/srv/x y"}  # fmt: skip
+    fix = start_failure("web-1", f"agent: failed {json.dumps(said)}\n", 1, PLACE).fix
+    assert "'a b;c'" in fix.replace("'\"'\"'", "'")
+
+
 class _Endless:
     returncode = 0
 
