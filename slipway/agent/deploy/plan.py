@@ -117,7 +117,8 @@ def deployment(
     routes = _routes_to_check(wanted.services, changed, unproven, shifted)
     doubted = _routes_to_check(wanted.services, (), wanted.services if wanted.doubted else (), {*shifted, *routes})
     whole += [CheckRoutes(doubted, doubted=True)] if doubted else []
-    whole += [*leaving(wanted.services, plans.steps, (*plans.left, *plans.late), plans.touched), *plans.left]
+    going = (*plans.left, *plans.late)
+    whole += [*leaving(wanted.services, plans.steps, going, touched=plans.touched, smoke=wanted.smoke), *plans.left]
     checked = {name for step in plans.steps if isinstance(step, Smoke) for name in step.services}
     smoke = tuple(name for name in wanted.smoke if name not in {*checked, *doubted})
     if smoke and (changing or unproven or wanted.doubted or live is None or live.release != wanted.release):

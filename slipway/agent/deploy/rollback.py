@@ -104,7 +104,8 @@ def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str, *, un
     before: list[Step] = [Fetch(tuple(images))] if pull.missing(attempt.access.api, images) else []
     # Requests go back before anything else: what they go to is here and runs.
     steps = [*plans.first, *before, Write(live.release), *plans.steps, *plans.left, *plans.late]
-    routes = tuple(name for name, service in services.items() if service.traffic.routed and service.replicas)
+    checked = {name for name, entry in actions.release.services.items() if entry.smoke}
+    routes = tuple(n for n, each in services.items() if each.replicas and (each.traffic.routed or n in checked))
     touched = plans.touched or [step.service for step in plans.first if isinstance(step, ShiftTraffic)]
     steps += [CheckRoutes(routes, tuple(touched), doubted=True)] if routes else []
     actions.run(steps, prefix)

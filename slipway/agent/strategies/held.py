@@ -74,15 +74,19 @@ class Held:
 
 
 def leaving(
-    services: Mapping[str, Service], steps: Sequence[Step], going: Sequence[Step], touched: Collection[str]
+    services: Mapping[str, Service],
+    steps: Sequence[Step],
+    going: Sequence[Step],
+    *,
+    touched: Collection[str],
+    smoke: Collection[str],
 ) -> list[Step]:
-    """What comes before old containers are `going` beside which new ones run: a proxy may know only those."""
+    """What comes before old containers are `going` beside which new ones run: a proxy may know only those.
+
+    Its `smoke` checks tell, or those of a service that stands before it.
+    """
     grown = {name for step in steps if isinstance(step, ScaleUp) for name in step.services}
     changed = grown & {step.service for step in going if isinstance(step, (Drain, KeepOld, Remove))}
     edges = {name: list(service.depends_on) for name, service in services.items()}
-    asked = tuple(
-        name
-        for name, each in sorted(services.items())
-        if each.traffic.routed and each.replicas and changed.intersection(unchanged_proxy(name, edges, touched)[1])
-    )
+    asked = tuple(name for name in sorted(smoke) if changed.intersection(unchanged_proxy(name, edges, touched)[1]))
     return [LeaveOld(asked, tuple(sorted(changed)))] if asked else []

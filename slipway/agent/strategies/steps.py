@@ -92,7 +92,7 @@ class CheckRoutes(NamedTuple):
 class LeaveOld(NamedTuple):
     """Wait until services that stay have left the old containers of what changed, before those go."""
 
-    services: tuple[str, ...]  # with a route: they are asked
+    services: tuple[str, ...]  # whose smoke checks are asked for
     changed: tuple[str, ...]
 
 

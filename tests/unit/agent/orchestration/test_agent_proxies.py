@@ -187,6 +187,28 @@ def apart(stack: Simulation, version: str, api: dict[str, Any], mode: str = "fro
     return stack.release(services, whole["services"])
 
 
+def test_a_proxy_without_a_route_is_asked_for_its_checks_alike(stack: Simulation) -> None:
+    """It has a port of the host's instead."""
+
+    def published(version: str, api: dict[str, Any]) -> dict[str, Any]:
+        whole = apart(stack, version, api)
+        whole["compose"]["services"]["web"]["ports"] = [{"target": 8000, "published": "8080", "mode": "ingress"}]
+        whole["services"]["web"] |= {"routes": [], "strategy": "recreate"}
+        return stack.release(whole["compose"]["services"], whole["services"])
+
+    stack.deploy(published("1", APIS["rolling"]))
+    ended = stack.deploy(published("2", APIS["rolling"]))
+    assert "web goes on asking the old containers of api" in ended.error
+    assert reached(stack) == {"1"}
+    [web] = stack.containers("web")
+    failing = published("1", APIS["rolling"])
+    failing["compose"]["services"]["api"]["environment"]["MODE"] = "sick"
+    web.upstream = "10.9.9.9"  # as after the way back from a version before
+    ended = stack.deploy(stack.release(failing["compose"]["services"], failing["services"]))
+    assert "web starts again" in ended.err
+    assert reached(stack) == {"1"}
+
+
 @apis
 def test_a_proxy_that_would_go_on_asking_the_old_ones_fails_the_release_and_loses_no_request(
     stack: Simulation, api: dict[str, Any]
