@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from docker_objects import Health, Refused, health_check, seconds_of
 from programs import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from docker_objects import Container
 
@@ -23,6 +24,8 @@ class Lifecycle(Containers):
     """Starts and ends containers."""
 
     down: bool
+    passed: list[tuple[str, int, str]]
+    """connections of what passes requests on: its address, its port, and the address that it asked"""
 
     def _start(self, identifier: str, **_: Any) -> tuple[int, Any]:
         container = self.container(identifier)
@@ -50,7 +53,7 @@ class Lifecycle(Containers):
         container.run += 1
         container.program = container.image.behaviour(container.environment, container.command)
         if container.program.upstream:
-            container.upstream = self._resolve(container, container.program.upstream)
+            self._look_up(container)
         for line in container.program.says:
             container.logs.append((self.time.now, line))
         self._event("start", container)
@@ -64,6 +67,11 @@ class Lifecycle(Containers):
         if container.program.runs is not None:
             container.program.runs(container)
 
+    def _look_up(self, container: Container) -> None:
+        container.upstream = self._resolve(container, container.program.upstream)
+        if container.program.resolves < NEVER:
+            self._later(container, container.program.resolves, lambda: self._look_up(container))
+
     def _resolve(self, container: Container, name: str) -> str:
         """An address of a name, as Docker's name server gives it to a container: a link comes first, and alone."""
         found = []
@@ -73,7 +81,7 @@ class Lifecycle(Containers):
                 other = each.endpoints.get(network) or {}
                 if each.running and links.get(name, name) in (other.get("Aliases") or ()):
                     found.append(other["IPAddress"])
-        return min(found, default="")
+        return max(found, default="") if container.program.resolves < NEVER else min(found, default="")
 
     def passes_on(self, container: Container, path: str = "") -> Container | None:
         """The container that answers a request to this one; None where nobody does."""
@@ -81,6 +89,24 @@ class Lifecycle(Containers):
             return container
         found = self.at(container.upstream)
         return self.passes_on(found) if found is not None and self.answering(found) else None
+
+    def passed_on(self, container: Container, path: str) -> Container | None:
+        """As `passes_on`, for a request: what it passes on leaves a connection behind at the other end."""
+        found = self.passes_on(container, path)
+        if found is not None and found is not container:
+            network = next(n for n, each in found.endpoints.items() if n in container.endpoints and "edge" not in n)
+            client = container.endpoints[network]["IPAddress"]
+            self.passed = [*self.passed[-200:], (client, 32768 + next(self._numbers) % 20000, container.upstream)]
+        return found
+
+    def sockets(self, container: Container) -> Iterator[tuple[str, str, str]]:
+        """Those in a container, as the kernel prints them."""
+        yield "0B00007F:83E9", "00000000:0000", "0A"  # Docker's name server
+        for address, _, port in (place.rpartition(":") for place in container.program.ports):
+            yield f"{_raw(address or '0.0.0.0')}:{int(port):04X}", "00000000:0000", "0A"  # noqa: S104 - as printed
+        for client, number, server in self.passed:
+            if server in container.addresses():
+                yield f"{_raw(server)}:1F40", f"{_raw(client)}:{number:04X}", "06"
 
     def _changed(self) -> None:
         self.changes += 1
@@ -298,3 +324,7 @@ class Lifecycle(Containers):
 
     def _age(self, container: Container) -> float:
         return self.time.now - (container.started or 0.0)
+
+
+def _raw(address: str) -> str:
+    return socket.inet_aton(address)[::-1].hex().upper()

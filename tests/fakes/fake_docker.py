@@ -43,6 +43,7 @@ class FakeDocker(Lifecycle):
         self.changes = 0
         """goes up with whatever could change an answer"""
         self.down = False
+        self.passed = []
         """whether the engine does not answer"""
         self.mutating: Callable[[str], None] = lambda _: None
         """called before and after each request that changes something"""

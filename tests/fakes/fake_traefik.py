@@ -182,7 +182,7 @@ class FakeTraefik:
 
     def _answered(self, server: Server, container: Container, path: str) -> tuple[int, str]:
         program: Program = container.program
-        if self.engine.passes_on(container, path) is None:
+        if self.engine.passed_on(container, path) is None:
             self.counters[server.generation].codes["502"] += 1
             return 502, "Bad Gateway"
         self._turns[container.id] += 1

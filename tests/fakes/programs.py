@@ -37,6 +37,8 @@ class Program:
     """those of them that close their output at once"""
     upstream: str = ""
     """service that it passes requests on to, at the address that this had when it started, as nginx does"""
+    resolves: float = NEVER
+    """seconds after which it asks for that address again"""
     itself: tuple[str, ...] = ()
     """paths that it answers itself, without what it passes requests on to"""
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)

@@ -187,8 +187,17 @@ def test_behind_a_proxy_that_resolves_a_name_once(made: Callable[..., RoutedAgen
     assert ended.code == 0, ended.err
     assert set(answers) == {(200, "first"), (200, "second")}, collections.Counter(answers)
     assert set(answers[begin:]) == {(200, "second")}
-    again = agent.deploy(behind_a_proxy(agent, "second", follows=True), edge=agent.edge())
-    assert again.document["outcome"] == "unchanged"
+    apart = behind_a_proxy(agent, "second", follows=False)
+    assert agent.deploy(apart, edge=agent.edge()).document["touched"] == []
+    over.clear()
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    ended = agent.deploy(behind_a_proxy(agent, "third", follows=False), edge=agent.edge())
+    over.set()
+    visitor.join()
+    assert "front goes on asking the old containers of api" in ended.err
+    assert "which serves" in ended.err
+    assert set(answers[begin:]) == {(200, "second")}, collections.Counter(answers[begin:])
 
 
 def test_blue_green_keeps_the_old_generation_for_a_way_back_at_once(agent: RoutedAgent) -> None:

@@ -24,8 +24,9 @@ from slipway.agent.docker.start_report import killed_since, not_started
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.release.release_files import place
 from slipway.agent.strategies import steps
-from slipway.agent.strategies.graph import ancestors
+from slipway.agent.strategies.graph import ancestors, unchanged_proxy
 from slipway.agent.strategies.steps import name_of, phase
+from slipway.agent.traffic.proxy_check import explaining
 from slipway.agent.traffic.route_check import RouteCheck
 from slipway.agent.traffic.traffic_shift import Mover
 from slipway.contract.barriers import PROVEN
@@ -151,6 +152,7 @@ class Actions:
             steps.Smoke: self._smoke,
             steps.ShiftTraffic: self.mover.shift,
             steps.CheckRoutes: self._check_routes,
+            steps.LeaveOld: self.mover.leave_old,
             steps.Judge: self.mover.judge,
             steps.Observe: self._observe,
             steps.Drain: self.mover.retire,
@@ -333,13 +335,13 @@ class Actions:
             if step.batch and not self.mover.back:  # it knows more of a wrong port than a check of the user's own
                 self.mover.ask_new(self.rendered.services[name])
             entry, config = self.release.services[name], self.rendered.services[name].config
-            run_checks(name, entry.smoke or (), CheckTarget(config, edge, entry.preview if edge else ""), self.context)
+            target = CheckTarget(config, edge, entry.preview if edge else "")
+            with explaining(*unchanged_proxy(name, self.mover.needs, step.changed)):
+                run_checks(name, entry.smoke or (), target, self.context)
 
     def _check_routes(self, step: steps.CheckRoutes) -> None:
-        try:
-            self.mover.check_routes(step)
-        finally:
-            self.attempt.touched |= step.doubted
+        self.attempt.touched |= step.doubted  # what it starts again has to be asked again
+        self.mover.check_routes(step)
         if self.mover.restarted and self.attempt.outcome == UNCHANGED:
             self.attempt.outcome = REPAIRED
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.agent import strategies
 from slipway.agent.docker.facts import RUNS
 from slipway.agent.strategies.graph import ancestors, levels
-from slipway.agent.strategies.held import Held
+from slipway.agent.strategies.held import Held, leaving
 from slipway.agent.strategies.recreate import ended_as_proven
 from slipway.agent.strategies.service import Routed, ServiceState
 from slipway.agent.strategies.steps import (
@@ -74,6 +74,7 @@ class ServicePlans(NamedTuple):
     steps: list[Step]
     late: list[Step]
     touched: list[str]  # services whose containers change
+    left: list[Step]  # after `steps`, once those that stay and need what changed have left its old containers
 
 
 def deployment(
@@ -116,10 +117,12 @@ def deployment(
     routes = _routes_to_check(wanted.services, changed, unproven, shifted)
     doubted = _routes_to_check(wanted.services, (), wanted.services if wanted.doubted else (), {*shifted, *routes})
     whole += [CheckRoutes(doubted, doubted=True)] if doubted else []
+    going = (*plans.left, *plans.late)
+    whole += [*leaving(wanted.services, plans.steps, going, touched=plans.touched, smoke=wanted.smoke), *plans.left]
     checked = {name for step in plans.steps if isinstance(step, Smoke) for name in step.services}
     smoke = tuple(name for name in wanted.smoke if name not in {*checked, *doubted})
     if smoke and (changing or unproven or wanted.doubted or live is None or live.release != wanted.release):
-        whole.append(Smoke(smoke))
+        whole.append(Smoke(smoke, changed=changed))
     whole += [CheckRoutes(routes, changed)] if routes else []
     whole += [*_barrier(wanted, PROVEN), Record(wanted.release), *plans.late, Prune(wanted.retention)]
     return Plan(tuple(whole), changed, unproven)
@@ -185,9 +188,8 @@ def converge(
     if unawaited:
         steps.append(WaitHealthy(tuple(unawaited)))
     early, last = held.rest(touched)
-    steps += early
     late += last
-    return ServicePlans(first, steps, late, sorted(touched))
+    return ServicePlans(first, steps, late, sorted(touched), early)
 
 
 def _stays(service: Service, own: Sequence[Container]) -> list[Container]:
@@ -209,6 +211,8 @@ def _outdated(
         return set()
     if not service.replaced_with.isdisjoint(renewed):
         return {each.id for each in own}
+    if apart := {each.id for each in own if not service.replaced_with.issuperset(each.follows)}:
+        return apart  # they would look for a generation that goes without them
     others = [services[name] for name in service.replaced_with if resumed and name in services]
     stay = [_stays(other, [each for each in containers if each.service == other.name]) for other in others]
     since = max((min(each.created for each in each_stay) for each_stay in stay if each_stay), default="")

@@ -98,13 +98,14 @@ def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str, *, un
     seen, current = attempt.containers(), attempt.access.edge.current(attempt.folder.stack)
     routed = facts_of_routes(services, actions.release, None, actions.secrets, current=current, containers=seen)
     plans = converge(services, seen, live.services, routed=routed, back=True, resumed=attempt.unfinished is not None)
-    if not (plans.first or plans.steps or plans.late or unproven or attempt.doubted):
+    if not (plans.first or plans.steps or plans.left or plans.late or unproven or attempt.doubted):
         return []
     images = sorted({service.image for service in services.values()})
     before: list[Step] = [Fetch(tuple(images))] if pull.missing(attempt.access.api, images) else []
     # Requests go back before anything else: what they go to is here and runs.
-    steps = [*plans.first, *before, Write(live.release), *plans.steps, *plans.late]
-    routes = tuple(name for name, service in services.items() if service.traffic.routed and service.replicas)
+    steps = [*plans.first, *before, Write(live.release), *plans.steps, *plans.left, *plans.late]
+    checked = {name for name, entry in actions.release.services.items() if entry.smoke}
+    routes = tuple(n for n, each in services.items() if each.replicas and (each.traffic.routed or n in checked))
     touched = plans.touched or [step.service for step in plans.first if isinstance(step, ShiftTraffic)]
     steps += [CheckRoutes(routes, tuple(touched), doubted=True)] if routes else []
     actions.run(steps, prefix)

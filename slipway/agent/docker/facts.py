@@ -46,6 +46,7 @@ _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 SHORT_ID = 12
 _ENGINES_LIMIT = 4096  # bytes that the engine keeps of a probe's output, the first; an ellipsis says so
 _LOG_LINES = 20
+_GENERATION_LINK = re.compile(r"(.+)\.[0-9a-f]{12}:")  # see `rendering`
 # Compose gives a replacement this kind of name until the old container is gone.
 _HALFWAY_NAME = re.compile(r"[0-9a-f]{12}_")
 
@@ -80,6 +81,7 @@ class Container(NamedTuple):
     out_of_memory: bool = False
     memory: int = 0  # bytes that it may use; 0: all of the host's
     error: str = ""  # why the engine could not start it
+    follows: tuple[str, ...] = ()  # services that it finds by the name of one generation
 
     @property
     def halfway(self) -> bool:
@@ -175,6 +177,16 @@ def container(details: dict[str, Any]) -> Container:
         out_of_memory=bool(state.get("OOMKilled")),
         memory=int((details.get("HostConfig") or {}).get("Memory") or 0),
         error=str(state.get("Error") or ""),
+        follows=tuple(
+            sorted(
+                {
+                    f[1]
+                    for n in networks.values()
+                    for each in (n or {}).get("Links") or ()
+                    if (f := _GENERATION_LINK.match(each))
+                }
+            )
+        ),
     )
 
 

@@ -11,9 +11,9 @@ from slipway.agent import runtime
 from slipway.agent.edge.rendering import service_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Counters", "Target", "connections", "listeners", "listening", "traffic"]
+__all__ = ["Counters", "Target", "connections", "listeners", "listening", "peers", "traffic"]
 
 _COUNTERS = re.compile(
     r"^traefik_service_(requests_total|request_duration_seconds_bucket)\{(.*)\} ([0-9.e+]+)$", re.MULTILINE
@@ -86,6 +86,15 @@ def listeners(details: Mapping[str, Any]) -> list[str]:
         if state == _LISTEN and address != _DOCKER_DNS:
             found.add((int(port, 16), _LOOPBACKS.get(address.replace(_MAPPED, ""), "")))
     return [f"{address}:{port}" if address else str(port) for port, address in sorted(found)]
+
+
+def peers(details: Mapping[str, Any], addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(local, remote) of a container's connections with any of these, also of those that ended just now."""
+    wanted = {socket.inet_aton(each)[::-1].hex().upper() for each in addresses if ":" not in each}
+    pid = int((details.get("State") or {}).get("Pid") or 0)
+    for local, remote, state in runtime.tcp_sockets(pid) if pid else ():
+        if state != _LISTEN and remote.replace(_MAPPED, "").partition(":")[0] in wanted:
+            yield local.replace(_MAPPED, ""), remote.replace(_MAPPED, "")
 
 
 def listening(port: int) -> bool:

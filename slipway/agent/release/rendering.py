@@ -15,7 +15,6 @@ from slipway.agent.strategies.graph import levels
 from slipway.agent.strategies.service import Service, Traffic
 from slipway.contract.compose_tree import PLACEHOLDER, shipped_file, texts, used_definitions
 from slipway.contract.problems import SlipwayError
-from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -116,7 +115,7 @@ def _name_generations(wanted: dict[str, Service], tree: Mapping[str, dict[str, A
     aliases = {name: {name, *_aliases(service)} for name, service in tree.items()}
     for name in (name for level in levels({n: each.depends_on for n, each in wanted.items()}) for name in level):
         service, own = wanted[name], tree[name]
-        if name not in followed or service.strategy == RECREATE or own.get("network_mode"):
+        if name not in followed or own.get("network_mode"):
             continue
         others = {alias for other, names in aliases.items() if other != name for alias in names}
         generations = [service.config, *sorted(wanted[each].alias for each in service.replaced_with)]

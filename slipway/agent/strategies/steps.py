@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple, Union
 
 __all__ = [
-    "Barrier", "CheckRoutes", "Create", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "Migrate", "Observe", "Prune",
-    "Record", "Remove", "ScaleUp", "ShiftTraffic", "Smoke", "StandIn", "Start", "Step", "StopOld", "TakePorts",
-    "Unroute", "WaitHealthy", "Write", "name_of", "phase",
+    "Barrier", "CheckRoutes", "Create", "Drain", "EdgeUp", "Fetch", "Judge", "KeepOld", "LeaveOld", "Migrate",
+    "Observe", "Prune", "Record", "Remove", "ScaleUp", "ShiftTraffic", "Smoke", "StandIn", "Start", "Step", "StopOld",
+    "TakePorts", "Unroute", "WaitHealthy", "Write", "name_of", "phase",
 ]  # fmt: skip
 
 
@@ -78,6 +78,7 @@ class Smoke(NamedTuple):
     services: tuple[str, ...]
     batch: int = 0  # 0: at the end, when all of the release runs; else before this batch gets traffic
     preview: bool = False  # through the edge, under the host name of the preview
+    changed: tuple[str, ...] = ()  # services, at the end
 
 
 class CheckRoutes(NamedTuple):
@@ -86,6 +87,13 @@ class CheckRoutes(NamedTuple):
     services: tuple[str, ...]
     changed: tuple[str, ...] = ()
     doubted: bool = False  # after a failure: with their smoke checks, and what keeps a wrong address starts again
+
+
+class LeaveOld(NamedTuple):
+    """Wait until services that stay have left the old containers of what changed, before those go."""
+
+    services: tuple[str, ...]  # whose smoke checks are asked for
+    changed: tuple[str, ...]
 
 
 class ShiftTraffic(NamedTuple):
@@ -176,6 +184,7 @@ class Prune(NamedTuple):
 Step = Union[
     Fetch, Write, EdgeUp, Barrier, Migrate, Start, ScaleUp, Remove, WaitHealthy, Smoke, ShiftTraffic, Judge, Observe,
     Drain, KeepOld, Unroute, Record, Prune, CheckRoutes, Create, StopOld, StandIn, TakePorts,
+    LeaveOld,
 ]  # fmt: skip
 
 # What the journal knows each kind of step by, and the part of a deployment that its time is counted for.
@@ -190,6 +199,7 @@ _KINDS: dict[type, tuple[str, str]] = {
     Remove: ("remove:{service}", "converge"),
     WaitHealthy: ("await:{services}{batch}", "health"),
     Smoke: ("smoke:{services}{batch}", "smoke"),
+    LeaveOld: ("leave:{services}", "smoke"),
     CheckRoutes: ("routes:{services}", "smoke"),
     ShiftTraffic: ("shift:{service}:{share}{batch}", "shift"),
     Judge: ("judge:{service}:{share}", "canary"),

@@ -14,7 +14,7 @@ from slipway.agent.docker.facts import log_tail
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.edge.routing import GENERATION_HEADER
 from slipway.agent.traffic.http_get import CONNECT_SECONDS, get, words
-from slipway.contract.compose_tree import following
+from slipway.agent.traffic.proxy_check import kept_address
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -124,12 +124,7 @@ class RouteCheck:
             while reason := _ask(address, route.path, {**headers, **_host(route)}):
                 if runtime.monotonic() - begin >= _EDGE_SECONDS:
                     shown = _shown(route)
-                    fix = _fix(service.name)
-                    if changed:
-                        fix = (
-                            f"a proxy keeps the addresses that {' and '.join(changed)} had when the proxy started: "
-                            f"write `{following(changed)}` in {proxy}, so that it follows, then deploy again"
-                        )
+                    fix = kept_address(proxy, changed) if changed else _fix(service.name)
                     raise SlipwayError(
                         f"route {shown} of {service.name} does not answer through the edge: {reason}",
                         "visitors would have got the same",

@@ -16,6 +16,7 @@ from slipway.agent.strategies.graph import ancestors, between, unchanged_proxy
 from slipway.agent.strategies.service import generation_of
 from slipway.agent.traffic.canary_analysis import TrafficAnalysis, alphas
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
+from slipway.agent.traffic.proxy_check import PATIENCE_SECONDS, ProxyPath, check_targets, still_asked
 from slipway.agent.traffic.wanted_routes import WHOLE, service_in, wanted_route
 from slipway.contract.problems import SlipwayError
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from slipway.agent.edge.metrics import Counters
     from slipway.agent.output import Output
     from slipway.agent.strategies.service import Service
-    from slipway.agent.strategies.steps import CheckRoutes, Drain, Judge, ShiftTraffic
+    from slipway.agent.strategies.steps import CheckRoutes, Drain, Judge, LeaveOld, ShiftTraffic
     from slipway.agent.traffic.route_check import RouteCheck
     from slipway.contract.deployment import EdgeRequest, Release
 
@@ -168,7 +169,7 @@ class Mover:
                 if not (self.back or step.doubted):
                     raise
                 # A proxy that keeps the address of a container that is gone by now asks for it again when it starts.
-                for other in between(name, self._needs, step.changed) or [name]:
+                for other in between(name, self.needs, step.changed) or [name]:
                     self._out.progress("back", f"{other} starts again: {error.what}")
                     self.restarted.add(other)
                     for each in self._reachable(other):
@@ -176,6 +177,26 @@ class Mover:
                         self._api.start(each.id)
                 self._prove(name, step)
         self._out.progress("smoke", f"{', '.join(step.services)} through the edge", runtime.monotonic() - begin)
+
+    def leave_old(self, step: LeaveOld) -> None:
+        """Have no service that stays go on asking old containers alone, since they are about to go.
+
+        Raises:
+            SlipwayError: one does; nothing of it was lost so far.
+        """
+        begin = runtime.monotonic()
+        for name in step.services:
+            proxy, changed = unchanged_proxy(name, self.needs, step.changed)
+            seen = [each for one in changed for each in self._reachable(one)]
+            old = [each for each in seen if each.config != self._services[each.service].config]
+            targets = check_targets(self._release.services[name].smoke or (), self._reachable(name))
+            path = ProxyPath(targets, self._reachable(proxy), old, [each for each in seen if each not in old])
+            while path.asks_old_alone(self._api):
+                self._deadline.check()
+                if runtime.monotonic() - begin >= PATIENCE_SECONDS:
+                    raise still_asked(proxy, changed)
+                self._deadline.pause(_LOOK_SECONDS)
+        self._out.progress("smoke", f"{', '.join(step.services)} need nothing that goes", runtime.monotonic() - begin)
 
     def unroute(self, services: Sequence[str]) -> None:
         current = self._edge.current(self._stack)
@@ -223,13 +244,14 @@ class Mover:
         self._check.before(service, [each for each in seen if each.config == service.config], ask=ask)
 
     @property
-    def _needs(self) -> dict[str, dict[str, str]]:
+    def needs(self) -> dict[str, dict[str, str]]:
+        """Service → what it depends on."""
         return {each.name: each.depends_on for each in self._services.values()}
 
     def _prove(self, name: str, step: CheckRoutes) -> None:
-        service, related = self._services[name], {name, *ancestors(name, self._needs)}
+        service, related = self._services[name], {name, *ancestors(name, self.needs)}
         self.ask_new(service, ask=False)
-        self._check.through(service, *unchanged_proxy(name, self._needs, step.changed))
+        self._check.through(service, *unchanged_proxy(name, self.needs, step.changed))
         if step.doubted and not related.isdisjoint(step.changed or related):
             self._smoke(name)
 

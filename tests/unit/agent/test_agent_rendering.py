@@ -246,13 +246,11 @@ def test_no_secret_is_in_anything_but_the_rendered_file() -> None:
 
 
 def generations(front: dict[str, Any] | None = None, **api: Any) -> Rendered:
-    """`front` follows `api`, which rolls unless it is said otherwise."""
-    strategy = api.pop("strategy", "rolling")
+    """`front` follows `api`."""
     own = release()
     needs = {"depends_on": {"api": {"condition": "service_started", "restart": True}}}
     services = {"api": {"image": IMAGE, **api}, "front": {"image": IMAGE, **needs, **(front or {})}}
     entries = {name: {**own["services"]["api"], "strategy": "rolling"} for name in services}
-    entries["api"]["strategy"] = strategy
     wanted = {**own, "images": dict.fromkeys(services, IMAGE), "services": entries, "secrets": []}
     wanted["compose"] = {"services": services, "networks": {"back": {}}}
     return render(Release.from_json(wanted), list(services), {}, key=b"key", folder=StackFolder("shop"))
@@ -284,9 +282,8 @@ def test_what_others_follow_has_a_name_of_its_generation_on_each_network(
     assert service.config == generations({"depends_on": ["api"]}, **api).services["api"].config
 
 
-@pytest.mark.parametrize("api", [{"strategy": "recreate"}, {"network_mode": "host"}])
-def test_what_has_no_second_generation_beside_it_or_no_network_needs_no_name_of_it(api: dict[str, Any]) -> None:
-    found = generations(**api)
+def test_without_a_network_of_its_own_there_is_no_name_of_a_generation() -> None:
+    found = generations(network_mode="host")
     assert found.services["api"].alias == ""
     assert "networks" not in found.compose["services"]["api"]
 

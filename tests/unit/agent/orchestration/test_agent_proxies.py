@@ -174,18 +174,112 @@ def test_no_request_is_lost_where_one_follows_what_follows(stack: Simulation) ->
     assert reached(stack) == {"4"}
 
 
-def test_what_stays_and_does_not_follow_is_asked_for_without_the_old_ones(stack: Simulation) -> None:
-    """Its route would answer as long as they are there."""
+CURE = "write `depends_on: {api: {condition: service_started, restart: true}}` in "
 
+
+def apart(stack: Simulation, version: str, api: dict[str, Any], mode: str = "front", **check: Any) -> dict[str, Any]:
+    """As `site`, but the proxy does not follow."""
+    whole = site(stack, version, FRONTS["rolling"], api)
+    services = whole["compose"]["services"]
+    services["web"]["depends_on"]["api"]["restart"] = False
+    services["web"]["environment"]["MODE"] = mode
+    whole["services"]["web"]["smoke"] = [{**SMOKE, "path": "/api/x", "deadline": 30, **check}]
+    return stack.release(services, whole["services"])
+
+
+def test_a_proxy_without_a_route_is_asked_for_its_checks_alike(stack: Simulation) -> None:
+    """It has a port of the host's instead."""
+
+    def published(version: str, api: dict[str, Any]) -> dict[str, Any]:
+        whole = apart(stack, version, api)
+        whole["compose"]["services"]["web"]["ports"] = [{"target": 8000, "published": "8080", "mode": "ingress"}]
+        whole["services"]["web"] |= {"routes": [], "strategy": "recreate"}
+        return stack.release(whole["compose"]["services"], whole["services"])
+
+    stack.deploy(published("1", APIS["rolling"]))
+    ended = stack.deploy(published("2", APIS["rolling"]))
+    assert "web goes on asking the old containers of api" in ended.error
+    assert reached(stack) == {"1"}
+    [web] = stack.containers("web")
+    failing = published("1", APIS["rolling"])
+    failing["compose"]["services"]["api"]["environment"]["MODE"] = "sick"
+    web.upstream = "10.9.9.9"  # as after the way back from a version before
+    ended = stack.deploy(stack.release(failing["compose"]["services"], failing["services"]))
+    assert "web starts again" in ended.err
+    assert reached(stack) == {"1"}
+
+
+@apis
+def test_a_proxy_that_would_go_on_asking_the_old_ones_fails_the_release_and_loses_no_request(
+    stack: Simulation, api: dict[str, Any]
+) -> None:
+    first = stack.deploy(apart(stack, "1", api)).report["release"]
+    ended, answers = under_load(stack, apart(stack, "2", api))
+    assert "web goes on asking the old containers of api" in ended.error
+    assert f"{CURE}web" in ended.error
+    assert f"rolled back to release {first}, which serves" in ended.error
+    assert answers.keys() == {200}, (answers, ended.err)
+    assert reached(stack) == {"1"}
+    assert ended.seconds < 90
+
+
+@apis
+def test_one_that_asks_for_the_name_again_passes_once_it_has(stack: Simulation, api: dict[str, Any]) -> None:
+    stack.deploy(apart(stack, "1", api, "anew"))
+    ended, answers = under_load(stack, apart(stack, "2", api, "anew"))
+    assert ended.code == 0, ended.err
+    assert answers.keys() == {200}, (answers, ended.err)
+    assert reached(stack) == {"2"}
+    assert 5 < ended.seconds < 40
+
+
+def test_what_no_check_asks_through_the_proxy_is_found_once_the_old_ones_are_gone(stack: Simulation) -> None:
+    """Nothing is known of it before, so that only its route can tell."""
+    api = APIS["rolling"]
+    stack.deploy(apart(stack, "1", api, "proxy", kind="tcp"))
+    ended = stack.deploy(apart(stack, "2", api, "proxy", kind="tcp"))
+    assert f"{CURE}web" in ended.error
+    assert reached(stack) == {"1"}
+
+
+def test_a_smoke_check_that_fails_behind_a_proxy_names_what_it_may_have_kept(stack: Simulation) -> None:
+    """A recreated service's old containers are gone before anything can be asked; its address is given away here."""
+    old = {"old": stack.service()}
+    whole = apart(stack, "1", {})
+    whole["compose"]["services"]["api"]["depends_on"] = {"old": {"condition": "service_started"}}
+    stack.deploy(stack.release({**whole["compose"]["services"], **old}, whole["services"]))
+    stack.deploy(apart(stack, "1", {}))
+    ended = stack.deploy(apart(stack, "2", {}))
+    assert "fix web or the smoke check in its x-slipway, then deploy again; or a proxy keeps" in ended.error
+    assert f"{CURE}web" in ended.error
+
+
+def test_one_that_stays_beside_one_that_follows_is_asked_before_the_old_ones_go(stack: Simulation) -> None:
     def both(version: str) -> dict[str, Any]:
-        needs = {"api": {"condition": "service_healthy"}}
         whole = site(stack, version, FRONTS["rolling"], APIS["rolling"])
+        needs = {"api": {"condition": "service_healthy"}}
         admin = stack.service(environment={"MODE": "proxy"}, depends_on=needs)
+        check = {**SMOKE, "path": "/api/x", "deadline": 3}
         route = {"strategy": "rolling", "port": 8000, "routes": [{"host": "admin.test", "path": "/", "strip": False}]}
-        return stack.release({**whole["compose"]["services"], "admin": admin}, {**whole["services"], "admin": route})
+        return stack.release(
+            {**whole["compose"]["services"], "admin": admin},
+            {**whole["services"], "admin": {**route, "smoke": [check]}},
+        )
 
     stack.deploy(both("1"))
-    ended = stack.deploy(both("2"))
-    assert "admin" in ended.error
-    assert "write `depends_on: {api: {condition: service_started, restart: true}}` in admin" in ended.error
+    ended, answers = under_load(stack, both("2"))
+    assert "admin goes on asking the old containers of api" in ended.error
+    assert f"{CURE}admin" in ended.error
+    assert answers.keys() == {200}
     assert reached(stack) == {"1"}
+
+
+def test_who_follows_no_longer_is_made_anew_without_the_name_of_a_generation(stack: Simulation) -> None:
+    """That name would lead nowhere once the other has changed."""
+    front, api = FRONTS["rolling"], APIS["rolling"]
+    for version in ("1", "2"):
+        stack.deploy(site(stack, version, front, api))
+    assert any(each.endpoints["shop_default"]["Links"] for each in stack.containers("web"))
+    assert stack.deploy(apart(stack, "2", api)).report["touched"] == ["web"]
+    assert not any(each.endpoints["shop_default"]["Links"] for each in stack.containers("web"))
+    assert stack.deploy(apart(stack, "2", api)).report["touched"] == []
