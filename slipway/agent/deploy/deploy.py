@@ -16,7 +16,7 @@ from slipway.agent.deploy.migrate import remove_one_offs
 from slipway.agent.deploy.plan import Plan, WantedRelease, deployment
 from slipway.agent.deploy.planned import Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
-from slipway.agent.docker import pull
+from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
 from slipway.agent.move.checks import check_claims, check_kept, check_names
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
@@ -142,6 +142,8 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
     found += route_drift(live, old, seen, edge.current(folder.stack), edge.status()) if live else []
     for each in found:
         drifted.setdefault(each["service"], []).append(each["what"])
+    if attempt.handover and attempt.handover.undone:
+        drifted = {name: ["stopped by `slipway move undo`"] for name in drifted}
     known = Known(
         containers=made.seen,
         old=old,
@@ -249,9 +251,8 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
     services = rendered.services
     before = OldProject(attempt.folder, access.api)
     undoing = before.name if before.state == UNDOING else ""  # as a preview finds it: a deployment has finished it
-    seen = attempt.containers()
-    if undoing:
-        seen = [each._replace(state="exited") for each in seen]
+    left = {each[: facts.SHORT_ID] for each in attempt.handover.left} if attempt.handover else set()
+    seen = [each for each in attempt.containers() if each.id not in left]
     if attempt.live is not None and attempt.live.release == attempt.release.id:
         # What an earlier deployment of this very release kept is as it should be.
         kept = attempt.keeping.containers

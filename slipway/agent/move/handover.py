@@ -10,7 +10,7 @@ from slipway.agent.docker.compose_cli import failed_start
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.edge.metrics import listening
 from slipway.agent.move.checks import check_claims, strangers
-from slipway.agent.move.old_project import MOVING, UNDONE
+from slipway.agent.move.old_project import MOVING, UNDOING, UNDONE
 from slipway.agent.move.shared_data import data_of, shared, within
 from slipway.agent.state.lock import lock
 from slipway.contract.host_paths import moves_lock
@@ -44,6 +44,16 @@ class Handover:
         self.lost: list[str] = []
         """what did not come back, in words"""
 
+    @property
+    def undone(self) -> bool:
+        """Whether it is, or will be once the undo that was cut off is finished."""
+        return self.old.state in (UNDOING, UNDONE)
+
+    @property
+    def left(self) -> list[str]:
+        """What an undo stopped: it waits for somebody to read its logs, and goes when the stack takes over again."""
+        return self._own(stopped=self.old.state == UNDONE) if self.undone else []
+
     def begin(self) -> None:
         """Note who runs before anything is touched; of two stacks that want the same containers, one gets them."""
         if self.old.open and not self.old.more:
@@ -56,7 +66,7 @@ class Handover:
             self.old.beside = sorted({*found, *(self.old.beside or ())})
             if not self.old.open:
                 self.old.alone = len(self._own()) == len(self._own(stopped=True))
-            stopped = self._own(stopped=True) if self.old.state == UNDONE else ()
+            stopped = self.left
             self.old.note(MOVING)
         for each in stopped:  # what ran when it was undone waited for somebody to read its logs
             self.api.remove(each)

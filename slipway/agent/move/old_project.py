@@ -29,6 +29,7 @@ OPEN = (MOVING, MOVED, UNDOING)
 NOTES = "move.json"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
 _WITHOUT_NAMES = ("bridge", "host", "none")  # Docker's own networks
+_UNLESS_STOPPED = "unless-stopped"
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
@@ -150,10 +151,16 @@ class OldProject:
     def finish_stops(self) -> None:
         """Stop to the end what a run that was cut off was stopping: it looks as if it ran until its time is over."""
         for each in self._stopping:
-            self._set_policy(each, {"Name": "no"})
             if details := self.api.container(each):
+                self._set_policy(each, {"Name": self._resting(details)})
                 self.api.stop(each, grace(details))
         self._write()
+
+    def _resting(self, details: Mapping[str, Any]) -> str:
+        """The policy of what is stopped: of the stack's own what worked must not look as if its work was done."""
+        if details["Id"][:SHORT_ID] in {each.id for each in self._noted}:
+            return "no"
+        return _UNLESS_STOPPED if _runs(details) or _policy(details)["Name"] == _UNLESS_STOPPED else "no"
 
     def start(self, containers: Sequence[OldContainer], pause: Callable[[float], None]) -> list[str]:
         """Start them as they were, one after the other, each with time to come up; who has not yet, in words."""
@@ -207,7 +214,7 @@ class OldProject:
 
     def _set_policy(self, container: str, policy: Mapping[str, Any]) -> None:
         details = self.api.container(container)
-        if details and ((details.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") != policy["Name"]:
+        if details and _policy(details)["Name"] != policy["Name"]:
             self.api.update(container, {"RestartPolicy": policy})
 
 
@@ -224,7 +231,7 @@ def _read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
         name=str(details["Name"]).lstrip("/"),
         service=str(labels.get(SERVICE_LABEL, "")),
         created=str(details.get("Created") or ""),
-        policy=dict(host.get("RestartPolicy") or {"Name": "no"}),
+        policy=_policy(details),
         ports=tuple(sorted(ports)),
         mounts=data_of(details, api),
         networks={
@@ -246,6 +253,10 @@ def _names_on(away: Iterable[OldContainer]) -> dict[str, list[str]]:
 
 def _container(noted: Mapping[str, Any]) -> OldContainer:
     return OldContainer(**{**noted, "ports": tuple(noted["ports"]), "mounts": tuple(noted["mounts"])})
+
+
+def _policy(details: Mapping[str, Any]) -> dict[str, Any]:
+    return dict((details.get("HostConfig") or {}).get("RestartPolicy") or {"Name": "no"})
 
 
 def _runs(details: Mapping[str, Any]) -> bool:

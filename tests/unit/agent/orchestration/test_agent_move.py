@@ -191,6 +191,7 @@ def shop(stack: Simulation, version: str = "1", **more: Any) -> dict[str, Any]:
             "db": stack.service(environment={"VERSION": version}, volumes=[mount]),
             "worker": stack.service(environment={"VERSION": version}, **needs),
             "web": stack.service(environment={"VERSION": version, **more.pop("environment", {})}, **needs),
+            **{name: more.pop(name) for name in ("cron", "once", "last") if name in more},
         },
         {"web": {"strategy": "rolling", "routes": [{"host": more.pop("host", ""), "path": "/", "strip": False}],
                  "smoke": [SMOKE], "update": {"order": "start-first"}}},
@@ -288,13 +289,51 @@ def test_undo_brings_it_back_without_a_lost_request_and_it_can_move_again(
     assert (answer["state"], {each["running"] for each in answer["containers"]}) == ("undone", {True})
     before.as_before()
     assert stack.versions() == {"db": [], "web": [], "worker": []}  # stopped, so that their logs can be read
-    assert {each.host["RestartPolicy"]["Name"] for each in stack.containers()} == {"no"}
+    assert {each.host["RestartPolicy"]["Name"] for each in stack.containers()} == {"unless-stopped"}
     assert stack.host.edges == []
     assert onlooker.lost == []
     assert deploy(stack, shop(stack)).code == 0
     before.stopped()
     assert stack.versions() == {"db": ["1"], "web": ["1"], "worker": ["1"]}
     assert onlooker.lost == []
+
+
+@pytest.mark.parametrize("again", ["up", "undo and up", "up after an earlier version"])
+@pytest.mark.parametrize("restart", ["always", "unless-stopped", "on-failure", "no", None])
+def test_what_an_undo_stopped_did_not_complete_and_starts_again(
+    stack: Simulation, before: Before, restart: str | None, again: str
+) -> None:
+    quiet = {key: value for key, value in stack.service().items() if key != "healthcheck"}
+    wanted = shop(
+        stack,
+        cron={**quiet, "restart": restart} if restart else quiet,
+        once={**quiet, "restart": "no", "environment": {"MODE": "done"}},
+        last={**quiet, "depends_on": {"once": {"condition": "service_completed_successfully"}}},
+    )
+    assert deploy(stack, wanted).code == 0
+    assert command(stack, "undo").code == 0
+    listed = {name: each["containers"][0]["state"] for name, each in stack.probe()["live"]["services"].items()}
+    assert listed.pop("once") == "completed"
+    assert set(listed.values()) == {"exited"}
+    stack.host.engine.restart_engine()
+    stack.later(5)
+    assert [each.name for each in stack.containers() if each.running] == []
+    if again == "undo and up":
+        assert command(stack, "undo").code == 0
+    if again == "up after an earlier version":
+        for each in stack.containers():
+            each.host["RestartPolicy"] = {"Name": "no"}
+    plan = {each["service"]: each for each in stack.plan(wanted, move_from=["old"])["changes"]}
+    assert plan["cron"]["action"] == "created"
+    assert plan["cron"]["because"] == ["drift: stopped by `slipway move undo`"]
+    assert "once" not in plan
+    ended = deploy(stack, wanted)
+    assert ended.code == 0
+    assert "defect" not in ended.err
+    assert [each.running for each in stack.containers("cron")] == [True]
+    assert [each.host["RestartPolicy"]["Name"] for each in stack.containers("cron")] == [restart or "no"]
+    assert stack.probe()["drift"] == []
+    before.stopped()
 
 
 def test_after_finish_there_is_no_way_back_and_only_remove_removes(stack: Simulation, before: Before) -> None:
@@ -442,7 +481,7 @@ def test_a_second_move_that_fails_brings_the_old_project_back_and_no_release(
         assert stack.validate(moved["id"]).code == 0
     assert command(stack, "undo").code == 0
     if killed:
-        assert deploy(stack, shop(stack, "2"), kill="recreate:db:started").code == KILLED
+        assert deploy(stack, shop(stack, "2"), kill="start:db:started").code == KILLED
     ended = deploy(stack, shop(stack, "3", environment={"MODE": "exit"}))
     assert "the project old runs again as before" in ended.error
     before.as_before()
