@@ -24,8 +24,8 @@ __all__ = ["undo"]
 _SECONDS = 300.0
 
 
-def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:
-    """Give back to `old`, from whatever is found.
+def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> list[str]:
+    """Give back to `old`, from whatever is found; what does not work yet, in words.
 
     Raises:
         SlipwayError: nothing was changed, since others would lose the edge, somebody else works on the data, or nothing
@@ -59,11 +59,14 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> N
     old.note(UNDOING)
     handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
     if handover.lost:
+        again, by_hand = bool(old.down()), f"in its folder on the host: docker compose -p {old.names[0]} up -d"
         raise SlipwayError(
             f"not all of {old.name} runs again: {'; '.join(handover.lost)}",
-            "all else of it runs as before, and the stack is stopped",
-            f"in its folder on the host: docker compose -p {old.names[0]} up -d",
+            "all else of it runs as before, and the stack is stopped"
+            + ("; once nothing is in its way, the same command starts it" if again else ""),
+            "slipway move undo" if again else by_hand,
         )
+    return handover.slow
 
 
 def _leave(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:

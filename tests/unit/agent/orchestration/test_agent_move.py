@@ -32,7 +32,12 @@ UNLESS_STOPPED = {"Name": "unless-stopped", "MaximumRetryCount": 0}
 
 def old_program(environment: Mapping[str, str], _command: list[str]) -> Program:
     """The programs of the old project."""
-    return Program(stops=float(environment.get("STOPS", "0.3")), ready=float(environment.get("READY", "0.4")))
+    return Program(
+        stops=float(environment.get("STOPS", "0.3")),
+        ready=float(environment.get("READY", "0.4")),
+        exits=float(environment.get("EXITS", "inf")),
+        code=int(environment.get("CODE", "0")),
+    )
 
 
 class Before:
@@ -334,6 +339,75 @@ def test_what_an_undo_stopped_did_not_complete_and_starts_again(
     assert [each.host["RestartPolicy"]["Name"] for each in stack.containers("cron")] == [restart or "no"]
     assert stack.probe()["drift"] == []
     before.stopped()
+
+
+OWN_PORT = 8088
+
+
+@pytest.mark.parametrize("held", ["by the new one", "by somebody else", "by nobody, and it crashes"])
+def test_an_undo_brings_back_who_needs_the_port_of_a_new_one_or_says_who_is_down(
+    stack: Simulation, before: Before, held: str
+) -> None:
+    port = {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": str(OWN_PORT)}]}}
+    image = before.container("web").config["Image"]
+    policy = {"Name": "no"} if "crashes" in held else ALWAYS
+    before.ids["site"] = before._run("site", image, policy, **port)
+    before.policies["site"] = policy
+    published = {"target": 80, "published": str(OWN_PORT)} if held == "by the new one" else {"target": 80}
+    wanted = shop(stack, cron=stack.service(ports=[published]))
+    for _ in range(2):
+        assert deploy(stack, wanted).code == 0
+        assert not before.container("site").running
+        if held == "by somebody else":
+            other = before._run("other", image, ALWAYS, **port)
+            before.host.engine.containers[other].config["Labels"] = {}
+        if held == "by nobody, and it crashes":
+            before.container("site").config["Env"] = ["EXITS=0.5", "CODE=1"]
+        ended = command(stack, "undo")
+        if held != "by the new one":
+            assert "not all of old runs again: old-site-1 does not run" in ended.error
+            assert "slipway move undo" in ended.error
+            assert ("port is already allocated" in ended.error) == (held == "by somebody else")
+            assert command(stack, "show").report["down"] == ["old-site-1"]
+            assert "old-site-1 does not run" in command(stack, "undo").error
+            if held == "by somebody else":
+                before._ask("DELETE", f"/containers/{other}?force=true")
+            before.container("site").config["Env"] = []
+            ended = command(stack, "undo")
+        assert (ended.report["down"], ended.report["slow"]) == ([], [])
+        before.as_before()
+        assert [each.name for each in stack.containers() if each.running] == []
+
+
+def test_what_an_undo_could_not_start_is_not_forgotten_by_the_next_move(stack: Simulation, before: Before) -> None:
+    port = {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": str(OWN_PORT)}]}}
+    image = before.container("web").config["Image"]
+    before.ids["site"] = before._run("site", image, ALWAYS, **port)
+    before.policies["site"] = ALWAYS
+    assert deploy(stack, shop(stack)).code == 0
+    other = before._run("other", image, ALWAYS, **port)
+    before.host.engine.containers[other].config["Labels"] = {}
+    assert "old-site-1 does not run" in command(stack, "undo").error
+    assert deploy(stack, shop(stack)).code == 0
+    assert "old-site-1" in [each["name"] for each in command(stack, "show").report["containers"]]
+    before._ask("DELETE", f"/containers/{other}?force=true")
+    assert command(stack, "undo").report["down"] == []
+    before.as_before()
+
+
+def test_an_undo_says_what_starts_again_and_again(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    before.container("web").config["Env"] = ["EXITS=1", "CODE=1"]
+    assert command(stack, "undo").report["slow"] == ["old-web-1 does not work yet"]
+    assert before.container("web").host["RestartPolicy"] == ALWAYS
+
+
+def test_a_job_of_the_old_project_that_ended_is_not_down(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    before.container("worker").config["Env"] = ["EXITS=1"]
+    ended = command(stack, "undo")
+    assert (ended.report["down"], ended.report["slow"]) == ([], [])
+    assert ended.seconds < 30
 
 
 def test_after_finish_there_is_no_way_back_and_only_remove_removes(stack: Simulation, before: Before) -> None:
