@@ -15,6 +15,7 @@ from slipway.releases.stack_settings import Change, change_settings
 from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.setting_files import entry
+from slipway.x_slipway.proxy_labels import left_out, unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -59,7 +60,7 @@ class Moving:
         services, volumes = model.get("services") or {}, model.get("volumes") or {}
         adopted = dict(_adopted(self.project, services, volumes))
         found = {**self.settings, "adoptVolumes": adopted}
-        differences = _differences(self.project, services, set(adopted.values()))
+        differences = _differences(self.project, services, set(adopted.values()), settings.domain or self.domain)
         return replace(self, settings=found, differences=tuple(differences), own_name=str(model.get("name") or ""))
 
 
@@ -111,9 +112,10 @@ def _mount(service: Mapping[str, Any], target: str) -> Mapping[str, Any]:
     return next(found, {})
 
 
-def _differences(project: RunningProject, services: Mapping[str, Any], adopted: set[str]) -> Iterator[str]:
+def _differences(project: RunningProject, services: Mapping[str, Any], adopted: set[str], domain: str) -> Iterator[str]:
     proxies = [name for name, old in project.services.items() if not set(EDGE_PORTS).isdisjoint(old.ports)]
-    routed = any((each.get("x-slipway") or {}).get("route") for each in services.values())
+    labelled = [each.problem() for each in left_out(services, domain)] + list(unguarded(services))
+    routed = bool(labelled) or any((each.get("x-slipway") or {}).get("route") for each in services.values())
     for name, old in sorted(project.services.items()):
         service = services.get(name)
         if name in proxies and (service is None or routed):
@@ -130,6 +132,7 @@ def _differences(project: RunningProject, services: Mapping[str, Any], adopted: 
                 yield from _mount_difference(name, mount, service)
     for name in sorted(services.keys() - project.services.keys()):
         yield f"{name} is new: it does not run there"
+    yield from (f"{problem.what}: {problem.meaning}; {problem.fix}" for problem in labelled)
     if routed and project.holders:
         held = " and ".join(project.holders)
         yield (

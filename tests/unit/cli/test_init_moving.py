@@ -207,6 +207,25 @@ def test_a_project_that_is_called_as_the_stack_would_be_is_refused(
     assert stack(program, other)["config"]["shop-deploy:moveFrom"] == [name]
 
 
+def test_it_proposes_the_route_that_takes_the_place_of_a_label_and_names_the_proxy(
+    init: Init, program: Path, served: str
+) -> None:
+    labels = (
+        'labels: {traefik.http.routers.api.rule: "Host(`api.shop.example`)", '
+        'traefik.http.services.api.loadbalancer.server.port: "3000"}'
+    )
+    file = program.parent / "shop" / "compose.yaml"
+    file.write_text(COMPOSE.replace("x-slipway: {route: /, port: 80}", labels))
+    result = init("--from", f"box:{served}", "--yes")
+    assert result.exit_code == 0, said(result)
+    for line in (
+        "- services.api has the label traefik.http.routers.api.rule=Host(`api.shop.example`): it is left out",
+        'set `x-slipway: {route: "api.${DOMAIN}", port: 3000}` in services.api of the Compose file',
+        "- blog-web-1, not of shop, has port 80 or 443, which the edge needs",
+    ):
+        assert line in result.output
+
+
 @pytest.mark.parametrize(
     ("place", "asked"), [("box@noisy", "-- box@noisy "), ("deploy@[2001:db8::1]", "-- deploy@2001:db8::1 ")]
 )
