@@ -20,6 +20,7 @@ from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
 from slipway.agent.move.checks import check_claims, check_kept, check_names
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
+from slipway.agent.move.left_data import check_left_data, seeds_of
 from slipway.agent.move.old_project import MOVED, UNDOING, OldProject
 from slipway.agent.move.shared_data import data_of_service
 from slipway.agent.state.journal import end_orphans
@@ -102,6 +103,9 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
         check_kept(attempt.handover.old)
     application, first = str(release.content["application"]), attempt.live is None
     check_names(attempt.folder.stack, application, made.seen, names, first=first)
+    if made.old:
+        seeds = seeds_of(release.files, attempt.folder.data)
+        check_left_data(rendered.compose, plan.touched, made.old, api=access.api, seeds=seeds)
     access.edge.check_routes(attempt.folder.stack, [release.services[name] for name in attempt.document.services])
     if plan.touched:
         preflight.check(

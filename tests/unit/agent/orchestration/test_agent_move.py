@@ -886,6 +886,18 @@ def test_what_a_swarm_would_start_again_is_not_taken_over(stack: Simulation, bef
     before.untouched()
 
 
+def test_a_service_does_not_start_without_the_data_that_the_old_one_has(stack: Simulation, before: Before) -> None:
+    wanted = shop(stack, volumes={"data": {"name": "shop_data"}})
+    [refused] = stack.plan(wanted, move_from=["old"])["refused"]
+    what = "db would start without the data of old-db-1, which is in the volume old_data (/data)"
+    assert (refused["what"], refused["fix"]) == (what, "pulumi config set --path adoptVolumes.data old_data")
+    assert what in deploy(stack, wanted).error
+    before.untouched()
+    before._ask("POST", "/volumes/create", {"Name": "shop_data"})  # to begin anew, as the error has it
+    assert deploy(stack, wanted).code == 0
+    before.stopped()
+
+
 @pytest.mark.parametrize("how", [{}, {"move_from": ["other"]}])
 def test_data_that_somebody_works_on_is_not_adopted_without_him(
     stack: Simulation, before: Before, how: dict[str, list[str]]
