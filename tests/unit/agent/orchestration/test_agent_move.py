@@ -292,6 +292,7 @@ def test_undo_brings_it_back_without_a_lost_request_and_it_can_move_again(
     assert deploy(stack, shop(stack)).code == 0
     answer = command(stack, "undo").report
     assert (answer["state"], {each["running"] for each in answer["containers"]}) == ("undone", {True})
+    assert stack.probe()["move"] == {"project": "old", "state": "undone"}
     before.as_before()
     assert stack.versions() == {"db": [], "web": [], "worker": []}  # stopped, so that their logs can be read
     assert {each.host["RestartPolicy"]["Name"] for each in stack.containers()} == {"unless-stopped"}
@@ -339,6 +340,21 @@ def test_what_an_undo_stopped_did_not_complete_and_starts_again(
     assert [each.host["RestartPolicy"]["Name"] for each in stack.containers("cron")] == [restart or "no"]
     assert stack.probe()["drift"] == []
     before.stopped()
+
+
+def test_nothing_watches_what_was_undone_nor_says_so(stack: Simulation, before: Before) -> None:
+    rules = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01,
+             "latency_relative": 0.2, "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+    assert deploy(stack, shop(stack), watch=rules).code == 0
+    stack.later(10)
+    assert stack.probe()["watch"]["alive"]
+    assert command(stack, "undo").code == 0
+    stack.later(10)
+    assert [process.alive for process in stack.host.detached] == [False]
+    assert stack.probe()["watch"] is None
+    before.as_before()
+    assert deploy(stack, shop(stack)).code == 0
+    assert stack.probe()["watch"] is None
 
 
 OWN_PORT = 8088
