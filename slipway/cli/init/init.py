@@ -266,12 +266,20 @@ def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain:
     rooted = requirements.rooted
     for name in requirements.unused:
         yield f"{name} is left out: to merge it over {requirements.file}, add it to `composeFile` in the stack files"
-    for service, port in requirements.web.items():
+    for service, (port, published, private) in requirements.web.items():
+        said = f"{service} publishes port {published or f'{port} of its containers'}"
+        if private:
+            block = f"`x-slipway: {{route: HOST, port: {port}}}`"
+            yield (
+                f"{said} for the host itself alone: where a proxy there leads visitors to it, {block} in place of its "
+                "`ports` has the edge do so"
+            )
+            continue
         route = "/" if not rooted else f"{service}.${{DOMAIN}}" if domain else f"/{service}"
         rooted = True
         block = f"`x-slipway: {{route: {json.dumps(route) if '$' in route else route}, port: {port}}}`"
         better = f"with {block} in place of its `ports` it changes without a lost request"
-        yield f"{service} publishes port {port}: {better}"
+        yield f"{said}: {better}"
     for one, other in combinations(hosts, 2):
         if hosts[one] & hosts[other]:
             for service, ports in requirements.taken.items():
