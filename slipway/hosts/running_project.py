@@ -22,8 +22,10 @@ EDGE_PORTS = (80, 443)
 """The ports that the edge has unless the stack says otherwise."""
 _SECONDS = 60
 _LABEL = "com.docker.compose."
+_STACK = "dev.slipway.stack"  # a label of what Slipway itself runs
 _UNIT = "\x1f"  # between the parts of the answer: no JSON or text file has it
-# Containers, networks, images, then the folder's `.env`, one part each; start-up files may print something before.
+# Containers, networks, images, services that ended, then the folder's `.env`, one part each; start-up files may print
+# something before.
 _SCRIPT = f"""
 printf '\\037'
 ids=$(docker ps --quiet --no-trunc) || exit 3
@@ -34,6 +36,9 @@ ids=$(docker network ls --quiet --filter label={_LABEL}project) || exit 3
 [ -z "$ids" ] && echo '[]' || docker network inspect $ids
 printf '\\037'
 [ -z "$images" ] && echo '[]' || docker image inspect $images
+printf '\\037'
+docker ps --all --filter status=exited --filter label={_LABEL}oneoff=False \
+  --format '{{{{.Label "{_LABEL}project"}}}}/{{{{.Label "{_LABEL}service"}}}}'
 printf '\\037'
 folder=$1
 [ -n "$folder" ] || folder=$(docker ps --filter "label={_LABEL}project=$2" \
@@ -81,6 +86,8 @@ class RunningProject:
     """containers of others that have port 80 or 443"""
     env: str
     """the `.env` of its folder; holds secrets"""
+    ended: frozenset[str] = frozenset()
+    """services that ran and ended"""
 
 
 def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0, env: str = "") -> RunningProject:
@@ -93,9 +100,11 @@ def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0,
         SlipwayError: the host cannot be reached, Docker does not answer, or there is not one such project.
     """
     done = asyncio.run(_run(place, port, env or folder, name))
-    _, containers, networks, images, values = done.split(_UNIT, 4)
+    _, containers, networks, images, ended, values = done.split(_UNIT, 5)
     running = json.loads(containers)
-    every = [each for each in running if _labels(each).get(f"{_LABEL}oneoff") == "False"]
+    every = [
+        each for each in running if _labels(each).get(f"{_LABEL}oneoff") == "False" and _STACK not in _labels(each)
+    ]
     own = [each for each in every if _fits(_labels(each), folder, name)]
     projects = sorted({_labels(each)[f"{_LABEL}project"] for each in own})
     if len(projects) != 1:
@@ -103,13 +112,15 @@ def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0,
         what = (
             f"{place}: no Compose project runs from {folder}" if folder else f"{place}: no Compose project {name} runs"
         )
+        meaning = f"there is nothing to take over; running: {', '.join(others) or 'none'}"
         if projects:
             what = f"{place}: several Compose projects run from {folder} ({', '.join(projects)})"
+            meaning = "one alone is taken over at first (moveFrom may name the others later); say which"
         wanted = (projects or others or ["PROJECT"])[0]
         address = f"{place}:{port}" if port else place
         raise SlipwayError(
             what,
-            f"there is nothing to take over; running: {', '.join(others) or 'none'}",
+            meaning,
             f"slipway init APPLICATION --from {address} --from-running {wanted}",
         )
     made = {str(each["Id"]): set((each.get("Config") or {}).get("Env") or ()) for each in json.loads(images)}
@@ -117,7 +128,8 @@ def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0,
         each["Config"]["Env"] = set(each["Config"].get("Env") or ()) - made.get(str(each["Image"]), set())
     foreign = [each for each in running if each not in own]
     holders = tuple(str(each["Name"]).lstrip("/") for each in foreign if not set(EDGE_PORTS).isdisjoint(_ports(each)))
-    return replace(_project(projects[0], own, json.loads(networks), values), holders=holders)
+    ran = frozenset(name for project, _, name in (each.partition("/") for each in ended.split()) if project in projects)
+    return replace(_project(projects[0], own, json.loads(networks), values), holders=holders, ended=ran)
 
 
 def ssh_target(place: str, port: int) -> str:

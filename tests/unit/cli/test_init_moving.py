@@ -26,6 +26,7 @@ services:
     image: postgres:16
     volumes: ["database:/var/lib/postgresql/data"]
   mailer: {image: "mailer:1"}
+  extra: {image: "extra:1"}
 volumes: {database: }
 """
 ENV = """\
@@ -109,6 +110,7 @@ def host(program: Path, engine: Engine) -> Path:
         "docker": f"""#!/bin/sh
 case "$*" in
   "ps --filter label=com.docker.compose.project=shop "*) cat {parts}/folder;;
+  "ps --all"*) printf 'shop/mailer\nblog/extra\n';;
   ps*) [ ! -f {parts}/down ] || {{ echo "Cannot connect to the Docker daemon" >&2; exit 1; }}; echo one; echo two;;
   "inspect --format"*) echo sha256:x;;
   inspect*) cat {parts}/containers;;
@@ -173,11 +175,12 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
         "- db has port 5432, which the Compose file does not publish",
         "- api has variables that the Compose file does not set: OLD_FLAG",
         f"- api writes to the folder {served}/uploads, and would start with one of the stack's own (./uploads)",
-        "- mailer is new: it does not run there",
+        "- extra is new: it does not run there",
         "- blog-web-1, not of shop, has port 80 or 443, which the edge needs",
         "- on the network shop_default are containers of others",
     ):
         assert line in result.output
+    assert "mailer" not in result.output.split("Differences")[1]  # it ran, and ended
     assert "acme" not in result.output  # of the proxy that goes
     asked = (host / "asked").read_text()
     assert "BatchMode=yes" in asked
@@ -282,6 +285,22 @@ def test_what_cannot_be_taken_over_is_said_before_anything_is_written(
     assert expected in said(result)
     assert sorted(program.iterdir()) == before
     assert host.is_dir()
+
+
+@pytest.mark.parametrize("stacks", [0, 1])
+def test_what_slipway_runs_itself_is_not_offered_and_two_of_a_folder_are_something_to_take_over(
+    init: Init, host: Path, stacks: int
+) -> None:
+    every = [*RUNNING, container("web", image="nginx:1", project="cel-production")]
+    for each in every[-1:] * stacks:
+        each["Config"]["Labels"]["dev.slipway.stack"] = "cel-production"
+    every[-1]["Config"]["Labels"]["com.docker.compose.project.working_dir"] = "/srv/shop"
+    (host / "containers").write_text(json.dumps(every))
+    result = init("--from", "box:/srv/none", "--yes")
+    assert ("cel-production" in said(result)) is (not stacks)
+    result = init("--from", "box:/srv/shop", "--yes")
+    assert ("several Compose projects run from /srv/shop (cel-production, shop)" in said(result)) is (not stacks)
+    assert "nothing to take over" not in said(result)
 
 
 def test_an_engine_that_takes_no_secret_leaves_it_to_the_next_run(

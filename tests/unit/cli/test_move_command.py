@@ -31,6 +31,7 @@ def answer(state: str, *, running: bool = False, **more: Any) -> dict[str, Any]:
         "networks": ["shop_default"] if state else [],
         "down": [],
         "slow": [],
+        "ended": ["shop-seed-1"] if state == "finished" else [],
         **more,
     }
 
@@ -76,6 +77,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("undo",), "undone", "undo", ["web-1: shop runs again; the stack is stopped", "  shop-db-1  running",
                                        "  continue: slipway up --stack staging"]),
         (("finish",), "finished", "finish", ["web-1: took over from shop for good",
+                                             "    docker rm shop-db-1 'shop-web-1\\x1b[2J' shop-seed-1",
                                              "    docker network rm shop_default"]),
         (("finish", "--remove"), "finished", "remove", ["web-1: took over from shop for good"]),
     ],

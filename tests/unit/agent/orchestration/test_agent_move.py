@@ -427,9 +427,12 @@ def test_a_job_of_the_old_project_that_ended_is_not_down(stack: Simulation, befo
 
 
 def test_after_finish_there_is_no_way_back_and_only_remove_removes(stack: Simulation, before: Before) -> None:
+    before.ids["seed"] = before._run("seed", before.container("web").config["Image"], {"Name": "no"})
+    before._ask("POST", f"/containers/{before.ids['seed']}/stop")
     assert deploy(stack, shop(stack)).code == 0
     assert stack.containers("db")[0].endpoints.keys() == {"shop_default", "old_default"}
-    assert command(stack, "finish").report["state"] == "finished"
+    answer = command(stack, "finish").report
+    assert (answer["state"], answer["ended"]) == ("finished", ["old-seed-1"])
     assert stack.containers("db")[0].endpoints.keys() == {"shop_default"}
     assert command(stack, "undo").report["state"] == "finished"
     before.stopped()
