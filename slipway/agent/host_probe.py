@@ -16,6 +16,7 @@ from slipway.agent.docker.machine import machine, no_compose
 from slipway.agent.drift import drift, route_drift
 from slipway.agent.edge.edge import Edge
 from slipway.agent.edge.edge_dir import EdgeFolder
+from slipway.agent.move.old_project import OldProject
 from slipway.agent.output import Output
 from slipway.agent.state.identity import version
 from slipway.agent.state.journal import Journal
@@ -48,9 +49,10 @@ def cancel(folder: StackFolder, seconds: float) -> dict[str, Any]:
 def probe(folder: StackFolder) -> dict[str, Any]:
     question = VersionQuestion()
     problems: list[Problem] = []
-    host, seen, edge, status = None, [], None, None
+    host, seen, edge, status, old = None, [], None, None, None
     try:
         api = DockerApi(find_socket(), timeout=20.0)
+        old = OldProject(folder, api)
         edge = Edge(api, Output(""))  # without a word from it
         host = machine(api, "")
         kept = Keeping(folder).containers
@@ -88,6 +90,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         "certificate": EdgeFolder().has_certificate(),
         "watch": watched(folder),
         "maintenance": routing is not None and routing.maintenance is not None,
+        "move": {"project": old.name, "state": old.state} if old and old.state else None,
     }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.settings.setting_files import config_rm, entry
 from slipway.settings.spelling import suggestion
+from slipway.x_slipway.proxy_labels import is_proxy_label, left_out, unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["with_adopted"]
 
-_PROXY_LABELS = ("traefik.", "caddy")
-
 
 def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) -> dict[str, Any]:
     """Compose's model with the adopted volumes and networks, fit to start beside what `moveFrom` names."""
     adopted = dict(model)
     if settings.move_from:
         services = model.get("services") or {}
+        for each in left_out(services, settings.domain):
+            what, meaning, fix = each.problem()[:3]
+            (found.warn if each.routed else found.refuse)(what, meaning, fix)
+        for problem in unguarded(services):
+            found.warn(problem.what, problem.meaning, problem.fix)
         adopted["services"] = {name: _without_proxy_labels(each) for name, each in services.items()}
     for kind, setting, names in (
         ("volumes", "adoptVolumes", settings.adopt_volumes),
@@ -48,7 +52,5 @@ def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) 
 
 
 def _without_proxy_labels(service: Mapping[str, Any]) -> dict[str, Any]:
-    labels = {
-        name: value for name, value in (service.get("labels") or {}).items() if not name.startswith(_PROXY_LABELS)
-    }
+    labels = {name: value for name, value in (service.get("labels") or {}).items() if not is_proxy_label(name)}
     return {**service, "labels": labels} if "labels" in service else dict(service)

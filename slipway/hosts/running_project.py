@@ -33,8 +33,10 @@ _LABEL = "com.docker.compose."
 _WORDS = {"command": "Cmd", "entrypoint": "Entrypoint"}
 _MOST_OF_ENV = 1_000_000  # bytes: Linux hands a program no more than twice that
 _MOST = 64_000_000  # bytes: 1,000 containers with all that Docker knows of them
+_STACK = "dev.slipway.stack"  # a label of what Slipway itself runs
 _UNIT = "\x1f"  # between the parts of the answer: no JSON or text file has it
-# Containers, networks, images, then the folder's `.env`, one part each; start-up files may print something before.
+# Containers, networks, images, services that ended, then the folder's `.env`, one part each; start-up files may print
+# something before.
 _SCRIPT = f"""
 printf '\\037'
 ids=$(docker ps --quiet --no-trunc) || exit 3
@@ -45,6 +47,9 @@ ids=$(docker network ls --quiet --filter label={_LABEL}project) || exit 3
 [ -z "$ids" ] && echo '[]' || docker network inspect $ids
 printf '\\037'
 [ -z "$images" ] && echo '[]' || docker image inspect $images
+printf '\\037'
+docker ps --all --filter status=exited --filter label={_LABEL}oneoff=False \
+  --format '{{{{.Label "{_LABEL}project"}}}}/{{{{.Label "{_LABEL}service"}}}}'
 printf '\\037'
 folder=$1
 [ -n "$folder" ] || folder=$(docker ps --filter "label={_LABEL}project=$2" \
@@ -98,6 +103,8 @@ class RunningProject:
     """the `.env` of its folder; holds secrets"""
     files: tuple[str, ...] = ()
     """its Compose files, from its folder"""
+    ended: frozenset[str] = frozenset()
+    """services that ran and ended"""
 
 
 def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0, env: str = "") -> RunningProject:
@@ -111,19 +118,21 @@ def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0,
     """
     done = asyncio.run(_run(place, port, env or folder, name))
     try:
-        return _read(done.split(_UNIT, 4), place, folder=folder, name=name, port=port)
+        return _read(done.split(_UNIT, 5), place, folder=folder, name=name, port=port)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):  # of another host, nothing is certain
         what = f"{place}: what its docker says is not what Docker says"
         raise SlipwayError(what, "nothing was written", _look_command(place, port)) from None
 
 
 def _read(parts: Sequence[str], place: str, *, folder: str, name: str, port: int) -> RunningProject:
-    _, containers, networks, images, values = parts
+    _, containers, networks, images, ended, values = parts
     if len(values.encode(errors="replace")) > _MOST_OF_ENV:
         what = f"{place}: the .env is larger than {_MOST_OF_ENV:,} bytes"
         raise SlipwayError(what, "that is no list of variables, so nothing was written", "look at it there")
     running = json.loads(containers)
-    every = [each for each in running if _labels(each).get(f"{_LABEL}oneoff") == "False"]
+    every = [
+        each for each in running if _labels(each).get(f"{_LABEL}oneoff") == "False" and _STACK not in _labels(each)
+    ]
     every = [each for each in every if _PROJECT.fullmatch(_labels(each).get(f"{_LABEL}project", ""))]
     own = [each for each in every if _fits(_labels(each), folder, name)]
     projects = sorted({_labels(each)[f"{_LABEL}project"] for each in own})
@@ -132,13 +141,15 @@ def _read(parts: Sequence[str], place: str, *, folder: str, name: str, port: int
         what = (
             f"{place}: no Compose project runs from {folder}" if folder else f"{place}: no Compose project {name} runs"
         )
+        meaning = f"there is nothing to take over; running: {', '.join(others) or 'none'}"
         if projects:
             what = f"{place}: several Compose projects run from {folder} ({', '.join(projects)})"
+            meaning = "one alone is taken over at first (moveFrom may name the others later); say which"
         wanted = (projects or others or ["PROJECT"])[0]
         address = f"{place}:{port}" if port else place
         raise SlipwayError(
             what,
-            f"there is nothing to take over; running: {', '.join(others) or 'none'}",
+            meaning,
             f"slipway init APPLICATION --from {address} --from-running {wanted}",
         )
     made = {str(each["Id"]): each.get("Config") or {} for each in json.loads(images)}
@@ -148,7 +159,8 @@ def _read(parts: Sequence[str], place: str, *, folder: str, name: str, port: int
         each["OfImage"] = {key for key, name in _WORDS.items() if each["Config"].get(name) == image.get(name)}
     foreign = [each for each in running if each not in own]
     holders = tuple(str(each["Name"]).lstrip("/") for each in foreign if not set(EDGE_PORTS).isdisjoint(_ports(each)))
-    return replace(_project(projects[0], own, json.loads(networks), values), holders=holders)
+    ran = frozenset(name for project, _, name in (each.partition("/") for each in ended.split()) if project in projects)
+    return replace(_project(projects[0], own, json.loads(networks), values), holders=holders, ended=ran)
 
 
 def ssh_target(place: str, port: int) -> str:

@@ -81,6 +81,11 @@ def _findings(probe: Mapping[str, Any], now: datetime) -> list[str]:
         findings.append(f"a deployment was interrupted ({probe['interrupted']}); the next one finishes or undoes it")
     if probe["live"] is None:
         return [*findings, "nothing is deployed here"]
+    move = probe.get("move") or {}
+    if move.get("state") == "undone":  # all else that there is to say follows from it
+        return [f"the move was undone: {move['project']} runs again, this stack is stopped; `slipway up` moves again"]
+    if move.get("state") == "undoing":
+        findings.append("an undo of the move was cut off; `slipway move undo` or the next deployment finishes it")
     unwell = [
         f"{service}: {container['name']} {what}"
         for service, entry in probe["live"]["services"].items()

@@ -11,10 +11,10 @@ from slipway.settings.quantities import Duration, Kind, plain
 from slipway.settings.values import Network
 from slipway.x_slipway.block_errors import Block
 
-__all__ = ["HostName", "Network", "RateLimit", "Redirects", "Route", "Routes", "listed"]
+__all__ = ["HOST_NAME", "HostName", "Network", "RateLimit", "Redirects", "Route", "Routes", "listed"]
 
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123, section 2.1
-_HOST = re.compile(rf"({_LABEL}\.)*{_LABEL}", re.ASCII)
+HOST_NAME = re.compile(rf"({_LABEL}\.)*{_LABEL}", re.ASCII)
 _LONGEST_HOST = 253  # RFC 1035, section 3.1
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*", re.ASCII)  # RFC 3986, section 3.3; no query
 
@@ -25,7 +25,7 @@ def _host(value: str) -> str:
         raise ValueError("is written without http:// or https://")
     if ":" in value:
         raise ValueError("is written without a port (the settings httpPort and httpsPort say which the edge has)")
-    if not _HOST.fullmatch(lowered) or len(lowered) > _LONGEST_HOST:
+    if not HOST_NAME.fullmatch(lowered) or len(lowered) > _LONGEST_HOST:
         raise ValueError("is not a host name (letters, digits, dashes and dots)")
     return lowered
 

@@ -108,8 +108,12 @@ class Container:
     @property
     def mounts(self) -> list[dict[str, Any]]:
         """As the engine shows them."""
-        bound = [{"Type": "bind", "Source": path, "RW": True} for path in self.binds]
-        return [{"Type": "volume", "Name": name, "RW": True} for name in self.volumes] + bound
+        at = {str(each.get("Source")): each.get("Target", "") for each in self.host.get("Mounts") or ()}
+        bound = [{"Type": "bind", "Source": path, "Destination": at.get(path, ""), "RW": True} for path in self.binds]
+        volumes = [
+            {"Type": "volume", "Name": name, "Destination": at.get(name, ""), "RW": True} for name in self.volumes
+        ]
+        return volumes + bound
 
     @property
     def running(self) -> bool:

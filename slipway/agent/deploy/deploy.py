@@ -16,10 +16,11 @@ from slipway.agent.deploy.migrate import remove_one_offs
 from slipway.agent.deploy.plan import Plan, WantedRelease, deployment
 from slipway.agent.deploy.planned import Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
-from slipway.agent.docker import pull
+from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
 from slipway.agent.move.checks import check_claims, check_kept, check_names
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
+from slipway.agent.move.left_data import check_left_data, seeds_of
 from slipway.agent.move.old_project import MOVED, UNDOING, OldProject
 from slipway.agent.move.shared_data import data_of_service
 from slipway.agent.state.journal import end_orphans
@@ -102,6 +103,9 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
         check_kept(attempt.handover.old)
     application, first = str(release.content["application"]), attempt.live is None
     check_names(attempt.folder.stack, application, made.seen, names, first=first)
+    if made.old:
+        seeds = seeds_of(release.files, attempt.folder.data)
+        check_left_data(rendered.compose, plan.touched, made.old, api=access.api, seeds=seeds)
     access.edge.check_routes(attempt.folder.stack, [release.services[name] for name in attempt.document.services])
     if plan.touched:
         preflight.check(
@@ -142,6 +146,8 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
     found += route_drift(live, old, seen, edge.current(folder.stack), edge.status()) if live else []
     for each in found:
         drifted.setdefault(each["service"], []).append(each["what"])
+    if attempt.handover and attempt.handover.undone:
+        drifted = {name: ["stopped by `slipway move undo`"] for name in drifted}
     known = Known(
         containers=made.seen,
         old=old,
@@ -249,9 +255,8 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
     services = rendered.services
     before = OldProject(attempt.folder, access.api)
     undoing = before.name if before.state == UNDOING else ""  # as a preview finds it: a deployment has finished it
-    seen = attempt.containers()
-    if undoing:
-        seen = [each._replace(state="exited") for each in seen]
+    left = {each[: facts.SHORT_ID] for each in attempt.handover.left} if attempt.handover else set()
+    seen = [each for each in attempt.containers() if each.id not in left]
     if attempt.live is not None and attempt.live.release == attempt.release.id:
         # What an earlier deployment of this very release kept is as it should be.
         kept = attempt.keeping.containers

@@ -17,6 +17,8 @@ from slipway.contract.outcomes import FAILED
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from slipway.agent.output import Output
     from slipway.agent.state.stack_dir import StackFolder
 
@@ -39,37 +41,41 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
     stop.install()
     with lock(folder.lock, owner=folder.actor(), reason=f"move {what}", wait=_LOCK_WAIT, stop=stop):
         old = OldProject(folder, api)
-        if what == "undo" and old.open:
+        slow: list[str] = []
+        if what == "undo" and (old.open or old.down()):
             journal = Journal(folder.journal)
             if unfinished := journal.unfinished():
                 end_orphans(unfinished)  # a Compose that a killed agent left would start what is about to go
             try:
-                undo(folder, old, api, out)
+                slow = undo(folder, old, api, out)
             finally:
                 if unfinished and not old.open:
                     journal.end(FAILED)
         elif what in ("finish", "remove") and old.over:
             _finish(folder, old, api, remove=what == "remove")
-        return _described(old)
+        return _described(old, slow)
 
 
 def _finish(folder: StackFolder, old: OldProject, api: DockerApi, *, remove: bool) -> None:
     networks = old.leave_networks(folder.stack)
     old.note(FINISHED)
     if remove:
-        for each in old.noted():
-            api.remove(each.id)
+        for each in (*(each.id for each in old.noted()), *old.ended()):
+            api.remove(each)
         for name in networks:
             with contextlib.suppress(SlipwayError):  # somebody else is on it
                 api.remove_network(name)
 
 
-def _described(old: OldProject) -> dict[str, Any]:
-    found = old.noted()
+def _described(old: OldProject, slow: Sequence[str] = ()) -> dict[str, Any]:
+    found, down = old.noted(), old.down()
     return {
         "contract": CONTRACT,
         "project": old.name,
         "state": old.state,
         "containers": [{"id": each.id, "name": each.name, "running": each.running} for each in found],
+        "ended": sorted(old.ended().values()) if old.state == FINISHED else [],
+        "down": [each.name for each in down],
+        "slow": list(slow),
         "networks": sorted({name for each in found for name in each.networks} & set(old.networks())),
     }

@@ -10,7 +10,7 @@ from slipway.agent.docker.compose_cli import failed_start
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.edge.metrics import listening
 from slipway.agent.move.checks import check_claims, strangers
-from slipway.agent.move.old_project import MOVING, UNDONE
+from slipway.agent.move.old_project import MOVING, UNDOING, UNDONE, ports_of
 from slipway.agent.move.shared_data import data_of, shared, within
 from slipway.agent.state.lock import lock
 from slipway.contract.host_paths import moves_lock
@@ -43,6 +43,18 @@ class Handover:
         self.old, self.stack, self.api, self.edge, self.out = old, stack, api, edge, out
         self.lost: list[str] = []
         """what did not come back, in words"""
+        self.slow: list[str] = []
+        """what runs, and does not work yet, in words"""
+
+    @property
+    def undone(self) -> bool:
+        """Whether it is, or will be once the undo that was cut off is finished."""
+        return self.old.state in (UNDOING, UNDONE)
+
+    @property
+    def left(self) -> list[str]:
+        """What an undo stopped: it waits for somebody to read its logs, and goes when the stack takes over again."""
+        return self._own(stopped=self.old.state == UNDONE) if self.undone else []
 
     def begin(self) -> None:
         """Note who runs before anything is touched; of two stacks that want the same containers, one gets them."""
@@ -56,7 +68,7 @@ class Handover:
             self.old.beside = sorted({*found, *(self.old.beside or ())})
             if not self.old.open:
                 self.old.alone = len(self._own()) == len(self._own(stopped=True))
-            stopped = self._own(stopped=True) if self.old.state == UNDONE else ()
+            stopped = self.left
             self.old.note(MOVING)
         for each in stopped:  # what ran when it was undone waited for somebody to read its logs
             self.api.remove(each)
@@ -133,29 +145,37 @@ class Handover:
         """
         begin = runtime.monotonic()
         self.old.finish_stops()
-        in_use = [mount for each in self._own() for mount in data_of(self.api.container(each) or {}, self.api)]
+        own = [details for details in map(self.api.container, self._own()) if details]
+        in_use = [mount for each in own for mount in data_of(each, self.api)]
+        held = {port for each in own for port in ports_of(each)}
         taken, request = self.taken(), self.edge.requested(self.stack)
         for container, user in taken.items():
             self.old.leave_out(container, user)
         old = [each for each in self.old.containers() if each.id not in taken]
         ports = {request.http_port, request.https_port} if request else set()
         proxies = [each for each in old if not ports.isdisjoint(each.ports)]
-        beside = [each for each in old if each not in proxies and not shared(each.mounts, in_use)]
+        beside = [
+            each
+            for each in old
+            if each not in proxies and held.isdisjoint(each.ports) and not shared(each.mounts, in_use)
+        ]
         slow = self.old.start(beside, runtime.sleep)
         if request and proxies:
             self._ports_back(proxies, request, deadline)
         take_away()
-        rest = [each for each in self.old.containers() if each not in beside and each.id not in taken]
-        slow += self.old.start(rest, runtime.sleep)
-        self.lost = self.old.lost()
-        for each in (*slow, *self.lost):
+        begun = {each.id for each in beside}
+        # Whoever did not start beside the new ones may do so without them.
+        rest = [each for each in self.old.containers() if each.id not in taken]
+        slow.update(self.old.start([each for each in rest if each.id not in begun or not each.running], runtime.sleep))
+        self.lost, self.slow = self.old.lost(), list(slow.values())
+        for each in (*self.slow, *self.lost):
             self.out.progress("warning", each)
         self.old.note(UNDONE)
         again = f"{self.old.name} runs again" + (", but not all of it" if self.lost else "")
         self.out.progress("back", again, runtime.monotonic() - begin)
         if self.lost:
             return f"the project {again}: {'; '.join(self.lost)}"
-        return f"the project {again} as before" + (f" ({'; '.join(slow)})" if slow else "")
+        return f"the project {again} as before" + (f" ({'; '.join(self.slow)})" if slow else "")
 
     def _ports_back(self, proxies: list[OldContainer], request: EdgeRequest, deadline: Deadline) -> None:
         redirect = self.edge.redirect(request.image)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
-from slipway.agent.docker.facts import SERVICE_LABEL, SHORT_ID
+from slipway.agent.docker.facts import NEVER_RESTARTED, SERVICE_LABEL, SHORT_ID
 from slipway.agent.docker.stop import grace
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.edge.network import EDGE_LABEL
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "OldContainer", "OldProject"]
+__all__ = [
+    "FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "OldContainer", "OldProject", "ports_of",
+]  # fmt: skip
 
 MOVING, MOVED, UNDOING, UNDONE, FINISHED = "moving", "moved", "undoing", "undone", "finished"
 OPEN = (MOVING, MOVED, UNDOING)
@@ -29,6 +31,7 @@ OPEN = (MOVING, MOVED, UNDOING)
 NOTES = "move.json"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
 _WITHOUT_NAMES = ("bridge", "host", "none")  # Docker's own networks
+_UNLESS_STOPPED = "unless-stopped"
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
@@ -69,6 +72,7 @@ class OldProject:
         self._stopping: Sequence[str] = noted.get("stopping", ())
         self._noted = [_container(each) for each in noted.get("containers", ())]
         self._refused: dict[str, str] = {}  # container → why it did not start
+        self._down: Sequence[str] = noted.get("down", ())  # those that did not come back
 
     @property
     def name(self) -> str:
@@ -102,12 +106,16 @@ class OldProject:
         """Which of those that were noted do not run, in words; not those that ended well by themselves."""
         found = []
         for each in self._noted:
-            details = self.api.container(each.id)
-            if details is None:
+            if self.api.container(each.id) is None:
                 found.append(f"{each.name} was removed and is not there to start")
-            elif not _runs(details) and (each.id in self._refused or details["State"].get("ExitCode")):
+            elif self._lost(each):
                 found.append(f"{each.name} does not run{self._refused.get(each.id, '')}")
         return found
+
+    def _lost(self, old: OldContainer) -> bool:
+        details = self.api.container(old.id)
+        state = details["State"] if details else {"Running": True}
+        return not state.get("Running") and bool(old.id in self._refused or state.get("ExitCode"))
 
     def containers(self) -> list[OldContainer]:
         """Those that were noted for this move, or else those that run now; in the order of their making."""
@@ -116,8 +124,18 @@ class OldProject:
             return noted
         every = (self.api.container(each["Id"]) for each in self.api.containers() if self._is_one(each))
         found = [_read(details, self.api) for details in every if details and _runs(details)]
+        found += self.down()  # the next undo tries again
         known = {each.id for each in noted}
         return noted + sorted((each for each in found if each.id not in known), key=lambda each: each.created)
+
+    def down(self) -> list[OldContainer]:
+        """What an undo was to start, and does not run."""
+        return [each for each in self.noted() if each.id in self._down and not each.running]
+
+    def ended(self) -> dict[str, str]:
+        """Those that had ended before the move, so that nobody noted them: names by id."""
+        listed = (each for each in self.api.containers() if self._is_one(each) and each.get("State") == "exited")
+        return {each["Id"]: str(each["Names"][0]).lstrip("/") for each in listed if not self.is_noted(each["Id"])}
 
     def _is_one(self, listed: Mapping[str, Any]) -> bool:
         labels, wanted = listed.get("Labels") or {}, self.names
@@ -132,6 +150,7 @@ class OldProject:
             noted = self._noted if self.open else []
             known = {each.id for each in noted}
             self._noted = [*noted, *(each for each in self.containers() if each.id not in known)]
+        self._down = [each.id for each in self._noted if self._lost(each)] if state == UNDONE else ()
         self.state, self.more = state, False
         self._write(self._stopping)
 
@@ -139,7 +158,7 @@ class OldProject:
         self._stopping = stopping
         noted = [each._asdict() for each in self._noted]
         content = {"names": list(self.names), "state": self.state, "alone": self.alone, "beside": self.beside,
-                   "stopping": stopping, "containers": noted}  # fmt: skip
+                   "stopping": stopping, "containers": noted, "down": self._down}  # fmt: skip
         write_atomically(self._path, json.dumps(content).encode())
 
     def stop(self, containers: Iterable[str]) -> None:
@@ -150,14 +169,21 @@ class OldProject:
     def finish_stops(self) -> None:
         """Stop to the end what a run that was cut off was stopping: it looks as if it ran until its time is over."""
         for each in self._stopping:
-            self._set_policy(each, {"Name": "no"})
             if details := self.api.container(each):
+                self._set_policy(each, {"Name": self._resting(details)})
                 self.api.stop(each, grace(details))
         self._write()
 
-    def start(self, containers: Sequence[OldContainer], pause: Callable[[float], None]) -> list[str]:
-        """Start them as they were, one after the other, each with time to come up; who has not yet, in words."""
+    def _resting(self, details: Mapping[str, Any]) -> str:
+        """The policy of what is stopped: of the stack's own what worked must not look as if its work was done."""
+        if details["Id"][:SHORT_ID] in {each.id for each in self._noted}:
+            return "no"
+        return _UNLESS_STOPPED if _runs(details) or _policy(details)["Name"] == _UNLESS_STOPPED else "no"
+
+    def start(self, containers: Sequence[OldContainer], pause: Callable[[float], None]) -> dict[str, str]:
+        """Start them as they were, one after the other, each with time to come up; by id who has not yet, in words."""
         for each in containers:
+            self._refused.pop(each.id, None)
             try:
                 self._set_policy(each.id, each.policy)
                 if not each.running:
@@ -165,13 +191,16 @@ class OldProject:
             except DockerError as error:
                 self._refused[each.id] = f": {error.message}"
         until = runtime.monotonic() + _UP_SECONDS
-        waiting = [each for each in containers if not each.running]
-        begin = runtime.monotonic()
-        while waiting and runtime.monotonic() < until:
-            steady = runtime.monotonic() - begin >= _STEADY_SECONDS
-            waiting = [each for each in waiting if not _up(self.api.container(each.id), steady=steady)]
+        waiting = [each for each in containers if not each.running and each.id not in self._refused]
+        begun: dict[tuple[str, str], float] = {}
+        while waiting and (now := runtime.monotonic()) < until:
+            for each in tuple(waiting):
+                details = self.api.container(each.id)
+                since = begun.setdefault((each.id, str(((details or {}).get("State") or {}).get("StartedAt"))), now)
+                if _up(details, steady=now - since >= _STEADY_SECONDS):
+                    waiting.remove(each)
             pause(_POLL_SECONDS)
-        return [f"{each.name} is not healthy yet" for each in waiting]
+        return {each.id: f"{each.name} does not work yet" for each in waiting if _runs(self.api.container(each.id))}
 
     def leave_out(self, container: str, user: str) -> None:
         """Note that a container is not started because of who works on its data."""
@@ -207,25 +236,30 @@ class OldProject:
 
     def _set_policy(self, container: str, policy: Mapping[str, Any]) -> None:
         details = self.api.container(container)
-        if details and ((details.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") != policy["Name"]:
+        if details and _policy(details)["Name"] != policy["Name"]:
             self.api.update(container, {"RestartPolicy": policy})
+
+
+def ports_of(details: Mapping[str, Any]) -> set[int]:
+    """The ports of the host that a container has."""
+    host = details.get("HostConfig") or {}
+    if host.get("NetworkMode") == "host":  # it publishes none: what it listens on its image says, if anything
+        return {int(each.partition("/")[0]) for each in details["Config"].get("ExposedPorts") or ()}
+    published = (details.get("NetworkSettings") or {}).get("Ports") or {}
+    return {int(each["HostPort"]) for bound in published.values() for each in bound or ()}
 
 
 def _read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
     labels = details["Config"].get("Labels") or {}
     settings = details.get("NetworkSettings") or {}
-    host = details.get("HostConfig") or {}
-    ports = {int(each["HostPort"]) for bound in (settings.get("Ports") or {}).values() for each in bound or ()}
-    if host.get("NetworkMode") == "host":  # it publishes nothing: what it listens on its image says, if anything
-        ports = {int(each.partition("/")[0]) for each in details["Config"].get("ExposedPorts") or ()}
     short = str(details["Id"])[:SHORT_ID]
     return OldContainer(
         id=short,
         name=str(details["Name"]).lstrip("/"),
         service=str(labels.get(SERVICE_LABEL, "")),
         created=str(details.get("Created") or ""),
-        policy=dict(host.get("RestartPolicy") or {"Name": "no"}),
-        ports=tuple(sorted(ports)),
+        policy=_policy(details),
+        ports=tuple(sorted(ports_of(details))),
         mounts=data_of(details, api),
         networks={
             name: [alias for alias in (each or {}).get("Aliases") or () if alias != short]
@@ -248,8 +282,12 @@ def _container(noted: Mapping[str, Any]) -> OldContainer:
     return OldContainer(**{**noted, "ports": tuple(noted["ports"]), "mounts": tuple(noted["mounts"])})
 
 
-def _runs(details: Mapping[str, Any]) -> bool:
-    return bool(details["State"].get("Running"))
+def _policy(details: Mapping[str, Any]) -> dict[str, Any]:
+    return dict((details.get("HostConfig") or {}).get("RestartPolicy") or {"Name": "no"})
+
+
+def _runs(details: Mapping[str, Any] | None) -> bool:
+    return details is not None and bool(details["State"].get("Running"))
 
 
 def _up(details: Mapping[str, Any] | None, *, steady: bool) -> bool:
@@ -258,4 +296,11 @@ def _up(details: Mapping[str, Any] | None, *, steady: bool) -> bool:
     health = (state.get("Health") or {}).get("Status")
     if not details or health not in (None, "none"):
         return not details or health == "healthy"
-    return steady and bool(state.get("Running") or listeners(details))
+    works = state.get("Running") and not state.get("Restarting")
+    return _ended(details) or (steady and bool(works or listeners(details)))
+
+
+def _ended(details: Mapping[str, Any]) -> bool:
+    """Whether its work is done."""
+    state, may_end = details.get("State") or {}, (*NEVER_RESTARTED, "on-failure")
+    return state.get("Status") == "exited" and not state.get("ExitCode") and _policy(details)["Name"] in may_end

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING
 
 from slipway.agent.deadline import Deadline
@@ -11,6 +9,7 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.edge.edge import Edge
 from slipway.agent.move.handover import Handover
 from slipway.agent.move.old_project import UNDOING
+from slipway.agent.state.atomic_files import remove_files
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ __all__ = ["undo"]
 _SECONDS = 300.0
 
 
-def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:
-    """Give back to `old`, from whatever is found.
+def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> list[str]:
+    """Give back to `old`, from whatever is found; what does not work yet, in words.
 
     Raises:
         SlipwayError: nothing was changed, since others would lose the edge, somebody else works on the data, or nothing
@@ -54,19 +53,23 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> N
             "two would write the same data, so nothing was changed",
             f"docker stop {user}",
         )
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(folder.watch)  # its watch ends: one that rolls back would start what is about to stop
+    # Its watch ends: one that rolls back would start what is about to stop.
+    remove_files(folder.watch, folder.secrets_before)
     old.note(UNDOING)
     handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
     if handover.lost:
+        again, by_hand = bool(old.down()), f"in its folder on the host: docker compose -p {old.names[0]} up -d"
         raise SlipwayError(
             f"not all of {old.name} runs again: {'; '.join(handover.lost)}",
-            "all else of it runs as before, and the stack is stopped",
-            f"in its folder on the host: docker compose -p {old.names[0]} up -d",
+            "all else of it runs as before, and the stack is stopped"
+            + ("; once nothing is in its way, the same command starts it" if again else ""),
+            "slipway move undo" if again else by_hand,
         )
+    return handover.slow
 
 
 def _leave(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:
     """Stop the stack's containers so that nothing restarts them; they stay, for their logs, until it deploys again."""
     old.stop(str(each["Id"]) for each in api.containers({PROJECT_LABEL: folder.stack}))
     Edge(api, out).drop_stack(folder.stack)
+    remove_files(folder.watched)

@@ -267,6 +267,8 @@ class _Watch:
             "pid": os.getpid(),
         }
         with contextlib.suppress(OSError):
+            if not self._ordered():  # withdrawn meanwhile: whoever did so has removed what it said
+                return
             write_atomically(self.folder.watched, json.dumps(seen).encode())
 
 

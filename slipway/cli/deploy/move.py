@@ -33,6 +33,9 @@ class Outcome:
     state: str = ""
     containers: tuple[Mapping[str, Any], ...] = ()
     networks: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()  # what had ended before the move
+    down: tuple[str, ...] = ()  # what an undo could not start
+    slow: tuple[str, ...] = ()  # what does not work yet, in words
     problems: tuple[Problem, ...] = field(default=())
 
 
@@ -90,6 +93,9 @@ async def _ask(host: HostSettings, private_key: str, project: str, what: str) ->
         state=state,
         containers=tuple(answer["containers"]),
         networks=tuple(answer["networks"]),
+        ended=tuple(map(str, answer["ended"])),
+        down=tuple(map(str, answer["down"])),
+        slow=tuple(map(str, answer["slow"])),
         problems=problems,
     )
 
@@ -99,23 +105,28 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
     if outcome.problems:
         return
     names = [printable(str(each["name"])) for each in outcome.containers]
+    except_for = f", except for {', '.join(map(printable, outcome.down))}" if outcome.down else ""
     said = {
         "moving": f"is taking over from {outcome.project}, or was interrupted while it did",
         "moved": f"took over from {outcome.project}, whose containers are stopped and stay",
         "undoing": f"is being given back to {outcome.project}, or an undo was interrupted",
-        "undone": f"{outcome.project} runs again; the stack is stopped",
+        "undone": f"{outcome.project} runs again{except_for}; the stack is stopped",
         "finished": f"took over from {outcome.project} for good",
     }[outcome.state]
     yield f"{outcome.host}: {said}"
     for each in outcome.containers:
         yield f"  {printable(str(each['name']))}  {'running' if each['running'] else 'stopped'}"
+    yield from (f"  {printable(each)}" for each in outcome.slow)
     if outcome.state in ("moving", "moved", "undoing"):
         yield f"  way back: {of_stack('slipway move undo', stack)}"
+    if outcome.down:
+        yield f"  to start the rest: {of_stack('slipway move undo', stack)}"
     if outcome.state in ("moving", "undoing", "undone"):
         yield f"  continue: {of_stack('slipway up', stack)}"
     elif outcome.state == "moved":
         yield f"  once all is well: {of_stack('slipway move finish', stack)}"
     elif outcome.state == "finished" and what != "show" and names:
+        names += map(printable, outcome.ended)
         yield "  on the host, this removes what is left of it; look through its unused volumes yourself:"
         yield f"    docker rm {' '.join(map(shlex.quote, names))}"
         yield from (f"    docker network rm {shlex.quote(each)}" for each in outcome.networks)

@@ -293,12 +293,20 @@ def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain:
     rooted = requirements.rooted
     for name in requirements.unused:
         yield f"{name} is left out: to merge it over {requirements.file}, add it to `composeFile` in the stack files"
-    for service, port in requirements.web.items():
+    for service, (port, published, private) in requirements.web.items():
+        said = f"{service} publishes port {published or f'{port} of its containers'}"
+        if private:
+            block = f"`x-slipway: {{route: HOST, port: {port}}}`"
+            yield (
+                f"{said} for the host itself alone: where a proxy there leads visitors to it, {block} in place of its "
+                "`ports` has the edge do so"
+            )
+            continue
         route = "/" if not rooted else f"{service}.${{DOMAIN}}" if domain else f"/{service}"
         rooted = True
         block = f"`x-slipway: {{route: {json.dumps(route) if '$' in route else route}, port: {port}}}`"
         better = f"with {block} in place of its `ports` it changes without a lost request"
-        yield f"{service} publishes port {port}: {better}"
+        yield f"{said}: {better}"
     for one, other in combinations(hosts, 2):
         if hosts[one] & hosts[other]:
             for service, ports in requirements.taken.items():
@@ -307,25 +315,6 @@ def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain:
                         f"{one} and {other} share a host, on which only one of them can have port {ports[0]} of "
                         f"{service}: drop its `ports` (other services reach it without), or let a variable name it"
                     )
-
-
-def _show_move(moving: Moving, read: str) -> None:
-    """What is taken over, and what will differ."""
-    typer.echo()
-    volumes = ", ".join(f"{key} ({name})" for key, name in moving.settings["adoptVolumes"].items())
-    _say(f"Takes over from {moving.project.name}; volumes: {volumes or 'none'}")
-    for kind, names in (("secrets", moving.env.secrets), ("variables", moving.env.variables)):
-        if names:
-            _say(f"  {kind} of its .env: {', '.join(sorted(names))}")
-    for name, why in moving.env.left.items():
-        _say(f"  left out of its .env: {name} ({why})")
-    runs = " with ".join(name.rpartition("/")[2] for name in moving.project.files)
-    other = f"it was started from {runs}, this stack is read from {read}: --compose-file names what is read"
-    differences = [*([other] if runs not in ("", read) else []), *moving.differences]
-    if differences:
-        _say("  Differences to what runs:")
-    for line in differences:
-        _say(f"  - {line}")
 
 
 def show(report: InitReport) -> None:
@@ -338,7 +327,9 @@ def show(report: InitReport) -> None:
     if not report.created.created and set(report.files.values()) == {"unchanged"}:
         typer.echo("everything exists already: nothing was changed")
     if report.moving:
-        _show_move(report.moving, report.requirements.file)
+        typer.echo()
+        for line in report.moving.described(report.requirements.file):
+            _say(line)
     for line in _hints(report.requirements, report.hosts, domain=report.domain):
         _say(f"  hint: {line}")
     for problem in report.problems:

@@ -17,6 +17,7 @@ from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.rules import is_variable_name
 from slipway.settings.setting_files import entry
+from slipway.x_slipway.proxy_labels import left_out, unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -58,6 +59,22 @@ class Moving:
     own_name: str = ""
     """what the stack is called on its hosts"""
 
+    def described(self, read: str) -> Iterator[str]:
+        """What is taken over, and what will differ, in lines; `read` is the Compose file of the stack."""
+        volumes = ", ".join(f"{key} ({name})" for key, name in self.settings["adoptVolumes"].items())
+        yield f"Takes over from {self.project.name}; volumes: {volumes or 'none'}"
+        for kind, names in (("secrets", self.env.secrets), ("variables", self.env.variables)):
+            if names:
+                yield f"  {kind} of its .env: {', '.join(sorted(names))}"
+        for name, why in self.env.left.items():
+            yield f"  left out of its .env: {name} ({why})"
+        runs = " with ".join(name.rpartition("/")[2] for name in self.project.files)
+        other = f"it was started from {runs}, this stack is read from {read}: --compose-file names what is read"
+        differences = [*([other] if runs not in ("", read) else []), *self.differences]
+        if differences:
+            yield "  Differences to what runs:"
+        yield from (f"  - {line}" for line in differences)
+
     def compose_files(self, application: Path) -> list[str]:
         """The files that it was started from, where that folder has them all and Compose would not find the same."""
         files = [application / name for name in self.project.files]
@@ -70,7 +87,8 @@ class Moving:
         services, volumes = model.get("services") or {}, model.get("volumes") or {}
         adopted = dict(_adopted(self.project, services, volumes))
         found = {**self.settings, "adoptVolumes": adopted}
-        differences = [*_differences(self.project, services, set(adopted.values()))]
+        domain = settings.domain or self.domain
+        differences = [*_differences(self.project, services, set(adopted.values()), domain)]
         if adopted.keys() == {"secure"}:
             found["adoptVolumes"] = {}
             differences.append("the volume `secure` cannot be taken over: Pulumi knows encrypted values by that name")
@@ -135,9 +153,10 @@ def _mount(service: Mapping[str, Any], target: str) -> Mapping[str, Any]:
     return next(found, {})
 
 
-def _differences(project: RunningProject, services: Mapping[str, Any], adopted: set[str]) -> Iterator[str]:
+def _differences(project: RunningProject, services: Mapping[str, Any], adopted: set[str], domain: str) -> Iterator[str]:
     proxies = [name for name, old in project.services.items() if not set(EDGE_PORTS).isdisjoint(old.ports)]
-    routed = any((each.get("x-slipway") or {}).get("route") for each in services.values())
+    labelled = [each.problem() for each in left_out(services, domain)] + list(unguarded(services))
+    routed = bool(labelled) or any((each.get("x-slipway") or {}).get("route") for each in services.values())
     for name, old in sorted(project.services.items()):
         service = services.get(name)
         if name in proxies and (service is None or routed):
@@ -152,8 +171,9 @@ def _differences(project: RunningProject, services: Mapping[str, Any], adopted: 
         for mount in old.mounts:
             if mount.source not in adopted and mount.writable and not (service is None and name in proxies):
                 yield from _mount_difference(name, mount, service)
-    for name in sorted(services.keys() - project.services.keys()):
+    for name in sorted(services.keys() - project.services.keys() - project.ended):
         yield f"{name} is new: it does not run there"
+    yield from (f"{problem.what}: {problem.meaning}; {problem.fix}" for problem in labelled)
     if routed and project.holders:
         held = " and ".join(project.holders)
         yield (

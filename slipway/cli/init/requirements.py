@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.compose.application import read_application
 from slipway.compose.config.compose_files import COMPOSE_FILE_MISSING, names_of
@@ -26,6 +27,16 @@ _HTTP_PORTS = (80, 3000, 4000, 5000, 5173, 8000, 8080)  # what web servers and f
 _ASKED = ("variable-missing", "secret-missing", "setting-missing", "values-missing")  # the questions are about these
 
 
+class WebPort(NamedTuple):
+    """A published port on which a service seems to speak HTTP."""
+
+    port: int  # of the container
+    published: str
+    """of the host, as the file has it; empty where Docker chooses it"""
+    private: bool
+    """whether only the host itself reaches it"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Requirements:
     """What a Compose file asks for: variables, secrets and ${DOMAIN} as far as they have no value."""
@@ -36,8 +47,8 @@ class Requirements:
     services: tuple[str, ...]
     built: tuple[str, ...]
     routed: tuple[str, ...]
-    web: Mapping[str, int] = field(default_factory=dict)
-    """Service that publishes a port and seems to speak HTTP there → the port in the container."""
+    web: Mapping[str, WebPort] = field(default_factory=dict)
+    """Service that publishes a port and seems to speak HTTP there → that port."""
     rooted: bool = False  # whether a route leads from /
     taken: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Service → the ports that it takes on its host, which one stack alone can have there."""
@@ -109,12 +120,28 @@ def _with_problems(first: Requirements, found: Sequence[Problem]) -> Requirement
     )
 
 
-def _web_port(service: Mapping[str, Any], ports: Sequence[int]) -> int | None:
+def _web_port(service: Mapping[str, Any], ports: Sequence[int]) -> WebPort | None:
     """The published port on which a service seems to speak HTTP: because its health check asks so, or by its number."""
     test = (service.get("healthcheck") or {}).get("test") or ""
     asked = re.findall(r"https?://[^/\s:'\"]+(?::(\d+))?", " ".join(test) if isinstance(test, list) else str(test))
     likely = (*(int(port or 80) for port in asked), *_HTTP_PORTS)
-    return next((port for port in likely if port in ports), None)
+    port = next((port for port in likely if port in ports), None)
+    if port is None:
+        return None
+    ways = [
+        (_is_private(str(each.get("host_ip") or "")), str(each.get("published") or ""))
+        for each in service["ports"]
+        if str(each.get("target")) == str(port) and each.get("protocol", "tcp") == "tcp"
+    ]
+    private, published = min(ways)
+    return WebPort(port, published, private)
+
+
+def _is_private(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _routes(service: Mapping[str, Any]) -> list[Any]:

@@ -120,7 +120,8 @@ def _release(probe: Mapping[str, Any] | None, now: datetime) -> Text:
     about = f", commit {commit}{suffix}" if commit else ""
     about += f" on {live['branch']}" if live["branch"] else ""
     about += ", validated" if probe["validated"] == live["release"] else ""
-    about += f", live since {moment(live['since'])} ({ago(live['since'], now)})"
+    undone = (probe.get("move") or {}).get("state") == "undone"
+    about += ", stopped" if undone else f", live since {moment(live['since'])} ({ago(live['since'], now)})"
     return Text.assemble("release ", (printable(live["release"]), "bold"), printable(about))
 
 

@@ -224,7 +224,7 @@ def test_more_than_three_values_are_left_to_a_file(init: Init, program: Path) ->
 
 def test_a_published_port_without_a_route_is_told_as_one_that_could_have_one(init: Init) -> None:
     output = init(*FLAGS).output
-    assert "web publishes port 8000: with `x-slipway: {route: /, port: 8000}` in place of its `ports`" in output
+    assert "web publishes port 8080: with `x-slipway: {route: /, port: 8000}` in place of its `ports`" in output
     assert "api publishes" not in output
 
 
@@ -254,6 +254,26 @@ def test_a_route_is_suggested_for_what_speaks_http_alone(
     (program.parent / "shop" / "compose.yaml").write_text(f"services: {{it: {service}}}")
     hints = [line for line in init(*FLAGS).output.splitlines() if "hint: it publishes" in line]
     assert [f"port: {port}}}`" in hint for hint in hints] == ([True] if port else [])
+
+
+@pytest.mark.parametrize(
+    ("port", "said"),
+    [
+        ("8088:80", "port 8088: with `x-slipway: {route: /, port: 80}`"),
+        ("80", "port 80 of its containers: with `x-slipway: {route: /, port: 80}`"),
+        ("127.0.0.1:3000:8000", "port 3000 for the host itself alone: where a proxy there leads visitors to it, `x-s"),
+        ("[::1]:3000:8000", "port 3000 for the host itself alone: "),
+        ("10.0.0.5:3000:8000", "port 3000: with `x-slipway: {route: /, port: 8000}`"),
+        ("8000-8001:80-81", "port 8000: with `x-slipway: {route: /, port: 80}`"),
+    ],
+)  # fmt: skip
+def test_the_port_of_the_host_is_named_and_one_that_only_the_host_reaches_is_not_opened_to_all(
+    port: str, said: str, init: Init, program: Path
+) -> None:
+    text = f"services: {{it: {{image: nginx, ports: ['{port}']}}}}"
+    (program.parent / "shop" / "compose.yaml").write_text(text)
+    [hint] = [line for line in init(*FLAGS).output.splitlines() if "hint: it publishes" in line]
+    assert f"it publishes {said}" in hint
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ services:
     image: postgres:16
     volumes: ["database:/var/lib/postgresql/data"]
   mailer: {image: "mailer:1"}
+  extra: {image: "extra:1"}
 volumes: {database: }
 """
 ENV = """\
@@ -117,6 +118,7 @@ def host(program: Path, engine: Engine) -> Path:
         "docker": f"""#!/bin/sh
 case "$*" in
   "ps --filter label=com.docker.compose.project=shop "*) cat {parts}/folder;;
+  "ps --all"*) printf 'shop/mailer\nblog/extra\n';;
   ps*) [ ! -f {parts}/down ] || {{ echo "Cannot connect to the Docker daemon" >&2; exit 1; }}; echo one; echo two;;
   "inspect --format"*) echo sha256:x;;
   inspect*) cat {parts}/containers;;
@@ -186,11 +188,12 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
         "- db has port 5432, which the Compose file does not publish",
         "- api has variables that the Compose file does not set: OLD_FLAG",
         f"- api writes to the folder {served}/uploads, and would start with one of the stack's own (./uploads)",
-        "- mailer is new: it does not run there",
+        "- extra is new: it does not run there",
         "- blog-web-1, not of shop, has port 80 or 443, which the edge needs",
         "- on the network shop_default are containers of others",
     ):
         assert line in result.output
+    assert "mailer" not in result.output.split("Differences")[1]  # it ran, and ended
     assert "acme" not in result.output  # of the proxy that goes
     asked = (host / "asked").read_text()
     assert "BatchMode=yes" in asked
@@ -218,6 +221,25 @@ def test_a_project_that_is_called_as_the_stack_would_be_is_refused(
     again = init("--environment", other, "--from", f"box:{served}", "--yes")
     assert again.exit_code == 0, said(again)
     assert stack(program, other)["config"]["shop-deploy:moveFrom"] == [name]
+
+
+def test_it_proposes_the_route_that_takes_the_place_of_a_label_and_names_the_proxy(
+    init: Init, program: Path, served: str
+) -> None:
+    labels = (
+        'labels: {traefik.http.routers.api.rule: "Host(`api.shop.example`)", '
+        'traefik.http.services.api.loadbalancer.server.port: "3000"}'
+    )
+    file = program.parent / "shop" / "compose.yaml"
+    file.write_text(COMPOSE.replace("x-slipway: {route: /, port: 80}", labels))
+    result = init("--from", f"box:{served}", "--yes")
+    assert result.exit_code == 0, said(result)
+    for line in (
+        "- services.api has the label traefik.http.routers.api.rule=Host(`api.shop.example`): it is left out",
+        'set `x-slipway: {route: "api.${DOMAIN}", port: 3000}` in services.api of the Compose file',
+        "- blog-web-1, not of shop, has port 80 or 443, which the edge needs",
+    ):
+        assert line in result.output
 
 
 @pytest.mark.parametrize(
@@ -372,6 +394,22 @@ def test_no_more_is_read_of_a_host_than_a_project_can_have(
     (host / "containers").unlink()
     (host / "containers").symlink_to("/dev/zero")
     assert "it answers more than 100,000 bytes" in said(init("--from", f"box:{served}", "--yes"))
+
+
+@pytest.mark.parametrize("stacks", [0, 1])
+def test_what_slipway_runs_itself_is_not_offered_and_two_of_a_folder_are_something_to_take_over(
+    init: Init, host: Path, stacks: int
+) -> None:
+    every = [*RUNNING, container("web", image="nginx:1", project="cel-production")]
+    for each in every[-1:] * stacks:
+        each["Config"]["Labels"]["dev.slipway.stack"] = "cel-production"
+    every[-1]["Config"]["Labels"]["com.docker.compose.project.working_dir"] = "/srv/shop"
+    (host / "containers").write_text(json.dumps(every))
+    result = init("--from", "box:/srv/none", "--yes")
+    assert ("cel-production" in said(result)) is (not stacks)
+    result = init("--from", "box:/srv/shop", "--yes")
+    assert ("several Compose projects run from /srv/shop (cel-production, shop)" in said(result)) is (not stacks)
+    assert "nothing to take over" not in said(result)
 
 
 def test_an_engine_that_takes_no_secret_leaves_it_to_the_next_run(

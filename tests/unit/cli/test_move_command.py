@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +22,17 @@ if TYPE_CHECKING:
 UNREACHABLE = SlipwayError(Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2 true"))
 
 
-def answer(state: str, *, running: bool = False) -> dict[str, Any]:
+def answer(state: str, *, running: bool = False, **more: Any) -> dict[str, Any]:
     names = () if not state else ("shop-db-1", "shop-web-1\x1b[2J")
     return {
         "project": "shop" if state else "",
         "state": state,
         "containers": [{"id": "1", "name": name, "running": running} for name in names],
         "networks": ["shop_default"] if state else [],
+        "down": [],
+        "slow": [],
+        "ended": ["shop-seed-1"] if state == "finished" else [],
+        **more,
     }
 
 
@@ -71,6 +77,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("undo",), "undone", "undo", ["web-1: shop runs again; the stack is stopped", "  shop-db-1  running",
                                        "  continue: slipway up --stack staging"]),
         (("finish",), "finished", "finish", ["web-1: took over from shop for good",
+                                             "    docker rm shop-db-1 'shop-web-1\\x1b[2J' shop-seed-1",
                                              "    docker network rm shop_default"]),
         (("finish", "--remove"), "finished", "remove", ["web-1: took over from shop for good"]),
     ],
@@ -92,6 +99,20 @@ def test_it_says_how_far_the_move_is_and_what_leads_on(
     for line in lines:
         assert line in said.splitlines()
     assert "\x1b" not in said  # a container's name is another's text
+
+
+def test_what_did_not_come_back_is_named_until_it_has(
+    hosts: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = {"down": ["shop-web-1\x1b[2J"], "slow": ["shop-db-1 does not work yet"]}
+    monkeypatch.setattr(sys.modules[__name__], "answer", partial(answer, **more))
+    hosts(web_1="undone")
+    assert run(monkeypatch, "show") == 0
+    said = capsys.readouterr().out
+    assert "shop runs again, except for shop-web-1\\x1b[2J; the stack is stopped" in said
+    assert "  shop-db-1 does not work yet\n" in said
+    assert "to start the rest: slipway move undo --stack staging" in said
+    assert "\x1b" not in said
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,23 @@ def test_a_healthy_host_is_one_block_that_says_everything(printed: Callable[...,
     )
 
 
+def test_a_move_that_was_undone_is_said_instead_of_all_that_follows_from_it(
+    printed: Callable[..., str], probe: dict[str, Any]
+) -> None:
+    probe["drift"] = [{"service": "api", "what": "api-1 is exited (exit code 0)"}]
+    for each in probe["live"]["services"]["api"]["containers"]:
+        each["state"] = "exited"
+    said = "the move was undone: old runs again, this stack is stopped; `slipway up` moves again"
+    text = printed(web_1=probe | {"move": {"project": "old", "state": "undone"}})
+    assert [line for line in text.splitlines() if "differs" in line] == [f"  differs: {said}"]
+    assert "3f2a91c04b7d on main, stopped\n" in text
+    assert "live since" not in text
+    text = printed(web_1=probe | {"move": {"project": "old", "state": "undoing"}})
+    assert "differs: api: api-1 is exited (exit code 0)" in text
+    assert "differs: an undo of the move was cut off" in text
+    assert "live since" in printed(web_1=probe | {"move": {"project": "old", "state": "moved"}})
+
+
 def test_a_service_without_containers_is_a_row_of_its_own(printed: Callable[..., str], probe: dict[str, Any]) -> None:
     probe["live"]["services"]["api"]["containers"] = []
     probe["drift"] = [{"service": "api", "what": "is missing"}]

@@ -50,6 +50,7 @@ def test_no_proxy_of_before_finds_the_new_containers(tmp_path: Path) -> None:
         services:
           web:
             image: nginx
+            x-slipway: {route: x, port: 80}
             labels: [traefik.enable=true, "traefik.http.routers.web.rule=Host(`x`)", caddy=x, caddy.to=80, team=a]
           job: {image: nginx, labels: {traefik.enable: "false"}}
     """
@@ -57,3 +58,32 @@ def test_no_proxy_of_before_finds_the_new_containers(tmp_path: Path) -> None:
     services = application(tmp_path, labelled, move_from=["shop"]).document["services"]
     assert services["web"]["labels"] == {"team": "a"}
     assert "labels" not in services["job"]
+
+
+def test_a_stack_that_takes_over_says_which_visitors_would_find_nobody(tmp_path: Path) -> None:
+    labelled = """
+        services:
+          web:
+            image: nginx
+            expose: [3000]
+            labels: ["traefik.http.routers.web.rule=Host(`shop.${DOMAIN}`)"]
+    """
+    assert application(tmp_path, labelled, domain="x.test").warnings == ()
+    [problem] = problems_of(tmp_path, labelled, domain="x.test", move_from=["shop"])
+    assert problem.what == "services.web has the label traefik.http.routers.web.rule=Host(`shop.x.test`)"
+    assert "visitors would get 404" in problem.meaning
+    assert problem.fix == 'set `x-slipway: {route: "shop.${DOMAIN}", port: 3000}` in services.web of the Compose file'
+    guarded = """
+        services:
+          web:
+            image: nginx
+            x-slipway: {route: shop.x.test, port: 80}
+            labels: {traefik.http.routers.web.rule: "Host(`shop.x.test`) || Host(`www.x.test`)",
+                     traefik.http.middlewares.auth.basicauth.users: "a:b"}
+    """
+    warned = application(tmp_path, guarded, move_from=["shop"]).warnings
+    assert [each.what for each in warned] == [
+        "services.web has the label traefik.http.routers.web.rule=Host(`shop.x.test`) || Host(`www.x.test`)",
+        "services.web has the label traefik.http.middlewares.auth.basicauth.users, and no basicAuth of x-slipway",
+    ]
+    assert application(tmp_path, guarded).warnings == ()

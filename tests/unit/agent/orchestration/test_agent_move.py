@@ -32,7 +32,12 @@ UNLESS_STOPPED = {"Name": "unless-stopped", "MaximumRetryCount": 0}
 
 def old_program(environment: Mapping[str, str], _command: list[str]) -> Program:
     """The programs of the old project."""
-    return Program(stops=float(environment.get("STOPS", "0.3")), ready=float(environment.get("READY", "0.4")))
+    return Program(
+        stops=float(environment.get("STOPS", "0.3")),
+        ready=float(environment.get("READY", "0.4")),
+        exits=float(environment.get("EXITS", "inf")),
+        code=int(environment.get("CODE", "0")),
+    )
 
 
 class Before:
@@ -191,6 +196,7 @@ def shop(stack: Simulation, version: str = "1", **more: Any) -> dict[str, Any]:
             "db": stack.service(environment={"VERSION": version}, volumes=[mount]),
             "worker": stack.service(environment={"VERSION": version}, **needs),
             "web": stack.service(environment={"VERSION": version, **more.pop("environment", {})}, **needs),
+            **{name: more.pop(name) for name in ("cron", "once", "last") if name in more},
         },
         {"web": {"strategy": "rolling", "routes": [{"host": more.pop("host", ""), "path": "/", "strip": False}],
                  "smoke": [SMOKE], "update": {"order": "start-first"}}},
@@ -286,9 +292,10 @@ def test_undo_brings_it_back_without_a_lost_request_and_it_can_move_again(
     assert deploy(stack, shop(stack)).code == 0
     answer = command(stack, "undo").report
     assert (answer["state"], {each["running"] for each in answer["containers"]}) == ("undone", {True})
+    assert stack.probe()["move"] == {"project": "old", "state": "undone"}
     before.as_before()
     assert stack.versions() == {"db": [], "web": [], "worker": []}  # stopped, so that their logs can be read
-    assert {each.host["RestartPolicy"]["Name"] for each in stack.containers()} == {"no"}
+    assert {each.host["RestartPolicy"]["Name"] for each in stack.containers()} == {"unless-stopped"}
     assert stack.host.edges == []
     assert onlooker.lost == []
     assert deploy(stack, shop(stack)).code == 0
@@ -297,10 +304,135 @@ def test_undo_brings_it_back_without_a_lost_request_and_it_can_move_again(
     assert onlooker.lost == []
 
 
+@pytest.mark.parametrize("again", ["up", "undo and up", "up after an earlier version"])
+@pytest.mark.parametrize("restart", ["always", "unless-stopped", "on-failure", "no", None])
+def test_what_an_undo_stopped_did_not_complete_and_starts_again(
+    stack: Simulation, before: Before, restart: str | None, again: str
+) -> None:
+    quiet = {key: value for key, value in stack.service().items() if key != "healthcheck"}
+    wanted = shop(
+        stack,
+        cron={**quiet, "restart": restart} if restart else quiet,
+        once={**quiet, "restart": "no", "environment": {"MODE": "done"}},
+        last={**quiet, "depends_on": {"once": {"condition": "service_completed_successfully"}}},
+    )
+    assert deploy(stack, wanted).code == 0
+    assert command(stack, "undo").code == 0
+    listed = {name: each["containers"][0]["state"] for name, each in stack.probe()["live"]["services"].items()}
+    assert listed.pop("once") == "completed"
+    assert set(listed.values()) == {"exited"}
+    stack.host.engine.restart_engine()
+    stack.later(5)
+    assert [each.name for each in stack.containers() if each.running] == []
+    if again == "undo and up":
+        assert command(stack, "undo").code == 0
+    if again == "up after an earlier version":
+        for each in stack.containers():
+            each.host["RestartPolicy"] = {"Name": "no"}
+    plan = {each["service"]: each for each in stack.plan(wanted, move_from=["old"])["changes"]}
+    assert plan["cron"]["action"] == "created"
+    assert plan["cron"]["because"] == ["drift: stopped by `slipway move undo`"]
+    assert "once" not in plan
+    ended = deploy(stack, wanted)
+    assert ended.code == 0
+    assert "defect" not in ended.err
+    assert [each.running for each in stack.containers("cron")] == [True]
+    assert [each.host["RestartPolicy"]["Name"] for each in stack.containers("cron")] == [restart or "no"]
+    assert stack.probe()["drift"] == []
+    before.stopped()
+
+
+def test_nothing_watches_what_was_undone_nor_says_so(stack: Simulation, before: Before) -> None:
+    rules = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01,
+             "latency_relative": 0.2, "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+    assert deploy(stack, shop(stack), watch=rules).code == 0
+    stack.later(10)
+    assert stack.probe()["watch"]["alive"]
+    assert command(stack, "undo").code == 0
+    stack.later(10)
+    assert [process.alive for process in stack.host.detached] == [False]
+    assert stack.probe()["watch"] is None
+    before.as_before()
+    assert deploy(stack, shop(stack)).code == 0
+    assert stack.probe()["watch"] is None
+
+
+OWN_PORT = 8088
+
+
+@pytest.mark.parametrize("held", ["by the new one", "by somebody else", "by nobody, and it crashes"])
+def test_an_undo_brings_back_who_needs_the_port_of_a_new_one_or_says_who_is_down(
+    stack: Simulation, before: Before, held: str
+) -> None:
+    port = {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": str(OWN_PORT)}]}}
+    image = before.container("web").config["Image"]
+    policy = {"Name": "no"} if "crashes" in held else ALWAYS
+    before.ids["site"] = before._run("site", image, policy, **port)
+    before.policies["site"] = policy
+    published = {"target": 80, "published": str(OWN_PORT)} if held == "by the new one" else {"target": 80}
+    wanted = shop(stack, cron=stack.service(ports=[published]))
+    for _ in range(2):
+        assert deploy(stack, wanted).code == 0
+        assert not before.container("site").running
+        if held == "by somebody else":
+            other = before._run("other", image, ALWAYS, **port)
+            before.host.engine.containers[other].config["Labels"] = {}
+        if held == "by nobody, and it crashes":
+            before.container("site").config["Env"] = ["EXITS=0.5", "CODE=1"]
+        ended = command(stack, "undo")
+        if held != "by the new one":
+            assert "not all of old runs again: old-site-1 does not run" in ended.error
+            assert "slipway move undo" in ended.error
+            assert ("port is already allocated" in ended.error) == (held == "by somebody else")
+            assert command(stack, "show").report["down"] == ["old-site-1"]
+            assert "old-site-1 does not run" in command(stack, "undo").error
+            if held == "by somebody else":
+                before._ask("DELETE", f"/containers/{other}?force=true")
+            before.container("site").config["Env"] = []
+            ended = command(stack, "undo")
+        assert (ended.report["down"], ended.report["slow"]) == ([], [])
+        before.as_before()
+        assert [each.name for each in stack.containers() if each.running] == []
+
+
+def test_what_an_undo_could_not_start_is_not_forgotten_by_the_next_move(stack: Simulation, before: Before) -> None:
+    port = {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": str(OWN_PORT)}]}}
+    image = before.container("web").config["Image"]
+    before.ids["site"] = before._run("site", image, ALWAYS, **port)
+    before.policies["site"] = ALWAYS
+    assert deploy(stack, shop(stack)).code == 0
+    other = before._run("other", image, ALWAYS, **port)
+    before.host.engine.containers[other].config["Labels"] = {}
+    assert "old-site-1 does not run" in command(stack, "undo").error
+    assert deploy(stack, shop(stack)).code == 0
+    assert "old-site-1" in [each["name"] for each in command(stack, "show").report["containers"]]
+    before._ask("DELETE", f"/containers/{other}?force=true")
+    assert command(stack, "undo").report["down"] == []
+    before.as_before()
+
+
+def test_an_undo_says_what_starts_again_and_again(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    before.container("web").config["Env"] = ["EXITS=1", "CODE=1"]
+    assert command(stack, "undo").report["slow"] == ["old-web-1 does not work yet"]
+    assert before.container("web").host["RestartPolicy"] == ALWAYS
+
+
+def test_a_job_of_the_old_project_that_ended_is_not_down(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    before.container("worker").config["Env"] = ["EXITS=1"]
+    ended = command(stack, "undo")
+    assert (ended.report["down"], ended.report["slow"]) == ([], [])
+    assert ended.seconds < 30
+
+
 def test_after_finish_there_is_no_way_back_and_only_remove_removes(stack: Simulation, before: Before) -> None:
+    before.ids["seed"] = before._run("seed", before.container("web").config["Image"], {"Name": "no"})
+    before._ask("POST", f"/containers/{before.ids['seed']}/stop")
     assert deploy(stack, shop(stack)).code == 0
     assert stack.containers("db")[0].endpoints.keys() == {"shop_default", "old_default"}
-    assert command(stack, "finish").report["state"] == "finished"
+    answer = command(stack, "finish").report
+    assert (answer["state"], answer["ended"]) == ("finished", ["old-seed-1"])
     assert stack.containers("db")[0].endpoints.keys() == {"shop_default"}
     assert command(stack, "undo").report["state"] == "finished"
     before.stopped()
@@ -442,7 +574,7 @@ def test_a_second_move_that_fails_brings_the_old_project_back_and_no_release(
         assert stack.validate(moved["id"]).code == 0
     assert command(stack, "undo").code == 0
     if killed:
-        assert deploy(stack, shop(stack, "2"), kill="recreate:db:started").code == KILLED
+        assert deploy(stack, shop(stack, "2"), kill="start:db:started").code == KILLED
     ended = deploy(stack, shop(stack, "3", environment={"MODE": "exit"}))
     assert "the project old runs again as before" in ended.error
     before.as_before()
@@ -771,6 +903,18 @@ def test_what_a_swarm_would_start_again_is_not_taken_over(stack: Simulation, bef
     ended = deploy(stack, shop(stack))
     assert "the volume old_data, which this stack adopts, is in use by old-db-1" in ended.error
     before.untouched()
+
+
+def test_a_service_does_not_start_without_the_data_that_the_old_one_has(stack: Simulation, before: Before) -> None:
+    wanted = shop(stack, volumes={"data": {"name": "shop_data"}})
+    [refused] = stack.plan(wanted, move_from=["old"])["refused"]
+    what = "db would start without the data of old-db-1, which is in the volume old_data (/data)"
+    assert (refused["what"], refused["fix"]) == (what, "pulumi config set --path adoptVolumes.data old_data")
+    assert what in deploy(stack, wanted).error
+    before.untouched()
+    before._ask("POST", "/volumes/create", {"Name": "shop_data"})  # to begin anew, as the error has it
+    assert deploy(stack, wanted).code == 0
+    before.stopped()
 
 
 @pytest.mark.parametrize("how", [{}, {"move_from": ["other"]}])
