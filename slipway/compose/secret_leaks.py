@@ -221,10 +221,12 @@ def check_known_values(
 ) -> None:
     """Report secrets whose values stand where every release would store them, and weak passwords in shipped files.
 
-    They are refused in production and warned of elsewhere.
+    Values that nobody could guess are refused, as the stack's state would hold them; the rest in production alone.
     """
-    problems = [*known_values(model, files, settings, sources), *_weak_passwords(model, files, settings)]
-    for what, meaning, fix, *_ in problems:
+    for what, meaning, fix, _, name, _ in known_values(model, files, settings, sources):
+        weak = weakness(name, settings.secrets[name].get_secret_value())
+        (found.warn if weak and not settings.production else found.refuse)(what, meaning, fix)
+    for what, meaning, fix, *_ in _weak_passwords(model, files, settings):
         (found.refuse if settings.production else found.warn)(what, meaning, fix)
 
 
@@ -249,6 +251,7 @@ def known_values(
             f"the value of secret {name} is in plain text in {shown.sub('…', '.'.join(path))}",
             "it would be stored so with every release",
             shown.sub("…", _instead(path, name, model.get("services") or {}, settings, sources)),
+            subject=name,
         )
         for name, path in sorted(found)
     ]
@@ -266,8 +269,8 @@ def _instead(
             if without_escapes(services[service]["environment"][variable]) != value:
                 return f"write ${{{name}}} in its place there"
             if only_in_env_file(sources, service, variable) and re.fullmatch(r"\w+", variable, re.ASCII):
-                get = f"pulumi config get --path '{entry('secrets', name)}' --stack {shlex.quote(stack)} |"
-                return config_set(stack, entry("secrets", variable), get, secret=True)
+                get = f"pulumi config get --path '{entry('secrets', name)}' --stack {shlex.quote(stack)}"
+                return config_set(stack, entry("secrets", variable), f"{get} |", secret=True)
             return f"write `{variable}: ${{{name}}}` there"
         case _:
             return f"{_way_out(path, name, services)}, and change the secret"

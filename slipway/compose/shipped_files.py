@@ -234,7 +234,7 @@ class ShippedFiles:
             return mount
         if not path.is_dir():
             what = f"services.{service}: {mount['source']} is neither a file nor a folder"
-            fix = f"git add it with what belongs there, or remove the mount from {service}"
+            fix = f"add what belongs there to Git, or remove the mount from {service}"
             if path.exists() or not _made_by_compose(mount):
                 self.found.refuse(what, "the mount would be empty", fix)
                 return mount

@@ -326,12 +326,10 @@ def show(report: InitReport) -> None:
         _say(f"  {f'stack {stack}':<{width}}  created in {report.created.backend}")
     if not report.created.created and set(report.files.values()) == {"unchanged"}:
         typer.echo("everything exists already: nothing was changed")
-    if report.moving:
-        typer.echo()
-        for line in report.moving.described(report.requirements.file):
-            _say(line)
-    for line in _hints(report.requirements, report.hosts, domain=report.domain):
-        _say(f"  hint: {line}")
+    moved = report.moving.described(report.requirements.file) if report.moving else ()
+    hints = (f"  hint: {line}" for line in _hints(report.requirements, report.hosts, domain=report.domain))
+    for line in (*moved, *hints):
+        _say(line)
     for problem in report.problems:
         typer.echo()
         _say(f"In the way: {problem.what} — {problem.meaning}")

@@ -62,6 +62,7 @@ class Moving:
     def described(self, read: str) -> Iterator[str]:
         """What is taken over, and what will differ, in lines; `read` is the Compose file of the stack."""
         volumes = ", ".join(f"{key} ({name})" for key, name in self.settings["adoptVolumes"].items())
+        yield ""
         yield f"Takes over from {self.project.name}; volumes: {volumes or 'none'}"
         for kind, names in (("secrets", self.env.secrets), ("variables", self.env.variables)):
             if names:

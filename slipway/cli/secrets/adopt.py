@@ -58,8 +58,8 @@ def adopt(engine: Engine, *, yes: bool, plan: bool, new: bool) -> None:
         typer.echo(f"{each.stack_file.name} has them now", err=True)
     edits = {file.resolve(): after for file, (_, after) in found.files.items()}  # a link stays one
     write_all(edits, failed=f"{stacks} have the secrets; the Compose file is as it was")
-    edited = ", ".join(os.path.relpath(file) for file in found.files) or "no file"
-    typer.echo(printable(edited) + f" is edited. Next: pulumi preview --stack {engine.stack}", err=True)
+    edited = printable(", ".join(os.path.relpath(file) for file in found.files)) or "no file"
+    typer.echo(f"{edited} is edited. Next: pulumi preview --stack {engine.stack}", err=True)
 
 
 def _others(engine: Engine, edited: Collection[Path]) -> Iterator[Engine]:

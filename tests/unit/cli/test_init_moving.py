@@ -179,7 +179,7 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
     for line in (
         "Takes over from shop; volumes: database (shop_db)",
         "secrets of its .env: DATABASE_PASSWORD, STRIPE",
-        "left out of its .env, as of the machine that runs Docker: COMPOSE_PROJECT_NAME, DOCKER_HOST",
+        "left out of its .env: DOCKER_HOST (of the machine that runs Docker)",
         "- traefik has port 80 and 443: the edge takes over from it",
         "- cache runs, and the Compose file has no such service: it is stopped with the rest",
         "- the data of cache at /data is in a volume without a name: give it one in the Compose file, then set",
