@@ -19,7 +19,6 @@ from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.fleet import Fleet, require_parallel
 from slipway.hosts.host_sessions import full_disk
 from slipway.hosts.plans import Plans
-from slipway.hosts.plugin_start import start_plugins
 from slipway.hosts.records import read_records
 from slipway.images.build_cache import check_builder
 from slipway.settings.model import OFFLINE
@@ -75,8 +74,6 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
         SlipwayError: with the problems of all of them.
     """
     machines = {host.name: host for host in settings.hosts}
-    builds = application.builds and not (settings.images or settings.pin)
-    start_plugins("command", *(["docker-build"] if builds else []))
     if settings.preview == OFFLINE:
         sessions.close()
         return _as_recorded(settings, application, machines)
