@@ -162,7 +162,8 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
     if made.undoing:
         because = "it was cut off: all of it runs again, and the stack stands still, before anything else is done"
         planned.insert(0, Change(made.undoing, UNDO_FINISHED, (because,), interrupts=True))
-    return [*planned, *old_changes(made.plan.steps, made.old, ", ".join(attempt.document.move_from))]
+    project = ", ".join(attempt.document.move_from)
+    return [*planned, *old_changes(made.plan.steps, made.old, project, attempt.edge_ports)]
 
 
 def _run(attempt: Attempt) -> dict[str, Any]:

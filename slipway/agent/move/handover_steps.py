@@ -85,12 +85,17 @@ def taken_over(
     return found
 
 
-def old_changes(steps: Sequence[Step], old: Sequence[OldContainer], project: str) -> Iterator[Change]:
-    """What happens to the old project as a whole."""
+def old_changes(
+    steps: Sequence[Step], old: Sequence[OldContainer], project: str, edge_ports: Collection[int]
+) -> Iterator[Change]:
+    """What happens to the old project as a whole; `edge_ports` are those that the edge will have."""
     names = {each.id: each.name for each in old}
     for step in steps:
         if isinstance(step, TakePorts):
-            yield Change("edge", PORTS_TAKEN, (f"from {_named(step.containers, names)}, while requests go on",))
+            because = [f"from {_named(step.containers, names)}, while requests go on"]
+            closed = {port for each in old if each.id in step.containers for port in each.ports}.difference(edge_ports)
+            because += [f"port {port} closes: the edge will not have it" for port in sorted(closed)]
+            yield Change("edge", PORTS_TAKEN, tuple(because))
         elif isinstance(step, StopOld) and not step.service:
             because = f"stopped and kept until `slipway move finish`: {_named(step.containers, names)}"
             yield Change(project, OLD_STOPPED, (because,))

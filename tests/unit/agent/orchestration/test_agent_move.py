@@ -229,6 +229,16 @@ def test_it_takes_over_without_a_lost_request_and_one_on_the_volume(
     assert onlooker.without_database < 0.5
 
 
+def test_a_port_of_the_old_proxy_that_the_edge_will_not_have_is_said_to_close(
+    stack: Simulation, before: Before
+) -> None:
+    held = before.container("traefik").host["PortBindings"]
+    held["443/tcp"] = [{"HostIp": "", "HostPort": "443"}]
+    [change] = [each for each in stack.plan(shop(stack), move_from=["old"])["changes"] if each["service"] == "edge"
+                and each["action"] == "ports taken over"]  # fmt: skip
+    assert change["because"][1:] == ["port 443 closes: the edge will not have it"]
+
+
 def test_a_preview_says_all_of_it_and_what_is_interrupted(stack: Simulation, before: Before) -> None:
     plan = stack.plan(shop(stack), move_from=["old"])
     said = {
