@@ -92,10 +92,10 @@ def old_changes(
     names = {each.id: each.name for each in old}
     for step in steps:
         if isinstance(step, TakePorts):
-            because = [f"from {_named(step.containers, names)}, while requests go on"]
+            said = [f"from {_named(step.containers, names)}, while requests go on"]
             closed = {port for each in old if each.id in step.containers for port in each.ports}.difference(edge_ports)
-            because += [f"port {port} closes: the edge will not have it" for port in sorted(closed)]
-            yield Change("edge", PORTS_TAKEN, tuple(because))
+            said += [f"port {port} closes: the edge will not have it" for port in sorted(closed)]
+            yield Change("edge", PORTS_TAKEN, tuple(said))
         elif isinstance(step, StopOld) and not step.service:
             because = f"stopped and kept until `slipway move finish`: {_named(step.containers, names)}"
             yield Change(project, OLD_STOPPED, (because,))

@@ -104,7 +104,8 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
         requirements = open_requirements(_reading_settings(stack, settings, file, source), first)
         known = {each.what for each in report.problems}
         report.problems += [each for each in requirements.problems if each.what not in known]
-        report.commands[stack] = stack_file.left_commands(stack, settings, requirements, file)
+        left = stack_file.left_commands(stack, settings, requirements, file)
+        report.commands[stack] = [moving.with_value_of_today(each, stack) if moving else each for each in left]
         path = setting_files.stack_file(root, stack)
         if file.edited:
             changes[stack] = stack_file.change_commands(given, file)

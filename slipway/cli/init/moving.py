@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from slipway.releases.stack_settings import Change, change_settings
 from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv, unusable_lines
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.rules import is_variable_name
-from slipway.settings.setting_files import entry
+from slipway.settings.setting_files import config_set, entry
 from slipway.x_slipway.proxy_labels import left_out, unguarded
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Moving:
     project: RunningProject
     env: EnvValues
     domain: str = ""
+    ssh: str = ""
+    """what runs a command there; empty for this machine"""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """what the stack file says of it"""
     differences: tuple[str, ...] = ()
@@ -75,6 +78,23 @@ class Moving:
         if differences:
             yield "  Differences to what runs:"
         yield from (f"  - {line}" for line in differences)
+
+    def with_value_of_today(self, command: str, stack: str) -> str:
+        """A command that sets a secret, with the value that a running container has: a new one may cost data."""
+        named = re.search(r"\bsecrets\.([A-Za-z_]\w*)", command)
+        users = [each for each, old in sorted(self.project.services.items()) if named and named[1] in old.variables]
+        if not named or not users:
+            return command
+        labels = {"project": self.project.name, "service": users[0]}
+        chosen = " ".join(
+            f"--filter {shlex.quote(f'label=com.docker.compose.{key}={value}')}" for key, value in labels.items()
+        )
+        value = f'{{{{if eq (index . 0) "{named[1]}"}}}}{{{{join (slice . 1) "="}}}}{{{{end}}}}'
+        whole = f'{{{{range .Config.Env}}}}{{{{with split . "="}}}}{value}{{{{end}}}}{{{{end}}}}'
+        asked = f"docker inspect --format '{whole}' $(docker ps --quiet {chosen} | head -n 1)"
+        return config_set(
+            stack, named[0], f"{self.ssh} {shlex.quote(asked)} |" if self.ssh else f"{asked} |", secret=True
+        )
 
     def compose_files(self, application: Path) -> list[str]:
         """The files that it was started from, where that folder has them all and Compose would not find the same."""
@@ -114,7 +134,8 @@ def look_at_project(place: str, name: str) -> Moving:
     env = _env_values(project)
     domain = env.variables.pop("DOMAIN", "")
     settings = {"moveFrom": [project.name], "variables": dict(env.variables)}
-    return Moving(host=ssh_target(host, port), project=project, env=env, domain=domain, settings=settings)
+    ssh = "" if host == LOCAL_ADDRESS else f"ssh {f'-p {port} ' if port else ''}{shlex.quote(host)}"
+    return Moving(host=ssh_target(host, port), project=project, env=env, domain=domain, settings=settings, ssh=ssh)
 
 
 def _env_values(project: RunningProject) -> EnvValues:

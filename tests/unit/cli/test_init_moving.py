@@ -396,6 +396,26 @@ def test_no_more_is_read_of_a_host_than_a_project_can_have(
     assert "it answers more than 100,000 bytes" in said(init("--from", f"box:{served}", "--yes"))
 
 
+def test_a_secret_that_a_running_container_has_keeps_its_value(
+    init: Init, program: Path, host: Path, served: str
+) -> None:
+    (program.parent / "shop" / "compose.yaml").write_text(
+        COMPOSE.replace("environment: {", 'environment: {SESSION_KEY: "${SESSION_KEY}", OTHER_KEY: "${OTHER_KEY}", ')
+    )
+    containers = json.loads((host / "containers").read_text())
+    api = next(each for each in containers if each["Id"] == "shop-api")
+    api["Config"]["Env"] += [f"SESSION_KEY={CANARY}"]
+    (host / "containers").write_text(json.dumps(containers))
+    result = init("--from", f"box:{served}", "--yes")
+    [command] = [each for each in result.output.splitlines() if "secrets.SESSION_KEY" in each]
+    ssh, box, asked, *rest = shlex.split(command)
+    assert (ssh, box, rest[:3]) == ("ssh", "box", ["|", "pulumi", "config"])
+    assert 'index . 0) "SESSION_KEY"' in asked
+    assert "com.docker.compose.project=shop --filter label=com.docker.compose.service=api" in asked
+    assert "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.OTHER_KEY'" in result.output
+    assert CANARY not in said(result)
+
+
 @pytest.mark.parametrize("stacks", [0, 1])
 def test_what_slipway_runs_itself_is_not_offered_and_two_of_a_folder_are_something_to_take_over(
     init: Init, host: Path, stacks: int
