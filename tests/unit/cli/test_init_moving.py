@@ -412,7 +412,10 @@ def test_a_secret_that_a_running_container_has_keeps_its_value(
     assert (ssh, box, rest[:3]) == ("ssh", "box", ["|", "pulumi", "config"])
     assert 'index . 0) "SESSION_KEY"' in asked
     assert "com.docker.compose.project=shop --filter label=com.docker.compose.service=api" in asked
-    assert "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.OTHER_KEY'" in result.output
+    assert "pulumi config set --secret --path 'secrets.OTHER_KEY' --stack production < /dev/tty" in result.output
+        "\npulumi config set --secret --path 'secrets.OTHER_KEY' --stack production < /dev/tty"
+        in result.output.replace("  pulumi", "pulumi")
+    )
     assert CANARY not in said(result)
 
 
