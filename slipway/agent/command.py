@@ -35,7 +35,7 @@ slipway agent: deploys one stack's releases on this host
   look --stack S                      plan for a key that may do nothing else: says first that the agent is here
   plan-recorded --stack S             what the document after the record on standard input (record.schema.json) would do
   deploy [--stack S --release R]      deploy what standard input describes; S and R must match it
-  cancel --stack S                    have the deployment that runs here go back, wait for it, then as probe
+  cancel --stack S --actor WHO        have the deployment of WHO that runs here go back, wait for it, then as probe
   watch --stack S                     watch what was deployed last, as that deployment ordered
   history --stack S                   the ledger, a line of JSON an entry, then what is kept here
   release --stack S --release R       a release that is kept here, as one line of JSON
@@ -56,11 +56,12 @@ slipway agent: deploys one stack's releases on this host
 _LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("version", "help"), ()),
-    **dict.fromkeys(("probe", "attend", "cancel", "plan", "plan-recorded", "look", "watch"), ("--stack",)),
+    **dict.fromkeys(("probe", "attend", "plan", "plan-recorded", "look", "watch"), ("--stack",)),
     **dict.fromkeys(("certificate", "observe", "containers", "history"), ("--stack",)),
     "maintenance": ("--stack", "--on", "--off"),
     "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
     "release": ("--stack", "--release"),
+    "cancel": ("--stack", "--actor"),
     "mark": ("--stack", "--release", "--as", "--actor"),
     "deploy": ("--stack", "--release"),
     "destroy": ("--stack", "--volumes"),
@@ -141,7 +142,7 @@ def _run_for(folder: StackFolder, command: str, options: dict[str, str], out: Ou
     elif command == "cancel":
         from slipway.agent.host_probe import cancel
 
-        out.result(cancel(folder, _CANCEL_SECONDS))
+        out.result(cancel(folder, options.get("--actor", ""), _CANCEL_SECONDS))
     elif command == "move":
         from slipway.agent.move.commands import move
 

@@ -22,7 +22,7 @@ from slipway.agent.state.identity import version
 from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
-from slipway.agent.state.lock import ask_to_end, held_by, is_held
+from slipway.agent.state.lock import ask_to_end, held_by, holder
 from slipway.agent.watch.watch import watched
 from slipway.contract import CONTRACT
 from slipway.contract.problems import SlipwayError
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
     from slipway.contract.problems import Problem
 
-__all__ = ["probe"]
+__all__ = ["cancel", "probe"]
 
 
-def cancel(folder: StackFolder, seconds: float) -> dict[str, Any]:
-    """Have the deployment that runs here go back, wait for it at most `seconds`, then probe."""
+def cancel(folder: StackFolder, actor: str, seconds: float) -> dict[str, Any]:
+    """Have the deployment of `actor` that runs here go back, wait for it at most `seconds`, then probe."""
     until = runtime.monotonic() + seconds
-    if ask_to_end(folder.lock):
-        while is_held(folder.lock) and runtime.monotonic() < until:
-            runtime.sleep(0.2)
+    process = ask_to_end(folder.lock, actor)
+    while process is not None and holder(folder.lock, actor) == process and runtime.monotonic() < until:
+        runtime.sleep(0.2)
     return probe(folder)
 
 

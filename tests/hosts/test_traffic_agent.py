@@ -188,7 +188,7 @@ def test_behind_a_proxy_that_resolves_a_name_once(made: Callable[..., RoutedAgen
     assert set(answers) == {(200, "first"), (200, "second")}, collections.Counter(answers)
     assert set(answers[begin:]) == {(200, "second")}
     apart = behind_a_proxy(agent, "second", follows=False)
-    assert agent.deploy(apart, edge=agent.edge()).document["touched"] == []
+    assert agent.deploy(apart, edge=agent.edge()).document["touched"] == ["front"]  # it was linked to what it followed
     over.clear()
     visitor = threading.Thread(target=visit)
     visitor.start()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from slipway.agent.deadline import Stop
 
-__all__ = ["ask_to_end", "held_by", "is_held", "lock"]
+__all__ = ["DEPLOYMENT", "ask_to_end", "held_by", "holder", "is_held", "lock"]
 
 DEPLOYMENT = "deploy "  # how the reason of one begins
 # A probe looks at the lock by taking it, shared, for an instant: even `lock_wait: 0` must outlast that.
@@ -46,14 +46,20 @@ def held_by(path: str) -> str | None:
     return _description(path) if is_held(path) else None
 
 
-def ask_to_end(path: str) -> bool:
-    """Ask the deployment that holds the lock to go back; False when none does."""
-    holder = read_object(path) if is_held(path) else {}
-    if not str(holder.get("reason", "")).startswith(DEPLOYMENT):
-        return False
-    with contextlib.suppress(ProcessLookupError):  # it has just ended
-        os.kill(int(holder["pid"]), signal.SIGTERM)
-    return True
+def ask_to_end(path: str, owner: str) -> int | None:
+    """Ask the deployment of `owner` that holds the lock to go back; its process, None when there is none."""
+    process = holder(path, owner)
+    if process is not None:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(process, signal.SIGTERM)
+    return process
+
+
+def holder(path: str, owner: str) -> int | None:
+    """The process of the deployment of `owner` that holds the lock at `path`."""
+    content = read_object(path) if is_held(path) else {}
+    deploys = str(content.get("reason", "")).startswith(DEPLOYMENT)
+    return int(content["pid"]) if deploys and content.get("owner") == owner else None
 
 
 def is_held(path: str) -> bool:

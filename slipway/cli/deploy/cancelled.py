@@ -13,6 +13,7 @@ from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
 from slipway.releases.engine import read_stack
+from slipway.settings.deploy_origin import actor
 
 if TYPE_CHECKING:
     from slipway.releases.engine import Stack
@@ -59,7 +60,7 @@ async def _ask(host: HostSettings, private_key: str, project: str) -> str:
     try:
         async with (
             reached(host, private_key) as connection,
-            channel(connection, host.name, project, command=("cancel",)) as agent,
+            channel(connection, host.name, project, command=("cancel", "--actor", actor())) as agent,
         ):
             probe = await agent.answer(b"", _ANSWER_SECONDS)
     except SlipwayError as error:

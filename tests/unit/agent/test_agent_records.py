@@ -156,15 +156,18 @@ def test_lock_names_its_owner_and_ends_with_its_process(tmp_path: Path) -> None:
     assert held_by(path) is None
 
 
-@pytest.mark.parametrize(("reason", "asked"), [("deploy r-1", True), ("destroy", False), ("move undo", False)])
-def test_only_a_deployment_is_asked_to_go_back(tmp_path: Path, reason: str, *, asked: bool) -> None:
+@pytest.mark.parametrize(
+    ("owner", "reason", "asked"),
+    [("me", "deploy r-1", True), ("you", "deploy r-1", False), ("me", "destroy", False), ("me", "move undo", False)],
+)
+def test_only_ones_own_deployment_is_asked_to_go_back(tmp_path: Path, owner: str, reason: str, *, asked: bool) -> None:
     path, heard = str(tmp_path / "lock"), []
     before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
     try:
-        assert not ask_to_end(path)
-        with lock(path, owner="me", reason=reason, wait=0):
-            assert ask_to_end(path) is asked
-        assert not ask_to_end(path)
+        assert ask_to_end(path, "me") is None
+        with lock(path, owner=owner, reason=reason, wait=0):
+            assert ask_to_end(path, "me") == (os.getpid() if asked else None)
+        assert ask_to_end(path, "me") is None
     finally:
         signal.signal(signal.SIGTERM, before)
     assert heard == [signal.SIGTERM] * asked
