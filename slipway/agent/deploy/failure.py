@@ -69,7 +69,7 @@ def _return(attempt: Attempt) -> str:
             with contextlib.suppress(OSError):  # a full disk must not keep it from coming back
                 handover.old.note(UNDOING)
             attempt.undone = handover.old.name
-        return handover.give_back(lambda: _take_away(attempt, alone=alone), deadline)
+        return handover.give_back(lambda: _take_away(attempt, alone=alone), deadline, stays=not alone)
     return _take_away(attempt, alone=attempt.live is None)
 
 

@@ -138,8 +138,10 @@ class Handover:
                 )
             deadline.pause(_POLL_SECONDS)
 
-    def give_back(self, take_away: Callable[[], object], deadline: Deadline) -> str:
+    def give_back(self, take_away: Callable[[], object], deadline: Deadline, *, stays: bool = False) -> str:
         """Have the old project run as before; `take_away` takes the new containers and routes off. What runs, in words.
+
+        With `stays` the stack ran beside it before, and does so again.
 
         What shares nothing with new containers starts before they go, so that requests find somebody at every instant.
         """
@@ -170,7 +172,10 @@ class Handover:
         self.lost, self.slow = self.old.lost(), list(slow.values())
         for each in (*self.slow, *self.lost):
             self.out.progress("warning", each)
-        self.old.note(UNDONE)
+        if stays and not self.lost:
+            self.old.forget()
+        else:
+            self.old.note(UNDONE)
         again = f"{self.old.name} runs again" + (", but not all of it" if self.lost else "")
         self.out.progress("back", again, runtime.monotonic() - begin)
         if self.lost:

@@ -13,7 +13,7 @@ from slipway.agent.docker.stop import grace
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.edge.network import EDGE_LABEL
 from slipway.agent.move.shared_data import data_of
-from slipway.agent.state.atomic_files import read_object, write_atomically
+from slipway.agent.state.atomic_files import read_object, remove_files, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -153,6 +153,11 @@ class OldProject:
         self._down = [each.id for each in self._noted if self._lost(each)] if state == UNDONE else ()
         self.state, self.more = state, False
         self._write(self._stopping)
+
+    def forget(self) -> None:
+        """Be as before the move began."""
+        self.state, self._noted = "", []
+        remove_files(self._path)
 
     def _write(self, stopping: Sequence[str] = ()) -> None:
         self._stopping = stopping

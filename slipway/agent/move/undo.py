@@ -31,7 +31,10 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> l
             is left; or all was done that could be, and not all of it runs.
     """
     edge = Edge(api, out)
-    if others := sorted(set((edge.status() or {}).get("stacks", ())) - {folder.stack}):
+    request = edge.requested(folder.stack)
+    ports = {request.http_port, request.https_port} if request else set()
+    others = sorted(set((edge.status() or {}).get("stacks", ())) - {folder.stack})
+    if others and not all(ports.isdisjoint(each.ports) for each in old.noted()):
         off = f"take {' and '.join(others)} off this host first"
         raise SlipwayError(
             f"the edge of this host serves {', '.join(others)}, too",

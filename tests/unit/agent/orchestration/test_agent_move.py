@@ -789,6 +789,34 @@ def test_undo_is_refused_while_others_need_the_edge(stack: Simulation, before: B
     assert onlooker.lost == []
 
 
+def test_an_undo_that_needs_no_port_of_the_edge_is_none_of_the_other_stacks_business(
+    stack: Simulation, before: Before
+) -> None:
+    edge = stack.edge(http_port=3)
+    assert deploy(stack, shop(stack), edge=edge).code == 0
+    other = Simulation(stack.host, "blog")
+    web = other.web("1")
+    web["services"]["web"]["routes"][0]["host"] = "blog.test"
+    assert other.deploy(web, edge=other.edge(http_port=3)).code == 0
+    ended = command(stack, "undo")
+    assert ended.code == 0, ended.error
+    before.as_before()
+    assert other.versions() == {"web": ["1"]}
+
+
+def test_a_stack_that_ran_before_a_move_that_fails_runs_on_as_if_there_had_been_none(
+    stack: Simulation, before: Before
+) -> None:
+    job = stack.release({"job": stack.service()})
+    assert stack.deploy(job).code == 0
+    for _ in range(2):
+        assert deploy(stack, stack.release({"job": stack.service(environment={"MODE": "exit"})})).code != 0
+        before.as_before()
+        assert [each.running for each in stack.containers("job")] == [True]
+        assert stack.probe()["move"] is None
+    assert stack.deploy(job).code == 0
+
+
 def test_a_project_that_does_not_run_is_no_reason_to_stop(stack: Simulation) -> None:
     assert deploy(stack, stack.web("1")).code == 0
     assert command(stack, "show").report["state"] == ""
