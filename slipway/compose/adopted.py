@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.settings.setting_files import config_rm, entry
 from slipway.settings.spelling import suggestion
-from slipway.x_slipway.proxy_labels import is_proxy_label, left_out, unguarded
+from slipway.x_slipway.proxy_labels import is_proxy_label, unguarded, unreplaced_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) 
     adopted = dict(model)
     if settings.move_from:
         services = model.get("services") or {}
-        for each in left_out(services, settings.domain):
+        for each in unreplaced_labels(services, settings.domain):
             what, meaning, fix = each.problem()[:3]
             (found.warn if each.routed else found.refuse)(what, meaning, fix)
         for problem in unguarded(services):

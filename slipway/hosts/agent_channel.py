@@ -30,7 +30,7 @@ _UNKNOWN = "its state is unknown, so nothing is changed"
 _PROBE_SECONDS = 60  # an engine under load answers late; a host that takes longer is as good as unreachable
 
 # Runs on the host: uses the shipped agent when it is the right one, else asks for it. Installed under a name of its
-# own version, because a running agent reads modules out of its archive late; the link moves atomically.
+# own version, because a running agent reads modules out of its unpacked folder late; the link moves atomically.
 _BOOTSTRAP = textwrap.dedent("""\
     import sys
     if sys.version_info < (3, 9):

@@ -152,7 +152,7 @@ def pack_agent() -> AgentPackage:
         for part in _PARTS
         for path in root.glob(part)
     }
-    # In one piece, since what modules have in common then takes its place once: a third less.
+    # In one piece, since what modules have in common then takes its place once: a quarter less.
     packed = _zipped({"__main__.py": _MAIN, "sources.zip": _zipped(files, zipfile.ZIP_STORED)}, zipfile.ZIP_DEFLATED)
     return AgentPackage(packed, hashlib.sha256(packed).hexdigest())
 

@@ -118,7 +118,7 @@ def of_the_machine(name: str) -> bool:
 
 def written_dotenv(values: Mapping[str, str]) -> bytes:
     """A `.env` file in which Compose reads these values; without those whose names nothing can refer to."""
-    written = {name: _SPECIAL.sub(r"\\\g<0>", value) for name, value in values.items()}
+    written = {name: _SPECIAL.sub(r"\\\g<0>", value).replace("\r", r"\r") for name, value in values.items()}
     lines = [f'{name}="{value}"\n' for name, value in written.items() if is_variable_name(name, secret=False)]
     return "".join(lines).encode("utf-8", "surrogateescape")
 

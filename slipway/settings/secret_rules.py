@@ -10,7 +10,7 @@ from slipway.settings.values import is_placeholder
 
 __all__ = [
     "SHORTEST_SECRET", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret", "password_in_url",
-    "passwords_in_urls",    "probably_secret", "weakness", "why_secret",
+    "passwords_in_urls", "probably_secret", "weakness", "why_secret",
 ]  # fmt: skip
 
 SHORTEST_SECRET = 12

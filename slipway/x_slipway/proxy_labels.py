@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from slipway.x_slipway.service import ServiceExtension
 
-__all__ = ["LeftOut", "is_proxy_label", "left_out", "unguarded"]
+__all__ = ["UnreplacedLabel", "is_proxy_label", "unguarded", "unreplaced_labels"]
 
 _PREFIXES = ("traefik.", "caddy")
 _RULE = re.compile(r"traefik\.(http|tcp)\.routers\.([^.]+)\.rule|traefik\.(?:[^.]+\.)?frontend\.rule")
@@ -33,7 +33,7 @@ _GUARD = re.compile(
 )
 
 
-class LeftOut(NamedTuple):
+class UnreplacedLabel(NamedTuple):
     """One label that led visitors to a service, with nothing in its place."""
 
     service: str
@@ -88,7 +88,7 @@ def is_proxy_label(name: str) -> bool:
     return name.lower().startswith(_PREFIXES)
 
 
-def left_out(services: Mapping[str, Mapping[str, Any]], domain: str) -> Iterator[LeftOut]:
+def unreplaced_labels(services: Mapping[str, Mapping[str, Any]], domain: str) -> Iterator[UnreplacedLabel]:
     """What would lead visitors nowhere without those labels, in a stack of that domain."""
     extensions = {name: read_extension(name, each.get("x-slipway"))[0] for name, each in services.items()}
     routes = {(route.at(domain), route.path) for each in extensions.values() for route in each.route}
@@ -100,17 +100,22 @@ def left_out(services: Mapping[str, Mapping[str, Any]], domain: str) -> Iterator
             hosts, path = _named(label, rule)
             if not http:
                 if not service.get("ports"):
-                    yield LeftOut(name, label, (), "", port, http=False, routed=False)
+                    yield UnreplacedLabel(name, label, (), "", port, http=False, routed=False)
             elif own:
-                known = {route.at(domain) for route in own} | {host for host, _ in routes} | redirected
-                missing = tuple(each for each in hosts if each not in known) if "" not in known else ()
+                its = {route.at(domain) for route in own}
+                known = {host for host, _ in routes if host} | redirected
+                missing = tuple(each for each in hosts if each not in known) if "" not in its else ()
                 if missing:
-                    yield LeftOut(name, f"{label}={rule}", missing, path, port, http=True, routed=True, domain=domain)
+                    yield UnreplacedLabel(
+                        name, f"{label}={rule}", missing, path, port, http=True, routed=True, domain=domain
+                    )
             else:
                 lost = [host for host in hosts or ("",) if not _found(host, path or "/", routes, redirected)]
                 if lost:
                     left = tuple(filter(None, lost))
-                    yield LeftOut(name, f"{label}={rule}", left, path, port, http=True, routed=False, domain=domain)
+                    yield UnreplacedLabel(
+                        name, f"{label}={rule}", left, path, port, http=True, routed=False, domain=domain
+                    )
 
 
 def _found(host: str, path: str, routes: Collection[tuple[str, str]], redirected: Collection[str]) -> bool:

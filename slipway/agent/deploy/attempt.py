@@ -80,7 +80,7 @@ class Attempt:
         self._handover: Handover | None = None
         self.undoing = False
         """whether an undo of a move was cut off, and is yet to be finished"""
-        self.undone = ""
+        self.runs_instead = ""
         """the project that runs in the place of this stack, whose recorded release does not"""
         self.touched = False
         """whether there is something to undo"""
@@ -128,7 +128,7 @@ class Attempt:
         finally:
             self.undoing = old.state == UNDOING
             if old.state == UNDONE and self.handover and self.handover.old.state == UNDONE:
-                self.undone, self.unfinished = old.name, None  # what was cut off before has been stopped
+                self.runs_instead, self.unfinished = old.name, None  # what was cut off before has been stopped
         return runtime.monotonic() - begin
 
     @property

@@ -58,7 +58,7 @@ class _Planned(NamedTuple):
     edge: Change | None  # what happens to the edge
     old: Sequence[OldContainer] = ()  # of the project that ran here before
     data: Mapping[str, Sequence[str]] = {}  # what services may write to
-    undoing: str = ""  # the project whose undo is finished first
+    undo_first: str = ""  # the project whose undo is finished first
 
 
 def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callable[[Attempt], None]) -> dict[str, Any]:
@@ -159,9 +159,9 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
         taken_over=taken_over(made.plan.steps, made.old, made.data),
     )
     planned = changes(made.plan, made.rendered.services, known)
-    if made.undoing:
+    if made.undo_first:
         because = "it was cut off: all of it runs again, and the stack stands still, before anything else is done"
-        planned.insert(0, Change(made.undoing, UNDO_FINISHED, (because,), interrupts=True))
+        planned.insert(0, Change(made.undo_first, UNDO_FINISHED, (because,), interrupts=True))
     project = ", ".join(attempt.document.move_from)
     return [*planned, *old_changes(made.plan.steps, made.old, project, attempt.edge_ports)]
 

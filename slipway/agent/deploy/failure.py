@@ -57,8 +57,8 @@ def _return(attempt: Attempt) -> str:
     """Leave the host as it was; which release serves now, in words."""
     if attempt.undoing:
         return "the undo of the move, which was cut off, is not finished yet"
-    if not attempt.touched and attempt.undone:
-        return f"the project {attempt.undone} runs, and not this stack"
+    if not attempt.touched and attempt.runs_instead:
+        return f"the project {attempt.runs_instead} runs, and not this stack"
     if not (attempt.touched or attempt.unfinished):
         return f"release {attempt.live.release} still serves" if attempt.live else "nothing was started"
     handover = attempt.handover
@@ -68,7 +68,7 @@ def _return(attempt: Attempt) -> str:
         if alone:
             with contextlib.suppress(OSError):  # a full disk must not keep it from coming back
                 handover.old.note(UNDOING)
-            attempt.undone = handover.old.name
+            attempt.runs_instead = handover.old.name
         return handover.give_back(lambda: _take_away(attempt, alone=alone), deadline, stays=not alone)
     return _take_away(attempt, alone=attempt.live is None)
 
@@ -90,7 +90,7 @@ def _to_live(attempt: Attempt, live: Live) -> str:
 def _on_to_validated(attempt: Attempt, now: str, evidence: list[str]) -> str:
     """Once what was live is back: go on to the release that was validated last; which serves now, in words."""
     wanted = validated_target(attempt.ledger, attempt.folder, attempt.release.id)
-    if wanted is None or attempt.live is None or attempt.undone:
+    if wanted is None or attempt.live is None or attempt.runs_instead:
         return now
     attempt.touched = False
     try:

@@ -85,7 +85,7 @@ def roll_back_to(
 
 
 def clear_first(attempt: Attempt) -> None:
-    """Remove the routes, containers and networks of a stack that never had a proven release; never its volumes."""
+    """Remove the routes, containers and networks of a stack of which nothing ran before; never its volumes."""
     begin = runtime.monotonic()
     attempt.access.edge.drop_stack(attempt.folder.stack)
     remove_containers(attempt.folder.stack, attempt.access.api, attempt.note_stops)

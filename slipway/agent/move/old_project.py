@@ -68,7 +68,7 @@ class OldProject:
         self.alone = bool(noted.get("alone"))
         """whether nothing of the stack ran when it began to take over, so that no release of its own is to come back"""
         self.beside: Sequence[str] | None = noted.get("beside")
-        """who else worked on its data before the move; None where an earlier version did not look"""
+        """who else worked on its data before the move; None before the move begins"""
         self._stopping: Sequence[str] = noted.get("stopping", ())
         self._noted = [_container(each) for each in noted.get("containers", ())]
         self._refused: dict[str, str] = {}  # container → why it did not start

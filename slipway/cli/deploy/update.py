@@ -49,7 +49,7 @@ def deploy(
         with LiveView(story, lambda: run.stopping, console) if live else LinesView(story) as view:
 
             def tick() -> None:
-                if run.stopping:
+                if run.stopping and story.begun:
                     back.begin()
                 view.tick()
 
@@ -59,8 +59,10 @@ def deploy(
         again = command or of_stack("slipway up", engine.stack)
         _end(run, story, code, monotonic() - began, again)
         if code and run.stopping:
-            typer.echo("hosts that had begun are asked to go back, and waited for", err=True)
-            typer.echo(str(SlipwayError("pulumi up was stopped", back.outcome(), again)), err=True)
+            if story.begun:
+                typer.echo("hosts that had begun are asked to go back, and waited for", err=True)
+            meaning = back.outcome() if story.begun else "nothing was changed"
+            typer.echo(str(SlipwayError("pulumi up was stopped", meaning, again)), err=True)
     return code
 
 

@@ -18,7 +18,7 @@ from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.rules import is_variable_name
 from slipway.settings.setting_files import config_set, entry
-from slipway.x_slipway.proxy_labels import left_out, unguarded
+from slipway.x_slipway.proxy_labels import unguarded, unreplaced_labels
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -177,7 +177,7 @@ def _mount(service: Mapping[str, Any], target: str) -> Mapping[str, Any]:
 
 def _differences(project: RunningProject, services: Mapping[str, Any], adopted: set[str], domain: str) -> Iterator[str]:
     proxies = [name for name, old in project.services.items() if not set(EDGE_PORTS).isdisjoint(old.ports)]
-    labelled = [each.problem() for each in left_out(services, domain)] + list(unguarded(services))
+    labelled = [each.problem() for each in unreplaced_labels(services, domain)] + list(unguarded(services))
     routed = bool(labelled) or any((each.get("x-slipway") or {}).get("route") for each in services.values())
     for name, old in sorted(project.services.items()):
         service = services.get(name)

@@ -275,7 +275,8 @@ def _compose_config(
 ) -> subprocess.CompletedProcess[str]:
     """Run Compose with nothing but the stack's values: neither this process's environment nor the folder's `.env`.
 
-    They are a file, since an environment steers programs: LD_PRELOAD is meant for a container. HOME is left out on
+    They are a file, since an environment steers programs: LD_PRELOAD is meant for a container. (PATH is the
+    exception: of two values Compose takes that of its own environment.) HOME is left out on
     purpose: `${HOME}` would be another one on every machine that deploys.
     """
     plugins = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  # may have no home

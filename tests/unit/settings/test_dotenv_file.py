@@ -156,7 +156,7 @@ def test_what_is_written_is_read_as_it_was(text: str) -> None:
     values = {"B": "v", "a.b-c": text, "A": text}
     dotenv = parsed_dotenv(written_dotenv({**values, "no name": "x"}).decode())
     read = {each.name: each.value for each in dotenv_entries(dotenv, {}, {})}
-    assert {name: value.replace("\r\n", "\n") for name, value in values.items()} == read
+    assert values == read
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from slipway.x_slipway.proxy_labels import is_proxy_label, left_out, unguarded
+from slipway.x_slipway.proxy_labels import is_proxy_label, unguarded, unreplaced_labels
 
 RULE = "traefik.http.routers.web.rule"
 PORT = {"traefik.http.services.web.loadbalancer.server.port": "3000"}
@@ -47,14 +47,14 @@ def service(labels: dict[str, str], **more: Any) -> dict[str, Any]:
 def test_a_label_without_a_route_is_named_with_the_route_that_replaces_it(
     labels: dict[str, str], route: str, port: str
 ) -> None:
-    [found] = left_out({"web": service(labels)}, "")
+    [found] = unreplaced_labels({"web": service(labels)}, "")
     assert found.fix == ROUTE.format(route, port)
     assert not found.routed
     what, meaning, fix = found.problem()[:3]
     assert what.startswith("services.web has the label ")
     assert "visitors would get 404" in meaning
     assert fix == found.fix
-    assert list(left_out({"web": service(labels, **{"x-slipway": {"route": "/", "port": 1}})}, "")) == []
+    assert list(unreplaced_labels({"web": service(labels, **{"x-slipway": {"route": "/", "port": 1}})}, "")) == []
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_label_without_a_route_is_named_with_the_route_that_replaces_it(
     [({"expose": ["9000"]}, "9000"), ({"ports": [{"target": 80, "published": "8080"}]}, "80"), ({}, "CONTAINER-PORT")],
 )
 def test_the_port_is_the_one_that_the_file_knows(ports: dict[str, Any], port: str) -> None:
-    [found] = left_out({"web": service({RULE: "Host(`a.test`)"}, **ports)}, "")
+    [found] = unreplaced_labels({"web": service({RULE: "Host(`a.test`)"}, **ports)}, "")
     assert found.fix == ROUTE.format("a.test", port)
 
 
@@ -81,7 +81,7 @@ def test_the_port_is_the_one_that_the_file_knows(ports: dict[str, Any], port: st
     ],
 )
 def test_labels_that_lead_nobody_to_the_service_are_no_reason_to_stop(labels: dict[str, str]) -> None:
-    assert list(left_out({"web": service(labels)}, "")) == []
+    assert list(unreplaced_labels({"web": service(labels)}, "")) == []
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_route_for_only_some_of_the_names_is_said(
     block: dict[str, Any], domain: str, missing: tuple[str, ...]
 ) -> None:
     labels = {RULE: "Host(`a.test`) || Host(`b.test`)"}
-    found = list(left_out({"web": service(labels, **{"x-slipway": block})}, domain))
+    found = list(unreplaced_labels({"web": service(labels, **{"x-slipway": block})}, domain))
     assert [each.hosts for each in found] == [missing] * bool(missing)
     for each in found:
         assert each.routed
@@ -119,15 +119,17 @@ def test_a_route_for_only_some_of_the_names_is_said(
 )
 def test_the_route_of_another_service_counts_where_it_is_the_same(rule: str, route: str, *, refused: bool) -> None:
     front = {"image": "nginx", "x-slipway": {"route": route, "port": 80}}
-    assert bool(list(left_out({"web": service({RULE: rule}), "front": front}, ""))) is refused
+    assert bool(list(unreplaced_labels({"web": service({RULE: rule}), "front": front}, ""))) is refused
 
 
 @pytest.mark.parametrize("label", ["traefik.tcp.routers.db.rule", "traefik.udp.routers.dns.entrypoints"])
 def test_what_is_no_http_needs_a_port_of_its_own(label: str) -> None:
-    [found] = left_out({"web": service({label: "HostSNI(`*`)", "traefik.enable": "true"})}, "")
+    [found] = unreplaced_labels({"web": service({label: "HostSNI(`*`)", "traefik.enable": "true"})}, "")
     assert "passes on HTTP alone" in found.problem().meaning
     assert found.fix == "set `ports` in services.web of the Compose file"
-    assert list(left_out({"web": service({label: "x"}, ports=[{"target": 5432, "published": "5432"}])}, "")) == []
+    assert (
+        list(unreplaced_labels({"web": service({label: "x"}, ports=[{"target": 5432, "published": "5432"}])}, "")) == []
+    )
 
 
 @pytest.mark.parametrize(
