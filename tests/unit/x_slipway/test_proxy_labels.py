@@ -160,3 +160,13 @@ def test_every_spelling_is_a_label_of_a_proxy() -> None:
     assert list(map(is_proxy_label, ["traefik.enable", "Traefik.Enable", "caddy", "caddy_0.tls", "team"])) == [
         True, True, True, True, False,
     ]  # fmt: skip
+
+
+def test_a_route_of_another_service_for_every_name_does_not_hide_a_lost_one() -> None:
+    services = {
+        "web": service({RULE: "Host(`shop.com`) || Host(`www.shop.com`)"},
+                       **{"x-slipway": {"route": "www.shop.com", "port": 80}}),
+        "status": service({}, **{"x-slipway": {"route": "/status", "port": 80}}),
+    }  # fmt: skip
+    [found] = unreplaced_labels(services, "")
+    assert (found.hosts, found.routed) == (("shop.com",), True)
