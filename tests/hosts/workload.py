@@ -81,12 +81,16 @@ class Images:
 
 
 def pushed_images(registry: str, folder: Path) -> Images:
-    """Build the server's images and push them: two that differ in a byte, and one of BIG_MEGABYTES more."""
+    """Build the server's images and push them: two that differ in a byte, and one of BIG_MEGABYTES more.
+
+    Each process has its own: with the last tag of a name Docker drops the name's digests, which another one may use.
+    """
     found = {}
     for name in ("one", "two", "big"):
         source = folder / name
         source.mkdir()
-        filling = random.Random(name).randbytes(BIG_MEGABYTES * 1_000_000) if name == "big" else name.encode()  # noqa: S311
+        own = f"{name}-{os.getpid()}"
+        filling = random.Random(own).randbytes(BIG_MEGABYTES * 1_000_000) if name == "big" else own.encode()  # noqa: S311
         for path, content in {
             "app.py": SERVER.read_bytes(),
             "Dockerfile": DOCKERFILE.encode(),
@@ -94,14 +98,14 @@ def pushed_images(registry: str, folder: Path) -> Images:
         }.items():
             (source / path).write_bytes(content)
             os.utime(source / path, (0, 0))  # times are part of a layer: the same content is the same digest
-        tag = f"{registry}/slipway-hosts-test/server:{name}-{os.getpid()}"  # another session may be at work
+        tag = f"{registry}/slipway-hosts-test/server:{own}"
         subprocess.run(
             ["docker", "build", "--quiet", "--tag", tag, source], check=True, capture_output=True, timeout=300
         )
         docker("push", "--quiet", tag)
         digests = docker("image", "inspect", "--format", '{{join .RepoDigests " "}}', tag).split()
         found[name] = next(each for each in digests if each.startswith(f"{registry}/slipway-hosts-test/server@"))
-        docker("image", "rm", "--force", tag)  # the name alone: a container of another test may run this very image
+        docker("image", "rm", "--force", tag)
     return Images(found)
 
 
