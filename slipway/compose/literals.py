@@ -81,7 +81,7 @@ class Literal(NamedTuple):
 
     @property
     def means(self) -> tuple[str, str]:
-        """The name and the text by which it is told what is the same secret."""
+        """The name and the text by which literals of the same secret are recognised."""
         return self.variable or self.name, self.text if self.whole else self.value
 
     @property

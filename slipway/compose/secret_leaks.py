@@ -223,11 +223,11 @@ def check_known_values(
 
     Values that nobody could guess are refused, as the stack's state would hold them; the rest in production alone.
     """
-    for what, meaning, fix, _, name, _ in known_values(model, files, settings, sources):
-        weak = weakness(name, settings.secrets[name].get_secret_value())
-        (found.warn if weak and not settings.production else found.refuse)(what, meaning, fix)
-    for what, meaning, fix, *_ in _weak_passwords(model, files, settings):
-        (found.refuse if settings.production else found.warn)(what, meaning, fix)
+    for each in known_values(model, files, settings, sources):
+        weak = weakness(each.subject, settings.secrets[each.subject].get_secret_value())
+        (found.warn if weak and not settings.production else found.refuse)(each.what, each.meaning, each.fix)
+    for each in _weak_passwords(model, files, settings):
+        (found.refuse if settings.production else found.warn)(each.what, each.meaning, each.fix)
 
 
 def known_values(

@@ -22,7 +22,7 @@ from slipway.settings.model import LOCAL_ADDRESS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["EDGE_PORTS", "OldMount", "OldService", "RunningProject", "read_project", "ssh_target"]
+__all__ = ["EDGE_PORTS", "OldMount", "OldService", "RunningProject", "read_project", "ssh_command", "ssh_target"]
 
 EDGE_PORTS = (80, 443)
 """The ports that the edge has unless the stack says otherwise."""
@@ -225,10 +225,13 @@ async def _bounded(stream: asyncio.StreamReader) -> bytes:
     return b"".join(parts)
 
 
+def ssh_command(place: str, port: int) -> str:
+    """What stands before a command that runs at `place`; empty for this machine."""
+    return "" if place == LOCAL_ADDRESS else f"ssh {f'-p {port} ' if port else ''}{shlex.quote(place)}"
+
+
 def _look_command(place: str, port: int) -> str:
-    return (
-        "docker ps" if place == LOCAL_ADDRESS else f"ssh {f'-p {port} ' if port else ''}{shlex.quote(place)} docker ps"
-    )
+    return f"{ssh_command(place, port)} docker ps".lstrip()
 
 
 def _labels(details: Mapping[str, Any]) -> dict[str, str]:

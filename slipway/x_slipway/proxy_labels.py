@@ -1,4 +1,4 @@
-"""Labels by which the proxy of before finds services: what of them no route of the stack replaces."""
+"""Labels by which the previous proxy finds services: which of them no route of the stack replaces."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def unguarded(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
             if not _guarded(extension, key):
                 yield Problem(
                     f"services.{name} has the label {label}, and no {key or 'such check'} of x-slipway",
-                    "labels for the proxy of before are left out while moveFrom is set: anybody may visit it then",
+                    "labels for the previous proxy are left out while moveFrom is set: anybody may visit it then",
                     f"set `{key}` in services.{name}.x-slipway of the Compose file"
                     if key
                     else f"let {name} ask who comes itself, or set `basicAuth` in its x-slipway",

@@ -1,4 +1,4 @@
-"""What containers that start get and find: each its address of before, and the new generation of what it follows.
+"""What containers that start get and find: each its previous address, and the new generation of what it follows.
 
 Docker gives the lowest free address to whoever starts, and takes no wish on a network whose subnet it chose itself. A
 proxy that asked for a name once would send one service's requests to another.

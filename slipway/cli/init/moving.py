@@ -11,7 +11,7 @@ from slipway.compose.config.compose_files import found_file
 from slipway.compose.config.compose_model import resolve, with_placeholders
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.published_ports import published_ports
-from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_target
+from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_command, ssh_target
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings
 from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv, unusable_lines
@@ -134,8 +134,8 @@ def look_at_project(place: str, name: str) -> Moving:
     env = _env_values(project)
     domain = env.variables.pop("DOMAIN", "")
     settings = {"moveFrom": [project.name], "variables": dict(env.variables)}
-    ssh = "" if host == LOCAL_ADDRESS else f"ssh {f'-p {port} ' if port else ''}{shlex.quote(host)}"
-    return Moving(host=ssh_target(host, port), project=project, env=env, domain=domain, settings=settings, ssh=ssh)
+    target, ssh = ssh_target(host, port), ssh_command(host, port)
+    return Moving(host=target, project=project, env=env, domain=domain, settings=settings, ssh=ssh)
 
 
 def _env_values(project: RunningProject) -> EnvValues:

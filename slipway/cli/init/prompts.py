@@ -20,7 +20,7 @@ from slipway.settings.spelling import nearest
 from slipway.settings.values import Domain, Email, RegistryPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from slipway.cli.init.requirements import Requirements
@@ -88,11 +88,17 @@ def given_variables(options: InitOptions, stacks: Sequence[str]) -> dict[str, st
     """The variables that options give the first stack, as far as an option may hold them."""
     values = {}
     for text in options.variables:
-        stack, separator, rest = text.partition("=")
-        entry = _VARIABLE.fullmatch(rest if (own := separator and stack in stacks) else text)
-        if entry and not (own and stack != stacks[0]) and not is_secret(entry["name"], entry["value"]):
+        stack, rest = _of_stack(text, stacks)
+        entry = _VARIABLE.fullmatch(rest)
+        if entry and stack in ("", stacks[0]) and not is_secret(entry["name"], entry["value"]):
             values[entry["name"]] = entry["value"]
     return {name: value for name, value in values.items() if not probably_secret(name)}
+
+
+def _of_stack(text: str, stacks: Collection[str]) -> tuple[str, str]:
+    """`STACK=TEXT` as a pair; an empty stack means every one."""
+    head, separator, rest = text.partition("=")
+    return (head, rest) if separator and head in stacks else ("", text)
 
 
 class Prompter:
@@ -208,11 +214,9 @@ class Prompter:
         """`STACK=TEXT` as pairs; an empty stack means every one."""
         pairs = []
         for text in texts:
-            head, separator, rest = text.partition("=")
-            if separator and head in self.files:
-                pairs.append((head, rest))
-            elif not separator or option == "--variable":
-                pairs.append(("", text))
+            pair, (head, separator, _) = _of_stack(text, self.files), text.partition("=")
+            if pair[0] or not separator or option == "--variable":
+                pairs.append(pair)
             else:
                 close = nearest(head, self.files) or next(iter(self.files))
                 what = f"'{head}' is not one of the environments ({', '.join(self.files)})"

@@ -1,4 +1,4 @@
-"""Labels of the proxy of before, and which of them no route replaces."""
+"""Labels of the previous proxy, and which of them no route replaces."""
 
 from __future__ import annotations
 
