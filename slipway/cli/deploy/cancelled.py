@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from slipway.contract.problems import SlipwayError
@@ -30,7 +31,8 @@ class GoingBack:
     def __init__(self, stack: str) -> None:
         self._name = stack
         self._pool = ThreadPoolExecutor(1)
-        self._begun, self._said = False, ""
+        self._begun = False
+        self._said = "the hosts could not be asked to go back, and finish what they have begun"
 
     def begin(self) -> None:
         """Ask, unless that was done."""
@@ -40,10 +42,13 @@ class GoingBack:
 
     def outcome(self) -> str:
         """What serves on each host then, in a sentence."""
-        self.begin()
         self._pool.submit(self._ask_all)
         self._pool.shutdown()
         return self._said
+
+    @cached_property
+    def _stack(self) -> Stack:
+        return read_stack(self._name)
 
     def _ask_all(self) -> None:
         async def ask_all(stack: Stack) -> list[str]:
@@ -51,7 +56,7 @@ class GoingBack:
             return await asyncio.gather(*(_ask(host, key, stack.project) for host in stack.settings.hosts))
 
         try:
-            self._said = "; ".join(asyncio.run(ask_all(read_stack(self._name))))
+            self._said = "; ".join(asyncio.run(ask_all(self._stack)))
         except SlipwayError as error:
             self._said = f"{error.what}, so the hosts were not asked to go back, and finish what they have begun"
 
