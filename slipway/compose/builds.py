@@ -85,6 +85,14 @@ class Build:
         bases = {name: base.content for name, base in self.bases.items()}
         return replace(self, repository="", shared=False, bases=bases)
 
+    @property
+    def recipe(self) -> str:
+        """The Dockerfile's text; empty where it is on no disk of this machine."""
+        file = Path(self.context, self.dockerfile or "Dockerfile")
+        if self.dockerfile_inline or not file.is_file():
+            return self.dockerfile_inline or ""
+        return file.read_text(encoding="utf-8", errors="replace")
+
 
 class BuildReader:
     """Reads the `build:` sections of one Compose file."""
@@ -162,16 +170,13 @@ class BuildReader:
         inline, dockerfile = build.get("dockerfile_inline"), build.get("dockerfile")
         if dockerfile and not inline and not _REMOTE.match(context):
             self._check_dockerfile(f"{where}.dockerfile", context, dockerfile)
-        text = _dockerfile_text(build, context)
-        self._check_keys(where, build, text)
-        self._check_bases(where, owner or service, text, build.get("additional_contexts") or {})
         contexts = {
             key: (f"{where}.additional_contexts.{key}", str(value))
             for key, value in (build.get("additional_contexts") or {}).items()
         }
         bases = {key: self._base(*each) for key, each in contexts.items() if each[1].startswith(_SERVICE)}
         platforms = build.get("platforms") or ([platform] if platform else self._settings.platforms)
-        return Build(
+        found = Build(
             repository=self._repository(service, image),
             context=context,
             dockerfile=None if inline else dockerfile,
@@ -196,6 +201,9 @@ class BuildReader:
             cache_to=tuple(build.get("cache_to") or ()),
             shared=owner not in ("", service),
         )
+        self._check_keys(where, build, found.recipe)
+        self._check_bases(where, owner or service, found.recipe, build.get("additional_contexts") or {})
+        return found
 
     def finish(self) -> dict[str, Build]:
         """All builds; those that would push different images under one name get names of their own."""
@@ -327,11 +335,3 @@ def _full_name(image: str) -> str:
     """An image's name as Docker completes it: `app` is docker.io/library/app:latest."""
     tagged = image if "@" in image or ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
     return mirrored(tagged, "docker.io")
-
-
-def _dockerfile_text(build: Mapping[str, Any], context: str) -> str:
-    """The Dockerfile's text; empty where it is on no disk of this machine."""
-    file = os.path.join(context, build.get("dockerfile") or "Dockerfile")  # noqa: PTH118
-    if not build.get("dockerfile_inline") and os.path.isfile(file):  # noqa: PTH113
-        return Path(file).read_text(encoding="utf-8", errors="replace")
-    return str(build.get("dockerfile_inline") or "")

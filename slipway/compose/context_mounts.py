@@ -70,8 +70,7 @@ def _hides(source: Path, target: str, build: Build, files: ShippedFiles) -> bool
     if all(file.name in _KEEPS_A_FOLDER for file in files.seeds(folder)):
         return False  # a place for data
     return any(
-        whole if place == _ANYWHERE else _below(place, target) or _below(target, place)
-        for place in _places(build, context)
+        whole if place == _ANYWHERE else _below(place, target) or _below(target, place) for place in _places(build)
     )
 
 
@@ -79,13 +78,9 @@ def _below(path: str, folder: str) -> bool:
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
-def _places(build: Build, context: Path) -> set[str]:
+def _places(build: Build) -> set[str]:
     """The folders that the build fills; `/` where its Dockerfile does not say, since its base may."""
-    text = build.dockerfile_inline or ""
-    file = context / (build.dockerfile or "Dockerfile")
-    if not text and file.is_file():
-        text = file.read_text(encoding="utf-8", errors="replace")
-    return filled_folders(text, build.target or "", build.args) or {_ANYWHERE}
+    return filled_folders(build.recipe, build.target or "", build.args) or {_ANYWHERE}
 
 
 def filled_folders(dockerfile: str, target: str, args: Mapping[str, str]) -> set[str]:

@@ -16,6 +16,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slipway.compose.equal_secrets import names_on_networks
 from slipway.contract.compose_tree import following, shipped_file
 from slipway.contract.strategies import RECREATE
 
@@ -80,12 +81,15 @@ def check_proxies(
 ) -> None:
     """Warn of a service that rolls behind a proxy that would go on asking its old containers."""
     rolling = {
-        alias: name for name in services if entries[name]["strategy"] != RECREATE for alias in _aliases(name, services)
+        alias: name
+        for name, service in services.items()
+        if entries[name]["strategy"] != RECREATE
+        for alias in names_on_networks({name: service})
     }
     for front, service in services.items() if rolling else ():
         named: dict[str, str] = {}
         build = builds.get(front)
-        recipe = _recipe(build) if build else ""
+        recipe = build.recipe if build else ""
         kinds = _kinds(recipe or images.get(front, ""))
         copied = _copied(Path(build.context), recipe, kinds) if build else ()
         for place, text in (*_texts(service, shipped, configs), *copied) if kinds else ():
@@ -101,13 +105,6 @@ def check_proxies(
                 f"write `{following([name])}` in services.{front}, so that it follows, or have it resolve the name at "
                 "each request",
             )
-
-
-def _aliases(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    service = services[name]
-    yield from (name, str(service.get("container_name") or name))
-    for network in (service.get("networks") or {}).values():
-        yield from (network or {}).get("aliases") or ()
 
 
 def _kinds(text: str) -> list[str]:
@@ -143,11 +140,6 @@ def _texts(
                 yield shown, base64.b64decode(file["content"]).decode("utf-8", "replace")
     for config in service.get("configs") or ():
         yield f"configs.{config['source']}", str(configs.get(config["source"], {}).get("content") or "")
-
-
-def _recipe(build: Build) -> str:
-    """The text of a Dockerfile."""
-    return build.dockerfile_inline or _read(Path(build.context) / (build.dockerfile or "Dockerfile"))
 
 
 def _copied(context: Path, recipe: str, kinds: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The host ports that a service of a resolved Compose file publishes."""
+"""The ports of a host that a service of a resolved Compose file publishes, and that a container has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["PublishedPort", "published_ports"]
+__all__ = ["PublishedPort", "held_ports", "published_ports"]
 
 
 class PublishedPort(NamedTuple):
@@ -38,3 +38,12 @@ def published_ports(service: Mapping[str, Any]) -> Iterator[PublishedPort]:
         if first.isdigit() and int(first) and (not last or last.isdigit()):
             protocol, address = str(entry.get("protocol") or "tcp"), str(entry.get("host_ip") or "")
             yield PublishedPort(int(first), int(last or first), protocol, address, place)
+
+
+def held_ports(details: Mapping[str, Any]) -> set[int]:
+    """The ports of the host that a container has, from the engine's answer to inspecting it."""
+    host = details.get("HostConfig") or {}
+    if host.get("NetworkMode") == "host":  # it publishes none: what it listens on its image says, if anything
+        return {int(each.partition("/")[0]) for each in details["Config"].get("ExposedPorts") or ()}
+    published = (details.get("NetworkSettings") or {}).get("Ports") or {}
+    return {int(each["HostPort"]) for bound in published.values() for each in bound or ()}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     _Probes = dict[str, Mapping[str, Any]]
     _Attended = Callable[[list[Channel]], Coroutine[Any, Any, None]]
 
-__all__ = ["HostSessions", "full_disk", "survey"]
+__all__ = ["HostSessions", "ask_hosts", "full_disk", "survey"]
 
 _T = TypeVar("_T")
 _NOBODY = "TRAEFIK DEFAULT CERT"  # the name of the one that Traefik makes itself where it is given none
@@ -207,3 +207,24 @@ def survey(settings: Settings, stack: str) -> dict[str, Mapping[str, Any] | Slip
 
     names = [host.name for host in settings.hosts]
     return dict(zip(names, asyncio.run(look_at_all()), strict=True))
+
+
+def ask_hosts(
+    settings: Settings, stack: str, command: Sequence[str], seconds: float, content: bytes = b""
+) -> dict[str, dict[str, Any] | SlipwayError]:
+    """What the agent of every host answers to `command` within `seconds`, asked side by side; or why it does not."""
+
+    async def ask(host: HostSettings) -> dict[str, Any] | SlipwayError:
+        try:
+            async with (
+                reached(host, settings.private_key()) as connection,
+                channel(connection, host.name, stack, command=command) as agent,
+            ):
+                return await agent.answer(content, seconds)
+        except SlipwayError as error:
+            return error
+
+    async def ask_all() -> list[dict[str, Any] | SlipwayError]:
+        return await asyncio.gather(*map(ask, settings.hosts))
+
+    return dict(zip((host.name for host in settings.hosts), asyncio.run(ask_all()), strict=True))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem, SlipwayError, in_brief
+from slipway.contract.published_ports import held_ports
 from slipway.hosts.connection import for_any_shell
 from slipway.settings.model import LOCAL_ADDRESS
 
@@ -158,7 +159,9 @@ def _read(parts: Sequence[str], place: str, *, folder: str, name: str, port: int
         each["Config"]["Env"] = set(each["Config"].get("Env") or ()) - set(image.get("Env") or ())
         each["OfImage"] = {key for key, name in _WORDS.items() if each["Config"].get(name) == image.get(name)}
     foreign = [each for each in running if each not in own]
-    holders = tuple(str(each["Name"]).lstrip("/") for each in foreign if not set(EDGE_PORTS).isdisjoint(_ports(each)))
+    holders = tuple(
+        str(each["Name"]).lstrip("/") for each in foreign if not set(EDGE_PORTS).isdisjoint(held_ports(each))
+    )
     ran = frozenset(name for project, _, name in (each.partition("/") for each in ended.split()) if project in projects)
     return replace(_project(projects[0], own, json.loads(networks), values), holders=holders, ended=ran)
 
@@ -271,11 +274,6 @@ def _files(containers: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     )
 
 
-def _ports(details: Mapping[str, Any]) -> tuple[int, ...]:
-    found = ((details.get("NetworkSettings") or {}).get("Ports") or {}).values()
-    return tuple(sorted({int(each["HostPort"]) for bound in found for each in bound or ()}))
-
-
 def _service(details: Mapping[str, Any]) -> OldService:
     every = details.get("Mounts") or ()
     mounts = [each for each in every if each.get("Type") == "volume" and _VOLUME.fullmatch(str(each.get("Name")))]
@@ -283,7 +281,7 @@ def _service(details: Mapping[str, Any]) -> OldService:
     return OldService(
         name=_labels(details).get(f"{_LABEL}service", ""),
         image=str(details["Config"].get("Image", "")),
-        ports=_ports(details),
+        ports=tuple(sorted(held_ports(details))),
         variables=frozenset(each.partition("=")[0] for each in details["Config"].get("Env") or ()),
         words={key: tuple(map(str, details["Config"].get(name) or ())) for key, name in _WORDS.items()},
         of_image=frozenset(details["OfImage"]),

@@ -5,15 +5,13 @@ Hosts first, because they go by their marks without anybody else.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from slipway.contract.commands import of_stack
 from slipway.contract.outcomes import VALIDATED
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.hosts.agent_channel import channel
-from slipway.hosts.connection import reached
+from slipway.hosts.host_sessions import ask_hosts
 from slipway.releases.engine import output_of
 from slipway.releases.format import short
 from slipway.releases.history.stack_history import VALIDATED_TAG
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
     from slipway.releases.engine import Engine
     from slipway.releases.github import Repository
-    from slipway.settings.model import HostSettings, Settings
+    from slipway.settings.model import Settings
 
 __all__ = ["VARIABLES", "GitHubMark", "HostMark", "Validation", "live_release", "to_be_marked", "validate_release"]
 
@@ -138,12 +136,14 @@ def validate_release(
     It was proven on every host before. `note` says by what it was validated, for the hosts' ledgers; `github` is the
     repository whose variables are set, or why none are.
     """
-
-    async def mark_all() -> list[HostMark]:
-        key = settings.private_key()
-        return await asyncio.gather(*(_mark(host, key, project, release, note) for host in settings.hosts))
-
-    marks = tuple(asyncio.run(mark_all()))
+    command = ("mark", "--release", release, "--as", VALIDATED, "--actor", actor())
+    answers = ask_hosts(settings, project, command, _ANSWER_SECONDS, note.encode())
+    marks = tuple(
+        HostMark(host, problems=answer.problems)
+        if isinstance(answer, SlipwayError)
+        else HostMark(host, bool(answer["changed"]), str(answer["commit"]))
+        for host, answer in answers.items()
+    )
     commit = next((mark.commit for mark in marks if mark.commit), "")
     refused = any(mark.problems for mark in marks)
     problems = () if refused else _tag(engine, release)
@@ -162,19 +162,6 @@ def validate_release(
         github=variables,
         problems=problems,
     )
-
-
-async def _mark(host: HostSettings, private_key: str, project: str, release: str, note: str) -> HostMark:
-    command = ("mark", "--release", release, "--as", VALIDATED, "--actor", actor())
-    try:
-        async with (
-            reached(host, private_key) as connection,
-            channel(connection, host.name, project, command=command) as marking,
-        ):
-            answer = await marking.answer(note.encode(), _ANSWER_SECONDS)
-    except SlipwayError as error:
-        return HostMark(host.name, problems=error.problems)
-    return HostMark(host.name, bool(answer["changed"]), str(answer["commit"]))
 
 
 def _tag(engine: Engine, release: str) -> tuple[Problem, ...]:

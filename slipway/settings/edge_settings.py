@@ -25,7 +25,6 @@ __all__ = [
 _TAG = re.compile(r"[^@\s]+:v?(?P<version>(?P<major>\d+)\.\d+\.\d+)(-[\w.]+)?(@sha256:[0-9a-f]{64})?", re.ASCII)
 _MAJOR = 3
 _OLDEST = (3, 6, 7)
-_NEWEST = "traefik:v3.7.13"  # the default of edgeImage
 # Of 3.6 and 3.7, the first without it: https://doc.traefik.io/traefik/migrate/v3/
 _FAULTS = (
     ((3, 6, 4), (3, 7, 0), "rules do not see encoded slashes in paths (CVE-2025-66490)"),
@@ -118,7 +117,7 @@ def edge_faults(version: str) -> list[str]:
 
 def newer_edge(settings: Settings) -> str:
     """The command that sets the newest image that this version of Slipway knows."""
-    return config_set(settings.stack, "edgeImage", _NEWEST)
+    return config_set(settings.stack, "edgeImage", type(settings).model_fields["edge_image"].default)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -30,8 +30,7 @@ _LOCK_WAIT = 60.0
 def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
     """`show`, `undo`, `finish`, or `remove` (which also removes the old containers, never a volume).
 
-    Raises:
-        SlipwayError: this stack took over from no project here, or it is not far enough, or too far.
+    What the state of the move does not allow is not done, and nothing is raised: the answer says where it stands.
     """
     api = DockerApi(find_socket())
     old = OldProject(folder, api)

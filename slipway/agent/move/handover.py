@@ -10,11 +10,12 @@ from slipway.agent.docker.compose_cli import failed_start
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.edge.metrics import listening
 from slipway.agent.move.checks import check_claims, strangers
-from slipway.agent.move.old_project import MOVING, UNDOING, UNDONE, ports_of
+from slipway.agent.move.old_project import MOVING, UNDOING, UNDONE
 from slipway.agent.move.shared_data import data_of, shared, within
 from slipway.agent.state.lock import lock
 from slipway.contract.host_paths import moves_lock
 from slipway.contract.problems import SlipwayError
+from slipway.contract.published_ports import held_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -149,7 +150,7 @@ class Handover:
         self.old.finish_stops()
         own = [details for details in map(self.api.container, self._own()) if details]
         in_use = [mount for each in own for mount in data_of(each, self.api)]
-        held = {port for each in own for port in ports_of(each)}
+        held = {port for each in own for port in held_ports(each)}
         taken, request = self.taken(), self.edge.requested(self.stack)
         for container, user in taken.items():
             self.old.leave_out(container, user)

@@ -14,6 +14,7 @@ from slipway.agent.edge.metrics import listeners
 from slipway.agent.edge.network import EDGE_LABEL
 from slipway.agent.move.shared_data import data_of
 from slipway.agent.state.atomic_files import read_object, remove_files, write_atomically
+from slipway.contract.published_ports import held_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
 
 __all__ = [
-    "FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "OldContainer", "OldProject", "ports_of",
+    "FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "OldContainer", "OldProject",
 ]  # fmt: skip
 
 MOVING, MOVED, UNDOING, UNDONE, FINISHED = "moving", "moved", "undoing", "undone", "finished"
@@ -245,15 +246,6 @@ class OldProject:
             self.api.update(container, {"RestartPolicy": policy})
 
 
-def ports_of(details: Mapping[str, Any]) -> set[int]:
-    """The ports of the host that a container has."""
-    host = details.get("HostConfig") or {}
-    if host.get("NetworkMode") == "host":  # it publishes none: what it listens on its image says, if anything
-        return {int(each.partition("/")[0]) for each in details["Config"].get("ExposedPorts") or ()}
-    published = (details.get("NetworkSettings") or {}).get("Ports") or {}
-    return {int(each["HostPort"]) for bound in published.values() for each in bound or ()}
-
-
 def _read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
     labels = details["Config"].get("Labels") or {}
     settings = details.get("NetworkSettings") or {}
@@ -264,7 +256,7 @@ def _read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
         service=str(labels.get(SERVICE_LABEL, "")),
         created=str(details.get("Created") or ""),
         policy=_policy(details),
-        ports=tuple(sorted(ports_of(details))),
+        ports=tuple(sorted(held_ports(details))),
         mounts=data_of(details, api),
         networks={
             name: [alias for alias in (each or {}).get("Aliases") or () if alias != short]

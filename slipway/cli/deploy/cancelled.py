@@ -5,20 +5,19 @@ They outlive the engine's SSH session, as they would a cut network, and nothing 
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import SlipwayError
-from slipway.hosts.agent_channel import channel
-from slipway.hosts.connection import reached
+from slipway.hosts.host_sessions import ask_hosts
 from slipway.releases.engine import read_stack
 from slipway.settings.deploy_origin import actor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from slipway.releases.engine import Stack
-    from slipway.settings.model import HostSettings
 
 __all__ = ["GoingBack"]
 
@@ -51,26 +50,18 @@ class GoingBack:
         return read_stack(self._name)
 
     def _ask_all(self) -> None:
-        async def ask_all(stack: Stack) -> list[str]:
-            key = stack.settings.private_key()
-            return await asyncio.gather(*(_ask(host, key, stack.project) for host in stack.settings.hosts))
-
         try:
-            self._said = "; ".join(asyncio.run(ask_all(self._stack)))
+            command = ("cancel", "--actor", actor())
+            answers = ask_hosts(self._stack.settings, self._stack.project, command, _ANSWER_SECONDS)
+            self._said = "; ".join(_said(*each) for each in answers.items())
         except SlipwayError as error:
             self._said = f"{error.what}, so the hosts were not asked to go back, and finish what they have begun"
 
 
-async def _ask(host: HostSettings, private_key: str, project: str) -> str:
-    try:
-        async with (
-            reached(host, private_key) as connection,
-            channel(connection, host.name, project, command=("cancel", "--actor", actor())) as agent,
-        ):
-            probe = await agent.answer(b"", _ANSWER_SECONDS)
-    except SlipwayError as error:
-        return f"host {host.name} could not be asked ({error.what}), and finishes what it has begun"
+def _said(host: str, probe: Mapping[str, Any] | SlipwayError) -> str:
+    if isinstance(probe, SlipwayError):
+        return f"host {host} could not be asked ({probe.what}), and finishes what it has begun"
     if probe["lock"]:
-        return f"host {host.name} is still at work ({probe['lock']})"
+        return f"host {host} is still at work ({probe['lock']})"
     serves = f"release {probe['live']['release']}" if probe["live"] else "no release of this stack"
-    return f"on host {host.name}, {serves} is live"
+    return f"on host {host}, {serves} is live"

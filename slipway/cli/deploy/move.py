@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable
-from slipway.hosts.agent_channel import channel
-from slipway.hosts.connection import reached
+from slipway.hosts.host_sessions import ask_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from slipway.settings.model import HostSettings, Settings
+    from slipway.settings.model import Settings
 
 __all__ = ["Outcome", "ask", "described"]
 
@@ -45,11 +43,8 @@ def ask(settings: Settings, project: str, what: str) -> list[Outcome]:
     Raises:
         SlipwayError: no host took over from a project.
     """
-
-    async def ask_all() -> list[Outcome]:
-        return await asyncio.gather(*(_ask(host, settings.private_key(), project, what) for host in settings.hosts))
-
-    outcomes = asyncio.run(ask_all())
+    answers = ask_hosts(settings, project, ("move", "--do", what), _ANSWER_SECONDS)
+    outcomes = [_outcome(host, answer, what) for host, answer in answers.items()]
     found = [outcome for outcome in outcomes if outcome.state or outcome.problems]
     if not found:
         raise SlipwayError(
@@ -62,15 +57,9 @@ def ask(settings: Settings, project: str, what: str) -> list[Outcome]:
     return found
 
 
-async def _ask(host: HostSettings, private_key: str, project: str, what: str) -> Outcome:
-    try:
-        async with (
-            reached(host, private_key) as connection,
-            channel(connection, host.name, project, command=("move", "--do", what)) as agent,
-        ):
-            answer = await agent.answer(b"", _ANSWER_SECONDS)
-    except SlipwayError as error:
-        return Outcome(host=host.name, problems=error.problems)
+def _outcome(host: str, answer: Mapping[str, Any] | SlipwayError, what: str) -> Outcome:
+    if isinstance(answer, SlipwayError):
+        return Outcome(host=host, problems=answer.problems)
     state = str(answer["state"])
     problems: tuple[Problem, ...] = ()
     if what == "undo" and state == "finished":
@@ -79,16 +68,16 @@ async def _ask(host: HostSettings, private_key: str, project: str, what: str) ->
             "the stack has written to their data since, so nothing was changed: two at once would destroy it",
             "slipway rollback",
         )
-        problems = (problem.on(host.name),)
+        problems = (problem.on(host),)
     elif what in ("finish", "remove") and state in ("moving", "undoing", "undone"):
         problem = Problem(
             f"the move from {answer['project']} has not been made ({state}), so it cannot be finished",
             "nothing was changed; the next deployment takes over, or continues to",
             "slipway up",
         )
-        problems = (problem.on(host.name),)
+        problems = (problem.on(host),)
     return Outcome(
-        host=host.name,
+        host=host,
         project=str(answer["project"]),
         state=state,
         containers=tuple(answer["containers"]),

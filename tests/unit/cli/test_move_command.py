@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from answering_hosts import answering_hosts, exit_code
 
-from slipway.cli.deploy import move as module
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts import host_sessions as sessions
 from slipway.releases import engine as engine_module
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def hosts(stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Calla
 
             return SimpleNamespace(answer=answered)
 
-        answering_hosts(monkeypatch, module, named, agent)
+        answering_hosts(monkeypatch, sessions, named, agent)
         monkeypatch.setattr(engine_module, "read_stack", lambda _: stack(*named))
         return asked
 

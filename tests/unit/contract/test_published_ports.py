@@ -1,6 +1,8 @@
 """What a service publishes, as placement, strategies and hosts see it."""
 
-from slipway.contract.published_ports import published_ports
+import pytest
+
+from slipway.contract.published_ports import held_ports, published_ports
 
 SERVICE = {
     "ports": [
@@ -28,3 +30,17 @@ def test_a_range_is_as_wide_as_the_ports_in_it() -> None:
 
 def test_a_service_without_ports_publishes_none() -> None:
     assert list(published_ports({})) == list(published_ports({"ports": None})) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "held"),
+    [("bridge", {80, 8443}), ("host", {443, 80})],
+)
+def test_a_container_in_the_hosts_network_holds_what_its_image_listens_on(mode: str, held: set[int]) -> None:
+    published = {"80/tcp": [{"HostPort": "80"}, {"HostPort": "80"}], "443/tcp": [{"HostPort": "8443"}], "9/tcp": None}
+    details = {
+        "Config": {"ExposedPorts": {"80/tcp": {}, "443/tcp": {}}},
+        "HostConfig": {"NetworkMode": mode},
+        "NetworkSettings": {"Ports": published if mode == "bridge" else {}},
+    }
+    assert held_ports(details) == held

@@ -87,8 +87,8 @@ def world(stack: Callable[..., Stack], probe: dict[str, Any], monkeypatch: pytes
     monkeypatch.setattr(engine_module, "stack_of", lambda _: stack("web-1", "web-2"))
     monkeypatch.setattr(Engine, "ask", ask)
     monkeypatch.setattr(host_sessions_module, "survey", lambda *_: made.seen)
-    monkeypatch.setattr(validation_module, "reached", reached)
-    monkeypatch.setattr(validation_module, "channel", channel)
+    monkeypatch.setattr(host_sessions_module, "reached", reached)
+    monkeypatch.setattr(host_sessions_module, "channel", channel)
     monkeypatch.setattr(validation_module, "actor", lambda: "ada@desk")
     monkeypatch.setattr(github_module, "Repository", GitHub)
     for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN", "GH_TOKEN", "PULUMI_STACK"):

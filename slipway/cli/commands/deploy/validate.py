@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli.options import NO_VARIABLES, WHY, AsJson, RepositoryName, StackName
+from slipway.cli.options import WHY, AsJson, RepositoryName, StackName
 
 
 def validate(
@@ -15,7 +15,7 @@ def validate(
     ] = "",
     note: Annotated[str, typer.Option("--note", "-m", help=WHY)] = "",
     repository: RepositoryName = "",
-    no_github: Annotated[bool, typer.Option("--no-github", help=NO_VARIABLES)] = False,
+    no_github: Annotated[bool, typer.Option("--no-github", help="Leave GitHub out.")] = False,
     json: AsJson = False,
 ) -> None:
     """Mark the live release as validated: on every host, in the stack's backend, and at GitHub.
