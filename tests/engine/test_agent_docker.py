@@ -217,6 +217,22 @@ def failing(agent: Agent, wanted: dict[str, Any], **more: Any) -> tuple[Ended, s
     return ended, ended.error
 
 
+def test_data_in_a_volume_without_a_name_outlives_every_release(agent: Agent, shop: Build) -> None:
+    rolls = {"api": {"strategy": "rolling", "update": {"order": "start-first"}}}
+    unnamed = {"volumes": [{"type": "volume", "target": "/data"}]}  # as an image's own VOLUME
+
+    def data() -> str:
+        return docker("exec", agent.containers()["api"][0], "cat", "/data/log")
+
+    agent.deploy(shop(slipway=rolls, api_service=unnamed))
+    docker("exec", agent.containers()["api"][0], "sh", "-c", "echo precious > /data/log")
+    report = agent.deploy(shop(api="2", slipway=rolls, api_service=unnamed)).document
+    assert (report["outcome"], report["touched"], data()) == ("deployed", ["api"], "precious")
+    sick = {**unnamed, "healthcheck": {"test": ["CMD", "false"], "interval": "1s", "retries": 1}}
+    failing(agent, shop(api="3", slipway=rolls, api_service=sick))
+    assert data() == "precious"
+
+
 def test_failed_smoke_check_names_url_field_and_log_and_goes_back(agent: Agent, shop: Build) -> None:
     agent.deploy(shop())
     smoke = {"api": {"smoke": [{**HTTP, "deadline": 1, "json": {"status": "healthy", "version": "9"}}]}}

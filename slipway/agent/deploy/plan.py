@@ -145,6 +145,8 @@ def converge(
     started already; `back` rolls back to the release that was live; after a deployment that was cut off (`resumed`),
     who was to be replaced along with another may be left.
     """
+    unnamed = {each.service for each in containers if each.unnamed}  # data that a second generation would not find
+    services = {name: each.in_place if name in unnamed else each for name, each in services.items()}
     first: list[Step] = []
     steps: list[Step] = _gone(services, containers, routed)
     late: list[Step] = []

@@ -41,6 +41,7 @@ from slipway.contract.plan import (
     UNBUILT,
     Change,
 )
+from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -103,9 +104,15 @@ def _change(
     stops = stops or bool(service and _left_alone(name, service.replaced_with & rolled, steps))
     interrupts = stops and any(each.state in RUNS for each in own)
     because = _because(name, action, after, known)
+    if service and action == RECREATED and service.strategy != RECREATE:
+        because += tuple(f"in place, for the volume without a name at {at}" for at in _unnamed(own))
     if name in known.taken_over:
         action, because, interrupts = TAKEN_OVER, (known.taken_over[name],), True
     return Change(name, action, because, interrupts, known.outages.get(name) if interrupts else None)
+
+
+def _unnamed(own: Sequence[Container]) -> list[str]:
+    return sorted({at for each in own for at in each.unnamed})
 
 
 def _stops_first(name: str, steps: Sequence[Step], own: Sequence[Container]) -> bool:

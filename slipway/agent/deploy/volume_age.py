@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
 from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.agent.docker.facts import unnamed_volume
 from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["anonymous_volumes", "remove_volumes", "with_older_volumes"]
 
-_UNNAMED = re.compile(r"[0-9a-f]{64}")
 _DATABASES = (
     ("password authentication failed", "postgres|pgdata"),
     ("Access denied for user", "mysql|mariadb"),
@@ -36,7 +36,7 @@ def anonymous_volumes(attempt: Attempt) -> list[str]:
         str(mount.get("Name"))
         for container in api.containers({PROJECT_LABEL: attempt.folder.stack})
         for mount in container.get("Mounts") or ()
-        if _UNNAMED.fullmatch(str(mount.get("Name")))
+        if unnamed_volume(mount)
     }
     return [name for name in sorted(names) if not _is_older(api.volume(name), attempt)]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from slipway.agent.docker.docker_api import DockerApi
 
@@ -29,6 +29,7 @@ __all__ = [
     "fixed_address",
     "log_tail",
     "one_offs",
+    "unnamed_volume",
 ]  # fmt: skip
 
 STACK_LABEL = "dev.slipway.stack"
@@ -46,6 +47,7 @@ _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 SHORT_ID = 12
 _ENGINES_LIMIT = 4096  # bytes that the engine keeps of a probe's output, the first; an ellipsis says so
 _LOG_LINES = 20
+_UNNAMED = re.compile(r"[0-9a-f]{64}")
 _GENERATION_LINK = re.compile(r"(.+)\.[0-9a-f]{12}:")  # see `rendering`
 # Compose gives a replacement this kind of name until the old container is gone.
 _HALFWAY_NAME = re.compile(r"[0-9a-f]{12}_")
@@ -82,6 +84,7 @@ class Container(NamedTuple):
     memory: int = 0  # bytes that it may use; 0: all of the host's
     error: str = ""  # why the engine could not start it
     follows: tuple[str, ...] = ()  # services that it finds by the name of one generation
+    unnamed: tuple[str, ...] = ()  # where it has volumes without a name: only what replaces it in place keeps them
 
     @property
     def halfway(self) -> bool:
@@ -168,6 +171,7 @@ def container(details: dict[str, Any]) -> Container:
         one_off=labels.get(_ONE_OFF_LABEL) == "True",
         terminal=bool(details["Config"].get("Tty")),
         may_end=labels.get(JOB_LABEL) == "true",
+        unnamed=tuple(str(each["Destination"]) for each in details.get("Mounts") or () if unnamed_volume(each)),
         serves=bool(
             (details.get("HostConfig") or {}).get("PortBindings")
             or details["Config"].get("ExposedPorts")
@@ -188,6 +192,11 @@ def container(details: dict[str, Any]) -> Container:
             )
         ),
     )
+
+
+def unnamed_volume(mount: Mapping[str, Any]) -> bool:
+    """Whether a container's mount is a volume that the engine made and named by itself."""
+    return bool(_UNNAMED.fullmatch(str(mount.get("Name"))))
 
 
 def log_tail(api: DockerApi, container: Container | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.contract.deployment import Update
+from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +55,11 @@ class Service(NamedTuple):
     @property
     def generation(self) -> str:
         return generation_of(self.config)
+
+    @property
+    def in_place(self) -> Service:
+        """The same, but replaced in place."""
+        return self._replace(strategy=RECREATE, traffic=self.traffic._replace(canary=(), preview=False, keep=0.0))
 
 
 class Routed(NamedTuple):

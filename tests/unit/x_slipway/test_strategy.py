@@ -152,6 +152,7 @@ OBSTACLES = {
     "container_name: fixed": "has a fixed container_name",
     "network_mode: host": "has network_mode host",
     "networks: {default: {ipv4_address: 10.0.0.7}}": "has a fixed ipv4_address",
+    "volumes: ['/data']": "has a volume without a name at /data",
     "deploy: {mode: global}": "has deploy.mode global, one container a host",
 }
 
