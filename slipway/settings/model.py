@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     )
     name: Annotated[
         str, matching(r"([a-z0-9][a-z0-9-]{0,30})?", "is not 1 to 31 lower-case letters, digits and dashes")
-    ] = Field("", description="name of the application; the Compose file's `name` when empty")
+    ] = Field("", description="name of the application; when empty, the Compose file's `name`, else its folder's")
     production: bool = Field(
         default=False,
         description="refuse weak secrets instead of warning; on by default for stacks named production or prod",

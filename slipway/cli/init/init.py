@@ -98,7 +98,8 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
         if file.edited:
             settings = {**file.settings, "hosts": file.hosts, **given}
         else:
-            settings = {**given, **stack_file.default_settings(stack)}
+            # Its name for good: else that of a colleague's clone would replace what runs by an empty application.
+            settings = {"name": first.name, **given, **stack_file.default_settings(stack)}
         report.hosts[stack] = {str(host["address"]) for host in settings.get("hosts") or ()}
         report.domain = bool(settings.get("domain")) and (report.domain or len(report.hosts) == 1)
         requirements = open_requirements(_reading_settings(stack, settings, file, source), first)

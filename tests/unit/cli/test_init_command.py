@@ -173,6 +173,7 @@ def test_a_stack_file_says_where_and_with_what_values_in_the_projects_own_namesp
                   "--variable", "staging=PUBLIC_URL=https://staging.example.com")  # fmt: skip
     assert result.exit_code == 0, said(result)
     assert stack(program)["config"] == {
+        "shop-deploy:name": "shop",  # for good, whatever a clone's folder is called
         "shop-deploy:application": "../shop",
         "shop-deploy:registry": "ghcr.io/acme",
         "shop-deploy:registryUsername": "bot",
@@ -308,6 +309,7 @@ def test_an_application_of_ready_images_on_this_machine_needs_no_registry_and_no
     result = init("-e", "home", "--host", "local")
     assert result.exit_code == 0, said(result)
     assert stack(program, "home")["config"] == {
+        "shop-deploy:name": "shop",
         "shop-deploy:application": "../shop",
         "shop-deploy:hosts": [{"name": "local", "address": "local"}],
     }
