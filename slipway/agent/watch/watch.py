@@ -20,7 +20,7 @@ from slipway.agent.edge.metrics import Target
 from slipway.agent.state.atomic_files import read_object, remove_files, write_atomically
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
-from slipway.agent.state.lock import lock
+from slipway.agent.state.lock import is_held, lock
 from slipway.agent.state.stack_dir import moment
 from slipway.agent.strategies.service import generation_of
 from slipway.agent.traffic.canary_analysis import ALPHA, TrafficAnalysis
@@ -141,8 +141,7 @@ class _Watch:
                     self._note("over", "")
             except SlipwayError as error:  # Docker is restarted, say: looked at again a second later
                 self._note("watching", f"cannot look: {error.what}")
-            if bad:
-                self._roll_back(bad)
+            if bad and self._roll_back(bad):
                 return
             if runtime.time() >= self.until and not self.keeping.kept:
                 self._note("over", "")
@@ -173,6 +172,9 @@ class _Watch:
     def _look(self, rules: WatchLimits) -> str:
         """Why the release is bad; empty while it is not."""
         live = Ledger(self.folder.ledger).live()
+        if is_held(self.folder.lock):  # what a deployment stops and starts, and brings back, is no fault of the release
+            self.sick.clear()
+            return ""
         if live is None or live.release != self.order["release"]:
             return ""
         bad = self._containers(live, rules) or self._traffic(live, rules)
@@ -222,17 +224,21 @@ class _Watch:
             self.slice_began = runtime.time()
         return ""
 
-    def _roll_back(self, why: str) -> None:
+    def _roll_back(self, why: str) -> bool:
+        """Roll back; false where that has to be judged anew."""
         why = self.out.redactor.text(why)
         self._note("returning", why)
         try:
             said = roll_back(self.order, self.folder, why, self.out)
             state = RETURNED
+            if not said:
+                return False
         except SlipwayError as error:
             said, state = self.out.redactor.text(f"the rollback failed: {error.what}"), FAILED
         self._note(state, f"{why}; {said}")
         self._forget()
         self._notify(why, said)
+        return True
 
     def _notify(self, why: str, said: str) -> None:
         url = self.rules.notify if self.rules else ""

@@ -22,11 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = ["roll_back"]
 
+_AT_ONCE = 0.5  # seconds; a probe holds the lock for an instant
+
 
 def roll_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Output) -> str:
-    """Roll back to the release that was live before the one of `order`; what happened, in words."""
+    """Roll back to the release that was live before the one of `order`; what happened, in words.
+
+    Nothing is done, and nothing said, where a deployment was at work meanwhile: it may have cured what was wrong.
+    """
     options = Options(**order["options"])
+    begin = runtime.monotonic()
     with lock(folder.lock, owner=WATCH, reason=f"roll back {order['release']}", wait=options.lock_wait):
+        if runtime.monotonic() - begin > _AT_ONCE:
+            return ""
         ledger = Ledger(folder.ledger)
         live, before = ledger.live(), ledger.before()
         if live is None or live.release != order["release"]:

@@ -93,6 +93,21 @@ def test_another_deployment_takes_over_from_the_watch(stack: Simulation) -> None
     assert [process.alive for process in stack.host.detached] == [False, True]
 
 
+def test_what_a_deployment_does_on_its_way_back_is_no_fault_of_the_release_before(stack: Simulation) -> None:
+    def wanted(version: str, mode: str = "") -> dict[str, Any]:
+        slow = {"db_environment": {"MODE": "stubborn"}, "db_service": {"stop_grace_period": "30s"}}
+        return stack.shop(version, version, api_environment={"MODE": mode}, **slow)
+
+    stack.deploy(wanted("1"))
+    good = wanted("2")
+    stack.deploy(good, watch=RULES)
+    assert stack.deploy(wanted("3", "sick"), watch=RULES).code == 1
+    stack.later(30)
+    assert stack.outcomes() == ["deployed", "deployed", "failed"]
+    assert stack.probe()["live"]["release"] == good["id"]
+    assert stack.probe()["watch"]["state"] == "watching"
+
+
 def test_the_watch_outlives_a_restart_of_docker(stack: Simulation) -> None:
     stack.deploy(stack.web("1", service={"restart": "always"}))
     stack.deploy(stack.web("2", service={"restart": "always"}), watch=RULES)
