@@ -7,7 +7,7 @@ from typing import NamedTuple
 from slipway.contract.redaction import printable
 
 __all__ = [
-    "CLEARED", "CREATED", "EDGES", "EDGE_CHANGED", "EDGE_REPLACED", "EDGE_STARTED", "MIGRATION", "MOVES",
+    "CLEARED", "CREATED", "DATA_STAYS", "EDGES", "EDGE_CHANGED", "EDGE_REPLACED", "EDGE_STARTED", "MIGRATION", "MOVES",
     "OLD_STOPPED", "ONE_OFF", "PLANS_VARIABLE", "PORTS_TAKEN", "RECREATED", "REMOVED", "REROUTED", "RESTARTED",
     "ROLLED", "SCALED", "STARTED", "STOPPED", "TAKEN_OVER", "UNBUILT", "UNDO_FINISHED", "Change", "interruption",
     "sentence",
@@ -19,7 +19,9 @@ ONE_OFF, MIGRATION = "one-off run", "migration run"
 EDGES = EDGE_STARTED, EDGE_REPLACED, EDGE_CHANGED = "edge started", "edge replaced", "edge changed"
 """`edge changed`: its container stays."""
 TAKEN_OVER = "taken over"  # from a container of the project that ran here before
-MOVES = PORTS_TAKEN, OLD_STOPPED, UNDO_FINISHED = "ports taken over", "old project stopped", "undo finished"
+MOVES = PORTS_TAKEN, OLD_STOPPED, DATA_STAYS, UNDO_FINISHED = (
+    "ports taken over", "old project stopped", "data not taken over", "undo finished",
+)  # fmt: skip
 
 PLANS_VARIABLE = "SLIPWAY_PLANS"
 """Environment variable with the folder into which a preview writes every host's plan, for `slipway preview`."""

@@ -10,7 +10,23 @@ from slipway.contract.redaction import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["DocumentError", "Interrupted", "Problem", "SlipwayError", "UsageError", "in_brief"]
+__all__ = [
+    "FREE_DISK",
+    "FREE_NETWORKS",
+    "DocumentError",
+    "Interrupted",
+    "Problem",
+    "SlipwayError",
+    "UsageError",
+    "in_brief",
+]
+
+# Stopped containers and all that is theirs stay: they may be the way back of a move.
+FREE_DISK = "docker system df && docker image prune && docker builder prune"
+FREE_NETWORKS = (
+    "for each in $(docker network ls -f driver=bridge -f type=custom --format '{{.Name}}'); do "
+    '[ "$(docker ps -aqf network=$each)" ] || docker network rm $each; done'
+)
 
 
 class Problem(NamedTuple):

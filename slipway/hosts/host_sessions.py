@@ -12,7 +12,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import FREE_DISK, Problem, SlipwayError
 from slipway.hosts.agent_channel import END_SECONDS, Channel, channel
 from slipway.hosts.connection import reached
 from slipway.settings.certificates import self_signed
@@ -182,7 +182,7 @@ def full_disk(probe: Mapping[str, Any], settings: Settings) -> Problem | None:
     return Problem(
         f"{free:,} MB are free on Docker's disk, diskMinimumMb asks for {minimum:,}",
         "a full disk stops databases and loses log lines, so nothing is built or started; on the host:",
-        "docker system df && docker system prune",
+        FREE_DISK,
     )
 
 

@@ -106,6 +106,10 @@ class RunningProject:
     """its Compose files, from its folder"""
     ended: frozenset[str] = frozenset()
     """services that ran and ended"""
+    folders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """by folder its containers, where those are of several: one may be another application of that name"""
+    containers: tuple[str, ...] = ()
+    """those that are read here"""
 
 
 def read_project(place: str, *, folder: str = "", name: str = "", port: int = 0, env: str = "") -> RunningProject:
@@ -135,7 +139,7 @@ def _read(parts: Sequence[str], place: str, *, folder: str, name: str, port: int
         each for each in running if _labels(each).get(f"{_LABEL}oneoff") == "False" and _STACK not in _labels(each)
     ]
     every = [each for each in every if _PROJECT.fullmatch(_labels(each).get(f"{_LABEL}project", ""))]
-    own = [each for each in every if _fits(_labels(each), folder, name)]
+    own = [each for each in every if _fits(each, folder, name)]
     projects = sorted({_labels(each)[f"{_LABEL}project"] for each in own})
     if len(projects) != 1:
         others = sorted({_labels(each)[f"{_LABEL}project"] for each in every})
@@ -159,11 +163,14 @@ def _read(parts: Sequence[str], place: str, *, folder: str, name: str, port: int
         each["Config"]["Env"] = set(each["Config"].get("Env") or ()) - set(image.get("Env") or ())
         each["OfImage"] = {key for key, name in _WORDS.items() if each["Config"].get(name) == image.get(name)}
     foreign = [each for each in running if each not in own]
-    holders = tuple(
-        str(each["Name"]).lstrip("/") for each in foreign if not set(EDGE_PORTS).isdisjoint(held_ports(each))
-    )
+    holders = tuple(_name(each) for each in foreign if not set(EDGE_PORTS).isdisjoint(held_ports(each)))
     ran = frozenset(name for project, _, name in (each.partition("/") for each in ended.split()) if project in projects)
-    return replace(_project(projects[0], own, json.loads(networks), values), holders=holders, ended=ran)
+    folders: dict[str, tuple[str, ...]] = {}
+    for each in every:
+        if _labels(each)[f"{_LABEL}project"] == projects[0] and (at := _folder(each)):
+            folders[at] = (*folders.get(at, ()), _name(each))
+    found = _project(projects[0], own, json.loads(networks), values)
+    return replace(found, holders=holders, ended=ran, folders=folders if len(folders) > 1 else {})
 
 
 def ssh_target(place: str, port: int) -> str:
@@ -241,10 +248,16 @@ def _labels(details: Mapping[str, Any]) -> dict[str, str]:
     return dict(details["Config"].get("Labels") or {})
 
 
-def _fits(labels: Mapping[str, str], folder: str, name: str) -> bool:
-    if name:
-        return labels.get(f"{_LABEL}project") == name
-    return labels.get(f"{_LABEL}project.working_dir", "").rstrip("/") == folder.rstrip("/")
+def _name(details: Mapping[str, Any]) -> str:
+    return str(details["Name"]).lstrip("/")
+
+
+def _folder(details: Mapping[str, Any]) -> str:
+    return _labels(details).get(f"{_LABEL}project.working_dir", "").rstrip("/")
+
+
+def _fits(details: Mapping[str, Any], folder: str, name: str) -> bool:
+    return _labels(details).get(f"{_LABEL}project") == name if name else _folder(details) == folder.rstrip("/")
 
 
 def _project(
@@ -259,6 +272,7 @@ def _project(
         holders=(),
         env=env,
         files=_files(containers),
+        containers=tuple(map(_name, containers)),
     )
 
 

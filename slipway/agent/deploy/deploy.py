@@ -18,9 +18,9 @@ from slipway.agent.deploy.planned import Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
-from slipway.agent.move.checks import check_claims, check_kept, check_names
+from slipway.agent.move.checks import check_claims, check_folders, check_kept, check_names
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
-from slipway.agent.move.left_data import check_left_data, seeds_of
+from slipway.agent.move.left_data import LeftData, check_left_data, left_data, seeds_of
 from slipway.agent.move.old_project import MOVED, UNDOING, OldProject
 from slipway.agent.move.shared_data import data_of_service
 from slipway.agent.state.journal import end_orphans
@@ -30,7 +30,7 @@ from slipway.agent.traffic.wanted_routes import facts_of_routes
 from slipway.contract import CONTRACT
 from slipway.contract.barriers import DONE
 from slipway.contract.outcomes import DEPLOYED, REPAIRED, UNCHANGED
-from slipway.contract.plan import UNDO_FINISHED, Change, sentence
+from slipway.contract.plan import DATA_STAYS, UNDO_FINISHED, Change, sentence
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -101,11 +101,11 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
         if not attempt.handover.old.open:
             check_claims(attempt.handover.old, attempt.folder.stack)
         check_kept(attempt.handover.old)
+        check_folders(attempt.handover.old, rendered.services)
     application, first = str(release.content["application"]), attempt.live is None
     check_names(attempt.folder.stack, application, made.seen, names, first=first)
     if made.old:
-        seeds = seeds_of(release.files, attempt.folder.data)
-        check_left_data(rendered.compose, plan.touched, made.old, api=access.api, seeds=seeds)
+        check_left_data(plan.touched, _left(attempt, made))
     access.edge.check_routes(attempt.folder.stack, [release.services[name] for name in attempt.document.services])
     if plan.touched:
         preflight.check(
@@ -163,7 +163,14 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
         because = "it was cut off: all of it runs again, and the stack stands still, before anything else is done"
         planned.insert(0, Change(made.undo_first, UNDO_FINISHED, (because,), interrupts=True))
     project = ", ".join(attempt.document.move_from)
-    return [*planned, *old_changes(made.plan.steps, made.old, project, attempt.edge_ports)]
+    planned += old_changes(made.plan.steps, made.old, project, attempt.edge_ports)
+    stays = [each.words for each in _left(attempt, made) if not each.used] if made.plan.steps else []
+    return [*planned, *([Change(project, DATA_STAYS, tuple(stays))] if stays else [])]
+
+
+def _left(attempt: Attempt, made: _Planned) -> list[LeftData]:
+    seeds = seeds_of(attempt.release.files, attempt.folder.data)
+    return list(left_data(made.rendered.compose, made.old, api=attempt.access.api, seeds=seeds)) if made.old else []
 
 
 def _run(attempt: Attempt) -> dict[str, Any]:

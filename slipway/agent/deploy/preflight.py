@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import SHORT_ID
 from slipway.agent.move.checks import check_data
-from slipway.contract.problems import SlipwayError
+from slipway.contract.problems import FREE_DISK, SlipwayError
 from slipway.contract.published_ports import published_ports
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _disk(root: str, minimum: int) -> None:
         raise SlipwayError(
             f"{free} MB are free on {root}, {minimum} MB are required",
             "a full disk stops databases and loses log lines, so nothing was started",
-            "docker system df && docker system prune",
+            FREE_DISK,
         )
 
 

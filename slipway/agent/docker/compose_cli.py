@@ -13,7 +13,7 @@ from slipway.agent.docker.process import Ended, run
 from slipway.agent.docker.yaml_file import to_yaml
 from slipway.agent.state.atomic_files import remove_files, write_atomically
 from slipway.contract.compose_program import compose_plugin, compose_program
-from slipway.contract.problems import SlipwayError
+from slipway.contract.problems import FREE_DISK, FREE_NETWORKS, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,12 +31,12 @@ _REASONS = (  # what the engine says; what it means and what helps, {} for the p
         "a port that it publishes is taken",
         "sudo ss -ltnp",
     ),
-    (r"no space left on device", "the disk of this host is full", "docker system df && docker system prune"),
+    (r"no space left on device", "the disk of this host is full", FREE_DISK),
     (r"no such image", "its image vanished after it was fetched", "run the deployment again"),
     (
         r"ipv[46] address pool|address pools have been fully",
-        "networks have every range of addresses that Docker gives them on this host; those without containers can go",
-        "docker network prune",
+        "networks have every range of addresses that Docker gives them on this host; those of no container can go",
+        FREE_NETWORKS,
     ),
     (
         r"create network (\S+): .*overlap",

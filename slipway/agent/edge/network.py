@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.agent.docker.docker_api import DockerError
 from slipway.agent.docker.facts import EDGE_NETWORK as NETWORK
 from slipway.agent.docker.facts import fixed_address
-from slipway.contract.problems import SlipwayError
+from slipway.contract.problems import FREE_NETWORKS, SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,8 +59,9 @@ def ensure_network(api: DockerApi) -> dict[str, Any]:
     if made is None:
         raise SlipwayError(
             f"no private address range is free for the network {NETWORK}",
-            "the edge reaches containers by fixed addresses on a network of its own",
-            f"free one of {_CANDIDATES[0]} to {_CANDIDATES[-1]}: docker network prune",
+            f"the edge reaches containers by fixed addresses on a network of its own; free one of {_CANDIDATES[0]} to "
+            f"{_CANDIDATES[-1]}",
+            FREE_NETWORKS,
         )
     return made
 
@@ -100,8 +101,8 @@ def attach(api: DockerApi, network: dict[str, Any], container: str, last: str) -
         return candidate
     raise SlipwayError(
         f"no address is left on the network {NETWORK}",
-        "every container that gets requests needs one",
-        "docker container prune",
+        "every container that gets requests needs one, and stopped ones keep theirs",
+        f"docker ps -aqf network={NETWORK} -f status=exited | xargs -r docker rm",
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import SHORT_ID
-from slipway.agent.move.old_project import NOTES, OPEN
+from slipway.agent.move.old_project import FOLDER_LABEL, NOTES, OPEN
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, within
 from slipway.agent.state.atomic_files import read_object
 from slipway.contract.host_paths import stack_folder, stacks_folder
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from slipway.agent.docker.facts import Container
     from slipway.agent.move.old_project import OldContainer, OldProject
 
-__all__ = ["check_claims", "check_data", "check_kept", "check_names", "strangers"]
+__all__ = ["check_claims", "check_data", "check_folders", "check_kept", "check_names", "strangers"]
 
 _WORKS = ("running", "paused", "restarting")  # states of a container that has its data
 
@@ -92,6 +93,31 @@ def check_kept(old: OldProject) -> None:
                 "stopped, it would be gone, and there would be no way back, so nothing was touched; start it anew "
                 "without --rm, or do without it (what starts it again, such as a unit of systemd, is stopped first)",
                 f"docker stop {each.name}",
+            )
+
+
+def check_folders(old: OldProject, services: Collection[str]) -> None:
+    """Refuse a project that runs from several folders: one may be another application of that name."""
+    if old.open and not old.more:
+        return
+    for project in old.names:
+        folders: dict[str, list[OldContainer]] = {}
+        for each in old.containers():
+            labels = ((old.api.container(each.id) or {}).get("Config") or {}).get("Labels") or {}
+            folder = str(labels.get(FOLDER_LABEL) or "")
+            if folder and labels.get(PROJECT_LABEL) == project and each.name not in old.names:
+                folders.setdefault(os.path.realpath(folder), []).append(each)
+        if len(folders) > 1:
+            found = [f"{each} ({', '.join(one.name for one in folders[each])})" for each in sorted(folders)]
+            likely = max(sorted(folders), key=lambda each: sum(one.service in services for one in folders[each]))
+            index = list(old.names).index(project)
+            places = (index, *range(len(old.names), len(old.names) + len(folders[likely]) - 1))
+            pairs = (f"moveFrom[{at}]={one.name}" for at, one in zip(places, folders[likely]))
+            raise SlipwayError(
+                f"{project}, which moveFrom names, runs from several folders: {', '.join(found)}",
+                "one may be another application, which would be stopped, so nothing was touched; name the containers "
+                f"in place of the project, those of {likely} or of all that are one application",
+                "pulumi config set-all --path " + " ".join(f"--plaintext {shlex.quote(each)}" for each in pairs),
             )
 
 

@@ -1,48 +1,76 @@
-"""Data of the old project that the stack would leave behind: at the same place in the same service, another source."""
+"""Data of the old project that the stack would leave behind."""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+import re
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.move.shared_data import data_of, data_of_service, shared
 from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.move.old_project import OldContainer
 
-__all__ = ["check_left_data", "seeds_of"]
+__all__ = ["LeftData", "check_left_data", "left_data", "seeds_of"]
 
 _MANY = 10_000  # files of a folder that are looked at: what has more was not written by hand
 
 
-def check_left_data(
+class LeftData(NamedTuple):
+    """One volume or folder of an old container that the service in its place does not have there."""
+
+    words: str
+    service: str
+    """which takes the container's place; empty where none does"""
+    used: bool
+    """whether anything of the stack has it"""
+    problem: Problem | None
+    """why the service must not start without it"""
+
+
+def check_left_data(starting: Collection[str], left: Iterable[LeftData]) -> None:
+    """Refuse to start a service without the data that it has in the old project."""
+    if found := [each.problem for each in left if each.problem and each.service in starting]:
+        raise SlipwayError(found)
+
+
+def left_data(
     compose: Mapping[str, Any],
-    starting: Collection[str],
     old: Sequence[OldContainer],
     *,
     api: DockerApi,
     seeds: Mapping[str, Collection[str]],
-) -> None:
-    """Refuse to start a service without the data that it has in the old project.
+) -> Iterator[LeftData]:
+    """What the `old` containers write to and their successors do not.
 
     Whoever made the new place himself knows that he begins anew. `seeds` are the files that a release brings for a
     folder: a folder with no others holds no data.
     """
-    found: list[Problem] = []
+    stack = [data for name in compose["services"] for data in data_of_service(name, compose, api)]
     for each in old:
         details = api.container(each.id) or {}
         service = _successor(each, details, old, compose["services"])
-        if service in starting:
-            found += _left(service, each.name, details, compose, api=api, seeds=seeds)
-    if found:
-        raise SlipwayError(found)
+        for mount in details.get("Mounts") or ():
+            theirs, source = data_of({"Mounts": [mount]}, api), str(mount.get("Source") or "")
+            if not theirs or shared(theirs, data_of_service(service, compose, api)):
+                continue
+            entries, file = _entries(mount, compose["services"].get(service) or {}), os.path.isfile(source)
+            brought = [name for own in entries for name in seeds.get(_place(own, compose), ())]
+            if entries if file else _holds_nothing(source, brought):
+                continue
+            empty = [own for own in entries if _begins_empty(mount, own, compose, api)]
+            problem = _elsewhere(service, each.name, mount, empty[0], compose) if empty else None
+            if not entries and service and _is_kept(mount, details, api):
+                problem = _nowhere(service, each.name, mount)
+            words = f"{_called(mount)} ({_path(mount.get('Destination'))} of {each.name})"
+            yield LeftData(words, service, bool(shared(theirs, stack)), None if file else problem)
 
 
 def seeds_of(files: Mapping[str, Mapping[str, Any]], folder: str) -> dict[str, set[str]]:
@@ -57,57 +85,100 @@ def seeds_of(files: Mapping[str, Mapping[str, Any]], folder: str) -> dict[str, s
 def _successor(
     old: OldContainer, details: Mapping[str, Any], every: Sequence[OldContainer], services: Mapping[str, Any]
 ) -> str:
-    """The service that takes its place: of the same name, or else the only new one of the same image."""
+    """The service in its place: of the same name, else the only new one of its image, or with data at the same path."""
     if old.service in services:
         return old.service
-    before, image = {each.service for each in every}, _image((details.get("Config") or {}).get("Image"))
-    same = [name for name, each in services.items() if name not in before and _image(each.get("image")) == image]
-    return same[0] if len(same) == 1 and image else ""
+    new = sorted(services.keys() - {each.service for each in every})
+    image = _image((details.get("Config") or {}).get("Image"))
+    paths = {_path(each.get("Destination")) for each in details.get("Mounts") or () if each.get("Name")}
+    same = [name for name in new if image and _image(services[name].get("image")) == image]
+    same = same or [
+        name for name in new if not paths.isdisjoint(_path(each["target"]) for each in _mounts(services[name]))
+    ]
+    return same[0] if len(same) == 1 else ""
 
 
-def _left(
-    service: str,
-    old: str,
-    details: Mapping[str, Any],
-    compose: Mapping[str, Any],
-    *,
-    api: DockerApi,
-    seeds: Mapping[str, Collection[str]],
-) -> Iterator[Problem]:
-    for mount in details.get("Mounts") or ():
-        target, theirs = _path(mount.get("Destination")), data_of({"Mounts": [mount]}, api)
-        entries = compose["services"][service].get("volumes") or ()
-        own: Mapping[str, Any] = next((each for each in entries if _path(each.get("target")) == target), {})
-        if not theirs or own.get("type") not in ("volume", "bind") or own.get("read_only"):
-            continue
-        alone = {**compose, "services": {service: {"volumes": [own]}}}
-        if shared(theirs, data_of_service(service, alone, api)):
-            continue
-        source, given = str(mount.get("Source") or ""), str(mount.get("Name") or mount.get("Source"))
-        definition = (compose.get("volumes") or {}).get(str(own.get("source") or "")) or {}
-        name = str(definition.get("name") or own.get("source") or "")
-        place = name.replace("$$", "$")
-        bound = own["type"] == "bind"
-        if os.path.isfile(source) or _is_there(place, api, bound=bound) or _holds_nothing(source, seeds.get(place, ())):
-            continue
-        folder = mount.get("Type") == "bind"
-        make = f"mkdir -p {shlex.quote(place)}" if bound else f"docker volume create {shlex.quote(place)}"
-        anew = f", or make the new one first to begin anew ({make})" if place else ""
-        key = str(own.get("source") or "")
-        entry = f"adoptVolumes.{key}" if "." not in key else f'adoptVolumes["{key}"]'
-        adopt = f"pulumi config set --path {shlex.quote(entry)} {shlex.quote(given)}"
-        write = f"write `{given if folder else 'data'}:{target}` in services.{service}.volumes of the Compose file"
-        yield Problem(
-            f"{service} would start without the data of {old}, which is in the "
-            f"{'folder' if folder else 'volume'} {given} ({target})",
-            f"the stack has {'a folder of its own' if bound else 'another volume'} there, and the data would stay "
-            f"behind, so nothing was started; keep it{anew}",
-            write if folder or bound or not key else adopt,
-        )
+def _mounts(service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for each in service.get("volumes") or () if each.get("target")]
 
 
-def _is_there(place: str, api: DockerApi, *, bound: bool) -> bool:
-    return bool(place) and (os.path.exists(place) if bound else api.volume(place) is not None)
+def _entries(mount: Mapping[str, Any], service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the service has at the mount's path, or else around and inside it."""
+    path, mounts = _path(mount.get("Destination")), _mounts(service)
+    return [each for each in mounts if _path(each["target"]) == path] or [
+        each for each in mounts if shared([_path(each["target"])], [path])
+    ]
+
+
+def _begins_empty(mount: Mapping[str, Any], own: Mapping[str, Any], compose: Mapping[str, Any], api: DockerApi) -> bool:
+    """Whether a service gets an empty place where the old container has data."""
+    place, bound = _place(own, compose), own.get("type") == "bind"
+    if not (bound or own.get("type") == "volume") or own.get("read_only"):
+        return False
+    if place and (os.path.exists(place) if bound else api.volume(place) is not None):
+        return False  # somebody made it on purpose
+    inside = os.path.relpath(_path(own["target"]), _path(mount.get("Destination")))
+    path = os.path.join(str(mount.get("Source") or ""), inside)
+    return inside.startswith(".") or (os.path.exists(path) and not _holds_nothing(path, ()))
+
+
+def _is_kept(mount: Mapping[str, Any], details: Mapping[str, Any], api: DockerApi) -> bool:
+    """Whether it is named data at a path where the image says that data is."""
+    image = (api.image(str(details.get("Image"))) or {}).get("Config") or {}
+    return not _unnamed(mount) and bool(shared([_path(mount.get("Destination"))], list(image.get("Volumes") or ())))
+
+
+def _nowhere(service: str, old: str, mount: Mapping[str, Any]) -> Problem:
+    path = _path(mount.get("Destination"))
+    return Problem(
+        f"{service} would start without the data of {old}, which is in the {_called(mount)} ({path})",
+        "the Compose file mounts nothing there, where the image keeps its data, so nothing was started; to begin "
+        "anew, mount a new volume there and make it first",
+        _write(service, mount),
+    )
+
+
+def _elsewhere(
+    service: str, old: str, mount: Mapping[str, Any], own: Mapping[str, Any], compose: Mapping[str, Any]
+) -> Problem:
+    path, bound, key = _path(mount.get("Destination")), own["type"] == "bind", str(own.get("source") or "")
+    place, there = _place(own, compose), _path(own["target"])
+    make = f"mkdir -p {shlex.quote(place)}" if bound else f"docker volume create {shlex.quote(place)}"
+    anew = f", or make the new one first to begin anew ({make})" if place else ""
+    entry = f"adoptVolumes.{key}" if "." not in key else f'adoptVolumes["{key}"]'
+    adopt = f"pulumi config set --path {shlex.quote(entry)} {shlex.quote(str(mount.get('Name')))}"
+    write = mount.get("Type") == "bind" or bound or not key or there != path
+    return Problem(
+        f"{service} would start without the data of {old}, which is in the {_called(mount, whole=True)} ({path})",
+        f"the stack has {'a folder of its own' if bound else 'another volume'} "
+        f"{'there' if there == path else f'at {there}'}, and the data would stay behind, so nothing was started; "
+        f"keep it{anew}",
+        _write(service, mount) if write else adopt,
+    )
+
+
+def _write(service: str, mount: Mapping[str, Any]) -> str:
+    data = mount.get("Source") if mount.get("Type") == "bind" else "data"
+    return f"write `{data}:{_path(mount.get('Destination'))}` in services.{service}.volumes of the Compose file"
+
+
+def _called(mount: Mapping[str, Any], *, whole: bool = False) -> str:
+    """`volume old_data`, `folder /srv/data`; what Docker named has no name that says anything."""
+    if _unnamed(mount) and not whole:
+        return "unnamed volume"
+    kind = "volume" if mount.get("Type") != "bind" else "file" if os.path.isfile(str(mount["Source"])) else "folder"
+    return f"{kind} {mount.get('Name') or mount.get('Source')}"
+
+
+def _unnamed(mount: Mapping[str, Any]) -> bool:
+    return re.fullmatch("[0-9a-f]{64}", str(mount.get("Name"))) is not None
+
+
+def _place(own: Mapping[str, Any], compose: Mapping[str, Any]) -> str:
+    """The name of a volume, or the path of a folder."""
+    key = str(own.get("source") or "")
+    definition = (compose.get("volumes") or {}).get(key) or {}
+    return str(definition.get("name") or key).replace("$$", "$")
 
 
 def _holds_nothing(folder: str, brought: Collection[str]) -> bool:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
 
 __all__ = [
-    "FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "OldContainer", "OldProject",
+    "FINISHED", "FOLDER_LABEL", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "OldContainer",
+    "OldProject",
 ]  # fmt: skip
 
 MOVING, MOVED, UNDOING, UNDONE, FINISHED = "moving", "moved", "undoing", "undone", "finished"
@@ -35,6 +36,7 @@ _WITHOUT_NAMES = ("bridge", "host", "none")  # Docker's own networks
 _UNLESS_STOPPED = "unless-stopped"
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
+FOLDER_LABEL = "com.docker.compose.project.working_dir"
 
 
 class OldContainer(NamedTuple):
@@ -134,8 +136,10 @@ class OldProject:
         return [each for each in self.noted() if each.id in self._down and not each.running]
 
     def ended(self) -> dict[str, str]:
-        """Those that had ended before the move, so that nobody noted them: names by id."""
-        listed = (each for each in self.api.containers() if self._is_one(each) and each.get("State") == "exited")
+        """Those of the same folder that had ended before the move, so that nobody noted them: names by id."""
+        every = [each for each in self.api.containers() if self._is_one(each)]
+        folders = {_folder(each) for each in every if self.is_noted(each["Id"])}
+        listed = (each for each in every if each.get("State") == "exited" and _folder(each) in folders)
         return {each["Id"]: str(each["Names"][0]).lstrip("/") for each in listed if not self.is_noted(each["Id"])}
 
     def _is_one(self, listed: Mapping[str, Any]) -> bool:
@@ -244,6 +248,10 @@ class OldProject:
         details = self.api.container(container)
         if details and _policy(details)["Name"] != policy["Name"]:
             self.api.update(container, {"RestartPolicy": policy})
+
+
+def _folder(listed: Mapping[str, Any]) -> str:
+    return str((listed.get("Labels") or {}).get(FOLDER_LABEL) or "")
 
 
 def _read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:

@@ -133,7 +133,8 @@ def look_at_project(place: str, name: str) -> Moving:
     project = read_project(host, folder="" if name else folder, name=name, port=port, env=folder)
     env = _env_values(project)
     domain = env.variables.pop("DOMAIN", "")
-    settings = {"moveFrom": [project.name], "variables": dict(env.variables)}
+    taken = project.containers if project.folders else (project.name,)
+    settings = {"moveFrom": [*taken], "variables": dict(env.variables)}
     target, ssh = ssh_target(host, port), ssh_command(host, port)
     return Moving(host=target, project=project, env=env, domain=domain, settings=settings, ssh=ssh)
 
@@ -201,6 +202,16 @@ def _differences(project: RunningProject, services: Mapping[str, Any], adopted: 
         yield (
             f"{held}, not of {project.name}, has port 80 or 443, which the edge needs: where nothing else on the host "
             f"needs it, add its name to moveFrom"
+        )
+    yield from _neighbours(project)
+
+
+def _neighbours(project: RunningProject) -> Iterator[str]:
+    if project.folders:
+        found = ", ".join(f"{folder} ({', '.join(names)})" for folder, names in sorted(project.folders.items()))
+        yield (
+            f"{project.name} runs from several folders, which may be several applications: {found}; moveFrom names the "
+            "containers that this stack takes over, so change it where one is missing or another application's"
         )
     for network in sorted(project.shared):
         yield (

@@ -1,9 +1,13 @@
 """What the engine says when containers, networks or images cannot be had: its meaning and the command that helps."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from slipway.agent.docker.compose_cli import failed_start
 from slipway.agent.docker.pull import explain
+from slipway.contract.problems import FREE_NETWORKS
 
 BIND = "driver failed programming external connectivity: Bind for 0.0.0.0:80"
 DAEMON = "Error response from daemon: "
@@ -20,8 +24,8 @@ OTHER = "another network of this host has the addresses that the Compose file gi
         ("write /var/lib/docker/x: no space left on device", "the disk of this host is full", "docker system df"),
         (f"{DAEMON}No such image: x@sha256:1", "its image vanished", "run the deployment again"),
         (f"{CREATE}could not find an available, non-overlapping IPv4 address pool among the defaults to assign",
-         "networks have every range of addresses that Docker gives them", "docker network prune"),
-        (f"{CREATE}all predefined address pools have been fully subnetted", "networks", "docker network prune"),
+         "networks have every range of addresses that Docker gives them", FREE_NETWORKS),
+        (f"{CREATE}all predefined address pools have been fully subnetted", "networks", FREE_NETWORKS),
         (f"{CREATE}Pool overlaps with other one on this address space", f"{OTHER} shop_back:", "docker network ls -q"),
         (f"{CREATE}invalid pool request: Pool overlaps with other one on this address space", OTHER, "docker"),
         ('network shop_default was found but has incorrect label com.docker.compose.network set to "" (expected: "x")',
@@ -47,3 +51,26 @@ def test_a_registrys_rate_limit_is_called_that() -> None:
     ).problems
     assert problem.what == "registry docker.io lets this host pull no more for now (rate limit)"
     assert "pulumi config set mirror" in problem.fix
+
+
+def test_what_frees_addresses_leaves_the_networks_of_stopped_containers(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("""#!/bin/sh
+case "$*" in
+  "network ls"*) printf 'old_default\nleft\nshop_default\n';;
+  "ps -aqf network=left") ;;
+  "ps -aqf network="*) echo 1f;;
+  *) echo "$*";;
+esac
+""")
+    docker.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["/bin/sh", "-c", FREE_NETWORKS], env=environment, capture_output=True, check=True, text=True)
+    assert done.stdout.splitlines() == ["network rm left"]
+
+
+def test_no_advice_removes_stopped_containers_which_a_move_needs_to_go_back() -> None:
+    root = Path(__file__).resolve().parents[3] / "slipway"
+    deadly = ("system prune", "container prune", "network prune", "volume prune", "prune --all", "prune -a")
+    found = [f"{file}: {each}" for file in root.rglob("*.py") for each in deadly if each in file.read_text()]
+    assert found == []

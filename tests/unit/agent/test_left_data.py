@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from slipway.agent.move.left_data import check_left_data, seeds_of
+from slipway.agent.move.left_data import LeftData, check_left_data, left_data, seeds_of
 from slipway.agent.move.old_project import OldContainer
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-AT = "/var/lib/postgresql/data"
+AT, AROUND = "/var/lib/postgresql/data", "/var/lib/postgresql"
 
 
 class Engine:
-    """Knows one container, and volumes by name."""
+    """Knows one container, whose image keeps data at `AT`, and volumes by name."""
 
     def __init__(self, image: str, mounts: list[dict[str, Any]], volumes: tuple[str, ...]) -> None:
-        self.details = {"Config": {"Image": image}, "Mounts": mounts}
+        self.details = {"Config": {"Image": image}, "Image": "sha256:1", "Mounts": mounts}
         self.volumes = volumes
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        return {"Config": {"Volumes": {AT: {}}}} if reference == "sha256:1" else None
 
     def container(self, _: str) -> dict[str, Any]:
         return self.details
@@ -43,7 +46,7 @@ def new(kind: str, source: object = "", at: str = AT, **more: Any) -> dict[str, 
     return {"type": kind, "target": at, **({"source": str(source)} if source else {}), **more}
 
 
-def refused(
+def left(
     mounts: list[dict[str, Any]],
     own: list[dict[str, Any]],
     *,
@@ -53,16 +56,21 @@ def refused(
     existing: tuple[str, ...] = ("old_data",),
     seeds: dict[str, set[str]] | None = None,
     volumes: dict[str, Any] | None = None,
-) -> str:
-    """Everything that is said; empty where nothing is."""
+    others: list[dict[str, Any]] | None = None,
+) -> list[LeftData]:
     compose = {
-        "services": {service: {"image": image, "volumes": own}, "web": {"image": "nginx"}},
+        "services": {service: {"image": image, "volumes": own}, "web": {"image": "nginx", "volumes": others or []}},
         "volumes": {"data": {"name": "shop_data"}, **(volumes or {})},
     }
     old = OldContainer("1", "old-db-1", "db", "", {"Name": "no"}, (), (), {})
     api: Any = Engine(was, mounts, existing)
+    return list(left_data(compose, (old,), api=api, seeds=seeds or {}))
+
+
+def refused(mounts: list[dict[str, Any]], own: list[dict[str, Any]], *, service: str = "db", **more: Any) -> str:
+    """Everything that is said; empty where nothing is."""
     try:
-        check_left_data(compose, (service,), (old,), api=api, seeds=seeds or {})
+        check_left_data((service,), left(mounts, own, service=service, **more))
     except SlipwayError as error:
         return str(error)
     return ""
@@ -97,8 +105,7 @@ def test_data_that_stays_where_it_is_is_no_reason(data: Path, tmp_path: Path) ->
         [new("bind", tmp_path)],  # with all around it
         [new("tmpfs")],
         [new("bind", tmp_path / "own", read_only=True)],
-        [new("bind", tmp_path / "own", "/elsewhere")],
-        [],
+        [new("bind", data, "/elsewhere")],
     ):
         assert refused([old_bind(data)], kept) == "", kept
     assert refused([old_bind(data, writable=False)], [new("bind", tmp_path / "own")]) == ""
@@ -115,6 +122,11 @@ def test_data_that_stays_where_it_is_is_no_reason(data: Path, tmp_path: Path) ->
         (old_bind("/nowhere/of others"), new("volume", "data"), f"write `/nowhere/of others:{AT}` in"),
         (old_volume("old_data"), new("volume", "adopted"), ""),
         (old_volume("old_data", "/other"), new("volume", "data"), ""),
+        (old_volume("old_data"), new("volume", "data", AROUND), f"write `data:{AT}` in services.db"),
+        (old_volume("ab" * 32), new("volume", "data", AROUND), f"volume {'ab' * 32} ({AT})"),
+        (old_volume("old_data"), new("volume", "data", "/elsewhere"), f"write `data:{AT}` in services.db.volumes"),
+        (old_bind("/nowhere/db"), new("volume", "data", "/elsewhere"), f"write `/nowhere/db:{AT}` in services.db"),
+        (old_volume("ab" * 32), new("volume", "data", "/elsewhere"), ""),
     ],
 )
 def test_a_volume_that_the_stack_would_not_have_is_refused_with_what_adopts_it(
@@ -159,12 +171,61 @@ def test_a_folder_that_only_its_owner_may_read_is_data(data: Path, tmp_path: Pat
     [
         ("postgres:16", "postgres:14", True),
         ("mirror.test/library/postgres@sha256:ab", "postgres", True),
-        ("mysql:8", "postgres:14", False),
+        ("mysql:8", "postgres:14", True),
     ],
 )
-def test_a_service_under_another_name_is_known_by_its_image(image: str, was: str, *, found: bool) -> None:
-    said = refused([old_volume("old_data")], [new("volume", "data")], service="database", image=image, was=was)
-    assert bool(said) is found
+def test_a_service_under_another_name_is_known_by_its_image_or_the_path_of_its_data(
+    image: str, was: str, *, found: bool
+) -> None:
+    mounts, own = [old_volume("old_data")], [new("volume", "data")]
+    assert bool(refused(mounts, own, service="database", image=image, was=was)) is found
+    assert refused(mounts, [new("volume", "data", "/else")], service="database", image="mysql:8") == ""
+    two = [new("volume", "data")]  # nobody knows which of them
+    assert refused(mounts, own, service="database", image="mysql:8", others=two) == ""
+
+
+def test_a_part_of_a_folder_that_would_be_another_is_refused_where_it_holds_something(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    (app / "cache").mkdir(parents=True)
+    (app / "main.py").write_text("x")
+    old, own = [old_bind(app, at="/app")], [new("volume", "data", f"/app/{each}") for each in ("cache", "uploads")]
+    assert refused(old, own) == ""
+    (app / "uploads").mkdir()
+    (app / "uploads" / "photo").write_text("x")
+    assert f"would start without the data of old-db-1, which is in the folder {app} (/app)" in refused(old, own)
+    assert "at /app/uploads" in refused(old, own)
+    assert refused(old, [new("bind", app / "uploads", "/app/uploads")]) == ""
+
+
+STAYS = [
+    # what the old container has, what the service has, what another service has, what is said to stay
+    (old_volume("old_data", "/data"), [], [], "volume old_data (/data of old-db-1)"),
+    (old_volume("old_data", "/data"), [new("volume", "data", "/data2")], [], "volume old_data (/data of old-db-1)"),
+    (old_volume("old_data", "/data"), [], [new("volume", "adopted", "/backup")], ""),
+    (old_volume("old_data", "/data"), [], [new("volume", "adopted", "/backup", read_only=True)], "volume old_data"),
+    (old_volume("old_data", "/data"), [new("volume", "adopted", "/new")], [], ""),
+    (old_volume("ab" * 32, "/data"), [], [], "unnamed volume (/data of old-db-1)"),
+    (old_bind("/nowhere/files", at="/files"), [], [], "folder /nowhere/files (/files of old-db-1)"),
+    (old_bind("/nowhere/files", at="/files", writable=False), [], [], ""),
+    (old_bind("/dev/null", at="/files"), [], [], ""),
+    (old_bind("{}/app.sqlite", at="/app.sqlite"), [], [], "file {}/app.sqlite (/app.sqlite of old-db-1)"),
+    (old_bind("{}/app.sqlite", at="/app.sqlite"), [new("bind", "{}/shipped", "/app.sqlite")], [], ""),
+    (old_bind("{}/empty", at="/files"), [], [], ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("theirs", "own", "others", "expected"), STAYS)
+def test_what_nobody_takes_over_is_named(
+    tmp_path: Path, theirs: dict[str, Any], own: list[Any], others: list[Any], expected: str
+) -> None:
+    (tmp_path / "app.sqlite").write_text("rows")
+    (tmp_path / "empty").mkdir()
+    theirs = {**theirs, "Source": theirs["Source"].replace("{}", str(tmp_path))}
+    volumes = {"adopted": {"name": "old_data", "external": True, "x-adopted": True}}
+    assert refused([theirs], own, volumes=volumes, others=others) == ""
+    found = ", ".join(each.words for each in left([theirs], own, volumes=volumes, others=others) if not each.used)
+    assert bool(found) == bool(expected)
+    assert expected.replace("{}", str(tmp_path)) in found
 
 
 def test_what_a_release_brings_is_known_by_folder() -> None:

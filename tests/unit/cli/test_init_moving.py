@@ -416,6 +416,31 @@ def test_a_secret_that_a_running_container_has_keeps_its_value(
     assert CANARY not in said(result)
 
 
+@pytest.mark.parametrize(
+    ("options", "taken", "new"),
+    [
+        (("--from", "box:/opt/shop/docker"), ["docker-mailer-1"], "extra is new"),
+        (("--from", "box:/opt/blog/docker/"), ["docker-extra-1"], "mailer is new"),
+        (("--from", "box", "--from-running", "docker"), ["docker-mailer-1", "docker-extra-1"], ""),
+    ],
+)
+def test_of_two_folders_whose_projects_have_one_name_the_containers_are_taken_over_by_name(
+    init: Init, program: Path, host: Path, *, options: tuple[str, ...], taken: list[str], new: str
+) -> None:
+    two = [container(name, image=f"{name}:1", project="docker") for name in ("mailer", "extra")]
+    for each, folder in zip(two, ("/opt/shop/docker", "/opt/blog/docker"), strict=True):
+        each["Config"]["Labels"]["com.docker.compose.project.working_dir"] = folder
+    (host / "containers").write_text(json.dumps(two))
+    result = init(*options, "--yes")
+    assert result.exit_code == 0, said(result)
+    assert stack(program, "production")["config"]["shop-deploy:moveFrom"] == taken
+    assert (
+        "- docker runs from several folders, which may be several applications: /opt/blog/docker (docker-extra-1), "
+        "/opt/shop/docker (docker-mailer-1); moveFrom names the containers"
+    ) in result.output
+    assert new in result.output
+
+
 @pytest.mark.parametrize("stacks", [0, 1])
 def test_what_slipway_runs_itself_is_not_offered_and_two_of_a_folder_are_something_to_take_over(
     init: Init, host: Path, stacks: int

@@ -955,6 +955,59 @@ def test_a_service_does_not_start_without_the_data_that_the_old_one_has(stack: S
     before.stopped()
 
 
+def test_a_preview_names_the_data_that_nobody_takes_over(stack: Simulation, before: Before) -> None:
+    wanted = shop(stack, volumes={"data": {"name": "shop_data"}})
+    wanted["compose"]["services"]["db"]["volumes"][0]["target"] = "/data2"
+    plan = stack.plan(wanted, move_from=["old"])
+    [change] = [each for each in plan["changes"] if each["action"] == "data not taken over"]
+    assert (change["service"], change["because"]) == ("old", ["volume old_data (/data of old-db-1)"])
+    assert deploy(stack, wanted).code == 0
+    before.stopped()
+    assert stack.plan(wanted, move_from=["old"])["changes"] == []
+
+
+FOLDER = "com.docker.compose.project.working_dir"
+
+
+def test_of_two_folders_whose_projects_have_one_name_nothing_is_stopped_that_was_not_named(
+    stack: Simulation, before: Before
+) -> None:
+    for name in before.ids:
+        before.container(name).config["Labels"][FOLDER] = "/opt/blog/docker" if name == "worker" else "/opt/shop/docker"
+    [refused] = stack.plan(shop(stack), move_from=["old"])["refused"]
+    assert refused["what"] == (
+        "old, which moveFrom names, runs from several folders: /opt/blog/docker (old-worker-1), "
+        "/opt/shop/docker (old-db-1, old-web-1, old-traefik-1)"
+    )
+    named = ["old-db-1", "old-web-1", "old-traefik-1"]
+    pairs = [f"--plaintext 'moveFrom[{at}]={name}'" for at, name in enumerate(named)]
+    assert refused["fix"] == f"pulumi config set-all --path {' '.join(pairs)}"
+    assert refused["what"] in deploy(stack, shop(stack)).error
+    before.untouched()
+    assert stack.deploy(shop(stack), move_from=named).code == 0
+    assert before.container("worker").running
+    assert before.container("worker").host["RestartPolicy"] == before.policies["worker"]
+
+
+def test_one_application_of_two_folders_is_taken_over_where_both_are_named(stack: Simulation, before: Before) -> None:
+    for name in before.ids:
+        before.container(name).config["Labels"][FOLDER] = "/srv/releases/2" if name == "web" else "/srv/releases/1/"
+    assert stack.deploy(shop(stack), move_from=["old", "old-web-1"]).code == 0
+    before.stopped()
+
+
+def test_finish_removes_nothing_of_another_folder(stack: Simulation, before: Before) -> None:
+    for name in ("seed", "other"):
+        before.ids[name] = before._run(name, before.container("web").config["Image"], {"Name": "no"})
+        before._ask("POST", f"/containers/{before.ids[name]}/stop")
+    for name in before.ids:
+        before.container(name).config["Labels"][FOLDER] = "/opt/blog" if name == "other" else "/opt/shop"
+    assert deploy(stack, shop(stack)).code == 0
+    assert command(stack, "finish").report["ended"] == ["old-seed-1"]
+    command(stack, "remove")
+    assert set(before.ids.values()).intersection(stack.host.engine.containers) == {before.ids["other"]}
+
+
 @pytest.mark.parametrize("how", [{}, {"move_from": ["other"]}])
 def test_data_that_somebody_works_on_is_not_adopted_without_him(
     stack: Simulation, before: Before, how: dict[str, list[str]]
