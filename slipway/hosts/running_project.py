@@ -77,12 +77,13 @@ class OldMount:
 
 @dataclass(frozen=True, kw_only=True)
 class OldService:
-    """What runs of one service; of its variables only the names."""
+    """What runs of one service."""
 
     name: str
     image: str
     ports: tuple[int, ...]
-    variables: frozenset[str]
+    variables: Mapping[str, str] = field(repr=False)
+    """those that its image does not bring along; some are secrets"""
     mounts: tuple[OldMount, ...]
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """of `command` and `entrypoint`"""
@@ -296,7 +297,7 @@ def _service(details: Mapping[str, Any]) -> OldService:
         name=_labels(details).get(f"{_LABEL}service", ""),
         image=str(details["Config"].get("Image", "")),
         ports=tuple(sorted(held_ports(details))),
-        variables=frozenset(each.partition("=")[0] for each in details["Config"].get("Env") or ()),
+        variables=dict(each.partition("=")[::2] for each in details["Config"].get("Env") or ()),
         words={key: tuple(map(str, details["Config"].get(name) or ())) for key, name in _WORDS.items()},
         of_image=frozenset(details["OfImage"]),
         mounts=tuple(

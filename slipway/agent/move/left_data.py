@@ -9,6 +9,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.move.shared_data import data_of, data_of_service, shared
 from slipway.contract.problems import Problem, SlipwayError
 
@@ -50,8 +51,8 @@ def left_data(
 ) -> Iterator[LeftData]:
     """What the `old` containers write to and their successors do not.
 
-    Whoever made the new place himself knows that he begins anew. `seeds` are the files that a release brings for a
-    folder: a folder with no others holds no data.
+    Whoever made the new place himself knows that he begins anew, and Compose, which made one for a trial, does not.
+    `seeds` are the files that a release brings for a folder: a folder with no others holds no data.
     """
     stack = [data for name in compose["services"] for data in data_of_service(name, compose, api)]
     for each in old:
@@ -66,7 +67,11 @@ def left_data(
             if entries if file else _holds_nothing(source, brought):
                 continue
             empty = [own for own in entries if _begins_empty(mount, own, compose, api)]
-            problem = _elsewhere(service, each.name, mount, empty[0], compose) if empty else None
+            problem = None
+            if empty:
+                place = _place(empty[0], compose)
+                there = empty[0]["type"] == "volume" and bool(place) and api.volume(place) is not None
+                problem = _elsewhere(service, each.name, mount, empty[0], place, there=there)
             if not entries and service and _is_kept(mount, details, api):
                 problem = _nowhere(service, each.name, mount)
             words = f"{_called(mount)} ({_path(mount.get('Destination'))} of {each.name})"
@@ -111,12 +116,13 @@ def _entries(mount: Mapping[str, Any], service: Mapping[str, Any]) -> list[Mappi
 
 
 def _begins_empty(mount: Mapping[str, Any], own: Mapping[str, Any], compose: Mapping[str, Any], api: DockerApi) -> bool:
-    """Whether a service gets an empty place where the old container has data."""
-    place, bound = _place(own, compose), own.get("type") == "bind"
-    if not (bound or own.get("type") == "volume") or own.get("read_only"):
+    """Whether a service gets a place where the old container has data, and nobody made or chose that place by hand."""
+    place, definition = _place(own, compose), (compose.get("volumes") or {}).get(str(own.get("source") or "")) or {}
+    if own.get("type") not in ("volume", "bind") or own.get("read_only") or definition.get("external"):
         return False
-    if place and (os.path.exists(place) if bound else api.volume(place) is not None):
-        return False  # somebody made it on purpose
+    volume = api.volume(place) if place and own["type"] == "volume" else None
+    if os.path.exists(place) if own["type"] == "bind" else volume and PROJECT_LABEL not in (volume.get("Labels") or {}):
+        return False
     inside = os.path.relpath(_path(own["target"]), _path(mount.get("Destination")))
     path = os.path.join(str(mount.get("Source") or ""), inside)
     return inside.startswith(".") or (os.path.exists(path) and not _holds_nothing(path, ()))
@@ -139,21 +145,23 @@ def _nowhere(service: str, old: str, mount: Mapping[str, Any]) -> Problem:
 
 
 def _elsewhere(
-    service: str, old: str, mount: Mapping[str, Any], own: Mapping[str, Any], compose: Mapping[str, Any]
+    service: str, old: str, mount: Mapping[str, Any], own: Mapping[str, Any], place: str, *, there: bool
 ) -> Problem:
     path, bound, key = _path(mount.get("Destination")), own["type"] == "bind", str(own.get("source") or "")
-    place, there = _place(own, compose), _path(own["target"])
+    entry = f"adoptVolumes.{key}" if "." not in key else f'adoptVolumes["{key}"]'
+    adopt = f"pulumi config set --path {shlex.quote(entry)} "
     make = f"mkdir -p {shlex.quote(place)}" if bound else f"docker volume create {shlex.quote(place)}"
     anew = f", or make the new one first to begin anew ({make})" if place else ""
-    entry = f"adoptVolumes.{key}" if "." not in key else f'adoptVolumes["{key}"]'
-    adopt = f"pulumi config set --path {shlex.quote(entry)} {shlex.quote(str(mount.get('Name')))}"
-    write = mount.get("Type") == "bind" or bound or not key or there != path
+    if there:
+        anew = f", or adopt the new one to go on with what that has ({adopt}{shlex.quote(place)})"
+    at = _path(own["target"])
+    write = mount.get("Type") == "bind" or bound or not key or at != path
     return Problem(
         f"{service} would start without the data of {old}, which is in the {_called(mount, whole=True)} ({path})",
         f"the stack has {'a folder of its own' if bound else 'another volume'} "
-        f"{'there' if there == path else f'at {there}'}, and the data would stay behind, so nothing was started; "
+        f"{'there' if at == path else f'at {at}'}, and the data would stay behind, so nothing was started; "
         f"keep it{anew}",
-        _write(service, mount) if write else adopt,
+        _write(service, mount) if write else adopt + shlex.quote(str(mount.get("Name"))),
     )
 
 

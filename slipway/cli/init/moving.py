@@ -96,6 +96,30 @@ class Moving:
             stack, named[0], f"{self.ssh} {shlex.quote(asked)} |" if self.ssh else f"{asked} |", secret=True
         )
 
+    def _other_values(self, services: Mapping[str, Any], missing: Collection[tuple[str, ...]]) -> Iterator[str]:
+        """What the stack gives another value than it has now, except for what `missing` values are at."""
+        for name, old in sorted(self.project.services.items()):
+            given = (services.get(name) or {}).get("environment") or {}
+            texts = {key: text for key, text in given.items() if ("services", name, "environment", key) not in missing}
+            changed = sorted(
+                key for key in old.variables.keys() & texts if not self._is(texts[key], old.variables[key])
+            )
+            if changed:
+                yield (
+                    f"{name} runs with another value of {', '.join(changed)} than the stack gives it: where data "
+                    "depends on it, as on the password of a database, set the one of today"
+                )
+
+    def _is(self, text: object, value: str) -> bool:
+        """Whether a text of the Compose file, with placeholders for secrets, is `value` in the container."""
+        known = self.env.secrets
+        found = re.sub(
+            r"\$\$|\$\{(\w+)\}",
+            lambda each: known.get(each[1], each[0]) if each[1] else "$",
+            str(with_placeholders(text)),
+        )
+        return text is None or found == value
+
     def compose_files(self, application: Path) -> list[str]:
         """The files that it was started from, where that folder has them all and Compose would not find the same."""
         files = [application / name for name in self.project.files]
@@ -104,16 +128,19 @@ class Moving:
 
     def compared(self, settings: Settings) -> Moving:
         """With the settings that adopt its volumes, and where the Compose file differs from what runs."""
-        model = resolve(settings).model
+        found = resolve(settings)
+        model = found.model
         services, volumes = model.get("services") or {}, model.get("volumes") or {}
         adopted = dict(_adopted(self.project, services, volumes))
-        found = {**self.settings, "adoptVolumes": adopted}
+        stated = {**self.settings, "adoptVolumes": adopted}
         domain = settings.domain or self.domain
+        missing = {path for paths in found.places.values() for path in paths}
         differences = [*_differences(self.project, services, set(adopted.values()), domain)]
+        differences += self._other_values(services, missing)
         if adopted.keys() == {"secure"}:
-            found["adoptVolumes"] = {}
+            stated["adoptVolumes"] = {}
             differences.append("the volume `secure` cannot be taken over: Pulumi knows encrypted values by that name")
-        return replace(self, settings=found, differences=tuple(differences), own_name=str(model.get("name") or ""))
+        return replace(self, settings=stated, differences=tuple(differences), own_name=str(model.get("name") or ""))
 
 
 def look_at_project(place: str, name: str) -> Moving:
@@ -184,8 +211,9 @@ def _differences(project: RunningProject, services: Mapping[str, Any], adopted: 
         service = services.get(name)
         if name in proxies and (service is None or routed):
             held = " and ".join(str(port) for port in old.ports if port in EDGE_PORTS)
+            keeps = _has_edge_ports(service or {})
             yield f"{name} has port {held}: the edge takes over from it" + (
-                "" if service is None else f"; take {name} out of the Compose file, whose ports the edge needs"
+                f"; take {name} out of the Compose file, whose ports the edge needs" if keeps else ""
             )
         elif service is None:
             yield f"{name} runs, and the Compose file has no such service: it is stopped with the rest"
@@ -204,6 +232,11 @@ def _differences(project: RunningProject, services: Mapping[str, Any], adopted: 
             f"needs it, add its name to moveFrom"
         )
     yield from _neighbours(project)
+
+
+def _has_edge_ports(service: Mapping[str, Any]) -> bool:
+    published = (port for each in published_ports(service) for port in range(each.first, each.last + 1))
+    return service.get("network_mode") == "host" or not set(EDGE_PORTS).isdisjoint(published)
 
 
 def _neighbours(project: RunningProject) -> Iterator[str]:
@@ -227,7 +260,7 @@ def _service_differences(name: str, old: OldService, service: Mapping[str, Any])
     ports = {port.first for port in published_ports(service)}
     if lost := sorted(set(old.ports) - ports) if not (service.get("x-slipway") or {}).get("route") else []:
         yield f"{name} has port {', '.join(map(str, lost))}, which the Compose file does not publish"
-    if variables := sorted(old.variables - (service.get("environment") or {}).keys()):
+    if variables := sorted(old.variables.keys() - (service.get("environment") or {}).keys()):
         yield f"{name} has variables that the Compose file does not set: {', '.join(variables)}"
     for key in ("command", "entrypoint"):
         stated, running = service.get(key), old.words.get(key, ())

@@ -22,7 +22,7 @@ class Engine:
 
     def __init__(self, image: str, mounts: list[dict[str, Any]], volumes: tuple[str, ...]) -> None:
         self.details = {"Config": {"Image": image}, "Image": "sha256:1", "Mounts": mounts}
-        self.volumes = volumes
+        self.volumes, self.composed = volumes, ("old_data", "trial_data")
 
     def image(self, reference: str) -> dict[str, Any] | None:
         return {"Config": {"Volumes": {AT: {}}}} if reference == "sha256:1" else None
@@ -31,7 +31,8 @@ class Engine:
         return self.details
 
     def volume(self, name: str) -> dict[str, Any] | None:
-        return {"Name": name, "Mountpoint": f"/nowhere/{name}"} if name in self.volumes else None
+        labels = {"com.docker.compose.project": "shop"} if name in self.composed else {}
+        return {"Name": name, "Labels": labels, "Mountpoint": f"/nowhere/{name}"} if name in self.volumes else None
 
 
 def old_bind(source: object, *, writable: bool = True, at: str = AT) -> dict[str, Any]:
@@ -139,6 +140,16 @@ def test_a_volume_that_the_stack_would_not_have_is_refused_with_what_adopts_it(
     if own.get("source") == "data" and own["target"] == theirs["Destination"]:
         assert "docker volume create shop_data" in said
         assert refused([theirs], [own], existing=("old_data", "shop_data")) == ""  # made on purpose
+
+
+def test_a_volume_of_a_trial_takes_the_place_of_the_data_only_where_it_is_adopted() -> None:
+    old, own, existing = [old_volume("old_data")], [new("volume", "trial")], ("old_data", "trial_data")
+    said = refused(old, own, existing=existing, volumes={"trial": {"name": "trial_data"}})
+    assert "(pulumi config set --path adoptVolumes.trial trial_data)" in said
+    assert said.endswith("pulumi config set --path adoptVolumes.trial old_data")
+    assert "docker volume create" not in said
+    adopted = {"trial": {"name": "trial_data", "external": True, "x-adopted": True}}
+    assert refused(old, own, existing=existing, volumes=adopted) == ""
 
 
 def test_a_folder_that_holds_only_what_the_release_brings_holds_no_data(tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
         "- db runs postgres:15, the Compose file says postgres:16",
         "- db has port 5432, which the Compose file does not publish",
         "- api has variables that the Compose file does not set: OLD_FLAG",
+        "- api runs with another value of DATABASE_PASSWORD than the stack gives it",
         f"- api writes to the folder {served}/uploads, and would start with one of the stack's own (./uploads)",
         "- extra is new: it does not run there",
         "- blog-web-1, not of shop, has port 80 or 443, which the edge needs",
@@ -439,6 +440,53 @@ def test_of_two_folders_whose_projects_have_one_name_the_containers_are_taken_ov
         "/opt/shop/docker (docker-mailer-1); moveFrom names the containers"
     ) in result.output
     assert new in result.output
+
+
+VALUES = [
+    # what the Compose file sets, what runs, whether that is said to differ
+    ("${STRIPE}", CANARY, False),
+    ("x ${STRIPE}$${A}", f"x {CANARY}${{A}}", False),
+    ("${STRIPE}", "pa$1wor", True),  # of pa$1wor$D, as Compose reads a .env
+    ("${STRIPE}", CANARY[:-1], True),
+    ("${LEVEL:-info}", "info", False),
+    ("${LEVEL:-info}", "debug", True),
+    ("fixed", "fixed", False),
+    ("", "", False),
+    (None, "of the machine", False),
+    ("${UNKNOWN_PASSWORD}", "anything", False),  # asked for already
+]
+
+
+@pytest.mark.parametrize(("text", "runs", "differs"), VALUES)
+def test_a_value_that_differs_is_named_and_not_shown(
+    init: Init, program: Path, host: Path, *, text: str | None, runs: str, differs: bool
+) -> None:
+    content = {"name": "shop", "services": {"mailer": {"image": "mailer:1", "environment": {"VALUE": text}}}}
+    (program.parent / "shop" / "compose.yaml").write_text(json.dumps(content))
+    (host / "images").write_text("[]")
+    (host / "containers").write_text(json.dumps([container("mailer", image="mailer:1", env=(f"VALUE={runs}",))]))
+    (host.parent / ".env").write_text(f"STRIPE={CANARY}\n")
+    (host / "folder").write_text(f"{host.parent}\n")
+    result = init("--from-running", "shop", "--yes")
+    assert result.exit_code == 0, said(result)
+    assert ("- mailer runs with another value of VALUE than the stack gives it" in result.output) is differs
+    assert CANARY not in said(result)
+
+
+@pytest.mark.parametrize(
+    ("more", "taken_out"),
+    [({}, False), ({"ports": ["8000:8000"]}, False), ({"ports": ["443:443"]}, True), ({"network_mode": "host"}, True)],
+)
+def test_only_what_keeps_the_ports_of_the_edge_is_to_leave_the_compose_file(
+    init: Init, program: Path, host: Path, *, more: dict[str, Any], taken_out: bool
+) -> None:
+    api = {"image": "api:1", "x-slipway": {"route": "/", "port": 80}}
+    content = {"name": "shop", "services": {"web": {"image": "web:1", **more}, "api": api}}
+    (program.parent / "shop" / "compose.yaml").write_text(json.dumps(content))
+    (host / "containers").write_text(json.dumps([container("web", image="web:1", ports=(80,))]))
+    result = init("--from-running", "shop", "--yes")
+    assert "- web has port 80: the edge takes over from it" in result.output, said(result)
+    assert ("; take web out of the Compose file" in result.output) is taken_out
 
 
 @pytest.mark.parametrize("stacks", [0, 1])
