@@ -249,11 +249,12 @@ def _model(
         else:
             said.append(_complaint(done.stderr))
             unset |= {match["name"] for match in _UNSET.finditer(done.stderr)}
-            open_names = unset - values.keys()
+            open_names = unset - values.keys() or {name for name in unset if not values[name]}
         if done.returncode == 0 or not open_names:
             break
         known = known or dotenv_values(files[0].parent, _MARK)
-        values |= {name: known.get(name) or guess(name, files) for name in open_names}
+        fits = {name: known[name] for name in open_names & known.keys() - values.keys() if known[name] or not missing}
+        values |= {name: guess(name, files) for name in open_names} | fits
     problems = [*sorted(required), *(missing_variable(name, settings, "") for name in sorted(unset))]
     if _RUN_FOLDER in done.stdout:
         problems.append(missing_variable("PATH", settings, "the container's own is $$PATH, in a shell"))

@@ -20,16 +20,18 @@ def dotenv_values(folder: Path, mark: str) -> dict[str, str]:
     """What the `.env` in a folder gives a value, which is `mark` with its name for a secret."""
     entries = dotenv_entries(read_dotenv(folder / ".env"), {}, {})
     return {
-        each.name: mark.format(each.name) if each.secret else each.value
+        each.name: mark.format(each.name) if each.secret and each.value else each.value
         for each in entries
-        if each.value and not of_the_machine(each.name)
+        if not of_the_machine(each.name)
     }
 
 
 def guess(name: str, files: Sequence[Path]) -> str:
-    """A value that Compose can read in the place of a variable: a folder, a switch, or what fits most other places."""
+    """A value that Compose can read in the place of a variable: a folder, address, switch, or what fits most others."""
     text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
     variable = rf"\$(?:{name}\b|\{{{name}\b[^}}]*\}})"
     if re.search(rf"{variable}[^\s:\"']*:/|\bsource[\"']?:\s*[\"']?{variable}", text):
         return "./1"
+    if re.search(rf"{variable}:[^\s/\"']+:[\d$]", text):  # of a port
+        return "127.0.0.1"
     return "true" if re.search(rf"\b(?:{_SWITCHES})[\"']?:\s*[\"']?{variable}", text) else "1"

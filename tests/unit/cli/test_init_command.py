@@ -1,5 +1,6 @@
 """`slipway init`: what it writes, asks and refuses. Compose is the real one; the engine is a script that answers so."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -840,6 +841,24 @@ def test_a_file_that_needs_values_is_read_with_those_of_the_options_and_of_doten
     left = [line.strip() for line in result.output.splitlines() if "pulumi config set" in line]
     names = [line.split("--path ")[1].split(" ")[0] for line in left]
     assert names == ["'secrets.DATABASE_PASSWORD'", "'variables.READ_ONLY'"]
+
+
+@pytest.mark.parametrize(
+    "dotenv",
+    [
+        "NAME=shop\nBIND=\nPORT=8080\nUPLOADS=./x\n",  # Compose reads it so
+        "NAME=shop\nBIND=127.0.0.1\nPORT=8080\nUPLOADS=\n",  # and cannot read it so
+        "NAME=shop\nBIND=\nPORT=\nUPLOADS=\n",
+        "NAME=\nBIND=\nPORT=8080\nUPLOADS=./x\n",
+    ],
+)
+def test_an_empty_value_of_dotenv_is_tried_as_it_is(init: Init, program: Path, dotenv: str) -> None:
+    shop = program.parent / "shop"
+    web = {"image": "nginx", "ports": ["${BIND}:${PORT}:80"], "volumes": ["${UPLOADS}:/data"]}
+    (shop / "compose.yaml").write_text(json.dumps({"name": "${NAME:?}", "services": {"web": web}}))
+    (shop / ".env").write_text(dotenv)
+    result = init(*HERE)
+    assert result.exit_code == 0, said(result)
 
 
 def test_a_file_that_needs_values_is_read_where_nothing_has_them(init: Init, program: Path) -> None:
