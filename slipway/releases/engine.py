@@ -17,6 +17,7 @@ import yaml
 from slipway.contract.problems import SlipwayError
 from slipway.releases import local_stack
 from slipway.settings.setting_files import stack_file
+from slipway.settings.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,6 +73,13 @@ class Engine:
         if "--config-file" in self.options:
             return Path(self.options[list(self.options).index("--config-file") + 1])
         return stack_file(self.root, self.short)
+
+    def absent(self) -> tuple[str, str]:
+        """What it means that there is no such stack, and what leads on."""
+        if self.stack_file.is_file():
+            return "its settings are here, the stack itself is not", f"pulumi stack init {shlex.quote(self.stack)}"
+        names = {file.name.split(".")[1] for file in self.root.glob("Pulumi.*.yaml")}
+        return suggestion(self.short, names, "nothing was done"), "pulumi stack ls"
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of the engine's commands on the stack that need no configuration; otherwise as `run`."""
@@ -203,14 +211,15 @@ def _configuration(engine: Engine) -> dict[str, dict[str, Any]]:
     done = engine.run("config", "--json", "--show-secrets", *engine.options)
     named = shlex.quote(engine.stack)
     fix = f"read -rs PULUMI_CONFIG_PASSPHRASE && export PULUMI_CONFIG_PASSPHRASE && pulumi config --stack {named}"
+    meaning = "it is not known which hosts to look at"
     if "no stack named" in done.stderr:
-        fix = f"pulumi stack ls && pulumi stack init {named}"
+        meaning, fix = engine.absent()
     elif "invalid YAML" in done.stderr:
         fix = f"correct {engine.stack_file}"
     printed = output_of(
         done,
         "the engine cannot read the stack's configuration",
-        "it is not known which hosts to look at",
+        meaning,
         fix,
     )
     configured: dict[str, dict[str, Any]] = json.loads(printed)

@@ -93,7 +93,7 @@ def previewed(
                 if unreported := story.unreported(run.output):
                     typer.echo(unreported, err=True)
                 again = command or f"slipway preview --stack {engine.short}"
-                for error in story.errors or [engine_error(run, story, code, again, what="preview")]:
+                for error in story.errors or [engine_error(run, story, code, again, engine, what="preview")]:
                     typer.echo(error, err=True)
                 raise typer.Exit(1)
         plans = [json.loads(file.read_text()) for file in sorted(Path(folder).iterdir())]

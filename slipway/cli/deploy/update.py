@@ -57,7 +57,7 @@ def deploy(
         if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
             raise StackLockedError(other)
         again = command or of_stack("slipway up", engine.stack)
-        _end(run, story, code, monotonic() - began, again)
+        _end(run, story, code, monotonic() - began, command=again, engine=engine)
         if code and run.stopping:
             if story.begun:
                 typer.echo("hosts that had begun are asked to go back, and waited for", err=True)
@@ -66,7 +66,7 @@ def deploy(
     return code
 
 
-def _end(run: EngineRun, story: Story, code: int, seconds: float, command: str) -> None:
+def _end(run: EngineRun, story: Story, code: int, seconds: float, *, command: str, engine: Engine) -> None:
     """The last lines: what came of it, and on failure the errors in the family's form."""
     if code == 0:
         typer.echo(f"done in {seconds:.1f} s: {story.summary() or 'nothing to do'}")
@@ -81,16 +81,20 @@ def _end(run: EngineRun, story: Story, code: int, seconds: float, command: str) 
     typer.echo(f"{'stopped' if run.stopping else 'failed'} after {seconds:.1f} s{before}")
     if run.stopping:
         return
-    for error in story.errors or [engine_error(run, story, code, command)]:
+    for error in story.errors or [engine_error(run, story, code, command, engine)]:
         typer.echo(error, err=True)
 
 
-def engine_error(run: EngineRun, story: Story, code: int, command: str, *, what: str = "up") -> str:
+def engine_error(run: EngineRun, story: Story, code: int, command: str, engine: Engine, *, what: str = "up") -> str:
     """The family's form of an error that is the engine's own; `what` it ran, `command` is to be run again."""
     if run.stopping:
         return str(SlipwayError(f"pulumi {what} was stopped", "nothing was changed", command))
     said = re.findall(r"^\s*error: (.*\S)", run.output, re.MULTILINE)
     reason = story.crash or next((each for each in said if each not in ENDED), f"exit code {code}")
-    meaning = "what was done so far stays, the rest was not begun; its own words above say what to fix"
-    meaning = meaning if what == "up" else "nothing was changed; its own words above say what to fix"
-    return str(SlipwayError(f"pulumi {what} failed ({reason})", meaning, f"fix that, then {command}"))
+    done = (
+        "what was done so far stays, the rest was not begun" if what == "up" and story.begun else "nothing was changed"
+    )
+    meaning, fix = f"{done}; its own words above say what to fix", f"fix that, then {command}"
+    if "no stack named" in reason:
+        meaning, fix = engine.absent()
+    return str(SlipwayError(f"pulumi {what} failed ({reason})", meaning, fix))

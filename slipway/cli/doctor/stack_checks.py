@@ -29,8 +29,7 @@ def backend(engine: Engine) -> list[CheckResult]:
     found = [good("backend", f"logged in at {place_of(url)}")]
     if engine.short not in known_stacks(engine):
         what = f"there is no stack {engine.short} of project {engine.project}"
-        fix = f"pulumi stack init {engine.stack}"
-        return [*found, *wrongs("backend", Problem(what, "nothing can be previewed", fix))]
+        return [*found, *wrongs("backend", Problem(what, *engine.absent()))]
     found.append(good("backend", f"stack {engine.short} exists"))
     return found if is_cloud(url) else [*found, *_locks(engine)]
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from test_up_story import _HOST, ERROR, HOST_BEGINS, end, say
 
+from slipway.releases import engine as engine_module
+
 Engine = Callable[..., Path]
 
 _SCRIPT = """\
@@ -148,7 +150,7 @@ ON_THE_WAY = [
      ["about to fail", 'File "/shop/__main__.py", line 40', "ValueError: mine"], "ValueError: mine"),
     ([], PRINTED, ["ValueError: mine"], "Program failed with an unhandled exception:"),
     ([say(_HOST, "ssh: handshake failed\n", "error", "error: ")], "", ["ssh: handshake failed"], "exit code 255"),
-    ([], "error: no stack named 'x' found", ["error: no stack named 'x' found"], "no stack named 'x' found"),
+    ([], "error: it is out of order", ["error: it is out of order"], "it is out of order"),
 ]  # fmt: skip
 
 
@@ -178,8 +180,25 @@ def test_an_error_of_the_engines_own_is_quoted_and_put_in_the_familys_form(engin
     code, out, error = _run(engine(code=6, said="error: no stack named 'x' found"), "--stack", "x")
     assert code == 6
     assert "error: no stack named 'x' found" in out.splitlines()
-    assert error.startswith("slipway: error: pulumi up failed (no stack named 'x' found) — ")
-    assert error.count("\n") == 1
+    said = "slipway: error: pulumi up failed (no stack named 'x' found) — nothing was done — pulumi stack ls\n"
+    assert error == said
+
+
+@pytest.mark.parametrize(
+    ("asked", "meaning", "fix"),
+    [
+        ("prodction", "did you mean 'production'?", "pulumi stack ls"),
+        ("org/shop/prodction", "did you mean 'production'?", "pulumi stack ls"),
+        ("other", "nothing was done", "pulumi stack ls"),
+        ("org/shop/staging", "its settings are here, the stack itself is not", "pulumi stack init org/shop/staging"),
+    ],
+)
+def test_of_names_that_no_stack_has_only_one_with_settings_is_to_be_made(
+    tmp_path: Path, asked: str, meaning: str, fix: str
+) -> None:
+    for name in ("production", "staging"):
+        (tmp_path / f"Pulumi.{name}.yaml").touch()
+    assert engine_module.Engine(root=tmp_path, stack=asked, environment={}, options=[]).absent() == (meaning, fix)
 
 
 @pytest.mark.parametrize("given", [[], ["--", "--message", "mine"]])
