@@ -164,8 +164,7 @@ class _Reader:
         services = {name: self._service(name, dict(service), configs, builds) for name, service in stated.items()}
         self._check_whole(services, model)
         self._check_names([name for name, service in services.items() if "container_name" in service])
-        hosts = [host.name for host in self.settings.hosts]
-        check_placement(services, self.extensions, hosts, self.settings.stack, self.found)
+        check_placement(services, self.extensions, self.settings, self.found)
         entries = service_entries(services, self.extensions, self.settings, self.lines, self.found)
         mounted = {entry["source"] for service in services.values() for entry in service.get("secrets") or []}
         used |= {variables[name] for name in mounted if variables.get(name)}

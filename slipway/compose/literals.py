@@ -193,25 +193,30 @@ class PlainSecrets:
         return self.wanted[literal.means]
 
     def way_out(self, literal: Literal, adopted: Adoption, *, refused: bool) -> tuple[str, str]:
-        """What a literal means, and the command that leads on: for all that need its value, or where it is alone."""
+        """What a literal means, and the command that leads on: for all that need its value, or where it is alone.
+
+        Data that the stack took over knows the value, so it is none to make anew.
+        """
         stack, secret, left = self.settings.stack, self.secret_of(literal), adopted.left.get(literal.place, "")
         kept = next((place for name, place in adopted.kept.items() if literal.place in adopted.users[name]), "")
         others = left or (kept and f"its value stands in {kept}, too")
         known = f"everyone who can read the Compose file or the release knows it{f'; {others}' if others else ''}"
         equal = [each for each in self.literals if each.value == literal.value]
+        moved = bool(self.settings.move_from or self.settings.adopt_volumes)
+        new = (lambda _, name: config_set(stack, entry("secrets", name), secret=True)) if moved else new_secret
         if {each.variable for each in equal} == {literal.variable} != {""}:
             name = literal.variable
             remove = f"{config_rm(stack, entry('variables', name))} && " if name in self.settings.variables else ""
-            return f"{known}; the stack's secret {name} takes its place", remove + new_secret(stack, name)
+            return f"{known}; the stack's secret {name} takes its place", remove + new(stack, name)
         reference = f"`${{{secret}}}`"
         write = f"{reference} as its password" if literal.value != literal.text else f"`{literal.name}: {reference[1:]}"
         names = dict.fromkeys(each.variable or self.secret_of(each) for each in equal)
         # one after the other, and by hand: two random values would not be one
         ask = " && ".join(config_set(stack, entry("secrets", name), secret=True) for name in names)
-        ask = ask if len(names) > 1 else new_secret(stack, secret)
+        ask = ask if len(names) > 1 else new(stack, secret)
         if left:
             return known, f"write {write} there, then {ask}"
-        return f"{known}; write {write} there", secrets_adopt(stack) if refused or len(names) > 1 else ask
+        return f"{known}; write {write} there", secrets_adopt(stack) if refused or moved or len(names) > 1 else ask
 
     def adopted(self) -> Adoption:
         """The secrets that the stack can take over, and the edit for it."""

@@ -11,11 +11,13 @@ from slipway.settings.spelling import suggestion
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from slipway.settings.model import Settings
     from slipway.x_slipway.findings import Findings
     from slipway.x_slipway.service import ServiceExtension
 
 __all__ = ["check_placement", "services_of"]
 
+_EDGE = ""  # no service is called so
 _EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 
 
@@ -27,8 +29,7 @@ def services_of(host: str, placed: Mapping[str, Sequence[str]]) -> list[str]:
 def check_placement(
     services: Mapping[str, Mapping[str, Any]],
     extensions: Mapping[str, ServiceExtension],
-    hosts: Sequence[str],
-    stack: str,
+    settings: Settings,
     found: Findings,
 ) -> None:
     """Look at every host's services together; each finding is reported once, for the first host that has it.
@@ -36,13 +37,16 @@ def check_placement(
     Not at ports while a variable has no value: something else stands in for it.
     """
     unknown = any(problem.code == "variable-missing" for problem in found.problems)
-    found.add(*_unknown_hosts(extensions, sorted(hosts), stack))
+    hosts = [host.name for host in settings.hosts]
+    edge = (settings.http_port, *([settings.https_port] if settings.https else []))
+    found.add(*_unknown_hosts(extensions, sorted(hosts), settings.stack))
     apart: dict[tuple[str, str], str] = {}
     placed = {name: extension.hosts for name, extension in extensions.items()}
     for host in hosts:
         present = {name: services[name] for name in services_of(host, placed)}
         if not unknown:
-            found.add(*_port_problems(present))
+            routed = any(extensions[name].route for name in present)
+            found.add(*_port_problems(present, edge if routed else ()))
         for name, service in present.items():
             for other in service.get("depends_on") or {}:
                 if other in services and other not in present:
@@ -72,9 +76,9 @@ def _unknown_hosts(extensions: Mapping[str, ServiceExtension], hosts: Sequence[s
                 )
 
 
-def _port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
-    """Published ports that two containers of one host would both want."""
-    taken: dict[tuple[int, str], list[tuple[str, str]]] = {}
+def _port_problems(services: Mapping[str, Mapping[str, Any]], edge: Sequence[int]) -> Iterator[Problem]:
+    """Published ports that two containers of one host would both want, or one and the edge."""
+    taken: dict[tuple[int, str], list[tuple[str, str]]] = {(port, "tcp"): [(_EDGE, "")] for port in edge}
     for name, service in services.items():
         replicas = (service.get("deploy") or {}).get("replicas") or service.get("scale") or 1
         for port in published_ports(service):
@@ -95,6 +99,12 @@ def _port_problems(services: Mapping[str, Mapping[str, Any]]) -> Iterator[Proble
 
 
 def _taken_twice(name: str, other: str, port: str) -> Problem:
+    if other == _EDGE:
+        return Problem(
+            f"services.{name} publishes port {port}, which the edge needs for the routes of this stack",
+            "only one of them can listen on it; a proxy whose place the edge takes has nothing left to do",
+            f"remove that port, or {name}, from the Compose file",
+        )
     if name == other:
         return Problem(
             f"services.{name}.ports publishes port {port} twice",

@@ -63,5 +63,8 @@ def _said(host: str, probe: Mapping[str, Any] | SlipwayError) -> str:
         return f"host {host} could not be asked ({probe.what}), and finishes what it has begun"
     if probe["lock"]:
         return f"host {host} is still at work ({probe['lock']})"
+    move = probe.get("move") or {}
+    if move.get("state") == "undone":
+        return f"on host {host}, {move['project']} runs again, and nothing of this stack"
     serves = f"release {probe['live']['release']}" if probe["live"] else "no release of this stack"
     return f"on host {host}, {serves} is live"

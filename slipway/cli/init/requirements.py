@@ -121,7 +121,12 @@ def _with_problems(first: Requirements, found: Sequence[Problem]) -> Requirement
 
 
 def _web_port(service: Mapping[str, Any], ports: Sequence[int]) -> WebPort | None:
-    """The published port on which a service seems to speak HTTP: because its health check asks so, or by its number."""
+    """The published port on which a service seems to speak HTTP: because its health check asks so, or by its number.
+
+    Not of what publishes HTTPS as well: it is a proxy itself, and its requests go on to others.
+    """
+    if any(str(each.get("published")) == "443" for each in service.get("ports") or ()):
+        return None
     test = (service.get("healthcheck") or {}).get("test") or ""
     asked = re.findall(r"https?://[^/\s:'\"]+(?::(\d+))?", " ".join(test) if isinstance(test, list) else str(test))
     likely = (*(int(port or 80) for port in asked), *_HTTP_PORTS)

@@ -475,7 +475,12 @@ def test_a_value_that_differs_is_named_and_not_shown(
 
 @pytest.mark.parametrize(
     ("more", "taken_out"),
-    [({}, False), ({"ports": ["8000:8000"]}, False), ({"ports": ["443:443"]}, True), ({"network_mode": "host"}, True)],
+    [
+        ({}, False),
+        ({"ports": ["8000:8000"]}, False),
+        ({"ports": ["80:80", "443:443"]}, True),
+        ({"network_mode": "host"}, True),
+    ],
 )
 def test_only_what_keeps_the_ports_of_the_edge_is_to_leave_the_compose_file(
     init: Init, program: Path, host: Path, *, more: dict[str, Any], taken_out: bool
@@ -487,6 +492,7 @@ def test_only_what_keeps_the_ports_of_the_edge_is_to_leave_the_compose_file(
     result = init("--from-running", "shop", "--yes")
     assert "- web has port 80: the edge takes over from it" in result.output, said(result)
     assert ("; take web out of the Compose file" in result.output) is taken_out
+    assert "hint: web publishes port 80:" not in result.output  # it is no application, with its port 443
 
 
 @pytest.mark.parametrize("stacks", [0, 1])

@@ -371,3 +371,17 @@ def test_the_command_for_a_secret_in_plain_text_leads_on_and_breaks_nothing_by_i
         values = {name: "a-new-value-for-it"}
         end = application(tmp_path, text, production=production, variables=kept, secrets=values)
         assert not [each for each in end.warnings if each.what.endswith("in plain text")]
+
+
+@pytest.mark.parametrize("moved", [{"move_from": ["old"]}, {"adopt_volumes": {"data": "old_data"}}, {}])
+@pytest.mark.parametrize("lines", [case[1] for case in WAYS_OUT], ids=[case[0] for case in WAYS_OUT])
+def test_a_secret_that_data_of_another_project_knows_is_not_made_anew(
+    tmp_path: Path, lines: list[str], moved: dict[str, Any]
+) -> None:
+    (tmp_path / "more.yaml").write_text(json.dumps({"services": {"z": {"environment": {"OTHER_PASSWORD": "redis"}}}}))
+    services = (f"    environment:\n      {line}\n    volumes: [data:/data]\n" for line in lines)
+    text = compose(*services) + "volumes: {data: }\n"
+    warnings = application(tmp_path, text, variables={"GIVEN_PASSWORD": "given"}, **moved).warnings
+    fixes = [each.fix for each in warnings if each.what.endswith("in plain text")]
+    assert fixes
+    assert not moved or not [each for each in fixes if "openssl rand" in each]

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,19 @@ from slipway.x_slipway.service import ServiceExtension
 
 def placed(services: dict[str, dict[str, Any]], *hosts: str, **on: list[str]) -> tuple[list[str], list[str]]:
     """What is wrong and what is unwise of services, some of them on hosts of their own."""
-    extensions = {name: ServiceExtension(hosts=on.get(name, [])) for name in services}
+    extensions = {
+        name: ServiceExtension(hosts=on.get(name, []), **({"route": "/"} if name == "routed" else {}))
+        for name in services
+    }
+    settings: Any = SimpleNamespace(
+        hosts=[SimpleNamespace(name=name) for name in hosts or ("here",)],
+        stack="test",
+        http_port=80,
+        https_port=443,
+        https="secure" in services,
+    )
     found = Findings()
-    check_placement(services, extensions, hosts or ("here",), "test", found)
+    check_placement(services, extensions, settings, found)
     assert all(part for problem in (*found.problems, *found.warnings) for part in problem[:3])
     return whats(found.problems), whats(found.warnings)
 
@@ -29,6 +40,24 @@ def test_services_run_on_their_hosts_and_everywhere_without_any() -> None:
     placed = {"web": [], "db": ["b"]}
     assert services_of("a", placed) == ["web"]
     assert services_of("b", placed) == ["db", "web"]
+
+
+@pytest.mark.parametrize(
+    ("services", "refused"),
+    [
+        ({"proxy": port("80"), "routed": {}}, "80/tcp"),
+        ({"proxy": port("80", host_ip="127.0.0.1"), "routed": {}}, "80/tcp"),
+        ({"proxy": port("443"), "routed": {}, "secure": {}}, "443/tcp"),
+        ({"proxy": port("443"), "routed": {}}, ""),
+        ({"proxy": port("80", protocol="udp"), "routed": {}}, ""),
+        ({"proxy": port("8080"), "routed": {}}, ""),
+        ({"proxy": port("80")}, ""),
+    ],
+)
+def test_a_port_of_the_edge_is_nobody_elses(services: dict[str, dict[str, Any]], refused: str) -> None:
+    said = f"services.proxy publishes port {refused}, which the edge needs for the routes of this stack"
+    assert placed(services)[0] == ([said] if refused else [])
+    assert placed(services, "a", "b", proxy=["a"], routed=["b"])[0] == []
 
 
 def test_an_unknown_host_names_the_nearest() -> None:
