@@ -66,8 +66,13 @@ _ESCAPE = re.compile(r"\\(?:([abfnrtv$\\])|0(\d{0,3}))", re.ASCII)
 _MEANT = dict(zip("abfnrtv$\\", ("\a", "\b", "\f", "\n", "\r", "\t", "\v", "$$", "\\"), strict=True))
 _REFERENCE = re.compile(r"\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+?])|(?=\})))", re.ASCII)
 _BRACE = re.compile(r"(?s)\{.?|\}")  # what follows one that opens is not looked at
-# What a container, a build or nobody gets: there a secret may stand, or is refused for good reason.
-_HANDED_OVER = re.compile(r"(environment|command|entrypoint|healthcheck|args|labels|annotations|content|secrets)$|x-")
+# Keys of a Compose file with a value that Docker, the edge or the files beside it are told.
+_PLAIN_KEYS = frozenset(
+    {"image", "platform", "ports", "expose", "container_name", "hostname", "domainname", "user", "volumes", "networks",
+     "deploy", "route", "redirect", "preview", "context", "dockerfile", "name", "extra_hosts", "file", "restart",
+     "profiles", "device", "devices", "mem_limit", "cpus", "shm_size", "tmpfs", "working_dir"},
+)  # fmt: skip
+_HANDED_OVER = ("environment", "args", "labels", "annotations", "driver_opts", "logging")
 _PLAIN = ("DOMAIN", "COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "COMPOSE_PROFILES")
 _DEPTH = 20  # of references in defaults
 _MOST = 4_000_000  # characters: values that refer to one another grow faster than any file
@@ -135,15 +140,15 @@ def plain_places(folder: Path, names: Collection[str] = ()) -> set[str]:
     return found
 
 
-def _open_references(node: object) -> Iterator[str]:
+def _open_references(node: object, *, plain: bool = False) -> Iterator[str]:
     if isinstance(node, dict):
         for key, value in node.items():
-            if key == "x-slipway" or not _HANDED_OVER.match(str(key)):
-                yield from _open_references(value)
+            if key not in _HANDED_OVER:
+                yield from _open_references(value, plain=plain or key in _PLAIN_KEYS)
     elif isinstance(node, list):
         for each in node:
-            yield from _open_references(each)
-    elif isinstance(node, str):
+            yield from _open_references(each, plain=plain)
+    elif plain and isinstance(node, str):
         yield from (found[1] or found[2] for found in _REFERENCE.finditer(node) if found[1] or found[2])
 
 

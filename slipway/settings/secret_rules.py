@@ -105,7 +105,7 @@ _USER_AND_PASSWORD = re.compile(r"(?!\d+:\d+$)[^\s:/]+:[^\s/]\S*")
 # but where these are how a secret is spelled.
 _SPELLED_WORDS = frozenset({"PIN", "OTP", "TOTP", "SEED", "PHRASE"})
 _PUBLISHED = re.compile(r"(?<![\w.-])(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,12}(?![\w-])|sha256:[0-9a-f]{64}")
-_NUMBER_OR_WORD = re.compile(r"\d{1,15}|[a-z]{1,16}|[A-Z]{1,16}|[A-Z]?[a-z]+([A-Z]+[a-z]{2,})*([A-Z]{2,4})?")
+_NUMBER_OR_WORD = re.compile(r"\d{1,15}|[a-z]{1,16}|[A-Z]{1,16}|[A-Z]?[a-z]+([A-Z][a-z]{2,})*")
 _MIXED = re.compile(r"[A-Za-z]{1,4}\d{1,4}|\d{1,4}[A-Za-z]{1,4}")
 _UNSPEAKABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}.|.[bcdfghjklmnpqrstvwxz]{5}")
 _MARKS = re.compile(r"[^\w\s./:@=&?,+-]")
