@@ -48,13 +48,22 @@ def secret_uses(model: Mapping[str, Any], settings: Settings, found: Findings) -
                 names.add(name)
                 continue
             place = ".".join(with_placeholders(list(path)))
-            fix = with_placeholders(_way_out(path, name, model.get("services") or {}) + _published(path, model))
+            fix = _way_out(path, name, model.get("services") or {}) + _declared_plain(name, settings)
+            fix = with_placeholders(fix + _published(path, model))
             if _command(path) and not settings.production:
                 names.add(name)
                 found.warn(f"secret {name} stands in {place}", f"{_READABLE}; production refuses it", fix)
             else:
                 found.refuse(f"secret {name} stands in {place}", _READABLE, fix)
     return names
+
+
+def _declared_plain(name: str, settings: Settings) -> str:
+    """The way out for what counts as a secret although neither its name nor its form says so, as `.env` may hold it."""
+    given = settings.secrets.get(name)
+    if given is None or is_secret(name, given.get_secret_value()):
+        return ""
+    return f"; if it is no secret: {config_set(settings.stack, entry('variables', name))}"
 
 
 def _published(path: Path, model: Mapping[str, Any]) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+import yaml
+
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.model import PREFIX
 from slipway.settings.rules import is_variable_name
-from slipway.settings.secret_rules import why_secret
+from slipway.settings.secret_rules import why_not_plain, why_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Container, Iterator, Mapping
     from pathlib import Path
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "dotenv_entries",
     "of_the_machine",
     "parsed_dotenv",
+    "plain_places",
     "read_dotenv",
     "unusable_lines",
     "written_dotenv",
@@ -62,6 +66,14 @@ _ESCAPE = re.compile(r"\\(?:([abfnrtv$\\])|0(\d{0,3}))", re.ASCII)
 _MEANT = dict(zip("abfnrtv$\\", ("\a", "\b", "\f", "\n", "\r", "\t", "\v", "$$", "\\"), strict=True))
 _REFERENCE = re.compile(r"\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+?])|(?=\})))", re.ASCII)
 _BRACE = re.compile(r"(?s)\{.?|\}")  # what follows one that opens is not looked at
+# Keys of a Compose file with a value that Docker, the edge or the files beside it are told.
+_PLAIN_KEYS = frozenset(
+    {"image", "platform", "ports", "expose", "container_name", "hostname", "domainname", "user", "volumes", "networks",
+     "deploy", "route", "redirect", "preview", "context", "dockerfile", "name", "extra_hosts", "file", "restart",
+     "profiles", "device", "devices", "mem_limit", "cpus", "shm_size", "tmpfs", "working_dir"},
+)  # fmt: skip
+_HANDED_OVER = ("environment", "args", "labels", "annotations", "driver_opts", "logging")
+_PLAIN = ("DOMAIN", "COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "COMPOSE_PROFILES")
 _DEPTH = 20  # of references in defaults
 _MOST = 4_000_000  # characters: values that refer to one another grow faster than any file
 
@@ -93,8 +105,12 @@ class DotenvEntry(NamedTuple):
     """Why it is one; empty when it is none."""
 
 
-def dotenv_entries(dotenv: Dotenv, known: Mapping[str, str], secrets: Mapping[str, str]) -> Iterator[DotenvEntry]:
+def dotenv_entries(
+    dotenv: Dotenv, known: Mapping[str, str], secrets: Mapping[str, str], plain: Container[str] = ()
+) -> Iterator[DotenvEntry]:
     """What the file holds, in its order, settings aside; `known` values and `secrets` are what it may refer to.
+
+    All is secret that is not evidently plain, or declared so: a name in `plain` is, unless name or form say otherwise.
 
     Raises:
         SlipwayError: values refer to one another so often that they would fill the memory.
@@ -107,8 +123,33 @@ def dotenv_entries(dotenv: Dotenv, known: Mapping[str, str], secrets: Mapping[st
         values[name] = text if name in dotenv.verbatim else _expanded(text, values, used, budget)
         names = ", ".join(sorted(used & hidden))
         why = why_secret(name, values[name]) or (f"it holds {names}" if names else "")
+        why = why or ("" if name in plain or name in _PLAIN else why_not_plain(name, values[name]))
         (hidden.add if why else hidden.discard)(name)
         yield DotenvEntry(name, values[name], why)
+
+
+def plain_places(folder: Path, names: Collection[str] = ()) -> set[str]:
+    """Variables of the Compose files in a folder, and of those with these `names`, that stand where no secret may.
+
+    In an image's name, ports, routes, mounts and the like; not in what a container or a build gets.
+    """
+    found, files = set[str](), {*folder.glob("*compose*.y*ml"), *(folder / name for name in names)}
+    for file in files:
+        with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+            found |= set(_open_references(yaml.safe_load(file.read_text(encoding="utf-8"))))
+    return found
+
+
+def _open_references(node: object, *, plain: bool = False) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key not in _HANDED_OVER:
+                yield from _open_references(value, plain=plain or key in _PLAIN_KEYS)
+    elif isinstance(node, list):
+        for each in node:
+            yield from _open_references(each, plain=plain)
+    elif plain and isinstance(node, str):
+        yield from (found[1] or found[2] for found in _REFERENCE.finditer(node) if found[1] or found[2])
 
 
 def of_the_machine(name: str) -> bool:

@@ -19,7 +19,7 @@ from slipway.contract.host_paths import HOME_VARIABLE
 from slipway.contract.plan import PLANS_VARIABLE
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.deploy_origin import in_pull_request
-from slipway.settings.dotenv_file import Dotenv, dotenv_entries, read_dotenv
+from slipway.settings.dotenv_file import Dotenv, dotenv_entries, plain_places, read_dotenv
 from slipway.settings.edge_settings import tls_is_meant
 from slipway.settings.model import (
     OFFLINE,
@@ -232,7 +232,7 @@ def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Prob
         settings = settings.model_copy(update={"https": tls_is_meant(settings)})
     if "preview" not in sources.values and settings.production and in_pull_request():
         settings = settings.model_copy(update={"preview": OFFLINE})
-    settings = _with_dotenv_variables(settings, dotenv)
+    settings = _with_dotenv_variables(settings, dotenv, root / settings.application)
     broken = {_key(problem) for problem in unusable} | sources.unreadable
     problems += unusable
     problems += [problem for problem in broken_rules(settings) if _key(problem) not in broken]
@@ -268,13 +268,14 @@ def _key(problem: Problem) -> str:
     return problem.subject.split(".")[0].split("[")[0]
 
 
-def _with_dotenv_variables(settings: Settings, dotenv: Dotenv) -> Settings:
-    """Add `.env`'s plain names as variables that nothing else gives; those that hold a secret become secrets."""
+def _with_dotenv_variables(settings: Settings, dotenv: Dotenv, folder: Path) -> Settings:
+    """Add what `.env` gives and nothing else does: as variables where it is plain, else as secrets."""
     plain, secret = dict(settings.variables), dict(settings.secrets)
     known = ({"DOMAIN": settings.domain} if settings.domain else {}) | plain
     values = {name: value for name, value in dotenv.values.items() if name not in known and name not in secret}
     given = {name: value.get_secret_value() for name, value in secret.items()}
-    for name, value, why in dotenv_entries(dotenv._replace(values=values), known, given):
+    open_names = plain_places(folder, settings.compose_file) if values else ()
+    for name, value, why in dotenv_entries(dotenv._replace(values=values), known, given, open_names):
         if why and value:  # `${NAME:-…}` has its default for an empty one
             secret[name] = SecretStr(value)
         else:

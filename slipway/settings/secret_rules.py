@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 from slipway.contract.problems import Problem
@@ -10,17 +11,27 @@ from slipway.settings.values import is_placeholder
 
 __all__ = [
     "SHORTEST_SECRET", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret", "password_in_url",
-    "passwords_in_urls", "probably_secret", "weakness", "why_secret",
+    "passwords_in_urls", "probably_secret", "weakness", "why_not_plain", "why_secret",
 ]  # fmt: skip
 
 SHORTEST_SECRET = 12
 """Characters. NIST SP 800-63B-4 asks for 15 of a sole password, 8 of one beside a second factor."""
 
-# Whole words between underscores, so that KEYCLOAK_HOST and MONKEY are none.
+# Whole words between underscores, so that KEYCLOAK_HOST and MONKEY are none; and words that are written as one, as in
+# DBPASS and JWTKEY.
 _SECRET_WORDS = frozenset(
     {"PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "PW", "SECRET", "SECRETS", "TOKEN", "KEY", "KEYS", "APIKEY",
-     "DSN", "PAT", "CREDENTIAL", "CREDENTIALS"},
+     "DSN", "PAT", "CREDENTIAL", "CREDENTIALS", "PEPPER", "MNEMONIC", "PSK"},
 )  # fmt: skip
+_GLUED = re.compile(
+    r"\w*(PASSWORDS?|PASSWD|PASSPHRASE|SECRETS?|TOKENS?)"
+    r"|(?!\w*(COM|BY|TRES|SUR|UNDER|OVER)PASS$)\w{2,}(PASS|PWD)"
+    r"|\w*(API|ADMIN|APP|AUTH|COOKIE|CRYPTO?|ENCRYPTION|HMAC|JWT|LICEN[CS]E|MASTER|PRIVATE|SECRET|SESSION|SIGN(ING)?)KEYS?"
+)
+# Of these, and of one that is not the last, a value of ordinary words says that it is none: S3_KEY, TOKEN_SYMBOL.
+_COUNTABLE = ("TOKEN", "TOKENS")
+_DOUBTFUL_WORDS = frozenset({"KEY", "KEYS", "CREDENTIALS"})
+_LAST_WORDS = re.compile(r"\w+_SK|(\w+_)?(SALT|SECRET_ID|ERLANG_COOKIE|(ADMIN|USER|ACCESS|LOGIN)_PIN)")
 # A name that ends so says something about a secret, or where it is, and is none itself.
 _ABOUT_WORDS = frozenset(
     {"FILE", "PATH", "DIR", "URL", "URI", "HOST", "PORT", "ID", "NAME", "USER", "LENGTH", "SIZE", "MIN", "MAX", "TTL",
@@ -29,23 +40,30 @@ _ABOUT_WORDS = frozenset(
      "LIMITS", "RATE", "MODULE", "RESET", "COUNT", "ATTEMPTS", "RETRIES", "INTERVAL", "PERIOD", "DURATION", "VALIDITY",
      "EXPIRE", "LEEWAY", "BITS", "POLICY", "MODE", "FORMAT", "ENCODING", "CLASS", "BACKEND", "PROVIDER", "STRATEGY",
      "SCHEME", "METHOD", "ROTATION", "VERSION", "VALIDATORS", "HASHER", "HASHERS", "STRENGTH", "HISTORY", "HINT",
-     "FIELD", "LABEL", "SCOPE", "SCOPES", "REALM", "DOMAIN", "EMAIL", "ENDPOINT", "TEMPLATE", "SUBJECT"},
+     "FIELD", "LABEL", "SCOPE", "SCOPES", "REALM", "DOMAIN", "EMAIL", "ENDPOINT", "TEMPLATE", "SUBJECT", "ENCRYPTION",
+     "AUTHENTICATION", "ROUTE", "LINK", "PAGE", "VIEW", "FORM", "TEXT", "TITLE", "MESSAGE", "COLOR", "PLACEHOLDER"},
 )  # fmt: skip
+# Says of a browser that it may have it, and of a switch or a number that it is only about one.
+_OPEN_WORDS = frozenset({"PUBLIC", "PUBLISHABLE", "JWKS"})
+_SWITCH_WORDS = frozenset({"ALLOW", "RANDOM", "REQUIRE", "ENABLE", "DISABLE", "USE", "MAX", "MIN"})
+_COUNTED = re.compile(r"\w*(TOKEN|KEY|SECRET)S|SALT")
 # A value that says there is none, or is only about one.
 _SWITCH = re.compile(r"true|false|yes|no|on|off", re.IGNORECASE)
-_NONE = re.compile(r"none|null|nil|invalid|disabled?|unset|n/?a|not[ _-]?(set|used|needed)", re.IGNORECASE)
-_FIGURE = re.compile(
-    r"-?\d{1,5}(\.\d+)?"
+_NONE = re.compile(r"none|null|nil|invalid|disabled?|unset|n/?a|not[ _-]?(set|used|needed)|-?[01]", re.IGNORECASE)
+_FIGURE = re.compile(r"-?\d{1,9}")
+_MEASURE = re.compile(
+    r"-?\d{1,5}(\.\d+|e\d{1,3})|\d{1,6}\s*[kmgt]i?b?"
     r"|\d{1,6}\s*/\s*(\d{1,5}\s*)?(ms|[smhd]|sec(ond)?s?|min(ute)?s?|hours?|days?|weeks?|months?|years?)"  # 60/minute
     r"|(\d{1,6}\s*(ms|[smhdw]|sec(ond)?s?|min(ute)?s?|hours?|days?|weeks?|months?|years?)\s*)+",  # 1h30m
     re.IGNORECASE,
 )
-# A generated value may begin with a slash, too: only what lies in a usual folder, or has an ending, is a path.
-_PLACE = re.compile(
-    r"https?://.*|(~|\.{1,2})?/([\w.@-]+/)*[\w@-]+\.[a-z]{1,6}"
-    r"|/(app|certs?|code|config|data|dev|etc|home|keys?|media|mnt|opt|private|root|run|secrets?|srv|ssl|tmp|usr|var|vault"
-    r"|workspace|www)(/.*)?",
-    re.DOTALL,
+# A generated value may begin with a slash, too: only what has an ending, or is Docker's own folder, is a path; and what
+# is spelled in letters, where the name is that of a key which lies in a file.
+_PLACE = re.compile(r"\*\.\w{1,5}|(~|\.{1,2})?/([\w.@-]+/)*[\w@-]+\.[a-z]{1,6}|/run/secrets/[\w.-]+")
+_OPEN_KEY = re.compile(r"(ssh|ecdsa|sk)-[\w@.-]+ AAAA.*|-----BEGIN (CERTIFICATE|[A-Z\d ]*PUBLIC KEY)-----.*", re.DOTALL)
+_ABOUT = (_SWITCH, _NONE, _MEASURE, _PLACE, _OPEN_KEY)
+_BY_BOTH = re.compile(
+    r"(\w+_)?(TLS|SSL|SSH|DKIM|CERT|HOST|SERVER|CLIENT)_KEYS?=(/[a-z][a-z._-]*){2,}|(\w+_)?PROXY_PASS=https?://[^\s@]+"
 )
 _PASSWORD_NAME = re.compile(r"(PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|PW)(_?\d+)?$")
 # Tokens whose form says what they are. Why no library: detect-secrets 1.5.0 takes 3 s to load, brings `requests`, and
@@ -58,17 +76,40 @@ _TOKEN = re.compile(
     | ya29\.[\w-]{20,} | GOCSPX-[\w-]{20,} | SG\.[\w-]{16,}\.[\w-]{16,} | key-[0-9a-f]{32} | [0-9a-f]{32}-us\d{1,2}
     | npm_[A-Za-z0-9]{36} | pypi-AgE[\w-]{50,} | do[opr]_v1_[0-9a-f]{64} | dckr_[po]at_[\w-]{20,} | hvs\.[\w-]{20,}
     | shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32} | tskey-[\w-]{20,} | lin_api_\w{40} | sntry[su]_[\w=+/-]{20,}
-    | AGE-SECRET-KEY-1[0-9A-Z]{50,} | \d{8,10}:AA[\w-]{33}
+    | AGE-SECRET-KEY-1[0-9A-Z]{50,} | \d{8,10}:AA[\w-]{33} | (?P<jwt>eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,})
+    | gsk_[A-Za-z0-9]{40,} | r8_[A-Za-z0-9]{30,} | (?:ntn|secret)_[A-Za-z0-9]{40,} | pat[A-Za-z0-9]{14}\.[0-9a-f]{64}
+    | re_[A-Za-z0-9]{6,}_[A-Za-z0-9]{20,} | sbp_[0-9a-f]{40} | SK[0-9a-f]{32} | AKIA[0-9A-Z]{16}:\S{30,}
+    | v1\.[0-9a-f]{40} | [MNO][A-Za-z0-9_-]{23,25}\.[\w-]{6}\.[\w-]{27,38}
     )(?![A-Za-z0-9])
-    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----
+    | (?<!\w)[\w.@-]{1,64}:(?:\$(?:2[abxy]|apr1|[156y]|argon2\w*|scrypt)\$|\{S?SHA\d*\})\S
+    | (?i:authorization["']?\s*[=:]\s*["']?[a-z]+(?:\s|%20)+\S)
+    | (?i:(?<![\w-])(?:bearer|basic)\s+(?=[^\s"']*[\d=])[\w.~+/-]{8,}=*)
+    | (?i:(?<![\w-])(?:x-\w+-)?sig(?:nature)?=(?=[^&\s]{0,64}\d)[\w%+/.-]{16,})
+    | https?://(?=[^@/\s]*\d)[A-Za-z0-9_-]{16,}:?@
     | https://(?: hooks\.slack\.com/(?:services|workflows|triggers)/ | hooks\.zapier\.com/hooks/catch/
       | (?:\w+\.)?discord(?:app)?\.com/api/(?:v\d+/)?webhooks/ | [\w.-]+\.webhook\.office\.com/
       | outlook\.office(?:365)?\.com/webhook/ | api\.telegram\.org/bot | chat\.googleapis\.com/v1/spaces/ )\w"""
 )
-_SECRET_IN_QUERY = re.compile(
-    r"://[^\s?]*\?(?:[^\s#]*&)?[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|signature)=[^&\s#]+",
-    re.IGNORECASE,
+_URL_SAFE = str.maketrans("+/", "-_")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
+# In a query, a connection string, an option, headers, JSON. A reference to a variable is no value.
+_ASSIGNED = re.compile(
+    r"""(?i)(?P<name>password|passwd|passphrase|pwd|(?<!com)(?<!by)pass|secret|token|credentials?"""
+    r"""|(?:account|api|access|secret|private|encryption|signing|license)[._-]?key)"""
+    r"""(?:\s*=\s*|["']\s*:\s*|:\s+|(?<=requirepass)\s+)["']?(?P<value>[^\s;&,"'${<%=]+)"""
 )
+_AUTH_NAME = re.compile(r"(\w+_)?(AUTH(_USERS?|_LOGINS?)?|USERS|LOGINS?|ACCOUNTS|VISITORS)")
+_USER_AND_PASSWORD = re.compile(r"(?!\d+:\d+$)[^\s:/]+:[^\s/]\S*")
+# A `.env` may hold these without a word: hosts and digests are public, and who writes words or numbers means no secret,
+# but where these are how a secret is spelled.
+_SPELLED_WORDS = frozenset({"PIN", "OTP", "TOTP", "SEED", "PHRASE"})
+_PUBLISHED = re.compile(r"(?<![\w.-])(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,12}(?![\w-])|sha256:[0-9a-f]{64}")
+_NUMBER_OR_WORD = re.compile(r"\d{1,15}|[a-z]{1,16}|[A-Z]{1,16}|[A-Z]?[a-z]+([A-Z][a-z]{2,})*")
+_MIXED = re.compile(r"[A-Za-z]{1,4}\d{1,4}|\d{1,4}[A-Za-z]{1,4}")
+_UNSPEAKABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}.|.[bcdfghjklmnpqrstvwxz]{5}")
+_MARKS = re.compile(r"[^\w\s./:@=&?,+-]")
+_MNEMONIC = re.compile(r"([a-z]{3,8}[ ,-]){11,}[a-z]{3,8}")
 # What an application may make up for itself: passwords of what it brings along, and what it signs with. All else comes
 # from somewhere: a URL, JSON, a third party's key, a key of a certain length.
 _MADE_UP = re.compile(
@@ -78,9 +119,12 @@ _MADE_UP = re.compile(
     r"|(JWT|SESSION|COOKIE|CSRF|SIGNING)(_SIGNING)?_KEY|JWT_(ACCESS|REFRESH)_SECRET)"
     r"|(BETTER_|NEXT)?AUTH_SECRET"
 )
-_OPEN_WORDS = frozenset({"PUBLIC", "PUBLISHABLE", "ALLOW", "RANDOM", "REQUIRE", "ENABLE", "DISABLE", "USE"})
 _SHELL = ("PWD", "OLDPWD")  # the shell's folders
-_CREDENTIALS_IN_URL = re.compile(r"://[^/\s@:]*:(?P<password>[^/\s@]+)@(?P<host>[\w.-]+)?")
+# Up to the last @ before the path; with a slash in it only where that can be no port and path.
+_CREDENTIALS_IN_URL = re.compile(
+    r"""://[^/\s@:]*:(?P<password>[^/\s]{1,512}?|(?!\d{1,5}/)[^\s@"',?#]{1,512})@"""
+    r"""(?P<host>[\w.-]++)?+(?![^/\s,?"'#@]*@)"""
+)
 _DATABASE_URL = re.compile(
     r"(\w+_)?(DATABASE|DB|POSTGRES(QL)?|PG|MYSQL|MARIADB|MONGO(DB)?|REDIS|AMQP|RABBITMQ|BROKER|CELERY\w*)_(URL|URI|DSN)"
 )
@@ -88,17 +132,37 @@ _DATABASE_URL = re.compile(
 _SEQUENCES = ("01234567890123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm")
 
 
-def named_like_a_secret(name: str) -> bool:
-    """Whether a variable's name says that its value is secret."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name))
-    upper = [word.upper() for word in words]
-    if not upper or name in _SHELL or upper[-1] in _ABOUT_WORDS or not _OPEN_WORDS.isdisjoint(upper):
+def named_like_a_secret(name: str, value: str = "") -> bool:
+    """Whether a variable's name says that its value is secret; of `USE_TOKEN`, only its value can say it."""
+    upper = _name_words(name)
+    if not upper or name in _SHELL or not _OPEN_WORDS.isdisjoint(upper):
         return False
-    if upper[-2:] == ["ACCESS", "KEY"] and {"SECRET", "AZURE"}.isdisjoint(upper):
+    asks = not _SWITCH_WORDS.isdisjoint(upper)
+    if asks and (not value or any(form.fullmatch(value) for form in (*_ABOUT, _FIGURE))):
+        return False
+    if _LAST_WORDS.fullmatch("_".join(upper)):
+        return True  # STRIPE_SK, VAULT_SECRET_ID
+    if upper[-1] in _ABOUT_WORDS:
+        return False
+    if upper[-2:] == ["ACCESS", "KEY"] and {"SECRET", "AZURE", "SHARED"}.isdisjoint(upper):
         return False  # the id beside an AWS_SECRET_ACCESS_KEY
-    if upper[-1] == "SK" and len(upper) > 1:
-        return True  # STRIPE_SK
-    return any(word in _SECRET_WORDS or word.endswith(("PASSWORD", "SECRET", "TOKEN")) for word in upper)
+    return any(word in _SECRET_WORDS or _GLUED.fullmatch(word) for word in upper)
+
+
+def _is_doubtful(name: str) -> bool:
+    """Whether it takes the value to tell whether a name that says secret means one."""
+    words = _name_words(name)
+    clear = _LAST_WORDS.fullmatch("_".join(words)) or any(
+        _GLUED.fullmatch(word) and word not in _COUNTABLE for word in words
+    )
+    last = words[-1] in _SECRET_WORDS and words[-1] not in _DOUBTFUL_WORDS
+    return not (clear or last or _GLUED.fullmatch("".join(words[-2:])))
+
+
+def _name_words(name: str) -> list[str]:
+    """`dbPassword_2` as DB, PASSWORD."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name))
+    return [word.upper() for word in words]
 
 
 def is_secret(name: str, value: str) -> bool:
@@ -109,31 +173,83 @@ def is_secret(name: str, value: str) -> bool:
 def why_secret(name: str, value: str) -> str:
     """Why a variable holds a secret, as far as its name and value show; empty when it does not.
 
-    Of a name that says secret, a value that is a switch, a figure or a place says that it is only about one; of the
+    Of a name that says secret, a value that is a switch, a measure or a file says that it is only about one; of the
     name of a password only a switch does, as a figure or a slash may begin one. Quotes may be a part of the value: of
     an `env_file`, or of `NAME="0"` in a list.
     """
-    if _CREDENTIALS_IN_URL.search(value):
-        return "a password stands in its URL"
-    if _SECRET_IN_QUERY.search(value):
-        return "a secret stands in the query of its URL"
-    if _TOKEN.search(value):
-        return "it has the form of a token"
     quoted = re.fullmatch(r"""(["'])(.*)\1""", value.strip(), re.DOTALL)
     plain = quoted[2].strip() if quoted else value.strip()
-    if re.search(r"(^|_)AUTH$", name.upper()) and re.fullmatch(r"[^\s:/]+:[^\s/]\S*", plain):
+    written = f"{name}={value}" if name.upper().endswith("AUTHORIZATION") else value
+    if form := _form(name, written) or _form(name, _decoded(value)):
+        return form
+    if _AUTH_NAME.fullmatch(_upper(name)) and _USER_AND_PASSWORD.fullmatch(plain):
         return "it holds a user and a password"
-    if not named_like_a_secret(name) or bool(quoted and not plain) or _says_none(name, plain):
+    if not named_like_a_secret(name, plain) or bool(quoted and not plain) or _says_none(name, plain):
+        return ""
+    if _is_doubtful(name) and not why_not_plain(name, plain) and not is_placeholder(plain, "secrets"):
         return ""
     return "by its name"
 
 
+def _form(name: str, text: str) -> str:
+    """What is secret in a text, as far as its form shows; a JWT may be meant for browsers."""
+    if _CREDENTIALS_IN_URL.search(text):
+        return "a password stands in its URL"
+    if any(not _says_none(each["name"], each["value"]) for each in _ASSIGNED.finditer(text)):
+        return "a secret stands in it"
+    token = _TOKEN.search(text)
+    if token and (not token["jwt"] or _OPEN_WORDS.isdisjoint(_name_words(name))):
+        return "it has the form of a token"
+    return ""
+
+
+def _decoded(value: str) -> str:
+    """What base64 stands for, if it is a text."""
+    compact = re.sub(r"\s+", "", value)
+    if not _BASE64.fullmatch(compact):
+        return ""
+    try:
+        return base64.urlsafe_b64decode(compact.translate(_URL_SAFE) + "==").decode()
+    except ValueError:
+        return ""
+
+
 def _says_none(name: str, plain: str) -> bool:
     """Whether a value says that its name is only about a secret, or that there is none."""
+    if _BY_BOTH.fullmatch(f"{_upper(name)}={plain}"):
+        return True
     if _PASSWORD_NAME.search(_upper(name)):
         return bool(_SWITCH.fullmatch(plain))
-    forms = (_SWITCH, _PLACE) if made_up(name) else (_SWITCH, _PLACE, _NONE, _FIGURE)
+    counts = any(_COUNTED.fullmatch(word) for word in _name_words(name)[-1:])
+    forms = (_SWITCH, _PLACE) if made_up(name) else (*_ABOUT, _FIGURE) if counts else _ABOUT
     return any(form.fullmatch(plain) for form in forms)
+
+
+def why_not_plain(name: str, value: str) -> str:
+    """Why a line of a `.env` is not evidently plain, whatever else; empty when it is.
+
+    Plain is what consists of words, numbers, versions, measures and hosts, as log levels, addresses, paths, time zones
+    and titles do: nobody generates such a secret, nor types one where the name does not say so.
+    """
+    words, text = _name_words(name), value.strip().strip("\"'")
+    if words and words[-1] in _SPELLED_WORDS and text and not any(form.fullmatch(text) for form in (_SWITCH, _NONE)):
+        return "by its name"
+    if not _OPEN_WORDS.isdisjoint(words) or _MEASURE.fullmatch(text) or _OPEN_KEY.fullmatch(text):
+        return ""
+    pieces = re.findall(r"[^\W_]+", _PUBLISHED.sub(" ", text))
+    mixed = [piece for piece in pieces if _MIXED.fullmatch(piece)]
+    odd = [piece for piece in pieces if piece not in mixed and not _is_word(piece)]
+    few = len(mixed) * 2 <= len(pieces) or len(text) <= 5  # noqa: PLR2004  # HS256
+    marked = not re.search(r"^[\[{]|\s", text) and len(set(_MARKS.findall(text))) > 2  # noqa: PLR2004  # no JSON or prose
+    if odd or not few or marked or _MNEMONIC.fullmatch(text):
+        return "nothing shows that it is plain"
+    return ""
+
+
+def _is_word(piece: str) -> bool:
+    if not piece.isascii():
+        return piece.isalpha()
+    return bool(_NUMBER_OR_WORD.fullmatch(piece)) and not _UNSPEAKABLE.search(piece.lower())
 
 
 def password_in_url(text: str) -> tuple[str, str] | None:
@@ -149,7 +265,7 @@ def passwords_in_urls(text: str) -> list[tuple[str, str]]:
 def weakness(name: str, value: str) -> str | None:
     """What is wrong with a secret's value: it is empty, a placeholder or, named like a secret, short; else None."""
     plain = re.sub(r"[\s_-]+", "", value).lower()
-    named = named_like_a_secret(name)
+    named = named_like_a_secret(name, value.strip())
     if not plain:
         return "is empty"
     own = _PASSWORD_NAME.search(_upper(name)) or made_up(name)  # any text may be one

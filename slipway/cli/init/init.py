@@ -188,7 +188,7 @@ def _with_move(options: InitOptions, application: Path) -> tuple[Moving | None, 
     if len(environments) != 1:
         fix = f"slipway init {shlex.quote(str(application))} --environment production --from [USER@]HOST:FOLDER"
         raise WrongUsageError("--from: one stack alone takes over from a project", "nothing was written", fix)
-    moving = look_at_project(options.moves_from, options.from_running)
+    moving = look_at_project(options.moves_from, options.from_running, application)
     domains = (f"{environments[0]}={moving.domain}",) if moving.domain else ()
     return moving, replace(
         options,

@@ -14,7 +14,7 @@ from slipway.contract.published_ports import published_ports
 from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_command, ssh_target
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings
-from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv, unusable_lines
+from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv, plain_places, unusable_lines
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.rules import is_variable_name
 from slipway.settings.setting_files import config_set, entry
@@ -33,7 +33,6 @@ __all__ = ["Moving", "look_at_project", "store_secrets"]
 _PLACE = re.compile(
     r"(?P<host>(?!-)(?:[^@\s:/]+@)?(?:\[[^\]\s]+\]|[^\s:/@\[\]]+))(?::(?P<port>\d+))?(?::(?P<folder>/.*))?"
 )
-_RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)\S{12,}$|(?=.*\d)[0-9a-fA-F-]{16,}$")
 _SETTINGS = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")  # the stack's `composeFile` takes their place
 
 
@@ -143,8 +142,8 @@ class Moving:
         return replace(self, settings=stated, differences=tuple(differences), own_name=str(model.get("name") or ""))
 
 
-def look_at_project(place: str, name: str) -> Moving:
-    """The project that the options `--from` and `--from-running` name.
+def look_at_project(place: str, name: str, application: Path) -> Moving:
+    """The project that the options `--from` and `--from-running` name, to become that of an application's folder.
 
     Raises:
         SlipwayError: they name none, or it cannot be read.
@@ -158,7 +157,7 @@ def look_at_project(place: str, name: str) -> Moving:
         )
     host, port, folder = re.sub(r"[\[\]]", "", parts["host"]), int(parts["port"] or 0), parts["folder"] or ""
     project = read_project(host, folder="" if name else folder, name=name, port=port, env=folder)
-    env = _env_values(project)
+    env = _env_values(project, plain_places(application))
     domain = env.variables.pop("DOMAIN", "")
     taken = project.containers if project.folders else (project.name,)
     settings = {"moveFrom": [*taken], "variables": dict(env.variables)}
@@ -166,15 +165,14 @@ def look_at_project(place: str, name: str) -> Moving:
     return Moving(host=target, project=project, env=env, domain=domain, settings=settings, ssh=ssh)
 
 
-def _env_values(project: RunningProject) -> EnvValues:
+def _env_values(project: RunningProject, plain: Collection[str]) -> EnvValues:
     """What becomes of the values of its `.env`; raises SlipwayError as `slipway secrets import` does."""
     dotenv = parsed_dotenv(project.env)
     if problems := unusable_lines(dotenv, f".env of {project.name}"):
         raise SlipwayError(problems)
     found = EnvValues({}, {}, {})
-    for name, value, why in dotenv_entries(dotenv, {}, {}):
-        # Unlike in `slipway secrets import`, nobody is asked: what looks random is a secret as well.
-        secret = bool(value and (why or _RANDOM.match(value)))
+    for name, value, why in dotenv_entries(dotenv, {}, {}, plain):
+        secret = bool(value and why)
         if of_the_machine(name):
             found.left[name] = "of the machine that runs Docker"
         elif secret and not is_variable_name(name, secret=True):

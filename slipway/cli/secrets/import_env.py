@@ -17,7 +17,7 @@ from slipway.contract.redaction import printable
 from slipway.releases.engine import setting_sources
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings, stated_values
-from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, read_dotenv, unusable_lines
+from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, plain_places, read_dotenv, unusable_lines
 from slipway.settings.load import collect_settings
 from slipway.settings.model import PREFIX
 from slipway.settings.rules import is_variable_name
@@ -74,7 +74,8 @@ def import_env(request: ImportRequest, engine: Engine) -> None:
         SlipwayError: with every line that cannot be read, and then nothing is changed.
     """
     variables, secrets = stated_values(engine)
-    lines, left = _read(request, request.file, variables, secrets) if request.file else ([], {})
+    plain = {*variables, *_plain_places(engine)}  # the stack declares its variables so
+    lines, left = _read(request, request.file, variables, secrets, plain) if request.file else ([], {})
     if request.empty:
         empty, refused = _empty(engine, lines)
         lines, left = [*lines, *empty], left | refused
@@ -88,6 +89,15 @@ def import_env(request: ImportRequest, engine: Engine) -> None:
     if confirmed(f"Import {values} into {file}?", yes=request.yes, command=command):
         change_settings(engine, changes, _count(len(changes)))
         typer.echo(f"{file} has them now. Next: pulumi preview --stack {engine.stack}")
+
+
+def _plain_places(engine: Engine) -> set[str]:
+    """The variables that must be plain, as far as the settings say where the Compose file is."""
+    try:
+        settings, _ = collect_settings(**setting_sources(engine, engine.configuration()))
+    except SlipwayError:
+        return set()
+    return plain_places(settings.application, settings.compose_file)
 
 
 def _empty(engine: Engine, lines: Sequence[_Line]) -> tuple[list[_Line], dict[str, str]]:
@@ -104,7 +114,11 @@ def _empty(engine: Engine, lines: Sequence[_Line]) -> tuple[list[_Line], dict[st
 
 
 def _read(
-    request: ImportRequest, file: Path, variables: Mapping[str, str], secrets: Mapping[str, str]
+    request: ImportRequest,
+    file: Path,
+    variables: Mapping[str, str],
+    secrets: Mapping[str, str],
+    plain: Collection[str],
 ) -> tuple[list[_Line], dict[str, str]]:
     """What becomes of each name; and those that are left out, with the reason."""
     if not file.is_file():
@@ -124,7 +138,7 @@ def _read(
         raise SlipwayError(problems)
     left = {name: "a setting of Slipway's own" for name in dotenv.values if name.startswith(PREFIX)}
     lines = []
-    for name, value, why in dotenv_entries(dotenv, variables, secrets):
+    for name, value, why in dotenv_entries(dotenv, variables, secrets, plain):
         if of_the_machine(name):
             left[name] = "of the machine that runs Docker"
             continue

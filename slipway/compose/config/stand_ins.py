@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, read_dotenv
+from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, plain_places, read_dotenv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ _SWITCHES = "attachable|external|init|internal|oom_kill_disable|privileged|read_
 
 def dotenv_values(folder: Path, mark: str) -> dict[str, str]:
     """What the `.env` in a folder gives a value, which is `mark` with its name for a secret."""
-    entries = dotenv_entries(read_dotenv(folder / ".env"), {}, {})
+    entries = dotenv_entries(read_dotenv(folder / ".env"), {}, {}, plain_places(folder))
     return {
         each.name: mark.format(each.name) if each.secret and each.value else each.value
         for each in entries

@@ -118,6 +118,16 @@ def test_a_stack_keeps_what_the_file_does_not_name_and_says_what_changes(run: Ru
     assert sum("set" in call or "set-all" in call for call in calls_of(tmp_path)) == 4  # none of the second run
 
 
+def test_only_what_is_evidently_plain_or_declared_so_becomes_a_variable(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {s: {image: 'x:$TAG', environment: {A: $OTHER, B: $KNOWN}}}")
+    lines = "".join(f"{name}=k3Xz8Qp1\n" for name in ("TAG", "OTHER", "KNOWN", "STATED_KEY"))
+    result = run(lines, "--yes", variables={"KNOWN": "x", "STATED_KEY": "x"}, application=".")
+    assert result.exit_code == 0, result.output
+    variables, secrets = stack(tmp_path)
+    assert (set(variables), set(secrets)) == ({"TAG", "KNOWN"}, {"OTHER", "STATED_KEY"})
+    assert "OTHER       nothing shows that it is plain" in result.output
+
+
 def calls_of(folder: Path) -> list[list[str]]:
     return [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
 

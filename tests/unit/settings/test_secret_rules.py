@@ -2,6 +2,8 @@
 
 import base64
 import secrets
+import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from slipway.settings.secret_rules import (
     new_secret,
     probably_secret,
     weakness,
+    why_not_plain,
     why_secret,
 )
 
@@ -42,14 +45,15 @@ def test_a_variable_that_only_sounds_like_a_secret_is_none(name: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["true", "no", "3600", "/run/secrets/key", "https://id.example.com/token", "60/minute", "100 / 5 min", '"0"',
+    ["true", "no", "/run/secrets/key", "./certs/token.pem", "60/minute", "100 / 5 min", '"0"',
      "'false'", '""', "15m", "1h30m", "7 days", "-1", "0.5", " on "],
 )  # fmt: skip
 def test_a_switch_number_or_place_is_no_secret(value: str) -> None:
     assert not is_secret("API_TOKEN", value)
 
 
-@pytest.mark.parametrize("value", ['"hunter22"', "60/minutely", "15q", "a/b", "1234567", "m", "12minutes34secret", '"'])
+@pytest.mark.parametrize("value", ['"hunter22"', "60/minutely", "15q", "a/b", "1234567", "m", "12minutes34secret", '"',
+                                   "12345", "/run/abc", "/var", "https://id.example.com/token"])  # fmt: skip
 def test_what_only_begins_like_one_may_be_a_secret(value: str) -> None:
     assert is_secret("API_TOKEN", value)
 
@@ -66,19 +70,60 @@ SECRETS = [
     ("ANY", "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl"), ("ANY", "AGE-SECRET-KEY-1" + "QPZR" * 15),
     ("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/T0/B0/a1B2"), ("X_URL", "https://discord.com/api/webhooks/1/a"),
     ("JDBC_URL", "jdbc:postgresql://db/x?user=a&password=hunter2"), ("HOOK_URL", "https://ci.test/hook?token=a1b2"),
-    ("DATABASE_URL", "mysql://db/x?ssl=1&sslpassword=a"),
+    ("DATABASE_URL", "mysql://db/x?ssl=1&sslpassword=a"), ("SENTRY_DSN", "https://abc@o1.ingest.example/2"),
+    # words written as one
+    *((name, "hunter22") for name in ("DBPASS", "SMTPPASS", "DBPWD", "SECRETKEY", "MASTERKEY", "ENCRYPTIONKEY",
+      "JWTKEY",
+      "PGPASS", "HTPASSWD", "WP_AUTH_SALT", "PEPPER", "ERLANG_COOKIE", "ADMIN_PIN", "VAULT_SECRET_ID", "API_TOKENS")),
+    # a word that asks for a switch, and another value
+    ("RANDOM_SECRET", "abcd"), ("ENABLE_TOKEN", "abcd"), ("USE_API_TOKEN", "a-b"), ("SECRET", "48291"),
+    ("TOKEN", "1234"),
+    # doubtful names with a value of no words
+    ("S3_KEY", "a1B2c3D4e5F6"), ("TOKEN_GITHUB", "a1B2c3D4e5F6"), ("PIN_KEY", "changeme"),
+    # credentials
+    ("HTTP_AUTHORIZATION", "Basic YWRtaW4="), ("AUTHORIZATION", "Bearer hunter"),
+    ("OTEL", "authorization=Bearer%20abc"),
+    ("HEADERS", "x-api-key: abc"), ("HEADERS", "DD-API-KEY=abc"), ("BASIC_AUTH_USERS", "admin:PASSWORD"),
+    ("VISITORS", "me:$2y$05$abcdefgh"), ("VISITORS", "me:$apr1$abcdefgh"), ("VISITORS", "me:{SHA}abcdefgh"),
+    # in URLs, connection strings, options, JSON
+    ("DATABASE_URL", "postgres://app:s3cr3t/pw9@db/app"), ("DATABASE_URL", "postgres://app:p@ss@db/app"),
+    ("SENTRY_URL", "https://" + "0a" * 16 + "@o1.ingest.example/2"), ("BLOB", "https://x.test/c?sp=r&sig=a1B2c3D4e5F6g7H8"),
+    ("ConnectionStrings__Default", "Server=db;User Id=sa;Password=Hunter2;"), ("ANY", "host=db user=x password=hunter"),
+    ("ANY", "AccountName=x;AccountKey=abc=="), ("ANY", "Endpoint=sb://x/;SharedAccessKey=abc="),
+    ("JAVA_OPTS", "-Xmx1g -Djavax.net.ssl.keyStorePassword=changeit"),
+    ("REDIS_ARGS", "--save 60 1 --requirepass hunter"),
+    ("ANY", '{"user": "x", "password": "hunter"}'),
+    # keys, also in base64
+    ("ANY", "-----BEGIN PGP PRIVATE KEY BLOCK-----"), ("ANY", "eyJhbGciOiJI.eyJyb2xlIjoi." + "a1B2" * 5),
+    ("ANY", base64.b64encode(b"-----BEGIN RSA PRIVATE KEY-----\nMIIEabc\n").decode()),
+    ("ANY", base64.b64encode(b'{"private_key": "-----BEGIN PRIVATE KEY-----"}').decode()),
+    ("ANY", "gsk_" + "a1B2" * 12), ("ANY", "r8_" + "a1B2" * 9), ("ANY", "ntn_" + "a1B2" * 11),
+    ("ANY", "sbp_" + "0a" * 20),
+    ("ANY", "re_a1B2c3D4_" + "a1B2" * 6), ("ANY", "SK" + "0a" * 16), ("ANY", "AKIA" + "A1B2" * 4 + ":" + "a1B2" * 9),
 ]  # fmt: skip
 PLAIN = [
     ("API_KEY_RATE_LIMIT", "60/minute"), ("PASS_SCHEME", "BLF-CRYPT"), ("SENTRY_DSN", "0"), ("API_KEY", "invalid"),
     ("API_KEY", "none"), ("TLS_KEY", "/etc/tls/key.pem"), ("TLS_KEY", "./certs/key.pem"), ("DKIM_KEY", "/keys/dkim"),
-    ("SENTRY_DSN", "https://abc@o1.ingest.example/2"), ("JWKS_KEYS", "https://id.example/keys"),
-    ("ACCESS_TOKEN", "3600"), ("SECRET_KEY", "/run/secrets/key"),
+    ("JWKS_KEYS", "https://id.example/keys"),
+    ("SECRET_KEY", "/run/secrets/key"),
     ("ADMIN_PASSWORD", "false"), ("SMTP_AUTH", "plain"), ("SMTP_AUTH", "true"), ("PROXY_AUTH", "http://x/y"),
     ("COMMIT", "0123456789abcdef0123456789abcdef01234567"), ("IMAGE", "ghcr.io/acme/shop@sha256:" + "ab" * 32),
     ("DOMAIN", "shop.example.com"), ("STRIPE_PK", "pk_live_" + "a1B2" * 6),
     ("ID", "123e4567-e89b-12d3-a456-426614174000"),
     ("SEARCH_URL", "https://x.example/?q=token"), ("MONGO_URL", "mongodb://db/x?authSource=admin"), ("DISK", "disk-1"),
     ("ROUTE", "task-based"), ("LOG_LEVEL", "info"), ("SK", "x"),
+    *(tuple(line.split("=", 1)) for line in (
+      "CORS_CREDENTIALS=include", "S3_KEY=dumps/x", "CACHE_KEY=myapp", "SORT_KEY=created_at", "PRIMARY_KEY=id",
+      "FILE_PAT=*.csv", "PW_BROWSER=chromium", "TOKEN_SYMBOL=ETH", "PASS_THROUGH=yes-all", "KEY_LAYOUT=us",
+      "RESET_PASSWORD_ROUTE=reset-pw", "FORGOT_PASSWORD_LINK=/forgot", "PASSWORD_AUTHENTICATION=no-ssh",
+      "PROXY_PASS=http://web:80", "MAX_TOKENS=4096", "TOKENS_PER_MINUTE=5000", "CACHE_MAX_KEYS=10000", "BCRYPT_SALT=10",
+      "MYSQL_RANDOM_ROOT_PASSWORD=1", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=1", "GPIO_PIN=17", "COMPASS=north",
+      "BYPASS=lan",
+      "USERS=1000:1000", "AUTH=basic", "AUTH_TYPE=Bearer", "AUTHORIZATION=enabled", "REALM=Basic Authentication",
+      "CORS_HEADERS=Authorization, X-Api-Key", "LOG_FORMAT=time=%t token=%k", "OPTIONS=password=${DB_PASSWORD}",
+      "CDN=https://unpkg.com:443/react@18", "WEB=https://host:8080/a@b", "GIT=https://git@github.com/x/y",
+      "AUTHORIZED_KEYS=ssh-ed25519 AAAAC3NzaC1 me", "NEXT_PUBLIC_ANON_KEY=eyJhbGciOiJI.eyJyb2xlIjoi." + "a1B2" * 5,
+    )),
 ]  # fmt: skip
 
 
@@ -91,6 +136,52 @@ def test_what_is_secret_by_name_or_form_is_one_and_says_why(name: str, value: st
 @pytest.mark.parametrize(("name", "value"), PLAIN)
 def test_what_is_no_secret_alarms_nobody(name: str, value: str) -> None:
     assert not why_secret(name, value)
+
+
+EVIDENT = [
+    "", "1", "true", "v2", "16-alpine", "1.2.3-rc1", "512mb", "1h30m", "60/minute", "1e3", "info", "HS256",
+    "Europe/Berlin",
+    "en_US.UTF-8", "*/5 0 * * 1-5", "./library", "/srv/data", "10.0.0.0/8,192.168.1.1", "30000-30100", "postgres",
+    "shop-7f3a9c.example.com", "me@example.com", "Shop <shop@example.com>", "https://a.example.com,https://b.example.com",
+    "https://shop.example.com/api/v1?x=1&y=on", "postgres://db:5432/app?sslmode=disable", "redis://cache:6379/0",
+    "ghcr.io/acme/shop:1.2.3@sha256:" + "0a" * 32, '{"a": 1, "b": [true]}', "Hello, world! It's (ours)",
+    "hällo wörld ☃",
+    "config.settings.production", "--enable-x=1 --y", "camelCase", "a:b", "-1001234567890", "BLF-CRYPT",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", EVIDENT)
+def test_an_ordinary_value_is_evidently_plain(value: str) -> None:
+    assert not why_not_plain("ANY", value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ANY", "hunter2"), ("ANY", "Summer2024!"), ("PIN", "4711"), ("SMS_OTP", "123456"), ("SEED", "correct horse"),
+     ("ANY", "winner thank year wave sausage worth useful legal winner thank yellow lion"),
+     ("HOOK", "https://x.example.com/T0/a1B2c3D4e5"), ("CLIENT_ID", "123e4567-e89b-12d3-a456-426614174000")],
+)  # fmt: skip
+def test_what_is_not_evidently_plain_says_why(name: str, value: str) -> None:
+    assert why_not_plain(name, value)
+    assert value not in why_not_plain(name, value)
+
+
+@given(st.integers(20, 48), st.sampled_from([secrets.token_hex, secrets.token_urlsafe]))
+def test_no_generated_value_is_evidently_plain(size: int, make: Callable[[int], str]) -> None:
+    assert why_not_plain("ANY", make(size))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["://a:" + "@" * 9999, "://a:b@" + "h" * 9999 + "@", "://a:" + "/" * 9999, "://a:b" * 2000, "eyJ" * 4000,
+     "sig=" * 3000,
+     "password" * 2000, "." * 9999, "aaA" + "A" * 9999, "a." * 5000, "/a" * 5000, "bearer " * 2000, "A1" * 5000],
+)  # fmt: skip
+def test_no_long_text_keeps_the_judge_busy(text: str) -> None:
+    start = time.process_time()
+    why_secret("KEY", text)
+    why_not_plain("ANY", text)
+    assert time.process_time() - start < 1
 
 
 @given(
