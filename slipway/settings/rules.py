@@ -240,9 +240,9 @@ def _weak_secret(
     found: Mapping[str, tuple[str, str]],
     inside: Mapping[str, Mapping[str, str]],
 ) -> Problem:
-    chance = not password.strip() or is_placeholder(password, "secrets")  # others have it, too
-    same = [each for each, (_, its) in found.items() if its == password and not (chance or inside[each])]
     urls = [each for each, passwords in inside.items() if password in passwords]
+    chance = name not in urls and (not password.strip() or is_placeholder(password, "secrets"))  # others have it, too
+    same = [each for each, (_, its) in found.items() if its == password and each not in urls and not chance]
     others = [each for each in (*same, *urls) if each != name]
     meaning, fix = "anyone could guess it", new_secret(settings.stack, name)
     if others:

@@ -292,7 +292,7 @@ def test_a_weak_secret_names_those_that_may_be_the_other_end_of_one_password(tmp
 
 
 @pytest.mark.parametrize(
-    ("password", "what"), [("testpass", "has fewer than 12 characters"), ("changeme", "is a placeholder")]
+    ("password", "what"), [("tr0ub4dor", "has fewer than 12 characters"), ("changeme", "is a placeholder")]
 )
 def test_a_weak_password_in_a_url_is_found_and_both_ends_are_set_together(
     tmp_path: Path, password: str, what: str
@@ -318,7 +318,7 @@ def test_a_weak_password_in_a_url_is_found_and_both_ends_are_set_together(
 
 @pytest.mark.parametrize("taken", [{"adopt_volumes": {"data": "shop_data"}}, {"move_from": ["shop"]}])
 def test_the_password_of_a_database_that_is_taken_over_changes_there_first(tmp_path: Path, taken: Any) -> None:
-    secrets = {"DB_PASSWORD": "short", "SECRET_KEY": "short"}
+    secrets = {"DB_PASSWORD": "short", "SECRET_KEY": "brief"}
     password, key = weak_secrets(settings(tmp_path, secrets=secrets, **taken), refused=False)
     assert ["change it there first" in each.meaning for each in (password, key)] == [True, False]
     assert password.fix == config_set("test", "secrets.DB_PASSWORD", secret=True)
