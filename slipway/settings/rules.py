@@ -224,7 +224,7 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
         for password, host in passwords.items():
             if what := weakness("PASSWORD", password):
                 found.setdefault(name, (f"its password for {host} {what}", password))
-    return [_weak_secret(settings, name, *each, found, inside) for name, each in found.items()]
+    return [_weak_secret(settings, name, found, inside) for name in found]
 
 
 def _own_passwords(value: str) -> Iterator[tuple[str, str]]:
@@ -235,11 +235,10 @@ def _own_passwords(value: str) -> Iterator[tuple[str, str]]:
 def _weak_secret(
     settings: Settings,
     name: str,
-    what: str,
-    password: str,
     found: Mapping[str, tuple[str, str]],
     inside: Mapping[str, Mapping[str, str]],
 ) -> Problem:
+    what, password = found[name]
     urls = [each for each, passwords in inside.items() if password in passwords]
     chance = name not in urls and (not password.strip() or is_placeholder(password, "secrets"))  # others have it, too
     same = [each for each, (_, its) in found.items() if its == password and each not in urls and not chance]

@@ -9,8 +9,8 @@ from slipway.settings.setting_files import config_set, entry
 from slipway.settings.values import is_placeholder
 
 __all__ = [
-    "SHORTEST_SECRET", "is_password", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret", "password_in_url",
-    "passwords_in_urls", "probably_secret", "weakness", "why_secret",
+    "SHORTEST_SECRET", "is_password", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret",
+    "password_in_url", "passwords_in_urls", "probably_secret", "weakness", "why_secret",
 ]  # fmt: skip
 
 SHORTEST_SECRET = 12
