@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shlex
 from typing import TYPE_CHECKING, Any
@@ -29,10 +30,15 @@ if TYPE_CHECKING:
     from slipway.x_slipway.findings import Findings
 
 __all__ = [
-    "check_known_values", "check_places", "known_values", "places_of", "readable_literals", "secret_uses",
+    "as_secret", "check_known_values", "check_places", "known_values", "places_of", "readable_literals", "secret_uses",
+    "why_private",
 ]  # fmt: skip
 
 Path = tuple[str, ...]
+
+_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_KEY_NAME = re.compile(r"(?i)(?!.*pub)(.*\.(key|p12|pfx)|.*key.*\.pem|.*key_?file|id_(rsa|ecdsa|ed25519))")
+_DOTENV = re.compile(r"\.env(\.(?!example$|sample$|template$|dist$).+)?")
 
 
 def secret_uses(model: Mapping[str, Any], settings: Settings, found: Findings) -> set[str]:
@@ -291,6 +297,24 @@ def _as_config(file: str, reference: str) -> str:
         f"let the service mount, in place of {file}, a `configs:` entry whose `content:` is its text with {reference} "
         "for the value, and $$ for every other $"
     )
+
+
+def why_private(name: str, content: bytes | None) -> str:
+    """What is private about a file, which may be missing; empty where nothing is."""
+    if _DOTENV.fullmatch(name):
+        return "is a .env file"
+    found = _KEY_NAME.fullmatch(name) if content is None else _PRIVATE_KEY.search(content)
+    return "holds a private key" if found else ""
+
+
+def as_secret(stack: str, path: FilePath) -> tuple[str, str]:
+    """How a service has a private file without a release that shows it, and the command that stores it."""
+    key = re.sub(r"^(?=\d|$)", "FILE_", re.sub("[^A-Z0-9]+", "_", path.name.upper()).strip("_")).strip("_")
+    how = (
+        f"make it a secret (`{key.lower()}: {{environment: {key}}}`), which the service has by "
+        f"`secrets: [{{source: {key.lower()}, target: ITS-PATH}}]` instead"
+    )
+    return how, config_set(stack, f"secrets.{key}", f"< {shlex.quote(os.path.relpath(path))}", secret=True)
 
 
 def _weak_passwords(model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings) -> Iterator[Problem]:

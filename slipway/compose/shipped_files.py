@@ -23,8 +23,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.git import run_git
+from slipway.compose.secret_leaks import as_secret, why_private
 from slipway.contract.compose_tree import ShippedFile
-from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["ShippedFiles", "kept_on_host"]
 
 _SHIPPED_BYTES = 1_000_000  # configuration files travel on stdin and are stored about twice in the engine's state
-_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _A_FILE = re.compile(r"[^/]\.(?!d$)\w+$|[a-z]file$")  # nginx.conf, Caddyfile; not conf.d
-_DOTENV = re.compile(r"\.env(\.(?!example$|sample$|template$|dist$).+)?")
 
 
 def kept_on_host(source: str) -> str:
@@ -182,9 +180,9 @@ class ShippedFiles:
         return sorted(file for name in listed if name and (file := folder / name).is_file())
 
     def _may_seed(self, file: Path) -> bool:
-        if not Path(os.path.realpath(file)).is_relative_to(self._boundary) or _DOTENV.fullmatch(file.name):
+        if not Path(os.path.realpath(file)).is_relative_to(self._boundary):
             return False
-        return file.stat().st_size > _SHIPPED_BYTES or not _PRIVATE_KEY.search(file.read_bytes())
+        return not why_private(file.name, b"" if file.stat().st_size > _SHIPPED_BYTES else file.read_bytes())
 
     def _plain(self, file: Path) -> tuple[int, bytes]:
         self.plain[self._shown(file)] = content = file.read_bytes()
@@ -197,10 +195,16 @@ class ShippedFiles:
         path = file.replace("$$", "$")
         if PurePosixPath(path).is_absolute() or path.startswith("~") or (self.folder / path).is_file():
             return self.mount(service, mount)
-        self.found.refuse(
-            f"configs.{entry['source']}: {path} does not exist", "the service could not read it", f"create {path}"
-        )
+        how = self._missing(self.folder / path, "the service could not read it", f"create {path}")
+        self.found.refuse(f"configs.{entry['source']}: {path} does not exist", *how)
         return mount
+
+    def _missing(self, path: Path, meaning: str, fix: str) -> tuple[str, str]:
+        """What a missing file means, and what to do: a private one does not go into Git."""
+        if not why_private(path.name, None):
+            return meaning, fix
+        how, command = as_secret(self._stack, path)
+        return f"{meaning}; what its name promises does not go into Git: {how}", f"create it, then {command}"
 
     def finish(self) -> None:
         """Say so when more than 1,000,000 bytes would ship."""
@@ -234,9 +238,10 @@ class ShippedFiles:
             return mount
         if not path.is_dir():
             what = f"services.{service}: {mount['source']} is neither a file nor a folder"
-            fix = f"add what belongs there to Git, or remove the mount from {service}"
+            meaning, fix = self._missing(path, "the mount would be empty", "add what belongs there to Git")
+            fix = f"{fix}, or remove the mount from {service}"
             if path.exists() or not _made_by_compose(mount):
-                self.found.refuse(what, "the mount would be empty", fix)
+                self.found.refuse(what, meaning, fix)
                 return mount
             self.found.warn(what, "the container finds an empty folder there, as with `docker compose up`", fix)
             return self._mounted(mount, path, self._folder_entry(path, []))
@@ -295,15 +300,10 @@ class ShippedFiles:
         if self._bytes > _SHIPPED_BYTES:
             return 0o644, b""  # reported by `finish`; nothing of it is used
         content = path.read_bytes()
-        if _DOTENV.fullmatch(path.name) or _PRIVATE_KEY.search(content):
-            what = "is a .env file" if _DOTENV.fullmatch(path.name) else "holds a private key"
-            key = re.sub(r"^(?=\d|$)", "FILE_", re.sub("[^A-Z0-9]+", "_", path.name.upper()).strip("_")).strip("_")
-            self.found.refuse(
-                f"{shown} {what}, and a service mounts it",
-                f"each release would have it in the clear; make it a secret (`{key.lower()}: {{environment: {key}}}`), "
-                f"which the service has by `secrets: [{{source: {key.lower()}, target: ITS-PATH}}]` instead",
-                config_set(self._stack, f"secrets.{key}", f"< {shlex.quote(os.path.relpath(path))}", secret=True),
-            )
+        if what := why_private(path.name, content):
+            how, command = as_secret(self._stack, path)
+            meaning = f"each release would have it in the clear; {how}"
+            self.found.refuse(f"{shown} {what}, and a service mounts it", meaning, command)
             return None
         self.plain[shown] = content
         return (0o755 if os.access(path, os.X_OK) else 0o644), content

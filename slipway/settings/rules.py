@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from pydantic import SecretStr
 
@@ -11,7 +12,7 @@ from slipway.contract.problems import Problem
 from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
 from slipway.settings.model import SECRET_KEYS
-from slipway.settings.secret_rules import new_secret, weakness
+from slipway.settings.secret_rules import is_password, new_secret, passwords_in_urls, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, set_host_key
 from slipway.settings.values import is_placeholder, one_host_key
 
@@ -209,7 +210,7 @@ def _texts(node: object, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
-    """Secrets that are empty, a placeholder or, named like a secret, shorter than 12 characters.
+    """Secrets that are empty, a placeholder or, named like a secret, shorter than 12 characters; and such in URLs.
 
     `refused=True` gives those that this stack must not run with: all of them in production, none elsewhere;
     `refused=False` the others, to warn of.
@@ -217,15 +218,38 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
     if settings.production != refused:
         return []
     values = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
-    found = {name: what for name, value in values.items() if (what := weakness(name, value))}
-    meanings = dict.fromkeys(found, "anyone could guess it")
-    for name in found:  # of a placeholder others have it by chance
-        same = [other for other in found if other != name and values[other] == values[name]]
-        if same and not is_placeholder(values[name], "secrets") and values[name].strip():
-            meanings[name] += (
-                f"; if it is one password with {' and '.join(same)}, which has that value, set one for all"
-            )
-    return [
-        Problem.about(f"secrets.{name}", what, meanings[name], new_secret(settings.stack, name))
-        for name, what in found.items()
-    ]
+    found = {name: (what, value) for name, value in values.items() if (what := weakness(name, value))}
+    inside = {name: dict(_own_passwords(value)) for name, value in values.items()}
+    for name, passwords in inside.items():
+        for password, host in passwords.items():
+            if what := weakness("PASSWORD", password):
+                found.setdefault(name, (f"its password for {host} {what}", password))
+    return [_weak_secret(settings, name, found, inside) for name in found]
+
+
+def _own_passwords(value: str) -> Iterator[tuple[str, str]]:
+    """The passwords in a secret's URLs, and their hosts: of services, as others have dots in their names."""
+    return ((unquote(password), host) for password, host in passwords_in_urls(value) if host and "." not in host)
+
+
+def _weak_secret(
+    settings: Settings,
+    name: str,
+    found: Mapping[str, tuple[str, str]],
+    inside: Mapping[str, Mapping[str, str]],
+) -> Problem:
+    what, password = found[name]
+    urls = [each for each, passwords in inside.items() if password in passwords]
+    chance = name not in urls and (not password.strip() or is_placeholder(password, "secrets"))  # others have it, too
+    same = [each for each, (_, its) in found.items() if its == password and each not in urls and not chance]
+    others = [each for each in (*same, *urls) if each != name]
+    meaning, fix = "anyone could guess it", new_secret(settings.stack, name)
+    if others:
+        meaning += f"; if it is one password with {' and '.join(others)}, set one for all"
+    taken_over = (settings.adopt_volumes or settings.move_from) and (inside[name] or is_password(name))
+    if taken_over:
+        meaning += "; a database that is taken over keeps the password it has: change it there first"
+    if others or taken_over:  # by hand: two random values would not be one
+        names = [name, *others] if name not in urls else [*others, name]
+        fix = " && ".join(config_set(settings.stack, entry("secrets", each), secret=True) for each in names)
+    return Problem.about(f"secrets.{name}", what, meaning, fix)

@@ -10,8 +10,8 @@ from slipway.settings.setting_files import config_set, entry
 from slipway.settings.values import is_placeholder
 
 __all__ = [
-    "SHORTEST_SECRET", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret", "password_in_url",
-    "passwords_in_urls", "probably_secret", "weakness", "why_not_plain", "why_secret",
+    "SHORTEST_SECRET", "is_password", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret",
+    "password_in_url", "passwords_in_urls", "probably_secret", "weakness", "why_not_plain", "why_secret",
 ]  # fmt: skip
 
 SHORTEST_SECRET = 12
@@ -218,7 +218,7 @@ def _says_none(name: str, plain: str) -> bool:
     """Whether a value says that its name is only about a secret, or that there is none."""
     if _BY_BOTH.fullmatch(f"{_upper(name)}={plain}"):
         return True
-    if _PASSWORD_NAME.search(_upper(name)):
+    if is_password(name):
         return bool(_SWITCH.fullmatch(plain))
     counts = any(_COUNTED.fullmatch(word) for word in _name_words(name)[-1:])
     forms = (_SWITCH, _PLACE) if made_up(name) else (*_ABOUT, _FIGURE) if counts else _ABOUT
@@ -268,16 +268,25 @@ def weakness(name: str, value: str) -> str | None:
     named = named_like_a_secret(name, value.strip())
     if not plain:
         return "is empty"
-    own = _PASSWORD_NAME.search(_upper(name)) or made_up(name)  # any text may be one
+    own = is_password(name) or made_up(name)  # any text may be one
     if named and not own and _says_none(name, value.strip()):
         return None
     repeated = len(set(plain)) == 1 and len(plain) > 2  # noqa: PLR2004  # "xxx" is one, the answer "no" is none
     first = plain == name.replace("_", "").lower() or any(plain in sequence for sequence in _SEQUENCES)
-    if is_placeholder(value, "secrets") or (repeated and (named or plain.isalpha())) or (named and first):
+    if (
+        is_placeholder(value, "secrets", name if named else "")
+        or (repeated and (named or plain.isalpha()))
+        or (named and first)
+    ):
         return "is a placeholder"
     if named and len(value.strip()) < SHORTEST_SECRET:
         return f"has fewer than {SHORTEST_SECRET} characters"
     return None
+
+
+def is_password(name: str) -> bool:
+    """Whether a secret's name is that of a password."""
+    return bool(_PASSWORD_NAME.search(_upper(name)))
 
 
 def made_up(name: str) -> bool:

@@ -62,17 +62,24 @@ _UNFILLED = re.compile(
     r"|([^/]+/)+your-team(/.*)?"
 )
 _UNFILLED_SETTINGS = ("NAME", "USER", "ADDRESS", "PORT", "MB")  # a variable may mean them
-# What somebody writes for a secret for now; compared without case, spaces, dashes, underscores and what is appended to
-# satisfy a form.
-_WEAK_WORDS = frozenset(
-    {"password", "passwd", "pass", "passphrase", "secret", "mysecret", "supersecret", "token", "todo", "fixme", "tbd",
-     "example", "default", "test", "dummy", "placeholder", "none", "null", "undefined", "insecure", "letmein",
-     "changeme", "replaceme", "admin", "adminadmin", "qwertyuiop"},
-)  # fmt: skip
-_WEAK = re.compile(
-    r"<.*>|\W+|\$\{.*|djangoinsecure.*"
-    r"|(change|replace|insert|fill|set|put)(me|this|it|with|in|here|your).*"
-    r"|(please)?(enter)?your(own|new|real|secure|password|secret|token|key|api).*"
+# What somebody writes for a secret for now: a word alone, or several, of which the first list tells that it is none.
+# None consists of hexadecimal digits, so that no random number consists of them.
+_TELLING = (
+    "change changed changeme replace replaced replaceme insert enter fill fixme put set tbd todo update updated your "
+    "example sample default dummy fake placeholder insecure unsafe"
+)
+_SAID = (
+    "access admin and any api app at auth base before bytes char character characters chars client cookie credential "
+    "credentials database demo deploy dev development encryption exactly for generate generated hash here hex in is it "
+    "jwt key least length letmein local long mariadb master me min minimum mongo must my mysql new not number of only "
+    "openssl or output own pass passphrase passwd password please postgres postgresql private prod production pw pwd "
+    "rabbitmq random real redis refresh root salt secret secure server session should signing some something string "
+    "strong super test testing text that the this to token use user value very with word"
+)
+_ALONE = re.compile(
+    r"(password|passwd|pass|passphrase|(my|super)?secret|token|todo|fixme|tbd|example|default|test|dummy|placeholder"
+    r"|none|null|undefined|insecure|letmein|changeme|replaceme|(admin)+|qwertyuiop)[0-9!.]*"
+    r"|<.*>|\W+|\$\{.*|djangoinsecure.*|.*your[a-z]*(key|pass(word)?|secret|token|string|value|here)"
 )
 
 _MESSAGES = {  # for pydantic's own
@@ -89,14 +96,34 @@ def message_of(error: Any) -> str:  # noqa: ANN401  # pydantic's ErrorDetails
     return f"{message[:1].lower()}{message[1:]}"
 
 
-def is_placeholder(value: str, section: str) -> bool:
-    """Whether nobody wrote the value yet that belongs there; `section` is `variables`, `secrets` or another setting."""
+def is_placeholder(value: str, section: str, name: str = "") -> bool:
+    """Whether nobody wrote the value yet that belongs there; `section` is `variables`, `secrets` or another setting.
+
+    `name` is that of a secret which says so: such a value may not consist of its words, either.
+    """
     if _UNFILLED.fullmatch(value):
         return True
-    if section == "secrets":
-        plain = re.sub(r"[\s_-]+", "", value).lower()
-        return not _WEAK_WORDS.isdisjoint({plain, plain.rstrip("0123456789!.")}) or bool(_WEAK.fullmatch(plain))
-    return section != "variables" and value in _UNFILLED_SETTINGS
+    if section != "secrets":
+        return section != "variables" and value in _UNFILLED_SETTINGS
+    return bool(_ALONE.fullmatch(re.sub(r"[\s_-]+", "", value).lower())) or _of_words(value, name)
+
+
+def _of_words(value: str, name: str) -> bool:
+    """Whether a value consists of words for a secret that is none, and of one other in at most a third of its letters.
+
+    A passphrase has more than one other, and a generated value is none: 8 of 12 random letters are such words in one of
+    some 10^8.
+    """
+    if not re.fullmatch(r"[\w\s.,!?-]{1,200}", value, re.ASCII):
+        return False
+    text = re.sub(r"[^a-z]+", " ", re.sub(r"([a-z])([A-Z])", r"\1 \2", value).lower())
+    own = {word for word in re.findall(r"[a-z]{3,}", name.lower()) if not re.fullmatch(r"[a-f]+", word)}
+    words = {*_TELLING.split(), *_SAID.split(), *own, *(word.removesuffix("s") for word in own)}
+    others = re.sub("|".join(sorted(words, key=len, reverse=True)), " ", text).split()
+    told = name or (" " in text.strip() and re.search(rf"\b({_TELLING.replace(' ', '|')})", text))
+    letters, other = len(text.replace(" ", "")), len("".join(others))
+    digits = sum(each.isdigit() for each in value)
+    return bool(told) and len(others) <= 1 and other * 3 <= letters and digits <= letters > 0
 
 
 def matching(pattern: str, otherwise: str) -> AfterValidator:

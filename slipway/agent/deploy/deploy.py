@@ -119,6 +119,8 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
             giving_up=[each.id for each in attempt.handover.old.containers()] if attempt.handover else (),
             move_from=attempt.document.move_from,
         )
+    if attempt.document.edge and made.edge and not made.undo_first:
+        access.edge.check(attempt.document.edge, attempt.folder.stack, standby=attempt.standby)
 
 
 def plan_document(

@@ -14,7 +14,7 @@ from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.metrics import Counters, Target, traffic
 from slipway.agent.edge.port_redirect import PortRedirect
 from slipway.agent.edge.rendering import Ports, dynamic, marker, text
-from slipway.agent.edge.routing import ServiceRouting
+from slipway.agent.edge.routing import claims
 from slipway.agent.edge.static_config import desired, resolver_name, trusted
 from slipway.agent.edge.traefik_api import TraefikApi
 from slipway.agent.state.atomic_files import read_object, remove_tree
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.edge.containers import EdgeContainer
-    from slipway.agent.edge.routing import Routing
+    from slipway.agent.edge.routing import Routing, ServiceRouting
     from slipway.agent.edge.static_config import Desired
     from slipway.agent.output import Output
     from slipway.contract.deployment import Acme, EdgeRequest, ServiceEntry
@@ -64,7 +64,8 @@ class Edge:
             found = self._containers.find()
             running = [each for each in found if each.running]
             aim = self._aim(requests, stack, running, standby=standby)
-            upkeep.check(aim, running, self.api)
+            upkeep.check_ports(aim, running, self.api)
+            upkeep.check_image(aim, self.api)
             self._folder.create(aim.resolvers)
             secret_files.write_certificates(self._folder, wanted.certificates, stack)
             network.ensure_network(self.api)
@@ -89,7 +90,8 @@ class Edge:
             running = [each for each in found if each.running]
             if stack in requests and running:
                 aim = self._aim(requests, stack, running, standby=standby)
-                upkeep.check(aim, running, self.api)
+                upkeep.check_ports(aim, running, self.api)
+                upkeep.check_image(aim, self.api)
                 self._converge(aim, found, deadline, turn)
 
     def leave(self, deadline: Deadline) -> None:
@@ -164,6 +166,12 @@ class Edge:
             return None
         reason = "certificate" if not same else "its settings" if stack in requests else f"{stack} joins it"
         return Change("edge", EDGE_CHANGED, (reason,))
+
+    def check(self, wanted: EdgeRequest, stack: str, *, standby: bool = False) -> None:
+        """Raise where `ensure` would find ports that another stack wants otherwise, or that somebody else has."""
+        running = self._containers.running()
+        aim = self._aim({**self._folder.requests(), stack: wanted}, stack, running, standby=standby)
+        upkeep.check_ports(aim, running, self.api)
 
     def attach(self, container: str) -> str:
         """Connect a container to the edge's network; its address, which stays the same as long as it exists."""
@@ -307,12 +315,12 @@ class Edge:
         Raises:
             SlipwayError: names the stack that serves them, and how it lets this one in.
         """
-        wanted, requests = _claims(services), self._folder.requests()
+        wanted, requests = claims(services), self._folder.requests()
         written = self.current(stack)
-        fresh = wanted - _claims(written.services if written else ())
+        fresh = wanted - claims(written.services if written else ())
         for other in self._folder.stacks():
             current = self.current(other) if other != stack else None
-            theirs = _claims(current.services if current else ())
+            theirs = claims(current.services if current else ())
             for host, what in sorted(wanted & theirs):
                 if what.startswith("/"):
                     raise SlipwayError(
@@ -337,14 +345,3 @@ class Edge:
         wait = _LOCK_SECONDS if deadline is None else min(_LOCK_SECONDS, deadline.remaining())
         with lock(self._folder.lock, owner=self.out.host, reason=reason, wait=wait):
             yield
-
-
-def _claims(services: Iterable[ServiceEntry | ServiceRouting]) -> set[tuple[str, str]]:
-    """Host names that these services want requests of, and which: a path, redirects or the preview."""
-    found = set()
-    for service in services:
-        found |= {(route.host, route.path.rstrip("/") or "/") for route in service.routes}
-        found |= {(redirect.origin, " (redirect)") for redirect in service.middlewares.redirects}
-        preview = service.preview_host if isinstance(service, ServiceRouting) else service.preview
-        found |= {(preview, " (preview)")} if preview else set()
-    return found

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.contract.deployment import Middlewares, RateLimit, Redirect, Route
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["GENERATION_HEADER", "Backend", "Preview", "Routing", "ServiceRouting", "from_json", "to_json"]
+    from slipway.contract.deployment import ServiceEntry
+
+__all__ = ["GENERATION_HEADER", "Backend", "Preview", "Routing", "ServiceRouting", "claims", "from_json", "to_json"]
 
 GENERATION_HEADER = "X-Slipway-Generation"
 """A request from 127.0.0.1 with this header reaches the generation that it names, whatever the weights are."""
@@ -55,6 +57,17 @@ class Routing(NamedTuple):
 
     services: tuple[ServiceRouting, ...]
     maintenance: str | None = None
+
+
+def claims(services: Iterable[ServiceEntry | ServiceRouting]) -> set[tuple[str, str]]:
+    """Host names that these services want requests of, and which: a path, redirects or the preview."""
+    found = set()
+    for service in services:
+        found |= {(route.host, route.path.rstrip("/") or "/") for route in service.routes}
+        found |= {(redirect.origin, " (redirect)") for redirect in service.middlewares.redirects}
+        preview = service.preview_host if isinstance(service, ServiceRouting) else service.preview
+        found |= {(preview, " (preview)")} if preview else set()
+    return found
 
 
 def to_json(value: Any) -> Any:  # noqa: ANN401 - a routing, or a part of one

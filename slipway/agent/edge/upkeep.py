@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from slipway.agent.edge.static_config import Desired
     from slipway.agent.output import Output
 
-__all__ = ["check", "converge"]
+__all__ = ["check_image", "check_ports", "converge"]
 
 
-def check(aim: Desired, running: Sequence[EdgeContainer], api: DockerApi) -> None:
-    """Raise where a port is somebody else's, or the image is not here."""
+def check_ports(aim: Desired, running: Sequence[EdgeContainer], api: DockerApi) -> None:
+    """Raise where a port is somebody else's."""
     own = {port for each in running for port in (each.http_port, each.https_port)}
     for port in (aim.http_port, aim.https_port):
         if port is None or port in own or not listening(port):
@@ -40,6 +40,10 @@ def check(aim: Desired, running: Sequence[EdgeContainer], api: DockerApi) -> Non
             "the edge listens there for all stacks; nothing was touched",
             f"docker stop {holders[0]}" if holders else f"sudo ss -ltnp 'sport = :{port}'",
         )
+
+
+def check_image(aim: Desired, api: DockerApi) -> None:
+    """Raise where the image is not here."""
     if api.image(aim.image) is None:
         raise SlipwayError(
             f"the edge's image {aim.image} is not on this host", "nothing was touched", f"docker pull {aim.image}"

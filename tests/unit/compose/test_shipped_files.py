@@ -600,6 +600,26 @@ def test_a_special_file_is_a_problem_and_no_hang(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "private"),
+    [("certs/tls.key", True), ("certs/key-no-password.pem", True), (".DB_KEY_FILE", True), ("ssh/id_ed25519", True),
+     ("store.p12", True), ("prod.env/.env", True), ("certs/public-key.pem", False), ("certs/cert.pem", False),
+     ("monkey.conf", False), ("id_ed25519.pub", False)],
+)  # fmt: skip
+def test_what_is_missing_and_private_by_its_name_becomes_a_secret_before_it_is_in_git(
+    tmp_path: Path, path: str, *, private: bool
+) -> None:
+    mount = (
+        f"services: {{web: {{image: x, volumes: [{{type: bind, source: './{path}', target: /k, read_only: true}}]}}}}"
+    )
+    config = f"services: {{web: {{image: x, configs: [k]}}}}\nconfigs: {{k: {{file: './{path}'}}}}"
+    for text in (mount, config):
+        [problem] = problems_of(tmp_path, text)
+        assert ("`secrets: [" in problem.meaning) is private
+        assert (f"--stack test < {os.path.relpath(tmp_path / path)}" in problem.fix) is private
+        assert ("Git" in problem.fix or problem.fix.startswith("create ./")) is not private
+
+
+@pytest.mark.parametrize(
     ("name", "secret"),
     [
         ("private_key.key", "PRIVATE_KEY_KEY"),

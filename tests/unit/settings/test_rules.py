@@ -23,6 +23,7 @@ from samples import (
 
 from slipway.settings.rules import broken_rules, weak_secrets
 from slipway.settings.secret_rules import new_secret
+from slipway.settings.setting_files import config_set
 
 
 def host_problems(root: Path, *hosts: dict[str, Any], **environment: str) -> list[Any]:
@@ -288,6 +289,39 @@ def test_a_weak_secret_names_those_that_may_be_the_other_end_of_one_password(tmp
     meanings = [each.meaning for each in weak_secrets(settings(tmp_path, secrets=secrets), refused=False)]
     said = ["one password with SONAR_PASS," in meanings[0], "one password with DB_PASSWORD," in meanings[1]]
     assert [*said, *("one password" in meaning for meaning in meanings[2:])] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("password", "what"), [("tr0ub4dor", "has fewer than 12 characters"), ("changeme", "is a placeholder")]
+)
+def test_a_weak_password_in_a_url_is_found_and_both_ends_are_set_together(
+    tmp_path: Path, password: str, what: str
+) -> None:
+    secrets = {
+        "DATABASE_URL": f"postgresql://app:{password}@db:5432/x",
+        "POSTGRES_PASSWORD": password,
+        "CACHE_URL": f"redis://:{CANARY}@cache",
+        "MAIL_URL": f"smtp://app:{password}@mail.example.com",
+    }
+    both = " && ".join(
+        config_set("test", f"secrets.{name}", secret=True) for name in ("POSTGRES_PASSWORD", "DATABASE_URL")
+    )
+    url, plain = weak_secrets(settings(tmp_path, secrets=secrets, production=True), refused=True)[::-1]
+    assert [url.what, plain.what] == [
+        f"secrets.DATABASE_URL: its password for db {what}",
+        f"secrets.POSTGRES_PASSWORD: {what}",
+    ]
+    assert "one password with POSTGRES_PASSWORD, set one for all" in url.meaning
+    assert "one password with DATABASE_URL, set one for all" in plain.meaning
+    assert url.fix == plain.fix == both
+
+
+@pytest.mark.parametrize("taken", [{"adopt_volumes": {"data": "shop_data"}}, {"move_from": ["shop"]}])
+def test_the_password_of_a_database_that_is_taken_over_changes_there_first(tmp_path: Path, taken: Any) -> None:
+    secrets = {"DB_PASSWORD": "short", "SECRET_KEY": "brief"}
+    password, key = weak_secrets(settings(tmp_path, secrets=secrets, **taken), refused=False)
+    assert ["change it there first" in each.meaning for each in (password, key)] == [True, False]
+    assert password.fix == config_set("test", "secrets.DB_PASSWORD", secret=True)
 
 
 def test_no_problem_of_a_weak_secret_repeats_it(tmp_path: Path) -> None:

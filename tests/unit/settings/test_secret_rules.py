@@ -1,9 +1,12 @@
 """Telling secrets, and telling weak ones."""
 
 import base64
+import re
 import secrets
+import string
 import time
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -19,6 +22,7 @@ from slipway.settings.secret_rules import (
     why_not_plain,
     why_secret,
 )
+from slipway.settings.values import _SAID, _TELLING
 
 
 @pytest.mark.parametrize(
@@ -217,6 +221,38 @@ def test_a_placeholder_is_weak_whatever_its_name(name: str, value: str) -> None:
     assert weakness(name, value) == "is a placeholder"
 
 
+_PUBLISHED = {  # as well-known applications publish them
+    "POSTGRES_PASSWORD": ["changePassword", "mysecretpassword", "postgrespassword", "verysecretpassword",
+                          "your-super-secret-and-long-postgres-password", "your_password_here", "testpassword123"],
+    "MYSQL_PASSWORD": ["my-secret-pw", "secret_firefly_password", "supersecretpassword", "examplepassword"],
+    "DASHBOARD_PASSWORD": ["this_password_is_insecure_and_should_be_updated", "PASSWORD_REPLACE_ME"],
+    "ENCRYPTION_KEY": ["changeEncryptionKey", "your-encryption-key-32-chars-min", "thisisunsafe-change-it"],
+    "RUNNERS_AUTH_TOKEN": ["changeRunnerAuthToken", "some-random-string-here", "insert-secret-here-1234"],
+    "APP_KEY": ["SomeRandomStringOf32CharsExactly", "SomeRandomStringWith32Characters"],
+    "JWT_SECRET": ["your-super-secret-jwt-token-with-at-least-32-characters-long", "your-256-bit-secret"],
+    "SECRET_KEY": ["super_secret_key_that_should_be_changed", "replace_with_openssl_rand_hex_32",
+                   "dev-secret-key-do-not-use-in-production", "put-your-unique-phrase-here"],
+    "OPENAI_API_KEY": ["sk-your-openai-api-key", "your_openai_api_key"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in _PUBLISHED.items() for value in values])
+def test_words_for_a_secret_that_is_none_are_a_placeholder(name: str, value: str) -> None:
+    assert weakness(name, value) == "is a placeholder"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [*(("DB_PASSWORD", value) for value in (
+        "correct horse battery staple", "put-ink-lantern-mongoose", "change-melon-walrus-oxide",
+        "enter-crispy-default-badger", "my dog ate the random string yesterday", "password-kqzvhrtxplmw",
+        "secret_Zk2Jd8sLq0pWnR7tYbVc", "test_4f9a8c7b6d5e4f9a8c7b")),
+     ("DB_USER", "postgres_user"), ("HTTP_METHOD", "put"), ("SITE_TITLE", "My test server")],
+)  # fmt: skip
+def test_a_passphrase_or_a_plain_value_is_no_placeholder(name: str, value: str) -> None:
+    assert weakness(name, value) is None
+
+
 @pytest.mark.parametrize("value", ["", "  ", "\n"])
 def test_nothing_is_weak(value: str) -> None:
     assert weakness("ANY", value) == "is empty"
@@ -234,9 +270,18 @@ def test_what_anybody_would_try_first_is_weak(value: str) -> None:
     assert weakness("DB_PASSWORD", value) == "is a placeholder"
 
 
-@given(st.integers(12, 40), st.sampled_from([secrets.token_hex, secrets.token_urlsafe]))
-def test_a_random_secret_is_never_weak(size: int, make: object) -> None:
-    assert weakness("DB_PASSWORD", make(size)) is None  # type: ignore[operator]
+def test_no_word_of_a_placeholder_consists_of_hexadecimal_digits() -> None:
+    assert not [word for word in f"{_TELLING} {_SAID}".split() if re.fullmatch("[0-9a-f]+", word)]
+
+
+@given(st.integers(), st.integers(12, 64), st.sampled_from(["SECRET_KEY", "DEAD_TOKEN"]))
+def test_a_random_secret_is_never_weak(seed: int, size: int, name: str) -> None:
+    random = Random(seed)  # noqa: S311  # to be drawn again
+    drawn = random.randbytes(size)
+    texts = [each(drawn).decode() for each in (base64.b64encode, base64.b32encode, base64.urlsafe_b64encode)]
+    texts += ["".join(random.choices(letters, k=size)) for letters in (string.ascii_lowercase, string.digits)]
+    for text in (drawn.hex(), *texts):
+        assert weakness(name, text) is None
 
 
 @given(st.text(), st.text())

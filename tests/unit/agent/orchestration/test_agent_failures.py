@@ -253,6 +253,20 @@ def test_an_old_secret_that_was_revoked_is_replaced_by_that_of_today(stack: Simu
     assert stack.outcomes()[-2:] == ["repaired", "failed"]
 
 
+def test_a_plan_says_that_a_program_has_the_edge_s_port(stack: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, port = stack.web("1"), stack.host.http_port
+    taken = [(f"00000000:{port:04X}", "00000000:0000", "0A")]
+    with monkeypatch.context() as others:
+        others.setattr(stack.host, "sockets", lambda _=None: iter(taken))
+        [refused] = stack.plan(wanted)["refused"]
+        assert refused["what"] == f"port {port} of this host is in use by another program"
+        assert refused["what"] in stack.deploy(wanted).error
+        assert not stack.host.engine.containers
+    assert "refused" not in stack.plan(wanted)
+    assert stack.deploy(wanted).code == 0
+    assert "refused" not in stack.plan(wanted)
+
+
 def test_an_image_that_cannot_be_had_leaves_everything_untouched(stack: Simulation) -> None:
     stack.deploy(stack.shop())
     before = stack.ids()
