@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 from typing import TYPE_CHECKING
@@ -15,16 +16,20 @@ if TYPE_CHECKING:
 
 __all__ = ["as_error"]
 
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # of a write they name no file
+
 
 def as_error(error: Exception, folder: StackFolder | None, redactor: Redactor) -> SlipwayError:
     """The error itself when it is one of the family, else one that says it is a bug and where its traceback lies."""
     if isinstance(error, SlipwayError):
         return error
-    if isinstance(error, OSError) and error.filename and error.strerror:
+    place = getattr(error, "filename", None) or (folder and getattr(error, "errno", 0) in _OF_THE_DISK and folder.path)
+    if isinstance(error, OSError) and error.strerror and place:
+        there = place if os.path.lexists(place) else os.path.dirname(place)
         return SlipwayError(
-            f"{error.filename}: {error.strerror}",
+            f"{place}: {error.strerror}",
             "the agent could not read or write on this host",
-            f"ls -ld {error.filename}; df {error.filename}",
+            f"ls -ld {there}; df {there}; df -i {there}",
         )
     path = ""
     if folder is not None and os.path.isdir(folder.path):

@@ -16,6 +16,7 @@ from slipway.agent.docker.machine import machine, no_compose
 from slipway.agent.drift import drift, route_drift
 from slipway.agent.edge.edge import Edge
 from slipway.agent.edge.edge_dir import EdgeFolder
+from slipway.agent.move.checks import shared_now
 from slipway.agent.move.old_project import OldProject
 from slipway.agent.output import Output
 from slipway.agent.state.identity import version
@@ -30,6 +31,7 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from slipway.agent.docker.facts import Container
     from slipway.agent.docker.machine import Machine
+    from slipway.agent.move.checks import Rival
     from slipway.agent.state.ledger import Live
     from slipway.agent.state.stack_dir import StackFolder
     from slipway.contract.problems import Problem
@@ -50,6 +52,10 @@ def probe(folder: StackFolder) -> dict[str, Any]:
     question = VersionQuestion()
     problems: list[Problem] = []
     host, seen, edge, status, old = None, [], None, None, None
+    ledger = Ledger(folder.ledger)
+    live, validated = ledger.live(), ledger.validated()
+    release = folder.release(live.release) if live else None
+    rivals: list[Rival] = []
     try:
         api = DockerApi(find_socket(), timeout=20.0)
         old = OldProject(folder, api)
@@ -58,21 +64,21 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         kept = Keeping(folder).containers
         seen = [each for each in containers(api, folder.stack) if each.id not in kept]
         status = edge.status()
+        rivals = shared_now(folder.stack, release["compose"], api, old) if release else []
     except SlipwayError as error:
         problems += error.problems
     compose = question.answer()
     if compose is None:
         problems += no_compose().problems
     host = host._replace(compose=compose or "") if host else None
-    ledger = Ledger(folder.ledger)
-    live, validated = ledger.live(), ledger.validated()
     running = held_by(folder.lock)
     unfinished = None if running else Journal(folder.journal).unfinished()
     routing = edge.current(folder.stack) if edge else None
     found: list[dict[str, str]] = []
     if live and host and host.docker:
         found = drift(live.services, seen)
-        found += route_drift(live, folder.release(live.release), seen, routing, status)
+        found += route_drift(live, release, seen, routing, status)
+        found += [{"service": each.service, "what": each.said} for each in rivals]
     return {
         "contract": CONTRACT,
         "stack": folder.stack,

@@ -533,6 +533,13 @@ def one_that_removes_itself_is_gone_once_it_ended(bench: Bench) -> Any:
     return bench.happened()
 
 
+@scenario
+def a_restart_stops_and_starts_also_one_that_removes_itself(bench: Bench) -> Any:
+    made = bench.make(host={"AutoRemove": True}, env={"STOPS": "0.2"})
+    bench.api.stop(made, start=True)
+    return [bench.until(made, status="running"), bench.happened()]
+
+
 # --- Compose
 
 

@@ -157,6 +157,15 @@ class Lifecycle(Containers):
         self._event("stop", container)
         return 204, None
 
+    def _restart(self, identifier: str, **how: Any) -> tuple[int, Any]:
+        container = self.container(identifier)
+        removed = container.host.pop("AutoRemove", False)
+        self._stop(identifier, **how)
+        container.host.update({"AutoRemove": True} if removed else {})
+        self._start(identifier)
+        self._event("restart", container)
+        return 204, None
+
     def _give_up(self, container: Container) -> None:
         """Stopped while it waits for its restart."""
         container.by_hand = True

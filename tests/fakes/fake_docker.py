@@ -102,6 +102,7 @@ class FakeDocker(Lifecycle):
             ("POST", "/containers/create", self._create),
             ("POST", f"{one}/start", self._start),
             ("POST", f"{one}/stop", self._stop),
+            ("POST", f"{one}/restart", self._restart),
             ("POST", f"{one}/kill", self._kill),
             ("POST", f"{one}/rename", self._rename),
             ("POST", f"{one}/update", self._update),

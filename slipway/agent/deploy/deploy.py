@@ -18,10 +18,18 @@ from slipway.agent.deploy.planned import Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
-from slipway.agent.move.checks import check_claims, check_folders, check_kept, check_names
+from slipway.agent.move.checks import (
+    check_claims,
+    check_folders,
+    check_kept,
+    check_names,
+    check_taken,
+    check_unfinished,
+    shared_now,
+)
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
 from slipway.agent.move.left_data import LeftData, check_left_data, left_data, seeds_of
-from slipway.agent.move.old_project import MOVED, UNDOING, OldProject
+from slipway.agent.move.old_project import UNDOING, OldProject
 from slipway.agent.move.shared_data import data_of_service
 from slipway.agent.state.journal import end_orphans
 from slipway.agent.state.lock import DEPLOYMENT, lock
@@ -34,7 +42,7 @@ from slipway.contract.plan import DATA_STAYS, UNDO_FINISHED, Change, sentence
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from slipway.agent.docker.facts import Container
     from slipway.agent.move.old_project import OldContainer
@@ -75,6 +83,7 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
     reason = DEPLOYMENT + document.release.id
     origin = folder.origin()  # now: while this one waits or works, others may look and say who they are
     with lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=document.options.lock_wait, stop=stop):
+        check_unfinished(folder.stack, document.move_from)  # before its journal is another's
         attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin)
         done = _run(attempt)
         if attempt.outcome == DEPLOYED or attempt.keeping.kept:
@@ -97,6 +106,8 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
 def _preflight(attempt: Attempt, made: _Planned) -> None:
     plan, rendered, release, access = made.plan, made.rendered, attempt.release, attempt.access
     names = attempt.document.move_from if attempt.handover else ()
+    check_taken(attempt.folder.stack)
+    check_unfinished(attempt.folder.stack, attempt.document.move_from)
     if attempt.handover:
         if not attempt.handover.old.open:
             check_claims(attempt.handover.old, attempt.folder.stack)
@@ -165,7 +176,7 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
         because = "it was cut off: all of it runs again, and the stack stands still, before anything else is done"
         planned.insert(0, Change(made.undo_first, UNDO_FINISHED, (because,), interrupts=True))
     project = ", ".join(attempt.document.move_from)
-    planned += old_changes(made.plan.steps, made.old, project, attempt.edge_ports)
+    planned += old_changes(made.plan.steps, made.old, project, attempt.edge_ports, made.data)
     stays = [each.words for each in _left(attempt, made) if not each.used] if made.plan.steps else []
     return [*planned, *([Change(project, DATA_STAYS, tuple(stays))] if stays else [])]
 
@@ -233,9 +244,11 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
         handover.begin()
     phases.update(actions.run(plan.steps))
     if handover and handover.old.open:
-        handover.old.note(MOVED)
+        _warn(attempt, handover.end())
         back = "until `slipway move finish`, `slipway move undo` leads back"
         attempt.out.progress("move", f"took over from {handover.old.name}; {back}")
+    others = shared_now(stack, attempt.release.content["compose"], access.api, OldProject(attempt.folder, access.api))
+    _warn(attempt, (f"{each.service}: {each.said}" for each in others))
     with contextlib.suppress(Exception):
         if found:
             _hold_against(found, made.seen, attempt)
@@ -246,9 +259,14 @@ def _hold_against(planned: Sequence[Change], before: Sequence[Container], attemp
     """Warn of what happened otherwise than it was planned."""
     kept = attempt.keeping.containers
     after = [each for each in attempt.containers() if each.id not in kept]
-    for what in unlike_plan(planned, _by_service(before), _by_service(after)):
-        attempt.warnings.append(f"a defect of Slipway, please report it: {what}")
-        attempt.out.progress("plan", attempt.warnings[-1])
+    unlike = unlike_plan(planned, _by_service(before), _by_service(after))
+    _warn(attempt, (f"a defect of Slipway, please report it: {what}" for what in unlike))
+
+
+def _warn(attempt: Attempt, said: Iterable[str]) -> None:
+    for each in said:
+        attempt.warnings.append(each)
+        attempt.out.progress("warning", each)
 
 
 def _by_service(containers: Sequence[Container]) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socke
 from slipway.agent.docker.facts import SHORT_ID
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.edge.edge import Edge
+from slipway.agent.move.checks import check_taken
 from slipway.agent.move.old_project import MOVED, OldProject
 from slipway.agent.release.prune import images_of, images_of_other_stacks, remove_images
 from slipway.agent.state.atomic_files import remove_files, remove_tree
@@ -39,6 +40,7 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
     """Remove the stack; what was removed and which volumes and data folders were kept. Fine when there is nothing."""
     api = DockerApi(find_socket())
     api.version()
+    check_taken(folder.stack)
     old = OldProject(folder, api)
     if old.open:
         raise SlipwayError(
@@ -72,9 +74,12 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
         os.unlink(folder.watch)  # the watch ends when its order is gone
     removed = remove_containers(folder.stack, api, lambda stopping: _note(folder, stopping))
     Edge(api, out).drop_stack(folder.stack)
-    own = {image for release in folder.kept_releases().values() for image in images_of(release)}
+    releases = folder.kept_releases().values()
+    volumes = [each or {} for release in releases for each in (release["compose"].get("volumes") or {}).values()]
+    adopted = sorted({str(each["name"]) for each in volumes if each.get("x-adopted")})
+    own = {image for release in releases for image in images_of(release)}
     images, warnings = remove_images(sorted(own - images_of_other_stacks(folder.stack)), api)
-    kept, gone, unknown = [], [], set(named)
+    kept, gone, unknown = [name for name in adopted if api.volume(name)], [], set(named)
     for volume in sorted(api.volumes(folder.stack), key=lambda each: str(each["Name"])):
         name = str(volume["Name"])
         called = {name, (volume.get("Labels") or {}).get(_VOLUME_LABEL)}

@@ -10,6 +10,7 @@ from slipway.agent.crash_report import as_error
 from slipway.agent.deadline import Deadline
 from slipway.agent.deploy.rollback import clear_first, roll_back_to
 from slipway.agent.deploy.volume_age import anonymous_volumes, remove_volumes, with_older_volumes
+from slipway.agent.docker.docker_api import DockerUnreachableError
 from slipway.agent.move.old_project import UNDOING
 from slipway.agent.state.validation_mark import validated_target
 from slipway.contract import barriers
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from slipway.agent.state.ledger import Live
 
 __all__ = ["undo"]
+
+_DOCKER_SECONDS, _POLL_SECONDS = 60.0, 0.5
 
 
 def undo(attempt: Attempt, error: Exception) -> SlipwayError:
@@ -35,6 +38,7 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     evidence = list(failure.evidence)
     known = True
     try:
+        _await_docker(attempt)
         now = _on_to_validated(attempt, _return(attempt), evidence)
     except Exception as second:  # noqa: BLE001 - both failures belong in one message
         known = False
@@ -49,8 +53,22 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
             attempt.journal.end(FAILED)
     problem = failure.problems[0]
     with contextlib.suppress(SlipwayError):
+        if not known and attempt.handover and attempt.handover.old.open:
+            problem = problem._replace(fix="slipway move undo")
         problem = with_older_volumes(problem, evidence, attempt)
     return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}", evidence=tuple(evidence)))
+
+
+def _await_docker(attempt: Attempt) -> None:
+    """Wait for an engine that is being restarted, by an upgrade, say: without it nothing comes back."""
+    until = runtime.monotonic() + _DOCKER_SECONDS
+    while attempt.touched and runtime.monotonic() < until:
+        try:
+            attempt.access.api.version()
+        except DockerUnreachableError:
+            runtime.sleep(_POLL_SECONDS)
+        else:
+            return
 
 
 def _return(attempt: Attempt) -> str:

@@ -121,10 +121,14 @@ class DockerApi:
         found = [dict(json.loads(line)["Actor"]["Attributes"]) for line in lines if line.strip()]
         return [each for each in found if each.get("signal") == _SIGKILL]
 
-    def stop(self, identifier: str, timeout: float = 10.0) -> None:
-        """Stop a container, giving it the time its own configuration asks for (`timeout` seconds at most is waited)."""
+    def stop(self, identifier: str, timeout: float = 10.0, *, start: bool = False) -> None:
+        """Stop a container, giving it the time its own configuration asks for (`timeout` seconds at most is waited).
+
+        With `start` it runs again afterwards, also one that is removed when it ends.
+        """
+        path = f"/containers/{identifier}/{'restart' if start else 'stop'}"
         with contextlib.closing(self.again(timeout + 30)) as client:
-            client._raw("POST", f"/containers/{identifier}/stop", absent_is_fine=True)  # noqa: SLF001 - its own class
+            client._raw("POST", path, absent_is_fine=True)  # noqa: SLF001 - its own class
 
     def remove(self, identifier: str) -> None:
         """Remove a container with its anonymous volumes left alone; fine when it is gone."""

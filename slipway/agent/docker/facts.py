@@ -24,12 +24,15 @@ __all__ = [
     "SHORT_ID",
     "STACK_LABEL",
     "Container",
+    "comparable",
     "container",
     "containers",
     "fixed_address",
     "log_tail",
     "one_offs",
+    "restart_policy",
     "unnamed_volume",
+    "works_or_will",
 ]  # fmt: skip
 
 STACK_LABEL = "dev.slipway.stack"
@@ -161,7 +164,7 @@ def container(details: dict[str, Any]) -> Container:
         exit_code=int(state.get("ExitCode") or 0),
         restarts=int(details.get("RestartCount") or 0),
         started=str(state.get("StartedAt") or ""),
-        created=_comparable(str(details.get("Created") or "")),
+        created=comparable(str(details.get("Created") or "")),
         restart_policy=((details.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
         addresses=tuple(str(n["IPAddress"]) for _, n in sorted(networks.items()) if (n or {}).get("IPAddress")),
         ports=_ports(details),
@@ -199,6 +202,19 @@ def unnamed_volume(mount: Mapping[str, Any]) -> bool:
     return bool(_UNNAMED.fullmatch(str(mount.get("Name"))))
 
 
+def restart_policy(details: Mapping[str, Any]) -> dict[str, Any]:
+    return dict((details.get("HostConfig") or {}).get("RestartPolicy") or {"Name": "no"})
+
+
+def works_or_will(details: Mapping[str, Any]) -> bool:
+    """Whether a container works, or Docker starts it when it starts itself: `always` also what was stopped by hand."""
+    state, policy = details["State"], restart_policy(details)["Name"]
+    if state.get("Running") or state.get("Status") != "exited":
+        return bool(state.get("Running"))
+    failed = state.get("ExitCode") if policy == "on-failure" else policy == "unless-stopped" and state.get("Error")
+    return policy == "always" or bool(failed)
+
+
 def log_tail(api: DockerApi, container: Container | None) -> list[str]:
     """The end of a container's log, as the evidence of an error; empty where there is none."""
     lines = api.logs(container.id, _LOG_LINES) if container else []
@@ -210,7 +226,7 @@ def _whole_words(output: str) -> str:
     return output if len(output.encode()) <= _ENGINES_LIMIT else output[: max(map(output.rfind, (" ", "\n"))) + 1]
 
 
-def _comparable(moment: str) -> str:
+def comparable(moment: str) -> str:
     """A moment of the engine's, which leaves out zeros at the end, so that text sorts as time does."""
     whole, _, fraction = moment.rstrip("Z").partition(".")
     return f"{whole}.{fraction:0<9}" if whole else ""

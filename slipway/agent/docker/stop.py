@@ -1,4 +1,4 @@
-"""Stops and removes containers side by side: each is given the time that its own configuration asks for."""
+"""Stops containers side by side, and removes them: each is given the time that its own configuration asks for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from slipway.agent.docker.docker_api import DockerApi
 
-__all__ = ["finish_stops", "grace", "stop_and_remove"]
+__all__ = ["finish_stops", "grace", "side_by_side", "stop_and_remove"]
 
 _KILLED = 137  # exit code of what SIGKILL ended
 _AT_ONCE = 8
@@ -27,19 +27,33 @@ def stop_and_remove(containers: Sequence[str], api: DockerApi) -> list[str]:
     Raises:
         SlipwayError: the engine refused one of them; the others are gone nevertheless.
     """
+    killed: list[str] = []
+
+    def act(client: DockerApi, identifier: str) -> None:
+        details = client.container(identifier)
+        if details is not None:
+            client.stop(identifier, grace(details))
+            killed.extend(_killed(details, client.container(identifier)))
+        client.remove(identifier)
+
+    side_by_side(containers, api, act)
+    return killed
+
+
+def side_by_side(containers: Sequence[str], api: DockerApi, act: Callable[[DockerApi, str], None]) -> None:
+    """Have `act` done to each of them with a client of its own, several at once.
+
+    Raises:
+        SlipwayError: the engine refused one of them; it is done to the others nevertheless.
+    """
     waiting = iter(containers)  # each thread takes the next one
     failures: list[Exception] = []
-    killed: list[str] = []
 
     def work() -> None:
         client = api.again()
         for identifier in waiting:
             try:
-                details = client.container(identifier)
-                if details is not None:
-                    client.stop(identifier, grace(details))
-                    killed.extend(_killed(details, client.container(identifier)))
-                client.remove(identifier)
+                act(client, identifier)
             except Exception as error:  # noqa: BLE001 - none of them may get lost with its thread
                 failures.append(error)
         client.close()
@@ -47,7 +61,6 @@ def stop_and_remove(containers: Sequence[str], api: DockerApi) -> list[str]:
     runtime.join([runtime.start_thread(work) for _ in range(min(_AT_ONCE, len(containers)))])
     if failures:
         raise next((each for each in failures if isinstance(each, SlipwayError)), failures[0])
-    return killed
 
 
 def finish_stops(

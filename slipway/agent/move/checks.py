@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
-from slipway.agent.docker.facts import SHORT_ID
-from slipway.agent.move.old_project import FOLDER_LABEL, NOTES, OPEN
+from slipway.agent.docker.facts import NEVER_RESTARTED, SERVICE_LABEL, SHORT_ID, restart_policy, works_or_will
+from slipway.agent.move.old_container import FOLDER_LABEL, runs
+from slipway.agent.move.old_project import FINISHED, MOVED, MOVING, NOTES, OPEN
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, within
 from slipway.agent.state.atomic_files import read_object
 from slipway.contract.host_paths import stack_folder, stacks_folder
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.facts import Container
     from slipway.agent.move.old_project import OldContainer, OldProject
 
-__all__ = ["check_claims", "check_data", "check_folders", "check_kept", "check_names", "strangers"]
+__all__ = [
+    "check_claims",
+    "check_data",
+    "check_folders",
+    "check_kept",
+    "check_names",
+    "check_taken",
+    "check_unfinished",
+    "rivals",
+    "shared_now",
+    "strangers",
+    "to_rest",
+]
 
 _WORKS = ("running", "paused", "restarting")  # states of a container that has its data
 
@@ -36,30 +49,104 @@ def check_data(
     move_from: Sequence[str],
 ) -> None:
     """Refuse data that one of the `others` writes to: adopted volumes, and whatever one of the old project does."""
-    data = {each for name in starting for each in data_of_service(name, compose, api)}
-    adopted = {each for name in starting for each in data_of_service(name, compose, api, adopted=True)}
-    for entry in others if data else ():
-        name = str(entry["Names"][0]).lstrip("/")
-        user = (entry.get("Labels") or {}).get(PROJECT_LABEL) or name
-        moved, named = old.is_noted(str(entry["Id"])), not {name, user}.isdisjoint(move_from)
-        if entry.get("State") not in _WORKS or not (adopted or moved or named):
-            continue
-        theirs = data_of(entry, api)
-        used = shared(data, theirs) if moved or named else shared(within(theirs, adopted), adopted)
-        if not used:
-            continue
-        kind = "folder" if os.path.isabs(used[0]) else "volume"
+    data = {name: data_of_service(name, compose, api) for name in starting}
+    for each in rivals(data, _adopted(compose, starting, api), others, api=api, old=old, names=move_from):
+        kind = "folder" if os.path.isabs(each.used[0]) else "volume"
+        which = f"the {kind} {each.used[0]}{', which this stack adopts,' if each.adopted else ''}"
         why = "moveFrom stops it at the right moment"
-        fix = f"pulumi config set --path 'moveFrom[{len(move_from)}]' {user}"
-        if old.over and (moved or named):
-            why, fix = "somebody started it after the move", f"docker stop {name}"
-        elif named:  # a one-off run, or a task of a swarm
-            why, fix = f"the move does not stop it with the rest of {user}", f"docker stop {name}"
+        fix = f"pulumi config set --path 'moveFrom[{len(move_from)}]' {shlex.quote(each.user)}"
+        if old.over and each.old:
+            why, fix = "somebody started it after the move", each.fix
+        elif each.named:  # a one-off run, or a task of a swarm
+            why, fix = f"the move does not stop it with the rest of {each.user}", each.fix
         raise SlipwayError(
-            f"the {kind} {used[0]}{', which this stack adopts,' if used[0] in adopted else ''} is in use by {name}",
+            f"{which} is in use by {each.name}"
+            if each.works
+            else f"Docker starts {each.name} at the next boot on {which.rstrip(',')}",
             f"two would write the same data, so nothing was started; {why}",
             fix,
         )
+
+
+class Rival(NamedTuple):
+    """A container of somebody else that works on data of the stack, or that Docker starts on it when it starts."""
+
+    name: str
+    user: str  # its project, or itself
+    service: str  # of the stack
+    used: list[str]
+    works: bool
+    adopted: bool
+    named: bool  # in moveFrom
+    old: bool  # that, or it was noted for the move
+    fix: str
+
+    @property
+    def said(self) -> str:
+        """What it does to the service's data, with the command that ends it."""
+        works = (
+            f"{self.name} works on its data"
+            if self.works
+            else f"Docker starts {self.name} at the next boot on its data"
+        )
+        return f"{works} ({self.used[0]}), too; to end that, on the host: {self.fix}"
+
+
+def rivals(
+    data: Mapping[str, Collection[str]],
+    adopted: Collection[str],
+    others: Iterable[Mapping[str, Any]],
+    *,
+    api: DockerApi,
+    old: OldProject,
+    names: Collection[str],
+) -> Iterator[Rival]:
+    """Those of the `others`; `data` is what each service writes to, `names` are projects and containers of moveFrom."""
+    for entry in others if any(data.values()) else ():
+        name = str(entry["Names"][0]).lstrip("/")
+        user = (entry.get("Labels") or {}).get(PROJECT_LABEL) or name
+        named = not {name, user}.isdisjoint(names)
+        of_old = named or old.is_noted(str(entry["Id"]))
+        theirs = data_of(entry, api)
+        found = {
+            service: shared(own, theirs) if of_old else shared(within(theirs, adopted), within(adopted, own))
+            for service, own in data.items()
+        }
+        service = next((each for each, used in found.items() if used), "")
+        details = api.container(str(entry["Id"])) if service else None
+        if details and works_or_will(details):
+            used, works = found[service], runs(details)
+            fix = to_rest(name, restart_policy(details), works=works)
+            yield Rival(name, user, service, used, works, used[0] in adopted, named, of_old, fix)
+
+
+def to_rest(name: str, policy: Mapping[str, Any], *, works: bool) -> str:
+    """The command after which a container does not work, nor starts by itself."""
+    restarts = [f"docker update --restart no {name}"] if policy["Name"] not in NEVER_RESTARTED else []
+    return " && ".join([*restarts, *([f"docker stop {name}"] if works else [])])
+
+
+def shared_now(stack: str, compose: Mapping[str, Any], api: DockerApi, old: OldProject) -> list[Rival]:
+    """Who else works on the data of the stack's containers, unless a move is under way; changes nothing.
+
+    `compose` is the file of its release.
+    """
+    adopted = _adopted(compose, compose["services"], api)
+    if old.state not in ("", MOVED, FINISHED) or not (old.state or adopted):
+        return []
+    own: dict[str, list[str]] = {}
+    others = []
+    for entry in api.containers():
+        labels = entry.get("Labels") or {}
+        if labels.get(PROJECT_LABEL) == stack:
+            own.setdefault(str(labels.get(SERVICE_LABEL, "")), []).extend(data_of(entry, api))
+        else:
+            others.append(entry)
+    return list(rivals(own, adopted, others, api=api, old=old, names=old.names))
+
+
+def _adopted(compose: Mapping[str, Any], services: Iterable[str], api: DockerApi) -> set[str]:
+    return {each for name in services for each in data_of_service(name, compose, api, adopted=True)}
 
 
 def check_names(
@@ -121,13 +208,44 @@ def check_folders(old: OldProject, services: Collection[str]) -> None:
             )
 
 
-def check_claims(old: OldProject, stack: str) -> None:
-    """Refuse to take over from whom another stack of this host takes over, or took over and may go back."""
-    containers = {each.id for each in old.containers()}
+def check_taken(stack: str) -> None:
+    """Refuse to touch a stack that another one of this host took over from and may give back to."""
+    for other, noted in _open_moves(stack):
+        if stack in noted.get("names", ()):
+            raise SlipwayError(
+                f"stack {other} of this host takes over from {stack}, or has done so, and may go back",
+                f"two would work on the same data, and {other} keeps the containers for its way back, so nothing was "
+                f"touched; that move is undone or finished first, by `slipway move` of {other}",
+                "slipway move undo",
+            )
+
+
+def check_unfinished(stack: str, move_from: Sequence[str]) -> None:
+    """Refuse to go on without the project that a move was cut off from: what had stopped would stay down."""
+    noted = read_object(os.path.join(stack_folder(stack), NOTES))
+    if noted.get("state") == MOVING and not move_from:
+        name = ", ".join(noted["names"])
+        raise SlipwayError(
+            f"a move from {name} was cut off, and moveFrom is not set any more",
+            f"what it stopped of {name} is down until the move goes on or is undone, so nothing was changed",
+            "slipway move undo",
+        )
+
+
+def _open_moves(stack: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The other stacks of this host that may give back to somebody, with their notes."""
     here = os.listdir(stacks_folder()) if os.path.isdir(stacks_folder()) else ()
     for other in sorted(set(here) - {stack}):
         noted = read_object(os.path.join(stack_folder(other), NOTES))
-        claimed = noted.get("containers", ()) if noted.get("state") in OPEN else ()
+        if noted.get("state") in OPEN:
+            yield other, noted
+
+
+def check_claims(old: OldProject, stack: str) -> None:
+    """Refuse to take over from whom another stack of this host takes over, or took over and may go back."""
+    containers = {each.id for each in old.containers()}
+    for other, noted in _open_moves(stack):
+        claimed = noted.get("containers", ())
         names = {*noted.get("names", ()), *(each["name"] for each in claimed)}.intersection(old.names)
         if claimed and (names or not containers.isdisjoint(each["id"] for each in claimed)):
             name = min(names, default=old.names[0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent.deadline import Stop
 from slipway.agent.docker.docker_api import DockerApi, find_socket
+from slipway.agent.move.checks import to_rest
 from slipway.agent.move.old_project import FINISHED, OldProject
 from slipway.agent.move.undo import undo
 from slipway.agent.state.journal import Journal, end_orphans
@@ -31,6 +32,9 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
     """`show`, `undo`, `finish`, or `remove` (which also removes the old containers, never a volume).
 
     What the state of the move does not allow is not done, and nothing is raised: the answer says where it stands.
+
+    Raises:
+        SlipwayError: it cannot be undone, or is not finished because something of the old project runs.
     """
     api = DockerApi(find_socket())
     old = OldProject(folder, api)
@@ -51,23 +55,33 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
                 if unfinished and not old.open:
                     journal.end(FAILED)
         elif what in ("finish", "remove") and old.over:
-            _finish(folder, old, api, remove=what == "remove")
+            _finish(old, api, remove=what == "remove")
         return _described(old, slow)
 
 
-def _finish(folder: StackFolder, old: OldProject, api: DockerApi, *, remove: bool) -> None:
-    networks = old.leave_networks(folder.stack)
+def _finish(old: OldProject, api: DockerApi, *, remove: bool) -> None:
+    if awake := old.awake():
+        names, them = ", ".join(each.name for each in awake), "them" if len(awake) > 1 else "it"
+        raise SlipwayError(
+            f"{names} of {old.name} {'run' if them == 'them' else 'runs'}, or Docker starts {them} at the next boot",
+            "the move had stopped all of it, and what runs is not removed, so nothing was changed; stop that on the "
+            "host, and see that nothing starts it again",
+            " && ".join(to_rest(each.name, each.policy, works=each.running) for each in awake),
+        )
+    old.leave_networks()
     old.note(FINISHED)
     if remove:
         for each in (*(each.id for each in old.noted()), *old.ended()):
             api.remove(each)
-        for name in networks:
+        for name in old.networks():
             with contextlib.suppress(SlipwayError):  # somebody else is on it
                 api.remove_network(name)
 
 
 def _described(old: OldProject, slow: Sequence[str] = ()) -> dict[str, Any]:
-    found, down = old.noted(), old.down()
+    noted, down = old.noted(), old.down()
+    known = {each.id for each in noted}
+    found = [*noted, *(each for each in (old.awake() if old.over else ()) if each.id not in known)]
     return {
         "contract": CONTRACT,
         "project": old.name,

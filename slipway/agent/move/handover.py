@@ -10,7 +10,7 @@ from slipway.agent.docker.compose_cli import failed_start
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.edge.metrics import listening
 from slipway.agent.move.checks import check_claims, strangers
-from slipway.agent.move.old_project import MOVING, UNDOING, UNDONE
+from slipway.agent.move.old_project import MOVED, MOVING, UNDOING, UNDONE
 from slipway.agent.move.shared_data import data_of, shared, within
 from slipway.agent.state.lock import lock
 from slipway.contract.host_paths import moves_lock
@@ -46,6 +46,8 @@ class Handover:
         """what did not come back, in words"""
         self.slow: list[str] = []
         """what runs, and does not work yet, in words"""
+        self.unwritten = False
+        """whether what was given back could not be noted"""
 
     @property
     def undone(self) -> bool:
@@ -59,8 +61,11 @@ class Handover:
 
     def begin(self) -> None:
         """Note who runs before anything is touched; of two stacks that want the same containers, one gets them."""
-        if self.old.open and not self.old.more:
-            return
+        if not self.old.open or self.old.more:
+            self._claim()
+        self.old.rest()
+
+    def _claim(self) -> None:
         with lock(moves_lock(), owner=self.stack, reason=f"move to {self.stack}", wait=_LOCK_SECONDS):
             check_claims(self.old, self.stack)
             old = self.old.containers()
@@ -73,6 +78,19 @@ class Handover:
             self.old.note(MOVING)
         for each in stopped:  # what ran when it was undone waited for somebody to read its logs
             self.api.remove(each)
+
+    def end(self) -> list[str]:
+        """Be done, once nothing of the old project works; who did, though it had been stopped, in words."""
+        found, said = self.old.awake(), []
+        for each in found:
+            used = shared(each.mounts, self._in_use())
+            on = f" on {', '.join(used)}, beside the new containers," if used else ""
+            said.append(f"{each.name} of {self.old.name} was started during the move, worked{on} and is stopped again")
+        if found:
+            self.old.add(found)
+            self.old.stop(each.id for each in found)
+        self.old.note(MOVED)
+        return said
 
     def taken(self) -> dict[str, str]:
         """Old container that does not run → who else works on its data since the move."""
@@ -92,13 +110,18 @@ class Handover:
 
     def stop_old(self, step: StopOld) -> None:
         begin = runtime.monotonic()
-        self.old.stop(step.containers)
+        data = self._in_use(step.service) if step.service else ()
+        # One that was made anew or started since it was planned is in the way as well.
+        late = [each for each in self.old.awake() if shared(each.mounts, data)]
+        self.old.add(late)
+        stopping = sorted({*step.containers, *(each.id for each in late)})
+        self.old.stop(stopping)
         for each in self._own(step.service, stopped=True) if step.service else ():
             try:
                 self.api.start(each)
             except DockerError as error:
                 raise failed_start((step.service,), (error.message,)) from error
-        names = [each.name for each in self.old.containers() if each.id in step.containers]
+        names = [each.name for each in self.old.containers() if each.id in stopping]
         self.out.progress("move", f"stopped {', '.join(names)}; it stays", runtime.monotonic() - begin)
 
     def stand_in(self, step: StandIn) -> None:
@@ -149,7 +172,7 @@ class Handover:
         begin = runtime.monotonic()
         self.old.finish_stops()
         own = [details for details in map(self.api.container, self._own()) if details]
-        in_use = [mount for each in own for mount in data_of(each, self.api)]
+        in_use = self._in_use()
         held = {port for each in own for port in held_ports(each)}
         taken, request = self.taken(), self.edge.requested(self.stack)
         for container, user in taken.items():
@@ -170,14 +193,17 @@ class Handover:
         # Whoever did not start beside the new ones may do so without them.
         rest = [each for each in self.old.containers() if each.id not in taken]
         slow.update(self.old.start([each for each in rest if each.id not in begun or not each.running], runtime.sleep))
+        for name in self.old.rejoin():
+            self.out.progress("back", f"{name} was restarted: it had joined a container that was away")
         self.lost, self.slow = self.old.lost(), list(slow.values())
         for each in (*self.slow, *self.lost):
             self.out.progress("warning", each)
+        ran = "runs again" if self.lost or any(each.ran for each in old) else "is stopped"
         if stays and not self.lost:
             self.old.forget()
         else:
-            self.old.note(UNDONE)
-        again = f"{self.old.name} runs again" + (", but not all of it" if self.lost else "")
+            self.unwritten = not self.old.note(UNDONE)
+        again = f"{self.old.name} {ran}" + (", but not all of it" if self.lost else "")
         self.out.progress("back", again, runtime.monotonic() - begin)
         if self.lost:
             return f"the project {again}: {'; '.join(self.lost)}"
@@ -185,7 +211,7 @@ class Handover:
 
     def _ports_back(self, proxies: list[OldContainer], request: EdgeRequest, deadline: Deadline) -> None:
         redirect = self.edge.redirect(request.image)
-        with contextlib.suppress(SlipwayError):  # they start once the edge is gone, then
+        with contextlib.suppress(SlipwayError, OSError):  # they start once the edge is gone, then
             if not all(each.running for each in proxies):
                 self.edge.change_ports(
                     self.stack, deadline, standby=True, turn=lambda: redirect.set(self.edge.redirects(request))
@@ -194,8 +220,13 @@ class Handover:
             self.old.start([each._replace(running=False) for each in proxies], runtime.sleep)
             runtime.sleep(_PROXY_SECONDS)
         redirect.set({})
-        with contextlib.suppress(SlipwayError):  # open connections are to the edge yet: it asks for new ones
+        with contextlib.suppress(SlipwayError, OSError):  # open connections are to the edge yet: it asks for new ones
             self.edge.leave(deadline)
+
+    def _in_use(self, service: str = "") -> list[str]:
+        """The data that the stack's containers may write to."""
+        own = (self.api.container(each) or {} for each in self._own(service))
+        return [each for details in own for each in data_of(details, self.api)]
 
     def _own(self, service: str = "", *, stopped: bool = False) -> list[str]:
         """The stack's containers; with `stopped` only those that do not run."""

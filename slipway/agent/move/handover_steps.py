@@ -86,11 +86,23 @@ def taken_over(
 
 
 def old_changes(
-    steps: Sequence[Step], old: Sequence[OldContainer], project: str, edge_ports: Collection[int]
+    steps: Sequence[Step],
+    old: Sequence[OldContainer],
+    project: str,
+    edge_ports: Collection[int],
+    data: Mapping[str, Collection[str]],
 ) -> Iterator[Change]:
-    """What happens to the old project as a whole; `edge_ports` are those that the edge will have."""
+    """What happens to the old project as a whole; `edge_ports` are those that the edge will have, `data` as above."""
     names = {each.id: each.name for each in old}
+    left = [each for each in old if each.running]
     for step in steps:
+        for name in step.services if isinstance(step, (Start, ScaleUp)) else ():
+            for each in left:
+                if used := shared(data[name], each.mounts):
+                    first = f"`strategy: recreate` of {name} stops it first"
+                    because = f"{each.name} works on {', '.join(used)} beside {name} until then; {first}"
+                    yield Change(project, OLD_STOPPED, (because,))
+        left = [each for each in left if not isinstance(step, StopOld) or each.id not in step.containers]
         if isinstance(step, TakePorts):
             said = [f"from {_named(step.containers, names)}, while requests go on"]
             closed = {port for each in old if each.id in step.containers for port in each.ports}.difference(edge_ports)
@@ -99,6 +111,9 @@ def old_changes(
         elif isinstance(step, StopOld) and not step.service:
             because = f"stopped and kept until `slipway move finish`: {_named(step.containers, names)}"
             yield Change(project, OLD_STOPPED, (because,))
+    if idle := sorted(each.name for each in old if not each.ran):
+        because = f"not running now, and not started by Docker at the next boot any more: {', '.join(idle)}"
+        yield Change(project, OLD_STOPPED, (because,))
 
 
 def _named(containers: Sequence[str], names: Mapping[str, str]) -> str:

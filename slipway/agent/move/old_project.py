@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
-from slipway.agent.docker.facts import NEVER_RESTARTED, SERVICE_LABEL, SHORT_ID
-from slipway.agent.docker.stop import grace
+from slipway.agent.docker.facts import (
+    NEVER_RESTARTED,
+    SHORT_ID,
+    comparable,
+    restart_policy,
+    works_or_will,
+)
+from slipway.agent.docker.stop import grace, side_by_side
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.edge.network import EDGE_LABEL
+from slipway.agent.move.old_container import FOLDER_LABEL, OldContainer, from_note, read, runs
 from slipway.agent.move.shared_data import data_of
 from slipway.agent.state.atomic_files import read_object, remove_files, write_atomically
-from slipway.contract.published_ports import held_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
 
 __all__ = [
-    "FINISHED", "FOLDER_LABEL", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "OldContainer",
+    "FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "OldContainer",
     "OldProject",
 ]  # fmt: skip
 
@@ -34,24 +40,9 @@ NOTES = "move.json"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
 _WITHOUT_NAMES = ("bridge", "host", "none")  # Docker's own networks
 _UNLESS_STOPPED = "unless-stopped"
+_NAMESPACES = ("NetworkMode", "PidMode", "IpcMode")
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
-FOLDER_LABEL = "com.docker.compose.project.working_dir"
-
-
-class OldContainer(NamedTuple):
-    """One of them, as it was when it was noted; `running` is as it is now."""
-
-    id: str
-    name: str
-    service: str
-    created: str
-    policy: dict[str, Any]
-    ports: tuple[int, ...]  # of the host
-    mounts: tuple[str, ...]
-    """data that it may write to (see `shared_data`)"""
-    networks: dict[str, list[str]]  # name → its aliases there
-    running: bool = True
 
 
 class OldProject:
@@ -73,7 +64,8 @@ class OldProject:
         self.beside: Sequence[str] | None = noted.get("beside")
         """who else worked on its data before the move; None before the move begins"""
         self._stopping: Sequence[str] = noted.get("stopping", ())
-        self._noted = [_container(each) for each in noted.get("containers", ())]
+        self._given: list[list[str]] = noted.get("given", [])  # [container, network] that `stand_in` connected
+        self._noted = [from_note(each) for each in noted.get("containers", ())]
         self._refused: dict[str, str] = {}  # container → why it did not start
         self._down: Sequence[str] = noted.get("down", ())  # those that did not come back
 
@@ -96,9 +88,7 @@ class OldProject:
         """Those that were noted, as far as they exist."""
         seen = ((each, self.api.container(each.id)) for each in self._noted)
         return [
-            each._replace(running=_runs(details), mounts=data_of(details, self.api))
-            for each, details in seen
-            if details
+            each._replace(running=runs(details), mounts=data_of(details, self.api)) for each, details in seen if details
         ]
 
     def is_noted(self, container: str) -> bool:
@@ -108,7 +98,7 @@ class OldProject:
     def lost(self) -> list[str]:
         """Which of those that were noted do not run, in words; not those that ended well by themselves."""
         found = []
-        for each in self._noted:
+        for each in (old for old in self._noted if old.ran):
             if self.api.container(each.id) is None:
                 found.append(f"{each.name} was removed and is not there to start")
             elif self._lost(each):
@@ -116,20 +106,24 @@ class OldProject:
         return found
 
     def _lost(self, old: OldContainer) -> bool:
-        details = self.api.container(old.id)
+        details = self.api.container(old.id) if old.ran else None
         state = details["State"] if details else {"Running": True}
         return not state.get("Running") and bool(old.id in self._refused or state.get("ExitCode"))
 
     def containers(self) -> list[OldContainer]:
-        """Those that were noted for this move, or else those that run now; in the order of their making."""
+        """Those that were noted for this move, or else those that work now or will; in the order of their making."""
         noted = self.noted() if self.open else []
         if self.open and not self.more:
             return noted
+        found = {each.id: each for each in (*self.awake(), *self.down(), *noted)}  # the next undo starts who is down
+        return noted + sorted((each for each in found.values() if each not in noted), key=lambda each: each.created)
+
+    def awake(self) -> list[OldContainer]:
+        """Those that work now, or that Docker starts when it starts itself, noted or not."""
         every = (self.api.container(each["Id"]) for each in self.api.containers() if self._is_one(each))
-        found = [_read(details, self.api) for details in every if details and _runs(details)]
-        found += self.down()  # the next undo tries again
-        known = {each.id for each in noted}
-        return noted + sorted((each for each in found if each.id not in known), key=lambda each: each.created)
+        found = [read(details, self.api) for details in every if details and works_or_will(details)]
+        folders = {each.folder for each in self._noted}
+        return [each for each in found if not folders or each.folder in folders]
 
     def down(self) -> list[OldContainer]:
         """What an undo was to start, and does not run."""
@@ -137,9 +131,9 @@ class OldProject:
 
     def ended(self) -> dict[str, str]:
         """Those of the same folder that had ended before the move, so that nobody noted them: names by id."""
-        every = [each for each in self.api.containers() if self._is_one(each)]
-        folders = {_folder(each) for each in every if self.is_noted(each["Id"])}
-        listed = (each for each in every if each.get("State") == "exited" and _folder(each) in folders)
+        folders = {each.folder for each in self._noted}
+        every = (each for each in self.api.containers() if each.get("State") == "exited" and self._is_one(each))
+        listed = (each for each in every if ((each.get("Labels") or {}).get(FOLDER_LABEL) or "") in folders)
         return {each["Id"]: str(each["Names"][0]).lstrip("/") for each in listed if not self.is_noted(each["Id"])}
 
     def _is_one(self, listed: Mapping[str, Any]) -> bool:
@@ -149,59 +143,89 @@ class OldProject:
         in_project = labels.get(PROJECT_LABEL) in wanted and labels.get(_ONE_OFF_LABEL) != "True"
         return _SWARM_LABEL not in labels and not own and (in_project or not set(wanted).isdisjoint(names))
 
-    def note(self, state: str) -> None:
-        """Note how far it is; in the beginning also which containers run."""
+    def note(self, state: str) -> bool:
+        """Note how far it is; in the beginning also which containers there are. Whether that is written.
+
+        Raises:
+            OSError: it is not, on the way there. A full disk must not keep the old project from coming back.
+        """
         if state == MOVING:
-            noted = self._noted if self.open else []
-            known = {each.id for each in noted}
-            self._noted = [*noted, *(each for each in self.containers() if each.id not in known)]
+            found = self.containers()
+            if not self.open:
+                self._noted, self._given = [], []
+            self.add(found)
         self._down = [each.id for each in self._noted if self._lost(each)] if state == UNDONE else ()
         self.state, self.more = state, False
-        self._write(self._stopping)
+        return self._write(must=state not in (UNDOING, UNDONE))
+
+    def add(self, found: Iterable[OldContainer]) -> None:
+        """Have them among those that are noted; one that was made anew takes the place of the former of its name."""
+        known = {each.id for each in self._noted}
+        new = [each for each in found if each.id not in known]
+        names = {each.name for each in new}
+        self._noted = [*(each for each in self._noted if each.name not in names), *new]
 
     def forget(self) -> None:
         """Be as before the move began."""
         self.state, self._noted = "", []
         remove_files(self._path)
 
-    def _write(self, stopping: Sequence[str] = ()) -> None:
-        self._stopping = stopping
+    def _write(self, *, must: bool = False) -> bool:
         noted = [each._asdict() for each in self._noted]
         content = {"names": list(self.names), "state": self.state, "alone": self.alone, "beside": self.beside,
-                   "stopping": stopping, "containers": noted, "down": self._down}  # fmt: skip
-        write_atomically(self._path, json.dumps(content).encode())
+                   "stopping": self._stopping, "given": self._given, "down": self._down,
+                   "containers": noted}  # fmt: skip
+        try:
+            write_atomically(self._path, json.dumps(content).encode())
+        except OSError:
+            if must:
+                raise
+            return False
+        return True
 
     def stop(self, containers: Iterable[str]) -> None:
         """Stop them so that nothing but `start` starts them again."""
-        self._write(list(containers))
+        self._stopping = list(containers)
+        self._write()
         self.finish_stops()
 
     def finish_stops(self) -> None:
         """Stop to the end what a run that was cut off was stopping: it looks as if it ran until its time is over."""
-        for each in self._stopping:
-            if details := self.api.container(each):
-                self._set_policy(each, {"Name": self._resting(details)})
-                self.api.stop(each, grace(details))
+
+        def act(client: DockerApi, container: str) -> None:
+            if details := client.container(container):
+                _set_policy(client, details, {"Name": self._resting(details)})
+                client.stop(container, grace(details))
+
+        side_by_side(self._stopping, self.api, act)
+        self._stopping = ()
         self._write()
+
+    def rest(self) -> None:
+        """Have Docker start none of those that do not run: nothing else stops them."""
+        for each in self._noted:
+            if (details := self.api.container(each.id)) and not runs(details):
+                _set_policy(self.api, details, {"Name": "no"})
 
     def _resting(self, details: Mapping[str, Any]) -> str:
         """The policy of what is stopped: of the stack's own what worked must not look as if its work was done."""
         if details["Id"][:SHORT_ID] in {each.id for each in self._noted}:
             return "no"
-        return _UNLESS_STOPPED if _runs(details) or _policy(details)["Name"] == _UNLESS_STOPPED else "no"
+        return _UNLESS_STOPPED if runs(details) or restart_policy(details)["Name"] == _UNLESS_STOPPED else "no"
 
     def start(self, containers: Sequence[OldContainer], pause: Callable[[float], None]) -> dict[str, str]:
         """Start them as they were, one after the other, each with time to come up; by id who has not yet, in words."""
         for each in containers:
             self._refused.pop(each.id, None)
             try:
-                self._set_policy(each.id, each.policy)
-                if not each.running:
+                if details := self.api.container(each.id):
+                    _set_policy(self.api, details, each.policy)
+                if each.ran and not each.running:
                     self.api.start(each.id)
             except DockerError as error:
                 self._refused[each.id] = f": {error.message}"
         until = runtime.monotonic() + _UP_SECONDS
-        waiting = [each for each in containers if not each.running and each.id not in self._refused]
+        waiting = [each for each in containers if each.ran and not each.running and each.id not in self._refused]
         begun: dict[tuple[str, str], float] = {}
         while waiting and (now := runtime.monotonic()) < until:
             for each in tuple(waiting):
@@ -210,7 +234,23 @@ class OldProject:
                 if _up(details, steady=now - since >= _STEADY_SECONDS):
                     waiting.remove(each)
             pause(_POLL_SECONDS)
-        return {each.id: f"{each.name} does not work yet" for each in waiting if _runs(self.api.container(each.id))}
+        return {each.id: f"{each.name} does not work yet" for each in waiting if runs(self.api.container(each.id))}
+
+    def rejoin(self) -> list[str]:
+        """Restart who joined a namespace of one of them before its last start, which is gone since; their names."""
+        begun: dict[str, str] = {}
+        for each in self._noted:
+            if (details := self.api.container(each.id)) and runs(details):
+                begun.update(dict.fromkeys((details["Id"], each.name), comparable(details["State"]["StartedAt"])))
+        found = []
+        for listed in self.api.containers():
+            details = self.api.container(listed["Id"]) if listed.get("State") == "running" else None
+            joined = (str(((details or {}).get("HostConfig") or {}).get(mode)) for mode in _NAMESPACES)
+            since = max(begun.get(each.partition("container:")[2], "") for each in joined)
+            if details and since > comparable(details["State"]["StartedAt"]):
+                self.api.stop(details["Id"], grace(details), start=True)
+                found.append(str(details["Name"]).lstrip("/"))
+        return found
 
     def leave_out(self, container: str, user: str) -> None:
         """Note that a container is not started because of who works on its data."""
@@ -225,52 +265,48 @@ class OldProject:
                 continue  # can be on no other network
             on = set((details.get("NetworkSettings") or {}).get("Networks") or {})
             for name, aliases in _names_on(away).items():
-                network = self.api.network(name) if name not in on else None
-                if network and (network.get("Scope") != "swarm" or network.get("Attachable")):
+                network = self.api.network(name)
+                there = network and on.intersection((name, network["Id"]))  # Compose has some by id until the start
+                if network and not there and (network.get("Scope") != "swarm" or network.get("Attachable")):
+                    self._given.append([each, name])
+                    self._write()
                     self.api.connect_network(name, {"Container": each, "EndpointConfig": {"Aliases": aliases}})
 
     def networks(self) -> list[str]:
-        """The names of the networks that are its own."""
-        return [str(each["Name"]) for name in self.names for each in self.api.networks(name)]
+        """The names of the networks that are its own, and nobody else's: a stack may have adopted one."""
+        gone = self.ended()
+        others = (each for each in self.api.containers() if not (self.is_noted(each["Id"]) or each["Id"] in gone))
+        used = {
+            name
+            for each in others
+            for name in (each.get("NetworkSettings") or {}).get("Networks") or ()
+            if [each["Id"], name] not in self._given
+        }
+        own = (str(each["Name"]) for name in self.names for each in self.api.networks(name))
+        return [name for name in own if name not in used]
 
-    def leave_networks(self, stack: str) -> list[str]:
-        """Take the stack's containers off the project's own networks, except what they were made on; their names."""
-        names = self.networks()
-        for entry in self.api.containers({PROJECT_LABEL: stack}):
-            attached = (entry.get("NetworkSettings") or {}).get("Networks") or {}
-            own = ((entry.get("HostConfig") or {}).get("NetworkMode"), *attached)[0]
-            for name in names:
-                if name in attached and name != own:
-                    self.api.disconnect_network(name, entry["Id"])
-        return names
+    def cut_off(self) -> list[str]:
+        """Which of those that an undo would start cannot, since a network of theirs was removed; in words."""
+        found = []
+        for each in (one for one in self.noted() if one.ran and not one.running):
+            details = self.api.container(each.id) or {}
+            ids = {name: net.get("NetworkID") for name, net in details["NetworkSettings"]["Networks"].items() if net}
+            gone = sorted(name for name, known in ids.items() if known and self.api.network(str(known)) is None)
+            found += [f"{each.name} is on {name}" for name in gone]
+        return found
 
-    def _set_policy(self, container: str, policy: Mapping[str, Any]) -> None:
-        details = self.api.container(container)
-        if details and _policy(details)["Name"] != policy["Name"]:
-            self.api.update(container, {"RestartPolicy": policy})
-
-
-def _folder(listed: Mapping[str, Any]) -> str:
-    return str((listed.get("Labels") or {}).get(FOLDER_LABEL) or "")
+    def leave_networks(self) -> None:
+        """Take the stack's containers off the networks that `stand_in` connected them to."""
+        for container, network in self._given:
+            details = self.api.container(container) or {}
+            if network in ((details.get("NetworkSettings") or {}).get("Networks") or {}):
+                self.api.disconnect_network(network, container)
+        self._given = []
 
 
-def _read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
-    labels = details["Config"].get("Labels") or {}
-    settings = details.get("NetworkSettings") or {}
-    short = str(details["Id"])[:SHORT_ID]
-    return OldContainer(
-        id=short,
-        name=str(details["Name"]).lstrip("/"),
-        service=str(labels.get(SERVICE_LABEL, "")),
-        created=str(details.get("Created") or ""),
-        policy=_policy(details),
-        ports=tuple(sorted(held_ports(details))),
-        mounts=data_of(details, api),
-        networks={
-            name: [alias for alias in (each or {}).get("Aliases") or () if alias != short]
-            for name, each in (settings.get("Networks") or {}).items()
-        },
-    )
+def _set_policy(api: DockerApi, details: Mapping[str, Any], policy: Mapping[str, Any]) -> None:
+    if restart_policy(details)["Name"] != policy["Name"]:
+        api.update(details["Id"], {"RestartPolicy": policy})
 
 
 def _names_on(away: Iterable[OldContainer]) -> dict[str, list[str]]:
@@ -281,18 +317,6 @@ def _names_on(away: Iterable[OldContainer]) -> dict[str, list[str]]:
             if name not in _WITHOUT_NAMES:
                 found.setdefault(name, []).extend(each for each in (*aliases, old.service, old.name) if each)
     return {name: list(dict.fromkeys(aliases)) for name, aliases in found.items()}
-
-
-def _container(noted: Mapping[str, Any]) -> OldContainer:
-    return OldContainer(**{**noted, "ports": tuple(noted["ports"]), "mounts": tuple(noted["mounts"])})
-
-
-def _policy(details: Mapping[str, Any]) -> dict[str, Any]:
-    return dict((details.get("HostConfig") or {}).get("RestartPolicy") or {"Name": "no"})
-
-
-def _runs(details: Mapping[str, Any] | None) -> bool:
-    return details is not None and bool(details["State"].get("Running"))
 
 
 def _up(details: Mapping[str, Any] | None, *, steady: bool) -> bool:
@@ -308,4 +332,4 @@ def _up(details: Mapping[str, Any] | None, *, steady: bool) -> bool:
 def _ended(details: Mapping[str, Any]) -> bool:
     """Whether its work is done."""
     state, may_end = details.get("State") or {}, (*NEVER_RESTARTED, "on-failure")
-    return state.get("Status") == "exited" and not state.get("ExitCode") and _policy(details)["Name"] in may_end
+    return state.get("Status") == "exited" and not state.get("ExitCode") and restart_policy(details)["Name"] in may_end

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from slipway.agent.deadline import Deadline
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.edge.edge import Edge
 from slipway.agent.move.handover import Handover
-from slipway.agent.move.old_project import UNDOING
+from slipway.agent.move.old_project import MOVED, NOTES, UNDOING
 from slipway.agent.state.atomic_files import remove_files
 from slipway.contract.problems import SlipwayError
 
@@ -48,9 +49,16 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> l
             "there is nothing to go back to, so nothing was changed, and the stack runs on",
             "slipway move finish",
         )
+    if old.state == MOVED and (cut_off := old.cut_off()):
+        raise SlipwayError(
+            f"{old.name} cannot run again: {', '.join(cut_off)}, which was removed",
+            "Docker knows such a network by its id, and a new one of that name does not help, so nothing was changed, "
+            "and the stack runs on; what it works on is all there",
+            "slipway move finish",
+        )
     handover = Handover(old, folder.stack, api, edge, out)
-    names = {each.id: each.name for each in old.noted()}
-    for container, user in handover.taken().items():
+    names = {each.id: each.name for each in old.noted() if each.ran}  # the others are not started
+    for container, user in ((each, user) for each, user in handover.taken().items() if each in names):
         raise SlipwayError(
             f"{names[container]} of {old.name} cannot run: {user} works on its data",
             "two would write the same data, so nothing was changed",
@@ -68,11 +76,18 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> l
             + ("; once nothing is in its way, the same command starts it" if again else ""),
             "slipway move undo" if again else by_hand,
         )
+    if handover.unwritten:
+        raise SlipwayError(
+            f"{old.name} is as it was before the move, and {NOTES} of this stack cannot be written",
+            "nothing else is missing, but until it is noted `slipway up` takes the move for made; free space for that",
+            "slipway move undo",
+        )
     return handover.slow
 
 
 def _leave(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:
     """Stop the stack's containers so that nothing restarts them; they stay, for their logs, until it deploys again."""
     old.stop(str(each["Id"]) for each in api.containers({PROJECT_LABEL: folder.stack}))
-    Edge(api, out).drop_stack(folder.stack)
+    with contextlib.suppress(OSError):  # a full disk must not keep the old project from coming back
+        Edge(api, out).drop_stack(folder.stack)
     remove_files(folder.watched)

@@ -32,8 +32,9 @@ def lock(path: str, *, owner: str, reason: str, wait: float, stop: Stop | None =
     descriptor = _take(path, wait=max(wait, _GRACE_SECONDS), stop=stop)
     try:
         content = {"owner": owner, "pid": os.getpid(), "since": moment(), "at": runtime.time(), "reason": reason}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(content).encode(), 0)
+        with contextlib.suppress(OSError):  # of a full disk; it is held all the same
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(content).encode(), 0)
         yield
     finally:
         with contextlib.suppress(OSError):

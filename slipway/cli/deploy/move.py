@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "ask", "described"]
 
-# The agent waits up to 60 s for a deployment to end, and each old container gets as long to come up.
-_ANSWER_SECONDS = 400.0
+# The agent waits up to 60 s for a deployment to end, and three times as long for what starts. Containers stop side by
+# side, those of the stack after those that an earlier run was stopping: each may ask for 600 s and more.
+_ANSWER_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +95,16 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
     if outcome.problems:
         return
     names = [printable(str(each["name"])) for each in outcome.containers]
-    except_for = f", except for {', '.join(map(printable, outcome.down))}" if outcome.down else ""
+    running = [name for name, each in zip(names, outcome.containers, strict=True) if each["running"]]
+    awake = f", but {', '.join(running)} of it {'run' if len(running) > 1 else 'runs'}" if running else ""
+    again = "runs again" if running or outcome.down else "is stopped, as before the move"
+    again += f", except for {', '.join(map(printable, outcome.down))}" if outcome.down else ""
     said = {
         "moving": f"is taking over from {outcome.project}, or was interrupted while it did",
-        "moved": f"took over from {outcome.project}, whose containers are stopped and stay",
+        "moved": f"took over from {outcome.project}{awake or ', whose containers are stopped and stay'}",
         "undoing": f"is being given back to {outcome.project}, or an undo was interrupted",
-        "undone": f"{outcome.project} runs again{except_for}; the stack is stopped",
-        "finished": f"took over from {outcome.project} for good",
+        "undone": f"{outcome.project} {again}; the stack is stopped",
+        "finished": f"took over from {outcome.project} for good{awake}",
     }[outcome.state]
     yield f"{outcome.host}: {said}"
     for each in outcome.containers:
@@ -110,6 +114,8 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
         yield f"  way back: {of_stack('slipway move undo', stack)}"
     if outcome.down:
         yield f"  to start the rest: {of_stack('slipway move undo', stack)}"
+    if outcome.state == "undone" and names and not running:
+        yield f"  to start it, on the host: docker start {' '.join(map(shlex.quote, names))}"
     if outcome.state in ("moving", "undoing", "undone"):
         yield f"  continue: {of_stack('slipway up', stack)}"
     elif outcome.state == "moved":

@@ -116,6 +116,32 @@ def test_what_did_not_come_back_is_named_until_it_has(
 
 
 @pytest.mark.parametrize(
+    ("state", "running", "said"),
+    [
+        ("moved", True, "web-1: took over from shop, but shop-db-1, shop-web-1\\x1b[2J of it run"),
+        ("finished", True, "web-1: took over from shop for good, but shop-db-1, shop-web-1\\x1b[2J of it run"),
+        ("undone", False, "web-1: shop is stopped, as before the move; the stack is stopped"),
+    ],
+)
+def test_what_runs_beside_the_stack_or_does_not_run_again_is_not_called_otherwise(
+    hosts: Callable[..., list[tuple[str, ...]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    state: str,
+    running: bool,
+    said: str,
+) -> None:
+    own = answer
+    monkeypatch.setattr(
+        sys.modules[__name__], "answer", lambda state, **more: own(state, **{**more, "running": running})
+    )
+    hosts(web_1=state)
+    assert run(monkeypatch) == 0
+    assert said in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
     ("words", "state", "expected"),
     [
         ("undo", "finished", "the move from shop is finished and cannot be undone"),

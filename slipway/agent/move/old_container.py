@@ -1,0 +1,70 @@
+"""A container of the project that a stack takes over from, as a plain value: read from the engine, kept in a note."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slipway.agent.docker.facts import SERVICE_LABEL, SHORT_ID, restart_policy
+from slipway.agent.move.shared_data import data_of
+from slipway.contract.published_ports import held_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slipway.agent.docker.docker_api import DockerApi
+
+__all__ = ["FOLDER_LABEL", "OldContainer", "from_note", "read", "runs"]
+
+FOLDER_LABEL = "com.docker.compose.project.working_dir"
+
+
+class OldContainer(NamedTuple):
+    """One of them, as it was when it was noted; `running` is as it is now.
+
+    One that does not run is noted where Docker would start it: it rests as well, and an undo leaves it as it was.
+    """
+
+    id: str
+    name: str
+    service: str
+    created: str
+    policy: dict[str, Any]
+    ports: tuple[int, ...]  # of the host
+    mounts: tuple[str, ...]
+    """data that it may write to (see `shared_data`)"""
+    networks: dict[str, list[str]]  # name → its aliases there
+    folder: str = ""
+    """where Compose was run"""
+    running: bool = True
+    ran: bool = True
+    """whether it ran when it was noted"""
+
+
+def read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
+    labels = details["Config"].get("Labels") or {}
+    settings = details.get("NetworkSettings") or {}
+    short = str(details["Id"])[:SHORT_ID]
+    return OldContainer(
+        id=short,
+        name=str(details["Name"]).lstrip("/"),
+        service=str(labels.get(SERVICE_LABEL, "")),
+        created=str(details.get("Created") or ""),
+        policy=restart_policy(details),
+        ports=tuple(sorted(held_ports(details))),
+        mounts=data_of(details, api),
+        networks={
+            name: [alias for alias in (each or {}).get("Aliases") or () if alias != short]
+            for name, each in (settings.get("Networks") or {}).items()
+        },
+        folder=str(labels.get(FOLDER_LABEL) or ""),
+        running=runs(details),
+        ran=runs(details),
+    )
+
+
+def from_note(noted: Mapping[str, Any]) -> OldContainer:
+    return OldContainer(**{**noted, "ports": tuple(noted["ports"]), "mounts": tuple(noted["mounts"])})
+
+
+def runs(details: Mapping[str, Any] | None) -> bool:
+    return details is not None and bool(details["State"].get("Running"))
