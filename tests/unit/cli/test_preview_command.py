@@ -13,6 +13,8 @@ from rich.console import Console
 
 from slipway.cli.deploy.preview import _Resources
 from slipway.cli.deploy.preview_view import in_markdown, rendered
+from slipway.compose.schema_check import checked
+from slipway.contract import plan
 
 LONG = "a-service-with-a-name-of-forty-characters"
 SCHEMA = json.loads((Path(__file__).parents[3] / "slipway/cli/schemas/preview.schema.json").read_text())
@@ -36,6 +38,21 @@ def shown(found: dict[str, Any], columns: int) -> str:
     with console.capture() as capture:
         console.print(rendered(found))
     return capture.get()
+
+
+@pytest.mark.parametrize("action", [value for name in plan.__all__ if isinstance(value := getattr(plan, name), str)])
+def test_whatever_a_host_says_it_would_do_fits_the_preview(action: str) -> None:
+    if action not in (plan.PLANS_VARIABLE, plan.UNBUILT):
+        host = {
+            "contract": 1,
+            "host": "a",
+            "seen": "host",
+            "changes": [change("db", action)],
+            "unchanged": [],
+            "steps": [],
+        }
+        assert checked("plan", host)
+        assert document(change("db", action))
 
 
 @pytest.mark.parametrize("columns", [80, 120])
