@@ -122,7 +122,7 @@ PLAIN = [
       "RESET_PASSWORD_ROUTE=reset-pw", "FORGOT_PASSWORD_LINK=/forgot", "PASSWORD_AUTHENTICATION=no-ssh",
       "PROXY_PASS=http://web:80", "MAX_TOKENS=4096", "TOKENS_PER_MINUTE=5000", "CACHE_MAX_KEYS=10000", "BCRYPT_SALT=10",
       "MYSQL_RANDOM_ROOT_PASSWORD=1", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=1", "GPIO_PIN=17", "COMPASS=north",
-      "BYPASS=lan",
+      "BYPASS=lan", "SECRET_STORE=vault",
       "USERS=1000:1000", "AUTH=basic", "AUTH_TYPE=Bearer", "AUTHORIZATION=enabled", "REALM=Basic Authentication",
       "CORS_HEADERS=Authorization, X-Api-Key", "LOG_FORMAT=time=%t token=%k", "OPTIONS=password=${DB_PASSWORD}",
       "CDN=https://unpkg.com:443/react@18", "WEB=https://host:8080/a@b", "GIT=https://git@github.com/x/y",
