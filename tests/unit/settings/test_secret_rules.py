@@ -91,6 +91,7 @@ SECRETS = [
     ("VISITORS", "me:$2y$05$abcdefgh"), ("VISITORS", "me:$apr1$abcdefgh"), ("VISITORS", "me:{SHA}abcdefgh"),
     # in URLs, connection strings, options, JSON
     ("DATABASE_URL", "postgres://app:s3cr3t/pw9@db/app"), ("DATABASE_URL", "postgres://app:p@ss@db/app"),
+    ("SMTP_URL", "smtps://me@x.test:hunter2@smtp.x.test"), ("PGFILE", "db:5432:app:app:pw"), ("FERNET_KEY", "abcd"),
     ("SENTRY_URL", "https://" + "0a" * 16 + "@o1.ingest.example/2"), ("BLOB", "https://x.test/c?sp=r&sig=a1B2c3D4e5F6g7H8"),
     ("ConnectionStrings__Default", "Server=db;User Id=sa;Password=Hunter2;"), ("ANY", "host=db user=x password=hunter"),
     ("ANY", "AccountName=x;AccountKey=abc=="), ("ANY", "Endpoint=sb://x/;SharedAccessKey=abc="),
