@@ -26,7 +26,7 @@ _SECRET_WORDS = frozenset(
 _GLUED = re.compile(
     r"\w*(PASSWORDS?|PASSWD|PASSPHRASE|SECRETS?|TOKENS?)"
     r"|(?!\w*(COM|BY|TRES|SUR|UNDER|OVER)PASS$)\w{2,}(PASS|PWD)"
-    r"|\w*(API|ADMIN|APP|AUTH|COOKIE|CRYPTO?|ENCRYPTION|HMAC|JWT|LICEN[CS]E|MASTER|PRIVATE|SECRET|SESSION|SIGN(ING)?)KEYS?"
+    r"|\w*(API|ADMIN|APP|AUTH|COOKIE|CRYPTO?|ENCRYPT(ION)?|FERNET|HMAC|JWT|LICEN[CS]E|MASTER|PRIVATE|SECRET|SESSION|SIGN(ING)?)KEYS?"
 )
 # Of these, and of one that is not the last, a value of ordinary words says that it is none: S3_KEY, TOKEN_SYMBOL.
 _COUNTABLE = ("TOKEN", "TOKENS")
@@ -41,7 +41,8 @@ _ABOUT_WORDS = frozenset(
      "EXPIRE", "LEEWAY", "BITS", "POLICY", "MODE", "FORMAT", "ENCODING", "CLASS", "BACKEND", "PROVIDER", "STRATEGY",
      "SCHEME", "METHOD", "ROTATION", "VERSION", "VALIDATORS", "HASHER", "HASHERS", "STRENGTH", "HISTORY", "HINT",
      "FIELD", "LABEL", "SCOPE", "SCOPES", "REALM", "DOMAIN", "EMAIL", "ENDPOINT", "TEMPLATE", "SUBJECT", "ENCRYPTION",
-     "AUTHENTICATION", "ROUTE", "LINK", "PAGE", "VIEW", "FORM", "TEXT", "TITLE", "MESSAGE", "COLOR", "PLACEHOLDER"},
+     "AUTHENTICATION", "ROUTE", "LINK", "PAGE", "VIEW", "FORM", "TEXT", "TITLE", "MESSAGE", "COLOR", "PLACEHOLDER",
+     "STORE", "MANAGER", "SOURCE", "ENGINE", "DRIVER"},
 )  # fmt: skip
 # Says of a browser that it may have it, and of a switch or a number that it is only about one.
 _OPEN_WORDS = frozenset({"PUBLIC", "PUBLISHABLE", "JWKS"})
@@ -83,6 +84,7 @@ _TOKEN = re.compile(
     )(?![A-Za-z0-9])
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----
     | (?<!\w)[\w.@-]{1,64}:(?:\$(?:2[abxy]|apr1|[156y]|argon2\w*|scrypt)\$|\{S?SHA\d*\})\S
+    | ^[\w.*-]{1,64}:(?:\d{1,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:\S
     | (?i:authorization["']?\s*[=:]\s*["']?[a-z]+(?:\s|%20)+\S)
     | (?i:(?<![\w-])(?:bearer|basic)\s+(?=[^\s"']*[\d=])[\w.~+/-]{8,}=*)
     | (?i:(?<![\w-])(?:x-\w+-)?sig(?:nature)?=(?=[^&\s]{0,64}\d)[\w%+/.-]{16,})
@@ -122,7 +124,7 @@ _MADE_UP = re.compile(
 _SHELL = ("PWD", "OLDPWD")  # the shell's folders
 # Up to the last @ before the path; with a slash in it only where that can be no port and path.
 _CREDENTIALS_IN_URL = re.compile(
-    r"""://[^/\s@:]*:(?P<password>[^/\s]{1,512}?|(?!\d{1,5}/)[^\s@"',?#]{1,512})@"""
+    r"""://[^/\s:]*:(?P<password>[^/\s]{1,512}?|(?!\d{1,5}/)[^\s@"',?#]{1,512})@"""
     r"""(?P<host>[\w.-]++)?+(?![^/\s,?"'#@]*@)"""
 )
 _DATABASE_URL = re.compile(

@@ -91,6 +91,7 @@ SECRETS = [
     ("VISITORS", "me:$2y$05$abcdefgh"), ("VISITORS", "me:$apr1$abcdefgh"), ("VISITORS", "me:{SHA}abcdefgh"),
     # in URLs, connection strings, options, JSON
     ("DATABASE_URL", "postgres://app:s3cr3t/pw9@db/app"), ("DATABASE_URL", "postgres://app:p@ss@db/app"),
+    ("SMTP_URL", "smtps://me@x.test:hunter2@smtp.x.test"), ("PGFILE", "db:5432:app:app:pw"), ("FERNET_KEY", "abcd"),
     ("SENTRY_URL", "https://" + "0a" * 16 + "@o1.ingest.example/2"), ("BLOB", "https://x.test/c?sp=r&sig=a1B2c3D4e5F6g7H8"),
     ("ConnectionStrings__Default", "Server=db;User Id=sa;Password=Hunter2;"), ("ANY", "host=db user=x password=hunter"),
     ("ANY", "AccountName=x;AccountKey=abc=="), ("ANY", "Endpoint=sb://x/;SharedAccessKey=abc="),
@@ -122,7 +123,7 @@ PLAIN = [
       "RESET_PASSWORD_ROUTE=reset-pw", "FORGOT_PASSWORD_LINK=/forgot", "PASSWORD_AUTHENTICATION=no-ssh",
       "PROXY_PASS=http://web:80", "MAX_TOKENS=4096", "TOKENS_PER_MINUTE=5000", "CACHE_MAX_KEYS=10000", "BCRYPT_SALT=10",
       "MYSQL_RANDOM_ROOT_PASSWORD=1", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=1", "GPIO_PIN=17", "COMPASS=north",
-      "BYPASS=lan",
+      "BYPASS=lan", "SECRET_STORE=vault",
       "USERS=1000:1000", "AUTH=basic", "AUTH_TYPE=Bearer", "AUTHORIZATION=enabled", "REALM=Basic Authentication",
       "CORS_HEADERS=Authorization, X-Api-Key", "LOG_FORMAT=time=%t token=%k", "OPTIONS=password=${DB_PASSWORD}",
       "CDN=https://unpkg.com:443/react@18", "WEB=https://host:8080/a@b", "GIT=https://git@github.com/x/y",
