@@ -18,15 +18,7 @@ from slipway.agent.deploy.planned import Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
-from slipway.agent.move.checks import (
-    check_claims,
-    check_folders,
-    check_kept,
-    check_names,
-    check_taken,
-    check_unfinished,
-    shared_now,
-)
+from slipway.agent.move.checks import check_claims, check_folders, check_kept, check_names, check_taken, shared_now
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
 from slipway.agent.move.left_data import LeftData, check_left_data, left_data, seeds_of
 from slipway.agent.move.old_project import UNDOING, OldProject
@@ -83,7 +75,6 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
     reason = DEPLOYMENT + document.release.id
     origin = folder.origin()  # now: while this one waits or works, others may look and say who they are
     with lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=document.options.lock_wait, stop=stop):
-        check_unfinished(folder.stack, document.move_from)  # before its journal is another's
         attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin)
         done = _run(attempt)
         if attempt.outcome == DEPLOYED or attempt.keeping.kept:
@@ -107,7 +98,6 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
     plan, rendered, release, access = made.plan, made.rendered, attempt.release, attempt.access
     names = attempt.document.move_from if attempt.handover else ()
     check_taken(attempt.folder.stack)
-    check_unfinished(attempt.folder.stack, attempt.document.move_from)
     if attempt.handover:
         if not attempt.handover.old.open:
             check_claims(attempt.handover.old, attempt.folder.stack)
@@ -247,9 +237,10 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
         _warn(attempt, handover.end())
         back = "until `slipway move finish`, `slipway move undo` leads back"
         attempt.out.progress("move", f"took over from {handover.old.name}; {back}")
-    others = shared_now(stack, attempt.release.content["compose"], access.api, OldProject(attempt.folder, access.api))
-    _warn(attempt, (f"{each.service}: {each.said}" for each in others))
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception):  # words about a deployment never fail it
+        noted = OldProject(attempt.folder, access.api)
+        others = shared_now(stack, attempt.release.content["compose"], access.api, noted)
+        _warn(attempt, (f"{each.service}: {each.said}" for each in others))
         if found:
             _hold_against(found, made.seen, attempt)
     return report(attempt, rendered, touched=sorted({*plan.touched, *actions.mover.restarted}), phases=phases)

@@ -74,12 +74,9 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
         os.unlink(folder.watch)  # the watch ends when its order is gone
     removed = remove_containers(folder.stack, api, lambda stopping: _note(folder, stopping))
     Edge(api, out).drop_stack(folder.stack)
-    releases = folder.kept_releases().values()
-    volumes = [each or {} for release in releases for each in (release["compose"].get("volumes") or {}).values()]
-    adopted = sorted({str(each["name"]) for each in volumes if each.get("x-adopted")})
-    own = {image for release in releases for image in images_of(release)}
+    own = {image for release in folder.kept_releases().values() for image in images_of(release)}
     images, warnings = remove_images(sorted(own - images_of_other_stacks(folder.stack)), api)
-    kept, gone, unknown = [name for name in adopted if api.volume(name)], [], set(named)
+    kept, gone, unknown = [], [], set(named)
     for volume in sorted(api.volumes(folder.stack), key=lambda each: str(each["Name"])):
         name = str(volume["Name"])
         called = {name, (volume.get("Labels") or {}).get(_VOLUME_LABEL)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import NEVER_RESTARTED, SERVICE_LABEL, SHORT_ID, restart_policy, works_or_will
 from slipway.agent.move.old_container import FOLDER_LABEL, runs
-from slipway.agent.move.old_project import FINISHED, MOVED, MOVING, NOTES, OPEN
+from slipway.agent.move.old_project import FINISHED, MOVED, NOTES, OPEN
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, within
 from slipway.agent.state.atomic_files import read_object
 from slipway.contract.host_paths import stack_folder, stacks_folder
@@ -29,7 +29,6 @@ __all__ = [
     "check_kept",
     "check_names",
     "check_taken",
-    "check_unfinished",
     "rivals",
     "shared_now",
     "strangers",
@@ -218,18 +217,6 @@ def check_taken(stack: str) -> None:
                 f"touched; that move is undone or finished first, by `slipway move` of {other}",
                 "slipway move undo",
             )
-
-
-def check_unfinished(stack: str, move_from: Sequence[str]) -> None:
-    """Refuse to go on without the project that a move was cut off from: what had stopped would stay down."""
-    noted = read_object(os.path.join(stack_folder(stack), NOTES))
-    if noted.get("state") == MOVING and not move_from:
-        name = ", ".join(noted["names"])
-        raise SlipwayError(
-            f"a move from {name} was cut off, and moveFrom is not set any more",
-            f"what it stopped of {name} is down until the move goes on or is undone, so nothing was changed",
-            "slipway move undo",
-        )
 
 
 def _open_moves(stack: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -285,16 +285,6 @@ class OldProject:
         own = (str(each["Name"]) for name in self.names for each in self.api.networks(name))
         return [name for name in own if name not in used]
 
-    def cut_off(self) -> list[str]:
-        """Which of those that an undo would start cannot, since a network of theirs was removed; in words."""
-        found = []
-        for each in (one for one in self.noted() if one.ran and not one.running):
-            details = self.api.container(each.id) or {}
-            ids = {name: net.get("NetworkID") for name, net in details["NetworkSettings"]["Networks"].items() if net}
-            gone = sorted(name for name, known in ids.items() if known and self.api.network(str(known)) is None)
-            found += [f"{each.name} is on {name}" for name in gone]
-        return found
-
     def leave_networks(self) -> None:
         """Take the stack's containers off the networks that `stand_in` connected them to."""
         for container, network in self._given:

@@ -9,7 +9,7 @@ from slipway.agent.deadline import Deadline
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.edge.edge import Edge
 from slipway.agent.move.handover import Handover
-from slipway.agent.move.old_project import MOVED, NOTES, UNDOING
+from slipway.agent.move.old_project import NOTES, UNDOING
 from slipway.agent.state.atomic_files import remove_files
 from slipway.contract.problems import SlipwayError
 
@@ -47,13 +47,6 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> l
         raise SlipwayError(
             f"nothing is left of {old.name}: {'; '.join(old.lost())}",
             "there is nothing to go back to, so nothing was changed, and the stack runs on",
-            "slipway move finish",
-        )
-    if old.state == MOVED and (cut_off := old.cut_off()):
-        raise SlipwayError(
-            f"{old.name} cannot run again: {', '.join(cut_off)}, which was removed",
-            "Docker knows such a network by its id, and a new one of that name does not help, so nothing was changed, "
-            "and the stack runs on; what it works on is all there",
             "slipway move finish",
         )
     handover = Handover(old, folder.stack, api, edge, out)

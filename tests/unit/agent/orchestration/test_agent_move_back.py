@@ -229,35 +229,3 @@ def test_old_containers_stop_side_by_side_each_with_its_own_time(stack: Simulati
     assert ended.code == 0
     before.stopped()
     assert [before.container(name).code for name in ("worker", "web")] == [0, 0]
-
-
-def test_an_undo_of_what_cannot_run_for_want_of_its_network_leaves_the_stack_running(
-    stack: Simulation, before: Before
-) -> None:
-    assert deploy(stack, shop(stack)).code == 0
-    for each in stack.containers():
-        if "old_default" in each.endpoints:  # as the next release leaves it
-            before._ask("POST", "/networks/old_default/disconnect", {"Container": each.id})
-    before._ask("DELETE", "/networks/old_default")
-    ended = command(stack, "undo")
-    assert "old cannot run again: old-db-1 is on old_default" in ended.error
-    assert stack.visit() == (200, "1")
-    assert command(stack, "finish").code == 0
-
-
-def test_a_move_that_was_cut_off_is_not_left_behind_without_moveFrom(stack: Simulation, before: Before) -> None:  # noqa: N802  # the setting
-    assert deploy(stack, shop(stack), kill="stop-old:db:finished").code != 0
-    said = "a move from old was cut off, and moveFrom is not set any more"
-    assert [each["what"] for each in stack.plan(shop(stack), edge=stack.edge(http_port=3))["refused"]] == [said]
-    ended = stack.deploy(shop(stack), edge=stack.edge(http_port=3))
-    assert said in ended.error
-    assert stack.containers("db") != []  # nothing was changed
-    assert command(stack, "undo").code == 0
-    before.as_before()
-
-
-def test_a_stack_that_is_destroyed_names_the_volumes_that_it_had_adopted(stack: Simulation, before: Before) -> None:
-    assert deploy(stack, shop(stack)).code == 0
-    assert command(stack, "finish").code == 0
-    before.stopped()
-    assert stack.destroy().report["kept_volumes"] == ["old_data"]
