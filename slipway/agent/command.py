@@ -19,11 +19,13 @@ from slipway.contract.problems import SlipwayError, UsageError
 from slipway.contract.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from slipway.contract.deployment import Deployment
 
 __all__ = ["known_here", "main"]
+
+_WORD = 12  # characters: a secret of as many is not weak
 
 USAGE = """\
 slipway agent: deploys one stack's releases on this host
@@ -118,7 +120,7 @@ def _run(arguments: Sequence[str], session: _Session) -> None:
         folder = StackFolder(options["--stack"])
         session.folder = None if command in ("look", "plan-recorded") else folder  # where a crash leaves its report
         session.answers = command not in ("destroy", "watch")
-        out.redactor = Redactor(*known_here(folder))
+        out.redactor = _hiding([folder.stack], *known_here(folder))
         _run_for(folder, command, options, out)
 
 
@@ -250,7 +252,18 @@ def _redactor(content: Deployment, folder: StackFolder) -> Redactor:
     for number, certificate in enumerate(content.edge.certificates if content.edge else ()):
         others[f"key of certificate {number}"] = certificate.key
     others["notify"] = content.watch.notify if content.watch else ""
-    return Redactor(content.secrets, *known_here(folder), others)
+    release = content.release
+    names = [content.stack, content.host, str(release.content["application"]), *release.services]
+    return _hiding([*names, *release.images.values()], content.secrets, *known_here(folder), others)
+
+
+def _hiding(names: Iterable[str], *secrets: Mapping[str, str]) -> Redactor:
+    """Hides secrets, but not weak ones that are words of these names.
+
+    `temporal` in place of the service's name hides what is said, and tells the secret.
+    """
+    words = {word for name in names for word in (name, *re.split(r"[\W_]+", name)) if len(word) < _WORD}
+    return Redactor(*({name: value for name, value in each.items() if value not in words} for each in secrets))
 
 
 def known_here(folder: StackFolder) -> tuple[dict[str, str], ...]:

@@ -278,6 +278,8 @@ def _instead(
     """What to do where a secret's value stands in plain text."""
     value, stack = settings.secrets[name].get_secret_value(), settings.stack
     match path:
+        case (file,) if not _mounted_itself(file, services):
+            return f"{new_secret(stack, name)}; or mount less than the folder that holds {file}"
         case (file,):
             return f"{_as_config(file, f'${{{name}}}')}, and change the secret"
         case ("services", service, "environment", variable):
@@ -289,6 +291,12 @@ def _instead(
             return f"write `{variable}: ${{{name}}}` there"
         case _:
             return f"{_way_out(path, name, services)}, and change the secret"
+
+
+def _mounted_itself(file: str, services: Mapping[str, Any]) -> bool:
+    """Whether a file is the source of a mount, and not only in a folder that is."""
+    mounts = (mount for service in services.values() for mount in service.get("volumes") or ())
+    return any(os.path.normpath(str(mount.get("source"))) == file for mount in mounts if isinstance(mount, dict))
 
 
 def _as_config(file: str, reference: str) -> str:

@@ -114,7 +114,7 @@ def _of_words(value: str, name: str) -> bool:
     A passphrase has more than one other, and a generated value is none: 8 of 12 random letters are such words in one of
     some 10^8.
     """
-    if not re.fullmatch(r"[\w\s.,!?-]{1,200}", value, re.ASCII):
+    if not re.fullmatch(r"[\w\s,!?-]{1,200}\.?", value, re.ASCII):
         return False
     text = re.sub(r"[^a-z]+", " ", re.sub(r"([a-z])([A-Z])", r"\1 \2", value).lower())
     own = {word for word in re.findall(r"[a-z]{3,}", name.lower()) if not re.fullmatch(r"[a-f]+", word)}

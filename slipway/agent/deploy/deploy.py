@@ -36,6 +36,7 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.facts import Container
     from slipway.agent.move.old_project import OldContainer
     from slipway.agent.output import Output
@@ -158,6 +159,7 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
         rotated=[name for name, value in now.items() if then.get(name, value) != value],
         drift=drifted,
         edge=made.edge,
+        absent=_absent(made.rendered.compose, attempt.access.api) if made.plan.touched else (),
         outages=attempt.ledger.outages(),
         taken_over=taken_over(made.plan.steps, made.old, made.data),
     )
@@ -174,6 +176,11 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
 def _left(attempt: Attempt, made: _Planned) -> list[LeftData]:
     seeds = seeds_of(attempt.release.files, attempt.folder.data)
     return list(left_data(made.rendered.compose, made.old, api=attempt.access.api, seeds=seeds)) if made.old else []
+
+
+def _absent(compose: Mapping[str, Any], api: DockerApi) -> list[str]:
+    names = {key: str((definition or {}).get("name") or key) for key, definition in compose["volumes"].items()}
+    return [key for key, name in names.items() if api.volume(name) is None]
 
 
 def _run(attempt: Attempt) -> dict[str, Any]:

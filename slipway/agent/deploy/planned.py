@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.facts import RUNS
-from slipway.agent.release.release_diff import differences, requests
+from slipway.agent.release.release_diff import differences, left_behind, requests
 from slipway.agent.strategies.steps import (
     Drain,
     EdgeUp,
@@ -65,6 +65,7 @@ class Known(NamedTuple):
     drift: Mapping[str, Sequence[str]] = {}  # service → what happened to it
     edge: Change | None = None  # what happens to the edge, where that is known
     outages: Mapping[str, float] = {}  # service → seconds of its last interruption
+    absent: Collection[str] = ()  # volumes that this host does not have yet
     recorded: bool = False  # nobody looked at the host
     taken_over: Mapping[str, str] = {}  # service → whose place it takes, of the project that ran here before
 
@@ -201,10 +202,11 @@ def _started(service: Service, starts: Sequence[Step], own: Sequence[Container],
 def _because(name: str, action: str, after: Sequence[str], known: Known) -> tuple[str, ...]:
     if action == REMOVED:
         entry = ((known.old or {}).get("services") or {}).get(name) or {}
-        return ("no longer in the Compose file", *requests({"routes": entry.get("routes")}, {}))
+        left = left_behind(known.old, known.new, name).values() if known.old else ()
+        return ("no longer in the Compose file", *left, *requests({"routes": entry.get("routes")}, {}))
     if action == CREATED and known.old is None:
         return ("first deployment",)
-    found = differences(known.old, known.new, name, known.rotated)
+    found = differences(known.old, known.new, name, known.rotated, known.absent)
     found += [f"drift: {what}" for what in known.drift.get(name, ())]
     found += after
     return tuple(found or ("the edge's settings" if action == REROUTED else "its containers are not as proven",))

@@ -12,7 +12,7 @@ from slipway.contract.plan import UNBUILT
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["differences", "requests"]
+__all__ = ["differences", "left_behind", "requests"]
 
 _BY_NAME = {"environment": "environment {}", "labels": "label {}", "sysctls": "sysctl {}", "extra_hosts": "host {}"}
 _NOT_CONFIG = ("image", "depends_on", "profiles", "pull_policy", "build", "develop", "volumes")
@@ -23,8 +23,12 @@ def differences(
     new: Mapping[str, Any],
     service: str,
     rotated: Collection[str] = (),
+    absent: Collection[str] = (),
 ) -> list[str]:
-    """What differs for `service` in release `new`, also in what requests to it meet."""
+    """What differs for `service` in release `new`, also in what requests to it meet.
+
+    `rotated` are secrets with other values, `absent` the volumes of `new` that this host does not have yet.
+    """
     then = ((old or {}).get("compose") or {}).get("services", {}).get(service)
     now = new["compose"]["services"][service]
     if old is None or then is None:
@@ -34,8 +38,10 @@ def differences(
         found += _names(key, then.get(key), now.get(key))
     found += [f"mount {target}" for target in _changed(_mounts(then), _mounts(now))]
     used = [used_definitions(release["compose"], {service: own}) for release, own in ((old, then), (new, now))]
+    said = {**left_behind(old, new, service), **{name: f"volume {name} starts empty" for name in absent}}
     for kind in used[0]:
-        found += [f"{kind[:-1]} {name}" for name in _changed(used[0][kind], used[1][kind])]
+        for name in _changed(used[0][kind], used[1][kind]):
+            found.append((kind == "volumes" and said.get(name)) or f"{kind[:-1]} {name}")
     modes = [_modes(release, own) for release, own in ((old, then), (new, now))]
     if set(modes[0]) == set(modes[1]) and modes[0] != modes[1]:
         found.append("mode of a shipped file")
@@ -43,6 +49,18 @@ def differences(
     uses = secrets_of(new["compose"], service, entries[1])
     found += [f"secret {name}" for name in sorted(uses & set(rotated))]
     return found + requests(*entries)
+
+
+def left_behind(old: Mapping[str, Any], new: Mapping[str, Any], service: str) -> dict[str, str]:
+    """The volumes of `service` that no service of release `new` uses any more, in words: nothing removes them."""
+    then, now = old["compose"], new["compose"]
+    used = used_definitions(then, {service: then["services"].get(service) or {}})["volumes"]
+    still = _called(used_definitions(now, now["services"])["volumes"]).values()
+    return {key: f"volume {key} stays behind, unused" for key, name in _called(used).items() if name not in still}
+
+
+def _called(volumes: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str((definition or {}).get("name") or key) for key, definition in volumes.items()}
 
 
 def requests(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -67,10 +67,11 @@ def application(found: Settings) -> tuple[Application, list[CheckResult]]:
 
 def registry(found: Settings, read: Application | None) -> list[CheckResult]:
     """Whether the registry answers and takes the credentials."""
-    if not found.registry or (read and not read.builds):
+    builds = read is None or bool(read.builds)
+    if not found.registry or not (builds or found.registry_username):
         return [skipped("registry", "not asked: no service is built" if read else "there is none in the settings")]
     from slipway.hosts.preflight import check_access, check_registry  # the engine's library, 0.3 s
 
-    problems = check_registry(found, read) if read else check_access(found)
+    problems = check_registry(found, read) if read and builds else check_access(found)
     who = f"lets {found.registry_username} in" if found.registry_username else "answers"
     return wrongs("registry", *problems) or [good("registry", f"{address_of(found.registry)} {who}")]

@@ -310,6 +310,15 @@ def test_a_registry_that_does_not_answer_is_told_also_when_the_compose_file_cann
     assert "127.0.0.1:1 does not answer" in finding.what
 
 
+def test_credentials_are_tried_also_where_no_service_is_built(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: 'localhost:1/shop'}}")
+    given = {"stack": "staging", "application": tmp_path, "registry": "localhost:1"}
+    read = read_application(Settings(**given))
+    assert [each.state for each in stack_checks.registry(Settings(**given), read)] == ["skipped"]
+    named = Settings(**given, registry_username="bot", registry_password="wrong")
+    assert [each.state for each in stack_checks.registry(named, read)] == ["wrong"]
+
+
 # --- hosts
 
 

@@ -14,6 +14,7 @@ from slipway.compose.git import Revision
 from slipway.compose.secret_leaks import known_values
 from slipway.contract.deployment import Release
 from slipway.contract.problems import Problem
+from slipway.settings.secret_rules import new_secret
 
 
 def test_a_secret_in_an_environment_or_a_config_reaches_the_hosts_by_name(tmp_path: Path) -> None:
@@ -400,9 +401,18 @@ def test_a_secrets_value_elsewhere_has_a_way_out_that_works_there(
         assert found.document["services"]["db"]["environment"] == {"MYSQL_PASSWORD": "${MYSQL_PASSWORD}"}
 
 
+def test_a_value_in_a_file_of_a_mounted_folder_is_changed_or_the_mount_is(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / ".env.example").write_text(f"DB_PASSWORD={CANARY}")
+    text = "services: {web: {image: x, volumes: ['./conf:/app:ro']}}"
+    [problem] = problems_of(tmp_path, text, secrets={"DB_PASSWORD": CANARY})
+    fix = f"{new_secret('test', 'DB_PASSWORD')}; or mount less than the folder that holds conf/.env.example"
+    assert problem.fix == fix
+
+
 FILES = [
     ('connection: "postgres://lemmy:password@db:5432/x"', "the password for db in app.conf is a placeholder"),
-    ("url=redis://:wordy@cache-1/0", "the password for cache-1 in app.conf has fewer than 12 characters"),
+    ("url=redis://:plum@cache-1/0", "the password for cache-1 in app.conf has fewer than 12 characters"),
     ("postgres://u:password@elsewhere.example/x", ""),
     ("# postgres://u:password@db/x\n-- postgres://u:password@db/x", ""),
     ("postgres://u:${PASSWORD}@db/x postgres://u:{{ pw }}@db/x postgres://u:<password>@db/x", ""),

@@ -248,7 +248,8 @@ def test_words_for_a_secret_that_is_none_are_a_placeholder(name: str, value: str
         "correct horse battery staple", "put-ink-lantern-mongoose", "change-melon-walrus-oxide",
         "enter-crispy-default-badger", "my dog ate the random string yesterday", "password-kqzvhrtxplmw",
         "secret_Zk2Jd8sLq0pWnR7tYbVc", "test_4f9a8c7b6d5e4f9a8c7b")),
-     ("DB_USER", "postgres_user"), ("HTTP_METHOD", "put"), ("SITE_TITLE", "My test server")],
+     ("DB_USER", "postgres_user"), ("HTTP_METHOD", "put"), ("SITE_TITLE", "My test server"),
+     ("CACHE_CLASS", "django_redis.client.DefaultClient"), ("MAIL_DOMAIN", "example.com")],
 )  # fmt: skip
 def test_a_passphrase_or_a_plain_value_is_no_placeholder(name: str, value: str) -> None:
     assert weakness(name, value) is None

@@ -206,6 +206,31 @@ def test_every_reason_is_named(stack: Simulation) -> None:
     assert plan["old"] == "removed: no longer in the Compose file"
 
 
+def _on(key: str, name: str = "") -> dict[str, Any]:
+    mount = {"type": "volume", "source": key, "target": "/data"}
+    return {"db_service": {"volumes": [mount]}, "volumes": {key: {"name": name or f"shop_{key}"}}}
+
+
+@pytest.mark.parametrize(
+    ("more", "because"),
+    [
+        (_on("store"), "mount /data, volume data stays behind, unused, volume store starts empty"),
+        (_on("data", "shop_other"), "volume data starts empty"),
+        (_on("store", "shop_data"), "mount /data, volume data, volume store"),
+        (_on("store", "there"), "mount /data, volume data stays behind, unused, volume store"),
+        ({}, "mount /data, volume data stays behind, unused"),
+    ],
+)
+def test_a_plan_says_which_volume_starts_empty_and_which_stays_behind(
+    stack: Simulation, more: dict[str, Any], because: str
+) -> None:
+    stack.host.engine.volumes["there"] = {"Name": "there", "Labels": {}}
+    assert stack.deploy(stack.shop(**_on("data"))).code == 0
+    assert said(stack.plan(stack.shop(**more)))["db"].startswith(f"recreated: {because};")
+    gone = said(stack.plan(stack.release({"api": stack.service()})))["db"]
+    assert gone == "removed: no longer in the Compose file, volume data stays behind, unused"
+
+
 def _route(host: str, path: str = "/", *, strip: bool = False) -> dict[str, Any]:
     return {"host": host, "path": path, "strip": strip}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from simulation import SMOKE, Simulation
 
-from slipway.agent.command import known_here
+from slipway.agent.command import _hiding, known_here
 from slipway.agent.crash_report import as_error
 from slipway.agent.deadline import Deadline
 from slipway.agent.deploy.deploy import deploy
@@ -132,3 +132,13 @@ def test_a_host_hides_the_secrets_of_before_and_where_its_watch_reports_to(
     assert redactor.text("POST /T0/9fXyZ01234567890abcd: refused") == "POST /T0/[notify]: refused"
     Path(folder.watch).write_text("null")
     assert Redactor(*known_here(folder)).text("value-of-before") == "[TOKEN]"
+
+
+@pytest.mark.parametrize(
+    ("value", "hidden"),
+    [("temporal", False), ("postgres", False), ("shop", False), ("temporally", True), ("authentication-api", True)],
+)
+def test_a_weak_secret_that_is_a_name_does_not_black_out_the_name(value: str, *, hidden: bool) -> None:
+    names = ["shop-staging", "temporal", "authentication-api", "docker.io/library/postgres:18@sha256:0123"]
+    said = f"service {value} did not stay up"
+    assert _hiding(names, {"PASSWORD": value}).text(said) == (said.replace(value, "[PASSWORD]") if hidden else said)
