@@ -6,6 +6,7 @@ import difflib
 import os
 import secrets
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import typer
 
@@ -140,6 +141,9 @@ def _show(found: Adoption, stated: Mapping[str, str], *, new: bool) -> None:
         how = f"today's value{f', which {weak}' if weak else ''}{f' and stands in {kept}, too' if kept else ''}"
         how = "a new random value" if new and name in fresh else how
         typer.echo(printable(f"  secret {name}: {how}, for {', '.join(users)}"), err=True)
+    for name, value in found.secrets.items():
+        for other in [each for each, plain in found.secrets.items() if plain == unquote(value) != value]:
+            typer.echo(f"  {name} is {other}, percent-encoded for a URL: whoever changes one changes both", err=True)
     for place, why in found.left.items():
         typer.echo(printable(f"  not adopted: {place}: {why}"), err=True)
     for (file, number), name in found.remains.items():
