@@ -7,10 +7,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.deadline import Stop
-from slipway.agent.docker.docker_api import DockerApi, find_socket
+from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socket
 from slipway.agent.move.checks import to_rest
 from slipway.agent.move.old_project import FINISHED, OldProject
 from slipway.agent.move.old_values import other_values
+from slipway.agent.move.shared_data import data_of, within
 from slipway.agent.move.undo import undo
 from slipway.agent.state.journal import Journal, end_orphans
 from slipway.agent.state.lock import lock
@@ -92,5 +93,15 @@ def _described(old: OldProject, folder: StackFolder, api: DockerApi, slow: Seque
         "down": [each.name for each in down],
         "slow": list(slow),
         "other_values": other_values(old, folder, api) if old.state not in ("", FINISHED) else {},
+        "folders": _folders(folder, api) if old.state == FINISHED else [],
         "networks": sorted({name for each in found for name in each.networks} & set(old.networks())),
     }
+
+
+def _folders(folder: StackFolder, api: DockerApi) -> list[str]:
+    """Folders of the host that the stack writes to: some may be in that of the old project."""
+    listed = api.containers({PROJECT_LABEL: folder.stack})
+    binds = [each for entry in listed for each in entry.get("Mounts") or () if each.get("Type") == "bind"]
+    return sorted(
+        each for each in data_of({"Mounts": binds}, api) if not within([each], [os.path.realpath(folder.path)])
+    )

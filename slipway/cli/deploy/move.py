@@ -36,6 +36,7 @@ class Outcome:
     down: tuple[str, ...] = ()  # what an undo could not start
     other_values: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Old container → its variables that do not have the values of the stack's secrets."""
+    folders: tuple[str, ...] = ()  # that the stack writes to
     problems: tuple[Problem, ...] = field(default=())
 
 
@@ -96,6 +97,7 @@ def _outcome(host: str, answer: Mapping[str, Any] | SlipwayError, what: str) -> 
         ended=tuple(map(str, answer["ended"])),
         down=tuple(map(str, answer["down"])),
         other_values=other_values,
+        folders=tuple(map(str, answer["folders"])),
         problems=problems,
     )
 
@@ -150,3 +152,5 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
         yield "  on the host, this removes what is left of it; look through its unused volumes yourself:"
         yield f"    docker rm {' '.join(map(shlex.quote, names))}"
         yield from (f"    docker network rm {shlex.quote(each)}" for each in outcome.networks)
+    if outcome.state == "finished" and what != "show" and outcome.folders:
+        yield f"  these folders stay in use: {', '.join(map(printable, outcome.folders))}"

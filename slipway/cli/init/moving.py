@@ -290,7 +290,7 @@ def _mount_difference(name: str, mount: OldMount, service: Mapping[str, Any] | N
         if own and source != mount.source and not own.get("read_only") and not in_home:
             yield (
                 f"{name} writes to the folder {mount.source}, and would start with one of the stack's own ({source}): "
-                f"write {mount.source} in the Compose file to keep it"
+                f"write {mount.source} in the Compose file to keep it, or a variable, which other stacks set otherwise"
             )
     elif mount.unnamed:
         yield (

@@ -32,6 +32,7 @@ def answer(state: str, *, running: bool = False, **more: Any) -> dict[str, Any]:
         "down": [],
         "slow": [],
         "other_values": {},
+        "folders": ["/srv/shop/uploads"] if state == "finished" else [],
         "ended": ["shop-seed-1"] if state == "finished" else [],
         **more,
     }
@@ -80,7 +81,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("finish",), "finished", "finish", ["web-1: took over from shop for good",
                                              "    docker rm shop-db-1 'shop-web-1\\x1b[2J' shop-seed-1",
                                              "    docker network rm shop_default"]),
-        (("finish", "--remove"), "finished", "remove", ["web-1: took over from shop for good"]),
+        (("finish", "--remove"), "finished", "remove", ["web-1: took over from shop for good",
+                                                         "  these folders stay in use: /srv/shop/uploads"]),
     ],
 )  # fmt: skip
 def test_it_says_how_far_the_move_is_and_what_leads_on(

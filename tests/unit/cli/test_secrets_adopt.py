@@ -106,7 +106,9 @@ def test_a_password_that_a_url_has_percent_encoded_is_said_to_change_with_the_ot
     text = SHOP.replace(f"shop:{CANARY}@", "shop:a%2Fb%24c-d@").replace(CANARY, "a/b$$c-d")
     (tmp_path / "app" / "compose.yaml").write_text(text)
     said = run("--plan").stderr
-    assert "  DATABASE_PASSWORD is POSTGRES_PASSWORD, percent-encoded for a URL: whoever changes one changes both" in said
+    assert (
+        "  DATABASE_PASSWORD is POSTGRES_PASSWORD, percent-encoded for a URL: whoever changes one changes both" in said
+    )
     (tmp_path / "app" / "compose.yaml").write_text(text.replace("a%2Fb", "a%2Fx"))
     assert "percent-encoded" not in run("--plan").stderr
 

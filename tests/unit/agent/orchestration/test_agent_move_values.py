@@ -8,6 +8,7 @@ import pytest
 from test_agent_move import Before, command, deploy, shop
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any
 
     from simulation import Simulation
@@ -42,3 +43,12 @@ def test_an_undo_keeps_no_old_generation_that_the_next_release_would_say_runs(st
     assert deploy(stack, shop(stack, "2")).code == 0
     watch = stack.probe()["watch"]
     assert not watch or watch["kept"] == []
+
+
+def test_a_finished_move_names_the_folders_that_stay_in_use(stack: Simulation, tmp_path: Path) -> None:
+    data = str(tmp_path / "uploads")
+    Before(stack, data)
+    assert deploy(stack, shop(stack, data=data)).code == 0
+    assert command(stack, "show").report["folders"] == []
+    for what in ("finish", "remove"):
+        assert command(stack, what).report["folders"] == [data]
