@@ -230,7 +230,11 @@ class PlainSecrets:
                 weak = bool(weakness(self.secret_of(literal), literal.value))
                 others = self._others(literal, left, weak=weak)
                 if others and not weak:
-                    self.found.left[literal.place] = f"its value stands in {others[0]}, too"
+                    own = re.match(
+                        rf"services\.{re.escape(literal.service)}\.(healthcheck|command|entrypoint)\b", others[0]
+                    )
+                    first = f": write $${literal.name} there first, which a shell reads" if own else ""
+                    self.found.left[literal.place] = f"its value stands in {others[0]}, too{first}"
                 elif why := self._adopt(literal, others):
                     self.found.left[literal.place] = why
             if self.found.left.keys() == left.keys():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 
-__all__ = ["of_stack"]
+__all__ = ["of_stack", "runnable"]
 
-_STACKLESS = re.compile(r"pulumi (login|whoami|stack (ls|init|select))\b|slipway (init|upgrade|promote)\b")
+_SLIPWAY = re.compile(r"(?<!uv run )(?<![\w/.-])slipway (?=[a-z])")
+_STACKLESS = re.compile(
+    r"(uv run )?(?:pulumi (login|whoami|stack (ls|init|select))\b|slipway (init|upgrade|promote))\b"
+)
 _ENDS = re.compile(r" -- | [<>] |$")  # what follows the options of a command
 
 
@@ -16,11 +20,16 @@ def of_stack(line: str, stack: str) -> str:
 
     What is wrong with a host is found by code that serves any stack; who prints it knows which one it was.
     """
-    return "".join(_named(part, stack) for part in re.split(r"( && | \| )", line))
+    return runnable("".join(_named(part, stack) for part in re.split(r"( && | \| )", line)))
+
+
+def runnable(text: str) -> str:
+    """A text whose `slipway …` works as it stands: whoever ran `uv run slipway` need not have it on PATH."""
+    return _SLIPWAY.sub("uv run slipway ", text) if os.environ.get("UV_RUN_RECURSION_DEPTH") else text
 
 
 def _named(command: str, stack: str) -> str:
-    if not re.match(r"(slipway|pulumi) [a-z]", command) or _STACKLESS.match(command) or not stack:
+    if not re.match(r"(uv run )?(slipway|pulumi) [a-z]", command) or _STACKLESS.match(command) or not stack:
         return command
     if re.search(r" (--stack|-s)\b", _ENDS.split(command, maxsplit=1)[0]):
         return command

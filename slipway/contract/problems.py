@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.contract.commands import of_stack
+from slipway.contract.commands import of_stack, runnable
 from slipway.contract.redaction import printable
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Problem(NamedTuple):
     def __str__(self) -> str:
         """The problem's one line, without the family's prefix; what a tool said over several lines is joined."""
         parts = (printable(" ".join(part.split())) for part in (self.what, self.meaning, self.fix))
-        return " — ".join(part for part in parts if part)
+        return runnable(" — ".join(part for part in parts if part))
 
     @classmethod
     def about(cls, subject: str, what: str, meaning: str, fix: str, code: str = "") -> Problem:

@@ -23,7 +23,7 @@ _AT_ONCE = 8
 
 
 def missing_images(images: Mapping[str, str], settings: Settings) -> list[Problem]:
-    """What keeps hosts from pulling these images (service → image by digest); nothing when all are there."""
+    """What keeps hosts from pulling these images (service → image by digest or tag); nothing when all are there."""
     services: dict[str, list[str]] = {}
     for service, image in sorted(images.items()):
         services.setdefault(image, []).append(service)
@@ -35,6 +35,7 @@ def missing_images(images: Mapping[str, str], settings: Settings) -> list[Proble
 def _look(image: str, services: list[str], settings: Settings) -> Problem | None:
     name, _, digest = image.partition("@")
     repository = mirrored(without_tag(name), "docker.io")
+    digest = digest or name.removeprefix(without_tag(name)).lstrip(":") or "latest"
     own = address_of(repository) == address_of(settings.registry)
     who = ", ".join(services)
     try:
@@ -51,7 +52,8 @@ def _look(image: str, services: list[str], settings: Settings) -> Problem | None
         what = f"the registry of {who} ({address_of(repository)}) does not answer ({reason})"
         return Problem(what, "it is not known whether hosts could pull it", "run it again when the registry answers")
     return Problem(
-        f"the image of {who}, {repository}@{digest[:19]}…, is gone from its registry",
+        f"the image of {who}, {f'{repository}@{digest[:19]}…, is gone from' if '@' in image else f'{name}, is not in'} "
+        "its registry",
         "hosts could not pull it; another release may have its images, or that commit is built again",
         "slipway history",
     )

@@ -7,9 +7,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.deadline import Stop
-from slipway.agent.docker.docker_api import DockerApi, find_socket
+from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socket
 from slipway.agent.move.checks import to_rest
 from slipway.agent.move.old_project import FINISHED, OldProject
+from slipway.agent.move.old_values import other_values
+from slipway.agent.move.shared_data import data_of, within
 from slipway.agent.move.undo import undo
 from slipway.agent.state.journal import Journal, end_orphans
 from slipway.agent.state.lock import lock
@@ -39,7 +41,7 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
     api = DockerApi(find_socket())
     old = OldProject(folder, api)
     if what == "show" or not os.path.isdir(folder.path):  # as the lock would make it
-        return _described(old)
+        return _described(old, folder, api)
     stop = Stop()
     stop.install()
     with lock(folder.lock, owner=folder.actor(), reason=f"move {what}", wait=_LOCK_WAIT, stop=stop):
@@ -56,7 +58,7 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
                     journal.end(FAILED)
         elif what in ("finish", "remove") and old.over:
             _finish(old, api, remove=what == "remove")
-        return _described(old, slow)
+        return _described(old, folder, api, slow)
 
 
 def _finish(old: OldProject, api: DockerApi, *, remove: bool) -> None:
@@ -78,7 +80,7 @@ def _finish(old: OldProject, api: DockerApi, *, remove: bool) -> None:
                 api.remove_network(name)
 
 
-def _described(old: OldProject, slow: Sequence[str] = ()) -> dict[str, Any]:
+def _described(old: OldProject, folder: StackFolder, api: DockerApi, slow: Sequence[str] = ()) -> dict[str, Any]:
     noted, down = old.noted(), old.down()
     known = {each.id for each in noted}
     found = [*noted, *(each for each in (old.awake() if old.over else ()) if each.id not in known)]
@@ -90,5 +92,16 @@ def _described(old: OldProject, slow: Sequence[str] = ()) -> dict[str, Any]:
         "ended": sorted(old.ended().values()) if old.state == FINISHED else [],
         "down": [each.name for each in down],
         "slow": list(slow),
+        "other_values": other_values(old, folder, api) if old.state not in ("", FINISHED) else {},
+        "folders": _folders(folder, api) if old.state == FINISHED else [],
         "networks": sorted({name for each in found for name in each.networks} & set(old.networks())),
     }
+
+
+def _folders(folder: StackFolder, api: DockerApi) -> list[str]:
+    """Folders of the host that the stack writes to: some may be in that of the old project."""
+    listed = api.containers({PROJECT_LABEL: folder.stack})
+    binds = [each for entry in listed for each in entry.get("Mounts") or () if each.get("Type") == "bind"]
+    return sorted(
+        each for each in data_of({"Mounts": binds}, api) if not within([each], [os.path.realpath(folder.path)])
+    )

@@ -234,7 +234,8 @@ class OldProject:
                 if _up(details, steady=now - since >= _STEADY_SECONDS):
                     waiting.remove(each)
             pause(_POLL_SECONDS)
-        return {each.id: f"{each.name} does not work yet" for each in waiting if runs(self.api.container(each.id))}
+        seen = [(each, self.api.container(each.id)) for each in waiting]
+        return {each.id: _slow(each.name, details) for each, details in seen if details and runs(details)}
 
     def rejoin(self) -> list[str]:
         """Restart who joined a namespace of one of them before its last start, which is gone since; their names."""
@@ -317,6 +318,13 @@ def _up(details: Mapping[str, Any] | None, *, steady: bool) -> bool:
         return not details or health == "healthy"
     works = state.get("Running") and not state.get("Restarting")
     return _ended(details) or (steady and bool(works or listeners(details)))
+
+
+def _slow(name: str, details: Mapping[str, Any]) -> str:
+    """What keeps a container that runs from counting as up."""
+    health = (details["State"].get("Health") or {}).get("Status", "none")
+    why = f"health check says {health}" if health != "none" else f"restarted {details.get('RestartCount', 0)} times"
+    return f"{name} does not work yet ({why}, {_UP_SECONDS:.0f} s after it was started; docker logs {name} says more)"
 
 
 def _ended(details: Mapping[str, Any]) -> bool:

@@ -57,8 +57,8 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> l
             "two would write the same data, so nothing was changed",
             f"docker stop {user}",
         )
-    # Its watch ends: one that rolls back would start what is about to stop.
-    remove_files(folder.watch, folder.secrets_before)
+    # Its watch ends: one that rolls back would start what is about to stop, and nobody retires what was kept.
+    remove_files(folder.watch, folder.secrets_before, folder.kept)
     old.note(UNDOING)
     handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
     if handover.lost:

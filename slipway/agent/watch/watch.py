@@ -158,7 +158,7 @@ class _Watch:
 
     def _retire_due(self) -> None:
         for kept in self.keeping.kept:
-            if runtime.time() < kept.until:
+            if runtime.time() < kept.until and any(map(self.api.container, kept.containers)):
                 continue
             try:
                 with lock(self.folder.lock, owner="watch", reason=f"retire the old {kept.service}", wait=0.0):

@@ -12,11 +12,11 @@ from slipway.contract.redaction import printable
 from slipway.hosts.host_sessions import ask_hosts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from slipway.settings.model import Settings
 
-__all__ = ["Outcome", "ask", "described"]
+__all__ = ["Outcome", "ask", "described", "differing"]
 
 # The agent waits up to 60 s for a deployment to end, and three times as long for what starts. Containers stop side by
 # side, those of the stack after those that an earlier run was stopping: each may ask for 600 s and more.
@@ -34,7 +34,9 @@ class Outcome:
     networks: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()  # what had ended before the move
     down: tuple[str, ...] = ()  # what an undo could not start
-    slow: tuple[str, ...] = ()  # what does not work yet, in words
+    other_values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Old container → its variables that do not have the values of the stack's secrets."""
+    folders: tuple[str, ...] = ()  # that the stack writes to
     problems: tuple[Problem, ...] = field(default=())
 
 
@@ -62,12 +64,21 @@ def _outcome(host: str, answer: Mapping[str, Any] | SlipwayError, what: str) -> 
     if isinstance(answer, SlipwayError):
         return Outcome(host=host, problems=answer.problems)
     state = str(answer["state"])
+    other_values = {str(name): tuple(map(str, each)) for name, each in answer["other_values"].items()}
     problems: tuple[Problem, ...] = ()
     if what == "undo" and state == "finished":
         problem = Problem(
             f"the move from {answer['project']} is finished and cannot be undone",
             "the stack has written to their data since, so nothing was changed: two at once would destroy it",
             "slipway rollback",
+        )
+        problems = (problem.on(host),)
+    elif what == "undo" and answer["slow"]:
+        problem = Problem(
+            "; ".join(map(str, answer["slow"])),
+            "; ".join((f"{answer['project']} runs again and the stack is stopped", *_differing(other_values)))
+            + "; the next deployment brings the stack back",
+            "slipway up",
         )
         problems = (problem.on(host),)
     elif what in ("finish", "remove") and state in ("moving", "undoing", "undone"):
@@ -85,9 +96,25 @@ def _outcome(host: str, answer: Mapping[str, Any] | SlipwayError, what: str) -> 
         networks=tuple(answer["networks"]),
         ended=tuple(map(str, answer["ended"])),
         down=tuple(map(str, answer["down"])),
-        slow=tuple(map(str, answer["slow"])),
+        other_values=other_values,
+        folders=tuple(map(str, answer["folders"])),
         problems=problems,
     )
+
+
+def differing(outcomes: Iterable[Outcome]) -> list[str]:
+    """What runs with other values than the stack after an undo, a line each."""
+    return [
+        f"{each.host}: {line}" for each in outcomes if each.state != "undone" for line in _differing(each.other_values)
+    ]
+
+
+def _differing(other_values: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        f"{name} has another value of {', '.join(names)} than the stack: where the stack changed a password, in a "
+        "database say, it does not get in with its own"
+        for name, names in other_values.items()
+    ]
 
 
 def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
@@ -109,7 +136,7 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
     yield f"{outcome.host}: {said}"
     for each in outcome.containers:
         yield f"  {printable(str(each['name']))}  {'running' if each['running'] else 'stopped'}"
-    yield from (f"  {printable(each)}" for each in outcome.slow)
+    yield from (f"  {printable(each)}" for each in _differing(outcome.other_values))
     if outcome.state in ("moving", "moved", "undoing"):
         yield f"  way back: {of_stack('slipway move undo', stack)}"
     if outcome.down:
@@ -125,3 +152,5 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
         yield "  on the host, this removes what is left of it; look through its unused volumes yourself:"
         yield f"    docker rm {' '.join(map(shlex.quote, names))}"
         yield from (f"    docker network rm {shlex.quote(each)}" for each in outcome.networks)
+    if outcome.state == "finished" and what != "show" and outcome.folders:
+        yield f"  these folders stay in use: {', '.join(map(printable, outcome.folders))}"

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.commands import runnable
 from slipway.contract.redaction import printable
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Story:
         """What `event` adds, at `now` by the caller's clock (seconds)."""
         for line in self._lines(event, now):
             text = printable(line.text)
+            text = runnable(text) if text.startswith(_ERROR) else text  # a host cannot know how it is called here
             self.said.add(text.strip())
             if text.startswith(_ADVICE):
                 continue

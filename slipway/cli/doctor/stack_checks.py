@@ -8,6 +8,7 @@ from slipway.cli.doctor.check_result import CheckResult, good, skipped, warnings
 from slipway.compose.application import Application, read_application
 from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem
+from slipway.images.image_check import missing_images
 from slipway.releases.backend.store import backend_url, is_cloud, place_of
 from slipway.releases.engine import Engine, known_stacks, setting_sources
 from slipway.releases.locks.engine_locks import stack_locks
@@ -66,7 +67,12 @@ def application(found: Settings) -> tuple[Application, list[CheckResult]]:
 
 
 def registry(found: Settings, read: Application | None) -> list[CheckResult]:
-    """Whether the registry answers and takes the credentials."""
+    """Whether the registries answer, and the stack's own takes the credentials."""
+    others = warnings("registry", *missing_images(read.images, found)) if read else []
+    return [*_own_registry(found, read), *others]
+
+
+def _own_registry(found: Settings, read: Application | None) -> list[CheckResult]:
     builds = read is None or bool(read.builds)
     if not found.registry or not (builds or found.registry_username):
         return [skipped("registry", "not asked: no service is built" if read else "there is none in the settings")]

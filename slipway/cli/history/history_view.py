@@ -59,19 +59,21 @@ def _history_table(document: Mapping[str, Any]) -> FittingTable:
             _took(entry["seconds"]),
             printable(entry["actor"]) or "-",
             Text(entry["result"], _RESULTS.get(entry["result"], "")),
-            printable(_remarks(entry)),
+            printable(_remarks(entry, known=not document["errors"])),
         )
     return made
 
 
-def _remarks(entry: Mapping[str, Any]) -> str:
+def _remarks(entry: Mapping[str, Any], *, known: bool) -> str:
     """In a few words: is it validated, live, a way back; why did it fail."""
     words = ["validated" if entry["validated"] else ""]
     if entry["result"] == "succeeded" and entry["release"]:
         back = entry["back"]
         words.append({"no": f"no way back: {back['reason']}", "cold": ""}.get(back["kind"], back["kind"]))
     words += [f"rolled back to {entry['returned']}" if entry["returned"] else "", entry["reason"]]
-    if entry["message"] and not entry["reason"]:
+    if entry["result"] == "failed" and not entry["reason"]:  # the title of a commit would read as the reason
+        words.append("before any host began: its own output says why" if known else "not known why")
+    elif entry["message"] and not entry["reason"]:
         # what Slipway says by itself is in the other columns; what a person added stands after it
         own = entry["kind"] in ("rollback", "promotion")
         words += (entry["message"].partition(": ")[2] if own else entry["message"]).splitlines()[:1]

@@ -19,6 +19,7 @@ from slipway.cli.init.moving import Moving, look_at_project, store_secrets
 from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks, given_variables
 from slipway.cli.init.requirements import Requirements, before_stacks, open_requirements, read_requirements
 from slipway.cli.init.workflows import workflows_for
+from slipway.contract.commands import runnable
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable
 from slipway.releases.engine import engine_of, last_words
@@ -280,7 +281,7 @@ def _change(stack: str, commands: Sequence[tuple[str, ...]], report: InitReport)
 
 def _say(text: str) -> None:
     """Print a line, of which some may come from a host or a Compose file."""
-    typer.echo(printable(text))
+    typer.echo(printable(runnable(text)))
 
 
 def _introduce(requirements: Requirements) -> None:

@@ -6,12 +6,13 @@ import difflib
 import os
 import secrets
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import typer
 
 from slipway.cli.init.stack_file import write_all
 from slipway.cli.printing import has_terminal
-from slipway.cli.secrets.confirm import confirmed
+from slipway.cli.confirm import confirmed
 from slipway.compose.config.compose_files import compose_files
 from slipway.compose.git import repository_of
 from slipway.compose.literals import Adoption, adoption
@@ -119,7 +120,13 @@ def _renewable(found: Adoption, values: Mapping[str, str], stated: Mapping[str, 
     ]
 
 
-def _show(found: Adoption, stated: Mapping[str, str], *, new: bool) -> None:
+def _encoded(values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Names of secrets that are one, percent-encoded and not."""
+    for name, value in values.items():
+        yield from ((name, other) for other, plain in values.items() if plain == unquote(value) != value)
+
+
+def _show_patch(found: Adoption) -> None:
     for file, (before, after) in found.files.items():
         name = os.path.relpath(
             file.resolve(), repository_of(file.parent) or file.parent.resolve()
@@ -132,6 +139,10 @@ def _show(found: Adoption, stated: Mapping[str, str], *, new: bool) -> None:
                     typer.echo(printable(each))
             else:
                 typer.echo(shown, nl=False)
+
+
+def _show(found: Adoption, stated: Mapping[str, str], *, new: bool) -> None:
+    _show_patch(found)
     if not found.secrets:
         typer.echo("the Compose file holds no secret in plain text that can be adopted", err=True)
     fresh = {name for names in _renewable(found, found.secrets, stated) for name in names}
@@ -140,6 +151,8 @@ def _show(found: Adoption, stated: Mapping[str, str], *, new: bool) -> None:
         how = f"today's value{f', which {weak}' if weak else ''}{f' and stands in {kept}, too' if kept else ''}"
         how = "a new random value" if new and name in fresh else how
         typer.echo(printable(f"  secret {name}: {how}, for {', '.join(users)}"), err=True)
+    for name, other in _encoded(found.secrets):
+        typer.echo(f"  {name} is {other}, percent-encoded for a URL: whoever changes one changes both", err=True)
     for place, why in found.left.items():
         typer.echo(printable(f"  not adopted: {place}: {why}"), err=True)
     for (file, number), name in found.remains.items():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 from pydantic import SecretStr
 
-from slipway.cli.secrets.confirm import confirmed
+from slipway.cli.confirm import confirmed
 from slipway.compose.config.empty_values import empty_names
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable

@@ -5,8 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jsonschema_rs
@@ -25,6 +26,7 @@ from slipway.cli.printing import print_out
 from slipway.compose.application import Application, read_application
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_package import pack_agent
+from slipway.images import image_check
 from slipway.releases.engine import Engine
 from slipway.settings.model import HostSettings, Settings
 
@@ -82,8 +84,11 @@ def configure(program: Path, **changed: str) -> None:
 def doctor(program: Path, monkeypatch: pytest.MonkeyPatch) -> Doctor:
     """Run `slipway doctor --json` without looking at hosts; what it printed, valid by its schema."""
 
-    def run(*options: str) -> dict[str, Any]:
+    def run(*options: str, missing: Mapping[str, Problem] = MappingProxyType({})) -> dict[str, Any]:
         assert program.is_dir()
+        monkeypatch.setattr(
+            stack_checks, "missing_images", lambda images, _: [missing[each] for each in images if each in missing]
+        )
         monkeypatch.setattr(host_checks, "hosts", lambda *_: [CheckResult("hosts", "ok", "this machine", host="web-1")])
         result = CliRunner().invoke(app, ["doctor", "--json", *(options or ("--stack", "staging"))])
         assert not result.exception or isinstance(result.exception, SystemExit), result.exception
@@ -123,6 +128,40 @@ def test_a_stack_that_lacks_nothing_is_well(doctor: Doctor, monkeypatch: pytest.
     assert found(document, "settings") == [("ok", "nothing is wrong with them; hosts: web-1")]
     assert found(document, "application") == [("ok", "app: 1 services, 0 built")]
     assert found(document, "registry") == [("skipped", "not asked: no service is built")]
+
+
+def test_registries_of_images_that_are_not_built_are_asked_too(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_module, "MACHINE_CHECKS", ())
+    problem = Problem("the registry of web (docker.io) does not answer", "unknown", "again")
+    assert ("warning", problem.what) in found(doctor(missing={"web": problem}), "registry")
+
+
+@pytest.mark.parametrize(
+    ("image", "asked"),
+    [
+        ("postgres:17-trixie", ("docker.io/library/postgres", "17-trixie")),
+        ("postgres", ("docker.io/library/postgres", "latest")),
+        ("registry.test:5000/a/b", ("registry.test:5000/a/b", "latest")),
+        ("registry.test:5000/a/b:1@sha256:ab", ("registry.test:5000/a/b", "sha256:ab")),
+    ],
+)
+def test_an_image_is_asked_for_by_digest_or_else_by_tag(
+    monkeypatch: pytest.MonkeyPatch, image: str, asked: tuple[str, str]
+) -> None:
+    calls = []
+
+    class Nothing:
+        def __init__(self, repository: str, _login: object) -> None:
+            self.repository = repository
+
+        def has(self, reference: str) -> bool:
+            calls.append((self.repository, reference))
+            return False
+
+    monkeypatch.setattr(image_check, "Registry", Nothing)
+    [problem] = image_check.missing_images({"db": image}, Settings(stack="staging"))
+    assert calls == [asked]
+    assert "the image of db, " in problem.what
 
 
 def test_every_failure_is_told_however_many_there_are(

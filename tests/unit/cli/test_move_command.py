@@ -31,6 +31,8 @@ def answer(state: str, *, running: bool = False, **more: Any) -> dict[str, Any]:
         "networks": ["shop_default"] if state else [],
         "down": [],
         "slow": [],
+        "other_values": {},
+        "folders": ["/srv/shop/uploads"] if state == "finished" else [],
         "ended": ["shop-seed-1"] if state == "finished" else [],
         **more,
     }
@@ -79,7 +81,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("finish",), "finished", "finish", ["web-1: took over from shop for good",
                                              "    docker rm shop-db-1 'shop-web-1\\x1b[2J' shop-seed-1",
                                              "    docker network rm shop_default"]),
-        (("finish", "--remove"), "finished", "remove", ["web-1: took over from shop for good"]),
+        (("finish", "--remove"), "finished", "remove", ["web-1: took over from shop for good",
+                                                         "  these folders stay in use: /srv/shop/uploads"]),
     ],
 )  # fmt: skip
 def test_it_says_how_far_the_move_is_and_what_leads_on(
@@ -94,7 +97,7 @@ def test_it_says_how_far_the_move_is_and_what_leads_on(
 ) -> None:
     commands = hosts(web_1=state)
     assert run(monkeypatch, *words) == 0
-    assert commands == [("web-1", "move", "--do", asked)]
+    assert commands[-1] == ("web-1", "move", "--do", asked)
     said = capsys.readouterr().out
     for line in lines:
         assert line in said.splitlines()
@@ -104,15 +107,45 @@ def test_it_says_how_far_the_move_is_and_what_leads_on(
 def test_what_did_not_come_back_is_named_until_it_has(
     hosts: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = {"down": ["shop-web-1\x1b[2J"], "slow": ["shop-db-1 does not work yet"]}
+    more = {"down": ["shop-web-1\x1b[2J"]}
     monkeypatch.setattr(sys.modules[__name__], "answer", partial(answer, **more))
     hosts(web_1="undone")
     assert run(monkeypatch, "show") == 0
     said = capsys.readouterr().out
     assert "shop runs again, except for shop-web-1\\x1b[2J; the stack is stopped" in said
-    assert "  shop-db-1 does not work yet\n" in said
     assert "to start the rest: slipway move undo --stack staging" in said
     assert "\x1b" not in said
+
+
+def test_an_undo_after_which_something_does_not_work_fails_with_the_reason_and_the_way_on(
+    hosts: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = {"slow": ["shop-db-1 does not work yet (unhealthy)"], "other_values": {"shop-web-1": ["DB_PASSWORD"]}}
+    monkeypatch.setattr(sys.modules[__name__], "answer", partial(answer, **more))
+    hosts(web_1="undone")
+    assert run(monkeypatch, "undo") == 1
+    said = capsys.readouterr().err
+    assert "host web-1: shop-db-1 does not work yet (unhealthy)" in said
+    assert "shop-web-1 has another value of DB_PASSWORD than the stack" in said
+    assert said.rstrip().endswith("slipway up --stack staging")
+
+
+def test_what_runs_with_old_values_after_an_undo_is_said_before_it(
+    hosts: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = {"other_values": {"shop-web-1\x1b[2J": ["DB_PASSWORD"]}}
+    monkeypatch.setattr(sys.modules[__name__], "answer", partial(answer, **more))
+    asked = hosts(web_1="moved")
+    assert run(monkeypatch, "show") == 0
+    assert "another value of DB_PASSWORD" in capsys.readouterr().out
+    assert run(monkeypatch, "undo") == 1
+    said = capsys.readouterr()
+    assert "another value of DB_PASSWORD" in said.out
+    assert "\x1b" not in said.out
+    assert said.err.rstrip().endswith("slipway move undo --stack staging --yes")
+    assert ("web-1", "move", "--do", "undo") not in asked
+    assert run(monkeypatch, "undo", "--yes") == 0
+    assert ("web-1", "move", "--do", "undo") in asked
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,17 @@ def test_only_stacks_that_read_the_same_file_get_the_secrets(
     assert ("production stays as it is" in result.stderr) == ("missing" in config or config == "{}")
 
 
+def test_a_password_that_a_url_has_percent_encoded_is_said_to_change_with_the_other(run: Run, tmp_path: Path) -> None:
+    text = SHOP.replace(f"shop:{CANARY}@", "shop:a%2Fb%24c-d@").replace(CANARY, "a/b$$c-d")
+    (tmp_path / "app" / "compose.yaml").write_text(text)
+    said = run("--plan").stderr
+    assert (
+        "  DATABASE_PASSWORD is POSTGRES_PASSWORD, percent-encoded for a URL: whoever changes one changes both" in said
+    )
+    (tmp_path / "app" / "compose.yaml").write_text(text.replace("a%2Fb", "a%2Fx"))
+    assert "percent-encoded" not in run("--plan").stderr
+
+
 def test_a_compose_file_that_is_a_link_stays_one(run: Run, tmp_path: Path) -> None:
     link = tmp_path / "app" / "compose.yaml"
     link.rename(tmp_path / "shared.yaml")

@@ -15,7 +15,7 @@ from samples import CANARY
 from typer.testing import CliRunner
 
 from slipway.cli.main import app
-from slipway.cli.secrets import confirm
+from slipway.cli import confirm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

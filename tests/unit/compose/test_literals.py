@@ -322,6 +322,14 @@ def test_a_strong_value_in_a_shipped_file_stays_in_both(tmp_path: Path) -> None:
     assert adopted(tmp_path, text).left == {"services.a.environment.API_KEY": "its value stands in app.hjson, too"}
 
 
+@pytest.mark.parametrize("key", ["command", "entrypoint", "healthcheck"])
+def test_what_keeps_a_secret_in_a_command_of_its_own_service_says_what_to_write_there(tmp_path: Path, key: str) -> None:
+    words = json.dumps(["CMD-SHELL", f"psql {LONG}"])
+    line = f"    healthcheck: {{test: {words}}}\n" if key == "healthcheck" else f"    {key}: {words}\n"
+    [why] = adopted(tmp_path, compose(mapping(f"DB_PASSWORD: {LONG}") + line)).left.values()
+    assert why.endswith(", too: write $$DB_PASSWORD there first, which a shell reads")
+
+
 ADOPT = "slipway secrets adopt --stack test"
 ASK = "pulumi config set --secret --path 'secrets.{}' --stack test < /dev/tty"
 RANDOM = "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.{}' --stack test"

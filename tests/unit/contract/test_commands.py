@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from slipway.cli.main import app, main
-from slipway.contract.commands import of_stack
+from slipway.contract.commands import of_stack, runnable
 from slipway.contract.problems import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -119,6 +119,33 @@ def test_no_command_of_another_program_has_a_remark_behind_it() -> None:
 def test_a_command_gets_its_stack_once_and_where_it_is_read(command: str, whole: str) -> None:
     assert of_stack(command, "shop") == whole == of_stack(whole, "another")
     assert of_stack(command, "") == command
+
+
+@pytest.mark.parametrize(
+    ("text", "under_uv"),
+    [
+        ("slipway up", "uv run slipway up"),
+        ("pulumi login && slipway up --stack x", "pulumi login && uv run slipway up --stack x"),
+        ("`slipway move` shows it", "`uv run slipway move` shows it"),
+        ("slipway: error: no", "slipway: error: no"),
+        ("uv run slipway up", "uv run slipway up"),
+        (
+            "ssh web-1 .local/share/slipway x; docker logs slipway-edge",
+            "ssh web-1 .local/share/slipway x; docker logs slipway-edge",
+        ),
+        ("docker buildx create --name slipway --driver docker", "docker buildx create --name slipway --driver docker"),
+    ],
+)
+def test_a_command_begins_with_what_works_where_it_is_printed(
+    monkeypatch: pytest.MonkeyPatch, text: str, under_uv: str
+) -> None:
+    assert runnable(text) == text
+    monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
+    assert runnable(text) == under_uv == runnable(under_uv)
+    assert str(Problem("a", "b", text)) == f"a — b — {under_uv}"
+    assert of_stack(text, "") == under_uv
+    assert of_stack(of_stack("slipway up", "shop"), "shop") == "uv run slipway up --stack shop"
+    assert of_stack("uv run slipway init x", "shop") == "uv run slipway init x"
 
 
 def test_a_problem_of_a_host_names_the_stack_of_whoever_prints_it() -> None:
