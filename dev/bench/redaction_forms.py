@@ -150,7 +150,7 @@ WRAPPERS: dict[str, Callable[[str], str]] = {
     "upper": str.upper,
     "lower": str.lower,
     "wrapped": lambda text: "\n".join(_lines(text, 20)),
-    "table": lambda text: "\n".join(f"│ {line:20} │ x │" for line in _lines(text, 20)),
+    "table": lambda text: "\n".join(f"│ {line:20} │ = │" for line in _lines(text, 20)),
     "coloured": lambda text: "\x1b[01;31m\x1b[K".join(_lines(text, 7)) + "\x1b[m\x1b[K",
     "quoted-printable": lambda text: quopri.encodestring(text.encode()).decode(),
     "cut of pydantic": lambda text: text if len(text) <= 50 else f"{text[:25]}...{text[-25:]}",  # noqa: PLR2004 - its own
@@ -238,7 +238,7 @@ def missed(case: Case, redactor: Redactor, choose: random.Random) -> bool:
 
 def _readable(case: Case, text: str) -> bool:
     """Whether some characters in a row can be read, the quotes around it left aside."""
-    outside = case.text.replace(case.form, "\0") + case.idle
+    outside = case.text.replace(case.form, case.idle)
     form = case.form.strip("'\"\\")
     size = min(_READABLE * case.width, len(form))
     pieces = {form[at : at + size] for at in range(len(form) - size + 1)}

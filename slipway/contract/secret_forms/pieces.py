@@ -4,15 +4,15 @@ Programs cut values (`'first25...last25'`), wrap them over lines and columns, wr
 character or with NULs between, and part their bytes. What all of that leaves are the letters and digits in their order:
 only these are compared, of the text and of the value, in plain and as hexadecimal and base64.
 
-**How much of a value is a piece.** A piece must tell so much that it does not occur by chance: `_ENOUGH` bits. A
-megabyte of a log has 2^20 places and fifty secrets have 2^12 pieces in plain and base64, so that one text of 2^15 has
-a false alarm, if all of it were random. A letter or digit in random order has 6 bits (5.2, in fact, as capitals do not
-count), one of hexadecimal 4. But no more than a word's 12 bits, as there are about 2^12 words in use: a passphrase may
-have `connection` in it and a log, too, and even three words of it that follow one another are not enough
-(`acme-shop-prod`). A digit of a number has 3, as logs are full of them. So it takes about 8 characters of a token or of
-base64, 12 of hexadecimal, 16 digits, or four words.
+**How much of a value is a piece.** So much that it does not occur by chance: `_ENOUGH` bits. A megabyte of a log has
+2^20 places, and fifty secrets have 2^13 pieces in plain, hexadecimal and base64: were all of it random, one megabyte in
+2^15 would have a false alarm. A letter in random order has 6 bits (5.2, in fact, as capitals do not count), a digit of
+hexadecimal 4. But all letters of a word together have no more than 11, as about 2^11 words are in use: a passphrase may
+have `connection` in it and a log, too, and not even four of its words in a row are enough (`acme-shop-prod-db`). A
+digit has 3, as logs are full of numbers. So it takes about 9 characters of a token, 8 of base64, 12 of hexadecimal,
+16 digits, or five words. At the end of a line, what continues it on the next one counts.
 
-Less will do (`_HALF`) for the whole of a value, and where a program says that it cut: next to an ellipsis.
+Half of that (`_HALF`) is enough for the whole of a value, and where a program says that it cut: next to an ellipsis.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Piece", "Pieces"]
 
 _ENOUGH = 48
-_HALF = 25
-_LETTER, _HEX, _DIGIT, _WORD = 6, 4, 3, 12  # bits
-_LONGEST_WORD = 16  # letters; what is longer is none, and each of them tells as much as a digit
+_HALF = 24
+_LETTER, _HEX, _DIGIT, _WORD, _WORDS_LETTER = 6, 4, 3, 11, 2  # bits
+_LONGEST_WORD = 16  # letters; what is longer is several, and nobody knows where they part
 
 # Every how many characters a text is looked at, for so many: each piece of 8 has these at one such place.
 _STEP = 4
@@ -48,7 +48,8 @@ _DROPPED = bytes({*range(256)} - {*_KEPT})
 _IS_KEPT = bytes(each in _KEPT for each in range(256))
 _RUN = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+|\d")
 _CUT_BEHIND = re.compile(r"[^\w\s]{0,8}?(?:\.\.|\u2026)")
-_CUT_BEFORE = re.compile(r"(?:\.\.|\u2026)[^\w\s]{0,8}$")
+_CUT_BEFORE = re.compile(r"(?:\.\.|\u2026)[^\w\s]{0,8}\Z")
+_LINE_END = re.compile(r"[^\w\n]{0,80}\n")
 # The end of base64, which holds bits of what comes behind the value: next to a piece, or on a line of its own.
 _REST = re.compile(r"[\w+/-]{1,3}={0,2}(?![\w+/=-])|={1,2}(?![\w=-])", re.ASCII)
 _LAST = re.compile(r"(?<![\w+/=-])[\w+/-]{2,3}={1,2}(?![\w+/=-])", re.ASCII)
@@ -116,27 +117,20 @@ class Pieces:
         for hit in hits:
             for form, at in grams[bare[hit : hit + _GRAM]] if hit >= done else ():
                 before, after = _alike(bare, hit, form.content, at, -1), _alike(bare, hit, form.content, at, 1)
-                start, end = hit - before, hit + after
-                told = form.bits[at + after] - form.bits[at - before]
-                if told < _HALF or (
-                    told < _ENOUGH
-                    and before + after < len(form.content)
-                    and not _is_cut(text, places[start], places[end - 1] + 1)
-                ):
+                start, end, first, last = hit - before, hit + after, at - before, at + after
+                if form.bits[last] - form.bits[first] <= _WORD:
+                    continue
+                spans = [(start, end), *_continued(bare, start, form.content[:first], end, form.content[last:])]
+                if not _is_enough(text, places, form, first, last, spans):
                     continue
                 done = max(done, end)
-                rest = _continued(bare, start, form.content[: at - before], end, form.content[at + after :])
-                found = [(start, end), *rest]
-                for first, last in found:
-                    parted = form.kind == "hex" and places[last - 1] - places[first] >= last - first
-                    yield Piece(places[first], places[last - 1] + 1, form.name, parted)
+                for begun, stop in spans:
+                    parted = form.kind == "hex" and places[stop - 1] - places[begun] >= stop - begun
+                    yield Piece(places[begun], places[stop - 1] + 1, form.name, parted)
                 if form.kind == "plain":
-                    yield Piece(
-                        *form.around(raw, places[start], places[end - 1] + 1, at - before, at + after),
-                        form.name,
-                        parted=False,
-                    )
-                if form.kind == "base64" and (close := _close(text, places[max(found)[1] - 1] + 1)):
+                    around = form.around(raw, places[start], places[end - 1] + 1, first, last)
+                    yield Piece(*around, form.name, parted=False)
+                if form.kind == "base64" and (close := _close(text, places[max(spans)[1] - 1] + 1)):
                     yield Piece(*close, form.name, parted=False)
 
 
@@ -161,12 +155,30 @@ def _flat(name: str, kind: str, encoded: bytes, bits: int) -> _Form:
 
 def _word_bits(raw: bytes) -> Iterator[float]:
     for run in _RUN.findall(raw):
-        each = _DIGIT if run.isdigit() or len(run) > _LONGEST_WORD else min(_LETTER, _WORD / len(run))
-        yield from [each] * len(run)
+        each = _WORDS_LETTER if len(run) > _LONGEST_WORD else min(_LETTER, _WORD / len(run))
+        yield from [_DIGIT if run.isdigit() else each] * len(run)
 
 
-def _is_cut(text: str, start: int, end: int) -> bool:
-    return bool(_CUT_BEHIND.match(text, end) or _CUT_BEFORE.search(text[max(0, start - 11) : start]))
+def _is_enough(
+    text: str, places: Sequence[int], form: _Form, first: int, last: int, spans: Sequence[tuple[int, int]]
+) -> bool:
+    """Whether the piece of `form` from `first` to `last`, which is the first of `spans`, can hardly be chance."""
+    start, end = spans[0]
+    told = form.bits[last] - form.bits[first]
+    if told >= _ENOUGH:
+        return True
+    begin, finish = places[start], places[end - 1] + 1
+    if told >= _HALF and (
+        last - first == len(form.content)
+        or _CUT_BEHIND.match(text, finish)
+        or _CUT_BEFORE.search(text[max(0, begin - 11) : begin])
+    ):
+        return True
+    low = first - sum(stop - begun for begun, stop in spans if stop <= start)
+    high = last + sum(stop - begun for begun, stop in spans if begun >= end)
+    return form.bits[high] - form.bits[low] >= _ENOUGH and all(
+        _LINE_END.match(text, places[stop - 1] + 1) for _, stop in sorted(spans)[:-1]
+    )
 
 
 def _alike(text: bytes, place: int, form: bytes, at: int, way: int) -> int:
