@@ -121,7 +121,7 @@ class Pieces:
                 if form.bits[last] - form.bits[first] <= _WORD:
                     continue
                 spans = [(start, end), *_continued(bare, start, form.content[:first], end, form.content[last:])]
-                if not _is_enough(text, places, form, first, last, spans):
+                if not _is_enough(text, places, form, (first, last), spans):
                     continue
                 done = max(done, end)
                 for begun, stop in spans:
@@ -160,9 +160,10 @@ def _word_bits(raw: bytes) -> Iterator[float]:
 
 
 def _is_enough(
-    text: str, places: Sequence[int], form: _Form, first: int, last: int, spans: Sequence[tuple[int, int]]
+    text: str, places: Sequence[int], form: _Form, piece: tuple[int, int], spans: Sequence[tuple[int, int]]
 ) -> bool:
-    """Whether the piece of `form` from `first` to `last`, which is the first of `spans`, can hardly be chance."""
+    """Whether a piece of `form` can hardly be chance: it stands at the first of `spans`, what continues it at others."""
+    first, last = piece
     start, end = spans[0]
     told = form.bits[last] - form.bits[first]
     if told >= _ENOUGH:
