@@ -162,7 +162,7 @@ def _word_bits(raw: bytes) -> Iterator[float]:
 def _is_enough(
     text: str, places: Sequence[int], form: _Form, piece: tuple[int, int], spans: Sequence[tuple[int, int]]
 ) -> bool:
-    """Whether a piece of `form` can hardly be chance: it stands at the first of `spans`, what continues it at others."""
+    """Whether a piece of `form` can hardly be chance: it is the first of `spans`, the others are what continues it."""
     first, last = piece
     start, end = spans[0]
     told = form.bits[last] - form.bits[first]
