@@ -12,7 +12,8 @@ have `connection` in it and a log, too, and not even four of its words in a row 
 digit has 3, as logs are full of numbers. So it takes about 9 characters of a token, 8 of base64, 12 of hexadecimal,
 16 digits, or five words. At the end of a line, what continues it on the next one counts.
 
-Half of that (`_HALF`) is enough for the whole of a value, and where a program says that it cut: next to an ellipsis.
+Half of that (`_HALF`) is enough for the whole of a value, and where a program says that it cut: next to an ellipsis
+(not of base64, of which that would be four characters).
 """
 
 from __future__ import annotations
@@ -169,10 +170,14 @@ def _is_enough(
     if told >= _ENOUGH:
         return True
     begin, finish = places[start], places[end - 1] + 1
-    if told >= _HALF and (
-        last - first == len(form.content)
-        or _CUT_BEHIND.match(text, finish)
-        or _CUT_BEFORE.search(text[max(0, begin - 11) : begin])
+    if (
+        told >= _HALF
+        and form.kind != "base64"
+        and (
+            last - first == len(form.content)
+            or _CUT_BEHIND.match(text, finish)
+            or _CUT_BEFORE.search(text[max(0, begin - 11) : begin])
+        )
     ):
         return True
     low = first - sum(stop - begun for begun, stop in spans if stop <= start)
