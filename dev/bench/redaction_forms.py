@@ -11,6 +11,7 @@ import html
 import io
 import json
 import os
+import quopri
 import random
 import re
 import shlex
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ENCODERS", "WRAPPERS", "Case", "case", "missed", "redaction_forms_missed"]
 
 _WORDS = ("GET", "500", "error", "connect", "to", "db:5432", "user", "=", "'", '"', "%", "\\", "&", "{", "id", "\u00e9")
+_REST = 8
 _SHARED = 3  # characters of base64 at either end of a secret that hold bits of its neighbours, or might
 
 
@@ -42,6 +44,23 @@ def _bytes(form: str) -> Callable[[str], str]:
 def _points(form: str) -> Callable[[str], str]:
     """Every character as a number."""
     return lambda text: "".join(form % ord(each) for each in text)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """Of about that many characters, and no rest of a few: it is not found, and tells nothing."""
+    ends = [*range(width, len(text) - _REST, width), len(text)]
+    return [text[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _dumped(text: str, size: int, form: Callable[[int], str]) -> str:
+    """As od and hexdump print words of so many bytes."""
+    raw = text.encode()
+    lines = []
+    for at in range(0, len(raw), 16):
+        part = raw[at : at + 16] + bytes(-len(raw[at : at + 16]) % size)
+        numbers = (int.from_bytes(part[each : each + size], "little") for each in range(0, len(part), size))
+        lines.append(f"{at:07{'o' if size == 1 else 'x'}}{''.join(map(form, numbers))}")
+    return "\n".join(lines)
 
 
 def _csv(text: str) -> str:
@@ -114,8 +133,33 @@ WRAPPERS: dict[str, Callable[[str], str]] = {
     "hex of OpenSSL": lambda text: "\n    ".join(wrap(text.encode().hex(":"), 45)),
     "hex of .NET": lambda text: text.encode().hex("-").upper(),
     "hex of C": lambda text: ", ".join(f"0x{byte:02x}" for byte in text.encode()),
+    "base64 in base64": lambda text: base64.b64encode(base64.b64encode(f"app:{text}".encode())).decode(),
+    "base64 of UTF-16": lambda text: base64.b64encode(text.encode("utf-16")).decode(),
+    "base32": lambda text: "\n".join(wrap(base64.b32encode(text.encode()).decode(), 76)),
+    "bytes of Go": lambda text: f"[{' '.join(map(str, text.encode()))}]",
+    "bytes of Python": lambda text: str([*text.encode()]),
+    "Buffer of Node": lambda text: json.dumps({"type": "Buffer", "data": [*text.encode()]}, indent=2),
+    "od -b": lambda text: _dumped(text, 1, lambda number: f" {number:03o}"),
+    "od": lambda text: _dumped(text, 2, lambda number: f" {number:06o}"),
+    "hexdump": lambda text: _dumped(text, 2, lambda number: f" {number:04x}"),
+    "od -t x4": lambda text: _dumped(text, 4, lambda number: f" {number:08x}"),
+    "od -c": lambda text: "\n".join("".join(map("{:>4}".format, line)) for line in _lines(text, 16)),
+    "UTF-16": lambda text: text.encode("utf-16-le").decode("latin-1"),
+    "spaced": " ".join,
+    "list of characters": lambda text: str([*text]),
+    "upper": str.upper,
+    "lower": str.lower,
+    "wrapped": lambda text: "\n".join(_lines(text, 20)),
+    "table": lambda text: "\n".join(f"│ {line:20} │ = │" for line in _lines(text, 20)),
+    "coloured": lambda text: "\x1b[01;31m\x1b[K".join(_lines(text, 7)) + "\x1b[m\x1b[K",
+    "quoted-printable": lambda text: quopri.encodestring(text.encode()).decode(),
+    "cut of pydantic": lambda text: text if len(text) <= 50 else f"{text[:25]}...{text[-25:]}",  # noqa: PLR2004 - its own
+    "cut of reprlib": lambda text: text if len(text) <= 28 else f"{text[:12]}...{text[-13:]}",  # noqa: PLR2004 - its own
 }
 """What may come below them; of the neighbours of a value in base64 some characters hold bits of it."""
+
+_TOKENS_ONLY = {*[*WRAPPERS][[*WRAPPERS].index("od -c") :]}
+"""Of what has few letters and digits, nothing but the whole can be told from the text around."""
 
 _READABLE = 5
 _LETTERS = string.ascii_letters + string.digits
@@ -131,21 +175,26 @@ class Case(NamedTuple):
     how: str
     width: int
     """characters of the form for one of the secret's"""
+    idle: str
+    """the same form of something else: what is in it, too, as an offset is, tells nothing"""
 
 
 def case(choose: random.Random) -> Case:
     """A random one."""
-    secret, shown = _secret(choose)
     wrapper = choose.choice([*WRAPPERS])
+    secret, shown = _secret(choose)
+    while wrapper in _TOKENS_ONLY and not re.fullmatch(r"\w+", shown, re.ASCII):
+        secret, shown = _secret(choose)
     names = choose.choices([*ENCODERS], k=choose.choice((1, 1, 2)))
     whole = WRAPPERS[wrapper](shown)
     other = WRAPPERS[wrapper]("\1" * len(shown.encode()))
     begin, end = (len(os.path.commonprefix(each)) for each in ((whole, other), (whole[::-1], other[::-1])))  # noqa: RUF071 - of text
-    inside = wrapper in ("basic", "auth of a registry", "token", "token in lines")
+    idle = other
+    inside = wrapper in ("base64 in base64", "basic", "auth of a registry", "token", "token in lines")
     form = whole[begin + _SHARED : len(whole) - end - _SHARED] if inside else whole
     plain, parted = form, "\n"  # tells nothing
     for name in names:
-        whole, form, parted = ENCODERS[name](whole), ENCODERS[name](form), ENCODERS[name](parted)
+        whole, form, parted, idle = (ENCODERS[name](each) for each in (whole, form, parted, idle))
     around = [" ".join(choose.choices(_WORDS, k=choose.randrange(6))) for _ in range(2)]
     return Case(
         secret,
@@ -153,6 +202,7 @@ def case(choose: random.Random) -> Case:
         f"{around[0]} {whole} {around[1]} {parted}",
         " / ".join((wrapper, *names)),
         -(-len(form) // max(1, len(plain))),
+        idle,
     )
 
 
@@ -188,7 +238,7 @@ def missed(case: Case, redactor: Redactor, choose: random.Random) -> bool:
 
 def _readable(case: Case, text: str) -> bool:
     """Whether some characters in a row can be read, the quotes around it left aside."""
-    outside = case.text.replace(case.form, "\0")
+    outside = case.text.replace(case.form, case.idle)
     form = case.form.strip("'\"\\")
     size = min(_READABLE * case.width, len(form))
     pieces = {form[at : at + size] for at in range(len(form) - size + 1)}

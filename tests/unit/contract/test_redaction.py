@@ -6,6 +6,7 @@ import base64
 import json
 import random
 import re
+import shutil
 import string
 import subprocess
 import textwrap
@@ -92,11 +93,14 @@ def test_encoded_value_is_hidden_also_where_a_program_wraps_or_parts_it(value: s
     redactor = Redactor({"KEY": value})
     lines = [f"api-1  | {line}" for line in wrapped(f"{before}{value}\n").splitlines()]
     raw = value.encode()
-    forms = [raw.hex(), raw.hex().upper(), *(base64.b64encode(raw[cut:]).decode() for cut in range(3))]
+    hexes = [raw.hex(), raw.hex().upper()]
+    base64s = [base64.b64encode(raw[cut:]).decode() for cut in range(3)]
     for shown, most in ((redactor.text("\n".join(lines)), 4), ("\n".join(map(redactor.text, lines)), 8)):
         assert "[KEY]" in shown
         joined = re.sub(r"[ :,-]|0x", "", shown)
-        told = [form[at : at + most] for form in forms for at in range(len(form) - most + 1)]
+        told = [form[at : at + most] for form in base64s for at in range(len(form) - most + 1)]
+        digits = most + most // 2  # of hexadecimal, which tell less
+        told += [form[at : at + digits] for form in hexes for at in range(len(form) - digits + 1)]
         told += [value[at : at + 6] for at in range(len(value) - 5)]
         assert not [each for each in told if each in shown or each in joined]
 
@@ -108,6 +112,113 @@ def test_what_the_programs_of_this_machine_wrap_is_hidden(command: str) -> None:
         pytest.skip(f"no {command} here")
     shown = Redactor({"KEY": LONG}).text(done.stdout)
     assert not re.search(r"(?:[0-9a-f]{2} ){4}|\w{9}", shown.replace("[KEY]", "[]")), shown
+
+
+TOKEN = "sk-proj-Ab3dEf6hIj9kLmNoPqRsTuVwXyZ0123456789aBcDeFgHiJkLmNoP"
+RANDOM = "9kHf5ziBuphz393eJMsZzicFyfn7LfuiE"
+PHRASE = "correct-horse-battery-staple-42"
+REDONE = {
+    "pydantic": lambda text: f"[type=url, input_value='{text[:25]}...{text[-24:]}']",
+    "reprlib": lambda text: f"{text[:16]}...{text[-15:]}",
+    "cut at the end": lambda text: f"token={text[:19]}\u2026",
+    "wrapped": lambda text: f"{text[:14]}\n{text[14:]}",
+    "wrapped in a log": lambda text: (
+        f"api-1  | 12:01 {text[: len(text) // 2]}\napi-1  | 12:01 {text[len(text) // 2 :]}"
+    ),
+    "table": lambda text: f"\u2502 {text[:16]} \u2502\n\u2502 {text[16:]} \u2502",
+    "grep": lambda text: f"{text[:9]}\x1b[01;31m\x1b[K{text[9:16]}\x1b[m\x1b[K{text[16:]}",
+    "link of a terminal": lambda text: f"{text[:9]}\x1b]8;;http://x\x07{text[9:]}",
+    "coloured, escaped": lambda text: f"{text[:9]}\\x1b[31m{text[9:]}",
+    "Go": lambda text: str([*text.encode()]).replace(",", ""),
+    "Buffer of Node": lambda text: json.dumps({"type": "Buffer", "data": [*text.encode()]}, indent=1),
+    "octal": lambda text: " ".join(f"{byte:03o}" for byte in text.encode()),
+    "characters": " ".join,
+    "list": lambda text: str([*text]),
+    "UTF-16": "\0".join,
+    "zero width": "\u200b".join,
+    "base64 of UTF-16": lambda text: base64.b64encode(text.encode("utf-16")).decode(),
+    "base64 of big-endian UTF-16": lambda text: base64.b64encode(text.encode("utf-16-be")).decode(),
+    "base64 in base64": lambda text: base64.b64encode(base64.b64encode(f"app:{text}".encode())).decode(),
+    "JSON in base64 in JSON in base64": lambda text: base64.b64encode(
+        json.dumps({"auth": base64.b64encode(json.dumps([f"\u00f6{text}"]).encode()).decode()}).encode()
+    ).decode(),
+    "base32": lambda text: base64.b32encode(text.encode()).decode(),
+    "capitals": str.upper,
+    "small letters": str.lower,
+    "environment variable": lambda text: text.upper().replace("-", "_"),
+    "quoted-printable": lambda text: f"{text[:20]}=\n{text[20:]}",
+}
+
+
+@pytest.mark.parametrize("redone", REDONE.values(), ids=REDONE)
+@pytest.mark.parametrize("value", [TOKEN, PHRASE, "9fX!zQ=7#Lw2%rT8&vB", f"postgres://app:{TOKEN}@db/app"])
+def test_value_is_hidden_whatever_a_program_makes_of_it(value: str, redone: Any) -> None:
+    part = TOKEN if "://" in value else value
+    shown = Redactor({"KEY": value}).text(f"before {redone(part)} after")
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+    assert "[KEY]" in shown
+    form, rest, around = (
+        re.sub(r"[\W_]", "", text).lower() for text in (redone(part), shown, redone("~" * len(part)) + "beforekeyafter")
+    )
+    told = [form[at : at + 6] for at in range(len(form) - 5)]
+    assert not [each for each in told if each in rest and each not in around], shown
+
+
+@pytest.mark.parametrize("command", ["od", "od -b", "od -c", "od -t x4", "od -An -td1", "hexdump", "base32", "xxd"])
+def test_what_the_programs_of_this_machine_make_of_its_bytes_is_hidden(command: str) -> None:
+    if not shutil.which(command.split(maxsplit=1)[0]):
+        pytest.skip(f"no {command} here")
+    done = subprocess.run(command.split(), input=TOKEN, capture_output=True, text=True, check=True)
+    shown = Redactor({"KEY": TOKEN}).text(done.stdout).replace("[KEY]", "")
+    assert not re.sub(r"(?m)^0\w{6,7}\b:?|[\s=]|\\0", "", shown), shown
+
+
+def test_piece_is_hidden_as_soon_as_it_cannot_be_chance() -> None:
+    redactor = Redactor({"KEY": RANDOM})
+    for at in range(len(RANDOM) - 15):
+        assert redactor.text(f"<{RANDOM[at : at + 16]}>") == "<[KEY]>"
+        assert redactor.text(f"<{RANDOM[at : at + 6]}>") == f"<{RANDOM[at : at + 6]}>"
+
+
+SECRETS = {
+    "PHRASE": "acme-shop-prod-database-connection-2026",
+    "SENTENCE": "the-server-could-not-connect",
+    "URL": "postgres://application:4xQ9hunter2-and-more@db.internal.example.com:5432/shop?sslmode=require",
+    "HOOK": "https://hooks.example.com/services/T0000/B0000/9fXyZ01234567890abcd",
+    "INTERNAL": "https://internal.example.com/webhook/orders",
+    "HEX": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "NUMBER": "483920175561",
+    "UUID": "0190e0a0-0000-7000-8000-000000000001",
+    "PREFIXED": "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    "CONFIG": '{"type": "service_account", "project_id": "acme-shop", "private_key": "9fXyZ01234567890abcd"}',
+    "WORD": "authenticationserverpassphrase",
+}
+ORDINARY = """\
+2026-11-29T17:20:43.120Z level=info msg="GET /api/items?page=2&size=50 200 in 12ms" trace=4bf92f3577b34da6a3ce
+[2026-11-29 17:20:43 +0000] [1] [INFO] Listening at: http://0.0.0.0:8000 (1)
+acme-shop-prod: connecting to database...
+acme shop prod database: no connection (attempt 3 of 20)
+FATAL: the server could not start: connection to server at "db.internal.example.com" (10.0.0.5), port 5432 failed
+psql: error: db.internal.example.com:5432/shop?sslmode=require: authentication failed for user "application"
+could not connect to the server; authentication server unavailable
+POST https://hooks.example.com/services 404, GET https://internal.example.com/health 200
+ghp_ is the prefix of such a token; remote: Permission to team/app.git denied to deploy-bot
+sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0190e0a0-1111-7abc-8def-1234567890ab
+{"type": "service_account", "project_id": "acme-shop", "error": "no such key", "pid": 20261, "at": 1764436843120}
+10 20 30 40 50 60 70 80 90 100 110 115 101 99 114 101 116; 17:20:43 2026-11-29 00 01 02 03
+    at processTicksAndRejections (node:internal/process/task_queues:95:5) /srv/app/node_modules/pg-pool/index.js:45:11
+Traceback (most recent call last): File "/usr/local/lib/python3.13/site-packages/sqlalchemy/engine/base.py", line 143
+"""
+
+
+@pytest.mark.parametrize("line", ORDINARY.splitlines())
+def test_ordinary_logs_stay_as_they_are_whatever_words_a_secret_has(line: str) -> None:
+    assert Redactor(SECRETS).text(line) == line
+
+
+def test_ordinary_logs_stay_as_they_are_together() -> None:
+    assert Redactor(SECRETS).text(ORDINARY) == ORDINARY
 
 
 def test_longest_value_wins_so_that_no_rest_of_it_remains() -> None:
