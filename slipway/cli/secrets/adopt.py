@@ -10,9 +10,9 @@ from urllib.parse import unquote
 
 import typer
 
+from slipway.cli.confirm import confirmed
 from slipway.cli.init.stack_file import write_all
 from slipway.cli.printing import has_terminal
-from slipway.cli.confirm import confirmed
 from slipway.compose.config.compose_files import compose_files
 from slipway.compose.git import repository_of
 from slipway.compose.literals import Adoption, adoption

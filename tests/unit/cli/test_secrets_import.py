@@ -14,8 +14,8 @@ from config_project import enter_project
 from samples import CANARY
 from typer.testing import CliRunner
 
-from slipway.cli.main import app
 from slipway.cli import confirm
+from slipway.cli.main import app
 
 if TYPE_CHECKING:
     from collections.abc import Callable

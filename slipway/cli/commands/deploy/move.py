@@ -31,11 +31,13 @@ def move(
 ) -> None:
     """Show the move from the Compose project that the setting moveFrom names; undo it, or finish it.
 
-    The first `slipway up` takes over. Until `finish`, `undo` runs the old project again as it was, on the same volumes,
-    and stops the stack's containers; the next `slipway up` takes over again. Where secrets have changed since, it asks. After `finish`, `undo` is no longer
-    possible; it prints the commands that remove what is left of the old project.
+    The first `slipway up` takes over. Until `finish`, `undo` runs the old project again as it was, on the same
+    volumes, and stops the stack's containers; the next `slipway up` takes over again. Where secrets have changed
+    since, it asks. After `finish`, `undo` is no longer possible; it prints the commands that remove what is left of
+    the old project.
 
-    Exit code: 0 when every host is as asked and works; 1 when one is not or does not, or no host took over from a project; 2 for wrong usage.
+    Exit code: 0 when every host is as asked and works; 1 when one is not or does not, or no host took over from a
+    project; 2 for wrong usage.
     """
     if remove and what is not _What.FINISH:
         raise typer.BadParameter("only `finish` removes anything", param_hint="'--remove'")
