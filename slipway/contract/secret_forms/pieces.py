@@ -12,7 +12,8 @@ have `connection` in it and a log, too, and not even four of its words in a row 
 digit has 3, as logs are full of numbers. So it takes about 9 characters of a token, 8 of base64, 12 of hexadecimal,
 16 digits, or five words. At the end of a line, what continues it on the next one counts.
 
-Half of that (`_HALF`) is enough for the whole of a value, and where a program says that it cut: next to an ellipsis.
+Half of that (`_HALF`) is enough for the whole of a value, and where a program says that it cut: next to an ellipsis
+(not of base64, of which that would be four characters).
 """
 
 from __future__ import annotations
@@ -169,10 +170,14 @@ def _is_enough(
     if told >= _ENOUGH:
         return True
     begin, finish = places[start], places[end - 1] + 1
-    if told >= _HALF and (
-        last - first == len(form.content)
-        or _CUT_BEHIND.match(text, finish)
-        or _CUT_BEFORE.search(text[max(0, begin - 11) : begin])
+    if (
+        told >= _HALF
+        and form.kind != "base64"
+        and (
+            last - first == len(form.content)
+            or _CUT_BEHIND.match(text, finish)
+            or _CUT_BEFORE.search(text[max(0, begin - 11) : begin])
+        )
     ):
         return True
     low = first - sum(stop - begun for begun, stop in spans if stop <= start)
@@ -190,7 +195,7 @@ def _alike(text: bytes, place: int, form: bytes, at: int, way: int) -> int:
 
 
 def _continued(text: bytes, start: int, before: bytes, end: int, after: bytes) -> Iterator[tuple[int, int]]:
-    """What continues the piece from `start` to `end`, too short to be found alone."""
+    """What continues the piece from `start` to `end`, near or behind a cut, too short to be found alone."""
     while len(before) >= _STEP and (at := text.rfind(before[-_STEP:], max(0, start - _NEAR), start)) >= 0:
         size = _alike(text, at + _STEP, before, len(before), -1)
         start, before = at + _STEP - size, before[:-size]
@@ -199,6 +204,14 @@ def _continued(text: bytes, start: int, before: bytes, end: int, after: bytes) -
         size = _alike(text, at, after, 0, 1)
         end, after = at + size, after[size:]
         yield at, end
+    for size in range(min(len(before), _NEAR), _STEP - 1, -1):
+        if start >= size and text.startswith(before[:size], start - size):
+            yield start - size, start
+            break
+    for size in range(min(len(after), _NEAR), _STEP - 1, -1):
+        if text.startswith(after[-size:], end):
+            yield end, end + size
+            break
 
 
 def _close(text: str, end: int) -> tuple[int, int] | None:
