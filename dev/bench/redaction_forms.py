@@ -183,7 +183,7 @@ def case(choose: random.Random) -> Case:
     """A random one."""
     wrapper = choose.choice([*WRAPPERS])
     secret, shown = _secret(choose)
-    while wrapper in _TOKENS_ONLY and not re.fullmatch(r"\w+", shown, re.ASCII):
+    while wrapper in _TOKENS_ONLY and not re.fullmatch(r"\w{12,}", shown, re.ASCII):
         secret, shown = _secret(choose)
     names = choose.choices([*ENCODERS], k=choose.choice((1, 1, 2)))
     whole = WRAPPERS[wrapper](shown)

@@ -195,7 +195,7 @@ def _alike(text: bytes, place: int, form: bytes, at: int, way: int) -> int:
 
 
 def _continued(text: bytes, start: int, before: bytes, end: int, after: bytes) -> Iterator[tuple[int, int]]:
-    """What continues the piece from `start` to `end`, too short to be found alone."""
+    """What continues the piece from `start` to `end`, near or behind a cut, too short to be found alone."""
     while len(before) >= _STEP and (at := text.rfind(before[-_STEP:], max(0, start - _NEAR), start)) >= 0:
         size = _alike(text, at + _STEP, before, len(before), -1)
         start, before = at + _STEP - size, before[:-size]
@@ -204,6 +204,14 @@ def _continued(text: bytes, start: int, before: bytes, end: int, after: bytes) -
         size = _alike(text, at, after, 0, 1)
         end, after = at + size, after[size:]
         yield at, end
+    for size in range(min(len(before), _NEAR), _STEP - 1, -1):
+        if start >= size and text.startswith(before[:size], start - size):
+            yield start - size, start
+            break
+    for size in range(min(len(after), _NEAR), _STEP - 1, -1):
+        if text.startswith(after[-size:], end):
+            yield end, end + size
+            break
 
 
 def _close(text: str, end: int) -> tuple[int, int] | None:
