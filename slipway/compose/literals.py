@@ -135,10 +135,12 @@ def check_readable_values(
         plain, adopted = PlainSecrets(settings, model, (), shipped), Adoption()
         adopted.left = {each.place: "the file has a form of YAML that is not known here" for each in plain.literals}
     for each in plain.literals:
-        weak = weakness(each.name, each.text)
+        inside = each.value != each.text and weakness("PASSWORD", each.value)  # of a URL
+        weak = weakness(each.name, each.text) or inside
         refused = bool(weak and settings.production)
         meaning, fix = plain.way_out(each, adopted, refused=refused)
-        what = f"{each.place} {f'{weak} and ' if weak else ''}is in plain text"
+        place = f"the password in {each.place}" if inside else each.place
+        what = f"{place} {f'{weak} and ' if weak else ''}is in plain text"
         (found.refuse if refused else found.warn)(what, meaning, fix)
 
 

@@ -401,6 +401,15 @@ def test_a_secrets_value_elsewhere_has_a_way_out_that_works_there(
         assert found.document["services"]["db"]["environment"] == {"MYSQL_PASSWORD": "${MYSQL_PASSWORD}"}
 
 
+@pytest.mark.parametrize("host", ["db", "db.example.com"])
+def test_a_weak_password_in_a_url_to_a_service_is_refused_in_production(tmp_path: Path, host: str) -> None:
+    text = f"services: {{db: {{image: x}}, web: {{image: x, environment: {{URL: 'postgres://u:changeme@{host}/x'}}}}}}"
+    place, own = "services.web.environment.URL", host == "db"
+    said = f"the password in {place} is a placeholder and is in plain text" if own else f"{place} is in plain text"
+    assert whats(application(tmp_path, text).warnings) == [said]
+    assert whats(problems_of(tmp_path, text, production=True)) == ([said] if own else [])
+
+
 def test_a_value_in_a_file_of_a_mounted_folder_is_changed_or_the_mount_is(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / ".env.example").write_text(f"DB_PASSWORD={CANARY}")
