@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from slipway.agent.docker.facts import Container
     from slipway.agent.move.old_project import OldContainer, OldProject
 
-__all__ = ["check_claims", "check_data", "check_folders", "check_kept", "check_names", "strangers"]
+__all__ = ["WORKS", "check_claims", "check_data", "check_folders", "check_kept", "check_names", "strangers"]
 
-_WORKS = ("running", "paused", "restarting")  # states of a container that has its data
+WORKS = ("running", "paused", "restarting")  # states of a container that has its data
 
 
 def check_data(
@@ -42,7 +42,7 @@ def check_data(
         name = str(entry["Names"][0]).lstrip("/")
         user = (entry.get("Labels") or {}).get(PROJECT_LABEL) or name
         moved, named = old.is_noted(str(entry["Id"])), not {name, user}.isdisjoint(move_from)
-        if entry.get("State") not in _WORKS or not (adopted or moved or named):
+        if entry.get("State") not in WORKS or not (adopted or moved or named):
             continue
         theirs = data_of(entry, api)
         used = shared(data, theirs) if moved or named else shared(within(theirs, adopted), adopted)
@@ -145,7 +145,7 @@ def strangers(old: Collection[OldContainer], stack: str, api: DockerApi) -> dict
     return {
         str(entry["Names"][0]).lstrip("/"): data_of(entry, api)
         for entry in api.containers()
-        if entry.get("State") in _WORKS
+        if entry.get("State") in WORKS
         and str(entry["Id"])[:SHORT_ID] not in known
         and (entry.get("Labels") or {}).get(PROJECT_LABEL) != stack
     }
