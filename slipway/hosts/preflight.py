@@ -125,9 +125,9 @@ def _of_another(probe: Mapping[str, Any], application: Application, stack: str) 
     if not owner:
         return None
     return Problem(
-        f"{project} is application {owner}'s here, and stack {stack} of application {application.name} is called so, too",
-        "its containers would be replaced, and its volumes used, so nothing was touched; this application needs another "
-        "name (Pulumi.yaml can set it for all stacks)",
+        f"{project} is application {owner}'s here; stack {stack} of application {application.name} is called so, too",
+        "its containers would be replaced, and its volumes used, so nothing was touched; under another name this stack "
+        "runs beside it",
         f"pulumi config set name {application.name}-new",
     )
 

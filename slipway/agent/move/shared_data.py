@@ -17,7 +17,7 @@ __all__ = ["data_of", "data_of_service", "shared", "within", "without_tools"]
 
 _OF_THE_KERNEL = ("/dev", "/proc", "/run", "/sys")  # not data, such as Docker's own socket
 _OF_THE_SYSTEM = ("/etc", "/usr")  # files such as /etc/localtime, which many mount and nobody writes to
-_OF_ALL = ("/home", "/mnt", "/opt", "/srv", "/tmp", "/var/log", "/var/tmp")
+_OF_ALL = ("/home", "/mnt", "/opt", "/srv", "/tmp", "/var/log", "/var/tmp")  # noqa: S108  # compared, not used
 
 
 def data_of(details: Mapping[str, Any], api: DockerApi) -> tuple[str, ...]:

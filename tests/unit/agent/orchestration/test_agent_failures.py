@@ -212,7 +212,7 @@ PLACES = ("bind", "volume on it", "link to it", "above", "below")
 @pytest.mark.parametrize("theirs", PLACES)
 @pytest.mark.parametrize("ours", PLACES)
 def test_a_folder_of_somebody_else_is_refused_however_each_of_both_names_it(
-    stack: Simulation, tmp_path: Path, ours: str, theirs: str, project: str, works: int
+    stack: Simulation, tmp_path: Path, ours: str, theirs: str, project: str, *, works: bool
 ) -> None:
     data = tmp_path / "srv" / "data"
     (data / "deep").mkdir(parents=True)
@@ -278,7 +278,7 @@ def test_a_volume_counts_also_where_its_user_is_of_no_project(stack: Simulation)
     assert "the volume fixed (data in the Compose file) is used by -guest" in error
 
 
-def stand_in(stack: Simulation, project: str, path: str, *, volume: str = "", works: int = True) -> str:
+def stand_in(stack: Simulation, project: str, path: str, *, volume: str = "", works: bool = True) -> str:
     """A container of somebody else with a folder of the host, or a volume on it; its name."""
     engine = stack.host.engine
 
