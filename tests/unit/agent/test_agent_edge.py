@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 import yaml
+from certified import certificate
 
 from slipway.agent.edge import metrics, network
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.metrics import Target
 from slipway.agent.edge.rendering import Ports, dynamic, marker, read, text
 from slipway.agent.edge.routing import Backend, Preview, Routing, ServiceRouting, from_json, to_json
-from slipway.agent.edge.secret_files import accept_certificate
+from slipway.agent.edge.secret_files import accept_certificate, check_certificates, names_of, write_certificates
 from slipway.agent.edge.static_config import Desired, desired, resolver_name, shared, static
 from slipway.agent.output import Output
-from slipway.contract.deployment import Acme, EdgeRequest, Middlewares, RateLimit, Redirect, Route
+from slipway.contract.deployment import Acme, Certificate, EdgeRequest, Middlewares, RateLimit, Redirect, Route
 from slipway.contract.problems import SlipwayError, UsageError
 
 OLD, NEW = Backend("g1", 75, ("10.0.0.2:80",)), Backend("g2", 25, ("10.0.0.3:80", "10.0.0.4:80"))
@@ -463,3 +464,43 @@ def test_certificate_is_kept_for_this_user_alone_and_the_first_one_stays(
     assert (kept.read_text(), kept.stat().st_mode & 0o777) == ("first", 0o600)
     with pytest.raises(UsageError):
         accept_certificate(b"{}", Output("host"))
+
+
+@pytest.mark.parametrize(
+    "names", [("a.test",), ("*.a.test", "b.test"), tuple(f"host-{number}.test" for number in range(99))]
+)
+def test_the_names_of_a_certificate_are_read_from_it_whatever_its_size(names: tuple[str, ...]) -> None:
+    pem, _ = certificate(*names)
+    assert tuple(names_of(pem + certificate("authority.test")[0])) == names
+
+
+@pytest.mark.parametrize(
+    ("names", "refused"),
+    [
+        (("b.test",), False),
+        (("b.test", "a.test"), True),
+        (("b.test", "A.test"), True),
+        (("*.test", "b.test"), False),
+        (("a.test.b.test",), False),
+    ],
+)
+def test_no_stack_shows_its_certificate_to_the_visitors_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], *, refused: bool
+) -> None:
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    folder, own = EdgeFolder(), (Certificate(*certificate(*names)),)
+    check_certificates(folder, own, "blog")
+    folder.create(())
+    folder.store_requests({"shop": wish(), "blog": wish()})
+    for stack, host in (("shop", "a.test"), ("blog", "b.test")):
+        folder.publish(folder.routes_of(stack), text({}, "live", Routing((web(Route(host)),))))
+    if refused:
+        with pytest.raises(SlipwayError, match=r"certificate of blog names a\.test, a host name of stack shop"):
+            check_certificates(folder, own, "blog")
+        folder.store_requests({"shop": wish(neighbours=("blog",)), "blog": wish()})
+    check_certificates(folder, own, "blog")
+    folder.store_requests({"shop": wish(), "blog": wish()})
+    for stack in ("shop", "blog"):
+        write_certificates(folder, own, stack)
+        check_certificates(folder, own, "blog")
+        write_certificates(folder, (), stack)

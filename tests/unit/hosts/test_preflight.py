@@ -53,6 +53,6 @@ def test_a_stack_never_takes_the_place_of_another_applications(
     with pytest.raises(SlipwayError) as error:
         look_at_hosts(settings(tmp_path, **values), shop, sessions)
     [problem] = error.value.problems
-    assert problem.what.startswith(f"host web-1: {shop.stack} is application {owner}'s here, and stack {stack} of")
+    assert problem.what.startswith(f"host web-1: {shop.stack} is application {owner}'s here; stack {stack} of")
     assert problem.fix == f"pulumi config set name {name}-new"
     assert sessions.closed, "nothing was left on any host"

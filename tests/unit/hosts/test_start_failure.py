@@ -48,7 +48,7 @@ class _Login:
             *self._argv, for_any_shell(command), env=self._environment, stdin=pipe, stdout=pipe, stderr=pipe,
             limit=1 << 22, start_new_session=True,
         )  # fmt: skip
-        self.session = process.pid
+        self.process = process
         return process
 
 
@@ -267,9 +267,19 @@ def test_a_start_up_file_without_an_end_is_called_that(
     monkeypatch.setattr("slipway.hosts.agent_channel.END_SECONDS", 1)
     (tmp_path / ".bashrc").write_text(f"{bashrc}\n")
     login = _Login(tmp_path)
-    found = problem(login)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(login.session, signal.SIGKILL)
+
+    async def look() -> None:
+        try:
+            async with channel(login, "web-1", "shop-test"):
+                pass
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(login.process.pid, signal.SIGKILL)
+            await login.process.wait()
+
+    with pytest.raises(SlipwayError) as raised:
+        asyncio.run(look())
+    [found] = raised.value.problems
     assert f"what the shell runs before the agent does not end (it said: {said}" in found.what
     assert "prints without end, or waits" in found.meaning
     assert found.fix == f"ssh {PLACE} 'echo works' | head -c 1000"
