@@ -12,7 +12,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from slipway.compose.config.compose_model import project_on_hosts
+from slipway.contract.host_paths import project_on_hosts
 from slipway.contract.problems import FREE_DISK, Problem, SlipwayError
 from slipway.hosts.agent_channel import END_SECONDS, Channel, channel
 from slipway.hosts.connection import reached
