@@ -82,6 +82,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
     return {
         "contract": CONTRACT,
         "stack": folder.stack,
+        "application": _application(folder, live),
         "agent": version(),
         "machine": _machine(host),
         "problems": [problem.to_json() for problem in problems],
@@ -98,6 +99,12 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         "maintenance": routing is not None and routing.maintenance is not None,
         "move": {"project": old.name, "state": old.state} if old and old.state else None,
     }
+
+
+def _application(folder: StackFolder, live: Live | None) -> str:
+    """Whose this stack is: the application of what is live, or else of what was tried; empty where nothing was."""
+    release = folder.release(live.release) if live else next(iter(folder.kept_releases().values()), None)
+    return str((release or {}).get("application", ""))
 
 
 def _machine(host: Machine | None) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.application import Application, read_application
-from slipway.compose.config.compose_model import project_on_hosts
 from slipway.compose.git import Revision
 from slipway.compose.schema_check import release_checked
 from slipway.contract.canonical import release_id
+from slipway.contract.host_paths import project_on_hosts
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secret_rules import missing_secret
 from slipway.settings.spelling import suggestion

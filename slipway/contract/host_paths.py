@@ -6,8 +6,8 @@ import os
 import re
 
 __all__ = [
-    "HOME_VARIABLE", "LONGEST_STACK", "edge_folder", "is_stack", "moves_lock", "shell_stack_path", "stack_folder",
-    "stacks_folder",
+    "HOME_VARIABLE", "LONGEST_STACK", "edge_folder", "is_stack", "moves_lock", "project_on_hosts", "shell_stack_path",
+    "stack_folder", "stacks_folder",
 ]  # fmt: skip
 
 LONGEST_STACK = 63
@@ -21,6 +21,11 @@ _STACK = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{LONGEST_STACK - 1}}}\Z")
 def is_stack(name: object) -> bool:
     """Whether it is a stack's name on a host (its Compose project), which is safe as the name of a folder, too."""
     return isinstance(name, str) and _STACK.match(name) is not None
+
+
+def project_on_hosts(application: str, stack: str) -> str:
+    """The Compose project of an application's stack on the hosts."""
+    return re.sub(r"[^a-z0-9_-]+", "-", f"{application}-{stack}".lower())
 
 
 def stacks_folder() -> str:

@@ -167,19 +167,20 @@ class Channel:
 
     async def _begun(self) -> bool:
         """Whether the agent wants to be shipped; what start-up files print before it says so is passed over."""
-        said = b""
+        said, goes_on = b"", True
         with contextlib.suppress(TimeoutError, ValueError):  # asyncio's, of a line without an end
             async with asyncio.timeout(_PROBE_SECONDS):
                 while len(said) < _NOISE and (line := await self._process.stdout.readline()):
                     if line.endswith((b"agent: here\n", b"agent: wanted\n")):  # maybe behind one without an end
                         return bool(line.endswith(b"wanted\n"))
                     said += line
+                goes_on = len(said) >= _NOISE
         code = None
         with contextlib.suppress(Exception):  # asyncssh raises errors of its own for a lost connection
             async with asyncio.timeout(END_SECONDS):
                 said += b"\n" + await self._process.stderr.read(_NOISE)
                 code = await ended(self._process)
-        raise SlipwayError(start_failure(self.host, said.decode(errors="replace"), code, self._place))
+        raise SlipwayError(start_failure(self.host, said.decode(errors="replace"), code, self._place, goes_on=goes_on))
 
     async def answer(self, content: bytes, seconds: float) -> dict[str, Any]:
         """Give `content` as the rest of standard input; the JSON that the agent answers with within `seconds`.

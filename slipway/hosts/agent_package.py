@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["AgentPackage", "pack_agent"]
 
 # Beside the archive, whose digest the driver checks, is the same unpacked and compiled: it starts in half the time.
-# Only what is as it was installed runs; what was edited, or torn by a crash, does not.
+# What a crash tore, or somebody edited in passing, does not run. Against intent it guards nothing: who may write here
+# can write the seal, too.
 _MAIN = """\
 import hashlib
 import os

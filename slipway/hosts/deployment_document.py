@@ -11,6 +11,7 @@ from slipway.contract import CONTRACT
 from slipway.contract.canonical import canonical
 from slipway.contract.outcomes import FAILED, RETURNED
 from slipway.contract.published_ports import published_ports
+from slipway.settings.certificates import covers
 from slipway.settings.edge_settings import edge_version, watch_document
 from slipway.settings.registry_names import address_of
 from slipway.settings.values import networks_of
@@ -101,7 +102,13 @@ def edge_document(settings: Settings, image: str, services: Sequence[str], appli
     """`edge` of the document for a host that runs these services; None when none of them has a route."""
     if not any(application.entries[service]["routes"] for service in services):
         return None
-    own = settings.https and bool(settings.certificate)
+    hosts = {route["host"] for service in services for route in application.entries[service]["routes"]}
+    # The stacks of a host share a set of certificates: one for no route of this stack would be for those of others.
+    own = (
+        settings.https
+        and settings.certificate
+        and any(not each or covers(settings.certificate, each) for each in hosts)
+    )
     acme = {
         "email": settings.acme_email,
         "server": settings.acme_server or (_STAGING if settings.acme_staging else _PUBLIC),

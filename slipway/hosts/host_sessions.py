@@ -12,6 +12,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from slipway.contract.host_paths import project_on_hosts
 from slipway.contract.problems import FREE_DISK, Problem, SlipwayError
 from slipway.hosts.agent_channel import END_SECONDS, Channel, channel
 from slipway.hosts.connection import reached
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     _Probes = dict[str, Mapping[str, Any]]
     _Attended = Callable[[list[Channel]], Coroutine[Any, Any, None]]
 
-__all__ = ["HostSessions", "ask_hosts", "full_disk", "survey"]
+__all__ = ["HostSessions", "ask_hosts", "full_disk", "other_owner", "survey"]
 
 _T = TypeVar("_T")
 _NOBODY = "TRAEFIK DEFAULT CERT"  # the name of the one that Traefik makes itself where it is given none
@@ -184,6 +185,12 @@ def full_disk(probe: Mapping[str, Any], settings: Settings) -> Problem | None:
         "a full disk stops databases and loses log lines, so nothing is built or started; on the host:",
         FREE_DISK,
     )
+
+
+def other_owner(probe: Mapping[str, Any], project: str, stack: str) -> str:
+    """Whose `project` is on a host, where that is not the application whose `stack` is called so; else empty."""
+    found = str(probe.get("application") or "")
+    return found if found and project_on_hosts(found, stack) != project else ""
 
 
 def survey(settings: Settings, stack: str) -> dict[str, Mapping[str, Any] | SlipwayError]:

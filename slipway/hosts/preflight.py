@@ -17,7 +17,7 @@ from slipway.contract.rate_limit import WAY_OUT, limited
 from slipway.contract.redaction import printable
 from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.fleet import Fleet, require_parallel
-from slipway.hosts.host_sessions import full_disk
+from slipway.hosts.host_sessions import full_disk, other_owner
 from slipway.hosts.plans import Plans
 from slipway.hosts.records import read_records
 from slipway.images.build_cache import check_builder
@@ -97,8 +97,10 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
             )
         except SlipwayError as error:
             problems += error.problems
-        disks = [(host, full_disk(probe, settings)) for host, probe in probes.items()]
-        problems += [*(disk.on(host) for host, disk in disks if disk), *registry.result()]
+        for host, probe in probes.items():
+            found = (full_disk(probe, settings), _of_another(probe, application, settings.stack))
+            problems += [each.on(host) for each in found if each]
+        problems += registry.result()
     if problems:
         sessions.close()
         raise SlipwayError(problems)
@@ -114,6 +116,19 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
         probes=probes,
         plan=(lambda host, document, _: plans.of(host, document)) if plans else None,
         settled=(lambda host: sessions.call(fleet.settled, host)) if together else None,
+    )
+
+
+def _of_another(probe: Mapping[str, Any], application: Application, stack: str) -> Problem | None:
+    """What is wrong where another application's stack has the same name on a host: two names joined say not whose."""
+    project, owner = application.stack, other_owner(probe, application.stack, stack)
+    if not owner:
+        return None
+    return Problem(
+        f"{project} is application {owner}'s here; stack {stack} of application {application.name} is called so, too",
+        "its containers would be replaced, and its volumes used, so nothing was touched; under another name this stack "
+        "runs beside it",
+        f"pulumi config set name {application.name}-new",
     )
 
 

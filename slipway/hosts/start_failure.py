@@ -36,10 +36,11 @@ _SAID = (
 )  # fmt: skip
 
 
-def start_failure(host: str, said: str, code: int | None, place: str) -> Problem:
+def start_failure(host: str, said: str, code: int | None, place: str, *, goes_on: bool = False) -> Problem:
     """The problem of `host` that printed `said` (standard output, then error) and ended with `code` (None: unknown).
 
-    `place` is USER@ADDRESS with ssh's options, as a person would type them; empty for this machine.
+    `place` is USER@ADDRESS with ssh's options, as a person would type them; empty for this machine. `goes_on`: it
+    neither ended nor came to the agent.
     """
     last = next((line for line in reversed(said.splitlines()) if line.startswith("agent: ")), "")
     word, _, rest = last.removeprefix("agent: ").partition(" ")
@@ -58,6 +59,10 @@ def start_failure(host: str, said: str, code: int | None, place: str) -> Problem
                 f"host {host}: {what.format(**words)}", f"{meaning}; {_NOTHING}", _way_out(pattern, words, place)
             )
     text = in_brief(said, _SHOWN)
+    if goes_on:
+        what = f"what the shell runs before the agent does not end (it said: {text or 'no whole line'})"
+        meaning = f"a start-up file (such as ~/.bashrc) prints without end, or waits for something; {_NOTHING}"
+        return Problem(f"host {host}: {what}", meaning, f"{_there(place, 'echo works')} | head -c 1000")
     if text and code:
         what = f"the agent did not start, exit code {code} (it said: {text})"
     elif text:

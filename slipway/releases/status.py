@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.contract.container_illness import illness
 from slipway.contract.outcomes import RETURNED
 from slipway.contract.problems import SlipwayError
+from slipway.hosts.host_sessions import other_owner
 from slipway.releases.format import ago
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def status_document(
 ) -> dict[str, Any]:
     """What was found on every host of `stack`, by `survey`; `now` is the present moment when left out."""
     now = now or datetime.now(UTC)
-    hosts = [_host(host, seen[host.name], stack.settings.stack, now) for host in stack.settings.hosts]
+    hosts = [_host(host, seen[host.name], stack, now) for host in stack.settings.hosts]
     findings = _apart(hosts)
     return {
         "contract": 1,
@@ -40,12 +41,18 @@ def status_document(
     }
 
 
-def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError, stack: str, now: datetime) -> dict[str, Any]:
+def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError, stack: Stack, now: datetime) -> dict[str, Any]:
     returned = None
     if isinstance(seen, SlipwayError):
-        errors, findings, probe = [problem.of_stack(stack).to_json() for problem in seen.problems], [], None
+        errors, findings, probe = (
+            [problem.of_stack(stack.settings.stack).to_json() for problem in seen.problems],
+            [],
+            None,
+        )
     else:
         errors, findings, probe, returned = list(seen["problems"]), _findings(seen, now), dict(seen), _returned(seen)
+        if owner := other_owner(seen, stack.project, stack.settings.stack):
+            findings.insert(0, f"what is called {stack.project} here is application {owner}'s")
     return {
         "name": host.name,
         "address": host.address,

@@ -514,7 +514,8 @@ class _Behind(http.server.BaseHTTPRequestHandler):
     def answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         self.rfile.read(length)
-        seen = f"{self.path} {self.headers.get('X-Forwarded-Proto')}".encode()
+        said = [each for each in self.headers if each in ("Forwarded", "X.Forwarded.For", "X_Forwarded_For")]
+        seen = f"{self.path} {self.headers.get('X-Forwarded-Proto')} {said}".encode()
         self.send_response(200)
         if self.path != "/stream":
             self.send_header("Content-Length", str(len(seen)))
@@ -539,7 +540,7 @@ def test_real_traefik_understands_what_keeps_visitors_out_and_lets_answers_throu
     backends = (Backend("g1", 1, (f"127.0.0.1:{server.server_port}",)),)
     only = Middlewares(ip_allow_list=(visitor,))
     services = (
-        ServiceRouting("web", (Route(HOST),), backends, Middlewares(max_body=1000)),
+        ServiceRouting("web", (Route(HOST),), backends, Middlewares(max_body=1000), preview=Preview("next.test", "g1")),
         ServiceRouting("admin", (Route(HOST, "/admin"),), backends, only),
         ServiceRouting("secure", (Route("tls.test"),), backends, https=True),
         ServiceRouting("plain", (Route("open.test"),), backends),
@@ -562,9 +563,12 @@ def test_real_traefik_understands_what_keeps_visitors_out_and_lets_answers_throu
         for path in (
             "/admin%2Fusers", "/admin%2fusers", "/admin%5Cusers", "/x/..%2Fadmin/users", "/admin%00/users",
             "/admin;x/users", "/admin%3bx", "/ADMIN/users", "/x/..;/admin", "/x/%2e%2e;/admin", "/;x/admin",
+            "/admin%20", "/admin%0a", "/%2561dmin", "/x/..%252fadmin",
         ):  # fmt: skip
             assert status(path) == 404, path
             assert status(path, host="open.test") == 200, path
+            assert status(path, host="next.test") == 404, path
+        assert [status(path, host="next.test") for path in ("/admin", "/admin/x", "/", "/x")] == [404, 404, 200, 200]
         assert [status(path) for path in ("/administrator", "/page;id=1", "/?a=1;b=2")] == [200] * 3
         for source, named, expected in (
             (proxy, visitor, 200), (proxy, f"198.51.100.1, {visitor}, {proxy}", 200),
@@ -576,6 +580,16 @@ def test_real_traefik_understands_what_keeps_visitors_out_and_lets_answers_throu
         assert status("/", "127.0.0.1", "tls.test", **forwarded(visitor, "https")) == 301
         assert status("/", body=b"x" * 1000) == 200
         assert status("/", body=b"x" * 1001) == 413
+        spoofed = {
+            "Host": HOST,
+            "Forwarded": "for=192.0.2.1",
+            "X.Forwarded.For": "192.0.2.1",
+            "X_Forwarded_For": "192.0.2.1",
+        }
+        connection = http.client.HTTPConnection("127.0.0.1", site.http_port, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", "/", headers=spoofed)
+            assert connection.getresponse().read() == b"/ http []"
         connection = http.client.HTTPConnection("127.0.0.1", site.http_port, timeout=5)
         with contextlib.closing(connection):
             connection.request("GET", "/stream", headers={"Host": HOST})

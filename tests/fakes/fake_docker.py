@@ -132,7 +132,7 @@ class FakeDocker(Lifecycle):
         return 200, {"Version": "28.0.0", "ApiVersion": "1.48", "Arch": "amd64"}
 
     def _info(self, **_: Any) -> tuple[int, Any]:
-        return 200, {"DockerRootDir": "/", "Plugins": {"Volume": ["local"]}}
+        return 200, {"DockerRootDir": "/var/lib/docker", "Plugins": {"Volume": ["local"]}}
 
     def _events(self, *, query: dict[str, str], **_: Any) -> tuple[int, Any]:
         """What happened between `since` and `until`; the stream that has no end is not here."""

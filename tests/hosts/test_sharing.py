@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from remote_stack import end_tree, finish
+from workload import webshop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from applications import Application
     from remote_stack import RemoteStack
     from workload import Images
 
@@ -121,3 +125,46 @@ def test_port_of_another_stack_is_refused_with_its_holder(
     assert f"port {one.port}/tcp that service web publishes is held by {one.project}-web-1" in problem
     assert one.ids_on(host) == before
     assert not thief.containers_on(host)
+
+
+def test_an_application_never_takes_the_place_of_one_whose_names_join_to_the_same(
+    deployable: Callable[..., RemoteStack], host: TestHost
+) -> None:
+    def other(folder: Path) -> Application:
+        made = webshop(folder)
+        made.replace("compose.yaml", "name: shop\n", "name: shop-api\n")
+        return made
+
+    number = f"t{os.getpid()}"
+    first = deployable(host, name=f"api-{number}")
+    thief = deployable(host, name=number, application=other)
+    assert first.project == thief.project
+    first.up()
+    before = first.ids_on(host)
+    problem = thief.up(expect_failure=True).problem
+    assert f"{first.project} is application shop's here; stack {number} of application shop-api is called so" in problem
+    thief.destroy()
+    assert first.ids_on(host) == before
+    thief.settings["name"] = "shop-api-new"
+    thief.up()
+    assert first.ids_on(host) == before
+
+
+def test_a_folder_that_a_container_of_nobody_works_on_is_refused(
+    deployable: Callable[..., RemoteStack], host: TestHost, images: Images
+) -> None:
+    def mounted(folder: Path) -> Application:
+        made = webshop(folder)
+        made.replace("compose.yaml", "data:/data", "/srv/pg:/data")
+        return made
+
+    sleeps = ["python3", "-IS", "-c", "import time; time.sleep(900)"]
+    host.inside(["docker", "run", "--detach", "--name", "oldpg", "--volume", "/srv/pg:/x", images.one, *sleeps])
+    try:
+        late = deployable(host, application=mounted)
+        problem = late.up(expect_failure=True).problem
+        assert "the folder /srv/pg is used by oldpg — two would write the same data" in problem
+        assert not late.containers_on(host)
+    finally:
+        host.inside(["docker", "rm", "--force", "oldpg"])
+    late.up()

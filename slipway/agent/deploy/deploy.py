@@ -18,6 +18,8 @@ from slipway.agent.deploy.planned import Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
+from slipway.agent.edge.edge_dir import EdgeFolder
+from slipway.agent.edge.secret_files import check_certificates
 from slipway.agent.move.checks import check_claims, check_folders, check_kept, check_names, check_taken, shared_now
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
 from slipway.agent.move.left_data import LeftData, check_left_data, left_data, seeds_of
@@ -109,6 +111,8 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
     if made.old:
         check_left_data(plan.touched, _left(attempt, made))
     access.edge.check_routes(attempt.folder.stack, [release.services[name] for name in attempt.document.services])
+    if attempt.document.edge:
+        check_certificates(EdgeFolder(), attempt.document.edge.certificates, attempt.folder.stack)
     if plan.touched:
         preflight.check(
             rendered.compose,

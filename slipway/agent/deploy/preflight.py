@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import SHORT_ID
-from slipway.agent.move.checks import check_data
+from slipway.agent.move.checks import WORKS, check_data
+from slipway.agent.move.shared_data import data_of, data_of_service, shared, without_tools
 from slipway.contract.problems import FREE_DISK, SlipwayError
 from slipway.contract.published_ports import published_ports
 
@@ -52,8 +53,8 @@ def check(
     others = [each for each in listed if (each.get("Labels") or {}).get(PROJECT_LABEL) != stack]
     leaving = [each for each in others if str(each["Id"])[:SHORT_ID] in giving_up]
     staying = [each for each in others if str(each["Id"])[:SHORT_ID] not in giving_up]
-    _shared_volumes(compose, starting, [*own, *staying], stack)
     check_data(compose, starting, others=staying, api=api, old=old, move_from=move_from)
+    _shared_data(compose, starting, own, staying, api=api, engine=machine.root)
     _names(compose, starting, others, stack)
     _ports(compose, starting, staying, [*own, *leaving])
 
@@ -124,32 +125,43 @@ def _networks(compose: Mapping[str, Any], starting: Collection[str], api: Docker
             )
 
 
-def _shared_volumes(
-    compose: Mapping[str, Any], starting: Collection[str], listed: Sequence[Mapping[str, Any]], stack: str
+def _shared_data(
+    compose: Mapping[str, Any],
+    starting: Collection[str],
+    own: Sequence[Mapping[str, Any]],
+    others: Sequence[Mapping[str, Any]],
+    *,
+    api: DockerApi,
+    engine: str,
 ) -> None:
-    """Refuse a volume that the file names itself while another project uses it, unless this stack does so already."""
-    used = {
-        str(mount.get("source"))
-        for name in starting
-        for mount in compose["services"].get(name, {}).get("volumes") or ()
-        if mount.get("type") == "volume" and mount.get("source")
-    }
-    definitions = {key: compose["volumes"].get(key) or {} for key in used}
-    names = {str(each.get("name") or key): key for key, each in definitions.items() if not each.get("external")}
-    holders: dict[str, dict[str, str]] = {}
-    for entry in listed:
-        project = (entry.get("Labels") or {}).get(PROJECT_LABEL)
-        for mount in entry.get("Mounts") or ():
-            if project and mount.get("Name") in names:
-                holders.setdefault(mount["Name"], {})[project] = str(entry["Names"][0]).lstrip("/")
-    for name, projects in sorted(holders.items()):
-        if stack not in projects:
-            other = min(projects)
+    """Refuse data that somebody else writes to, unless this stack does so already or says that it is shared.
+
+    A container of no project counts while it works, one of a project always: all of that starts again together.
+    """
+    data = [each for name in starting for each in data_of_service(name, compose, api, external=False)]
+    data = without_tools(data, engine)
+    before = [each for entry in own for each in data_of(entry, api)] if data else []
+    for entry in others if data else ():
+        name, project = str(entry["Names"][0]).lstrip("/"), (entry.get("Labels") or {}).get(PROJECT_LABEL)
+        counts = project or entry.get("State") in WORKS
+        used = shared(data, without_tools(data_of(entry, api), engine)) if counts else []
+        if used and not shared(before, used):
+            user = f"{name} of {project}" if project else name
+            keys = [key for key, each in compose["volumes"].items() if str((each or {}).get("name") or key) == used[0]]
+            what, (whole, last) = used[0], os.path.split(used[0])
+            fix = (
+                f"write `{whole.rstrip('/')}/${{COMPOSE_PROJECT_NAME}}/{last}` in place of {what}, for data of its own"
+            )
+            share = "an external volume says that both may (`docker volume create --opt type=none --opt o=bind "
+            share += f"--opt device={what} NAME` for a folder)"
+            if keys:
+                what, share = f"{what} ({keys[0]} in the Compose file)", "`external: true` says that both may"
+                fix = f"write `name: ${{COMPOSE_PROJECT_NAME}}_{keys[0]}` in volumes.{keys[0]}, for data of its own"
             raise SlipwayError(
-                f"the volume {name} ({names[name]} in the Compose file) is used by {projects[other]} of {other}",
-                "two stacks would write the same data, so nothing was started; `external: true` says that both may, "
-                f"and where this stack takes the place of {other}, set moveFrom: its volumes stay",
-                f"write `name: ${{COMPOSE_PROJECT_NAME}}_{names[name]}` in volumes.{names[name]}, for data of its own",
+                f"the {'folder' if os.path.isabs(what) else 'volume'} {what} is used by {user}",
+                f"two would write the same data, so nothing was started; {share}, and where this stack takes the "
+                f"place of {project or name}, set moveFrom: its data stays",
+                fix,
             )
 
 

@@ -92,8 +92,8 @@ class EdgeContainers:
         return wanted._replace(http_port=http, https_port=https)
 
     def configuration(self, wanted: Desired) -> str:
-        """Changes with whatever a container cannot change while it runs."""
-        content = [static(wanted, 0, 0), self._body(wanted, 0, 0, "")]
+        """Changes with whatever a container cannot change while it runs, and with what it is given as it starts."""
+        content = [static(wanted, 0, 0), self._body(wanted, 0, 0, ""), shared((0,))]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def publish_shared(self, numbers: Iterable[int], leaving: Iterable[int] = ()) -> str:

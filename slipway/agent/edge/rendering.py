@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.yaml_file import to_yaml
 from slipway.agent.edge.routing import GENERATION_HEADER, Routing, from_json, to_json
+from slipway.contract.deployment import Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from slipway.agent.edge.routing import ServiceRouting
-    from slipway.contract.deployment import Redirect, Route
+    from slipway.contract.deployment import Redirect
 
 __all__ = [
     "BACKEND", "SEPARATOR", "Ports", "Written", "dynamic", "marker", "read", "service_target", "text",
@@ -35,10 +36,11 @@ _HOST_PRIORITY = 100_000
 _PROBE_PRIORITY = 1_000_000
 _RETRY = {"attempts": 3, "initialInterval": "20ms"}  # only what no backend has seen a byte of is tried again
 _YEAR = 31_536_000
-# Of paths that an application may read as another's: encoded slashes, backslashes and NULs (Traefik decodes the latter
-# two), and parameters of a segment, which servlet containers take off before they resolve `..`.
-_TWO_WAYS = r"%2f|\\|\x00|\.\.(;|%3b)"
-_PARAMETERS = "(;|%3b)[^/]*"
+# Of paths that an application may read as another's: encoded slashes, backslashes and control characters (Traefik
+# decodes the latter two), what is encoded twice, and parameters of a segment, which servlet containers take off before
+# they resolve `..`, as others do with blanks.
+_TWO_WAYS = r"%2f|%25[0-9a-f]{2}|\\|[\x00-\x1f\x7f]|\.\.(;|%3b)"
+_PARAMETERS = "( |;|%3b)[^/]*"
 # Headers of proxies that are not trusted are gone before a route is chosen.
 _FORWARDED = "HeaderRegexp(`X-Forwarded-For`, `.`)"
 _OVER_TLS = "HeaderRegexp(`X-Forwarded-Proto`, `^(https|wss)$`)"
@@ -163,9 +165,7 @@ class _Service:
         self.built.services[self.name] = self._weighted()
         ways = self._ways(users)
         for number, route in enumerate(self.service.routes):
-            path, rule = route.path.rstrip("/"), _rule(route)
-            if near := [each for each in self.guarded if not (route.host and each.host) or route.host == each.host]:
-                rule += f" && !PathRegexp({_quoted(_not_plain(path, near))})"
+            path, rule = route.path.rstrip("/"), self._guarded(route, self._near([route]))
             priority = (_HOST_PRIORITY if route.host else 0) + len(path) + 1
             inner = list(ways)
             if route.strip and path:
@@ -183,10 +183,27 @@ class _Service:
                 }
         preview = self.service.preview
         if preview is not None:
-            rule, target = f"Host({_quoted(preview.host)})", self._generation(preview.generation)
+            rule, target = self._preview_rule(preview.host), self._generation(preview.generation)
             self._serve("preview", rule, target, priority=_HOST_PRIORITY, middlewares=ways, host=preview.host)
         for number, redirect in enumerate(self.service.middlewares.redirects):
             self._redirect(number, redirect)
+
+    def _guarded(self, route: Route, near: Sequence[Route]) -> str:
+        """The rule of a route, without what may lead past a guard `near` it."""
+        guard = f" && !PathRegexp({_quoted(_not_plain(route.path.rstrip('/'), near))})" if near else ""
+        return _rule(route) + guard
+
+    def _near(self, routes: Sequence[Route]) -> list[Route]:
+        hosts = {route.host for route in routes}
+        return [each for each in self.guarded if "" in {*hosts, each.host} or each.host in hosts]
+
+    def _preview_rule(self, host: str) -> str:
+        """All of the application, but nothing that it may read as what another service guards."""
+        rule, near = f"Host({_quoted(host)})", self._near(self.service.routes)
+        paths = {route.path.rstrip("/") for route in self.service.routes}
+        paths |= {""} if all(each.path.rstrip("/") for each in near) else set()
+        ways = [f"({self._guarded(Route('', path), near)})" for path in sorted(paths)] if near else []
+        return f"{rule} && ({' || '.join(ways)})" if ways else rule
 
     def _generation(self, generation: str) -> str:
         return f"{self.name}{SEPARATOR}{generation}"

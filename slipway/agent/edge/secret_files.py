@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -13,20 +14,21 @@ from slipway.agent.edge.rendering import marker, text
 from slipway.agent.edge.static_config import DEFAULT_CERTIFICATE, FOLDER
 from slipway.agent.state.lock import lock
 from slipway.contract import CONTRACT
-from slipway.contract.problems import UsageError
+from slipway.contract.problems import SlipwayError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from slipway.agent.edge.routing import Routing
     from slipway.agent.output import Output
     from slipway.contract.deployment import Certificate
 
 __all__ = [
-    "accept_certificate", "certificates_marker", "drop_other_certificates", "users_of", "write_certificates",
-    "write_users",
+    "accept_certificate", "certificates_marker", "check_certificates", "drop_other_certificates", "names_of",
+    "users_of", "write_certificates", "write_users",
 ]  # fmt: skip
 
+_ALTERNATIVE_NAMES, _DNS = bytes.fromhex("0603551d11"), 0x82  # of a certificate's DER: RFC 5280, 4.2.1.6
 _LOCK_WAIT = 120.0  # another stack may be replacing the edge
 
 
@@ -73,6 +75,47 @@ def users_of(stack: str, routing: Routing) -> dict[str, str]:
 def certificates_marker(certificates: Sequence[Certificate], stack: str) -> str | None:
     """Named after the content, so that the same certificates again change nothing; None without any."""
     return marker(stack, "tls-" + _digest("".join(map(_name, certificates)))) if certificates else None
+
+
+def check_certificates(folder: EdgeFolder, certificates: Sequence[Certificate], stack: str) -> None:
+    """Refuse what names a host of another stack, whose visitors would be shown it: Traefik has one set for all stacks.
+
+    What is there already stays, both may have the same one, and a wildcard names nobody's host.
+    """
+    here, requests = folder.content(folder.certificates_of(stack)) or b"", folder.requests()
+    for other in folder.stacks():
+        written, theirs = folder.written(folder.routes_of(other)), folder.content(folder.certificates_of(other)) or b""
+        services = written.routing.services if written and written.routing else ()
+        hosts = {route.host for service in services for route in service.routes}
+        lets_in = other == stack or (other in requests and stack in requests[other].neighbours)
+        for each in () if lets_in else certificates:
+            taken = sorted(hosts.intersection(names_of(each.certificate)))
+            if taken and _name(each).encode() not in here + theirs:
+                raise SlipwayError(
+                    f"the certificate of {stack} names {taken[0]}, a host name of stack {other}",
+                    f"visitors of {other} would be shown it, so nothing was touched; use one without that name, the "
+                    "same in both stacks, or",
+                    f"set `neighbours: [{stack}]` in the stack file of {other} and deploy that first",
+                )
+
+
+def names_of(certificate: str) -> Iterator[str]:
+    """The host names that a certificate (PEM, the first of a chain) is for, from its subjectAltName."""
+    _, _, rest = base64.b64decode(certificate.split("-----")[2]).partition(_ALTERNATIVE_NAMES)
+    critical = rest[:1] == b"\x01"
+    names = _inside(_inside(rest[3 * critical :])[0])[0] if rest else b""
+    while names:
+        tag = names[0]
+        content, names = _inside(names)
+        if tag == _DNS:
+            yield content.decode("ascii", "replace").lower()
+
+
+def _inside(der: bytes) -> tuple[bytes, bytes]:
+    """The content of the first value, and what follows it."""
+    size = der[1] & 0x7F if der[1] & 0x80 else 0
+    length = int.from_bytes(der[2 : 2 + size], "big") if size else der[1]
+    return der[2 + size : 2 + size + length], der[2 + size + length :]
 
 
 def write_certificates(folder: EdgeFolder, certificates: Sequence[Certificate], stack: str) -> None:

@@ -40,8 +40,12 @@ _BUCKETS = tuple(float(f"{0.001 * 1.25**step:.3g}") for step in range(48))
 _IDLE_BACKEND = "300ms"
 _DIAL = "2s"
 _ENCODED = (3, 6, 4)  # the first version with this setting
+_ALIASES = (3, 7, 12)  # the same
 _CHARACTERS = ("Slash", "BackSlash", "NullCharacter", "Semicolon", "Percent", "QuestionMark", "Hash")
 _IDLE_CLIENT = "180s"
+# The first is between the agent and the edge. The other says what X-Forwarded-* say, but Traefik lets every visitor say
+# it, and some frameworks believe it first.
+_DROPPED = (GENERATION_HEADER, "Forwarded")
 
 
 class Desired(NamedTuple):
@@ -149,7 +153,7 @@ def shared(numbers: Iterable[int], leaving: Iterable[int] = (), *, certificate: 
             "middlewares": {
                 _own(number): {
                     "headers": {
-                        "customRequestHeaders": {GENERATION_HEADER: ""},  # it is between the agent and the edge
+                        "customRequestHeaders": dict.fromkeys(_DROPPED, ""),
                         **(away if number in gone else {}),
                     }
                 }
@@ -170,11 +174,13 @@ def _entry_point(port: int, number: int, wanted: Desired) -> dict[str, Any]:
     encoded = {} if _numbers(wanted.version) < _ENCODED else {
         "encodedCharacters": {f"allowEncoded{each}": True for each in _CHARACTERS}
     }  # fmt: skip
+    # Many applications read X_Forwarded_For and X.Forwarded.For as X-Forwarded-For.
+    aliases = {"aliasHeadersStrategy": "delete"} if _numbers(wanted.version) >= _ALIASES else {}
     return {
         "address": f":{port}",
         "reusePort": True,  # two containers listen side by side while one takes over from the other
         # Without it a semicolon in a query becomes another separator on its way.
-        "http": {"middlewares": [f"{_own(number)}@file"], "encodeQuerySemicolons": True, **encoded},
+        "http": {"middlewares": [f"{_own(number)}@file"], "encodeQuerySemicolons": True, **encoded, **aliases},
         **({"forwardedHeaders": {"trustedIPs": list(wanted.proxies)}} if wanted.proxies else {}),
         "transport": {
             "lifeCycle": {"graceTimeOut": f"{GRACE_SECONDS}s"},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from slipway.agent.move.old_project import OldContainer, OldProject
 
 __all__ = [
+    "WORKS",
     "check_claims",
     "check_data",
     "check_folders",
@@ -35,7 +36,7 @@ __all__ = [
     "to_rest",
 ]
 
-_WORKS = ("running", "paused", "restarting")  # states of a container that has its data
+WORKS = ("running", "paused", "restarting")  # states of a container that has its data
 
 
 def check_data(
@@ -250,7 +251,7 @@ def strangers(old: Collection[OldContainer], stack: str, api: DockerApi) -> dict
     return {
         str(entry["Names"][0]).lstrip("/"): data_of(entry, api)
         for entry in api.containers()
-        if entry.get("State") in _WORKS
+        if entry.get("State") in WORKS
         and str(entry["Id"])[:SHORT_ID] not in known
         and (entry.get("Labels") or {}).get(PROJECT_LABEL) != stack
     }

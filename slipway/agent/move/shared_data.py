@@ -9,14 +9,15 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from slipway.agent.docker.docker_api import DockerApi
 
-__all__ = ["data_of", "data_of_service", "shared", "within"]
+__all__ = ["data_of", "data_of_service", "shared", "within", "without_tools"]
 
 _OF_THE_KERNEL = ("/dev", "/proc", "/run", "/sys")  # not data, such as Docker's own socket
 _OF_THE_SYSTEM = ("/etc", "/usr")  # files such as /etc/localtime, which many mount and nobody writes to
+_OF_ALL = ("/home", "/mnt", "/opt", "/srv", "/tmp", "/var/log", "/var/tmp")  # noqa: S108  # compared, not used
 
 
 def data_of(details: Mapping[str, Any], api: DockerApi) -> tuple[str, ...]:
@@ -30,8 +31,13 @@ def data_of(details: Mapping[str, Any], api: DockerApi) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def data_of_service(name: str, compose: Mapping[str, Any], api: DockerApi, *, adopted: bool = False) -> tuple[str, ...]:
-    """What a service of a rendered Compose file may write to; `adopted`: of that the adopted volumes."""
+def data_of_service(
+    name: str, compose: Mapping[str, Any], api: DockerApi, *, adopted: bool = False, external: bool = True
+) -> tuple[str, ...]:
+    """What a service of a rendered Compose file may write to; `adopted`: of that the adopted volumes.
+
+    Without `external`, what the file declares as such, as adopted volumes are, is left out.
+    """
     service = compose["services"].get(name) or {}
     found: list[str] = []
     for each in service.get("volumes") or ():
@@ -39,14 +45,31 @@ def data_of_service(name: str, compose: Mapping[str, Any], api: DockerApi, *, ad
         if not source or each.get("read_only"):
             continue
         definition = (compose.get("volumes") or {}).get(source) or {}
-        if each.get("type") == "volume" and (not adopted or definition.get("x-adopted")):
+        wanted = definition.get("x-adopted") if adopted else external or not definition.get("external")
+        if each.get("type") == "volume" and wanted:
             called = str(definition.get("name") or source)
             found += _volume(called, api.volume(called) or {"Options": definition.get("driver_opts")})
         elif each.get("type") == "bind" and not adopted:
             found += _place(source)
     for other, _, how in (str(each).partition(":") for each in service.get("volumes_from") or ()):
-        found += data_of_service(other, compose, api, adopted=adopted) if other != name and how != "ro" else ()
+        if other != name and how != "ro":
+            found += data_of_service(other, compose, api, adopted=adopted, external=external)
     return tuple(dict.fromkeys(found))
+
+
+def without_tools(data: Iterable[str], engine: str) -> list[str]:
+    """Of `data` what is not the whole machine's, nor the engine's own, whose folder `engine` is.
+
+    Who has such a place, to collect logs or to look after Docker, works on no data of what lies there.
+    """
+    engine = os.path.realpath(engine)
+    return [
+        each
+        for each in data
+        if each not in _OF_ALL
+        and not within([engine], [each])
+        and (each.startswith(f"{engine}/volumes/") or not within([each], [engine]))
+    ]
 
 
 def shared(one: Collection[str], other: Collection[str]) -> list[str]:

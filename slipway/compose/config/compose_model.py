@@ -17,7 +17,7 @@ from slipway.compose.config.compose_output import loses_text, read_yaml, rewritt
 from slipway.compose.config.env_files import missing_env_files, put_stack_values
 from slipway.compose.config.stand_ins import dotenv_values, guess
 from slipway.contract.compose_program import compose_program
-from slipway.contract.host_paths import LONGEST_STACK
+from slipway.contract.host_paths import LONGEST_STACK, project_on_hosts
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.dotenv_file import written_dotenv
 from slipway.settings.rules import too_long
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ComposeModel",
     "missing_variable",
-    "project_on_hosts",
     "resolve",
     "secret_names",
     "strings",
@@ -178,11 +177,6 @@ def _written(files: Sequence[Path], given: Mapping[str, str]) -> dict[str, Any]:
 def _may_have(key: str, files: Sequence[Path]) -> bool:
     text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
     return any(word in text for word in (key, "include", "extends"))
-
-
-def project_on_hosts(application: str, stack: str) -> str:
-    """The Compose project of an application's stack on the hosts."""
-    return re.sub(r"[^a-z0-9_-]+", "-", f"{application}-{stack}".lower())
 
 
 def secret_names(text: str) -> list[str]:

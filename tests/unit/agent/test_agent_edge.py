@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 import yaml
+from certified import certificate
 
 from slipway.agent.edge import metrics, network
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.metrics import Target
 from slipway.agent.edge.rendering import Ports, dynamic, marker, read, text
 from slipway.agent.edge.routing import Backend, Preview, Routing, ServiceRouting, from_json, to_json
-from slipway.agent.edge.secret_files import accept_certificate
+from slipway.agent.edge.secret_files import accept_certificate, check_certificates, names_of, write_certificates
 from slipway.agent.edge.static_config import Desired, desired, resolver_name, shared, static
 from slipway.agent.output import Output
-from slipway.contract.deployment import Acme, EdgeRequest, Middlewares, RateLimit, Redirect, Route
+from slipway.contract.deployment import Acme, Certificate, EdgeRequest, Middlewares, RateLimit, Redirect, Route
 from slipway.contract.problems import SlipwayError, UsageError
 
 OLD, NEW = Backend("g1", 75, ("10.0.0.2:80",)), Backend("g2", 25, ("10.0.0.3:80", "10.0.0.4:80"))
@@ -201,7 +202,8 @@ GUARDS = [
 def test_an_encoded_path_does_not_lead_around_what_guards_another_service_of_that_host(
     guard: Middlewares, open_route: Route, guarded_route: Route, *, exact: bool
 ) -> None:
-    services = (web(open_route), ServiceRouting("admin", (guarded_route,), (OLD,), guard))
+    seen_early = web(open_route, preview=Preview("next.test", "g2"))
+    services = (seen_early, ServiceRouting("admin", (guarded_route,), (OLD,), guard))
     routers = dynamic("shop", Routing(services), ports=PORTS, users={})["http"]["routers"]
     rules = [router["rule"] for name, router in routers.items() if name.startswith("shop~web~")]
     assert {PLAIN in rule for rule in rules} == {exact}
@@ -213,10 +215,12 @@ def test_an_encoded_path_does_not_lead_around_what_guards_another_service_of_tha
     [
         *((path, "", "/admin", False) for path in (
             "/admin%2Fx", "/admin\\x", "/admin\0", "/x/..;/admin", "/x/..;a=b/admin", "/x/..%3B/admin", "/ADMIN",
-            "/Admin/x", "/admin;x", "/admin;x/y", "/admin%3bx", "/;x/admin", "/.;x/admin/y",
+            "/Admin/x", "/admin;x", "/admin;x/y", "/admin%3bx", "/;x/admin", "/.;x/admin/y", "/admin ", "/admin /x",
+            "/admin\n", "/x\r/admin", "/\x7fadmin", "/%2561dmin", "/x/..%252fadmin", "/x/%252e%252e/admin",
         )),
         *((path, "", "/admin", True) for path in (
             "/", "/administrator", "/page;jsessionid=1", "/x/admin", "/a..b", "/admin-x",
+            "/a b/c ", "/100%25", "/100%25 off",
         )),
         ("/api;v=1/Keys;x", "/api", "/api/keys", False),
         ("/api/Public", "/api", "/api/keys", True),
@@ -234,6 +238,40 @@ def test_only_a_path_that_no_application_reads_as_the_guarded_one_passes(
     )
     rule = dynamic("shop", Routing(services), ports=PORTS, users={})["http"]["routers"]["shop~web~route-0"]["rule"]
     assert (re.search(rule.partition(PLAIN)[2][1:-2], path) is None) is passes
+
+
+@pytest.mark.parametrize(
+    ("open_path", "guarded_path", "shown", "hidden"),
+    [
+        ("", "/admin", ["/", "/a", "/administrator"], ["/admin", "/admin/x", "/ADMIN", "/admin;x", "/a%2fb"]),
+        ("/shop", "/admin", ["/shop", "/shop/admin", "/assets"], ["/admin", "/shop/..;/admin"]),
+        ("/shop", "/shop/admin", ["/shop/x", "/x"], ["/shop/admin", "/shop/Admin/x"]),
+        ("/admin/open", "/admin", ["/admin/open", "/admin/open/x", "/x"], ["/admin", "/admin/x", "/ADMIN/open"]),
+        ("/public", "/", ["/public", "/public/x"], ["/", "/x", "/publicity"]),
+    ],
+)
+def test_a_preview_shows_nothing_of_what_another_service_of_that_host_guards(
+    open_path: str, guarded_path: str, shown: list[str], hidden: list[str]
+) -> None:
+    services = (
+        web(Route("a.test", open_path), preview=Preview("next.test", "g2")),
+        ServiceRouting("admin", (Route("a.test", guarded_path),), (OLD,), GUARDS[0]),
+    )
+    rule = dynamic("shop", Routing(services), ports=PORTS, users={})["http"]["routers"]["shop~web~preview"]["rule"]
+    assert rule.startswith("Host(`next.test`) && (")
+
+    def serves(path: str) -> bool:
+        def holds(found: re.Match[str]) -> str:
+            kind, wanted = found.groups()
+            return str({
+                "Host": True, "Path": path == wanted, "PathPrefix": path.startswith(wanted),
+                "PathRegexp": re.search(wanted, path) is not None,
+            }[kind])  # fmt: skip
+
+        words = re.sub(r"(\w+)\(`([^`]*)`\)", holds, rule)
+        return bool(eval(words.replace("&&", "and").replace("||", "or").replace("!", "not ")))  # noqa: S307  # ours
+
+    assert {path: serves(path) for path in (*shown, *hidden)} == {path: path in shown for path in (*shown, *hidden)}
 
 
 @pytest.mark.parametrize("ways", [Middlewares(max_body=9), Middlewares(security_headers=True), Middlewares()])
@@ -254,6 +292,16 @@ def test_what_the_edge_does_with_encoded_characters_is_no_matter_of_its_version(
     assert ("encodedCharacters" in http) is stated
     assert set(http.get("encodedCharacters", {}).values()) <= {True}
     assert http["encodeQuerySemicolons"] is True
+
+
+@pytest.mark.parametrize(
+    ("version", "stated"), [("3.6.21", False), ("3.7.11", False), ("3.7.12", True), ("3.8.0", True)]
+)
+def test_a_visitor_cannot_say_in_other_spellings_who_he_is(version: str, *, stated: bool) -> None:
+    points = static(desired({"a": wish(version, https=True)}, "a", []), 1, 8650)["entryPoints"]
+    assert {points[name]["http"].get("aliasHeadersStrategy") for name in ("web", "websecure")} == {
+        "delete" if stated else None
+    }
 
 
 def test_proxies_of_all_stacks_are_believed_and_without_any_nobody_is() -> None:
@@ -416,3 +464,43 @@ def test_certificate_is_kept_for_this_user_alone_and_the_first_one_stays(
     assert (kept.read_text(), kept.stat().st_mode & 0o777) == ("first", 0o600)
     with pytest.raises(UsageError):
         accept_certificate(b"{}", Output("host"))
+
+
+@pytest.mark.parametrize(
+    "names", [("a.test",), ("*.a.test", "b.test"), tuple(f"host-{number}.test" for number in range(99))]
+)
+def test_the_names_of_a_certificate_are_read_from_it_whatever_its_size(names: tuple[str, ...]) -> None:
+    pem, _ = certificate(*names)
+    assert tuple(names_of(pem + certificate("authority.test")[0])) == names
+
+
+@pytest.mark.parametrize(
+    ("names", "refused"),
+    [
+        (("b.test",), False),
+        (("b.test", "a.test"), True),
+        (("b.test", "A.test"), True),
+        (("*.test", "b.test"), False),
+        (("a.test.b.test",), False),
+    ],
+)
+def test_no_stack_shows_its_certificate_to_the_visitors_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], *, refused: bool
+) -> None:
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    folder, own = EdgeFolder(), (Certificate(*certificate(*names)),)
+    check_certificates(folder, own, "blog")
+    folder.create(())
+    folder.store_requests({"shop": wish(), "blog": wish()})
+    for stack, host in (("shop", "a.test"), ("blog", "b.test")):
+        folder.publish(folder.routes_of(stack), text({}, "live", Routing((web(Route(host)),))))
+    if refused:
+        with pytest.raises(SlipwayError, match=r"certificate of blog names a\.test, a host name of stack shop"):
+            check_certificates(folder, own, "blog")
+        folder.store_requests({"shop": wish(neighbours=("blog",)), "blog": wish()})
+    check_certificates(folder, own, "blog")
+    folder.store_requests({"shop": wish(), "blog": wish()})
+    for stack in ("shop", "blog"):
+        write_certificates(folder, own, stack)
+        check_certificates(folder, own, "blog")
+        write_certificates(folder, (), stack)

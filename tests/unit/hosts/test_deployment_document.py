@@ -69,6 +69,8 @@ def test_a_certificate_of_ones_own_takes_the_authoritys_place(tmp_path: Path) ->
     assert found["acme"] is None
     assert found["certificates"] == [{"certificate": pem, "key": key}]
     assert edge(tmp_path, hosts=[REMOTE], certificate=pem, certificate_key=key)["certificates"] == []
+    other = edge(tmp_path, route="blog.example", **PUBLIC, **MAIL, certificate=pem, certificate_key=key)
+    assert (other["certificates"], other["acme"]["email"]) == ([], "me@example.com"), "it is for none of its routes"
 
 
 def test_the_edges_image_comes_through_the_mirror(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -42,10 +44,12 @@ class _Login:
 
     async def start(self, command: str) -> Process:
         pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *self._argv, for_any_shell(command), env=self._environment, stdin=pipe, stdout=pipe, stderr=pipe,
-            limit=1 << 22,
+            limit=1 << 22, start_new_session=True,
         )  # fmt: skip
+        self.process = process
+        return process
 
 
 def probed(login: _Login, *, install: bool = False) -> str:
@@ -242,5 +246,40 @@ class _Endless:
 
 def test_what_never_ends_is_given_up() -> None:
     process: Any = SimpleNamespace(stdin=None, stdout=_Endless(), stderr=_Endless(), wait=_Endless().wait, returncode=0)
-    with pytest.raises(SlipwayError, match="something else ran in place of the agent"):
+    with pytest.raises(SlipwayError, match=r"before the agent does not end \(it said: y y y"):
         asyncio.run(Channel("web-1", process, PLACE).ship())
+
+
+@pytest.mark.parametrize(
+    ("bashrc", "said"),
+    [
+        ("sleep 60", "no whole line"),
+        ("yes '' | tr -d '\\n'", "no whole line"),
+        ("yes | tr -d '\\n'", "no whole line"),
+        ("echo Press a key; yes | tr -d '\\n'", "Press a key"),
+        ("yes", "y y y"),
+    ],
+)
+def test_a_start_up_file_without_an_end_is_called_that(
+    tmp_path: Path, bashrc: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.hosts.agent_channel._PROBE_SECONDS", 1)
+    monkeypatch.setattr("slipway.hosts.agent_channel.END_SECONDS", 1)
+    (tmp_path / ".bashrc").write_text(f"{bashrc}\n")
+    login = _Login(tmp_path)
+
+    async def look() -> None:
+        try:
+            async with channel(login, "web-1", "shop-test"):
+                pass
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(login.process.pid, signal.SIGKILL)
+            await login.process.wait()
+
+    with pytest.raises(SlipwayError) as raised:
+        asyncio.run(look())
+    [found] = raised.value.problems
+    assert f"what the shell runs before the agent does not end (it said: {said}" in found.what
+    assert "prints without end, or waits" in found.meaning
+    assert found.fix == f"ssh {PLACE} 'echo works' | head -c 1000"

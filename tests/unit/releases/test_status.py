@@ -61,6 +61,10 @@ CHANGES = {
         {"interrupted": "r-9 at start:api started"},
         ["a deployment was interrupted (r-9 at start:api started); the next one finishes or undoes it"],
     ),
+    "of another application": (
+        {"application": "shop-staging"},
+        ["what is called shop-staging here is application shop-staging's"],
+    ),
     "never deployed": ({"live": None, "last": None, "convergence": ""}, ["nothing is deployed here"]),
 }
 

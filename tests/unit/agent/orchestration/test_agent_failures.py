@@ -11,6 +11,8 @@ from simulation import SMOKE, Simulation
 from strategies import CANARY, STRATEGIES, strategies
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from simulation import Ended
 
 
@@ -176,6 +178,16 @@ def test_a_refused_password_names_the_volume_that_keeps_the_earlier_one(
     assert rotated.endswith(otherwise)
 
 
+def test_a_host_knows_whose_a_stack_is_from_the_first_attempt_to_the_end(stack: Simulation) -> None:
+    assert stack.probe()["application"] == ""
+    stack.deploy(stack.web("1", environment={"MODE": "exit"}))
+    assert (stack.probe()["application"], stack.probe()["live"]) == ("app", None)
+    assert stack.deploy(stack.web("1")).code == 0
+    assert stack.probe()["application"] == "app"
+    assert stack.destroy().code == 0
+    assert stack.probe()["application"] == ""
+
+
 @pytest.mark.parametrize("external", [False, True])
 def test_a_volume_of_another_stack_is_refused_unless_it_is_said_to_be_shared(stack: Simulation, external: int) -> None:
     mount = {"db_service": {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}}
@@ -190,6 +202,104 @@ def test_a_volume_of_another_stack_is_refused_unless_it_is_said_to_be_shared(sta
     else:
         assert "the volume fixed (data in the Compose file) is used by blog-db-1 of blog" in ended.error
         assert shop.ids() == []
+
+
+PLACES = ("bind", "volume on it", "link to it", "above", "below")
+
+
+@pytest.mark.parametrize("works", [True, False])
+@pytest.mark.parametrize("project", ["blog", ""])
+@pytest.mark.parametrize("theirs", PLACES)
+@pytest.mark.parametrize("ours", PLACES)
+def test_a_folder_of_somebody_else_is_refused_however_each_of_both_names_it(
+    stack: Simulation, tmp_path: Path, ours: str, theirs: str, project: str, *, works: bool
+) -> None:
+    data = tmp_path / "srv" / "data"
+    (data / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(data)
+    paths = {"bind": data, "link to it": tmp_path / "link", "above": data.parent, "below": data / "deep"}
+    mount = {"type": "bind", "source": str(paths.get(ours)), "target": "/data"}
+    volumes: dict[str, Any] = {}
+    if ours not in paths:
+        mount |= {"type": "volume", "source": "data"}
+        volumes["data"] = {"driver_opts": {"type": "none", "o": "bind", "device": str(data)}}
+    wanted = stack.shop(db_service={"volumes": [mount]}, volumes=volumes)
+    name = stand_in(stack, project, str(paths.get(theirs, data)), volume="other" * (theirs not in paths), works=works)
+    ended = stack.deploy(wanted)
+    if not project and not works:
+        assert ended.code == 0, "a container of nobody that rests is nobody's data"
+        return
+    assert f"is used by {name}{' of blog' * bool(project)} — two would write the same data" in ended.error
+    assert ended.error.endswith("for data of its own")
+    assert stack.ids() == []
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        *((each, each) for each in ("/etc/localtime", "/dev/null", "/proc", "/sys", "/run", "/tmp", "/var/log")),
+        ("/srv/a", "/srv/ab"),
+        ("/srv/a", "/srv"),
+        ("/srv/a", "/"),
+        ("/var/lib/docker/containers", "/var/lib/docker/containers"),
+        ("/var/lib/docker", "/var/lib/docker/volumes/x/_data"),
+        ("/var/lib/docker/volumes", "/var/lib/docker"),
+    ],
+)
+def test_a_tool_that_sees_the_whole_machine_stands_in_nobodys_way(
+    stack: Simulation, ours: str, theirs: str, turned: int
+) -> None:
+    stand_in(stack, "tool", ours if turned else theirs)
+    mount = {"type": "bind", "source": theirs if turned else ours, "target": "/data"}
+    assert stack.deploy(stack.shop(db_service={"volumes": [mount]})).code == 0
+
+
+@pytest.mark.parametrize("way", ["read only", "external", "shared already"])
+def test_data_may_be_shared_by_who_only_reads_or_says_so_or_does_so_already(
+    stack: Simulation, tmp_path: Path, way: str
+) -> None:
+    mount: dict[str, Any] = {"type": "bind", "source": str(tmp_path), "target": "/data"}
+    volumes: dict[str, Any] = {}
+    if way == "shared already":
+        assert stack.deploy(stack.shop(db_service={"volumes": [mount]})).code == 0
+    stand_in(stack, "blog", str(tmp_path), volume="both" * (way == "external"))
+    if way == "external":
+        mount |= {"type": "volume", "source": "both"}
+        volumes["both"] = {"name": "both", "external": True}
+    mount |= {"read_only": True} if way == "read only" else {}
+    assert stack.deploy(stack.shop(db="2", db_service={"volumes": [mount]}, volumes=volumes)).code == 0
+
+
+def test_a_volume_counts_also_where_its_user_is_of_no_project(stack: Simulation) -> None:
+    mount = {"db_service": {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}}
+    stand_in(stack, "", "", volume="fixed")
+    error = stack.deploy(stack.shop(**mount, volumes={"data": {"name": "fixed"}})).error
+    assert "the volume fixed (data in the Compose file) is used by -guest" in error
+
+
+def stand_in(stack: Simulation, project: str, path: str, *, volume: str = "", works: bool = True) -> str:
+    """A container of somebody else with a folder of the host, or a volume on it; its name."""
+    engine = stack.host.engine
+
+    def ask(target: str, body: dict[str, Any]) -> Any:
+        status, answer = engine.handle("POST", target, json.dumps(body).encode())
+        assert status < 400, answer
+        return json.loads(answer) if answer else None
+
+    if volume:
+        device = {"type": "none", "o": "bind", "device": path}
+        ask("/volumes/create", {"Name": volume, "DriverOpts": device if path else {}})
+    mount = {"Type": "volume" if volume else "bind", "Source": volume or path, "Target": "/data"}
+    labels = {"com.docker.compose.project": project} if project else {}
+    image = stack.shop()["images"]["db"]
+    engine.add(stack.world.registry[image.replace(":1@", "@")])
+    name = f"{project}-guest"
+    body = {"Image": image, "Env": [], "Labels": labels, "HostConfig": {"Mounts": [mount]}}
+    made = ask(f"/containers/create?name={name}", body)["Id"]
+    if works:
+        ask(f"/containers/{made}/start", {})
+    return name
 
 
 @pytest.mark.parametrize(

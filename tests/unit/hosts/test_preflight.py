@@ -1,0 +1,58 @@
+"""Before anything is planned: a host that cannot take the stack is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from samples import LOCAL, REMOTE, application, probe, settings
+
+from slipway.contract.problems import SlipwayError
+from slipway.hosts.preflight import look_at_hosts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Sessions:
+    """Hosts that have answered."""
+
+    def __init__(self, probes: dict[str, Any]) -> None:
+        self.probes, self.closed = probes, False
+
+    def open(self, *_: object, **__: object) -> dict[str, Any]:
+        return self.probes
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("name", "stack", "owner", "refused"),
+    [
+        ("shop", "api-prod", "shop-api", True),
+        ("shop-api", "prod", "shop", True),
+        ("shop-api", "prod", "shop-api", False),
+        ("shop-api", "prod", "Shop_API", True),
+        ("shop-api", "prod", "Shop-Api", False),
+        ("shop-api", "Prod.1", "shop-api", False),
+        ("shop-api", "prod", "", False),
+        ("shop-api", "prod", None, False),
+    ],
+)
+def test_a_stack_never_takes_the_place_of_another_applications(
+    tmp_path: Path, name: str, stack: str, owner: str | None, refused: int
+) -> None:
+    values = {"name": name, "stack": stack, "hosts": [LOCAL, REMOTE]}
+    shop = application(tmp_path, "services: {web: {image: nginx}}", **values)
+    second = probe(**({} if owner is None else {"application": owner}))
+    sessions: Any = Sessions({"here": probe(), "web-1": second})
+    if not refused:
+        assert look_at_hosts(settings(tmp_path, **values), shop, sessions).probes["web-1"] is second
+        return
+    with pytest.raises(SlipwayError) as error:
+        look_at_hosts(settings(tmp_path, **values), shop, sessions)
+    [problem] = error.value.problems
+    assert problem.what.startswith(f"host web-1: {shop.stack} is application {owner}'s here; stack {stack} of")
+    assert problem.fix == f"pulumi config set name {name}-new"
+    assert sessions.closed, "nothing was left on any host"
