@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import socket
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
-from slipway.agent.docker.facts import SHORT_ID
-from slipway.agent.move.checks import WORKS, check_data
+from slipway.agent.docker.facts import SHORT_ID, works_or_will
+from slipway.agent.move.checks import check_data
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, without_tools
 from slipway.contract.problems import FREE_DISK, SlipwayError
 from slipway.contract.published_ports import published_ports
@@ -136,16 +137,18 @@ def _shared_data(
 ) -> None:
     """Refuse data that somebody else writes to, unless this stack does so already or says that it is shared.
 
-    A container of no project counts while it works, one of a project always: all of that starts again together.
+    A container of no project counts if it works, or does so at the next boot, one of a project always: all of that
+    starts again together.
     """
     data = [each for name in starting for each in data_of_service(name, compose, api, external=False)]
     data = without_tools(data, engine)
     before = [each for entry in own for each in data_of(entry, api)] if data else []
     for entry in others if data else ():
         name, project = str(entry["Names"][0]).lstrip("/"), (entry.get("Labels") or {}).get(PROJECT_LABEL)
-        counts = project or entry.get("State") in WORKS
-        used = shared(data, without_tools(data_of(entry, api), engine)) if counts else []
-        if used and not shared(before, used):
+        theirs = shared(data, without_tools(data_of(entry, api), engine))
+        used = [each for each in theirs if not shared(before, [each])]
+        details = api.container(str(entry["Id"])) if used else None
+        if details and (project or works_or_will(details)):
             user = f"{name} of {project}" if project else name
             keys = [key for key, each in compose["volumes"].items() if str((each or {}).get("name") or key) == used[0]]
             what, (whole, last) = used[0], os.path.split(used[0])
@@ -153,7 +156,7 @@ def _shared_data(
                 f"write `{whole.rstrip('/')}/${{COMPOSE_PROJECT_NAME}}/{last}` in place of {what}, for data of its own"
             )
             share = "an external volume says that both may (`docker volume create --opt type=none --opt o=bind "
-            share += f"--opt device={what} NAME` for a folder)"
+            share += f"--opt device={shlex.quote(what)} NAME` for a folder)"
             if keys:
                 what, share = f"{what} ({keys[0]} in the Compose file)", "`external: true` says that both may"
                 fix = f"write `name: ${{COMPOSE_PROJECT_NAME}}_{keys[0]}` in volumes.{keys[0]}, for data of its own"

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from slipway.agent.move.old_project import OldContainer, OldProject
 
 __all__ = [
-    "WORKS",
     "check_claims",
     "check_data",
     "check_folders",
@@ -36,7 +35,7 @@ __all__ = [
     "to_rest",
 ]
 
-WORKS = ("running", "paused", "restarting")  # states of a container that has its data
+_WORKS = ("running", "paused", "restarting")  # states of a container that has its data
 
 
 def check_data(
@@ -251,7 +250,7 @@ def strangers(old: Collection[OldContainer], stack: str, api: DockerApi) -> dict
     return {
         str(entry["Names"][0]).lstrip("/"): data_of(entry, api)
         for entry in api.containers()
-        if entry.get("State") in WORKS
+        if entry.get("State") in _WORKS
         and str(entry["Id"])[:SHORT_ID] not in known
         and (entry.get("Labels") or {}).get(PROJECT_LABEL) != stack
     }

@@ -271,6 +271,16 @@ def test_data_may_be_shared_by_who_only_reads_or_says_so_or_does_so_already(
     assert stack.deploy(stack.shop(db="2", db_service={"volumes": [mount]}, volumes=volumes)).code == 0
 
 
+def test_who_shares_one_folder_does_not_share_the_next(stack: Simulation, tmp_path: Path) -> None:
+    names = ("one", "two")
+    mounts = [{"type": "bind", "source": str(tmp_path / name), "target": f"/{name}"} for name in names]
+    assert stack.deploy(stack.shop(db_service={"volumes": mounts[:1]})).code == 0
+    for name in names:
+        stand_in(stack, name, str(tmp_path / name))
+    error = stack.deploy(stack.shop(db_service={"volumes": mounts})).error
+    assert f"the folder {tmp_path / 'two'} is used by two-guest of two" in error
+
+
 def test_a_volume_counts_also_where_its_user_is_of_no_project(stack: Simulation) -> None:
     mount = {"db_service": {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}}
     stand_in(stack, "", "", volume="fixed")
