@@ -38,7 +38,7 @@ class Redactor:
     """
 
     def __init__(self, *secrets: Mapping[str, str], shown: Collection[str] = ()) -> None:
-        """`shown` are words that everybody reads elsewhere: hiding them would hide what is said, and tell the secret."""
+        """`shown` are words that all may read: hiding them would hide what is said, and tell the secret."""
         self._names: dict[str, str] = {}
         self._pieces = Pieces()
         for values in secrets:
