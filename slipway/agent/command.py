@@ -258,12 +258,9 @@ def _redactor(content: Deployment, folder: StackFolder) -> Redactor:
 
 
 def _hiding(names: Iterable[str], *secrets: Mapping[str, str]) -> Redactor:
-    """Hides secrets, but not weak ones that are words of these names.
-
-    `temporal` in place of the service's name hides what is said, and tells the secret.
-    """
+    """Hides secrets, but not weak ones that are words of these names."""
     words = {word for name in names for word in (name, *re.split(r"[\W_]+", name)) if len(word) < _WORD}
-    return Redactor(*({name: value for name, value in each.items() if value not in words} for each in secrets))
+    return Redactor(*secrets, shown=words)
 
 
 def known_here(folder: StackFolder) -> tuple[dict[str, str], ...]:

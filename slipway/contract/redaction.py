@@ -10,7 +10,7 @@ from slipway.contract.secret_forms.layers import Hidden, Layer, hidden_in
 from slipway.contract.secret_forms.pieces import Pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 __all__ = ["FREE_TEXT", "Redactor", "printable", "unmarked"]
 
@@ -37,14 +37,15 @@ class Redactor:
     of them say: forms mix, and nobody can list them. What is left of them all is values, whole or in pieces.
     """
 
-    def __init__(self, *secrets: Mapping[str, str]) -> None:
+    def __init__(self, *secrets: Mapping[str, str], shown: Collection[str] = ()) -> None:
+        """`shown` are words that all may read: hiding them would hide what is said, and tell the secret."""
         self._names: dict[str, str] = {}
         self._pieces = Pieces()
         for values in secrets:
             for name, value in values.items():
                 forms = Forms(value)
                 for form in forms.whole():
-                    if len(form.strip()) >= SHORTEST:
+                    if len(form.strip()) >= SHORTEST and form not in shown:
                         self._names.setdefault(form.replace("+", " "), name)
                 self._pieces.add(name, forms)
         self._short = [form for form in self._names if len(form) < 2 * _STEP - 1]

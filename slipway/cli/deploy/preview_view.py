@@ -97,6 +97,8 @@ def _end(document: Mapping[str, Any], name: Callable[[str], str] = printable) ->
     stack = name(document["stack"])
     if document["unplanned"]:
         return f"{stack}: not planned on {', '.join(map(name, document['unplanned']))}"
+    if refused := [name(host["host"]) for host in document["hosts"] if host.get("refused")]:
+        return f"{stack}: would be refused by {', '.join(refused)}"
     if not document["changes"]:
         return f"{stack}: nothing to do"
     changes = [

@@ -121,6 +121,13 @@ def test_a_host_without_a_plan_is_no_good_news() -> None:
     assert shown(found, 120).splitlines()[-1].strip() == "production: not planned on web-2"
 
 
+def test_what_a_host_would_refuse_is_no_good_news() -> None:
+    found = document(change("web"))
+    found["hosts"][0]["refused"] = [{"what": "port 80 is in use", "meaning": "x", "fix": "x"}]
+    for text in (shown(found, 120).splitlines()[-1].strip(), in_markdown(found).replace("`", "")):
+        assert "production: would be refused by web-1" in text
+
+
 def test_hostile_text_is_shown_as_it_is() -> None:
     found = document(change("web", because=["label a[/b]", "mount /data[red]"]))
     assert "label a[/b], mount /data[red]" in shown(found, 120)

@@ -141,4 +141,6 @@ def test_a_host_hides_the_secrets_of_before_and_where_its_watch_reports_to(
 def test_a_weak_secret_that_is_a_name_does_not_black_out_the_name(value: str, *, hidden: bool) -> None:
     names = ["shop-staging", "temporal", "authentication-api", "docker.io/library/postgres:18@sha256:0123"]
     said = f"service {value} did not stay up"
-    assert _hiding(names, {"PASSWORD": value}).text(said) == (said.replace(value, "[PASSWORD]") if hidden else said)
+    for secret in (value, f"postgres://app:{value}@db/x"):
+        redactor = _hiding(names, {"PASSWORD": secret})
+        assert redactor.text(said) == (said.replace(value, "[PASSWORD]") if hidden else said)
