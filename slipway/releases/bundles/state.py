@@ -52,13 +52,14 @@ def answer(engine: Engine, meaning: str, *arguments: str) -> str:
 
 
 def _output(engine: Engine, done: subprocess.CompletedProcess[str], meaning: str) -> str:
-    return output_of(
-        done,
-        f"pulumi {' '.join(done.args[1:3])} failed on stack {engine.short}",
-        f"{meaning}: PULUMI_CONFIG_PASSPHRASE may be wrong, the state elsewhere, or another update at work "
-        "(`pulumi cancel` removes the lock of one that is gone)",
-        of_stack("pulumi whoami --verbose && slipway lock", engine.stack),
+    meaning += (
+        ": PULUMI_CONFIG_PASSPHRASE may be wrong, the state elsewhere, or another update at work "
+        "(`pulumi cancel` removes the lock of one that is gone)"
     )
+    fix = of_stack("pulumi whoami --verbose && slipway lock", engine.stack)
+    if done.returncode == _STACK_NOT_FOUND:
+        meaning, fix = engine.absent()
+    return output_of(done, f"pulumi {' '.join(done.args[1:3])} failed on stack {engine.short}", meaning, fix)
 
 
 def state_in(content: bytes, place: str) -> dict[str, Any]:

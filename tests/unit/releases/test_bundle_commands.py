@@ -193,6 +193,7 @@ def test_export_of_no_stack_writes_nothing(program: Program, slipway: Slipway) -
     assert error.startswith(
         "slipway: error: pulumi stack export failed on stack nowhere (no stack named 'nowhere' found) — "
     )
+    assert error.endswith(" — pulumi stack ls\n")
     assert not list(program.folder.glob("*.tar.gz"))
 
 
