@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import traceback
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ def as_error(error: Exception, folder: StackFolder | None, redactor: Redactor) -
         return error
     place = getattr(error, "filename", None) or (folder and getattr(error, "errno", 0) in _OF_THE_DISK and folder.path)
     if isinstance(error, OSError) and error.strerror and place:
-        there = place if os.path.lexists(place) else os.path.dirname(place)
+        there = shlex.quote(os.fsdecode(place if os.path.lexists(place) else os.path.dirname(place)))
         return SlipwayError(
             f"{place}: {error.strerror}",
             "the agent could not read or write on this host",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.settings.setting_files import config_rm, entry
 from slipway.settings.spelling import suggestion
-from slipway.x_slipway.proxy_labels import is_proxy_label, unguarded, unreplaced_labels
+from slipway.x_slipway.proxy_labels import is_for_proxy, unguarded, unreplaced_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) 
             (found.warn if each.routed else found.refuse)(what, meaning, fix)
         for problem in unguarded(services):
             found.warn(problem.what, problem.meaning, problem.fix)
-        adopted["services"] = {name: _without_proxy_labels(each) for name, each in services.items()}
+        adopted["services"] = {name: _without_proxy_words(each) for name, each in services.items()}
     for kind, setting, names in (
         ("volumes", "adoptVolumes", settings.adopt_volumes),
         ("networks", "adoptNetworks", settings.adopt_networks),
@@ -51,6 +51,9 @@ def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) 
     return adopted
 
 
-def _without_proxy_labels(service: Mapping[str, Any]) -> dict[str, Any]:
-    labels = {name: value for name, value in (service.get("labels") or {}).items() if not is_proxy_label(name)}
-    return {**service, "labels": labels} if "labels" in service else dict(service)
+def _without_proxy_words(service: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(service)
+    for key in ("labels", "environment"):
+        if key in service:
+            found[key] = {name: value for name, value in (service[key] or {}).items() if not is_for_proxy(name)}
+    return found

@@ -73,6 +73,8 @@ class Application:
     entries: Mapping[str, Mapping[str, Any]]
     """Service → its entry in the release document."""
     warnings: tuple[Problem, ...] = ()
+    beside: tuple[str, ...] = ()
+    """Routed services whose strategy the Compose file states: two generations of them may share their data."""
     revision: Revision | None = None
     """Of the source; None for what git says of the application's folder now."""
 
@@ -183,14 +185,8 @@ class _Reader:
         }
         document = {"name": self.stack, "services": services, **{key: part for key, part in parts.items() if part}}
         self.files.finish()
-        check_context_mounts(
-            stated,
-            model.get("volumes") or {},
-            builds.builds,
-            self.files,
-            self.found,
-            production=self.settings.production,
-        )
+        volumes, production = model.get("volumes") or {}, self.settings.production
+        check_context_mounts(stated, volumes, builds.builds, self.files, self.found, production=production)
         check_readable_values(self.settings, model, self.sources, self.files.plain, self.found)
         check_proxies(
             services,
@@ -212,6 +208,7 @@ class _Reader:
             secrets=tuple(sorted(used)),
             entries=entries,
             warnings=tuple(self.found.warnings),
+            beside=tuple(sorted(name for name, each in self.extensions.items() if each.beside)),
         )
 
     def _check_extensions(self, model: Mapping[str, Any]) -> None:

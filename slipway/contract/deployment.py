@@ -287,6 +287,8 @@ class Deployment(NamedTuple):
     fleet: FleetMembers | None = None
     move_from: tuple[str, ...] = ()
     """Compose projects and containers of this host that the stack takes over from"""
+    move_beside: tuple[str, ...] = ()
+    """routed services that start beside old containers of the same data"""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Deployment:
@@ -302,6 +304,7 @@ class Deployment(NamedTuple):
             "watch": WatchLimits(**watch) if watch else None,
             "fleet": FleetMembers(tuple(fleet["hosts"]), fleet["leader"]) if fleet else None,
             "move_from": tuple(content.get("move_from", ())),
+            "move_beside": tuple(content.get("move_beside", ())),
         })  # fmt: skip
 
 

@@ -45,6 +45,7 @@ def deployment_document(
         SlipwayError: when it breaks the contract.
     """
     services, login = application.services_of(host), settings.registry_login()
+    beside = [name for name in application.beside if name in services]
     document = {
         "contract": CONTRACT,
         "stack": application.stack,
@@ -63,7 +64,7 @@ def deployment_document(
         "convergence": _token(probe, release["id"]),
         "edge": edge_document(settings, edge, services, application),
         "watch": watch_document(settings),
-        **({"move_from": list(settings.move_from)} if settings.move_from else {}),
+        **({"move_from": list(settings.move_from), "move_beside": beside} if settings.move_from else {}),
         "fleet": {"hosts": list(hosts), "leader": _leader(application, hosts)} if len(hosts) > 1 else None,
     }
     # one text for one document: a release that comes from the state has its keys in another order

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
     from slipway.x_slipway.service import ServiceExtension
 
-__all__ = ["UnreplacedLabel", "is_proxy_label", "unguarded", "unreplaced_labels"]
+__all__ = ["UnreplacedLabel", "is_for_proxy", "unguarded", "unreplaced_labels"]
 
 _PREFIXES = ("traefik.", "caddy")
+_VIRTUAL = "VIRTUAL_HOST"
+_VARIABLES = (_VIRTUAL, f"{_VIRTUAL}_MULTIPORTS", "LETSENCRYPT_HOST")  # by which nginx-proxy and its companion find
 _RULE = re.compile(r"traefik\.(http|tcp)\.routers\.([^.]+)\.rule|traefik\.(?:[^.]+\.)?frontend\.rule")
 _OTHER = re.compile(r"traefik\.(tcp|udp)\.routers\.")
 _PORT = re.compile(r"traefik\.(?:http\.services\.[^.]+\.loadbalancer\.server\.)?port")
@@ -51,7 +53,8 @@ class UnreplacedLabel(NamedTuple):
     @property
     def came(self) -> str:
         """Where visitors came from, in words."""
-        return f"services.{self.service} has the label {self.label}"
+        kind = "variable" if self.label.startswith(_VIRTUAL) else "label"
+        return f"services.{self.service} has the {kind} {self.label}"
 
     @property
     def fix(self) -> str:
@@ -83,9 +86,9 @@ class UnreplacedLabel(NamedTuple):
         return Problem(self.came, meaning, self.fix)
 
 
-def is_proxy_label(name: str) -> bool:
-    """Whether a label is meant for a proxy that looks for containers."""
-    return name.lower().startswith(_PREFIXES)
+def is_for_proxy(name: str) -> bool:
+    """Whether a label or variable is meant for a proxy that looks for containers."""
+    return name.lower().startswith(_PREFIXES) or name in _VARIABLES
 
 
 def unreplaced_labels(services: Mapping[str, Mapping[str, Any]], domain: str) -> Iterator[UnreplacedLabel]:
@@ -96,7 +99,9 @@ def unreplaced_labels(services: Mapping[str, Mapping[str, Any]], domain: str) ->
     for name, service in services.items():
         labels = {key.lower(): str(value or "") for key, value in (service.get("labels") or {}).items()}
         own, port = extensions[name].route, _port(labels, service)
-        for label, rule, http in _ways(labels):
+        variables = service.get("environment") or {}
+        virtual = [(_VIRTUAL, str(variables[_VIRTUAL]), True)] if variables.get(_VIRTUAL) else []
+        for label, rule, http in (*_ways(labels), *virtual):
             hosts, path = _named(label, rule)
             if not http:
                 if not service.get("ports"):
@@ -166,7 +171,9 @@ def _ways(labels: Mapping[str, str]) -> Iterator[tuple[str, str, bool]]:
 
 def _named(label: str, rule: str) -> tuple[tuple[str, ...], str]:
     """The host names and the path of a rule, as far as routes can have them."""
-    if label.startswith("caddy"):
+    if label == _VIRTUAL:
+        hosts, paths = rule.split(","), []
+    elif label.startswith("caddy"):
         sites = [each.partition("://")[2] or each for each in re.split(r"[,\s]+", rule) if each]
         parts = [site.partition("/") for site in sites]
         hosts, paths = [host.partition(":")[0] for host, _, _ in parts], [f"/{path}".rstrip("*") for *_, path in parts]
@@ -175,7 +182,7 @@ def _named(label: str, rule: str) -> tuple[tuple[str, ...], str]:
     else:
         return (), ""
     path = paths[0].rstrip("/") if len({*paths}) == 1 and "{" not in paths[0] else ""  # of several, all of the host
-    known = (_in_letters(host.lower()) for host in hosts)
+    known = (_in_letters(host.strip().lower()) for host in hosts)
     return tuple(dict.fromkeys(host for host in known if HOST_NAME.fullmatch(host))), path
 
 
@@ -194,6 +201,7 @@ def _arguments(pattern: re.Pattern[str], rule: str) -> list[str]:
 
 def _port(labels: Mapping[str, str], service: Mapping[str, Any]) -> int:
     stated = [value for key, value in labels.items() if _PORT.fullmatch(key)]
+    stated += [str((service.get("environment") or {}).get("VIRTUAL_PORT"))]
     stated += [port for value in labels.values() for port in _UPSTREAM.findall(value)]
     exposed: Sequence[Any] = service.get("expose") or ()
     stated += [str(each).partition("/")[0] for each in exposed] if len(exposed) == 1 else []

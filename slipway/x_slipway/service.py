@@ -183,6 +183,11 @@ class ServiceExtension(Block):
     )
     hosts: list[str] = Field(default_factory=list, description="hosts that run this service; all when empty")
 
+    @property
+    def beside(self) -> bool:
+        """Whether it is routed and states a strategy by which two generations run, and may share data."""
+        return bool(self.route) and self.strategy not in ("", RECREATE)
+
     def document(
         self, *, strategy: str = "", update: UpdateConfig | None = None, domain: str = "", watched: bool = False
     ) -> dict[str, Any]:

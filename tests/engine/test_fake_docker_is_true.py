@@ -428,6 +428,20 @@ def addresses_are_the_lowest_that_are_free(bench: Bench) -> Any:
 
 
 @scenario
+def a_container_needs_the_very_network_that_it_ran_on(bench: Bench) -> Any:
+    network = bench.network("n", "10.231.9.0/24")
+    made = bench.make(networks={network: {}})
+    bench.api.stop(made)
+    bench.api.remove_network(network)
+    gone = bench.refused(lambda: bench.api.start(made))
+    bench.network("n", "10.231.9.0/24")
+    another = bench.refused(lambda: bench.api.start(made))
+    bench.api.disconnect_network(network, made)
+    bench.api.connect_network(network, {"Container": made})
+    return gone, another, bench.refused(lambda: bench.api.start(made)), bench.address(made, network)
+
+
+@scenario
 def a_fixed_address_is_kept_in_the_configuration_only(bench: Bench) -> Any:
     network = bench.network("n", "10.231.8.0/24")
     fixed = {"IPAMConfig": {"IPv4Address": "10.231.8.40"}}

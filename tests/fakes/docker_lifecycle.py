@@ -45,7 +45,7 @@ class Lifecycle(Containers):
         """Its program runs from now on."""
         self._bind_ports(container)
         for name, endpoint in container.endpoints.items():
-            network = self._find_network(name)
+            network = self._find_network(endpoint["NetworkID"] or name)
             endpoint["NetworkID"] = network.id
             endpoint["IPAddress"] = self._take_address(network, container, endpoint)
         container.state, container.code, container.error = "running", 0, ""

@@ -146,7 +146,7 @@ class Actions:
             steps.Migrate: self._migrate,
             steps.EdgeUp: self._edge_up,
             steps.Start: self._start,
-            steps.ScaleUp: self._scale_up,
+            steps.ScaleUp: lambda step: self._up(step, scale=self._more(step)),
             steps.Remove: self._remove,
             steps.WaitHealthy: self._wait_healthy,
             steps.Smoke: self._smoke,
@@ -158,7 +158,7 @@ class Actions:
             steps.Drain: self.mover.retire,
             steps.KeepOld: self._keep,
             steps.Unroute: lambda step: self.mover.unroute(step.services),
-            steps.Create: lambda step: self._up(step, start=False),
+            steps.Create: lambda step: self._up(step, scale=self._more(step), start=False),
             steps.StopOld: self._take_over,
             steps.StandIn: self._take_over,
             steps.TakePorts: self._take_over,
@@ -215,10 +215,9 @@ class Actions:
     def _own(self, step: steps.Start) -> list[Container]:
         return facts.containers(self.api, self.folder.stack, step.services)
 
-    def _scale_up(self, step: steps.ScaleUp) -> None:
+    def _more(self, step: steps.ScaleUp | steps.Create) -> dict[str, int]:
         present = [each.service for each in facts.containers(self.api, self.folder.stack, step.services)]
-        counts = zip(step.services, step.counts)
-        self._up(step, scale={name: count + present.count(name) for name, count in counts})
+        return {name: count + present.count(name) for name, count in zip(step.services, step.counts)}
 
     def _up(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import runtime
@@ -13,9 +14,10 @@ from slipway.agent.docker.stop import finish_stops
 from slipway.agent.edge.edge import Edge
 from slipway.agent.fleet import Fleet
 from slipway.agent.move.handover import Handover
-from slipway.agent.move.old_project import UNDOING, UNDONE, OldProject
+from slipway.agent.move.old_project import MOVING, NOTES, UNDOING, UNDONE, OldProject
 from slipway.agent.move.undo import undo
 from slipway.agent.release.rendering import render
+from slipway.agent.state.atomic_files import read_object
 from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
@@ -107,8 +109,12 @@ class Attempt:
 
     @property
     def handover(self) -> Handover | None:
-        """What takes over from another project; None where this stack does not, or has done so."""
-        if not self.document.move_from:
+        """What takes over from another project; None where this stack does not, or has done so.
+
+        A move that was cut off is gone on with, or given back, also where the stack names no project any more.
+        """
+        noted = read_object(os.path.join(self.folder.path, NOTES))
+        if not self.document.move_from and not (self._handover or noted.get("state") == MOVING):
             return None
         if self._handover is None:
             old = OldProject(self.folder, self.access.api, self.document.move_from)

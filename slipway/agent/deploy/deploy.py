@@ -20,7 +20,8 @@ from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.secret_files import check_certificates
-from slipway.agent.move.checks import check_claims, check_folders, check_kept, check_names, check_taken, shared_now
+from slipway.agent.move.checks import check_folders, check_kept, check_names, shared_now
+from slipway.agent.move.claims import check_claims, taken_over_by
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
 from slipway.agent.move.left_data import LeftData, check_left_data, left_data, seeds_of
 from slipway.agent.move.old_project import UNDOING, OldProject
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.state.stack_dir import StackFolder
     from slipway.agent.strategies.service import Service
+    from slipway.agent.strategies.steps import Step
     from slipway.contract.deployment import Deployment
 
 __all__ = ["deploy", "plan_document", "planned", "wanted_release"]
@@ -100,7 +102,9 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
 def _preflight(attempt: Attempt, made: _Planned) -> None:
     plan, rendered, release, access = made.plan, made.rendered, attempt.release, attempt.access
     names = attempt.document.move_from if attempt.handover else ()
-    check_taken(attempt.folder.stack)
+    if taken := taken_over_by(attempt.folder.stack, access.api):
+        attempt.runs_instead = "" if any(each.state in facts.RUNS for each in made.seen) else taken.stack
+        raise SlipwayError(taken.problem)
     if attempt.handover:
         if not attempt.handover.old.open:
             check_claims(attempt.handover.old, attempt.folder.stack)
@@ -171,7 +175,7 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
     if made.undo_first:
         because = "it was cut off: all of it runs again, and the stack stands still, before anything else is done"
         planned.insert(0, Change(made.undo_first, UNDO_FINISHED, (because,), interrupts=True))
-    project = ", ".join(attempt.document.move_from)
+    project = attempt.handover.old.name if attempt.handover else ""
     planned += old_changes(made.plan.steps, made.old, project, attempt.edge_ports, made.data)
     stays = [each.words for each in _left(attempt, made) if not each.used] if made.plan.steps else []
     return [*planned, *([Change(project, DATA_STAYS, tuple(stays))] if stays else [])]
@@ -306,7 +310,9 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
     old = attempt.handover.old.containers() if attempt.handover else []
     old = [each._replace(running=True) for each in old] if undoing else old
     data = {name: data_of_service(name, rendered.compose, access.api) for name in services if old}
-    steps = with_handover(plan.steps, rendered, old, attempt.edge_ports, data) if old else plan.steps
+    steps: Sequence[Step] = plan.steps
+    if old:
+        steps = with_handover(steps, rendered, old, attempt.edge_ports, data, beside=document.move_beside)
     return _Planned(plan._replace(steps=tuple(steps)), rendered, seen, edge, old, data, undoing)
 
 

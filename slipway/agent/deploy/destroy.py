@@ -13,7 +13,7 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socke
 from slipway.agent.docker.facts import SHORT_ID
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.edge.edge import Edge
-from slipway.agent.move.checks import check_taken
+from slipway.agent.move.claims import taken_over_by
 from slipway.agent.move.old_project import MOVED, OldProject
 from slipway.agent.release.prune import images_of, images_of_other_stacks, remove_images
 from slipway.agent.state.atomic_files import remove_files, remove_tree
@@ -23,7 +23,7 @@ from slipway.contract import CONTRACT
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from slipway.agent.output import Output
     from slipway.agent.state.stack_dir import StackFolder
@@ -40,7 +40,6 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
     """Remove the stack; what was removed and which volumes and data folders were kept. Fine when there is nothing."""
     api = DockerApi(find_socket())
     api.version()
-    check_taken(folder.stack)
     old = OldProject(folder, api)
     if old.open:
         raise SlipwayError(
@@ -48,6 +47,9 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
             "what it needs to run again is noted with the stack, so nothing was removed; destroy after that",
             "slipway move finish" if old.state == MOVED else "slipway move undo",
         )
+    taken = taken_over_by(folder.stack, api)
+    if taken and taken.back:
+        raise SlipwayError(taken.problem)
     if not os.path.isdir(folder.path):  # as the lock would make it
         return _remove(folder, volumes, api, out)
     stop = Stop()
@@ -74,9 +76,10 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
         os.unlink(folder.watch)  # the watch ends when its order is gone
     removed = remove_containers(folder.stack, api, lambda stopping: _note(folder, stopping))
     Edge(api, out).drop_stack(folder.stack)
-    own = {image for release in folder.kept_releases().values() for image in images_of(release)}
+    releases = folder.kept_releases().values()
+    own = {image for release in releases for image in images_of(release)}
     images, warnings = remove_images(sorted(own - images_of_other_stacks(folder.stack)), api)
-    kept, gone, unknown = [], [], set(named)
+    kept, gone, unknown = _adopted(releases, api), [], set(named)
     for volume in sorted(api.volumes(folder.stack), key=lambda each: str(each["Name"])):
         name = str(volume["Name"])
         called = {name, (volume.get("Labels") or {}).get(_VOLUME_LABEL)}
@@ -100,6 +103,13 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
         "kept_volumes": kept,
         "warnings": warnings,
     }
+
+
+def _adopted(releases: Iterable[Mapping[str, Any]], api: DockerApi) -> list[str]:
+    """The volumes that these releases adopted: nothing of Slipway removes them."""
+    volumes = (volume or {} for release in releases for volume in (release["compose"].get("volumes") or {}).values())
+    names = {str(each["name"]) for each in volumes if each.get("x-adopted")}
+    return sorted(name for name in names if api.volume(name) is not None)
 
 
 def _note(folder: StackFolder, stopping: Sequence[str]) -> None:

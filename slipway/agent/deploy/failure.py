@@ -38,8 +38,7 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     evidence = list(failure.evidence)
     known = True
     try:
-        _await_docker(attempt)
-        now = _on_to_validated(attempt, _return(attempt), evidence)
+        now = _on_to_validated(attempt, _return_with_docker(attempt), evidence)
     except Exception as second:  # noqa: BLE001 - both failures belong in one message
         known = False
         again = as_error(second, attempt.folder, out.redactor)
@@ -59,16 +58,16 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}", evidence=tuple(evidence)))
 
 
-def _await_docker(attempt: Attempt) -> None:
-    """Wait for an engine that is being restarted, by an upgrade, say: without it nothing comes back."""
+def _return_with_docker(attempt: Attempt) -> str:
+    """`_return`, once Docker answers: an upgrade of it restarts it."""
     until = runtime.monotonic() + _DOCKER_SECONDS
-    while attempt.touched and runtime.monotonic() < until:
+    while True:
         try:
-            attempt.access.api.version()
+            return _return(attempt)
         except DockerUnreachableError:
+            if runtime.monotonic() > until:
+                raise
             runtime.sleep(_POLL_SECONDS)
-        else:
-            return
 
 
 def _return(attempt: Attempt) -> str:

@@ -93,7 +93,7 @@ def _drivers(compose: Mapping[str, Any], machine: Machine) -> None:
             raise SlipwayError(
                 f"the volume driver {driver} (volume {name}) is not installed on this host",
                 f"the engine has {', '.join(machine.volume_drivers)}",
-                f"docker plugin install {driver}",
+                f"docker plugin install {shlex.quote(driver)}",
             )
 
 
@@ -107,7 +107,7 @@ def _external(compose: Mapping[str, Any], api: DockerApi) -> None:
                 f"the external {kind}{'s' * many} {', '.join(missing)} {'do' if many else 'does'} not exist "
                 "on this host",
                 f"the Compose file declares {them} as external, so Slipway does not create {them}",
-                " && ".join(f"docker {kind} create {name}" for name in missing),
+                " && ".join(f"docker {kind} create {shlex.quote(name)}" for name in missing),
             )
 
 
@@ -122,7 +122,7 @@ def _networks(compose: Mapping[str, Any], starting: Collection[str], api: Docker
                 f"the network {name} ({key} in the Compose file) is there, and something else made it",
                 "Compose would not use it, so nothing was started: Docker removes it once no container is on it, and "
                 f"`external: true` in networks.{key} uses it as it is",
-                f"docker network rm {name}",
+                f"docker network rm {shlex.quote(name)}",
             )
 
 

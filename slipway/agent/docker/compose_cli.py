@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -181,7 +182,8 @@ def failed_start(services: Sequence[str], output: Sequence[str]) -> SlipwayError
     meaning, fix = "Compose could not make the containers", "read its lines above"
     for pattern, means, helps in _REASONS:
         if found := re.search(pattern, text, re.IGNORECASE):
-            meaning, fix = (each.replace("{}", found[found.re.groups]) for each in (means, helps))
+            word = found[found.re.groups]
+            meaning, fix = means.replace("{}", word), helps.replace("{}", shlex.quote(word))
             break
     last, names = lines[-1], ", ".join(services)
     return SlipwayError(f"{names} did not start: {last}", meaning, fix, lines[-_EVIDENCE_LINES:])

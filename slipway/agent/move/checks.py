@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import NEVER_RESTARTED, SERVICE_LABEL, SHORT_ID, restart_policy, works_or_will
 from slipway.agent.move.old_container import FOLDER_LABEL, runs
-from slipway.agent.move.old_project import FINISHED, MOVED, NOTES, OPEN
+from slipway.agent.move.old_project import FINISHED, MOVED
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, within
-from slipway.agent.state.atomic_files import read_object
-from slipway.contract.host_paths import stack_folder, stacks_folder
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -23,12 +21,10 @@ if TYPE_CHECKING:
     from slipway.agent.move.old_project import OldContainer, OldProject
 
 __all__ = [
-    "check_claims",
     "check_data",
     "check_folders",
     "check_kept",
     "check_names",
-    "check_taken",
     "rivals",
     "shared_now",
     "strangers",
@@ -204,43 +200,6 @@ def check_folders(old: OldProject, services: Collection[str]) -> None:
                 "one may be another application, which would be stopped, so nothing was touched; name the containers "
                 f"in place of the project, those of {likely} or of all that are one application",
                 "pulumi config set-all --path " + " ".join(f"--plaintext {shlex.quote(each)}" for each in pairs),
-            )
-
-
-def check_taken(stack: str) -> None:
-    """Refuse to touch a stack that another one of this host took over from and may give back to."""
-    for other, noted in _open_moves(stack):
-        if stack in noted.get("names", ()):
-            raise SlipwayError(
-                f"stack {other} of this host takes over from {stack}, or has done so, and may go back",
-                f"two would work on the same data, and {other} keeps the containers for its way back, so nothing was "
-                f"touched; that move is undone or finished first, by `slipway move` of {other}",
-                "slipway move undo",
-            )
-
-
-def _open_moves(stack: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The other stacks of this host that may give back to somebody, with their notes."""
-    here = os.listdir(stacks_folder()) if os.path.isdir(stacks_folder()) else ()
-    for other in sorted(set(here) - {stack}):
-        noted = read_object(os.path.join(stack_folder(other), NOTES))
-        if noted.get("state") in OPEN:
-            yield other, noted
-
-
-def check_claims(old: OldProject, stack: str) -> None:
-    """Refuse to take over from whom another stack of this host takes over, or took over and may go back."""
-    containers = {each.id for each in old.containers()}
-    for other, noted in _open_moves(stack):
-        claimed = noted.get("containers", ())
-        names = {*noted.get("names", ()), *(each["name"] for each in claimed)}.intersection(old.names)
-        if claimed and (names or not containers.isdisjoint(each["id"] for each in claimed)):
-            name = min(names, default=old.names[0])
-            raise SlipwayError(
-                f"stack {other} of this host takes over from {name}, or has done so, and may go back",
-                "two would take over the same containers and data, so nothing was touched; `slipway move` of that "
-                "stack shows how far it is, `undo` or `finish` ends it",
-                f"pulumi config rm --path 'moveFrom[{list(old.names).index(name)}]'",
             )
 
 

@@ -9,7 +9,8 @@ from slipway.agent import runtime
 from slipway.agent.docker.compose_cli import failed_start
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.edge.metrics import listening
-from slipway.agent.move.checks import check_claims, strangers
+from slipway.agent.move.checks import strangers
+from slipway.agent.move.claims import check_claims
 from slipway.agent.move.old_project import MOVED, MOVING, UNDOING, UNDONE
 from slipway.agent.move.shared_data import data_of, shared, within
 from slipway.agent.state.lock import lock

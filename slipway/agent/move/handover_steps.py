@@ -38,10 +38,13 @@ def with_handover(
     old: Sequence[OldContainer],
     ports: Collection[int],
     data: Mapping[str, Collection[str]],
+    *,
+    beside: Collection[str] = (),
 ) -> list[Step]:
     """`steps` that also take over from the `old` containers.
 
-    `ports` are those that the edge is to have, `data` what each service may write to (see `shared_data`).
+    `ports` are those that the edge is to have, `data` what each service may write to (see `shared_data`); services that
+    are to run `beside` old ones share it with them for a while.
 
     Who is in the way of a service stops right before that starts, which is created by then and answers to its names
     on the old networks: a restart, for whoever needs it. All else stops after the release is recorded.
@@ -60,13 +63,20 @@ def with_handover(
         created: list[str] = []
         swaps: list[Step] = []
         for name in step.services if isinstance(step, (Start, ScaleUp)) else ():
-            away = [each for each in left if _in_the_way(each, rendered.services[name], rendered.compose, data[name])]
+            own = () if name in beside else data[name]
+            away = [each for each in left if _in_the_way(each, rendered.services[name], rendered.compose, own)]
             left = [each for each in left if each not in away]
             if away:
                 created.append(name)
                 swaps += [StandIn(name, _ids(away)), StopOld(name, _ids(away))]
-        found += [Create(tuple(created))] if created else []
-        found += [*swaps, step]
+        if created and isinstance(step, ScaleUp):
+            counts = dict(zip(step.services, step.counts))
+            found.append(Create(tuple(created), tuple(counts[name] for name in created)))
+            left_over = step._replace(counts=tuple(0 if name in created else counts[name] for name in step.services))
+            found += [*swaps, left_over]  # `StopOld` starts what was created
+        else:
+            found += [Create(tuple(created))] if created else []
+            found += [*swaps, step]
     found += [TakePorts(_ids(proxies))] if proxies else []
     return [*found, *([StopOld("", _ids(left))] if left else [])]
 
@@ -127,9 +137,7 @@ def _in_the_way(old: OldContainer, service: Service, compose: Mapping[str, Any],
     own = compose["services"][service.name]
     needed = bool(shared(data, old.mounts))
     needed = needed or any(port.width == 1 and port.first in old.ports for port in published_ports(own))
-    if service.strategy == RECREATE:
-        return needed or old.service == service.name
-    return needed and not service.traffic.routed  # the strategy of a routed service says that two may share a volume
+    return needed or (service.strategy == RECREATE and old.service == service.name)
 
 
 def _ids(containers: Sequence[OldContainer]) -> tuple[str, ...]:

@@ -1,10 +1,13 @@
 """Which data of the host a container writes to, and whether two write to the same.
 
-Data is a volume by its name, and a place by its path without links; a volume that is a folder or a share is both.
+Data is a volume by its name, and a place by its path without links, or by its inode where it has two paths; a volume
+that is a folder or a share is both.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -84,9 +87,18 @@ def within(inner: Collection[str], outer: Collection[str]) -> list[str]:
 
 
 def _inside(path: str, whole: str) -> bool:
-    return path == whole or (
-        os.path.isabs(path) and os.path.isabs(whole) and os.path.commonpath((path, whole)) == whole
+    if not (os.path.isabs(path) and os.path.isabs(whole)):
+        return path == whole
+    return os.path.commonpath((path, whole)) == whole or any(
+        _same(each, whole) for each in itertools.accumulate(path.split("/")[1:], "{}/{}".format, initial="")
     )
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two paths are one place, as with a folder that is mounted twice or a file of two names."""
+    with contextlib.suppress(OSError):
+        return os.path.samefile(one or "/", other)
+    return False
 
 
 def _volume(name: str, found: Mapping[str, Any]) -> Iterator[str]:

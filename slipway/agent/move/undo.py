@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from typing import TYPE_CHECKING
 
 from slipway.agent.deadline import Deadline
@@ -10,6 +11,7 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.edge.edge import Edge
 from slipway.agent.move.handover import Handover
 from slipway.agent.move.old_project import NOTES, UNDOING
+from slipway.agent.move.way_back import check_way_back
 from slipway.agent.state.atomic_files import remove_files
 from slipway.contract.problems import SlipwayError
 
@@ -57,12 +59,17 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> l
             "two would write the same data, so nothing was changed",
             f"docker stop {user}",
         )
+    if old.state != UNDOING:
+        check_way_back(old, api)
     # Its watch ends: one that rolls back would start what is about to stop, and nobody retires what was kept.
     remove_files(folder.watch, folder.secrets_before, folder.kept)
     old.note(UNDOING)
     handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
     if handover.lost:
-        again, by_hand = bool(old.down()), f"in its folder on the host: docker compose -p {old.names[0]} up -d"
+        again, by_hand = (
+            bool(old.down()),
+            f"in its folder on the host: docker compose -p {shlex.quote(old.names[0])} up -d",
+        )
         raise SlipwayError(
             f"not all of {old.name} runs again: {'; '.join(handover.lost)}",
             "all else of it runs as before, and the stack is stopped"

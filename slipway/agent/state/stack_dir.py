@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
@@ -53,10 +54,11 @@ class StackFolder:
             os.makedirs(self.path, mode=0o700, exist_ok=True)
             os.chmod(self.path, 0o700)
         except OSError as error:
+            all_stacks = shlex.quote(os.path.dirname(os.path.dirname(self.path)))
             raise SlipwayError(
                 f"{self.path} cannot be written ({error.strerror})",
                 "Slipway keeps its record of this stack there",
-                f"mkdir -p {self.path} && sudo chown -R $(id -un) {os.path.dirname(os.path.dirname(self.path))}",
+                f"mkdir -p {shlex.quote(self.path)} && sudo chown -R $(id -un) {all_stacks}",
             ) from error
 
     def file(self, sha: str, name: str) -> str:

@@ -147,6 +147,7 @@ class Create(NamedTuple):
     """Have Compose create containers, and not start them yet."""
 
     services: tuple[str, ...]
+    counts: tuple[int, ...] = ()  # how many more of each; empty: as many as there should be at the end
 
 
 class StopOld(NamedTuple):

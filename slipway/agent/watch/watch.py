@@ -17,6 +17,7 @@ from slipway.agent.docker import facts
 from slipway.agent.docker.docker_api import DockerApi, find_socket
 from slipway.agent.edge.edge import Edge
 from slipway.agent.edge.metrics import Target
+from slipway.agent.move.claims import taken_over_by
 from slipway.agent.state.atomic_files import read_object, remove_files, write_atomically
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
@@ -134,6 +135,10 @@ class _Watch:
         while self._ordered() and not self.stop.asked:
             bad = ""
             try:
+                if taken_over_by(self.folder.stack, self.api):  # its containers are the way back of another stack
+                    self._note("over", "")
+                    self._forget()
+                    return
                 self._retire_due()
                 if self.rules and runtime.time() < self.until:
                     bad = self._look(self.rules)

@@ -8,6 +8,7 @@ from slipway.agent import runtime
 from slipway.agent.deadline import Stop
 from slipway.agent.deploy.attempt import Attempt
 from slipway.agent.deploy.rollback import roll_back_to
+from slipway.agent.move.claims import taken_over_by
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import lock
 from slipway.contract.deployment import Deployment, Options, Release
@@ -49,7 +50,8 @@ def roll_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Outp
         secrets = folder.previous_secrets()
         document = Deployment(folder.stack, order["host"], Release.from_json(release), (), secrets, options)
         attempt = Attempt(document, folder, out, Stop(), origin={"actor": WATCH})
-        attempt.reach()
+        if taken := taken_over_by(folder.stack, attempt.reach().api):
+            return f"stack {taken.stack} took over by now, so nothing changed"
         attempt.begin_journal(before.release, "")
         attempt.failed_at = runtime.monotonic()
         said = roll_back_to(attempt, before, now=secrets, proven=secrets).said

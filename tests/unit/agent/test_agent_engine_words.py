@@ -30,6 +30,7 @@ OTHER = "another network of this host has the addresses that the Compose file gi
         (f"{CREATE}invalid pool request: Pool overlaps with other one on this address space", OTHER, "docker"),
         ('network shop_default was found but has incorrect label com.docker.compose.network set to "" (expected: "x")',
          "something else made a network of that name", "docker network rm shop_default"),
+        ("network a;$(b) was found but has incorrect label x", "something else", "docker network rm 'a;$(b)'"),
         (f"{DAEMON}Address already in use", "another container has the address", "docker ps -q | xargs docker inspect"),
         (f"{DAEMON}no available IPv4 addresses on this network's address pools: shop_back (1f)",
          "another container has the address that it asks for, or its network has none left", "docker ps -q"),

@@ -51,12 +51,14 @@ def test_no_proxy_of_before_finds_the_new_containers(tmp_path: Path) -> None:
           web:
             image: nginx
             x-slipway: {route: x, port: 80}
+            environment: {VIRTUAL_HOST: x, VIRTUAL_HOST_MULTIPORTS: y, LETSENCRYPT_HOST: x, VIRTUAL_ENV: /venv}
             labels: [traefik.enable=true, "traefik.http.routers.web.rule=Host(`x`)", caddy=x, caddy.to=80, team=a]
           job: {image: nginx, labels: {traefik.enable: "false"}}
     """
     assert application(tmp_path, labelled).document["services"]["web"]["labels"]["traefik.enable"] == "true"
     services = application(tmp_path, labelled, move_from=["shop"]).document["services"]
     assert services["web"]["labels"] == {"team": "a"}
+    assert services["web"]["environment"] == {"VIRTUAL_ENV": "/venv"}
     assert "labels" not in services["job"]
 
 
@@ -87,3 +89,20 @@ def test_a_stack_that_takes_over_says_which_visitors_would_find_nobody(tmp_path:
         "services.web has the label traefik.http.middlewares.auth.basicauth.users, and no basicAuth of x-slipway",
     ]
     assert application(tmp_path, guarded).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ("{route: x, port: 80}", ()),
+        ("{route: x, port: 80, strategy: rolling}", ("web",)),
+        ("{route: x, port: 80, strategy: blue-green}", ("web",)),
+        ("{route: x, port: 80, strategy: recreate}", ()),
+        ("{strategy: rolling}", ()),
+    ],
+)
+def test_only_a_strategy_that_a_routed_service_states_lets_two_of_it_share_data(
+    tmp_path: Path, block: str, expected: tuple[str, ...]
+) -> None:
+    compose = f"services: {{web: {{image: nginx, x-slipway: {block}}}}}"
+    assert application(tmp_path, compose).beside == expected

@@ -10,7 +10,8 @@ import pytest
 from certified import certificate
 from samples import CANARY, DIGEST, LOCAL, REMOTE, application, load, probe, problems_of_loading, settings, whats
 
-from slipway.hosts.deployment_document import edge_document, route_urls
+from slipway.compose.git import Revision
+from slipway.hosts.deployment_document import deployment_document, edge_document, route_urls
 from slipway.hosts.preflight import View
 from slipway.settings.edge_settings import (
     edge_faults,
@@ -34,6 +35,20 @@ def edge(folder: Path, route: str = "shop.example", services: tuple[str, ...] = 
 
 
 # --- the document
+
+
+@pytest.mark.parametrize(("strategy", "beside"), [("", []), (", strategy: rolling", ["web"])])
+def test_a_host_is_told_who_may_work_beside_what_it_takes_over_from(
+    tmp_path: Path, strategy: str, beside: list[str]
+) -> None:
+    values: dict[str, Any] = {"move_from": ["old"]}
+    found = application(tmp_path, ROUTED % f"shop.example{strategy}", **values)
+    release = found.release(Revision("", ""), dict.fromkeys(found.entries, f"nginx@{DIGEST}"))
+    seen = {"live": None, "last": None, "drift": [], "interrupted": ""}
+    document = json.loads(
+        deployment_document(settings(tmp_path, **values), found, release, IMAGE, host="a", hosts=["a"], probe=seen)
+    )
+    assert (document["move_from"], document["move_beside"]) == (["old"], beside)
 
 
 def test_a_host_without_routes_has_no_edge(tmp_path: Path) -> None:

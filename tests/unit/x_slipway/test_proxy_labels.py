@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from slipway.x_slipway.proxy_labels import is_proxy_label, unguarded, unreplaced_labels
+from slipway.x_slipway.proxy_labels import is_for_proxy, unguarded, unreplaced_labels
 
 RULE = "traefik.http.routers.web.rule"
 PORT = {"traefik.http.services.web.loadbalancer.server.port": "3000"}
@@ -15,6 +15,27 @@ ROUTE = "set `x-slipway: {{route: {}, port: {}}}` in services.web of the Compose
 
 def service(labels: dict[str, str], **more: Any) -> dict[str, Any]:
     return {"image": "nginx", "labels": labels, **more}
+
+
+@pytest.mark.parametrize(
+    ("variables", "route", "port"),
+    [
+        ({"VIRTUAL_HOST": "shop.test"}, "shop.test", "CONTAINER-PORT"),
+        ({"VIRTUAL_HOST": "Shop.test, b.test", "VIRTUAL_PORT": "3000"}, '["shop.test", "b.test"]', "3000"),
+        ({"VIRTUAL_HOST": "~^shop\\..*"}, "HOST", "CONTAINER-PORT"),
+    ],
+)
+def test_a_variable_of_nginx_proxy_is_named_like_a_label(variables: dict[str, str], route: str, port: str) -> None:
+    web = {"image": "nginx", "environment": variables}
+    [found] = unreplaced_labels({"web": web}, "")
+    assert found.fix == ROUTE.format(route, port)
+    assert found.problem().what.startswith("services.web has the variable VIRTUAL_HOST=")
+    assert list(unreplaced_labels({"web": {**web, "x-slipway": {"route": "/", "port": 1}}}, "")) == []
+
+
+@pytest.mark.parametrize("variables", [{}, {"VIRTUAL_HOST": ""}, {"VIRTUAL_ENV": "/venv"}, {"VIRTUAL_PORT": "80"}])
+def test_variables_that_no_proxy_acts_on_are_no_reason_to_stop(variables: dict[str, str]) -> None:
+    assert list(unreplaced_labels({"web": {"image": "nginx", "environment": variables}}, "")) == []
 
 
 @pytest.mark.parametrize(
@@ -157,7 +178,7 @@ def test_a_guard_that_nothing_replaces_is_said_without_its_value(label: str, key
 
 
 def test_every_spelling_is_a_label_of_a_proxy() -> None:
-    assert list(map(is_proxy_label, ["traefik.enable", "Traefik.Enable", "caddy", "caddy_0.tls", "team"])) == [
+    assert list(map(is_for_proxy, ["traefik.enable", "Traefik.Enable", "caddy", "caddy_0.tls", "team"])) == [
         True, True, True, True, False,
     ]  # fmt: skip
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,6 +65,11 @@ SAME = [
     (bind("{}/data/app.sqlite"), bind("{}/link/app.sqlite")),
     (bind("{}/d\xe4ta"), bind("{}/d\xe4ta")),
     (bind("/"), bind("{}/data")),
+    (bind("{}/data/app.sqlite"), bind("{}/hard")),
+    (bind("{}/twice"), bind("{}/data")),
+    (bind("{}/twice/deep"), bind("{}/data")),
+    (bind("{}/twice"), bind("{}/data/deep")),
+    (volume("on folder"), bind("{}/twice/deep")),
     (volume("on folder"), bind("{}/data")),
     (volume("on folder"), volume("on link")),
     (volume("rbind"), bind("{}/link/deep")),
@@ -75,6 +82,8 @@ APART = [
     (volume("memory"), volume("more memory")),
     (volume("share"), volume("share elsewhere")),
     (bind("{}/data"), bind("{}/database")),
+    (bind("{}/data/deep"), bind("{}/data/app.sqlite")),
+    (bind("{}/twice/deep"), bind("{}/twice/app.sqlite")),
     (bind("{}/data"), bind("{}/data") | {"RW": False}),
     (volume("plain") | {"RW": False}, volume("plain")),
     (volume("on folder"), bind("{}/database")),
@@ -90,9 +99,22 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "data" / "deep").mkdir(parents=True)
     (tmp_path / "data" / "app.sqlite").write_text("")
     (tmp_path / "link").symlink_to("data")
+    (tmp_path / "hard").hardlink_to(tmp_path / "data" / "app.sqlite")
     return tmp_path
 
 
+@pytest.fixture
+def twice(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder `data` is mounted at `twice` as well."""
+    stat, mounted = os.stat, re.compile(f"{re.escape(str(place))}/twice(?=/|$)")
+
+    def seen(path: Any, *words: Any, **more: Any) -> os.stat_result:
+        return stat(mounted.sub(f"{place}/data", path) if isinstance(path, str) else path, *words, **more)
+
+    monkeypatch.setattr(os, "stat", seen)
+
+
+@pytest.mark.usefixtures("twice")
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [*((*each, True) for each in SAME), *((*each, False) for each in APART)],

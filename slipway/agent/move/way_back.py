@@ -1,0 +1,83 @@
+"""What old containers need to start again, looked for before an undo takes down the stack that works."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.contract.problems import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from slipway.agent.docker.docker_api import DockerApi
+    from slipway.agent.move.old_project import OldProject
+
+__all__ = ["check_way_back"]
+
+_NETWORK_LABEL = "com.docker.compose.network"
+
+
+def check_way_back(old: OldProject, api: DockerApi) -> None:
+    """Refuse to give back to containers that Docker starts no more, or without their data.
+
+    An image that is gone keeps none from starting: the engine keeps what its containers need of it.
+    """
+    lost: list[str] = []
+    commands: list[str] = []
+    for each in old.noted():
+        details = api.container(each.id) if each.ran and not each.running else None
+        for name, endpoint in _lost_networks(details or {}, api):
+            lost.append(f"{each.name} needs the network {name} as it was, and that was removed")
+            commands += _reconnect(details or {}, each.name, name, endpoint, there=api.network(name) is not None)
+        lost += [f"{each.name} needs {what}, which is gone" for what in _lost_data(details or {}, api)]
+    if lost:
+        raise SlipwayError(
+            f"{old.name} cannot run again: {'; '.join(lost)}",
+            "nothing was changed, and the stack runs on"
+            + ("; on the host, this makes the network anew, and then `slipway move undo` leads back" * bool(commands)),
+            " && ".join(dict.fromkeys(commands)) or "slipway move finish",
+        )
+
+
+def _lost_networks(details: Mapping[str, Any], api: DockerApi) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A container starts on no other network of the same name."""
+    for name, endpoint in ((details.get("NetworkSettings") or {}).get("Networks") or {}).items():
+        if (endpoint or {}).get("NetworkID") and api.network(endpoint["NetworkID"]) is None:
+            yield name, endpoint
+
+
+def _reconnect(
+    details: Mapping[str, Any], container: str, network: str, endpoint: Mapping[str, Any], *, there: bool
+) -> Iterator[str]:
+    """The commands after which it starts; labelled so that Compose takes the network for its own."""
+    project = str((details["Config"].get("Labels") or {}).get(PROJECT_LABEL, ""))
+    key = network[len(project) + 1 :] if network.startswith(f"{project}_") else network
+    labels = ("--label", f"{PROJECT_LABEL}={project}", "--label", f"{_NETWORK_LABEL}={key}") if project else ()
+    aliases = [word for alias in endpoint.get("Aliases") or () for word in ("--alias", alias)]
+    if not there:
+        yield shlex.join(["docker", "network", "create", *labels, network])
+    yield shlex.join(["docker", "network", "disconnect", "--force", network, container])
+    yield shlex.join(["docker", "network", "connect", *aliases, network, container])
+
+
+def _lost_data(details: Mapping[str, Any], api: DockerApi) -> Iterator[str]:
+    for each in details.get("Mounts") or ():
+        name, source = str(each.get("Name") or ""), str(each.get("Source") or "")
+        if name and api.volume(name) is None:
+            yield f"the volume {name}"
+        elif each.get("Type") == "bind" and _is_gone(source):
+            yield f"the folder {source}"
+
+
+def _is_gone(path: str) -> bool:
+    """Whether nothing is there, as far as this user may see."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
