@@ -47,8 +47,8 @@ def test_its_digest_is_that_of_its_bytes() -> None:
     assert pack_agent().digest == hashlib.sha256(pack_agent().content).hexdigest()
 
 
-def test_it_is_at_most_130_kilobytes() -> None:
-    assert len(pack_agent().content) <= 130_000
+def test_it_is_at_most_145_kilobytes() -> None:
+    assert len(pack_agent().content) <= 145_000
 
 
 def test_it_holds_the_agents_sources_and_the_contract_and_nothing_else() -> None:
