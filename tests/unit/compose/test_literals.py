@@ -171,7 +171,7 @@ def test_shared_anchors_are_edited_once(tmp_path: Path) -> None:
     ("environment", "more", "why"),
     [
         (mapping(f"DB_PASSWORD: {LONG}") + f"    command: [run, {LONG}]\n", "",
-         "its value stands in services.a.command.1, too"),
+         "its value stands in services.a.command.1, too: write $$DB_PASSWORD there first, which a shell reads"),
         (mapping(f"DB_PASSWORD: ${{USER_PART:-x}}-{LONG}"), "", "it is put together of variables"),
         (mapping(f"DB_PASSWORD: {LONG}") + "    extends: {file: other.yaml, service: z}\n", "",
          "it stands in another file, which `include` or `extends` names"),
