@@ -49,8 +49,9 @@ def taken_over_by(stack: str, api: DockerApi) -> Taken | None:
         if state == FINISHED and noted_own:
             problem = Problem(
                 f"stack {other} of this host took over from {stack} for good",
-                "two would write the same data, so nothing was touched; take this stack off: its volumes stay",
-                "pulumi destroy",
+                "two would write the same data, so nothing was touched; this stack is over; what is left of it goes "
+                "with what this command prints",
+                f"slipway move finish --stack {shlex.quote(_short(other))}",
             )
             return Taken(other, back=False, problem=problem)
     return None

@@ -87,12 +87,12 @@ def test_the_command_names_the_other_stack_as_its_own_project_does(stacks: Stack
     assert "the project shop-two runs, and not this stack" in ended.error
 
 
-def test_once_the_move_is_finished_the_stack_can_only_be_taken_off(stacks: Stacks) -> None:
+def test_once_the_move_is_finished_the_stack_is_over_and_can_be_taken_off(stacks: Stacks) -> None:
     assert stacks.move().code == 0
     assert command(stacks.two, "finish").code == 0
     [refused] = stacks.one.plan(stacks.release("2"))["refused"]
     assert "stack shop-two of this host took over from shop-one for good" in refused["what"]
-    assert refused["fix"] == "pulumi destroy"
+    assert refused["fix"] == "slipway move finish --stack two"
     ended = stacks.destroy_one()
     assert ended.code == 0, ended.error
     assert DATA in stacks.one.host.engine.volumes
