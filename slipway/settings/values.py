@@ -74,7 +74,7 @@ _SAID = (
     "jwt key least length letmein local long mariadb master me min minimum mongo must my mysql new not number of only "
     "openssl or output own pass passphrase passwd password please postgres postgresql private prod production pw pwd "
     "rabbitmq random real redis refresh root salt secret secure server session should signing some something string "
-    "strong super test testing text that the this to token use user value very with word"
+    "strong super test testing text that the this to token use user value very with"
 )
 _ALONE = re.compile(
     r"(password|passwd|pass|passphrase|(my|super)?secret|token|todo|fixme|tbd|example|default|test|dummy|placeholder"
