@@ -204,14 +204,16 @@ def _continued(text: bytes, start: int, before: bytes, end: int, after: bytes) -
         size = _alike(text, at, after, 0, 1)
         end, after = at + size, after[size:]
         yield at, end
-    for size in range(min(len(before), _NEAR), _STEP - 1, -1):
-        if start >= size and text.startswith(before[:size], start - size):
-            yield start - size, start
-            break
-    for size in range(min(len(after), _NEAR), _STEP - 1, -1):
-        if text.startswith(after[-size:], end):
-            yield end, end + size
-            break
+    size, most = _STEP, min(len(before), start)
+    while size <= most and text[start - size : start] in before:
+        size += 1
+    if size > _STEP:
+        yield start - size + 1, start
+    size, most = _STEP, min(len(after), len(text) - end)
+    while size <= most and text[end : end + size] in after:
+        size += 1
+    if size > _STEP:
+        yield end, end + size - 1
 
 
 def _close(text: str, end: int) -> tuple[int, int] | None:

@@ -179,7 +179,8 @@ def test_what_the_programs_of_this_machine_make_of_its_bytes_is_hidden(command: 
     ["9kSIPqSEMJAIXAOM8FxTHT6Ls8rRq2g", "9k850cMUXrEq4wtsq0hqnQs8tubrshOko", "9kqBAPYM8LajvRl5yVE65ezT8LIdrE"],
 )
 def test_both_sides_of_a_cut_are_hidden_if_one_tells_little(value: str) -> None:
-    assert Redactor({"KEY": value}).text(f"<{value[:12]}...{value[-13:]}>") == "<[KEY]...[KEY]>"
+    for secret in (value, f"BEGIN\n{value}\n{RANDOM}\n"):
+        assert Redactor({"KEY": secret}).text(f"<{value[:12]}...{value[-13:]}>") == "<[KEY]...[KEY]>"
 
 
 def test_piece_is_hidden_as_soon_as_it_cannot_be_chance() -> None:
