@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from slipway.cli.deploy.up_events import Line, Story
 from slipway.cli.deploy.up_view import in_words
 from slipway.cli.deploy.update import engine_error
 from slipway.cli.printing import print_out
+from slipway.contract.commands import of_stack
 from slipway.contract.plan import PLANS_VARIABLE
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ __all__ = ["previewed", "show"]
 
 _HOST = "slipway:host:Host"
 _DEPLOYMENT = "slipway:deployment:"  # in the URN of what the hosts' plans say, and of what serves it
+_REMOVAL = "-removal"  # ends the name of what takes a project off a host
 _INNER = ("pulumi:", "slipway:")
 _LINES = 40  # of what was said before a preview failed
 _EVIDENCE = ("error", "evidence")
@@ -38,6 +41,17 @@ class _Resources:
         self.changed: list[dict[str, str]] = []
         self.unlike = False
         self.hosts: list[str] = []
+        self._gone: list[str] = []
+
+    @property
+    def removed(self) -> list[dict[str, str]]:
+        """The projects that go from hosts which stay: what the application is called has changed."""
+        return [
+            {"project": name.removesuffix(f"-{host}{_REMOVAL}"), "host": host}
+            for name in self._gone
+            for host in self.hosts
+            if name.endswith(f"-{host}{_REMOVAL}")
+        ]
 
     def report(self, event: Mapping[str, Any]) -> None:
         step = (event.get("resourcePreEvent") or {}).get("metadata")
@@ -45,6 +59,8 @@ class _Resources:
             self.hosts.append(step["urn"].rpartition("::")[2])
         if not step or step["op"] in ("same", "read", "refresh"):
             return
+        if step["op"] == "delete" and step["urn"].endswith(_REMOVAL):
+            self._gone.append(step["urn"].rpartition("::")[2])
         self.unlike |= not step["type"].startswith("pulumi:")
         left = step["type"] == _HOST and step["op"] == "delete"  # with all that runs there
         if left or not (step["type"].startswith(_INNER) or _DEPLOYMENT in step["urn"]):
@@ -103,12 +119,20 @@ def previewed(
         warnings.append(
             "no plan: add plan=view.plan to ComposeDeploymentArgs(…) in __main__.py, as the template has it"
         )
+    for each in resources.removed:
+        name = each["project"].removesuffix(f"-{engine.short.lower()}")
+        warnings.append(
+            f"{each['project']} is removed from {each['host']} with all that serves, and its volumes stay behind: the "
+            "application is called otherwise now (setting name, the Compose file's name or its folder); to keep it: "
+            + of_stack(f"pulumi config set name {shlex.quote(name)}", engine.short)
+        )
     return {
         "contract": 1,
         "stack": engine.short,
         "changes": resources.unlike or any(plan["changes"] for plan in plans),
         "hosts": [{key: value for key, value in plan.items() if key != "contract"} for plan in plans],
         "unplanned": unplanned,
+        "removed": resources.removed,
         "resources": resources.changed,
         "warnings": list(dict.fromkeys(warnings)),
     }

@@ -94,21 +94,26 @@ def _resources(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _end(document: Mapping[str, Any], name: Callable[[str], str] = printable) -> str:
-    stack = name(document["stack"])
+    return f"{name(document['stack'])}: {_ending(document, name)}"
+
+
+def _ending(document: Mapping[str, Any], name: Callable[[str], str]) -> str:  # noqa: PLR0911 - one a case
     if document["unplanned"]:
-        return f"{stack}: not planned on {', '.join(map(name, document['unplanned']))}"
+        return f"not planned on {', '.join(map(name, document['unplanned']))}"
     if refused := [name(host["host"]) for host in document["hosts"] if host.get("refused")]:
-        return f"{stack}: would be refused by {', '.join(refused)}"
+        return f"would be refused by {', '.join(refused)}"
+    if removed := [f"{name(each['project'])} from {name(each['host'])}" for each in document["removed"]]:
+        return f"removes {', '.join(removed)}, and leaves its data behind"
     if not document["changes"]:
-        return f"{stack}: nothing to do"
+        return "nothing to do"
     changes = [
         (f"{name(each.service)} on {name(host['host'])}", each) for host in document["hosts"] for each in _changes(host)
     ]
     if any(each.interrupts for _, each in changes):
-        return f"{stack}: {interrupted(sorted(changes, key=lambda pair: pair[0]))}"
+        return interrupted(sorted(changes, key=lambda pair: pair[0]))
     if _only_settings(document):
-        return f"{stack}: the deployment runs anew; no container changes"
-    return f"{stack}: nothing is interrupted"
+        return "the deployment runs anew; no container changes"
+    return "nothing is interrupted"
 
 
 def _nothing(document: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ def change(service: str, action: str = "recreated", **more: Any) -> dict[str, An
 def document(*changes: dict[str, Any], **more: Any) -> dict[str, Any]:
     host = {"host": "web-1", "seen": "host", "changes": list(changes), "unchanged": ["cache"], "steps": []}
     found = {"contract": 1, "stack": "production", "changes": bool(changes), "hosts": [host], "unplanned": [],
-             "resources": [], "warnings": [], **more}  # fmt: skip
+             "removed": [], "resources": [], "warnings": [], **more}  # fmt: skip
     jsonschema_rs.validator_for(SCHEMA).validate(found)
     return found
 
@@ -126,6 +126,24 @@ def test_what_a_host_would_refuse_is_no_good_news() -> None:
     found["hosts"][0]["refused"] = [{"what": "port 80 is in use", "meaning": "x", "fix": "x"}]
     for text in (shown(found, 120).splitlines()[-1].strip(), in_markdown(found).replace("`", "")):
         assert "production: would be refused by web-1" in text
+
+
+def test_a_project_of_another_name_is_not_removed_in_silence() -> None:
+    resources = _Resources()
+    place = "urn:pulumi:production::deploy::slipway:host:Host"
+    for urn, kind, operation in (
+        (f"{place}::web-1", "slipway:host:Host", "same"),
+        (f"{place}$command:remote:Command::shop-production-web-1-removal", "command:remote:Command", "delete"),
+        (f"{place}$command:remote:Command::clone-production-web-1-removal", "command:remote:Command", "create"),
+        (f"{place}$command:remote:Command::shop-production-web-2-removal", "command:remote:Command", "delete"),
+    ):
+        resources.report({"resourcePreEvent": {"metadata": {"type": kind, "urn": urn, "op": operation}}})
+    assert resources.removed == [
+        {"project": "shop-production", "host": "web-1"}
+    ]  # web-2 itself goes, as somebody asked
+    found = document(change("db", "created"), removed=resources.removed)
+    for text in (shown(found, 120).splitlines()[-1].strip(), in_markdown(found).replace("`", "")):
+        assert "production: removes shop-production from web-1, and leaves its data behind" in text
 
 
 def test_hostile_text_is_shown_as_it_is() -> None:

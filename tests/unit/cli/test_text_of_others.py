@@ -67,6 +67,7 @@ def test_every_view_is_harmless_whatever_the_hosts_say(
 
 PREVIEW: dict[str, Any] = {
     "contract": 1, "stack": "staging", "changes": True, "unplanned": ["web-2"], "warnings": ["a warning"],
+    "removed": [{"project": "shop", "host": "web-3"}],
     "resources": [{"operation": "create", "type": "a:b:C", "name": "one"}],
     "hosts": [{"host": "web-1", "seen": "host", "unchanged": ["db"], "changes": [
         {"service": "api", "action": "rolled", "because": ["image", "X"], "interrupts": True, "seconds": 1.5}]}],
