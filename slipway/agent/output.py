@@ -34,7 +34,8 @@ class Output:
 
     def failure(self, error: SlipwayError) -> None:
         """The evidence, then the error's one line, which is always the last, and names the fix however long it is."""
-        for line in error.evidence:
+        # As one text: a secret may go on in the next line.
+        for line in self.redactor.text("\n".join(error.evidence)).split("\n") if error.evidence else ():
             self._error(f"    {line}")
         brief = self.redactor.brief
         short = [Problem(brief(each.what, _PART), brief(each.meaning, _PART), each.fix) for each in error.problems]

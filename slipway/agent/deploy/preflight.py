@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
-from slipway.agent.docker.facts import SHORT_ID, works_or_will
+from slipway.agent.docker.facts import RUNS, SHORT_ID, works_or_will
 from slipway.agent.move.checks import check_data
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, without_tools
 from slipway.contract.problems import FREE_DISK, SlipwayError
@@ -142,7 +142,8 @@ def _shared_data(
     """
     data = [each for name in starting for each in data_of_service(name, compose, api, external=False)]
     data = without_tools(data, engine)
-    before = [each for entry in own for each in data_of(entry, api)] if data else []
+    # What is down may be so since somebody else works there, as after the undo of a move.
+    before = [each for entry in own if entry.get("State") in RUNS for each in data_of(entry, api)] if data else []
     for entry in others if data else ():
         name, project = str(entry["Names"][0]).lstrip("/"), (entry.get("Labels") or {}).get(PROJECT_LABEL)
         theirs = shared(data, without_tools(data_of(entry, api), engine))

@@ -8,6 +8,7 @@ from slipway.agent.move.shared_data import shared
 from slipway.agent.strategies.steps import (
     Barrier,
     Create,
+    Migrate,
     Prune,
     Record,
     ScaleUp,
@@ -60,6 +61,10 @@ def with_handover(
         if isinstance(step, Prune) and left:
             found.append(StopOld("", _ids(left)))
             left = []
+        if isinstance(step, Migrate) and step.service not in beside:  # it works on the service's data
+            away = [each for each in left if shared(data[step.service], each.mounts)]
+            left = [each for each in left if each not in away]
+            found += [StopOld("", _ids(away))] if away else []
         created: list[str] = []
         swaps: list[Step] = []
         for name in step.services if isinstance(step, (Start, ScaleUp)) else ():
@@ -85,13 +90,14 @@ def taken_over(
     steps: Sequence[Step], old: Sequence[OldContainer], data: Mapping[str, Collection[str]]
 ) -> dict[str, str]:
     """Service → from which old containers it takes over, and with which data, in words."""
-    found = {}
-    for step in steps:
-        if isinstance(step, StopOld) and step.service:
+    found: dict[str, str] = {}
+    for step, after in zip(steps, (*steps[1:], None)):
+        service = after.service if isinstance(after, Migrate) else getattr(step, "service", "")
+        if isinstance(step, StopOld) and service and service not in found:
             away = [each for each in old if each.id in step.containers]
-            used = shared(data[step.service], [mount for each in away for mount in each.mounts])
+            used = shared(data[service], [mount for each in away for mount in each.mounts])
             named = ", ".join(each.name for each in away)
-            found[step.service] = f"in place of {named}" + (f", on {', '.join(used)}" if used else "")
+            found[service] = f"in place of {named}" + (f", on {', '.join(used)}" if used else "")
     return found
 
 

@@ -105,6 +105,10 @@ class OldProject:
                 found.append(f"{each.name} does not run{self._refused.get(each.id, '')}")
         return found
 
+    def gone(self) -> list[OldContainer]:
+        """Those that were noted at work and are not there any more."""
+        return [each for each in self._noted if each.ran and self.api.container(each.id) is None]
+
     def _lost(self, old: OldContainer) -> bool:
         details = self.api.container(old.id) if old.ran else None
         state = details["State"] if details else {"Running": True}

@@ -21,11 +21,11 @@ _NETWORK_LABEL = "com.docker.compose.network"
 
 
 def check_way_back(old: OldProject, api: DockerApi) -> None:
-    """Refuse to give back to containers that Docker starts no more, or without their data.
+    """Refuse to give back to containers that Docker starts no more, without their data or without who works on it.
 
     An image that is gone keeps none from starting: the engine keeps what its containers need of it.
     """
-    lost: list[str] = []
+    lost = [f"{each.name} was removed, which worked on {each.mounts[0]}" for each in old.gone() if each.mounts]
     commands: list[str] = []
     for each in old.noted():
         details = api.container(each.id) if each.ran and not each.running else None

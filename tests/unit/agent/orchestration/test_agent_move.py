@@ -845,6 +845,16 @@ def test_an_undo_says_what_does_not_start(stack: Simulation, before: Before) -> 
     assert before.container("traefik").running
 
 
+def test_an_undo_takes_nothing_down_for_a_project_without_its_database(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    before._ask("DELETE", f"/containers/{before.ids['db']}?force=true")
+    ended = command(stack, "undo")
+    assert f"old cannot run again: old-db-1 was removed, which worked on {VOLUME} — nothing was changed" in ended.error
+    assert ended.error.endswith("slipway move finish")
+    assert stack.visit() == (200, "1")
+    assert command(stack, "show").report["state"] == "moved"
+
+
 def test_with_nothing_left_to_go_back_to_the_stack_runs_on(stack: Simulation, before: Before) -> None:
     assert deploy(stack, shop(stack)).code == 0
     for each in before.ids.values():

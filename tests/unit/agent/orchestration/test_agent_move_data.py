@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from simulation import KILLED, Simulation
-from test_agent_move import UNLESS_STOPPED, VOLUME, Before, before, command, deploy, undo_killed  # noqa: F401  # fixture
+from test_agent_move import UNLESS_STOPPED, VOLUME, Before, before, command, deploy, shop, undo_killed  # noqa: F401  # fixture
 
 from slipway.agent.move.shared_data import data_of, shared, within
 
@@ -260,6 +260,39 @@ def test_of_two_stacks_that_take_over_from_one_project_at_once_one_gets_it(
     before.as_before()
     assert deploy(loser, on_volume(loser)).code == 0
     assert max(seen) == 1
+
+
+def test_a_migration_waits_until_the_old_container_has_left_the_data(stack: Simulation, before: Before) -> None:
+    seen: list[list[str]] = []
+    stack.world.time.before.append(lambda: seen.append(users(stack)))
+    services = on_volume(stack)["compose"]["services"]
+    migrates = {"db": {"strategy": "recreate", "migrate": {"command": ["migrate"], "deadline": 60}}}
+    wanted = stack.release(services, migrates, volumes=ADOPTED)
+    [taken] = [each for each in stack.plan(wanted, move_from=["old"])["changes"] if each["action"] == "taken over"]
+    assert (taken["service"], taken["interrupts"]) == ("db", True)
+    assert "in place of old-db-1" in taken["because"][0]
+    assert deploy(stack, wanted).code == 0
+    assert any("migrate" in name for names in seen for name in names)
+    assert max(map(len, seen)) == 1
+    assert command(stack, "undo").code == 0
+    before.as_before()
+
+
+def test_data_that_the_stack_left_is_refused_to_it_while_another_works_there(stack: Simulation, tmp_path: Path) -> None:
+    data = tmp_path / "pg"
+    data.mkdir()
+    old, wanted = Before(stack, str(data)), shop(stack, data=str(data))
+    assert deploy(stack, wanted).code == 0
+    assert command(stack, "undo").code == 0
+    image = old.container("web").config["Image"]
+    for name in ("db", "traefik"):
+        old._ask("DELETE", f"/containers/{old.ids[name]}?force=true")
+    old._run("db", image, UNLESS_STOPPED, Mounts=[{"Type": "bind", "Source": str(data), "Target": "/data"}])
+    failed = stack.deploy(wanted)  # without moveFrom: the user gave the move up
+    assert failed.code == 1
+    assert f"the folder {data} is used by old-db-1 of old" in failed.error
+    running = [each for each in stack.host.engine.containers.values() if each.running and str(data) in each.binds]
+    assert [each.name for each in running] == ["old-db-1"]
 
 
 @pytest.mark.parametrize("names", [["other", "old"], ["old-db-1"], ["old-traefik-1"]], ids=str)

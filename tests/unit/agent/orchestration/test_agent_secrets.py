@@ -42,6 +42,18 @@ def shown(error: SlipwayError, capfd: pytest.CaptureFixture[str]) -> str:
     return capfd.readouterr().err
 
 
+@pytest.mark.parametrize("width", [1, 10, 20])
+def test_a_secret_that_goes_on_in_the_next_line_of_the_evidence_is_hidden(
+    width: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pieces = [SECRET[at : at + width] for at in range(0, len(SECRET), width)]
+    error = SlipwayError("it ended", "x", "y", ["before", *(f"| {each}" for each in pieces), "| after"])
+    said = shown(error, capfd)
+    assert not [each for each in pieces if f"| {each}\n" in said]
+    assert "before" in said
+    assert "after" in said
+
+
 def of_nobody(text: str) -> bool:
     return not any(piece in text for piece in PIECES)
 
