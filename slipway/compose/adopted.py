@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.settings.setting_files import config_rm, entry
 from slipway.settings.spelling import suggestion
-from slipway.x_slipway.proxy_labels import is_for_proxy, unguarded, unreplaced_labels
+from slipway.x_slipway.proxy_labels import is_proxy_label, is_proxy_variable, unguarded, unreplaced_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) 
 
 def _without_proxy_words(service: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(service)
-    for key in ("labels", "environment"):
+    for key, is_for_proxy in (("labels", is_proxy_label), ("environment", is_proxy_variable)):
         if key in service:
             found[key] = {name: value for name, value in (service[key] or {}).items() if not is_for_proxy(name)}
     return found

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from slipway.x_slipway.service import ServiceExtension
 
-__all__ = ["UnreplacedLabel", "is_for_proxy", "unguarded", "unreplaced_labels"]
+__all__ = ["UnreplacedLabel", "is_proxy_label", "is_proxy_variable", "unguarded", "unreplaced_labels"]
 
 _PREFIXES = ("traefik.", "caddy")
 _VIRTUAL = "VIRTUAL_HOST"
@@ -86,9 +86,14 @@ class UnreplacedLabel(NamedTuple):
         return Problem(self.came, meaning, self.fix)
 
 
-def is_for_proxy(name: str) -> bool:
-    """Whether a label or variable is meant for a proxy that looks for containers."""
-    return name.lower().startswith(_PREFIXES) or name in _VARIABLES
+def is_proxy_label(name: str) -> bool:
+    """Whether a label is meant for a proxy that looks for containers."""
+    return name.lower().startswith(_PREFIXES)
+
+
+def is_proxy_variable(name: str) -> bool:
+    """Whether a variable is."""
+    return name in _VARIABLES
 
 
 def unreplaced_labels(services: Mapping[str, Mapping[str, Any]], domain: str) -> Iterator[UnreplacedLabel]:

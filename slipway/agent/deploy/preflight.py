@@ -147,7 +147,7 @@ def _shared_data(
     for entry in others if data else ():
         name, project = str(entry["Names"][0]).lstrip("/"), (entry.get("Labels") or {}).get(PROJECT_LABEL)
         theirs = shared(data, without_tools(data_of(entry, api), engine))
-        used = [each for each in theirs if not shared(before, [each])]
+        used = [each for each in theirs if each not in before]
         details = api.container(str(entry["Id"])) if used else None
         if details and (project or works_or_will(details)):
             user = f"{name} of {project}" if project else name

@@ -62,13 +62,14 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
 
 
 def _finish(old: OldProject, api: DockerApi, *, remove: bool) -> None:
-    if awake := old.awake():
-        names, them = ", ".join(each.name for each in awake), "them" if len(awake) > 1 else "it"
+    awake = {each.id: each for each in (*old.awake(), *(each for each in old.noted() if each.running))}
+    if awake:
+        names, them = ", ".join(each.name for each in awake.values()), "them" if len(awake) > 1 else "it"
         raise SlipwayError(
             f"{names} of {old.name} {'run' if them == 'them' else 'runs'}, or Docker starts {them} at the next boot",
             "the move had stopped all of it, and what runs is not removed, so nothing was changed; stop that on the "
             "host, and see that nothing starts it again",
-            " && ".join(to_rest(each.name, each.policy, works=each.running) for each in awake),
+            " && ".join(to_rest(each.name, each.policy, works=each.running) for each in awake.values()),
         )
     old.leave_networks()
     old.note(FINISHED)

@@ -97,6 +97,9 @@ def taken_over(
             away = [each for each in old if each.id in step.containers]
             used = shared(data[service], [mount for each in away for mount in each.mounts])
             named = ", ".join(each.name for each in away)
+            for each in away:
+                if each.service != service and each.service in data:
+                    found.setdefault(each.service, f"{each.name} stops before {service} starts")
             found[service] = f"in place of {named}" + (f", on {', '.join(used)}" if used else "")
     return found
 

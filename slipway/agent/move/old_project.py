@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
 
 __all__ = [
-    "FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "OldContainer",
-    "OldProject",
+    "FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "WITHOUT_NAMES",
+    "OldContainer", "OldProject",
 ]  # fmt: skip
 
 MOVING, MOVED, UNDOING, UNDONE, FINISHED = "moving", "moved", "undoing", "undone", "finished"
@@ -38,7 +38,7 @@ OPEN = (MOVING, MOVED, UNDOING)
 """States in which it can be given back to."""
 NOTES = "move.json"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
-_WITHOUT_NAMES = ("bridge", "host", "none")  # Docker's own networks
+WITHOUT_NAMES = ("bridge", "host", "none")  # Docker's own networks
 _UNLESS_STOPPED = "unless-stopped"
 _NAMESPACES = ("NetworkMode", "PidMode", "IpcMode")
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
@@ -309,7 +309,7 @@ def _names_on(away: Iterable[OldContainer]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for old in away:
         for name, aliases in old.networks.items():
-            if name not in _WITHOUT_NAMES:
+            if name not in WITHOUT_NAMES:
                 found.setdefault(name, []).extend(each for each in (*aliases, old.service, old.name) if each)
     return {name: list(dict.fromkeys(aliases)) for name, aliases in found.items()}
 

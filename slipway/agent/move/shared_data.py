@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["data_of", "data_of_service", "shared", "within", "without_tools"]
 
 _OF_THE_KERNEL = ("/dev", "/proc", "/run", "/sys")  # not data, such as Docker's own socket
-_OF_THE_SYSTEM = ("/etc", "/usr")  # files such as /etc/localtime, which many mount and nobody writes to
+_FILES_OF_THE_SYSTEM = ("/etc", "/usr")  # such as /etc/localtime, which many mount and nobody writes to
+_OF_THE_SYSTEM = ("/boot", "/etc/pki", "/etc/ssl", "/lib", "/usr/lib", "/usr/share")  # such as kernel modules
 _OF_ALL = ("/home", "/mnt", "/opt", "/srv", "/tmp", "/var/log", "/var/tmp")  # noqa: S108  # compared, not used
 
 
@@ -117,7 +118,7 @@ def _volume(name: str, found: Mapping[str, Any]) -> Iterator[str]:
 
 def _place(path: str) -> Iterator[str]:
     real = os.path.realpath(path)
-    system = os.path.isfile(real) and within([real], _OF_THE_SYSTEM)
+    system = within([real], (*_OF_THE_SYSTEM, *(_FILES_OF_THE_SYSTEM if os.path.isfile(real) else ())))
     data = not os.path.exists(real) or os.path.isdir(real) or os.path.isfile(real)
     if data and not system and not within([real], _OF_THE_KERNEL):
         yield real

@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.agent.move.old_project import WITHOUT_NAMES
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -43,9 +44,13 @@ def check_way_back(old: OldProject, api: DockerApi) -> None:
 
 
 def _lost_networks(details: Mapping[str, Any], api: DockerApi) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """A container starts on no other network of the same name."""
+    """A container starts on no other network of the same name, but for Docker's own."""
     for name, endpoint in ((details.get("NetworkSettings") or {}).get("Networks") or {}).items():
-        if (endpoint or {}).get("NetworkID") and api.network(endpoint["NetworkID"]) is None:
+        if (
+            name not in WITHOUT_NAMES
+            and (endpoint or {}).get("NetworkID")
+            and api.network(endpoint["NetworkID"]) is None
+        ):
             yield name, endpoint
 
 

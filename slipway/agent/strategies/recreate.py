@@ -37,8 +37,11 @@ def plan(service: Service, state: ServiceState) -> ServicePlan:
     if len(kept) == service.replicas and all(each.state in RUNS or each.ended_well for each in kept):
         return _complete(service, state, unwanted)
     renew = bool(unwanted) and not kept
-    # Compose replaces as many as are wanted; a stop of what is too much would be noted nowhere.
-    replaced = [each for each in unwanted if not each.halfway][: service.replicas] if renew else []
+    # Compose replaces as many as are wanted; a stop of what is too much would be noted nowhere. Their volumes without
+    # a name go on: those of what serves.
+    serving = state.proof.config if state.proof else ""
+    whole = sorted((each for each in unwanted if not each.halfway), key=lambda each: each.config != serving)
+    replaced = whole[: service.replicas] if renew else []
     away = [each for each in unwanted if each not in replaced]
     steps = [*remove(service, away), Start((service.name,), renew), WaitHealthy((service.name,))]
     steps += [ShiftTraffic(service.name, 100)] if service.traffic.routed else []

@@ -178,7 +178,8 @@ class _Watch:
         """Why the release is bad; empty while it is not."""
         live = Ledger(self.folder.ledger).live()
         if is_held(self.folder.lock):  # what a deployment stops and starts, and brings back, is no fault of the release
-            self.sick.clear()
+            for seen in (self.sick, self.restarts, self.before, self.analyses):
+                seen.clear()
             return ""
         if live is None or live.release != self.order["release"]:
             return ""

@@ -121,17 +121,17 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
     """A host's answer, in lines for a person."""
     if outcome.problems:
         return
-    names = [printable(str(each["name"])) for each in outcome.containers]
+    names, project = [printable(str(each["name"])) for each in outcome.containers], printable(outcome.project)
     running = [name for name, each in zip(names, outcome.containers, strict=True) if each["running"]]
     awake = f", but {', '.join(running)} of it {'run' if len(running) > 1 else 'runs'}" if running else ""
     again = "runs again" if running or outcome.down else "is stopped, as before the move"
     again += f", except for {', '.join(map(printable, outcome.down))}" if outcome.down else ""
     said = {
-        "moving": f"is taking over from {outcome.project}, or was interrupted while it did",
-        "moved": f"took over from {outcome.project}{awake or ', whose containers are stopped and stay'}",
-        "undoing": f"is being given back to {outcome.project}, or an undo was interrupted",
-        "undone": f"{outcome.project} {again}; the stack is stopped",
-        "finished": f"took over from {outcome.project} for good{awake}",
+        "moving": f"is taking over from {project}, or was interrupted while it did",
+        "moved": f"took over from {project}{awake or ', whose containers are stopped and stay'}",
+        "undoing": f"is being given back to {project}, or an undo was interrupted",
+        "undone": f"{project} {again}; the stack is stopped",
+        "finished": f"took over from {project} for good{awake}",
     }[outcome.state]
     yield f"{outcome.host}: {said}"
     for each in outcome.containers:
@@ -151,6 +151,6 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
         names += map(printable, outcome.ended)
         yield "  on the host, this removes what is left of it; look through its unused volumes yourself:"
         yield f"    docker rm {' '.join(map(shlex.quote, names))}"
-        yield from (f"    docker network rm {shlex.quote(each)}" for each in outcome.networks)
+        yield from (f"    docker network rm {shlex.quote(printable(each))}" for each in outcome.networks)
     if outcome.state == "finished" and what != "show" and outcome.folders:
         yield f"  these folders stay in use: {', '.join(map(printable, outcome.folders))}"

@@ -42,21 +42,25 @@ class _Resources:
         self.unlike = False
         self.hosts: list[str] = []
         self._gone: list[str] = []
+        self._left: list[str] = []
 
     @property
     def removed(self) -> list[dict[str, str]]:
         """The projects that go from hosts which stay: what the application is called has changed."""
-        return [
-            {"project": name.removesuffix(f"-{host}{_REMOVAL}"), "host": host}
-            for name in self._gone
-            for host in self.hosts
-            if name.endswith(f"-{host}{_REMOVAL}")
-        ]
+        found = []
+        for name in self._gone:
+            of = [host for host in (*self.hosts, *self._left) if name.endswith(f"-{host}{_REMOVAL}")]
+            host = max(of, key=len, default="")  # the name of one may end as another's
+            if host in self.hosts:
+                found.append({"project": name.removesuffix(f"-{host}{_REMOVAL}"), "host": host})
+        return found
 
     def report(self, event: Mapping[str, Any]) -> None:
         step = (event.get("resourcePreEvent") or {}).get("metadata")
         if step and step["type"] == _HOST and step["op"] != "delete":
             self.hosts.append(step["urn"].rpartition("::")[2])
+        if step and step["type"] == _HOST and step["op"] == "delete":
+            self._left.append(step["urn"].rpartition("::")[2])
         if not step or step["op"] in ("same", "read", "refresh"):
             return
         if step["op"] == "delete" and step["urn"].endswith(_REMOVAL):

@@ -136,6 +136,8 @@ def test_a_project_of_another_name_is_not_removed_in_silence() -> None:
         (f"{place}$command:remote:Command::shop-production-web-1-removal", "command:remote:Command", "delete"),
         (f"{place}$command:remote:Command::clone-production-web-1-removal", "command:remote:Command", "create"),
         (f"{place}$command:remote:Command::shop-production-web-2-removal", "command:remote:Command", "delete"),
+        (f"{place}::a-web-1", "slipway:host:Host", "delete"),
+        (f"{place}$command:remote:Command::shop-production-a-web-1-removal", "command:remote:Command", "delete"),
     ):
         resources.report({"resourcePreEvent": {"metadata": {"type": kind, "urn": urn, "op": operation}}})
     assert resources.removed == [

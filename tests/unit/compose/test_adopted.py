@@ -51,14 +51,15 @@ def test_no_proxy_of_before_finds_the_new_containers(tmp_path: Path) -> None:
           web:
             image: nginx
             x-slipway: {route: x, port: 80}
-            environment: {VIRTUAL_HOST: x, VIRTUAL_HOST_MULTIPORTS: y, LETSENCRYPT_HOST: x, VIRTUAL_ENV: /venv}
+            environment:
+              {VIRTUAL_HOST: x, VIRTUAL_HOST_MULTIPORTS: y, LETSENCRYPT_HOST: x, VIRTUAL_ENV: /venv, CADDY_ADMIN: "off"}
             labels: [traefik.enable=true, "traefik.http.routers.web.rule=Host(`x`)", caddy=x, caddy.to=80, team=a]
           job: {image: nginx, labels: {traefik.enable: "false"}}
     """
     assert application(tmp_path, labelled).document["services"]["web"]["labels"]["traefik.enable"] == "true"
     services = application(tmp_path, labelled, move_from=["shop"]).document["services"]
     assert services["web"]["labels"] == {"team": "a"}
-    assert services["web"]["environment"] == {"VIRTUAL_ENV": "/venv"}
+    assert services["web"]["environment"] == {"VIRTUAL_ENV": "/venv", "CADDY_ADMIN": "off"}
     assert "labels" not in services["job"]
 
 

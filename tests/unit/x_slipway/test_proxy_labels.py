@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from slipway.x_slipway.proxy_labels import is_for_proxy, unguarded, unreplaced_labels
+from slipway.x_slipway.proxy_labels import is_proxy_label, is_proxy_variable, unguarded, unreplaced_labels
 
 RULE = "traefik.http.routers.web.rule"
 PORT = {"traefik.http.services.web.loadbalancer.server.port": "3000"}
@@ -178,9 +178,14 @@ def test_a_guard_that_nothing_replaces_is_said_without_its_value(label: str, key
 
 
 def test_every_spelling_is_a_label_of_a_proxy() -> None:
-    assert list(map(is_for_proxy, ["traefik.enable", "Traefik.Enable", "caddy", "caddy_0.tls", "team"])) == [
+    assert list(map(is_proxy_label, ["traefik.enable", "Traefik.Enable", "caddy", "caddy_0.tls", "team"])) == [
         True, True, True, True, False,
     ]  # fmt: skip
+
+
+def test_a_variable_is_no_label() -> None:
+    named = ["CADDY_GLOBAL_OPTIONS", "caddy_admin", "traefik.x", "VIRTUAL_HOST", "LETSENCRYPT_HOST"]
+    assert list(map(is_proxy_variable, named)) == [False, False, False, True, True]
 
 
 def test_a_route_of_another_service_for_every_name_does_not_hide_a_lost_one() -> None:

@@ -101,7 +101,14 @@ def test_what_a_deployment_does_on_its_way_back_is_no_fault_of_the_release_befor
     stack.deploy(wanted("1"))
     good = wanted("2")
     stack.deploy(good, watch=RULES)
-    assert stack.deploy(wanted("3", "sick"), watch=RULES).code == 1
+    stack.later(5)
+    process, ended = stack.begin(wanted("3", "sick"), watch=RULES)
+    stack.later(3)
+    for _ in range(4):  # without what it needs, say
+        stack.containers("api")[0].restarts += 1
+    while process.alive:
+        stack.later(0.5)
+    assert ended().code == 1
     stack.later(30)
     assert stack.outcomes() == ["deployed", "deployed", "failed"]
     assert stack.probe()["live"]["release"] == good["id"]
