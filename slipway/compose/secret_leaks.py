@@ -69,7 +69,11 @@ def _declared_plain(name: str, settings: Settings) -> str:
     given = settings.secrets.get(name)
     if given is None or is_secret(name, given.get_secret_value()):
         return ""
-    return f"; if it is no secret: {config_set(settings.stack, entry('variables', name))}"
+    plain, away = (
+        config_set(settings.stack, entry("variables", name)),
+        config_rm(settings.stack, entry("secrets", name)),
+    )
+    return f"; if it is no secret: {plain} && {away}"
 
 
 def _published(path: Path, model: Mapping[str, Any]) -> str:

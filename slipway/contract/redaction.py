@@ -24,6 +24,7 @@ _STEP = 4
 
 _H = r"[\da-fA-F]"
 # The text that stands behind the bytes of a line of a dump.
+_RUNNERS_WORD = re.compile(r"##(?=\[|vso\[|teamcity\[)")  # begins a command of a CI runner, anywhere in a line
 _COLUMN = re.compile(
     rf"(?m)(?:[ :]{{0,2}}{_H}{{2}}){{0,64}}"
     r"(?: {2,60}|(?<=  \S)|(?<=  \S\S)|(?<=  \S{3})|(?<=  \S{4}))\|?[^\n]{1,34}$"  # it may begin like the next byte
@@ -140,7 +141,7 @@ def _origin(start: int, end: int, layers: Sequence[Layer | Hidden]) -> tuple[int
 def printable(text: str) -> str:
     """`text` on one line that does nothing to a terminal, the engine or a CI job: what cannot be printed is escaped."""
     shown = text if text.isprintable() else "".join(map(_visible, text.replace("\r\n", "\n").rstrip("\r")))
-    return unmarked(shown).replace("##[", "## [")  # with which GitHub's runner begins a command, anywhere in a line
+    return _RUNNERS_WORD.sub("## ", unmarked(shown))
 
 
 def unmarked(text: str) -> str:

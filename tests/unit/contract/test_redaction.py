@@ -439,6 +439,8 @@ def test_a_secret_that_is_an_ordinary_word_leaves_a_document_whole(value: str) -
     [
         ("GET /<{%evil%}> 404", "GET /< {%evil%}> 404"),
         ("##[add-mask]x", "## [add-mask]x"),
+        ("a ##vso[task.prependpath]/x", "a ## vso[task.prependpath]/x"),
+        ("##teamcity[x]", "## teamcity[x]"),
         ("a\tb\nc\r\nd\r", "a b c d"),
         ("10 %\r100 %", r"10 %\r100 %"),
         ("\x1b]52;c;QQ==\x07\x9b2J\x00", r"\x1b]52;c;QQ==\x07\x9b2J\x00"),
