@@ -113,13 +113,15 @@ class Attempt:
 
         A move that was cut off is gone on with, or given back, also where the stack names no project any more.
         """
-        noted = read_object(os.path.join(self.folder.path, NOTES))
-        if not self.document.move_from and not (self._handover or noted.get("state") == MOVING):
+        if not (self.document.move_from or self._handover or self._cut_off()):
             return None
         if self._handover is None:
             old = OldProject(self.folder, self.access.api, self.document.move_from)
             self._handover = Handover(old, self.folder.stack, self.access.api, self.access.edge, self.out)
         return None if self._handover.old.over else self._handover
+
+    def _cut_off(self) -> bool:
+        return bool(read_object(os.path.join(self.folder.path, NOTES)).get("state") == MOVING)
 
     def finish_undo(self) -> float:
         """Finish an undo that was cut off, so that this takes over from a project that runs as before; seconds."""

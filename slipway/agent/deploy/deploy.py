@@ -64,6 +64,7 @@ class _Planned(NamedTuple):
     old: Sequence[OldContainer] = ()  # of the project that ran here before
     data: Mapping[str, Sequence[str]] = {}  # what services may write to
     undo_first: str = ""  # the project whose undo is finished first
+    behind: Sequence[LeftData] = ()  # what the old project writes to and the stack does not
 
 
 def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callable[[Attempt], None]) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
     application, first = str(release.content["application"]), attempt.live is None
     check_names(attempt.folder.stack, application, made.seen, names, first=first)
     if made.old:
-        check_left_data(plan.touched, _left(attempt, made))
+        check_left_data(plan.touched, made.behind)
     access.edge.check_routes(attempt.folder.stack, [release.services[name] for name in attempt.document.services])
     if attempt.document.edge:
         check_certificates(EdgeFolder(), attempt.document.edge.certificates, attempt.folder.stack)
@@ -177,13 +178,8 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
         planned.insert(0, Change(made.undo_first, UNDO_FINISHED, (because,), interrupts=True))
     project = attempt.handover.old.name if attempt.handover else ""
     planned += old_changes(made.plan.steps, made.old, project, attempt.edge_ports, made.data)
-    stays = [each.words for each in _left(attempt, made) if not each.used] if made.plan.steps else []
+    stays = [each.words for each in made.behind if not each.used] if made.plan.steps else []
     return [*planned, *([Change(project, DATA_STAYS, tuple(stays))] if stays else [])]
-
-
-def _left(attempt: Attempt, made: _Planned) -> list[LeftData]:
-    seeds = seeds_of(attempt.release.files, attempt.folder.data)
-    return list(left_data(made.rendered.compose, made.old, api=attempt.access.api, seeds=seeds)) if made.old else []
 
 
 def _absent(compose: Mapping[str, Any], api: DockerApi) -> list[str]:
@@ -311,9 +307,12 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
     old = [each._replace(running=True) for each in old] if undoing else old
     data = {name: data_of_service(name, rendered.compose, access.api) for name in services if old}
     steps: Sequence[Step] = plan.steps
+    behind: list[LeftData] = []
     if old:
+        seeds = seeds_of(attempt.release.files, attempt.folder.data)
+        behind = list(left_data(rendered.compose, old, api=access.api, seeds=seeds))
         steps = with_handover(steps, rendered, old, attempt.edge_ports, data, beside=document.move_beside)
-    return _Planned(plan._replace(steps=tuple(steps)), rendered, seen, edge, old, data, undoing)
+    return _Planned(plan._replace(steps=tuple(steps)), rendered, seen, edge, old, data, undoing, behind)
 
 
 def wanted_release(

@@ -165,7 +165,7 @@ def container(details: dict[str, Any]) -> Container:
         restarts=int(details.get("RestartCount") or 0),
         started=str(state.get("StartedAt") or ""),
         created=comparable(str(details.get("Created") or "")),
-        restart_policy=((details.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
+        restart_policy=restart_policy(details).get("Name") or "no",
         addresses=tuple(str(n["IPAddress"]) for _, n in sorted(networks.items()) if (n or {}).get("IPAddress")),
         ports=_ports(details),
         check_code=last.get("ExitCode"),

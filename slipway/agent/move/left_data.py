@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.agent.docker.facts import unnamed_volume
 from slipway.agent.move.shared_data import data_of, data_of_service, shared
 from slipway.contract.problems import Problem, SlipwayError
 
@@ -131,7 +131,8 @@ def _begins_empty(mount: Mapping[str, Any], own: Mapping[str, Any], compose: Map
 def _is_kept(mount: Mapping[str, Any], details: Mapping[str, Any], api: DockerApi) -> bool:
     """Whether it is named data at a path where the image says that data is."""
     image = (api.image(str(details.get("Image"))) or {}).get("Config") or {}
-    return not _unnamed(mount) and bool(shared([_path(mount.get("Destination"))], list(image.get("Volumes") or ())))
+    kept = list(image.get("Volumes") or ())
+    return not unnamed_volume(mount) and bool(shared([_path(mount.get("Destination"))], kept))
 
 
 def _nowhere(service: str, old: str, mount: Mapping[str, Any]) -> Problem:
@@ -172,14 +173,10 @@ def _write(service: str, mount: Mapping[str, Any]) -> str:
 
 def _called(mount: Mapping[str, Any], *, whole: bool = False) -> str:
     """`volume old_data`, `folder /srv/data`; what Docker named has no name that says anything."""
-    if _unnamed(mount) and not whole:
+    if unnamed_volume(mount) and not whole:
         return "unnamed volume"
     kind = "volume" if mount.get("Type") != "bind" else "file" if os.path.isfile(str(mount["Source"])) else "folder"
     return f"{kind} {mount.get('Name') or mount.get('Source')}"
-
-
-def _unnamed(mount: Mapping[str, Any]) -> bool:
-    return re.fullmatch("[0-9a-f]{64}", str(mount.get("Name"))) is not None
 
 
 def _place(own: Mapping[str, Any], compose: Mapping[str, Any]) -> str:

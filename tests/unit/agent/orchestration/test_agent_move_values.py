@@ -1,4 +1,4 @@
-"""What an undo would run with values of before the move is named; what does not work after it, too."""
+"""An undo names what would run with the old values, and what does not work afterwards."""
 
 from __future__ import annotations
 
