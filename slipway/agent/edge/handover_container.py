@@ -69,17 +69,15 @@ def _body(image: str, ports: Sequence[int]) -> dict[str, Any]:
         port: (int(family), address) for port in ports for family, address in [reuseport_handover.listener(port)]
     }
     program = f"{source}\nlistener = {listeners!r}.__getitem__\nserve({list(ports)!r})\n"  # /proc is not there
-    realtime = os.environ.get(reuseport_handover.REALTIME) == "1"
     return {
         "Image": image,
         "Entrypoint": ["chroot", "/host", os.path.realpath(sys.executable), "-I", "-c", program],
         "User": "0:0",
-        "Env": [f"{reuseport_handover.REALTIME}=1"] if realtime else [],
         "HostConfig": {
             "NetworkMode": "host",
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
-            "CapAdd": ["NET_BIND_SERVICE", "SYS_CHROOT", *(["SYS_NICE"] if realtime else [])],
+            "CapAdd": ["NET_BIND_SERVICE", "SYS_CHROOT"],
             "SecurityOpt": ["no-new-privileges"],
             "Binds": [f"{path}:/host{path}:ro" for path in _pythons()],
         },

@@ -5,26 +5,27 @@ the new one has them, and all go to the new one before the old one stops listeni
 group of those that share a port (SO_REUSEPORT), whose members must be of one user (Traefik's: root), and with them we
 choose which member the kernel gives new connections to. When this process ends early, both containers serve.
 
-`SLIPWAY_EDGE_REALTIME=1` gives the few microseconds between two of its system calls the processor's highest priority.
+Where the group and its choice change, one after the other, a connection may be meant for a socket of ours. Those drop
+what they receive, so the client's system sends it again a second later (RFC 6298, 2.1), and a container gets it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import os
 import signal
 import socket
 import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-__all__ = ["HELD", "LEFT", "REALTIME", "TURNED", "Steering", "listener", "serve"]
+__all__ = ["HELD", "LEFT", "TURNED", "Steering", "listener", "serve"]
 
-REALTIME = "SLIPWAY_EDGE_REALTIME"
-_ATTACH = 51  # SO_ATTACH_REUSEPORT_CBPF, which Python has no name for
+_ATTACH_FILTER, _ATTACH_SELECTION = (
+    26,
+    51,
+)  # SO_ATTACH_FILTER and SO_ATTACH_REUSEPORT_CBPF, which Python has no names for
 _RETURN = 0x06  # BPF_RET | BPF_K: a program that always gives the same answer
 HELD, TURNED, LEFT = "held", "turned", "left"
 _PATIENCE = 180
@@ -58,17 +59,14 @@ class Steering:
     def close(self) -> None:
         """Leave the groups, each set to its first place: where one serves alone, and where the next handover holds.
 
-        With the old container gone, the new one comes to that place when the second of ours leaves. Between that and
-        setting it, a few microseconds, the first of ours could get a connection, which is then reset.
+        With the old container gone, the new one comes to that place when the second of ours leaves.
         """
-        with _undisturbed():
-            for port, first in self._first.items():
-                selection = _Selection(_OLD)
-                second = self._second.get(port)
-                if second is not None:
-                    second.close()
-                    first.setsockopt(*selection.option)
-                first.close()
+        for port, first in self._first.items():
+            second = self._second.get(port)
+            if second is not None:
+                second.close()
+                _always(first, _ATTACH_SELECTION, _OLD)
+            first.close()
         self._first.clear()
         self._second.clear()
 
@@ -81,10 +79,9 @@ class Steering:
         if family == socket.AF_INET6:
             joined.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         joined.bind((address, port))
-        selection = _Selection(place)
-        with _undisturbed():
-            joined.listen(0)
-            joined.setsockopt(*selection.option)
+        _always(joined, _ATTACH_FILTER, 0)  # no byte of any packet
+        joined.listen(0)
+        _always(joined, _ATTACH_SELECTION, place)
 
 
 def serve(ports: Iterable[int]) -> None:
@@ -102,26 +99,10 @@ def serve(ports: Iterable[int]) -> None:
     print(LEFT, flush=True)
 
 
-class _Selection:
-    """Has the kernel choose the socket at `place` of the group."""
-
-    def __init__(self, place: int) -> None:
-        self._program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, place))
-        self.option = (socket.SOL_SOCKET, _ATTACH, struct.pack("@HP", 1, ctypes.addressof(self._program)))
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Run before all else on this processor, where this was asked for and this user may."""
-    realtime = os.environ.get(REALTIME) == "1"
-    try:
-        if realtime:
-            with contextlib.suppress(OSError):
-                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-        yield
-    finally:
-        if realtime:
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+def _always(sock: socket.socket, option: int, answer: int) -> None:
+    """Attach a program that always gives the same answer: bytes to keep of a packet, or a place in the group."""
+    program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, answer))
+    sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("@HP", 1, ctypes.addressof(program)))
 
 
 def listener(port: int) -> tuple[socket.AddressFamily, str]:
