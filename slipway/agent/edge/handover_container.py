@@ -77,7 +77,7 @@ def _body(image: str, ports: Sequence[int]) -> dict[str, Any]:
             "NetworkMode": "host",
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
-            "CapAdd": ["NET_BIND_SERVICE", "SYS_CHROOT"],
+            "CapAdd": ["NET_ADMIN", "NET_BIND_SERVICE", "SYS_CHROOT"],
             "SecurityOpt": ["no-new-privileges"],
             "Binds": [f"{path}:/host{path}:ro" for path in _pythons()],
         },

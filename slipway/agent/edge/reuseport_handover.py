@@ -11,6 +11,7 @@ what they receive, so the client's system sends it again a second later (RFC 629
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import signal
 import socket
@@ -79,7 +80,8 @@ class Steering:
         if family == socket.AF_INET6:
             joined.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         joined.bind((address, port))
-        _always(joined, _ATTACH_FILTER, 0)  # no byte of any packet
+        with contextlib.suppress(PermissionError):  # Linux 6.18 asks for NET_ADMIN
+            _always(joined, _ATTACH_FILTER, 0)  # no byte of any packet
         joined.listen(0)
         _always(joined, _ATTACH_SELECTION, place)
 

@@ -8,12 +8,12 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from slipway.agent.edge import reuseport_handover as module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pytest
 
 
 class Listener:
