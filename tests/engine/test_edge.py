@@ -388,7 +388,9 @@ def test_open_connections_are_those_to_the_servers(site: Site) -> None:
 
 @pytest.mark.parametrize("steered_by", ["agent", "container"])
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "new"])
-def test_handover_loses_no_request(site: Site, monkeypatch: pytest.MonkeyPatch, steered_by: str, *, keep: bool) -> None:
+def test_handover_loses_no_request(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], steered_by: str, *, keep: bool
+) -> None:
     if steered_by == "container":  # as for an agent that is not root
 
         class Refused:
@@ -405,6 +407,7 @@ def test_handover_loses_no_request(site: Site, monkeypatch: pytest.MonkeyPatch, 
     time.sleep(1)
     assert site.ensure(https=https) is True
     assert load.failures() == {}
+    assert "cannot be held" not in capfd.readouterr().err
     assert load.sent > 300
     after = site.containers()
     assert (len(after), set(after) & set(before)) == (1, set())
