@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.compose.config.compose_model import secret_names, strings, with_placeholders, without_escapes
 from slipway.compose.config.environment_nodes import only_in_env_file
+from slipway.compose.config.readable_texts import dropped, secret_texts, service_texts
 from slipway.compose.equal_secrets import names_on_networks
 from slipway.contract.problems import Problem
 from slipway.settings.secret_rules import (
@@ -49,7 +50,7 @@ def secret_uses(model: Mapping[str, Any], settings: Settings, found: Findings) -
     """
     names = set()
     for path, text, is_key in strings(model):
-        for name in secret_names(text) if not _dropped(path) else ():
+        for name in secret_names(text) if not dropped(path) else ():
             if _kept(path) and not is_key:
                 names.add(name)
                 continue
@@ -82,15 +83,6 @@ def _published(path: Path, model: Mapping[str, Any]) -> str:
     return f"; or remove `build:` from {path[1]}, if {image} is published and does" if image else ""
 
 
-def _dropped(path: Path) -> bool:
-    """Whether it is only there for the file's own use, such as a YAML anchor."""
-    match path:
-        case ("services", _, key, *_):
-            return key.startswith("x-") and key != "x-slipway"
-        case _:
-            return path[0].startswith("x-")
-
-
 def check_places(
     places: Mapping[str, Sequence[Path]], services: Mapping[str, Any], settings: Settings, found: Findings
 ) -> None:
@@ -99,7 +91,7 @@ def check_places(
     One without a value must not be set as a secret where that is refused; one that looks like a secret gets a warning.
     """
     for name, paths in places.items():
-        readable = [path for path in paths if not _dropped(path) and not _kept(path)]
+        readable = [path for path in paths if not dropped(path) and not _kept(path)]
         refused = [path for path in readable if settings.production or not _command(path)]
         if not readable:
             continue
@@ -156,7 +148,9 @@ def _way_out(path: Path, name: str, services: Mapping[str, Any]) -> str:
         case ("services", service, *_):
             return _handed_over(service, name)
         case _:
-            return f"write {value} in the environment of the service that needs it"
+            folder = "mount it on the hosts, as root alone can read it there, and name that folder instead"
+            elsewhere = f"write {value} in the environment of the service that needs it"
+            return {"configs": f"write ${{{name}}} in its place there", "volumes": folder}.get(path[0], elsewhere)
 
 
 def _handed_over(service: str, name: str) -> str:
@@ -199,27 +193,14 @@ def places_of(value: str, model: Mapping[str, Any], files: Mapping[str, bytes], 
     secret.
     """
     if weak and value.strip():
-        texts = [*_commands_and_texts(model.get("services") or {})]
+        texts = [*service_texts(model.get("services") or {})]
         texts += [((place,), content.decode(errors="replace")) for place, content in files.items()]
         meant = _meant(value)
         return [path for path, text in texts if meant.search(text)]
     if len(value) < SHORTEST_SECRET:
         return []
-    held = [path for path, text, _ in strings(model) if value in without_escapes(text) and not _dropped(path)]
+    held = [path for path, text, _ in strings(model) if value in without_escapes(text) and not dropped(path)]
     return held + [(place,) for place, content in files.items() if value.encode() in content]
-
-
-def _commands_and_texts(services: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """The texts of services, a command as a whole, without a shell's defaults for variables that the service has."""
-    for name, service in services.items():
-        own = "|".join(map(re.escape, service.get("environment") or {}))
-        lists = {key: service[key] for key in ("command", "entrypoint") if isinstance(service.get(key), list)}
-        test = (service.get("healthcheck") or {}).get("test")
-        lists |= {"healthcheck": test} if isinstance(test, list) else {}
-        whole = {key: " ".join(map(str, words)) for key, words in lists.items()}
-        for path, text, is_key in strings({**service, **whole}, ("services", name)):
-            if not is_key and not _dropped(path):
-                yield path, re.sub(rf"\$\{{({own}):?-[^{{}}]*\}}", "", without_escapes(text))
 
 
 def _meant(value: str) -> re.Pattern[str]:
@@ -240,13 +221,35 @@ def check_known_values(
 ) -> None:
     """Report secrets whose values stand where every release would store them, and weak passwords in shipped files.
 
-    Values that nobody could guess are refused, as the stack's state would hold them; the rest in production alone.
+    Values that nobody could guess are refused, as the stack's state would hold them; the rest in production alone, as
+    are secrets that stand in the file itself.
     """
     for each in known_values(model, files, settings, sources):
         weak = weakness(each.subject, settings.secrets[each.subject].get_secret_value())
         (found.warn if weak and not settings.production else found.refuse)(each.what, each.meaning, each.fix)
     for each in _weak_passwords(model, files, settings):
         (found.refuse if settings.production else found.warn)(each.what, each.meaning, each.fix)
+    for each in _secret_texts(model, settings) if settings.production else ():
+        found.refuse(each.what, each.meaning, each.fix)
+
+
+def _secret_texts(model: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
+    """Secrets in plain text outside environments, but for values of the stack's own: those are reported as such."""
+    own = [value for each in settings.secrets.values() if (value := each.get_secret_value()).strip()]
+    for path, text, why in secret_texts(model, settings.variables):
+        if any(_meant(value).search(text) or (len(value) >= SHORTEST_SECRET and value in text) for value in own):
+            continue
+        named = path[-1] if path[2:4] == ("build", "args") else f"{path[1]}_SECRET".upper()
+        name = re.sub(r"^(?=\d)", "_", re.sub(r"\W", "_", named, flags=re.ASCII))
+        way_out = _way_out(path, name, model.get("services") or {})
+        if path[-1].endswith(".basicauth.users"):
+            way_out = f"remove the label: `basicAuth: {name}` of x-slipway takes its place"
+        yield Problem(
+            f"a secret is in plain text in {'.'.join(map(str, with_placeholders(list(path))))}",
+            f"{why}; {'it would be stored so with every release' if _kept(path) else _READABLE}; "
+            "if it is none, a plain variable of the stack in its place deploys",
+            f"{way_out}, then {new_secret(settings.stack, name)}",
+        )
 
 
 def known_values(

@@ -21,7 +21,7 @@ SHORTEST_SECRET = 12
 # DBPASS and JWTKEY.
 _SECRET_WORDS = frozenset(
     {"PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "PW", "SECRET", "SECRETS", "TOKEN", "KEY", "KEYS", "APIKEY",
-     "DSN", "PAT", "CREDENTIAL", "CREDENTIALS", "PEPPER", "MNEMONIC", "PSK"},
+     "DSN", "PAT", "CREDENTIAL", "CREDENTIALS", "CREDS", "PEPPER", "MNEMONIC", "PSK"},
 )  # fmt: skip
 _GLUED = re.compile(
     r"\w*(PASSWORDS?|PASSWD|PASSPHRASE|SECRETS?|TOKENS?)"
@@ -30,7 +30,8 @@ _GLUED = re.compile(
 )
 # Of these, and of one that is not the last, a value of ordinary words says that it is none: S3_KEY, TOKEN_SYMBOL.
 _COUNTABLE = ("TOKEN", "TOKENS")
-_DOUBTFUL_WORDS = frozenset({"KEY", "KEYS", "CREDENTIALS"})
+_DOUBTFUL_WORDS = frozenset({"KEY", "KEYS", "CREDENTIALS", "CREDS"})
+_BY_VALUE = re.compile(r"\w+_(AUTH|MASTER|PRIVATE)|(\w+_)?ACCESSKEY")  # SMTP_AUTH=login, TWILIO_AUTH=0f1e…
 _LAST_WORDS = re.compile(r"\w+_SK|(\w+_)?(SALT|SECRET_ID|ERLANG_COOKIE|(ADMIN|USER|ACCESS|LOGIN)_PIN)")
 # A name that ends so says something about a secret, or where it is, and is none itself.
 _ABOUT_WORDS = frozenset(
@@ -80,29 +81,38 @@ _TOKEN = re.compile(
     | AGE-SECRET-KEY-1[0-9A-Z]{50,} | \d{8,10}:AA[\w-]{33} | (?P<jwt>eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,})
     | gsk_[A-Za-z0-9]{40,} | r8_[A-Za-z0-9]{30,} | (?:ntn|secret)_[A-Za-z0-9]{40,} | pat[A-Za-z0-9]{14}\.[0-9a-f]{64}
     | re_[A-Za-z0-9]{6,}_[A-Za-z0-9]{20,} | sbp_[0-9a-f]{40} | SK[0-9a-f]{32} | AKIA[0-9A-Z]{16}:\S{30,}
-    | v1\.[0-9a-f]{40} | [MNO][A-Za-z0-9_-]{23,25}\.[\w-]{6}\.[\w-]{27,38}
+    | glsa_[A-Za-z0-9]{32}_[0-9a-f]{8} | glc_[A-Za-z0-9+/=]{30,} | NRAK-[A-Z0-9]{27} | [0-9a-f]{36}NRAL
+    | sk\.eyJ[\w-]{8,}\.[\w-]{16,} | v1\.[0-9a-f]{40} | [MNO][A-Za-z0-9_-]{23,25}\.[\w-]{6}\.[\w-]{27,38}
     )(?![A-Za-z0-9])
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----
     | (?<!\w)[\w.@-]{1,64}:(?:\$(?:2[abxy]|apr1|[156y]|argon2\w*|scrypt)\$|\{S?SHA\d*\})\S
-    | ^[\w.*-]{1,64}:(?:\d{1,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:\S
-    | (?i:authorization["']?\s*[=:]\s*["']?[a-z]+(?:\s|%20)+\S)
+    | ^(?![\dA-Fa-f:.]+$)  # a MAC address, IPv6
+      [\w.*-]{1,64}:(?:\d{1,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:[^\s$]
+    | (?i:authorization["']?\s*[=:]\s*["']?[a-z]+(?:\s|%20)+[^\s$<{])
+    | (?i:(?<![\w-])--?(?!no-|without-|ask-|skip-)(?:\w{1,30}[.-]){0,5}
+      (?:password|passwd|pass|token|secret|(?:api|access|secret|master)-?key)[ ]+["']?[^\s"'$<{%`/.-][^\s]*)
+    | (?i:\buser\s+\S{1,64}\s+on\s+>[^\s$<{])
+    | (?<![\w/-])(?:redis|valkey)-cli\s(?:[^|;&\n]{0,200}?\s)?-a\s*["']?[^\s"'$<{`-]
+    | (?<![\w/-])(?:mysql|mariadb)(?:-?admin|-?dump)?\s(?:[^|;&\n]{0,200}?\s)?-p["']?[^\s"'$<{`]
+    | jdbc:oracle:\w+:[^\s/:@]{1,64}/[^\s@$<{]{1,128}@
     | (?i:(?<![\w-])(?:bearer|basic)\s+(?=[^\s"']*[\d=])[\w.~+/-]{8,}=*)
     | (?i:(?<![\w-])(?:x-\w+-)?sig(?:nature)?=(?=[^&\s]{0,64}\d)[\w%+/.-]{16,})
     | https?://(?=[^@/\s]*\d)[A-Za-z0-9_-]{16,}:?@
     | https://(?: hooks\.slack\.com/(?:services|workflows|triggers)/ | hooks\.zapier\.com/hooks/catch/
       | (?:\w+\.)?discord(?:app)?\.com/api/(?:v\d+/)?webhooks/ | [\w.-]+\.webhook\.office\.com/
-      | outlook\.office(?:365)?\.com/webhook/ | api\.telegram\.org/bot | chat\.googleapis\.com/v1/spaces/ )\w"""
+      | outlook\.office(?:365)?\.com/webhook/ | api\.telegram\.org/bot | chat\.googleapis\.com/v1/spaces/
+      | hc-ping\.com/[0-9a-f]{8}-  | [\w.-]+/hooks/[a-z0-9]{25} )\w"""
 )
 _URL_SAFE = str.maketrans("+/", "-_")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
 # In a query, a connection string, an option, headers, JSON. A reference to a variable is no value.
 _ASSIGNED = re.compile(
-    r"""(?i)(?P<name>password|passwd|passphrase|pwd|(?<!com)(?<!by)pass|secret|token|credentials?"""
+    r"""(?i)(?P<name>password|passwd|passphrase|pwd|(?<!com)(?<!by)pass|secret|token|credentials?|honeycomb-team"""
     r"""|(?:account|api|access|secret|private|encryption|signing|license)[._-]?key)"""
-    r"""(?:\s*=\s*|["']\s*:\s*|:\s+|(?<=requirepass)\s+)["']?(?P<value>[^\s;&,"'${<%=]+)"""
+    r"""(?:\s*=\s*|["']\s*:\s*|:\s+|(?<=requirepass)\s+)["']?(?P<value>[^\s;&,"'`${<%=]+)"""
 )
-_AUTH_NAME = re.compile(r"(\w+_)?(AUTH(_USERS?|_LOGINS?)?|USERS|LOGINS?|ACCOUNTS|VISITORS)")
-_USER_AND_PASSWORD = re.compile(r"(?!\d+:\d+$)[^\s:/]+:[^\s/]\S*")
+_AUTH_NAME = re.compile(r"(\w+_)?((BASIC|HTTP)?AUTH(_USERS?|_LOGINS?)?|USERS|LOGINS?|ACCOUNTS|VISITORS)")
+_USER_AND_PASSWORD = re.compile(r"(?!\d+:\d+$)[^\s:/]+:[^\s/]\S*|neo4j/\S+")
 # A `.env` may hold these without a word: hosts and digests are public, and who writes words or numbers means no secret,
 # but where these are how a secret is spelled.
 _SPELLED_WORDS = frozenset({"PIN", "OTP", "TOTP", "SEED", "PHRASE"})
@@ -144,8 +154,8 @@ def named_like_a_secret(name: str, value: str = "") -> bool:
         return False
     if _LAST_WORDS.fullmatch("_".join(upper)):
         return True  # STRIPE_SK, VAULT_SECRET_ID
-    if upper[-1] in _ABOUT_WORDS:
-        return False
+    if upper[-1] in _ABOUT_WORDS or _BY_VALUE.fullmatch("_".join(upper)):
+        return bool(_BY_VALUE.fullmatch("_".join(upper)) and why_not_plain(name, value))
     if upper[-2:] == ["ACCESS", "KEY"] and {"SECRET", "AZURE", "SHARED"}.isdisjoint(upper):
         return False  # the id beside an AWS_SECRET_ACCESS_KEY
     return any(word in _SECRET_WORDS or _GLUED.fullmatch(word) for word in upper)
@@ -188,7 +198,12 @@ def why_secret(name: str, value: str) -> str:
         return "it holds a user and a password"
     if not named_like_a_secret(name, plain) or bool(quoted and not plain) or _says_none(name, plain):
         return ""
-    if _is_doubtful(name) and not why_not_plain(name, plain) and not is_placeholder(plain, "secrets"):
+    if (
+        _is_doubtful(name)
+        and not _may_be_generated(plain)
+        and not why_not_plain(name, plain)
+        and not is_placeholder(plain, "secrets")
+    ):
         return ""
     return "by its name"
 
@@ -246,6 +261,15 @@ def why_not_plain(name: str, value: str) -> str:
     if odd or not few or marked or _MNEMONIC.fullmatch(text):
         return "nothing shows that it is plain"
     return ""
+
+
+def _may_be_generated(text: str) -> bool:
+    """Whether a text that looks plain may be a key all the same, where a name says so: it is long without a word's end.
+
+    Of 12 digits or letters in one case, or four by four letters, as mail providers give to applications.
+    """
+    long = rf"(?<![^\W_])(\d{{{SHORTEST_SECRET},}}|[a-z]{{{SHORTEST_SECRET},}}|[A-Z]{{{SHORTEST_SECRET},}})(?![^\W_])"
+    return bool(re.search(long, text) or re.fullmatch(r"(?i)([a-z]{4}[ -]){3}[a-z]{4}", text))
 
 
 def _is_word(piece: str) -> bool:

@@ -487,3 +487,61 @@ def test_no_value_of_a_secret_reaches_an_application_whatever_it_holds(tmp_path:
     assert found.document["services"]["web"]["environment"] == environment
     assert set(found.secrets) == set(secrets)
     assert CANARY not in str(found)
+
+
+TYPED = "hunter2Secret9x"
+PLAIN: list[tuple[dict[str, Any], str, str]] = [  # part of the file, place, what the way out names
+    ({"command": f"redis-server --requirepass {TYPED}"}, "services.web.command", "$$WEB_SECRET"),
+    ({"command": ["run", "--api-key", TYPED]}, "services.web.command", "WEB_SECRET"),
+    ({"entrypoint": ["run", f"--password={TYPED}"]}, "services.web.entrypoint", "WEB_SECRET"),
+    ({"healthcheck": {"test": ["CMD", "redis-cli", "-a", TYPED]}}, "services.web.healthcheck", "`CMD-SHELL`"),
+    ({"healthcheck": {"test": f"mysqladmin ping -p{TYPED}"}}, "services.web.healthcheck", "`CMD-SHELL`"),
+    ({"labels": {"widget.password": TYPED}}, "services.web.labels.widget.password", "WEB_SECRET"),
+    ({"labels": {"t.basicauth.users": f"me:{TYPED}"}}, "services.web.labels.t.basicauth.users", "basicAuth"),
+    ({"logging": {"options": {"splunk-token": TYPED}}}, "services.web.logging.options.splunk-token", "WEB_SECRET"),
+    ({"build": {"context": ".", "args": {"NPM_TOKEN": TYPED}}}, "services.web.build.args.NPM_TOKEN", "build.secrets"),
+    ({"configs": ["x"]}, "configs.x.content", "${X_SECRET}"),
+    ({"volumes": ["nas:/x"]}, "volumes.nas.driver_opts.o", "mount it on the hosts"),
+]
+
+
+def with_part(part: dict[str, Any]) -> str:
+    tops = {
+        "configs": {"x": {"content": f"requirepass {TYPED}\n"}},
+        "volumes": {"nas": {"driver_opts": {"type": "cifs", "device": "//nas/x", "o": f"username=a,password={TYPED}"}}},
+    }
+    used = {key: tops[key] for key in part if key in tops}
+    return json.dumps({"services": {"web": {"image": "nginx:1", "restart": "always", **part}}, **used})
+
+
+@pytest.mark.parametrize(("part", "place", "way_out"), PLAIN)
+def test_a_secret_in_plain_text_is_refused_in_production_wherever_it_stands(
+    tmp_path: Path, part: dict[str, Any], place: str, way_out: str
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM nginx:1\nARG NPM_TOKEN\n")
+    [problem] = problems_of(tmp_path, with_part(part), production=True)
+    assert problem.what == f"a secret is in plain text in {place}"
+    assert way_out in problem.fix
+    assert "pulumi config set --secret" in problem.fix
+    assert TYPED not in str(problem)
+    assert not application(tmp_path, with_part(part)).warnings
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"command": "serve --token-file /run/secrets/t --api-key $$KEY --user=me"},
+        {"command": ["sh", "-c", 'exec redis-server --requirepass "$$PW"']},
+        {"healthcheck": {"test": "curl -H 'Authorization: Bearer $$T' http://u:$$PW@web/x"}},
+        {"labels": {"traefik.http.routers.token.rule": "Host(`x.test`)", "com.example.key": "shop", "x.password": ""}},
+        {"build": {"context": ".", "args": {"SECRET_KEY_BASE": "dummy", "API_KEY": "invalid", "NPM_TOKEN": ""}}},
+        {"environment": {"API_KEY_RATE_LIMIT": "60/minute", "PASS_SCHEME": "BLF-CRYPT", "SENTRY_DSN": "0"}},
+        {"command": "run --password=${DECLARED}", "labels": {"a.token": "${OTHER}"}},
+    ],
+)
+def test_a_reference_a_place_a_stand_in_of_a_build_and_what_is_declared_plain_are_no_secret_in_plain_text(
+    tmp_path: Path, part: dict[str, Any]
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM nginx:1\nARG NPM_TOKEN\n")
+    given = {"DECLARED": TYPED, "OTHER": "a1b2c3d4e5f6g7"}
+    assert application(tmp_path, with_part(part), production=True, variables=given)

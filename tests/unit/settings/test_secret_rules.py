@@ -84,7 +84,21 @@ SECRETS = [
     ("TOKEN", "1234"),
     # doubtful names with a value of no words
     ("S3_KEY", "a1B2c3D4e5F6"), ("TOKEN_GITHUB", "a1B2c3D4e5F6"), ("PIN_KEY", "changeme"),
+    ("MAILGUN_KEY", "482910384756"), ("BACKUP_KEY", "qwmzanbxopea"), ("GOOGLE_CREDENTIALS", "abcd efgh ijkl mnop"),
+    ("APPLE_KEY", "abcd-efgh-ijkl-mnop"),
+    # names that only a value can decide
+    *((name, "0f1e2d3c4b5a69788796a5b4c3d2e1f0") for name in (
+      "TWILIO_AUTH", "WG_PRIVATE", "RAILS_MASTER", "ACCESSKEY")),
+    ("NEO4J_AUTH", "neo4j/hunter22"), ("BASICAUTH", "admin:hunter22"), ("DB_CREDS", "admin:hunter22"),
+    # commands
+    *(("", text) for text in (
+      "redis-server --requirepass hunter22", "redis-cli -h x -a hunter22 ping",
+      "--api-key hunter22", "mysqladmin ping -uroot -phunter22", "serve --db.password 'hunter22'",
+      "user default on >hunter22 ~* +@all")),
     # credentials
+    ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=abc"), ("ORA", "jdbc:oracle:thin:app/hunter22@db:1521/x"),
+    ("ANY", "glsa_" + "a1B2" * 8 + "_0a0a0a0a"), ("ANY", "glc_" + "a1B2" * 10), ("ANY", "NRAK-" + "A1B" * 9),
+    ("ANY", "sk.eyJ" + "a1B2" * 5 + "." + "a1B2" * 5), ("PING", "https://hc-ping.com/123e4567-e89b-12d3"),
     ("HTTP_AUTHORIZATION", "Basic YWRtaW4="), ("AUTHORIZATION", "Bearer hunter"),
     ("OTEL", "authorization=Bearer%20abc"),
     ("HEADERS", "x-api-key: abc"), ("HEADERS", "DD-API-KEY=abc"), ("BASIC_AUTH_USERS", "admin:PASSWORD"),
@@ -116,6 +130,12 @@ PLAIN = [
     ("DOMAIN", "shop.example.com"), ("STRIPE_PK", "pk_live_" + "a1B2" * 6),
     ("ID", "123e4567-e89b-12d3-a456-426614174000"),
     ("SEARCH_URL", "https://x.example/?q=token"), ("MONGO_URL", "mongodb://db/x?authSource=admin"), ("DISK", "disk-1"),
+    ("SMTP_AUTH", "login"), ("REPO_PRIVATE", "true"), ("SPARK_MASTER", "spark://spark:7077"), ("NEO4J_AUTH", "none"),
+    ("MAC", "02:42:ac:11:00:02"), ("NET", "fd00:1:2:3:4:5:6:7"), ("S3_KEY", "uploads/photos.zip"), ("OAUTH", "on"),
+    *(("", text) for text in ("redis-cli -a $REDIS_PASSWORD ping", "redis-cli -a '$$PW' ping", "mysqladmin ping -p$PW",
+      "mysqladmin -p${PW} ping", "psql --no-password shop", "curl -H 'Authorization: Bearer $TOKEN' x",
+      "--token-file /x --secret /run/secrets/x --password-stdin", "export PASSWORD=`cat /run/secrets/x`",
+      "mkdir -p /data", "mysql -P 3306 -h db", "user default on >$PW ~*", "--password --user x", "on >out")),
     ("ROUTE", "task-based"), ("LOG_LEVEL", "info"), ("SK", "x"),
     *(tuple(line.split("=", 1)) for line in (
       "CORS_CREDENTIALS=include", "S3_KEY=dumps/x", "CACHE_KEY=myapp", "SORT_KEY=created_at", "PRIMARY_KEY=id",
@@ -180,7 +200,8 @@ def test_no_generated_value_is_evidently_plain(size: int, make: Callable[[int], 
     "text",
     ["://a:" + "@" * 9999, "://a:b@" + "h" * 9999 + "@", "://a:" + "/" * 9999, "://a:b" * 2000, "eyJ" * 4000,
      "sig=" * 3000,
-     "password" * 2000, "." * 9999, "aaA" + "A" * 9999, "a." * 5000, "/a" * 5000, "bearer " * 2000, "A1" * 5000],
+     "password" * 2000, "." * 9999, "aaA" + "A" * 9999, "a." * 5000, "/a" * 5000, "bearer " * 2000, "A1" * 5000,
+     "redis-cli " * 2000, "--a-a-a-" * 3000, "mysql -" * 3000, "user a on " * 2000, "jdbc:oracle:a:" * 2000],
 )  # fmt: skip
 def test_no_long_text_keeps_the_judge_busy(text: str) -> None:
     start = time.process_time()

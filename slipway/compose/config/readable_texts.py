@@ -1,0 +1,64 @@
+"""Texts of Compose's model, those of services as a program gets them, and what is secret outside environments."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from slipway.compose.config.compose_model import strings, with_placeholders, without_escapes
+from slipway.settings.secret_rules import is_secret, why_secret
+from slipway.settings.values import is_placeholder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["dropped", "secret_texts", "service_texts"]
+
+_NAMED = frozenset({"labels", "annotations", "args", "options", "driver_opts"})  # whose keys are names of values
+_REFERRED_IN_URL = re.compile(r"(:\d+)?:(\$\{[^{}]*\}|\$\w+|\$\([^()]*\))@")
+_COMMENT = re.compile(r"(?m)^\s*(#|//|--|;).*$")
+
+
+def dropped(path: tuple[str, ...]) -> bool:
+    """Whether it is only there for the file's own use, such as a YAML anchor."""
+    match path:
+        case ("services", _, key, *_):
+            return key.startswith("x-") and key != "x-slipway"
+        case _:
+            return path[0].startswith("x-")
+
+
+def service_texts(services: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The texts of services, a command as a whole, without a shell's defaults for variables that the service has."""
+    for name, service in services.items():
+        own = "|".join(map(re.escape, service.get("environment") or {}))
+        lists = {key: service[key] for key in ("command", "entrypoint") if isinstance(service.get(key), list)}
+        test = (service.get("healthcheck") or {}).get("test")
+        lists |= {"healthcheck": test} if isinstance(test, list) else {}
+        whole = {key: " ".join(map(str, words)) for key, words in lists.items()}
+        for path, text, is_key in strings({**service, **whole}, ("services", name)):
+            if not is_key and not dropped(path):
+                yield path, re.sub(rf"\$\{{({own}):?-[^{{}}]*\}}", "", without_escapes(text))
+
+
+def secret_texts(model: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Path, text and reason of every secret in plain text outside environments; not of what `variables` declare plain.
+
+    A build may need any value for what it never uses.
+    """
+    rest = {key: part for key, part in model.items() if key != "services"}
+    texts = [(path, without_escapes(text)) for path, text, is_key in strings(rest) if not is_key and not dropped(path)]
+    given = [value for name, value in variables.items() if len(value) >= _TELLING or is_secret(name, value)]
+    declared = re.compile("|".join(map(re.escape, sorted(filter(None, given), key=len, reverse=True))) or "(?!)")
+    for path, text in [*service_texts(model.get("services") or {}), *texts]:
+        if path[2:3] == ("environment",):
+            continue
+        name = re.split(r"[./]", path[-1])[-1] if _NAMED.intersection(path[:-1]) else ""
+        own = declared.sub("${GIVEN}", str(with_placeholders(text)))
+        own = _REFERRED_IN_URL.sub("@", _COMMENT.sub("", own) if path[-1] == "content" else own)
+        why = why_secret("" if own.startswith("${") else name, own) if own.strip() else ""
+        if why and not (path[2:3] == ("build",) and is_placeholder(own, "secrets", name)):
+            yield path, text, why
+
+
+_TELLING = 4  # letters: a shorter value stands in many texts by chance
