@@ -70,9 +70,9 @@ _BRACE = re.compile(r"(?s)\{.?|\}")  # what follows one that opens is not looked
 _PLAIN_KEYS = frozenset(
     {"image", "platform", "ports", "expose", "container_name", "hostname", "domainname", "user", "volumes", "networks",
      "deploy", "route", "redirect", "preview", "context", "dockerfile", "name", "extra_hosts", "file", "restart",
-     "profiles", "device", "devices", "mem_limit", "cpus", "shm_size", "tmpfs", "working_dir"},
+     "profiles", "device", "devices", "mem_limit", "cpus", "shm_size", "tmpfs", "working_dir", "args", "labels",
+     "annotations", "driver_opts", "logging"},
 )  # fmt: skip
-_HANDED_OVER = ("environment", "args", "labels", "annotations", "driver_opts", "logging")
 _PLAIN = ("DOMAIN", "COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "COMPOSE_PROFILES")
 _DEPTH = 20  # of references in defaults
 _MOST = 4_000_000  # characters: values that refer to one another grow faster than any file
@@ -131,7 +131,7 @@ def dotenv_entries(
 def plain_places(folder: Path, names: Collection[str] = ()) -> set[str]:
     """Variables of the Compose files in a folder, and of those with these `names`, that stand where no secret may.
 
-    In an image's name, ports, routes, mounts and the like; not in what a container or a build gets.
+    In an image's name, ports, routes, mounts, labels, build arguments and the like; not in what a container gets.
     """
     found, files = set[str](), {*folder.glob("*compose*.y*ml"), *(folder / name for name in names)}
     for file in files:
@@ -143,7 +143,7 @@ def plain_places(folder: Path, names: Collection[str] = ()) -> set[str]:
 def _open_references(node: object, *, plain: bool = False) -> Iterator[str]:
     if isinstance(node, dict):
         for key, value in node.items():
-            if key not in _HANDED_OVER:
+            if key != "environment":
                 yield from _open_references(value, plain=plain or key in _PLAIN_KEYS)
     elif isinstance(node, list):
         for each in node:

@@ -12,7 +12,7 @@ from slipway.contract.problems import Problem
 from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
 from slipway.settings.model import SECRET_KEYS
-from slipway.settings.secret_rules import is_password, new_secret, passwords_in_urls, weakness
+from slipway.settings.secret_rules import is_password, new_secret, passwords_assigned, passwords_in_urls, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, set_host_key
 from slipway.settings.values import is_placeholder, one_host_key
 
@@ -228,8 +228,9 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
 
 
 def _own_passwords(value: str) -> Iterator[tuple[str, str]]:
-    """The passwords in a secret's URLs, and their hosts: of services, as others have dots in their names."""
-    return ((unquote(password), host) for password, host in passwords_in_urls(value) if host and "." not in host)
+    """The passwords in a secret's URLs and connection strings, and their hosts: of services, as others have dots."""
+    found = [*passwords_in_urls(value), *passwords_assigned(value)]
+    return ((unquote(password), host) for password, host in found if host and "." not in host)
 
 
 def _weak_secret(

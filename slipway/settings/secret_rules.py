@@ -11,7 +11,8 @@ from slipway.settings.values import is_placeholder
 
 __all__ = [
     "SHORTEST_SECRET", "is_password", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret",
-    "password_in_url", "passwords_in_urls", "probably_secret", "weakness", "why_not_plain", "why_secret",
+    "password_in_url", "passwords_assigned", "passwords_in_urls", "probably_secret", "weakness", "why_not_plain",
+    "why_secret",
 ]  # fmt: skip
 
 SHORTEST_SECRET = 12
@@ -111,6 +112,7 @@ _ASSIGNED = re.compile(
     r"""|(?:account|api|access|secret|private|encryption|signing|license)[._-]?key)"""
     r"""(?:\s*=\s*|["']\s*:\s*|:\s+|(?<=requirepass)\s+)["']?(?P<value>[^\s;&,"'`${<%=]+)"""
 )
+_HOST = re.compile(r"(?i)(?:://|(?:host|server|data source)\s*=\s*(?:tcp:)?)(?:[^/\s@]*@)?([\w.-]+)")
 _AUTH_NAME = re.compile(r"(\w+_)?((BASIC|HTTP)?AUTH(_USERS?|_LOGINS?)?|USERS|LOGINS?|ACCOUNTS|VISITORS)")
 _USER_AND_PASSWORD = re.compile(r"(?!\d+:\d+$)[^\s:/]+:[^\s/]\S*|neo4j/\S+")
 # A `.env` may hold these without a word: hosts and digests are public, and who writes words or numbers means no secret,
@@ -264,10 +266,7 @@ def why_not_plain(name: str, value: str) -> str:
 
 
 def _may_be_generated(text: str) -> bool:
-    """Whether a text that looks plain may be a key all the same, where a name says so: it is long without a word's end.
-
-    Of 12 digits or letters in one case, or four by four letters, as mail providers give to applications.
-    """
+    """Whether a text of letters or digits may be a key where a name says so: a long one, or four by four letters."""
     long = rf"(?<![^\W_])(\d{{{SHORTEST_SECRET},}}|[a-z]{{{SHORTEST_SECRET},}}|[A-Z]{{{SHORTEST_SECRET},}})(?![^\W_])"
     return bool(re.search(long, text) or re.fullmatch(r"(?i)([a-z]{4}[ -]){3}[a-z]{4}", text))
 
@@ -286,6 +285,12 @@ def password_in_url(text: str) -> tuple[str, str] | None:
 def passwords_in_urls(text: str) -> list[tuple[str, str]]:
     """The same of every URL."""
     return [(found["password"], found["host"] or "") for found in _CREDENTIALS_IN_URL.finditer(text)]
+
+
+def passwords_assigned(text: str) -> list[tuple[str, str]]:
+    """The passwords of a connection string or a URL's query, with the host that it names first; empty without one."""
+    host = _HOST.search(text)
+    return [(each["value"], host[1]) for each in _ASSIGNED.finditer(text) if host and is_password(each["name"])]
 
 
 def weakness(name: str, value: str) -> str | None:

@@ -74,7 +74,7 @@ _SAID = (
     "jwt key least length letmein local long mariadb master me min minimum mongo must my mysql new not number of only "
     "openssl or output own pass passphrase passwd password please postgres postgresql private prod production pw pwd "
     "rabbitmq random real redis refresh root salt secret secure server session should signing some something string "
-    "strong super test testing text that the this to token use user value very with"
+    "strong super test testing text that the this to token use user value very with later"
 )
 _ALONE = re.compile(
     r"(password|passwd|pass|passphrase|(my|super)?secret|token|todo|fixme|tbd|example|default|test|dummy|placeholder"
@@ -108,14 +108,20 @@ def is_placeholder(value: str, section: str, name: str = "") -> bool:
     return bool(_ALONE.fullmatch(re.sub(r"[\s_-]+", "", value).lower())) or _of_words(value, name)
 
 
+_AS_LETTERS = {"@": "a", "0": "o", "$": "s"}
+
+
 def _of_words(value: str, name: str) -> bool:
     """Whether a value consists of words for a secret that is none, and of one other in at most a third of its letters.
 
     A passphrase has more than one other, and a generated value is none: 8 of 12 random letters are such words in one of
     some 10^8.
     """
-    if not re.fullmatch(r"[\w\s,!?-]{1,200}\.?", value, re.ASCII):
+    value = re.sub(r"(?<=[A-Za-z])[@0$](?=[A-Za-z])", lambda found: _AS_LETTERS[found[0]], value)
+    if not re.fullmatch(r"[\w\s,!?()-]{1,200}\.?", value, re.ASCII):
         return False
+    if name and re.fullmatch(r"(?i)[a-z]{3,16}[_-]?pass(word|wd)\d{0,4}!?", value):
+        return True  # that of a product
     text = re.sub(r"[^a-z]+", " ", re.sub(r"([a-z])([A-Z])", r"\1 \2", value).lower())
     own = {word for word in re.findall(r"[a-z]{3,}", name.lower()) if not re.fullmatch(r"[a-f]+", word)}
     words = {*_TELLING.split(), *_SAID.split(), *own, *(word.removesuffix("s") for word in own)}

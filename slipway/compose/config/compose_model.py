@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.compose.config.compose_files import compose_files, left_out, look_command, names_of
 from slipway.compose.config.compose_output import loses_text, read_yaml, rewritten, with_texts
-from slipway.compose.config.env_files import missing_env_files, put_stack_values
+from slipway.compose.config.env_files import missing_env_files, private_values, put_stack_values
 from slipway.compose.config.stand_ins import dotenv_values, guess
 from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK, project_on_hosts
@@ -107,7 +107,9 @@ def resolve(settings: Settings) -> ComposeModel:
             )
         )
     warnings = [left_out(files[0].name, each, settings.stack, missed=False) for each in unused]
-    warnings += put_stack_values(model, _written(files, given), given, settings.stack)
+    written = _written(files, given)
+    warnings += put_stack_values(model, written, given, settings.stack)
+    warnings += private_values(written, given, files[0].parent, settings.stack)
     dormant = _dormant(files, given, model)
     problems += long
     problems += _unknown_profiles(settings, [*(model.get("services") or {}).values(), *dormant.values()])

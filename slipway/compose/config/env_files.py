@@ -5,17 +5,21 @@ Compose merges these files into `environment` by itself; only the file as writte
 
 from __future__ import annotations
 
+import os
 from posixpath import normpath
 from typing import TYPE_CHECKING, Any
 
+from slipway.compose.git import run_git
 from slipway.contract.problems import Problem
-from slipway.settings.setting_files import config_set, entry
+from slipway.settings.dotenv_file import dotenv_entries, plain_places, read_dotenv
+from slipway.settings.secret_rules import is_secret
+from slipway.settings.setting_files import config_set, entry, secrets_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["MISSING_ENV_FILE", "missing_env_files", "put_stack_values"]
+__all__ = ["MISSING_ENV_FILE", "missing_env_files", "private_values", "put_stack_values"]
 
 
 MISSING_ENV_FILE = "env-file-missing"
@@ -48,6 +52,32 @@ def put_stack_values(
                 )
             environment[name] = value
     return warnings
+
+
+def private_values(written: Mapping[str, Any], given: Mapping[str, str], folder: Path, stack: str) -> list[Problem]:
+    """A warning for every file that Git does not track and that holds, as a `.env` may, what nothing shows to be plain.
+
+    What is a secret by its name or form is reported where all such are.
+    """
+    found: dict[str, set[str]] = {}
+    for service in (written.get("services") or {}).values():
+        own = _names(service.get("environment")) | given.keys()
+        for path, _ in _env_files(service):
+            if "$" not in path and not run_git(folder, "ls-files", "--", path).stdout:
+                entries = dotenv_entries(
+                    read_dotenv(folder / path), dict.fromkeys(given, "1"), {}, plain_places(folder)
+                )
+                private = {each.name for each in entries if each.secret and each.value and not is_secret(*each[:2])}
+                found.setdefault(path, set()).update(private - own)
+    return [
+        Problem(
+            f"{', '.join(sorted(names))} of {path} would be in plain text in every release",
+            "Git does not track the file, and nothing shows that they are no secrets; the stack's values win over it",
+            secrets_import(stack, os.path.relpath(folder / path)),
+        )
+        for path, names in sorted(found.items())
+        if names
+    ]
 
 
 def missing_env_files(written: Mapping[str, Any], folder: Path, stack: str) -> list[Problem]:

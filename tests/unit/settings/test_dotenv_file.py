@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from slipway.contract.compose_program import compose_program
 from slipway.contract.problems import SlipwayError
-from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv, unusable_lines, written_dotenv
+from slipway.settings.dotenv_file import (
+    dotenv_entries,
+    of_the_machine,
+    parsed_dotenv,
+    plain_places,
+    unusable_lines,
+    written_dotenv,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,3 +191,18 @@ def test_a_line_that_would_be_lost_is_named_by_its_number_once() -> None:
         "my.env: line 9 is not NAME=VALUE",
     ]
     assert "canary" not in str(found)
+
+
+def test_what_stands_where_no_secret_may_is_plain_wherever_that_is(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("""
+        services:
+          web:
+            image: "shop:${TAG}"
+            build: {context: ., args: {GIT_SHA: "${GIT_SHA}"}}
+            labels: ["version=${VERSION}"]
+            annotations: {a: "${NOTE}"}
+            logging: {options: {tag: "${LOG_TAG}"}}
+            environment: {A: "${HANDED}"}
+        volumes: {v: {driver_opts: {o: "${MOUNT}"}}}
+        """)
+    assert plain_places(tmp_path) == {"TAG", "GIT_SHA", "VERSION", "NOTE", "LOG_TAG", "MOUNT"}

@@ -292,6 +292,20 @@ def test_a_weak_secret_names_those_that_may_be_the_other_end_of_one_password(tmp
 
 
 @pytest.mark.parametrize(
+    "value",
+    ["Server=db;User Id=sa;Password={};", "host=db user=x password={}", "postgres://db/x?user=a&password={}",
+     "postgres://a@db/x?password={}", "Data Source=tcp:db,1433;Pwd={}"],
+)  # fmt: skip
+def test_a_weak_password_in_a_connection_string_is_found_but_for_hosts_of_others(tmp_path: Path, value: str) -> None:
+    def said(text: str) -> list[str]:
+        return whats(weak_secrets(settings(tmp_path, secrets={"DB": text}, production=True), refused=True))
+
+    assert said(value.format("testpass")) == ["secrets.DB: its password for db is a placeholder"]
+    assert not said(value.format(CANARY))
+    assert not said(value.replace("db", "db.example.com").format("testpass"))
+
+
+@pytest.mark.parametrize(
     ("password", "what"), [("tr0ub4dor", "has fewer than 12 characters"), ("changeme", "is a placeholder")]
 )
 def test_a_weak_password_in_a_url_is_found_and_both_ends_are_set_together(

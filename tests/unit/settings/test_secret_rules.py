@@ -247,6 +247,8 @@ _PUBLISHED = {  # as well-known applications publish them
     "POSTGRES_PASSWORD": ["changePassword", "mysecretpassword", "postgrespassword", "verysecretpassword",
                           "your-super-secret-and-long-postgres-password", "your_password_here", "testpassword123"],
     "MYSQL_PASSWORD": ["my-secret-pw", "secret_firefly_password", "supersecretpassword", "examplepassword"],
+    "MSSQL_SA_PASSWORD": ["yourStrong(!)Password", "YourStrong!Passw0rd", "TODO-set-this-later", "nextcloudpassword",
+                          "My$ecretP@ssw0rd", "wordpress_password1"],
     "DASHBOARD_PASSWORD": ["this_password_is_insecure_and_should_be_updated", "PASSWORD_REPLACE_ME"],
     "ENCRYPTION_KEY": ["changeEncryptionKey", "your-encryption-key-32-chars-min", "thisisunsafe-change-it"],
     "RUNNERS_AUTH_TOKEN": ["changeRunnerAuthToken", "some-random-string-here", "insert-secret-here-1234"],

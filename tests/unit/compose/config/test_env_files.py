@@ -1,6 +1,7 @@
 """`env_file`: the stack's values win, and a file that is missing is named."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,30 @@ def test_a_files_own_references_have_the_stacks_values(tmp_path: Path) -> None:
         tmp_path, {".env": "URL=pg://u:${DB_PASSWORD}@db\n"}, {"env_file": ".env"}, secrets={"DB_PASSWORD": CANARY}
     )
     assert environment(found) == {"URL": "pg://u:${DB_PASSWORD}@db"}
+
+
+@pytest.mark.parametrize("production", [False, True])
+def test_an_untracked_file_is_as_a_dotenv_and_its_way_out_is_to_import_it(tmp_path: Path, production: bool) -> None:  # noqa: FBT001
+    text = (
+        "DATADOG=0123456789abcdef0123456789abcdef\nADMIN=hunter2Secret9x\nLEVEL=debug\nEMPTY=\nOWN=a1B2c3D4e5\n"
+        "STATED=a1B2c3D4e5\nURL=pg://u@db/${DB_NAME}?x=${LEVEL}\nSITE=https://shop.example.com/\nAPI_KEY_RATE_LIMIT=60/minute\n"
+    )
+    service = {"env_file": "a b.env", "environment": {"OWN": "x"}, "restart": "always"}
+    given = {"variables": {"STATED": "x", "DB_NAME": "shop"}, "production": production}
+
+    def said() -> list[Any]:
+        return [
+            each for each in deployed(tmp_path, {"a b.env": text}, service, **given).warnings if "every" in each.what
+        ]
+
+    [warning] = said()
+    assert warning.what == "ADMIN, DATADOG of a b.env would be in plain text in every release"
+    assert warning.fix.startswith("slipway secrets import ")
+    assert "a b.env' --stack test" in warning.fix
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    assert said()
+    subprocess.run(["git", "-C", tmp_path, "add", "a b.env"], check=True)
+    assert not said()
 
 
 def test_a_service_without_an_env_file_is_left_alone(tmp_path: Path) -> None:
