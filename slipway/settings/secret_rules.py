@@ -110,7 +110,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
 _ASSIGNED = re.compile(
     r"""(?i)(?P<name>password|passwd|passphrase|pwd|(?<!com)(?<!by)pass|secret|token|credentials?|honeycomb-team"""
     r"""|(?:account|api|access|secret|private|encryption|signing|license)[._-]?key)"""
-    r"""(?:\s*=\s*|["']\s*:\s*|:\s+|(?<=requirepass)\s+)["']?(?P<value>[^\s;&,"'`${<%=]+)"""
+    r"""(?:[ \t]*=[ \t]*|["']\s*:\s*|:[ \t]+|(?<=requirepass)\s+)["']?(?P<value>[^\s;&,"'`${<%=]+)"""
 )
 _HOST = re.compile(r"(?i)(?:://|(?:host|server|data source)\s*=\s*(?:tcp:)?)(?:[^/\s@]*@)?([\w.-]+)")
 _AUTH_NAME = re.compile(r"(\w+_)?((BASIC|HTTP)?AUTH(_USERS?|_LOGINS?)?|USERS|LOGINS?|ACCOUNTS|VISITORS)")

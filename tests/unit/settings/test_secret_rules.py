@@ -135,7 +135,8 @@ PLAIN = [
     *(("", text) for text in ("redis-cli -a $REDIS_PASSWORD ping", "redis-cli -a '$$PW' ping", "mysqladmin ping -p$PW",
       "mysqladmin -p${PW} ping", "psql --no-password shop", "curl -H 'Authorization: Bearer $TOKEN' x",
       "--token-file /x --secret /run/secrets/x --password-stdin", "export PASSWORD=`cat /run/secrets/x`",
-      "mkdir -p /data", "mysql -P 3306 -h db", "user default on >$PW ~*", "--password --user x", "on >out")),
+      "mkdir -p /data", "mysql -P 3306 -h db", "user default on >$PW ~*", "--password --user x", "on >out",
+      "credentials:\n  type: file\n", "password =\nuser = me\n")),
     ("ROUTE", "task-based"), ("LOG_LEVEL", "info"), ("SK", "x"),
     *(tuple(line.split("=", 1)) for line in (
       "CORS_CREDENTIALS=include", "S3_KEY=dumps/x", "CACHE_KEY=myapp", "SORT_KEY=created_at", "PRIMARY_KEY=id",
