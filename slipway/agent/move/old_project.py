@@ -201,9 +201,15 @@ class OldProject:
                 _set_policy(client, details, {"Name": self._resting(details)})
                 client.stop(container, grace(details))
 
-        side_by_side(self._stopping, self.api, act)
+        refused: DockerError | None = None
+        try:
+            side_by_side(self._stopping, self.api, act)
+        except DockerError as error:  # asked once more, it would refuse for ever
+            refused = error
         self._stopping = ()
         self._write()
+        if refused:
+            raise refused
 
     def rest(self) -> None:
         """Have Docker start none of those that do not run: nothing else stops them."""
