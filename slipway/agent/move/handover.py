@@ -61,13 +61,13 @@ class Handover:
         """What an undo stopped: it waits for somebody to read its logs, and goes when the stack takes over again."""
         return self._own(stopped=self.old.state == UNDONE) if self.undone else []
 
-    def begin(self) -> None:
+    def begin(self, proofs: int) -> None:
         """Note who runs before anything is touched; of two stacks that want the same containers, one gets them."""
         if not self.old.open or self.old.more:
-            self._claim()
+            self._claim(proofs)
         self.old.rest()
 
-    def _claim(self) -> None:
+    def _claim(self, proofs: int) -> None:
         with lock(moves_lock(), owner=self.stack, reason=f"move to {self.stack}", wait=_LOCK_SECONDS):
             check_claims(self.old, self.stack)
             old = self.old.containers()
@@ -75,7 +75,7 @@ class Handover:
             found = [name for name, theirs in strangers(old, self.stack, self.api).items() if within(theirs, data)]
             self.old.beside = sorted({*found, *(self.old.beside or ())})
             if not self.old.open:
-                self.old.alone = len(self._own()) == len(self._own(stopped=True))
+                self.old.alone, self.old.proofs = len(self._own()) == len(self._own(stopped=True)), proofs
             stopped = self.left
             self.old.note(MOVING)
         for each in stopped:  # what ran when it was undone waited for somebody to read its logs

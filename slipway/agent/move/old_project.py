@@ -61,6 +61,8 @@ class OldProject:
         self.names: Sequence[str] = names if self.more else noted.get("names") or names
         self.alone = bool(noted.get("alone"))
         """whether nothing of the stack ran when it began to take over, so that no release of its own is to come back"""
+        self.proofs: int = noted.get("proofs", 0)
+        """how many proofs the stack's ledger had when it began to take over: with one more, its place is taken"""
         self.beside: Sequence[str] | None = noted.get("beside")
         """who else worked on its data before the move; None before the move begins"""
         self._stopping: Sequence[str] = noted.get("stopping", ())
@@ -176,7 +178,7 @@ class OldProject:
 
     def _write(self, *, must: bool = False) -> bool:
         noted = [each._asdict() for each in self._noted]
-        content = {"names": list(self.names), "state": self.state, "alone": self.alone, "beside": self.beside,
+        content = {"names": list(self.names), "state": self.state, "alone": self.alone, "proofs": self.proofs, "beside": self.beside,
                    "stopping": self._stopping, "given": self._given, "down": self._down,
                    "containers": noted}  # fmt: skip
         try:
