@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
 
 __all__ = [
-    "FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "WITHOUT_NAMES",
+    "FINISHED", "MOVED", "MOVING", "NAMESPACES", "NOTES", "OPEN", "UNDOING", "UNDONE", "WITHOUT_NAMES",
     "OldContainer", "OldProject",
 ]  # fmt: skip
 
@@ -40,7 +40,7 @@ NOTES = "move.json"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
 WITHOUT_NAMES = ("bridge", "host", "none")  # Docker's own networks
 _UNLESS_STOPPED = "unless-stopped"
-_NAMESPACES = ("NetworkMode", "PidMode", "IpcMode")
+NAMESPACES = ("NetworkMode", "PidMode", "IpcMode")
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
@@ -178,8 +178,8 @@ class OldProject:
 
     def _write(self, *, must: bool = False) -> bool:
         noted = [each._asdict() for each in self._noted]
-        content = {"names": list(self.names), "state": self.state, "alone": self.alone, "proofs": self.proofs, "beside": self.beside,
-                   "stopping": self._stopping, "given": self._given, "down": self._down,
+        content = {"names": list(self.names), "state": self.state, "alone": self.alone, "proofs": self.proofs,
+                   "beside": self.beside, "stopping": self._stopping, "given": self._given, "down": self._down,
                    "containers": noted}  # fmt: skip
         try:
             write_atomically(self._path, json.dumps(content).encode())
@@ -258,7 +258,7 @@ class OldProject:
         found = []
         for listed in self.api.containers():
             details = self.api.container(listed["Id"]) if listed.get("State") == "running" else None
-            joined = (str(((details or {}).get("HostConfig") or {}).get(mode)) for mode in _NAMESPACES)
+            joined = (str(((details or {}).get("HostConfig") or {}).get(mode)) for mode in NAMESPACES)
             since = max(begun.get(each.partition("container:")[2], "") for each in joined)
             if details and since > comparable(details["State"]["StartedAt"]):
                 self.api.stop(details["Id"], grace(details), start=True)
