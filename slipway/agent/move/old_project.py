@@ -18,7 +18,7 @@ from slipway.agent.docker.facts import (
 from slipway.agent.docker.stop import grace, side_by_side
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.edge.network import EDGE_LABEL
-from slipway.agent.move.old_container import FOLDER_LABEL, OldContainer, from_note, read, runs
+from slipway.agent.move.old_container import OldContainer, from_note, place_of, read, runs
 from slipway.agent.move.shared_data import data_of
 from slipway.agent.state.atomic_files import read_object, remove_files, write_atomically
 
@@ -128,8 +128,14 @@ class OldProject:
         """Those that work now, or that Docker starts when it starts itself, noted or not."""
         every = (self.api.container(each["Id"]) for each in self.api.containers() if self._is_one(each))
         found = [read(details, self.api) for details in every if details and works_or_will(details)]
-        folders = {each.folder for each in self._noted}
-        return [each for each in found if not folders or each.folder in folders]
+        # The same project in another folder is another application; after an undo, whoever is there is looked at anew.
+        projects = set() if self.state == UNDONE else {each.project for each in self._noted}
+        names, here = {each.name for each in self._noted}, self._places()
+        return [
+            each
+            for each in found
+            if each.project not in projects or each.name in names or (each.project, each.folder) in here
+        ]
 
     def down(self) -> list[OldContainer]:
         """What an undo was to start, and does not run."""
@@ -137,10 +143,12 @@ class OldProject:
 
     def ended(self) -> dict[str, str]:
         """Those of the same folder that had ended before the move, so that nobody noted them: names by id."""
-        folders = {each.folder for each in self._noted}
         every = (each for each in self.api.containers() if each.get("State") == "exited" and self._is_one(each))
-        listed = (each for each in every if ((each.get("Labels") or {}).get(FOLDER_LABEL) or "") in folders)
+        listed = (each for each in every if place_of(each.get("Labels") or {}) in self._places())
         return {each["Id"]: str(each["Names"][0]).lstrip("/") for each in listed if not self.is_noted(each["Id"])}
+
+    def _places(self) -> set[tuple[str, str]]:
+        return {(each.project, each.folder) for each in self._noted}
 
     def _is_one(self, listed: Mapping[str, Any]) -> bool:
         labels, wanted = listed.get("Labels") or {}, self.names
