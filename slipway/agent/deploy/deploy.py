@@ -242,7 +242,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     actions = Actions(attempt, attempt.release, rendered, attempt.document.secrets, deadline)
     handover = attempt.handover
     if handover and (handover.old.open or made.old):
-        handover.begin()
+        handover.begin(attempt.ledger.proofs)
     phases.update(actions.run(plan.steps))
     if handover and handover.old.open:
         _warn(attempt, handover.end())

@@ -79,7 +79,7 @@ def _return(attempt: Attempt) -> str:
     if not (attempt.touched or attempt.unfinished):
         return f"release {attempt.live.release} still serves" if attempt.live else "nothing was started"
     handover = attempt.handover
-    if handover and handover.old.open:
+    if handover and handover.old.open and attempt.ledger.proofs == handover.old.proofs:
         deadline = Deadline(attempt.options.deadline, "giving back")
         alone = attempt.live is None or handover.old.alone
         if alone:

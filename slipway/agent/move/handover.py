@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from slipway.agent import runtime
 from slipway.agent.docker.compose_cli import failed_start
-from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
+from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError, DockerUnreachableError
 from slipway.agent.edge.metrics import listening
 from slipway.agent.move.checks import strangers
 from slipway.agent.move.claims import check_claims
+from slipway.agent.move.old_container import runs
 from slipway.agent.move.old_project import MOVED, MOVING, UNDOING, UNDONE
 from slipway.agent.move.shared_data import data_of, shared, within
 from slipway.agent.state.lock import lock
@@ -19,7 +20,7 @@ from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import held_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
@@ -60,13 +61,13 @@ class Handover:
         """What an undo stopped: it waits for somebody to read its logs, and goes when the stack takes over again."""
         return self._own(stopped=self.old.state == UNDONE) if self.undone else []
 
-    def begin(self) -> None:
+    def begin(self, proofs: int) -> None:
         """Note who runs before anything is touched; of two stacks that want the same containers, one gets them."""
         if not self.old.open or self.old.more:
-            self._claim()
+            self._claim(proofs)
         self.old.rest()
 
-    def _claim(self) -> None:
+    def _claim(self, proofs: int) -> None:
         with lock(moves_lock(), owner=self.stack, reason=f"move to {self.stack}", wait=_LOCK_SECONDS):
             check_claims(self.old, self.stack)
             old = self.old.containers()
@@ -74,7 +75,7 @@ class Handover:
             found = [name for name, theirs in strangers(old, self.stack, self.api).items() if within(theirs, data)]
             self.old.beside = sorted({*found, *(self.old.beside or ())})
             if not self.old.open:
-                self.old.alone = len(self._own()) == len(self._own(stopped=True))
+                self.old.alone, self.old.proofs = len(self._own()) == len(self._own(stopped=True)), proofs
             stopped = self.left
             self.old.note(MOVING)
         for each in stopped:  # what ran when it was undone waited for somebody to read its logs
@@ -169,15 +170,16 @@ class Handover:
         With `stays` the stack ran beside it before, and does so again.
 
         What shares nothing with new containers starts before they go, so that requests find somebody at every instant.
+
+        Raises:
+            SlipwayError: all was done that could be, but not all of the new could be taken away; the same ends it.
         """
         begin = runtime.monotonic()
-        self.old.finish_stops()
+        self._tried(self.old.finish_stops)  # what it does not stop is to run again, or is taken away below
         own = [details for details in map(self.api.container, self._own()) if details]
         in_use = self._in_use()
         held = {port for each in own for port in held_ports(each)}
         taken, request = self.taken(), self.edge.requested(self.stack)
-        for container, user in taken.items():
-            self.old.leave_out(container, user)
         old = [each for each in self.old.containers() if each.id not in taken]
         ports = {request.http_port, request.https_port} if request else set()
         proxies = [each for each in old if not ports.isdisjoint(each.ports)]
@@ -189,8 +191,12 @@ class Handover:
         slow = self.old.start(beside, runtime.sleep)
         if request and proxies:
             self._ports_back(proxies, request, deadline)
-        take_away()
+        failure = self._tried(take_away)
         begun = {each.id for each in beside}
+        if failure:  # what cannot be stopped holds back who would write the same data, and nobody else
+            taken.update(self._held_back())
+        for container, user in taken.items():
+            self.old.leave_out(container, user)
         # Whoever did not start beside the new ones may do so without them.
         rest = [each for each in self.old.containers() if each.id not in taken]
         slow.update(self.old.start([each for each in rest if each.id not in begun or not each.running], runtime.sleep))
@@ -200,15 +206,41 @@ class Handover:
         for each in (*self.slow, *self.lost):
             self.out.progress("warning", each)
         ran = "runs again" if self.lost or any(each.ran for each in old) else "is stopped"
-        if stays and not self.lost:
+        if not failure and stays and not self.lost:
             self.old.forget()
-        else:
+        elif not failure:
             self.unwritten = not self.old.note(UNDONE)
         again = f"{self.old.name} {ran}" + (", but not all of it" if self.lost else "")
         self.out.progress("back", again, runtime.monotonic() - begin)
         if self.lost:
-            return f"the project {again}: {'; '.join(self.lost)}"
-        return f"the project {again} as before" + (f" ({'; '.join(self.slow)})" if slow else "")
+            said = f"the project {again}: {'; '.join(self.lost)}"
+        else:
+            said = f"the project {again} as before" + (f" ({'; '.join(self.slow)})" if slow else "")
+        if failure:
+            raise SlipwayError(
+                f"{'the rollback of this stack failed' if stays else 'not all of this stack stopped'}: {failure}",
+                f"{said}; what did not stop runs on",
+                "slipway move undo",
+            )
+        return said
+
+    def _tried(self, part: Callable[[], object]) -> str:
+        """Do it; why it failed, in words, which must not keep the old project from coming back."""
+        try:
+            part()
+        except DockerUnreachableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            return str(error.what if isinstance(error, SlipwayError) else error)
+        return ""
+
+    def _held_back(self) -> Iterator[tuple[str, str]]:
+        """Who works on the data of what still runs of the stack, and of what."""
+        for details in filter(runs, map(self.api.container, self._own())):
+            data = data_of(details or {}, self.api)
+            for each in self.old.noted():
+                if details and not each.running and shared(each.mounts, data):
+                    yield each.id, str(details["Name"]).lstrip("/")
 
     def _ports_back(self, proxies: list[OldContainer], request: EdgeRequest, deadline: Deadline) -> None:
         redirect = self.edge.redirect(request.image)

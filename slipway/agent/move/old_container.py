@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import SERVICE_LABEL, SHORT_ID, restart_policy
 from slipway.agent.move.shared_data import data_of
 from slipway.contract.published_ports import held_ports
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from slipway.agent.docker.docker_api import DockerApi
 
-__all__ = ["FOLDER_LABEL", "OldContainer", "from_note", "read", "runs"]
+__all__ = ["FOLDER_LABEL", "OldContainer", "from_note", "place_of", "read", "runs"]
 
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
 
@@ -33,8 +35,9 @@ class OldContainer(NamedTuple):
     mounts: tuple[str, ...]
     """data that it may write to (see `shared_data`)"""
     networks: dict[str, list[str]]  # name → its aliases there
+    project: str = ""
     folder: str = ""
-    """where Compose was run"""
+    """where Compose was run, without links"""
     running: bool = True
     ran: bool = True
     """whether it ran when it was noted"""
@@ -56,10 +59,17 @@ def read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
             name: [alias for alias in (each or {}).get("Aliases") or () if alias != short]
             for name, each in (settings.get("Networks") or {}).items()
         },
-        folder=str(labels.get(FOLDER_LABEL) or ""),
+        project=place_of(labels)[0],
+        folder=place_of(labels)[1],
         running=runs(details),
         ran=runs(details),
     )
+
+
+def place_of(labels: Mapping[str, Any]) -> tuple[str, str]:
+    """The project of a container and the folder from which Compose made it, of which both may be empty."""
+    folder = str(labels.get(FOLDER_LABEL) or "")
+    return str(labels.get(PROJECT_LABEL) or ""), os.path.realpath(folder) if folder else ""
 
 
 def from_note(noted: Mapping[str, Any]) -> OldContainer:

@@ -18,7 +18,7 @@ from slipway.agent.docker.facts import (
 from slipway.agent.docker.stop import grace, side_by_side
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.edge.network import EDGE_LABEL
-from slipway.agent.move.old_container import FOLDER_LABEL, OldContainer, from_note, read, runs
+from slipway.agent.move.old_container import OldContainer, from_note, place_of, read, runs
 from slipway.agent.move.shared_data import data_of
 from slipway.agent.state.atomic_files import read_object, remove_files, write_atomically
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
 
 __all__ = [
-    "FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "WITHOUT_NAMES",
+    "FINISHED", "MOVED", "MOVING", "NAMESPACES", "NOTES", "OPEN", "UNDOING", "UNDONE", "WITHOUT_NAMES",
     "OldContainer", "OldProject",
 ]  # fmt: skip
 
@@ -40,7 +40,7 @@ NOTES = "move.json"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
 WITHOUT_NAMES = ("bridge", "host", "none")  # Docker's own networks
 _UNLESS_STOPPED = "unless-stopped"
-_NAMESPACES = ("NetworkMode", "PidMode", "IpcMode")
+NAMESPACES = ("NetworkMode", "PidMode", "IpcMode")
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
@@ -61,6 +61,8 @@ class OldProject:
         self.names: Sequence[str] = names if self.more else noted.get("names") or names
         self.alone = bool(noted.get("alone"))
         """whether nothing of the stack ran when it began to take over, so that no release of its own is to come back"""
+        self.proofs: int = noted.get("proofs", 0)
+        """how many proofs the stack's ledger had when it began to take over: with one more, its place is taken"""
         self.beside: Sequence[str] | None = noted.get("beside")
         """who else worked on its data before the move; None before the move begins"""
         self._stopping: Sequence[str] = noted.get("stopping", ())
@@ -126,8 +128,14 @@ class OldProject:
         """Those that work now, or that Docker starts when it starts itself, noted or not."""
         every = (self.api.container(each["Id"]) for each in self.api.containers() if self._is_one(each))
         found = [read(details, self.api) for details in every if details and works_or_will(details)]
-        folders = {each.folder for each in self._noted}
-        return [each for each in found if not folders or each.folder in folders]
+        # The same project in another folder is another application; after an undo, whoever is there is looked at anew.
+        projects = set() if self.state == UNDONE else {each.project for each in self._noted}
+        names, here = {each.name for each in self._noted}, self._places()
+        return [
+            each
+            for each in found
+            if each.project not in projects or each.name in names or (each.project, each.folder) in here
+        ]
 
     def down(self) -> list[OldContainer]:
         """What an undo was to start, and does not run."""
@@ -135,10 +143,12 @@ class OldProject:
 
     def ended(self) -> dict[str, str]:
         """Those of the same folder that had ended before the move, so that nobody noted them: names by id."""
-        folders = {each.folder for each in self._noted}
         every = (each for each in self.api.containers() if each.get("State") == "exited" and self._is_one(each))
-        listed = (each for each in every if ((each.get("Labels") or {}).get(FOLDER_LABEL) or "") in folders)
+        listed = (each for each in every if place_of(each.get("Labels") or {}) in self._places())
         return {each["Id"]: str(each["Names"][0]).lstrip("/") for each in listed if not self.is_noted(each["Id"])}
+
+    def _places(self) -> set[tuple[str, str]]:
+        return {(each.project, each.folder) for each in self._noted}
 
     def _is_one(self, listed: Mapping[str, Any]) -> bool:
         labels, wanted = listed.get("Labels") or {}, self.names
@@ -176,8 +186,8 @@ class OldProject:
 
     def _write(self, *, must: bool = False) -> bool:
         noted = [each._asdict() for each in self._noted]
-        content = {"names": list(self.names), "state": self.state, "alone": self.alone, "beside": self.beside,
-                   "stopping": self._stopping, "given": self._given, "down": self._down,
+        content = {"names": list(self.names), "state": self.state, "alone": self.alone, "proofs": self.proofs,
+                   "beside": self.beside, "stopping": self._stopping, "given": self._given, "down": self._down,
                    "containers": noted}  # fmt: skip
         try:
             write_atomically(self._path, json.dumps(content).encode())
@@ -201,9 +211,15 @@ class OldProject:
                 _set_policy(client, details, {"Name": self._resting(details)})
                 client.stop(container, grace(details))
 
-        side_by_side(self._stopping, self.api, act)
+        refused: DockerError | None = None
+        try:
+            side_by_side(self._stopping, self.api, act)
+        except DockerError as error:  # asked once more, it would refuse for ever
+            refused = error
         self._stopping = ()
         self._write()
+        if refused:
+            raise refused
 
     def rest(self) -> None:
         """Have Docker start none of those that do not run: nothing else stops them."""
@@ -250,7 +266,7 @@ class OldProject:
         found = []
         for listed in self.api.containers():
             details = self.api.container(listed["Id"]) if listed.get("State") == "running" else None
-            joined = (str(((details or {}).get("HostConfig") or {}).get(mode)) for mode in _NAMESPACES)
+            joined = (str(((details or {}).get("HostConfig") or {}).get(mode)) for mode in NAMESPACES)
             since = max(begun.get(each.partition("container:")[2], "") for each in joined)
             if details and since > comparable(details["State"]["StartedAt"]):
                 self.api.stop(details["Id"], grace(details), start=True)

@@ -7,7 +7,9 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
-from slipway.agent.move.old_project import WITHOUT_NAMES
+from slipway.agent.docker.facts import SHORT_ID
+from slipway.agent.edge.network import EDGE_LABEL
+from slipway.agent.move.old_project import NAMESPACES, WITHOUT_NAMES
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -19,28 +21,67 @@ if TYPE_CHECKING:
 __all__ = ["check_way_back"]
 
 _NETWORK_LABEL = "com.docker.compose.network"
+_EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  # compared, not used
 
 
-def check_way_back(old: OldProject, api: DockerApi) -> None:
+def check_way_back(old: OldProject, stack: str, api: DockerApi) -> None:
     """Refuse to give back to containers that Docker starts no more, without their data or without who works on it.
 
     An image that is gone keeps none from starting: the engine keeps what its containers need of it.
     """
-    lost = [f"{each.name} was removed, which worked on {each.mounts[0]}" for each in old.gone() if each.mounts]
+    gone = [f"{each.name} was removed, which worked on {each.mounts[0]}" for each in old.gone() if each.mounts]
+    lost: list[str] = []
     commands: list[str] = []
+    others = list(_bound_by_others(old, stack, api))
     for each in old.noted():
         details = api.container(each.id) if each.ran and not each.running else None
         for name, endpoint in _lost_networks(details or {}, api):
             lost.append(f"{each.name} needs the network {name} as it was, and that was removed")
             commands += _reconnect(details or {}, each.name, name, endpoint, there=api.network(name) is not None)
+        for wanted in _bound(((details or {}).get("HostConfig") or {}).get("PortBindings")):
+            for user in (name for name, ports in others if any(_clash(wanted, port) for port in ports)):
+                lost.append(f"{each.name} needs port {wanted[1]}, which {user} has")
+                commands.append(shlex.join(["docker", "stop", user]))
+        for joined in _lost_joined(details or {}, api):
+            lost.append(f"{each.name} joins the container {joined}, which was removed")
+            commands += [] if each.mounts else [shlex.join(["docker", "rm", each.name])]
         lost += [f"{each.name} needs {what}, which is gone" for what in _lost_data(details or {}, api)]
-    if lost:
+    if gone or lost:
+        back = "; once that is there again, `slipway move undo` leads back" * bool(lost and not gone)
         raise SlipwayError(
-            f"{old.name} cannot run again: {'; '.join(lost)}",
+            f"{old.name} cannot run again: {'; '.join((*gone, *lost))}",
             "nothing was changed, and the stack runs on"
-            + ("; on the host, this makes the network anew, and then `slipway move undo` leads back" * bool(commands)),
-            " && ".join(dict.fromkeys(commands)) or "slipway move finish",
+            + ("; on the host, this ends that, and then `slipway move undo` leads back" if commands else back),
+            " && ".join(dict.fromkeys(commands)) or ("slipway move finish" if gone else "slipway move undo"),
         )
+
+
+def _bound_by_others(old: OldProject, stack: str, api: DockerApi) -> Iterator[tuple[str, set[tuple[str, str, str]]]]:
+    """Who runs and is nobody of this move → which ports of the host it has."""
+    for each in api.containers():
+        labels = each.get("Labels") or {}
+        if labels.get(PROJECT_LABEL) != stack and EDGE_LABEL not in labels and not old.is_noted(str(each["Id"])):
+            details = api.container(str(each["Id"])) if each.get("State") == "running" else None
+            if ports := set(_bound(((details or {}).get("NetworkSettings") or {}).get("Ports"))):
+                yield str(each["Names"][0]).lstrip("/"), ports
+
+
+def _bound(ports: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str]]:
+    """Protocol, port and address of the host."""
+    for inside, bound in (ports or {}).items():
+        for each in bound or ():
+            if str(each.get("HostPort") or "0") != "0":
+                yield inside.partition("/")[2], str(each["HostPort"]), str(each.get("HostIp") or "")
+
+
+def _clash(one: tuple[str, str, str], other: tuple[str, str, str]) -> bool:
+    return one[:2] == other[:2] and (one[2] == other[2] or not {one[2], other[2]}.isdisjoint(_EVERY_ADDRESS))
+
+
+def _lost_joined(details: Mapping[str, Any], api: DockerApi) -> Iterator[str]:
+    for joined in {str((details.get("HostConfig") or {}).get(mode)).partition("container:")[2] for mode in NAMESPACES}:
+        if joined and api.container(joined) is None:
+            yield joined[:SHORT_ID]
 
 
 def _lost_networks(details: Mapping[str, Any], api: DockerApi) -> Iterator[tuple[str, Mapping[str, Any]]]:

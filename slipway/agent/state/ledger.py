@@ -45,6 +45,11 @@ class Ledger:
     def _proven(self) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["outcome"] in PROVEN]
 
+    @property
+    def proofs(self) -> int:
+        """How many times a release was proven."""
+        return len(self._proven())
+
     def live(self) -> Live | None:
         """The newest proven release; `since` is when it became live, later repairs of it aside."""
         return _newest(self._proven())

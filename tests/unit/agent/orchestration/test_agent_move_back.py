@@ -229,3 +229,30 @@ def test_old_containers_stop_side_by_side_each_with_its_own_time(stack: Simulati
     assert ended.code == 0
     before.stopped()
     assert [before.container(name).code for name in ("worker", "web")] == [0, 0]
+
+
+@pytest.mark.parametrize("kill", ["record:finished", "stop-old::started", "prune:started", ""])
+def test_what_fails_after_a_recorded_release_goes_back_to_that_release(
+    stack: Simulation, before: Before, monkeypatch: pytest.MonkeyPatch, kill: str
+) -> None:
+    write = atomic_files.write_atomically
+
+    def full_at_the_end(path: str, content: bytes) -> None:
+        if b'"state": "moved"' in content:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    with monkeypatch.context() as full:
+        if not kill:
+            full.setattr("slipway.agent.move.old_project.write_atomically", full_at_the_end)
+        with contextlib.suppress(OSError):
+            deploy(stack, shop(stack), kill=kill)
+    assert stack.outcomes() == ["deployed"]
+    ended = deploy(stack, shop(stack, "2", environment={"MODE": "exit"}))
+    assert ended.code == 1
+    assert "rolled back to release" in ended.error
+    assert all(each.running for name in ("db", "web", "worker") for each in stack.containers(name))
+    assert not before.container("db").running
+    assert deploy(stack, shop(stack, "3")).code == 0
+    assert command(stack, "undo").report["state"] == "undone"
+    assert before.container("db").running

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from simulation import KILLED
-from test_agent_move import VOLUME, Before, before, command, deploy, shop  # noqa: F401
+from test_agent_move import ALWAYS, VOLUME, Before, before, command, deploy, shop  # noqa: F401
 
 from slipway.agent.deploy.destroy import destroy
 from slipway.agent.state.stack_dir import StackFolder
@@ -80,6 +80,50 @@ def test_without_its_data_the_old_project_is_not_started(
     ended = command(stack, "undo")
     assert f"old-cache-1 needs the {kind} {mount['Source']}, which is gone" in ended.error
     assert stack.visit() == (200, "1")
+
+    assert ended.error.splitlines()[0].endswith("leads back — slipway move undo")
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "refused"),
+    [("", "", True), ("127.0.0.1", "", True), ("127.0.0.1", "10.0.0.1", False), ("127.0.0.1", "127.0.0.1", True)],
+)
+def test_nothing_is_taken_down_while_somebody_else_has_a_port_of_the_old_project(
+    stack: Simulation, before: Before, here: str, there: str, *, refused: bool
+) -> None:
+    def port(address: str) -> dict[str, object]:
+        return {"PortBindings": {"5432/tcp": [{"HostIp": address, "HostPort": "5432"}]}}
+
+    before.container("db").host |= port(here)
+    assert deploy(stack, shop(stack)).code == 0
+    user = before._run("other", before.container("web").config["Image"], ALWAYS, project="other", **port(there))
+    ended = command(stack, "undo")
+    assert ("old-db-1 needs port 5432, which other-other-1 has" in ended.error) == refused
+    if not refused:
+        return
+    assert ended.error.splitlines()[0].endswith("docker stop other-other-1")
+    assert stack.versions() == {"db": ["1"], "web": ["1"], "worker": ["1"]}
+    before._ask("POST", f"/containers/{user}/stop")
+    assert command(stack, "undo").code == 0
+    before.as_before()
+
+
+@pytest.mark.parametrize("names", [["old"], ["old-db-1", "old-worker-1", "old-web-1", "old-traefik-1"]])
+def test_nothing_is_taken_down_for_who_joins_a_container_that_was_removed(
+    stack: Simulation, before: Before, names: list[str]
+) -> None:
+    vpn = before._run("vpn", before.container("web").config["Image"], ALWAYS)
+    before.container("web").host["NetworkMode"] = f"container:{vpn}"
+    assert stack.deploy(shop(stack), move_from=names).code == 0
+    before._ask("DELETE", f"/containers/{vpn}?force=true")
+    ended = command(stack, "undo")
+    assert f"old-web-1 joins the container {vpn[:12]}, which was removed" in ended.error
+    assert ended.error.splitlines()[0].endswith("docker rm old-web-1")
+    assert stack.versions() == {"db": ["1"], "web": ["1"], "worker": ["1"]}
+    before._ask("DELETE", f"/containers/{before.ids['web']}")
+    ended = command(stack, "undo")
+    assert ended.error.splitlines()[0].endswith("docker compose -p old up -d")
+    assert before.container("db").running
 
 
 def test_an_image_that_is_gone_keeps_nobody_from_going_back(stack: Simulation, before: Before) -> None:

@@ -1,0 +1,70 @@
+"""A project is taken over from its folder, by whatever path Compose was run there; each project from its own."""
+
+# ruff: noqa: F811  # a fixture of another module
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from simulation import KILLED
+from test_agent_move import ALWAYS, UNLESS_STOPPED, VOLUME, Before, before, command, deploy, shop  # noqa: F401
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simulation import Simulation
+
+FOLDER = "com.docker.compose.project.working_dir"
+MOUNT = {"Type": "volume", "Source": VOLUME, "Target": "/data"}
+
+
+def _in(before: Before, folder: object) -> None:
+    for name in before.ids:
+        before.container(name).config["Labels"] |= {FOLDER: str(folder)}
+
+
+@pytest.mark.parametrize("anew", ["db", "more"])
+def test_what_is_made_through_a_link_in_the_middle_of_a_move_is_stopped(
+    stack: Simulation, before: Before, tmp_path: Path, anew: str
+) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "old")
+    _in(before, tmp_path / "old")
+    image = before.container("web").config["Image"]
+    _, ended = stack.begin(shop(stack, environment={"MODE": "slow"}), move_from=["old"])
+    while not stack.containers("web"):
+        stack.later(0.1)
+    if anew in before.ids:
+        before._ask("DELETE", f"/containers/{before.ids[anew]}?force=true")
+    before.ids[anew] = before._run(anew, image, UNLESS_STOPPED, Mounts=[MOUNT])
+    before.container(anew).config["Labels"] |= {FOLDER: str(tmp_path / "link")}
+    assert f"old-{anew}-1 of old was started during the move" in str(ended().report["warnings"])
+    assert not before.container(anew).running
+    before._ask("POST", f"/containers/{before.ids[anew]}/start")
+    assert f"old-{anew}-1 of old runs" in command(stack, "finish").error
+
+
+def test_a_project_that_is_added_to_a_move_that_was_cut_off_is_taken_over_from_its_own_folder(
+    stack: Simulation, before: Before
+) -> None:
+    _in(before, "/srv/old")
+    made = before._run("cache", before.container("web").config["Image"], ALWAYS, project="second")
+    cache = before.host.engine.containers[made]
+    cache.config["Labels"] |= {FOLDER: "/srv/second"}
+    assert deploy(stack, shop(stack), kill="start:db:finished").code == KILLED
+    assert stack.deploy(shop(stack), move_from=["old", "second"]).code == 0
+    assert not cache.running
+    assert command(stack, "undo").code == 0
+    assert cache.running
+
+
+def test_an_old_project_that_went_to_another_folder_after_an_undo_is_taken_over_there(
+    stack: Simulation, before: Before
+) -> None:
+    _in(before, "/srv/old")
+    assert deploy(stack, shop(stack)).code == 0
+    assert command(stack, "undo").code == 0
+    _in(before, "/opt/old")
+    assert deploy(stack, shop(stack)).code == 0
+    before.stopped()
