@@ -260,7 +260,7 @@ class Actions:
         handover = self.attempt.handover
         assert handover is not None  # noqa: S101 - these steps are there only where there is one
         if isinstance(step, steps.StopOld):
-            handover.stop_old(step)
+            handover.stop_old(step, self.attempt.document.move_beside)
         elif isinstance(step, steps.StandIn):
             handover.stand_in(step)
         elif self.wanted_edge is not None:

@@ -110,11 +110,12 @@ class Handover:
         """Whether old containers hold the edge's ports."""
         return any(each.running and not set(each.ports).isdisjoint(ports) for each in self.old.containers())
 
-    def stop_old(self, step: StopOld) -> None:
+    def stop_old(self, step: StopOld, beside: Collection[str]) -> None:
+        """Do the step; old containers of services that are to run `beside` them may share data with who starts."""
         begin = runtime.monotonic()
         data = self._in_use(step.service) if step.service else ()
         # One that was made anew or started since it was planned is in the way as well.
-        late = [each for each in self.old.awake() if shared(each.mounts, data)]
+        late = [each for each in self.old.awake() if each.service not in beside and shared(each.mounts, data)]
         self.old.add(late)
         stopping = sorted({*step.containers, *(each.id for each in late)})
         self.old.stop(stopping)

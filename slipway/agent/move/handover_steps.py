@@ -45,12 +45,12 @@ def with_handover(
     """`steps` that also take over from the `old` containers.
 
     `ports` are those that the edge is to have, `data` what each service may write to (see `shared_data`); services that
-    are to run `beside` old ones share it with them for a while.
+    are to run `beside` old ones share it with them for a while, as these do with whoever starts before.
 
     Who is in the way of a service stops right before that starts, which is created by then and answers to its names
     on the old networks: a restart, for whoever needs it. All else stops after the release is recorded.
     """
-    running = [each for each in old if each.running]
+    running = [each._replace(mounts=() if each.service in beside else each.mounts) for each in old if each.running]
     proxies = [each for each in running if not set(each.ports).isdisjoint(ports)]
     left = [each for each in running if each not in proxies]
     found: list[Step] = []
@@ -110,15 +110,17 @@ def old_changes(
     project: str,
     edge_ports: Collection[int],
     data: Mapping[str, Collection[str]],
+    *,
+    beside: Collection[str] = (),
 ) -> Iterator[Change]:
-    """What happens to the old project as a whole; `edge_ports` are those that the edge will have, `data` as above."""
+    """What happens to the old project as a whole; `edge_ports` are those that the edge will have, all else as above."""
     names = {each.id: each.name for each in old}
     left = [each for each in old if each.running]
     for step in steps:
         for name in step.services if isinstance(step, (Start, ScaleUp)) else ():
             for each in left:
                 if used := shared(data[name], each.mounts):
-                    first = f"`strategy: recreate` of {name} stops it first"
+                    first = f"`strategy: recreate` of {name if name in beside else each.service} stops it first"
                     because = f"{each.name} works on {', '.join(used)} beside {name} until then; {first}"
                     yield Change(project, OLD_STOPPED, (because,))
         left = [each for each in left if not isinstance(step, StopOld) or each.id not in step.containers]

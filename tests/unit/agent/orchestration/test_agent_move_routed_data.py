@@ -117,3 +117,21 @@ def test_one_whose_strategy_is_stated_runs_beside_the_old_one_and_the_preview_sa
     assert together != []
     assert onlooker.lost == []
     before.stopped()
+
+
+@pytest.mark.parametrize("needs", [["db"], ["worker"]])
+def test_a_worker_that_shares_its_data_and_starts_first_leaves_the_old_one_running(
+    stack: Simulation, before: Before, files: str, onlooker: Onlooker, needs: list[str]
+) -> None:
+    stack.later(1.0)  # the old one is ready
+    onlooker.lost.clear()
+    release = wanted(stack, files)
+    services = release["compose"]["services"]
+    services["worker"]["volumes"] = services["web"]["volumes"]
+    services["web"]["depends_on"] = {name: {"condition": "service_healthy"} for name in needs}
+    said = f"old-web-1 works on {files} beside worker until then; `strategy: recreate` of web stops it first"
+    plan = stack.plan(release, move_from=["old"], move_beside=["web"])
+    assert said in [because for each in plan["changes"] for because in each["because"]]
+    assert deploy(stack, release, move_beside=["web"]).code == 0
+    assert onlooker.lost == []
+    before.stopped()
