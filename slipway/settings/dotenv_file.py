@@ -12,7 +12,7 @@ import yaml
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.model import PREFIX
 from slipway.settings.rules import is_variable_name
-from slipway.settings.secret_rules import why_not_plain, why_secret
+from slipway.settings.secret_rules import named_like_a_secret, why_not_plain, why_secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterator, Mapping
@@ -143,7 +143,7 @@ def plain_places(folder: Path, names: Collection[str] = ()) -> set[str]:
 def _open_references(node: object, *, plain: bool = False) -> Iterator[str]:
     if isinstance(node, dict):
         for key, value in node.items():
-            if key != "environment":
+            if key != "environment" and not (plain and named_like_a_secret(str(key))):
                 yield from _open_references(value, plain=plain or key in _PLAIN_KEYS)
     elif isinstance(node, list):
         for each in node:

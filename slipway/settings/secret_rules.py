@@ -123,7 +123,7 @@ _NUMBER_OR_WORD = re.compile(r"\d{1,15}|[a-z]{1,16}|[A-Z]{1,16}|[A-Z]?[a-z]+([A-
 _MIXED = re.compile(r"[A-Za-z]{1,4}\d{1,4}|\d{1,4}[A-Za-z]{1,4}")
 _UNSPEAKABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}.|.[bcdfghjklmnpqrstvwxz]{5}")
 _MARKS = re.compile(r"[^\w\s./:@=&?,+-]")
-_MNEMONIC = re.compile(r"([a-z]{3,8}[ ,-]){11,}[a-z]{3,8}")
+_MNEMONIC = re.compile(r"([a-z]{3,8}[ ,-]){11,}[a-z]{3,8}|([a-z]{4}[ -]){3}[a-z]{4}")  # Gmail's
 # What an application may make up for itself: passwords of what it brings along, and what it signs with. All else comes
 # from somewhere: a URL, JSON, a third party's key, a key of a certain length.
 _MADE_UP = re.compile(
@@ -266,9 +266,9 @@ def why_not_plain(name: str, value: str) -> str:
 
 
 def _may_be_generated(text: str) -> bool:
-    """Whether a text of letters or digits may be a key where a name says so: a long one, or four by four letters."""
+    """Whether what looks plain may be a key where a name says so: a run of letters or digits, or no host of words."""
     long = rf"(?<![^\W_])(\d{{{SHORTEST_SECRET},}}|[a-z]{{{SHORTEST_SECRET},}}|[A-Z]{{{SHORTEST_SECRET},}})(?![^\W_])"
-    return bool(re.search(long, text) or re.fullmatch(r"(?i)([a-z]{4}[ -]){3}[a-z]{4}", text))
+    return bool(re.search(long, text)) or any(re.search(r"\d[a-z]", host[0]) for host in _PUBLISHED.finditer(text))
 
 
 def _is_word(piece: str) -> bool:

@@ -150,7 +150,7 @@ def test_dotenv_gives_compose_variables_that_nothing_else_gives(tmp_path: Path) 
 def test_what_is_not_evidently_plain_in_dotenv_is_secret_unless_it_stands_where_no_secret_may(tmp_path: Path) -> None:
     service = {
         "image": "x:${TAG}", "ports": ["${PORT:-1}:1"], "command": ["$RUN"],
-        "x-slipway": {"route": {"host": "$HOST"}, "migrate": "run $RUN"}, "logging": {"options": {"token": "$LABEL"}},
+        "x-slipway": {"route": {"host": "$HOST"}, "migrate": "run $RUN"}, "logging": {"options": {"token": "$OPTION"}},
         "environment": {"user": "${OTHER}", "B": "${API_TOKEN}"}, "build": {"args": {"C": "${ARG}"}},
         "volumes": ["$DATA:/x"], "labels": ["l=$LABEL"],
     }  # fmt: skip
@@ -158,11 +158,11 @@ def test_what_is_not_evidently_plain_in_dotenv_is_secret_unless_it_stands_where_
     (tmp_path / "app" / "more.yml").write_text(json.dumps({"services": {"s": {"image": "${API_TOKEN}${MORE}"}}}))
     (tmp_path / "app" / "compose.yaml").write_text(json.dumps({"services": {"s": service}}))
     (tmp_path / "app" / "compose.bad.yaml").write_text("a: [")
-    names = ["TAG", "PORT", "HOST", "RUN", "OTHER", "API_TOKEN", "ARG", "LABEL", "MORE", "DOMAIN", "DATA"]
+    names = ["TAG", "PORT", "HOST", "RUN", "OTHER", "API_TOKEN", "ARG", "LABEL", "OPTION", "MORE", "DOMAIN", "DATA"]
     (tmp_path / ".env").write_text("".join(f"{name}=k3Xz8Qp1\n" for name in names))
     found = load(tmp_path, {"application": "app", "composeFile": '["more.yml"]'})
-    assert set(found.variables) == {"TAG", "PORT", "HOST", "MORE", "DOMAIN", "DATA"}
-    assert set(found.secrets) == {"RUN", "OTHER", "API_TOKEN", "ARG", "LABEL"}
+    assert set(found.variables) == {"TAG", "PORT", "HOST", "MORE", "DOMAIN", "DATA", "ARG", "LABEL"}
+    assert set(found.secrets) == {"RUN", "OTHER", "API_TOKEN", "OPTION"}
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ SECRETS = [
     # doubtful names with a value of no words
     ("S3_KEY", "a1B2c3D4e5F6"), ("TOKEN_GITHUB", "a1B2c3D4e5F6"), ("PIN_KEY", "changeme"),
     ("MAILGUN_KEY", "482910384756"), ("BACKUP_KEY", "qwmzanbxopea"), ("GOOGLE_CREDENTIALS", "abcd efgh ijkl mnop"),
-    ("APPLE_KEY", "abcd-efgh-ijkl-mnop"),
+    ("APPLE_KEY", "abcd-efgh-ijkl-mnop"), ("BACKUP_KEY", "abc123.x9y8.word"),
     # names that only a value can decide
     *((name, "0f1e2d3c4b5a69788796a5b4c3d2e1f0") for name in (
       "TWILIO_AUTH", "WG_PRIVATE", "RAILS_MASTER", "ACCESSKEY")),
@@ -183,7 +183,8 @@ def test_an_ordinary_value_is_evidently_plain(value: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("ANY", "hunter2"), ("ANY", "Summer2024!"), ("PIN", "4711"), ("SMS_OTP", "123456"), ("SEED", "correct horse"),
+    [("ANY", "hunter2"), ("ANY", "abcd efgh ijkl mnop"),
+     ("ANY", "Summer2024!"), ("PIN", "4711"), ("SMS_OTP", "123456"), ("SEED", "correct horse"),
      ("ANY", "winner thank year wave sausage worth useful legal winner thank yellow lion"),
      ("HOOK", "https://x.example.com/T0/a1B2c3D4e5"), ("CLIENT_ID", "123e4567-e89b-12d3-a456-426614174000")],
 )  # fmt: skip
