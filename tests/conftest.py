@@ -1,4 +1,4 @@
-"""Fixtures that tests of the engine and of hosts share: the engine once per session, stacks once per module."""
+"""Fixtures that tests of the engine and of hosts share: each once per session."""
 
 from __future__ import annotations
 
@@ -6,24 +6,18 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "engine"))  # the harness, also for tests in the folders beside it
 
-from applications import Application, shop
 from built_wheel import Installed, build_wheel, install
-from stack_harness import Engine, Stack
+from stack_harness import Engine
 
 from dev.toolchain.docker import ensure_docker
 from dev.toolchain.pulumi import ensure_pulumi
 from dev.toolchain.registry import ensure_registry
 from dev.toolchain.stand_ins.images import ensure_images
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 
 # What a shell starts in the background ignores Ctrl-C, and so would every program that a test starts and interrupts.
 # A handler, unlike being ignored, is not handed on to them.
@@ -32,6 +26,20 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 
 os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # what is printed does not depend on how the tests were started
+
+
+_LONGEST = (
+    *("test_traffic_agent", "test_stack_history", "test_fleet", "test_way_back", "test_daily", "test_traffic"),
+    *("test_stack_images", "test_stack_upkeep", "test_stack_locks", "test_sharing", "test_stack_bundles"),
+    *("test_stack_failures", "test_agent_docker", "test_leaks", "test_fleet_changes", "test_stack_validation"),
+)
+"""The files of engine and hosts that take longest. They come first, so that no worker ends long after the other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What stands in `_LONGEST` first, all else in its order; xdist's own would go by the number of tests."""
+    rank = {name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -62,18 +70,3 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     mirror = os.environ.get("SLIPWAY_TEST_MIRROR") or ensure_images(registry).get("SLIPWAY_MIRROR", "")
     folder = tmp_path_factory.mktemp("program")
     return Engine.prepare(folder, machine=machine, registry=registry, mirror=mirror)
-
-
-@pytest.fixture(scope="module")
-def make_stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Stack]]:
-    """Makes stacks; whatever they leave on this machine goes at the end of the module, also after a failure."""
-    made: list[Stack] = []
-
-    def make(application: Callable[[Path], Application] = shop, **settings: object) -> Stack:
-        folder = tmp_path_factory.mktemp("stack")
-        made.append(Stack(engine, folder, application(folder / "app"), **settings))
-        return made[-1]
-
-    yield make
-    for stack in made:
-        stack.remove()

@@ -128,7 +128,7 @@ services:
       - ./config.json:/etc/app/config.json:ro
     healthcheck:
       <<: *check
-      start_period: ${START_PERIOD:-10s}
+      start_period: ${START_PERIOD:-3s}
     x-slipway:
       port: 8000
       migrate: {command: [python3, -IS, /app.py, migrate]}

@@ -1,4 +1,4 @@
-"""Real things for tests of the engine: Pulumi itself, SSH servers and registries."""
+"""Real things for tests of the engine: Pulumi itself, SSH servers, registries and stacks."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from applications import Application, shop
 from local_servers import BCRYPT, Registry, SshServer, serving_registry, serving_ssh
 from pulumi_project import STACK, UP_SECONDS, Project
+from stack_harness import Stack
 
 from dev.toolchain.pulumi import ensure_pulumi
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from stack_harness import Engine
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +66,44 @@ def private_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
         digest = server.push("app", "1")
     with serving_registry(folder, ("deployer", "correct-horse"), BCRYPT) as server:
         yield server, digest
+
+
+@pytest.fixture(scope="module")
+def made_stacks() -> Iterator[list[Stack]]:
+    """The stacks of this module that are there; what they leave on this machine goes, also after a failure."""
+    made: list[Stack] = []
+    yield made
+    _remove(made)
+
+
+@pytest.fixture(scope="module")
+def make_stack(
+    engine: Engine, tmp_path_factory: pytest.TempPathFactory, made_stacks: list[Stack]
+) -> Callable[..., Stack]:
+    """Makes stacks. A fixture's stay until the end of the module, a test's own until the end of the test."""
+
+    def make(application: Callable[[Path], Application] = shop, **settings: object) -> Stack:
+        folder = tmp_path_factory.mktemp("stack")
+        made_stacks.append(Stack(engine, folder, application(folder / "app"), **settings))
+        return made_stacks[-1]
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _own_stacks_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Their probes of health would go on beside all tests after it."""
+    if "make_stack" not in request.fixturenames:
+        yield
+        return
+    made: list[Stack] = request.getfixturevalue("made_stacks")
+    shared = len(made)
+    yield
+    own = made[shared:]
+    del made[shared:]
+    _remove(own)
+
+
+def _remove(stacks: list[Stack]) -> None:
+    for stack in stacks:
+        stack.remove()

@@ -65,6 +65,7 @@ class RoutedAgent(Agent):
             web["deploy"] = {"replicas": replicas}
         own = {
             "strategy": "rolling",
+            "drain": 4,  # longer than any request of the tests; WebSockets always take all of it
             "routes": [{"host": "", "path": "/", "strip": False}],
             "smoke": [{"kind": "http", "port": 8000, "deadline": 2, "path": "/smoke", "status": 200}],
             **slipway,

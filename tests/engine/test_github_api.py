@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import socket
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from github import Github
 from github_fake import TOKEN, FakeGitHub, serving_github
 
 from slipway.contract.problems import SlipwayError
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHA, OTHER = "3f2a91c04b7d5e8f60123456789abcdef0123456", "b" * 40
+
+
+@pytest.fixture(autouse=True)
+def _no_pause_between_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub asks its clients for one; the fake does not."""
+    at_once = functools.partial(Github, seconds_between_requests=0, seconds_between_writes=0)
+    monkeypatch.setattr("slipway.releases.github.Github", at_once)
 
 
 @pytest.fixture

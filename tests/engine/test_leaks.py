@@ -127,6 +127,8 @@ class Onlooker:
         self.files: set[tuple[str, int, int]] = set()
         """Name, mode and owner of files that held a secret at some moment."""
         self._home = home
+        self._searched: set[tuple[Path, int, int, int]] = set()
+        """Path, inode, time and size of contents that hold no secret."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -149,9 +151,14 @@ class Onlooker:
             for folder, _, names in os.walk(self._home):  # unlike rglob, it lives with folders that vanish
                 for path in (Path(folder, name) for name in names if not name.endswith((".pyz", ".pyc"))):
                     with contextlib.suppress(OSError):
-                        if path.is_file() and canaries_in(path.read_bytes()):
-                            status = path.stat()
-                            self.files.add((path.name, stat.S_IMODE(status.st_mode), status.st_uid))
+                        status = path.stat()
+                        state = (path, status.st_ino, status.st_mtime_ns, status.st_size)
+                        if stat.S_ISREG(status.st_mode) and state not in self._searched:
+                            if canaries_in(path.read_bytes()):
+                                status = path.stat()
+                                self.files.add((path.name, stat.S_IMODE(status.st_mode), status.st_uid))
+                            else:
+                                self._searched.add(state)
 
 
 @dataclasses.dataclass

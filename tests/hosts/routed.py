@@ -27,7 +27,7 @@ REQUESTS = int(os.environ.get("SLIPWAY_TEST_REQUESTS", "1500"))
 """Requests that each change is under, at least; 20000 is what the promise was shown with."""
 RATE = 250
 HARMLESS = {"SICK": "", "SMOKE_FAILS": "", "CRASH_AFTER": "", "FAIL_RATE": "", "SLOW_MS": "", "START": "0",
-            "STRATEGY": "rolling", "KEEP": "0s", "MONITOR": "0s"}  # fmt: skip
+            "START_PERIOD": "10s", "STRATEGY": "rolling", "KEEP": "0s", "MONITOR": "0s"}  # fmt: skip
 
 COMPOSE = (
     """\
@@ -47,7 +47,7 @@ services:
       SLOW_MS: ${SLOW_MS:-}
     volumes: ["data:/data"]
 """
-    + health(indent=4)
+    + health("${START_PERIOD:-10s}", indent=4)
     + """\
     deploy:
       replicas: 1
@@ -56,7 +56,7 @@ services:
       port: 8000
       route: /
       strategy: ${STRATEGY:-rolling}
-      drain: 10s
+      drain: 5s
       keep: ${KEEP:-0s}
       preview: next.shop.test
       canary: {steps: [20, 50, 100], pause: 2s, minimumRequests: 40, patience: 5s, tooLittle: fail, latencyFloor: 1s}

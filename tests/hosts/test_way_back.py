@@ -100,7 +100,7 @@ def test_rollback_that_fails_on_one_host_leaves_the_fleet_where_it_was(
     stack: RemoteStack, hosts: list[TestHost]
 ) -> None:
     live = answer(hosts[0])
-    change(stack, "sick", SICK="1")
+    change(stack, "sick", SICK="1", START_PERIOD="2s")
     stack.up(expect_failure=True)
     number = history(stack)["entries"][0]["number"]
     with loaded(hosts[0]) as first, loaded(hosts[1]) as second:
