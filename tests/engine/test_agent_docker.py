@@ -32,6 +32,7 @@ from agent_harness import (
     document,
     eventually,
     file_reference,
+    healthcheck,
     image,
     pack,
     release,
@@ -344,7 +345,8 @@ def test_killed_in_the_middle_of_a_migration_it_runs_again_alone(agent: Agent, s
 def test_of_two_at_once_without_waiting_the_second_names_the_first(agent: Agent, shop: Build) -> None:
     agent.deploy(shop())
     (agent.folder / "actor").write_text("tester")  # as the driver does when it looks
-    process = start(agent, document(agent.stack, shop("2", api_service={"environment": {"MODE": "sick"}})))
+    patient = {"environment": {"MODE": "sick"}, "healthcheck": {**healthcheck(), "start_period": "60s"}}
+    process = start(agent, document(agent.stack, shop("2", api_service=patient)))
     eventually(lambda: agent.versions().get("api") == "2")
     assert "tester" in agent.probe()["lock"]
     _, error = failing(agent, shop("3"), options={"lock_wait": 0})

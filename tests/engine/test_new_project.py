@@ -125,9 +125,8 @@ def test_a_new_project_has_few_files_a_name_of_its_own_and_nothing_left_to_repla
     assert "template" not in project
 
 
-def test_its_first_preview_lists_what_is_missing_and_nothing_else(machine: Machine) -> None:
-    said = machine.new("--stack", "staging")
-    assert "Your new project is ready to go!" in said
+def lists_what_is_missing_and_nothing_else(machine: Machine) -> None:
+    """Its first preview."""
     code, text = machine.run("pulumi", "preview", "--stack", "staging", "--non-interactive", at=machine.project)
     assert code != 0
     problems = [line.strip() for line in text.splitlines() if "slipway: error:" in line]
@@ -137,10 +136,13 @@ def test_its_first_preview_lists_what_is_missing_and_nothing_else(machine: Machi
 
 
 @pytest.mark.parametrize("options", [("--generate-only",), ("--stack", "staging")], ids=["generate-only", "stack"])
-def test_init_makes_it_one_that_previews_with_resources_of_the_team(
+def test_its_first_preview_lists_what_is_missing_and_init_makes_it_one_that_previews_with_resources_of_the_team(
     options: tuple[str, ...], machine: Machine, application: Application, engine: Engine
 ) -> None:
-    machine.new(*options)
+    said = machine.new(*options)
+    if "--stack" in options:
+        assert "Your new project is ready to go!" in said
+        lists_what_is_missing_and_nothing_else(machine)
     init = (
         "init", str(application.folder), "--environment", "staging", "--registry", f"{engine.registry}/new-project",
         "--host", "local", "--variable", "PORT=18099",

@@ -86,6 +86,23 @@ def test_engine_killed_in_the_middle_needs_only_its_own_lock_removed(stack: Stac
     _converges(stack, "after-a-killed-engine")
 
 
+def test_after_a_killed_engine_slipway_up_takes_its_lock_and_finishes_what_the_host_had_begun(stack: Stack) -> None:
+    live = stack.get()["version"]
+    stack.variables["MODE"] = "slow-migration"
+    killed = stack.start("up", "--yes", "--skip-preview")
+    eventually(lambda: _agents(stack), 60)
+    killed.kill()
+    killed.communicate(timeout=60)
+    assert stack.serves(live)
+    stack.variables.pop("MODE")
+    stack.application.version("web", "after-slipway-up")
+    said = stack.slipway("up", "--stack", stack.name)
+    assert f"(pid {killed.pid})" in said.errors
+    assert stack.serves("after-slipway-up")
+    assert stack.history()[0]["message"] == said.errors.strip()
+    assert set(stack.preview().steps.values()) == {"same"}
+
+
 def test_cancelled_up_leaves_the_old_release_serving_and_no_lock(stack: Stack) -> None:
     live = stack.get()["version"]
     stack.variables["MODE"] = "sick"

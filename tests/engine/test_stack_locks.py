@@ -20,14 +20,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from object_store import object_store
 from pulumi_project import STACK, UP_SECONDS
-from test_stack_interrupted import _agents
 
 from slipway.releases.backend.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from stack_harness import Stack
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "contract"
@@ -147,12 +144,16 @@ def _in_bucket(_: Path) -> Iterator[dict[str, str]]:
         yield bucket.environment
 
 
-@pytest.fixture(params=[_in_folder, _in_bucket], ids=["folder", "bucket"])
+in_both = pytest.mark.parametrize("stage", [_in_folder, _in_bucket], ids=["folder", "bucket"], indirect=True)
+"""Where the backend itself is what is tried: its locks, its notes and their order; else it is a folder."""
+
+
+@pytest.fixture
 def stage(request: pytest.FixtureRequest, tmp_path: Path, pulumi_env: dict[str, str]) -> Iterator[Stage]:
     (tmp_path / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
     (tmp_path / "__main__.py").write_text(PROGRAM)
     clean = {name: value for name, value in pulumi_env.items() if not name.startswith(("SLIPWAY_", "GITHUB_", "AWS_"))}
-    with request.param(tmp_path) as backend:
+    with getattr(request, "param", _in_folder)(tmp_path) as backend:
         environment = {**clean, **backend}
         init = ["pulumi", "stack", "init", STACK, "--non-interactive"]
         subprocess.run(init, cwd=tmp_path, env=environment, capture_output=True, timeout=UP_SECONDS, check=True)
@@ -181,6 +182,7 @@ def test_an_update_is_shown_while_it_runs_and_leaves_no_lock(stage: Stage) -> No
     assert stage.history()[0]["message"] == "a reason of its own"
 
 
+@in_both
 def test_after_a_killed_pulumi_the_next_slipway_up_just_works_and_history_has_the_record(stage: Stage) -> None:
     stage.lasts(30)
     killed = stage.pulumi_up()
@@ -235,6 +237,7 @@ def test_after_a_killed_slipway_its_engine_stops_and_the_next_one_waits_for_that
     assert stage.free()
 
 
+@in_both
 def test_two_at_once_go_one_after_the_other(stage: Stage) -> None:
     stage.lasts(3)
     both = [stage.slipway("up"), stage.slipway("up")]
@@ -265,6 +268,7 @@ class _GitHub(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@in_both
 def test_the_lock_of_another_machines_ci_run_is_taken_over_once_the_run_is_over(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +321,7 @@ def test_a_pulumi_up_is_refused_by_the_engine_while_a_slipway_up_runs(stage: Sta
     assert len(stage.history()) == 1
 
 
+@in_both
 def test_the_lock_of_another_machine_is_refused_and_stays(stage: Stage) -> None:
     stage.lasts(30)
     killed = stage.pulumi_up()
@@ -360,35 +365,6 @@ def test_a_bucket_that_does_not_answer_is_told_before_anything_begins(
     assert error.startswith("slipway: error: the backend's objects cannot be read (")
     assert error.count("\n") == 1
     assert time.monotonic() - began < 30
-
-
-def test_after_a_killed_engine_slipway_up_finishes_what_the_host_had_begun(make_stack: Callable[..., Stack]) -> None:
-    stack = make_stack()
-    stack.up()
-    live = stack.get()["version"]
-    stack.variables["MODE"] = "slow-migration"
-    killed = stack.start("up", "--yes", "--skip-preview")
-    _eventually(lambda: _agents(stack))
-    killed.kill()
-    killed.communicate(timeout=60)
-    assert stack.serves(live)
-    stack.variables.pop("MODE")
-    stack.application.version("web", "after-a-killed-engine")
-    stack._configure()
-    done = subprocess.run(
-        [sys.executable, "-c", "from slipway.cli.main import main; main()", "up", "--stack", stack.name],
-        cwd=stack.folder,
-        env={**stack.environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=UP_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"(pid {killed.pid})" in done.stderr
-    assert stack.serves("after-a-killed-engine")
-    assert stack.history()[0]["message"] == done.stderr.strip()
-    assert set(stack.preview().steps.values()) == {"same"}
 
 
 def _user() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,7 +108,9 @@ def test_moved_tag_of_a_third_party_image_restarts_nothing(
     assert stack.containers()["stock"].environment["CONTENT"] == "second"
 
 
-def test_old_images_go_and_the_last_releases_stay(make_stack: Callable[..., Stack]) -> None:
+def test_old_images_go_the_last_releases_stay_and_what_history_offers_comes_back(
+    make_stack: Callable[..., Stack],
+) -> None:
     stack = make_stack(retention=2)
     digests = []
     for version in ("first", "second", "third"):
@@ -121,6 +124,13 @@ def test_old_images_go_and_the_last_releases_stay(make_stack: Callable[..., Stac
     assert kept == {entry["release"] for entry in stack.ledger()[-4:]}
     assert len(list((stack.state_folder / "files").iterdir())) == 2
     assert stack.serves("1")
+
+    entries = json.loads(stack.slipway("history", "--json", "--all").out)["entries"]
+    assert {entry["number"]: entry["back"]["kind"] for entry in entries} == {3: "live", 2: "warm", 1: "cold"}
+    for number, version in ((1, "first"), (2, "second")):
+        stack.slipway("rollback", "--to", str(number))
+        assert stack.containers()["side"].digest == digests[number - 1]
+        assert json.loads(stack.get("/config")["config"]) == {"version": version}
 
 
 def test_destroy_keeps_data_until_its_volume_is_named(make_stack: Callable[..., Stack]) -> None:

@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import jsonschema_rs
@@ -325,14 +326,15 @@ def test_a_host_that_does_not_answer_does_not_hide_the_others(stack: RemoteStack
     says(stack, hosts[1], "mark-reached")
     hosts[0].cut_network()
     try:
-        for command in (("logs", "--tail", "1"), ("logs", "web", "--tail", "1"), ("ps",)):
-            done = slipway(stack, *command)
+        commands = [("logs", "--tail", "1"), ("logs", "web", "--tail", "1"), ("ps",), ("exec", "web", "--", "hostname")]
+        with ThreadPoolExecutor(len(commands)) as together:  # each of them waits for what does not answer
+            *listings, executed = together.map(lambda command: slipway(stack, *command), commands)
+        for command, done in zip(commands, listings, strict=False):
             assert done.returncode == 1, command
             assert f"slipway: error: host {hosts[0].name}: " in done.stderr.decode()
             assert f"{hosts[1].name} " in done.stdout.decode()
             assert hosts[0].name not in done.stdout.decode()
-        done = slipway(stack, "exec", "web", "--", "hostname")
-        assert done.stdout.decode().strip() == stack.containers_on(hosts[1])["web"].id[:12]
-        assert done.returncode == 0
+        assert executed.stdout.decode().strip() == stack.containers_on(hosts[1])["web"].id[:12]
+        assert executed.returncode == 0
     finally:
         hosts[0].fix_network()

@@ -85,19 +85,29 @@ def test_key_is_taken_from_the_stack_file_too(stack: RemoteStack) -> None:
     stack.private_key = key
 
 
-@pytest.mark.parametrize("how", ["cut", "nobody", "closed"])
-def test_unreachable_host_ends_in_bounded_time(stack: RemoteStack, host: TestHost, how: str) -> None:
-    changed = {"cut": {}, "nobody": {"address": ADDRESS_OF_NOBODY}, "closed": {"port": 2222}}[how]
-    with reached_as(stack, host, **changed):
-        if how == "cut":
-            host.cut_network()
+def test_unreachable_hosts_are_told_together_in_bounded_time(
+    stack: RemoteStack, host: TestHost, hosts: list[TestHost]
+) -> None:
+    cut, refusing = hosts
+    with reached_as(stack, host):
+        stack.settings["hosts"] += [
+            machine_settings(host, name="nobody", address=ADDRESS_OF_NOBODY),
+            machine_settings(refusing, name="closed", port=2222),
+        ]
+        cut.cut_network()
         try:
             run = stack.preview(expect_failure=True)
         finally:
-            host.fix_network()
-    address = changed.get("address", host.address)
-    assert f"host {host.name}: deploy@{address}:{changed.get('port', 22)} cannot be reached" in run.problem
-    assert "nothing is changed" in run.problem
+            cut.fix_network()
+    told = [" — ".join(problem) for problem in run.problems]
+    assert len(told) == 3, told
+    for name, address in (
+        (cut.name, f"{cut.address}:22"),
+        ("nobody", f"{ADDRESS_OF_NOBODY}:22"),
+        ("closed", f"{refusing.address}:2222"),
+    ):
+        [problem] = [each for each in told if f"host {name}: deploy@{address} cannot be reached" in each]
+        assert "nothing is changed" in problem
     assert run.seconds < BOUNDED_SECONDS
 
 
