@@ -177,6 +177,7 @@ class Handover:
         """
         begin = runtime.monotonic()
         self._tried(self.old.finish_stops)  # what it does not stop is to run again, or is taken away below
+        self.old.stopping = ()
         own = [details for details in map(self.api.container, self._own()) if details]
         in_use = self._in_use()
         held = {port for each in own for port in held_ports(each)}

@@ -68,3 +68,24 @@ def test_an_old_project_that_went_to_another_folder_after_an_undo_is_taken_over_
     _in(before, "/opt/old")
     assert deploy(stack, shop(stack)).code == 0
     before.stopped()
+
+
+def test_another_container_of_a_project_whose_containers_are_named_is_no_stranger_to_its_data(
+    stack: Simulation, before: Before, tmp_path: Path
+) -> None:
+    _in(before, tmp_path)
+    names = ["old-db-1", "old-web-1", "old-worker-1", "old-traefik-1"]
+    data = tmp_path / "data"
+    data.mkdir()
+    mount = {"Type": "bind", "Source": str(data), "Target": "/data"}
+    before._ask("DELETE", f"/containers/{before.ids['db']}?force=true")
+    image = before.container("web").config["Image"]
+    before.ids["db"] = before._run("db", image, UNLESS_STOPPED, Mounts=[mount])
+    _in(before, tmp_path)
+    assert stack.deploy(shop(stack, data=str(data)), move_from=names).code == 0
+    more = before._run("more", image, UNLESS_STOPPED, Mounts=[mount])
+    before.host.engine.containers[more].config["Labels"] |= {FOLDER: str(tmp_path)}
+    assert "old-more-1 works on its data" in str(stack.probe()["drift"])
+    assert "docker stop old-more-1" in command(stack, "finish").error
+    before._ask("POST", f"/containers/{more}/stop")
+    assert command(stack, "finish").report["state"] == "finished"
