@@ -93,6 +93,7 @@ def _described(old: OldProject, folder: StackFolder, api: DockerApi, slow: Seque
         "contract": CONTRACT,
         "project": old.name,
         "state": old.state,
+        "alone": old.alone,
         "containers": [{"id": each.id, "name": each.name, "running": each.running} for each in found],
         "ended": sorted(old.ended().values()) if old.state == FINISHED else [],
         "down": [each.name for each in down],

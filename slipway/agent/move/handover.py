@@ -20,7 +20,7 @@ from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import held_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
@@ -35,7 +35,7 @@ __all__ = ["Handover"]
 
 _CERTIFICATE_SECONDS, _POLL_SECONDS = 120.0, 0.2
 _FREE_SECONDS = 5.0
-_LOCK_SECONDS = 60.0
+_LOCK_SECONDS, _USER_SECONDS = 60.0, 60.0
 _PROXY_SECONDS = 2.0  # in which a proxy that listens again reads what it routes
 
 
@@ -202,6 +202,7 @@ class Handover:
         # Whoever did not start beside the new ones may do so without them.
         rest = [each for each in self.old.containers() if each.id not in taken]
         slow.update(self.old.start([each for each in rest if each.id not in begun or not each.running], runtime.sleep))
+        slow.update(self._start_late({} if failure else taken))
         for name in self.old.rejoin():
             self.out.progress("back", f"{name} was restarted: it had joined a container that was away")
         self.lost, self.slow = self.old.lost(), list(slow.values())
@@ -225,6 +226,17 @@ class Handover:
                 "slipway move undo",
             )
         return said
+
+    def _start_late(self, taken: Mapping[str, str]) -> dict[str, str]:
+        """Start each of them once nobody works on its data: a backup is done after a while."""
+        slow: dict[str, str] = {}
+        until, waiting = runtime.monotonic() + _USER_SECONDS, set(taken)
+        while waiting and runtime.monotonic() < until:
+            runtime.sleep(_POLL_SECONDS)
+            free = waiting - set(self.taken())
+            slow.update(self.old.start([each for each in self.old.noted() if each.id in free], runtime.sleep))
+            waiting -= free
+        return slow
 
     def _tried(self, part: Callable[[], object]) -> str:
         """Do it; why it failed, in words, which must not keep the old project from coming back."""

@@ -89,3 +89,11 @@ def test_another_container_of_a_project_whose_containers_are_named_is_no_strange
     assert "docker stop old-more-1" in command(stack, "finish").error
     before._ask("POST", f"/containers/{more}/stop")
     assert command(stack, "finish").report["state"] == "finished"
+
+
+def test_a_stack_that_ran_before_the_move_of_another_project_says_so(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    assert command(stack, "finish").report["alone"]
+    before._run("cache", before.container("web").config["Image"], ALWAYS, project="second")
+    assert stack.deploy(shop(stack), move_from=["old", "second"]).code == 0
+    assert command(stack, "show").report["alone"] is False
