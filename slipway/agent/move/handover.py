@@ -61,6 +61,11 @@ class Handover:
         """What an undo stopped: it waits for somebody to read its logs, and goes when the stack takes over again."""
         return self._own(stopped=self.old.state == UNDONE) if self.undone else []
 
+    def trial(self) -> dict[str, tuple[str, ...]]:
+        """The stack's containers of before the move, each with its data; none once a move has begun, or was undone."""
+        listed = [] if self.old.state else self.api.containers({PROJECT_LABEL: self.stack})
+        return {str(each["Names"][0]).lstrip("/"): data_of(each, self.api) for each in listed}
+
     def begin(self, proofs: int) -> None:
         """Note who runs before anything is touched; of two stacks that want the same containers, one gets them."""
         if not self.old.open or self.old.more:

@@ -97,3 +97,24 @@ def test_a_stack_that_ran_before_the_move_of_another_project_says_so(stack: Simu
     before._run("cache", before.container("web").config["Image"], ALWAYS, project="second")
     assert stack.deploy(shop(stack), move_from=["old", "second"]).code == 0
     assert command(stack, "show").report["alone"] is False
+
+
+def test_the_folder_of_a_trial_is_not_taken_into_production(stack: Simulation, before: Before, tmp_path: Path) -> None:
+    old, trial = tmp_path / "old", tmp_path / "trial"
+    for each in (old, trial):
+        each.mkdir()
+        (each / "PG_VERSION").write_text("17")
+    before._ask("DELETE", f"/containers/{before.ids['db']}?force=true")
+    mount = {"Type": "bind", "Source": str(old), "Target": "/data"}
+    before.ids["db"] = before._run("db", before.container("web").config["Image"], UNLESS_STOPPED, Mounts=[mount])
+    own = {"type": "bind", "source": str(trial), "target": "/data"}
+    assert stack.deploy(stack.release({"db": stack.service(volumes=[own])}, {"db": {"strategy": "recreate"}})).code == 0
+    ended = stack.deploy(shop(stack, "2", data=str(trial)), move_from=["old"])
+    assert "db would start without the data of old-db-1" in ended.error
+    assert before.container("db").running
+    assert command(stack, "show").report["state"] == ""
+    for each in stack.containers("db"):
+        before._ask("DELETE", f"/containers/{each.id}?force=true")
+    for _ in range(2):  # also again, after an undo
+        assert stack.deploy(shop(stack, "2", data=str(trial)), move_from=["old"]).code == 0
+        assert command(stack, "undo").code == 0
