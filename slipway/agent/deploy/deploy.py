@@ -311,7 +311,8 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
     behind: list[LeftData] = []
     if old:
         seeds = seeds_of(attempt.release.files, attempt.folder.data)
-        behind = list(left_data(rendered.compose, old, api=access.api, seeds=seeds))
+        trial = attempt.handover.trial() if attempt.handover else {}
+        behind = list(left_data(rendered.compose, old, api=access.api, seeds=seeds, trial=trial))
         steps = with_handover(steps, rendered, old, attempt.edge_ports, data, beside=document.move_beside)
     return _Planned(plan._replace(steps=tuple(steps)), rendered, seen, edge, old, data, undoing, behind)
 

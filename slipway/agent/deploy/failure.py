@@ -52,7 +52,8 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
             attempt.journal.end(FAILED)
     problem = failure.problems[0]
     with contextlib.suppress(SlipwayError):
-        if not known and attempt.handover and attempt.handover.old.open:
+        handover = attempt.handover
+        if handover and (handover.lost or (not known and handover.old.open)):
             problem = problem._replace(fix="slipway move undo")
         problem = with_older_volumes(problem, evidence, attempt)
     return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}", evidence=tuple(evidence)))

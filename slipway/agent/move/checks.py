@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import NEVER_RESTARTED, SERVICE_LABEL, SHORT_ID, restart_policy, works_or_will
-from slipway.agent.move.old_container import FOLDER_LABEL, runs
+from slipway.agent.move.old_container import FOLDER_LABEL, place_of, runs
 from slipway.agent.move.old_project import FINISHED, MOVED
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, within
 from slipway.contract.problems import SlipwayError
@@ -73,7 +73,7 @@ class Rival(NamedTuple):
     works: bool
     adopted: bool
     named: bool  # in moveFrom
-    old: bool  # that, or it was noted for the move
+    old: bool  # that, or of the project that was noted for the move
     fix: str
 
     @property
@@ -101,7 +101,7 @@ def rivals(
         name = str(entry["Names"][0]).lstrip("/")
         user = (entry.get("Labels") or {}).get(PROJECT_LABEL) or name
         named = not {name, user}.isdisjoint(names)
-        of_old = named or old.is_noted(str(entry["Id"]))
+        of_old = named or old.is_noted(str(entry["Id"])) or place_of(entry.get("Labels") or {}) in old.places()
         theirs = data_of(entry, api)
         found = {
             service: shared(own, theirs) if of_old else shared(within(theirs, adopted), within(adopted, own))

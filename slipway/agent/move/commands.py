@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent.deadline import Stop
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socket
-from slipway.agent.move.checks import to_rest
+from slipway.agent.move.checks import shared_now, to_rest
 from slipway.agent.move.old_project import FINISHED, OldProject
 from slipway.agent.move.old_values import other_values
 from slipway.agent.move.shared_data import data_of, within
@@ -57,19 +57,23 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
                 if unfinished and not old.open:
                     journal.end(FAILED)
         elif what in ("finish", "remove") and old.over:
-            _finish(old, api, remove=what == "remove")
+            _finish(old, folder.stack, api, remove=what == "remove")
         return _described(old, folder, api, slow)
 
 
-def _finish(old: OldProject, api: DockerApi, *, remove: bool) -> None:
-    awake = {each.id: each for each in (*old.awake(), *(each for each in old.noted() if each.running))}
-    if awake:
-        names, them = ", ".join(each.name for each in awake.values()), "them" if len(awake) > 1 else "it"
+def _finish(old: OldProject, stack: str, api: DockerApi, *, remove: bool) -> None:
+    found = {each.name: to_rest(each.name, each.policy, works=each.running)
+             for each in (*old.awake(), *(each for each in old.noted() if each.running))}  # fmt: skip
+    rivals = shared_now(stack, {"services": {}}, api, old)
+    found.update((each.name, each.fix) for each in rivals if each.old)
+    if found:
+        them = "them" if len(found) > 1 else "it"
         raise SlipwayError(
-            f"{names} of {old.name} {'run' if them == 'them' else 'runs'}, or Docker starts {them} at the next boot",
+            f"{', '.join(found)} of {old.name} {'run' if len(found) > 1 else 'runs'}, or Docker starts {them} at the "
+            "next boot",
             "the move had stopped all of it, and what runs is not removed, so nothing was changed; stop that on the "
             "host, and see that nothing starts it again",
-            " && ".join(to_rest(each.name, each.policy, works=each.running) for each in awake.values()),
+            " && ".join(found.values()),
         )
     old.leave_networks()
     old.note(FINISHED)
@@ -89,6 +93,7 @@ def _described(old: OldProject, folder: StackFolder, api: DockerApi, slow: Seque
         "contract": CONTRACT,
         "project": old.name,
         "state": old.state,
+        "alone": old.alone,
         "containers": [{"id": each.id, "name": each.name, "running": each.running} for each in found],
         "ended": sorted(old.ended().values()) if old.state == FINISHED else [],
         "down": [each.name for each in down],

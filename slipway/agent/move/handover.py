@@ -20,7 +20,7 @@ from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import held_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
@@ -35,7 +35,7 @@ __all__ = ["Handover"]
 
 _CERTIFICATE_SECONDS, _POLL_SECONDS = 120.0, 0.2
 _FREE_SECONDS = 5.0
-_LOCK_SECONDS = 60.0
+_LOCK_SECONDS, _USER_SECONDS = 60.0, 60.0
 _PROXY_SECONDS = 2.0  # in which a proxy that listens again reads what it routes
 
 
@@ -60,6 +60,11 @@ class Handover:
     def left(self) -> list[str]:
         """What an undo stopped: it waits for somebody to read its logs, and goes when the stack takes over again."""
         return self._own(stopped=self.old.state == UNDONE) if self.undone else []
+
+    def trial(self) -> dict[str, tuple[str, ...]]:
+        """The stack's containers of before the move, each with its data; none once a move has begun, or was undone."""
+        listed = [] if self.old.state else self.api.containers({PROJECT_LABEL: self.stack})
+        return {str(each["Names"][0]).lstrip("/"): data_of(each, self.api) for each in listed}
 
     def begin(self, proofs: int) -> None:
         """Note who runs before anything is touched; of two stacks that want the same containers, one gets them."""
@@ -177,6 +182,7 @@ class Handover:
         """
         begin = runtime.monotonic()
         self._tried(self.old.finish_stops)  # what it does not stop is to run again, or is taken away below
+        self.old.stopping = ()
         own = [details for details in map(self.api.container, self._own()) if details]
         in_use = self._in_use()
         held = {port for each in own for port in held_ports(each)}
@@ -201,6 +207,7 @@ class Handover:
         # Whoever did not start beside the new ones may do so without them.
         rest = [each for each in self.old.containers() if each.id not in taken]
         slow.update(self.old.start([each for each in rest if each.id not in begun or not each.running], runtime.sleep))
+        slow.update(self._start_late({} if failure else taken))
         for name in self.old.rejoin():
             self.out.progress("back", f"{name} was restarted: it had joined a container that was away")
         self.lost, self.slow = self.old.lost(), list(slow.values())
@@ -224,6 +231,17 @@ class Handover:
                 "slipway move undo",
             )
         return said
+
+    def _start_late(self, taken: Mapping[str, str]) -> dict[str, str]:
+        """Start each of them once nobody works on its data: a backup is done after a while."""
+        slow: dict[str, str] = {}
+        until, waiting = runtime.monotonic() + _USER_SECONDS, set(taken)
+        while waiting and runtime.monotonic() < until:
+            runtime.sleep(_POLL_SECONDS)
+            free = waiting - set(self.taken())
+            slow.update(self.old.start([each for each in self.old.noted() if each.id in free], runtime.sleep))
+            waiting -= free
+        return slow
 
     def _tried(self, part: Callable[[], object]) -> str:
         """Do it; why it failed, in words, which must not keep the old project from coming back."""

@@ -48,11 +48,13 @@ def left_data(
     *,
     api: DockerApi,
     seeds: Mapping[str, Collection[str]],
+    trial: Mapping[str, Collection[str]],
 ) -> Iterator[LeftData]:
     """What the `old` containers write to and their successors do not.
 
     Whoever made the new place himself knows that he begins anew, and Compose, which made one for a trial, does not.
-    `seeds` are the files that a release brings for a folder: a folder with no others holds no data.
+    `seeds` are the files that a release brings for a folder: a folder with no others holds no data. `trial` is which of
+    the stack's own containers ran before it takes over, each with its data: nobody made such a folder for this.
     """
     stack = [data for name in compose["services"] for data in data_of_service(name, compose, api)]
     for each in old:
@@ -66,12 +68,13 @@ def left_data(
             brought = [name for own in entries for name in seeds.get(_place(own, compose), ())]
             if entries if file else _holds_nothing(source, brought):
                 continue
-            empty = [own for own in entries if _begins_empty(mount, own, compose, api)]
+            empty = [own for own in entries if _begins_empty(mount, own, compose, api, trial)]
             problem = None
             if empty:
                 place = _place(empty[0], compose)
                 there = empty[0]["type"] == "volume" and bool(place) and api.volume(place) is not None
-                problem = _elsewhere(service, each.name, mount, empty[0], place, there=there)
+                users = _users(place, trial) if empty[0]["type"] == "bind" else ()
+                problem = _elsewhere(service, each.name, mount, empty[0], place, there=there, users=users)
             if not entries and service and _is_kept(mount, details, api):
                 problem = _nowhere(service, each.name, mount)
             words = f"{_called(mount)} ({_path(mount.get('Destination'))} of {each.name})"
@@ -115,13 +118,26 @@ def _entries(mount: Mapping[str, Any], service: Mapping[str, Any]) -> list[Mappi
     ]
 
 
-def _begins_empty(mount: Mapping[str, Any], own: Mapping[str, Any], compose: Mapping[str, Any], api: DockerApi) -> bool:
+def _users(place: str, trial: Mapping[str, Collection[str]]) -> list[str]:
+    return [name for name, data in trial.items() if shared([os.path.realpath(place)], data)]
+
+
+def _begins_empty(
+    mount: Mapping[str, Any],
+    own: Mapping[str, Any],
+    compose: Mapping[str, Any],
+    api: DockerApi,
+    trial: Mapping[str, Collection[str]],
+) -> bool:
     """Whether a service gets a place where the old container has data, and nobody made or chose that place by hand."""
     place, definition = _place(own, compose), (compose.get("volumes") or {}).get(str(own.get("source") or "")) or {}
     if own.get("type") not in ("volume", "bind") or own.get("read_only") or definition.get("external"):
         return False
     volume = api.volume(place) if place and own["type"] == "volume" else None
-    if os.path.exists(place) if own["type"] == "bind" else volume and PROJECT_LABEL not in (volume.get("Labels") or {}):
+    by_hand = bool(volume) and PROJECT_LABEL not in ((volume or {}).get("Labels") or {})
+    if own["type"] == "bind":
+        by_hand = os.path.exists(place) and not _users(place, trial)
+    if by_hand:
         return False
     inside = os.path.relpath(_path(own["target"]), _path(mount.get("Destination")))
     path = os.path.join(str(mount.get("Source") or ""), inside)
@@ -146,7 +162,14 @@ def _nowhere(service: str, old: str, mount: Mapping[str, Any]) -> Problem:
 
 
 def _elsewhere(
-    service: str, old: str, mount: Mapping[str, Any], own: Mapping[str, Any], place: str, *, there: bool
+    service: str,
+    old: str,
+    mount: Mapping[str, Any],
+    own: Mapping[str, Any],
+    place: str,
+    *,
+    there: bool,
+    users: Collection[str],
 ) -> Problem:
     path, bound, key = _path(mount.get("Destination")), own["type"] == "bind", str(own.get("source") or "")
     entry = f"adoptVolumes.{key}" if "." not in key else f'adoptVolumes["{key}"]'
@@ -155,6 +178,8 @@ def _elsewhere(
     anew = f", or make the new one first to begin anew ({make})" if place else ""
     if there:
         anew = f", or adopt the new one to go on with what that has ({adopt}{shlex.quote(place)})"
+    if users:
+        anew = f", or go on with what that has, without its container of now (docker rm --force {' '.join(users)})"
     at = _path(own["target"])
     write = mount.get("Type") == "bind" or bound or not key or at != path
     return Problem(

@@ -65,7 +65,7 @@ class OldProject:
         """how many proofs the stack's ledger had when it began to take over: with one more, its place is taken"""
         self.beside: Sequence[str] | None = noted.get("beside")
         """who else worked on its data before the move; None before the move begins"""
-        self._stopping: Sequence[str] = noted.get("stopping", ())
+        self.stopping: Sequence[str] = noted.get("stopping", ())
         self._given: list[list[str]] = noted.get("given", [])  # [container, network] that `stand_in` connected
         self._noted = [from_note(each) for each in noted.get("containers", ())]
         self._refused: dict[str, str] = {}  # container → why it did not start
@@ -129,8 +129,8 @@ class OldProject:
         every = (self.api.container(each["Id"]) for each in self.api.containers() if self._is_one(each))
         found = [read(details, self.api) for details in every if details and works_or_will(details)]
         # The same project in another folder is another application; after an undo, whoever is there is looked at anew.
-        projects = set() if self.state == UNDONE else {each.project for each in self._noted}
-        names, here = {each.name for each in self._noted}, self._places()
+        names, here = {each.name for each in self._noted}, self.places()
+        projects = () if self.state == UNDONE else {project for project, _ in here}
         return [
             each
             for each in found
@@ -144,11 +144,13 @@ class OldProject:
     def ended(self) -> dict[str, str]:
         """Those of the same folder that had ended before the move, so that nobody noted them: names by id."""
         every = (each for each in self.api.containers() if each.get("State") == "exited" and self._is_one(each))
-        listed = (each for each in every if place_of(each.get("Labels") or {}) in self._places())
+        places = {*self.places(), ("", "")}
+        listed = (each for each in every if place_of(each.get("Labels") or {}) in places)
         return {each["Id"]: str(each["Names"][0]).lstrip("/") for each in listed if not self.is_noted(each["Id"])}
 
-    def _places(self) -> set[tuple[str, str]]:
-        return {(each.project, each.folder) for each in self._noted}
+    def places(self) -> set[tuple[str, str]]:
+        """Project and folder of those that Compose made of them."""
+        return {(each.project, each.folder) for each in self._noted if each.project}
 
     def _is_one(self, listed: Mapping[str, Any]) -> bool:
         labels, wanted = listed.get("Labels") or {}, self.names
@@ -187,7 +189,7 @@ class OldProject:
     def _write(self, *, must: bool = False) -> bool:
         noted = [each._asdict() for each in self._noted]
         content = {"names": list(self.names), "state": self.state, "alone": self.alone, "proofs": self.proofs,
-                   "beside": self.beside, "stopping": self._stopping, "given": self._given, "down": self._down,
+                   "beside": self.beside, "stopping": self.stopping, "given": self._given, "down": self._down,
                    "containers": noted}  # fmt: skip
         try:
             write_atomically(self._path, json.dumps(content).encode())
@@ -199,7 +201,7 @@ class OldProject:
 
     def stop(self, containers: Iterable[str]) -> None:
         """Stop them so that nothing but `start` starts them again."""
-        self._stopping = list(containers)
+        self.stopping = list(containers)
         self._write()
         self.finish_stops()
 
@@ -211,15 +213,9 @@ class OldProject:
                 _set_policy(client, details, {"Name": self._resting(details)})
                 client.stop(container, grace(details))
 
-        refused: DockerError | None = None
-        try:
-            side_by_side(self._stopping, self.api, act)
-        except DockerError as error:  # asked once more, it would refuse for ever
-            refused = error
-        self._stopping = ()
+        side_by_side(self.stopping, self.api, act)
+        self.stopping = ()
         self._write()
-        if refused:
-            raise refused
 
     def rest(self) -> None:
         """Have Docker start none of those that do not run: nothing else stops them."""

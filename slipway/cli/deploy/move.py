@@ -30,6 +30,7 @@ class Outcome:
     host: str
     project: str = ""
     state: str = ""
+    alone: bool = True  # whether nothing of the stack ran before the move
     containers: tuple[Mapping[str, Any], ...] = ()
     networks: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()  # what had ended before the move
@@ -92,6 +93,7 @@ def _outcome(host: str, answer: Mapping[str, Any] | SlipwayError, what: str) -> 
         host=host,
         project=str(answer["project"]),
         state=state,
+        alone=bool(answer["alone"]),
         containers=tuple(answer["containers"]),
         networks=tuple(answer["networks"]),
         ended=tuple(map(str, answer["ended"])),
@@ -103,10 +105,15 @@ def _outcome(host: str, answer: Mapping[str, Any] | SlipwayError, what: str) -> 
 
 
 def differing(outcomes: Iterable[Outcome]) -> list[str]:
-    """What runs with other values than the stack after an undo, a line each."""
-    return [
-        f"{each.host}: {line}" for each in outcomes if each.state != "undone" for line in _differing(each.other_values)
-    ]
+    """What is otherwise after an undo than before the move, a line each."""
+    found = []
+    for each in outcomes:
+        if each.state in ("moving", "moved", "undoing"):
+            whole = [f"all of the stack stops, also what ran before it took over from {each.project}"]
+            found += [
+                f"{each.host}: {line}" for line in (*([] if each.alone else whole), *_differing(each.other_values))
+            ]
+    return found
 
 
 def _differing(other_values: Mapping[str, Sequence[str]]) -> list[str]:

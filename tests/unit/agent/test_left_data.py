@@ -58,6 +58,7 @@ def left(
     seeds: dict[str, set[str]] | None = None,
     volumes: dict[str, Any] | None = None,
     others: list[dict[str, Any]] | None = None,
+    trial: dict[str, tuple[str, ...]] | None = None,
 ) -> list[LeftData]:
     compose = {
         "services": {service: {"image": image, "volumes": own}, "web": {"image": "nginx", "volumes": others or []}},
@@ -65,7 +66,7 @@ def left(
     }
     old = OldContainer("1", "old-db-1", "db", "", {"Name": "no"}, (), (), {})
     api: Any = Engine(was, mounts, existing)
-    return list(left_data(compose, (old,), api=api, seeds=seeds or {}))
+    return list(left_data(compose, (old,), api=api, seeds=seeds or {}, trial=trial or {}))
 
 
 def refused(mounts: list[dict[str, Any]], own: list[dict[str, Any]], *, service: str = "db", **more: Any) -> str:
@@ -150,6 +151,15 @@ def test_a_volume_of_a_trial_takes_the_place_of_the_data_only_where_it_is_adopte
     assert "docker volume create" not in said
     adopted = {"trial": {"name": "trial_data", "external": True, "x-adopted": True}}
     assert refused(old, own, existing=existing, volumes=adopted) == ""
+
+
+def test_a_folder_of_a_trial_takes_the_place_of_the_data_only_without_its_container(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    mounts, own = [old_bind(data)], [new("bind", tmp_path / "own")]
+    said = refused(mounts, own, trial={"shop-db-1": (str(tmp_path / "own"),)})
+    assert f"write `{data}:{AT}` in services.db.volumes" in said
+    assert "(docker rm --force shop-db-1)" in said
+    assert refused(mounts, own, trial={"shop-db-1": (str(tmp_path / "other"),)}) == ""
 
 
 def test_a_folder_that_holds_only_what_the_release_brings_holds_no_data(tmp_path: Path) -> None:

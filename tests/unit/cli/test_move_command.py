@@ -31,6 +31,7 @@ def answer(state: str, *, running: bool = False, **more: Any) -> dict[str, Any]:
         "networks": ["shop_default"] if state else [],
         "down": [],
         "slow": [],
+        "alone": True,
         "other_values": {},
         "folders": ["/srv/shop/uploads"] if state == "finished" else [],
         "ended": ["shop-seed-1"] if state == "finished" else [],
@@ -146,6 +147,17 @@ def test_what_runs_with_old_values_after_an_undo_is_said_before_it(
     assert ("web-1", "move", "--do", "undo") not in asked
     assert run(monkeypatch, "undo", "--yes") == 0
     assert ("web-1", "move", "--do", "undo") in asked
+
+
+def test_an_undo_that_stops_what_ran_before_the_move_asks_first(
+    hosts: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "answer", partial(answer, alone=False))
+    asked = hosts(web_1="moved")
+    assert run(monkeypatch, "undo") == 1
+    assert "web-1: all of the stack stops, also what ran before it took over from shop" in capsys.readouterr().out
+    assert ("web-1", "move", "--do", "undo") not in asked
+    assert run(monkeypatch, "undo", "--yes") == 0
 
 
 @pytest.mark.parametrize(

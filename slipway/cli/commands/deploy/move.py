@@ -33,8 +33,8 @@ def move(
 
     The first `slipway up` takes over. Until `finish`, `undo` runs the old project again as it was, on the same
     volumes, and stops the stack's containers; the next `slipway up` takes over again. Where secrets have changed
-    since, it asks. After `finish`, `undo` is no longer possible; it prints the commands that remove what is left of
-    the old project.
+    since, or the stack ran before the move, it asks. After `finish`, `undo` is no longer possible; it prints the
+    commands that remove what is left of the old project.
 
     Exit code: 0 when every host is as asked and works; 1 when one is not or does not, or no host took over from a
     project; 2 for wrong usage.
@@ -53,7 +53,7 @@ def move(
         for line in lines:
             typer.echo(printable(line))
         command = of_stack("slipway move undo", found.settings.stack)
-        if not confirmed("Have the old project run with them all the same?", yes=yes, command=command):
+        if not confirmed("Have the old project run all the same?", yes=yes, command=command):
             raise typer.Exit(1)
     outcomes = moves.ask(found.settings, found.project, "remove" if remove else what.value)
     for outcome in outcomes:

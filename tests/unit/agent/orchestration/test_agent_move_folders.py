@@ -68,3 +68,53 @@ def test_an_old_project_that_went_to_another_folder_after_an_undo_is_taken_over_
     _in(before, "/opt/old")
     assert deploy(stack, shop(stack)).code == 0
     before.stopped()
+
+
+def test_another_container_of_a_project_whose_containers_are_named_is_no_stranger_to_its_data(
+    stack: Simulation, before: Before, tmp_path: Path
+) -> None:
+    _in(before, tmp_path)
+    names = ["old-db-1", "old-web-1", "old-worker-1", "old-traefik-1"]
+    data = tmp_path / "data"
+    data.mkdir()
+    mount = {"Type": "bind", "Source": str(data), "Target": "/data"}
+    before._ask("DELETE", f"/containers/{before.ids['db']}?force=true")
+    image = before.container("web").config["Image"]
+    before.ids["db"] = before._run("db", image, UNLESS_STOPPED, Mounts=[mount])
+    _in(before, tmp_path)
+    assert stack.deploy(shop(stack, data=str(data)), move_from=names).code == 0
+    more = before._run("more", image, UNLESS_STOPPED, Mounts=[mount])
+    before.host.engine.containers[more].config["Labels"] |= {FOLDER: str(tmp_path)}
+    assert "old-more-1 works on its data" in str(stack.probe()["drift"])
+    assert "docker stop old-more-1" in command(stack, "finish").error
+    before._ask("POST", f"/containers/{more}/stop")
+    assert command(stack, "finish").report["state"] == "finished"
+
+
+def test_a_stack_that_ran_before_the_move_of_another_project_says_so(stack: Simulation, before: Before) -> None:
+    assert deploy(stack, shop(stack)).code == 0
+    assert command(stack, "finish").report["alone"]
+    before._run("cache", before.container("web").config["Image"], ALWAYS, project="second")
+    assert stack.deploy(shop(stack), move_from=["old", "second"]).code == 0
+    assert command(stack, "show").report["alone"] is False
+
+
+def test_the_folder_of_a_trial_is_not_taken_into_production(stack: Simulation, before: Before, tmp_path: Path) -> None:
+    old, trial = tmp_path / "old", tmp_path / "trial"
+    for each in (old, trial):
+        each.mkdir()
+        (each / "PG_VERSION").write_text("17")
+    before._ask("DELETE", f"/containers/{before.ids['db']}?force=true")
+    mount = {"Type": "bind", "Source": str(old), "Target": "/data"}
+    before.ids["db"] = before._run("db", before.container("web").config["Image"], UNLESS_STOPPED, Mounts=[mount])
+    own = {"type": "bind", "source": str(trial), "target": "/data"}
+    assert stack.deploy(stack.release({"db": stack.service(volumes=[own])}, {"db": {"strategy": "recreate"}})).code == 0
+    ended = stack.deploy(shop(stack, "2", data=str(trial)), move_from=["old"])
+    assert "db would start without the data of old-db-1" in ended.error
+    assert before.container("db").running
+    assert command(stack, "show").report["state"] == ""
+    for each in stack.containers("db"):
+        before._ask("DELETE", f"/containers/{each.id}?force=true")
+    for _ in range(2):  # also again, after an undo
+        assert stack.deploy(shop(stack, "2", data=str(trial)), move_from=["old"]).code == 0
+        assert command(stack, "undo").code == 0

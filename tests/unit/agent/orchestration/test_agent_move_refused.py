@@ -1,12 +1,14 @@
 """What Docker refuses to stop keeps nobody away but those that would write the same data."""
 
+# ruff: noqa: F811  # a fixture of another module
+
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_agent_move import before, command, deploy, shop  # noqa: F401  # fixtures
+from test_agent_move import VOLUME, Before, before, command, deploy, shop  # noqa: F401  # fixtures
 
 if TYPE_CHECKING:
     from simulation import Simulation
@@ -59,4 +61,26 @@ def test_what_docker_does_not_stop_of_the_stack_holds_back_who_has_its_data(
             assert all(word in ended.error for word in (_REFUSAL, "the project old runs again", "slipway move undo"))
             assert _running(stack) == _OLD - away | {name}
     assert command(stack, "undo").code == 0
+    assert _running(stack) == _OLD
+
+
+@pytest.mark.parametrize("seconds", [20.0, 500.0])
+def test_a_backup_that_runs_while_a_move_fails_keeps_the_old_database_down_only_while_it_runs(
+    stack: Simulation, before: Before, seconds: float
+) -> None:
+    mount = {"Type": "volume", "Source": VOLUME, "Target": "/data"}
+    _, ended = stack.begin(shop(stack, environment={"MODE": "sick"}), move_from=["old"])
+    while not stack.containers("web"):
+        stack.later(0.1)
+    made = before._run("backup", before.container("web").config["Image"], {"Name": "no"}, "cron", Mounts=[mount])
+    at = stack.world.time.now + seconds
+    stack.world.time.at(at, lambda: before._ask("POST", f"/containers/{made}/stop"))
+    error = ended().error
+    if seconds < 60:
+        assert "the project old runs again as before" in error
+    else:
+        assert "old-db-1 does not run: cron-backup-1 works on its data" in error
+        assert error.splitlines()[0].endswith("slipway move undo")
+        stack.later(seconds)
+        assert command(stack, "undo").code == 0
     assert _running(stack) == _OLD
