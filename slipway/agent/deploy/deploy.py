@@ -115,9 +115,12 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
     check_names(attempt.folder.stack, application, made.seen, names, first=first)
     if made.old:
         check_left_data(plan.touched, made.behind)
-    access.edge.check_routes(attempt.folder.stack, [release.services[name] for name in attempt.document.services])
-    if attempt.document.edge:
-        check_certificates(EdgeFolder(), attempt.document.edge.certificates, attempt.folder.stack)
+    services = [release.services[name] for name in attempt.document.services]
+    access.edge.check_routes(attempt.folder.stack, services)
+    if edge := attempt.document.edge:
+        check_certificates(
+            EdgeFolder(), edge.certificates, attempt.folder.stack, services=services, neighbours=edge.neighbours
+        )
     if plan.touched:
         preflight.check(
             rendered.compose,
