@@ -14,7 +14,7 @@ from slipway.agent.deploy.attempt import Attempt
 from slipway.agent.deploy.failure import undo
 from slipway.agent.deploy.migrate import remove_one_offs
 from slipway.agent.deploy.plan import Plan, WantedRelease, deployment
-from slipway.agent.deploy.planned import Known, changes, unlike_plan
+from slipway.agent.deploy.planned import IN_PLACE, Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
@@ -241,6 +241,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
         attempt.out.progress("plan", f"a defect of Slipway, please report it: no words for the plan ({error!r})")
     for change in found:
         attempt.out.progress("plan", f"{change.service} {sentence(change)}")
+        _warn(attempt, (f"{change.service}: replaced {each}" for each in change.because if each.startswith(IN_PLACE)))
     if not plan.steps:
         attempt.out.progress("plan", f"nothing to do: {attempt.release.id} is live")
     actions = Actions(attempt, attempt.release, rendered, attempt.document.secrets, deadline)
