@@ -70,7 +70,8 @@ def _obstacles(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator
     for place, volume in enumerate(service.get("volumes") or ()):
         if volume.get("type") == "volume" and not volume.get("source"):
             what = f"has a volume without a name at {volume['target']}"
-            fix = f"give it a name (`data:{volume['target']}`, and `data:` below `volumes`) in place of {{place}}"
+            fix = f"give it a name (`data:{volume['target']}`, and `data:` below `volumes`) in place of {{place}} "
+            fix += "(it begins empty: copy first what has to stay)"
             yield _Obstacle(what, (*here, "volumes", place), fix, volume["target"])
     if "container_name" in service:
         yield _Obstacle("has a fixed container_name", (*here, "container_name"), "remove {place}")

@@ -199,6 +199,7 @@ class Containers(Stores):
                 name = mount.get("Source") or self._id()
                 self.volumes.setdefault(name, volume(name, {}, self._moment(self.time.now)))
                 container.volumes.append(name)
+                container.targets[name] = str(mount.get("Target", ""))
             elif mount.get("Type") == "bind" and not mount.get("ReadOnly"):
                 container.binds.append(str(mount["Source"]))
         container.command = [str(word) for word in (body.get("Cmd") or ())]

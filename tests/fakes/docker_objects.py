@@ -91,6 +91,7 @@ class Container:
     waiting: list[VirtualThread] = field(default_factory=list)
     """those that wait for its end"""
     volumes: list[str] = field(default_factory=list)
+    targets: dict[str, str] = field(default_factory=dict)  # of volumes, with a name or without
     binds: list[str] = field(default_factory=list)
     """folders and files of the host that it may write to"""
     error: str = ""
@@ -111,7 +112,8 @@ class Container:
         at = {str(each.get("Source")): each.get("Target", "") for each in self.host.get("Mounts") or ()}
         bound = [{"Type": "bind", "Source": path, "Destination": at.get(path, ""), "RW": True} for path in self.binds]
         volumes = [
-            {"Type": "volume", "Name": name, "Destination": at.get(name, ""), "RW": True} for name in self.volumes
+            {"Type": "volume", "Name": name, "Destination": self.targets.get(name, ""), "RW": True}
+            for name in self.volumes
         ]
         return volumes + bound
 

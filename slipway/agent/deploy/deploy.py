@@ -14,7 +14,7 @@ from slipway.agent.deploy.attempt import Attempt
 from slipway.agent.deploy.failure import undo
 from slipway.agent.deploy.migrate import remove_one_offs
 from slipway.agent.deploy.plan import Plan, WantedRelease, deployment
-from slipway.agent.deploy.planned import Known, changes, unlike_plan
+from slipway.agent.deploy.planned import IN_PLACE, Known, changes, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
@@ -115,9 +115,12 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
     check_names(attempt.folder.stack, application, made.seen, names, first=first)
     if made.old:
         check_left_data(plan.touched, made.behind)
-    access.edge.check_routes(attempt.folder.stack, [release.services[name] for name in attempt.document.services])
-    if attempt.document.edge:
-        check_certificates(EdgeFolder(), attempt.document.edge.certificates, attempt.folder.stack)
+    services = [release.services[name] for name in attempt.document.services]
+    access.edge.check_routes(attempt.folder.stack, services)
+    if edge := attempt.document.edge:
+        check_certificates(
+            EdgeFolder(), edge.certificates, attempt.folder.stack, services=services, neighbours=edge.neighbours
+        )
     if plan.touched:
         preflight.check(
             rendered.compose,
@@ -238,6 +241,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
         attempt.out.progress("plan", f"a defect of Slipway, please report it: no words for the plan ({error!r})")
     for change in found:
         attempt.out.progress("plan", f"{change.service} {sentence(change)}")
+        _warn(attempt, (f"{change.service}: replaced {each}" for each in change.because if each.startswith(IN_PLACE)))
     if not plan.steps:
         attempt.out.progress("plan", f"nothing to do: {attempt.release.id} is live")
     actions = Actions(attempt, attempt.release, rendered, attempt.document.secrets, deadline)

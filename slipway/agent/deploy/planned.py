@@ -50,7 +50,10 @@ if TYPE_CHECKING:
     from slipway.agent.docker.facts import Container
     from slipway.agent.strategies.service import Service
 
-__all__ = ["Known", "changes", "unlike_plan"]
+__all__ = ["IN_PLACE", "Known", "changes", "unlike_plan"]
+
+IN_PLACE = "in place, not"
+"""what the reason begins with that a service is replaced otherwise than its strategy says"""
 
 _CONTAINERS = (Start, ScaleUp, Remove, Drain, KeepOld)
 
@@ -106,7 +109,11 @@ def _change(
     interrupts = stops and any(each.state in RUNS for each in own)
     because = _because(name, action, after, known)
     if service and action == RECREATED and service.strategy != RECREATE:
-        because += tuple(f"in place, for the volume without a name at {at}" for at in _unnamed(own))
+        because += tuple(
+            f"{IN_PLACE} {service.strategy}, for the volume without a name at {at}: its content would be left behind; "
+            f"where nothing there has to stay, `tmpfs: [{at}]` of the service ends this, one deployment later"
+            for at in _unnamed(own)
+        )
     if name in known.taken_over:
         action, because, interrupts = TAKEN_OVER, (known.taken_over[name],), True
     return Change(name, action, because, interrupts, known.outages.get(name) if interrupts else None)

@@ -7,21 +7,23 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.rendering import marker, text
+from slipway.agent.edge.routing import claims
 from slipway.agent.edge.static_config import DEFAULT_CERTIFICATE, FOLDER
 from slipway.agent.state.lock import lock
 from slipway.contract import CONTRACT
 from slipway.contract.problems import SlipwayError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from slipway.agent.edge.routing import Routing
+    from slipway.agent.edge.routing import Routing, ServiceRouting
     from slipway.agent.output import Output
-    from slipway.contract.deployment import Certificate
+    from slipway.contract.deployment import Certificate, ServiceEntry
 
 __all__ = [
     "accept_certificate", "certificates_marker", "check_certificates", "drop_other_certificates", "names_of",
@@ -29,6 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 _ALTERNATIVE_NAMES, _DNS = bytes.fromhex("0603551d11"), 0x82  # of a certificate's DER: RFC 5280, 4.2.1.6
+_FILE = re.compile(r"/certificates/[^/]+/(\w+)\.pem")
 _LOCK_WAIT = 120.0  # another stack may be replacing the edge
 
 
@@ -77,26 +80,48 @@ def certificates_marker(certificates: Sequence[Certificate], stack: str) -> str 
     return marker(stack, "tls-" + _digest("".join(map(_name, certificates)))) if certificates else None
 
 
-def check_certificates(folder: EdgeFolder, certificates: Sequence[Certificate], stack: str) -> None:
-    """Refuse what names a host of another stack, whose visitors would be shown it: Traefik has one set for all stacks.
+def check_certificates(
+    folder: EdgeFolder,
+    certificates: Sequence[Certificate],
+    stack: str,
+    *,
+    services: Iterable[ServiceEntry | ServiceRouting] = (),
+    neighbours: Sequence[str] = (),
+) -> None:
+    """Refuse a certificate for a host of another stack, whose visitors would be shown it: Traefik has one set for all.
 
-    What is there already stays, both may have the same one, and a wildcard names nobody's host.
+    Of the stack's own `certificates`, and of those of others for hosts that its `services` are new to, unless they are
+    `neighbours`. What is there already stays, both may have the same one, and a wildcard names nobody's host.
     """
-    here, requests = folder.content(folder.certificates_of(stack)) or b"", folder.requests()
-    for other in folder.stacks():
-        written, theirs = folder.written(folder.routes_of(other)), folder.content(folder.certificates_of(other)) or b""
-        services = written.routing.services if written and written.routing else ()
-        hosts = {route.host for service in services for route in service.routes}
-        lets_in = other == stack or (other in requests and stack in requests[other].neighbours)
-        for each in () if lets_in else certificates:
-            taken = sorted(hosts.intersection(names_of(each.certificate)))
-            if taken and _name(each).encode() not in here + theirs:
-                raise SlipwayError(
-                    f"the certificate of {stack} names {taken[0]}, a host name of stack {other}",
-                    f"visitors of {other} would be shown it, so nothing was touched; use one without that name, the "
-                    "same in both stacks, or",
-                    f"set `neighbours: [{stack}]` in the stack file of {other} and deploy that first",
-                )
+    own = folder.content(folder.certificates_of(stack)) or b""
+    wanted = {_name(each) for each in certificates}
+    fresh = {host for host, _ in claims(services)} - _hosts(folder, stack)
+    requests = folder.requests()
+    for other in (each for each in folder.stacks() if each != stack):
+        hosts, theirs = _hosts(folder, other), folder.content(folder.certificates_of(other)) or b""
+        for each in () if other in requests and stack in requests[other].neighbours else certificates:
+            if _name(each).encode() not in own + theirs:
+                _check_names(each.certificate, hosts, stack, other)
+        for name in () if other in neighbours else set(_FILE.findall(theirs.decode())) - wanted:
+            content = folder.content(os.path.join(folder.path, "certificates", other, f"{name}.pem"))
+            _check_names((content or b"").decode(), fresh, other, stack)
+
+
+def _hosts(folder: EdgeFolder, stack: str) -> set[str]:
+    """The host names that a stack wants requests of."""
+    written = folder.written(folder.routes_of(stack))
+    return {host for host, _ in claims(written.routing.services if written and written.routing else ())}
+
+
+def _check_names(certificate: str, hosts: Collection[str], one: str, other: str) -> None:
+    """Refuse a certificate of `one` that names one of the `hosts` of `other`."""
+    if taken := sorted(set(names_of(certificate)).intersection(hosts)) if certificate else []:
+        raise SlipwayError(
+            f"the certificate of {one} names {taken[0]}, a host name of stack {other}",
+            f"visitors of {other} would be shown it, so nothing was touched; use one without that name, the same in "
+            "both stacks, or",
+            f"set `neighbours: [{one}]` in the stack file of {other} and deploy that first",
+        )
 
 
 def names_of(certificate: str) -> Iterator[str]:

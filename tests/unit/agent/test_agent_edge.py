@@ -504,3 +504,33 @@ def test_no_stack_shows_its_certificate_to_the_visitors_of_another(
         write_certificates(folder, own, stack)
         check_certificates(folder, own, "blog")
         write_certificates(folder, (), stack)
+
+
+@pytest.mark.parametrize("kind", ["route", "redirect", "preview"])
+@pytest.mark.parametrize("first", ["shop", "blog"])
+def test_neither_comes_first_with_a_certificate_for_any_host_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, first: str
+) -> None:
+    """The certificate of `blog` names a host that `shop` has, in whichever way, before or after it."""
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    redirects = Middlewares(redirects=(Redirect("redirect.test", "shop.test", permanent=True),))
+    mine = web(Route("route.test"))._replace(middlewares=redirects, preview_host="preview.test")
+    folder, own = EdgeFolder(), (Certificate(*certificate("blog.test", f"{kind}.test")),)
+    folder.create(())
+    folder.store_requests({"shop": wish(), "blog": wish()})
+
+    def shop_comes(*neighbours: str) -> None:
+        check_certificates(folder, (), "shop", services=[mine], neighbours=neighbours)
+
+    folder.publish(folder.routes_of("blog"), text({}, "live", Routing((web(Route("blog.test")),))))
+    if first == "shop":
+        folder.publish(folder.routes_of("shop"), text({}, "live", Routing((mine,))))
+    else:
+        write_certificates(folder, own, "blog")
+    with pytest.raises(SlipwayError, match=rf"certificate of blog names {kind}\.test, a host name of stack shop"):
+        check_certificates(folder, own, "blog") if first == "shop" else shop_comes()
+    shop_comes("blog")
+    write_certificates(folder, own, "blog")
+    check_certificates(folder, own, "shop", services=[mine])  # both have the same one
+    folder.publish(folder.routes_of("shop"), text({}, "live", Routing((mine,))))
+    shop_comes()  # what is there already stays

@@ -499,3 +499,20 @@ def test_a_record_of_the_live_release_that_lacks_its_parts_fails_nothing(stack: 
     del content["images"], content["services"]
     record.write_text(json.dumps(content))
     assert stack.deploy(stack.shop(api="2")).code == 0
+
+
+def test_a_strategy_that_a_volume_without_a_name_ends_is_warned_of_with_the_way_out(stack: Simulation) -> None:
+    def release(version: str) -> dict[str, Any]:
+        mount = {"type": "volume", "target": "/tmp"}  # as the VOLUME of an image
+        web = stack.service(environment={"VERSION": version}, volumes=[mount])
+        routed = {"strategy": "blue-green", "routes": [{"host": "", "path": "/", "strip": False}]}
+        return stack.release({"web": web}, {"web": routed})
+
+    assert stack.deploy(release("1")).report["warnings"] == []
+    wanted = release("2")
+    [change] = stack.plan(wanted)["changes"]
+    said = change["because"][-1]
+    assert (change["action"], change["interrupts"]) == ("recreated", True)
+    assert said.startswith("in place, not blue-green, for the volume without a name at /tmp: ")
+    assert "`tmpfs: [/tmp]`" in said
+    assert stack.deploy(wanted).report["warnings"] == [f"web: replaced {said}"]
