@@ -127,9 +127,10 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
             stack=attempt.folder.stack,
             old=OldProject(attempt.folder, access.api),
             disk_minimum_mb=attempt.options.disk_minimum_mb,
-            giving_up=[each.id for each in attempt.handover.old.containers()] if attempt.handover else (),
+            giving_up=attempt.giving_up,
             move_from=attempt.document.move_from,
         )
+        attempt.users.check(rendered.compose, plan.touched)
     if attempt.document.edge and made.edge and not made.undo_first:
         access.edge.check(attempt.document.edge, attempt.folder.stack, standby=attempt.standby)
 
