@@ -117,7 +117,14 @@ class ComposeDeployment(pulumi.ComponentResource):
         def document(assembled: Mapping[str, Any]) -> str:
             names = [each.label for each in args.hosts]
             return deployment_document(
-                args.settings, args.application, assembled, args.edge, host=host.label, hosts=names, probe=host.probe
+                args.settings,
+                args.application,
+                assembled,
+                args.edge,
+                host=host.label,
+                hosts=names,
+                probe=host.probe,
+                owner=f"{pulumi.get_project()}/{pulumi.get_stack()}",
             )
 
         if args.plan:

@@ -17,13 +17,14 @@ from slipway.agent.drift import drift, route_drift
 from slipway.agent.edge.edge import Edge
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.move.checks import shared_now
-from slipway.agent.move.old_project import OldProject
+from slipway.agent.move.old_project import FINISHED, MOVED, OldProject
 from slipway.agent.output import Output
 from slipway.agent.state.identity import version
 from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import ask_to_end, held_by, holder
+from slipway.agent.state.owner import owner_of
 from slipway.agent.watch.watch import watched
 from slipway.contract import CONTRACT
 from slipway.contract.problems import SlipwayError
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from slipway.contract.problems import Problem
 
 __all__ = ["cancel", "probe"]
+
+_NOTHING: dict[str, Any] = {"services": {}}  # the Compose file where no release is live
 
 
 def cancel(folder: StackFolder, actor: str, seconds: float) -> dict[str, Any]:
@@ -55,6 +58,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
     ledger = Ledger(folder.ledger)
     live, validated = ledger.live(), ledger.validated()
     release = folder.release(live.release) if live else None
+    running = held_by(folder.lock)
     rivals: list[Rival] = []
     try:
         api = DockerApi(find_socket(), timeout=20.0)
@@ -64,25 +68,25 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         kept = Keeping(folder).containers
         seen = [each for each in containers(api, folder.stack) if each.id not in kept]
         status = edge.status()
-        rivals = shared_now(folder.stack, release["compose"], api, old) if release else []
+        moving = running and old.state not in ("", MOVED, FINISHED)  # two may be at work while one takes over
+        rivals = [] if moving else shared_now(folder.stack, (release or {"compose": _NOTHING})["compose"], api, old)
     except SlipwayError as error:
         problems += error.problems
     compose = question.answer()
     if compose is None:
         problems += no_compose().problems
     host = host._replace(compose=compose or "") if host else None
-    running = held_by(folder.lock)
     unfinished = None if running else Journal(folder.journal).unfinished()
     routing = edge.current(folder.stack) if edge else None
-    found: list[dict[str, str]] = []
+    found = [{"service": each.service, "what": each.said} for each in rivals]
     if live and host and host.docker:
-        found = drift(live.services, seen)
+        found += drift(live.services, seen)
         found += route_drift(live, release, seen, routing, status)
-        found += [{"service": each.service, "what": each.said} for each in rivals]
     return {
         "contract": CONTRACT,
         "stack": folder.stack,
         "application": _application(folder, live),
+        "owner": owner_of(folder),
         "agent": version(),
         "machine": _machine(host),
         "problems": [problem.to_json() for problem in problems],

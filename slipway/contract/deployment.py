@@ -285,6 +285,8 @@ class Deployment(NamedTuple):
     edge: EdgeRequest | None = None
     watch: WatchLimits | None = None
     fleet: FleetMembers | None = None
+    owner: str = ""
+    """`PROJECT/STACK` of Pulumi"""
     move_from: tuple[str, ...] = ()
     """Compose projects and containers of this host that the stack takes over from"""
     move_beside: tuple[str, ...] = ()

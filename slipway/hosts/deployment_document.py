@@ -38,8 +38,11 @@ def deployment_document(
     host: str,
     hosts: Sequence[str],
     probe: Mapping[str, Any],
+    owner: str,
 ) -> str:
-    """The document for `host`, one of `hosts`, as JSON on one line; `edge` is the edge's image by digest.
+    """The document for `host`, one of `hosts`, as JSON on one line.
+
+    `edge` is the edge's image by digest, `owner` the project and stack of Pulumi.
 
     Raises:
         SlipwayError: when it breaks the contract.
@@ -67,6 +70,9 @@ def deployment_document(
         **({"move_from": list(settings.move_from), "move_beside": beside} if settings.move_from else {}),
         "fleet": {"hosts": list(hosts), "leader": _leader(application, hosts)} if len(hosts) > 1 else None,
     }
+    live = probe["live"]
+    if probe.get("owner") or live is None or live["release"] != release["id"]:
+        document["owner"] = owner  # what an older Slipway deployed is no other document until it changes
     # one text for one document: a release that comes from the state has its keys in another order
     return canonical(checked("deployment", document)).decode()
 

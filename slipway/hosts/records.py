@@ -52,6 +52,7 @@ class Records(NamedTuple):
             "machine": {"docker": record.docker if record else _UNKNOWN},
             "live": {"release": release["id"], "images": release["images"]} if record else None,
             "convergence": record.convergence if record else "",
+            "owner": _UNKNOWN,
             "drift": [],
             "lock": None,
             "last": None,

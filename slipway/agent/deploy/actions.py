@@ -190,6 +190,7 @@ class Actions:
     def _migrate(self, step: steps.Migrate) -> None:
         migration = self.release.services[step.service].migrate
         assert migration is not None  # noqa: S101 - the plan has this step only where there is one
+        self.attempt.users.check(self.rendered.compose, (step.service,))
         migrate(step.service, migration, self.rendered, self.compose, self.context)
         # No rollback may lead to data that it cannot read, also when the engine's history is lost.
         self.attempt.ledger.append(self.release.id, MIGRATED, service=step.service, irreversible=migration.irreversible)
@@ -231,15 +232,16 @@ class Actions:
         wanted = {name: self.rendered.services[name].config for name in step.services}
         self._look_before()
         self.started.update(step.services)
-        self.compose.up(
-            step.services,
-            self.rendered.linked(step.services, self._links),
-            self.deadline,
-            recreate=recreate,
-            scale=scale,
-            start=start,
-            unable=lambda line: not_started(self.api, self.folder.stack, wanted, line),
-        )
+        with self.attempt.users.kept_off(self.rendered.compose, step.services):
+            self.compose.up(
+                step.services,
+                self.rendered.linked(step.services, self._links),
+                self.deadline,
+                recreate=recreate,
+                scale=scale,
+                start=start,
+                unable=lambda line: not_started(self.api, self.folder.stack, wanted, line),
+            )
         self.mover.attach(step.services)
         seconds = runtime.monotonic() - begin
         killed = killed_since(self.api, self.folder.stack, step.services, since) if recreate and seconds >= 1 else []
@@ -318,9 +320,8 @@ class Actions:
         return bool(others if first else others & self.started)
 
     def _prove(self) -> None:
-        services = list(self.waited.values())
         self.context = self.context._replace(leaving=self.context.leaving | self.tolerated)
-        still_up(services, self.context, runtime.monotonic() - self.begin)
+        still_up(list(self.waited.values()), self.context, runtime.monotonic() - self.begin)
 
     def _observe(self, step: steps.Observe) -> None:
         self.deadline.extend(step.seconds)

@@ -13,6 +13,7 @@ from slipway.agent.docker.machine import require_host
 from slipway.agent.docker.stop import finish_stops
 from slipway.agent.edge.edge import Edge
 from slipway.agent.fleet import Fleet
+from slipway.agent.move.data_users import DataUsers
 from slipway.agent.move.handover import Handover
 from slipway.agent.move.old_project import MOVING, NOTES, UNDOING, UNDONE, OldProject
 from slipway.agent.move.undo import undo
@@ -80,6 +81,7 @@ class Attempt:
         self.keeping = Keeping(folder)
         self._access: MachineAccess | None = None
         self._handover: Handover | None = None
+        self._users: DataUsers | None = None
         self.undoing = False
         """whether an undo of a move was cut off, and is yet to be finished"""
         self.runs_instead = ""
@@ -119,6 +121,20 @@ class Attempt:
             old = OldProject(self.folder, self.access.api, self.document.move_from)
             self._handover = Handover(old, self.folder.stack, self.access.api, self.access.edge, self.out)
         return None if self._handover.old.over else self._handover
+
+    @property
+    def users(self) -> DataUsers:
+        """Who else works on data, looked at first before anything of the stack is touched."""
+        if self._users is None:
+            old, api, engine = OldProject(self.folder, self.access.api), self.access.api, self.access.machine.root
+            wait = self.options.deadline
+            self._users = DataUsers(old, api, engine, lambda: self.giving_up, wait=wait, stop=self.stop)
+        return self._users
+
+    @property
+    def giving_up(self) -> list[str]:
+        """The old containers that this stack takes the place of."""
+        return [each.id for each in self.handover.old.containers()] if self.handover else []
 
     def _cut_off(self) -> bool:
         return bool(read_object(os.path.join(self.folder.path, NOTES)).get("state") == MOVING)

@@ -28,6 +28,7 @@ from slipway.agent.move.old_project import UNDOING, OldProject
 from slipway.agent.move.shared_data import data_of_service
 from slipway.agent.state.journal import end_orphans
 from slipway.agent.state.lock import DEPLOYMENT, lock
+from slipway.agent.state.owner import check_owner, note_owner
 from slipway.agent.strategies.steps import EdgeUp, ShiftTraffic, Unroute, name_of
 from slipway.agent.traffic.wanted_routes import facts_of_routes
 from slipway.contract import CONTRACT
@@ -81,8 +82,10 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
     reason = DEPLOYMENT + document.release.id
     origin = folder.origin()  # now: while this one waits or works, others may look and say who they are
     with lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=document.options.lock_wait, stop=stop):
+        check_owner(folder, document.owner, str(document.release.content["application"]))
         attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin)
         done = _run(attempt)
+        note_owner(folder, document.owner)
         if attempt.outcome == DEPLOYED or attempt.keeping.kept:
             watch(attempt)
         return done
@@ -94,6 +97,7 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
     made = _plan(attempt, keep_key=False)
     found = plan_document(document.host, made.plan, made.rendered.services, _changes(attempt, made))
     try:
+        check_owner(folder, document.owner, str(document.release.content["application"]))
         _preflight(attempt, made)
     except SlipwayError as error:
         found["refused"] = [problem.to_json() for problem in error.problems]
@@ -130,9 +134,10 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
             stack=attempt.folder.stack,
             old=OldProject(attempt.folder, access.api),
             disk_minimum_mb=attempt.options.disk_minimum_mb,
-            giving_up=[each.id for each in attempt.handover.old.containers()] if attempt.handover else (),
+            giving_up=attempt.giving_up,
             move_from=attempt.document.move_from,
         )
+        attempt.users.check(rendered.compose, plan.touched)
     if attempt.document.edge and made.edge and not made.undo_first:
         access.edge.check(attempt.document.edge, attempt.folder.stack, standby=attempt.standby)
 

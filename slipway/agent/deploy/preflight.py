@@ -10,9 +10,8 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
-from slipway.agent.docker.facts import RUNS, SHORT_ID, works_or_will
+from slipway.agent.docker.facts import SHORT_ID
 from slipway.agent.move.checks import check_data
-from slipway.agent.move.shared_data import data_of, data_of_service, shared, without_tools
 from slipway.contract.problems import FREE_DISK, SlipwayError
 from slipway.contract.published_ports import published_ports
 
@@ -55,7 +54,6 @@ def check(
     leaving = [each for each in others if str(each["Id"])[:SHORT_ID] in giving_up]
     staying = [each for each in others if str(each["Id"])[:SHORT_ID] not in giving_up]
     check_data(compose, starting, others=staying, api=api, old=old, move_from=move_from)
-    _shared_data(compose, starting, own, staying, api=api, engine=machine.root)
     _names(compose, starting, others, stack)
     _ports(compose, starting, staying, [*own, *leaving])
 
@@ -123,49 +121,6 @@ def _networks(compose: Mapping[str, Any], starting: Collection[str], api: Docker
                 "Compose would not use it, so nothing was started: Docker removes it once no container is on it, and "
                 f"`external: true` in networks.{key} uses it as it is",
                 f"docker network rm {shlex.quote(name)}",
-            )
-
-
-def _shared_data(
-    compose: Mapping[str, Any],
-    starting: Collection[str],
-    own: Sequence[Mapping[str, Any]],
-    others: Sequence[Mapping[str, Any]],
-    *,
-    api: DockerApi,
-    engine: str,
-) -> None:
-    """Refuse data that somebody else writes to, unless this stack does so already or says that it is shared.
-
-    A container of no project counts if it works, or does so at the next boot, one of a project always: all of that
-    starts again together.
-    """
-    data = [each for name in starting for each in data_of_service(name, compose, api, external=False)]
-    data = without_tools(data, engine)
-    # What is down may be so since somebody else works there, as after the undo of a move.
-    before = [each for entry in own if entry.get("State") in RUNS for each in data_of(entry, api)] if data else []
-    for entry in others if data else ():
-        name, project = str(entry["Names"][0]).lstrip("/"), (entry.get("Labels") or {}).get(PROJECT_LABEL)
-        theirs = shared(data, without_tools(data_of(entry, api), engine))
-        used = [each for each in theirs if each not in before]
-        details = api.container(str(entry["Id"])) if used else None
-        if details and (project or works_or_will(details)):
-            user = f"{name} of {project}" if project else name
-            keys = [key for key, each in compose["volumes"].items() if str((each or {}).get("name") or key) == used[0]]
-            what, (whole, last) = used[0], os.path.split(used[0])
-            fix = (
-                f"write `{whole.rstrip('/')}/${{COMPOSE_PROJECT_NAME}}/{last}` in place of {what}, for data of its own"
-            )
-            share = "an external volume says that both may (`docker volume create --opt type=none --opt o=bind "
-            share += f"--opt device={shlex.quote(what)} NAME` for a folder)"
-            if keys:
-                what, share = f"{what} ({keys[0]} in the Compose file)", "`external: true` says that both may"
-                fix = f"write `name: ${{COMPOSE_PROJECT_NAME}}_{keys[0]}` in volumes.{keys[0]}, for data of its own"
-            raise SlipwayError(
-                f"the {'folder' if os.path.isabs(what) else 'volume'} {what} is used by {user}",
-                f"two would write the same data, so nothing was started; {share}, and where this stack takes the "
-                f"place of {project or name}, set moveFrom: its data stays",
-                fix,
             )
 
 

@@ -100,6 +100,8 @@ def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str, *, un
     plans = converge(services, seen, live.services, routed=routed, back=True, resumed=attempt.unfinished is not None)
     if not (plans.first or plans.steps or plans.left or plans.late or unproven or attempt.doubted):
         return []
+    if not attempt.touched:  # what is brought back, as by the watch, may have lost its data to others meanwhile
+        attempt.users.check(actions.rendered.compose, plans.touched)
     images = sorted({service.image for service in services.values()})
     before: list[Step] = [Fetch(tuple(images))] if pull.missing(attempt.access.api, images) else []
     # Requests go back before anything else: what they go to is here and runs.

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import NEVER_RESTARTED, SERVICE_LABEL, SHORT_ID, restart_policy, works_or_will
+<<<<<<< HEAD
 from slipway.agent.move.old_container import FOLDER_LABEL, place_of, runs
 from slipway.agent.move.old_project import FINISHED, MOVED
+=======
+from slipway.agent.move.old_container import FOLDER_LABEL, runs
+from slipway.agent.move.old_project import FINISHED, MOVED, UNDOING, UNDONE
+>>>>>>> data3
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, within
 from slipway.contract.problems import SlipwayError
 
@@ -122,22 +127,31 @@ def to_rest(name: str, policy: Mapping[str, Any], *, works: bool) -> str:
 
 
 def shared_now(stack: str, compose: Mapping[str, Any], api: DockerApi, old: OldProject) -> list[Rival]:
-    """Who else works on the data of the stack's containers, unless a move is under way; changes nothing.
+    """Who else works on the data of the stack's containers; changes nothing.
 
-    `compose` is the file of its release.
+    `compose` is the file of its release. Where the stack has not taken the old project's place, or not any more, the
+    two count only where both work, and after an undo it is the stack's own that rests.
     """
     adopted = _adopted(compose, compose["services"], api)
-    if old.state not in ("", MOVED, FINISHED) or not (old.state or adopted):
+    if not (old.state or adopted):
         return []
+    over = old.state in ("", MOVED, FINISHED)
     own: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
     others = []
     for entry in api.containers():
         labels = entry.get("Labels") or {}
-        if labels.get(PROJECT_LABEL) == stack:
-            own.setdefault(str(labels.get(SERVICE_LABEL, "")), []).extend(data_of(entry, api))
-        else:
+        if labels.get(PROJECT_LABEL) != stack:
             others.append(entry)
-    return list(rivals(own, adopted, others, api=api, old=old, names=old.names))
+        elif over or entry.get("State") in _WORKS:
+            service = str(labels.get(SERVICE_LABEL, ""))
+            own.setdefault(service, []).extend(data_of(entry, api))
+            names[service] = str(entry["Names"][0]).lstrip("/")
+    found = [each for each in rivals(own, adopted, others, api=api, old=old, names=old.names) if over or each.works]
+    if old.state in (UNDOING, UNDONE):
+        ends = "docker update --restart no {0} && docker stop {0}"
+        return [each._replace(fix=ends.format(names[each.service])) for each in found]
+    return found
 
 
 def _adopted(compose: Mapping[str, Any], services: Iterable[str], api: DockerApi) -> set[str]:

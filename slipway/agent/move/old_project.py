@@ -49,7 +49,7 @@ class OldProject:
     """The one whose move can still be undone, else what `names` are: projects and containers."""
 
     def __init__(self, folder: StackFolder, api: DockerApi, names: Sequence[str] = ()) -> None:
-        self.api, self._stack = api, folder.stack
+        self.api, self.stack = api, folder.stack
         self._path = os.path.join(folder.path, NOTES)
         noted = read_object(self._path)
         other = bool(names) and noted.get("names") != list(names)
@@ -155,7 +155,7 @@ class OldProject:
     def _is_one(self, listed: Mapping[str, Any]) -> bool:
         labels, wanted = listed.get("Labels") or {}, self.names
         names = (str(each).lstrip("/") for each in listed.get("Names") or ())
-        own = labels.get(PROJECT_LABEL) == self._stack or EDGE_LABEL in labels
+        own = labels.get(PROJECT_LABEL) == self.stack or EDGE_LABEL in labels
         in_project = labels.get(PROJECT_LABEL) in wanted and labels.get(_ONE_OFF_LABEL) != "True"
         return _SWARM_LABEL not in labels and not own and (in_project or not set(wanted).isdisjoint(names))
 

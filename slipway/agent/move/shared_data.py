@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from slipway.agent.docker.docker_api import DockerApi
 
-__all__ = ["data_of", "data_of_service", "shared", "within", "without_tools"]
+__all__ = ["WHOLE_DISKS", "data_of", "data_of_service", "shared", "within", "without_tools"]
 
 _OF_THE_KERNEL = ("/dev", "/proc", "/run", "/sys")  # not data, such as Docker's own socket
 _FILES_OF_THE_SYSTEM = ("/etc", "/usr")  # such as /etc/localtime, which many mount and nobody writes to
 _OF_THE_SYSTEM = ("/boot", "/etc/pki", "/etc/ssl", "/lib", "/usr/lib", "/usr/share")  # such as kernel modules
-_OF_ALL = ("/home", "/mnt", "/opt", "/srv", "/tmp", "/var/log", "/var/tmp")  # noqa: S108  # compared, not used
+WHOLE_DISKS = ("/home", "/mnt", "/opt", "/srv")  # also of one's own, such as a disk for a database
+_OF_ALL = (*WHOLE_DISKS, "/tmp", "/var/log", "/var/tmp")  # noqa: S108  # compared, not used
 
 
 def data_of(details: Mapping[str, Any], api: DockerApi) -> tuple[str, ...]:
@@ -111,7 +112,8 @@ def _volume(name: str, found: Mapping[str, Any]) -> Iterator[str]:
     if kind in ("none", "bind", "") and device:
         yield from _place(device)
     elif device and kind != "tmpfs":  # a share: the same under whatever name
-        yield f"{kind} {next((each for each in flags if each.startswith('addr=')), '')} {device}"
+        address = next((each for each in flags if each.startswith("addr=")), "")
+        yield f"{kind.rstrip('4')} {address} {device.rstrip('/')}"
     elif found.get("Mountpoint"):
         yield from _place(str(found["Mountpoint"]))
 

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
     from slipway.agent.deadline import Stop
 
-__all__ = ["DEPLOYMENT", "ask_to_end", "held_by", "holder", "is_held", "lock"]
+__all__ = ["DEPLOYMENT", "HeldError", "ask_to_end", "held_by", "holder", "is_held", "lock"]
 
 DEPLOYMENT = "deploy "  # how the reason of one begins
 # A probe looks at the lock by taking it, shared, for an instant: even `lock_wait: 0` must outlast that.
 _GRACE_SECONDS = 0.3
+
+
+class HeldError(SlipwayError):
+    """Somebody else holds a lock for longer than was waited."""
 
 
 @contextlib.contextmanager
@@ -96,7 +100,7 @@ def _take(path: str, *, wait: float, stop: Stop | None) -> int:
         if stop is not None:
             stop.check()
         if runtime.monotonic() >= until:
-            raise SlipwayError(
+            raise HeldError(
                 f"another deployment holds this stack: {_description(path) or 'unknown'}",
                 f"waited {wait:.0f} s; two at once would undo each other, so nothing was touched",
                 "wait for it to end, or raise lockWait, then run it again",

@@ -21,7 +21,7 @@ from slipway.agent.move.claims import taken_over_by
 from slipway.agent.state.atomic_files import read_object, remove_files, write_atomically
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
-from slipway.agent.state.lock import is_held, lock
+from slipway.agent.state.lock import HeldError, is_held, lock
 from slipway.agent.state.stack_dir import moment
 from slipway.agent.strategies.service import generation_of
 from slipway.agent.traffic.canary_analysis import ALPHA, TrafficAnalysis
@@ -239,6 +239,8 @@ class _Watch:
             state = RETURNED
             if not said:
                 return False
+        except HeldError:  # by a deployment, which may cure what is wrong
+            return False
         except SlipwayError as error:
             said, state = self.out.redactor.text(f"the rollback failed: {error.what}"), FAILED
         self._note(state, f"{why}; {said}")

@@ -46,7 +46,9 @@ def test_a_host_is_told_who_may_work_beside_what_it_takes_over_from(
     release = found.release(Revision("", ""), dict.fromkeys(found.entries, f"nginx@{DIGEST}"))
     seen = {"live": None, "last": None, "drift": [], "interrupted": ""}
     document = json.loads(
-        deployment_document(settings(tmp_path, **values), found, release, IMAGE, host="a", hosts=["a"], probe=seen)
+        deployment_document(
+            settings(tmp_path, **values), found, release, IMAGE, host="a", hosts=["a"], probe=seen, owner="p/s"
+        )
     )
     assert (document["move_from"], document["move_beside"]) == (["old"], beside)
 

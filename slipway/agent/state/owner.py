@@ -1,0 +1,56 @@
+"""Which Pulumi stack a stack of this host belongs to, as the first deployment that succeeded noted it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from slipway.agent.state.atomic_files import write_atomically
+from slipway.agent.state.stack_dir import StackFolder
+from slipway.contract.host_paths import stacks_folder
+from slipway.contract.problems import SlipwayError
+
+__all__ = ["check_owner", "note_owner", "owner_of"]
+
+
+def check_owner(folder: StackFolder, owner: str, application: str) -> None:
+    """Refuse to deploy what is another Pulumi stack's, or what runs here under another name so far."""
+    noted, path = owner_of(folder), shlex.quote(_path(folder))
+    if owner and noted and noted != owner:
+        raise SlipwayError(
+            f"{folder.stack} was deployed here by the Pulumi stack {noted}, and this one is {owner}",
+            "its containers would be replaced, and its volumes used, so nothing was touched; under another name this "
+            f"stack runs beside it, and where it is the same one, `rm {path}` on the host says so",
+            f"pulumi config set name {application}-new",
+        )
+    here = sorted(os.listdir(stacks_folder())) if owner and not noted and os.path.isdir(stacks_folder()) else ()
+    for other in (StackFolder(name) for name in here):
+        if owner_of(other) == owner:
+            releases = other.kept_releases().values()
+            called = next((str(each.get("application")) for each in releases), other.stack)
+            raise SlipwayError(
+                f"this stack runs here as {other.stack} so far, and would be {folder.stack} now",
+                "it would begin anew on empty volumes, and what runs would be removed, so nothing was touched: the "
+                "application is called otherwise now (setting `name`, or else its folder); where that is meant, "
+                f"`rm {shlex.quote(_path(other))}` on the host says so",
+                f"pulumi config set name {shlex.quote(called)}",
+            )
+
+
+def note_owner(folder: StackFolder, owner: str) -> None:
+    """Note it, unless it is noted already."""
+    if owner and not owner_of(folder):
+        write_atomically(_path(folder), owner.encode())
+
+
+def owner_of(folder: StackFolder) -> str:
+    """`PROJECT/STACK`; empty where nobody said."""
+    try:
+        with open(_path(folder), encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _path(folder: StackFolder) -> str:
+    return os.path.join(folder.path, "owner")

@@ -1,0 +1,71 @@
+"""What runs on a host is nobody's to replace but the Pulumi stack's that deployed it, under the name that it has."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from simulation import Simulation
+
+if TYPE_CHECKING:
+    from simulation import Ended
+
+
+def deploy(stack: Simulation, owner: str, version: str = "1") -> Ended:
+    return stack.deploy(stack.shop(version), owner=owner)
+
+
+def run_printed(error: str) -> None:
+    command = error.partition("`rm ")[2].partition("`")[0]
+    subprocess.run(["rm", *shlex.split(command)], check=True)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_another_repository_of_the_same_name_is_refused_before_anything_changes(
+    stack: Simulation, *, interrupted: bool
+) -> None:
+    assert deploy(stack, "one/prod").code == 0
+    if interrupted:
+        stack.deploy(stack.shop("2"), owner="one/prod", kill="start:api:started")
+    before, ledger = stack.ids(), stack.outcomes()
+    refused = stack.plan(stack.shop("3"), owner="two/prod")["refused"][0]
+    assert "deployed here by the Pulumi stack one/prod, and this one is two/prod" in refused["what"]
+    assert refused["fix"] == "pulumi config set name app-new"
+    ended = deploy(stack, "two/prod", "3")
+    assert (ended.code, stack.ids(), stack.outcomes()) == (1, before, ledger)
+    run_printed(ended.error)
+    assert deploy(stack, "two/prod", "3").code == 0
+    assert deploy(stack, "one/prod").code == 1
+
+
+def test_of_two_first_deployments_at_once_under_one_name_one_is_refused(stack: Simulation) -> None:
+    begun = [stack.begin(stack.shop(owner[0]), owner=owner) for owner in ("1/prod", "2/prod")]
+    assert sorted(ended().code for _, ended in begun) == [0, 1]
+
+
+def test_a_stack_under_a_new_name_is_refused_and_goes_on_under_the_former(stack: Simulation) -> None:
+    assert deploy(stack, "one/prod").code == 0
+    renamed = Simulation(stack.host, "renamed-prod")
+    assert "refused" in renamed.plan(renamed.shop(), owner="one/prod")
+    ended = deploy(renamed, "one/prod")
+    assert "runs here as shop so far, and would be renamed-prod now" in ended.error
+    assert ended.error.endswith("pulumi config set name app")
+    assert renamed.ids() == []
+    assert deploy(stack, "one/prod", "2").code == 0
+    run_printed(ended.error)
+    assert deploy(renamed, "one/prod").code == 0
+
+
+def test_what_an_older_slipway_deployed_is_the_first_ones_and_a_failed_first_deployment_is_nobodys(
+    stack: Simulation,
+) -> None:
+    assert stack.deploy(stack.shop()).code == 0
+    assert deploy(stack, "one/prod").code == 0
+    assert deploy(stack, "two/prod").code == 1
+    assert stack.deploy(stack.shop("2")).code == 0, "an older driver says nothing"
+    other = Simulation(stack.host, "other")
+    assert other.deploy(other.shop(db_environment={"MODE": "never"}), owner="three/prod").code == 1
+    assert deploy(Simulation(stack.host, "third"), "three/prod").code == 0
+    assert deploy(other, "four/prod").code == 0
