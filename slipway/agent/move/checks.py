@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import NEVER_RESTARTED, SERVICE_LABEL, SHORT_ID, restart_policy, works_or_will
-<<<<<<< HEAD
 from slipway.agent.move.old_container import FOLDER_LABEL, place_of, runs
-from slipway.agent.move.old_project import FINISHED, MOVED
-=======
-from slipway.agent.move.old_container import FOLDER_LABEL, runs
 from slipway.agent.move.old_project import FINISHED, MOVED, UNDOING, UNDONE
->>>>>>> data3
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, within
 from slipway.contract.problems import SlipwayError
 
