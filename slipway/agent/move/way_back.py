@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["check_way_back"]
 
 _NETWORK_LABEL = "com.docker.compose.network"
+_HOLDS = ("running", "paused", "restarting")  # states of a container that has its ports
 _EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  # compared, not used
 
 
@@ -61,7 +62,7 @@ def _bound_by_others(old: OldProject, stack: str, api: DockerApi) -> Iterator[tu
     for each in api.containers():
         labels = each.get("Labels") or {}
         if labels.get(PROJECT_LABEL) != stack and EDGE_LABEL not in labels and not old.is_noted(str(each["Id"])):
-            details = api.container(str(each["Id"])) if each.get("State") == "running" else None
+            details = api.container(str(each["Id"])) if each.get("State") in _HOLDS else None
             if ports := set(_bound(((details or {}).get("NetworkSettings") or {}).get("Ports"))):
                 yield str(each["Names"][0]).lstrip("/"), ports
 

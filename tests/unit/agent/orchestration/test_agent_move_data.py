@@ -290,7 +290,7 @@ def test_data_that_the_stack_left_is_refused_to_it_while_another_works_there(sta
     old._run("db", image, UNLESS_STOPPED, Mounts=[{"Type": "bind", "Source": str(data), "Target": "/data"}])
     failed = stack.deploy(wanted)  # without moveFrom: the user gave the move up
     assert failed.code == 1
-    assert f"the folder {data} is used by old-db-1 of old" in failed.error
+    assert f"the folder {data} is in use by old-db-1" in failed.error
     running = [each for each in stack.host.engine.containers.values() if each.running and str(data) in each.binds]
     assert [each.name for each in running] == ["old-db-1"]
 
