@@ -53,6 +53,19 @@ def test_a_host_is_told_who_may_work_beside_what_it_takes_over_from(
     assert (document["move_from"], document["move_beside"]) == (["old"], beside)
 
 
+@pytest.mark.parametrize("noted", ["", "q/s"])
+@pytest.mark.parametrize("same", [True, False])
+def test_who_deploys_is_said_unless_nobody_asked_and_nothing_changes(tmp_path: Path, noted: str, *, same: bool) -> None:
+    found = application(tmp_path, ROUTED % "shop.example")
+    release = found.release(Revision("", ""), dict.fromkeys(found.entries, f"nginx@{DIGEST}"))
+    live = {"release": release["id"] if same else "r-000000000000"}
+    seen = {"live": live, "last": None, "drift": [], "interrupted": "", "convergence": "c", "owner": noted}
+    text = deployment_document(
+        settings(tmp_path), found, release, IMAGE, host="a", hosts=["a"], probe=seen, owner="p/s"
+    )
+    assert json.loads(text).get("owner", "") == ("" if same and not noted else "p/s")
+
+
 def test_a_host_without_routes_has_no_edge(tmp_path: Path) -> None:
     assert edge(tmp_path, services=("db",)) is None
     assert edge(tmp_path, route="[]") is None
