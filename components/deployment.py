@@ -24,6 +24,7 @@ from slipway.hosts.agent_channel import agent_path
 from slipway.hosts.deployment_document import deployment_document, drift_of, port_urls, route_urls
 from slipway.hosts.plans import plan_text
 from slipway.settings.engine_errors import raised_to_pulumi
+from slipway.settings.program import stack_identity
 
 from .release_record import ReleaseRecord
 from .service import FingerprintKey, Service
@@ -124,7 +125,7 @@ class ComposeDeployment(pulumi.ComponentResource):
                 host=host.label,
                 hosts=names,
                 probe=host.probe,
-                owner=f"{pulumi.get_project()}/{pulumi.get_stack()}",
+                owner=stack_identity(),
             )
 
         if args.plan:

@@ -42,7 +42,7 @@ def deployment_document(
 ) -> str:
     """The document for `host`, one of `hosts`, as JSON on one line.
 
-    `edge` is the edge's image by digest, `owner` the project and stack of Pulumi.
+    `edge` is the edge's image by digest, `owner` the stack's identity (see `stack_identity`).
 
     Raises:
         SlipwayError: when it breaks the contract.

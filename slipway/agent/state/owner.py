@@ -15,15 +15,15 @@ __all__ = ["check_owner", "note_owner", "owner_of"]
 
 def check_owner(folder: StackFolder, owner: str, application: str) -> None:
     """Refuse to deploy what is another Pulumi stack's, or what runs here under another name so far."""
-    noted, path = owner_of(folder), shlex.quote(_path(folder))
-    if owner and noted and noted != owner:
+    (noted, _), (named, unlike), path = _parts(owner_of(folder)), _parts(owner), shlex.quote(_path(folder))
+    if named and noted and noted != named:
         raise SlipwayError(
-            f"{folder.stack} was deployed here by the Pulumi stack {noted}, and this one is {owner}",
+            f"{folder.stack} was deployed here by the Pulumi stack {noted}, and this one is {named}",
             "its containers would be replaced, and its volumes used, so nothing was touched; under another name this "
             f"stack runs beside it, and where it is the same one, `rm {path}` on the host says so",
             f"pulumi config set name {application}-new",
         )
-    here = sorted(os.listdir(stacks_folder())) if owner and not noted and os.path.isdir(stacks_folder()) else ()
+    here = sorted(os.listdir(stacks_folder())) if unlike and not noted and os.path.isdir(stacks_folder()) else ()
     for other in (StackFolder(name) for name in here):
         if owner_of(other) == owner:
             releases = other.kept_releases().values()
@@ -38,18 +38,23 @@ def check_owner(folder: StackFolder, owner: str, application: str) -> None:
 
 
 def note_owner(folder: StackFolder, owner: str) -> None:
-    """Note it, unless it is noted already."""
-    if owner and not owner_of(folder):
+    """Note it, also where only what tells it from others called so has changed, as with another passphrase."""
+    if owner and owner != owner_of(folder):
         write_atomically(_path(folder), owner.encode())
 
 
 def owner_of(folder: StackFolder) -> str:
-    """`PROJECT/STACK`; empty where nobody said."""
+    """`PROJECT/STACK MARK`, the mark being the same for no two stacks called so; empty where nobody said."""
     try:
         with open(_path(folder), encoding="utf-8") as file:
             return file.read()
     except OSError:
         return ""
+
+
+def _parts(owner: str) -> tuple[str, str]:
+    named, _, mark = owner.partition(" ")
+    return named, mark
 
 
 def _path(folder: StackFolder) -> str:

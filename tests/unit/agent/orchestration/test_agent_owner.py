@@ -46,16 +46,31 @@ def test_of_two_first_deployments_at_once_under_one_name_one_is_refused(stack: S
 
 
 def test_a_stack_under_a_new_name_is_refused_and_goes_on_under_the_former(stack: Simulation) -> None:
-    assert deploy(stack, "one/prod").code == 0
+    assert deploy(stack, "one/prod a1").code == 0
     renamed = Simulation(stack.host, "renamed-prod")
-    assert "refused" in renamed.plan(renamed.shop(), owner="one/prod")
-    ended = deploy(renamed, "one/prod")
+    assert "refused" in renamed.plan(renamed.shop(), owner="one/prod a1")
+    ended = deploy(renamed, "one/prod a1")
     assert "runs here as shop so far, and would be renamed-prod now" in ended.error
     assert ended.error.endswith("pulumi config set name app")
     assert renamed.ids() == []
-    assert deploy(stack, "one/prod", "2").code == 0
+    assert deploy(stack, "one/prod a1", "2").code == 0
     run_printed(ended.error)
-    assert deploy(renamed, "one/prod").code == 0
+    assert deploy(renamed, "one/prod a1").code == 0
+
+
+@pytest.mark.parametrize(("first", "second"), [("one/prod a1", "one/prod b2"), ("one/prod", "one/prod")])
+def test_another_application_whose_stack_is_called_so_too_is_none_under_a_new_name(
+    stack: Simulation, first: str, second: str
+) -> None:
+    assert deploy(stack, first).code == 0
+    assert deploy(Simulation(stack.host, "blog-prod"), second).code == 0
+    assert deploy(stack, first, "2").code == 0
+
+
+def test_a_stack_with_another_passphrase_is_the_same_one(stack: Simulation) -> None:
+    assert deploy(stack, "one/prod a1").code == 0
+    assert deploy(stack, "one/prod b2", "2").code == 0
+    assert "would be renamed-prod now" in deploy(Simulation(stack.host, "renamed-prod"), "one/prod b2").error
 
 
 def test_what_an_older_slipway_deployed_is_the_first_ones_and_a_failed_first_deployment_is_nobodys(
