@@ -27,7 +27,7 @@ _SECRET_WORDS = frozenset(
 _GLUED = re.compile(
     r"\w*(PASSWORDS?|PASSWD|PASSPHRASE|SECRETS?|TOKENS?)"
     r"|(?!\w*(COM|BY|TRES|SUR|UNDER|OVER)PASS$)\w{2,}(PASS|PWD)"
-    r"|\w*(API|ADMIN|APP|AUTH|COOKIE|CRYPTO?|ENCRYPT(ION)?|FERNET|HMAC|JWT|LICEN[CS]E|MASTER|PRIVATE|SECRET|SESSION|SIGN(ING)?)KEYS?"
+    r"|\w*(API|ADMIN|APP|AUTH|COOKIE|CRYPTO?|ENC(RYPT(ION)?)?|FERNET|HMAC|JWT|LICEN[CS]E|MASTER|PRIVATE|SECRET|SESSION|SIGN(ING)?)KEYS?"
 )
 # Of these, and of one that is not the last, a value of ordinary words says that it is none: S3_KEY, TOKEN_SYMBOL.
 _COUNTABLE = ("TOKEN", "TOKENS")
@@ -63,10 +63,13 @@ _MEASURE = re.compile(
 # A generated value may begin with a slash, too: only what has an ending, or is Docker's own folder, is a path; and what
 # is spelled in letters, where the name is that of a key which lies in a file.
 _PLACE = re.compile(r"\*\.\w{1,5}|(~|\.{1,2})?/([\w.@-]+/)*[\w@-]+\.[a-z]{1,6}|/run/secrets/[\w.-]+")
-_OPEN_KEY = re.compile(r"(ssh|ecdsa|sk)-[\w@.-]+ AAAA.*|-----BEGIN (CERTIFICATE|[A-Z\d ]*PUBLIC KEY)-----.*", re.DOTALL)
+_OPEN_KEY = re.compile(
+    r"(ssh|ecdsa|sk)-[\w@.-]+ AAAA.*|-----BEGIN (CERTIFICATE|[A-Z\d ]*PUBLIC KEY)-----.*|pk_(live|test)_\w+", re.DOTALL
+)
 _ABOUT = (_SWITCH, _NONE, _MEASURE, _PLACE, _OPEN_KEY)
 _BY_BOTH = re.compile(
     r"(\w+_)?(TLS|SSL|SSH|DKIM|CERT|HOST|SERVER|CLIENT)_KEYS?=(/[a-z][a-z._-]*){2,}|(\w+_)?PROXY_PASS=https?://[^\s@]+"
+    r"|CREDENTIALS?=[~.]?(/[\w.-]+)+"
 )
 _PASSWORD_NAME = re.compile(r"(PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|PW)(_?\d+)?$")
 # Tokens whose form says what they are. Why no library: detect-secrets 1.5.0 takes 3 s to load, brings `requests`, and
@@ -87,14 +90,22 @@ _TOKEN = re.compile(
     )(?![A-Za-z0-9])
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----
     | (?<!\w)[\w.@-]{1,64}:(?:\$(?:2[abxy]|apr1|[156y]|argon2\w*|scrypt)\$|\{S?SHA\d*\})\S
-    | ^(?![\dA-Fa-f:.]+$)  # a MAC address, IPv6
+    | ^(?![\dA-Fa-f:.]+(?:/\d+)?$)  # a MAC address, IPv6, its network
       [\w.*-]{1,64}:(?:\d{1,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:[^\s$]
     | (?i:authorization["']?\s*[=:]\s*["']?[a-z]+(?:\s|%20)+[^\s$<{])
-    | (?i:(?<![\w-])--?(?!no-|without-|ask-|skip-)(?:\w{1,30}[.-]){0,5}
-      (?:password|passwd|pass|token|secret|(?:api|access|secret|master)-?key)[ ]+["']?[^\s"'$<{%`/.-][^\s]*)
+    | (?i:(?<![\w-])--?(?!(?:no|without|ask|skip|disabled?|enable|allow|require|generate|prompt)-)(?:\w{1,30}[.-]){0,5}
+      (?:password|passwd|pass|token|secret|(?:api|access|secret|master|encryption)-?key)[ ]+
+      (?!(?:on|off|true|false|yes|no|none|stdin|\d+[smhdw])(?!\S)|(?:env|file):|@/|(?:id|src|source|type|env)=)
+      ["']?[^\s"'$<{%`/.-][^\s]*)
+    | (?<![\w-])--(?:basic-)?auth[ =]["']?[^\s:"'$<{]{1,64}:[^\s"'$<{`]
     | (?i:\buser\s+\S{1,64}\s+on\s+>[^\s$<{])
     | (?<![\w/-])(?:redis|valkey)-cli\s(?:[^|;&\n]{0,200}?\s)?-a\s*["']?[^\s"'$<{`-]
     | (?<![\w/-])(?:mysql|mariadb)(?:-?admin|-?dump)?\s(?:[^|;&\n]{0,200}?\s)?-p["']?[^\s"'$<{`]
+    | (?<![\w-])(?:(?:curl|etcdctl)\s(?:[^|;&\n]{0,200}?\s)?(?:-u|--user)[ =]?["']?[^\s:"'$<{]{1,64}:
+      | (?:mongo(?:sh|dump|restore)?|cypher-shell)\s(?:[^|;&\n]{0,200}?\s)?-p[ ]
+      | sqlcmd\s(?:[^|;&\n]{0,200}?\s)?-P[ ]? | ldap\w{1,9}\s(?:[^|;&\n]{0,200}?\s)?-w[ ]?
+      | mc\s+(?:alias\s+set|config\s+host\s+add)\s+\S{1,64}\s+\S{1,256}\s+\S{1,64}\s)["']?[^\s"'$<{`-]
+    | (?i:\b(?:identified\s+(?:with\s+\S{1,64}\s+)?by|(?:with|encrypted)\s+password)\s+'[^\s'$<{%])
     | jdbc:oracle:\w+:[^\s/:@]{1,64}/[^\s@$<{]{1,128}@
     | (?i:(?<![\w-])(?:bearer|basic)\s+(?=[^\s"']*[\d=])[\w.~+/-]{8,}=*)
     | (?i:(?<![\w-])(?:x-\w+-)?sig(?:nature)?=(?=[^&\s]{0,64}\d)[\w%+/.-]{16,})
@@ -106,11 +117,16 @@ _TOKEN = re.compile(
 )
 _URL_SAFE = str.maketrans("+/", "-_")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
-# In a query, a connection string, an option, headers, JSON. A reference to a variable is no value.
+# In a query, a connection string, an option, headers, JSON, XML. No value is a reference to a variable or a file, what a
+# program reads or calls, or prose ("token: see the wiki").
 _ASSIGNED = re.compile(
     r"""(?i)(?P<name>password|passwd|passphrase|pwd|(?<!com)(?<!by)pass|secret|token|credentials?|honeycomb-team"""
-    r"""|(?:account|api|access|secret|private|encryption|signing|license)[._-]?key)"""
-    r"""(?:[ \t]*=[ \t]*|["']\s*:\s*|:[ \t]+|(?<=requirepass)\s+)["']?(?P<value>[^\s;&,"'`${<%=]+)"""
+    r"""|(?:account|api|(?:secret|shared)[._-]?access|secret|private|encryption|signing|license)[._-]?key"""
+    r"""|rediscli_auth|masterauth)"""
+    r"""(?:[ \t]*=[ \t]*|["']\s*:\s*|:[ \t]+(?![a-z]+[ \t]+[a-z/(])|(?:(?<=requirepass)|(?<=masterauth))\s+"""
+    r"""|>(?=[^\s<>]{1,256}</))"""
+    r"""(?!["']?(?:(?:[a-z]+\.){0,3}!?env(?:iron)?[ .:/(\[]|!secret\s|file:/|\.[*+])|(?:["']\+)?(?:[a-z_][\w.]{0,99})?[(\[])"""
+    r"""["']?(?P<value>[^\s;&,"'`${<%=]+)"""
 )
 _HOST = re.compile(r"(?i)(?:://|(?:host|server|data source)\s*=\s*(?:tcp:)?)(?:[^/\s@]*@)?([\w.-]+)")
 _AUTH_NAME = re.compile(r"(\w+_)?((BASIC|HTTP)?AUTH(_USERS?|_LOGINS?)?|USERS|LOGINS?|ACCOUNTS|VISITORS)")
@@ -214,7 +230,8 @@ def _form(name: str, text: str) -> str:
     """What is secret in a text, as far as its form shows; a JWT may be meant for browsers."""
     if _CREDENTIALS_IN_URL.search(text):
         return "a password stands in its URL"
-    if any(not _says_none(each["name"], each["value"]) for each in _ASSIGNED.finditer(text)):
+    assigned = [(each["name"], each["value"].rstrip("}])")) for each in _ASSIGNED.finditer(text)]
+    if any(not (_says_none(name, value) or _NONE.fullmatch(value) or value in "~*") for name, value in assigned):
         return "a secret stands in it"
     token = _TOKEN.search(text)
     if token and (not token["jwt"] or _OPEN_WORDS.isdisjoint(_name_words(name))):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["dropped", "secret_texts", "service_texts"]
 
 _NAMED = frozenset({"labels", "annotations", "args", "options", "driver_opts"})  # whose keys are names of values
-_REFERRED_IN_URL = re.compile(r"(:\d+)?:(\$\{[^{}]*\}|\$\w+|\$\([^()]*\))@")
-_COMMENT = re.compile(r"(?m)^\s*(#|//|--|;).*$")
+_REFERRED_IN_URL = re.compile(r"(:\d+)?:(\$?\{+[^{}@]*\}+|\$\w+|[$%]\([^()]*\)s?|%s|<[^<>\s]*>)@")
+_COMMENT = re.compile(r"(?m)^\s*(#|//|--\s|;).*$")
 
 
 def dropped(path: tuple[str, ...]) -> bool:
