@@ -96,20 +96,20 @@ _TOKEN = re.compile(
     | (?i:(?<![\w-])--?(?!(?:no|without|ask|skip|disabled?|enable|allow|require|generate|prompt)-)(?:\w{1,30}[.-]){0,5}
       (?:password|passwd|pass|token|secret|(?:api|access|secret|master|encryption)-?key)[ ]+
       (?!(?:on|off|true|false|yes|no|none|stdin|\d+[smhdw])(?!\S)|(?:env|file):|@/|(?:id|src|source|type|env)=)
-      ["']?[^\s"'$<{%`/.-][^\s]*)
-    | (?<![\w-])--(?:basic-)?auth[ =]["']?[^\s:"'$<{]{1,64}:[^\s"'$<{`]
+      (?:\\*["'])?[^\s"'$<{%`/.\\-][^\s]*)
+    | (?<![\w-])--(?:basic-)?auth[ =](?:\\*["'])?[^\s:"'$<{\\]{1,64}:[^\s"'$<{`\\]
     | (?i:\buser\s+\S{1,64}\s+on\s+>[^\s$<{])
-    | (?<![\w/-])(?:redis|valkey)-cli\s(?:[^|;&\n]{0,200}?\s)?-a\s*["']?[^\s"'$<{`-]
-    | (?<![\w/-])(?:mysql|mariadb)(?:-?admin|-?dump)?\s(?:[^|;&\n]{0,200}?\s)?-p["']?[^\s"'$<{`]
-    | (?<![\w-])(?:(?:curl|etcdctl)\s(?:[^|;&\n]{0,200}?\s)?(?:-u|--user)[ =]?["']?[^\s:"'$<{]{1,64}:
+    | (?<![\w/-])(?:redis|valkey)-cli\s(?:[^|;&\n]{0,200}?\s)?-a\s*(?:\\*["'])?[^\s"'$<{`\\-]
+    | (?<![\w/-])(?:mysql|mariadb)(?:-?admin|-?dump)?\s(?:[^|;&\n]{0,200}?\s)?-p(?:\\*["'])?[^\s"'$<{`\\]
+    | (?<![\w-])(?:(?:curl|etcdctl)\s(?:[^|;&\n]{0,200}?\s)?(?:-u|--user)[ =]?(?:\\*["'])?[^\s:"'$<{\\]{1,64}:
       | (?:mongo(?:sh|dump|restore)?|cypher-shell)\s(?:[^|;&\n]{0,200}?\s)?-p[ ]
       | sqlcmd\s(?:[^|;&\n]{0,200}?\s)?-P[ ]? | ldap\w{1,9}\s(?:[^|;&\n]{0,200}?\s)?-w[ ]?
-      | mc\s+(?:alias\s+set|config\s+host\s+add)\s+\S{1,64}\s+\S{1,256}\s+\S{1,64}\s)["']?[^\s"'$<{`-]
+      | mc\s+(?:alias\s+set|config\s+host\s+add)\s+\S{1,64}\s+\S{1,256}\s+\S{1,64}\s)(?:\\*["'])?[^\s"'$<{`\\-]
     | (?i:\b(?:identified\s+(?:with\s+\S{1,64}\s+)?by|(?:with|encrypted)\s+password)\s+'[^\s'$<{%])
     | jdbc:oracle:\w+:[^\s/:@]{1,64}/[^\s@$<{]{1,128}@
     | (?i:(?<![\w-])(?:bearer|basic)\s+(?=[^\s"']*[\d=])[\w.~+/-]{8,}=*)
     | (?i:(?<![\w-])(?:x-\w+-)?sig(?:nature)?=(?=[^&\s]{0,64}\d)[\w%+/.-]{16,})
-    | https?://(?=[^@/\s]*\d)[A-Za-z0-9_-]{16,}:?@
+    | (?P<dsn>https?://(?=[^@/\s]*\d)[A-Za-z0-9_-]{16,}:?@)
     | https://(?: hooks\.slack\.com/(?:services|workflows|triggers)/ | hooks\.zapier\.com/hooks/catch/
       | (?:\w+\.)?discord(?:app)?\.com/api/(?:v\d+/)?webhooks/ | [\w.-]+\.webhook\.office\.com/
       | outlook\.office(?:365)?\.com/webhook/ | api\.telegram\.org/bot | chat\.googleapis\.com/v1/spaces/
@@ -117,20 +117,21 @@ _TOKEN = re.compile(
 )
 _URL_SAFE = str.maketrans("+/", "-_")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
-# In a query, a connection string, an option, headers, JSON, XML. No value is a reference to a variable or a file, what a
-# program reads or calls, or prose ("token: see the wiki").
+# In a query, a connection string, an option, headers, JSON, XML. A reference to a variable or a file is no value,
+# nor is what a program reads or calls, or prose ("token: see the wiki").
 _ASSIGNED = re.compile(
     r"""(?i)(?P<name>password|passwd|passphrase|pwd|(?<!com)(?<!by)pass|secret|token|credentials?|honeycomb-team"""
     r"""|(?:account|api|(?:secret|shared)[._-]?access|secret|private|encryption|signing|license)[._-]?key"""
     r"""|rediscli_auth|masterauth)"""
-    r"""(?:[ \t]*=[ \t]*|["']\s*:\s*|:[ \t]+(?![a-z]+[ \t]+[a-z/(])|(?:(?<=requirepass)|(?<=masterauth))\s+"""
+    r"""(?:[ \t]*=[ \t]*|\\*["']\s*:\s*|:[ \t]+(?![a-z]+[ \t]+[a-z/(])|(?:(?<=requirepass)|(?<=masterauth))\s+"""
     r"""|>(?=[^\s<>]{1,256}</))"""
-    r"""(?!["']?(?:(?:[a-z]+\.){0,3}!?env(?:iron)?[ .:/(\[]|!secret\s|file:/|\.[*+])|(?:["']\+)?(?:[a-z_][\w.]{0,99})?[(\[])"""
-    r"""["']?(?P<value>[^\s;&,"'`${<%=]+)"""
+    r"""(?!(?:\\*["'])?(?:(?:[a-z]+\.){0,3}!?env(?:iron)?[ .:/(\[]|!secret\s|file:/|\.[*+])"""
+    r"""|(?:["']\+)?(?:[a-z_][\w.]{0,99})?[(\[])"""
+    r"""(?:\\*["'])?(?P<value>[^\s;&,"'`${<%=\\][^\s;&,"'`${<%=]*)"""
 )
 _HOST = re.compile(r"(?i)(?:://|(?:host|server|data source)\s*=\s*(?:tcp:)?)(?:[^/\s@]*@)?([\w.-]+)")
 _AUTH_NAME = re.compile(r"(\w+_)?((BASIC|HTTP)?AUTH(_USERS?|_LOGINS?)?|USERS|LOGINS?|ACCOUNTS|VISITORS)")
-_USER_AND_PASSWORD = re.compile(r"(?!\d+:\d+$)[^\s:/]+:[^\s/]\S*|neo4j/\S+")
+_USER_AND_PASSWORD = re.compile(r"(?!\d+:\d+$)[^\s:/]+:(?!\$\{)[^\s/]\S*|neo4j/\S+")
 # A `.env` may hold these without a word: hosts and digests are public, and who writes words or numbers means no secret,
 # but where these are how a secret is spelled.
 _SPELLED_WORDS = frozenset({"PIN", "OTP", "TOTP", "SEED", "PHRASE"})
@@ -138,6 +139,8 @@ _PUBLISHED = re.compile(r"(?<![\w.-])(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]
 _NUMBER_OR_WORD = re.compile(r"\d{1,15}|[a-z]{1,16}|[A-Z]{1,16}|[A-Z]?[a-z]+([A-Z][a-z]{2,})*")
 _MIXED = re.compile(r"[A-Za-z]{1,4}\d{1,4}|\d{1,4}[A-Za-z]{1,4}")
 _UNSPEAKABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}.|.[bcdfghjklmnpqrstvwxz]{5}")
+# With few vowels, too: so are 95 of 100 random runs of 12 letters, 999 of 1000 of 32, and few runs of words.
+_NO_WORDS = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}|q[^u]|[jvwxz][bcdfgjkmpqtvxz]|[aeiou]{5}")
 _MARKS = re.compile(r"[^\w\s./:@=&?,+-]")
 _MNEMONIC = re.compile(r"([a-z]{3,8}[ ,-]){11,}[a-z]{3,8}|([a-z]{4}[ -]){3}[a-z]{4}")  # Gmail's
 # What an application may make up for itself: passwords of what it brings along, and what it signs with. All else comes
@@ -227,14 +230,17 @@ def why_secret(name: str, value: str) -> str:
 
 
 def _form(name: str, text: str) -> str:
-    """What is secret in a text, as far as its form shows; a JWT may be meant for browsers."""
+    """What is secret in a text, as far as its form shows; a JWT or a DSN may be meant for browsers."""
     if _CREDENTIALS_IN_URL.search(text):
         return "a password stands in its URL"
     assigned = [(each["name"], each["value"].rstrip("}])")) for each in _ASSIGNED.finditer(text)]
-    if any(not (_says_none(name, value) or _NONE.fullmatch(value) or value in "~*") for name, value in assigned):
+    if any(
+        not (_says_none(name, value) or _NONE.fullmatch(value) or value in ("", "~", "*", "stdin"))
+        for name, value in assigned
+    ):
         return "a secret stands in it"
     token = _TOKEN.search(text)
-    if token and (not token["jwt"] or _OPEN_WORDS.isdisjoint(_name_words(name))):
+    if token and (not (token["jwt"] or token["dsn"]) or _OPEN_WORDS.isdisjoint(_name_words(name))):
         return "it has the form of a token"
     return ""
 
@@ -283,9 +289,12 @@ def why_not_plain(name: str, value: str) -> str:
 
 
 def _may_be_generated(text: str) -> bool:
-    """Whether what looks plain may be a key where a name says so: a run of letters or digits, or no host of words."""
+    """Whether what looks plain may be a key where a name says so: digits, letters that are no words, an odd host."""
     long = rf"(?<![^\W_])(\d{{{SHORTEST_SECRET},}}|[a-z]{{{SHORTEST_SECRET},}}|[A-Z]{{{SHORTEST_SECRET},}})(?![^\W_])"
-    return bool(re.search(long, text)) or any(re.search(r"\d[a-z]", host[0]) for host in _PUBLISHED.finditer(text))
+    runs = (run[0].lower() for run in re.finditer(long, text))
+    return any(_NO_WORDS.search(run) or len(re.findall("[aeiou]", run)) < 0.3 * len(run) for run in runs) or any(
+        re.search(r"\d[a-z]", host[0]) for host in _PUBLISHED.finditer(text)
+    )
 
 
 def _is_word(piece: str) -> bool:

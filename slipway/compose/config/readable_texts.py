@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.config.compose_model import strings, with_placeholders, without_escapes
-from slipway.settings.secret_rules import is_secret, why_secret
+from slipway.settings.secret_rules import SHORTEST_SECRET, is_secret, passwords_in_urls, why_not_plain, why_secret
 from slipway.settings.values import is_placeholder
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ __all__ = ["dropped", "secret_texts", "service_texts"]
 
 _NAMED = frozenset({"labels", "annotations", "args", "options", "driver_opts"})  # whose keys are names of values
 _REFERRED_IN_URL = re.compile(r"(:\d+)?:(\$?\{+[^{}@]*\}+|\$\w+|[$%]\([^()]*\)s?|%s|<[^<>\s]*>)@")
-_COMMENT = re.compile(r"(?m)^\s*(#|//|--\s|;).*$")
+_COMMENT = re.compile(r"(?m)^\s*(#|//|--\s|;).*$|<!--(?s:.*?)(?:-->|\Z)")
 
 
 def dropped(path: tuple[str, ...]) -> bool:
@@ -57,8 +57,17 @@ def secret_texts(model: Mapping[str, Any], variables: Mapping[str, str]) -> Iter
         own = declared.sub("${GIVEN}", str(with_placeholders(text)))
         own = _REFERRED_IN_URL.sub("@", _COMMENT.sub("", own) if path[-1] == "content" else own)
         why = why_secret("" if own.startswith("${") else name, own) if own.strip() else ""
-        if why and not (path[2:3] == ("build",) and is_placeholder(own, "secrets", name)):
+        if why and not (path[2:3] == ("build",) and _for_builds_alone(name, own)):
             yield path, text, why
+
+
+def _for_builds_alone(name: str, text: str) -> bool:
+    """Whether it is what people write for a build that wants any value: words, also in the URL of no database."""
+    values = [password for password, _ in passwords_in_urls(text)] or [text]
+    return all(
+        is_placeholder(each, "secrets", name) or (len(each) < SHORTEST_SECRET and not why_not_plain("", each))
+        for each in values
+    )
 
 
 _TELLING = 4  # letters: a shorter value stands in many texts by chance

@@ -10,6 +10,7 @@ from samples import CANARY, application, problems_of, settings, whats
 
 from slipway.agent.release.rendering import render
 from slipway.agent.state.stack_dir import StackFolder
+from slipway.compose.config.readable_texts import secret_texts
 from slipway.compose.git import Revision
 from slipway.compose.secret_leaks import known_values
 from slipway.contract.deployment import Release
@@ -501,6 +502,11 @@ PLAIN: list[tuple[dict[str, Any], str, str]] = [  # part of the file, place, wha
     ({"logging": {"options": {"splunk-token": TYPED}}}, "services.web.logging.options.splunk-token", "WEB_SECRET"),
     ({"build": {"context": ".", "args": {"NPM_TOKEN": TYPED}}}, "services.web.build.args.NPM_TOKEN", "build.secrets"),
     ({"configs": ["x"]}, "configs.x.content", "${X_SECRET}"),
+    (
+        {"build": {"context": ".", "args": {"URL": f"redis://:{TYPED}@db"}}},
+        "services.web.build.args.URL",
+        "build.secrets",
+    ),
     ({"volumes": ["nas:/x"]}, "volumes.nas.driver_opts.o", "mount it on the hosts"),
 ]
 
@@ -535,8 +541,12 @@ def test_a_secret_in_plain_text_is_refused_in_production_wherever_it_stands(
         {"healthcheck": {"test": "curl -H 'Authorization: Bearer $$T' http://u:$$PW@web/x"}},
         {"labels": {"traefik.http.routers.token.rule": "Host(`x.test`)", "com.example.key": "shop", "x.password": ""}},
         {"build": {"context": ".", "args": {"SECRET_KEY_BASE": "dummy", "API_KEY": "invalid", "NPM_TOKEN": ""}}},
+        {"build": {"context": ".", "args": {"SECRET_KEY": "build", "DATABASE_URL": "postgres://a:any@localhost/a"}}},
         {"environment": {"API_KEY_RATE_LIMIT": "60/minute", "PASS_SCHEME": "BLF-CRYPT", "SENTRY_DSN": "0"}},
-        {"command": "run --password=${DECLARED}", "labels": {"a.token": "${OTHER}"}},
+        {
+            "command": "run --password=${DECLARED}",
+            "labels": {"a.token": "${OTHER}", "a.basicauth.users": "me:${OTHER}"},
+        },
     ],
 )
 def test_a_reference_a_place_a_stand_in_of_a_build_and_what_is_declared_plain_are_no_secret_in_plain_text(
@@ -545,3 +555,16 @@ def test_a_reference_a_place_a_stand_in_of_a_build_and_what_is_declared_plain_ar
     (tmp_path / "Dockerfile").write_text("FROM nginx:1\nARG NPM_TOKEN\n")
     given = {"DECLARED": TYPED, "OTHER": "a1b2c3d4e5f6g7"}
     assert application(tmp_path, with_part(part), production=True, variables=given)
+
+
+CONTENTS = {
+    "-----BEGIN PRIVATE KEY-----\nMIIE\n": True,
+    "--password hunter22\n": True,
+    "-- password: hunter22\n# token = hunter22\n<!-- <password>\nhunter22</password> -->\n": False,
+    "redis://:{password}@db mysql://%s:%s@db amqp://<user>:<password>@db http://a:%(pw)s@db {os.getenv('A')}\n": False,
+}
+
+
+@pytest.mark.parametrize(("content", "refused"), CONTENTS.items())
+def test_comments_and_templates_in_the_content_of_a_config_are_no_secrets(content: str, refused: bool) -> None:  # noqa: FBT001
+    assert bool([*secret_texts({"configs": {"x": {"content": content}}}, {})]) is refused
