@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +13,6 @@ from simulation import KILLED
 from test_agent_move import ALWAYS, UNLESS_STOPPED, VOLUME, Before, before, command, deploy, shop  # noqa: F401
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from simulation import Simulation
 
 FOLDER = "com.docker.compose.project.working_dir"
@@ -118,3 +118,36 @@ def test_the_folder_of_a_trial_is_not_taken_into_production(stack: Simulation, b
     for _ in range(2):  # also again, after an undo
         assert stack.deploy(shop(stack, "2", data=str(trial)), move_from=["old"]).code == 0
         assert command(stack, "undo").code == 0
+
+
+def as_former_version_noted(stack: Simulation) -> None:
+    path = Path(stack.folder.path) / "move.json"
+    noted = json.loads(path.read_text())
+    del noted["proofs"]
+    for each in noted["containers"]:
+        del each["project"]
+    path.write_text(json.dumps(noted))
+
+
+def test_what_a_former_version_noted_of_folders_still_tells_projects_apart(
+    stack: Simulation, before: Before, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    _in(before, tmp_path / "link")
+    assert deploy(stack, shop(stack)).code == 0
+    as_former_version_noted(stack)
+    made = before._run("another", before.container("web").config["Image"], ALWAYS)
+    another = before.host.engine.containers[made]
+    another.config["Labels"] |= {FOLDER: "/srv/another"}
+    assert "another" not in str(command(stack, "show").report["containers"])
+    assert command(stack, "finish").report["state"] == "finished"
+    assert another.running
+
+
+def test_a_move_that_a_former_version_was_cut_off_in_is_given_back(stack: Simulation, before: Before) -> None:
+    job = stack.release({"job": stack.service()})
+    assert stack.deploy(job).code == 0
+    assert deploy(stack, shop(stack), kill="start:db:finished").code == KILLED
+    as_former_version_noted(stack)
+    assert deploy(stack, shop(stack, "2", environment={"MODE": "exit"})).code == 1
+    before.as_before()
