@@ -128,14 +128,22 @@ class Attempt:
         """Who else works on data, looked at first before anything of the stack is touched."""
         if self._users is None:
             old, api, engine = OldProject(self.folder, self.access.api), self.access.api, self.access.machine.root
+            planned = {each.name for each in self.handover.old.containers()} if self.handover else set()
             cut_off, wait = self._cut_off_release(), self.options.deadline
-            self._users = DataUsers(old, api, engine, lambda: self.giving_up, cut_off, wait=wait, stop=self.stop)
+            self._users = DataUsers(
+                old, api, engine, lambda: self._leaving(planned), cut_off, wait=wait, stop=self.stop
+            )
         return self._users
 
     @property
     def giving_up(self) -> list[str]:
         """The old containers that this stack takes the place of."""
         return [each.id for each in self.handover.old.containers()] if self.handover else []
+
+    def _leaving(self, planned: Collection[str]) -> list[str]:
+        """Those, and who of the names that were `planned` was made anew since: it stops as well."""
+        anew = self.handover.old.awake() if self.handover else ()
+        return [*self.giving_up, *(each.id for each in anew if each.name in planned)]
 
     def _cut_off_release(self) -> Mapping[str, Any]:
         """The Compose file of what is live, where a deployment that was cut off may have left it down."""

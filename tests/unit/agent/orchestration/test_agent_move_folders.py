@@ -12,6 +12,8 @@ import pytest
 from simulation import KILLED
 from test_agent_move import ALWAYS, UNLESS_STOPPED, VOLUME, Before, before, command, deploy, shop  # noqa: F401
 
+from slipway.agent.state.lock import lock
+
 if TYPE_CHECKING:
     from simulation import Simulation
 
@@ -118,6 +120,31 @@ def test_the_folder_of_a_trial_is_not_taken_into_production(stack: Simulation, b
     for _ in range(2):  # also again, after an undo
         assert stack.deploy(shop(stack, "2", data=str(trial)), move_from=["old"]).code == 0
         assert command(stack, "undo").code == 0
+
+
+def test_what_is_made_anew_while_images_are_fetched_keeps_its_successor_not_off_the_data(
+    stack: Simulation, tmp_path: Path
+) -> None:
+    before = Before(stack, str(tmp_path))
+    wanted = shop(stack, data=str(tmp_path))
+    for image in stack.world.registry.values():
+        image.pull_seconds = 5.0
+    _, ended = stack.begin(wanted, move_from=["old"])
+    stack.later(2)
+    before._ask("DELETE", f"/containers/{before.ids['db']}?force=true")
+    mount = {"Type": "bind", "Source": str(tmp_path), "Target": "/data"}
+    before.ids["db"] = before._run("db", before.container("web").config["Image"], UNLESS_STOPPED, Mounts=[mount])
+    done = ended()
+    assert done.code == 0, done.err
+    before.stopped()
+
+
+def test_a_move_waits_for_another_stack_that_starts_for_longer_than_a_minute(stack: Simulation, before: Before) -> None:
+    with lock(str(stack.host.home / "moves.lock"), owner="other", reason="start of db", wait=0):
+        _, ended = stack.begin(shop(stack), move_from=["old"])
+        stack.later(90)
+        before.untouched()
+    assert ended().code == 0
 
 
 def as_former_version_noted(stack: Simulation) -> None:
