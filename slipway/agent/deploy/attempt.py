@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.docker import facts
@@ -19,9 +19,10 @@ from slipway.agent.move.old_project import MOVING, NOTES, UNDOING, UNDONE, OldPr
 from slipway.agent.move.undo import undo
 from slipway.agent.release.rendering import render
 from slipway.agent.state.atomic_files import read_object
-from slipway.agent.state.journal import Journal
+from slipway.agent.state.journal import DESTROY, Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
+from slipway.contract.deployment import Release
 from slipway.contract.outcomes import FAILED, UNCHANGED
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from slipway.agent.output import Output
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.state.stack_dir import StackFolder
-    from slipway.contract.deployment import Deployment, Release
+    from slipway.contract.deployment import Deployment
 
 __all__ = ["Attempt", "MachineAccess"]
 
@@ -127,14 +128,32 @@ class Attempt:
         """Who else works on data, looked at first before anything of the stack is touched."""
         if self._users is None:
             old, api, engine = OldProject(self.folder, self.access.api), self.access.api, self.access.machine.root
-            wait = self.options.deadline
-            self._users = DataUsers(old, api, engine, lambda: self.giving_up, wait=wait, stop=self.stop)
+            planned = {each.name for each in self.handover.old.containers()} if self.handover else set()
+            cut_off, wait = self._cut_off_release(), self.options.deadline
+            self._users = DataUsers(
+                old, api, engine, lambda: self._leaving(planned), cut_off, wait=wait, stop=self.stop
+            )
         return self._users
 
     @property
     def giving_up(self) -> list[str]:
         """The old containers that this stack takes the place of."""
         return [each.id for each in self.handover.old.containers()] if self.handover else []
+
+    def _leaving(self, planned: Collection[str]) -> list[str]:
+        """Those, and who of the names that were `planned` was made anew since: it stops as well."""
+        anew = self.handover.old.awake() if self.handover else ()
+        return [*self.giving_up, *(each.id for each in anew if each.name in planned)]
+
+    def _cut_off_release(self) -> Mapping[str, Any]:
+        """The Compose file of what is live, where a deployment that was cut off may have left it down."""
+        cut_off = self.live if self.unfinished and self.unfinished.release != DESTROY else None
+        kept = self.folder.release(cut_off.release) if cut_off else None
+        if cut_off is None or kept is None:
+            return {"services": {}}
+        release = Release.from_json(kept)
+        secrets = {**dict.fromkeys(release.secrets, ""), **self.folder.stored_secrets()}
+        return self.render(release, cut_off.services, secrets, keep_key=False).compose
 
     def _cut_off(self) -> bool:
         return bool(read_object(os.path.join(self.folder.path, NOTES)).get("state") == MOVING)

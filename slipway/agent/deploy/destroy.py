@@ -17,7 +17,7 @@ from slipway.agent.move.claims import taken_over_by
 from slipway.agent.move.old_project import MOVED, OldProject
 from slipway.agent.release.prune import images_of, images_of_other_stacks, remove_images
 from slipway.agent.state.atomic_files import remove_files, remove_tree
-from slipway.agent.state.journal import Journal
+from slipway.agent.state.journal import DESTROY, Journal
 from slipway.agent.state.lock import lock
 from slipway.contract import CONTRACT
 from slipway.contract.problems import SlipwayError
@@ -117,7 +117,7 @@ def _note(folder: StackFolder, stopping: Sequence[str]) -> None:
     journal = Journal(folder.journal)
     if os.path.isdir(folder.path):
         if journal.unfinished() is None:
-            journal.begin(release="destroy")
+            journal.begin(release=DESTROY)
         journal.stops(stopping)
 
 

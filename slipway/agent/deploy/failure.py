@@ -80,7 +80,7 @@ def _return(attempt: Attempt) -> str:
     if not (attempt.touched or attempt.unfinished):
         return f"release {attempt.live.release} still serves" if attempt.live else "nothing was started"
     handover = attempt.handover
-    if handover and handover.old.open and attempt.ledger.proofs == handover.old.proofs:
+    if handover and handover.old.open and handover.old.proofs in (None, attempt.ledger.proofs):
         deadline = Deadline(attempt.options.deadline, "giving back")
         alone = attempt.live is None or handover.old.alone
         if alone:

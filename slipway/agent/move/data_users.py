@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import RUNS, SHORT_ID, works_or_will
+from slipway.agent.move.old_project import UNDOING, UNDONE
 from slipway.agent.move.shared_data import WHOLE_DISKS, data_of, data_of_service, shared, without_tools
 from slipway.agent.state.lock import lock
 from slipway.contract.host_paths import moves_lock
@@ -33,19 +34,23 @@ class DataUsers:
         api: DockerApi,
         engine: str,
         giving_up: Callable[[], Collection[str]],
+        cut_off: Mapping[str, Any],
         *,
         wait: float,
         stop: Stop,
     ) -> None:
         """`old` is the project that was taken over from last, `engine` the engine's folder.
 
-        Containers that are `giving_up` will have stopped. Another stack that starts on new data is awaited for `wait`.
+        Containers that are `giving_up` will have stopped. `cut_off` is the Compose file of what ran when a deployment
+        was cut off, which may have left it down. Another stack that starts on new data is awaited for `wait`.
         """
         self._stack, self._old, self._api, self._engine = old.stack, old, api, engine
         self._giving_up, self._wait, self._stop = giving_up, wait, stop
         # What is down may be so since somebody else works there, as after the undo of a move.
         own = [each for each in api.containers({PROJECT_LABEL: old.stack}) if each.get("State") in RUNS]
         self._before = {data for each in own for data in data_of(each, api)}
+        if old.state not in (UNDOING, UNDONE):
+            self._before.update(data for name in cut_off["services"] for data in data_of_service(name, cut_off, api))
 
     @contextlib.contextmanager
     def kept_off(self, compose: Mapping[str, Any], starting: Collection[str]) -> Iterator[None]:

@@ -35,7 +35,7 @@ __all__ = ["Handover"]
 
 _CERTIFICATE_SECONDS, _POLL_SECONDS = 120.0, 0.2
 _FREE_SECONDS = 5.0
-_LOCK_SECONDS, _USER_SECONDS = 60.0, 60.0
+_USER_SECONDS = 60.0
 _PROXY_SECONDS = 2.0  # in which a proxy that listens again reads what it routes
 
 
@@ -66,14 +66,14 @@ class Handover:
         listed = [] if self.old.state else self.api.containers({PROJECT_LABEL: self.stack})
         return {str(each["Names"][0]).lstrip("/"): data_of(each, self.api) for each in listed}
 
-    def begin(self, proofs: int) -> None:
+    def begin(self, proofs: int, wait: float) -> None:
         """Note who runs before anything is touched; of two stacks that want the same containers, one gets them."""
         if not self.old.open or self.old.more:
-            self._claim(proofs)
+            self._claim(proofs, wait)
         self.old.rest()
 
-    def _claim(self, proofs: int) -> None:
-        with lock(moves_lock(), owner=self.stack, reason=f"move to {self.stack}", wait=_LOCK_SECONDS):
+    def _claim(self, proofs: int, wait: float) -> None:
+        with lock(moves_lock(), owner=self.stack, reason=f"move to {self.stack}", wait=wait):
             check_claims(self.old, self.stack)
             old = self.old.containers()
             data = [mount for each in old for mount in each.mounts]

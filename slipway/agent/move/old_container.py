@@ -72,8 +72,13 @@ def place_of(labels: Mapping[str, Any]) -> tuple[str, str]:
     return str(labels.get(PROJECT_LABEL) or ""), os.path.realpath(folder) if folder else ""
 
 
-def from_note(noted: Mapping[str, Any]) -> OldContainer:
-    return OldContainer(**{**noted, "ports": tuple(noted["ports"]), "mounts": tuple(noted["mounts"])})
+def from_note(noted: Mapping[str, Any], api: DockerApi) -> OldContainer:
+    found = OldContainer(**{**noted, "ports": tuple(noted["ports"]), "mounts": tuple(noted["mounts"])})
+    if "project" in noted:
+        return found
+    details = api.container(found.id) or {}  # a former version noted no project, and the folder with its links
+    project, folder = place_of((details.get("Config") or {}).get("Labels") or {})
+    return found._replace(project=project, folder=folder)
 
 
 def runs(details: Mapping[str, Any] | None) -> bool:

@@ -61,13 +61,14 @@ class OldProject:
         self.names: Sequence[str] = names if self.more else noted.get("names") or names
         self.alone = bool(noted.get("alone"))
         """whether nothing of the stack ran when it began to take over, so that no release of its own is to come back"""
-        self.proofs: int = noted.get("proofs", 0)
-        """how many proofs the stack's ledger had when it began to take over: with one more, its place is taken"""
+        self.proofs: int | None = noted.get("proofs")
+        """how many proofs the stack's ledger had when it began to take over: with one more, its place is taken; None
+        where a former version noted it"""
         self.beside: Sequence[str] | None = noted.get("beside")
         """who else worked on its data before the move; None before the move begins"""
         self.stopping: Sequence[str] = noted.get("stopping", ())
         self._given: list[list[str]] = noted.get("given", [])  # [container, network] that `stand_in` connected
-        self._noted = [from_note(each) for each in noted.get("containers", ())]
+        self._noted = [from_note(each, api) for each in noted.get("containers", ())]
         self._refused: dict[str, str] = {}  # container → why it did not start
         self._down: Sequence[str] = noted.get("down", ())  # those that did not come back
 

@@ -19,9 +19,11 @@ from slipway.agent.state.stack_dir import moment
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Journal", "Unfinished", "read_lines"]
+__all__ = ["DESTROY", "Journal", "Unfinished", "read_lines"]
 
 _ORPHAN_SECONDS = 5.0
+DESTROY = "destroy"
+"""what stands for the release where a stack is destroyed"""
 
 
 class Unfinished(NamedTuple):

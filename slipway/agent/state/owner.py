@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 
@@ -23,7 +24,8 @@ def check_owner(folder: StackFolder, owner: str, application: str) -> None:
             f"stack runs beside it, and where it is the same one, `rm {path}` on the host says so",
             f"pulumi config set name {application}-new",
         )
-    here = sorted(os.listdir(stacks_folder())) if unlike and not noted and os.path.isdir(stacks_folder()) else ()
+    asks = unlike and not os.path.exists(_path(folder)) and os.path.isdir(stacks_folder())
+    here = sorted(os.listdir(stacks_folder())) if asks else ()
     for other in (StackFolder(name) for name in here):
         if owner_of(other) == owner:
             releases = other.kept_releases().values()
@@ -32,7 +34,7 @@ def check_owner(folder: StackFolder, owner: str, application: str) -> None:
                 f"this stack runs here as {other.stack} so far, and would be {folder.stack} now",
                 "it would begin anew on empty volumes, and what runs would be removed, so nothing was touched: the "
                 "application is called otherwise now (setting `name`, or else its folder); where that is meant, "
-                f"`rm {shlex.quote(_path(other))}` on the host says so",
+                f"`: > {shlex.quote(_path(other))}` on the host says so",
                 f"pulumi config set name {shlex.quote(called)}",
             )
 
@@ -40,7 +42,8 @@ def check_owner(folder: StackFolder, owner: str, application: str) -> None:
 def note_owner(folder: StackFolder, owner: str) -> None:
     """Note it, also where only what tells it from others called so has changed, as with another passphrase."""
     if owner and owner != owner_of(folder):
-        write_atomically(_path(folder), owner.encode())
+        with contextlib.suppress(OSError):  # of a full disk: it is deployed all the same
+            write_atomically(_path(folder), owner.encode())
 
 
 def owner_of(folder: StackFolder) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from simulation import Simulation
+from simulation import KILLED, Simulation
 from test_agent_failures import stand_in
 from test_agent_move import UNLESS_STOPPED, Before, command, deploy, shop
 from test_agent_move_between_stacks import DATA, RULES, Stacks
@@ -83,6 +83,27 @@ def test_after_a_move_the_old_project_at_rest_keeps_nobody_off_its_folder(stack:
     stop(stack, "db")
     assert deploy(stack, shop(stack, data=str(tmp_path))).code == 0
     assert users(stack, tmp_path) == ["shop-db-1"]
+
+
+@pytest.mark.parametrize("again", ["same", "previous", "bad"])
+def test_killed_while_it_replaces_a_stack_gets_back_the_data_that_it_shared_before(
+    stack: Simulation, tmp_path: Path, again: str
+) -> None:
+    def release(version: str, **more: Any) -> dict[str, Any]:
+        return stack.shop(version, version, db_service=folder(tmp_path), **more)
+
+    assert stack.deploy(release("1")).code == 0
+    live = release("2")
+    assert stack.deploy(live).code == 0
+    name = stand_in(stack, "blog", str(tmp_path))
+    for number in range(4):  # changes of Docker, from the first container that is made to where the old one is gone
+        wanted = release(f"killed-{number}")
+        assert stack.deploy(wanted, kill_at=number).code == KILLED
+        never = release(f"bad-{number}", db_environment={"MODE": "never"})
+        ended = stack.deploy({"same": wanted, "previous": live, "bad": never}[again])
+        assert ended.code == (1 if again == "bad" else 0), (number, ended.err)
+        live = wanted if again == "same" else live
+        assert users(stack, tmp_path) == [name, "shop-db-1"], number
 
 
 @pytest.mark.parametrize("path", ["/mnt", "/srv", "/opt", "/home"])

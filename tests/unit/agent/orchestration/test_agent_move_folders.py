@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from simulation import KILLED
 from test_agent_move import ALWAYS, UNLESS_STOPPED, VOLUME, Before, before, command, deploy, shop  # noqa: F401
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from slipway.agent.state.lock import lock
 
+if TYPE_CHECKING:
     from simulation import Simulation
 
 FOLDER = "com.docker.compose.project.working_dir"
@@ -118,3 +120,61 @@ def test_the_folder_of_a_trial_is_not_taken_into_production(stack: Simulation, b
     for _ in range(2):  # also again, after an undo
         assert stack.deploy(shop(stack, "2", data=str(trial)), move_from=["old"]).code == 0
         assert command(stack, "undo").code == 0
+
+
+def test_what_is_made_anew_while_images_are_fetched_keeps_its_successor_not_off_the_data(
+    stack: Simulation, tmp_path: Path
+) -> None:
+    before = Before(stack, str(tmp_path))
+    wanted = shop(stack, data=str(tmp_path))
+    for image in stack.world.registry.values():
+        image.pull_seconds = 5.0
+    _, ended = stack.begin(wanted, move_from=["old"])
+    stack.later(2)
+    before._ask("DELETE", f"/containers/{before.ids['db']}?force=true")
+    mount = {"Type": "bind", "Source": str(tmp_path), "Target": "/data"}
+    before.ids["db"] = before._run("db", before.container("web").config["Image"], UNLESS_STOPPED, Mounts=[mount])
+    done = ended()
+    assert done.code == 0, done.err
+    before.stopped()
+
+
+def test_a_move_waits_for_another_stack_that_starts_for_longer_than_a_minute(stack: Simulation, before: Before) -> None:
+    with lock(str(stack.host.home / "moves.lock"), owner="other", reason="start of db", wait=0):
+        _, ended = stack.begin(shop(stack), move_from=["old"])
+        stack.later(90)
+        before.untouched()
+    assert ended().code == 0
+
+
+def as_former_version_noted(stack: Simulation) -> None:
+    path = Path(stack.folder.path) / "move.json"
+    noted = json.loads(path.read_text())
+    del noted["proofs"]
+    for each in noted["containers"]:
+        del each["project"]
+    path.write_text(json.dumps(noted))
+
+
+def test_what_a_former_version_noted_of_folders_still_tells_projects_apart(
+    stack: Simulation, before: Before, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    _in(before, tmp_path / "link")
+    assert deploy(stack, shop(stack)).code == 0
+    as_former_version_noted(stack)
+    made = before._run("another", before.container("web").config["Image"], ALWAYS)
+    another = before.host.engine.containers[made]
+    another.config["Labels"] |= {FOLDER: "/srv/another"}
+    assert "another" not in str(command(stack, "show").report["containers"])
+    assert command(stack, "finish").report["state"] == "finished"
+    assert another.running
+
+
+def test_a_move_that_a_former_version_was_cut_off_in_is_given_back(stack: Simulation, before: Before) -> None:
+    job = stack.release({"job": stack.service()})
+    assert stack.deploy(job).code == 0
+    assert deploy(stack, shop(stack), kill="start:db:finished").code == KILLED
+    as_former_version_noted(stack)
+    assert deploy(stack, shop(stack, "2", environment={"MODE": "exit"})).code == 1
+    before.as_before()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,8 @@ def deploy(stack: Simulation, owner: str, version: str = "1") -> Ended:
 
 
 def run_printed(error: str) -> None:
-    command = error.partition("`rm ")[2].partition("`")[0]
-    subprocess.run(["rm", *shlex.split(command)], check=True)
+    command = next(each for each in error.split("`") if each.startswith(("rm /", ": > /")))
+    subprocess.run(["sh", "-c", command], check=True)
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
@@ -56,6 +55,25 @@ def test_a_stack_under_a_new_name_is_refused_and_goes_on_under_the_former(stack:
     assert deploy(stack, "one/prod a1", "2").code == 0
     run_printed(ended.error)
     assert deploy(renamed, "one/prod a1").code == 0
+
+
+def test_two_applications_with_copies_of_one_stack_file_both_go_on_once_that_was_said(stack: Simulation) -> None:
+    copy = Simulation(stack.host, "copy-prod")
+    assert deploy(stack, "one/prod a1").code == 0
+    run_printed(deploy(copy, "one/prod a1").error)
+    for version in ("2", "3"):
+        for each in (copy, stack):
+            assert deploy(each, "one/prod a1", version).code == 0
+
+
+def test_a_disk_that_is_full_by_then_makes_no_failure_of_a_deployment(
+    stack: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("slipway.agent.state.owner.write_atomically", full)
+    assert deploy(stack, "one/prod").code == 0
 
 
 @pytest.mark.parametrize(("first", "second"), [("one/prod a1", "one/prod b2"), ("one/prod", "one/prod")])
