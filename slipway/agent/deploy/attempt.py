@@ -147,7 +147,9 @@ class Attempt:
 
     def _cut_off_release(self) -> Mapping[str, Any]:
         """The Compose file of what is live, where a deployment that was cut off may have left it down."""
-        cut_off = self.live if self.unfinished and self.unfinished.release != DESTROY else None
+        last = self.unfinished  # one that had begun nothing took nothing down
+        begun = last is not None and last.release != DESTROY and (last.step or last.stopping)
+        cut_off = self.live if begun else None
         kept = self.folder.release(cut_off.release) if cut_off else None
         if cut_off is None or kept is None:
             return {"services": {}}

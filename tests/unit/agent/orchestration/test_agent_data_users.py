@@ -52,6 +52,20 @@ def test_the_watch_does_not_go_back_to_data_that_somebody_else_has_by_now(stack:
     assert stack.ids() == before, "what serves is left alone"
 
 
+def test_a_watch_that_was_refused_the_data_has_no_deployment_take_it(stack: Simulation, tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        wanted = stack.shop(version, version, db_service=folder(tmp_path))
+        assert stack.deploy(wanted, watch=RULES).code == 0
+    stop(stack, "db")
+    name = stand_in(stack, "blog", str(tmp_path))
+    stack.later(110)
+    assert f"is used by {name}" in stack.probe()["watch"]["reason"]
+    for version in ("2", "3"):
+        ended = stack.deploy(stack.shop(version, version, db_service=folder(tmp_path)))
+        assert f"is used by {name}" in ended.error
+    assert users(stack, tmp_path) == [name]
+
+
 def test_the_watch_starts_no_stopped_database_on_data_that_another_stack_has_adopted(stack: Simulation) -> None:
     stacks = Stacks(stack)
     stop(stacks.one, "db")
