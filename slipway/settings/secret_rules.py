@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import re
 
 from slipway.contract.problems import Problem
 from slipway.settings.setting_files import config_set, entry
-from slipway.settings.values import is_placeholder
+from slipway.settings.values import decoded, is_placeholder, name_words, upper_name
 
 __all__ = [
     "SHORTEST_SECRET", "is_password", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret",
@@ -115,8 +114,6 @@ _TOKEN = re.compile(
       | outlook\.office(?:365)?\.com/webhook/ | api\.telegram\.org/bot | chat\.googleapis\.com/v1/spaces/
       | hc-ping\.com/[0-9a-f]{8}-  | [\w.-]+/hooks/[a-z0-9]{25} )\w"""
 )
-_URL_SAFE = str.maketrans("+/", "-_")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
 # In a query, a connection string, an option, headers, JSON, XML. A reference to a variable or a file is no value,
 # nor is what a program reads or calls, or prose ("token: see the wiki").
 _ASSIGNED = re.compile(
@@ -167,7 +164,7 @@ _SEQUENCES = ("01234567890123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopa
 
 def named_like_a_secret(name: str, value: str = "") -> bool:
     """Whether a variable's name says that its value is secret; of `USE_TOKEN`, only its value can say it."""
-    upper = _name_words(name)
+    upper = name_words(name)
     if not upper or name in _SHELL or not _OPEN_WORDS.isdisjoint(upper):
         return False
     asks = not _SWITCH_WORDS.isdisjoint(upper)
@@ -184,18 +181,12 @@ def named_like_a_secret(name: str, value: str = "") -> bool:
 
 def _is_doubtful(name: str) -> bool:
     """Whether it takes the value to tell whether a name that says secret means one."""
-    words = _name_words(name)
+    words = name_words(name)
     clear = _LAST_WORDS.fullmatch("_".join(words)) or any(
         _GLUED.fullmatch(word) and word not in _COUNTABLE for word in words
     )
     last = words[-1] in _SECRET_WORDS and words[-1] not in _DOUBTFUL_WORDS
     return not (clear or last or _GLUED.fullmatch("".join(words[-2:])))
-
-
-def _name_words(name: str) -> list[str]:
-    """`dbPassword_2` as DB, PASSWORD."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name))
-    return [word.upper() for word in words]
 
 
 def is_secret(name: str, value: str) -> bool:
@@ -213,9 +204,9 @@ def why_secret(name: str, value: str) -> str:
     quoted = re.fullmatch(r"""(["'])(.*)\1""", value.strip(), re.DOTALL)
     plain = quoted[2].strip() if quoted else value.strip()
     written = f"{name}={value}" if name.upper().endswith("AUTHORIZATION") else value
-    if form := _form(name, written) or _form(name, _decoded(value)):
+    if form := _form(name, written) or _form(name, decoded(value)):
         return form
-    if _AUTH_NAME.fullmatch(_upper(name)) and _USER_AND_PASSWORD.fullmatch(plain):
+    if _AUTH_NAME.fullmatch(upper_name(name)) and _USER_AND_PASSWORD.fullmatch(plain):
         return "it holds a user and a password"
     if not named_like_a_secret(name, plain) or bool(quoted and not plain) or _says_none(name, plain):
         return ""
@@ -240,29 +231,18 @@ def _form(name: str, text: str) -> str:
     ):
         return "a secret stands in it"
     token = _TOKEN.search(text)
-    if token and (not (token["jwt"] or token["dsn"]) or _OPEN_WORDS.isdisjoint(_name_words(name))):
+    if token and (not (token["jwt"] or token["dsn"]) or _OPEN_WORDS.isdisjoint(name_words(name))):
         return "it has the form of a token"
     return ""
 
 
-def _decoded(value: str) -> str:
-    """What base64 stands for, if it is a text."""
-    compact = re.sub(r"\s+", "", value)
-    if not _BASE64.fullmatch(compact):
-        return ""
-    try:
-        return base64.urlsafe_b64decode(compact.translate(_URL_SAFE) + "==").decode()
-    except ValueError:
-        return ""
-
-
 def _says_none(name: str, plain: str) -> bool:
     """Whether a value says that its name is only about a secret, or that there is none."""
-    if _BY_BOTH.fullmatch(f"{_upper(name)}={plain}"):
+    if _BY_BOTH.fullmatch(f"{upper_name(name)}={plain}"):
         return True
     if is_password(name):
         return bool(_SWITCH.fullmatch(plain))
-    counts = any(_COUNTED.fullmatch(word) for word in _name_words(name)[-1:])
+    counts = any(_COUNTED.fullmatch(word) for word in name_words(name)[-1:])
     forms = (_SWITCH, _PLACE) if made_up(name) else (*_ABOUT, _FIGURE) if counts else _ABOUT
     return any(form.fullmatch(plain) for form in forms)
 
@@ -273,7 +253,7 @@ def why_not_plain(name: str, value: str) -> str:
     Plain is what consists of words, numbers, versions, measures and hosts, as log levels, addresses, paths, time zones
     and titles do: nobody generates such a secret, nor types one where the name does not say so.
     """
-    words, text = _name_words(name), value.strip().strip("\"'")
+    words, text = name_words(name), value.strip().strip("\"'")
     if words and words[-1] in _SPELLED_WORDS and text and not any(form.fullmatch(text) for form in (_SWITCH, _NONE)):
         return "by its name"
     if not _OPEN_WORDS.isdisjoint(words) or _MEASURE.fullmatch(text) or _OPEN_KEY.fullmatch(text):
@@ -291,10 +271,9 @@ def why_not_plain(name: str, value: str) -> str:
 def _may_be_generated(text: str) -> bool:
     """Whether what looks plain may be a key where a name says so: digits, letters that are no words, an odd host."""
     long = rf"(?<![^\W_])(\d{{{SHORTEST_SECRET},}}|[a-z]{{{SHORTEST_SECRET},}}|[A-Z]{{{SHORTEST_SECRET},}})(?![^\W_])"
-    runs = (run[0].lower() for run in re.finditer(long, text))
-    return any(_NO_WORDS.search(run) or len(re.findall("[aeiou]", run)) < 0.3 * len(run) for run in runs) or any(
-        re.search(r"\d[a-z]", host[0]) for host in _PUBLISHED.finditer(text)
-    )
+    runs = [run[0].lower() for run in re.finditer(long, text)]
+    odd = any(_NO_WORDS.search(run) or len(re.findall("[aeiou]", run)) * 10 < len(run) * 3 for run in runs)
+    return odd or any(re.search(r"\d[a-z]", host[0]) for host in _PUBLISHED.finditer(text))
 
 
 def _is_word(piece: str) -> bool:
@@ -343,17 +322,12 @@ def weakness(name: str, value: str) -> str | None:
 
 def is_password(name: str) -> bool:
     """Whether a secret's name is that of a password."""
-    return bool(_PASSWORD_NAME.search(_upper(name)))
+    return bool(_PASSWORD_NAME.search(upper_name(name)))
 
 
 def made_up(name: str) -> bool:
     """Whether a secret of this name may be any random text; a URL, JSON or another's key may not."""
-    return bool(_MADE_UP.fullmatch(_upper(name)))
-
-
-def _upper(name: str) -> str:
-    """`dbPassword` as `DB_PASSWORD`."""
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper()
+    return bool(_MADE_UP.fullmatch(upper_name(name)))
 
 
 def probably_secret(name: str) -> bool:

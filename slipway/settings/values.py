@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PLATFORMS", "Address", "Adopted", "AuthorityUrl", "Domain", "Email", "Listed", "Mapped", "Network", "Pem",
-    "Platform", "RegistryPlace", "StackOnHost", "Tag", "TrustedProxy", "User", "VolumeKey", "Webhook", "is_placeholder",
-    "matching", "message_of", "networks_of", "one_host_key", "plain_platform", "texts", "tolerate_json", "unfolded",
+    "Platform", "RegistryPlace", "StackOnHost", "Tag", "TrustedProxy", "User", "VolumeKey", "Webhook", "decoded",
+    "is_placeholder", "matching", "message_of", "name_words", "networks_of", "one_host_key", "plain_platform",
+    "texts", "tolerate_json", "unfolded", "upper_name",
 ]  # fmt: skip
 
 _Entry = TypeVar("_Entry")
@@ -82,12 +83,37 @@ _ALONE = re.compile(
     r"|<.*>|\W+|\$\{.*|djangoinsecure.*|.*your[a-z]*(key|pass(word)?|secret|token|string|value|here)"
 )
 
+_URL_SAFE = str.maketrans("+/", "-_")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
+
 _MESSAGES = {  # for pydantic's own
     "missing": "is missing",
     "model_type": "is not a mapping",
     "dict_type": "is not a mapping",
     "list_type": "is not a list",
 }
+
+
+def name_words(name: str) -> list[str]:
+    """`dbPassword_2` as DB, PASSWORD."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name))
+    return [word.upper() for word in words]
+
+
+def upper_name(name: str) -> str:
+    """`dbPassword` as `DB_PASSWORD`."""
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper()
+
+
+def decoded(value: str) -> str:
+    """What base64 stands for, if it is a text."""
+    compact = re.sub(r"\s+", "", value)
+    if not _BASE64.fullmatch(compact):
+        return ""
+    try:
+        return base64.urlsafe_b64decode(compact.translate(_URL_SAFE) + "==").decode()
+    except ValueError:
+        return ""
 
 
 def message_of(error: Any) -> str:  # noqa: ANN401  # pydantic's ErrorDetails
