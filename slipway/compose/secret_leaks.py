@@ -236,10 +236,12 @@ def check_known_values(
 def _secret_texts(model: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
     """Secrets in plain text outside environments, but for values of the stack's own: those are reported as such."""
     own = [value for each in settings.secrets.values() if (value := each.get_secret_value()).strip()]
+    literals = readable_literals(model.get("services") or {})
     for path, text, why in secret_texts(model, settings.variables):
         if any(_meant(value).search(text) or (len(value) >= SHORTEST_SECRET and value in text) for value in own):
             continue
-        named = path[-1] if path[2:4] == ("build", "args") else f"{path[1]}_SECRET".upper()
+        beside = [held for service, held, value in literals if service == path[1] and value in text]
+        named = path[-1] if path[2:4] == ("build", "args") else next(iter(beside), f"{path[1]}_SECRET".upper())
         name = re.sub(r"^(?=\d)", "_", re.sub(r"\W", "_", named, flags=re.ASCII))
         way_out = _way_out(path, name, model.get("services") or {})
         if path[-1].endswith(".basicauth.users"):

@@ -568,3 +568,10 @@ CONTENTS = {
 @pytest.mark.parametrize(("content", "refused"), CONTENTS.items())
 def test_comments_and_templates_in_the_content_of_a_config_are_no_secrets(content: str, refused: bool) -> None:  # noqa: FBT001
     assert bool([*secret_texts({"configs": {"x": {"content": content}}}, {})]) is refused
+
+
+def test_a_secret_beside_its_own_variable_is_called_as_that_is(tmp_path: Path) -> None:
+    part = {"healthcheck": {"test": f"sqlcmd -U sa -P {TYPED}"}, "environment": {"SA_PASSWORD": TYPED}}
+    [told] = [each for each in problems_of(tmp_path, with_part(part), production=True) if "healthcheck" in each.what]
+    assert "write $$SA_PASSWORD there" in told.fix
+    assert "secrets.SA_PASSWORD" in told.fix
