@@ -111,5 +111,5 @@ def _steering(
         steering = SteeringContainer(api, aim.image, name, ports)
     if steering.works:
         return steering
-    out.progress("edge", "new connections cannot be held here and may get 404 for about 0.1 s")
+    out.progress("edge", "new connections cannot be held here: some may get 404 or no answer")
     return None
