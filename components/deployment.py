@@ -79,7 +79,7 @@ class ComposeDeployment(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ComposeDeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TYPE, name, None, opts)
-        self._args, self._name = args, name
+        self._args, self._name, self._owner = args, name, stack_identity()
         settings, application, machines = args.settings, args.application, [host.machine for host in args.hosts]
         release = pulumi.Output.all(**args.images).apply(lambda images: application.release(args.revision, images))
         self.release = release.apply(lambda document: str(document["id"]))
@@ -125,7 +125,7 @@ class ComposeDeployment(pulumi.ComponentResource):
                 host=host.label,
                 hosts=names,
                 probe=host.probe,
-                owner=stack_identity(),
+                owner=self._owner,
             )
 
         if args.plan:

@@ -17,7 +17,7 @@ from slipway.agent.drift import drift, route_drift
 from slipway.agent.edge.edge import Edge
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.move.checks import shared_now
-from slipway.agent.move.old_project import FINISHED, MOVED, OldProject
+from slipway.agent.move.old_project import OldProject
 from slipway.agent.output import Output
 from slipway.agent.state.identity import version
 from slipway.agent.state.journal import Journal
@@ -68,7 +68,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         kept = Keeping(folder).containers
         seen = [each for each in containers(api, folder.stack) if each.id not in kept]
         status = edge.status()
-        moving = running and old.state not in ("", MOVED, FINISHED)  # two may be at work while one takes over
+        moving = running and old.state and not old.over  # two may be at work while one takes over
         rivals = [] if moving else shared_now(folder.stack, (release or {"compose": _NOTHING})["compose"], api, old)
     except SlipwayError as error:
         problems += error.problems

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["PublishedPort", "held_ports", "published_ports"]
+__all__ = ["PublishedPort", "addresses_meet", "held_ports", "listed_ports", "published_ports"]
 
 
 class PublishedPort(NamedTuple):
@@ -47,3 +47,18 @@ def held_ports(details: Mapping[str, Any]) -> set[int]:
         return {int(each.partition("/")[0]) for each in details["Config"].get("ExposedPorts") or ()}
     published = (details.get("NetworkSettings") or {}).get("Ports") or {}
     return {int(each["HostPort"]) for bound in published.values() for each in bound or ()}
+
+
+def listed_ports(containers: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str, str, str]]:
+    """Port, protocol, address and container of all that they publish now, from the engine's list of them."""
+    for entry in containers:
+        for held in entry.get("Ports") or ():
+            if held.get("PublicPort"):
+                protocol, address = str(held.get("Type", "tcp")), str(held.get("IP", ""))
+                yield int(held["PublicPort"]), protocol, address, str(entry["Names"][0]).lstrip("/")
+
+
+def addresses_meet(one: str, other: str) -> bool:
+    """Whether a port at one address of the host is taken where another has it."""
+    everywhere = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+    return one == other or one in everywhere or other in everywhere

@@ -47,7 +47,7 @@ def program_settings() -> tuple[Settings, list[Problem]]:
 
 
 def stack_identity(root: Path | None = None) -> str:
-    """`PROJECT/STACK`, and behind a space what tells it from others called so.
+    """`PROJECT/STACK`, and after a space what distinguishes it from others of that name.
 
     That is the organization of Pulumi Cloud, or of what encrypts the stack's secrets a digest: no two have the same,
     unless one's stack file is a copy of the other's. Empty where neither is known. `root` is the folder of Pulumi.yaml.

@@ -63,7 +63,7 @@ _UNFILLED = re.compile(
     r"|([^/]+/)+your-team(/.*)?"
 )
 _UNFILLED_SETTINGS = ("NAME", "USER", "ADDRESS", "PORT", "MB")  # a variable may mean them
-# Stand-ins that people write for a secret: a word alone, or several, of which the first list tells that it is none.
+# Stand-ins that people write for a secret: a word alone, or several, one of them from the first list.
 # None consists of hexadecimal digits, so that no random number consists of them.
 _TELLING = (
     "change changed changeme replace replaced replaceme insert enter fill fixme put set tbd todo update updated your "

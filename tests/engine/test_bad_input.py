@@ -68,7 +68,7 @@ def refused(stack: Stack, compose: str | dict[str, Any], *words: str, **environm
 
 
 def problems_at_once(stack: Stack, **environment: str) -> list[str]:
-    """What is told when it is deployed as it stands there now; the host stays as it was."""
+    """The problems of deploying it as it is now; the host stays as it was."""
     before = unchanging(stack)
     problems = stack.up(expect_failure=True, **environment).problems
     after = unchanging(stack)

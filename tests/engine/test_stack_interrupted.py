@@ -11,6 +11,7 @@ import pytest
 from stack_harness import eventually
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
     from stack_harness import Stack
@@ -73,7 +74,8 @@ def test_agent_killed_in_the_middle_is_told_and_the_next_up_converges(stack: Sta
     _converges(stack, "after-a-killed-agent")
 
 
-def test_engine_killed_in_the_middle_needs_only_its_own_lock_removed(stack: Stack) -> None:
+def _killed_engine(stack: Stack) -> subprocess.Popen[str]:
+    """An update's engine, killed while the agent migrates; the live release serves on."""
     live = stack.get()["version"]
     stack.variables["MODE"] = "slow-migration"
     process = stack.start("up", "--yes", "--skip-preview")
@@ -81,19 +83,17 @@ def test_engine_killed_in_the_middle_needs_only_its_own_lock_removed(stack: Stac
     process.kill()
     process.communicate(timeout=60)
     assert stack.serves(live)
+    return process
 
+
+def test_engine_killed_in_the_middle_needs_only_its_own_lock_removed(stack: Stack) -> None:
+    _killed_engine(stack)
     stack.pulumi("cancel", "--yes")
     _converges(stack, "after-a-killed-engine")
 
 
 def test_after_a_killed_engine_slipway_up_takes_its_lock_and_finishes_what_the_host_had_begun(stack: Stack) -> None:
-    live = stack.get()["version"]
-    stack.variables["MODE"] = "slow-migration"
-    killed = stack.start("up", "--yes", "--skip-preview")
-    eventually(lambda: _agents(stack), 60)
-    killed.kill()
-    killed.communicate(timeout=60)
-    assert stack.serves(live)
+    killed = _killed_engine(stack)
     stack.variables.pop("MODE")
     stack.application.version("web", "after-slipway-up")
     said = stack.slipway("up", "--stack", stack.name)

@@ -105,33 +105,31 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
 
 
 def _preflight(attempt: Attempt, made: _Planned) -> None:
-    plan, rendered, release, access = made.plan, made.rendered, attempt.release, attempt.access
+    plan, rendered, access, stack = made.plan, made.rendered, attempt.access, attempt.folder.stack
     names = attempt.document.move_from if attempt.handover else ()
-    if taken := taken_over_by(attempt.folder.stack, access.api):
+    if taken := taken_over_by(stack, access.api):
         attempt.runs_instead = "" if any(each.state in facts.RUNS for each in made.seen) else taken.stack
         raise SlipwayError(taken.problem)
     if attempt.handover:
         if not attempt.handover.old.open:
-            check_claims(attempt.handover.old, attempt.folder.stack)
+            check_claims(attempt.handover.old, stack)
         check_kept(attempt.handover.old)
         check_folders(attempt.handover.old, rendered.services)
-    application, first = str(release.content["application"]), attempt.live is None
-    check_names(attempt.folder.stack, application, made.seen, names, first=first)
+    application, first = str(attempt.release.content["application"]), attempt.live is None
+    check_names(stack, application, made.seen, names, first=first)
     if made.old:
         check_left_data(plan.touched, made.behind)
-    services = [release.services[name] for name in attempt.document.services]
-    access.edge.check_routes(attempt.folder.stack, services)
+    services = [attempt.release.services[name] for name in attempt.document.services]
+    access.edge.check_routes(stack, services)
     if edge := attempt.document.edge:
-        check_certificates(
-            EdgeFolder(), edge.certificates, attempt.folder.stack, services=services, neighbours=edge.neighbours
-        )
+        check_certificates(EdgeFolder(), edge.certificates, stack, services=services, neighbours=edge.neighbours)
     if plan.touched:
         preflight.check(
             rendered.compose,
             plan.touched,
             api=access.api,
             machine=access.machine,
-            stack=attempt.folder.stack,
+            stack=stack,
             old=OldProject(attempt.folder, access.api),
             disk_minimum_mb=attempt.options.disk_minimum_mb,
             giving_up=attempt.giving_up,
@@ -139,7 +137,7 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
         )
         attempt.users.check(rendered.compose, plan.touched)
     if attempt.document.edge and made.edge and not made.undo_first:
-        access.edge.check(attempt.document.edge, attempt.folder.stack, standby=attempt.standby)
+        access.edge.check(attempt.document.edge, stack, standby=attempt.standby)
 
 
 def plan_document(

@@ -13,10 +13,10 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import SHORT_ID
 from slipway.agent.move.checks import check_data
 from slipway.contract.problems import FREE_DISK, SlipwayError
-from slipway.contract.published_ports import published_ports
+from slipway.contract.published_ports import addresses_meet, listed_ports, published_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.docker.machine import Machine
@@ -154,32 +154,18 @@ def _ports(
     ]
     if not wanted:
         return
-    free = {held[:2] for held in _held(giving_up)}
-    taken = list(_held(others))
+    free = {held[:2] for held in listed_ports(giving_up)}
+    taken = list(listed_ports(others))
     for name, address, port, protocol in wanted:
         if (port, protocol) in free:
             continue
-        holder = next((who for *key, at, who in taken if key == [port, protocol] and _meet(at, address)), "")
+        holder = next((who for *key, at, who in taken if key == [port, protocol] and addresses_meet(at, address)), "")
         if holder or not _can_bind(address, port, protocol):
             raise SlipwayError(
                 f"port {port}/{protocol} that service {name} publishes is held by {holder or 'another program'}",
                 "two programs cannot listen on it, so nothing was started",
                 f"docker stop {holder}" if holder else f"sudo ss -lnp 'sport = :{port}'",
             )
-
-
-def _held(containers: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str, str, str]]:
-    """Port, protocol, address and container of everything that they publish."""
-    for entry in containers:
-        for held in entry.get("Ports") or ():
-            if held.get("PublicPort"):
-                protocol, address = str(held.get("Type", "tcp")), str(held.get("IP", ""))
-                yield int(held["PublicPort"]), protocol, address, str(entry["Names"][0]).lstrip("/")
-
-
-def _meet(one: str, other: str) -> bool:
-    everywhere = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
-    return one == other or one in everywhere or other in everywhere
 
 
 def _can_bind(address: str, port: int, protocol: str) -> bool:

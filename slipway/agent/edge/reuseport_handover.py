@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HELD", "LEFT", "TURNED", "Steering", "listener", "serve"]
 
-_ATTACH_FILTER, _ATTACH_SELECTION = (
-    26,
-    51,
-)  # SO_ATTACH_FILTER and SO_ATTACH_REUSEPORT_CBPF, which Python has no names for
+_ATTACH_FILTER, _ATTACH_SELECTION = 26, 51  # SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF: Python has no names for them
 _RETURN = 0x06  # BPF_RET | BPF_K: a program that always gives the same answer
 HELD, TURNED, LEFT = "held", "turned", "left"
 _PATIENCE = 180

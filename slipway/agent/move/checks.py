@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import NEVER_RESTARTED, SERVICE_LABEL, SHORT_ID, restart_policy, works_or_will
 from slipway.agent.move.old_container import FOLDER_LABEL, place_of, runs
-from slipway.agent.move.old_project import FINISHED, MOVED, UNDOING, UNDONE
+from slipway.agent.move.old_project import UNDOING, UNDONE
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, within
 from slipway.contract.problems import SlipwayError
 
@@ -130,7 +130,7 @@ def shared_now(stack: str, compose: Mapping[str, Any], api: DockerApi, old: OldP
     adopted = _adopted(compose, compose["services"], api)
     if not (old.state or adopted):
         return []
-    over = old.state in ("", MOVED, FINISHED)
+    over = old.over or not old.state
     own: dict[str, list[str]] = {}
     names: dict[str, str] = {}
     others = []

@@ -57,14 +57,14 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
                 if unfinished and not old.open:
                     journal.end(FAILED)
         elif what in ("finish", "remove") and old.over:
-            _finish(old, folder.stack, api, remove=what == "remove")
+            _finish(old, api, remove=what == "remove")
         return _described(old, folder, api, slow)
 
 
-def _finish(old: OldProject, stack: str, api: DockerApi, *, remove: bool) -> None:
+def _finish(old: OldProject, api: DockerApi, *, remove: bool) -> None:
     found = {each.name: to_rest(each.name, each.policy, works=each.running)
              for each in (*old.awake(), *(each for each in old.noted() if each.running))}  # fmt: skip
-    rivals = shared_now(stack, {"services": {}}, api, old)
+    rivals = shared_now(old.stack, {"services": {}}, api, old)
     found.update((each.name, each.fix) for each in rivals if each.old)
     if found:
         them = "them" if len(found) > 1 else "it"

@@ -46,7 +46,7 @@ class OldContainer(NamedTuple):
 def read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
     labels = details["Config"].get("Labels") or {}
     settings = details.get("NetworkSettings") or {}
-    short = str(details["Id"])[:SHORT_ID]
+    short, (project, folder) = str(details["Id"])[:SHORT_ID], place_of(labels)
     return OldContainer(
         id=short,
         name=str(details["Name"]).lstrip("/"),
@@ -59,8 +59,8 @@ def read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
             name: [alias for alias in (each or {}).get("Aliases") or () if alias != short]
             for name, each in (settings.get("Networks") or {}).items()
         },
-        project=place_of(labels)[0],
-        folder=place_of(labels)[1],
+        project=project,
+        folder=folder,
         running=runs(details),
         ran=runs(details),
     )

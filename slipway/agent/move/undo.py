@@ -60,14 +60,14 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> l
             f"docker stop {user}",
         )
     if old.state != UNDOING:
-        check_way_back(old, folder.stack, api)
+        check_way_back(old, api)
     # Its watch ends: one that rolls back would start what is about to stop, and nobody retires what was kept.
     remove_files(folder.watch, folder.secrets_before, folder.kept)
     old.note(UNDOING)
     handover.give_back(lambda: _leave(folder, old, api, out), Deadline(_SECONDS, "giving back"))
     if handover.lost:
-        again = bool(old.down())
-        by_hand = f"in its folder on the host: docker compose -p {shlex.quote(_project(old, api))} up -d"
+        again, project = bool(old.down()), next((each.project for each in old.noted() if each.project), old.names[0])
+        by_hand = f"in its folder on the host: docker compose -p {shlex.quote(project)} up -d"
         raise SlipwayError(
             f"not all of {old.name} runs again: {'; '.join(handover.lost)}",
             "all else of it runs as before, and the stack is stopped"
@@ -81,12 +81,6 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> l
             "slipway move undo",
         )
     return handover.slow
-
-
-def _project(old: OldProject, api: DockerApi) -> str:
-    """What Compose calls it: its `names` may be those of its containers."""
-    seen = ((api.container(each.id) or {"Config": {}})["Config"].get("Labels") or {} for each in old.noted())
-    return next((str(each[PROJECT_LABEL]) for each in seen if PROJECT_LABEL in each), old.names[0])
 
 
 def _leave(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:

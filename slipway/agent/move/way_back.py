@@ -11,6 +11,7 @@ from slipway.agent.docker.facts import SHORT_ID
 from slipway.agent.edge.network import EDGE_LABEL
 from slipway.agent.move.old_project import NAMESPACES, WITHOUT_NAMES
 from slipway.contract.problems import SlipwayError
+from slipway.contract.published_ports import addresses_meet, listed_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["check_way_back"]
 
 _NETWORK_LABEL = "com.docker.compose.network"
-_HOLDS = ("running", "paused", "restarting")  # states of a container that has its ports
-_EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  # compared, not used
 
 
-def check_way_back(old: OldProject, stack: str, api: DockerApi) -> None:
+def check_way_back(old: OldProject, api: DockerApi) -> None:
     """Refuse to give back to containers that Docker starts no more, without their data or without who works on it.
 
     An image that is gone keeps none from starting: the engine keeps what its containers need of it.
@@ -33,15 +32,16 @@ def check_way_back(old: OldProject, stack: str, api: DockerApi) -> None:
     gone = [f"{each.name} was removed, which worked on {each.mounts[0]}" for each in old.gone() if each.mounts]
     lost: list[str] = []
     commands: list[str] = []
-    others = list(_bound_by_others(old, stack, api))
+    others = _bound_by_others(old, api)
     for each in old.noted():
         details = api.container(each.id) if each.ran and not each.running else None
         for name, endpoint in _lost_networks(details or {}, api):
             lost.append(f"{each.name} needs the network {name} as it was, and that was removed")
             commands += _reconnect(details or {}, each.name, name, endpoint, there=api.network(name) is not None)
-        for wanted in _bound(((details or {}).get("HostConfig") or {}).get("PortBindings")):
-            for user in (name for name, ports in others if any(_clash(wanted, port) for port in ports)):
-                lost.append(f"{each.name} needs port {wanted[1]}, which {user} has")
+        for port, protocol, address in _wanted(details or {}):
+            holders = (who for *key, at, who in others if key == [port, protocol] and addresses_meet(at, address))
+            for user in dict.fromkeys(holders):
+                lost.append(f"{each.name} needs port {port}, which {user} has")
                 commands.append(shlex.join(["docker", "stop", user]))
         for joined in _lost_joined(details or {}, api):
             lost.append(f"{each.name} joins the container {joined}, which was removed")
@@ -57,26 +57,23 @@ def check_way_back(old: OldProject, stack: str, api: DockerApi) -> None:
         )
 
 
-def _bound_by_others(old: OldProject, stack: str, api: DockerApi) -> Iterator[tuple[str, set[tuple[str, str, str]]]]:
-    """Who runs and is nobody of this move → which ports of the host it has."""
+def _bound_by_others(old: OldProject, api: DockerApi) -> list[tuple[int, str, str, str]]:
+    """Ports of the host that somebody has who is nobody of this move (see `listed_ports`)."""
+    others = []
     for each in api.containers():
         labels = each.get("Labels") or {}
-        if labels.get(PROJECT_LABEL) != stack and EDGE_LABEL not in labels and not old.is_noted(str(each["Id"])):
-            details = api.container(str(each["Id"])) if each.get("State") in _HOLDS else None
-            if ports := set(_bound(((details or {}).get("NetworkSettings") or {}).get("Ports"))):
-                yield str(each["Names"][0]).lstrip("/"), ports
+        if labels.get(PROJECT_LABEL) != old.stack and EDGE_LABEL not in labels and not old.is_noted(str(each["Id"])):
+            others.append(each)
+    return list(listed_ports(others))
 
 
-def _bound(ports: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str]]:
-    """Protocol, port and address of the host."""
-    for inside, bound in (ports or {}).items():
+def _wanted(details: Mapping[str, Any]) -> Iterator[tuple[int, str, str]]:
+    """Port of the host, protocol and address that a container gets when it starts."""
+    for inside, bound in ((details.get("HostConfig") or {}).get("PortBindings") or {}).items():
         for each in bound or ():
-            if str(each.get("HostPort") or "0") != "0":
-                yield inside.partition("/")[2], str(each["HostPort"]), str(each.get("HostIp") or "")
-
-
-def _clash(one: tuple[str, str, str], other: tuple[str, str, str]) -> bool:
-    return one[:2] == other[:2] and (one[2] == other[2] or not {one[2], other[2]}.isdisjoint(_EVERY_ADDRESS))
+            port = str(each.get("HostPort") or "")
+            if port.isdigit() and int(port):  # of a range, and of none, the engine chooses
+                yield int(port), inside.partition("/")[2], str(each.get("HostIp") or "")
 
 
 def _lost_joined(details: Mapping[str, Any], api: DockerApi) -> Iterator[str]:

@@ -40,7 +40,7 @@ def check_owner(folder: StackFolder, owner: str, application: str) -> None:
 
 
 def note_owner(folder: StackFolder, owner: str) -> None:
-    """Note it, also where only what tells it from others called so has changed, as with another passphrase."""
+    """Note it, also where only its mark has changed, as with another passphrase."""
     if owner and owner != owner_of(folder):
         with contextlib.suppress(OSError):  # of a full disk: it is deployed all the same
             write_atomically(_path(folder), owner.encode())

@@ -59,25 +59,27 @@ def private_values(written: Mapping[str, Any], given: Mapping[str, str], folder:
 
     What is a secret by its name or form is reported where all such are.
     """
-    found: dict[str, set[str]] = {}
+    own: dict[str, set[str]] = {}  # file → what all of its services have without it
     for service in (written.get("services") or {}).values():
-        own = _names(service.get("environment")) | given.keys()
+        names = _names(service.get("environment")) | given.keys()
         for path, _ in _env_files(service):
-            if "$" not in path and not run_git(folder, "ls-files", "--", path).stdout:
-                entries = dotenv_entries(
-                    read_dotenv(folder / path), dict.fromkeys(given, "1"), {}, plain_places(folder)
+            own[path] = own.get(path, names) & names
+    untracked = [path for path in sorted(own) if "$" not in path and not run_git(folder, "ls-files", "--", path).stdout]
+    plain = plain_places(folder) if untracked else set()
+    warnings = []
+    for path in untracked:
+        entries = dotenv_entries(read_dotenv(folder / path), dict.fromkeys(given, "1"), {}, plain)
+        private = {each.name for each in entries if each.secret and each.value and not is_secret(*each[:2])}
+        if left := sorted(private - own[path]):
+            warnings.append(
+                Problem(
+                    f"{', '.join(left)} of {path} would be in plain text in every release",
+                    "Git does not track the file, and nothing shows that they are no secrets; the stack's values win "
+                    "over it",
+                    secrets_import(stack, os.path.relpath(folder / path)),
                 )
-                private = {each.name for each in entries if each.secret and each.value and not is_secret(*each[:2])}
-                found.setdefault(path, set()).update(private - own)
-    return [
-        Problem(
-            f"{', '.join(sorted(names))} of {path} would be in plain text in every release",
-            "Git does not track the file, and nothing shows that they are no secrets; the stack's values win over it",
-            secrets_import(stack, os.path.relpath(folder / path)),
-        )
-        for path, names in sorted(found.items())
-        if names
-    ]
+            )
+    return warnings
 
 
 def missing_env_files(written: Mapping[str, Any], folder: Path, stack: str) -> list[Problem]:

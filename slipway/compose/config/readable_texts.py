@@ -17,6 +17,7 @@ __all__ = ["dropped", "secret_texts", "service_texts"]
 _NAMED = frozenset({"labels", "annotations", "args", "options", "driver_opts"})  # whose keys are names of values
 _REFERRED_IN_URL = re.compile(r"(:\d+)?:(\$?\{+[^{}@]*\}+|\$\w+|[$%]\([^()]*\)s?|%s|<[^<>\s]*>)@")
 _COMMENT = re.compile(r"(?m)^\s*(#|//|--\s|;).*$|<!--(?s:.*?)(?:-->|\Z)")
+_TELLING = 4  # letters: a shorter value stands in many texts by chance
 
 
 def dropped(path: tuple[str, ...]) -> bool:
@@ -68,6 +69,3 @@ def _for_builds_alone(name: str, text: str) -> bool:
         is_placeholder(each, "secrets", name) or (len(each) < SHORTEST_SECRET and not why_not_plain("", each))
         for each in values
     )
-
-
-_TELLING = 4  # letters: a shorter value stands in many texts by chance

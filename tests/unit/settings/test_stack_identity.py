@@ -1,4 +1,4 @@
-"""A stack is told from others that are called so."""
+"""What distinguishes two stacks of the same name."""
 
 from __future__ import annotations
 
