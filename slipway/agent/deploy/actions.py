@@ -241,6 +241,7 @@ class Actions:
                 scale=scale,
                 start=start,
                 unable=lambda line: not_started(self.api, self.folder.stack, wanted, line),
+                fetch=lambda: self._pull([self.rendered.services[name].image for name in step.services]),
             )
         self.mover.attach(step.services)
         seconds = runtime.monotonic() - begin
@@ -248,8 +249,8 @@ class Actions:
         self.out.progress(phase(step), "; ".join([name_of(step), *killed]), seconds)
 
     def _links(self, other: Service) -> list[str]:
-        seen = facts.containers(self.api, self.folder.stack, (other.name,))
-        running = [each.id for each in seen if each.state in facts.RUNS]
+        stack = self.folder.stack
+        running = [each.id for each in facts.containers(self.api, stack, (other.name,)) if each.state in facts.RUNS]
         return links(self.api, running, other.alias, other.names, self.mover.leaving)
 
     def _edge_up(self, _: steps.EdgeUp) -> None:
@@ -312,10 +313,9 @@ class Actions:
 
     def _may_wait_for_another(self, service: Service) -> bool:
         """Whether it may crash for want of another service: on a first start, or where that was started just now."""
-        every = self.rendered.services
-        edges = {name: list(each.depends_on) for name, each in every.items()}
-        unrelated = {name for name in every if service.name not in (name, *ancestors(name, edges))}
-        others = {name for name in service.depends_on or unrelated if every[name].replicas}
+        edges = {name: list(each.depends_on) for name, each in self.rendered.services.items()}
+        unrelated = {name for name in edges if service.name not in (name, *ancestors(name, edges))}
+        others = {name for name in service.depends_on or unrelated if self.rendered.services[name].replicas}
         first = self.attempt.live is None or service.name not in self.attempt.live.services
         return bool(others if first else others & self.started)
 

@@ -26,6 +26,7 @@ __all__ = ["Compose", "ComposeFile", "VersionQuestion", "failed_start", "run_arg
 
 _EVIDENCE_LINES = 15
 _LOOK = "docker network ls -q | xargs docker network inspect -f '{{.Name}} {{range .IPAM.Config}}{{.Subnet}} {{end}}'"
+_NO_IMAGE = r"no such image"
 _REASONS = (  # what the engine says; what it means and what helps, {} for the pattern's group
     (
         r"port is already allocated|failed to bind (?:host )?port|bind: address already in use",
@@ -33,7 +34,7 @@ _REASONS = (  # what the engine says; what it means and what helps, {} for the p
         "sudo ss -ltnp",
     ),
     (r"no space left on device", "the disk of this host is full", FREE_DISK),
-    (r"no such image", "its image vanished after it was fetched", "run the deployment again"),
+    (_NO_IMAGE, "its image vanished after it was fetched, twice", "run the deployment again"),
     (
         r"ipv[46] address pool|address pools have been fully",
         "networks have every range of addresses that Docker gives them on this host; those of no container can go",
@@ -116,17 +117,23 @@ class Compose:
         *,
         recreate: bool,
         unable: Callable[[str], Sequence[str]],
+        fetch: Callable[[], object],
         scale: Mapping[str, int] | None = None,
         start: bool = True,
     ) -> None:
         """Start services (see `up_arguments`); without `start` they are made alone.
 
-        `unable` tells from Compose's last line which of them did not start.
+        `unable` tells from Compose's last line which of them did not start; `fetch` gets their images again, once:
+        others remove images, too, as a nightly `docker image prune` does.
 
         Raises:
             SlipwayError: Compose failed; its own last lines are in the evidence.
         """
-        ended = self.call(up_arguments(services, recreate=recreate, scale=scale, start=start), file, deadline)
+        arguments = up_arguments(services, recreate=recreate, scale=scale, start=start)
+        ended = self.call(arguments, file, deadline)
+        if ended.code and re.search(_NO_IMAGE, " ".join(ended.output), re.IGNORECASE):
+            fetch()
+            ended = self.call(arguments, file, deadline)
         if ended.code:
             lines = [line for line in ended.output if line.strip()] or [f"exit code {ended.code}"]
             raise failed_start(unable(lines[-1]), lines)

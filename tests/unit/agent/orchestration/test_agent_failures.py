@@ -6,13 +6,17 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
+import fake_compose
+import fake_machine
 import pytest
 from simulation import SMOKE, Simulation
 from strategies import CANARY, STRATEGIES, strategies
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from fake_docker import FakeDocker
     from simulation import Ended
 
 
@@ -458,3 +462,27 @@ def test_failures_may_be_as_many_as_the_service_allows(stack: Simulation) -> Non
     assert stack.deploy(wanted).code == 0
     assert stack.deploy(stack.web("3", environment={"MODE": "sick"}, **allowed)).code == 1
     assert stack.visit() == (200, "2")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_images_that_somebody_removes_after_they_were_fetched(
+    stack: Simulation, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """As `docker image prune --all` of a nightly job does: fetched once more, and no oftener."""
+    left = times
+
+    def compose(engine: FakeDocker, argv: Sequence[str], *more: Any) -> int:
+        nonlocal left
+        if "up" in argv and left:
+            left -= 1
+            engine.images = {}
+        return fake_compose.fake_compose(engine, argv, *more)
+
+    monkeypatch.setattr(fake_machine, "fake_compose", compose)
+    ended = stack.deploy(stack.web("1"))
+    assert left == 0
+    if times > 1:
+        assert "its image vanished after it was fetched, twice" in ended.error
+        ended = stack.deploy(stack.web("1"))
+    assert ended.code == 0, ended.error
+    assert stack.visit() == (200, "1")
