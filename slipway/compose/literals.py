@@ -122,8 +122,8 @@ def check_readable_values(
 ) -> None:
     """Report secrets that an `environment:` of the Compose file holds in plain text.
 
-    One that anyone could guess (often the default of `${PASSWORD:-changeme}`) is refused in production; any other is
-    warned of. `slipway secrets adopt` is the way out only where it can take the place over, and a single command only
+    Production refuses them, but for one that the stack declares plain as a variable and that nobody could guess.
+    `slipway secrets adopt` is the way out only where it can take the place over, and a single command only
     where no other place needs the same value.
     """
     if not readable_literals(model.get("services") or {}):
@@ -137,7 +137,8 @@ def check_readable_values(
     for each in plain.literals:
         inside = each.value != each.text and weakness("PASSWORD", each.value)  # of a URL
         weak = weakness(each.name, each.text) or inside
-        refused = bool(weak and settings.production)
+        declared = each.variable and not each.default
+        refused = settings.production and bool(weak or not declared)
         meaning, fix = plain.way_out(each, adopted, refused=refused)
         place = f"the password in {each.place}" if inside else each.place
         what = f"{place} {f'{weak} and ' if weak else ''}is in plain text"

@@ -233,20 +233,27 @@ def test_a_weak_secret_of_the_file_itself_is_refused_in_production_and_warned_of
     assert strong.warnings == ()
 
 
-def test_a_strong_secret_of_the_file_itself_is_warned_of_without_repeating_it(tmp_path: Path) -> None:
+def test_a_strong_secret_of_the_file_itself_is_named_without_repeating_it(tmp_path: Path) -> None:
     (tmp_path / "a.env").write_text(f"API_TOKEN={CANARY}\n")
-    found = application(
-        tmp_path,
-        f"services: {{web: {{image: x, env_file: a.env, environment: {{URL: 'postgres://a:{CANARY}@db/x', A: b}}}}}}",
-        production=True,
-    )
+    text = f"services: {{web: {{image: x, env_file: a.env, environment: {{URL: 'postgres://a:{CANARY}@db/x', A: b}}}}}}"
+    found = application(tmp_path, text)
     assert whats(list(found.warnings)) == [
         "services.web.environment.API_TOKEN is in plain text",
         "services.web.environment.URL is in plain text",
     ]
-    assert CANARY not in str(found.warnings)
     assert "write `API_TOKEN: ${API_TOKEN}` there" in found.warnings[0].meaning
     assert found.warnings[0].fix == "pulumi config set --secret --path 'secrets.API_TOKEN' --stack test < /dev/tty"
+    refused = problems_of(tmp_path, text, production=True)
+    assert whats(refused) == whats(list(found.warnings))
+    assert {each.fix for each in refused} == {"slipway secrets adopt --stack test"}
+    assert CANARY not in f"{found.warnings}{refused}"
+
+
+def test_production_deploys_what_the_stack_declares_plain_and_nobody_could_guess(tmp_path: Path) -> None:
+    text = "services: {web: {image: x, environment: {API_TOKEN: '${API_TOKEN}'}}}"
+    found = application(tmp_path, text, production=True, variables={"API_TOKEN": CANARY})
+    assert whats(list(found.warnings)) == ["services.web.environment.API_TOKEN is in plain text"]
+    assert problems_of(tmp_path, text, production=True, variables={"API_TOKEN": "changeme"})
 
 
 @pytest.mark.parametrize(
@@ -408,7 +415,7 @@ def test_a_weak_password_in_a_url_to_a_service_is_refused_in_production(tmp_path
     place, own = "services.web.environment.URL", host == "db"
     said = f"the password in {place} is a placeholder and is in plain text" if own else f"{place} is in plain text"
     assert whats(application(tmp_path, text).warnings) == [said]
-    assert whats(problems_of(tmp_path, text, production=True)) == ([said] if own else [])
+    assert whats(problems_of(tmp_path, text, production=True)) == [said]
 
 
 def test_a_value_in_a_file_of_a_mounted_folder_is_changed_or_the_mount_is(tmp_path: Path) -> None:
