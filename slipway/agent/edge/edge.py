@@ -109,8 +109,7 @@ class Edge:
         self, aim: Desired, found: list[EdgeContainer], deadline: Deadline, turn: Callable[[], object] | None = None
     ) -> bool:
         if turn is None and any(each.running and each.standby for each in found) and aim.http_port not in STANDBY_PORTS:
-            redirect = self.redirect(aim.image)
-            turn = lambda: redirect.set({})  # noqa: E731 - requests may be redirected to a container that leaves
+            turn = self.redirect(aim.image).end  # requests may be redirected to a container that leaves
         return upkeep.converge(aim, found, self._containers, api=self.api, out=self.out, deadline=deadline, turn=turn)
 
     def redirect(self, image: str) -> PortRedirect:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from slipway.agent import runtime
 from slipway.agent.docker.docker_api import DockerError
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +21,11 @@ __all__ = ["PortRedirect"]
 
 _MARK = "slipway-move"
 _SECONDS, _POLL_SECONDS = 20.0, 0.02
-# Of both families; without IPv6 in the kernel, IPv4 decides. What was there of ours goes first: one set at a time.
+_STAYS = 3
+# Of both families; IPv4 decides, as the kernel may have no IPv6. What was there of ours goes first: one set at a time.
 _SCRIPT = f"""
 set -f
+stays=0
 for t in ip6tables iptables; do
   command -v $t >/dev/null || {{ code=1; continue; }}
   code=0
@@ -30,6 +33,8 @@ for t in ip6tables iptables; do
     $t -w 5 -t $table -S | grep -e '--comment {_MARK}' | sed 's/^-A/-D/' | while read -r rule; do
       $t -w 5 -t $table $rule
     done
+    left=$($t -w 5 -t $table -S) || [ $? != 4 ] || stays={_STAYS}  # 4: another program holds its lock
+    case $left in *{_MARK}*) stays={_STAYS} ;; esac
   done
   for pair in $PAIRS; do
     to="-p tcp -m tcp --dport ${{pair#*:}} -m comment --comment {_MARK} -j ACCEPT"
@@ -40,12 +45,13 @@ for t in ip6tables iptables; do
     done
   done
 done
+[ $stays = 0 ] || exit $stays
 exit $code
 """
 
 
 class PortRedirect:
-    """The redirection of this host's ports; it outlives this process, and ends with `set({})` or a reboot."""
+    """The redirection of this host's ports; it outlives this process, and ends with `end()` or a reboot."""
 
     def __init__(self, api: DockerApi, image: str, name: str) -> None:
         """`image` is here and has a chroot command; `name` is the container's."""
@@ -53,6 +59,23 @@ class PortRedirect:
 
     def set(self, ports: Mapping[int, int]) -> bool:
         """Redirect these ports (from → to) and no others; whether that works here."""
+        return self._run(ports) == 0
+
+    def end(self) -> None:
+        """Redirect none.
+
+        Raises:
+            SlipwayError: rules stay, so whoever is redirected to must go on.
+        """
+        if self._run({}) == _STAYS:
+            raise SlipwayError(
+                "ports of this host are still redirected: iptables does not remove the rules",
+                "requests reach the edge where it listened meanwhile",
+                f"sudo iptables -t nat -S | grep {_MARK}",
+            )
+
+    def _run(self, ports: Mapping[int, int]) -> int | None:
+        """The script's exit code; None where it cannot be run here."""
         self._api.remove(self._name)  # of a run that was ended
         pairs = " ".join(f"{port}:{to}" for port, to in sorted(ports.items()))
         try:
@@ -61,11 +84,11 @@ class PortRedirect:
             until = runtime.monotonic() + _SECONDS
             while (state := (self._api.container(made) or {}).get("State", {})).get("Running"):
                 if runtime.monotonic() > until:
-                    return False
+                    return _STAYS
                 runtime.sleep(_POLL_SECONDS)
-            return bool(state.get("ExitCode") == 0)
+            return int(state.get("ExitCode", 1))
         except DockerError:
-            return False
+            return None
         finally:
             self._api.remove(self._name)
 

@@ -142,19 +142,26 @@ class Handover:
         redirect, places = self.edge.redirect(wanted.image), self.edge.redirects(wanted)
         http = {port: to for port, to in places.items() if port == wanted.http_port}
         held = bool(places) and redirect.set(http)
-        mover.secure(wanted)
+        late = bool(wanted.acme) and not held and len(places) > 1  # no authority reaches the edge before
+        if not late:
+            mover.secure(wanted)
         if held and len(places) > 1:
             if wanted.acme:
                 self._await_certificates(mover.names(), wanted.acme, deadline)
             held = redirect.set(places)
         if places and not held:
-            self.out.progress("move", "the kernel does not redirect here: for about a second connections are refused")
+            bare = ", and HTTPS has no certificate until the edge has got one" if late else ""
+            said = f"the kernel does not redirect here: for about a second connections are refused{bare}"
+            self.out.progress("move", said)
         self.old.stop(step.containers)
         until = runtime.monotonic() + _FREE_SECONDS
         while any(map(listening, places)) and runtime.monotonic() < until:  # Docker lets go of them a moment later
             runtime.sleep(_POLL_SECONDS / 10)
         self.edge.change_ports(self.stack, deadline)
-        redirect.set({})
+        redirect.end()
+        if late and wanted.acme:
+            mover.secure(wanted)
+            self._await_certificates(mover.names(), wanted.acme, deadline)
         self.out.progress("move", "the edge has its ports", runtime.monotonic() - begin)
 
     def _await_certificates(self, names: Collection[str], acme: Acme, deadline: Deadline) -> None:
@@ -196,9 +203,10 @@ class Handover:
             if each not in proxies and held.isdisjoint(each.ports) and not shared(each.mounts, in_use)
         ]
         slow = self.old.start(beside, runtime.sleep)
+        failure = ""
         if request and proxies:
-            self._ports_back(proxies, request, deadline)
-        failure = self._tried(take_away)
+            failure = self._tried(lambda: self._ports_back(proxies, request, deadline))
+        failure = failure or self._tried(take_away)  # who is redirected to serves on
         begun = {each.id for each in beside}
         if failure:  # what cannot be stopped holds back who would write the same data, and nobody else
             taken.update(self._held_back())
@@ -271,7 +279,7 @@ class Handover:
             # Those that run may have been started a moment ago, by a run that was cut off: they are waited for, too.
             self.old.start([each._replace(running=False) for each in proxies], runtime.sleep)
             runtime.sleep(_PROXY_SECONDS)
-        redirect.set({})
+        redirect.end()
         with contextlib.suppress(SlipwayError, OSError):  # open connections are to the edge yet: it asks for new ones
             self.edge.leave(deadline)
 

@@ -11,6 +11,7 @@ from programs import Program
 from simulation import KILLED, SMOKE, Simulation
 from thorough import sample
 
+from slipway.agent.edge.port_redirect import PortRedirect
 from slipway.agent.move.commands import move
 from slipway.agent.state.stack_dir import StackFolder
 
@@ -739,10 +740,49 @@ def test_tls_is_taken_over_once_the_edge_has_certificates(
         before.as_before()
 
 
+@pytest.mark.parametrize("names", [{"shop.test"}, set()], ids=["given", "not given"])
+def test_without_redirection_certificates_are_asked_for_once_the_edge_has_its_ports(
+    stack: Simulation, before: Before, monkeypatch: pytest.MonkeyPatch, names: set[str]
+) -> None:
+    monkeypatch.setattr("slipway.agent.edge.port_redirect.PortRedirect._run", lambda *_: None)
+    before.container("traefik").host["PortBindings"]["443/tcp"] = [{"HostIp": "", "HostPort": "2"}]
+    authority = Authority(stack.host, names)
+    ended = deploy(stack, shop(stack, host="shop.test"), edge=stack.edge(https=True, acme=ACME))
+    assert not authority.asked_in_vain
+    assert "HTTPS has no certificate until the edge has got one" in ended.err + "".join(ended.out.errors)
+    if names:
+        assert ended.code == 0, ended.error
+        before.stopped()
+    else:
+        assert "the project old runs again as before" in ended.error
+        before.as_before()
+
+
+def test_ports_that_stay_redirected_keep_the_edge_that_they_lead_to(
+    stack: Simulation, before: Before, onlooker: Onlooker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when another program holds the lock of iptables for longer than is waited."""
+    assert deploy(stack, shop(stack)).code == 0
+    run = PortRedirect._run
+
+    def stays(redirect: PortRedirect, ports: Mapping[int, int]) -> int | None:
+        return run(redirect, ports) if ports else 3
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PortRedirect, "_run", stays)
+        ended = command(stack, "undo")
+    assert ended.code == 1
+    assert "ports of this host are still redirected" in ended.error
+    assert stack.visit()[0] == 200
+    assert command(stack, "undo").code == 0
+    assert onlooker.lost == []
+    before.as_before()
+
+
 def test_without_redirection_the_port_is_refused_for_a_moment_only(
     stack: Simulation, before: Before, onlooker: Onlooker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slipway.agent.edge.port_redirect.PortRedirect.set", lambda *_: False)
+    monkeypatch.setattr("slipway.agent.edge.port_redirect.PortRedirect._run", lambda *_: None)
     ended = deploy(stack, shop(stack))
     assert ended.code == 0
     assert "for about a second connections are refused" in ended.err + "".join(ended.out.errors)
