@@ -174,7 +174,7 @@ def change_commands(settings: Mapping[str, Any], file: StackFile) -> list[tuple[
     changes = [
         ("config", "set", "--path", path, value)
         for path, value in _leaves(settings)
-        if value and before.get(path, "").lower() != value.lower()  # the engine writes some numbers as text
+        if value and before.get(path) != value
     ]
     lists = {key: value for key, value in settings.items() if isinstance(value, list) and value}
     superfluous = [
@@ -207,12 +207,12 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: A
     """Every plain value with its path, as `pulumi config set --path` takes it."""
     if isinstance(value, dict):
         for key, each in value.items():
-            yield from _leaves(each, f"{path}.{key}" if path else str(key))
+            yield from _leaves(each, entry(path, str(key)) if path else str(key))
     elif isinstance(value, list):
         for index, each in enumerate(value):
             yield from _leaves(each, f"{path}[{index}]")
     else:
-        yield path, str(value)
+        yield path, str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def write_all(files: Mapping[Path, str], *, failed: str = "no file was changed") -> None:
