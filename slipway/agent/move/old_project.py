@@ -53,8 +53,9 @@ class OldProject:
         self._path = os.path.join(folder.path, NOTES)
         noted = read_object(self._path)
         other = bool(names) and noted.get("names") != list(names)
-        if other and noted.get("state") not in OPEN:
-            noted = {}
+        if other and noted.get("state") not in OPEN:  # what an undo could not start is to start at the next one
+            own = [each for each in noted.get("containers", ()) if {each["project"], each["name"]} & set(names)]
+            noted = {**noted, "names": names, "containers": own} if noted.get("state") == UNDONE else {}
         self.state = str(noted.get("state", ""))
         self.more = other and self.state == MOVING
         """whether `names` may name containers that are not noted yet"""
@@ -145,8 +146,7 @@ class OldProject:
     def ended(self) -> dict[str, str]:
         """Those of the same folder that had ended before the move, so that nobody noted them: names by id."""
         every = (each for each in self.api.containers() if each.get("State") == "exited" and self._is_one(each))
-        places = {*self.places(), ("", "")}
-        listed = (each for each in every if place_of(each.get("Labels") or {}) in places)
+        listed = (each for each in every if place_of(each.get("Labels") or {}) in {*self.places(), ("", "")})
         return {each["Id"]: str(each["Names"][0]).lstrip("/") for each in listed if not self.is_noted(each["Id"])}
 
     def places(self) -> set[tuple[str, str]]:

@@ -407,8 +407,9 @@ def test_an_undo_brings_back_who_needs_the_port_of_a_new_one_or_says_who_is_down
         assert [each.name for each in stack.containers() if each.running] == []
 
 
+@pytest.mark.parametrize("names", [["old"], ["old", "old-proxy"]], ids=["the same", "one more"])
 def test_what_an_undo_could_not_start_is_not_forgotten_by_the_next_move(
-    stack: Simulation, before: Before, monkeypatch: pytest.MonkeyPatch
+    stack: Simulation, before: Before, monkeypatch: pytest.MonkeyPatch, names: list[str]
 ) -> None:
     monkeypatch.setattr("slipway.agent.move.undo.check_way_back", lambda *_: None)  # it was free a moment ago
     port = {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": str(OWN_PORT)}]}}
@@ -419,7 +420,7 @@ def test_what_an_undo_could_not_start_is_not_forgotten_by_the_next_move(
     other = before._run("other", image, ALWAYS, **port)
     before.host.engine.containers[other].config["Labels"] = {}
     assert "old-site-1 does not run" in command(stack, "undo").error
-    assert deploy(stack, shop(stack)).code == 0
+    assert stack.deploy(shop(stack), move_from=names).code == 0
     assert "old-site-1" in [each["name"] for each in command(stack, "show").report["containers"]]
     before._ask("DELETE", f"/containers/{other}?force=true")
     assert command(stack, "undo").report["down"] == []
