@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from slipway.contract.owner import owned_by_another
 from slipway.contract.problems import Problem, SlipwayError, in_brief
 from slipway.contract.rate_limit import WAY_OUT, limited
 from slipway.contract.redaction import printable
@@ -22,6 +23,7 @@ from slipway.hosts.plans import Plans
 from slipway.hosts.records import read_records
 from slipway.images.build_cache import check_builder
 from slipway.settings.model import OFFLINE
+from slipway.settings.program import stack_identity
 from slipway.settings.registry_names import address_of, api_url
 from slipway.settings.rules import weak_secrets
 from slipway.settings.setting_files import config_set
@@ -98,7 +100,10 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
         except SlipwayError as error:
             problems += error.problems
         for host, probe in probes.items():
-            found = (full_disk(probe, settings), _of_another(probe, application, settings.stack))
+            noted, own = str(probe.get("owner") or ""), stack_identity()
+            # Before any resource is made: with what it registers, `pulumi destroy` would remove the other's.
+            another = owned_by_another(application.stack, noted, own, application.name)
+            found = (full_disk(probe, settings), another or _of_another(probe, application, settings.stack))
             problems += [each.on(host) for each in found if each]
         problems += registry.result()
     if problems:

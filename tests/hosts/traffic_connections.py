@@ -119,7 +119,8 @@ class Connection(asyncio.Protocol):
         elif self.answers and not job.retried and self._pool.may_retry:
             self._pool.again(job)
         else:
-            self._pool.failed(job, self.lost)
+            which = f"connection that had answered {self.answers}, {'sent again' if job.retried else 'sent once'}"
+            self._pool.failed(job, self.lost, which)
 
 
 class Pool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.agent import runtime
 from slipway.agent.deadline import Stop
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socket
-from slipway.agent.docker.facts import SHORT_ID
+from slipway.agent.docker.facts import SHORT_ID, STACK_LABEL
 from slipway.agent.docker.stop import stop_and_remove
 from slipway.agent.edge.edge import Edge
 from slipway.agent.move.claims import taken_over_by
@@ -59,8 +59,13 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
 
 
 def remove_containers(stack: str, api: DockerApi, note: Callable[[Sequence[str]], None]) -> list[str]:
-    """Remove the containers and networks of a stack; their names. `note` gets the ids before they are stopped."""
-    containers, networks = api.containers({PROJECT_LABEL: stack}), api.networks(stack)
+    """Remove the containers and networks of a stack; their names. `note` gets the ids before they are stopped.
+
+    What `docker compose` made under the same name is not the stack's, and stays with its networks.
+    """
+    every = api.containers({PROJECT_LABEL: stack})
+    containers = [each for each in every if STACK_LABEL in (each.get("Labels") or {})]
+    networks = api.networks(stack) if len(containers) == len(every) else []
     if containers:
         note([str(entry["Id"])[:SHORT_ID] for entry in containers])
     stop_and_remove([str(entry["Id"]) for entry in containers], api)
@@ -75,6 +80,7 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
     with contextlib.suppress(FileNotFoundError):
         os.unlink(folder.watch)  # the watch ends when its order is gone
     removed = remove_containers(folder.stack, api, lambda stopping: _note(folder, stopping))
+    foreign = bool(api.containers({PROJECT_LABEL: folder.stack}))  # what is left is not of this stack
     Edge(api, out).drop_stack(folder.stack)
     releases = folder.kept_releases().values()
     own = {image for release in releases for image in images_of(release)}
@@ -83,12 +89,12 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
     for volume in sorted(api.volumes(folder.stack), key=lambda each: str(each["Name"])):
         name = str(volume["Name"])
         called = {name, (volume.get("Labels") or {}).get(_VOLUME_LABEL)}
-        if called.isdisjoint(named):
+        unknown -= called
+        if called.isdisjoint(named) or foreign:
             kept.append(name)
         else:
             api.remove_volume(name)
             gone.append(name)
-            unknown -= called
     for name in _remove_folder(folder, named):
         (gone if name in named else kept).append(name)
         unknown.discard(name)

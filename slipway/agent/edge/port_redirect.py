@@ -22,7 +22,8 @@ __all__ = ["PortRedirect"]
 _MARK = "slipway-move"
 _SECONDS, _POLL_SECONDS = 20.0, 0.02
 _STAYS = 3
-# Of both families; IPv4 decides, as the kernel may have no IPv6. What was there of ours goes first: one set at a time.
+# Of both families; IPv4 decides, as the kernel may have no IPv6. With 4 it
+# ends where another program holds its lock. What was there of ours goes first: one set at a time.
 _SCRIPT = f"""
 set -f
 stays=0
@@ -33,7 +34,7 @@ for t in ip6tables iptables; do
     $t -w 5 -t $table -S | grep -e '--comment {_MARK}' | sed 's/^-A/-D/' | while read -r rule; do
       $t -w 5 -t $table $rule
     done
-    left=$($t -w 5 -t $table -S) || [ $? != 4 ] || stays={_STAYS}  # 4: another program holds its lock
+    left=$($t -w 5 -t $table -S) || [ $? != 4 ] || stays={_STAYS}
     case $left in *{_MARK}*) stays={_STAYS} ;; esac
   done
   for pair in $PAIRS; do

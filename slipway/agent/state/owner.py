@@ -1,4 +1,4 @@
-"""Which Pulumi stack a stack of this host belongs to, as the first deployment that succeeded noted it."""
+"""Which Pulumi stack a stack of this host belongs to, as its first deployment noted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shlex
 from slipway.agent.state.atomic_files import write_atomically
 from slipway.agent.state.stack_dir import StackFolder
 from slipway.contract.host_paths import stacks_folder
+from slipway.contract.owner import OWNER_FILE, named, owned_by_another
 from slipway.contract.problems import SlipwayError
 
 __all__ = ["check_owner", "note_owner", "owner_of"]
@@ -16,15 +17,9 @@ __all__ = ["check_owner", "note_owner", "owner_of"]
 
 def check_owner(folder: StackFolder, owner: str, application: str) -> None:
     """Refuse to deploy what is another Pulumi stack's, or what runs here under another name so far."""
-    (noted, _), (named, unlike), path = _parts(owner_of(folder)), _parts(owner), shlex.quote(_path(folder))
-    if named and noted and noted != named:
-        raise SlipwayError(
-            f"{folder.stack} was deployed here by the Pulumi stack {noted}, and this one is {named}",
-            "its containers would be replaced, and its volumes used, so nothing was touched; under another name this "
-            f"stack runs beside it, and where it is the same one, `rm {path}` on the host says so",
-            f"pulumi config set name {application}-new",
-        )
-    asks = unlike and not os.path.exists(_path(folder)) and os.path.isdir(stacks_folder())
+    if problem := owned_by_another(folder.stack, owner_of(folder), owner, application):
+        raise SlipwayError(problem)
+    asks = named(owner)[1] and not os.path.exists(_path(folder)) and os.path.isdir(stacks_folder())
     here = sorted(os.listdir(stacks_folder())) if asks else ()
     for other in (StackFolder(name) for name in here):
         if owner_of(other) == owner:
@@ -55,10 +50,5 @@ def owner_of(folder: StackFolder) -> str:
         return ""
 
 
-def _parts(owner: str) -> tuple[str, str]:
-    named, _, mark = owner.partition(" ")
-    return named, mark
-
-
 def _path(folder: StackFolder) -> str:
-    return os.path.join(folder.path, "owner")
+    return os.path.join(folder.path, OWNER_FILE)

@@ -56,3 +56,23 @@ def test_a_stack_never_takes_the_place_of_another_applications(
     assert problem.what.startswith(f"host web-1: {shop.stack} is application {owner}'s here; stack {stack} of")
     assert problem.fix == f"pulumi config set name {name}-new"
     assert sessions.closed, "nothing was left on any host"
+
+
+@pytest.mark.parametrize(
+    ("noted", "refused"),
+    [("", False), ("shop/test", False), ("shop/test 0123", False), ("deploy/test", True), ("shop/prod a1", True)],
+)
+def test_a_stack_of_another_pulumi_project_is_refused_before_any_resource_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: str, refused: int
+) -> None:
+    """With a resource in its state, `pulumi destroy` would remove the other's containers."""
+    monkeypatch.setattr("slipway.hosts.preflight.stack_identity", lambda: "shop/test a1")
+    shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
+    sessions: Any = Sessions({"here": probe(owner=noted)})
+    if not refused:
+        assert look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions).probes
+        return
+    with pytest.raises(SlipwayError) as error:
+        look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions)
+    assert "was deployed here by the Pulumi stack " in str(error.value)
+    assert sessions.closed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,9 @@ def deploy(stack: Simulation, owner: str, version: str = "1") -> Ended:
     return stack.deploy(stack.shop(version), owner=owner)
 
 
-def run_printed(error: str) -> None:
-    command = next(each for each in error.split("`") if each.startswith(("rm /", ": > /")))
-    subprocess.run(["sh", "-c", command], check=True)
+def run_printed(stack: Simulation, error: str) -> None:
+    command = next(each for each in error.split("`") if each.startswith(("rm ", ": > /")))
+    subprocess.run(["sh", "-c", command], check=True, env={**os.environ, "SLIPWAY_HOME": str(stack.host.home)})
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
@@ -34,7 +35,7 @@ def test_another_repository_of_the_same_name_is_refused_before_anything_changes(
     assert refused["fix"] == "pulumi config set name app-new"
     ended = deploy(stack, "two/prod", "3")
     assert (ended.code, stack.ids(), stack.outcomes()) == (1, before, ledger)
-    run_printed(ended.error)
+    run_printed(stack, ended.error)
     assert deploy(stack, "two/prod", "3").code == 0
     assert deploy(stack, "one/prod").code == 1
 
@@ -53,14 +54,14 @@ def test_a_stack_under_a_new_name_is_refused_and_goes_on_under_the_former(stack:
     assert ended.error.endswith("pulumi config set name app")
     assert renamed.ids() == []
     assert deploy(stack, "one/prod a1", "2").code == 0
-    run_printed(ended.error)
+    run_printed(stack, ended.error)
     assert deploy(renamed, "one/prod a1").code == 0
 
 
 def test_two_applications_with_copies_of_one_stack_file_both_go_on_once_that_was_said(stack: Simulation) -> None:
     copy = Simulation(stack.host, "copy-prod")
     assert deploy(stack, "one/prod a1").code == 0
-    run_printed(deploy(copy, "one/prod a1").error)
+    run_printed(stack, deploy(copy, "one/prod a1").error)
     for version in ("2", "3"):
         for each in (copy, stack):
             assert deploy(each, "one/prod a1", version).code == 0

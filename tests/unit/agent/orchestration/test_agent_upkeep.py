@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -145,6 +146,29 @@ def test_destroy_twice_keeps_volumes_unless_named(stack: Simulation) -> None:
     assert stack.destroy("data", "data/uploads").code == 0
     assert stack.host.engine.volumes == {}
     assert not (stack.host.home / "stacks" / "shop").exists()
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_destroy_of_a_stack_that_was_refused_removes_nothing_that_is_called_so(
+    stack: Simulation, *, running: bool
+) -> None:
+    """Compose made it, by hand; the stack's folder is there, as its agent is."""
+    labels = {"com.docker.compose.project": stack.stack}
+    engine = stack.host.engine
+    image = stack.world.image("1", plain)
+    pulled = "/images/create?fromImage={}&tag={}".format(*image.replace(":1@", "@").split("@"))
+    for method, path, body in (
+        ("POST", pulled, {}),
+        ("POST", "/volumes/create", {"Name": "shop_data", "Labels": {**labels, "com.docker.compose.volume": "data"}}),
+        ("POST", "/networks/create", {"Name": "shop_default", "Labels": labels}),
+        ("POST", "/containers/create?name=shop-db-1", {"Image": image, "Labels": labels}),
+        *([("POST", "/containers/shop-db-1/start", {})] if running else []),
+    ):
+        assert engine.handle(method, path, json.dumps(body).encode())[0] < 300
+    assert stack.deploy(stack.shop()).code == 1
+    there = (set(engine.containers), set(engine.networks), set(engine.volumes))
+    assert stack.destroy("data").code == 0
+    assert (set(engine.containers), set(engine.networks), set(engine.volumes)) == there
 
 
 def test_destroy_takes_links_as_links_and_what_is_written_meanwhile(

@@ -1,0 +1,33 @@
+"""Whose a stack of a host is: the Pulumi stack that its first deployment noted there."""
+
+from __future__ import annotations
+
+from slipway.contract.host_paths import shell_stack_path
+from slipway.contract.problems import Problem
+
+__all__ = ["OWNER_FILE", "named", "owned_by_another"]
+
+OWNER_FILE = "owner"
+
+
+def named(owner: str) -> tuple[str, str]:
+    """`PROJECT/STACK MARK` as its two parts."""
+    name, _, mark = owner.partition(" ")
+    return name, mark
+
+
+def owned_by_another(stack: str, noted: str, owner: str, application: str) -> Problem | None:
+    """What is wrong where a host has noted another Pulumi stack than `owner` for `stack`.
+
+    The mark may differ: another passphrase makes another one.
+    """
+    there, here = named(noted)[0], named(owner)[0]
+    if not there or not here or there == here:
+        return None
+    return Problem(
+        f"{stack} was deployed here by the Pulumi stack {there}, and this one is {here}",
+        "its containers would be replaced, and its volumes used, so nothing was touched; under another name this "
+        f"stack runs beside it, and where it is the same one, `rm {shell_stack_path(stack, OWNER_FILE)}` on the host "
+        "says so",
+        f"pulumi config set name {application}-new",
+    )
