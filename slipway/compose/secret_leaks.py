@@ -195,6 +195,8 @@ def places_of(value: str, model: Mapping[str, Any], files: Mapping[str, bytes], 
     if weak and value.strip():
         texts = [*service_texts(model.get("services") or {})]
         texts += [((place,), content.decode(errors="replace")) for place, content in files.items()]
+        configs = (model.get("configs") or {}).items()
+        texts += [(("configs", name, "content"), str(config.get("content") or "")) for name, config in configs]
         meant = _meant(value)
         return [path for path, text in texts if meant.search(text)]
     if len(value) < SHORTEST_SECRET:
@@ -240,7 +242,8 @@ def _secret_texts(model: Mapping[str, Any], settings: Settings) -> Iterator[Prob
     for path, text, why in secret_texts(model, settings.variables):
         if any(_meant(value).search(text) or (len(value) >= SHORTEST_SECRET and value in text) for value in own):
             continue
-        beside = [held for service, held, value in literals if service == path[1] and value in text]
+        shared = path[0] == "configs"  # with the service whose password it is
+        beside = [held for service, held, value in literals if (shared or service == path[1]) and value in text]
         named = path[-1] if path[2:4] == ("build", "args") else next(iter(beside), f"{path[1]}_SECRET".upper())
         name = re.sub(r"^(?=\d)", "_", re.sub(r"\W", "_", named, flags=re.ASCII))
         way_out = _way_out(path, name, model.get("services") or {})

@@ -316,6 +316,15 @@ def test_a_weak_value_that_stands_elsewhere_too_is_kept_and_the_place_is_said(
     assert not file or not stands or found.kept["DB_PASSWORD"] == "app.hjson"
 
 
+@pytest.mark.parametrize(("text", "stands"), [(each[1], each[2]) for each in ELSEWHERE if each[1] and not each[0]])
+def test_a_weak_value_that_stands_in_the_content_of_a_config_is_kept(
+    tmp_path: Path, text: str, *, stands: bool
+) -> None:
+    services = {"a": {"image": "x", "environment": {"DB_PASSWORD": "wordy"}}, "b": {"image": "x", "configs": ["c"]}}
+    found = adopted(tmp_path, json.dumps({"services": services, "configs": {"c": {"content": text}}}))
+    assert found.kept == ({"DB_PASSWORD": "configs.c.content"} if stands else {})
+
+
 def test_a_strong_value_in_a_shipped_file_stays_in_both(tmp_path: Path) -> None:
     (tmp_path / "app.hjson").write_text(f"api_key: {LONG}")
     text = compose(mapping(f"API_KEY: {LONG}") + "    volumes: [./app.hjson:/c:ro]\n")

@@ -409,6 +409,16 @@ def test_a_secrets_value_elsewhere_has_a_way_out_that_works_there(
         assert found.document["services"]["db"]["environment"] == {"MYSQL_PASSWORD": "${MYSQL_PASSWORD}"}
 
 
+def test_a_password_in_the_content_of_a_config_is_that_of_the_service_that_has_it(tmp_path: Path) -> None:
+    text = f"""
+        services:
+          db: {{image: x, environment: {{POSTGRES_PASSWORD: {CANARY}}}}}
+          app: {{image: x, configs: [c]}}
+        configs: {{c: {{content: 'password: {CANARY}'}}}}"""
+    said = [each for each in problems_of(tmp_path, text, production=True) if "configs.c.content" in each.what]
+    assert ["secrets.POSTGRES_PASSWORD" in each.fix for each in said] == [True]
+
+
 @pytest.mark.parametrize("host", ["db", "db.example.com"])
 def test_a_weak_password_in_a_url_to_a_service_is_refused_in_production(tmp_path: Path, host: str) -> None:
     text = f"services: {{db: {{image: x}}, web: {{image: x, environment: {{URL: 'postgres://u:changeme@{host}/x'}}}}}}"
