@@ -50,7 +50,7 @@ def accept_certificate(content: bytes, out: Output) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise UsageError("standard input is not a certificate with its key", "nothing was kept", "pulumi up") from None
     folder = EdgeFolder()
-    with lock(folder.lock, owner=out.host, reason="a certificate", wait=_LOCK_WAIT):
+    with lock(folder.lock, owner=out.host, reason="a certificate", wait=_LOCK_WAIT, of="the edge of this host"):
         changed = not folder.has_certificate()
         if changed:
             folder.put(f"{DEFAULT_CERTIFICATE}.pem", certificate)
@@ -91,20 +91,29 @@ def check_certificates(
     """Refuse a certificate for a host of another stack, whose visitors would be shown it: Traefik has one set for all.
 
     Of the stack's own `certificates`, and of those of others for hosts that its `services` are new to, unless they are
-    `neighbours`. What is there already stays, both may have the same one, and a wildcard names nobody's host.
+    `neighbours`. What is there already stays, both may have the same one, a stack's next one may name what its former
+    one does, and a wildcard names nobody's host.
     """
     own = folder.content(folder.certificates_of(stack)) or b""
+    others = [each for each in folder.stacks() if each != stack]
+    former = {name for each in _written(folder, stack, own) for name in names_of(each)} if others else set()
     wanted = {_name(each) for each in certificates}
     fresh = {host for host, _ in claims(services)} - _hosts(folder, stack)
     requests = folder.requests()
-    for other in (each for each in folder.stacks() if each != stack):
+    for other in others:
         hosts, theirs = _hosts(folder, other), folder.content(folder.certificates_of(other)) or b""
         for each in () if other in requests and stack in requests[other].neighbours else certificates:
             if _name(each).encode() not in own + theirs:
-                _check_names(each.certificate, hosts, stack, other)
-        for name in () if other in neighbours else set(_FILE.findall(theirs.decode())) - wanted:
-            content = folder.content(os.path.join(folder.path, "certificates", other, f"{name}.pem"))
-            _check_names((content or b"").decode(), fresh, other, stack)
+                _check_names(each.certificate, hosts - former, stack, other)
+        for certificate in () if other in neighbours else _written(folder, other, theirs, wanted):
+            _check_names(certificate, fresh, other, stack)
+
+
+def _written(folder: EdgeFolder, stack: str, listed: bytes, but: Collection[str] = ()) -> Iterator[str]:
+    """The certificates that a stack's file lists."""
+    for name in set(_FILE.findall(listed.decode())).difference(but):
+        if content := folder.content(os.path.join(folder.path, "certificates", stack, f"{name}.pem")):
+            yield content.decode()
 
 
 def _hosts(folder: EdgeFolder, stack: str) -> set[str]:
@@ -115,7 +124,7 @@ def _hosts(folder: EdgeFolder, stack: str) -> set[str]:
 
 def _check_names(certificate: str, hosts: Collection[str], one: str, other: str) -> None:
     """Refuse a certificate of `one` that names one of the `hosts` of `other`."""
-    if taken := sorted(set(names_of(certificate)).intersection(hosts)) if certificate else []:
+    if taken := sorted(set(names_of(certificate)).intersection(hosts)):
         raise SlipwayError(
             f"the certificate of {one} names {taken[0]}, a host name of stack {other}",
             f"visitors of {other} would be shown it, so nothing was touched; use one without that name, the same in "

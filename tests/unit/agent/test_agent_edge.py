@@ -17,7 +17,13 @@ from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.metrics import Target
 from slipway.agent.edge.rendering import Ports, dynamic, marker, read, text
 from slipway.agent.edge.routing import Backend, Preview, Routing, ServiceRouting, from_json, to_json
-from slipway.agent.edge.secret_files import accept_certificate, check_certificates, names_of, write_certificates
+from slipway.agent.edge.secret_files import (
+    accept_certificate,
+    check_certificates,
+    drop_other_certificates,
+    names_of,
+    write_certificates,
+)
 from slipway.agent.edge.static_config import Desired, desired, resolver_name, shared, static
 from slipway.agent.output import Output
 from slipway.contract.deployment import Acme, Certificate, EdgeRequest, Middlewares, RateLimit, Redirect, Route
@@ -504,6 +510,34 @@ def test_no_stack_shows_its_certificate_to_the_visitors_of_another(
         write_certificates(folder, own, stack)
         check_certificates(folder, own, "blog")
         write_certificates(folder, (), stack)
+
+
+def test_two_stacks_of_one_certificate_renew_it_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    folder = EdgeFolder()
+    folder.create(())
+    folder.store_requests({"shop": wish(), "blog": wish()})
+    routes = {"shop": [web(Route("a.test"))], "blog": [web(Route("b.test")), web(Route("b2.test"))]}
+    shared = ("a.test", "b.test")
+    first = (Certificate(*certificate(*shared)),)
+    for stack, routed in routes.items():
+        check_certificates(folder, first, stack, services=routed)
+        write_certificates(folder, first, stack)
+        folder.publish(folder.routes_of(stack), text({}, "live", Routing(tuple(routed))))
+    for new in (certificate(*shared), certificate(*reversed(shared))):
+        for stack in ("blog", "shop"):
+            check_certificates(folder, (Certificate(*new),), stack, services=routes[stack])
+            write_certificates(folder, (Certificate(*new),), stack)
+            drop_other_certificates(folder, stack)
+    more = (Certificate(*certificate(*shared, "b2.test")),)
+    for _ in range(2):
+        with pytest.raises(SlipwayError, match=r"certificate of shop names b2\.test, a host name of stack blog"):
+            check_certificates(folder, more, "shop")
+    write_certificates(folder, (), "shop")
+    with pytest.raises(SlipwayError, match=r"certificate of shop names b\.test"):
+        check_certificates(folder, (Certificate(*certificate(*shared)),), "shop")
 
 
 @pytest.mark.parametrize("kind", ["route", "redirect", "preview"])
