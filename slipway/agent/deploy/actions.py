@@ -232,7 +232,7 @@ class Actions:
         wanted = {name: self.rendered.services[name].config for name in step.services}
         self._look_before()
         self.started.update(step.services)
-        with self.attempt.users.kept_off(self.rendered.compose, step.services):
+        with self.attempt.users.kept_off(self.rendered.compose, step.services, self.deadline):
             self.compose.up(
                 step.services,
                 self.rendered.linked(step.services, self._links),

@@ -19,9 +19,10 @@ from slipway.agent.move.old_project import MOVING, NOTES, UNDOING, UNDONE, OldPr
 from slipway.agent.move.undo import undo
 from slipway.agent.release.rendering import render
 from slipway.agent.state.atomic_files import read_object
-from slipway.agent.state.journal import DESTROY, Journal
+from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
+from slipway.agent.state.stack_dir import moment
 from slipway.contract.deployment import Release
 from slipway.contract.outcomes import FAILED, UNCHANGED
 
@@ -129,9 +130,14 @@ class Attempt:
         if self._users is None:
             old, api, engine = OldProject(self.folder, self.access.api), self.access.api, self.access.machine.root
             planned = {each.name for each in self.handover.old.containers()} if self.handover else set()
-            cut_off, wait = self._cut_off_release(), self.options.deadline
             self._users = DataUsers(
-                old, api, engine, lambda: self._leaving(planned), cut_off, wait=wait, stop=self.stop
+                old,
+                api,
+                engine,
+                lambda: self._leaving(planned),
+                live=self._live_file(),
+                cut_off=facts.comparable(self._cut_off_since),
+                stop=self.stop,
             )
         return self._users
 
@@ -145,17 +151,19 @@ class Attempt:
         anew = self.handover.old.awake() if self.handover else ()
         return [*self.giving_up, *(each.id for each in anew if each.name in planned)]
 
-    def _cut_off_release(self) -> Mapping[str, Any]:
-        """The Compose file of what is live, where a deployment that was cut off may have left it down."""
-        last = self.unfinished  # one that had begun nothing took nothing down
-        begun = last is not None and last.release != DESTROY and (last.step or last.stopping)
-        cut_off = self.live if begun else None
-        kept = self.folder.release(cut_off.release) if cut_off else None
-        if cut_off is None or kept is None:
-            return {"services": {}}
-        release = Release.from_json(kept)
-        secrets = {**dict.fromkeys(release.secrets, ""), **self.folder.stored_secrets()}
-        return self.render(release, cut_off.services, secrets, keep_key=False).compose
+    @property
+    def _cut_off_since(self) -> str:
+        """When a deployment began that was cut off and may have left down what is live."""
+        return self.unfinished.since if self.unfinished and self.unfinished.begun else ""
+
+    def _live_file(self) -> Mapping[str, Any]:
+        """The Compose file of what is live."""
+        live = self.live
+        with contextlib.suppress(KeyError):  # a record that lacks its parts
+            release = Release.from_json((self.folder.release(live.release) if live else None) or {})
+            secrets = {**dict.fromkeys(release.secrets, ""), **self.folder.stored_secrets()}
+            return self.render(release, live.services if live else (), secrets, keep_key=False).compose
+        return {"services": {}}
 
     def _cut_off(self) -> bool:
         return bool(read_object(os.path.join(self.folder.path, NOTES)).get("state") == MOVING)
@@ -203,6 +211,7 @@ class Attempt:
             previous=self.live.release if self.live else None,
             actor=self.origin.get("actor", ""),
             stopping=self.unfinished.stopping if self.unfinished else (),
+            since=self._cut_off_since or moment(),
         )
 
     def finish_stops(self) -> float:

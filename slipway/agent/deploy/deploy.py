@@ -11,7 +11,7 @@ from slipway.agent.deadline import Deadline, Stop
 from slipway.agent.deploy import preflight
 from slipway.agent.deploy.actions import Actions
 from slipway.agent.deploy.attempt import Attempt
-from slipway.agent.deploy.failure import undo
+from slipway.agent.deploy.failure import undo, unfinished
 from slipway.agent.deploy.migrate import remove_one_offs
 from slipway.agent.deploy.plan import Plan, WantedRelease, deployment
 from slipway.agent.deploy.planned import IN_PLACE, Known, changes, unlike_plan
@@ -203,8 +203,7 @@ def _run(attempt: Attempt) -> dict[str, Any]:
         done = _forward(attempt)
     except Exception as error:  # a bug of ours rolls back, too
         if attempt.recorded:
-            attempt.journal.end(attempt.outcome)
-            raise
+            raise unfinished(attempt, error) from error
         raise undo(attempt, error) from error
     attempt.journal.end(attempt.outcome)
     attempt.fleet.publish(DONE)

@@ -11,6 +11,7 @@ from slipway.agent.deadline import Deadline
 from slipway.agent.deploy.rollback import clear_first, roll_back_to
 from slipway.agent.deploy.volume_age import anonymous_volumes, remove_volumes, with_older_volumes
 from slipway.agent.docker.docker_api import DockerUnreachableError
+from slipway.agent.drift import drift
 from slipway.agent.move.old_project import UNDOING
 from slipway.agent.state.validation_mark import validated_target
 from slipway.contract import barriers
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from slipway.agent.deploy.attempt import Attempt
     from slipway.agent.state.ledger import Live
 
-__all__ = ["undo"]
+__all__ = ["undo", "unfinished"]
 
 _DOCKER_SECONDS, _POLL_SECONDS = 60.0, 0.5
 
@@ -59,6 +60,15 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
     return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}", evidence=tuple(evidence)))
 
 
+def unfinished(attempt: Attempt, error: Exception) -> SlipwayError:
+    """What to end with where the release was recorded, and something after that failed."""
+    failure = as_error(error, attempt.folder, attempt.out.redactor)
+    with contextlib.suppress(OSError):
+        attempt.journal.end(attempt.outcome)
+    problem, now = failure.problems[0], f"release {attempt.release.id} is recorded and serves"
+    return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}, and the next deployment does the rest"))
+
+
 def _return_with_docker(attempt: Attempt) -> str:
     """`_return`, once Docker answers: an upgrade of it restarts it."""
     until = runtime.monotonic() + _DOCKER_SECONDS
@@ -78,7 +88,7 @@ def _return(attempt: Attempt) -> str:
     if not attempt.touched and attempt.runs_instead:
         return f"the project {attempt.runs_instead} runs, and not this stack"
     if not (attempt.touched or attempt.unfinished):
-        return f"release {attempt.live.release} still serves" if attempt.live else "nothing was started"
+        return _as_before(attempt)
     handover = attempt.handover
     if handover and handover.old.open and handover.old.proofs in (None, attempt.ledger.proofs):
         deadline = Deadline(attempt.options.deadline, "giving back")
@@ -89,6 +99,17 @@ def _return(attempt: Attempt) -> str:
             attempt.runs_instead = handover.old.name
         return handover.give_back(lambda: _take_away(attempt, alone=alone), deadline, stays=not alone)
     return _take_away(attempt, alone=attempt.live is None)
+
+
+def _as_before(attempt: Attempt) -> str:
+    """What serves where nothing was touched, in words."""
+    if attempt.live is None:
+        return "nothing was started"
+    unlike = []
+    with contextlib.suppress(SlipwayError):  # it is not Docker's answer that it fails for
+        unlike = drift(attempt.live.services, attempt.containers())
+    said = "; ".join(f"{each['service']}: {each['what']}" for each in unlike)
+    return f"release {attempt.live.release} {f'is as it was ({said})' if said else 'still serves'}"
 
 
 def _take_away(attempt: Attempt, *, alone: bool) -> str:
@@ -112,19 +133,19 @@ def _on_to_validated(attempt: Attempt, now: str, evidence: list[str]) -> str:
         return now
     attempt.touched = False
     try:
-        _to_validated(attempt, wanted, attempt.live)
+        but = _to_validated(attempt, wanted, attempt.live)
     except Exception as error:  # noqa: BLE001 - what was live serves on, whatever keeps the other from it
         failure = as_error(error, attempt.folder, attempt.out.redactor)
         evidence += [f"rollback to the validated {wanted.release}: {failure}", *failure.evidence]
         serves = _to_live(attempt, attempt.live) if attempt.touched else now
         return f"{serves}; could not roll back to the last validated release {wanted.release} ({failure.what})"
     return (
-        f"rolled back to release {wanted.release}, the last validated one, which serves "
+        f"rolled back to release {wanted.release}, the last validated one, which serves{but} "
         f"(release {attempt.live.release}, live before, is not validated)"
     )
 
 
-def _to_validated(attempt: Attempt, wanted: Live, live: Live) -> None:
+def _to_validated(attempt: Attempt, wanted: Live, live: Live) -> str:
     folder = attempt.folder
     secrets = {**folder.stored_secrets(), **attempt.document.secrets}
     needed = (folder.release(wanted.release) or {}).get("secrets", [])
@@ -149,3 +170,4 @@ def _to_validated(attempt: Attempt, wanted: Live, live: Live) -> None:
     )
     folder.store_secrets({name: secrets[name] for name in needed})
     attempt.keeping.forget()  # what was kept of it is live again
+    return back.but

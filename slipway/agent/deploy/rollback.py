@@ -14,6 +14,7 @@ from slipway.agent.deploy.actions import Actions
 from slipway.agent.deploy.destroy import remove_containers
 from slipway.agent.deploy.plan import converge
 from slipway.agent.docker import pull
+from slipway.agent.move.data_users import DataUsedError
 from slipway.agent.strategies.steps import CheckRoutes, Fetch, ShiftTraffic, Write
 from slipway.agent.traffic.wanted_routes import facts_of_routes
 from slipway.contract.deployment import Release
@@ -33,8 +34,9 @@ __all__ = ["Back", "clear_first", "roll_back_to"]
 class Back(NamedTuple):
     """How a rollback ended."""
 
-    said: str  # which release serves now, in words
+    said: str  # which release serves now, and what of it does not, in words
     services: dict[str, Proof]  # what it consists of, with the secrets that it has now
+    but: str = ""  # what of it does not
 
 
 def roll_back_to(
@@ -64,7 +66,8 @@ def roll_back_to(
         rendered = attempt.render(release, live.services, values, keep_key=True)
         try:
             actions = Actions(attempt, release, rendered, values, deadline)
-            touched = _converge(attempt, live, actions, prefix, unproven=unproven)
+            kept_from: dict[str, str] = {}
+            touched = _converge(attempt, live, actions, prefix, kept_from, unproven=unproven)
         except SlipwayError as error:
             if values == today:
                 raise
@@ -78,10 +81,11 @@ def roll_back_to(
         attempt.ledger.append(
             live.release, REPAIRED, convergence=live.convergence, reason="secrets of today", services=services
         )
-    if not touched:
-        return Back(f"release {live.release} still serves", services)
-    out.progress("back", f"{live.release} ({', '.join(touched)})", runtime.monotonic() - begin)
-    return Back(f"rolled back to release {live.release}, which serves", services)
+    if touched:
+        out.progress("back", f"{live.release} ({', '.join(touched)})", runtime.monotonic() - begin)
+    said = f"rolled back to release {live.release}, which serves" if touched else f"release {live.release} still serves"
+    but = "".join(f", but for {name}: {why}" for name, why in kept_from.items())
+    return Back(f"{said}{but}", services, but)
 
 
 def clear_first(attempt: Attempt) -> None:
@@ -92,16 +96,22 @@ def clear_first(attempt: Attempt) -> None:
     attempt.out.progress("back", "removed what the failed deployment had started", runtime.monotonic() - begin)
 
 
-def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str, *, unproven: bool) -> list[str]:
-    """Do what makes `live` run again, and ask for its routes; the services touched."""
-    services = actions.rendered.services
-    seen, current = attempt.containers(), attempt.access.edge.current(attempt.folder.stack)
+def _converge(
+    attempt: Attempt, live: Live, actions: Actions, prefix: str, kept_from: dict[str, str], *, unproven: bool
+) -> list[str]:
+    """Do what makes `live` run again, and ask for its routes; the services touched.
+
+    Services whose data somebody else took meanwhile stay as they are, and are added to those that are `kept_from` it:
+    all else comes back. Where nothing is touched yet, as by the watch, they keep all of it from coming back.
+    """
+    services = {name: each for name, each in actions.rendered.services.items() if name not in kept_from}
+    seen = [each for each in attempt.containers() if each.service not in kept_from]
+    current = attempt.access.edge.current(attempt.folder.stack)
     routed = facts_of_routes(services, actions.release, None, actions.secrets, current=current, containers=seen)
+    routed = routed._replace(weights={name: each for name, each in routed.weights.items() if name not in kept_from})
     plans = converge(services, seen, live.services, routed=routed, back=True, resumed=attempt.unfinished is not None)
     if not (plans.first or plans.steps or plans.left or plans.late or unproven or attempt.doubted):
         return []
-    if not attempt.touched:  # what is brought back, as by the watch, may have lost its data to others meanwhile
-        attempt.users.check(actions.rendered.compose, plans.touched)
     images = sorted({service.image for service in services.values()})
     before: list[Step] = [Fetch(tuple(images))] if pull.missing(attempt.access.api, images) else []
     # Requests go back before anything else: what they go to is here and runs.
@@ -110,5 +120,17 @@ def _converge(attempt: Attempt, live: Live, actions: Actions, prefix: str, *, un
     routes = tuple(n for n, each in services.items() if each.replicas and (each.traffic.routed or n in checked))
     touched = plans.touched or [step.service for step in plans.first if isinstance(step, ShiftTraffic)]
     steps += [CheckRoutes(routes, tuple(touched), doubted=True)] if routes else []
-    actions.run(steps, prefix)
+    taken = ""
+    try:
+        for taken in plans.touched:
+            attempt.users.check(actions.rendered.compose, (taken,))
+        taken = ""
+        actions.run(steps, prefix)
+    except DataUsedError as error:
+        if not (attempt.touched or attempt.unfinished):
+            raise
+        if taken:  # else somebody was quicker, and is found now
+            attempt.out.progress("back", f"{taken} stays as it is: {error.what}")
+            kept_from[taken] = f"{error.what} ({error.problems[0].fix})"
+        return _converge(attempt, live, actions, prefix, kept_from, unproven=unproven)
     return touched

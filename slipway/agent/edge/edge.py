@@ -342,5 +342,5 @@ class Edge:
     @contextlib.contextmanager
     def _locked(self, reason: str, deadline: Deadline | None) -> Iterator[None]:
         wait = _LOCK_SECONDS if deadline is None else min(_LOCK_SECONDS, deadline.remaining())
-        with lock(self._folder.lock, owner=self.out.host, reason=reason, wait=wait):
+        with lock(self._folder.lock, owner=self.out.host, reason=reason, wait=wait, of="the edge of this host"):
             yield

@@ -22,8 +22,9 @@ __all__ = ["PortRedirect"]
 _MARK = "slipway-move"
 _SECONDS, _POLL_SECONDS = 20.0, 0.02
 _STAYS = 3
-# Of both families; IPv4 decides, as the kernel may have no IPv6. With 4 it
-# ends where another program holds its lock. What was there of ours goes first: one set at a time.
+# Of both families; IPv4 alone decides, as ip6tables fails where there is no IPv6: where it fails though there is,
+# visitors over IPv6 are with the old port until that goes, and refused for about a second. With 4 it ends where another
+# program holds its lock. What was there of ours goes first: one set at a time.
 _SCRIPT = f"""
 set -f
 stays=0

@@ -73,7 +73,9 @@ class Handover:
         self.old.rest()
 
     def _claim(self, proofs: int, wait: float) -> None:
-        with lock(moves_lock(), owner=self.stack, reason=f"move to {self.stack}", wait=wait):
+        with lock(
+            moves_lock(), owner=self.stack, reason=f"move to {self.stack}", wait=wait, of="the data of this host"
+        ):
             check_claims(self.old, self.stack)
             old = self.old.containers()
             data = [mount for each in old for mount in each.mounts]

@@ -34,6 +34,13 @@ class Unfinished(NamedTuple):
     children: tuple[tuple[int, str], ...]
     stopping: tuple[str, ...] = ()
     """containers that it was about to stop and remove, and did not say that it has"""
+    since: str = ""
+    """when it began, or the first of those that were cut off before it did"""
+
+    @property
+    def begun(self) -> bool:
+        """Whether it did anything: else it took nothing down either."""
+        return self.release != DESTROY and bool(self.step or self.stopping)
 
     def text(self) -> str:
         """For people: the release and the last step that is known of."""
@@ -67,12 +74,13 @@ class Journal:
 
     def unfinished(self) -> Unfinished | None:
         """The deployment that never ended, if the last one did not."""
-        release, step, children = None, "", []
+        release, step, since, children = None, "", "", []
         stopping: list[str] = []
         for line in read_lines(self._path):
             if "begin" in line:
                 release = str(line["begin"].get("release", "?"))
                 stopping = line["begin"].get("stopping", [])
+                since = str(line["begin"].get("since") or line.get("at", ""))
             elif "step" in line:
                 step = f"{line['step']} {line.get('state', '')}".strip()
                 stopping = line.get("stops", []) if line.get("state") == "started" else []
@@ -82,7 +90,7 @@ class Journal:
                 children.append((int(line["child"]), str(line.get("born", ""))))
             elif "end" in line:
                 return None
-        return None if release is None else Unfinished(release, step, tuple(children), tuple(stopping))
+        return None if release is None else Unfinished(release, step, tuple(children), tuple(stopping), since)
 
     def _append(self, line: dict[str, Any]) -> None:
         append_line(self._path, json.dumps(line))

@@ -31,9 +31,12 @@ class HeldError(SlipwayError):
 
 
 @contextlib.contextmanager
-def lock(path: str, *, owner: str, reason: str, wait: float, stop: Stop | None = None) -> Iterator[None]:
-    """Hold the lock at `path`; raises after `wait` seconds, naming who holds it, since when and why."""
-    descriptor = _take(path, wait=max(wait, _GRACE_SECONDS), stop=stop)
+def lock(path: str, *, owner: str, reason: str, wait: float, stop: Stop | None = None, of: str = "") -> Iterator[None]:
+    """Hold the lock at `path`; raises after `wait` seconds, naming who holds it, since when and why.
+
+    `of` is what all stacks of a host share, where it is not one stack's own lock.
+    """
+    descriptor = _take(path, wait=max(wait, _GRACE_SECONDS), stop=stop, of=of)
     try:
         content = {"owner": owner, "pid": os.getpid(), "since": moment(), "at": runtime.time(), "reason": reason}
         with contextlib.suppress(OSError):  # of a full disk; it is held all the same
@@ -83,7 +86,7 @@ def is_held(path: str) -> bool:
         os.close(descriptor)
 
 
-def _take(path: str, *, wait: float, stop: Stop | None) -> int:
+def _take(path: str, *, wait: float, stop: Stop | None, of: str) -> int:
     until = runtime.monotonic() + wait
     while True:
         # A destroy that we waited for has taken the folder along.
@@ -97,14 +100,18 @@ def _take(path: str, *, wait: float, stop: Stop | None) -> int:
         except OSError:
             pass
         os.close(descriptor)
+        if runtime.monotonic() >= until:
+            means = "two at once would undo each other, so nothing was touched"
+            fix = "wait for it to end, or raise lockWait, then run it again"
+            if of and (process := read_object(path).get("pid")):  # it is held for as long as something starts
+                means, fix = "where that hangs, this has it go back", f"kill {process}"
+            raise HeldError(
+                f"another deployment holds {of or 'this stack'}: {_description(path)}",
+                f"waited {wait:.0f} s; {means}",
+                fix,
+            )
         if stop is not None:
             stop.check()
-        if runtime.monotonic() >= until:
-            raise HeldError(
-                f"another deployment holds this stack: {_description(path) or 'unknown'}",
-                f"waited {wait:.0f} s; two at once would undo each other, so nothing was touched",
-                "wait for it to end, or raise lockWait, then run it again",
-            )
         runtime.sleep(0.05)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,9 @@ from simulation import KILLED, Simulation
 from test_agent_failures import stand_in
 from test_agent_move import UNLESS_STOPPED, Before, command, deploy, shop
 from test_agent_move_between_stacks import DATA, RULES, Stacks
+
+from slipway.agent.state.lock import lock
+from slipway.contract.host_paths import moves_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,6 +114,7 @@ def test_killed_while_it_replaces_a_stack_gets_back_the_data_that_it_shared_befo
     live = release("2")
     assert stack.deploy(live).code == 0
     name = stand_in(stack, "blog", str(tmp_path))
+    stack.later(1)
     for number in range(4):  # changes of Docker, from the first container that is made to where the old one is gone
         wanted = release(f"killed-{number}")
         assert stack.deploy(wanted, kill_at=number).code == KILLED
@@ -118,6 +123,88 @@ def test_killed_while_it_replaces_a_stack_gets_back_the_data_that_it_shared_befo
         assert ended.code == (1 if again == "bad" else 0), (number, ended.err)
         live = wanted if again == "same" else live
         assert users(stack, tmp_path) == [name, "shop-db-1"], number
+
+
+# from while v2 is awaited until after v1 is back: its db begins to start 10 s after v2 does
+@pytest.mark.parametrize("after", [3.0, *(9.6 + step / 80 for step in range(12)), 10.5])
+def test_of_a_rollback_and_another_stack_one_gets_the_data(stack: Simulation, tmp_path: Path, after: float) -> None:
+    assert stack.deploy(stack.shop("1", "1", db_service=folder(tmp_path))).code == 0
+    other, wanted = Simulation(stack.host, "other"), stack.shop("2", "2", api_environment={"MODE": "never"})
+    most = 0
+
+    def look(_: str) -> None:
+        nonlocal most
+        most = max(most, len(users(stack, tmp_path)))
+
+    stack.host.engine.mutating = look
+    _, ended = stack.begin(wanted)
+    stack.later(after)
+    _, others = other.begin(other.shop(db_service=folder(tmp_path)))
+    first, second = ended(), others()
+    assert most == 1
+    assert first.code == 1, "the api of v2 is never healthy"
+    assert stack.versions()["api"] == ["1"]
+    said = f", but for db: the folder {tmp_path} is used by other-db-1 of other (docker stop other-db-1)"
+    assert (said in first.error) == (second.code == 0)
+    assert users(stack, tmp_path) == ["shop-db-1" if second.code else "other-db-1"]
+    if not second.code:
+        stop(other, "db")  # as it says
+        assert stack.deploy(stack.shop("1", "1", db_service=folder(tmp_path))).code == 0
+        assert other.deploy(other.shop("2", "2", db_service=folder(tmp_path))).code == 1
+        assert users(stack, tmp_path) == ["shop-db-1"]
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+@pytest.mark.parametrize("at", ["recreate:db:finished", "await:db:finished"])
+def test_after_a_kill_nothing_goes_back_to_data_that_somebody_else_took_meanwhile(
+    stack: Simulation, tmp_path: Path, at: str, kills: int
+) -> None:
+    assert stack.deploy(stack.shop("1", "1", db_service=folder(tmp_path))).code == 0
+    assert stack.deploy(stack.shop("2", "2"), kill=at).code == KILLED
+    stack.later(1)
+    other = Simulation(stack.host, "other")
+    assert other.deploy(other.shop(db_service=folder(tmp_path))).code == 0
+    for number in range(1, kills):
+        assert stack.deploy(stack.shop("2", f"2-{number}"), kill=at).code == KILLED
+    again = stack.deploy(stack.shop("3", "3", db_service=folder(tmp_path)))
+    assert "is used by other-db-1 of other" in again.error
+    assert "but for db" in again.error
+    assert users(stack, tmp_path) == ["other-db-1"]
+    assert stack.versions()["api"] == ["1"]
+    assert (
+        " is as it was (db: shop-db-1 was replaced)"
+        in stack.deploy(stack.shop("3", "3", db_service=folder(tmp_path))).error
+    )
+
+
+def test_a_database_that_ended_starts_again_beside_whoever_was_there_before(stack: Simulation, tmp_path: Path) -> None:
+    wanted = stack.shop("1", "1", db_service=folder(tmp_path))
+    assert stack.deploy(wanted).code == 0
+    guest = stand_in(stack, "backup", str(tmp_path))
+    for version in ("1", "2"):  # as it is, and with a change at once
+        stop(stack, "db")
+        assert stack.deploy(stack.shop(version, version, db_service=folder(tmp_path))).code == 0
+        assert users(stack, tmp_path) == [guest, "shop-db-1"]
+    stop(stack, "db")
+    late = stand_in(stack, "late", str(tmp_path))
+    refused = stack.deploy(stack.shop("2", "2", db_service=folder(tmp_path)))
+    assert refused.error.endswith(f"— docker stop {late}"), "another folder would be an empty one"
+    assert "is as it was (db: shop-db-1 is exited (exit code 0))" in refused.error
+    assert users(stack, tmp_path) == [guest, late]
+    (found,) = (each for each in stack.host.engine.containers.values() if each.name == late)
+    stack.host.engine.handle("POST", f"/containers/{found.id}/stop", b"{}")
+    assert stack.deploy(stack.shop("2", "2", db_service=folder(tmp_path))).code == 0
+    assert users(stack, tmp_path) == [guest, "shop-db-1"]
+
+
+def test_a_wait_for_the_data_says_whose_it_is_and_ends_with_the_deployment(stack: Simulation, tmp_path: Path) -> None:
+    assert stack.deploy(stack.shop("1", "1")).code == 0
+    with lock(moves_lock(), owner="other", reason="start of db", wait=0):
+        ended = stack.deploy(stack.shop("2", "2", db_service=folder(tmp_path)), options={"deadline": 60})
+    assert f"another deployment holds the data of this host: other (pid {os.getpid()}) since" in ended.error
+    assert ended.error.endswith(f"— kill {os.getpid()}")
+    assert ended.seconds < 65
+    assert stack.versions() == {"db": ["1"], "api": ["1"]}
 
 
 @pytest.mark.parametrize("path", ["/mnt", "/srv", "/opt", "/home"])
