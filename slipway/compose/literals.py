@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from slipway.compose.config.compose_model import resolve, without_escapes
+from slipway.compose.config.compose_model import resolve, secret_names, without_escapes
 from slipway.compose.config.environment_nodes import (
     scalars,
     top_node,
@@ -18,9 +18,10 @@ from slipway.compose.config.environment_nodes import (
     written_instead,
     written_variables,
 )  # fmt: skip
+from slipway.compose.config.readable_texts import readable_literals, why_readable
 from slipway.compose.equal_secrets import names_on_networks, one_secret_each, password_for
 from slipway.compose.git import repository_of
-from slipway.compose.secret_leaks import places_of, readable_literals
+from slipway.compose.secret_leaks import places_of
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import SlipwayError
 from slipway.settings.rules import is_variable_name
@@ -39,6 +40,7 @@ __all__ = ["Adoption", "Literal", "PlainSecrets", "adoption", "check_readable_va
 
 _REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?:(:?-)((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
 _ELSEWHERE = "it stands in another file, which `include` or `extends` names"
+_COMPOSED = "it is put together of variables"
 _NO_LETTERS = re.compile(r"\W+", re.ASCII)
 
 
@@ -137,7 +139,9 @@ def check_readable_values(
     for each in plain.literals:
         inside = each.value != each.text and weakness("PASSWORD", each.value)  # of a URL
         weak = weakness(each.name, each.text) or inside
-        declared = each.variable and not each.default
+        strong = [value for value in settings.variables.values() if not weakness("PASSWORD", value)]
+        part = each.text not in strong and not why_readable(each.name, each.text, strong)
+        declared = part or (each.variable and not each.default)
         refused = settings.production and bool(weak or not declared)
         meaning, fix = plain.way_out(each, adopted, refused=refused)
         place = f"the password in {each.place}" if inside else each.place
@@ -255,6 +259,8 @@ class PlainSecrets:
 
     def _adopt(self, literal: Literal, others: list[str]) -> str:
         """Adopt one literal; the reason where it cannot be, else empty."""
+        if secret_names(literal.text):
+            return _COMPOSED
         value, variable = literal.value, literal.variable
         written = self.entries.get((literal.service, literal.name))
         if written is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
@@ -273,7 +279,7 @@ class PlainSecrets:
         new = _with_reference(written.raw, literal, f"${{{secret}}}")
         if not new:
             composed = not variable and any(found[1] for found in _REFERENCE.finditer(written.raw))
-            return "it is put together of variables" if composed else "Compose reads another text than is written"
+            return _COMPOSED if composed else "Compose reads another text than is written"
         self._take(secret, value, literal, others)
         self.edits[written.file, written.node.start_mark.index] = written, written.key + new
         return ""
@@ -339,6 +345,6 @@ def _with_reference(raw: str, literal: Literal, reference: str) -> str:
     if literal.value != literal.text and f":{written}@" in raw:
         return raw.replace(f":{written}@", f":{reference}@", 1)
     if literal.variable:
-        before, default, after = raw.partition(f"-{written}}}")
-        return f"{before}-{reference}}}{after}" if default else ""
+        default = re.search(rf"(?<=\$\{{{literal.variable})(:?-){re.escape(written)}\}}", raw)
+        return f"{raw[: default.end(1)]}{reference}{raw[default.end() - 1 :]}" if default else ""
     return reference if without_escapes(raw) == literal.text and not _REFERENCE.search(raw.replace("$$", "")) else ""

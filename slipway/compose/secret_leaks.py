@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.compose.config.compose_model import secret_names, strings, with_placeholders, without_escapes
 from slipway.compose.config.environment_nodes import only_in_env_file
-from slipway.compose.config.readable_texts import dropped, secret_texts, service_texts
+from slipway.compose.config.readable_texts import (
+    declared_values,
+    dropped,
+    readable_literals,
+    secret_texts,
+    service_texts,
+)
 from slipway.compose.equal_secrets import names_on_networks
 from slipway.contract.problems import Problem
+from slipway.settings.secret_forms import passwords_in_urls
 from slipway.settings.secret_rules import (
     SHORTEST_SECRET,
     is_secret,
+    named_like_a_secret,
     new_secret,
-    passwords_in_urls,
     probably_secret,
     weakness,
 )
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
     from slipway.x_slipway.findings import Findings
 
 __all__ = [
-    "as_secret", "check_known_values", "check_places", "known_values", "places_of", "readable_literals", "secret_uses",
+    "as_secret", "check_known_values", "check_places", "known_values", "places_of", "secret_uses",
     "why_private",
 ]  # fmt: skip
 
@@ -175,17 +182,6 @@ def _in_shell(service: Mapping[str, Any], key: str) -> bool:
     )
 
 
-def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Service, variable and text of every secret that stands in an environment itself."""
-    return [
-        (service, name, text)
-        for service, description in services.items()
-        for name, value in (description.get("environment") or {}).items()
-        if isinstance(text := without_escapes(value), str) and text
-        if not secret_names(text) and is_secret(name, text)
-    ]
-
-
 def places_of(value: str, model: Mapping[str, Any], files: Mapping[str, bytes], *, weak: bool) -> list[Path]:
     """Where a secret's value stands in Compose's model and in shipped files.
 
@@ -231,20 +227,21 @@ def check_known_values(
         (found.warn if weak and not settings.production else found.refuse)(each.what, each.meaning, each.fix)
     for each in _weak_passwords(model, files, settings):
         (found.refuse if settings.production else found.warn)(each.what, each.meaning, each.fix)
-    for each in _secret_texts(model, settings) if settings.production else ():
+    for each in _secret_texts(model, settings, sources) if settings.production else ():
         found.refuse(each.what, each.meaning, each.fix)
 
 
-def _secret_texts(model: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
+def _secret_texts(model: Mapping[str, Any], settings: Settings, sources: Sequence[FilePath]) -> Iterator[Problem]:
     """Secrets in plain text outside environments, but for values of the stack's own: those are reported as such."""
     own = [value for each in settings.secrets.values() if (value := each.get_secret_value()).strip()]
     literals = readable_literals(model.get("services") or {})
-    for path, text, why in secret_texts(model, settings.variables):
+    for path, text, why in secret_texts(model, declared_values(settings, sources)):
         if any(_meant(value).search(text) or (len(value) >= SHORTEST_SECRET and value in text) for value in own):
             continue
         shared = path[0] == "configs"  # with the service whose password it is
         beside = [held for service, held, value in literals if (shared or service == path[1]) and value in text]
-        named = path[-1] if path[2:4] == ("build", "args") else next(iter(beside), f"{path[1]}_SECRET".upper())
+        new = path[1] if named_like_a_secret(path[1]) else f"{path[1]}_SECRET"
+        named = path[-1] if path[-2] in ("args", "environment") else next(iter(beside), new.upper())
         name = re.sub(r"^(?=\d)", "_", re.sub(r"\W", "_", named, flags=re.ASCII))
         way_out = _way_out(path, name, model.get("services") or {})
         if path[-1].endswith(".basicauth.users"):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from slipway.contract.problems import Problem
+from slipway.settings.secret_forms import passwords_in_urls, secret_forms
 from slipway.settings.setting_files import config_set, entry
 from slipway.settings.values import decoded, is_placeholder, name_words, upper_name
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 __all__ = [
     "SHORTEST_SECRET", "is_password", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret",
-    "password_in_url", "passwords_assigned", "passwords_in_urls", "probably_secret", "weakness", "why_not_plain",
+    "password_in_url", "passwords_assigned", "probably_secret", "weakness", "why_not_plain",
     "why_secret",
 ]  # fmt: skip
 
@@ -71,61 +76,6 @@ _BY_BOTH = re.compile(
     r"|CREDENTIALS?=[~.]?(/[\w.-]+)+"
 )
 _PASSWORD_NAME = re.compile(r"(PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|PW)(_?\d+)?$")
-# Tokens whose form says what they are. Why no library: detect-secrets 1.5.0 takes 3 s to load, brings `requests`, and
-# knows neither Discord's nor OpenAI's, Anthropic's, Hugging Face's, DigitalOcean's or npm's (tried 2026-11-29).
-_TOKEN = re.compile(
-    r"""(?x)(?<![A-Za-z0-9_-])(?:
-      gh[pousr]_[A-Za-z0-9]{36,} | github_pat_\w{40,} | gl(?:pat|dt|rt|ptt|agent|soat|cbt|ft)-[\w-]{20,}
-    | [sr]k_(?:live|test)_[A-Za-z0-9]{16,} | whsec_[A-Za-z0-9+/=]{24,} | xox[abeoprs]-[\w-]{10,} | xapp-\d-[\w-]{10,}
-    | sk-(?:proj|ant|svcacct|or)-[\w-]{20,} | sk-[A-Za-z0-9]{32,} | hf_[A-Za-z0-9]{30,} | AIza[\w-]{35}
-    | ya29\.[\w-]{20,} | GOCSPX-[\w-]{20,} | SG\.[\w-]{16,}\.[\w-]{16,} | key-[0-9a-f]{32} | [0-9a-f]{32}-us\d{1,2}
-    | npm_[A-Za-z0-9]{36} | pypi-AgE[\w-]{50,} | do[opr]_v1_[0-9a-f]{64} | dckr_[po]at_[\w-]{20,} | hvs\.[\w-]{20,}
-    | shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32} | tskey-[\w-]{20,} | lin_api_\w{40} | sntry[su]_[\w=+/-]{20,}
-    | AGE-SECRET-KEY-1[0-9A-Z]{50,} | \d{8,10}:AA[\w-]{33} | (?P<jwt>eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,})
-    | gsk_[A-Za-z0-9]{40,} | r8_[A-Za-z0-9]{30,} | (?:ntn|secret)_[A-Za-z0-9]{40,} | pat[A-Za-z0-9]{14}\.[0-9a-f]{64}
-    | re_[A-Za-z0-9]{6,}_[A-Za-z0-9]{20,} | sbp_[0-9a-f]{40} | SK[0-9a-f]{32} | AKIA[0-9A-Z]{16}:\S{30,}
-    | glsa_[A-Za-z0-9]{32}_[0-9a-f]{8} | glc_[A-Za-z0-9+/=]{30,} | NRAK-[A-Z0-9]{27} | [0-9a-f]{36}NRAL
-    | sk\.eyJ[\w-]{8,}\.[\w-]{16,} | v1\.[0-9a-f]{40} | [MNO][A-Za-z0-9_-]{23,25}\.[\w-]{6}\.[\w-]{27,38}
-    )(?![A-Za-z0-9])
-    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----
-    | (?<!\w)[\w.@-]{1,64}:(?:\$(?:2[abxy]|apr1|[156y]|argon2\w*|scrypt)\$|\{S?SHA\d*\})\S
-    | ^(?![\dA-Fa-f:.]+(?:/\d+)?$)  # a MAC address, IPv6, its network
-      [\w.*-]{1,64}:(?:\d{1,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:[^\s$]
-    | (?i:authorization["']?\s*[=:]\s*["']?[a-z]+(?:\s|%20)+[^\s$<{])
-    | (?i:(?<![\w-])--?(?!(?:no|without|ask|skip|disabled?|enable|allow|require|generate|prompt)-)(?:\w{1,30}[.-]){0,5}
-      (?:password|passwd|pass|token|secret|(?:api|access|secret|master|encryption)-?key)[ ]+
-      (?!(?:on|off|true|false|yes|no|none|stdin|\d+[smhdw])(?!\S)|(?:env|file):|@/|(?:id|src|source|type|env)=)
-      (?:\\*["'])?[^\s"'$<{%`/.\\-][^\s]*)
-    | (?<![\w-])--(?:basic-)?auth[ =](?:\\*["'])?[^\s:"'$<{\\]{1,64}:[^\s"'$<{`\\]
-    | (?i:\buser\s+\S{1,64}\s+on\s+>[^\s$<{])
-    | (?<![\w/-])(?:redis|valkey)-cli\s(?:[^|;&\n]{0,200}?\s)?-a\s*(?:\\*["'])?[^\s"'$<{`\\-]
-    | (?<![\w/-])(?:mysql|mariadb)(?:-?admin|-?dump)?\s(?:[^|;&\n]{0,200}?\s)?-p(?:\\*["'])?[^\s"'$<{`\\]
-    | (?<![\w-])(?:(?:curl|etcdctl)\s(?:[^|;&\n]{0,200}?\s)?(?:-u|--user)[ =]?(?:\\*["'])?[^\s:"'$<{\\]{1,64}:
-      | (?:mongo(?:sh|dump|restore)?|cypher-shell)\s(?:[^|;&\n]{0,200}?\s)?-p[ ]
-      | sqlcmd\s(?:[^|;&\n]{0,200}?\s)?-P[ ]? | ldap\w{1,9}\s(?:[^|;&\n]{0,200}?\s)?-w[ ]?
-      | mc\s+(?:alias\s+set|config\s+host\s+add)\s+\S{1,64}\s+\S{1,256}\s+\S{1,64}\s)(?:\\*["'])?[^\s"'$<{`\\-]
-    | (?i:\b(?:identified\s+(?:with\s+\S{1,64}\s+)?by|(?:with|encrypted)\s+password)\s+'[^\s'$<{%])
-    | jdbc:oracle:\w+:[^\s/:@]{1,64}/[^\s@$<{]{1,128}@
-    | (?i:(?<![\w-])(?:bearer|basic)\s+(?=[^\s"']*[\d=])[\w.~+/-]{8,}=*)
-    | (?i:(?<![\w-])(?:x-\w+-)?sig(?:nature)?=(?=[^&\s]{0,64}\d)[\w%+/.-]{16,})
-    | (?P<dsn>https?://(?=[^@/\s]*\d)[A-Za-z0-9_-]{16,}:?@)
-    | https://(?: hooks\.slack\.com/(?:services|workflows|triggers)/ | hooks\.zapier\.com/hooks/catch/
-      | (?:\w+\.)?discord(?:app)?\.com/api/(?:v\d+/)?webhooks/ | [\w.-]+\.webhook\.office\.com/
-      | outlook\.office(?:365)?\.com/webhook/ | api\.telegram\.org/bot | chat\.googleapis\.com/v1/spaces/
-      | hc-ping\.com/[0-9a-f]{8}-  | [\w.-]+/hooks/[a-z0-9]{25} )\w"""
-)
-# In a query, a connection string, an option, headers, JSON, XML. A reference to a variable or a file is no value,
-# nor is what a program reads or calls, or prose ("token: see the wiki").
-_ASSIGNED = re.compile(
-    r"""(?i)(?P<name>password|passwd|passphrase|pwd|(?<!com)(?<!by)pass|secret|token|credentials?|honeycomb-team"""
-    r"""|(?:account|api|(?:secret|shared)[._-]?access|secret|private|encryption|signing|license)[._-]?key"""
-    r"""|rediscli_auth|masterauth)"""
-    r"""(?:[ \t]*=[ \t]*|\\*["']\s*:\s*|:[ \t]+(?![a-z]+[ \t]+[a-z/(])|(?:(?<=requirepass)|(?<=masterauth))\s+"""
-    r"""|>(?=[^\s<>]{1,256}</))"""
-    r"""(?!(?:\\*["'])?(?:(?:[a-z]+\.){0,3}!?env(?:iron)?[ .:/(\[]|!secret\s|file:/|\.[*+])"""
-    r"""|(?:["']\+)?(?:[a-z_][\w.]{0,99})?[(\[])"""
-    r"""(?:\\*["'])?(?P<value>[^\s;&,"'`${<%=\\][^\s;&,"'`${<%=]*)"""
-)
 _HOST = re.compile(r"(?i)(?:://|(?:host|server|data source)\s*=\s*(?:tcp:)?)(?:[^/\s@]*@)?([\w.-]+)")
 _AUTH_NAME = re.compile(r"(\w+_)?((BASIC|HTTP)?AUTH(_USERS?|_LOGINS?)?|USERS|LOGINS?|ACCOUNTS|VISITORS)")
 _USER_AND_PASSWORD = re.compile(r"(?!\d+:\d+$)[^\s:/]+:(?!\$\{)[^\s/]\S*|neo4j/\S+")
@@ -150,11 +100,6 @@ _MADE_UP = re.compile(
     r"|(BETTER_|NEXT)?AUTH_SECRET"
 )
 _SHELL = ("PWD", "OLDPWD")  # the shell's folders
-# Up to the last @ before the path; with a slash in it only where that can be no port and path.
-_CREDENTIALS_IN_URL = re.compile(
-    r"""://[^/\s:]*:(?P<password>[^/\s]{1,512}?|(?!\d{1,5}/)[^\s@"',?#]{1,512})@"""
-    r"""(?P<host>[\w.-]++)?+(?![^/\s,?"'#@]*@)"""
-)
 _DATABASE_URL = re.compile(
     r"(\w+_)?(DATABASE|DB|POSTGRES(QL)?|PG|MYSQL|MARIADB|MONGO(DB)?|REDIS|AMQP|RABBITMQ|BROKER|CELERY\w*)_(URL|URI|DSN)"
 )
@@ -194,20 +139,22 @@ def is_secret(name: str, value: str) -> bool:
     return bool(why_secret(name, value))
 
 
-def why_secret(name: str, value: str) -> str:
+def why_secret(name: str, value: str, declared: Collection[str] = ()) -> str:
     """Why a variable holds a secret, as far as its name and value show; empty when it does not.
 
     Of a name that says secret, a value that is a switch, a measure or a file says that it is only about one; of the
     name of a password only a switch does, as a figure or a slash may begin one. Quotes may be a part of the value: of
-    an `env_file`, or of `NAME="0"` in a list.
+    an `env_file`, or of `NAME="0"` in a list. A secret that is one of `declared`, and no more, is none.
     """
     quoted = re.fullmatch(r"""(["'])(.*)\1""", value.strip(), re.DOTALL)
     plain = quoted[2].strip() if quoted else value.strip()
+    if value in declared or plain in declared:
+        return ""
     written = f"{name}={value}" if name.upper().endswith("AUTHORIZATION") else value
-    if form := _form(name, written) or _form(name, decoded(value)):
+    if form := _form(name, written, declared) or _form(name, decoded(value), ()):
         return form
     if _AUTH_NAME.fullmatch(upper_name(name)) and _USER_AND_PASSWORD.fullmatch(plain):
-        return "it holds a user and a password"
+        return "" if re.split("[:/]", plain, maxsplit=1)[1] in declared else "it holds a user and a password"
     if not named_like_a_secret(name, plain) or bool(quoted and not plain) or _says_none(name, plain):
         return ""
     if (
@@ -220,19 +167,13 @@ def why_secret(name: str, value: str) -> str:
     return "by its name"
 
 
-def _form(name: str, text: str) -> str:
+def _form(name: str, text: str, declared: Collection[str]) -> str:
     """What is secret in a text, as far as its form shows; a JWT or a DSN may be meant for browsers."""
-    if _CREDENTIALS_IN_URL.search(text):
-        return "a password stands in its URL"
-    assigned = [(each["name"], each["value"].rstrip("}])")) for each in _ASSIGNED.finditer(text)]
-    if any(
-        not (_says_none(name, value) or _NONE.fullmatch(value) or value in ("", "~", "*", "stdin"))
-        for name, value in assigned
-    ):
-        return "a secret stands in it"
-    token = _TOKEN.search(text)
-    if token and (not (token["jwt"] or token["dsn"]) or _OPEN_WORDS.isdisjoint(name_words(name))):
-        return "it has the form of a token"
+    for each in secret_forms(text):
+        none = each.name and (_says_none(each.name, each.value) or _NONE.fullmatch(each.value))
+        browsers = each.open and not _OPEN_WORDS.isdisjoint(name_words(name))
+        if not (none or browsers or each.is_one_of(declared)):
+            return each.why
     return ""
 
 
@@ -287,15 +228,10 @@ def password_in_url(text: str) -> tuple[str, str] | None:
     return next(iter(passwords_in_urls(text)), None)
 
 
-def passwords_in_urls(text: str) -> list[tuple[str, str]]:
-    """The same of every URL."""
-    return [(found["password"], found["host"] or "") for found in _CREDENTIALS_IN_URL.finditer(text)]
-
-
 def passwords_assigned(text: str) -> list[tuple[str, str]]:
     """The passwords of a connection string or a URL's query, with the host that it names first; empty without one."""
     host = _HOST.search(text)
-    return [(each["value"], host[1]) for each in _ASSIGNED.finditer(text) if host and is_password(each["name"])]
+    return [(each.value, host[1]) for each in secret_forms(text) if host and is_password(each.name)]
 
 
 def weakness(name: str, value: str) -> str | None:

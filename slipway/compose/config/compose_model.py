@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ComposeModel",
     "missing_variable",
+    "places_of_variables",
     "resolve",
     "secret_names",
     "strings",
@@ -115,11 +116,11 @@ def resolve(settings: Settings) -> ComposeModel:
     problems += _unknown_profiles(settings, [*(model.get("services") or {}).values(), *dormant.values()])
     asked = {problem.subject for problem in problems if problem.code == "variable-missing"}
     asked |= {each for each, value in settings.variables.items() if is_secret(each, value)}
-    places = _places(asked, files, given) if asked else {}
+    places = places_of_variables(asked, files, given) if asked else {}
     return ComposeModel(files, name, stack, model, problems, dormant, warnings, unused, places)
 
 
-def _places(
+def places_of_variables(
     names: Collection[str], files: Sequence[Path], given: Mapping[str, str]
 ) -> dict[str, list[tuple[str, ...]]]:
     """Name → the paths of the texts that refer to it; none where Compose cannot read the files as they are written."""

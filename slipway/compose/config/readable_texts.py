@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
-from slipway.compose.config.compose_model import strings, with_placeholders, without_escapes
-from slipway.settings.secret_rules import SHORTEST_SECRET, is_secret, passwords_in_urls, why_not_plain, why_secret
+from slipway.compose.config.compose_model import (
+    places_of_variables,
+    secret_names,
+    strings,
+    with_placeholders,
+    without_escapes,
+)
+from slipway.settings.secret_forms import passwords_in_urls
+from slipway.settings.secret_rules import SHORTEST_SECRET, weakness, why_not_plain, why_secret
 from slipway.settings.values import is_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path as FilePath
 
-__all__ = ["dropped", "secret_texts", "service_texts"]
+    from slipway.settings.model import Settings
 
-_NAMED = frozenset({"labels", "annotations", "args", "options", "driver_opts"})  # whose keys are names of values
-_REFERRED_IN_URL = re.compile(r"(:\d+)?:(\$?\{+[^{}@]*\}+|\$\w+|[$%]\([^()]*\)s?|%s|<[^<>\s]*>)@")
+__all__ = ["declared_values", "dropped", "readable_literals", "secret_texts", "service_texts", "why_readable"]
+
+_REFERRED_IN_URL = re.compile(r"(:\d+)?:(\$?\{+[^{}@]*\}+|\$\w+|[$%]\([^()]*\)s?|%s|<[^<>\s]*>)+@")
 _COMMENT = re.compile(r"(?m)^\s*(#|//|--\s|;).*$|<!--(?s:.*?)(?:-->|\Z)")
-_TELLING = 4  # letters: a shorter value stands in many texts by chance
 
 
 def dropped(path: tuple[str, ...]) -> bool:
@@ -30,7 +40,10 @@ def dropped(path: tuple[str, ...]) -> bool:
 
 
 def service_texts(services: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The texts of services, a command as a whole, without a shell's defaults for variables that the service has."""
+    """The texts of services, a command as a whole.
+
+    Of a shell's defaults for variables that the service has, only what may be a secret is left.
+    """
     for name, service in services.items():
         own = "|".join(map(re.escape, service.get("environment") or {}))
         lists = {key: service[key] for key in ("command", "entrypoint") if isinstance(service.get(key), list)}
@@ -39,27 +52,80 @@ def service_texts(services: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...]
         whole = {key: " ".join(map(str, words)) for key, words in lists.items()}
         for path, text, is_key in strings({**service, **whole}, ("services", name)):
             if not is_key and not dropped(path):
-                yield path, re.sub(rf"\$\{{({own}):?-[^{{}}]*\}}", "", without_escapes(text))
+                yield path, re.sub(rf"\$\{{(?:{own}):?-([^{{}}]*)\}}", _strong, without_escapes(text))
 
 
-def secret_texts(model: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Path, text and reason of every secret in plain text outside environments; not of what `variables` declare plain.
+def _strong(default: re.Match[str]) -> str:
+    return "" if weakness("PASSWORD", default[1]) else default[1]
 
-    A build may need any value for what it never uses.
+
+def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """Service, variable and text of every secret that stands in an environment itself."""
+    return [
+        (service, name, text)
+        for service, description in services.items()
+        for name, value in (description.get("environment") or {}).items()
+        if isinstance(text := without_escapes(value), str) and text
+        if why_readable(name, text)
+    ]
+
+
+def secret_texts(
+    model: Mapping[str, Any], declared: Callable[[tuple[str, ...]], Collection[str]]
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Path, text and reason of every secret in plain text outside the environments of services.
+
+    Every text is judged by the key that it stands under. `declared` has the values that are declared plain at a path;
+    it is asked where a secret was found. A build may need any value for what it never uses.
     """
+    services = model.get("services") or {}
     rest = {key: part for key, part in model.items() if key != "services"}
     texts = [(path, without_escapes(text)) for path, text, is_key in strings(rest) if not is_key and not dropped(path)]
-    given = [value for name, value in variables.items() if len(value) >= _TELLING or is_secret(name, value)]
-    declared = re.compile("|".join(map(re.escape, sorted(filter(None, given), key=len, reverse=True))) or "(?!)")
-    for path, text in [*service_texts(model.get("services") or {}), *texts]:
+    for path, text in [*service_texts(services), *texts]:
         if path[2:3] == ("environment",):
             continue
-        name = re.split(r"[./]", path[-1])[-1] if _NAMED.intersection(path[:-1]) else ""
-        own = declared.sub("${GIVEN}", str(with_placeholders(text)))
-        own = _REFERRED_IN_URL.sub("@", _COMMENT.sub("", own) if path[-1] == "content" else own)
-        why = why_secret("" if own.startswith("${") else name, own) if own.strip() else ""
-        if why and not (path[2:3] == ("build",) and _for_builds_alone(name, own)):
+        own, names = text, [next(part for part in reversed(path) if not part.isdigit())]
+        if path[0] == "configs" and path[2:] == ("content",):
+            own = _COMMENT.sub("", text)
+            whole = not re.search(r"\s", own.strip())
+            names = [re.sub(r"\W", "_", name) for name in (path[1], *_targets(path[1], services)) if whole]
+        if not own.strip() or own.startswith("${"):
+            names = []
+        names = [re.split(r"[./]", name)[-1] for name in names] or [""]
+        own = _REFERRED_IN_URL.sub("@", own)
+        why = next(filter(None, (why_readable(name, own) for name in names)), "")
+        if (
+            why
+            and any(why_readable(name, own, declared(path)) for name in names)
+            and not (path[2:3] == ("build",) and _for_builds_alone(names[0], text))
+        ):
             yield path, text, why
+
+
+def why_readable(name: str, text: str, declared: Collection[str] = ()) -> str:
+    """Why a text of the model holds a secret in plain text, beside those that it refers to; empty when it does not."""
+    referred = bool(secret_names(text))
+    shown = str(with_placeholders(text))
+    return why_secret("" if referred else name, _REFERRED_IN_URL.sub("@", shown) if referred else shown, declared)
+
+
+def declared_values(settings: Settings, sources: Sequence[FilePath]) -> Callable[[tuple[str, ...]], Collection[str]]:
+    """What the stack's variables declare plain at a path of the model: where the Compose files refer to them."""
+    given = {**settings.variables, "COMPOSE_PROFILES": ",".join(settings.profiles)}
+    referred = functools.cache(lambda: places_of_variables(settings.variables, sources, given))
+
+    def values(path: tuple[str, ...]) -> list[str]:
+        names = [name for name, paths in referred().items() if any(each[: len(path)] == path for each in paths)]
+        return [settings.variables[name].strip() for name in names if settings.variables[name].strip()]
+
+    return values
+
+
+def _targets(config: str, services: Mapping[str, Any]) -> Iterator[str]:
+    """What the files are called as which services have a config; a secret where they are meant for one."""
+    for used in itertools.chain.from_iterable(service.get("configs") or () for service in services.values()):
+        if used["source"] == config and (target := used.get("target")):
+            yield "SECRET" if target.startswith("/run/secrets/") else target.rpartition("/")[2]
 
 
 def _for_builds_alone(name: str, text: str) -> bool:

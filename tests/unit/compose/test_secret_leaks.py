@@ -574,6 +574,72 @@ def test_a_reference_a_place_a_stand_in_of_a_build_and_what_is_declared_plain_ar
     assert application(tmp_path, with_part(part), production=True, variables=given)
 
 
+HIDDEN: list[tuple[dict[str, Any], dict[str, Any], str]] = [  # of a service, of the file, place
+    ({"post_start": [{"command": ["x"], "environment": {"DB_PASSWORD": TYPED}}]}, {},
+     "services.web.post_start.0.environment.DB_PASSWORD"),
+    ({"pre_stop": [{"command": ["x"], "environment": ["APIKEY=" + TYPED]}]}, {},
+     "services.web.pre_stop.0.environment.APIKEY"),
+    ({"storage_opt": {"password": TYPED}}, {}, "services.web.storage_opt.password"),
+    ({"deploy": {"labels": {"x.token": TYPED}}}, {}, "services.web.deploy.labels.x.token"),
+    ({"gpus": [{"driver": "x", "count": 1, "options": {"licenseKey": TYPED}}]}, {},
+     "services.web.gpus.0.options.licenseKey"),
+    ({"x-slipway": {"migrate": f"mysql -p{TYPED} shop"}}, {}, "services.web.x-slipway.migrate"),
+    ({"configs": ["db_password"]}, {"configs": {"db_password": {"content": TYPED}}}, "configs.db_password.content"),
+    ({"configs": [{"source": "c", "target": "/run/secrets/db"}]}, {"configs": {"c": {"content": f"{TYPED}\n"}}},
+     "configs.c.content"),
+    ({"configs": [{"source": "c", "target": "/etc/x/api_token.txt"}]}, {"configs": {"c": {"content": TYPED}}},
+     "configs.c.content"),
+    ({"configs": ["c"]}, {"configs": {"c": {"content": f"a_token=${{S}}\npassword={TYPED}\n"}}}, "configs.c.content"),
+    ({"networks": ["n"]}, {"networks": {"n": {"driver_opts": {"encryption_key": TYPED}}}},
+     "networks.n.driver_opts.encryption_key"),
+    ({"environment": {"PW": "${S}"}, "command": ["sh", "-c", f"x --requirepass $${{PW:-{TYPED}}}"]}, {},
+     "services.web.command"),
+    ({"environment": {"JAVA_OPTS": f"-Dtoken=${{S}} -Ddb.password={TYPED}"}}, {}, "services.web.environment.JAVA_OPTS"),
+    ({"environment": {"URLS": f"postgres://a:${{S}}@db/x,redis://:{TYPED}@redis"}}, {},
+     "services.web.environment.URLS"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("part", "rest", "place"), HIDDEN)
+def test_no_place_of_the_file_is_left_out(
+    tmp_path: Path, part: dict[str, Any], rest: dict[str, Any], place: str
+) -> None:
+    text = json.dumps({"services": {"web": {"image": "nginx:1", **part}}, **rest})
+    [problem] = problems_of(tmp_path, text, production=True, secrets={"S": CANARY})
+    assert place in problem.what
+    assert TYPED not in str(problem)
+    assert not {TYPED, CANARY} & {*str(application(tmp_path, text, secrets={"S": CANARY}).warnings).split()}
+
+
+def test_a_text_that_refers_to_a_secret_and_nothing_else_of_the_kind_deploys(tmp_path: Path) -> None:
+    environment = {
+        "URLS": "postgres://${U}:${S}@db/x,redis://:${S}${S}@redis", "OPTS": "-Dtoken=${S} -Ddb.password=${S}",
+        "HEADER": "Authorization: Bearer ${S}", "API_TOKEN": "${S}", "AUTH": "me:${S}", "PASSWORD_URL": "x:${S}",
+    }  # fmt: skip
+    text = json.dumps({"services": {"web": {"image": "x", "environment": environment}}})
+    assert not application(tmp_path, text, production=True, secrets={"S": CANARY}, variables={"U": "me"}).warnings
+
+
+DECLARED = [  # a service, with ${A} for what the stack's variable A holds; whether that is declared so
+    ({"command": ["run", "--password", "${A}"]}, True),
+    ({"command": "redis-cli -a ${A} ping"}, True),
+    ({"labels": {"x.token": "${A}"}}, True),
+    ({"environment": {"OPTS": "-Ddb.password=${A} -Xmx1g"}}, True),
+    ({"environment": {"A": "${A}"}, "command": f"run --password {TYPED}"}, False),  # said of another place
+    ({"command": ["run", "--password", "${A}x"]}, False),
+    ({"environment": {"OPTS": "-Ddb.password=${A}x -Xmx1g"}}, False),
+]
+
+
+@pytest.mark.parametrize(("part", "deploys"), DECLARED)
+def test_a_variable_declares_plain_what_it_stands_for_and_nothing_else(
+    tmp_path: Path,
+    part: dict[str, Any],
+    deploys: bool,  # noqa: FBT001  # both are the test
+) -> None:
+    assert bool(problems_of(tmp_path, with_part(part), production=True, variables={"A": TYPED})) is not deploys
+
+
 CONTENTS = {
     "-----BEGIN PRIVATE KEY-----\nMIIE\n": True,
     "--password hunter22\n": True,
@@ -584,7 +650,7 @@ CONTENTS = {
 
 @pytest.mark.parametrize(("content", "refused"), CONTENTS.items())
 def test_comments_and_templates_in_the_content_of_a_config_are_no_secrets(content: str, refused: bool) -> None:  # noqa: FBT001
-    assert bool([*secret_texts({"configs": {"x": {"content": content}}}, {})]) is refused
+    assert bool([*secret_texts({"configs": {"x": {"content": content}}}, lambda _: ())]) is refused
 
 
 def test_a_secret_beside_its_own_variable_is_called_as_that_is(tmp_path: Path) -> None:

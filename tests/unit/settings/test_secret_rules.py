@@ -185,6 +185,41 @@ def test_what_is_secret_by_name_or_form_is_one_and_says_why(name: str, value: st
     assert value not in why_secret(name, value)
 
 
+TYPED = "Zk39dLq0PwX1vB"
+AROUND = [
+    # names, and texts in which {} is the secret
+    ("API_TOKEN", "{}"), ("API_TOKEN", '"{}"'), ("SMTP_AUTH", "admin:{}"), ("NEO4J_AUTH", "neo4j/{}"),
+    ("ANY", "https://hooks.slack.com/services/{}"), ("ANY", "https://{}AbCd123@o1.ingest.example/2"),
+    *(("", text) for text in (
+      "redis-cli -h cache -a {} ping", "mysqladmin ping -uroot -p{}", "curl -u admin:{} http://web/", "--password {}",
+      "run --password={} --user admin", "serve --basic-auth me:{}", "user default on >{} ~*", "redis://:{}@cache/0",
+      "postgres://app:{}@db:5432/app?sslmode=disable", "requirepass {}\nport 6379", '{{"password": "{}"}}',
+      "Server=db;User Id=sa;Password={};", "<password>{}</password>", "CREATE USER x WITH PASSWORD '{}';",
+      "curl -H 'Authorization: Bearer {}' http://web", "jdbc:oracle:thin:app/{}@db:1521/x",
+      "admin:$apr1${}", "mc alias set s3 http://minio:9000 me {}", "db:5432:app:app:{}", "x-api-key: {}",
+      "https://x.test/c?sig={}AbCd12", "-Ddb.password={} -Xmx1g")),
+]  # fmt: skip
+
+
+@given(st.sampled_from(AROUND), st.data())
+def test_only_a_declared_value_that_is_the_secret_and_all_of_it_is_none(
+    around: tuple[str, str], data: st.DataObject
+) -> None:
+    name, text = around[0], around[1].format(TYPED)
+    begin = data.draw(st.integers(0, len(text) - 1))
+    part = text[begin : data.draw(st.integers(begin + 1, len(text)))]
+    assert why_secret(name, text, {part}) or TYPED in part
+    whole = next(each for each in (f"$apr1${TYPED}", f"{TYPED}AbCd123", f"{TYPED}AbCd12", TYPED) if each in text)
+    assert not why_secret(name, text, {whole})
+    assert not why_secret(name, text, {whole, "admin", "e", "="})
+
+
+@pytest.mark.parametrize(("name", "value"), SECRETS)
+def test_words_that_others_declare_hide_no_secret(name: str, value: str) -> None:
+    words = ["https", "mysql", "redis", "password", "token", "admin", "app", "me", "root", "p", "ss", "x", "=", "1"]
+    assert why_secret(name, value, [word for word in words if word != value])
+
+
 @pytest.mark.parametrize(("name", "value"), PLAIN)
 def test_what_is_no_secret_alarms_nobody(name: str, value: str) -> None:
     assert not why_secret(name, value)
