@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from slipway.settings.values import is_placeholder
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -26,24 +28,32 @@ _TOKEN = re.compile(
     | glsa_[A-Za-z0-9]{32}_[0-9a-f]{8} | glc_[A-Za-z0-9+/=]{30,} | NRAK-[A-Z0-9]{27} | [0-9a-f]{36}NRAL
     | sk\.eyJ[\w-]{8,}\.[\w-]{16,} | v1\.[0-9a-f]{40} | [MNO][A-Za-z0-9_-]{23,25}\.[\w-]{6}\.[\w-]{27,38}
     )(?![A-Za-z0-9])
-    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----"""
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----
+    | (?<![\w$])\$(?:2[abxy]\$\d\d|apr1|[156y]|argon2\w+|scrypt)\$[\w./$=,+]{20,}"""
 )
 # Where what stands around it says so: each ends with the secret's first character.
 _BESIDE = re.compile(
     r"""(?x)(?<!\w)[\w.@-]{1,64}:(?:\$(?:2[abxy]|apr1|[156y]|argon2\w*|scrypt)\$|\{S?SHA\d*\})\S
     | ^(?![\dA-Fa-f:.]+(?:/\d+)?$)  # a MAC address, IPv6, its network
-      [\w.*-]{1,64}:(?:\d{1,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:[^\s$]
-    | (?i:authorization["']?\s*[=:]\s*["']?[a-z]+(?:\s|%20)+[^\s$<{])
+      [\w.*-]{1,64}:(?:\d{1,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:[^\s$*]
+    | (?i:authorization["']?\s*[=:]\s*["']?[a-z]+(?:\s|%20)+[^\s$<{-])
     | (?i:(?<![\w-])--?(?!(?:no|without|ask|skip|disabled?|enable|allow|require|generate|prompt)-)(?:\w{1,30}[.-]){0,5}
       (?:password|passwd|pass|token|secret|(?:api|access|secret|master|encryption)-?key)[ ]+
       (?!(?:on|off|true|false|yes|no|none|stdin|\d+[smhdw])(?!\S)|(?:env|file):|@/|(?:id|src|source|type|env)=)
       (?:\\*["'])?[^\s"'$<{%`/.\\-])
-    | (?<![\w-])--(?:basic-)?auth[ =](?:\\*["'])?[^\s:"'$<{\\]{1,64}:[^\s"'$<{`\\]
+    | (?<![\w-])--(?:(?:basic-)?auth|keys)[ =](?:\\*["'])?[^\s:"'$<{\\]{1,64}:[ ]?[^\s"'$<{`\\/]
+    | (?<![\w-])echo\s(?:-n\s)?(?:\\*["'])?(?=[^\s|;&]{1,128}\s*\|[^|;&\n]{0,200}(?:-stdin|htpasswd\s+-\w*i))
+      [^\s"'$<{`\\]
+    | (?<![\w-])htpasswd\s+-\w*b\w*\s+(?:[^\s;|&]{1,128}\s+){1,2}(?:\\*["'])?(?=[^\s;|&>]+(?:\s*[;|&>)]|$))
+      [^\s"'$<{`\\]
+    | (?i:\bproxy_set_header\s+[\w-]*(?:key|token|secret)\s+["']?[^\s"'$;{<])
+    | (?i:\bpwd=\{)(?=[^{}]*[^\W_a-z][^{}]*\}|[^{}]*\d)[^{}\s$]
+    | "auth\\*"\s*:\s*\\*"(?=[A-Za-z0-9+/]*[A-Z\d])(?=[A-Za-z0-9+/]{8,}={0,2}\\*").
     | (?i:\buser\s+\S{1,64}\s+on\s+>[^\s$<{])
     | (?<![\w/-])(?:redis|valkey)-cli\s(?:[^|;&\n]{0,200}?\s)?-a\s*(?:\\*["'])?[^\s"'$<{`\\-]
     | (?<![\w/-])(?:mysql|mariadb)(?:-?admin|-?dump)?\s(?:[^|;&\n]{0,200}?\s)?-p(?:\\*["'])?[^\s"'$<{`\\]
     | (?<![\w-])(?:(?:curl|etcdctl)\s(?:[^|;&\n]{0,200}?\s)?(?:-u|--user)[ =]?(?:\\*["'])?[^\s:"'$<{\\]{1,64}:
-      | (?:mongo(?:sh|dump|restore)?|cypher-shell)\s(?:[^|;&\n]{0,200}?\s)?-p[ ]
+      | (?:mongo(?:sh|dump|restore)?|cypher-shell)\s(?:[^|;&\n]{0,200}?\s)?-p[ ]?
       | sqlcmd\s(?:[^|;&\n]{0,200}?\s)?-P[ ]? | ldap\w{1,9}\s(?:[^|;&\n]{0,200}?\s)?-w[ ]?
       | mc\s+(?:alias\s+set|config\s+host\s+add)\s+\S{1,64}\s+\S{1,256}\s+\S{1,64}\s)(?:\\*["'])?[^\s"'$<{`\\-]
     | (?i:\b(?:identified\s+(?:with\s+\S{1,64}\s+)?by|(?:with|encrypted)\s+password)\s+'[^\s'$<{%])
@@ -62,7 +72,8 @@ _ASSIGNED = re.compile(
     r"""(?i)(?P<name>password|passwd|passphrase|pwd|(?<!com)(?<!by)pass|secret|token|credentials?|honeycomb-team"""
     r"""|(?:account|api|(?:secret|shared)[._-]?access|secret|private|encryption|signing|license)[._-]?key"""
     r"""|rediscli_auth|masterauth)"""
-    r"""(?:[ \t]*=[ \t]*|\\*["']\s*:\s*|:[ \t]+(?![a-z]+[ \t]+[a-z/(])|(?:(?<=requirepass)|(?<=masterauth))\s+"""
+    r"""(?:[ \t]*=(?:(?<=[ \t]=)[ \t]+)?|\\*["']\s*:\s*|:[ \t]+(?!(?:[a-z]+|\d\d?)[ \t]+[a-z/(])"""
+    r"""|(?:(?<=requirepass)|(?<=masterauth))\s+"""
     r"""|>(?=[^\s<>]{1,256}</))"""
     r"""(?!(?:\\*["'])?(?:(?:[a-z]+\.){0,3}!?env(?:iron)?[ .:/(\[]|!secret\s|file:/|\.[*+])"""
     r"""|(?:["']\+)?(?:[a-z_][\w.]{0,99})?[(\[])"""
@@ -73,6 +84,11 @@ _CREDENTIALS_IN_URL = re.compile(
     r"""://[^/\s:]*:(?P<password>[^/\s]{1,512}?|(?!\d{1,5}/)[^\s@"',?#]{1,512})@"""
     r"""(?P<host>[\w.-]++)?+(?![^/\s,?"'#@]*@)"""
 )
+# Of any maker: what it is for, or whose, and a generated value.
+_PREFIXED = re.compile(
+    r"(?<![\w/+=.$@-])(?!sha\d|pk_|price_)(?P<prefix>(?:[A-Za-z][A-Za-z0-9]{1,9}[_.-]){1,3})(?P<value>[\w-]{20,})(?![\w/+=.])"
+)
+_LABEL = re.compile(r"[^\W\da-z_][^\W\dA-Z_]+")  # "password": "Passwort"
 _ENDS = r"(?![^\s\"'`@&;,<>)\]}|\\])"  # of a value
 
 
@@ -104,12 +120,28 @@ def secret_forms(text: str) -> Iterator[SecretForm]:
         yield SecretForm(text, "a password stands in its URL", first, end - 1)
     for found in _ASSIGNED.finditer(text):
         first, value = found.start("value"), found["value"].rstrip("}])")
-        if value not in ("", "~", "*", "stdin"):
+        said = text[found.end("name") : first]
+        label = "=" not in said and bool(_LABEL.fullmatch(value))
+        label &= value.lower() == found["name"].lower() or not is_placeholder(value, "secrets")
+        if re.search(r"\w", value) and value != "stdin" and not label:
             yield SecretForm(text, "a secret stands in it", first, first + len(value) - 1, found["name"], value)
     for pattern in (_TOKEN, _BESIDE):
         for found in pattern.finditer(text):
             first, last = found.start() if pattern is _TOKEN else found.end() - 1, found.end() - 1
             yield SecretForm(text, "it has the form of a token", first, last, open=found.lastgroup is not None)
+
+    for found in _PREFIXED.finditer(text):
+        if _is_generated(found["prefix"], found["value"]):
+            yield SecretForm(text, "it has the form of a token", found.start(), found.end() - 1, open=True)
+
+
+def _is_generated(prefix: str, value: str) -> bool:
+    """Whether letters and digits are mixed as in what is generated: in both cases, or behind a word for a secret."""
+    said = re.search(r"(?i)(?<![a-z])(?:sk|pat|pt|tkn|secret)[_.-](?:\w{1,6}[_.-])?$", prefix)
+    runs = [run for run in re.findall(r"[A-Za-z0-9]+", value) if len(run) >= (8 if said else 16)]
+    mixed = sum(len(re.findall(r"[A-Za-z]\d", run)) for run in runs)
+    cased = any(re.search("[a-z]", run) and re.search("[A-Z]", run) for run in runs)
+    return mixed > 1 and bool(said or (cased and re.match(".{32}", value)))
 
 
 def passwords_in_urls(text: str) -> list[tuple[str, str]]:

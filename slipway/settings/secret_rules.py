@@ -26,7 +26,7 @@ SHORTEST_SECRET = 12
 # DBPASS and JWTKEY.
 _SECRET_WORDS = frozenset(
     {"PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "PW", "SECRET", "SECRETS", "TOKEN", "KEY", "KEYS", "APIKEY",
-     "DSN", "PAT", "CREDENTIAL", "CREDENTIALS", "CREDS", "PEPPER", "MNEMONIC", "PSK"},
+     "DSN", "PAT", "CRED", "CREDENTIAL", "CREDENTIALS", "CREDS", "PEPPER", "MNEMONIC", "PSK"},
 )  # fmt: skip
 _GLUED = re.compile(
     r"\w*(PASSWORDS?|PASSWD|PASSPHRASE|SECRETS?|TOKENS?)"
@@ -35,7 +35,7 @@ _GLUED = re.compile(
 )
 # Of these, and of one that is not the last, a value of ordinary words says that it is none: S3_KEY, TOKEN_SYMBOL.
 _COUNTABLE = ("TOKEN", "TOKENS")
-_DOUBTFUL_WORDS = frozenset({"KEY", "KEYS", "CREDENTIALS", "CREDS"})
+_DOUBTFUL_WORDS = frozenset({"KEY", "KEYS", "CRED", "CREDENTIALS", "CREDS"})
 _BY_VALUE = re.compile(r"\w+_(AUTH|MASTER|PRIVATE)|(\w+_)?ACCESSKEY")  # SMTP_AUTH=login, TWILIO_AUTH=0f1e…
 _LAST_WORDS = re.compile(r"\w+_SK|(\w+_)?(SALT|SECRET_ID|ERLANG_COOKIE|(ADMIN|USER|ACCESS|LOGIN)_PIN)")
 # A name that ends so says something about a secret, or where it is, and is none itself.
@@ -56,7 +56,9 @@ _SWITCH_WORDS = frozenset({"ALLOW", "RANDOM", "REQUIRE", "ENABLE", "DISABLE", "U
 _COUNTED = re.compile(r"\w*(TOKEN|KEY|SECRET)S|SALT")
 # A value that says there is none, or is only about one.
 _SWITCH = re.compile(r"true|false|yes|no|on|off", re.IGNORECASE)
-_NONE = re.compile(r"none|null|nil|invalid|disabled?|unset|n/?a|not[ _-]?(set|used|needed)|-?[01]", re.IGNORECASE)
+_NONE = re.compile(
+    r"none|null|nil|invalid|disabled?|required|optional|unset|n/?a|not[ _-]?(set|used|needed)|-?[01]", re.IGNORECASE
+)
 _FIGURE = re.compile(r"-?\d{1,9}")
 _MEASURE = re.compile(
     r"-?\d{1,5}(\.\d+|e\d{1,3})|\d{1,6}\s*[kmgt]i?b?"
@@ -73,7 +75,7 @@ _OPEN_KEY = re.compile(
 _ABOUT = (_SWITCH, _NONE, _MEASURE, _PLACE, _OPEN_KEY)
 _BY_BOTH = re.compile(
     r"(\w+_)?(TLS|SSL|SSH|DKIM|CERT|HOST|SERVER|CLIENT)_KEYS?=(/[a-z][a-z._-]*){2,}|(\w+_)?PROXY_PASS=https?://[^\s@]+"
-    r"|CREDENTIALS?=[~.]?(/[\w.-]+)+"
+    r"|CREDENTIALS?=[~.]?(/[\w.-]+)+|(\w+_)?DSN=[^@]*"
 )
 _PASSWORD_NAME = re.compile(r"(PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|PW)(_?\d+)?$")
 _HOST = re.compile(r"(?i)(?:://|(?:host|server|data source)\s*=\s*(?:tcp:)?)(?:[^/\s@]*@)?([\w.-]+)")
@@ -89,7 +91,10 @@ _UNSPEAKABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}.|.[bcdfghjklmnpqrstvwxz]{5
 # With few vowels, too: so are 95 of 100 random runs of 12 letters, 999 of 1000 of 32, and few runs of words.
 _NO_WORDS = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}|q[^u]|[jvwxz][bcdfgjkmpqtvxz]|[aeiou]{5}")
 _MARKS = re.compile(r"[^\w\s./:@=&?,+-]")
-_MNEMONIC = re.compile(r"([a-z]{3,8}[ ,-]){11,}[a-z]{3,8}|([a-z]{4}[ -]){3}[a-z]{4}")  # Gmail's
+_MNEMONIC = re.compile(
+    r"([a-z]{3,8}[ ,-]){11,}[a-z]{3,8}|([a-z]{4}[ -]){3}[a-z]{4}"  # Gmail's
+    r"|(?=.*\d)(?=.*[A-Z])([A-Z\d]{4,8}-){2,}[A-Z\d]{4,8}"
+)  # a licence's
 # What an application may make up for itself: passwords of what it brings along, and what it signs with. All else comes
 # from somewhere: a URL, JSON, a third party's key, a key of a certain length.
 _MADE_UP = re.compile(
@@ -118,9 +123,9 @@ def named_like_a_secret(name: str, value: str = "") -> bool:
     if _LAST_WORDS.fullmatch("_".join(upper)):
         return True  # STRIPE_SK, VAULT_SECRET_ID
     if upper[-1] in _ABOUT_WORDS or _BY_VALUE.fullmatch("_".join(upper)):
-        return bool(_BY_VALUE.fullmatch("_".join(upper)) and why_not_plain(name, value))
-    if upper[-2:] == ["ACCESS", "KEY"] and {"SECRET", "AZURE", "SHARED"}.isdisjoint(upper):
-        return False  # the id beside an AWS_SECRET_ACCESS_KEY
+        return bool(_BY_VALUE.fullmatch("_".join(upper)) and _odd_pieces(value))
+    if upper[-2:] in (["ACCESS", "KEY"], ["SITE", "KEY"]) and {"SECRET", "AZURE", "SHARED"}.isdisjoint(upper):
+        return False  # the id beside an AWS_SECRET_ACCESS_KEY; of a CAPTCHA, for browsers
     return any(word in _SECRET_WORDS or _GLUED.fullmatch(word) for word in upper)
 
 
@@ -157,22 +162,23 @@ def why_secret(name: str, value: str, declared: Collection[str] = ()) -> str:
         return "" if re.split("[:/]", plain, maxsplit=1)[1] in declared else "it holds a user and a password"
     if not named_like_a_secret(name, plain) or bool(quoted and not plain) or _says_none(name, plain):
         return ""
-    if (
-        _is_doubtful(name)
-        and not _may_be_generated(plain)
-        and not why_not_plain(name, plain)
-        and not is_placeholder(plain, "secrets")
-    ):
+    if _is_doubtful(name) and _is_ordinary(name, plain):
         return ""
     return "by its name"
+
+
+def _is_ordinary(name: str, text: str) -> bool:
+    return not (_may_be_generated(text) or why_not_plain(name, text) or is_placeholder(text, "secrets"))
 
 
 def _form(name: str, text: str, declared: Collection[str]) -> str:
     """What is secret in a text, as far as its form shows; a JWT or a DSN may be meant for browsers."""
     for each in secret_forms(text):
         none = each.name and (_says_none(each.name, each.value) or _NONE.fullmatch(each.value))
+        word = each.name and not is_password(each.name) and re.fullmatch(r"[a-z]{5,}", each.value)
         browsers = each.open and not _OPEN_WORDS.isdisjoint(name_words(name))
-        if not (none or browsers or each.is_one_of(declared)):
+        header = word and _is_ordinary("", each.value)  # token: header
+        if not (none or header or browsers or each.is_one_of(declared)):
             return each.why
     return ""
 
@@ -199,14 +205,22 @@ def why_not_plain(name: str, value: str) -> str:
         return "by its name"
     if not _OPEN_WORDS.isdisjoint(words) or _MEASURE.fullmatch(text) or _OPEN_KEY.fullmatch(text):
         return ""
-    pieces = re.findall(r"[^\W_]+", _PUBLISHED.sub(" ", text))
+    pieces, odd = _pieces(text), _odd_pieces(text)
     mixed = [piece for piece in pieces if _MIXED.fullmatch(piece)]
-    odd = [piece for piece in pieces if piece not in mixed and not _is_word(piece)]
     few = len(mixed) * 2 <= len(pieces) or len(text) <= 5  # noqa: PLR2004  # HS256
     marked = not re.search(r"^[\[{]|\s", text) and len(set(_MARKS.findall(text))) > 2  # noqa: PLR2004  # no JSON or prose
     if odd or not few or marked or _MNEMONIC.fullmatch(text):
         return "nothing shows that it is plain"
     return ""
+
+
+def _pieces(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", _PUBLISHED.sub(" ", text))
+
+
+def _odd_pieces(text: str) -> list[str]:
+    """What is neither a word nor a number, nor a few letters and digits."""
+    return [piece for piece in _pieces(text) if not _MIXED.fullmatch(piece) and not _is_word(piece)]
 
 
 def _may_be_generated(text: str) -> bool:

@@ -101,6 +101,11 @@ SECRETS = [
       "/opt/mssql-tools/bin/sqlcmd -U sa -P 'Hunter22!'", "mc alias set s3 http://minio:9000 me hunter22",
       r'sh -c "mongosh -u root -p \"hunter22\""', r'{"a": "{\"password\": \"hunter22\"}"}',
       "--encryption-key hunter22",
+      "mongo -u root -phunter22 --eval 1", 'livekit-server --keys "devkey: hunter22"', "htpasswd -nbB admin hunter22",
+      "echo hunter22 | htpasswd -i /f admin", "htpasswd -bc /f admin hunter22",
+      "echo -n 'hunter22' | docker login --password-stdin", "Driver={PostgreSQL};Pwd={hunter22};",
+      'proxy_set_header X-Api-Key "hunter22";', "proxy_set_header X-Auth-Token hunter22;",
+      "$2a$14$" + "a1B2" * 13 + "c", '{"auths": {"x": {"auth": "bWU6aHVudGVyMjI="}}}',
       "CREATE USER x WITH PASSWORD 'hunter22';", "IDENTIFIED WITH sha256 BY 'hunter22'",
       "<password>hunter22</password>")),
     ("DB_ENC_KEY", "supabaserealtime"), ("ANY", "db:5432:app:app:fd4d/64"),
@@ -121,6 +126,11 @@ SECRETS = [
     ("JAVA_OPTS", "-Xmx1g -Djavax.net.ssl.keyStorePassword=changeit"),
     ("REDIS_ARGS", "--save 60 1 --requirepass hunter"),
     ("ANY", '{"user": "x", "password": "hunter"}'),
+    # tokens of whatever maker
+    *(("ANY", f"{prefix}Zk39dLq0PwX1vB7tYcN4mR8sHaJ2eFgU5iKo") for prefix in (
+      "sb_secret_", "dp.pt.", "pscale_tkn_", "figd_", "pcsk_", "pplx-", "xai-", "ATATT3x-", "FlyV1 fm2_")),
+    *(("ANY", f"{prefix}0f1e2d3c4b5a69788796a5b4c3d2e1f0") for prefix in ("lsv2_pt_", "lsv2_sk_", "acme-secret-")),
+    ("ANY", "pat-na1-1f3e5d7c-22a2-4b3c-8d4e-5f6a7b8c9d0e"), ("LDAP_BIND_CRED", "hunter22"),
     # keys, also in base64
     ("ANY", "-----BEGIN PGP PRIVATE KEY BLOCK-----"), ("ANY", "eyJhbGciOiJI.eyJyb2xlIjoi." + "a1B2" * 5),
     ("ANY", base64.b64encode(b"-----BEGIN RSA PRIVATE KEY-----\nMIIEabc\n").decode()),
@@ -244,7 +254,7 @@ def test_an_ordinary_value_is_evidently_plain(value: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("ANY", "hunter2"), ("ANY", "abcd efgh ijkl mnop"),
+    [("ANY", "hunter2"), ("ANY", "abcd efgh ijkl mnop"), ("SERIAL", "ABCD-1234-EFGH-5678"),
      ("ANY", "Summer2024!"), ("PIN", "4711"), ("SMS_OTP", "123456"), ("SEED", "correct horse"),
      ("ANY", "winner thank year wave sausage worth useful legal winner thank yellow lion"),
      ("HOOK", "https://x.example.com/T0/a1B2c3D4e5"), ("CLIENT_ID", "123e4567-e89b-12d3-a456-426614174000")],
@@ -263,7 +273,9 @@ def test_no_generated_value_is_evidently_plain(size: int, make: Callable[[int], 
     "text",
     ["://a:" + "@" * 9999, "://a:b@" + "h" * 9999 + "@", "://a:" + "/" * 9999, "://a:b" * 2000, "eyJ" * 4000,
      "sig=" * 3000,
-     "password" * 2000, "." * 9999, "aaA" + "A" * 9999, "a." * 5000, "/a" * 5000, "bearer " * 2000, "A1" * 5000,
+     "password" * 2000,
+     "ab_" * 4000, "ab-" + "a1" * 5000, "echo a|" * 1500, "htpasswd -b a " * 900, "$apr1$" * 2000,
+     "." * 9999, "aaA" + "A" * 9999, "a." * 5000, "/a" * 5000, "bearer " * 2000, "A1" * 5000,
      "redis-cli " * 2000, "--a-a-a-" * 3000, "mysql -" * 3000, "user a on " * 2000, "jdbc:oracle:a:" * 2000,
      "mc alias set " * 800, "curl -u a" * 2000, "token=a.a.a." * 900, "password>" * 1200, "password:" + " a" * 5000],
 )  # fmt: skip
