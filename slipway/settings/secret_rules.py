@@ -48,7 +48,7 @@ _ABOUT_WORDS = frozenset(
      "SCHEME", "METHOD", "ROTATION", "VERSION", "VALIDATORS", "HASHER", "HASHERS", "STRENGTH", "HISTORY", "HINT",
      "FIELD", "LABEL", "SCOPE", "SCOPES", "REALM", "DOMAIN", "EMAIL", "ENDPOINT", "TEMPLATE", "SUBJECT", "ENCRYPTION",
      "AUTHENTICATION", "ROUTE", "LINK", "PAGE", "VIEW", "FORM", "TEXT", "TITLE", "MESSAGE", "COLOR", "PLACEHOLDER",
-     "STORE", "MANAGER", "SOURCE", "ENGINE", "DRIVER"},
+     "STORE", "MANAGER", "SOURCE", "ENGINE", "DRIVER", "HOSTNAME", "LANGUAGE"},
 )  # fmt: skip
 # Says of a browser that it may have it, and of a switch or a number that it is only about one.
 _OPEN_WORDS = frozenset({"PUBLIC", "PUBLISHABLE", "JWKS"})
@@ -57,7 +57,8 @@ _COUNTED = re.compile(r"\w*(TOKEN|KEY|SECRET)S|SALT")
 # A value that says there is none, or is only about one.
 _SWITCH = re.compile(r"true|false|yes|no|on|off", re.IGNORECASE)
 _NONE = re.compile(
-    r"none|null|nil|invalid|disabled?|required|optional|unset|n/?a|not[ _-]?(set|used|needed)|-?[01]", re.IGNORECASE
+    r"none|null|nil|invalid|disabled?|required|optional|unset|\[\]|\{\}|n/?a|not[ _-]?(set|used|needed)|-?[01]",
+    re.IGNORECASE,
 )
 _FIGURE = re.compile(r"-?\d{1,9}")
 _MEASURE = re.compile(
@@ -175,7 +176,7 @@ def _form(name: str, text: str, declared: Collection[str]) -> str:
     """What is secret in a text, as far as its form shows; a JWT or a DSN may be meant for browsers."""
     for each in secret_forms(text):
         none = each.name and (_says_none(each.name, each.value) or _NONE.fullmatch(each.value))
-        word = each.name and not is_password(each.name) and re.fullmatch(r"[a-z]{5,}", each.value)
+        word = each.name and not is_password(each.name) and re.search(r"\s[a-z]{5,}$", each.text[: each.last + 1])
         browsers = each.open and not _OPEN_WORDS.isdisjoint(name_words(name))
         header = word and _is_ordinary("", each.value)  # token: header
         if not (none or header or browsers or each.is_one_of(declared)):

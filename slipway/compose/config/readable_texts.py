@@ -110,12 +110,16 @@ def why_readable(name: str, text: str, declared: Collection[str] = ()) -> str:
 
 
 def declared_values(settings: Settings, sources: Sequence[FilePath]) -> Callable[[tuple[str, ...]], Collection[str]]:
-    """What the stack's variables declare plain at a path of the model: where the Compose files refer to them."""
+    """What the stack's variables declare plain at a path of the model: where the Compose files refer to them.
+
+    Where Compose cannot read the files without values (a `ulimits` of a variable), all that they hold.
+    """
     given = {**settings.variables, "COMPOSE_PROFILES": ",".join(settings.profiles)}
     referred = functools.cache(lambda: places_of_variables(settings.variables, sources, given))
 
     def values(path: tuple[str, ...]) -> list[str]:
-        names = [name for name, paths in referred().items() if any(each[: len(path)] == path for each in paths)]
+        here = [name for name, paths in referred().items() if any(each[: len(path)] == path for each in paths)]
+        names = here if referred() else settings.variables
         return [settings.variables[name].strip() for name in names if settings.variables[name].strip()]
 
     return values

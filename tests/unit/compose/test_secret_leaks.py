@@ -625,6 +625,7 @@ DECLARED = [  # a service, with ${A} for what the stack's variable A holds; whet
     ({"command": "redis-cli -a ${A} ping"}, True),
     ({"labels": {"x.token": "${A}"}}, True),
     ({"environment": {"OPTS": "-Ddb.password=${A} -Xmx1g"}}, True),
+    ({"command": ["run", "--password", "${A}"], "ulimits": {"nofile": "${N}"}}, True),  # unreadable without values
     ({"environment": {"A": "${A}"}, "command": f"run --password {TYPED}"}, False),  # said of another place
     ({"command": ["run", "--password", "${A}x"]}, False),
     ({"environment": {"OPTS": "-Ddb.password=${A}x -Xmx1g"}}, False),
@@ -637,7 +638,9 @@ def test_a_variable_declares_plain_what_it_stands_for_and_nothing_else(
     part: dict[str, Any],
     deploys: bool,  # noqa: FBT001  # both are the test
 ) -> None:
-    assert bool(problems_of(tmp_path, with_part(part), production=True, variables={"A": TYPED})) is not deploys
+    assert (
+        bool(problems_of(tmp_path, with_part(part), production=True, variables={"A": TYPED, "N": "9"})) is not deploys
+    )
 
 
 CONTENTS = {

@@ -131,6 +131,7 @@ SECRETS = [
       "sb_secret_", "dp.pt.", "pscale_tkn_", "figd_", "pcsk_", "pplx-", "xai-", "ATATT3x-", "FlyV1 fm2_")),
     *(("ANY", f"{prefix}0f1e2d3c4b5a69788796a5b4c3d2e1f0") for prefix in ("lsv2_pt_", "lsv2_sk_", "acme-secret-")),
     ("ANY", "pat-na1-1f3e5d7c-22a2-4b3c-8d4e-5f6a7b8c9d0e"), ("LDAP_BIND_CRED", "hunter22"),
+    ("STORAGE", "minio?accessKey=minioadmin&secretKey=minioadmin"),
     # keys, also in base64
     ("ANY", "-----BEGIN PGP PRIVATE KEY BLOCK-----"), ("ANY", "eyJhbGciOiJI.eyJyb2xlIjoi." + "a1B2" * 5),
     ("ANY", base64.b64encode(b"-----BEGIN RSA PRIVATE KEY-----\nMIIEabc\n").decode()),
