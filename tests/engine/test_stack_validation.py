@@ -136,7 +136,7 @@ def test_passed_checks_validate_what_a_newer_release_took_over_and_a_failed_upda
     everywhere = {"SLIPWAY_VALIDATED_RELEASE": release, "SLIPWAY_VALIDATED_SHA": sha}
     assert delivery.validated() == {"host": release, "tag": release, **everywhere}
     delivery.commit("5")
-    delivery.stack.variables["MODE"] = "sick"
+    delivery.stack.variables["MODE"] = "crash"
     failed = delivery.stack.up(expect_failure=True)
     assert f"rolled back to release {release}, the last validated one, which serves" in failed.text
     assert f"(release {unvalidated}, live before, is not validated)" in failed.text
