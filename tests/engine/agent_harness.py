@@ -151,10 +151,6 @@ def release(
     return {"id": "r-" + hashlib.sha256(canonical).hexdigest()[:12], **content}
 
 
-def file_reference(text: str, name: str) -> str:
-    return f"@files/{hashlib.sha256(text.encode()).hexdigest()}/{name}"
-
-
 def document(stack: str, wanted: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A Deployment document around a release."""
     options = {"deadline": 60, "health_deadline": 15, "lock_wait": 20, "retention": 3, "disk_minimum_mb": 100}
