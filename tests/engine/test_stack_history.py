@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def stack(make_stack: Callable[..., Stack]) -> Stack:
-    """Three releases, A, B and C, whose web answers 1, 2 and 3; every test ends with C live."""
+    """Three releases, A, B and C, whose web answers 1, 2 and 3. C is live unless a test says so."""
     return filled(make_stack())
 
 
@@ -113,7 +113,7 @@ def test_rotated_secret_stays_rotated_on_the_way_back_and_up_goes_forward_again(
 
 
 def test_failed_update_is_told_and_the_way_back_skips_it(stack: Stack) -> None:
-    live = history(stack)["live"]
+    live, version = history(stack)["live"], stack.get()["version"]
     stack.variables["MODE"] = "crash"
     stack.up(expect_failure=True)
     stack.variables.pop("MODE")
@@ -127,16 +127,16 @@ def test_failed_update_is_told_and_the_way_back_skips_it(stack: Stack) -> None:
     refused = stack.slipway("rollback", "--to", str(newest["number"]), expect=1)
     assert "it never ran well" in refused.errors
     assert "--force" in refused.errors
-    assert stack.serves("3")
+    assert stack.serves(version)
 
     stack.slipway("rollback")
     assert history(stack)["live"] not in (live, newest["release"])
-    assert not stack.serves("3")
+    assert not stack.serves(version)
     stack.up()
-    assert stack.serves("3")
 
 
 def test_images_that_are_gone_are_refused_before_anything_changes(stack: Stack) -> None:
+    """Ends with A live."""
     first = releases(stack)[0]
     before = stack.host_state()["containers"]
     image = next(entry for entry in history(stack)["entries"] if entry["release"] == first)["images"]["web"]
@@ -159,7 +159,6 @@ def test_images_that_are_gone_are_refused_before_anything_changes(stack: Stack) 
     cold = stack.slipway("rollback", "--to", "1")
     assert "images are pulled from their registry" in cold.out
     assert stack.serves("1")
-    stack.up()
 
 
 def test_release_of_an_update_is_one_that_plain_pulumi_deploys(stack: Stack) -> None:
@@ -254,7 +253,7 @@ def test_host_that_does_not_answer_leaves_the_updates_to_be_told(stack: Stack, m
 
 
 def test_irreversible_migration_bars_the_way_back_until_forced(stack: Stack) -> None:
-    before = stack.outputs["release"]
+    before, version = stack.outputs["release"], stack.get()["version"]
     stack.application.replace("compose.yaml", "migrate]}", "migrate], irreversible: true}")
     stack.application.version("web", "4")
     stack.up()
@@ -263,4 +262,4 @@ def test_irreversible_migration_bars_the_way_back_until_forced(stack: Stack) -> 
     assert stack.serves("4")
     forced = stack.slipway("rollback", "--to", before, "--force")
     assert "overridden: " in forced.errors
-    assert stack.serves("3")
+    assert stack.serves(version)
