@@ -71,7 +71,7 @@ def archive() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def images() -> dict[str, str]:
-    return {version: image(version) for version in ("1", "2", "3", "4")}
+    return {version: image(version) for version in ("1", "2", "3")}
 
 
 @pytest.fixture
