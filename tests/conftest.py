@@ -29,9 +29,9 @@ os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # what is printed does not depen
 
 
 _LONGEST = (
-    *("test_traffic_agent", "test_stack_history", "test_fleet", "test_way_back", "test_daily", "test_traffic"),
-    *("test_stack_images", "test_stack_upkeep", "test_stack_locks", "test_sharing", "test_stack_bundles"),
-    *("test_stack_failures", "test_agent_docker", "test_leaks", "test_fleet_changes", "test_stack_validation"),
+    *("test_traffic_agent", "test_stack_history", "test_fleet", "test_faults", "test_way_back", "test_traffic"),
+    *("test_leaks", "test_stack_images", "test_stack_upkeep", "test_stack_locks", "test_fleet_changes"),
+    *("test_agent_docker", "test_stack_failures", "test_reaching", "test_previews", "test_stack_interrupted"),
 )
 """The files of engine and hosts that take longest. They come first, so that no worker ends long after the other."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -119,12 +118,11 @@ def release(
     services: dict[str, dict[str, Any]],
     *,
     slipway: dict[str, dict[str, Any]] | None = None,
-    files: dict[str, str] | None = None,
     secrets: tuple[str, ...] = (),
     commit: str = "c" * 40,
     **top: Any,
 ) -> dict[str, Any]:
-    """A release document with its id; `files` maps content to nothing but itself, keyed by its SHA-256."""
+    """A release document with its id."""
     own = {name: entry(**(slipway or {}).get(name, {})) for name in services}
     content: dict[str, Any] = {
         "application": "app",
@@ -137,22 +135,12 @@ def release(
             "networks": {"default": {"name": f"{stack}_default"}},
             **top,
         },
-        "files": {
-            hashlib.sha256(text.encode()).hexdigest(): {
-                "mode": 0o644,
-                "content": base64.b64encode(text.encode()).decode(),
-            }
-            for text in (files or {}).values()
-        },
+        "files": {},
         "secrets": sorted(secrets),
         "services": own,
     }
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
     return {"id": "r-" + hashlib.sha256(canonical).hexdigest()[:12], **content}
-
-
-def file_reference(text: str, name: str) -> str:
-    return f"@files/{hashlib.sha256(text.encode()).hexdigest()}/{name}"
 
 
 def document(stack: str, wanted: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def test_exec_hands_bytes_on_unchanged_both_ways_and_ends_as_its_command_does(st
     assert done.stdout == data
     assert done.stderr == b""
     assert done.returncode == 9
+    assert slipway(stack, "exec", "web", "--", "no-such-program").returncode in (126, 127)
 
 
 def test_exec_at_a_terminal_gives_the_command_that_terminal(stack: Stack) -> None:

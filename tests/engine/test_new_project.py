@@ -135,40 +135,39 @@ def lists_what_is_missing_and_nothing_else(machine: Machine) -> None:
     assert all(problem.count(" — ") >= 2 for problem in problems)
 
 
-@pytest.mark.parametrize("options", [("--generate-only",), ("--stack", "staging")], ids=["generate-only", "stack"])
-def test_its_first_preview_lists_what_is_missing_and_init_makes_it_one_that_previews_with_resources_of_the_team(
-    options: tuple[str, ...], machine: Machine, application: Application, engine: Engine
+SET_TOKEN = ("pulumi", "config", "set", "--secret", "--path", "secrets.TOKEN", "--stack", "staging")
+
+
+def test_init_makes_the_stack_of_a_project_that_has_none(
+    machine: Machine, application: Application, engine: Engine
 ) -> None:
-    said = machine.new(*options)
-    if "--stack" in options:
-        assert "Your new project is ready to go!" in said
-        lists_what_is_missing_and_nothing_else(machine)
-    init = (
-        "init", str(application.folder), "--environment", "staging", "--registry", f"{engine.registry}/new-project",
-        "--host", "local", "--variable", "PORT=18099",
-    )  # fmt: skip
+    machine.new("--generate-only")
+    init = ("init", str(application.folder), "--environment", "staging", "--registry", f"{engine.registry}/new-project",
+            "--host", "local", "--variable", "PORT=18099")  # fmt: skip
     said = machine.slipway(*init)
-    command = "pulumi config set --secret --path 'secrets.TOKEN' --stack staging"
-    assert command in said
+    assert "pulumi config set --secret --path 'secrets.TOKEN' --stack staging" in said
     assert "Then: pulumi preview --stack staging" in said
+    machine.good(*SET_TOKEN, at=machine.project, stdin="a-token-of-the-tests")
     assert "nothing was changed" in machine.slipway(*init)
 
-    if "--stack" in options:
-        (machine.project / "my.env").write_text("TOKEN=a-token-of-the-tests\nLEVEL=+5 \n")
-        said = machine.slipway("secrets", "import", "my.env", "--stack", "staging", "--yes")
-        assert "a-token-of-the-tests" not in said
-        shown = ("pulumi", "config", "--show-secrets", "--json", "--stack", "staging")
-        stated = json.loads(machine.good(*shown, at=machine.project))
-        secrets, variables = (stated[f"{NAME}:{key}"] for key in ("secrets", "variables"))
-        assert (secrets["secret"], secrets["objectValue"]) == (True, {"TOKEN": "a-token-of-the-tests"})
-        assert (variables["secret"], variables["objectValue"]["LEVEL"]) == (False, "+5")
-        assert "secure:" in (machine.project / "Pulumi.staging.yaml").read_text()
-    else:
-        machine.good(
-            *("pulumi", "config", "set", "--secret", "--path", "secrets.TOKEN", "--stack", "staging"),
-            at=machine.project,
-            stdin="a-token-of-the-tests",
-        )
+
+def test_its_first_preview_lists_what_is_missing_and_init_makes_it_one_that_previews_with_resources_of_the_team(
+    machine: Machine, application: Application, engine: Engine
+) -> None:
+    assert "Your new project is ready to go!" in machine.new("--stack", "staging")
+    lists_what_is_missing_and_nothing_else(machine)
+    machine.slipway("init", str(application.folder), "--environment", "staging", "--host", "local",
+                    "--registry", f"{engine.registry}/new-project", "--variable", "PORT=18099")  # fmt: skip
+
+    (machine.project / "my.env").write_text("TOKEN=a-token-of-the-tests\nLEVEL=+5 \n")
+    said = machine.slipway("secrets", "import", "my.env", "--stack", "staging", "--yes")
+    assert "a-token-of-the-tests" not in said
+    shown = ("pulumi", "config", "--show-secrets", "--json", "--stack", "staging")
+    stated = json.loads(machine.good(*shown, at=machine.project))
+    secrets, variables = (stated[f"{NAME}:{key}"] for key in ("secrets", "variables"))
+    assert (secrets["secret"], secrets["objectValue"]) == (True, {"TOKEN": "a-token-of-the-tests"})
+    assert (variables["secret"], variables["objectValue"]["LEVEL"]) == (False, "+5")
+    assert "secure:" in (machine.project / "Pulumi.staging.yaml").read_text()
     again = machine.slipway("init", str(application.folder), "--environment", "staging", "--yes")
     assert "secrets.TOKEN" not in again
     assert "Next: pulumi preview --stack staging" in again

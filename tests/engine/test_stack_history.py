@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def stack(make_stack: Callable[..., Stack]) -> Stack:
-    """Three releases, A, B and C, whose web answers 1, 2 and 3; every test ends with C live."""
+    """Three releases, A, B and C, whose web answers 1, 2 and 3. C is live unless a test says so."""
     return filled(make_stack())
 
 
@@ -67,9 +67,9 @@ def test_history_tells_every_update_with_its_release_actor_and_hosts(stack: Stac
     assert found["errors"] == []
 
 
-def test_back_to_a_forward_to_c_back_by_default_and_every_step_is_in_the_history(stack: Stack) -> None:
-    first, second, last = releases(stack)
-    at_c, pushed = running(stack), stack.tags("shop-web")
+def test_back_to_a_forward_to_c_and_every_step_is_in_the_history(stack: Stack) -> None:
+    first, _, last = releases(stack)
+    at_c = running(stack)
     before = len(history(stack)["entries"])
 
     plan = stack.slipway("rollback", "--to", "1", "--plan").out
@@ -90,39 +90,31 @@ def test_back_to_a_forward_to_c_back_by_default_and_every_step_is_in_the_history
     assert (newest["kind"], newest["release"], newest["result"]) == ("rollback", first, "succeeded")
     assert newest["message"].endswith("the new one is ugly")
 
-    run = stack.up()  # forward the same way as ever, with nothing built
-    assert run.changes == {f"{stack.project}-local": "update"}
-    assert stack.serves("3")
-    assert running(stack) == at_c, "the very images, not others of the same source"
-    assert stack.tags("shop-web") == pushed
-    stack.slipway("rollback", "--to", second[:8])
-    stack.slipway("rollback")  # the last healthy release
-    assert stack.serves("1"), "not the release that the rollback before had left"
-    assert history(stack)["live"] == first
-    refused = stack.slipway("rollback", expect=1)
-    assert "has no release to go back to" in refused.errors
-    assert stack.serves("1")
     stack.slipway("rollback", "--to", last)
-    assert running(stack) == at_c
+    assert running(stack) == at_c, "the very images, not others of the same source"
     assert set(stack.up().steps.values()) == {"same"}, "what the rollback left is what the stack file says"
     kinds = [entry["kind"] for entry in history(stack)["entries"]]
-    assert len(kinds) == before + 6
-    assert kinds[:6] == ["deploy", "rollback", "rollback", "rollback", "deploy", "rollback"]
+    assert len(kinds) == before + 3
+    assert kinds[:3] == ["deploy", "rollback", "rollback"]
 
 
-def test_rotated_secret_stays_rotated_on_the_way_back(stack: Stack) -> None:
+def test_rotated_secret_stays_rotated_on_the_way_back_and_up_goes_forward_again(stack: Stack) -> None:
+    at_c, pushed = running(stack), stack.tags("shop-web")
     stack.secrets["TOKEN"] = "rotated-token-of-the-tests"
     stack.up()
     stack.slipway("rollback", "--to", "1")
     assert stack.serves("1")
     assert stack.containers()["web"].environment["TOKEN"] == "rotated-token-of-the-tests"
     assert "rotated-token" not in json.dumps(history(stack))
-    stack.up()
+    assert stack.up().changes == {f"{stack.project}-local": "update"}, "nothing is built"
+    assert stack.serves("3")
+    assert running(stack) == at_c, "the very images, not others of the same source"
+    assert stack.tags("shop-web") == pushed
 
 
 def test_failed_update_is_told_and_the_way_back_skips_it(stack: Stack) -> None:
-    live = history(stack)["live"]
-    stack.variables["MODE"] = "sick"
+    live, version = history(stack)["live"], stack.get()["version"]
+    stack.variables["MODE"] = "crash"
     stack.up(expect_failure=True)
     stack.variables.pop("MODE")
     newest = history(stack)["entries"][0]
@@ -135,21 +127,16 @@ def test_failed_update_is_told_and_the_way_back_skips_it(stack: Stack) -> None:
     refused = stack.slipway("rollback", "--to", str(newest["number"]), expect=1)
     assert "it never ran well" in refused.errors
     assert "--force" in refused.errors
-    assert stack.serves("3")
-    # forced it is tried, through the same gates, and goes back by itself
-    forced = stack.slipway("rollback", "--to", str(newest["number"]), "--force", expect=1)
-    assert "overridden: " in forced.errors
-    assert "did not become healthy" in forced.errors
-    assert stack.serves("3")
+    assert stack.serves(version)
 
     stack.slipway("rollback")
     assert history(stack)["live"] not in (live, newest["release"])
-    assert not stack.serves("3")
+    assert not stack.serves(version)
     stack.up()
-    assert stack.serves("3")
 
 
 def test_images_that_are_gone_are_refused_before_anything_changes(stack: Stack) -> None:
+    """Ends with A live."""
     first = releases(stack)[0]
     before = stack.host_state()["containers"]
     image = next(entry for entry in history(stack)["entries"] if entry["release"] == first)["images"]["web"]
@@ -172,7 +159,6 @@ def test_images_that_are_gone_are_refused_before_anything_changes(stack: Stack) 
     cold = stack.slipway("rollback", "--to", "1")
     assert "images are pulled from their registry" in cold.out
     assert stack.serves("1")
-    stack.up()
 
 
 def test_release_of_an_update_is_one_that_plain_pulumi_deploys(stack: Stack) -> None:
@@ -209,10 +195,9 @@ def test_show_and_diff_tell_what_changed_and_no_secret(stack: Stack) -> None:
     assert [image["name"] for image in found["images"]] == ["web"]
     assert any("+  GREETING: good evening" in line for each in found["services"] for line in each["lines"])
     assert any('+{"colour": "green"}' in line for each in found["files"] for line in each["lines"])
-    for command in (["show", "2"], ["diff", "1", "3"], ["history"]):
-        said = stack.slipway(*command).text
-        assert stack.secrets["TOKEN"] not in said
-        assert all(len(line) < 400 for line in said.splitlines())
+    said = stack.slipway("diff", "1", "3").text
+    assert all(len(line) < 400 for line in said.splitlines())
+    assert stack.secrets["TOKEN"] not in json.dumps([shown, found, said])
 
 
 def test_the_way_back_in_an_object_store_is_the_same(make_stack: Callable[..., Stack]) -> None:
@@ -232,27 +217,7 @@ def test_the_way_back_in_an_object_store_is_the_same(make_stack: Callable[..., S
         stack.remove()  # while its backend is there
 
 
-def test_irreversible_migration_bars_the_way_back_until_forced(make_stack: Callable[..., Stack]) -> None:
-    stack = make_stack()
-    stack.up()
-    stack.application.replace("compose.yaml", "migrate]}", "migrate], irreversible: true}")
-    stack.application.version("web", "2")
-    stack.up()
-    stack.application.version("web", "3")
-    stack.application.replace("compose.yaml", ", irreversible: true", "")
-    stack.up()
-    stack.slipway("rollback", "--to", "2")
-    refused = stack.slipway("rollback", "--to", "1", expect=1)
-    assert "a migration since then cannot be undone" in refused.errors
-    assert stack.serves("2")
-    forced = stack.slipway("rollback", "--to", "1", "--force")
-    assert "overridden: " in forced.errors
-    assert stack.serves("1")
-
-
-def test_way_back_survives_the_loss_of_the_backend_and_the_release_that_of_the_host(
-    make_stack: Callable[..., Stack],
-) -> None:
+def test_way_back_survives_the_loss_of_the_backend(make_stack: Callable[..., Stack]) -> None:
     stack = make_stack()
     stack.up()
     stack.application.version("web", "2")
@@ -272,16 +237,6 @@ def test_way_back_survives_the_loss_of_the_backend_and_the_release_that_of_the_h
     stack.slipway("rollback", "--from", bundle)
     assert stack.serves("2")
 
-    release, digests = stack.outputs["release"], running(stack)
-    for container in stack.containers().values():
-        docker("rm", "--force", container.id)
-    shutil.rmtree(stack.home)
-    stack.home.mkdir()
-    stack.up()
-    assert (stack.outputs["release"], running(stack)) == (release, digests)
-    assert history(stack)["entries"][0]["release"] == release
-    assert stack.serves("2")
-
 
 def test_host_that_does_not_answer_leaves_the_updates_to_be_told(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = asyncssh.generate_private_key("ssh-ed25519")
@@ -295,3 +250,16 @@ def test_host_that_does_not_answer_leaves_the_updates_to_be_told(stack: Stack, m
     refused = stack.slipway("rollback", "--to", "1", expect=1, SLIPWAY_SSH_KEY=key)
     assert "host local" in refused.errors
     assert json.loads(stack.slipway("history", "--json", "--no-hosts", SLIPWAY_SSH_KEY="rubbish").out)["entries"]
+
+
+def test_irreversible_migration_bars_the_way_back_until_forced(stack: Stack) -> None:
+    before, version = stack.outputs["release"], stack.get()["version"]
+    stack.application.replace("compose.yaml", "migrate]}", "migrate], irreversible: true}")
+    stack.application.version("web", "4")
+    stack.up()
+    refused = stack.slipway("rollback", "--to", before, expect=1)
+    assert "a migration since then cannot be undone" in refused.errors
+    assert stack.serves("4")
+    forced = stack.slipway("rollback", "--to", before, "--force")
+    assert "overridden: " in forced.errors
+    assert stack.serves(version)

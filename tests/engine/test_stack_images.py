@@ -109,9 +109,7 @@ def test_commit_without_changes_gets_its_tag_and_touches_nothing(stack: Stack, r
 
 
 def test_pinned_tag_brings_the_same_digests_back_without_building(stack: Stack, repository: GitRepository) -> None:
-    pinned = repository.commit()
-    stack.up()
-    before = stack.containers()
+    pinned, before = repository.git("rev-parse", "HEAD"), stack.containers()
     stack.application.version("web", "unwanted")
     repository.commit()
     stack.up()
@@ -133,7 +131,6 @@ def test_pinned_tag_brings_the_same_digests_back_without_building(stack: Stack, 
 
 
 def test_pin_to_a_tag_that_does_not_exist_is_told_in_the_preview(stack: Stack) -> None:
-    stack.up()
     stack.settings["pin"] = "no-such-release"
     try:
         before = stack.host_state()
@@ -181,7 +178,6 @@ def test_build_secret_is_in_no_layer_and_no_history(tool: Stack) -> None:
 def test_services_with_the_same_build_share_one_image(tool: Stack) -> None:
     images = {container.image for container in tool.containers().values()}
     assert len(images) == 1
-    assert set(tool.up().steps.values()) == {"same"}
 
 
 def test_what_pulumis_plugin_does_not_see_of_a_context_is_built_anew_all_the_same(tool: Stack) -> None:
@@ -189,9 +185,8 @@ def test_what_pulumis_plugin_does_not_see_of_a_context_is_built_anew_all_the_sam
     for target in ("Special.Dockerfile", "./Special.Dockerfile"):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
-        assert tool.preview().changes["tool-tool"] == "update"
-        tool.up()
-        assert set(tool.preview().steps.values()) == {"same"}
+        assert tool.up().changes["tool-tool"] == "update"
+    assert set(tool.preview().steps.values()) == {"same"}
     before = tool.containers()["tool"].id
     tool.application.write({"shared/text": "changed in the other context"})
     tool.up()
@@ -219,9 +214,8 @@ def test_a_build_upon_another_services_image_follows_it_and_files_are_merged(mak
     assert json.loads(docker("inspect", "--format", "{{json .Config.Labels}}", container.image))["org.example.team"]
     assert set(stack.preview().steps.values()) == {"same"}
     stack.application.write({"base/text": "two"})
-    changes = stack.preview().changes
+    changes = stack.up().changes
     assert (changes["two-base"], changes["two-web"]) == ("update", "update")
-    stack.up()
     assert docker("exec", stack.containers()["web"].id, "cat", "/copy").strip() == "two"
 
 

@@ -52,10 +52,9 @@ class Delivery:
     def await_checks(self, sha: str, *argv: str, expect: int = 0) -> Said:
         return self.slipway("await-checks", "--sha", sha, "--interval", "1s", *argv, expect=expect)
 
-    def validated(self, *, as_deployed: bool = True) -> dict[str, Any]:
+    def validated(self) -> dict[str, Any]:
         """The release that counts as validated, by where that stands."""
-        status = self.slipway("status", "--json", expect=0 if as_deployed else 1)
-        probe = json.loads(status.out)["hosts"][0]["probe"]
+        probe = json.loads(self.slipway("status", "--json").out)["hosts"][0]["probe"]
         tags = json.loads(self.stack.pulumi("stack", "tag", "ls", "--json"))
         variables = self.github.environments[self.stack.name]
         return {"host": probe["validated"], "tag": tags.get(TAG), **variables}
@@ -86,7 +85,7 @@ def delivery(make_stack: Callable[..., Stack]) -> Iterator[Delivery]:
 
 @pytest.fixture(scope="module")
 def first(delivery: Delivery) -> tuple[str, str]:
-    """A, deployed and validated by hand; every test ends with the last validated release live."""
+    """A, deployed and validated by hand."""
     sha, release = delivery.deployed("1")
     done = json.loads(delivery.slipway("validate", "--note", "by a test", "--json").out)
     schema = json.loads((ROOT / "slipway" / "cli" / "schemas" / "validate.schema.json").read_text())
@@ -125,78 +124,23 @@ def test_failed_check_brings_the_validated_release_back(delivery: Delivery, firs
     assert delivery.validated()["host"] == first[1]
 
 
-def test_time_is_over_and_the_release_stays_where_that_is_wanted(delivery: Delivery, first: tuple[str, str]) -> None:
-    sha, _ = delivery.deployed("3")
-    said = delivery.await_checks(sha, "--timeout", "2s", "--on-timeout", "keep", expect=1)
-    assert "no check at all after 2 s" in said.out
-    assert delivery.stack.serves("3")
-    assert delivery.validated()["host"] == first[1]
-    said = delivery.await_checks(sha, "--timeout", "1s", expect=1)
-    assert f"going back to {first[1]}" in said.out
-    assert delivery.stack.serves("1")
-
-
-def test_newer_release_that_took_over_is_not_rolled_back_by_the_older_ones_checks(
-    delivery: Delivery, first: tuple[str, str]
+def test_passed_checks_validate_what_a_newer_release_took_over_and_a_failed_update_ends_there(
+    delivery: Delivery,
 ) -> None:
-    older, older_release = delivery.deployed("4")
-    newer, newer_release = delivery.deployed("5")
-    delivery.github.check(older, "test", "failure")
-    said = delivery.await_checks(older, expect=1)
-    assert f"release {newer_release} is live, which is of another commit ({newer[:12]}), so nothing" in said.out
-    assert delivery.stack.serves("5")
-    delivery.github.check(older, "test", "success", run="2")
-    said = delivery.await_checks(older)
-    assert f"release {older_release} (commit {older[:12]}) is validated" in said.out
-    assert delivery.validated()["host"] == older_release
-    assert delivery.stack.serves("5")
-    delivery.github.check(newer, "test", "failure")
-    said = delivery.await_checks(newer, expect=1)
-    assert f"going back to {older_release}" in said.out
-    assert delivery.stack.serves("4")
-    assert first[1] != older_release
-
-
-def test_passed_checks_validate_and_a_failed_update_ends_there(delivery: Delivery) -> None:
-    sha, release = delivery.deployed("6")
+    sha, release = delivery.deployed("3")
+    newer, unvalidated = delivery.deployed("4")
     delivery.ends(sha, "success")
-    assert f"release {release} (commit {sha[:12]}) is validated" in delivery.await_checks(sha, "--timeout", "60s").out
+    said = delivery.await_checks(sha, "--timeout", "60s").out
+    assert f"release {unvalidated} is live, which is of another commit ({newer[:12]})" in said
+    assert f"release {release} (commit {sha[:12]}) is validated" in said
     everywhere = {"SLIPWAY_VALIDATED_RELEASE": release, "SLIPWAY_VALIDATED_SHA": sha}
     assert delivery.validated() == {"host": release, "tag": release, **everywhere}
-    _, unvalidated = delivery.deployed("7")
-    delivery.commit("8")
-    delivery.stack.variables["MODE"] = "sick"
+    delivery.commit("5")
+    delivery.stack.variables["MODE"] = "crash"
     failed = delivery.stack.up(expect_failure=True)
-    delivery.stack.variables.pop("MODE")
     assert f"rolled back to release {release}, the last validated one, which serves" in failed.text
     assert f"(release {unvalidated}, live before, is not validated)" in failed.text
-    assert delivery.stack.serves("6")
+    assert delivery.stack.serves("3")
     status = delivery.slipway("status").out
     assert "as deployed" in status
     assert "validated, live since" in status
-    assert delivery.stack.up().changes, "what is live is not what was asked for last"
-    assert delivery.stack.serves("8")
-    delivery.slipway("rollback", "--to", "validated")
-
-
-def test_release_that_does_not_run_as_deployed_is_not_marked(delivery: Delivery) -> None:
-    _, release = delivery.deployed("10")
-    before = delivery.validated()
-    assert before["host"] != release
-    subprocess.run(["docker", "stop", "-t", "1", delivery.stack.ids()["side"]], capture_output=True, check=True)
-    refused = delivery.slipway("validate", expect=1)
-    assert "slipway: error: host local: side: " in refused.errors
-    assert delivery.validated(as_deployed=False) == before
-    delivery.stack.up()
-
-
-def test_github_that_refuses_is_told_after_host_and_backend_know(delivery: Delivery) -> None:
-    _, release = delivery.deployed("9")
-    delivery.github.fail(403, "Resource not accessible by integration", method="PATCH")
-    refused = delivery.slipway("validate", expect=1)
-    assert "environments: write" in refused.errors
-    known = delivery.validated()
-    assert (known["host"], known["tag"]) == (release, release)
-    assert known["SLIPWAY_VALIDATED_RELEASE"] != release
-    delivery.slipway("validate")
-    assert delivery.validated()["SLIPWAY_VALIDATED_RELEASE"] == release

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dev.testhosts.hosts import TestHosts
     from dev.testhosts.server import TestHost
 
-__all__ = ["HOME", "Pool", "RemoteStack", "end_tree", "finish", "machine_settings", "meanwhile", "wipe"]
+__all__ = ["HOME", "Pool", "RemoteStack", "end_tree", "finish", "machine_settings", "meanwhile", "refusing", "wipe"]
 
 HOME = "/home/deploy/.local/share/slipway"
 _END_SECONDS = 120
@@ -227,6 +227,17 @@ def meanwhile(action: Callable[[], None], *, every: float = 0.1, seconds: float 
         finally:
             over.set()
             repeated.result(timeout=30)
+
+
+@contextlib.contextmanager
+def refusing(host: TestHost) -> Iterator[None]:
+    """Meanwhile `host` refuses SSH connections, which is known at once; of a host without a network, after 15 s."""
+    rule = ["INPUT", "-p", "tcp", "--dport", "22", "-j", "REJECT", "--reject-with", "tcp-reset"]
+    host.inside(["iptables", "-I", *rule])
+    try:
+        yield
+    finally:
+        host.inside(["iptables", "-D", *rule])
 
 
 class Pool:

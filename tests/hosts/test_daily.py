@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import jsonschema_rs
 import pytest
 from daily_session import ENDS_SECONDS, SLIPWAY, Session, slipway
+from remote_stack import refusing
 from stack_harness import ROOT, eventually
 
 if TYPE_CHECKING:
@@ -94,14 +95,6 @@ def test_ps_shows_the_containers_of_all_hosts(stack: RemoteStack, hosts: list[Te
         }
         running = stack.containers_on(host)
         assert all(running[each["service"]].id.startswith(each["id"]) for each in seen["containers"])
-    table = slipway(stack, "ps", "web", "--host", hosts[1].name).stdout.decode().splitlines()
-    digest = stack.variables["IMAGE"].rpartition(":")[2][:12]
-    assert table[0].split() == [
-        "host", "service", "container", "state", "health", "image", "generation", "ports", "started",
-    ]  # fmt: skip
-    assert [line.split()[:8] for line in table[1:]] == [
-        [hosts[1].name, "web", "web-1", "running", "healthy", digest, "live", f"{stack.port}->8000"]
-    ]
 
 
 def test_logs_of_all_hosts_come_in_the_order_of_time(stack: RemoteStack, hosts: list[TestHost]) -> None:
@@ -123,7 +116,6 @@ def test_logs_of_all_hosts_come_in_the_order_of_time(stack: RemoteStack, hosts: 
     found = {line["text"]: (line["host"], line["stream"]) for line in told if line["text"].startswith("mark-")}
     assert found == {f"mark-{n}": (hosts[n % 2].name, "stderr" if n % 3 == 2 else "stdout") for n in range(6)}
     assert any(line["text"].startswith("starting version") for line in told)
-    assert slipway(stack, "logs", "web", "--since", "2000-01-01", "--tail", "0").stdout == b""
 
 
 def test_following_goes_on_with_the_next_release_until_ctrl_c_and_leaves_nothing(
@@ -181,35 +173,22 @@ def test_exec_hands_bytes_on_unchanged_both_ways(stack: RemoteStack) -> None:
     assert done.stdout == data
 
 
-def test_exec_ends_as_its_command_does_and_quotes_nothing_away(stack: RemoteStack) -> None:
+def test_exec_ends_as_its_command_does_where_it_was_asked_for_and_quotes_nothing_away(
+    stack: RemoteStack, hosts: list[TestHost]
+) -> None:
     words = ["a b", "c'd", '"$HOME"', "*", "", "ü\n-"]
     tell = (
         "import json, os, sys; print(json.dumps(sys.argv[1:])); "
-        "print(os.environ['VERSION'], file=sys.stderr); sys.exit(7)"
+        "print(os.environ['HOSTNAME'], os.getuid(), file=sys.stderr); sys.exit(7)"
     )
-    done = slipway(stack, "exec", "web", "--", "python3", "-c", tell, *words)
+    chosen = ("--host", hosts[1].name, "--user", "65534:65534")
+    done = slipway(stack, "exec", "web", *chosen, "--", "python3", "-c", tell, *words)
     assert json.loads(done.stdout) == words
-    assert done.stderr.decode().splitlines()[-1] == stack.variables["VERSION"]
+    assert done.stderr.decode().split() == [stack.containers_on(hosts[1])["web"].id[:12], "65534"]
     assert done.returncode == 7
-    assert slipway(stack, "exec", "web", "--", "no-such-program").returncode in (126, 127)
 
 
-def test_exec_takes_the_container_that_was_asked_for(stack: RemoteStack, hosts: list[TestHost]) -> None:
-    found = slipway(stack, "exec", "web", "--", "hostname")
-    assert found.stdout.decode().strip() == stack.containers_on(hosts[0])["web"].id[:12]
-    assert found.stderr.decode() == f"in {hosts[0].name} web-1 (--host chooses another)\n"
-    found = slipway(
-        stack, "exec", "web", "--host", hosts[1].name, "--user", "65534:65534", "--", "sh", "-c", "hostname; id -u"
-    )
-    assert found.stdout.decode().split() == [stack.containers_on(hosts[1])["web"].id[:12], "65534"]
-    assert found.stderr == b""
-    wrong = slipway(stack, "exec", "web", "--index", "7", "--", "true")
-    assert wrong.returncode == 1
-    assert "web has no running container number 7" in wrong.stderr.decode()
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_exec_that_is_asked_to_end_ends_its_command_too(stack: RemoteStack, hosts: list[TestHost], name: str) -> None:
+def test_exec_that_is_asked_to_end_ends_its_command_too(stack: RemoteStack, hosts: list[TestHost]) -> None:
     script = "echo begun; sleep 301; true"
     process = subprocess.Popen(
         [SLIPWAY, "exec", "--stack", stack.name, "web", "--", "sh", "-c", script],
@@ -222,8 +201,8 @@ def test_exec_that_is_asked_to_end_ends_its_command_too(stack: RemoteStack, host
         assert process.stdout
         assert process.stdout.readline() == b"begun\n"
         assert "sleep 301" in hosts[0].inside(["ps", "-eo", "args="])
-        process.send_signal(signal.Signals[name])
-        assert process.wait(timeout=30) == 128 + signal.Signals[name]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
     finally:
         process.kill()
         process.communicate(timeout=30)
@@ -278,63 +257,17 @@ def test_shell_opens_in_a_container_and_on_a_host(stack: RemoteStack, hosts: lis
     session.types("echo on $(hostname) as $(id -un); exit 3\r")
     session.shows(f"on {hosts[0].name} as deploy")
     assert session.ends() == 3
-    refused = slipway(stack, "shell")
-    assert refused.returncode == 1
-    assert "standard input and output are no terminal" in refused.stderr.decode()
 
 
-def test_logs_at_a_terminal_tell_containers_apart_by_colour(stack: RemoteStack, hosts: list[TestHost]) -> None:
-    says(stack, hosts[0], "mark-red", stream=2)
-    session = Session(stack, "logs", "web", "--tail", "1", "--host", hosts[0].name)
-    session.shows("\x1b[31m|\x1b[0m mark-red")
-    assert session.ends() == 0
-
-
-def test_what_is_not_there_is_named(stack: RemoteStack, hosts: list[TestHost]) -> None:
-    for command in (("logs", "wep"), ("ps", "wep"), ("exec", "wep", "--", "true")):
-        done = slipway(stack, *command)
-        assert done.returncode == 1
-        assert f"no service 'wep' is deployed on stack {stack.name} — did you mean 'web'? — " in done.stderr.decode()
-    done = slipway(stack, "ps", "--host", "nobody")
-    assert done.returncode == 1
-    assert f"has no host 'nobody' — nothing was asked of any host — --host NAME, with one of: {hosts[0].name}" in (
-        done.stderr.decode()
-    )
-
-
-def test_a_service_that_does_not_run_is_told_with_its_state(stack: RemoteStack, hosts: list[TestHost]) -> None:
-    for host in hosts:
-        host.inside(["docker", "stop", stack.containers_on(host)["side"].id])
-    try:
-        done = slipway(stack, "exec", "side", "--", "true")
-        assert done.returncode == 1
-        assert re.search(
-            rf"side is not running \(\S+-side-1 on {hosts[0].name} exited with \d+; ", done.stderr.decode()
-        )
-        shown = slipway(stack, "ps", "side")
-        assert shown.stdout == b""
-        assert "not shown: 2 stopped (slipway ps --all --stack " in shown.stderr.decode()
-        every = slipway(stack, "ps", "side", "--all").stdout.decode().splitlines()
-        assert [line.split()[3] for line in every[1:]] == ["exited", "exited"]
-        assert b"starting version" in slipway(stack, "logs", "side").stdout  # what is dead has the most to say
-    finally:
-        for host in hosts:
-            host.inside(["docker", "start", stack.containers_on(host)["side"].id])
-
-
-def test_a_host_that_does_not_answer_does_not_hide_the_others(stack: RemoteStack, hosts: list[TestHost]) -> None:
+def test_a_host_that_cannot_be_reached_does_not_hide_the_others(stack: RemoteStack, hosts: list[TestHost]) -> None:
     says(stack, hosts[1], "mark-reached")
-    hosts[0].cut_network()
-    try:
-        commands = [("logs", "--tail", "1"), ("logs", "web", "--tail", "1"), ("ps",), ("exec", "web", "--", "hostname")]
-        with ThreadPoolExecutor(len(commands)) as together:  # each of them waits for what does not answer
-            *listings, executed = together.map(lambda command: slipway(stack, *command), commands)
-        for command, done in zip(commands, listings, strict=False):
-            assert done.returncode == 1, command
-            assert f"slipway: error: host {hosts[0].name}: " in done.stderr.decode()
-            assert f"{hosts[1].name} " in done.stdout.decode()
-            assert hosts[0].name not in done.stdout.decode()
-        assert executed.stdout.decode().strip() == stack.containers_on(hosts[1])["web"].id[:12]
-        assert executed.returncode == 0
-    finally:
-        hosts[0].fix_network()
+    commands = [("logs", "--tail", "1"), ("logs", "web", "--tail", "1"), ("ps",), ("exec", "web", "--", "hostname")]
+    with refusing(hosts[0]), ThreadPoolExecutor(2) as together:
+        *listings, executed = together.map(lambda command: slipway(stack, *command), commands)
+    for command, done in zip(commands, listings, strict=False):
+        assert done.returncode == 1, command
+        assert f"slipway: error: host {hosts[0].name}: " in done.stderr.decode()
+        assert f"{hosts[1].name} " in done.stdout.decode()
+        assert hosts[0].name not in done.stdout.decode()
+    assert executed.stdout.decode().strip() == stack.containers_on(hosts[1])["web"].id[:12]
+    assert executed.returncode == 0

@@ -84,65 +84,6 @@ def test_changed_service_touches_only_itself_over_two_connections(stack: RemoteS
     assert host.connections() - connections == 2
 
 
-def test_rotated_secret_and_changed_file_touch_only_their_reader(stack: RemoteStack, host: TestHost) -> None:
-    for change in ("secret", "file"):
-        before = stack.ids_on(host)
-        if change == "secret":
-            stack.secrets["TOKEN"] = "another-token-of-the-tests"
-        else:
-            stack.application.write({"config.json": '{"colour": "green"}'})
-        stack.up()
-        assert touched(stack, before) == {"web"}, change
-    assert stack.containers_on(host)["web"].environment["TOKEN"] == "another-token-of-the-tests"
-    assert stack.ask(host)["etc/app/config.json"] == '{"colour": "green"}'
-
-
-def test_sick_release_is_replaced_by_the_previous_one_and_tells_why(stack: RemoteStack, host: TestHost) -> None:
-    live, side = stack.version_on(host), stack.ids_on(host)["side"]
-    release = stack.live_on(host)
-    stack.variables |= {"VERSION": "bad", "MODE": "sick"}
-    run = stack.up(expect_failure=True)
-    for words in (
-        "web did not become healthy",
-        "/dev/tcp/127.0.0.1/8000",
-        "health answered HTTP/1.0 503",
-        "starting version bad",
-        f"rolled back to release {release}",
-    ):
-        assert words in run.text, f"{words!r} is not told:\n{run.text}"
-    assert stack.version_on(host) == live
-    assert stack.ids_on(host)["side"] == side
-    assert stack.ledger_on(host)[-1]["outcome"] == "failed"
-
-    # nothing is left of it: what was live is still what the stack's file with the old values says
-    stack.variables |= {"VERSION": live}
-    stack.variables.pop("MODE")
-    before = stack.ids_on(host)
-    stack.up()
-    assert stack.ids_on(host) == before
-    assert set(stack.up().steps.values()) == {"same"}
-
-
-def test_drift_shows_in_preview_and_up_fixes_it(stack: RemoteStack, host: TestHost) -> None:
-    """What else counts as drift is tried on the simulated machine."""
-    side = stack.containers_on(host)["side"]
-    labels = [f"--label={name}={value}" for name, value in side.labels.items() if "compose" in name]
-    host.inside(["docker", "rm", "--force", side.name])
-    host.inside(["docker", "run", "--detach", "--name", side.name, *labels, side.image])
-    preview = stack.preview()
-    assert preview.changes == {stack.resource(host): "update"}
-    assert f"host {host.name}: " in preview.said("warning")
-
-    ids = stack.ids_on(host)
-    assert stack.up().changes == {stack.resource(host): "update"}
-    assert stack.version_on(host) == stack.variables["VERSION"]
-    after = stack.containers_on(host)
-    assert after.keys() == {"web", "side"}
-    assert all(each.running for each in after.values())
-    assert touched(stack, ids) == {"side"}
-    assert not stack.preview().changes
-
-
 def test_engine_that_died_leaves_drift_that_up_mends(stack: RemoteStack, host: TestHost) -> None:
     # Docker 26 stops containers whose engine was killed when it starts again, whatever their restart policy says
     host.kill_dockerd()
@@ -151,19 +92,3 @@ def test_engine_that_died_leaves_drift_that_up_mends(stack: RemoteStack, host: T
     eventually(lambda: stack.version_on(host) == stack.variables["VERSION"])
     assert all(each.running for each in stack.containers_on(host).values())
     assert not stack.preview().changes
-
-
-def test_destroy_keeps_volumes_and_twice_is_fine(stack: RemoteStack, host: TestHost) -> None:
-    stack.ask(host, "/append/kept")
-    volumes = stack.volumes_on(host)
-    for _ in range(2):
-        stack.destroy()
-        assert not stack.containers_on(host)
-        assert stack.volumes_on(host) == volumes
-        assert not host.path(stack.stack_path()).exists()
-    stack.up()
-    assert stack.ask(host)["data/log"] == "kept\n"
-    stack.settings["removeVolumes"] = ["data"]
-    stack.up()  # what a destroy removes is part of what was deployed
-    stack.destroy()
-    assert not stack.volumes_on(host)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 HOSTS = 1
 _PID = "/tmp/listener-of-a-test"
-ADDRESS_OF_NOBODY = "198.18.255.254"  # in the range of test hosts, and never given to one
 COMPOSE = "name: looked-at\nservices: {web: {image: nginx, x-slipway: {route: /, port: 80}}}\n"
 
 
@@ -87,17 +86,17 @@ def test_each_host_is_told_by_itself_whatever_the_others_are(host: TestHost, fol
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", other], check=True, timeout=30)
     machines = (
         machine_settings(host, name="good"),
-        machine_settings(host, name="nobody", address=ADDRESS_OF_NOBODY),
+        machine_settings(host, name="closed", port=2222),
         machine_settings(host, name="posed", address=host.address, hostKey=other.with_suffix(".pub").read_text()),
     )
     findings = looked_at(folder, *machines, key=private_key(host))
-    told = {name: [each for each in findings if each.host == name] for name in ("good", "nobody", "posed")}
+    told = {name: [each for each in findings if each.host == name] for name in ("good", "closed", "posed")}
     assert {each.state for each in told["good"]} == {"ok"}
-    assert "cannot be reached" in told["nobody"][0].what
+    assert "cannot be reached" in told["closed"][0].what
     assert "shows another host key than the pinned one" in told["posed"][0].what
     (refused,) = looked_at(folder, machine_settings(host), key=other.read_text())
     assert "refuses the key in sshKey" in refused.what
-    assert all(each.fix for each in (*told["nobody"], *told["posed"], refused))
+    assert all(each.fix for each in (*told["closed"], *told["posed"], refused))
 
 
 def test_docker_that_is_down_on_a_host_is_told(host: TestHost, folder: Path) -> None:

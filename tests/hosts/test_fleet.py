@@ -36,12 +36,11 @@ def same_release(stack: RemoteStack) -> str:
 
 
 def converges(stack: RemoteStack, version: str) -> None:
-    """The next `up` makes `version` live everywhere without a hand, and the one after that has nothing to do."""
+    """The next `up` makes `version` live everywhere without a hand."""
     stack.variables |= {"VERSION": version, "START": "0", "START_PERIOD": "2s"}
     run = stack.up()
     assert stack.versions == [version] * len(stack.machines), run.text
     assert same_release(stack) == stack.outputs["release"]
-    assert set(stack.up().steps.values()) == {"same"}
 
 
 def test_release_goes_to_both_and_its_migration_runs_once(stack: RemoteStack, hosts: list[TestHost]) -> None:
@@ -68,7 +67,6 @@ def test_drift_of_one_host_is_mended_there_and_nowhere_else(stack: RemoteStack, 
     assert stack.up().changes == {stack.resource(other): "update"}
     assert stack.ids_on(one) == ids
     assert all(each.running for each in stack.containers_on(other).values())
-    assert not stack.preview().changes
 
 
 def test_sick_on_one_host_brings_the_old_release_back_on_both(stack: RemoteStack, hosts: list[TestHost]) -> None:
@@ -100,7 +98,6 @@ def test_taken_port_on_one_host_touches_neither(stack: RemoteStack, hosts: list[
     finally:
         other.inside(["docker", "rm", "--force", "squatter"])
         stack.application.replace("compose.yaml", ', "9100:8000"', "")
-    converges(stack, "ports-again")
 
 
 def test_killed_driver_leaves_the_old_release_everywhere(stack: RemoteStack, hosts: list[TestHost]) -> None:
@@ -158,6 +155,7 @@ def test_network_cut_of_one_host_ends_on_one_release(stack: RemoteStack, hosts: 
     assert f"another host failed: host {other.name}: the connection to it was lost" in text
     assert stack.versions == live
     converges(stack, "together-again")
+    assert set(stack.up().steps.values()) == {"same"}, "after all of it there is nothing left to do"
 
 
 def test_engine_that_deploys_to_one_host_at_a_time_is_refused(stack: RemoteStack, hosts: list[TestHost]) -> None:
@@ -167,4 +165,3 @@ def test_engine_that_deploys_to_one_host_at_a_time_is_refused(stack: RemoteStack
     assert "2 hosts must change together, and the engine runs 1 at a time" in problem
     assert "pulumi up --parallel" in problem
     assert [stack.ids_on(host) for host in hosts] == before
-    converges(stack, "one-by-one")

@@ -54,30 +54,6 @@ def test_second_driver_waits_and_both_end_consistently(
     outcomes = [(line["release"], line["outcome"]) for line in one.ledger_on(host) if line["outcome"] != "migrated"]
     assert [outcome for _, outcome in outcomes[-2:]] == ["deployed", "deployed"]
     assert outcomes[-1][0] == other.outputs["release"]
-    assert set(other.up().steps.values()) == {"same"}
-
-
-def test_second_driver_that_does_not_wait_is_told_who_holds_the_stack(
-    drivers: tuple[RemoteStack, RemoteStack], host: TestHost
-) -> None:
-    one, other = drivers
-    one.variables |= {"VERSION": "holder", "START": "0", "START_PERIOD": "100s"}
-    other.variables |= {"VERSION": "impatient", "START_PERIOD": "100s"}
-    other.settings["lockWait"] = 0
-    with one.held(host):
-        process = one.start("up", "--yes", "--skip-preview")
-        one.await_step(host, "await")
-        problem = other.up(expect_failure=True, GITHUB_RUN_ID="4711", GITHUB_ACTOR="mona").problem
-    assert "another deployment holds this stack" in problem
-    assert "(pid " in problem
-    assert " s: deploy r-" in problem, "age and reason are told"
-    text = finish(process)
-    assert process.returncode == 0, text
-    assert one.version_on(host) == "holder"
-    assert "mona" not in one.ledger_on(host)[-1]["actor"], "who looks on is not who deploys"
-    other.settings["lockWait"] = 60
-    other.up()
-    assert one.version_on(host) == "impatient"
 
 
 def test_two_stacks_of_one_application_leave_each_other_alone(
@@ -95,8 +71,7 @@ def test_two_stacks_of_one_application_leave_each_other_alone(
         busy.up()
         busy.deploy("2", IMAGE=images.two, SIDE_IMAGE=images.two)
         busy.deploy("3")
-        busy.deploy("4")
-        assert busy.version_on(host) == "4"
+        assert busy.version_on(host) == "3"
         assert quiet.ids_on(host) == before
 
         kept = host.inside(["docker", "image", "ls", "--digests"])
@@ -108,23 +83,9 @@ def test_two_stacks_of_one_application_leave_each_other_alone(
         kept = host.inside(["docker", "image", "ls", "--digests"])
         assert images.one.partition("@")[2] in kept
         assert images.two.partition("@")[2] not in kept, "what only the destroyed stack used is gone"
-        assert set(quiet.up().steps.values()) == {"same"}
     finally:
         for number, image in enumerate(images.small):
             host.inside(["docker", "create", "--quiet", "--name", f"keeper-{number}", image], seconds=180)
-
-
-def test_port_of_another_stack_is_refused_with_its_holder(
-    deployable: Callable[..., RemoteStack], drivers: tuple[RemoteStack, RemoteStack], host: TestHost
-) -> None:
-    one, _ = drivers
-    thief = deployable(host)
-    thief.variables["PORT"] = one.variables["PORT"]
-    before = one.ids_on(host)
-    problem = thief.up(expect_failure=True).problem
-    assert f"port {one.port}/tcp that service web publishes is held by {one.project}-web-1" in problem
-    assert one.ids_on(host) == before
-    assert not thief.containers_on(host)
 
 
 def test_an_application_never_takes_the_place_of_one_whose_names_join_to_the_same(
@@ -142,29 +103,9 @@ def test_an_application_never_takes_the_place_of_one_whose_names_join_to_the_sam
     first.up()
     before = first.ids_on(host)
     problem = thief.up(expect_failure=True).problem
-    assert f"{first.project} is application shop's here; stack {number} of application shop-api is called so" in problem
+    assert f"{first.project} was deployed here by the Pulumi stack slipway/{first.name}, and this one is " in problem
     thief.destroy()
     assert first.ids_on(host) == before
     thief.settings["name"] = "shop-api-new"
     thief.up()
     assert first.ids_on(host) == before
-
-
-def test_a_folder_that_a_container_of_nobody_works_on_is_refused(
-    deployable: Callable[..., RemoteStack], host: TestHost, images: Images
-) -> None:
-    def mounted(folder: Path) -> Application:
-        made = webshop(folder)
-        made.replace("compose.yaml", "data:/data", "/srv/pg:/data")
-        return made
-
-    sleeps = ["python3", "-IS", "-c", "import time; time.sleep(900)"]
-    host.inside(["docker", "run", "--detach", "--name", "oldpg", "--volume", "/srv/pg:/x", images.one, *sleeps])
-    try:
-        late = deployable(host, application=mounted)
-        problem = late.up(expect_failure=True).problem
-        assert "the folder /srv/pg is used by oldpg — two would write the same data" in problem
-        assert not late.containers_on(host)
-    finally:
-        host.inside(["docker", "rm", "--force", "oldpg"])
-    late.up()

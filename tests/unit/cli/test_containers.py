@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -440,8 +441,9 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 # --- logs
 
 
+@pytest.mark.parametrize("coloured", [False, True])
 def test_logs_goes_on_without_a_host_that_does_not_answer(
-    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, coloured: bool
 ) -> None:
     hosts(web_1=listing(container("api")), web_2=UNREACHABLE)
     asked: list[tuple[str, ...]] = []
@@ -462,9 +464,11 @@ def test_logs_goes_on_without_a_host_that_does_not_answer(
 
     monkeypatch.setattr(logs_module, "reached", list_module.reached)
     monkeypatch.setattr(logs_module, "channel", channel)
+    monkeypatch.setattr(logs_module, "in_colour", lambda: coloured)
     assert slipway(monkeypatch, "logs") == 1
     said = capsys.readouterr()
-    assert said.out == "web-1 api-1 | hello\n"
+    assert ("\x1b[" in said.out) is coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", said.out) == "web-1 api-1 | hello\n"
     assert sorted(said.err.splitlines()) == [
         "slipway: error: host web-1: the log of shop-staging-db-1 cannot be read — - — -",
         str(UNREACHABLE),

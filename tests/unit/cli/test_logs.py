@@ -175,6 +175,25 @@ def test_colour_tells_containers_and_standard_error_apart_and_never_runs_on(show
 
 
 @pytest.mark.parametrize(
+    ("terminal", "name", "value", "expected"),
+    [
+        (True, "TERM", "xterm", True),
+        (False, "TERM", "xterm", False),
+        (True, "TERM", "dumb", False),
+        (True, "NO_COLOR", "1", False),
+    ],
+)
+def test_colour_is_for_a_terminal_that_may_have_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, *, terminal: bool, expected: bool
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    assert logs.in_colour() is expected
+
+
+@pytest.mark.parametrize(
     ("text", "there", "coloured"),
     [
         ("pässwörd=hunter2 \N{SNOWMAN}\t1\u202f200 \u20ac", "pässwörd=hunter2 \N{SNOWMAN}\t1 200 \u20ac", ""),

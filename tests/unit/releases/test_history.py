@@ -361,11 +361,11 @@ def test_destroyed_stack_has_nothing_live() -> None:
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [("2", 2), (B, 2), ("r-bb", 2), ("live", 3), ("deadbee", 1), ("deadbeef0123", 1)],
+    [("2", 2), (B, 2), ("r-bb", 2), ("live", 3), ("deadbee", 1), ("deadbeef0123", 1), ("validated", 2)],
 )
-def test_a_release_is_named_by_number_id_commit_or_live(name: str, number: int) -> None:
+def test_a_release_is_named_by_number_id_commit_live_or_validated(name: str, number: int) -> None:
     entries = [entry(1, A, commit="deadbeef0123"), entry(2, B), entry(3, C)]
-    assert named_entry(stack(entries), name).number == number
+    assert named_entry(stack(entries, tagged=B), name).number == number
 
 
 @pytest.mark.parametrize(

@@ -86,15 +86,19 @@ def test_of_two_at_once_one_waits_for_the_other(stack: Simulation) -> None:
 
 def test_of_two_at_once_without_waiting_the_second_names_the_first(stack: Simulation) -> None:
     stack.deploy(stack.shop())
-    (stack.host.home / "stacks" / "shop" / "actor").write_text("tester")
+    actor = stack.host.home / "stacks" / "shop" / "actor"
+    actor.write_text("tester")
     process, ended = stack.begin(stack.shop("2", api_environment={"MODE": "slow"}))
     stack.later(2)
+    actor.write_text("mona")
     assert "tester (pid" in stack.probe()["lock"]
     second = stack.deploy(stack.shop("3"), options={"lock_wait": 0})
     assert "another deployment holds this stack: tester (pid" in second.error
+    assert " s: deploy r-" in second.error, "age and reason are told"
     assert process.alive
     assert ended().code == 0
     assert stack.versions()["api"] == ["2"]
+    assert (actor.parent / "ledger.jsonl").read_text().count('"actor": "tester"') == 1, "who looks on deploys not"
 
 
 def test_the_lock_of_a_killed_deployment_needs_no_hand(stack: Simulation) -> None:
