@@ -20,6 +20,7 @@ from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.secret_files import check_certificates
+from slipway.agent.fleet import Fleet
 from slipway.agent.move.checks import check_folders, check_kept, check_names, shared_now
 from slipway.agent.move.claims import check_claims, taken_over_by
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
@@ -81,14 +82,21 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
     begin = runtime.monotonic()
     reason = DEPLOYMENT + document.release.id
     origin = folder.origin()  # now: while this one waits or works, others may look and say who they are
-    with lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=document.options.lock_wait, stop=stop):
-        check_owner(folder, document.owner, str(document.release.content["application"]))
-        attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin)
-        done = _run(attempt)
-        note_owner(folder, document.owner)
-        if attempt.outcome == DEPLOYED or attempt.keeping.kept:
-            watch(attempt)
-        return done
+    fleet = Fleet.of(document, folder)
+    try:
+        with lock(
+            folder.lock, owner=origin.get("actor", ""), reason=reason, wait=document.options.lock_wait, stop=stop
+        ):
+            check_owner(folder, document.owner, str(document.release.content["application"]))
+            attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin)
+            fleet = attempt.fleet
+            done = _run(attempt)
+            if attempt.outcome == DEPLOYED or attempt.keeping.kept:
+                watch(attempt)
+            return done
+    except Exception as error:
+        fleet.refuse(out.redactor.brief(str(error), 500))
+        raise
 
 
 def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str, Any]:
@@ -235,6 +243,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
         remove_one_offs(access.api, stack)
     attempt.outcome = _outcome(plan, attempt)
     _preflight(attempt, made)
+    note_owner(attempt.folder, attempt.document.owner)
     phases = {"facts": runtime.monotonic() - begin}
     found: list[Change] = []
     try:

@@ -9,6 +9,7 @@ from samples import LOCAL, REMOTE, application, probe, settings
 
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.preflight import look_at_hosts
+from slipway.hosts.records import read_deployed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,14 @@ class Sessions:
 
     def close(self) -> None:
         self.closed = True
+
+
+@pytest.fixture(autouse=True)
+def deployed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the stack's state deployed."""
+    found: dict[str, Any] = {}
+    monkeypatch.setattr("slipway.hosts.preflight.read_deployed", lambda _: found)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -76,3 +85,27 @@ def test_a_stack_of_another_pulumi_project_is_refused_before_any_resource_is_mad
         look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions)
     assert "was deployed here by the Pulumi stack " in str(error.value)
     assert sessions.closed
+
+
+def test_a_stack_that_ran_under_another_name_is_refused_before_any_resource_is_made(
+    tmp_path: Path, deployed: dict[str, Any]
+) -> None:
+    deployed["store-test"] = {"here": "127.0.0.1"}
+    shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
+    sessions: Any = Sessions({"here": probe()})
+    with pytest.raises(SlipwayError, match="runs as store-test so far"):
+        look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions)
+    assert sessions.closed
+
+
+def test_a_state_that_cannot_be_read_keeps_nobody_from_a_deployment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("slipway.hosts.preflight.read_deployed", read_deployed)
+    monkeypatch.setattr("pulumi.log.warn", said.append)
+    shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
+    sessions: Any = Sessions({"here": probe(live={"release": "r-1", "images": {}})})
+    assert look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions).probes
+    assert ["renamed would not be noticed" in each for each in said] == [True]
