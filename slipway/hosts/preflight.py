@@ -126,7 +126,7 @@ def _deployed(stack: str) -> dict[str, dict[str, str]] | None:
     try:
         return read_deployed(stack)
     except SlipwayError as error:
-        pulumi.log.warn(printable(f"a stack or host that was renamed would not be noticed: {error}"))
+        pulumi.log.warn(printable(f"a stack or host that was renamed would not be noticed: {error.problems[0].what}"))
         return None
 
 

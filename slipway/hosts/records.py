@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Record", "Records", "read_deployed", "read_records"]
 
-_ENGINE_SECONDS = 120
+_ENGINE_SECONDS, _GLANCE_SECONDS = 120, 30
 _PLAN_SECONDS = 60
 _DEPLOYS = re.compile(r" deploy --stack ([a-z0-9_-]+) ")
 _UNKNOWN = "unknown"
@@ -116,7 +116,7 @@ def read_deployed(stack: str) -> dict[str, dict[str, str]]:
     """
     addresses: dict[str, str] = {}
     found: dict[str, dict[str, str]] = {}
-    for each in _exported(stack):
+    for each in _exported(stack, _GLANCE_SECONDS):
         name = str(each.get("urn")).rpartition("::")[2]
         outputs = each.get("outputs") or {}
         if each.get("type") == "slipway:host:Host":
@@ -152,17 +152,17 @@ def _read(resources: Iterable[Mapping[str, Any]]) -> Records:
     return Records(hosts)
 
 
-def _exported(stack: str) -> list[dict[str, Any]]:
+def _exported(stack: str, seconds: float = _ENGINE_SECONDS) -> list[dict[str, Any]]:
     problem = ""
     try:
         done = subprocess.run(
             ["pulumi", "stack", "export", "--stack", stack, "--non-interactive"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_ENGINE_SECONDS,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds,
             check=False,
         )  # fmt: skip
         problem = (done.stderr.strip() or f"it ended with {done.returncode}") if done.returncode else ""
     except (OSError, subprocess.TimeoutExpired) as error:
-        problem = getattr(error, "strerror", None) or f"no answer within {_ENGINE_SECONDS} s"
+        problem = getattr(error, "strerror", None) or f"no answer within {seconds} s"
     if problem:
         raise SlipwayError(
             f"the state of {stack} cannot be read ({in_brief(problem)})",
