@@ -19,7 +19,7 @@ def named(owner: str) -> tuple[str, str]:
     return name, mark if _DIGEST.match(mark) else ""
 
 
-def owned_by_another(stack: str, noted: str, owner: str, application: str) -> Problem | None:
+def owned_by_another(stack: str, noted: str, owner: str, application: str = "") -> Problem | None:
     """What is wrong where a host has noted another Pulumi stack than `owner` for `stack`.
 
     The mark alone may differ, as with another passphrase, and so may the name, as of a project that was renamed.
@@ -29,8 +29,7 @@ def owned_by_another(stack: str, noted: str, owner: str, application: str) -> Pr
         return None
     return Problem(
         f"{stack} was deployed here by the Pulumi stack {there}, and this one is {here}",
-        "its containers would be replaced, and its volumes used, so nothing was touched; under another name this "
-        f"stack runs beside it, and where it is the same one, `rm {shell_stack_path(stack, OWNER_FILE)}` on the host "
-        "says so",
-        f"pulumi config set name {application}-new",
+        "what runs, and its data, are that one's, so nothing was touched; under another name this stack runs beside "
+        f"it, and where it is the same one, `rm {shell_stack_path(stack, OWNER_FILE)}` on the host says so",
+        f"pulumi config set name {application or stack}-new",
     )

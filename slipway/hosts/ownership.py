@@ -30,8 +30,6 @@ def not_ours(
     settings: Settings,
     application: Application,
     probes: Mapping[str, Mapping[str, Any]],
-    *,
-    owner: str,
     deployed: _Deployed | None,
 ) -> Iterator[Problem]:
     """What keeps a stack from its hosts: it, or a host, was called otherwise so far, or what runs there is not its own.
@@ -40,7 +38,6 @@ def not_ours(
         settings: of the stack.
         application: what is to be deployed.
         probes: host → what its agent reported.
-        owner: the stack's identity.
         deployed: what the stack's state deployed (see `read_deployed`); None where that is not known.
     """
     if deployed and application.stack not in deployed:
@@ -50,10 +47,10 @@ def not_ours(
     for index, host in enumerate(settings.hosts):
         if probe := probes.get(host.name):
             problem = (
-                owned_by_another(application.stack, str(probe.get("owner") or ""), owner, application.name)
-                or _of_another(probe, application, settings.stack)
+                _of_another(probe, application, settings.stack)
+                or owned_by_another(application.stack, str(probe.get("owner") or ""), settings.owner, application.name)
                 or _of_another_user(probe, settings, index)
-                or (_unknown(probe, application, owner) if deployed == {} else None)
+                or (_unknown(probe, application, settings.owner) if deployed == {} else None)
                 or _renamed_host(probe, settings, index, known)
             )
             if problem:

@@ -23,7 +23,6 @@ from slipway.hosts.plans import Plans
 from slipway.hosts.records import read_deployed, read_records
 from slipway.images.build_cache import check_builder
 from slipway.settings.model import OFFLINE
-from slipway.settings.program import stack_identity
 from slipway.settings.registry_names import address_of, api_url
 from slipway.settings.rules import weak_secrets
 from slipway.settings.setting_files import config_set
@@ -102,7 +101,7 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
             problems += error.problems
         problems += [each.on(host) for host, probe in probes.items() if (each := full_disk(probe, settings))]
         # Before any resource is made: with what it registers, `pulumi destroy` would remove the other's.
-        problems += not_ours(settings, application, probes, owner=stack_identity(), deployed=deployed.result())
+        problems += not_ours(settings, application, probes, deployed.result())
         problems += registry.result()
     if problems:
         sessions.close()

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["check_owner", "forget_owner", "note_owner", "owner_of"]
 
 
-def check_owner(folder: StackFolder, owner: str, application: str) -> None:
-    """Refuse to deploy what is another Pulumi stack's."""
+def check_owner(folder: StackFolder, owner: str, application: str = "") -> None:
+    """Refuse to change what is another Pulumi stack's."""
     if problem := owned_by_another(folder.stack, owner_of(folder), owner, application):
         raise SlipwayError(problem)
 
@@ -33,7 +33,7 @@ def forget_owner(folder: StackFolder) -> None:
 
 
 def owner_of(folder: StackFolder) -> str:
-    """`PROJECT/STACK MARK` (see `stack_identity`); empty where nobody said."""
+    """`PROJECT/STACK MARK`, as the driver says it; empty where nobody said."""
     try:
         with open(_path(folder), encoding="utf-8") as file:
             return file.read().strip()

@@ -21,9 +21,9 @@ OURS = "deploy/prod 0123456789abcdef"
 def problems(
     folder: Path, hosts: list[dict[str, Any]], probes: dict[str, Any], deployed: Any, **changed: Any
 ) -> list[Problem]:
-    values = {"name": "shop", "stack": "prod", "hosts": hosts, **changed}
+    values = {"name": "shop", "stack": "prod", "hosts": hosts, "owner": OURS, **changed}
     shop = application(folder, "services: {web: {image: nginx}}", **values)
-    return list(not_ours(settings(folder, **values), shop, probes, owner=OURS, deployed=deployed))
+    return list(not_ours(settings(folder, **values), shop, probes, deployed))
 
 
 @pytest.mark.parametrize(

@@ -72,17 +72,16 @@ def test_a_stack_never_takes_the_place_of_another_applications(
     [("", False), ("shop/test", False), ("shop/test 0123", False), ("deploy/test", True), ("shop/prod a1", True)],
 )
 def test_a_stack_of_another_pulumi_project_is_refused_before_any_resource_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: str, refused: int
+    tmp_path: Path, noted: str, refused: int
 ) -> None:
     """With a resource in its state, `pulumi destroy` would remove the other's containers."""
-    monkeypatch.setattr("slipway.hosts.preflight.stack_identity", lambda: "shop/test a1")
     shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
     sessions: Any = Sessions({"here": probe(owner=noted)})
     if not refused:
-        assert look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions).probes
+        assert look_at_hosts(settings(tmp_path, hosts=[LOCAL], owner="shop/test a1"), shop, sessions).probes
         return
     with pytest.raises(SlipwayError) as error:
-        look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions)
+        look_at_hosts(settings(tmp_path, hosts=[LOCAL], owner="shop/test a1"), shop, sessions)
     assert "was deployed here by the Pulumi stack " in str(error.value)
     assert sessions.closed
 
