@@ -21,6 +21,8 @@ from slipway.contract.barriers import BARRIERS, ENDED, FAILED, SILENT_SECONDS
 from slipway.contract.problems import Interrupted, SlipwayError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from slipway.agent.deadline import Deadline
     from slipway.agent.output import Output
     from slipway.agent.state.stack_dir import StackFolder
@@ -59,12 +61,17 @@ class Fleet:
         """That of a deployment."""
         return cls(folder, f"{document.release.id}/{document.convergence}", active=document.fleet is not None)
 
-    def refuse(self, reason: str) -> None:
-        """Let the other hosts know of what kept this one from beginning."""
-        if self._active and not self._opened:
-            with contextlib.suppress(OSError):
-                self.open()
-                self.publish(FAILED, reason)
+    @contextlib.contextmanager
+    def telling(self, out: Output) -> Iterator[None]:
+        """Let the other hosts know of what keeps this one from beginning."""
+        try:
+            yield
+        except Exception as error:
+            if self._active and not self._opened:
+                with contextlib.suppress(OSError):
+                    self.open()
+                    self.publish(FAILED, out.redactor.brief(str(error), 500))
+            raise
 
     def open(self) -> None:
         """Start afresh, for the driver that attends now: what an earlier deployment said is no longer true."""

@@ -80,23 +80,16 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
     runtime.lower_priority(_YIELDING)  # what serves visitors comes first, also before Compose, which inherits this
     folder.create()
     begin = runtime.monotonic()
-    reason = DEPLOYMENT + document.release.id
+    reason, wait = DEPLOYMENT + document.release.id, document.options.lock_wait
     origin = folder.origin()  # now: while this one waits or works, others may look and say who they are
     fleet = Fleet.of(document, folder)
-    try:
-        with lock(
-            folder.lock, owner=origin.get("actor", ""), reason=reason, wait=document.options.lock_wait, stop=stop
-        ):
-            check_owner(folder, document.owner, str(document.release.content["application"]))
-            attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin)
-            fleet = attempt.fleet
-            done = _run(attempt)
-            if attempt.outcome == DEPLOYED or attempt.keeping.kept:
-                watch(attempt)
-            return done
-    except Exception as error:
-        fleet.refuse(out.redactor.brief(str(error), 500))
-        raise
+    with fleet.telling(out), lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=wait, stop=stop):
+        check_owner(folder, document.owner, str(document.release.content["application"]))
+        attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin, fleet=fleet)
+        done = _run(attempt)
+        if attempt.outcome == DEPLOYED or attempt.keeping.kept:
+            watch(attempt)
+        return done
 
 
 def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str, Any]:
@@ -224,8 +217,7 @@ def _recover(attempt: Attempt) -> None:
     attempt.out.progress("recover", f"an interrupted deployment: {attempt.unfinished.text()}")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(attempt.folder.compose)
-    ended = end_orphans(attempt.unfinished)
-    if ended:
+    if ended := end_orphans(attempt.unfinished):
         attempt.out.progress("recover", f"ended {ended} process(es) that it had left running")
 
 
@@ -237,8 +229,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
         attempt.access.edge.settle(attempt.folder.stack, deadline)
     deadline.extend(attempt.finish_undo())
     made = _plan(attempt, keep_key=True)
-    plan, rendered = made.plan, made.rendered
-    access, stack = attempt.access, attempt.folder.stack
+    plan, rendered, access, stack = made.plan, made.rendered, attempt.access, attempt.folder.stack
     if attempt.unfinished is not None:
         remove_one_offs(access.api, stack)
     attempt.outcome = _outcome(plan, attempt)
