@@ -69,7 +69,7 @@ def _renamed(stack: str, application: Application, former: str) -> Problem:
         f"this stack runs as {former} so far, and would be {application.stack} now",
         "it would begin anew on empty volumes, and what runs would be removed, so nothing was touched: the application "
         f"(setting `name`, or else its folder) or the stack is called otherwise; where that is meant, `pulumi destroy "
-        f"--stack {shlex.quote(stack)}` comes first, which keeps the volumes",
+        f"--stack {shlex.quote(stack)}` comes first, which keeps all volumes but those of `removeVolumes`",
         fix,
     )
 
@@ -114,7 +114,7 @@ def _of_another_user(probe: Mapping[str, Any], settings: Settings, index: int) -
     return Problem(
         f"another user deployed this stack here: {user}, whose record of it is {folder}",
         "this one has no record of it, neither history nor a way back, so nothing was touched; to change the user, "
-        "`pulumi destroy` as the former one comes first, which keeps the volumes",
+        "`pulumi destroy` as the former one comes first, which keeps all volumes but those of `removeVolumes`",
         f"export SLIPWAY_HOME={shlex.quote(home)}"
         if settings.hosts[index].local
         else config_set(settings.stack, f"hosts[{index}].user", shlex.quote(user)),

@@ -130,7 +130,8 @@ def _deployed(stack: str) -> dict[str, dict[str, str]] | None:
 
 
 def _as_recorded(settings: Settings, application: Application, machines: Mapping[str, HostSettings]) -> View:
-    if problems := check_registry(settings, application):
+    renamed = not_ours(settings, application, {}, _deployed(settings.stack))
+    if problems := [*renamed, *check_registry(settings, application)]:
         raise SlipwayError(problems)
     records = read_records(settings.stack)
     probes = {host: records.probe(host) for host in machines}

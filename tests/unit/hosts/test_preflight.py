@@ -86,14 +86,15 @@ def test_a_stack_of_another_pulumi_project_is_refused_before_any_resource_is_mad
     assert sessions.closed
 
 
+@pytest.mark.parametrize("preview", ["online", "offline"])
 def test_a_stack_that_ran_under_another_name_is_refused_before_any_resource_is_made(
-    tmp_path: Path, deployed: dict[str, Any]
+    tmp_path: Path, deployed: dict[str, Any], preview: str
 ) -> None:
     deployed["store-test"] = {"here": "127.0.0.1"}
     shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
     sessions: Any = Sessions({"here": probe()})
     with pytest.raises(SlipwayError, match="runs as store-test so far"):
-        look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions)
+        look_at_hosts(settings(tmp_path, hosts=[LOCAL], preview=preview), shop, sessions)
     assert sessions.closed
 
 
