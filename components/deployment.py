@@ -24,7 +24,6 @@ from slipway.hosts.agent_channel import agent_path
 from slipway.hosts.deployment_document import deployment_document, drift_of, port_urls, route_urls
 from slipway.hosts.plans import plan_text
 from slipway.settings.engine_errors import raised_to_pulumi
-from slipway.settings.program import stack_identity
 
 from .release_record import ReleaseRecord
 from .service import FingerprintKey, Service
@@ -79,7 +78,7 @@ class ComposeDeployment(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ComposeDeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TYPE, name, None, opts)
-        self._args, self._name, self._owner = args, name, stack_identity()
+        self._args, self._name = args, name
         settings, application, machines = args.settings, args.application, [host.machine for host in args.hosts]
         release = pulumi.Output.all(**args.images).apply(lambda images: application.release(args.revision, images))
         self.release = release.apply(lambda document: str(document["id"]))
@@ -125,7 +124,6 @@ class ComposeDeployment(pulumi.ComponentResource):
                 host=host.label,
                 hosts=names,
                 probe=host.probe,
-                owner=self._owner,
             )
 
         if args.plan:

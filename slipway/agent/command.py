@@ -54,20 +54,21 @@ slipway agent: deploys one stack's releases on this host
   move --stack S [--do WHAT]          how far the move from another project is; WHAT: undo, finish or remove (which
                                       finishes, and removes the old containers)
   destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
+  cancel, maintenance, mark, move     also take --owner OWNER, and refuse another's stack
   help                                this text"""
 _LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("version", "help"), ()),
     **dict.fromkeys(("probe", "attend", "plan", "plan-recorded", "look", "watch"), ("--stack",)),
     **dict.fromkeys(("certificate", "observe", "containers", "history"), ("--stack",)),
-    "maintenance": ("--stack", "--on", "--off"),
+    "maintenance": ("--stack", "--owner", "--on", "--off"),
     "logs": ("--stack", "--services", "--tail", "--since", "--follow"),
     "release": ("--stack", "--release"),
-    "cancel": ("--stack", "--actor"),
-    "mark": ("--stack", "--release", "--as", "--actor"),
+    "cancel": ("--stack", "--owner", "--actor"),
+    "mark": ("--stack", "--owner", "--release", "--as", "--actor"),
     "deploy": ("--stack", "--release"),
     "destroy": ("--stack", "--volumes"),
-    "move": ("--stack", "--do"),
+    "move": ("--stack", "--owner", "--do"),
 }
 _PLANNED_BYTES = 8 << 20  # 1 MB ships with a release, in base64
 _CANCEL_SECONDS = 300.0
@@ -121,6 +122,10 @@ def _run(arguments: Sequence[str], session: _Session) -> None:
         session.folder = None if command in ("look", "plan-recorded") else folder  # where a crash leaves its report
         session.answers = command not in ("destroy", "watch")
         out.redactor = _hiding([folder.stack], *known_here(folder))
+        if "--owner" in options:
+            from slipway.agent.state.owner import check_owner
+
+            check_owner(folder, options["--owner"])
         _run_for(folder, command, options, out)
 
 

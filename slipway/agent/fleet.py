@@ -21,9 +21,12 @@ from slipway.contract.barriers import BARRIERS, ENDED, FAILED, SILENT_SECONDS
 from slipway.contract.problems import Interrupted, SlipwayError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from slipway.agent.deadline import Deadline
     from slipway.agent.output import Output
     from slipway.agent.state.stack_dir import StackFolder
+    from slipway.contract.deployment import Deployment
 
 __all__ = ["Fleet", "attend"]
 
@@ -50,10 +53,29 @@ class Fleet:
         self._active = active
         self._attended_at = runtime.monotonic()
         self._decided = False
+        self._opened = False
         self._session = ""
+
+    @classmethod
+    def of(cls, document: Deployment, folder: StackFolder) -> Fleet:
+        """That of a deployment."""
+        return cls(folder, f"{document.release.id}/{document.convergence}", active=document.fleet is not None)
+
+    @contextlib.contextmanager
+    def telling(self, out: Output) -> Iterator[None]:
+        """Let the other hosts know of what keeps this one from beginning."""
+        try:
+            yield
+        except Exception as error:
+            if self._active and not self._opened:
+                with contextlib.suppress(OSError):
+                    self.open()
+                    self.publish(FAILED, out.redactor.brief(str(error), 500))
+            raise
 
     def open(self) -> None:
         """Start afresh, for the driver that attends now: what an earlier deployment said is no longer true."""
+        self._opened = True
         if self._active:
             os.makedirs(self._channel.folder, mode=0o700, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):

@@ -10,13 +10,14 @@ from slipway.agent import runtime
 from slipway.agent.container_report import observed
 from slipway.agent.deploy.preflight import free_megabytes
 from slipway.agent.docker.compose_cli import VersionQuestion
-from slipway.agent.docker.docker_api import DockerApi, find_socket
-from slipway.agent.docker.facts import containers
+from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socket
+from slipway.agent.docker.facts import STACK_LABEL, containers
 from slipway.agent.docker.machine import machine, no_compose
 from slipway.agent.drift import drift, route_drift
 from slipway.agent.edge.edge import Edge
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.move.checks import shared_now
+from slipway.agent.move.old_container import FOLDER_LABEL
 from slipway.agent.move.old_project import OldProject
 from slipway.agent.output import Output
 from slipway.agent.state.identity import version
@@ -54,7 +55,7 @@ def cancel(folder: StackFolder, actor: str, seconds: float) -> dict[str, Any]:
 def probe(folder: StackFolder) -> dict[str, Any]:
     question = VersionQuestion()
     problems: list[Problem] = []
-    host, seen, edge, status, old = None, [], None, None, None
+    host, seen, edge, status, old, elsewhere = None, [], None, None, None, None
     ledger = Ledger(folder.ledger)
     live, validated = ledger.live(), ledger.validated()
     release = folder.release(live.release) if live else None
@@ -67,6 +68,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         host = machine(api, "")
         kept = Keeping(folder).containers
         seen = [each for each in containers(api, folder.stack) if each.id not in kept]
+        elsewhere = None if live else _elsewhere(folder, api)
         status = edge.status()
         moving = running and old.state and not old.over  # two may be at work while one takes over
         rivals = [] if moving else shared_now(folder.stack, (release or {"compose": _NOTHING})["compose"], api, old)
@@ -87,6 +89,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         "stack": folder.stack,
         "application": _application(folder, live),
         "owner": owner_of(folder),
+        "elsewhere": elsewhere,
         "agent": version(),
         "machine": _machine(host),
         "problems": [problem.to_json() for problem in problems],
@@ -109,6 +112,25 @@ def _application(folder: StackFolder, live: Live | None) -> str:
     """Whose this stack is: the application of what is live, or else of what was tried; empty where nothing was."""
     release = folder.release(live.release) if live else next(iter(folder.kept_releases().values()), None)
     return str((release or {}).get("application", ""))
+
+
+def _elsewhere(folder: StackFolder, api: DockerApi) -> dict[str, str] | None:
+    """Where another user, or another home of this one, keeps the record of what runs of this stack."""
+    import pwd
+
+    for entry in api.containers({PROJECT_LABEL: folder.stack}):
+        labels = entry.get("Labels") or {}
+        place = there = str(labels.get(FOLDER_LABEL) or "") if STACK_LABEL in labels else ""
+        while os.path.isabs(there) and not os.path.lexists(there):
+            there = os.path.dirname(there)
+        gone = there != place and os.access(there, os.X_OK)  # not only hidden, in a folder of its user alone
+        if os.path.isabs(place) and not gone and os.path.realpath(place) != os.path.realpath(folder.path):
+            number = os.lstat(there).st_uid
+            try:
+                return {"user": pwd.getpwuid(number).pw_name, "folder": place}
+            except KeyError:
+                return {"user": str(number), "folder": place}
+    return None
 
 
 def _machine(host: Machine | None) -> dict[str, Any]:

@@ -38,11 +38,10 @@ def deployment_document(
     host: str,
     hosts: Sequence[str],
     probe: Mapping[str, Any],
-    owner: str,
 ) -> str:
     """The document for `host`, one of `hosts`, as JSON on one line.
 
-    `edge` is the edge's image by digest, `owner` the stack's identity (see `stack_identity`).
+    `edge` is the edge's image by digest.
 
     Raises:
         SlipwayError: when it breaks the contract.
@@ -72,7 +71,7 @@ def deployment_document(
     }
     live = probe["live"]
     if probe.get("owner") or live is None or live["release"] != release["id"]:
-        document["owner"] = owner  # what an older Slipway deployed is no other document until it changes
+        document["owner"] = settings.owner  # what an older Slipway deployed is no other document until it changes
     # one text for one document: a release that comes from the state has its keys in another order
     return canonical(checked("deployment", document)).decode()
 

@@ -219,13 +219,17 @@ def survey(settings: Settings, stack: str) -> dict[str, Mapping[str, Any] | Slip
 def ask_hosts(
     settings: Settings, stack: str, command: Sequence[str], seconds: float, content: bytes = b""
 ) -> dict[str, dict[str, Any] | SlipwayError]:
-    """What the agent of every host answers to `command` within `seconds`, asked side by side; or why it does not."""
+    """What the agent of every host answers to `command` within `seconds`, asked side by side; or why it does not.
+
+    One that runs what is another stack's, by that name, refuses.
+    """
+    own = (command[0], "--owner", settings.owner, *command[1:])
 
     async def ask(host: HostSettings) -> dict[str, Any] | SlipwayError:
         try:
             async with (
                 reached(host, settings.private_key()) as connection,
-                channel(connection, host.name, stack, command=command) as agent,
+                channel(connection, host.name, stack, command=own) as agent,
             ):
                 return await agent.answer(content, seconds)
         except SlipwayError as error:

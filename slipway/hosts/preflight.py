@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from slipway.contract.owner import owned_by_another
 from slipway.contract.problems import Problem, SlipwayError, in_brief
 from slipway.contract.rate_limit import WAY_OUT, limited
 from slipway.contract.redaction import printable
 from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.fleet import Fleet, require_parallel
-from slipway.hosts.host_sessions import full_disk, other_owner
+from slipway.hosts.host_sessions import full_disk
+from slipway.hosts.ownership import not_ours
 from slipway.hosts.plans import Plans
-from slipway.hosts.records import read_records
+from slipway.hosts.records import read_deployed, read_records
 from slipway.images.build_cache import check_builder
 from slipway.settings.model import OFFLINE
-from slipway.settings.program import stack_identity
 from slipway.settings.registry_names import address_of, api_url
 from slipway.settings.rules import weak_secrets
 from slipway.settings.setting_files import config_set
@@ -85,7 +84,8 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
         require_parallel(len(machines), getattr(pulumi.runtime.settings.SETTINGS, "parallel", None))
     fleet, plans = Fleet(machines), None if updating else Plans(sessions)
     attended = plans.attend if plans else fleet.attend if together else None
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
+        deployed = pool.submit(_deployed, settings.stack)
         registry = pool.submit(check_registry, settings, application)
         problems: list[Problem] = []
         probes: dict[str, Mapping[str, Any]] = {}
@@ -99,12 +99,9 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
             )
         except SlipwayError as error:
             problems += error.problems
-        for host, probe in probes.items():
-            noted, own = str(probe.get("owner") or ""), stack_identity()
-            # Before any resource is made: with what it registers, `pulumi destroy` would remove the other's.
-            another = owned_by_another(application.stack, noted, own, application.name)
-            found = (full_disk(probe, settings), another or _of_another(probe, application, settings.stack))
-            problems += [each.on(host) for each in found if each]
+        problems += [each.on(host) for host, probe in probes.items() if (each := full_disk(probe, settings))]
+        # Before any resource is made: with what it registers, `pulumi destroy` would remove the other's.
+        problems += not_ours(settings, application, probes, deployed.result())
         problems += registry.result()
     if problems:
         sessions.close()
@@ -124,21 +121,17 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
     )
 
 
-def _of_another(probe: Mapping[str, Any], application: Application, stack: str) -> Problem | None:
-    """What is wrong where another application's stack has the same name on a host: two names joined say not whose."""
-    project, owner = application.stack, other_owner(probe, application.stack, stack)
-    if not owner:
+def _deployed(stack: str) -> dict[str, dict[str, str]] | None:
+    try:
+        return read_deployed(stack)
+    except SlipwayError as error:
+        pulumi.log.warn(printable(f"a stack or host that was renamed would not be noticed: {error.problems[0].what}"))
         return None
-    return Problem(
-        f"{project} is application {owner}'s here; stack {stack} of application {application.name} is called so, too",
-        "its containers would be replaced, and its volumes used, so nothing was touched; under another name this stack "
-        "runs beside it",
-        f"pulumi config set name {application.name}-new",
-    )
 
 
 def _as_recorded(settings: Settings, application: Application, machines: Mapping[str, HostSettings]) -> View:
-    if problems := check_registry(settings, application):
+    renamed = not_ours(settings, application, {}, _deployed(settings.stack))
+    if problems := [*renamed, *check_registry(settings, application)]:
         raise SlipwayError(problems)
     records = read_records(settings.stack)
     probes = {host: records.probe(host) for host in machines}

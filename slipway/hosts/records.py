@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,10 +21,11 @@ from slipway.hosts.plans import published
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Record", "Records", "read_records"]
+__all__ = ["Record", "Records", "read_deployed", "read_records"]
 
-_ENGINE_SECONDS = 120
+_ENGINE_SECONDS, _GLANCE_SECONDS = 120, 30
 _PLAN_SECONDS = 60
+_DEPLOYS = re.compile(r" deploy --stack ([a-z0-9_-]+) ")
 _UNKNOWN = "unknown"
 _ONLINE = "export SLIPWAY_PREVIEW=online && slipway preview"
 
@@ -106,6 +108,24 @@ def read_records(stack: str) -> Records:
         ) from None
 
 
+def read_deployed(stack: str) -> dict[str, dict[str, str]]:
+    """Compose project → host → its address, of what the state of `stack` has deployed.
+
+    Raises:
+        SlipwayError: the engine does not give the state.
+    """
+    addresses: dict[str, str] = {}
+    found: dict[str, dict[str, str]] = {}
+    for each in _exported(stack, _GLANCE_SECONDS):
+        name = str(each.get("urn")).rpartition("::")[2]
+        outputs = each.get("outputs") or {}
+        if each.get("type") == "slipway:host:Host":
+            addresses[name] = str(outputs.get("address", ""))
+        elif (made := _DEPLOYS.search(str((each.get("inputs") or {}).get("create")))) and outputs.get("stdout"):
+            found.setdefault(made[1], {})[name.removeprefix(f"{made[1]}-")] = ""
+    return {project: {host: addresses.get(host, "") for host in hosts} for project, hosts in found.items()}
+
+
 def _read(resources: Iterable[Mapping[str, Any]]) -> Records:
     deployment: dict[str, Any] = {}
     secrets: dict[str, dict[str, str]] = {}
@@ -132,17 +152,17 @@ def _read(resources: Iterable[Mapping[str, Any]]) -> Records:
     return Records(hosts)
 
 
-def _exported(stack: str) -> list[dict[str, Any]]:
+def _exported(stack: str, seconds: float = _ENGINE_SECONDS) -> list[dict[str, Any]]:
     problem = ""
     try:
         done = subprocess.run(
             ["pulumi", "stack", "export", "--stack", stack, "--non-interactive"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_ENGINE_SECONDS,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds,
             check=False,
         )  # fmt: skip
         problem = (done.stderr.strip() or f"it ended with {done.returncode}") if done.returncode else ""
     except (OSError, subprocess.TimeoutExpired) as error:
-        problem = getattr(error, "strerror", None) or f"no answer within {_ENGINE_SECONDS} s"
+        problem = getattr(error, "strerror", None) or f"no answer within {seconds} s"
     if problem:
         raise SlipwayError(
             f"the state of {stack} cannot be read ({in_brief(problem)})",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.contract.container_illness import illness
 from slipway.contract.outcomes import RETURNED
+from slipway.contract.owner import owned_by_another
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.host_sessions import other_owner
 from slipway.releases.format import ago
@@ -53,6 +54,8 @@ def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError, stack: Sta
         errors, findings, probe, returned = list(seen["problems"]), _findings(seen, now), dict(seen), _returned(seen)
         if owner := other_owner(seen, stack.project, stack.settings.stack):
             findings.insert(0, f"what is called {stack.project} here is application {owner}'s")
+        elif another := owned_by_another(stack.project, str(seen.get("owner") or ""), stack.settings.owner):
+            findings.insert(0, another.what)
     return {
         "name": host.name,
         "address": host.address,

@@ -8,6 +8,7 @@ that is what a CI system makes of one that it does not have.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
@@ -212,10 +213,10 @@ def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Prob
     Raises `SlipwayError` when one has the wrong type or form: with every problem found, never with a secret's value.
     """
     project, stack, root, prefix = given["project"], given["stack"], given["root"], f"{given['project']}:"
-    dotenv = read_dotenv(root / ".env")
+    file, dotenv = read_stack_file(stack_file(root, stack), project), read_dotenv(root / ".env")
     sources = _Sources(
         stack=stack,
-        stated=read_stack_file(stack_file(root, stack), project).entries,
+        stated=file.entries,
         encrypted={key.removeprefix(prefix) for key in given["encrypted"]},
     )
     sources.take_variables(dotenv.values, _DOTENV)
@@ -248,7 +249,17 @@ def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Prob
         )
     if broken:
         raise SlipwayError(problems)
-    return settings.model_copy(update={"application": folder}), problems
+    owner = f"{project}/{stack} {_mark(file.top)}".strip()
+    return settings.model_copy(update={"application": folder, "owner": owner}), problems
+
+
+def _mark(top: Mapping[str, Any]) -> str:
+    """What tells a stack from others of its name: a digest of what encrypts its secrets; empty where that is a service.
+
+    No two have the same, unless one's stack file is a copy of the other's.
+    """
+    own = str(top.get("encryptionsalt") or top.get("encryptedkey") or "")
+    return hashlib.sha256(own.encode()).hexdigest()[:16] if own else ""
 
 
 def _validated(stack: str, sources: _Sources) -> tuple[Settings, list[Problem]]:

@@ -109,6 +109,7 @@ class Settings(BaseSettings):
     )
 
     stack: str = Field(exclude=True, description="name of the Pulumi stack")
+    owner: str = Field("", exclude=True, description="whose the hosts note what it deploys is: `PROJECT/STACK MARK`")
 
     application: Path = Field(Path("example"), description="folder of the application, relative to Pulumi.yaml")
     compose_file: Listed[str] = Field(
@@ -285,7 +286,7 @@ class Settings(BaseSettings):
 
 def known_keys() -> dict[str, FieldInfo]:
     """Every key of a stack file, in camel case, with its field."""
-    return {to_camel(name): field for name, field in Settings.model_fields.items() if name != "stack"}
+    return {to_camel(name): field for name, field in Settings.model_fields.items() if not field.exclude}
 
 
 def container_keys() -> frozenset[str]:

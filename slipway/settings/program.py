@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,12 @@ from pydantic import SecretStr
 
 from slipway.settings.load import collect_settings
 from slipway.settings.model import ONLINE
-from slipway.settings.setting_files import read_stack_file, stack_file
 
 if TYPE_CHECKING:
     from slipway.contract.problems import Problem
     from slipway.settings.model import Settings
 
-__all__ = ["program_settings", "stack_identity"]
+__all__ = ["program_settings"]
 
 atexit.register(gc.freeze)  # spares what every run waits for at its end: a collection of all that was imported
 
@@ -44,17 +42,3 @@ def program_settings() -> tuple[Settings, list[Problem]]:
         return settings.model_copy(update={"preview": ONLINE}), problems
     keyless = settings.model_copy(update={"ssh_key": SecretStr(""), "ssh_key_file": ""})
     return keyless, [each for each in problems if each.subject not in ("sshKey", "sshKeyFile")]
-
-
-def stack_identity(root: Path | None = None) -> str:
-    """`PROJECT/STACK`, and after a space what distinguishes it from others of that name.
-
-    That is the organization of Pulumi Cloud, or of what encrypts the stack's secrets a digest: no two have the same,
-    unless one's stack file is a copy of the other's. Empty where neither is known. `root` is the folder of Pulumi.yaml.
-    """
-    project, stack = pulumi.get_project(), pulumi.get_stack()
-    top = read_stack_file(stack_file(root or Path.cwd(), stack), project).top
-    own = str(top.get("encryptionsalt") or top.get("encryptedkey") or "")
-    digest = hashlib.sha256(own.encode()).hexdigest()[:16] if own else ""
-    organization = pulumi.get_organization()  # of a backend of one's own it is called so
-    return f"{project}/{stack} {digest or (organization if organization != 'organization' else '')}".strip()

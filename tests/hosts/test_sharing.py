@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -109,3 +110,36 @@ def test_an_application_never_takes_the_place_of_one_whose_names_join_to_the_sam
     thief.settings["name"] = "shop-api-new"
     thief.up()
     assert first.ids_on(host) == before
+
+
+def test_a_stack_a_host_or_its_user_by_another_name_is_refused_and_goes_on_as_printed(
+    deployable: Callable[..., RemoteStack], host: TestHost
+) -> None:
+    one = deployable(host)
+    one.up()
+    before, name, machine = one.ids_on(host), one.name, one.settings["hosts"][0]
+    own = dict(machine)
+
+    def refused(what: str) -> str:
+        assert what in one.preview(expect_failure=True).problem
+        problem = one.up(expect_failure=True).problem
+        assert what in problem
+        assert one.ids_on(host) == before
+        return str(problem).rpartition(" — ")[2].strip()
+
+    one.pulumi("stack", "rename", f"{name}-new")
+    one.name = f"{name}-new"
+    fix = refused(f"this stack runs as {one.project} so far, and would be {one.project}-new now")
+    subprocess.run(["sh", "-c", fix], check=True, cwd=one.folder, env=one.environment, capture_output=True)
+    one.name = name
+    machine["name"] = "webserver"
+    assert refused(f"host webserver: this machine is called {host.name} so far").startswith(
+        f"pulumi config set --path 'hosts[0].name' {host.name} --stack "
+    )
+    machine |= {**own, "user": "root"}
+    assert refused(f"another user deployed this stack here: {own['user']}").startswith(
+        f"pulumi config set --path 'hosts[0].user' {own['user']} --stack "
+    )
+    machine |= own
+    assert set(one.up().steps.values()) == {"same"}
+    assert one.ids_on(host) == before

@@ -62,6 +62,7 @@ class Attempt:
         *,
         origin: Mapping[str, str] | None = None,
         begin: float | None = None,
+        fleet: Fleet | None = None,
     ) -> None:
         """`origin` is who deploys, for the ledger; `begin` when they asked for it, on the monotonic clock."""
         self.document = document
@@ -78,8 +79,7 @@ class Attempt:
         self.unfinished = self.journal.unfinished()
         self.doubted = self.unfinished is not None or (self.ledger.last() or {}).get("outcome") == FAILED
         """whether what is live went through a failure since it was proven"""
-        name = f"{self.release.id}/{document.convergence}"
-        self.fleet = Fleet(folder, name, active=document.fleet is not None)
+        self.fleet = fleet or Fleet.of(document, folder)
         self.keeping = Keeping(folder)
         self._access: MachineAccess | None = None
         self._handover: Handover | None = None

@@ -20,6 +20,7 @@ from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.secret_files import check_certificates
+from slipway.agent.fleet import Fleet
 from slipway.agent.move.checks import check_folders, check_kept, check_names, shared_now
 from slipway.agent.move.claims import check_claims, taken_over_by
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
@@ -79,13 +80,13 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
     runtime.lower_priority(_YIELDING)  # what serves visitors comes first, also before Compose, which inherits this
     folder.create()
     begin = runtime.monotonic()
-    reason = DEPLOYMENT + document.release.id
+    reason, wait = DEPLOYMENT + document.release.id, document.options.lock_wait
     origin = folder.origin()  # now: while this one waits or works, others may look and say who they are
-    with lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=document.options.lock_wait, stop=stop):
+    fleet = Fleet.of(document, folder)
+    with fleet.telling(out), lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=wait, stop=stop):
         check_owner(folder, document.owner, str(document.release.content["application"]))
-        attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin)
+        attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin, fleet=fleet)
         done = _run(attempt)
-        note_owner(folder, document.owner)
         if attempt.outcome == DEPLOYED or attempt.keeping.kept:
             watch(attempt)
         return done
@@ -216,8 +217,7 @@ def _recover(attempt: Attempt) -> None:
     attempt.out.progress("recover", f"an interrupted deployment: {attempt.unfinished.text()}")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(attempt.folder.compose)
-    ended = end_orphans(attempt.unfinished)
-    if ended:
+    if ended := end_orphans(attempt.unfinished):
         attempt.out.progress("recover", f"ended {ended} process(es) that it had left running")
 
 
@@ -229,12 +229,12 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
         attempt.access.edge.settle(attempt.folder.stack, deadline)
     deadline.extend(attempt.finish_undo())
     made = _plan(attempt, keep_key=True)
-    plan, rendered = made.plan, made.rendered
-    access, stack = attempt.access, attempt.folder.stack
+    plan, rendered, access, stack = made.plan, made.rendered, attempt.access, attempt.folder.stack
     if attempt.unfinished is not None:
         remove_one_offs(access.api, stack)
     attempt.outcome = _outcome(plan, attempt)
     _preflight(attempt, made)
+    note_owner(attempt.folder, attempt.document.owner)
     phases = {"facts": runtime.monotonic() - begin}
     found: list[Change] = []
     try:

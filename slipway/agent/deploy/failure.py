@@ -13,6 +13,7 @@ from slipway.agent.deploy.volume_age import anonymous_volumes, remove_volumes, w
 from slipway.agent.docker.docker_api import DockerUnreachableError
 from slipway.agent.drift import drift
 from slipway.agent.move.old_project import UNDOING
+from slipway.agent.state.owner import forget_owner
 from slipway.agent.state.validation_mark import validated_target
 from slipway.contract import barriers
 from slipway.contract.outcomes import FAILED, RETURNED
@@ -51,6 +52,8 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
         attempt.ledger.append(attempt.release.id, FAILED, reason=reason, **attempt.origin, **back)
         if known:
             attempt.journal.end(FAILED)
+        if known and attempt.live is None:
+            forget_owner(attempt.folder)
     problem = failure.problems[0]
     with contextlib.suppress(SlipwayError):
         handover = attempt.handover

@@ -65,7 +65,7 @@ def switch(settings: Settings, project: str, page: str | None) -> list[Outcome]:
     """Show `page` in place of everything that the stack serves; None ends it. SlipwayError without any route."""
 
     async def switch_all() -> list[Outcome]:
-        return await asyncio.gather(*(_switch(host, settings.private_key(), project, page) for host in settings.hosts))
+        return await asyncio.gather(*(_switch(host, settings, project, page) for host in settings.hosts))
 
     outcomes = asyncio.run(switch_all())
     if not any(outcome.routed or outcome.problems for outcome in outcomes):
@@ -76,10 +76,10 @@ def switch(settings: Settings, project: str, page: str | None) -> list[Outcome]:
     return outcomes
 
 
-async def _switch(host: HostSettings, private_key: str, project: str, page: str | None) -> Outcome:
+async def _switch(host: HostSettings, settings: Settings, project: str, page: str | None) -> Outcome:
     """Switch one host. Its edge is read first: an agent that has nothing to switch says no more than that."""
     try:
-        async with reached(host, private_key) as connection:
+        async with reached(host, settings.private_key()) as connection:
             async with channel(connection, host.name, project) as looking:
                 edge, problems = looking.probe["edge"], looking.probe["problems"]
             if problems:
@@ -87,7 +87,7 @@ async def _switch(host: HostSettings, private_key: str, project: str, page: str 
                 return Outcome(host=host.name, problems=found)
             if edge is None or project not in edge["stacks"]:
                 return Outcome(host=host.name, routed=False)
-            command = ("maintenance", "--off" if page is None else "--on")
+            command = ("maintenance", "--owner", settings.owner, "--off" if page is None else "--on")
             async with channel(connection, host.name, project, command=command) as switching:
                 answer = await switching.answer((page or "").encode(), _ANSWER_SECONDS)
     except SlipwayError as error:

@@ -228,3 +228,16 @@ def test_last_validated_release_is_kept_beyond_the_retention() -> None:
     assert (found.releases, found.files, found.images) == ((B,), (B,), (f"app@sha256:{B}",))
     gone = choose(kept, [C, B, A], 1, files=[], needed_elsewhere=[], besides=("r-of-before",))
     assert gone.releases == (A, B)
+
+
+@pytest.mark.parametrize("command", [["move", "--do", "undo"], ["mark", "--release", A, "--as", "validated"],
+                                     ["maintenance", "--off"], ["cancel"]])  # fmt: skip
+@pytest.mark.parametrize(("owner", "refused"), [("two/prod", True), ("one/prod", False)])
+def test_no_command_changes_what_is_another_stacks(
+    folder: StackFolder, capfd: pytest.CaptureFixture[str], command: list[str], owner: str, *, refused: bool
+) -> None:
+    ledger(folder, f"deployed {A}")
+    (Path(folder.path) / "owner").write_text("one/prod\n")
+    main([*command, "--stack", "shop", "--owner", owner])
+    said = capfd.readouterr().out
+    assert ("was deployed here by the Pulumi stack one/prod, and this one is two/prod" in said) == refused

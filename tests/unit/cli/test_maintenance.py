@@ -64,7 +64,10 @@ def test_on_shows_the_built_in_page_on_every_host_that_has_a_route(
     asked = hosts(web_1=True, web_2=None, web_3=True)
     assert _maintenance(monkeypatch, "on") == 0
     page = built_in_page("shop")
-    assert asked == [("web-1", ("maintenance", "--on"), page), ("web-3", ("maintenance", "--on"), page)]
+    assert asked == [
+        ("web-1", ("maintenance", "--owner", "", "--on"), page),
+        ("web-3", ("maintenance", "--owner", "", "--on"), page),
+    ]
     assert capsys.readouterr().out.splitlines() == [
         "web-1: maintenance page on",
         "web-2: has no route of this stack, so nothing to show a page in place of",
@@ -75,7 +78,7 @@ def test_on_shows_the_built_in_page_on_every_host_that_has_a_route(
 def test_off_ends_it(hosts: Hosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     asked = hosts(web_1=True)
     assert _maintenance(monkeypatch, "off") == 0
-    assert asked == [("web-1", ("maintenance", "--off"), "")]
+    assert asked == [("web-1", ("maintenance", "--owner", "", "--off"), "")]
     assert capsys.readouterr().out == "web-1: maintenance page off, serves again\n"
 
 

@@ -98,7 +98,7 @@ def test_it_says_how_far_the_move_is_and_what_leads_on(
 ) -> None:
     commands = hosts(web_1=state)
     assert run(monkeypatch, *words) == 0
-    assert commands[-1] == ("web-1", "move", "--do", asked)
+    assert commands[-1] == ("web-1", "move", "--owner", "", "--do", asked)
     said = capsys.readouterr().out
     for line in lines:
         assert line in said.splitlines()
@@ -144,9 +144,9 @@ def test_what_runs_with_old_values_after_an_undo_is_said_before_it(
     assert "another value of DB_PASSWORD" in said.out
     assert "\x1b" not in said.out
     assert said.err.rstrip().endswith("slipway move undo --stack staging --yes")
-    assert ("web-1", "move", "--do", "undo") not in asked
+    assert ("web-1", "move", "--owner", "", "--do", "undo") not in asked
     assert run(monkeypatch, "undo", "--yes") == 0
-    assert ("web-1", "move", "--do", "undo") in asked
+    assert ("web-1", "move", "--owner", "", "--do", "undo") in asked
 
 
 def test_an_undo_that_stops_what_ran_before_the_move_asks_first(
@@ -156,7 +156,7 @@ def test_an_undo_that_stops_what_ran_before_the_move_asks_first(
     asked = hosts(web_1="moved")
     assert run(monkeypatch, "undo") == 1
     assert "web-1: all of the stack stops, also what ran before it took over from shop" in capsys.readouterr().out
-    assert ("web-1", "move", "--do", "undo") not in asked
+    assert ("web-1", "move", "--owner", "", "--do", "undo") not in asked
     assert run(monkeypatch, "undo", "--yes") == 0
 
 

@@ -46,9 +46,7 @@ def test_a_host_is_told_who_may_work_beside_what_it_takes_over_from(
     release = found.release(Revision("", ""), dict.fromkeys(found.entries, f"nginx@{DIGEST}"))
     seen = {"live": None, "last": None, "drift": [], "interrupted": ""}
     document = json.loads(
-        deployment_document(
-            settings(tmp_path, **values), found, release, IMAGE, host="a", hosts=["a"], probe=seen, owner="p/s"
-        )
+        deployment_document(settings(tmp_path, **values), found, release, IMAGE, host="a", hosts=["a"], probe=seen)
     )
     assert (document["move_from"], document["move_beside"]) == (["old"], beside)
 
@@ -61,7 +59,7 @@ def test_who_deploys_is_said_unless_nobody_asked_and_nothing_changes(tmp_path: P
     live = {"release": release["id"] if same else "r-000000000000"}
     seen = {"live": live, "last": None, "drift": [], "interrupted": "", "convergence": "c", "owner": noted}
     text = deployment_document(
-        settings(tmp_path), found, release, IMAGE, host="a", hosts=["a"], probe=seen, owner="p/s"
+        settings(tmp_path, owner="p/s"), found, release, IMAGE, host="a", hosts=["a"], probe=seen
     )
     assert json.loads(text).get("owner", "") == ("" if same and not noted else "p/s")
 

@@ -9,6 +9,7 @@ from samples import LOCAL, REMOTE, application, probe, settings
 
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.preflight import look_at_hosts
+from slipway.hosts.records import read_deployed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,14 @@ class Sessions:
 
     def close(self) -> None:
         self.closed = True
+
+
+@pytest.fixture(autouse=True)
+def deployed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the stack's state deployed."""
+    found: dict[str, Any] = {}
+    monkeypatch.setattr("slipway.hosts.preflight.read_deployed", lambda _: found)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -63,16 +72,40 @@ def test_a_stack_never_takes_the_place_of_another_applications(
     [("", False), ("shop/test", False), ("shop/test 0123", False), ("deploy/test", True), ("shop/prod a1", True)],
 )
 def test_a_stack_of_another_pulumi_project_is_refused_before_any_resource_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: str, refused: int
+    tmp_path: Path, noted: str, refused: int
 ) -> None:
     """With a resource in its state, `pulumi destroy` would remove the other's containers."""
-    monkeypatch.setattr("slipway.hosts.preflight.stack_identity", lambda: "shop/test a1")
     shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
     sessions: Any = Sessions({"here": probe(owner=noted)})
     if not refused:
-        assert look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions).probes
+        assert look_at_hosts(settings(tmp_path, hosts=[LOCAL], owner="shop/test a1"), shop, sessions).probes
         return
     with pytest.raises(SlipwayError) as error:
-        look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions)
+        look_at_hosts(settings(tmp_path, hosts=[LOCAL], owner="shop/test a1"), shop, sessions)
     assert "was deployed here by the Pulumi stack " in str(error.value)
     assert sessions.closed
+
+
+@pytest.mark.parametrize("preview", ["online", "offline"])
+def test_a_stack_that_ran_under_another_name_is_refused_before_any_resource_is_made(
+    tmp_path: Path, deployed: dict[str, Any], preview: str
+) -> None:
+    deployed["store-test"] = {"here": "127.0.0.1"}
+    shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
+    sessions: Any = Sessions({"here": probe()})
+    with pytest.raises(SlipwayError, match="runs as store-test so far"):
+        look_at_hosts(settings(tmp_path, hosts=[LOCAL], preview=preview), shop, sessions)
+    assert sessions.closed
+
+
+def test_a_state_that_cannot_be_read_keeps_nobody_from_a_deployment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("slipway.hosts.preflight.read_deployed", read_deployed)
+    monkeypatch.setattr("pulumi.log.warn", said.append)
+    shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
+    sessions: Any = Sessions({"here": probe(live={"release": "r-1", "images": {}})})
+    assert look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions).probes
+    assert ["renamed would not be noticed" in each for each in said] == [True]

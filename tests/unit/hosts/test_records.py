@@ -10,7 +10,7 @@ from documents import document
 
 from slipway.contract.problems import SlipwayError
 from slipway.hosts import records
-from slipway.hosts.records import read_records
+from slipway.hosts.records import read_deployed, read_records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,3 +117,23 @@ def test_an_engine_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SlipwayError, match="No such file or directory"):
         records.read_records("staging")
+
+
+def test_what_a_state_deployed_is_said_by_the_commands_that_did(exported: Path) -> None:
+    def command(name: str, *, create: str | None = "exec x deploy --stack shop-prod --release r-1", **more: Any) -> Any:
+        return {"urn": f"{URN}{name}", "type": "command:remote:Command", "inputs": {"create": create}, **more}
+
+    proven = {"outputs": {"stdout": {"4dabf18193072939515e22adb298388d": "x", "ciphertext": "y"}}}
+    exported.write_text(state(
+        {"urn": f"{URN}web-1", "type": "slipway:host:Host", "outputs": {"address": "10.0.0.1"}},
+        {"urn": f"{URN}web-2", "type": "slipway:host:Host"},
+        command("shop-prod-web-1", **proven),
+        command("shop-prod-web-1-removal", create=None, outputs={"stdout": ""}),
+        command("shop-prod-web-2", **proven),
+        command("shop-prod-web-3", outputs={"stdout": ""}),
+        command("blog-web-1", create="exec 'sh -c deploy --stack blog --release r'", **proven),
+        command("key", create="head -c 32", **proven),
+    ))  # fmt: skip
+    assert read_deployed("prod") == {"shop-prod": {"web-1": "10.0.0.1", "web-2": ""}, "blog": {"web-1": "10.0.0.1"}}
+    exported.write_text(state())
+    assert read_deployed("prod") == {}

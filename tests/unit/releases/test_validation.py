@@ -119,7 +119,7 @@ def test_live_release_is_marked_on_every_host_in_the_state_and_at_github(
 ) -> None:
     world.marks["web-2"] = False
     assert validate("--note", "load test of Friday") == 0
-    command = ("mark", "--release", LIVE, "--as", "validated", "--actor", "ada@desk")
+    command = ("mark", "--owner", "", "--release", LIVE, "--as", "validated", "--actor", "ada@desk")
     assert sorted(world.asked) == [(host, command, "load test of Friday") for host in ("web-1", "web-2")]
     assert world.tags == [("stack", "tag", "set", "slipway:validated", LIVE)]
     assert world.variables == [
@@ -207,7 +207,7 @@ def test_release_that_does_not_run_as_deployed_everywhere_is_marked_nowhere(
 def test_release_of_before_is_marked_although_another_one_is_live(world: World, validate: Callable[..., int]) -> None:
     _restarted(world)  # says nothing about that one
     assert validate("--release", OLD) == 0
-    assert {command[2] for _, command, _ in world.asked} == {OLD}
+    assert {command[4] for _, command, _ in world.asked} == {OLD}
     assert world.tags == [("stack", "tag", "set", "slipway:validated", OLD)]
 
 

@@ -57,6 +57,16 @@ def test_a_failure_on_one_host_turns_all_back(fleet: FakeDriver, bad: str, mode:
         assert stack.witness.seen == []
 
 
+def test_a_host_that_refuses_before_it_begins_keeps_nobody_waiting(fleet: FakeDriver) -> None:
+    fleet.deploy(both(fleet, "1"), {"two": {"owner": "one/prod"}})
+    ended = fleet.deploy(both(fleet, "2"), {"two": {"owner": "two/prod"}})
+    assert [each.code for each in ended.values()] == [1, 1]
+    assert "deployed here by the Pulumi stack one/prod" in ended["two"].error
+    assert "another host failed: host two: " in ended["one"].error
+    assert ended["one"].seconds < 20
+    assert serving(fleet) == ["1", "1"]
+
+
 def test_nothing_starts_anywhere_before_every_host_has_what_it_needs(fleet: FakeDriver) -> None:
     fleet.deploy(both(fleet, "1"))
     slow = fleet.stacks["two"]

@@ -1,16 +1,21 @@
-"""What runs on a host is nobody's to replace but the Pulumi stack's that deployed it, under the name that it has."""
+"""What runs on a host is nobody's to replace but the Pulumi stack's that deployed it."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from simulation import Simulation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from simulation import Ended
+
+A1, B2 = "a1" * 8, "b2" * 8
 
 
 def deploy(stack: Simulation, owner: str, version: str = "1") -> Ended:
@@ -18,7 +23,7 @@ def deploy(stack: Simulation, owner: str, version: str = "1") -> Ended:
 
 
 def run_printed(stack: Simulation, error: str) -> None:
-    command = next(each for each in error.split("`") if each.startswith(("rm ", ": > /")))
+    command = next(each for each in error.split("`") if each.startswith("rm "))
     subprocess.run(["sh", "-c", command], check=True, env={**os.environ, "SLIPWAY_HOME": str(stack.host.home)})
 
 
@@ -45,51 +50,69 @@ def test_of_two_first_deployments_at_once_under_one_name_one_is_refused(stack: S
     assert sorted(ended().code for _, ended in begun) == [0, 1]
 
 
-def test_a_stack_under_a_new_name_is_refused_and_goes_on_under_the_former(stack: Simulation) -> None:
-    assert deploy(stack, "one/prod a1").code == 0
-    renamed = Simulation(stack.host, "renamed-prod")
-    assert "refused" in renamed.plan(renamed.shop(), owner="one/prod a1")
-    ended = deploy(renamed, "one/prod a1")
-    assert "runs here as shop so far, and would be renamed-prod now" in ended.error
-    assert ended.error.endswith("pulumi config set name app")
-    assert renamed.ids() == []
-    assert deploy(stack, "one/prod a1", "2").code == 0
-    run_printed(stack, ended.error)
-    assert deploy(renamed, "one/prod a1").code == 0
-
-
-def test_two_applications_with_copies_of_one_stack_file_both_go_on_once_that_was_said(stack: Simulation) -> None:
-    copy = Simulation(stack.host, "copy-prod")
-    assert deploy(stack, "one/prod a1").code == 0
-    run_printed(stack, deploy(copy, "one/prod a1").error)
-    for version in ("2", "3"):
-        for each in (copy, stack):
-            assert deploy(each, "one/prod a1", version).code == 0
-
-
-def test_a_disk_that_is_full_by_then_makes_no_failure_of_a_deployment(
+def test_a_deployment_that_cannot_note_whose_it_is_changes_nothing(
     stack: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    assert stack.deploy(stack.shop("1")).code == 0
+    before = stack.ids()
     monkeypatch.setattr("slipway.agent.state.owner.write_atomically", full)
+    assert (deploy(stack, "one/prod", "2").code, stack.ids()) == (1, before)
+
+
+@pytest.mark.parametrize("at", ["start:db:finished", "start:api:finished", "record:finished", "prune:finished"])
+def test_whose_a_stack_is_holds_from_its_first_change_on(stack: Simulation, at: str) -> None:
+    assert stack.deploy(stack.shop("1"), owner="one/prod", kill=at).code != 0
+    before = stack.ids()
+    assert (deploy(stack, "two/prod", "2").code, stack.ids()) == (1, before)
     assert deploy(stack, "one/prod").code == 0
 
 
-@pytest.mark.parametrize(("first", "second"), [("one/prod a1", "one/prod b2"), ("one/prod", "one/prod")])
-def test_another_application_whose_stack_is_called_so_too_is_none_under_a_new_name(
-    stack: Simulation, first: str, second: str
-) -> None:
-    assert deploy(stack, first).code == 0
-    assert deploy(Simulation(stack.host, "blog-prod"), second).code == 0
-    assert deploy(stack, first, "2").code == 0
+@pytest.mark.parametrize("later", [f"one/prod {B2}", f"renamed/prod {A1}", f"one/production {A1}"])
+def test_a_stack_with_another_passphrase_or_a_renamed_project_is_the_same_one(stack: Simulation, later: str) -> None:
+    assert deploy(stack, f"one/prod {A1}").code == 0
+    assert deploy(stack, later, "2").code == 0
+    assert stack.probe()["owner"] == later
 
 
-def test_a_stack_with_another_passphrase_is_the_same_one(stack: Simulation) -> None:
-    assert deploy(stack, "one/prod a1").code == 0
-    assert deploy(stack, "one/prod b2", "2").code == 0
-    assert "would be renamed-prod now" in deploy(Simulation(stack.host, "renamed-prod"), "one/prod b2").error
+def test_a_note_that_was_edited_by_hand_may_end_its_line(stack: Simulation) -> None:
+    assert deploy(stack, "one/prod").code == 0
+    file = stack.host.home / "stacks" / stack.stack / "owner"
+    file.write_text(file.read_text() + "\n")
+    assert deploy(stack, "one/prod", "2").code == 0
+
+
+def test_another_user_of_the_host_is_told_who_deployed_what_runs(stack: Simulation, tmp_path: Path) -> None:
+    folder = "com.docker.compose.project.working_dir"
+    own = stack.host.home / "stacks" / stack.stack
+    assert deploy(stack, "one/prod").code == 0
+    assert stack.probe()["elsewhere"] is None
+
+    def seen(place: Path) -> Any:
+        (own / "ledger.jsonl").rename(own / "aside")
+        for each in stack.containers():
+            each.config["Labels"][folder] = str(place)
+        stack.host.engine.changes += 1
+        try:
+            return stack.probe()["elsewhere"]
+        finally:
+            (own / "aside").rename(own / "ledger.jsonl")
+
+    theirs = tmp_path / "other" / "stacks" / stack.stack
+    assert seen(theirs) is None, "lost"
+    theirs.mkdir(parents=True)
+    assert seen(theirs) == {"user": getpass.getuser(), "folder": str(theirs)}
+    assert stack.probe()["elsewhere"] is None, "it is recorded here, too"
+    assert seen(own) is None
+
+
+def test_two_stacks_of_one_pulumi_name_or_with_copies_of_one_stack_file_run_side_by_side(stack: Simulation) -> None:
+    for number, second in enumerate(("one/prod", f"one/prod {A1}", f"one/prod {B2}", f"two/prod {A1}")):
+        for version in ("1", "2"):
+            assert deploy(stack, f"one/prod {A1}", version).code == 0
+            assert deploy(Simulation(stack.host, f"blog-{number}"), second, version).code == 0
 
 
 def test_what_an_older_slipway_deployed_is_the_first_ones_and_a_failed_first_deployment_is_nobodys(

@@ -1,0 +1,134 @@
+"""Whose the stacks on the hosts are, before anything is planned: what the hosts noted, and what the state deployed."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from slipway.contract.host_paths import project_on_hosts, shell_stack_path
+from slipway.contract.owner import OWNER_FILE, owned_by_another
+from slipway.contract.problems import Problem
+from slipway.hosts.host_sessions import other_owner
+from slipway.settings.setting_files import config_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from slipway.compose.application import Application
+    from slipway.settings.model import HostSettings, Settings
+
+    _Deployed = Mapping[str, Mapping[str, str]]
+
+__all__ = ["not_ours"]
+
+_BESIDE = (
+    "its containers would be replaced, and its volumes used, so nothing was touched; under another name this stack "
+)
+
+
+def not_ours(
+    settings: Settings,
+    application: Application,
+    probes: Mapping[str, Mapping[str, Any]],
+    deployed: _Deployed | None,
+) -> Iterator[Problem]:
+    """What keeps a stack from its hosts: it, or a host, was called otherwise so far, or what runs there is not its own.
+
+    Args:
+        settings: of the stack.
+        application: what is to be deployed.
+        probes: host → what its agent reported.
+        deployed: what the stack's state deployed (see `read_deployed`); None where that is not known.
+    """
+    if deployed and application.stack not in deployed:
+        yield _renamed(settings.stack, application, next(iter(deployed)))
+        return
+    known = (deployed or {}).get(application.stack, {})
+    for index, host in enumerate(settings.hosts):
+        if probe := probes.get(host.name):
+            problem = (
+                _of_another(probe, application, settings.stack)
+                or owned_by_another(application.stack, str(probe.get("owner") or ""), settings.owner, application.name)
+                or _of_another_user(probe, settings, index)
+                or (_unknown(probe, application, settings.owner) if deployed == {} else None)
+                or _renamed_host(probe, settings, index, known)
+            )
+            if problem:
+                yield problem.on(host.name)
+
+
+def _renamed(stack: str, application: Application, former: str) -> Problem:
+    name = former.removesuffix(f"-{stack.lower()}")
+    if project_on_hosts(name, stack) == former:
+        fix = config_set(stack, "name", shlex.quote(name))
+    else:
+        of = f"{project_on_hosts(application.name, '')}"
+        was = former.removeprefix(of) if former.startswith(of) else former.rpartition("-")[2]
+        fix = f"pulumi stack rename {shlex.quote(was)} --stack {shlex.quote(stack)}"
+    return Problem(
+        f"this stack runs as {former} so far, and would be {application.stack} now",
+        "it would begin anew on empty volumes, and what runs would be removed, so nothing was touched: the application "
+        f"(setting `name`, or else its folder) or the stack is called otherwise; where that is meant, `pulumi destroy "
+        f"--stack {shlex.quote(stack)}` comes first, which keeps all volumes but those of `removeVolumes`",
+        fix,
+    )
+
+
+def _renamed_host(probe: Mapping[str, Any], settings: Settings, index: int, known: Mapping[str, str]) -> Problem | None:
+    """The engine would take the stack off a host that has another name, or that of another one, now."""
+    host, address = settings.hosts[index], _address(settings.hosts[index])
+    gone = {name: at for name, at in known.items() if name not in {each.name for each in settings.hosts}}
+    if not gone or not probe["live"] or known.get(host.name) == address:
+        return None
+    was = next((name for name, at in gone.items() if at == address), next(iter(gone)))
+    return Problem(
+        f"this machine is called {was} so far",
+        "the engine knows a host by its name, and would take the stack off the former one, which is this machine, so "
+        f"nothing was touched; where it is another machine, remove {was} in an update of its own",
+        config_set(settings.stack, f"hosts[{index}].name", was),
+    )
+
+
+def _address(host: HostSettings) -> str:
+    return "127.0.0.1" if host.local else host.address  # as in the outputs of the component
+
+
+def _of_another(probe: Mapping[str, Any], application: Application, stack: str) -> Problem | None:
+    """What is wrong where another application's stack has the same name on a host: two names joined say not whose."""
+    project, owner = application.stack, other_owner(probe, application.stack, stack)
+    if not owner:
+        return None
+    return Problem(
+        f"{project} is application {owner}'s here; stack {stack} of application {application.name} is called so, too",
+        f"{_BESIDE}runs beside it",
+        f"pulumi config set name {application.name}-new",
+    )
+
+
+def _of_another_user(probe: Mapping[str, Any], settings: Settings, index: int) -> Problem | None:
+    elsewhere = probe.get("elsewhere")
+    if not elsewhere:
+        return None
+    user, folder = str(elsewhere["user"]), str(elsewhere["folder"])
+    home = folder.rpartition("/stacks/")[0]
+    return Problem(
+        f"another user deployed this stack here: {user}, whose record of it is {folder}",
+        "this one has no record of it, neither history nor a way back, so nothing was touched; to change the user, "
+        "`pulumi destroy` as the former one comes first, which keeps all volumes but those of `removeVolumes`",
+        f"export SLIPWAY_HOME={shlex.quote(home)}"
+        if settings.hosts[index].local
+        else config_set(settings.stack, f"hosts[{index}].user", shlex.quote(user)),
+    )
+
+
+def _unknown(probe: Mapping[str, Any], application: Application, owner: str) -> Problem | None:
+    """What an older Slipway deployed is nobody's by the host's notes: the state of its stack knows it."""
+    if probe.get("owner") or not probe["live"]:
+        return None
+    file = shell_stack_path(application.stack, OWNER_FILE)
+    return Problem(
+        f"{application.stack} was deployed here by an older Slipway, and this stack's state knows nothing of it",
+        f"{_BESIDE}runs beside it, and where it is the same one, `echo {shlex.quote(owner)} > {file}` on the host says "
+        "so",
+        f"pulumi config set name {application.name}-new",
+    )

@@ -1,0 +1,105 @@
+"""Whose the stacks on the hosts are: what keeps a stack from its hosts, and the command that leads on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from samples import LOCAL, REMOTE, application, probe, settings
+
+from slipway.hosts.ownership import not_ours
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from slipway.contract.problems import Problem
+
+LIVE = {"release": "r-1", "images": {}}
+OURS = "deploy/prod 0123456789abcdef"
+
+
+def problems(
+    folder: Path, hosts: list[dict[str, Any]], probes: dict[str, Any], deployed: Any, **changed: Any
+) -> list[Problem]:
+    values = {"name": "shop", "stack": "prod", "hosts": hosts, "owner": OURS, **changed}
+    shop = application(folder, "services: {web: {image: nginx}}", **values)
+    return list(not_ours(settings(folder, **values), shop, probes, deployed))
+
+
+@pytest.mark.parametrize(
+    ("stack", "former", "fix"),
+    [
+        ("prod", "store-prod", "pulumi config set name store --stack prod"),
+        ("production", "shop-prod", "pulumi stack rename prod --stack production"),
+        ("production", "shop-pre-prod", "pulumi stack rename pre-prod --stack production"),
+        ("production", "store-prod", "pulumi stack rename prod --stack production"),
+        ("Prod", "store-prod", "pulumi config set name store --stack Prod"),
+    ],
+)
+def test_a_stack_that_ran_under_another_name_is_refused(tmp_path: Path, stack: str, former: str, fix: str) -> None:
+    [found] = problems(tmp_path, [LOCAL], {"here": probe()}, {former: {"here": "127.0.0.1"}}, stack=stack)
+    assert found.what == f"this stack runs as {former} so far, and would be shop-{stack.lower()} now"
+    assert (found.fix, f"`pulumi destroy --stack {stack}`" in found.meaning) == (fix, True)
+
+
+def at(name: str, address: str) -> dict[str, Any]:
+    return {**REMOTE, "name": name, "address": address}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "state", "live", "refused"),
+    [
+        # one machine, called otherwise
+        ([at("b", "1.1.1.1")], {"a": "1.1.1.1"}, "b", "host b: this machine is called a so far"),
+        ([at("b", "b.example")], {"a": "1.1.1.1"}, "b", "host b: this machine is called a so far"),
+        ([{**LOCAL, "name": "b"}], {"a": "127.0.0.1"}, "b", "host b: this machine is called a so far"),
+        # one goes, and the other gets its name, or it the other's
+        ([at("b", "1.1.1.1")], {"a": "1.1.1.1", "b": "2.2.2.2"}, "b", "host b: this machine is called a so far"),
+        ([at("a", "2.2.2.2")], {"a": "1.1.1.1", "b": "2.2.2.2"}, "a", "host a: this machine is called b so far"),
+        # another machine, further machines, names that change places, another address
+        ([at("b", "2.2.2.2")], {"a": "1.1.1.1"}, "", ""),
+        ([at("a", "1.1.1.1"), at("b", "2.2.2.2")], {"a": "1.1.1.1"}, "ab", ""),
+        ([at("a", "1.1.1.1")], {"a": "1.1.1.1", "b": "1.1.1.1"}, "a", ""),
+        ([at("a", "2.2.2.2"), at("b", "1.1.1.1")], {"a": "1.1.1.1", "b": "2.2.2.2"}, "ab", ""),
+        ([at("a", "a.example")], {"a": "1.1.1.1"}, "a", ""),
+    ],
+)
+def test_a_machine_is_never_taken_for_one_that_goes(
+    tmp_path: Path, hosts: list[dict[str, Any]], state: dict[str, str], live: str, refused: str
+) -> None:
+    probes = {each["name"]: probe(live=LIVE if each["name"] in live else None, owner=OURS) for each in hosts}
+    found = problems(tmp_path, hosts, probes, {"shop-prod": state})
+    assert [each.what for each in found] == [refused] * bool(refused)
+    was = refused.removesuffix(" so far")[-1:]
+    assert [each.fix for each in found] == [f"pulumi config set --path 'hosts[0].name' {was} --stack prod"] * len(found)
+
+
+@pytest.mark.parametrize(
+    ("seen", "deployed", "refused"),
+    [
+        ({"live": LIVE, "owner": ""}, {}, True),
+        ({"live": LIVE, "owner": OURS}, {}, False),
+        ({"live": None, "owner": ""}, {}, False),
+        ({"live": LIVE, "owner": ""}, {"shop-prod": {"here": "127.0.0.1"}}, False),
+        ({"live": LIVE, "owner": ""}, None, False),
+    ],
+)
+def test_what_an_older_slipway_deployed_is_that_stacks_whose_state_knows_it(
+    tmp_path: Path, seen: dict[str, Any], deployed: Any, *, refused: bool
+) -> None:
+    found = problems(tmp_path, [LOCAL], {"here": probe(**seen)}, deployed)
+    assert [each.fix for each in found] == ["pulumi config set name shop-new"] * refused
+    assert all(f"echo '{OURS}' > " in each.meaning for each in found)
+
+
+@pytest.mark.parametrize(
+    ("host", "fix"),
+    [
+        (REMOTE, "pulumi config set --path 'hosts[0].user' deploy --stack prod"),
+        (LOCAL, "export SLIPWAY_HOME=/home/deploy/.local/share/slipway"),
+    ],
+)
+def test_what_another_user_deployed_is_left_to_that_user(tmp_path: Path, host: dict[str, Any], fix: str) -> None:
+    elsewhere = {"user": "deploy", "folder": "/home/deploy/.local/share/slipway/stacks/shop-prod"}
+    [found] = problems(tmp_path, [host], {host["name"]: probe(elsewhere=elsewhere)}, {})
+    assert (found.what.startswith(f"host {host['name']}: another user deployed"), found.fix) == (True, fix)
