@@ -84,8 +84,8 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
         require_parallel(len(machines), getattr(pulumi.runtime.settings.SETTINGS, "parallel", None))
     fleet, plans = Fleet(machines), None if updating else Plans(sessions)
     attended = plans.attend if plans else fleet.attend if together else None
-    with ThreadPoolExecutor(2) as pool:
-        deployed = pool.submit(_deployed, settings.stack)
+    deployed = _deployed(settings.stack)
+    with ThreadPoolExecutor(1) as pool:
         registry = pool.submit(check_registry, settings, application)
         problems: list[Problem] = []
         probes: dict[str, Mapping[str, Any]] = {}
@@ -101,7 +101,7 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
             problems += error.problems
         problems += [each.on(host) for host, probe in probes.items() if (each := full_disk(probe, settings))]
         # Before any resource is made: with what it registers, `pulumi destroy` would remove the other's.
-        problems += not_ours(settings, application, probes, deployed.result())
+        problems += not_ours(settings, application, probes, deployed)
         problems += registry.result()
     if problems:
         sessions.close()
@@ -124,8 +124,8 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
 def _deployed(stack: str) -> dict[str, dict[str, str]] | None:
     try:
         return read_deployed(stack)
-    except SlipwayError as error:
-        pulumi.log.warn(printable(f"a stack or host that was renamed would not be noticed: {error.problems[0].what}"))
+    except Exception as error:  # noqa: BLE001  # whatever the engine says: it keeps nobody from a deployment
+        pulumi.log.warn(printable(f"a stack or host that was renamed would not be noticed: {error}"))
         return None
 
 
