@@ -44,12 +44,17 @@ def test_a_release_that_turns_bad_goes_back_by_itself(stack: Simulation, mode: s
     visitors.leave()
     assert stack.outcomes()[-2:] == ["rejected", "returned"]
     probe = stack.probe()
-    assert said in probe["last"]["reason"]
+    assert said in probe["returned"]["reason"]
     assert "which serves" in probe["watch"]["reason"]
     assert (probe["live"]["release"], probe["drift"], probe["convergence"]) == (first["id"], [], "")
     assert stack.visit() == (200, "1")
     assert stack.versions() == {"web": ["1"]}
     assert set(visitors.answers) <= {200, 500}
+    broken = stack.web("3", keep=keep, environment={"MODE": "crash", "AFTER": "0"})
+    assert stack.deploy(broken).code == 1
+    assert stack.probe()["returned"] == probe["returned"], "a deployment that fails hides it"
+    assert stack.deploy(first, convergence="c-0000000000000001").code == 0
+    assert stack.probe()["returned"] is None
 
 
 def test_the_way_back_of_the_watch_to_a_kept_generation_starts_no_container(stack: Simulation) -> None:
