@@ -86,7 +86,7 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
         attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin)
         done = _run(attempt)
         note_owner(folder, document.owner)
-        if attempt.outcome == DEPLOYED or attempt.keeping.kept:
+        if attempt.outcome == DEPLOYED or attempt.keeping.kept or not document.watch:
             watch(attempt)
         return done
 

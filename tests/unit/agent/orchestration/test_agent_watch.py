@@ -28,6 +28,18 @@ def test_the_watch_ends_by_itself_when_all_is_well(stack: Simulation) -> None:
     assert not stack.host.home.joinpath("stacks", "shop", "secrets-before.json").exists()
 
 
+@pytest.mark.parametrize("rules", [RULES, None])
+def test_the_same_release_without_a_watch_ends_the_one_that_goes_on(
+    stack: Simulation, rules: dict[str, Any] | None
+) -> None:
+    release = stack.web("1")
+    stack.deploy(release, watch=RULES)
+    stack.deploy(release, watch=rules)
+    stack.later(10)
+    assert [process.alive for process in stack.host.detached] == [rules is not None]
+    assert (stack.probe()["watch"] is not None) == (rules is not None)
+
+
 @pytest.mark.parametrize("keep", [0, 600])
 @pytest.mark.parametrize(
     ("mode", "said"),
