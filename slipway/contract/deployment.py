@@ -286,7 +286,7 @@ class Deployment(NamedTuple):
     watch: WatchLimits | None = None
     fleet: FleetMembers | None = None
     owner: str = ""
-    """`PROJECT/STACK` of Pulumi"""
+    """the Pulumi stack that deploys, `PROJECT/STACK MARK` (`stack_identity`)"""
     move_from: tuple[str, ...] = ()
     """Compose projects and containers of this host that the stack takes over from"""
     move_beside: tuple[str, ...] = ()
