@@ -99,6 +99,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         "interrupted": unfinished.text() if unfinished else None,
         "lock": running,
         "last": ledger.last(),
+        "returned": ledger.returned(),
         "validated": validated.release if validated else None,
         "edge": status,
         "certificate": EdgeFolder().has_certificate(),

@@ -244,7 +244,7 @@ class _Reader:
                 self.found.warn(
                     f"services.{name} has no restart policy",
                     "it stays down after a crash or a reboot of its host",
-                    "add `restart: unless-stopped`",
+                    "add `restart: always`",
                 )
 
     def _secret_variable(self, name: str, entry: Mapping[str, Any]) -> str:

@@ -45,7 +45,8 @@ def check_context_mounts(
                     f"services.{name}: {source}, which its image is built from, is mounted writable at {target}",
                     "the folder is copied to a host once and kept: it hides what later images have there, so the "
                     "service would run these files for ever",
-                    "move the mount to compose.override.yaml, which only your own machine reads",
+                    "if the service only reads there, mount it read-only (`:ro`), so that it ships with each release; "
+                    "else move the mount to compose.override.yaml, which only your own machine reads",
                 )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ERROR_FLOOR", "ERROR_RELATIVE", "LATENCY_FLOOR_SECONDS", "LATENCY_RELATIVE", "MINIMUM_REQUESTS", "Acme", "Canary",
     "Certificate", "Deployment", "EdgeRequest", "FleetMembers", "Middlewares", "Migration", "Options", "RateLimit",
-    "Redirect", "Registry", "Release", "Route", "ServiceEntry", "Thresholds", "Update", "WatchLimits",
+    "Redirect", "Registry", "Release", "Route", "ServiceEntry", "Thresholds", "Update", "WatchLimits", "known",
 ]  # fmt: skip
 
 # How much worse a release may be than the one before it, where nobody says: for canaries and the watch alike.
@@ -63,7 +63,7 @@ class WatchLimits(NamedTuple):
     @property
     def thresholds(self) -> Thresholds:
         """For its traffic."""
-        return Thresholds(**_known(Thresholds, self._asdict()))
+        return Thresholds(**known(Thresholds, self._asdict()))
 
 
 class Acme(NamedTuple):
@@ -103,7 +103,7 @@ class EdgeRequest(NamedTuple):
         """From the document's `edge`."""
         acme = content["acme"]
         return cls(**{
-            **_known(cls, content),
+            **known(cls, content),
             "acme": Acme(**acme) if acme else None,
             "certificates": tuple(Certificate(**each) for each in content.get("certificates", ())),
             **{name: tuple(content.get(name, ())) for name in ("trusted_proxies", "neighbours")},
@@ -164,7 +164,7 @@ class Middlewares(NamedTuple):
         """From a service's `middlewares`."""
         limit = content["rate_limit"]
         return cls(**{
-            **_known(cls, content),
+            **known(cls, content),
             "redirects": tuple(Redirect(each["from"], each["to"], each["permanent"]) for each in content["redirects"]),
             "ip_allow_list": tuple(content["ip_allow_list"]),
             "rate_limit": RateLimit(**limit) if limit else None,
@@ -203,7 +203,7 @@ class Canary(NamedTuple):
     @property
     def thresholds(self) -> Thresholds:
         """For each step."""
-        return Thresholds(**_known(Thresholds, self._asdict()))
+        return Thresholds(**known(Thresholds, self._asdict()))
 
 
 class Migration(NamedTuple):
@@ -242,12 +242,12 @@ class ServiceEntry(NamedTuple):
         """From an entry of the release's `services`."""
         canary, migration = content["canary"], content["migrate"]
         return cls(**{
-            **_known(cls, content),
+            **known(cls, content),
             "routes": tuple(Route(**each) for each in content["routes"]),
             "middlewares": Middlewares.from_json(content["middlewares"]),
-            "update": Update(**_known(Update, content["update"])),
-            "canary": Canary(**{**_known(Canary, canary), "steps": tuple(canary["steps"])}) if canary else None,
-            "migrate": Migration(**_known(Migration, migration)) if migration else None,
+            "update": Update(**known(Update, content["update"])),
+            "canary": Canary(**{**known(Canary, canary), "steps": tuple(canary["steps"])}) if canary else None,
+            "migrate": Migration(**known(Migration, migration)) if migration else None,
             "smoke": None if content["smoke"] is None else tuple(content["smoke"]),
         })  # fmt: skip
 
@@ -267,7 +267,7 @@ class Release(NamedTuple):
     def from_json(cls, content: Mapping[str, Any]) -> Release:
         """From its document."""
         services = {name: ServiceEntry.from_json(entry) for name, entry in content["services"].items()}
-        own = _known(cls, content)
+        own = known(cls, content)
         return cls(**{**own, "secrets": tuple(content["secrets"]), "services": services, "content": content})
 
 
@@ -286,7 +286,7 @@ class Deployment(NamedTuple):
     watch: WatchLimits | None = None
     fleet: FleetMembers | None = None
     owner: str = ""
-    """`PROJECT/STACK MARK` of Pulumi"""
+    """the Pulumi stack that deploys, `PROJECT/STACK MARK` (`stack_identity`)"""
     move_from: tuple[str, ...] = ()
     """Compose projects and containers of this host that the stack takes over from"""
     move_beside: tuple[str, ...] = ()
@@ -297,7 +297,7 @@ class Deployment(NamedTuple):
         """From the document; KeyError, TypeError or AttributeError where it breaks the contract."""
         edge, watch, fleet = content["edge"], content["watch"], content["fleet"]
         return cls(**{
-            **_known(cls, content),
+            **known(cls, content),
             "release": Release.from_json(content["release"]),
             "services": tuple(content["services"]),
             "options": Options(**content["options"]),
@@ -310,7 +310,7 @@ class Deployment(NamedTuple):
         })  # fmt: skip
 
 
-def _known(kind: Any, content: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a NamedTuple's class
+def known(kind: Any, content: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a NamedTuple's class
     """The fields of `kind` in `content`: what an agent of another time kept here may hold others, too."""
     fields: Iterable[str] = kind._fields
     return {name: content[name] for name in fields if name in content}

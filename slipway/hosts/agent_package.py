@@ -16,9 +16,13 @@ __all__ = ["AgentPackage", "pack_agent"]
 # What a crash tore, or somebody edited in passing, does not run. Against intent it guards nothing: who may write here
 # can write the seal, too.
 _MAIN = """\
-import hashlib
 import os
 import sys
+
+if os.environ.get("PYTHONPATH") and not sys.flags.ignore_environment:  # an application's `json.py` is not ours
+    os.execv(sys.executable, [sys.executable, "-E"] + sys.argv)
+
+import hashlib
 
 
 def seal(tree):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.compose.schema_check import checked
 from slipway.contract import CONTRACT
 from slipway.contract.canonical import canonical
-from slipway.contract.outcomes import FAILED, RETURNED
+from slipway.contract.outcomes import FAILED
 from slipway.contract.published_ports import published_ports
 from slipway.settings.certificates import covers
 from slipway.settings.edge_settings import edge_version, watch_document
@@ -85,9 +85,8 @@ def _leader(application: Application, hosts: Sequence[str]) -> str:
 def drift_of(probe: Mapping[str, Any]) -> list[str]:
     """Where a host differs from the release that it was given, in words; empty when it does not."""
     differences = [f"{entry['service']}: {entry['what']}" for entry in probe["drift"]]
-    last = probe["last"]
-    if last is not None and last["outcome"] == RETURNED:
-        differences.append(f"the watch rolled back to release {last['release']} ({last['reason']})")
+    if returned := probe["returned"]:
+        differences.append(f"the watch rolled back to release {returned['to']} ({returned['reason']})")
     if probe["interrupted"]:
         differences.append(f"a deployment was interrupted ({probe['interrupted']})")
     return differences

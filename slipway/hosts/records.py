@@ -60,6 +60,7 @@ class Records(NamedTuple):
             "drift": [],
             "lock": None,
             "last": None,
+            "returned": None,
             "interrupted": None,
             "edge": {"image": record.document["edge"]} if record else None,
         }

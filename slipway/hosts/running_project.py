@@ -19,6 +19,7 @@ from slipway.contract.problems import Problem, SlipwayError, in_brief
 from slipway.contract.published_ports import held_ports
 from slipway.hosts.connection import for_any_shell
 from slipway.settings.model import LOCAL_ADDRESS
+from slipway.settings.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +152,8 @@ def _read(parts: Sequence[str], place: str, *, folder: str, name: str, port: int
         if projects:
             what = f"{place}: several Compose projects run from {folder} ({', '.join(projects)})"
             meaning = "one alone is taken over at first (moveFrom may name the others later); say which"
-        wanted = (projects or others or ["PROJECT"])[0]
+        # another's containers would be taken over by who runs a guess as it is printed
+        wanted = nearest(posixpath.basename(folder or name), projects or others) or "PROJECT"
         address = f"{place}:{port}" if port else place
         raise SlipwayError(
             what,

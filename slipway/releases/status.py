@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.container_illness import illness
-from slipway.contract.outcomes import RETURNED
 from slipway.contract.owner import owned_by_another
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.host_sessions import other_owner
@@ -43,15 +42,11 @@ def status_document(
 
 
 def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError, stack: Stack, now: datetime) -> dict[str, Any]:
-    returned = None
     if isinstance(seen, SlipwayError):
-        errors, findings, probe = (
-            [problem.of_stack(stack.settings.stack).to_json() for problem in seen.problems],
-            [],
-            None,
-        )
+        errors = [problem.of_stack(stack.settings.stack).to_json() for problem in seen.problems]
+        findings, probe = [], None
     else:
-        errors, findings, probe, returned = list(seen["problems"]), _findings(seen, now), dict(seen), _returned(seen)
+        errors, findings, probe = list(seen["problems"]), _findings(seen, now), dict(seen)
         if owner := other_owner(seen, stack.project, stack.settings.stack):
             findings.insert(0, f"what is called {stack.project} here is application {owner}'s")
         elif another := owned_by_another(stack.project, str(seen.get("owner") or ""), stack.settings.owner):
@@ -62,30 +57,20 @@ def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError, stack: Sta
         "as_deployed": not errors and not findings,
         "errors": errors,
         "findings": findings,
-        "returned": returned,
+        "returned": probe and probe["returned"],
         "probe": probe,
     }
 
 
 def returned_finding(returned: Mapping[str, Any]) -> str:
     """The finding that a host was rolled back by itself, in words."""
-    deployed = f"{returned['from']} was deployed, and " if returned["from"] else ""
-    return f"{deployed}the watch rolled back to {returned['to']}: {returned['reason']}"
-
-
-def _returned(probe: Mapping[str, Any]) -> dict[str, str] | None:
-    """From which release to which this host was rolled back by itself, if nothing has happened to it since."""
-    last, watch = probe["last"], probe["watch"]
-    if not last or last["outcome"] != RETURNED:
-        return None
-    bad = watch["release"] if watch and watch["release"] != last["release"] else ""
-    return {"from": bad, "to": last["release"], "at": last["at"], "reason": last["reason"]}
+    return f"{returned['from']} was deployed, and the watch rolled back to {returned['to']}: {returned['reason']}"
 
 
 def _findings(probe: Mapping[str, Any], now: datetime) -> list[str]:
     """Why a host does not run as deployed, in words. A failed deployment is none: the previous release serves."""
     findings = [f"{entry['service']}: {entry['what']}" for entry in probe["drift"]]
-    if returned := _returned(probe):
+    if returned := probe["returned"]:
         findings.insert(0, returned_finding(returned))
     if probe["interrupted"]:
         findings.append(f"a deployment was interrupted ({probe['interrupted']}); the next one finishes or undoes it")

@@ -222,7 +222,10 @@ class Settings(BaseSettings):
         description="tolerated increase of time (p50, p95) over the previous release, relative; at least 50ms",
     )
     watch_minimum_requests: int = Field(
-        MINIMUM_REQUESTS, ge=1, le=1_000_000, description="requests below which traffic is not judged"
+        MINIMUM_REQUESTS,
+        ge=1,
+        le=1_000_000,
+        description="requests before traffic is judged well; clearly worse is judged from 20 on",
     )
     watch_restarts: int = Field(
         3, ge=1, le=1000, description="restarts of one container that make the release count as bad"

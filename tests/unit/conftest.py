@@ -78,6 +78,7 @@ PROBE: dict[str, Any] = {
     "interrupted": None,
     "lock": None,
     "last": {"release": "r-0123456789ab", "outcome": "deployed", "at": "2025-11-20T13:10:00Z", "reason": ""},
+    "returned": None,
     "validated": None,
     "edge": None,
     "watch": None,

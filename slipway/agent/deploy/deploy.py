@@ -87,7 +87,7 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
         check_owner(folder, document.owner, str(document.release.content["application"]))
         attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin, fleet=fleet)
         done = _run(attempt)
-        if attempt.outcome == DEPLOYED or attempt.keeping.kept:
+        if attempt.outcome == DEPLOYED or attempt.keeping.kept or not document.watch:
             watch(attempt)
         return done
 

@@ -83,7 +83,8 @@ def roll_back_to(
         )
     if touched:
         out.progress("back", f"{live.release} ({', '.join(touched)})", runtime.monotonic() - begin)
-    said = f"rolled back to release {live.release}, which serves" if touched else f"release {live.release} still serves"
+    was = f"{live.release} as it was before" if live.release == attempt.release.id else live.release  # other secrets
+    said = f"rolled back to release {was}, which serves" if touched else f"release {live.release} still serves"
     but = "".join(f", but for {name}: {why}" for name, why in kept_from.items())
     return Back(f"{said}{but}", services, but)
 

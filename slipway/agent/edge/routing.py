@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.contract.deployment import Middlewares, RateLimit, Redirect, Route
+from slipway.contract.deployment import Middlewares, Redirect, Route, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -84,25 +84,11 @@ def from_json(content: Mapping[str, Any]) -> Routing:
 
 def _service_from_json(content: Mapping[str, Any]) -> ServiceRouting:
     ways, preview = content["middlewares"], content["preview"]
-    limit = ways["rate_limit"]
-    return ServiceRouting(
-        service=content["service"],
-        routes=tuple(Route(**each) for each in content["routes"]),
-        backends=tuple(
-            Backend(each["generation"], each["weight"], tuple(each["servers"])) for each in content["backends"]
-        ),
-        middlewares=Middlewares(
-            **{
-                **ways,
-                "redirects": tuple(Redirect(**each) for each in ways["redirects"]),
-                "ip_allow_list": tuple(ways["ip_allow_list"]),
-                "rate_limit": RateLimit(**limit) if limit else None,
-            }
-        ),
-        sticky=content["sticky"],
-        preview=Preview(**preview) if preview else None,
-        https=content["https"],
-        resolver=content["resolver"],
-        scheme=content.get("scheme", "http"),
-        preview_host=content.get("preview_host", ""),
-    )
+    redirects = tuple(Redirect(**each) for each in ways["redirects"])
+    return ServiceRouting(**{
+        **known(ServiceRouting, content),
+        "routes": tuple(Route(**each) for each in content["routes"]),
+        "backends": tuple(Backend(**{**each, "servers": tuple(each["servers"])}) for each in content["backends"]),
+        "middlewares": Middlewares.from_json({**ways, "redirects": ()})._replace(redirects=redirects),
+        "preview": Preview(**preview) if preview else None,
+    })  # fmt: skip

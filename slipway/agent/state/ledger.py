@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from slipway.agent.state.atomic_files import append_line
 from slipway.agent.state.journal import read_lines
 from slipway.agent.state.stack_dir import moment
-from slipway.contract.outcomes import MIGRATED, NOTES, PROVEN, REJECTED, VALIDATED
+from slipway.contract.outcomes import MIGRATED, NOTES, PROVEN, REJECTED, RETURNED, VALIDATED, WATCH
 
 __all__ = ["Ledger", "Live", "Proof"]
 
@@ -92,6 +92,14 @@ class Ledger:
         if not outcomes:
             return None
         return {field: str(outcomes[-1].get(field, "")) for field in ("release", "outcome", "at", "reason")}
+
+    def returned(self) -> dict[str, str] | None:
+        """How the watch made the live release live, for the probe; None where a deployment has proven one since."""
+        made = [line for line in self._proven() if "previous" in line]  # others note with which secrets it runs
+        if not made or (made[-1]["outcome"], made[-1].get("actor")) != (RETURNED, WATCH):
+            return None
+        fields = {"from": "previous", "to": "release", "at": "at", "reason": "reason"}
+        return {field: str(made[-1][name]) for field, name in fields.items()}
 
     def proven_releases(self) -> list[str]:
         """Ids of proven releases, the most recently proven first, each once."""

@@ -117,10 +117,13 @@ def differing(outcomes: Iterable[Outcome]) -> list[str]:
 
 
 def _differing(other_values: Mapping[str, Sequence[str]]) -> list[str]:
+    alike: dict[str, list[str]] = {}
+    for container, names in other_values.items():
+        alike.setdefault(", ".join(names), []).append(container)
     return [
-        f"{name} has another value of {', '.join(names)} than the stack: where the stack changed a password, in a "
-        "database say, it does not get in with its own"
-        for name, names in other_values.items()
+        f"another value of {names} than in the stack: {', '.join(containers)}; where the stack changed a password, "
+        "in a database say, the old one does not get in"
+        for names, containers in alike.items()
     ]
 
 

@@ -68,11 +68,13 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     """
     moving, options = _with_move(options, application)
     project = str(yaml.safe_load((root / "Pulumi.yaml").read_text())["name"])
-    stacks, wrong = ask_for_stacks(options, asking=asking, known=_known_stacks(root, project))
+    known = _known_files(root, project)
+    stacks, wrong = ask_for_stacks(options, asking=asking, known=list(known))
     if wrong:
         raise WrongUsageError(wrong)
     files = {stack: stack_file.present_file(setting_files.stack_file(root, stack), project) for stack in stacks}
-    found = _compose_file(options, files, moving, application)
+    common = stack_file.common_compose_file(known.values(), root, application)
+    found = _compose_file(options, files, moving, application) or common
     source: dict[str, Any] = {"application": application, "compose_file": found}
     if moving:
         source["secrets"] = dict.fromkeys(moving.env.secrets, _STAND_IN)
@@ -104,8 +106,8 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
         report.hosts[stack] = {str(host["address"]) for host in settings.get("hosts") or ()}
         report.domain = bool(settings.get("domain")) and (report.domain or len(report.hosts) == 1)
         requirements = open_requirements(_reading_settings(stack, settings, file, source), first)
-        known = {each.what for each in report.problems}
-        report.problems += [each for each in requirements.problems if each.what not in known]
+        said = {each.what for each in report.problems}
+        report.problems += [each for each in requirements.problems if each.what not in said]
         left = stack_file.left_commands(stack, settings, requirements, file)
         report.commands[stack] = [moving.with_value_of_today(each, stack) if moving else each for each in left]
         path = setting_files.stack_file(root, stack)
@@ -116,8 +118,7 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
             report.files[path.name] = "replaced" if path.exists() else "written"
             pinned = notes.get(stack, {})
             texts[path] = stack_file.new_stack_file(project, stack, settings, requirements, file.top, notes=pinned)
-    if options.workflows:
-        texts |= _workflows(root, application, report, force=options.force)
+    texts |= _workflows(root, application, report, force=options.force) if options.workflows else {}
     stack_file.write_all(texts)
     _create(files, changes, report, force=options.force)
     return report
@@ -215,12 +216,13 @@ def _compared(moving: Moving, settings: Settings, options: InitOptions, applicat
     return compared
 
 
-def _known_stacks(root: Path, project: str) -> list[str]:
-    """The stacks with an edited file, production last."""
+def _known_files(root: Path, project: str) -> dict[str, stack_file.StackFile]:
+    """The stacks with an edited file, and what it says; production last."""
     folder = setting_files.stack_files_folder(root)
     files = {file.stem.removeprefix("Pulumi."): file for file in folder.glob("Pulumi.*.yaml")}
     ordered = sorted(files, key=lambda name: (name in ("production", "prod"), name))
-    return [name for name in ordered if name != "local" and stack_file.present_file(files[name], project).edited]
+    found = {name: stack_file.present_file(files[name], project) for name in ordered if name != "local"}
+    return {name: file for name, file in found.items() if file.edited}
 
 
 def _reading_settings(

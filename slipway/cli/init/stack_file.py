@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from slipway.cli.init.requirements import Requirements
 
 __all__ = [
-    "StackFile", "change_commands", "default_settings", "left_commands", "new_stack_file", "present_file",
-    "shown_command", "stated", "write_all",
+    "StackFile", "change_commands", "common_compose_file", "default_settings", "left_commands", "new_stack_file",
+    "present_file", "shown_command", "stated", "write_all",
 ]  # fmt: skip
 
 # What the shipped patterns hold where a value belongs, and the settings that they have; a unit test reads them.
@@ -84,6 +84,14 @@ def present_file(file: Path, project: str) -> StackFile:
 def stated(files: Iterable[StackFile], key: str) -> str:
     """What the first of these files that sets `key` says; empty when none does."""
     return next((str(each.settings[key]) for each in files if each.settings.get(key)), "")
+
+
+def common_compose_file(files: Iterable[StackFile], root: Path, application: Path) -> Any:  # noqa: ANN401  # YAML's
+    """The Compose files with which all those of `files` deploy the application that do; empty where they differ."""
+    folder = application.resolve()
+    own = [each.settings for each in files if (root / str(each.settings.get("application"))).resolve() == folder]
+    named = [each.get("composeFile") or "" for each in own]
+    return named[0] if named and all(each == named[0] for each in named) else ""
 
 
 def default_settings(stack: str) -> dict[str, Any]:

@@ -8,13 +8,21 @@ import re
 import secrets as randomness
 import shlex
 import subprocess
-from tempfile import NamedTemporaryFile
+from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.compose.config.compose_files import compose_files, left_out, look_command, names_of
 from slipway.compose.config.compose_output import loses_text, read_yaml, rewritten, with_texts
-from slipway.compose.config.env_files import missing_env_files, private_values, put_stack_values
+from slipway.compose.config.env_files import (
+    missing_env_files,
+    private_values,
+    put_stack_values,
+    with_env_files,
+    without_env_files,
+)
+from slipway.compose.config.environment_nodes import names_files
 from slipway.compose.config.stand_ins import dotenv_values, guess
 from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK, project_on_hosts
@@ -27,7 +35,6 @@ from slipway.settings.spelling import nearest, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from slipway.settings.model import Settings
 
@@ -108,8 +115,11 @@ def resolve(settings: Settings) -> ComposeModel:
             )
         )
     warnings = [left_out(files[0].name, each, settings.stack, missed=False) for each in unused]
-    written = _written(files, given)
-    warnings += put_stack_values(model, written, given, settings.stack)
+    written, unread = _written(files, given)
+    if unread and not problems:
+        meaning = "Compose does not tell which values are of an `env_file`, and the stack's are to win over those"
+        problems.append(Problem(unread, meaning, "write that entry in its long form, or without a variable"))
+    warnings += put_stack_values(model, written, given, settings)
     warnings += private_values(written, given, files[0].parent, settings.stack)
     dormant = _dormant(files, given, model)
     problems += long
@@ -171,10 +181,24 @@ def _dormant(files: Sequence[Path], given: Mapping[str, str], model: Mapping[str
     return {name: service for name, service in services.items() if name not in (model.get("services") or {})}
 
 
-def _written(files: Sequence[Path], given: Mapping[str, str]) -> dict[str, Any]:
-    """The files with their `env_file`s as they are written; asked for where one, or one it names, may have any."""
-    done = _compose_config(files, given, (), "--no-interpolate") if _may_have("env_file", files) else None
-    return read_yaml(done.stdout) if done and done.returncode == 0 else {}
+def _written(files: Sequence[Path], given: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """The files with their `env_file`s as they are written, and why they cannot be read so.
+
+    Without values, Compose refuses some entries that it takes with them: `${CONF:-./a}:/a:ro` (2.26), a boolean. Then
+    copies are read with them, in which no key is called `env_file`; what the files name themselves cannot be copied.
+    """
+    if not _may_have("env_file", files):
+        return {}, ""
+    done = _compose_config(files, given, (), "--no-interpolate")
+    if done.returncode == 0:
+        return read_yaml(done.stdout), ""
+    unread = _complaint(done.stderr)
+    if any(map(names_files, files)):
+        return {}, unread
+    with TemporaryDirectory(prefix="slipway-") as folder:
+        place = ("--project-name", "x", "--project-directory", str(files[0].parent.absolute()))
+        done = _compose_config(without_env_files(files, Path(folder)), given, place)
+    return (with_env_files(read_yaml(done.stdout)), "") if done.returncode == 0 else ({}, unread)
 
 
 def _may_have(key: str, files: Sequence[Path]) -> bool:
@@ -256,7 +280,7 @@ def _model(
     if _RUN_FOLDER in done.stdout:
         problems.append(missing_variable("PATH", settings, "the container's own is $$PATH, in a shell"))
     if done.returncode != 0:
-        written = _written(files, given) if "env file" in done.stderr else {}
+        written = _written(files, values)[0] if "env file" in done.stderr else {}
         missing_files = missing_env_files(written, files[0].parent, settings.stack)
         guessed = unset - known.keys() and said[-1:] != said[:1]
         of_a_guess = guessed and re.search(r"\b(1|true)\b", said[-1])  # no news: the variable is missing

@@ -6,6 +6,7 @@ Compose merges these files into `environment` by itself; only the file as writte
 from __future__ import annotations
 
 import os
+import re
 from posixpath import normpath
 from typing import TYPE_CHECKING, Any
 
@@ -16,42 +17,69 @@ from slipway.settings.secret_rules import is_secret
 from slipway.settings.setting_files import config_set, entry, secrets_import
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["MISSING_ENV_FILE", "missing_env_files", "private_values", "put_stack_values"]
+    from slipway.settings.model import Settings
+
+__all__ = [
+    "MISSING_ENV_FILE", "missing_env_files", "private_values", "put_stack_values", "with_env_files",
+    "without_env_files",
+]  # fmt: skip
+
+_ASIDE = "x-env-file-"
+_KEY = re.compile(r"\benv_file(?=[\"']?\s*:)")
 
 
 MISSING_ENV_FILE = "env-file-missing"
 """The code of that problem."""
 
 
+def without_env_files(files: Sequence[Path], folder: Path) -> list[Path]:
+    """Copies of Compose files in `folder`, in which no service has one."""
+    copies = [folder / f"{number}.yaml" for number, _ in enumerate(files)]
+    for number, file in enumerate(files):
+        copies[number].write_text(_KEY.sub(f"{_ASIDE}{number}", file.read_text(encoding="utf-8")), encoding="utf-8")
+    return copies
+
+
+def with_env_files(model: dict[str, Any]) -> dict[str, Any]:
+    """What Compose reads of such copies, with the files."""
+    for service in (model.get("services") or {}).values():
+        aside = [value for key, value in service.items() if key.startswith(_ASIDE)]
+        service["env_file"] = [each for value in aside for each in (value if isinstance(value, list) else [value])]
+    return model
+
+
 def put_stack_values(
-    model: Mapping[str, Any], written: Mapping[str, Any], given: Mapping[str, str], stack: str
+    model: Mapping[str, Any], written: Mapping[str, Any], given: Mapping[str, str], settings: Settings
 ) -> list[Problem]:
     """Give variables of an `env_file` the value that the stack has under their name; warnings where that is another.
 
     The stack replaces `.env`, so no warning there. `environment` comes before either, as in Compose.
     """
-    warnings = []
+    others: dict[tuple[str, str], list[str]] = {}  # variable and its files → services
+    values = {**given, **{name: value.get_secret_value() for name, value in settings.secrets.items()}}
     for service, description in sorted((model.get("services") or {}).items()):
         as_written = (written.get("services") or {}).get(service) or {}
         files = [path for path, _ in _env_files(as_written)]
+        there = [path for path in files if "$" in path or (settings.application / path).is_file()]
         environment = description.get("environment") or {}
         for name in (
             sorted((environment.keys() & given.keys()) - _names(as_written.get("environment"))) if files else ()
         ):
-            value = given[name].replace("$", "$$")
-            if environment[name] not in (value, None) and any(normpath(path) != ".env" for path in files):
-                warnings.append(
-                    Problem(
-                        f"services.{service}: {name} is in {' or '.join(files)}, and stack {stack} has another value",
-                        "the service gets the stack's",
-                        f"write {name} under `environment:` of {service} if it is to have a value of its own",
-                    )
-                )
-            environment[name] = value
-    return warnings
+            same = (None, *(each.replace("$", "$$") for each in (given[name], values[name])))
+            if environment[name] not in same and any(normpath(path) != ".env" for path in there):
+                others.setdefault((name, " or ".join(there)), []).append(service)
+            environment[name] = given[name].replace("$", "$$")
+    return [
+        Problem(
+            f"services.{', '.join(services)}: {name} is in {where}, and stack {settings.stack} has another value",
+            "the stack's is taken",
+            f"write {name} under `environment:` of {' and '.join(services)} if it is to have a value of its own",
+        )
+        for (name, where), services in others.items()
+    ]
 
 
 def private_values(written: Mapping[str, Any], given: Mapping[str, str], folder: Path, stack: str) -> list[Problem]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WrittenVariable",
+    "names_files",
     "only_in_env_file",
     "scalars",
     "top_node",
@@ -63,6 +64,13 @@ def written_variables(file: Path, top: yaml.Node | None) -> Iterator[tuple[str, 
                             name,
                             WrittenVariable(file, each, f"{name}=", inside or bool(environment.flow_style)),
                         )
+
+
+def names_files(file: Path) -> bool:
+    """Whether other Compose files are part of one."""
+    top = top_node(file.read_text(encoding="utf-8"))
+    extended = (_child(node, "extends") for _, node, _ in _pairs(_child(top, "services"), flow=False))
+    return _child(top, "include") is not None or any(_child(each, "file") is not None for each in extended)
 
 
 def with_env_file(top: yaml.Node | None) -> Iterator[str]:

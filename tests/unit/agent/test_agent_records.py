@@ -103,6 +103,32 @@ def test_since_is_when_the_release_became_live_not_when_it_was_repaired(tmp_path
     assert (live.release, live.since) == ("r-2", "2")
 
 
+_WATCHED = {"release": "r-1", "outcome": "returned", "actor": "watch", "previous": "r-2", "at": "9", "reason": "5xx"}
+
+
+@pytest.mark.parametrize(
+    ("since", "known"),
+    [
+        ([], True),
+        ([{"release": "r-3", "outcome": "failed", "actor": "mona"}], True),
+        ([{"release": "r-1", "outcome": "repaired", "reason": "secrets of today"}], True),
+        ([{"release": "r-1", "outcome": "validated", "actor": "mona"}], True),
+        ([{"release": "r-1", "outcome": "unchanged", "actor": "mona", "previous": "r-1"}], False),
+        ([{"release": "r-1", "outcome": "repaired", "actor": "mona", "previous": "r-1"}], False),
+        ([{"release": "r-3", "outcome": "deployed", "actor": "mona", "previous": "r-1"}], False),
+        ([{"release": "r-0", "outcome": "returned", "actor": "mona", "previous": "r-1"}], False),
+    ],
+)
+def test_that_the_watch_rolled_back_is_known_until_a_deployment_succeeds(
+    tmp_path: Path, since: list[dict[str, Any]], *, known: bool
+) -> None:
+    path = tmp_path / "ledger"
+    began = [{"release": "r-2", "outcome": "deployed", "actor": "mona", "previous": "r-1"}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in [*began, _WATCHED, *since]))
+    expected = {"from": "r-2", "to": "r-1", "at": "9", "reason": "5xx"}
+    assert Ledger(str(path)).returned() == (expected if known else None)
+
+
 def test_migration_is_remembered_per_release_and_is_no_outcome(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path / "ledger"))
     ledger.append("r-1", "migrated", service="api")

@@ -491,6 +491,23 @@ def test_several_compose_files_are_written_as_a_list_and_stay_one(init: Init, pr
     ]
 
 
+def test_a_further_stack_is_deployed_from_the_files_of_those_before_where_they_agree(init: Init, program: Path) -> None:
+    for name in ("prod", "test"):
+        (program.parent / "shop" / f"{name}.yaml").write_text("services: {}\n")
+
+    def written(stack: str, *options: str) -> Any:
+        result = init("-e", stack, "--registry", "ghcr.io/acme", "--host", "203.0.113.10", *options)
+        return yaml.safe_load(files(program)[f"Pulumi.{stack}.yaml"])["config"].get("shop-deploy:composeFile"), result
+
+    both = ("--compose-file", "compose.yaml", "--compose-file", "prod.yaml")
+    assert written("production", *both)[0] == ["compose.yaml", "prod.yaml"]
+    named, result = written("staging")
+    assert named == ["compose.yaml", "prod.yaml"]
+    assert "shop: compose.yaml with prod.yaml has" in result.output
+    assert written("qa", "--compose-file", "test.yaml")[0] == "test.yaml"
+    assert written("demo")[0] is None, "it is not known which of them is meant"
+
+
 def test_fewer_compose_files_than_an_edited_file_has_are_said_to_be_removed(init: Init, program: Path) -> None:
     for name in ("a", "b"):
         (program.parent / "shop" / f"{name}.yaml").write_text("services: {}\n")

@@ -131,7 +131,7 @@ def test_nothing_deployed_is_said_and_not_an_empty_table(printed: Callable[..., 
 def test_a_host_that_was_rolled_back_by_itself_says_when_and_why_once(
     printed: Callable[..., str], probe: dict[str, Any], watch: dict[str, Any]
 ) -> None:
-    probe["last"] = {"release": "r-old", "outcome": "returned", "at": "2025-11-20T13:20:00Z", "reason": "9 % fail"}
+    probe["returned"] = {"from": "r-new", "to": "r-old", "at": "2025-11-20T13:20:00Z", "reason": "9 % fail"}
     probe["watch"] = watch | {"state": "returned", "release": "r-new", "alive": False}
     text = printed(web_1=probe)
     assert "shop on stack staging: not as deployed" in text

@@ -102,7 +102,7 @@ SUMMARY_ONLY = (SUMMARY, 0.0)
 
 def test_steps_then_summary_release_and_url_and_exit_code_0(engine: Engine) -> None:
     folder = engine(*STEPS, (end(_HOST, "update"), 0.0), (STACK_ENDS, 0.0), (SUMMARY, 0.0))
-    code, out, error = _run(folder, "--stack", "staging", "--", "--target", "x")
+    code, out, error = _run(folder, "--stack", "staging", "--yes", "--", "--target", "x")
     assert (code, error) == (0, "")
     first, done, *rest = out.splitlines()
     assert first.endswith("] web-1: start web, 1.20 s")

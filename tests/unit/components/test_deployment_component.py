@@ -221,6 +221,7 @@ def test_the_token_stays_while_the_host_runs_the_release_without_drift(tmp_path:
         {"drift": [{"service": "web", "what": "stopped"}]},
         {"interrupted": "r-1 at start"},
         {"live": {"release": "r-other"}},
+        {"returned": {"from": "r-2", "to": "r-1", "at": "2025-11-20T13:20:00Z", "reason": "9 % fail"}},
         {"last": {"release": "r-2", "outcome": "failed", "at": "2025-11-20T13:20:00Z", "reason": "no luck"}},
     ],
 )

@@ -78,6 +78,18 @@ def test_it_runs_by_itself_without_anything_of_this_program(packed: Path, tmp_pa
     assert pack_agent().digest[:12] in done.stdout
 
 
+def test_modules_that_a_start_up_file_of_the_host_points_python_at_take_no_place(packed: Path, tmp_path: Path) -> None:
+    for name in ("json", "secrets", "hashlib", "zipfile", "argparse", "subprocess", "slipway"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('of the application')")
+    for flags in ([], ["-X", "utf8"]):
+        done = subprocess.run(
+            [sys.executable, *flags, str(packed), "version"],
+            capture_output=True, text=True, check=False, env={"PATH": os.defpath, "PYTHONPATH": str(tmp_path)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert pack_agent().digest[:12] in done.stdout
+
+
 def test_another_source_is_another_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "slipway" / "agent"
     folder.mkdir(parents=True)

@@ -44,7 +44,7 @@ def test_a_host_is_told_who_may_work_beside_what_it_takes_over_from(
     values: dict[str, Any] = {"move_from": ["old"]}
     found = application(tmp_path, ROUTED % f"shop.example{strategy}", **values)
     release = found.release(Revision("", ""), dict.fromkeys(found.entries, f"nginx@{DIGEST}"))
-    seen = {"live": None, "last": None, "drift": [], "interrupted": ""}
+    seen = {"live": None, "last": None, "returned": None, "drift": [], "interrupted": ""}
     document = json.loads(
         deployment_document(settings(tmp_path, **values), found, release, IMAGE, host="a", hosts=["a"], probe=seen)
     )
@@ -57,7 +57,15 @@ def test_who_deploys_is_said_unless_nobody_asked_and_nothing_changes(tmp_path: P
     found = application(tmp_path, ROUTED % "shop.example")
     release = found.release(Revision("", ""), dict.fromkeys(found.entries, f"nginx@{DIGEST}"))
     live = {"release": release["id"] if same else "r-000000000000"}
-    seen = {"live": live, "last": None, "drift": [], "interrupted": "", "convergence": "c", "owner": noted}
+    seen = {
+        "live": live,
+        "last": None,
+        "returned": None,
+        "drift": [],
+        "interrupted": "",
+        "convergence": "c",
+        "owner": noted,
+    }
     text = deployment_document(
         settings(tmp_path, owner="p/s"), found, release, IMAGE, host="a", hosts=["a"], probe=seen
     )

@@ -176,7 +176,12 @@ def _nothing(world: World) -> None:
 
 
 def _rolled_back(world: World) -> None:
-    world.seen["web-2"]["last"] |= {"outcome": "returned", "reason": "errors"}
+    world.seen["web-2"]["returned"] = {
+        "from": "r-bad",
+        "to": "r-good",
+        "at": "2025-11-20T13:20:00Z",
+        "reason": "errors",
+    }
 
 
 @pytest.mark.parametrize(
@@ -187,7 +192,7 @@ def _rolled_back(world: World) -> None:
         (_away, "host web-2: it cannot be reached"),
         (_apart, "the hosts run different releases"),
         (_nothing, "host web-2: nothing is deployed here"),
-        (_rolled_back, "host web-2: the watch rolled back to"),
+        (_rolled_back, "host web-2: r-bad was deployed, and the watch rolled back to r-good"),
     ],
 )
 def test_release_that_does_not_run_as_deployed_everywhere_is_marked_nowhere(

@@ -13,12 +13,13 @@ def up(
     ] = None,
     *,
     stack: StackName = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", hidden=True)] = False,  # noqa: ARG001  # as `pulumi up` takes it
 ) -> None:
     """Deploy: run `pulumi up` and show every step of every host as it happens, with its duration.
 
     Prints the plan and goes ahead without asking; `slipway preview` shows the plan and stops there. Ctrl-C asks the
-    engine to stop, once, and waits for it: a host that has begun restores what served before. Waits for another
-    deployment of the stack (setting lockWait), and takes over the lock of one that is gone.
+    engine to stop, once, and waits for it: a host that has begun, and is not done by then, restores what served
+    before. Waits for another deployment of the stack (setting lockWait), and takes over the lock of one that is gone.
 
     Exit code: the engine's own (0 when every host runs the release); 1 when it could not be started; 2 for wrong usage.
     """

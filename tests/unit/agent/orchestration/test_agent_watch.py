@@ -28,6 +28,18 @@ def test_the_watch_ends_by_itself_when_all_is_well(stack: Simulation) -> None:
     assert not stack.host.home.joinpath("stacks", "shop", "secrets-before.json").exists()
 
 
+@pytest.mark.parametrize("rules", [RULES, None])
+def test_the_same_release_without_a_watch_ends_the_one_that_goes_on(
+    stack: Simulation, rules: dict[str, Any] | None
+) -> None:
+    release = stack.web("1")
+    stack.deploy(release, watch=RULES)
+    stack.deploy(release, watch=rules)
+    stack.later(10)
+    assert [process.alive for process in stack.host.detached] == [rules is not None]
+    assert (stack.probe()["watch"] is not None) == (rules is not None)
+
+
 @pytest.mark.parametrize("keep", [0, 600])
 @pytest.mark.parametrize(
     ("mode", "said"),
@@ -44,12 +56,17 @@ def test_a_release_that_turns_bad_goes_back_by_itself(stack: Simulation, mode: s
     visitors.leave()
     assert stack.outcomes()[-2:] == ["rejected", "returned"]
     probe = stack.probe()
-    assert said in probe["last"]["reason"]
+    assert said in probe["returned"]["reason"]
     assert "which serves" in probe["watch"]["reason"]
     assert (probe["live"]["release"], probe["drift"], probe["convergence"]) == (first["id"], [], "")
     assert stack.visit() == (200, "1")
     assert stack.versions() == {"web": ["1"]}
     assert set(visitors.answers) <= {200, 500}
+    broken = stack.web("3", keep=keep, environment={"MODE": "crash", "AFTER": "0"})
+    assert stack.deploy(broken).code == 1
+    assert stack.probe()["returned"] == probe["returned"], "a deployment that fails hides it"
+    assert stack.deploy(first, convergence="c-0000000000000001").code == 0
+    assert stack.probe()["returned"] is None
 
 
 def test_the_way_back_of_the_watch_to_a_kept_generation_starts_no_container(stack: Simulation) -> None:

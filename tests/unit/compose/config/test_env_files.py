@@ -128,3 +128,61 @@ def test_a_missing_env_file_of_an_included_file_is_still_a_problem(tmp_path: Pat
     (tmp_path / "more.yaml").write_text("services: {b: {image: x, env_file: gone.env}}")
     [problem] = problems_of(tmp_path, "include: [more.yaml]\nservices: {a: {image: x}}")
     assert "gone.env" in problem.what
+
+
+UNREADABLE_WITHOUT_VALUES = {
+    "a mount": {"volumes": ["${CONF:-./app.conf}:/etc/app.conf:ro"]},
+    "a number": {"ulimits": {"nofile": "${FILES:-1024}"}},
+}
+
+
+@pytest.mark.parametrize("more", UNREADABLE_WITHOUT_VALUES.values(), ids=UNREADABLE_WITHOUT_VALUES)
+def test_the_stacks_value_wins_whatever_else_is_in_the_file(tmp_path: Path, more: dict[str, Any]) -> None:
+    files = {"app.conf": "x", "web.env": FILE + "OWN=file\n", "deep/more.env": "EXTRA=file\n"}
+    service = {"env_file": ["web.env", {"path": "deep/more.env"}], "environment": {"OWN": "service"}, **more}
+    values = {"LEVEL": "info", "COST": "$5", "OWN": "stack", "EXTRA": "stack"}
+    found = deployed(tmp_path, files, service, secrets={"DB_PASSWORD": CANARY}, variables=values)
+    wanted = {"DB_PASSWORD": "${DB_PASSWORD}", "LEVEL": "info", "COST": "$$5", "OWN": "service", "EXTRA": "stack"}
+    assert environment(found) == wanted
+    assert sum("has another value" in warning.what for warning in found.warnings) == 4
+
+
+def test_an_override_s_env_file_counts_with_that_of_the_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.env").write_text(f"{name.upper()}=file\n")
+    (tmp_path / "app.conf").write_text("")
+    (tmp_path / "compose.override.yaml").write_text("services: {web: {env_file: b.env}}")
+    text = "services: {web: {image: x, env_file: a.env, volumes: ['${C:-./app.conf}:/c:ro']}}"
+    files = ["compose.yaml", "compose.override.yaml"]
+    found = application(tmp_path, text, compose_file=files, variables={"A": "stack", "B": "stack"})
+    assert environment(found) == {"A": "stack", "B": "stack"}
+
+
+def test_what_only_an_included_file_shows_is_refused_where_it_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.env").write_text("A=file\n")
+    (tmp_path / "more.yaml").write_text("services: {b: {image: x, env_file: a.env, volumes: ['${C:-./a}:/c:ro']}}")
+    [problem] = problems_of(tmp_path, "include: [more.yaml]\nservices: {a: {image: x}}", variables={"A": "stack"})
+    assert "too many colons" in problem.what
+    assert "`env_file`" in problem.meaning
+
+
+def test_a_missing_env_file_is_named_whatever_else_is_in_the_file(tmp_path: Path) -> None:
+    text = "services: {a: {image: x, env_file: gone.env, volumes: ['${C:-./a}:/c:ro']}}"
+    assert whats(problems_of(tmp_path, text)) == ["services.a.env_file: gone.env does not exist"]
+
+
+def test_a_secret_with_the_file_s_own_value_and_a_file_that_is_not_there_need_no_word(tmp_path: Path) -> None:
+    service = {"env_file": [".env", {"path": ".env.prod", "required": False}]}
+    found = deployed(
+        tmp_path, {".env": f"DB_PASSWORD={CANARY}\nLEVEL=x\n"}, service,
+        secrets={"DB_PASSWORD": CANARY}, variables={"LEVEL": "y"},
+    )  # fmt: skip
+    assert not [warning for warning in found.warnings if "has another value" in warning.what]
+
+
+def test_services_with_the_same_other_value_are_one_warning(tmp_path: Path) -> None:
+    (tmp_path / "a.env").write_text("LEVEL=debug\n")
+    text = "services: {a: {image: x, env_file: a.env}, b: {image: x, env_file: a.env}}"
+    found = application(tmp_path, text, variables={"LEVEL": "info"})
+    [said] = [warning.what for warning in found.warnings if "LEVEL" in warning.what]
+    assert said == "services.a, b: LEVEL is in a.env, and stack test has another value"
