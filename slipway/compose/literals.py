@@ -25,7 +25,7 @@ from slipway.compose.secret_leaks import places_of
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import SlipwayError
 from slipway.settings.rules import is_variable_name
-from slipway.settings.secret_rules import SHORTEST_SECRET, new_secret, weakness
+from slipway.settings.secret_rules import SHORTEST_SECRET, new_secret, user_names, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, secrets_adopt
 from slipway.x_slipway.findings import Findings
 
@@ -124,9 +124,8 @@ def check_readable_values(
 ) -> None:
     """Report secrets that an `environment:` of the Compose file holds in plain text.
 
-    Production refuses them, but for one that the stack declares plain as a variable and that nobody could guess.
-    `slipway secrets adopt` is the way out only where it can take the place over, and a single command only
-    where no other place needs the same value.
+    Production refuses them, but for one that the stack declares plain, as a variable, and that nobody could guess. The
+    way out is `slipway secrets adopt` where it can take the place over, and one command where no other needs the value.
     """
     if not readable_literals(model.get("services") or {}):
         return
@@ -138,7 +137,7 @@ def check_readable_values(
         adopted.left = {each.place: "the file has a form of YAML that is not known here" for each in plain.literals}
     for each in plain.literals:
         inside = each.value != each.text and weakness("PASSWORD", each.value)  # of a URL
-        weak = weakness(each.name, each.text) or inside
+        weak = weakness(each.name, each.text, user_names(model["services"][each.service]["environment"])) or inside
         strong = [value for value in settings.variables.values() if not weakness("PASSWORD", value)]
         part = each.text not in strong and not why_readable(each.name, each.text, strong)
         declared = part or (each.variable and not each.default)
@@ -234,7 +233,8 @@ class PlainSecrets:
             for literal in self.literals:
                 if literal.place in left:
                     continue
-                weak = bool(weakness(self.secret_of(literal), literal.value))
+                users = user_names(self.model["services"][literal.service]["environment"])
+                weak = bool(weakness(self.secret_of(literal), literal.value, users))
                 others = self._others(literal, left, weak=weak)
                 if others and not weak:
                     own = re.match(

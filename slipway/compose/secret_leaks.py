@@ -26,6 +26,7 @@ from slipway.settings.secret_rules import (
     named_like_a_secret,
     new_secret,
     probably_secret,
+    user_names,
     weakness,
 )
 from slipway.settings.setting_files import config_rm, config_set, entry
@@ -219,11 +220,11 @@ def check_known_values(
 ) -> None:
     """Report secrets whose values stand where every release would store them, and weak passwords in shipped files.
 
-    Values that nobody could guess are refused, as the stack's state would hold them; the rest in production alone, as
-    are secrets that stand in the file itself.
+    Values that nobody could guess are refused; the rest, and a file's defaults, in production alone, as are literals.
     """
     for each in known_values(model, files, settings, sources):
-        weak = weakness(each.subject, settings.secrets[each.subject].get_secret_value())
+        value = settings.secrets[each.subject].get_secret_value()
+        weak = weakness(each.subject, value) or any(f":-{value}}}".encode() in file for file in files.values())
         (found.warn if weak and not settings.production else found.refuse)(each.what, each.meaning, each.fix)
     for each in _weak_passwords(model, files, settings):
         (found.refuse if settings.production else found.warn)(each.what, each.meaning, each.fix)
@@ -297,7 +298,8 @@ def _instead(
             if only_in_env_file(sources, service, variable) and re.fullmatch(r"\w+", variable, re.ASCII):
                 get = f"pulumi config get --path '{entry('secrets', name)}' --stack {shlex.quote(stack)}"
                 return config_set(stack, entry("secrets", variable), f"{get} |", secret=True)
-            return f"write `{variable}: ${{{name}}}` there"
+            user = user_names({variable: value})  # who would have that password
+            return new_secret(stack, name) if user else f"write `{variable}: ${{{name}}}` there"
         case _:
             return f"{_way_out(path, name, services)}, and change the secret"
 

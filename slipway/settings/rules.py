@@ -13,7 +13,7 @@ from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
 from slipway.settings.model import SECRET_KEYS
 from slipway.settings.secret_forms import passwords_in_urls
-from slipway.settings.secret_rules import is_password, new_secret, passwords_assigned, weakness
+from slipway.settings.secret_rules import is_password, new_secret, passwords_assigned, user_names, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, set_host_key
 from slipway.settings.values import is_placeholder, one_host_key
 
@@ -219,7 +219,8 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
     if settings.production != refused:
         return []
     values = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
-    found = {name: (what, value) for name, value in values.items() if (what := weakness(name, value))}
+    users = user_names({**settings.variables, **values})
+    found = {name: (what, value) for name, value in values.items() if (what := weakness(name, value, users))}
     inside = {name: dict(_own_passwords(value)) for name, value in values.items()}
     for name, passwords in inside.items():
         for password, host in passwords.items():

@@ -11,11 +11,11 @@ from slipway.settings.setting_files import config_set, entry
 from slipway.settings.values import decoded, is_placeholder, name_words, upper_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 __all__ = [
     "SHORTEST_SECRET", "is_password", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret",
-    "password_in_url", "passwords_assigned", "probably_secret", "weakness", "why_not_plain",
+    "password_in_url", "passwords_assigned", "probably_secret", "user_names", "weakness", "why_not_plain",
     "why_secret",
 ]  # fmt: skip
 
@@ -110,6 +110,7 @@ _DATABASE_URL = re.compile(
     r"(\w+_)?(DATABASE|DB|POSTGRES(QL)?|PG|MYSQL|MARIADB|MONGO(DB)?|REDIS|AMQP|RABBITMQ|BROKER|CELERY\w*)_(URL|URI|DSN)"
 )
 
+_USERS = (["USER"], ["USERNAME"], ["LOGIN"])
 _SEQUENCES = ("01234567890123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm")
 
 
@@ -249,8 +250,16 @@ def passwords_assigned(text: str) -> list[tuple[str, str]]:
     return [(each.value, host[1]) for each in secret_forms(text) if host and is_password(each.name)]
 
 
-def weakness(name: str, value: str) -> str | None:
-    """What is wrong with a secret's value: it is empty, a placeholder or, named like a secret, short; else None."""
+def user_names(values: Mapping[str, str | None]) -> set[str]:
+    """The values of those variables that are named like a user."""
+    return {value for name, value in values.items() if value and name_words(name)[-1:] in _USERS}
+
+
+def weakness(name: str, value: str, users: Collection[str] = ()) -> str | None:
+    """What is wrong with a secret's value: it is empty, a placeholder or, named like a secret, short; else None.
+
+    So is a password that is the name of one of its `users`.
+    """
     plain = re.sub(r"[\s_-]+", "", value).lower()
     named = named_like_a_secret(name, value.strip())
     if not plain:
@@ -268,7 +277,7 @@ def weakness(name: str, value: str) -> str | None:
         return "is a placeholder"
     if named and len(value.strip()) < SHORTEST_SECRET:
         return f"has fewer than {SHORTEST_SECRET} characters"
-    return None
+    return "is its user's name" if is_password(name) and value in users else None
 
 
 def is_password(name: str) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from routed_agent import RoutedAgent
 
-__all__ = ["Before"]
+__all__ = ["KEEPS", "Before"]
 
 COMPOSE = """\
 services:
@@ -38,6 +38,35 @@ configs:
       http:
         routers: {{web: {{rule: "PathPrefix(`/`)", service: web}}}}
         services: {{web: {{loadBalancer: {{servers: [{{url: "http://web:8000"}}]}}}}}}
+"""
+# In place of that proxy: one that passes on to the address that `web` had when it started, as nginx does, and does not
+# start without. Here `web` writes to the data that its successor has.
+KEEPS = """\
+services:
+  proxy:
+    image: {image}
+    init: true
+    command: [python3, -S, -c, "{keeps}"]
+    ports: ["{port}:80"]
+    restart: always{depends}
+  web:
+    image: {image}
+    environment: {{VERSION: before}}
+    restart: always
+    volumes: ["files:/files"]
+  db: {{image: "{image}", environment: {{VERSION: before}}, restart: unless-stopped, volumes: ["data:/data"]}}
+volumes: {{data: , files: }}
+"""
+_KEEPS = """\
+import shutil, socket, socketserver, threading
+web = socket.gethostbyname('web')
+class Pass(socketserver.BaseRequestHandler):
+    def handle(self):
+        with socket.create_connection((web, 8000), 2) as there:
+            threading.Thread(target=shutil.copyfileobj, daemon=True,
+                             args=(self.request.makefile('rb', 0), there.makefile('wb', 0))).start()
+            shutil.copyfileobj(there.makefile('rb', 0), self.request.makefile('wb', 0))
+socketserver.ThreadingTCPServer(('', 80), Pass).serve_forever()
 """
 _ASK = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8000/{}').read().decode())"
 # Asks the database as the old application does, by its name on the old network, and prints each time without an answer.
@@ -64,10 +93,13 @@ while True:
 class Before:
     """The project `name`, with an agent whose edge wants its port."""
 
-    def __init__(self, agent: RoutedAgent, name: str, folder: Path) -> None:
+    def __init__(self, agent: RoutedAgent, name: str, folder: Path, compose: str = COMPOSE, depends: str = "") -> None:
         self.agent, self.name, self._file = agent, name, folder / "compose.yaml"
         self.watcher = f"{name}-watcher"
-        self._file.write_text(COMPOSE.format(traefik=agent.traefik, image=agent.image, port=agent.http_port))
+        found = compose.format(traefik=agent.traefik, image=agent.image, port=agent.http_port, depends=depends,
+                               keeps=_KEEPS.replace("\n", "\\n"))  # fmt: skip
+        self._file.write_text(found)
+        self._files = compose == KEEPS
 
     def up(self) -> None:
         """Start it, and wait until visitors get answers."""
@@ -109,9 +141,13 @@ class Before:
         time.sleep(0.5)
         return max(map(float, docker("logs", self.watcher).split()), default=0.0)
 
-    def wanted(self) -> dict[str, Any]:
+    def wanted(self, version: str = "after") -> dict[str, Any]:
         """The release that takes over."""
-        web = self.agent.release("after")["compose"]["services"]["web"]
+        web = self.agent.release(version)["compose"]["services"]["web"]
+        volumes = {"data": {"name": f"{self.name}_data", "external": True, "x-adopted": True}}
+        if self._files:
+            web = {**web, "volumes": [{"type": "volume", "source": "files", "target": "/files"}]}
+            volumes["files"] = {"name": f"{self.name}_files", "external": True, "x-adopted": True}
         data = {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}
         return release(
             self.agent.stack,
@@ -119,12 +155,12 @@ class Before:
              "db": service(self.agent.image, environment={"VERSION": "after"}, **data)},
             slipway={"web": {"strategy": "rolling", "routes": [{"host": "", "path": "/", "strip": False}],
                              "update": {"order": "start-first"}}},
-            volumes={"data": {"name": f"{self.name}_data", "external": True, "x-adopted": True}},
+            volumes=volumes,
         )  # fmt: skip
 
-    def move(self) -> Any:
+    def move(self, version: str = "after") -> Any:
         """Take over; the run of the agent."""
-        return self.agent.deploy(self.wanted(), edge=self.agent.edge(), move_from=[self.name])
+        return self.agent.deploy(self.wanted(version), edge=self.agent.edge(), move_from=[self.name])
 
     def command(self, what: str) -> dict[str, Any]:
         """What `slipway move` asks of the agent."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent_harness import docker, eventually, pack, release, service
-from moving import Before
+from moving import KEEPS, Before
 from routed import nothing_lost
 from routed_agent import RoutedAgent
 from traffic import Load, Result
@@ -441,3 +441,20 @@ def test_moving_over_from_a_compose_project_and_back(before: Before) -> None:
     assert before.command("remove")["containers"] == []
     assert "more" in before.ask_db(f"{agent.stack}-db-1")
     assert agent.probe()["drift"] == []
+
+
+@pytest.mark.parametrize("depends", ["\n    depends_on: [web]", ""], ids=["named", "unnamed"])
+def test_a_proxy_that_keeps_an_address_serves_again_after_an_undo(
+    made: Callable[..., RoutedAgent], tmp_path: Path, depends: str
+) -> None:
+    before = Before(made(), f"before-{uuid.uuid4().hex[:8]}", tmp_path, KEEPS, depends)
+    with contextlib.ExitStack() as stack:
+        stack.callback(before.down)
+        before.up()
+        for version in ("after", "later"):
+            ended = before.move(version)
+            assert ended.code == 0, ended.err
+            assert before.serves(version)
+        assert before.command("undo")["slow"] == []
+        assert before.serves("before")
+        assert len(before.running()) == 3

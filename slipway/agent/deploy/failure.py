@@ -100,7 +100,8 @@ def _return(attempt: Attempt) -> str:
             with contextlib.suppress(OSError):  # a full disk must not keep it from coming back
                 handover.old.note(UNDOING)
             attempt.runs_instead = handover.old.name
-        return handover.give_back(lambda: _take_away(attempt, alone=alone), deadline, stays=not alone)
+        routed = attempt.release.services.values()
+        return handover.give_back(lambda: _take_away(attempt, alone=alone), deadline, stays=not alone, routed=routed)
     return _take_away(attempt, alone=attempt.live is None)
 
 

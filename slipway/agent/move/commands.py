@@ -94,7 +94,10 @@ def _described(old: OldProject, folder: StackFolder, api: DockerApi, slow: Seque
         "project": old.name,
         "state": old.state,
         "alone": old.alone,
-        "containers": [{"id": each.id, "name": each.name, "running": each.running} for each in found],
+        "containers": [
+            {"id": each.id, "name": each.name, "running": each.running, "restarting": _restarting(each.id, api)}
+            for each in found
+        ],
         "ended": sorted(old.ended().values()) if old.state == FINISHED else [],
         "down": [each.name for each in down],
         "slow": list(slow),
@@ -102,6 +105,11 @@ def _described(old: OldProject, folder: StackFolder, api: DockerApi, slow: Seque
         "folders": _folders(folder, api) if old.state == FINISHED else [],
         "networks": sorted({name for each in found for name in each.networks} & set(old.networks())),
     }
+
+
+def _restarting(container: str, api: DockerApi) -> bool:
+    """Whether Docker starts it again and again."""
+    return bool((api.container(container) or {"State": {}})["State"].get("Restarting"))
 
 
 def _folders(folder: StackFolder, api: DockerApi) -> list[str]:

@@ -9,18 +9,20 @@ from slipway.agent import runtime
 from slipway.agent.docker.compose_cli import failed_start
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError, DockerUnreachableError
 from slipway.agent.edge.metrics import listening
+from slipway.agent.edge.routing import claims
 from slipway.agent.move.checks import strangers
 from slipway.agent.move.claims import check_claims
 from slipway.agent.move.old_container import runs
 from slipway.agent.move.old_project import MOVED, MOVING, UNDOING, UNDONE
 from slipway.agent.move.shared_data import data_of, shared, within
+from slipway.agent.move.way_back import rejoin, unanswered
 from slipway.agent.state.lock import lock
 from slipway.contract.host_paths import moves_lock
 from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import held_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.docker.docker_api import DockerApi
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from slipway.agent.output import Output
     from slipway.agent.strategies.steps import StandIn, StopOld, TakePorts
     from slipway.agent.traffic.traffic_shift import Mover
-    from slipway.contract.deployment import Acme, EdgeRequest
+    from slipway.contract.deployment import Acme, EdgeRequest, ServiceEntry
 
 __all__ = ["Handover"]
 
@@ -179,10 +181,18 @@ class Handover:
                 )
             deadline.pause(_POLL_SECONDS)
 
-    def give_back(self, take_away: Callable[[], object], deadline: Deadline, *, stays: bool = False) -> str:
+    def give_back(
+        self,
+        take_away: Callable[[], object],
+        deadline: Deadline,
+        *,
+        stays: bool = False,
+        routed: Iterable[ServiceEntry] = (),
+    ) -> str:
         """Have the old project run as before; `take_away` takes the new containers and routes off. What runs, in words.
 
-        With `stays` the stack ran beside it before, and does so again.
+        With `stays` the stack ran beside it before, and does so again. Its routes are asked for at the end, or those of
+        `routed` where it has none yet.
 
         What shares nothing with new containers starts before they go, so that requests find somebody at every instant.
 
@@ -204,10 +214,12 @@ class Handover:
             for each in old
             if each not in proxies and held.isdisjoint(each.ports) and not shared(each.mounts, in_use)
         ]
-        slow = self.old.start(beside, runtime.sleep)
+        if not stays:
+            self._tried(lambda: self._stand_in_for([each for each in old if each not in (*proxies, *beside)]))
+        slow = self.old.start(beside, runtime.sleep, early=True)
         failure = ""
         if request and proxies:
-            failure = self._tried(lambda: self._ports_back(proxies, request, deadline))
+            failure = self._tried(lambda: self._ports_back(proxies, request, deadline, routed))
         failure = failure or self._tried(take_away)  # who is redirected to serves on
         begun = {each.id for each in beside}
         if failure:  # what cannot be stopped holds back who would write the same data, and nobody else
@@ -216,13 +228,11 @@ class Handover:
             self.old.leave_out(container, user)
         # Whoever did not start beside the new ones may do so without them.
         rest = [each for each in self.old.containers() if each.id not in taken]
-        slow.update(self.old.start([each for each in rest if each.id not in begun or not each.running], runtime.sleep))
+        rest.sort(key=lambda each: not ports.isdisjoint(each.ports))  # who passes requests on is last
+        rest = [each for each in rest if each.id not in begun or not each.running]
+        slow.update(self.old.start(rest, runtime.sleep))
         slow.update(self._start_late({} if failure else taken))
-        for name in self.old.rejoin():
-            self.out.progress("back", f"{name} was restarted: it had joined a container that was away")
-        self.lost, self.slow = self.old.lost(), list(slow.values())
-        for each in (*self.slow, *self.lost):
-            self.out.progress("warning", each)
+        self._look(slow.values(), again=any(not each.running for each in rest))
         ran = "runs again" if self.lost or any(each.ran for each in old) else "is stopped"
         if not failure and stays and not self.lost:
             self.old.forget()
@@ -233,7 +243,7 @@ class Handover:
         if self.lost:
             said = f"the project {again}: {'; '.join(self.lost)}"
         else:
-            said = f"the project {again} as before" + (f" ({'; '.join(self.slow)})" if slow else "")
+            said = f"the project {again} as before" + (f" ({'; '.join(self.slow)})" if self.slow else "")
         if failure:
             raise SlipwayError(
                 f"{'the rollback of this stack failed' if stays else 'not all of this stack stopped'}: {failure}",
@@ -241,6 +251,15 @@ class Handover:
                 "slipway move undo",
             )
         return said
+
+    def _look(self, slow: Iterable[str], *, again: bool) -> None:
+        """Restart who goes by containers that are gone, and say what does not work; `again` as in `unanswered`."""
+        rejoin(self.old, self.api, self.out)
+        self.lost, self.slow = self.old.lost(), list(slow)
+        if not (self.lost or self.slow):
+            self.slow = unanswered(self.old, self.api, self.out, again=again)
+        for each in (*self.slow, *self.lost):
+            self.out.progress("warning", each)
 
     def _start_late(self, taken: Mapping[str, str]) -> dict[str, str]:
         """Start each of them once nobody works on its data: a backup is done after a while."""
@@ -271,7 +290,12 @@ class Handover:
                 if details and not each.running and shared(each.mounts, data):
                     yield each.id, str(details["Name"]).lstrip("/")
 
-    def _ports_back(self, proxies: list[OldContainer], request: EdgeRequest, deadline: Deadline) -> None:
+    def _ports_back(
+        self, proxies: list[OldContainer], request: EdgeRequest, deadline: Deadline, routed: Iterable[ServiceEntry]
+    ) -> None:
+        current = self.edge.current(self.stack)
+        wanted = sorted(claims(current.services if current else routed))
+        self.old.asks = [[request.http_port, *each] for each in wanted if each[1].startswith("/")]
         redirect = self.edge.redirect(request.image)
         with contextlib.suppress(SlipwayError, OSError):  # they start once the edge is gone, then
             if not all(each.running for each in proxies):
@@ -279,11 +303,17 @@ class Handover:
                     self.stack, deadline, standby=True, turn=lambda: redirect.set(self.edge.redirects(request))
                 )
             # Those that run may have been started a moment ago, by a run that was cut off: they are waited for, too.
-            self.old.start([each._replace(running=False) for each in proxies], runtime.sleep)
+            self.old.start([each._replace(running=False) for each in proxies], runtime.sleep, early=True)
             runtime.sleep(_PROXY_SECONDS)
         redirect.end()
         with contextlib.suppress(SlipwayError, OSError):  # open connections are to the edge yet: it asks for new ones
             self.edge.leave(deadline)
+
+    def _stand_in_for(self, late: Iterable[OldContainer]) -> None:
+        """Have the stack answer to the names of who starts once it is gone: who starts before asks for them."""
+        for each in late:
+            if each.service:
+                self.old.stand_in(self._own(each.service), [each])
 
     def _in_use(self, service: str = "") -> list[str]:
         """The data that the stack's containers may write to."""

@@ -11,7 +11,6 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError
 from slipway.agent.docker.facts import (
     NEVER_RESTARTED,
     SHORT_ID,
-    comparable,
     restart_policy,
     works_or_will,
 )
@@ -69,6 +68,8 @@ class OldProject:
         """who else worked on its data before the move; None before the move begins"""
         self.stopping: Sequence[str] = noted.get("stopping", ())
         self._given: list[list[str]] = noted.get("given", [])  # [container, network] that `stand_in` connected
+        self.asks: list[list[Any]] = noted.get("asks", [])
+        """[port, host, path] of what visitors ask for, where it has the edge's port"""
         self._noted = [from_note(each, api) for each in noted.get("containers", ())]
         self._refused: dict[str, str] = {}  # container → why it did not start
         self._down: Sequence[str] = noted.get("down", ())  # those that did not come back
@@ -191,7 +192,7 @@ class OldProject:
         noted = [each._asdict() for each in self._noted]
         content = {"names": list(self.names), "state": self.state, "alone": self.alone, "proofs": self.proofs,
                    "beside": self.beside, "stopping": self.stopping, "given": self._given, "down": self._down,
-                   "containers": noted}  # fmt: skip
+                   "asks": self.asks, "containers": noted}  # fmt: skip
         try:
             write_atomically(self._path, json.dumps(content).encode())
         except OSError:
@@ -230,8 +231,13 @@ class OldProject:
             return "no"
         return _UNLESS_STOPPED if runs(details) or restart_policy(details)["Name"] == _UNLESS_STOPPED else "no"
 
-    def start(self, containers: Sequence[OldContainer], pause: Callable[[float], None]) -> dict[str, str]:
-        """Start them as they were, one after the other, each with time to come up; by id who has not yet, in words."""
+    def start(
+        self, containers: Sequence[OldContainer], pause: Callable[[float], None], *, early: bool = False
+    ) -> dict[str, str]:
+        """Start them as they were, one after the other, each with time to come up; by id who has not yet, in words.
+
+        What ends at once while it is `early` lacks somebody who starts later: it is stopped, and not waited for.
+        """
         for each in containers:
             self._refused.pop(each.id, None)
             try:
@@ -248,27 +254,14 @@ class OldProject:
             for each in tuple(waiting):
                 details = self.api.container(each.id)
                 since = begun.setdefault((each.id, str(((details or {}).get("State") or {}).get("StartedAt"))), now)
-                if _up(details, steady=now - since >= _STEADY_SECONDS):
+                lacks = early and bool(details and details["State"].get("Restarting"))
+                if lacks:
+                    self.api.stop(each.id)
+                if lacks or _up(details, steady=now - since >= _STEADY_SECONDS):
                     waiting.remove(each)
             pause(_POLL_SECONDS)
         seen = [(each, self.api.container(each.id)) for each in waiting]
         return {each.id: _slow(each.name, details) for each, details in seen if details and runs(details)}
-
-    def rejoin(self) -> list[str]:
-        """Restart who joined a namespace of one of them before its last start, which is gone since; their names."""
-        begun: dict[str, str] = {}
-        for each in self._noted:
-            if (details := self.api.container(each.id)) and runs(details):
-                begun.update(dict.fromkeys((details["Id"], each.name), comparable(details["State"]["StartedAt"])))
-        found = []
-        for listed in self.api.containers():
-            details = self.api.container(listed["Id"]) if listed.get("State") == "running" else None
-            joined = (str(((details or {}).get("HostConfig") or {}).get(mode)) for mode in NAMESPACES)
-            since = max(begun.get(each.partition("container:")[2], "") for each in joined)
-            if details and since > comparable(details["State"]["StartedAt"]):
-                self.api.stop(details["Id"], grace(details), start=True)
-                found.append(str(details["Name"]).lstrip("/"))
-        return found
 
     def leave_out(self, container: str, user: str) -> None:
         """Note that a container is not started because of who works on its data."""

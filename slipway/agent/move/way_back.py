@@ -1,15 +1,23 @@
-"""What old containers need to start again, looked for before an undo takes down the stack that works."""
+"""What old containers need to start again, looked for before an undo takes down the stack that works.
+
+And whether they work afterwards: who goes by containers that are gone is restarted, and visitors' port is asked.
+"""
 
 from __future__ import annotations
 
 import os
 import shlex
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from slipway.agent import runtime
 from slipway.agent.docker.docker_api import PROJECT_LABEL
-from slipway.agent.docker.facts import SHORT_ID
+from slipway.agent.docker.facts import SHORT_ID, comparable
+from slipway.agent.docker.stop import grace
 from slipway.agent.edge.network import EDGE_LABEL
+from slipway.agent.move.old_container import runs
 from slipway.agent.move.old_project import NAMESPACES, WITHOUT_NAMES
+from slipway.agent.traffic.route_check import why_lost
 from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import addresses_meet, listed_ports
 
@@ -18,10 +26,13 @@ if TYPE_CHECKING:
 
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.move.old_project import OldProject
+    from slipway.agent.output import Output
 
-__all__ = ["check_way_back"]
+__all__ = ["check_way_back", "rejoin", "unanswered"]
 
 _NETWORK_LABEL = "com.docker.compose.network"
+_DEPENDS_LABEL = "com.docker.compose.depends_on"  # SERVICE:CONDITION:RESTART,…
+_POLL_SECONDS, _ANSWER_SECONDS, _UP_SECONDS = 0.2, 10.0, 50.0
 
 
 def check_way_back(old: OldProject, api: DockerApi) -> None:
@@ -125,3 +136,65 @@ def _is_gone(path: str) -> bool:
     except OSError:
         return False
     return False
+
+
+def rejoin(old: OldProject, api: DockerApi, out: Output, *, lost: bool = False) -> bool:
+    """Restart who joined a namespace of one that started later, or may keep its address; whether there was any.
+
+    That is said by `restart: true`, and taken of a proxy that does not read Docker (it asks whom it depends on, or else
+    anybody); where visitors' requests are `lost`, of whoever depends on another.
+    """
+    noted, begun = {each.id: each for each in old.noted()}, defaultdict[str, str](str)
+
+    def began(details: Mapping[str, Any]) -> None:
+        if each := noted.get(details["Id"][:SHORT_ID]):
+            for name in (details["Id"], each.name, f"{each.project}/{each.service}", ""):
+                begun[name] = max(begun[name], comparable(details["State"]["StartedAt"]))
+
+    found = False
+    running = [each for each in (api.container(each["Id"]) for each in api.containers()) if each and runs(each)]
+    for details in running:
+        began(details)
+    for details in sorted(running, key=lambda each: str(each["Created"])):
+        wanted = [str((details.get("HostConfig") or {}).get(mode)).partition("container:")[2] for mode in NAMESPACES]
+        asked = [name for name in wanted if name]
+        if each := noted.get(details["Id"][:SHORT_ID]):
+            front = any(port in each.ports for port, *_ in old.asks)
+            asked += _kept(details, front=front, lost=lost)
+        if max((begun[name] for name in asked), default="") > comparable(details["State"]["StartedAt"]):
+            api.stop(details["Id"], grace(details), start=True)
+            began(api.container(details["Id"]) or details)
+            name, found = str(details["Name"]).lstrip("/"), True
+            out.progress("back", f"{name} was restarted: a container that it had joined, or asks, was away")
+    return found
+
+
+def _kept(details: Mapping[str, Any], *, front: bool, lost: bool) -> Iterator[str]:
+    """Of whom it may keep an address, as `begun` has them."""
+    labels = details["Config"].get("Labels") or {}
+    guess = (front or lost) and not any(str(each.get("Source")).endswith("docker.sock") for each in details["Mounts"])
+    depends = str(labels.get(_DEPENDS_LABEL) or "")
+    for each in depends.split(","):
+        if guess or each.endswith(":true"):
+            yield f"{labels.get(PROJECT_LABEL)}/{each.partition(':')[0]}"
+    if guess and front and (lost or not depends):
+        yield ""
+
+
+def unanswered(old: OldProject, api: DockerApi, out: Output, *, again: bool) -> list[str]:
+    """What visitors ask for and do not get, in words; `again`: who may keep an address is restarted before."""
+    until = runtime.monotonic() + _ANSWER_SECONDS
+    while True:
+        at = {port: address for port, _, address, _ in listed_ports(api.containers()) if ":" not in address}
+        found = [
+            f"port {port} does not answer requests for http://{host or 'localhost'}{path}: {reason}"
+            for port, host, path in old.asks
+            if (reason := why_lost((at.get(port, "127.0.0.1"), port), path, {"Host": host} if host else {}))
+        ]
+        if found and runtime.monotonic() > until:
+            if not again or not rejoin(old, api, out, lost=True):
+                return found
+            again, until = False, runtime.monotonic() + _UP_SECONDS
+        if not found:
+            return found
+        runtime.sleep(_POLL_SECONDS)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from slipway.agent.strategies.service import Service
     from slipway.contract.deployment import Route, ServiceEntry
 
-__all__ = ["RouteCheck"]
+__all__ = ["RouteCheck", "why_lost"]
 
 _LOST = (http.client.BAD_GATEWAY, http.client.SERVICE_UNAVAILABLE, http.client.GATEWAY_TIMEOUT)
 _PAUSE_SECONDS = 0.1
@@ -121,7 +121,7 @@ class RouteCheck:
             self._deadline.check()
             headers = {GENERATION_HEADER: service.generation}
             begin = runtime.monotonic()
-            while reason := _ask(address, route.path, {**headers, **_host(route)}):
+            while reason := why_lost(address, route.path, {**headers, **_host(route)}):
                 if runtime.monotonic() - begin >= _EDGE_SECONDS:
                     shown = _shown(route)
                     fix = kept_address(proxy, changed) if changed else _fix(service.name)
@@ -142,7 +142,7 @@ class RouteCheck:
             return self._silent(name, container, port, words(error))
         for route in entry.routes if ask and entry.scheme == "http" else ():  # the agent speaks no HTTP/2
             path = "/" if route.strip else route.path
-            reason = _ask((container.edge, port), path, {"Host": "localhost", **_host(route)})
+            reason = why_lost((container.edge, port), path, {"Host": "localhost", **_host(route)})
             if reason:
                 return _Refusal(
                     f"{name} does not answer for its route {_shown(route)} on port {port}: {reason}",
@@ -176,7 +176,7 @@ class RouteCheck:
         )
 
 
-def _ask(address: tuple[str, int], path: str, headers: Mapping[str, str]) -> str:
+def why_lost(address: tuple[str, int], path: str, headers: Mapping[str, str]) -> str:
     """One request; why it would be lost to a visitor, empty when it would not."""
     error, status, _ = get(address, path, headers, seconds=_ANSWER_SECONDS)
     return error or (f"{status} {http.client.responses[status]}" if status in _LOST else "")

@@ -145,7 +145,8 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
     }[outcome.state]
     yield f"{outcome.host}: {said}"
     for each in outcome.containers:
-        yield f"  {printable(str(each['name']))}  {'running' if each['running'] else 'stopped'}"
+        state = "restarting again and again" if each.get("restarting") else "running" if each["running"] else "stopped"
+        yield f"  {printable(str(each['name']))}  {state}"
     yield from (f"  {printable(each)}" for each in _differing(outcome.other_values))
     if outcome.state in ("moving", "moved", "undoing"):
         yield f"  way back: {of_stack('slipway move undo', stack)}"

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 UNREACHABLE = SlipwayError(Problem("host web-2: it cannot be reached", "its state is unknown", "ssh web-2 true"))
 
 
-def answer(state: str, *, running: bool = False, **more: Any) -> dict[str, Any]:
+def answer(state: str, *, running: bool = False, restarting: bool = False, **more: Any) -> dict[str, Any]:
     names = () if not state else ("shop-db-1", "shop-web-1\x1b[2J")
     return {
         "project": "shop" if state else "",
         "state": state,
-        "containers": [{"id": "1", "name": name, "running": running} for name in names],
+        "containers": [{"id": "1", "name": name, "running": running, "restarting": restarting} for name in names],
         "networks": ["shop_default"] if state else [],
         "down": [],
         "slow": [],
@@ -187,6 +187,15 @@ def test_what_runs_beside_the_stack_or_does_not_run_again_is_not_called_otherwis
     hosts(web_1=state)
     assert run(monkeypatch) == 0
     assert said in capsys.readouterr().out.splitlines()
+
+
+def test_what_docker_restarts_again_and_again_is_not_called_running(
+    hosts: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "answer", partial(answer, restarting=True))
+    hosts(web_1="undone")
+    assert run(monkeypatch) == 0
+    assert "  shop-db-1  restarting again and again" in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -472,6 +472,33 @@ def test_a_weak_secret_that_stands_as_a_password_in_a_file_is_said_with_the_file
     ]
 
 
+def test_the_default_of_a_shipped_file_is_known_to_all_so_only_production_refuses_it(tmp_path: Path) -> None:
+    (tmp_path / "app.template").write_text(f"password: ${{DB_PASSWORD:-{CANARY}}}\n")
+    text = json.dumps({"services": {"web": {"image": "x", "volumes": ["./app.template:/c:ro"]}}})
+    said = ["the value of secret DB_PASSWORD is in plain text in app.template"]
+    found = application(tmp_path, text, secrets={"DB_PASSWORD": CANARY})
+    assert whats(list(found.warnings)) == said
+    assert whats(problems_of(tmp_path, text, secrets={"DB_PASSWORD": CANARY}, production=True)) == said
+    (tmp_path / "app.template").write_text(f"password: {CANARY}\n")
+    assert whats(problems_of(tmp_path, text, secrets={"DB_PASSWORD": CANARY})) == said
+
+
+@pytest.mark.parametrize("variable", ["ADMIN_USER", "DASHBOARD_USERNAME", "LOGIN"])
+def test_a_password_that_is_its_users_name_is_one_that_anyone_could_guess(tmp_path: Path, variable: str) -> None:
+    environment = {variable: "kibanaserver", "DASHBOARD_PASSWORD": "kibanaserver"}
+    text = json.dumps({"services": {"web": {"image": "x", "environment": environment}}})
+    said = "services.web.environment.DASHBOARD_PASSWORD is its user's name and is in plain text"
+    values = {"kept": "kibanaserver"}
+    assert whats(problems_of(tmp_path, text, production=True, variables=values)) == [said]
+    assert whats(list(application(tmp_path, text).warnings)) == [said]
+    other = json.dumps({"services": {"web": {"image": "x", "environment": {**environment, variable: "somebody"}}}})
+    assert "its user's name" not in str(application(tmp_path, other).warnings)
+    used = json.dumps({"services": {"web": {"image": "x", "environment": {**environment,
+        "DASHBOARD_PASSWORD": "${DASHBOARD_PASSWORD}"}}}})  # fmt: skip
+    [problem] = problems_of(tmp_path, used, production=True, secrets={"DASHBOARD_PASSWORD": "kibanaserver"})
+    assert problem.fix == new_secret("test", "DASHBOARD_PASSWORD")
+
+
 def test_a_variable_that_repeats_a_secret_is_found(tmp_path: Path) -> None:
     text = "services: {web: {image: x, environment: {URL: '${URL}'}}}"
     problems = problems_of(

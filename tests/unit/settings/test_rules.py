@@ -265,6 +265,13 @@ def test_an_empty_variable_gives_way_to_the_secret_of_its_name(tmp_path: Path) -
 WEAK = {"EMPTY": "", "DB_PASSWORD": "changeme", "API_TOKEN": "short-token", "GOOD_PASSWORD": CANARY, "DB_USER": "app"}
 
 
+def test_a_password_that_is_the_name_of_a_user_of_the_stack_is_weak(tmp_path: Path) -> None:
+    values = {"secrets": {"DB_PASSWORD": "kibanaserver"}, "production": True}
+    found = settings(tmp_path, **values, variables={"DB_USERNAME": "kibanaserver"})
+    assert whats(weak_secrets(found, refused=True)) == ["secrets.DB_PASSWORD: is its user's name"]
+    assert weak_secrets(settings(tmp_path, **values), refused=True) == []
+
+
 def test_weak_secrets_are_refused_in_production_and_warned_of_elsewhere(tmp_path: Path) -> None:
     said = {
         "secrets.EMPTY: is empty",

@@ -18,6 +18,7 @@ from slipway.settings.secret_rules import (
     named_like_a_secret,
     new_secret,
     probably_secret,
+    user_names,
     weakness,
     why_not_plain,
     why_secret,
@@ -365,6 +366,14 @@ def test_only_what_is_named_like_a_secret_is_too_short() -> None:
     assert weakness("DB_PASSWORD", "Kq3vX9pLm2zT") is None
     assert weakness("DB_USER", "app") is None
     assert weakness("CHAT_ID", "123456") is None
+
+
+def test_a_password_that_is_the_name_of_a_user_is_weak() -> None:
+    users = user_names({"DB_USERNAME": "kibanaserver", "SMTP_USER": "", "DB_HOST": "database-one-two"})
+    assert users == {"kibanaserver"}
+    assert weakness("DB_PASSWORD", "kibanaserver", users) == "is its user's name"
+    assert weakness("DB_PASSWORD", "database-one-two", users) is None
+    assert weakness("API_TOKEN", "kibanaserver", users) is None
 
 
 @pytest.mark.parametrize("value", ["DB_PASSWORD", "dbpassword", "123456789012345", "abcdefghijklm", "zzzzzzzzzzzzzzz"])

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PORT = 1  # that the edge wants and the old proxy has
 VOLUME = "old_data"
+BINDINGS = {"80/tcp": [{"HostIp": "", "HostPort": str(PORT)}]}
+SOCKET = {"Type": "bind", "Source": "/var/run/docker.sock", "Target": "/var/run/docker.sock"}
 ALWAYS = {"Name": "always", "MaximumRetryCount": 0}
 UNLESS_STOPPED = {"Name": "unless-stopped", "MaximumRetryCount": 0}
 
@@ -59,9 +61,7 @@ class Before:
             "db": self._run("db", image, UNLESS_STOPPED, Mounts=[mount]),
             "worker": self._run("worker", image, {"Name": "on-failure", "MaximumRetryCount": 3}),
             "web": self._run("web", image, ALWAYS),
-            "traefik": self._run(
-                "traefik", image, ALWAYS, PortBindings={"80/tcp": [{"HostIp": "", "HostPort": str(PORT)}]}
-            ),
+            "traefik": self._run("traefik", image, ALWAYS, PortBindings=BINDINGS, Mounts=[SOCKET]),
         }
         self.policies = {name: self.container(name).host["RestartPolicy"] for name in self.ids}
         stack.later(1.0)
