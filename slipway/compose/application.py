@@ -33,7 +33,7 @@ from slipway.contract.canonical import release_id
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import is_reference, mirrored
 from slipway.settings.rules import too_long
-from slipway.settings.secret_rules import missing_secret
+from slipway.settings.secrets.rules import missing_secret
 from slipway.settings.setting_files import config_rm, config_set, entry
 from slipway.settings.spelling import suggestion
 from slipway.x_slipway.findings import Findings

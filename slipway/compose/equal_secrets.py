@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from slipway.settings.secret_rules import SHORTEST_SECRET, made_up, password_in_url
+from slipway.settings.secrets.rules import SHORTEST_SECRET, made_up, password_in_url
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -25,7 +25,7 @@ from slipway.compose.secret_leaks import places_of
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import SlipwayError
 from slipway.settings.rules import is_variable_name
-from slipway.settings.secret_rules import SHORTEST_SECRET, new_secret, user_names, weakness
+from slipway.settings.secrets.rules import SHORTEST_SECRET, new_secret, user_names, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, secrets_adopt
 from slipway.x_slipway.findings import Findings
 

@@ -16,7 +16,7 @@ from slipway.compose.schema_check import release_checked
 from slipway.contract.canonical import release_id
 from slipway.contract.host_paths import project_on_hosts
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.settings.secret_rules import missing_secret
+from slipway.settings.secrets.rules import missing_secret
 from slipway.settings.spelling import suggestion
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from slipway.compose.config.readable_texts import (
 )
 from slipway.compose.equal_secrets import names_on_networks
 from slipway.contract.problems import Problem
-from slipway.settings.secret_forms import passwords_in_urls
-from slipway.settings.secret_rules import (
+from slipway.settings.secrets.forms import passwords_in_urls
+from slipway.settings.secrets.rules import (
     SHORTEST_SECRET,
     is_secret,
     named_like_a_secret,

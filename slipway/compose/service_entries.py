@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.settings.edge_settings import edge_warnings
 from slipway.settings.quantities import seconds
-from slipway.settings.secret_rules import missing_secret
+from slipway.settings.secrets.rules import missing_secret
 from slipway.settings.setting_files import config_set, entry
 from slipway.x_slipway.route_clashes import clashes
 from slipway.x_slipway.strategy import choose

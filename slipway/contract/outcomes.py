@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "DEPLOY", "DEPLOYED", "DEPLOYING", "FAILED", "MIGRATED", "NOTES", "PROMOTION", "PROVEN", "REJECTED", "REPAIR",
-    "REPAIRED", "RETURN", "RETURNED", "ROLLBACK", "UNCHANGED", "VALIDATED", "WATCH",
+    "REPAIRED", "RETURN", "RETURNED", "ROLLBACK", "UNCHANGED", "VALIDATED", "WATCH", "illness",
 ]  # fmt: skip
 
 DEPLOYED = "deployed"
@@ -35,3 +35,10 @@ RETURN = "automatic rollback"
 
 WATCH = "watch"
 """The actor of what a host's watch does by itself."""
+
+
+def illness(state: str, health: str | None) -> str:
+    """What is wrong with a container in Docker's words; empty when it runs well, or `completed` its work."""
+    if state not in ("running", "completed"):
+        return state
+    return "unhealthy" if health == "unhealthy" else ""

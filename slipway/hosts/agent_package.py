@@ -125,7 +125,6 @@ _DOCSTRING = re.compile(r'^( *)"""(?:[^"\\]|\\.|"(?!""))*"""$', re.MULTILINE | r
 _COMMENT = re.compile(r"^ *# .*$|  # [^\"'\n]*$", re.MULTILINE)
 # Imports for type checkers alone, which no host runs.
 _TYPES = re.compile(r"^if TYPE_CHECKING:\n(?: {4}.*\n|\n)+", re.MULTILINE)
-_INDENT = re.compile(r"^(?: {4})+", re.MULTILINE)
 # Said for linters: nothing of the agent imports with a star.
 _EXPORTS = re.compile(r"^__all__ = \[[^\]]*\](?=\n)", re.MULTILINE)
 # The types of functions, for checkers, too; those of a class's fields make a NamedTuple. Brackets in them are nested
@@ -176,10 +175,7 @@ def _lean(source: str) -> str:
     source = _COMMENT.sub("", _DOCSTRING.sub(_blank, source))
     for block in (_TYPES, _EXPORTS):
         source = block.sub(_lines, source)
-    source = _HEAD.sub(lambda found: found[1] + _TYPE.sub(_lines, found[2]) + found[3], source)
-    code = source.split('"""')  # every other part is a text that is not a docstring
-    code[::2] = [_INDENT.sub(lambda found: found[0][::4], each) for each in code[::2]]
-    return '"""'.join(code)
+    return _HEAD.sub(lambda found: found[1] + _TYPE.sub(_lines, found[2]) + found[3], source)
 
 
 def _lines(found: re.Match[str]) -> str:

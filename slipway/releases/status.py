@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.container_illness import illness
+from slipway.contract.outcomes import illness
 from slipway.contract.owner import owned_by_another
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.host_sessions import other_owner

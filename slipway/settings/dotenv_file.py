@@ -12,7 +12,7 @@ import yaml
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.model import PREFIX
 from slipway.settings.rules import is_variable_name
-from slipway.settings.secret_rules import named_like_a_secret, why_not_plain, why_secret
+from slipway.settings.secrets.rules import named_like_a_secret, why_not_plain, why_secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterator, Mapping

@@ -12,8 +12,8 @@ from slipway.contract.problems import Problem
 from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
 from slipway.settings.model import SECRET_KEYS
-from slipway.settings.secret_forms import passwords_in_urls
-from slipway.settings.secret_rules import is_password, new_secret, passwords_assigned, user_names, weakness
+from slipway.settings.secrets.forms import passwords_in_urls
+from slipway.settings.secrets.rules import is_password, new_secret, passwords_assigned, user_names, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, set_host_key
 from slipway.settings.values import is_placeholder, one_host_key
 

@@ -11,7 +11,7 @@ from slipway.agent import runtime
 from slipway.agent.docker import facts
 from slipway.agent.docker.facts import NEVER_RESTARTED, log_tail
 from slipway.agent.docker.health import Haste
-from slipway.contract.container_illness import illness
+from slipway.contract.outcomes import illness
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from slipway.agent.output import RESULT_LIMIT
 from slipway.agent.release.prune import prune
 from slipway.agent.state.ledger import Proof
 from slipway.contract import CONTRACT
-from slipway.contract.container_illness import illness
-from slipway.contract.outcomes import DEPLOYED
+from slipway.contract.outcomes import DEPLOYED, illness
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:

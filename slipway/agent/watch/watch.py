@@ -29,9 +29,8 @@ from slipway.agent.traffic.canary_statistics import EMPTY, Window
 from slipway.agent.traffic.traffic_shift import retire
 from slipway.agent.watch.watch_rollback import roll_back
 from slipway.contract import CONTRACT
-from slipway.contract.container_illness import illness
 from slipway.contract.deployment import WatchLimits
-from slipway.contract.outcomes import FAILED, RETURNED
+from slipway.contract.outcomes import FAILED, RETURNED, illness
 from slipway.contract.problems import SlipwayError
 from slipway.contract.redaction import printable
 

@@ -15,7 +15,7 @@ from slipway.cli.init.stack_file import StackFile, stated
 from slipway.contract.problems import Problem
 from slipway.settings.model import LOCAL_ADDRESS, HostSettings
 from slipway.settings.registry_names import address_of, is_local
-from slipway.settings.secret_rules import is_secret, new_secret, probably_secret
+from slipway.settings.secrets.rules import is_secret, new_secret, probably_secret
 from slipway.settings.spelling import nearest
 from slipway.settings.values import Domain, Email, RegistryPlace
 

@@ -13,7 +13,7 @@ from slipway.compose.config.compose_files import COMPOSE_FILE_MISSING, names_of
 from slipway.compose.config.compose_model import resolve
 from slipway.compose.config.env_files import MISSING_ENV_FILE
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.settings.secret_rules import probably_secret
+from slipway.settings.secrets.rules import probably_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

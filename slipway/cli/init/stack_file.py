@@ -20,7 +20,7 @@ import yaml
 from slipway.compose.config.missing_values import MANY
 from slipway.contract.problems import SlipwayError
 from slipway.settings.model import LOCAL_ADDRESS
-from slipway.settings.secret_rules import new_secret
+from slipway.settings.secrets.rules import new_secret
 from slipway.settings.setting_files import config_set, entry, read_stack_file, secrets_import, set_host_key
 
 if TYPE_CHECKING:

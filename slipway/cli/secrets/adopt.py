@@ -23,7 +23,7 @@ from slipway.releases.engine import engine_of, known_stacks, setting_sources
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings, stated_values
 from slipway.settings.load import collect_settings
-from slipway.settings.secret_rules import made_up, weakness
+from slipway.settings.secrets.rules import made_up, weakness
 from slipway.settings.setting_files import entry, secrets_adopt, stack_file
 from slipway.settings.values import is_placeholder
 

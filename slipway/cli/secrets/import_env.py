@@ -21,7 +21,7 @@ from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, plain_p
 from slipway.settings.load import collect_settings
 from slipway.settings.model import PREFIX
 from slipway.settings.rules import is_variable_name
-from slipway.settings.secret_rules import named_like_a_secret, weakness
+from slipway.settings.secrets.rules import named_like_a_secret, weakness
 from slipway.settings.setting_files import entry, secrets_import
 
 if TYPE_CHECKING:

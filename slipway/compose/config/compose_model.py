@@ -29,7 +29,7 @@ from slipway.contract.host_paths import LONGEST_STACK, project_on_hosts
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.dotenv_file import written_dotenv
 from slipway.settings.rules import too_long
-from slipway.settings.secret_rules import is_secret, new_secret, probably_secret
+from slipway.settings.secrets.rules import is_secret, new_secret, probably_secret
 from slipway.settings.setting_files import config_rm, config_set, entry
 from slipway.settings.spelling import nearest, suggestion
 
@@ -107,13 +107,9 @@ def resolve(settings: Settings) -> ComposeModel:
         left = [left_out(files[0].name, each, settings.stack, missed=True) for each in unused if lacks]
         raise SlipwayError([*error.problems, *left]) from None
     if len(stack) > LONGEST_STACK:
-        problems.append(
-            Problem(
-                f"name: '{stack}', application and stack, has more than {LONGEST_STACK} characters",
-                "containers and networks could not be named after it",
-                config_set(settings.stack, "name"),
-            )
-        )
+        what = f"name: '{stack}', application and stack, has more than {LONGEST_STACK} characters"
+        meaning = "containers and networks could not be named after it"
+        problems.append(Problem(what, meaning, config_set(settings.stack, "name")))
     warnings = [left_out(files[0].name, each, settings.stack, missed=False) for each in unused]
     written, unread = _written(files, given)
     if unread and not problems:
@@ -178,14 +174,14 @@ def _dormant(files: Sequence[Path], given: Mapping[str, str], model: Mapping[str
         return {}
     done = _compose_config(files, given, ("--profile", "*"))
     services = read_yaml(done.stdout).get("services") or {} if done.returncode == 0 else {}
-    return {name: service for name, service in services.items() if name not in (model.get("services") or {})}
+    return {name: each for name, each in services.items() if name not in (model.get("services") or {})}
 
 
 def _written(files: Sequence[Path], given: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     """The files with their `env_file`s as they are written, and why they cannot be read so.
 
-    Without values, Compose refuses some entries that it takes with them: `${CONF:-./a}:/a:ro` (2.26), a boolean. Then
-    copies are read with them, in which no key is called `env_file`; what the files name themselves cannot be copied.
+    Without values, Compose refuses `${CONF:-./a}:/a:ro` (2.26), or a boolean. Then copies are read with them, in which
+    no key is called `env_file`; what the files name themselves cannot be copied.
     """
     if not _may_have("env_file", files):
         return {}, ""
@@ -202,8 +198,8 @@ def _written(files: Sequence[Path], given: Mapping[str, str]) -> tuple[dict[str,
 
 
 def _may_have(key: str, files: Sequence[Path]) -> bool:
-    text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
-    return any(word in text for word in (key, "include", "extends"))
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
+    return any(word in text for word in (key, "include", "extends") for text in texts)
 
 
 def secret_names(text: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.compose.git import run_git
 from slipway.contract.problems import Problem
 from slipway.settings.dotenv_file import dotenv_entries, plain_places, read_dotenv
-from slipway.settings.secret_rules import is_secret
+from slipway.settings.secrets.rules import is_secret
 from slipway.settings.setting_files import config_set, entry, secrets_import
 
 if TYPE_CHECKING:

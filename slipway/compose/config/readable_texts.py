@@ -14,8 +14,8 @@ from slipway.compose.config.compose_model import (
     with_placeholders,
     without_escapes,
 )
-from slipway.settings.secret_forms import passwords_in_urls
-from slipway.settings.secret_rules import SHORTEST_SECRET, weakness, why_not_plain, why_secret
+from slipway.settings.secrets.forms import passwords_in_urls
+from slipway.settings.secrets.rules import SHORTEST_SECRET, weakness, why_not_plain, why_secret
 from slipway.settings.values import is_placeholder
 
 if TYPE_CHECKING:

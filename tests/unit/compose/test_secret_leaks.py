@@ -15,7 +15,7 @@ from slipway.compose.git import Revision
 from slipway.compose.secret_leaks import known_values
 from slipway.contract.deployment import Release
 from slipway.contract.problems import Problem
-from slipway.settings.secret_rules import new_secret
+from slipway.settings.secrets.rules import new_secret
 
 
 def test_a_secret_in_an_environment_or_a_config_reaches_the_hosts_by_name(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipway.contract.container_illness import illness
+from slipway.contract.outcomes import illness
 
 
 @pytest.mark.parametrize(

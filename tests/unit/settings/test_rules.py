@@ -22,7 +22,7 @@ from samples import (
 )
 
 from slipway.settings.rules import broken_rules, weak_secrets
-from slipway.settings.secret_rules import new_secret
+from slipway.settings.secrets.rules import new_secret
 from slipway.settings.setting_files import config_set
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.settings.secret_rules import (
+from slipway.settings.secrets.rules import (
     is_secret,
     made_up,
     named_like_a_secret,

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from slipway.compose.config.readable_texts import readable_literals, secret_texts
-from slipway.settings.secret_rules import named_like_a_secret
+from slipway.settings.secrets.rules import named_like_a_secret
 
 HARMLESS: dict[str, list[str]] = yaml.safe_load((Path(__file__).parent / "harmless.yaml").read_text())
 TYPED = "Zk39dLq0PwX1vB"

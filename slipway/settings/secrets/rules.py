@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from slipway.contract.problems import Problem
-from slipway.settings.secret_forms import passwords_in_urls, secret_forms
+from slipway.settings.secrets.forms import passwords_in_urls, secret_forms
 from slipway.settings.setting_files import config_set, entry
 from slipway.settings.values import decoded, is_placeholder, name_words, upper_name
 

@@ -1,0 +1,1 @@
+"""What counts as a secret: by its name, its value, its form."""
