@@ -104,7 +104,7 @@ def test_an_application_never_takes_the_place_of_one_whose_names_join_to_the_sam
     first.up()
     before = first.ids_on(host)
     problem = thief.up(expect_failure=True).problem
-    assert f"{first.project} was deployed here by the Pulumi stack slipway/{first.name}, and this one is " in problem
+    assert f"{first.project} is application shop's here; stack {number} of application shop-api is called so" in problem
     thief.destroy()
     assert first.ids_on(host) == before
     thief.settings["name"] = "shop-api-new"
