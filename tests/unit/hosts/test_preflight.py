@@ -108,4 +108,4 @@ def test_a_state_that_cannot_be_read_keeps_nobody_from_a_deployment(
     shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
     sessions: Any = Sessions({"here": probe(live={"release": "r-1", "images": {}})})
     assert look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions).probes
-    assert ["renamed would not be noticed" in each for each in said] == [True]
+    assert len([each for each in said if "renamed would not be noticed" in each]) == 1
