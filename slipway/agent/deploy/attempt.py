@@ -137,6 +137,7 @@ class Attempt:
                 lambda: self._leaving(planned),
                 live=self._live_file(),
                 cut_off=facts.comparable(self._cut_off_since),
+                beside=self.folder.beside,
                 stop=self.stop,
             )
         return self._users

@@ -235,6 +235,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     attempt.outcome = _outcome(plan, attempt)
     _preflight(attempt, made)
     note_owner(attempt.folder, attempt.document.owner)
+    attempt.users.note()
     phases = {"facts": runtime.monotonic() - begin}
     found: list[Change] = []
     try:

@@ -27,6 +27,7 @@ def record(attempt: Attempt, rendered: Rendered) -> None:
     """Note what was proven, with the secret values that it was proven with."""
     folder, secrets = attempt.folder, attempt.document.secrets
     seen = attempt.containers()
+    attempt.users.note()
     proofs = {
         name: Proof(service.config, service.image, service.replicas, ended_well(seen, name))
         for name, service in rendered.services.items()

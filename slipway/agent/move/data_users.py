@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
-from slipway.agent.docker.facts import RUNS, SHORT_ID, comparable, restart_policy, works_or_will
+from slipway.agent.docker.facts import RUNS, SERVICE_LABEL, SHORT_ID, comparable, restart_policy, works_or_will
 from slipway.agent.move.checks import to_rest
 from slipway.agent.move.old_container import runs
 from slipway.agent.move.old_project import UNDOING, UNDONE
 from slipway.agent.move.shared_data import WHOLE_DISKS, data_of, data_of_service, shared, without_tools
+from slipway.agent.state.atomic_files import read_object, write_atomically
 from slipway.agent.state.lock import lock
 from slipway.agent.state.stack_dir import moment
 from slipway.contract.host_paths import moves_lock
@@ -44,12 +46,13 @@ class DataUsers:
         *,
         live: Mapping[str, Any],
         cut_off: str,
+        beside: str,
         stop: Stop,
     ) -> None:
         """`old` is the project that was taken over from last, `engine` the engine's folder.
 
         Containers that are `giving_up` will have stopped. `live` is the Compose file of what is live; `cut_off` is when
-        a deployment began that was cut off and may have left that down.
+        a deployment began that was cut off and may have left that down. The file `beside` is what `note` writes.
         """
         self._stack, self._old, self._api, self._engine = old.stack, old, api, engine
         self._giving_up, self._stop = giving_up, stop
@@ -57,6 +60,7 @@ class DataUsers:
         since = cut_off if old.state not in (UNDOING, UNDONE) else ""  # since then the old project works there
         self._had = {data: since for name in live["services"] for data in data_of_service(name, live, api)}
         self._works_on()
+        self._file, self._beside = beside, {each: who for each, who in read_object(beside).items() if each in self._had}
 
     @contextlib.contextmanager
     def kept_off(self, compose: Mapping[str, Any], starting: Collection[str], deadline: Deadline) -> Iterator[None]:
@@ -80,24 +84,39 @@ class DataUsers:
         Raises:
             DataUsedError: whose it is, and what helps.
         """
-        data = self._asked(compose, starting)
+        for used, details, project in self._others(self._asked(compose, starting)):
+            came = max(comparable(details["Created"]), comparable(details["State"]["StartedAt"]))
+            starts_again = project and not self._old.is_noted(str(details["Id"]))
+            for each in used:
+                works = works_or_will(details) or (starts_again and each not in self._had)
+                known = _name(details) in self._beside.get(each, ())
+                if works and not known and came >= self._had.get(each, ""):
+                    raise self._used(each, details, project, compose)
+
+    def note(self) -> None:
+        """Note who works beside the stack now: it may go on to, however often it is started again or made anew."""
+        now = self._works_on()
+        self._beside.update({each: [] for each in now})
+        for used, details, _ in self._others(now):
+            if works_or_will(details) and not self._old.is_noted(str(details["Id"])):
+                for each in used:
+                    self._beside[each].append(_name(details))
+        with contextlib.suppress(OSError):  # a full disk: whoever starts again is asked about, as a new one
+            write_atomically(self._file, json.dumps(self._beside, sort_keys=True).encode())
+
+    def _others(self, data: Collection[str]) -> Iterator[tuple[list[str], Mapping[str, Any], str | None]]:
+        """What of `data` a container of others writes to, volumes first; all about that; its project."""
         giving_up = self._giving_up() if data else ()
         for entry in self._api.containers() if data else ():
             identifier, project = str(entry["Id"]), (entry.get("Labels") or {}).get(PROJECT_LABEL)
             if project == self._stack or identifier[:SHORT_ID] in giving_up:
                 continue
             theirs = data_of(entry, self._api)
-            used = shared(without_tools(data, self._engine), without_tools(theirs, self._engine))
+            written = without_tools(theirs, self._engine)
+            used = [each for each in without_tools(data, self._engine) if shared([each], written)]
             used += [each for each in WHOLE_DISKS if each in data and each in theirs]
-            details = self._api.container(identifier) if used else None
-            if not details:
-                continue
-            came = max(comparable(details["Created"]), comparable(details["State"]["StartedAt"]))
-            starts_again = project and not self._old.is_noted(identifier)
-            for each in used:
-                works = works_or_will(details) or (starts_again and each not in self._had)
-                if works and came >= self._had.get(each, ""):
-                    raise self._used(each, details, project, compose)
+            if used and (details := self._api.container(identifier)):
+                yield sorted(used, key=os.path.isabs), details, project
 
     def _asked(self, compose: Mapping[str, Any], starting: Collection[str]) -> Sequence[str]:
         """Their data but for what the stack works on now."""
@@ -132,7 +151,7 @@ class DataUsers:
             fix = f"write `name: ${{COMPOSE_PROJECT_NAME}}_{keys[0]}` in volumes.{keys[0]}, for data of its own"
         place = f"where this stack takes the place of {project or name}, set moveFrom: its data stays"
         if what in self._had:  # another place would be empty
-            place = "it came while this stack did not work there"
+            place = "it is not known to have worked there beside this stack (if both may, start it again afterwards)"
             fix = to_rest(name, restart_policy(details), works=runs(details))
         user = f"{name} of {project}" if project else name
         return DataUsedError(
@@ -140,3 +159,10 @@ class DataUsers:
             f"two would write the same data, so nothing was started on it; {share}, and {place}",
             fix,
         )
+
+
+def _name(details: Mapping[str, Any]) -> str:
+    """By what a container is known again that was made anew."""
+    labels = details["Config"].get("Labels") or {}
+    compose = [str(labels.get(each) or "") for each in (PROJECT_LABEL, SERVICE_LABEL)]
+    return "/".join(compose) if all(compose) else str(details["Name"])

@@ -197,6 +197,67 @@ def test_a_database_that_ended_starts_again_beside_whoever_was_there_before(stac
     assert users(stack, tmp_path) == [guest, "shop-db-1"]
 
 
+def engine_does(stack: Simulation, name: str, what: str) -> None:
+    (found,) = (each for each in stack.host.engine.containers.values() if each.name == name)
+    method, path = ("DELETE", "") if what == "remove" else ("POST", f"/{what}")
+    stack.host.engine.handle(method, f"/containers/{found.id}{path}", b"{}")
+
+
+@pytest.mark.parametrize("database", ["stop", "remove"])
+@pytest.mark.parametrize("kill", ["", "recreate:db:started", "recreate:db:finished", "await:db:finished"])
+@pytest.mark.parametrize("guests", ["restarted", "made anew"])
+def test_a_boot_makes_nobody_a_new_user_who_worked_beside_the_stack(
+    stack: Simulation, tmp_path: Path, database: str, kill: str, guests: str
+) -> None:
+    def release(version: str) -> dict[str, Any]:
+        return stack.shop(version, version if kill else "1", db_service=folder(tmp_path))
+
+    assert stack.deploy(release("1")).code == 0
+    guest = stand_in(stack, "backup", str(tmp_path))
+    assert stack.deploy(stack.shop("2", "1", db_service=folder(tmp_path))).code == 0
+    if kill:
+        assert stack.deploy(release("3"), kill=kill).code == KILLED
+    stop(stack, "db")
+    for each in stack.containers("db") if database == "remove" else ():
+        engine_does(stack, each.name, database)
+    engine_does(stack, guest, "stop")
+    stack.later(5)
+    if guests == "restarted":
+        engine_does(stack, guest, "start")
+    else:
+        engine_does(stack, guest, "remove")
+        stand_in(stack, "backup", str(tmp_path))
+    assert stack.deploy(release("3")).code == 0
+    assert users(stack, tmp_path) == [guest, "shop-db-1"]
+
+
+def test_who_was_at_rest_while_the_stack_worked_is_a_new_user_until_it_worked_beside_it(
+    stack: Simulation, tmp_path: Path
+) -> None:
+    assert stack.deploy(stack.shop("1", "1", db_service=folder(tmp_path))).code == 0
+    guest = stand_in(stack, "blog", str(tmp_path), works=False)
+    assert stack.deploy(stack.shop("2", "1", db_service=folder(tmp_path))).code == 0
+    stop(stack, "db")
+    stack.later(1)
+    engine_does(stack, guest, "start")
+    wanted = stack.shop("2", "1", db_service=folder(tmp_path))
+    refused = stack.deploy(wanted)
+    assert "(if both may, start it again afterwards)" in refused.error
+    assert refused.error.endswith(f"— docker stop {guest}")
+    for what in ("stop", "start"):  # as it says
+        engine_does(stack, guest, what)
+        stack.later(1)
+        if what == "stop":
+            assert stack.deploy(wanted).code == 0
+    assert stack.deploy(wanted).code == 0, "which notes it"
+    stop(stack, "db")
+    for what in ("stop", "start"):
+        engine_does(stack, guest, what)
+        stack.later(1)
+    assert stack.deploy(wanted).code == 0
+    assert users(stack, tmp_path) == [guest, "shop-db-1"]
+
+
 def test_a_wait_for_the_data_says_whose_it_is_and_ends_with_the_deployment(stack: Simulation, tmp_path: Path) -> None:
     assert stack.deploy(stack.shop("1", "1")).code == 0
     with lock(moves_lock(), owner="other", reason="start of db", wait=0):
