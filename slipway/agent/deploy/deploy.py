@@ -86,7 +86,7 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
     with fleet.telling(out), lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=wait, stop=stop):
         check_owner(folder, document.owner, str(document.release.content["application"]))
         attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin, fleet=fleet)
-        done = _run(attempt)
+        done = _run(attempt, watch)
         if attempt.outcome == DEPLOYED or attempt.keeping.kept or not document.watch:
             watch(attempt)
         return done
@@ -195,7 +195,7 @@ def _absent(compose: Mapping[str, Any], api: DockerApi) -> list[str]:
     return [key for key, name in names.items() if api.volume(name) is None]
 
 
-def _run(attempt: Attempt) -> dict[str, Any]:
+def _run(attempt: Attempt, watch: Callable[[Attempt], None]) -> dict[str, Any]:
     """The Report. A failure leaves or brings back the release that was live."""
     _recover(attempt)
     attempt.fleet.open()
@@ -204,7 +204,7 @@ def _run(attempt: Attempt) -> dict[str, Any]:
         done = _forward(attempt)
     except Exception as error:  # a bug of ours rolls back, too
         if attempt.recorded:
-            raise unfinished(attempt, error) from error
+            raise unfinished(attempt, error, watch) from error
         raise undo(attempt, error) from error
     attempt.journal.end(attempt.outcome)
     attempt.fleet.publish(DONE)

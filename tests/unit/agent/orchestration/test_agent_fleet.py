@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fake_driver import FakeDriver
 from simulation import KILLED, Simulation
+from test_agent_move_between_stacks import RULES
 from thorough import sample
 
-from slipway.agent.fleet import ABANDONED_SECONDS
+from slipway.agent.fleet import ABANDONED_SECONDS, Fleet
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +57,28 @@ def test_a_failure_on_one_host_turns_all_back(fleet: FakeDriver, bad: str, mode:
     for stack in fleet.stacks.values():
         assert stack.probe()["drift"] == []
         assert stack.witness.seen == []
+
+
+def test_what_fails_after_all_have_recorded_is_said_to_the_fleet_and_watched(
+    fleet: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.deploy(both(fleet, "1"))
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise SlipwayError("no report", "it is a test", "none")
+
+    said: list[str] = []
+    publish = Fleet.publish
+    with monkeypatch.context() as patch:
+        patch.setattr("slipway.agent.deploy.deploy.report", fails)
+        patch.setattr(Fleet, "publish", lambda self, *what: (said.append(": ".join(what)), publish(self, *what))[1])
+        ended = fleet.deploy(both(fleet, "2"), {name: {"watch": RULES} for name in NAMES})
+    assert ["is recorded and serves" in each.error for each in ended.values()] == [True, True]
+    assert said[-2:] == ["failed: no report"] * 2
+    assert serving(fleet) == ["2", "2"]
+    assert [stack.probe()["watch"]["release"] for stack in fleet.stacks.values()] == [
+        stack.probe()["live"]["release"] for stack in fleet.stacks.values()
+    ]
 
 
 def test_a_host_that_refuses_before_it_begins_keeps_nobody_waiting(fleet: FakeDriver) -> None:
