@@ -123,7 +123,9 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
 
 def _deployed(stack: str) -> dict[str, dict[str, str]] | None:
     try:
-        return read_deployed(stack)
+        organization = pulumi.get_organization()  # of Pulumi Cloud, where the name alone is the user's default one's
+        qualified = f"{organization}/{pulumi.get_project()}/{stack}"
+        return read_deployed(stack if organization in ("", "organization") else qualified)
     except Exception as error:  # noqa: BLE001  # whatever the engine says: it keeps nobody from a deployment
         pulumi.log.warn(printable(f"a stack or host that was renamed would not be noticed: {error}"))
         return None

@@ -104,7 +104,7 @@ def _take(path: str, *, wait: float, stop: Stop | None, of: str) -> int:
             means = "two at once would undo each other, so nothing was touched"
             fix = "wait for it to end, or raise lockWait, then run it again"
             if of and (process := read_object(path).get("pid")):  # it is held for as long as something starts
-                means, fix = "where that hangs, this has it go back", f"kill {process}"
+                means, fix = f"where that hangs, `kill {process}` has it go back", "run it again when that has ended"
             raise HeldError(
                 f"another deployment holds {of or 'this stack'}: {_description(path)}",
                 f"waited {wait:.0f} s; {means}",

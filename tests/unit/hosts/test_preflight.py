@@ -109,3 +109,19 @@ def test_a_state_that_cannot_be_read_keeps_nobody_from_a_deployment(
     sessions: Any = Sessions({"here": probe(live={"release": "r-1", "images": {}})})
     assert look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions).probes
     assert len([each for each in said if "renamed would not be noticed" in each]) == 1
+
+
+@pytest.mark.parametrize(
+    ("organization", "asked"), [("team", "team/site/test"), ("organization", "test"), ("", "test")]
+)
+def test_the_state_of_a_stack_is_that_of_its_organization(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, organization: str, asked: str
+) -> None:
+    names: list[str] = []
+    monkeypatch.setattr("slipway.hosts.preflight.read_deployed", lambda name: names.append(name) or {})
+    monkeypatch.setattr("pulumi.get_organization", lambda: organization)
+    monkeypatch.setattr("pulumi.get_project", lambda: "site")
+    shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
+    sessions: Any = Sessions({"here": probe()})
+    look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions)
+    assert names == [asked]
