@@ -16,6 +16,7 @@ from slipway.contract.host_paths import HOME_VARIABLE
 
 if TYPE_CHECKING:
     import http.client
+    import socket
     import subprocess
     import threading
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "born", "connect", "detach", "die", "forget_environment", "http_connection", "in_a_child", "join",
     "lower_priority", "monotonic", "on_signal", "popen", "signal_group", "sleep", "start_thread", "tcp_sockets",
-    "time", "unix_connection",
+    "time", "tls", "unix_connection",
 ]  # fmt: skip
 
 # What the agent and the programs that it starts read of its environment: to find things, to reach Docker, and to speak.
@@ -112,6 +113,15 @@ def http_connection(host: str, port: int, timeout: float) -> http.client.HTTPCon
     import http.client
 
     return http.client.HTTPConnection(host, port, timeout=timeout)
+
+
+def tls(connection: socket.socket, name: str) -> socket.socket:
+    """Speak TLS over a connection, asking for a name, with whoever answers: no certificate is checked."""
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(connection, server_hostname=name or None)
 
 
 def unix_connection(path: str, timeout: float | None) -> http.client.HTTPConnection:

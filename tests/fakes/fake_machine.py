@@ -160,6 +160,7 @@ class World:
             "on_signal": self._on_signal,
             "die": lambda: self.kill(self.process),
             "lower_priority": lambda _by: None,
+            "tls": lambda connection, _name: connection,
             "http_connection": lambda host, port, _timeout: FakeConnection(self, (host, port)),
             "unix_connection": lambda path, _timeout: FakeConnection(self, path),
             "connect": lambda address, _timeout: self.here.listener(*address),

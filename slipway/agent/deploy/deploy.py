@@ -250,7 +250,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
     actions = Actions(attempt, attempt.release, rendered, attempt.document.secrets, deadline)
     handover = attempt.handover
     if handover and (handover.old.open or made.old):
-        handover.begin(attempt.ledger.proofs, attempt.options.deadline)
+        handover.begin(attempt.ledger.proofs, attempt.options.deadline, attempt.document.edge, attempt.release.services)
     phases.update(actions.run(plan.steps))
     if handover and handover.old.open:
         _warn(attempt, handover.end())

@@ -106,8 +106,7 @@ def _return(attempt: Attempt) -> str:
             with contextlib.suppress(OSError):  # a full disk must not keep it from coming back
                 handover.old.note(UNDOING)
             attempt.runs_instead = handover.old.name
-        routed = attempt.release.services.values()
-        return handover.give_back(lambda: _take_away(attempt, alone=alone), deadline, stays=not alone, routed=routed)
+        return handover.give_back(lambda: _take_away(attempt, alone=alone), deadline, stays=not alone)
     return _take_away(attempt, alone=attempt.live is None)
 
 

@@ -21,34 +21,38 @@ __all__ = ["PortRedirect"]
 
 _MARK = "slipway-move"
 _SECONDS, _POLL_SECONDS = 20.0, 0.02
-_STAYS = 3
+# Of the exit code: IPv4 is not redirected, rules of ours are seen to stay, and by family (IPv6, IPv4) that its rules
+# cannot be listed, as without IPv6, without the permission, or while another program holds the lock of iptables.
+_FAILED, _STAYS, _UNLISTED = 1, 2, 4 | 8
+_KILLED = 128  # and above: by a signal
 # Of both families; IPv4 alone decides, as ip6tables fails where there is no IPv6: where it fails though there is,
-# visitors over IPv6 are with the old port until that goes, and refused for about a second. With 4 it ends where another
-# program holds its lock. What was there of ours goes first: one set at a time.
+# visitors over IPv6 are with the old port until that goes, and refused for about a second. Where the rules cannot be
+# listed, none is made. What was there of ours goes first: one set at a time.
 _SCRIPT = f"""
 set -f
-stays=0
-for t in ip6tables iptables; do
-  command -v $t >/dev/null || {{ code=1; continue; }}
-  code=0
+stays=0 unlisted=0 failed=1
+for family in 4:ip6tables 8:iptables; do
+  t=${{family#*:}} left= listed=1 failed=1
+  command -v $t >/dev/null || continue
   for table in nat filter; do
     $t -w 5 -t $table -S | grep -e '--comment {_MARK}' | sed 's/^-A/-D/' | while read -r rule; do
       $t -w 5 -t $table $rule
     done
-    left=$($t -w 5 -t $table -S) || [ $? != 4 ] || stays={_STAYS}
-    case $left in *{_MARK}*) stays={_STAYS} ;; esac
+    left=$left$($t -w 5 -t $table -S) || listed=0
   done
+  case $left in *{_MARK}*) stays={_STAYS} ;; esac
+  [ $listed = 1 ] || {{ unlisted=$((unlisted + ${{family%:*}})); continue; }}
+  failed=0
   for pair in $PAIRS; do
     to="-p tcp -m tcp --dport ${{pair#*:}} -m comment --comment {_MARK} -j ACCEPT"
-    $t -w 5 -I INPUT $to || code=1
+    $t -w 5 -I INPUT $to || failed=1
     for chain in PREROUTING OUTPUT; do
       $t -w 5 -t nat -I $chain -p tcp -m addrtype --dst-type LOCAL -m tcp --dport ${{pair%:*}} \
-        -m comment --comment {_MARK} -j REDIRECT --to-ports ${{pair#*:}} || code=1
+        -m comment --comment {_MARK} -j REDIRECT --to-ports ${{pair#*:}} || failed=1
     done
   done
 done
-[ $stays = 0 ] || exit $stays
-exit $code
+exit $((failed + stays + unlisted))
 """
 
 
@@ -58,26 +62,30 @@ class PortRedirect:
     def __init__(self, api: DockerApi, image: str, name: str) -> None:
         """`image` is here and has a chroot command; `name` is the container's."""
         self._api, self._image, self._name = api, image, name
+        self._set = 0  # the families in which this object may have made rules, as in _UNLISTED
 
     def set(self, ports: Mapping[int, int]) -> bool:
         """Redirect these ports (from → to) and no others; whether that works here."""
-        return self._run(ports) == 0
+        code = self._run(ports)
+        self._set |= _UNLISTED & ~code
+        return not code & (_FAILED | _STAYS)
 
     def end(self) -> None:
-        """Redirect none.
+        """Redirect none; nothing where iptables cannot be used and `set` made no rule.
 
         Raises:
-            SlipwayError: rules stay, so whoever is redirected to must go on.
+            SlipwayError: rules stay, or those of `set` may, so whoever is redirected to must go on.
         """
-        if self._run({}) == _STAYS:
+        if self._run({}) & (_STAYS | self._set):
             raise SlipwayError(
                 "ports of this host are still redirected: iptables does not remove the rules",
                 "requests reach the edge where it listened meanwhile",
                 f"sudo iptables -t nat -S | grep {_MARK}",
             )
 
-    def _run(self, ports: Mapping[int, int]) -> int | None:
-        """The script's exit code; None where it cannot be run here."""
+    def _run(self, ports: Mapping[int, int]) -> int:
+        """The script's exit code. One that was cut off may have made rules, or left them."""
+        never, cut_off = _FAILED | _UNLISTED, _FAILED if ports else _UNLISTED
         self._api.remove(self._name)  # of a run that was ended
         pairs = " ".join(f"{port}:{to}" for port, to in sorted(ports.items()))
         try:
@@ -86,11 +94,12 @@ class PortRedirect:
             until = runtime.monotonic() + _SECONDS
             while (state := (self._api.container(made) or {}).get("State", {})).get("Running"):
                 if runtime.monotonic() > until:
-                    return _STAYS
+                    return cut_off
                 runtime.sleep(_POLL_SECONDS)
-            return int(state.get("ExitCode", 1))
+            code = int(state.get("ExitCode", _KILLED))
+            return code if code <= never | _STAYS else cut_off if code >= _KILLED else never
         except DockerError:
-            return None
+            return never
         finally:
             self._api.remove(self._name)
 

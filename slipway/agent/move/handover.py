@@ -9,13 +9,12 @@ from slipway.agent import runtime
 from slipway.agent.docker.compose_cli import failed_start
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError, DockerUnreachableError
 from slipway.agent.edge.metrics import listening
-from slipway.agent.edge.routing import claims
 from slipway.agent.move.checks import strangers
 from slipway.agent.move.claims import check_claims
 from slipway.agent.move.old_container import runs
 from slipway.agent.move.old_project import MOVED, MOVING, UNDOING, UNDONE
 from slipway.agent.move.shared_data import data_of, shared, within
-from slipway.agent.move.way_back import rejoin, unanswered
+from slipway.agent.move.way_back import answered, rejoin, unanswered
 from slipway.agent.state.lock import lock
 from slipway.contract.host_paths import moves_lock
 from slipway.contract.problems import SlipwayError
@@ -68,9 +67,16 @@ class Handover:
         listed = [] if self.old.state else self.api.containers({PROJECT_LABEL: self.stack})
         return {str(each["Names"][0]).lstrip("/"): data_of(each, self.api) for each in listed}
 
-    def begin(self, proofs: int, wait: float) -> None:
-        """Note who runs before anything is touched; of two stacks that want the same containers, one gets them."""
+    def begin(
+        self, proofs: int, wait: float, request: EdgeRequest | None, services: Mapping[str, ServiceEntry]
+    ) -> None:
+        """Note who runs before anything is touched; of two stacks that want the same containers, one gets them.
+
+        And what is answered of what the edge will be asked: `request` and `services` say that.
+        """
         if not self.old.open or self.old.more:
+            before = self.old.asks if self.old.open else {}
+            self.old.asks = {**(answered(self.old, self.api, request, services.values()) if request else {}), **before}
             self._claim(proofs, wait)
         self.old.rest()
 
@@ -187,12 +193,10 @@ class Handover:
         deadline: Deadline,
         *,
         stays: bool = False,
-        routed: Iterable[ServiceEntry] = (),
     ) -> str:
         """Have the old project run as before; `take_away` takes the new containers and routes off. What runs, in words.
 
-        With `stays` the stack ran beside it before, and does so again. Its routes are asked for at the end, or those of
-        `routed` where it has none yet.
+        With `stays` the stack ran beside it before, and does so again.
 
         What shares nothing with new containers starts before they go, so that requests find somebody at every instant.
 
@@ -219,7 +223,7 @@ class Handover:
         slow = self.old.start(beside, runtime.sleep, early=True)
         failure = ""
         if request and proxies:
-            failure = self._tried(lambda: self._ports_back(proxies, request, deadline, routed))
+            failure = self._tried(lambda: self._ports_back(proxies, request, deadline))
         failure = failure or self._tried(take_away)  # who is redirected to serves on
         begun = {each.id for each in beside}
         if failure:  # what cannot be stopped holds back who would write the same data, and nobody else
@@ -290,12 +294,9 @@ class Handover:
                 if details and not each.running and shared(each.mounts, data):
                     yield each.id, str(details["Name"]).lstrip("/")
 
-    def _ports_back(
-        self, proxies: list[OldContainer], request: EdgeRequest, deadline: Deadline, routed: Iterable[ServiceEntry]
-    ) -> None:
-        current = self.edge.current(self.stack)
-        wanted = sorted(claims(current.services if current else routed))
-        self.old.asks = [[request.http_port, *each] for each in wanted if each[1].startswith("/")]
+    def _ports_back(self, proxies: list[OldContainer], request: EdgeRequest, deadline: Deadline) -> None:
+        # A move that a former version began noted nothing: who has the edge's ports is a proxy all the same.
+        self.old.asks = self.old.asks or {"http": (request.http_port, []), "https": (request.https_port, [])}
         redirect = self.edge.redirect(request.image)
         with contextlib.suppress(SlipwayError, OSError):  # they start once the edge is gone, then
             if not all(each.running for each in proxies):

@@ -41,6 +41,8 @@ class OldContainer(NamedTuple):
     running: bool = True
     ran: bool = True
     """whether it ran when it was noted"""
+    started: str = ""
+    """when it had started then"""
 
 
 def read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
@@ -63,6 +65,7 @@ def read(details: Mapping[str, Any], api: DockerApi) -> OldContainer:
         folder=folder,
         running=runs(details),
         ran=runs(details),
+        started=str(details["State"].get("StartedAt") or ""),
     )
 
 

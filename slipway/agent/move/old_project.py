@@ -68,8 +68,8 @@ class OldProject:
         """who else worked on its data before the move; None before the move begins"""
         self.stopping: Sequence[str] = noted.get("stopping", ())
         self._given: list[list[str]] = noted.get("given", [])  # [container, network] that `stand_in` connected
-        self.asks: list[list[Any]] = noted.get("asks", [])
-        """[port, host, path] of what visitors ask for, where it has the edge's port"""
+        self.asks: dict[str, tuple[int, list[list[str]]]] = noted.get("answered", {})
+        """http or https → the edge's port, where it has that, and [host, path] of what it answered there before"""
         self._noted = [from_note(each, api) for each in noted.get("containers", ())]
         self._refused: dict[str, str] = {}  # container → why it did not start
         self._down: Sequence[str] = noted.get("down", ())  # those that did not come back
@@ -192,7 +192,7 @@ class OldProject:
         noted = [each._asdict() for each in self._noted]
         content = {"names": list(self.names), "state": self.state, "alone": self.alone, "proofs": self.proofs,
                    "beside": self.beside, "stopping": self.stopping, "given": self._given, "down": self._down,
-                   "asks": self.asks, "containers": noted}  # fmt: skip
+                   "answered": self.asks, "containers": noted}  # fmt: skip
         try:
             write_atomically(self._path, json.dumps(content).encode())
         except OSError:

@@ -15,6 +15,7 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import SHORT_ID, comparable
 from slipway.agent.docker.stop import grace
 from slipway.agent.edge.network import EDGE_LABEL
+from slipway.agent.edge.routing import claims
 from slipway.agent.move.old_container import runs
 from slipway.agent.move.old_project import NAMESPACES, WITHOUT_NAMES
 from slipway.agent.traffic.route_check import why_lost
@@ -22,17 +23,18 @@ from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import addresses_meet, listed_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.move.old_project import OldProject
     from slipway.agent.output import Output
+    from slipway.contract.deployment import EdgeRequest, ServiceEntry
 
-__all__ = ["check_way_back", "rejoin", "unanswered"]
+__all__ = ["answered", "check_way_back", "rejoin", "unanswered"]
 
 _NETWORK_LABEL = "com.docker.compose.network"
 _DEPENDS_LABEL = "com.docker.compose.depends_on"  # SERVICE:CONDITION:RESTART,…
-_POLL_SECONDS, _ANSWER_SECONDS, _UP_SECONDS = 0.2, 10.0, 50.0
+_POLL_SECONDS, _ANSWER_SECONDS, _UP_SECONDS, _ASK_SECONDS = 0.2, 10.0, 50.0, 5.0
 
 
 def check_way_back(old: OldProject, api: DockerApi) -> None:
@@ -141,15 +143,17 @@ def _is_gone(path: str) -> bool:
 def rejoin(old: OldProject, api: DockerApi, out: Output, *, lost: bool = False) -> bool:
     """Restart who joined a namespace of one that started later, or may keep its address; whether there was any.
 
-    That is said by `restart: true`, and taken of a proxy that does not read Docker (it asks whom it depends on, or else
-    anybody); where visitors' requests are `lost`, of whoever depends on another.
+    Only who started since the move began counts. It is said by `restart: true`, and taken of a proxy that does not read
+    Docker (it asks whom it depends on, or else anybody); where visitors' requests are `lost`, of whoever depends on
+    another.
     """
     noted, begun = {each.id: each for each in old.noted()}, defaultdict[str, str](str)
 
     def began(details: Mapping[str, Any]) -> None:
-        if each := noted.get(details["Id"][:SHORT_ID]):
+        each, at = noted.get(details["Id"][:SHORT_ID]), details["State"]["StartedAt"]
+        if each and at != each.started:
             for name in (details["Id"], each.name, f"{each.project}/{each.service}", ""):
-                begun[name] = max(begun[name], comparable(details["State"]["StartedAt"]))
+                begun[name] = max(begun[name], comparable(at))
 
     found = False
     running = [each for each in (api.container(each["Id"]) for each in api.containers()) if each and runs(each)]
@@ -159,7 +163,7 @@ def rejoin(old: OldProject, api: DockerApi, out: Output, *, lost: bool = False) 
         wanted = [str((details.get("HostConfig") or {}).get(mode)).partition("container:")[2] for mode in NAMESPACES]
         asked = [name for name in wanted if name]
         if each := noted.get(details["Id"][:SHORT_ID]):
-            front = any(port in each.ports for port, *_ in old.asks)
+            front = any(port in each.ports for port, _ in old.asks.values())
             asked += _kept(details, front=front, lost=lost)
         if max((begun[name] for name in asked), default="") > comparable(details["State"]["StartedAt"]):
             api.stop(details["Id"], grace(details), start=True)
@@ -181,15 +185,30 @@ def _kept(details: Mapping[str, Any], *, front: bool, lost: bool) -> Iterator[st
         yield ""
 
 
+def answered(
+    old: OldProject, api: DockerApi, request: EdgeRequest, services: Iterable[ServiceEntry]
+) -> dict[str, tuple[int, list[list[str]]]]:
+    """What the old project answers of what these services will, as `asks` has it; within seconds."""
+    held = {port for each in old.containers() if each.running for port in each.ports}
+    wanted = sorted(each for each in claims(services) if each[1].startswith("/"))
+    at, until, found = _addresses(api), runtime.monotonic() + _ANSWER_SECONDS, {}
+    for scheme, port in (("http", request.http_port), ("https", request.https_port)):
+        asks = ((host, path) for host, path in wanted if runtime.monotonic() < until)
+        if port in held:
+            found[scheme] = (port, [[*each] for each in asks if not _why_lost(at, scheme, port, *each)])
+    return found
+
+
 def unanswered(old: OldProject, api: DockerApi, out: Output, *, again: bool) -> list[str]:
-    """What visitors ask for and do not get, in words; `again`: who may keep an address is restarted before."""
+    """What was answered before the move and is no more, in words; `again`: who may keep an address is restarted."""
     until = runtime.monotonic() + _ANSWER_SECONDS
     while True:
-        at = {port: address for port, _, address, _ in listed_ports(api.containers()) if ":" not in address}
+        at = _addresses(api)
         found = [
-            f"port {port} does not answer requests for http://{host or 'localhost'}{path}: {reason}"
-            for port, host, path in old.asks
-            if (reason := why_lost((at.get(port, "127.0.0.1"), port), path, {"Host": host} if host else {}))
+            f"port {port} does not answer requests for {scheme}://{host or 'localhost'}{path}: {reason}"
+            for scheme, (port, asks) in old.asks.items()
+            for host, path in asks
+            if (reason := _why_lost(at, scheme, port, host, path))
         ]
         if found and runtime.monotonic() > until:
             if not again or not rejoin(old, api, out, lost=True):
@@ -198,3 +217,12 @@ def unanswered(old: OldProject, api: DockerApi, out: Output, *, again: bool) -> 
         if not found:
             return found
         runtime.sleep(_POLL_SECONDS)
+
+
+def _addresses(api: DockerApi) -> dict[int, str]:
+    return {port: address for port, _, address, _ in listed_ports(api.containers()) if ":" not in address}
+
+
+def _why_lost(at: Mapping[int, str], scheme: str, port: int, host: str, path: str) -> str:
+    headers = {"Host": host} if host else {}
+    return why_lost((at.get(port, "127.0.0.1"), port), path, headers, seconds=_ASK_SECONDS, tls=scheme == "https")

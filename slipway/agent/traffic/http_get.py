@@ -23,12 +23,22 @@ class Answer(NamedTuple):
     body: str = ""
 
 
-def get(address: tuple[str, int], path: str, headers: Mapping[str, str], *, seconds: float, limit: int = 0) -> Answer:
+def get(
+    address: tuple[str, int],
+    path: str,
+    headers: Mapping[str, str],
+    *,
+    seconds: float,
+    limit: int = 0,
+    tls: bool = False,
+) -> Answer:
     """Ask for a path, and read `limit` bytes of the answer: a stream has no end."""
     connection = runtime.http_connection(*address, min(seconds, CONNECT_SECONDS))
     try:
         connection.connect()
         connection.sock.settimeout(seconds)
+        if tls:
+            connection.sock = runtime.tls(connection.sock, headers.get("Host", ""))
         connection.request("GET", path, headers={"User-Agent": "slipway", "Connection": "close", **headers})
         response = connection.getresponse()
         return Answer("", response.status, response.read(limit).decode("utf-8", "replace") if limit else "")

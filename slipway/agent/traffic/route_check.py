@@ -176,9 +176,16 @@ class RouteCheck:
         )
 
 
-def why_lost(address: tuple[str, int], path: str, headers: Mapping[str, str]) -> str:
+def why_lost(
+    address: tuple[str, int],
+    path: str,
+    headers: Mapping[str, str],
+    *,
+    seconds: float = _ANSWER_SECONDS,
+    tls: bool = False,
+) -> str:
     """One request; why it would be lost to a visitor, empty when it would not."""
-    error, status, _ = get(address, path, headers, seconds=_ANSWER_SECONDS)
+    error, status, _ = get(address, path, headers, seconds=seconds, tls=tls)
     return error or (f"{status} {http.client.responses[status]}" if status in _LOST else "")
 
 

@@ -713,6 +713,8 @@ class Authority:
             file.write_text(json.dumps({"acme": {"Certificates": held}}))
 
 
+UNUSABLE = 13
+"""what the script of the redirection says where iptables cannot be used"""
 ACME = {"email": "it@shop.test", "server": "https://ca.test/", "ca": ""}
 
 
@@ -745,7 +747,7 @@ def test_tls_is_taken_over_once_the_edge_has_certificates(
 def test_without_redirection_certificates_are_asked_for_once_the_edge_has_its_ports(
     stack: Simulation, before: Before, monkeypatch: pytest.MonkeyPatch, names: set[str]
 ) -> None:
-    monkeypatch.setattr("slipway.agent.edge.port_redirect.PortRedirect._run", lambda *_: None)
+    monkeypatch.setattr("slipway.agent.edge.port_redirect.PortRedirect._run", lambda *_: UNUSABLE)
     before.container("traefik").host["PortBindings"]["443/tcp"] = [{"HostIp": "", "HostPort": "2"}]
     authority = Authority(stack.host, names)
     ended = deploy(stack, shop(stack, host="shop.test"), edge=stack.edge(https=True, acme=ACME))
@@ -766,8 +768,8 @@ def test_ports_that_stay_redirected_keep_the_edge_that_they_lead_to(
     assert deploy(stack, shop(stack)).code == 0
     run = PortRedirect._run
 
-    def stays(redirect: PortRedirect, ports: Mapping[int, int]) -> int | None:
-        return run(redirect, ports) if ports else 3
+    def stays(redirect: PortRedirect, ports: Mapping[int, int]) -> int:
+        return run(redirect, ports) if ports else UNUSABLE
 
     with monkeypatch.context() as patch:
         patch.setattr(PortRedirect, "_run", stays)
@@ -780,10 +782,11 @@ def test_ports_that_stay_redirected_keep_the_edge_that_they_lead_to(
     before.as_before()
 
 
+@pytest.mark.parametrize("code", [1, UNUSABLE])
 def test_without_redirection_the_port_is_refused_for_a_moment_only(
-    stack: Simulation, before: Before, onlooker: Onlooker, monkeypatch: pytest.MonkeyPatch
+    stack: Simulation, before: Before, onlooker: Onlooker, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    monkeypatch.setattr("slipway.agent.edge.port_redirect.PortRedirect._run", lambda *_: None)
+    monkeypatch.setattr("slipway.agent.edge.port_redirect.PortRedirect._run", lambda *_: code)
     ended = deploy(stack, shop(stack))
     assert ended.code == 0
     assert "for about a second connections are refused" in ended.err + "".join(ended.out.errors)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +25,8 @@ from test_agent_move import (  # noqa: F401  # fixtures
 )
 from test_agent_move_routed_data import FILES, old_files, wanted
 from thorough import sample
+
+from slipway.agent.move.old_project import NOTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +61,7 @@ class Front:
         before.policies[name] = ALWAYS
         before.host.world.time.before.append(self._look)
         self.silent: list[float] = []
+        world.time.sleep(1.0)
 
     def _look(self) -> None:
         now = self.before.host.world.time.now
@@ -175,6 +180,71 @@ def test_an_undo_does_not_say_that_all_is_well_while_the_port_answers_502(stack:
     assert ended.report["slow"] == [f"port {PORT} does not answer requests for http://localhost/: 502 Bad Gateway"]
     assert not front.serves()
     assert ended.seconds < 120
+
+
+@depends
+@pytest.mark.parametrize("how", ["HTTPS alone", "HTTP too", "as before the move"])
+def test_what_was_not_answered_before_the_move_is_not_asked_for_after_its_undo(
+    stack: Simulation, before: Before, monkeypatch: pytest.MonkeyPatch, depends: str, how: str
+) -> None:
+    """As by a proxy without port 80, and one that answers none of the stack's host names, or 503 on purpose."""
+    bindings = {"443/tcp": [{"HostIp": "", "HostPort": "2"}], **(BINDINGS if how == "HTTP too" else {})}
+    monkeypatch.setattr("test_agent_move_fronts.BINDINGS", bindings)
+    nobody = {"asks": "nobody", "follows": True} if how == "as before the move" else {}
+    front = Front(before, depends=depends, **nobody)
+    for name in ("web", "worker"):
+        before.container(name).config["Labels"]["com.docker.compose.depends_on"] = "db:service_started:false"
+    assert deploy(stack, shop(stack), edge=stack.edge(https=True)).code == 0
+    starts, runs = front.starts(), {name: before.container(name).run for name in ("db", "web", "worker")}
+    ended = command(stack, "undo")
+    assert ended.report["slow"] == []
+    assert ended.seconds < 16
+    assert front.starts() <= starts + (2 if how != "as before the move" and not depends else 1)
+    assert {name: before.container(name).run for name in runs} == {name: number + 1 for name, number in runs.items()}
+
+
+def test_an_undo_asks_over_https_where_the_old_proxy_has_that_port_alone(
+    stack: Simulation, before: Before, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("test_agent_move_fronts.BINDINGS", {"443/tcp": [{"HostIp": "", "HostPort": "2"}]})
+    Front(before)
+    assert deploy(stack, shop(stack), edge=stack.edge(https=True)).code == 0
+    before.container("web").image.behaviour = lambda *_: Program(ready=NEVER)
+    slow = command(stack, "undo").report["slow"]
+    assert slow == ["port 2 does not answer requests for https://localhost/: 502 Bad Gateway"]
+
+
+@pytest.mark.parametrize("depends", [DEPENDS["named"], DEPENDS["followed"]])
+def test_a_move_that_fails_leaves_a_proxy_alone_whose_upstream_it_did_not_stop(
+    stack: Simulation, before: Before, depends: str
+) -> None:
+    """Somebody restarted the upstream long ago."""
+    front = Front(before, depends=depends)
+    for action in ("stop", "start"):
+        before._ask("POST", f"/containers/{before.ids['web']}/{action}")
+    stack.later(5)
+    starts, runs = front.starts(), before.container("web").run
+    ended = deploy(stack, shop(stack, environment={"MODE": "exit"}))
+    assert "runs again as before" in ended.error
+    assert before.container("web").run == runs
+    assert front.starts() == starts
+    assert front.serves()
+
+
+def test_a_move_that_a_former_version_began_leaves_a_proxy_that_serves(stack: Simulation, before: Before) -> None:
+    """It noted neither what was answered nor when anybody had started."""
+    old_files(before, FILES)
+    front = Front(before, depends=DEPENDS["named"])
+    assert deploy(stack, wanted(stack, FILES)).code == 0
+    path = Path(stack.folder.path) / NOTES
+    noted = json.loads(path.read_text())
+    del noted["answered"]
+    for each in noted["containers"]:
+        del each["started"]
+    path.write_text(json.dumps(noted))
+    assert command(stack, "undo").report["slow"] == []
+    stack.later(1)
+    assert front.serves()
 
 
 def test_a_container_that_ends_again_and_again_is_not_said_to_run(stack: Simulation, before: Before) -> None:
