@@ -85,7 +85,7 @@ def _leader(application: Application, hosts: Sequence[str]) -> str:
 def drift_of(probe: Mapping[str, Any]) -> list[str]:
     """Where a host differs from the release that it was given, in words; empty when it does not."""
     differences = [f"{entry['service']}: {entry['what']}" for entry in probe["drift"]]
-    if returned := probe["returned"]:
+    if returned := probe.get("returned"):
         differences.append(f"the watch rolled back to release {returned['to']} ({returned['reason']})")
     if probe["interrupted"]:
         differences.append(f"a deployment was interrupted ({probe['interrupted']})")

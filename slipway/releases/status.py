@@ -57,7 +57,7 @@ def _host(host: HostSettings, seen: Mapping[str, Any] | SlipwayError, stack: Sta
         "as_deployed": not errors and not findings,
         "errors": errors,
         "findings": findings,
-        "returned": probe and probe["returned"],
+        "returned": probe and probe.get("returned"),
         "probe": probe,
     }
 
@@ -70,7 +70,7 @@ def returned_finding(returned: Mapping[str, Any]) -> str:
 def _findings(probe: Mapping[str, Any], now: datetime) -> list[str]:
     """Why a host does not run as deployed, in words. A failed deployment is none: the previous release serves."""
     findings = [f"{entry['service']}: {entry['what']}" for entry in probe["drift"]]
-    if returned := probe["returned"]:
+    if returned := probe.get("returned"):
         findings.insert(0, returned_finding(returned))
     if probe["interrupted"]:
         findings.append(f"a deployment was interrupted ({probe['interrupted']}); the next one finishes or undoes it")

@@ -1,10 +1,13 @@
 """The driver's check of what it sends and hears."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from samples import CANARY, DIGEST, probe
 
+from slipway import contract
 from slipway.compose.schema_check import checked
 from slipway.contract.problems import SlipwayError
 from slipway.x_slipway.service import ServiceExtension
@@ -35,6 +38,12 @@ def observed(**changes: Any) -> dict[str, Any]:
 def test_a_good_document_is_handed_back() -> None:
     for kind, document in (("deployment", deployment()), ("probe", probe())):
         assert checked(kind, document) is document
+
+
+def test_what_only_newer_agents_say_is_optional() -> None:
+    """A key that only looks runs the agent of the last deployment, which may be an older one."""
+    schema = json.loads((Path(contract.__file__).parent / "schemas" / "probe.schema.json").read_text())
+    assert set(schema["required"]) == probe().keys()
 
 
 def test_schemas_refer_to_each_other() -> None:
