@@ -132,11 +132,13 @@ class ComposeDeployment(pulumi.ComponentResource):
             known.apply(show, run_with_unknowns=True)  # type: ignore[arg-type]  # awaitable
         remove = f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}{volumes}'
         # In the state before anything is done: a first deployment that fails is not yet a resource in the state, and
-        # `destroy` would leave on the host what it had begun.
+        # `destroy` would leave on the host what it had begun. Both say on stdin whose it is; one of an older version
+        # does not, and stays as it is.
         removal = host.command(
             f"{self._name}-{host.label}-removal",
             delete=remove,
-            opts=pulumi.ResourceOptions(parent=host, delete_before_replace=True),
+            stdin=json.dumps({"owner": args.settings.owner}),
+            opts=pulumi.ResourceOptions(parent=host, delete_before_replace=True, ignore_changes=["stdin"]),
         )
         command = host.command(
             f"{self._name}-{host.label}",

@@ -270,13 +270,13 @@ class Simulation:
         _, ended = self.start(lambda _: probe(StackFolder(self.stack)))
         return ended().report
 
-    def destroy(self, *volumes: str) -> Ended:
-        _, ended = self.start(lambda out: self.take_away(out, *volumes))
+    def destroy(self, *volumes: str, owner: str | None = "") -> Ended:
+        _, ended = self.start(lambda out: self.take_away(out, *volumes, owner=owner))
         return ended()
 
-    def take_away(self, out: SilentOutput, *volumes: str) -> dict[str, Any]:
+    def take_away(self, out: SilentOutput, *volumes: str, owner: str | None = "") -> dict[str, Any]:
         """What `destroy` runs."""
-        return destroy(StackFolder(self.stack), volumes, out)
+        return destroy(StackFolder(self.stack), volumes, out, owner)
 
     def validate(self, release: str) -> Ended:
         _, ended = self.start(lambda out: mark(StackFolder(self.stack), release, "by a test", out))

@@ -19,7 +19,10 @@ from slipway.agent.release.prune import images_of, images_of_other_stacks, remov
 from slipway.agent.state.atomic_files import remove_files, remove_tree
 from slipway.agent.state.journal import DESTROY, Journal
 from slipway.agent.state.lock import lock
+from slipway.agent.state.owner import owner_of
 from slipway.contract import CONTRACT
+from slipway.contract.host_paths import shell_stack_path
+from slipway.contract.owner import OWNER_FILE, named, owned_by_another
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -36,8 +39,14 @@ _DATA = "data/"
 _ROUNDS = 3
 
 
-def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[str, Any]:
-    """Remove the stack; what was removed and which volumes and data folders were kept. Fine when there is nothing."""
+def destroy(folder: StackFolder, volumes: Sequence[str], out: Output, owner: str | None = "") -> dict[str, Any]:
+    """Remove the stack; what was removed and which volumes and data folders were kept. Fine when there is nothing.
+
+    What is noted as another's than `owner`'s (None: nobody said) stays: the state of a stack whose first deployment
+    failed has a removal, too.
+    """
+    if _of_another(folder, owner):
+        return _left(folder, out)
     api = DockerApi(find_socket())
     api.version()
     old = OldProject(folder, api)
@@ -55,7 +64,22 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output) -> dict[st
     stop = Stop()
     stop.install()
     with lock(folder.lock, owner="destroy", reason="destroy the stack", wait=_LOCK_WAIT, stop=stop):
-        return _remove(folder, volumes, api, out)
+        return _left(folder, out) if _of_another(folder, owner) else _remove(folder, volumes, api, out)
+
+
+def _of_another(folder: StackFolder, owner: str | None) -> bool:
+    noted = owner_of(folder)
+    return bool(noted) if owner is None else owned_by_another(folder.stack, noted, owner) is not None
+
+
+def _left(folder: StackFolder, out: Output) -> dict[str, Any]:
+    note, agent = (shell_stack_path(folder.stack, name) for name in (OWNER_FILE, "agent.pyz"))
+    line = (
+        f"{folder.stack} belongs to the Pulumi stack {named(owner_of(folder))[0]} here, so nothing was removed; where "
+        f"it is the same one, `rm {note} && python3 {agent} destroy --stack {folder.stack}` on the host removes it"
+    )
+    out.progress("warning", line)
+    return {"contract": CONTRACT, "stack": folder.stack, "removed": [], "kept_volumes": [], "warnings": [line]}
 
 
 def remove_containers(stack: str, api: DockerApi, note: Callable[[Sequence[str]], None]) -> list[str]:

@@ -126,3 +126,18 @@ def test_what_an_older_slipway_deployed_is_the_first_ones_and_a_failed_first_dep
     assert other.deploy(other.shop(db_environment={"MODE": "never"}), owner="three/prod").code == 1
     assert deploy(Simulation(stack.host, "third"), "three/prod").code == 0
     assert deploy(other, "four/prod").code == 0
+
+
+@pytest.mark.parametrize(
+    ("owner", "removed"),
+    [("one/pr-1", False), (None, False), ("two/pr-1", True), (f"renamed/pr-1 {A1}", True), ("", True)],
+)
+def test_a_removal_leaves_what_another_stack_deployed_meanwhile(
+    stack: Simulation, owner: str | None, *, removed: bool
+) -> None:
+    assert stack.deploy(stack.shop(db_environment={"MODE": "never"}), owner="one/pr-1").code == 1
+    assert deploy(stack, f"two/pr-1 {A1}").code == 0
+    before = stack.ids()
+    ended = stack.destroy("data", owner=owner)
+    assert (ended.code, stack.ids()) == (0, [] if removed else before)
+    assert ("belongs to the Pulumi stack two/pr-1" in str(ended.report["warnings"])) is not removed
