@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract.host_paths import project_on_hosts, shell_stack_path
-from slipway.contract.owner import OWNER_FILE, owned_by_another
+from slipway.contract.owner import OWNER_FILE, named, owned_by_another
 from slipway.contract.problems import Problem
 from slipway.hosts.host_sessions import other_owner
 from slipway.settings.setting_files import config_set
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from slipway.compose.application import Application
+    from slipway.hosts.records import Deployed
     from slipway.settings.model import HostSettings, Settings
 
-    _Deployed = Mapping[str, Mapping[str, str]]
 
 __all__ = ["not_ours"]
 
@@ -30,7 +30,7 @@ def not_ours(
     settings: Settings,
     application: Application,
     probes: Mapping[str, Mapping[str, Any]],
-    deployed: _Deployed | None,
+    deployed: Deployed | None,
 ) -> Iterator[Problem]:
     """What keeps a stack from its hosts: it, or a host, was called otherwise so far, or what runs there is not its own.
 
@@ -40,18 +40,23 @@ def not_ours(
         probes: host → what its agent reported.
         deployed: what the stack's state deployed (see `read_deployed`); None where that is not known.
     """
-    if deployed and application.stack not in deployed:
-        yield _renamed(settings.stack, application, next(iter(deployed)))
+    stack = application.stack
+    if deployed and deployed.done and stack not in deployed.done:
+        yield _renamed(settings.stack, application, next(iter(deployed.done)))
         return
-    known = (deployed or {}).get(application.stack, {})
+    known = deployed.begun.get(stack, {}) if deployed else {}
     for index, host in enumerate(settings.hosts):
         if probe := probes.get(host.name):
+            # An equal mark is a copy's, too: it is this stack's under another name where its state says so.
+            copied = deployed is not None and stack not in deployed.done
+            owner = named(settings.owner)[0] if copied else settings.owner
+            new = deployed is not None and host.name not in known
             problem = (
                 _of_another(probe, application, settings.stack)
-                or owned_by_another(application.stack, str(probe.get("owner") or ""), settings.owner, application.name)
+                or owned_by_another(stack, str(probe.get("owner") or ""), owner, application.name)
                 or _of_another_user(probe, settings, index)
-                or (_unknown(probe, application, settings.owner) if deployed == {} else None)
                 or _renamed_host(probe, settings, index, known)
+                or (_unknown(probe, application, settings.owner) if new else None)
             )
             if problem:
                 yield problem.on(host.name)
@@ -78,13 +83,22 @@ def _renamed_host(probe: Mapping[str, Any], settings: Settings, index: int, know
     """The engine would take the stack off a host that has another name, or that of another one, now."""
     host, address = settings.hosts[index], _address(settings.hosts[index])
     gone = {name: at for name, at in known.items() if name not in {each.name for each in settings.hosts}}
-    if not gone or not probe["live"] or known.get(host.name) == address:
+    was = next((name for name, at in gone.items() if at == address), "")
+    if not gone or known.get(host.name) == address:
         return None
-    was = next((name for name, at in gone.items() if at == address), next(iter(gone)))
+    if was:
+        what = f"this machine is called {was} so far"
+        way_on = f"where it is another machine, remove {was} in an update of its own"
+    elif host.name in known or not probe["live"] or not probe.get("owner"):
+        return None  # it has its name and another address, or what runs there is none of this stack's
+    else:
+        was = next(iter(gone))
+        what = f"this machine runs this stack, and the state knows no {host.name}, but {was} at another address"
+        way_on = f"where {was} is lost, and this machine is to be it from now on, that name leads on, too"
     return Problem(
-        f"this machine is called {was} so far",
-        "the engine knows a host by its name, and would take the stack off the former one, which is this machine, so "
-        f"nothing was touched; where it is another machine, remove {was} in an update of its own",
+        what,
+        f"the engine knows a host by its name, and would take the stack off {was}, which may be this machine, so "
+        f"nothing was touched; {way_on}",
         config_set(settings.stack, f"hosts[{index}].name", was),
     )
 

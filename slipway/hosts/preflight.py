@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from slipway.compose.application import Application
     from slipway.hosts.host_sessions import HostSessions
+    from slipway.hosts.records import Deployed
     from slipway.settings.model import HostSettings, Settings
 
 __all__ = ["View", "check_access", "check_registry", "look_at_hosts", "warn"]
@@ -121,7 +122,7 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
     )
 
 
-def _deployed(stack: str) -> dict[str, dict[str, str]] | None:
+def _deployed(stack: str) -> Deployed | None:
     try:
         organization = pulumi.get_organization()  # of Pulumi Cloud, where the name alone is the user's default one's
         qualified = f"{organization}/{pulumi.get_project()}/{stack}"

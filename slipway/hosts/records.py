@@ -23,11 +23,12 @@ from slipway.hosts.plans import published
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Record", "Records", "read_deployed", "read_records"]
+__all__ = ["Deployed", "Record", "Records", "read_deployed", "read_records"]
 
 _ENGINE_SECONDS = 120
 _PLAN_SECONDS = 60
-_DEPLOYS = re.compile(r" deploy --stack ([a-z0-9_-]+) ")
+_REMOVES = re.compile(r" destroy --stack ([a-z0-9_-]+)")
+_OURS = re.compile(r"slipway:(host:Host|deployment:ComposeDeployment)\$command:")
 _UNKNOWN = "unknown"
 _ONLINE = "export SLIPWAY_PREVIEW=online && slipway preview"
 
@@ -111,21 +112,40 @@ def read_records(stack: str) -> Records:
         ) from None
 
 
-def read_deployed(stack: str) -> dict[str, dict[str, str]]:
-    """Compose project → host → its address, of what the state of `stack` has deployed.
+class Deployed(NamedTuple):
+    """Compose project → host → its address, of what a state has."""
+
+    done: Mapping[str, Mapping[str, str]]
+    """What a deployment was proven on."""
+    begun: Mapping[str, Mapping[str, str]]
+    """These, and what the engine would take a stack off: a first deployment failed, or was cut off."""
+
+
+def read_deployed(stack: str) -> Deployed:
+    """What the state of `stack` has deployed.
 
     The engine that runs this program is asked, which takes a hundredth of a second; `pulumi stack export` takes one.
     """
     state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack}).value or {}
     addresses: dict[str, str] = {}
-    found: dict[str, dict[str, str]] = {}
+    done: dict[str, dict[str, str]] = {}
+    begun: dict[str, dict[str, str]] = {}
     for urn, each in state.get("outputs", {}).items():
-        name, outputs = urn.rpartition("::")[2], each.get("outputs") or {}
-        if each.get("type") == "slipway:host:Host":
+        kind, _, name = urn.rpartition("::")  # below another component, where a program nests them
+        outputs = each.get("outputs") or {}
+        if kind.endswith("slipway:host:Host"):
             addresses[name] = str(outputs.get("address", ""))
-        elif (made := _DEPLOYS.search(str(outputs.get("create")))) and outputs.get("stdout"):
-            found.setdefault(made[1], {})[name.removeprefix(f"{made[1]}-")] = ""
-    return {project: {host: addresses.get(host, "") for host in hosts} for project, hosts in found.items()}
+        elif (ours := _OURS.search(kind)) and (made := _REMOVES.search(str(outputs.get("delete")))):
+            host = name.removeprefix(f"{made[1]}-")
+            host = host.removesuffix("-removal") if ours[1] == "host:Host" else host
+            begun.setdefault(made[1], {})[host] = ""
+            if ours[1] != "host:Host" and outputs.get("stdout"):
+                done.setdefault(made[1], {})[host] = ""
+
+    def addressed(found: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+        return {project: {host: addresses.get(host, "") for host in hosts} for project, hosts in found.items()}
+
+    return Deployed(addressed(done), addressed(begun))
 
 
 def _read(resources: Iterable[Mapping[str, Any]]) -> Records:

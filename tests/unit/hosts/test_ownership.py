@@ -8,6 +8,7 @@ import pytest
 from samples import LOCAL, REMOTE, application, probe, settings
 
 from slipway.hosts.ownership import not_ours
+from slipway.hosts.records import Deployed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,8 @@ def problems(
 ) -> list[Problem]:
     values = {"name": "shop", "stack": "prod", "hosts": hosts, "owner": OURS, **changed}
     shop = application(folder, "services: {web: {image: nginx}}", **values)
-    return list(not_ours(settings(folder, **values), shop, probes, deployed))
+    stated = deployed if deployed is None or isinstance(deployed, Deployed) else Deployed(deployed, deployed)
+    return list(not_ours(settings(folder, **values), shop, probes, stated))
 
 
 @pytest.mark.parametrize(
@@ -51,17 +53,30 @@ def at(name: str, address: str) -> dict[str, Any]:
     [
         # one machine, called otherwise
         ([at("b", "1.1.1.1")], {"a": "1.1.1.1"}, "b", "host b: this machine is called a so far"),
-        ([at("b", "b.example")], {"a": "1.1.1.1"}, "b", "host b: this machine is called a so far"),
+        ([at("b", "1.1.1.1")], {"a": "1.1.1.1"}, "", "host b: this machine is called a so far"),
+        (
+            [at("b", "b.example")],
+            {"a": "1.1.1.1"},
+            "b",
+            "host b: this machine runs this stack, and the state knows no b",
+        ),
         ([{**LOCAL, "name": "b"}], {"a": "127.0.0.1"}, "b", "host b: this machine is called a so far"),
         # one goes, and the other gets its name, or it the other's
         ([at("b", "1.1.1.1")], {"a": "1.1.1.1", "b": "2.2.2.2"}, "b", "host b: this machine is called a so far"),
         ([at("a", "2.2.2.2")], {"a": "1.1.1.1", "b": "2.2.2.2"}, "a", "host a: this machine is called b so far"),
+        (
+            [at("a", "2.2.2.2"), at("b", "3.3.3.3")],
+            {"a": "1.1.1.1", "b": "2.2.2.2", "c": "3.3.3.3"},
+            "ab",
+            "host b: this machine is called c so far",
+        ),
         # another machine, further machines, names that change places, another address
         ([at("b", "2.2.2.2")], {"a": "1.1.1.1"}, "", ""),
         ([at("a", "1.1.1.1"), at("b", "2.2.2.2")], {"a": "1.1.1.1"}, "ab", ""),
         ([at("a", "1.1.1.1")], {"a": "1.1.1.1", "b": "1.1.1.1"}, "a", ""),
         ([at("a", "2.2.2.2"), at("b", "1.1.1.1")], {"a": "1.1.1.1", "b": "2.2.2.2"}, "ab", ""),
         ([at("a", "a.example")], {"a": "1.1.1.1"}, "a", ""),
+        ([at("c", "c.example")], {"a": "1.1.1.1", "c": "3.3.3.3"}, "c", ""),
     ],
 )
 def test_a_machine_is_never_taken_for_one_that_goes(
@@ -69,9 +84,33 @@ def test_a_machine_is_never_taken_for_one_that_goes(
 ) -> None:
     probes = {each["name"]: probe(live=LIVE if each["name"] in live else None, owner=OURS) for each in hosts}
     found = problems(tmp_path, hosts, probes, {"shop-prod": state})
-    assert [each.what for each in found] == [refused] * bool(refused)
-    was = refused.removesuffix(" so far")[-1:]
-    assert [each.fix for each in found] == [f"pulumi config set --path 'hosts[0].name' {was} --stack prod"] * len(found)
+    assert [each.what[: len(refused)] for each in found] == [refused] * bool(refused)
+    was = refused.removesuffix(" so far")[-1:] if refused.endswith("far") else "a"
+    fix = f"pulumi config set --path 'hosts[{len(hosts) - 1}].name' {was} --stack prod"
+    assert [each.fix for each in found] == [fix] * len(found)
+
+
+def test_what_a_failed_first_deployment_left_in_the_state_counts_as_a_host_and_not_as_a_name(tmp_path: Path) -> None:
+    begun = Deployed({}, {"shop-prod": {"a": "1.1.1.1"}})
+    [found] = problems(tmp_path, [at("b", "1.1.1.1")], {"b": probe()}, begun)
+    assert found.what == "host b: this machine is called a so far"
+    assert not problems(tmp_path, [at("a", "1.1.1.1")], {"a": probe()}, begun)
+    assert not problems(tmp_path, [at("a", "1.1.1.1")], {"a": probe()}, begun, name="shop-new"), "the way out"
+
+
+def test_a_copy_of_a_project_is_not_the_stack_that_it_was_copied_from(tmp_path: Path) -> None:
+    there = {"here": probe(live=LIVE, owner="one/prod 0123456789abcdef")}
+    [found] = problems(tmp_path, [LOCAL], there, {}, owner="two/prod 0123456789abcdef")
+    assert (found.fix, "`rm " in found.meaning) == ("pulumi config set name shop-new", True)
+    state = {"shop-prod": {"here": "127.0.0.1"}}
+    assert not problems(tmp_path, [LOCAL], there, state, owner="two/prod 0123456789abcdef"), "a renamed project"
+    assert not problems(tmp_path, [LOCAL], there, None, owner="two/prod 0123456789abcdef"), "nobody knows"
+
+
+def test_a_fleet_takes_over_no_host_that_its_state_does_not_know(tmp_path: Path) -> None:
+    seen = {each: probe(live=LIVE, owner="") for each in "ab"}
+    [found] = problems(tmp_path, [at("a", "1.1.1.1"), at("b", "2.2.2.2")], seen, {"shop-prod": {"a": "1.1.1.1"}})
+    assert found.what.startswith("host b: shop-prod was deployed here by an older Slipway")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from samples import LOCAL, REMOTE, application, probe, settings
 
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.preflight import look_at_hosts
-from slipway.hosts.records import read_deployed
+from slipway.hosts.records import Deployed, read_deployed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ class Sessions:
 def deployed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the stack's state deployed."""
     found: dict[str, Any] = {}
-    monkeypatch.setattr("slipway.hosts.preflight.read_deployed", lambda _: found)
+    monkeypatch.setattr("slipway.hosts.preflight.read_deployed", lambda _: Deployed(found, found))
     return found
 
 

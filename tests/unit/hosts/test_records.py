@@ -121,21 +121,37 @@ def test_an_engine_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_a_state_deployed_is_said_by_the_commands_that_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    def command(stdout: str = "x", create: str | None = "exec x deploy --stack shop-prod --release r-1") -> Any:
-        return {"type": "command:remote:Command", "outputs": {"create": create, "stdout": stdout}}
+    def command(stdout: str = "x", *, stack: str = "shop-prod", create: str | None = "exec x deploy --stack x ") -> Any:
+        return {"outputs": {"create": create, "delete": f"exec 'x destroy --stack {stack}'", "stdout": stdout}}
 
+    deploys, removes = (
+        "slipway:deployment:ComposeDeployment$command:remote:Command",
+        "slipway:host:Host$command:local:C",
+    )
     state: dict[str, Any] = {
-        "web-1": {"type": "slipway:host:Host", "outputs": {"address": "10.0.0.1"}},
-        "web-2": {"type": "slipway:host:Host"},
-        "shop-prod-web-1": command(),
-        "shop-prod-web-1-removal": command("", create=None),
-        "shop-prod-web-2": command(),
-        "shop-prod-web-3": command(""),
-        "blog-web-1": command(create="exec 'sh -c deploy --stack blog --release r'"),
-        "key": command(create="head -c 32"),
+        "team:Site$slipway:host:Host::web-1": {"outputs": {"address": "10.0.0.1"}},
+        "slipway:host:Host::web-2": {},
+        f"{deploys}::shop-prod-web-1": command(),
+        f"{removes}::shop-prod-web-1-removal": command("", create=None),
+        f"{deploys}::shop-prod-web-2": command(),
+        f"{deploys}::shop-prod-web-3": command(""),
+        f"team:Site${deploys}::blog-web-1": command(stack="blog"),
+        f"{removes}::new-web-1-removal": command("", stack="new", create=None),
+        "command:local:Command::key": {"outputs": {"create": "head -c 32"}},
+        "command:local:Command::infra": {
+            "outputs": {
+                "create": "npx cdk deploy --stack infra ",
+                "delete": "npx cdk destroy --stack infra",
+                "stdout": "ok",
+            }
+        },
     }
-    answer = SimpleNamespace(value={"outputs": {f"{URN}{name}": each for name, each in state.items()}})
+    answer = SimpleNamespace(value={"outputs": {f"urn:pulumi:prod::x::{name}": each for name, each in state.items()}})
     monkeypatch.setattr("pulumi.runtime.invoke", lambda *_: answer)
-    assert read_deployed("prod") == {"shop-prod": {"web-1": "10.0.0.1", "web-2": ""}, "blog": {"web-1": "10.0.0.1"}}
+    one = {"web-1": "10.0.0.1"}
+    assert read_deployed("prod") == (
+        {"shop-prod": {**one, "web-2": ""}, "blog": one},
+        {"shop-prod": {**one, "web-2": "", "web-3": ""}, "blog": one, "new": one},
+    )
     answer.value = {"outputs": {}}
-    assert read_deployed("prod") == {}
+    assert read_deployed("prod") == ({}, {})
