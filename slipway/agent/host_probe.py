@@ -68,7 +68,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         host = machine(api, "")
         kept = Keeping(folder).containers
         seen = [each for each in containers(api, folder.stack) if each.id not in kept]
-        elsewhere = None if live else _elsewhere(folder, api)
+        elsewhere = _elsewhere(folder, api, newest=live is not None)
         status = edge.status()
         moving = running and old.state and not old.over  # two may be at work while one takes over
         rivals = [] if moving else shared_now(folder.stack, (release or {"compose": _NOTHING})["compose"], api, old)
@@ -115,13 +115,17 @@ def _application(folder: StackFolder, live: Live | None) -> str:
     return str((release or {}).get("application", ""))
 
 
-def _elsewhere(folder: StackFolder, api: DockerApi) -> dict[str, str] | None:
-    """Where another user, or another home of this one, keeps the record of what runs of this stack."""
+def _elsewhere(folder: StackFolder, api: DockerApi, *, newest: bool) -> dict[str, str] | None:
+    """Where another user, or another home of this one, keeps the record of what runs of this stack.
+
+    Where both have one, that of the `newest` container is true: the other's is of some time ago.
+    """
     import pwd
 
-    for entry in api.containers({PROJECT_LABEL: folder.stack}):
-        labels = entry.get("Labels") or {}
-        place = there = str(labels.get(FOLDER_LABEL) or "") if STACK_LABEL in labels else ""
+    own = [each for each in api.containers({PROJECT_LABEL: folder.stack}) if STACK_LABEL in (each.get("Labels") or {})]
+    own.sort(key=lambda each: int(each["Created"]), reverse=True)
+    for entry in own[:1] if newest else own:
+        place = there = str(entry["Labels"].get(FOLDER_LABEL) or "")
         while os.path.isabs(there) and not os.path.lexists(there):
             there = os.path.dirname(there)
         gone = there != place and os.access(there, os.X_OK)  # not only hidden, in a folder of its user alone

@@ -127,7 +127,7 @@ def _of_another_user(probe: Mapping[str, Any], settings: Settings, index: int) -
     home = folder.rpartition("/stacks/")[0]
     return Problem(
         f"another user deployed this stack here: {user}, whose record of it is {folder}",
-        "this one has no record of it, neither history nor a way back, so nothing was touched; to change the user, "
+        "this one has no record of that, neither history nor a way back, so nothing was touched; to change the user, "
         "`pulumi destroy` as the former one comes first, which keeps all volumes but those of `removeVolumes`",
         f"export SLIPWAY_HOME={shlex.quote(home)}"
         if settings.hosts[index].local

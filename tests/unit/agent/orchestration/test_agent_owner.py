@@ -104,7 +104,10 @@ def test_another_user_of_the_host_is_told_who_deployed_what_runs(stack: Simulati
     assert seen(theirs) is None, "lost"
     theirs.mkdir(parents=True)
     assert seen(theirs) == {"user": getpass.getuser(), "folder": str(theirs)}
-    assert stack.probe()["elsewhere"] is None, "it is recorded here, too"
+    assert stack.probe()["elsewhere"] == {"user": getpass.getuser(), "folder": str(theirs)}, "both have a record"
+    assert deploy(stack, "one/prod", "2").code == 0
+    assert {each.config["Labels"].get(folder) for each in stack.containers()} == {str(theirs), None}
+    assert stack.probe()["elsewhere"] is None, "what came last is of this one"
     assert seen(own) is None
 
 
