@@ -85,11 +85,12 @@ def _left(folder: StackFolder, out: Output) -> dict[str, Any]:
 def remove_containers(stack: str, api: DockerApi, note: Callable[[Sequence[str]], None]) -> list[str]:
     """Remove the containers and networks of a stack; their names. `note` gets the ids before they are stopped.
 
-    What `docker compose` made under the same name is not the stack's, and stays with its networks.
+    What `docker compose` made under the same name is not the stack's, and stays with the networks that it has.
     """
     every = api.containers({PROJECT_LABEL: stack})
     containers = [each for each in every if STACK_LABEL in (each.get("Labels") or {})]
-    networks = api.networks(stack) if len(containers) == len(every) else []
+    used = {name for each in every if each not in containers for name in each["NetworkSettings"]["Networks"]}
+    networks = [each for each in api.networks(stack) if each["Name"] not in used]
     if containers:
         note([str(entry["Id"])[:SHORT_ID] for entry in containers])
     stop_and_remove([str(entry["Id"]) for entry in containers], api)
@@ -104,18 +105,20 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
     with contextlib.suppress(FileNotFoundError):
         os.unlink(folder.watch)  # the watch ends when its order is gone
     removed = remove_containers(folder.stack, api, lambda stopping: _note(folder, stopping))
-    foreign = bool(api.containers({PROJECT_LABEL: folder.stack}))  # what is left is not of this stack
+    foreign = api.containers({PROJECT_LABEL: folder.stack})  # what is left is not of this stack
     Edge(api, out).drop_stack(folder.stack)
     releases = folder.kept_releases().values()
     own = {image for release in releases for image in images_of(release)}
     images, warnings = remove_images(sorted(own - images_of_other_stacks(folder.stack)), api)
-    kept, gone, unknown = _adopted(releases, api), [], set(named)
+    kept, gone, unknown, spared = _adopted(releases, api), [], set(named), []
     for volume in sorted(api.volumes(folder.stack), key=lambda each: str(each["Name"])):
         name = str(volume["Name"])
         called = {name, (volume.get("Labels") or {}).get(_VOLUME_LABEL)}
         unknown -= called
-        if called.isdisjoint(named) or foreign:
+        if called.isdisjoint(named):
             kept.append(name)
+        elif foreign:
+            spared.append(name)
         else:
             api.remove_volume(name)
             gone.append(name)
@@ -123,16 +126,29 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
         (gone if name in named else kept).append(name)
         unknown.discard(name)
     warnings += [f"there is no volume {name} of this stack" for name in named if name in unknown]
+    if foreign:
+        warnings.append(_beside(foreign, [str(each["Name"]) for each in api.networks(folder.stack)], spared))
     for line in warnings:
         out.progress("warning", line)
-    out.progress("destroy", f"kept volumes: {', '.join(kept) or 'none'}", runtime.monotonic() - begin)
+    out.progress(
+        "destroy", f"kept volumes: {', '.join(sorted([*kept, *spared])) or 'none'}", runtime.monotonic() - begin
+    )
     return {
         "contract": CONTRACT,
         "stack": folder.stack,
         "removed": [*removed, *images, *gone],
-        "kept_volumes": kept,
+        "kept_volumes": sorted([*kept, *spared]),
         "warnings": warnings,
     }
+
+
+def _beside(foreign: Iterable[Mapping[str, Any]], networks: Sequence[str], volumes: Sequence[str]) -> str:
+    """What stays because of containers that are called as the stack's and are not Slipway's, and what removes it."""
+    names = sorted(str(each["Names"][0]).lstrip("/") for each in foreign)
+    going = (("docker rm -f", names), ("docker network rm", networks), ("docker volume rm", volumes))
+    commands = " && ".join(shlex.join([*command.split(), *each]) for command, each in going if each)
+    stay = ", ".join([*names, *networks, *volumes])
+    return f"not made by Slipway, with this stack's name: {names[0]}; so {stay} stay, and `{commands}` removes them"
 
 
 def _adopted(releases: Iterable[Mapping[str, Any]], api: DockerApi) -> list[str]:

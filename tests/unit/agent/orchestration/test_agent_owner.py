@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -144,3 +145,26 @@ def test_a_removal_leaves_what_another_stack_deployed_meanwhile(
     ended = stack.destroy("data", owner=owner)
     assert (ended.code, stack.ids()) == (0, [] if removed else before)
     assert ("belongs to the Pulumi stack two/pr-1" in str(ended.report["warnings"])) is not removed
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_destroy_says_what_stays_because_of_a_container_made_by_hand_under_the_stacks_name(
+    stack: Simulation, *, joined: bool
+) -> None:
+    shop = stack.shop(
+        db_service={"volumes": [{"type": "volume", "source": "data", "target": "/d"}]},
+        volumes={"data": {"name": f"{stack.stack}_data"}},
+    )
+    assert stack.deploy(shop).code == 0
+    network = f"{stack.stack}_default"
+    made = {
+        "Image": shop["images"]["db"],
+        "Labels": {"com.docker.compose.project": stack.stack},
+        "HostConfig": {"NetworkMode": network if joined else "none"},
+    }
+    engine = stack.host.engine
+    assert engine.handle("POST", "/containers/create?name=debug", json.dumps(made).encode())[0] == 201
+    report = stack.destroy("data").report
+    left = f"docker network rm {network} && " if joined else ""
+    assert f"`docker rm -f debug && {left}docker volume rm {stack.stack}_data` removes" in report["warnings"][0]
+    assert (report["kept_volumes"], network in report["removed"]) == ([f"{stack.stack}_data"], not joined)
