@@ -54,7 +54,8 @@ slipway agent: deploys one stack's releases on this host
          --as validated [--actor WHO]
   move --stack S [--do WHAT]          how far the move from another project is; WHAT: undo, finish or remove (which
                                       finishes, and removes the old containers)
-  destroy --stack S [--volumes A,B]   remove the stack; volumes stay unless named
+  destroy --stack S [--volumes A,B]   remove the stack, unless standard input says that it is another's; volumes stay
+                                      unless named
   cancel, maintenance, mark, move     also take --owner OWNER, and refuse another's stack
   help                                this text"""
 _LOGS = re.compile(r"(all|[0-9]{1,9}) -?[0-9]{1,12}(\.[0-9]{1,9})?\Z")
