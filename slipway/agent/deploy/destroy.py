@@ -89,8 +89,10 @@ def remove_containers(stack: str, api: DockerApi, note: Callable[[Sequence[str]]
     """
     every = api.containers({PROJECT_LABEL: stack})
     containers = [each for each in every if STACK_LABEL in (each.get("Labels") or {})]
-    used = {name for each in every if each not in containers for name in each["NetworkSettings"]["Networks"]}
-    networks = [each for each in api.networks(stack) if each["Name"] not in used]
+    networks = api.networks(stack)
+    if len(containers) < len(every):
+        theirs = _networks_of(each for each in every if each not in containers)
+        networks = [each for each in networks if each["Name"] in _networks_of(containers) - theirs]
     if containers:
         note([str(entry["Id"])[:SHORT_ID] for entry in containers])
     stop_and_remove([str(entry["Id"]) for entry in containers], api)
@@ -98,6 +100,10 @@ def remove_containers(stack: str, api: DockerApi, note: Callable[[Sequence[str]]
         api.remove_network(str(network["Id"]))
     names = sorted(str(entry["Names"][0]).lstrip("/") for entry in containers)
     return names + [str(network["Name"]) for network in networks]
+
+
+def _networks_of(containers: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {name for each in containers for name in each["NetworkSettings"]["Networks"]}
 
 
 def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Output) -> dict[str, Any]:
