@@ -118,7 +118,7 @@ def test_the_state_of_a_stack_is_that_of_its_organization(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, organization: str, asked: str
 ) -> None:
     names: list[str] = []
-    monkeypatch.setattr("slipway.hosts.preflight.read_deployed", lambda name: names.append(name) or {})
+    monkeypatch.setattr("slipway.hosts.preflight.read_deployed", lambda name: names.append(name) or Deployed({}, {}))
     monkeypatch.setattr("pulumi.get_organization", lambda: organization)
     monkeypatch.setattr("pulumi.get_project", lambda: "site")
     shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
