@@ -18,7 +18,7 @@ from slipway.compose.config.environment_nodes import (
     written_instead,
     written_variables,
 )  # fmt: skip
-from slipway.compose.config.readable_texts import readable_literals, why_readable
+from slipway.compose.config.readable_texts import declared_values, readable_literals, why_readable
 from slipway.compose.equal_secrets import names_on_networks, one_secret_each, password_for
 from slipway.compose.git import repository_of
 from slipway.compose.secret_leaks import places_of
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Adoption", "Literal", "PlainSecrets", "adoption", "check_readable_values"]
 
 _REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?:(:?-)((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
-_ELSEWHERE = "it stands in another file, which `include` or `extends` names"
+_ELSEWHERE = "it stands in another place, which `include` or `extends` names"
 _COMPOSED = "it is put together of variables"
 _NO_LETTERS = re.compile(r"\W+", re.ASCII)
 
@@ -135,13 +135,12 @@ def check_readable_values(
     except (yaml.YAMLError, UnicodeDecodeError, SlipwayError):
         plain, adopted = PlainSecrets(settings, model, (), shipped), Adoption()
         adopted.left = {each.place: "the file has a form of YAML that is not known here" for each in plain.literals}
+    declared = declared_values(settings, files)
     for each in plain.literals:
         inside = each.value != each.text and weakness("PASSWORD", each.value)  # of a URL
         weak = weakness(each.name, each.text, user_names(model["services"][each.service]["environment"])) or inside
-        strong = [value for value in settings.variables.values() if not weakness("PASSWORD", value)]
-        part = each.text not in strong and not why_readable(each.name, each.text, strong)
-        declared = part or (each.variable and not each.default)
-        refused = settings.production and bool(weak or not declared)
+        path = ("services", each.service, "environment", each.name)
+        refused = settings.production and bool(weak or why_readable(each.name, each.text, declared(path)))
         meaning, fix = plain.way_out(each, adopted, refused=refused)
         place = f"the password in {each.place}" if inside else each.place
         what = f"{place} {f'{weak} and ' if weak else ''}is in plain text"
@@ -185,7 +184,8 @@ class PlainSecrets:
             its = given == text or (password and given == password and around == ":@")
             if found[1] and its and found[1] not in self.settings.secrets:
                 return Literal(service, name, text, password or text, found[1], default, given == text)
-        return Literal(service, name, text, password or text, "", default=False, whole=True)
+        passed = not (written and written.raw) and text == self.settings.variables.get(name)
+        return Literal(service, name, text, password or text, name if passed else "", default=False, whole=True)
 
     def _given(self, reference: re.Match[str]) -> tuple[str | None, bool]:
         """The value of a reference, and whether that is its default."""
@@ -263,15 +263,15 @@ class PlainSecrets:
             return _COMPOSED
         value, variable = literal.value, literal.variable
         written = self.entries.get((literal.service, literal.name))
+        if variable and not literal.default:
+            given = self.settings.variables[variable]
+            return self._take(variable, given, literal, others, password=value if given != value else "")
         if written is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
             if not is_variable_name(literal.name, secret=True):
                 why = "it stands in another file, and a secret's name has no dots or dashes"
             else:
                 why = "" if literal.service in self.with_files else _ELSEWHERE
             return why or self._take(literal.name, literal.text, literal, others)
-        if variable and not literal.default:
-            given = self.settings.variables[variable]
-            return self._take(variable, given, literal, others, password=value if given != value else "")
         wanted = self.secret_of(literal)
         if variable == wanted and not self._contested(variable, value):
             return self._take(variable, value, literal, others)

@@ -118,8 +118,8 @@ def declared_values(settings: Settings, sources: Sequence[FilePath]) -> Callable
     referred = functools.cache(lambda: places_of_variables(settings.variables, sources, given))
 
     def values(path: tuple[str, ...]) -> list[str]:
-        here = [name for name, paths in referred().items() if any(each[: len(path)] == path for each in paths)]
-        names = here if referred() else settings.variables
+        here = {name for name, paths in referred().items() if any(each[: len(path)] == path for each in paths)}
+        names = here | ({path[-1]} & settings.variables.keys()) if referred() else settings.variables
         return [settings.variables[name].strip() for name in names if settings.variables[name].strip()]
 
     return values

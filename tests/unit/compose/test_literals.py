@@ -174,7 +174,7 @@ def test_shared_anchors_are_edited_once(tmp_path: Path) -> None:
          "its value stands in services.a.command.1, too: write $$DB_PASSWORD there first, which a shell reads"),
         (mapping(f"DB_PASSWORD: ${{USER_PART:-x}}-{LONG}"), "", "it is put together of variables"),
         (mapping(f"DB_PASSWORD: {LONG}") + "    extends: {file: other.yaml, service: z}\n", "",
-         "it stands in another file, which `include` or `extends` names"),
+         "it stands in another place, which `include` or `extends` names"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_taken_is_left_with_the_reason(tmp_path: Path, environment: str, more: str, why: str) -> None:
