@@ -22,7 +22,7 @@ from slipway.compose.config.env_files import (
     with_env_files,
     without_env_files,
 )
-from slipway.compose.config.environment_nodes import names_files
+from slipway.compose.config.environment_nodes import texts_of
 from slipway.compose.config.stand_ins import dotenv_values, guess
 from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK, project_on_hosts
@@ -190,9 +190,10 @@ def _written(files: Sequence[Path], given: Mapping[str, str]) -> tuple[dict[str,
     done = _compose_config(files, given, (), "--no-interpolate")
     if done.returncode == 0:
         return read_yaml(done.stdout), ""
-    unread = _complaint(done.stderr)
-    if any(map(names_files, files)):
-        return {}, unread
+    unread, texts = _complaint(done.stderr), texts_of(files)
+    there = [file.name for file, text in texts.items() if text is None or "env_file" in text]
+    if len(texts) > len(files) or not there:
+        return {}, f"{unread}, beside the `env_file` of {' and '.join(there)}" if there else ""
     with TemporaryDirectory(prefix="slipway-") as folder:
         place = ("--project-name", "x", "--project-directory", str(files[0].parent.absolute()))
         done = _compose_config(without_env_files(files, Path(folder)), given, place)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WrittenVariable",
-    "names_files",
     "only_in_env_file",
     "scalars",
+    "texts_of",
     "top_node",
     "with_env_file",
     "written_instead",
@@ -66,11 +66,29 @@ def written_variables(file: Path, top: yaml.Node | None) -> Iterator[tuple[str, 
                         )
 
 
-def names_files(file: Path) -> bool:
-    """Whether other Compose files are part of one."""
-    top = top_node(file.read_text(encoding="utf-8"))
-    extended = (_child(node, "extends") for _, node, _ in _pairs(_child(top, "services"), flow=False))
-    return _child(top, "include") is not None or any(_child(each, "file") is not None for each in extended)
+def texts_of(files: Sequence[Path]) -> dict[Path, str | None]:
+    """Texts of Compose files, and of all that they name; None of what cannot be read, as one of a repository."""
+    texts: dict[Path, str | None] = {}
+    left = [*files]
+    while left:
+        if (file := left.pop(0)) in texts:
+            continue
+        try:
+            texts[file] = text = file.read_text(encoding="utf-8")
+            top = top_node(text)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            texts[file] = None
+            continue
+        included = [each for entry in _items(_child(top, "include")) for each in _items(_child(entry, "path") or entry)]
+        extended = (
+            _child(_child(node, "extends"), "file") for _, node, _ in _pairs(_child(top, "services"), flow=False)
+        )
+        left += [file.parent / str(each.value) for each in (*included, *extended) if each is not None]
+    return texts
+
+
+def _items(node: yaml.Node | None) -> list[yaml.Node]:
+    return node.value if isinstance(node, yaml.SequenceNode) else [node] if node else []
 
 
 def with_env_file(top: yaml.Node | None) -> Iterator[str]:
