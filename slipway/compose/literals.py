@@ -12,9 +12,11 @@ import yaml
 
 from slipway.compose.config.compose_model import resolve, secret_names, without_escapes
 from slipway.compose.config.environment_nodes import (
+    REFERENCE,
     scalars,
     top_node,
     with_env_file,
+    with_reference,
     written_instead,
     written_variables,
 )  # fmt: skip
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Adoption", "Literal", "PlainSecrets", "adoption", "check_readable_values"]
 
-_REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?:(:?-)((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
 _ELSEWHERE = "it stands in another place, which `include` or `extends` names"
+_SEVERAL = "another service has another value of that name, over which the stack's would win, too"
 _COMPOSED = "it is put together of variables"
 _NO_LETTERS = re.compile(r"\W+", re.ASCII)
 
@@ -170,7 +172,7 @@ class PlainSecrets:
         self.with_files = {service for top in tops.values() for service in with_env_file(top)}
         self.edits: dict[tuple[Path, int], tuple[WrittenVariable, str]] = {}  # by where a node begins: aliases share it
         texts = [value for text in self.texts.values() for _, value in scalars(text)]
-        self.references = [each for text in texts for each in _REFERENCE.finditer(text)]
+        self.references = [each for text in texts for each in REFERENCE.finditer(text)]
         hosts = names_on_networks(services)
         self.literals = [self._literal(*each, hosts) for each in readable_literals(services)]
         self.wanted = one_secret_each([each.means for each in self.literals], hosts)
@@ -178,7 +180,7 @@ class PlainSecrets:
     def _literal(self, service: str, name: str, text: str, hosts: set[str]) -> Literal:
         password = password_for(text, hosts)
         written = self.entries.get((service, name))
-        for found in _REFERENCE.finditer(written.raw) if written else ():
+        for found in REFERENCE.finditer(written.raw) if written else ():
             given, default = self._given(found)
             around = written.raw[: found.start()][-1:] + written.raw[found.end() :][:1] if written else ""
             its = given == text or (password and given == password and around == ":@")
@@ -269,25 +271,31 @@ class PlainSecrets:
         if written is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
             if not is_variable_name(literal.name, secret=True):
                 why = "it stands in another file, and a secret's name has no dots or dashes"
+            elif literal.service not in self.with_files:
+                why = _ELSEWHERE
             else:
-                why = "" if literal.service in self.with_files else _ELSEWHERE
+                why = _SEVERAL if self._contested(literal.name, literal.text) else ""
             return why or self._take(literal.name, literal.text, literal, others)
         wanted = self.secret_of(literal)
         if variable == wanted and not self._contested(variable, value):
             return self._take(variable, value, literal, others)
         secret = self._free(wanted, value, literal.service)
-        new = _with_reference(written.raw, literal, f"${{{secret}}}")
+        new = with_reference(written.raw, literal.text, value, variable, f"${{{secret}}}")
         if not new:
-            composed = not variable and any(found[1] for found in _REFERENCE.finditer(written.raw))
+            composed = not variable and any(found[1] for found in REFERENCE.finditer(written.raw))
             return _COMPOSED if composed else "Compose reads another text than is written"
         self._take(secret, value, literal, others)
         self.edits[written.file, written.node.start_mark.index] = written, written.key + new
         return ""
 
     def _contested(self, variable: str, value: str) -> bool:
-        """Whether other places of the files give the variable another value: one secret cannot be both."""
-        found = (each for each in self.references if each[1] == variable)
-        return any(self._given(each)[0] != value for each in found)
+        """Whether other places, or an `env_file` over which the stack wins, have another value: one cannot be both."""
+        given = [self._given(each)[0] for each in self.references if each[1] == variable]
+        for service, description in (self.model.get("services") or {}).items():
+            environment = description.get("environment") or {}
+            if variable in environment and (service, variable) not in self.entries:
+                given.append(without_escapes(environment[variable]))
+        return any(each != value for each in given)
 
     def _take(self, secret: str, value: str, literal: Literal, others: list[str], *, password: str = "") -> str:
         if self.found.secrets.setdefault(secret, value) != value:
@@ -334,17 +342,3 @@ class PlainSecrets:
                 for name, value in self.found.secrets.items():
                     if any(len(each) >= SHORTEST_SECRET and each in shown for each in value.splitlines()):
                         self.found.remains[file, number] = name
-
-
-def _with_reference(raw: str, literal: Literal, reference: str) -> str:
-    """The text of a variable with a reference in place of its secret value; empty where that is not to be found in it.
-
-    `${NAME:-…}` stays, for stacks that have a value of their own.
-    """
-    written = literal.value.replace("$", "$$")
-    if literal.value != literal.text and f":{written}@" in raw:
-        return raw.replace(f":{written}@", f":{reference}@", 1)
-    if literal.variable:
-        default = re.search(rf"(?<=\$\{{{literal.variable})(:?-){re.escape(written)}\}}", raw)
-        return f"{raw[: default.end(1)]}{reference}{raw[default.end() - 1 :]}" if default else ""
-    return reference if without_escapes(raw) == literal.text and not _REFERENCE.search(raw.replace("$$", "")) else ""

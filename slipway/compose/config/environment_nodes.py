@@ -13,16 +13,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "REFERENCE",
     "WrittenVariable",
     "only_in_env_file",
     "scalars",
     "texts_of",
     "top_node",
     "with_env_file",
+    "with_reference",
     "written_instead",
     "written_variables",
 ]
 
+REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?:(:?-)((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
+"""To a variable, with its default."""
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # of a node: its anchor and tag
 
 
@@ -146,3 +150,17 @@ def written_instead(entry: WrittenVariable, source: str, new: str) -> str:
     plain = not entry.flow and style != '"' and yaml.safe_load(f"a: {new}") == {"a": new}
     end = source[len(source.rstrip("\n")) :] if block else ""
     return properties + (new if plain else json.dumps(new, ensure_ascii=False)) + (end or "\n" if block else "")
+
+
+def with_reference(raw: str, text: str, value: str, variable: str, reference: str) -> str:
+    """What is written of a variable with a reference in place of its secret value; empty where that is not in it.
+
+    `${NAME:-…}` stays, for stacks that have a value of their own.
+    """
+    written = value.replace("$", "$$")
+    if value != text and f":{written}@" in raw:
+        return raw.replace(f":{written}@", f":{reference}@", 1)
+    if variable:
+        default = re.search(rf"(?<=\$\{{{variable})(:?-){re.escape(written)}\}}", raw)
+        return f"{raw[: default.end(1)]}{reference}{raw[default.end() - 1 :]}" if default else ""
+    return reference if raw.replace("$$", "$") == text and not REFERENCE.search(raw.replace("$$", "")) else ""
