@@ -27,7 +27,7 @@ from slipway.compose.secret_leaks import places_of
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import SlipwayError
 from slipway.settings.rules import is_variable_name
-from slipway.settings.secrets.rules import SHORTEST_SECRET, new_secret, user_names, weakness
+from slipway.settings.secrets.rules import PLAIN_INSTEAD, SHORTEST_SECRET, new_secret, user_names, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, secrets_adopt
 from slipway.x_slipway.findings import Findings
 
@@ -144,6 +144,7 @@ def check_readable_values(
         path = ("services", each.service, "environment", each.name)
         refused = settings.production and bool(weak or why_readable(each.name, each.text, declared(path)))
         meaning, fix = plain.way_out(each, adopted, refused=refused)
+        meaning += f"; {PLAIN_INSTEAD}" if refused and not weak else ""
         place = f"the password in {each.place}" if inside else each.place
         what = f"{place} {f'{weak} and ' if weak else ''}is in plain text"
         (found.refuse if refused else found.warn)(what, meaning, fix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+from posixpath import join
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.config.compose_model import (
@@ -60,14 +61,19 @@ def _strong(default: re.Match[str]) -> str:
 
 
 def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Service, variable and text of every secret that stands in an environment itself."""
+    """Service, variable and text of every secret that stands in an environment itself, where none is mounted."""
     return [
         (service, name, text)
         for service, description in services.items()
         for name, value in (description.get("environment") or {}).items()
         if isinstance(text := without_escapes(value), str) and text
-        if why_readable(name, text)
+        if why_readable(name, text) and text not in _mounted_secrets(description)
     ]
+
+
+def _mounted_secrets(service: Mapping[str, Any]) -> Iterator[str]:
+    for each in service.get("secrets") or ():
+        yield join("/run/secrets", each.get("target") or each["source"])
 
 
 def secret_texts(

@@ -698,6 +698,25 @@ def test_a_variable_that_is_passed_on_and_easy_to_guess_becomes_a_secret_where_i
     assert application(tmp_path, text, production=True, secrets={"A_PASSWORD": CANARY})
 
 
+@pytest.mark.parametrize(("value", "deploys"), [("/run/secrets/pw", True), ("/run/secrets/other", False)])
+def test_where_a_secret_of_the_service_is_mounted_is_none(
+    tmp_path: Path,
+    value: str,
+    deploys: bool,  # noqa: FBT001  # both are the test
+) -> None:
+    text = (
+        f"services: {{web: {{image: x, secrets: [pw], environment: {{APP_PASSWORD: {value}}}}}}}\n"
+        "secrets: {pw: {environment: PW}}"
+    )
+    found = problems_of(tmp_path, text, production=True, secrets={"PW": CANARY})
+    assert bool(found) is not deploys
+
+
+def test_what_is_refused_in_an_environment_says_how_it_deploys_where_it_is_none(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, with_part({"environment": {"SENTRY_KEY": "0a" * 16}}), production=True)
+    assert "if it is none, a plain variable of the stack in its place deploys" in problem.meaning
+
+
 CONTENTS = {
     "-----BEGIN PRIVATE KEY-----\nMIIE\n": True,
     "--password hunter22\n": True,
