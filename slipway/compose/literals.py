@@ -217,6 +217,8 @@ class PlainSecrets:
             name = literal.variable
             remove = f"{config_rm(stack, entry('variables', name))} && " if name in self.settings.variables else ""
             return f"{known}; the stack's secret {name} takes its place", remove + new(stack, name)
+        if left and self._contested(secret, literal.value):  # under a name of its own, which changes nothing elsewhere
+            secret, equal = self._free(secret, literal.value, equal[0].service), [literal]
         reference = f"`${{{secret}}}`"
         write = f"{reference} as its password" if literal.value != literal.text else f"`{literal.name}: {reference[1:]}"
         names = dict.fromkeys(each.variable or self.secret_of(each) for each in equal)

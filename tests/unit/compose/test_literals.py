@@ -171,6 +171,11 @@ def test_a_name_with_several_values_in_env_files_is_not_taken_as_the_stack_s_win
     )
     before, found = configurations(tmp_path, text), adopted(tmp_path, text)
     assert "REDIS_PASSWORD" not in found.secrets
+    fixes = {each.fix.partition(" there")[0] for each in problems_of(tmp_path, text, production=True)}
+    assert {each for each in fixes if each.startswith("write")} == {
+        "write `REDIS_PASSWORD: ${A_REDIS_PASSWORD}`", "write `REDIS_PASSWORD: ${B_REDIS_PASSWORD}`",
+        "write `REDIS_CACHE_PASSWORD: ${B_REDIS_PASSWORD}`",
+    }  # fmt: skip
     after = next((each[1] for each in found.files.values()), text)
     assert configurations(tmp_path, after, secrets=found.secrets) == before
     apart = text.replace("b.env", "b.env, environment: {REDIS_PASSWORD: '${REDIS_CACHE_PASSWORD}'}")
