@@ -145,8 +145,7 @@ def check_readable_values(
         refused = settings.production and bool(weak or why_readable(each.name, each.text, declared(path)))
         meaning, fix = plain.way_out(each, adopted, refused=refused)
         meaning += f"; {PLAIN_INSTEAD}" if refused and not weak else ""
-        place = f"the password in {each.place}" if inside else each.place
-        what = f"{place} {f'{weak} and ' if weak else ''}is in plain text"
+        what = f"{'the password in ' if inside else ''}{each.place} {f'{weak} and ' if weak else ''}is in plain text"
         (found.refuse if refused else found.warn)(what, meaning, fix)
 
 
@@ -218,7 +217,7 @@ class PlainSecrets:
             remove = f"{config_rm(stack, entry('variables', name))} && " if name in self.settings.variables else ""
             return f"{known}; the stack's secret {name} takes its place", remove + new(stack, name)
         if left and self._contested(secret, literal.value):  # under a name of its own, which changes nothing elsewhere
-            secret, equal = self._free(secret, literal.value, equal[0].service), [literal]
+            secret, equal = _apart(secret, equal[0].service), [literal]
         reference = f"`${{{secret}}}`"
         write = f"{reference} as its password" if literal.value != literal.text else f"`{literal.name}: {reference[1:]}"
         names = dict.fromkeys(each.variable or self.secret_of(each) for each in equal)
@@ -319,9 +318,8 @@ class PlainSecrets:
         if not is_variable_name(own, secret=True):  # SPRING_DATASOURCE_PASSWORD for spring.datasource.password
             own = _NO_LETTERS.sub("_", secret).strip("_").upper()
             own = own if is_variable_name(own, secret=True) else f"SECRET_{own}".rstrip("_")
-        prefix = _NO_LETTERS.sub("_", service).upper()
-        prefix = prefix if is_variable_name(prefix, secret=True) else f"SERVICE_{prefix}"
-        names = [own, f"{prefix}_{own}", *(f"{prefix}_{own}_{number}" for number in range(2, 100))]
+        apart = _apart(own, service)
+        names = [own, apart, *(f"{apart}_{number}" for number in range(2, 100))]
         names = [name for name in names if name not in self.settings.variables and not self._contested(name, value)]
         free = next(name for name in names if taken.get(name, value) == value)
         return self.names.setdefault((secret, value), free)
@@ -345,3 +343,8 @@ class PlainSecrets:
                 for name, value in self.found.secrets.items():
                     if any(len(each) >= SHORTEST_SECRET and each in shown for each in value.splitlines()):
                         self.found.remains[file, number] = name
+
+
+def _apart(secret: str, service: str) -> str:
+    prefix = _NO_LETTERS.sub("_", service).upper()
+    return f"{prefix if is_variable_name(prefix, secret=True) else f'SERVICE_{prefix}'}_{secret}"
