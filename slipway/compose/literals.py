@@ -12,20 +12,22 @@ import yaml
 
 from slipway.compose.config.compose_model import resolve, secret_names, without_escapes
 from slipway.compose.config.environment_nodes import (
+    REFERENCE,
     scalars,
     top_node,
     with_env_file,
+    with_reference,
     written_instead,
     written_variables,
 )  # fmt: skip
-from slipway.compose.config.readable_texts import readable_literals, why_readable
+from slipway.compose.config.readable_texts import declared_values, readable_literals, why_readable
 from slipway.compose.equal_secrets import names_on_networks, one_secret_each, password_for
 from slipway.compose.git import repository_of
 from slipway.compose.secret_leaks import places_of
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import SlipwayError
 from slipway.settings.rules import is_variable_name
-from slipway.settings.secrets.rules import SHORTEST_SECRET, new_secret, user_names, weakness
+from slipway.settings.secrets.rules import PLAIN_INSTEAD, SHORTEST_SECRET, new_secret, user_names, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, secrets_adopt
 from slipway.x_slipway.findings import Findings
 
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Adoption", "Literal", "PlainSecrets", "adoption", "check_readable_values"]
 
-_REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?:(:?-)((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
-_ELSEWHERE = "it stands in another file, which `include` or `extends` names"
+_ELSEWHERE = "it stands in another place, which `include` or `extends` names"
+_SEVERAL = "another service has another value of that name, over which the stack's would win, too"
 _COMPOSED = "it is put together of variables"
 _NO_LETTERS = re.compile(r"\W+", re.ASCII)
 
@@ -135,16 +137,15 @@ def check_readable_values(
     except (yaml.YAMLError, UnicodeDecodeError, SlipwayError):
         plain, adopted = PlainSecrets(settings, model, (), shipped), Adoption()
         adopted.left = {each.place: "the file has a form of YAML that is not known here" for each in plain.literals}
+    declared = declared_values(settings, files)
     for each in plain.literals:
         inside = each.value != each.text and weakness("PASSWORD", each.value)  # of a URL
         weak = weakness(each.name, each.text, user_names(model["services"][each.service]["environment"])) or inside
-        strong = [value for value in settings.variables.values() if not weakness("PASSWORD", value)]
-        part = each.text not in strong and not why_readable(each.name, each.text, strong)
-        declared = part or (each.variable and not each.default)
-        refused = settings.production and bool(weak or not declared)
+        path = ("services", each.service, "environment", each.name)
+        refused = settings.production and bool(weak or why_readable(each.name, each.text, declared(path)))
         meaning, fix = plain.way_out(each, adopted, refused=refused)
-        place = f"the password in {each.place}" if inside else each.place
-        what = f"{place} {f'{weak} and ' if weak else ''}is in plain text"
+        meaning += f"; {PLAIN_INSTEAD}" if refused and not weak else ""
+        what = f"{'the password in ' if inside else ''}{each.place} {f'{weak} and ' if weak else ''}is in plain text"
         (found.refuse if refused else found.warn)(what, meaning, fix)
 
 
@@ -171,7 +172,7 @@ class PlainSecrets:
         self.with_files = {service for top in tops.values() for service in with_env_file(top)}
         self.edits: dict[tuple[Path, int], tuple[WrittenVariable, str]] = {}  # by where a node begins: aliases share it
         texts = [value for text in self.texts.values() for _, value in scalars(text)]
-        self.references = [each for text in texts for each in _REFERENCE.finditer(text)]
+        self.references = [each for text in texts for each in REFERENCE.finditer(text)]
         hosts = names_on_networks(services)
         self.literals = [self._literal(*each, hosts) for each in readable_literals(services)]
         self.wanted = one_secret_each([each.means for each in self.literals], hosts)
@@ -179,13 +180,14 @@ class PlainSecrets:
     def _literal(self, service: str, name: str, text: str, hosts: set[str]) -> Literal:
         password = password_for(text, hosts)
         written = self.entries.get((service, name))
-        for found in _REFERENCE.finditer(written.raw) if written else ():
+        for found in REFERENCE.finditer(written.raw) if written else ():
             given, default = self._given(found)
             around = written.raw[: found.start()][-1:] + written.raw[found.end() :][:1] if written else ""
             its = given == text or (password and given == password and around == ":@")
             if found[1] and its and found[1] not in self.settings.secrets:
                 return Literal(service, name, text, password or text, found[1], default, given == text)
-        return Literal(service, name, text, password or text, "", default=False, whole=True)
+        passed = not (written and written.raw) and text == self.settings.variables.get(name)
+        return Literal(service, name, text, password or text, name if passed else "", default=False, whole=True)
 
     def _given(self, reference: re.Match[str]) -> tuple[str | None, bool]:
         """The value of a reference, and whether that is its default."""
@@ -214,6 +216,8 @@ class PlainSecrets:
             name = literal.variable
             remove = f"{config_rm(stack, entry('variables', name))} && " if name in self.settings.variables else ""
             return f"{known}; the stack's secret {name} takes its place", remove + new(stack, name)
+        if left and self._contested(secret, literal.value):  # under a name of its own, which changes nothing elsewhere
+            secret, equal = _apart(secret, equal[0].service), [literal]
         reference = f"`${{{secret}}}`"
         write = f"{reference} as its password" if literal.value != literal.text else f"`{literal.name}: {reference[1:]}"
         names = dict.fromkeys(each.variable or self.secret_of(each) for each in equal)
@@ -263,31 +267,37 @@ class PlainSecrets:
             return _COMPOSED
         value, variable = literal.value, literal.variable
         written = self.entries.get((literal.service, literal.name))
-        if written is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
-            if not is_variable_name(literal.name, secret=True):
-                why = "it stands in another file, and a secret's name has no dots or dashes"
-            else:
-                why = "" if literal.service in self.with_files else _ELSEWHERE
-            return why or self._take(literal.name, literal.text, literal, others)
         if variable and not literal.default:
             given = self.settings.variables[variable]
             return self._take(variable, given, literal, others, password=value if given != value else "")
+        if written is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
+            if not is_variable_name(literal.name, secret=True):
+                why = "it stands in another file, and a secret's name has no dots or dashes"
+            elif literal.service not in self.with_files:
+                why = _ELSEWHERE
+            else:
+                why = _SEVERAL if self._contested(literal.name, literal.text) else ""
+            return why or self._take(literal.name, literal.text, literal, others)
         wanted = self.secret_of(literal)
         if variable == wanted and not self._contested(variable, value):
             return self._take(variable, value, literal, others)
         secret = self._free(wanted, value, literal.service)
-        new = _with_reference(written.raw, literal, f"${{{secret}}}")
+        new = with_reference(written.raw, literal.text, value, variable, f"${{{secret}}}")
         if not new:
-            composed = not variable and any(found[1] for found in _REFERENCE.finditer(written.raw))
+            composed = not variable and any(found[1] for found in REFERENCE.finditer(written.raw))
             return _COMPOSED if composed else "Compose reads another text than is written"
         self._take(secret, value, literal, others)
         self.edits[written.file, written.node.start_mark.index] = written, written.key + new
         return ""
 
     def _contested(self, variable: str, value: str) -> bool:
-        """Whether other places of the files give the variable another value: one secret cannot be both."""
-        found = (each for each in self.references if each[1] == variable)
-        return any(self._given(each)[0] != value for each in found)
+        """Whether other places, or an `env_file` over which the stack wins, have another value: one cannot be both."""
+        given = [self._given(each)[0] for each in self.references if each[1] == variable]
+        for service, description in (self.model.get("services") or {}).items():
+            environment = description.get("environment") or {}
+            if variable in environment and (service, variable) not in self.entries:
+                given.append(without_escapes(environment[variable]))
+        return any(each != value for each in given)
 
     def _take(self, secret: str, value: str, literal: Literal, others: list[str], *, password: str = "") -> str:
         if self.found.secrets.setdefault(secret, value) != value:
@@ -308,9 +318,8 @@ class PlainSecrets:
         if not is_variable_name(own, secret=True):  # SPRING_DATASOURCE_PASSWORD for spring.datasource.password
             own = _NO_LETTERS.sub("_", secret).strip("_").upper()
             own = own if is_variable_name(own, secret=True) else f"SECRET_{own}".rstrip("_")
-        prefix = _NO_LETTERS.sub("_", service).upper()
-        prefix = prefix if is_variable_name(prefix, secret=True) else f"SERVICE_{prefix}"
-        names = [own, f"{prefix}_{own}", *(f"{prefix}_{own}_{number}" for number in range(2, 100))]
+        apart = _apart(own, service)
+        names = [own, apart, *(f"{apart}_{number}" for number in range(2, 100))]
         names = [name for name in names if name not in self.settings.variables and not self._contested(name, value)]
         free = next(name for name in names if taken.get(name, value) == value)
         return self.names.setdefault((secret, value), free)
@@ -336,15 +345,6 @@ class PlainSecrets:
                         self.found.remains[file, number] = name
 
 
-def _with_reference(raw: str, literal: Literal, reference: str) -> str:
-    """The text of a variable with a reference in place of its secret value; empty where that is not to be found in it.
-
-    `${NAME:-…}` stays, for stacks that have a value of their own.
-    """
-    written = literal.value.replace("$", "$$")
-    if literal.value != literal.text and f":{written}@" in raw:
-        return raw.replace(f":{written}@", f":{reference}@", 1)
-    if literal.variable:
-        default = re.search(rf"(?<=\$\{{{literal.variable})(:?-){re.escape(written)}\}}", raw)
-        return f"{raw[: default.end(1)]}{reference}{raw[default.end() - 1 :]}" if default else ""
-    return reference if without_escapes(raw) == literal.text and not _REFERENCE.search(raw.replace("$$", "")) else ""
+def _apart(secret: str, service: str) -> str:
+    prefix = _NO_LETTERS.sub("_", service).upper()
+    return f"{prefix if is_variable_name(prefix, secret=True) else f'SERVICE_{prefix}'}_{secret}"

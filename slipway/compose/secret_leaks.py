@@ -21,6 +21,7 @@ from slipway.compose.equal_secrets import names_on_networks
 from slipway.contract.problems import Problem
 from slipway.settings.secrets.forms import passwords_in_urls
 from slipway.settings.secrets.rules import (
+    PLAIN_INSTEAD,
     SHORTEST_SECRET,
     is_secret,
     named_like_a_secret,
@@ -249,8 +250,7 @@ def _secret_texts(model: Mapping[str, Any], settings: Settings, sources: Sequenc
             way_out = f"remove the label: `basicAuth: {name}` of x-slipway takes its place"
         yield Problem(
             f"a secret is in plain text in {'.'.join(map(str, with_placeholders(list(path))))}",
-            f"{why}; {'it would be stored so with every release' if _kept(path) else _READABLE}; "
-            "if it is none, a plain variable of the stack in its place deploys",
+            f"{why}; {'it would be stored so with every release' if _kept(path) else _READABLE}; {PLAIN_INSTEAD}",
             f"{way_out}, then {new_secret(settings.stack, name)}",
         )
 

@@ -22,7 +22,7 @@ from slipway.compose.config.env_files import (
     with_env_files,
     without_env_files,
 )
-from slipway.compose.config.environment_nodes import names_files
+from slipway.compose.config.environment_nodes import texts_of
 from slipway.compose.config.stand_ins import dotenv_values, guess
 from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK, project_on_hosts
@@ -54,6 +54,7 @@ _UNSET = re.compile(r'The \\?"(?P<name>[^"\\]+)\\?" variable is not set')
 _REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)", re.ASCII)
 _REQUIRED = re.compile(r"required variable (?P<name>\w+) is missing a value(?:: (?P<message>.*))?")
 _LACKS = re.compile(r"undefined|unknown service|neither an image nor a build")  # what another file may have
+_LISTS = frozenset(("annotations", "args", "environment", "labels"))
 # Of this run alone, so that no text of a Compose file can be taken for one.
 _RUN = randomness.token_hex(8)
 _RUN_FOLDER = f"/path-of-{_RUN}"  # shows where this machine's PATH was substituted; there is no such folder
@@ -133,9 +134,10 @@ def places_of_variables(
     done = _compose_config(files, given, (), "--no-interpolate")
     found: dict[str, list[tuple[str, ...]]] = {}
     for path, text, _ in strings(read_yaml(done.stdout)) if done.returncode == 0 else ():
-        for name in dict.fromkeys(_REFERENCE.findall(text)):
-            if name in names:
-                found.setdefault(name, []).append(path)
+        named = path[-1].isdigit() and path[-2] in _LISTS  # NAME=VALUE, which Compose's model has as a mapping
+        place = (*path[:-1], text.partition("=")[0]) if named else path
+        for name in dict.fromkeys(each for each in _REFERENCE.findall(text) if each in names):
+            found.setdefault(name, []).append(place)
     return found
 
 
@@ -188,9 +190,10 @@ def _written(files: Sequence[Path], given: Mapping[str, str]) -> tuple[dict[str,
     done = _compose_config(files, given, (), "--no-interpolate")
     if done.returncode == 0:
         return read_yaml(done.stdout), ""
-    unread = _complaint(done.stderr)
-    if any(map(names_files, files)):
-        return {}, unread
+    unread, texts = _complaint(done.stderr), texts_of(files)
+    there = [file.name for file, text in texts.items() if text is None or "env_file" in text]
+    if len(texts) > len(files) or not there:
+        return {}, f"{unread}, beside the `env_file` of {' and '.join(there)}" if there else ""
     with TemporaryDirectory(prefix="slipway-") as folder:
         place = ("--project-name", "x", "--project-directory", str(files[0].parent.absolute()))
         done = _compose_config(without_env_files(files, Path(folder)), given, place)

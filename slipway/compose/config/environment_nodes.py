@@ -13,16 +13,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "REFERENCE",
     "WrittenVariable",
-    "names_files",
     "only_in_env_file",
     "scalars",
+    "texts_of",
     "top_node",
     "with_env_file",
+    "with_reference",
     "written_instead",
     "written_variables",
 ]
 
+REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?:(:?-)((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
+"""To a variable, with its default."""
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # of a node: its anchor and tag
 
 
@@ -66,11 +70,29 @@ def written_variables(file: Path, top: yaml.Node | None) -> Iterator[tuple[str, 
                         )
 
 
-def names_files(file: Path) -> bool:
-    """Whether other Compose files are part of one."""
-    top = top_node(file.read_text(encoding="utf-8"))
-    extended = (_child(node, "extends") for _, node, _ in _pairs(_child(top, "services"), flow=False))
-    return _child(top, "include") is not None or any(_child(each, "file") is not None for each in extended)
+def texts_of(files: Sequence[Path]) -> dict[Path, str | None]:
+    """Texts of Compose files, and of all that they name; None of what cannot be read, as one of a repository."""
+    texts: dict[Path, str | None] = {}
+    left = [*files]
+    while left:
+        if (file := left.pop(0)) in texts:
+            continue
+        try:
+            texts[file] = text = file.read_text(encoding="utf-8")
+            top = top_node(text)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            texts[file] = None
+            continue
+        included = [each for entry in _items(_child(top, "include")) for each in _items(_child(entry, "path") or entry)]
+        extended = (
+            _child(_child(node, "extends"), "file") for _, node, _ in _pairs(_child(top, "services"), flow=False)
+        )
+        left += [file.parent / str(each.value) for each in (*included, *extended) if each is not None]
+    return texts
+
+
+def _items(node: yaml.Node | None) -> list[yaml.Node]:
+    return node.value if isinstance(node, yaml.SequenceNode) else [node] if node else []
 
 
 def with_env_file(top: yaml.Node | None) -> Iterator[str]:
@@ -128,3 +150,17 @@ def written_instead(entry: WrittenVariable, source: str, new: str) -> str:
     plain = not entry.flow and style != '"' and yaml.safe_load(f"a: {new}") == {"a": new}
     end = source[len(source.rstrip("\n")) :] if block else ""
     return properties + (new if plain else json.dumps(new, ensure_ascii=False)) + (end or "\n" if block else "")
+
+
+def with_reference(raw: str, text: str, value: str, variable: str, reference: str) -> str:
+    """What is written of a variable with a reference in place of its secret value; empty where that is not in it.
+
+    `${NAME:-…}` stays, for stacks that have a value of their own.
+    """
+    written = value.replace("$", "$$")
+    if value != text and f":{written}@" in raw:
+        return raw.replace(f":{written}@", f":{reference}@", 1)
+    if variable:
+        default = re.search(rf"(?<=\$\{{{variable})(:?-){re.escape(written)}\}}", raw)
+        return f"{raw[: default.end(1)]}{reference}{raw[default.end() - 1 :]}" if default else ""
+    return reference if raw.replace("$$", "$") == text and not REFERENCE.search(raw.replace("$$", "")) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+from posixpath import join
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.config.compose_model import (
@@ -60,14 +61,19 @@ def _strong(default: re.Match[str]) -> str:
 
 
 def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Service, variable and text of every secret that stands in an environment itself."""
+    """Service, variable and text of every secret that stands in an environment itself, where none is mounted."""
     return [
         (service, name, text)
         for service, description in services.items()
         for name, value in (description.get("environment") or {}).items()
         if isinstance(text := without_escapes(value), str) and text
-        if why_readable(name, text)
+        if why_readable(name, text) and text not in _mounted_secrets(description)
     ]
+
+
+def _mounted_secrets(service: Mapping[str, Any]) -> Iterator[str]:
+    for each in service.get("secrets") or ():
+        yield join("/run/secrets", each.get("target") or each["source"])
 
 
 def secret_texts(
@@ -118,8 +124,8 @@ def declared_values(settings: Settings, sources: Sequence[FilePath]) -> Callable
     referred = functools.cache(lambda: places_of_variables(settings.variables, sources, given))
 
     def values(path: tuple[str, ...]) -> list[str]:
-        here = [name for name, paths in referred().items() if any(each[: len(path)] == path for each in paths)]
-        names = here if referred() else settings.variables
+        here = {name for name, paths in referred().items() if any(each[: len(path)] == path for each in paths)}
+        names = here | ({path[-1]} & settings.variables.keys()) if referred() else settings.variables
         return [settings.variables[name].strip() for name in names if settings.variables[name].strip()]
 
     return values

@@ -123,6 +123,8 @@ def secret_forms(text: str) -> Iterator[SecretForm]:
         said = text[found.end("name") : first]
         label = "=" not in said and bool(_LABEL.fullmatch(value))
         label &= value.lower() == found["name"].lower() or not is_placeholder(value, "secrets")
+        itself = rf"[\s(]{found['name']}={found['name']}(\)|,\s)"  # Python's f(password=password)
+        label |= bool(re.match(itself, text[max(found.start() - 1, 0) : first + len(value) + 2]))
         if re.search(r"\w", value) and value != "stdin" and not label:
             yield SecretForm(text, "a secret stands in it", first, first + len(value) - 1, found["name"], value)
     for pattern in (_TOKEN, _BESIDE):

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 __all__ = [
-    "SHORTEST_SECRET", "is_password", "is_secret", "made_up", "missing_secret", "named_like_a_secret", "new_secret",
-    "password_in_url", "passwords_assigned", "probably_secret", "user_names", "weakness", "why_not_plain",
+    "PLAIN_INSTEAD", "SHORTEST_SECRET", "is_password", "is_secret", "made_up", "missing_secret", "named_like_a_secret",
+    "new_secret", "password_in_url", "passwords_assigned", "probably_secret", "user_names", "weakness", "why_not_plain",
     "why_secret",
 ]  # fmt: skip
 
+PLAIN_INSTEAD = "if it is none, a plain variable of the stack in its place deploys"
 SHORTEST_SECRET = 12
 """Characters. NIST SP 800-63B-4 asks for 15 of a sole password, 8 of one beside a second factor."""
 
@@ -70,6 +71,7 @@ _MEASURE = re.compile(
 # A generated value may begin with a slash, too: only what has an ending, or is Docker's own folder, is a path; and what
 # is spelled in letters, where the name is that of a key which lies in a file.
 _PLACE = re.compile(r"\*\.\w{1,5}|(~|\.{1,2})?/([\w.@-]+/)*[\w@-]+\.[a-z]{1,6}|/run/secrets/[\w.-]+")
+_FILE_URL = re.compile(r"file:(//)?/[\w./-]+")
 _OPEN_KEY = re.compile(
     r"(ssh|ecdsa|sk)-[\w@.-]+ AAAA.*|-----BEGIN (CERTIFICATE|[A-Z\d ]*PUBLIC KEY)-----.*|pk_(live|test)_\w+", re.DOTALL
 )
@@ -187,7 +189,7 @@ def _form(name: str, text: str, declared: Collection[str]) -> str:
 
 def _says_none(name: str, plain: str) -> bool:
     """Whether a value says that its name is only about a secret, or that there is none."""
-    if _BY_BOTH.fullmatch(f"{upper_name(name)}={plain}"):
+    if _BY_BOTH.fullmatch(f"{upper_name(name)}={plain}") or _FILE_URL.fullmatch(plain):
         return True
     if is_password(name):
         return bool(_SWITCH.fullmatch(plain))

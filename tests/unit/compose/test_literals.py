@@ -158,6 +158,31 @@ def test_a_name_that_is_taken_is_another_one_for_all_that_share_the_value(tmp_pa
     assert len(found.users["A_POSTGRES_PASSWORD"]) == 2
 
 
+@pytest.mark.parametrize("more", ["", "environment: {REDIS_PASSWORD: of-d-alone-789}"])
+def test_a_name_with_several_values_in_env_files_is_not_taken_as_the_stack_s_wins_over_all(
+    tmp_path: Path, more: str
+) -> None:
+    (tmp_path / "a.env").write_text("REDIS_PASSWORD=of-a-alone-123\n")
+    (tmp_path / "b.env").write_text("REDIS_PASSWORD=of-b-alone-456\n")
+    (tmp_path / "c.env").write_text("REDIS_PASSWORD=of-a-alone-123\nREDIS_CACHE_PASSWORD=of-b-alone-456\n")
+    text = (
+        "services: {a: {image: x, env_file: a.env}, b: {image: x, env_file: b.env}, c: {image: x, env_file: c.env}, "
+        f"d: {{image: x, {more}}}}}"
+    )
+    before, found = configurations(tmp_path, text), adopted(tmp_path, text)
+    assert "REDIS_PASSWORD" not in found.secrets
+    fixes = {each.fix.partition(" there")[0] for each in problems_of(tmp_path, text, production=True)}
+    assert {each for each in fixes if each.startswith("write")} == {
+        "write `REDIS_PASSWORD: ${A_REDIS_PASSWORD}`", "write `REDIS_PASSWORD: ${B_REDIS_PASSWORD}`",
+        "write `REDIS_CACHE_PASSWORD: ${B_REDIS_PASSWORD}`",
+    }  # fmt: skip
+    after = next((each[1] for each in found.files.values()), text)
+    assert configurations(tmp_path, after, secrets=found.secrets) == before
+    apart = text.replace("b.env", "b.env, environment: {REDIS_PASSWORD: '${REDIS_CACHE_PASSWORD}'}")
+    taken = adopted(tmp_path, apart, variables={"REDIS_CACHE_PASSWORD": "of-b-alone-456"}).secrets
+    assert (taken["REDIS_PASSWORD"], taken["REDIS_CACHE_PASSWORD"]) == ("of-a-alone-123", "of-b-alone-456")
+
+
 def test_shared_anchors_are_edited_once(tmp_path: Path) -> None:
     shared = f"x-environment: &shared\n  DB_PASSWORD: {LONG}\n"
     own = "    environment:\n      <<: *shared\n"
@@ -174,7 +199,7 @@ def test_shared_anchors_are_edited_once(tmp_path: Path) -> None:
          "its value stands in services.a.command.1, too: write $$DB_PASSWORD there first, which a shell reads"),
         (mapping(f"DB_PASSWORD: ${{USER_PART:-x}}-{LONG}"), "", "it is put together of variables"),
         (mapping(f"DB_PASSWORD: {LONG}") + "    extends: {file: other.yaml, service: z}\n", "",
-         "it stands in another file, which `include` or `extends` names"),
+         "it stands in another place, which `include` or `extends` names"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_taken_is_left_with_the_reason(tmp_path: Path, environment: str, more: str, why: str) -> None:

@@ -670,6 +670,53 @@ def test_a_variable_declares_plain_what_it_stands_for_and_nothing_else(
     )
 
 
+OTHERS = {"base.yaml": "services: {base: {image: x, environment: ['API_KEY=${A}']}}", "a.env": "A_KEY=of-the-file\n"}
+DECLARED_OTHERWISE = {  # the Compose file, with the stack's variables A and A_KEY
+    "passed on, in a list": "services: {web: {image: x, environment: [A_KEY]}}",
+    "passed on, in a mapping": "services: {web: {image: x, environment: {A_KEY: }}}",
+    "over an env_file": "services: {web: {image: x, env_file: a.env}}",
+    "of a file that is included": "{include: [base.yaml], services: {web: {image: x}}}",
+    "of a file that is extended": "services: {web: {extends: {file: base.yaml, service: base}}}",
+    "of a service that is extended": "services: {b: {image: x, environment: {API_KEY: '${A:?}'}}, web: {extends: b}}",
+    "in a list of labels": "services: {b: {image: x, labels: ['x.token=${A}']}, web: {extends: b}}",
+    "a part that anyone could guess": "services: {web: {image: x, environment: {O: '-Dstore.password=${W} -Xmx1g'}}}",
+}
+
+
+@pytest.mark.parametrize("text", DECLARED_OTHERWISE.values(), ids=DECLARED_OTHERWISE)
+def test_a_plain_variable_declares_what_it_stands_for_however_it_gets_there(tmp_path: Path, text: str) -> None:
+    for name, content in OTHERS.items():
+        (tmp_path / name).write_text(content)
+    variables = {"A": CANARY, "A_KEY": TYPED, "W": "changeit"}
+    assert application(tmp_path, text, production=True, variables=variables).warnings or "labels" in text
+
+
+def test_a_variable_that_is_passed_on_and_easy_to_guess_becomes_a_secret_where_it_is(tmp_path: Path) -> None:
+    text = "services: {web: {image: x, environment: [A_PASSWORD]}}"
+    [problem] = problems_of(tmp_path, text, production=True, variables={"A_PASSWORD": "changeme"})
+    assert problem.fix.startswith("pulumi config rm --path 'variables.A_PASSWORD' --stack test && ")
+    assert application(tmp_path, text, production=True, secrets={"A_PASSWORD": CANARY})
+
+
+@pytest.mark.parametrize(("value", "deploys"), [("/run/secrets/pw", True), ("/run/secrets/other", False)])
+def test_where_a_secret_of_the_service_is_mounted_is_none(
+    tmp_path: Path,
+    value: str,
+    deploys: bool,  # noqa: FBT001  # both are the test
+) -> None:
+    text = (
+        f"services: {{web: {{image: x, secrets: [pw], environment: {{APP_PASSWORD: {value}}}}}}}\n"
+        "secrets: {pw: {environment: PW}}"
+    )
+    found = problems_of(tmp_path, text, production=True, secrets={"PW": CANARY})
+    assert bool(found) is not deploys
+
+
+def test_what_is_refused_in_an_environment_says_how_it_deploys_where_it_is_none(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, with_part({"environment": {"SENTRY_KEY": "0a" * 16}}), production=True)
+    assert "if it is none, a plain variable of the stack in its place deploys" in problem.meaning
+
+
 CONTENTS = {
     "-----BEGIN PRIVATE KEY-----\nMIIE\n": True,
     "--password hunter22\n": True,

@@ -163,7 +163,28 @@ def test_what_only_an_included_file_shows_is_refused_where_it_cannot_be_read(tmp
     (tmp_path / "more.yaml").write_text("services: {b: {image: x, env_file: a.env, volumes: ['${C:-./a}:/c:ro']}}")
     [problem] = problems_of(tmp_path, "include: [more.yaml]\nservices: {a: {image: x}}", variables={"A": "stack"})
     assert "too many colons" in problem.what
-    assert "`env_file`" in problem.meaning
+    assert "beside the `env_file` of more.yaml" in problem.what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{include: [more.yaml], services: {a: {image: x, %s}}}",
+        "{include: [{path: [more.yaml]}], services: {a: {image: x, %s}}}",
+        "services: {a: {extends: {file: more.yaml, service: c}, %s}}",
+        "services: {a: {extends: {file: compose.yaml, service: c}, %s}, c: {image: x}}",
+    ],
+)
+@pytest.mark.parametrize("entry", ["volumes: ['${C:-./a.env}:/c:ro']", "ulimits: {nofile: '${U:-1024}'}"])
+def test_what_compose_cannot_read_without_values_is_refused_only_beside_an_env_file(
+    tmp_path: Path, text: str, entry: str
+) -> None:
+    (tmp_path / "a.env").write_text("A=file\n")
+    (tmp_path / "more.yaml").write_text("services: {c: {extends: {file: deep.yaml, service: c}}}")
+    (tmp_path / "deep.yaml").write_text("services: {c: {image: x}}")
+    assert application(tmp_path, text % entry)
+    (tmp_path / "deep.yaml").write_text("services: {c: {image: x, env_file: a.env}}")
+    assert ["deep.yaml" in each.what for each in problems_of(tmp_path, text % entry)] == [True] * ("more" in text)
 
 
 def test_a_missing_env_file_is_named_whatever_else_is_in_the_file(tmp_path: Path) -> None:
