@@ -123,7 +123,7 @@ class Compose:
     ) -> None:
         """Start services (see `up_arguments`); without `start` they are made alone.
 
-        `unable` tells from Compose's last line which of them did not start; `fetch` gets their images again, once:
+        `unable` reads from Compose's last line which of them did not start; `fetch` gets their images again, once:
         others remove images, too, as a nightly `docker image prune` does.
 
         Raises:

@@ -114,7 +114,7 @@ def resolve(settings: Settings) -> ComposeModel:
     warnings = [left_out(files[0].name, each, settings.stack, missed=False) for each in unused]
     written, unread = _written(files, given)
     if unread and not problems:
-        meaning = "Compose does not tell which values are of an `env_file`, and the stack's are to win over those"
+        meaning = "Compose does not say which values are of an `env_file`, and the stack's are to win over those"
         problems.append(Problem(unread, meaning, "write that entry in its long form, or without a variable"))
     warnings += put_stack_values(model, written, given, settings)
     warnings += private_values(written, given, files[0].parent, settings.stack)

@@ -98,7 +98,7 @@ class SecretForm(NamedTuple):
     text: str
     why: str
     first: int
-    """Where it begins; where only what stands before it tells, its first character is all that is known."""
+    """Where it begins; where only what stands before it says so, its first character is all that is known."""
     last: int
     name: str = ""
     """To which it is assigned."""
