@@ -254,7 +254,7 @@ def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Prob
 
 
 def _mark(top: Mapping[str, Any]) -> str:
-    """What sets a stack apart from others of its name: a digest of what encrypts its secrets; empty where that is a service.
+    """What sets a stack apart from others of its name: a digest of what encrypts its secrets; empty for a service.
 
     No two have the same, unless one's stack file is a copy of the other's.
     """
