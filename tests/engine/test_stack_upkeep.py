@@ -159,3 +159,18 @@ def test_destroy_of_what_somebody_removed_already_is_fine(stack: Stack) -> None:
     docker("rm", "--force", *stack.ids().values())
     stack.destroy()
     assert (stack.containers(), stack.networks()) == ({}, [])
+
+
+def test_destroy_leaves_what_another_stack_has_taken_over(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack()
+    stack.up()
+    note = next(stack.home.rglob("owner"))
+    own, before = note.read_text(), stack.ids()
+    note.write_text(f"another/{stack.name} 0123456789abcdef")
+    assert "deployed here by the Pulumi stack another/" in stack.preview(expect_failure=True).text
+    gone = stack.destroy()
+    assert "another/" in gone.text
+    assert stack.ids() == before
+    note.write_text(own)
+    stack.up()
+    assert stack.ids() == before
