@@ -86,10 +86,7 @@ def deploy(document: Deployment, folder: StackFolder, out: Output, watch: Callab
     with fleet.telling(out), lock(folder.lock, owner=origin.get("actor", ""), reason=reason, wait=wait, stop=stop):
         check_owner(folder, document.owner, str(document.release.content["application"]))
         attempt = Attempt(document, folder, out, stop, origin=origin, begin=begin, fleet=fleet)
-        done = _run(attempt, watch)
-        if attempt.outcome == DEPLOYED or attempt.keeping.kept or not document.watch:
-            watch(attempt)
-        return done
+        return _run(attempt, watch)
 
 
 def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str, Any]:
@@ -196,7 +193,7 @@ def _absent(compose: Mapping[str, Any], api: DockerApi) -> list[str]:
 
 
 def _run(attempt: Attempt, watch: Callable[[Attempt], None]) -> dict[str, Any]:
-    """The Report. A failure leaves or brings back the release that was live."""
+    """The Report, with the release watched. A failure leaves or brings back the release that was live."""
     _recover(attempt)
     attempt.fleet.open()
     attempt.begin_journal(attempt.release.id, attempt.document.convergence)
@@ -208,6 +205,8 @@ def _run(attempt: Attempt, watch: Callable[[Attempt], None]) -> dict[str, Any]:
         raise undo(attempt, error) from error
     attempt.journal.end(attempt.outcome)
     attempt.fleet.publish(DONE)
+    if attempt.outcome == DEPLOYED or attempt.keeping.kept or not attempt.document.watch:
+        watch(attempt)
     return done
 
 

@@ -63,7 +63,7 @@ class Handover:
         return self._own(stopped=self.old.state == UNDONE) if self.undone else []
 
     def trial(self) -> dict[str, tuple[str, ...]]:
-        """The stack's containers of before the move, each with its data; none after a move began or was undone."""
+        """The stack's containers before the move, each with its data; none after a move began or was undone."""
         listed = [] if self.old.state else self.api.containers({PROJECT_LABEL: self.stack})
         return {str(each["Names"][0]).lstrip("/"): data_of(each, self.api) for each in listed}
 
