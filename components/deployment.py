@@ -134,9 +134,10 @@ class ComposeDeployment(pulumi.ComponentResource):
         # In the state before anything is done: a first deployment that fails is not yet a resource in the state, and
         # `destroy` would leave on the host what it had begun. Both say on stdin whose it is; one of an older version
         # does not, and stays as it is.
+        # Mostly the agent is gone by then; SSH reports a program that ends before it has read its stdin as `EOF`.
         removal = host.command(
             f"{self._name}-{host.label}-removal",
-            delete=remove,
+            delete=remove.replace(" || ", " && exec cat >/dev/null || ", 1),
             stdin=json.dumps({"owner": args.settings.owner}),
             opts=pulumi.ResourceOptions(parent=host, delete_before_replace=True, ignore_changes=["stdin"]),
         )
