@@ -21,6 +21,7 @@ from slipway.compose.config.compose_model import (
     without_escapes,
 )
 from slipway.compose.config.missing_values import many_missing, unset_here
+from slipway.compose.config.restrictions import check_read_files, restrict
 from slipway.compose.context_mounts import check_context_mounts
 from slipway.compose.git import refused_repository, repository_of
 from slipway.compose.literals import check_readable_values
@@ -49,8 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Application", "Build", "read_application"]
 
-# Said by the driver itself, or of no use on a host.
-_NOT_FOR_HOSTS = ("develop", "pull_policy", "profiles", "env_file", "attach")
+# Said by the driver itself or by the release, or of no use on a host.
+_NOT_FOR_HOSTS = ("build", "image", "develop", "pull_policy", "profiles", "env_file", "attach")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,7 @@ def read_application(settings: Settings, *, problems: Iterable[Problem] = ()) ->
     if found.problems and not settings.application.is_dir():
         raise SlipwayError(found.problems)
     try:
+        check_read_files(settings)
         resolved = resolve(settings)
     except SlipwayError as error:
         problems = [*found.problems, *error.problems]
@@ -164,6 +166,7 @@ class _Reader:
             self.settings, self.folder, self.name, variables, self.found, services=stated, dormant=self.dormant
         )
         services = {name: self._service(name, dict(service), configs, builds) for name, service in stated.items()}
+        restrict(services, model, self.extensions, settings=self.settings, folder=self.folder, found=self.found)
         self._check_whole(services, model)
         self._check_names([name for name, service in services.items() if "container_name" in service])
         check_placement(services, self.extensions, self.settings, self.found)
@@ -328,12 +331,12 @@ class _Reader:
     ) -> dict[str, Any]:
         self.extensions[name], problems = read_extension(name, without_escapes(service.pop("x-slipway", None)))
         self.found.add(*problems)
+        if self.settings.basic_auth and self.extensions[name].route:
+            self.extensions[name] = self.extensions[name].model_copy(update={"basic_auth": self.settings.basic_auth})
         if not builds.read_service(name, service):
             self._check_image(name, str(service["image"]))
             self.images[name] = mirrored(service["image"], self.settings.mirror)
-        service = {key: value for key, value in service.items() if key not in ("build", "image")}
-        for key in [key for key in service if key in _NOT_FOR_HOSTS or key.startswith("x-")]:
-            service.pop(key)
+        service = {key: each for key, each in service.items() if key not in _NOT_FOR_HOSTS and key[:2] != "x-"}
         service["volumes"] = [self.files.mount(name, dict(mount)) for mount in service.get("volumes") or []]
         mounted = [entry for entry in service.get("configs") or [] if "file" in configs.get(entry["source"], {})]
         service["volumes"] += [self.files.config(name, entry, configs[entry["source"]]["file"]) for entry in mounted]

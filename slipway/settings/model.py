@@ -23,6 +23,7 @@ from slipway.settings.values import (
     Pem,
     Platform,
     RegistryPlace,
+    SecretName,
     StackOnHost,
     Tag,
     TrustedProxy,
@@ -128,6 +129,11 @@ class Settings(BaseSettings):
         description="refuse weak secrets instead of warning; on by default for stacks named production or prod",
     )
 
+    restricted: bool = Field(
+        default=False,
+        description="refuse a Compose file that reaches beyond its own containers, as that of a pull request may",
+    )
+
     registry: RegistryPlace = Field("", description="where images are pushed: HOST[:PORT]/PATH")
     registry_username: str = Field("", description="user of the registry")
     registry_password: SecretStr = Field(SecretStr(""), description="password or token of the registry")
@@ -159,6 +165,9 @@ class Settings(BaseSettings):
     ssh_key_file: str = Field("", description="file with that private key, instead of sshKey")
 
     domain: Domain = Field("", description="domain of this stack; ${DOMAIN} in the Compose file")
+    basic_auth: SecretName = Field(
+        "", description="secret with lines of htpasswd that every route asks for, whatever the Compose file says"
+    )
     variables: Mapped = Field(default_factory=dict, description="values of the Compose file's variables")
     secrets: Annotated[dict[str, SecretStr], BeforeValidator(texts)] = Field(
         default_factory=dict, description="secret values of the Compose file's variables"

@@ -317,6 +317,7 @@ Domain = Annotated[str, matching(rf"(({_NAME}\.)*{_NAME})?", "is not a domain na
 StackOnHost = Annotated[
     str, matching(r"[a-z0-9][a-z0-9_-]{0,62}", "is not a stack as hosts know it, such as shop-production")
 ]
+SecretName = Annotated[str, matching(r"\w*", "is not the name of a secret setting")]
 Tag = Annotated[str, matching(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?", "is not an image's tag")]
 Network = Annotated[str, AfterValidator(_network)]
 TrustedProxy = Annotated[str, AfterValidator(_proxy)]

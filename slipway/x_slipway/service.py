@@ -13,6 +13,7 @@ from slipway.contract.problems import Problem
 from slipway.contract.strategies import BLUE_GREEN, CANARY, RECREATE, ROLLING, STRATEGIES
 from slipway.settings.quantities import Duration, OptionalDuration, OptionalSize, plain
 from slipway.settings.spelling import nearest
+from slipway.settings.values import SecretName  # noqa: TC001  # pydantic reads it at run time
 from slipway.x_slipway.block_errors import Block, problems_of
 from slipway.x_slipway.routing import (
     Network,
@@ -131,12 +132,6 @@ def _checks(value: object) -> object:
     return None if value == "off" or value is False else value
 
 
-def _secret_name(value: str) -> str:
-    if value and not value.replace("_", "a").isalnum():
-        raise ValueError("is not the name of a secret setting")
-    return value
-
-
 class ServiceExtension(Block):
     """`x-slipway` of one service."""
 
@@ -161,9 +156,7 @@ class ServiceExtension(Block):
     sticky: bool = Field(default=False, description="a visitor stays with the generation that answered first")
     preview: OptionalHostName = Field("", description="host name that reaches the new generation before all others do")
     redirect: Redirects = Field(default_factory=list, description="host names whose requests are redirected elsewhere")
-    basic_auth: Annotated[str, AfterValidator(_secret_name)] = Field(
-        "", description="name of the secret with lines of htpasswd"
-    )
+    basic_auth: SecretName = Field("", description="name of the secret with lines of htpasswd")
     ip_allow_list: Annotated[list[Network], BeforeValidator(listed)] = Field(
         default_factory=list, description="addresses or networks that are let in; everyone when empty"
     )

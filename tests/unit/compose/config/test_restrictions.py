@@ -1,0 +1,171 @@
+"""A restricted stack: its Compose file may be a stranger's, and reaches nothing but its own."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import application, problems_of, whats
+
+RESTRICTED = {"restricted": True, "domain": "pr-1.example.com"}
+
+
+def compose(service: dict[str, Any], **top: Any) -> str:
+    return json.dumps({"services": {"web": {"image": "x", "restart": "always", **service}}, **top})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A repository with an application in it, and what is none of its business beside."""
+    subprocess.run(["git", "init", "-q", tmp_path / "repo"], check=True)
+    (tmp_path / "repo" / "app").mkdir()
+    (tmp_path / "repo" / "inside.env").write_text("A=1")
+    (tmp_path / "repo" / "Dockerfile").write_text("FROM x")
+    (tmp_path / "outside.env").write_text("TOKEN=of-the-runner")
+    (tmp_path / "outside.yaml").write_text("services: {}")
+    (tmp_path / "repo" / "app" / "link.env").symlink_to(tmp_path / "outside.env")
+    return tmp_path / "repo" / "app"
+
+
+REACHES = [
+    ({"privileged": True}, "privileged"),
+    ({"network_mode": "host"}, "network_mode: host"),
+    ({"network_mode": "container:other"}, "network_mode: container:other"),
+    ({"pid": "host"}, "pid"),
+    ({"ipc": "host"}, "ipc"),
+    ({"uts": "host"}, "uts"),
+    ({"userns_mode": "host"}, "userns_mode"),
+    ({"cgroup": "host"}, "cgroup"),
+    ({"cgroup_parent": "/"}, "cgroup_parent"),
+    ({"runtime": "other"}, "runtime"),
+    ({"devices": ["/dev/sda:/dev/sda"]}, "devices"),
+    ({"device_cgroup_rules": ["a *:* rwm"]}, "device_cgroup_rules"),
+    ({"group_add": ["docker"]}, "group_add"),
+    ({"cap_add": ["SYS_ADMIN"]}, "cap_add: SYS_ADMIN"),
+    ({"cap_add": ["ALL"]}, "cap_add: ALL"),
+    ({"cap_add": ["cap_net_admin"]}, "cap_add: cap_net_admin"),
+    ({"security_opt": ["seccomp:unconfined"]}, "security_opt: seccomp:unconfined"),
+    ({"security_opt": ["apparmor=unconfined"]}, "security_opt: apparmor=unconfined"),
+    ({"sysctls": {"kernel.msgmax": "1"}}, "sysctls: kernel.msgmax"),
+    ({"volumes": ["/var/run/docker.sock:/s"]}, "volumes: /var/run/docker.sock"),
+    ({"volumes": ["/:/host:ro"]}, "volumes: /"),
+    ({"volumes": [{"type": "bind", "source": "/etc", "target": "/e", "read_only": True}]}, "volumes: /etc"),
+    ({"volumes_from": ["container:other"]}, "volumes_from"),
+    ({"external_links": ["other"]}, "external_links"),
+    ({"oom_score_adj": -1000}, "oom_score_adj"),
+    ({"deploy": {"resources": {"reservations": {"devices": [{"capabilities": ["gpu"]}]}}}}, "deploy.resources"),
+    ({"logging": {"driver": "syslog", "options": {"syslog-address": "tcp://x:1"}}}, "logging.driver: syslog"),
+    ({"build": {"context": "/"}}, "build.context: /"),
+    ({"build": {"context": "../../"}}, "build.context: "),
+    ({"build": {"context": ".", "dockerfile": "../../outside.env"}}, "build.dockerfile: ../../outside.env"),
+    ({"build": {"context": "https://example.com/x.git"}}, "build.context: https://example.com/x.git"),
+    ({"build": {"context": "..", "additional_contexts": {"a": "/root"}}}, "build.a: /root"),
+    ({"build": {"context": "..", "network": "host"}}, "build.network"),
+    ({"build": {"context": "..", "privileged": True}}, "build.privileged"),
+    ({"build": {"context": "..", "ssh": ["default"]}}, "build.ssh"),
+    ({"build": {"context": "..", "cache_to": ["type=local,dest=/x"]}}, "build.cache_to"),
+]
+
+
+@pytest.mark.parametrize(("service", "what"), REACHES, ids=[what for _, what in REACHES])
+def test_what_reaches_beyond_its_containers_is_refused(folder: Path, service: dict[str, Any], what: str) -> None:
+    found = problems_of(folder, compose(service), **RESTRICTED)
+    mine = [each for each in found if "restricted" in each.meaning]
+    assert any(each.what.startswith(f"services.web.{what}") for each in mine), whats(found)
+    assert "pulumi config rm restricted" in mine[0].fix
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry", "what"),
+    [
+        ("volumes", {"external": True}, "external"),
+        ("volumes", {"name": "shop-production_data"}, "name: shop-production_data"),
+        ("volumes", {"driver": "other/driver"}, "driver: other/driver"),
+        ("volumes", {"driver_opts": {"type": "none", "o": "bind", "device": "/"}}, "driver_opts"),
+        ("volumes", {"driver_opts": {"type": "nfs", "o": "addr=10.0.0.1", "device": ":/x"}}, "driver_opts"),
+        ("networks", {"external": True}, "external"),
+        ("networks", {"name": "shop-production_default"}, "name: shop-production_default"),
+        ("networks", {"driver": "macvlan"}, "driver: macvlan"),
+        ("networks", {"driver_opts": {"com.docker.network.bridge.name": "docker0"}}, "driver_opts"),
+        ("networks", {"ipam": {"config": [{"subnet": "169.254.169.0/24"}]}}, "ipam"),
+    ],
+)
+def test_what_reaches_beyond_the_stack_is_refused(folder: Path, kind: str, entry: dict[str, Any], what: str) -> None:
+    use = ["data:/data"] if kind == "volumes" else ["data"]
+    found = problems_of(folder, compose({kind: use}, **{kind: {"data": entry}}), **RESTRICTED)
+    assert any(each.what.startswith(f"{kind}.data.{what}") for each in found), whats(found)
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        {"route": "shop.example.com"},
+        {"route": "example.com/x"},
+        {"route": "evilpr-1.example.com"},
+        {"route": "/", "preview": "next.example.com"},
+        {"route": "/", "redirect": {"from": "www.example.com", "to": "https://pr-1.example.com"}},
+    ],
+)
+def test_another_name_of_the_edge_is_refused(folder: Path, extension: dict[str, Any]) -> None:
+    found = problems_of(folder, compose({"x-slipway": {"port": 80, **extension}}), **RESTRICTED)
+    assert any("is not below the stack's domain" in each.what for each in found), whats(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("services: {web: {image: x, env_file: ../../outside.env}}", "env_file: ../../outside.env"),
+        ("services: {web: {image: x, env_file: [{path: link.env, required: false}]}}", "env_file: link.env"),
+        ("services: {web: {image: x, env_file: /proc/self/environ}}", "env_file: /proc/self/environ"),
+        ("services: {web: {image: x, env_file: '${HOME}/x'}}", "env_file: ${HOME}/x"),
+        ("services: {web: {image: x, env_file: ~/x}}", "env_file: ~/x"),
+        ("x-a: &a {env_file: ../../outside.env}\nservices: {web: {<<: *a, image: x}}", "env_file: ../../outside.env"),
+        ("services: {web: {image: x, label_file: ../../outside.env}}", "label_file: ../../outside.env"),
+        ("include: [../../outside.yaml]\nservices: {web: {image: x}}", "include: ../../outside.yaml"),
+        ("include: [{path: a.yaml, env_file: ../../outside.env}]\nservices: {}", "include: ../../outside.env"),
+        ("include: [{path: a.yaml, project_directory: ..}]\nservices: {}", "project_directory: ~"),
+        ("include: ['https://example.com/x.git']\nservices: {}", "include: https://example.com/x.git"),
+        ("include: [deep.yaml]\nservices: {}", "env_file: ../../outside.env"),
+        ("services: {web: {extends: {file: ../../outside.yaml, service: x}}}", "extends: ../../outside.yaml"),
+    ],
+)
+def test_no_file_of_the_deploying_machine_is_read(folder: Path, text: str, said: str) -> None:
+    (folder / "deep.yaml").write_text("services: {other: {image: y, env_file: ../../outside.env}}")
+    found = problems_of(folder, text, **RESTRICTED)
+    assert any(said in each.what for each in found), whats(found)
+    assert "of-the-runner" not in str(found)
+
+
+def test_what_stays_within_its_own_deploys(folder: Path) -> None:
+    service = {
+        "build": {"context": "..", "additional_contexts": {"base": "docker-image://alpine:3"}},
+        "cap_add": ["NET_BIND_SERVICE"], "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"],
+        "volumes": ["data:/data", "./site:/site:ro"], "env_file": "../inside.env", "ports": ["127.0.0.1:8080:80"],
+        "sysctls": {"net.core.somaxconn": 1024}, "ulimits": {"nofile": 1024}, "networks": ["back"],
+        "x-slipway": {"route": ["/", "api.pr-1.example.com"], "port": 80},
+    }  # fmt: skip
+    (folder / "site").mkdir()
+    (folder / "site" / "index.html").write_text("x")
+    text = compose(service, volumes={"data": {}}, networks={"back": {"internal": True}})
+    found = application(folder, text, **RESTRICTED)
+    web = found.document["services"]["web"]
+    assert "ports" not in web
+    assert web["expose"] == ["80"]
+    assert any("ports are not published" in each for each in whats(found.warnings))
+    assert "ports" in application(folder, text, domain="pr-1.example.com").document["services"]["web"]
+
+
+def test_every_route_asks_for_the_stacks_password_whatever_the_file_says(folder: Path) -> None:
+    names = {"none": {}, "own": {"basicAuth": "OWN"}}
+    services = {
+        name: {"image": "x", "x-slipway": {"route": f"/{name}", "port": 80, **block}} for name, block in names.items()
+    }
+    secrets = {"GATE": "u:$2y$05$abc", "OWN": "o:$2y$05$abc"}
+    text = json.dumps({"services": {**services, "inner": {"image": "x"}}})
+    found = application(folder, text, domain="example.com", basic_auth="GATE", secrets=secrets)
+    asked = {name: entry["middlewares"]["basic_auth"] for name, entry in found.entries.items()}
+    assert asked == {"none": "GATE", "own": "GATE", "inner": None}
+    assert found.secrets == ("GATE",)
+    problems = problems_of(folder, text, domain="example.com", basic_auth="GATE", secrets={"OWN": secrets["OWN"]})
+    assert {each.subject for each in problems} == {"GATE"}
