@@ -8,6 +8,7 @@ changes; where it does not, the document gets a new token, which shows as a chan
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -112,7 +113,8 @@ class ComposeDeployment(pulumi.ComponentResource):
         for difference in () if host.probe["lock"] else drift_of(host.probe):  # what a deployment does is no drift
             pulumi.log.warn(printable(f"host {host.label}: {difference}"), resource=self)
         path = agent_path(stack)
-        volumes = f" --volumes {','.join(args.settings.remove_volumes)}" if args.settings.remove_volumes else ""
+        named = shlex.quote(",".join(args.settings.remove_volumes))
+        volumes = f" --volumes {named}" if args.settings.remove_volumes else ""
 
         def document(assembled: Mapping[str, Any]) -> str:
             names = [each.label for each in args.hosts]

@@ -29,6 +29,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "up": "Deploy, showing every step on every host as it happens.",
         "move": "Show a move from a Compose project; undo or finish it.",
         "promote": "Deploy the release of one stack to another, without a build.",
+        "pr": "Deploy a pull request to an environment of its own.",
         "validate": "Mark the live release as good: failed updates return to it.",
         "await-checks": "Validate or roll back, as the commit's GitHub checks end.",
     },

@@ -31,6 +31,7 @@ from slipway.compose.service_entries import service_entries
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.compose.stale_proxies import check_proxies
 from slipway.contract.canonical import release_id
+from slipway.contract.deployment import EVERY_VOLUME
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import is_reference, mirrored
 from slipway.settings.rules import too_long
@@ -229,7 +230,7 @@ class _Reader:
             )
         volumes = [name for name, entry in (model.get("volumes") or {}).items() if not (entry or {}).get("external")]
         for name in self.settings.remove_volumes:
-            if name not in volumes:
+            if name not in (*volumes, EVERY_VOLUME):
                 self.found.refuse(
                     f"removeVolumes: '{name}' is not a volume of the Compose file's own",
                     suggestion(name, volumes, "`pulumi destroy` could not remove it"),

@@ -10,10 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
-    "ERROR_FLOOR", "ERROR_RELATIVE", "LATENCY_FLOOR_SECONDS", "LATENCY_RELATIVE", "MINIMUM_REQUESTS", "Acme", "Canary",
-    "Certificate", "Deployment", "EdgeRequest", "FleetMembers", "Middlewares", "Migration", "Options", "RateLimit",
-    "Redirect", "Registry", "Release", "Route", "ServiceEntry", "Thresholds", "Update", "WatchLimits", "known",
+    "ERROR_FLOOR", "ERROR_RELATIVE", "EVERY_VOLUME", "LATENCY_FLOOR_SECONDS", "LATENCY_RELATIVE",
+    "MINIMUM_REQUESTS", "Acme", "Canary", "Certificate", "Deployment", "EdgeRequest", "FleetMembers", "Middlewares",
+    "Migration", "Options", "RateLimit", "Redirect", "Registry", "Release", "Route", "ServiceEntry", "Thresholds",
+    "Update", "WatchLimits", "known",
 ]  # fmt: skip
+
+EVERY_VOLUME = "*"
+"""Where volumes are named: all of the stack's own, and its data folders."""
 
 # How much worse a release may be than the one before it, where nobody says: for canaries and the watch alike.
 ERROR_RELATIVE = 0.1

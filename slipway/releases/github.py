@@ -127,6 +127,15 @@ class Repository:
         names = {each.name for each in found}
         return Checks(tuple(found), tuple(name for name in only if name not in names))
 
+    def pull_request_is_open(self, number: int) -> bool:
+        """Whether there is that pull request and it is neither merged nor closed. Raises as `checks`."""
+        try:
+            return bool(self._repository.get_pull(number).complete().state == "open")
+        except UnknownObjectException:
+            return False
+        except Exception as error:  # noqa: BLE001  # as above
+            raise self._error(error, f"pull request {number}", "pull requests: read") from None
+
     def set_variable(self, environment: str, name: str, value: str) -> bool:
         """Have the variable `name` of an environment be `value`; whether it was another one. Raises as `checks`."""
         what = f"variable {name} of environment {environment}"

@@ -28,7 +28,7 @@ from slipway.settings.values import (
     Tag,
     TrustedProxy,
     User,
-    VolumeKey,
+    VolumeKeyOrAll,
     Webhook,
     matching,
     one_host_key,
@@ -255,8 +255,9 @@ class Settings(BaseSettings):
     )
     lock_wait: int = Field(60, ge=0, le=3600, description="seconds to wait for another deployment of the stack")
     disk_minimum_mb: int = Field(500, ge=0, description="free disk space that a host must have, MB of 10^6 bytes")
-    remove_volumes: Listed[VolumeKey] = Field(
-        default_factory=list, description="volumes that `pulumi destroy` removes, by their name in the Compose file"
+    remove_volumes: Listed[VolumeKeyOrAll] = Field(
+        default_factory=list,
+        description="volumes that `pulumi destroy` removes, by their name in the Compose file, or * for all",
     )
 
     @classmethod

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PLATFORMS", "Address", "Adopted", "AuthorityUrl", "Domain", "Email", "Listed", "Mapped", "Network", "Pem",
-    "Platform", "RegistryPlace", "StackOnHost", "Tag", "TrustedProxy", "User", "VolumeKey", "Webhook", "decoded",
-    "is_placeholder", "matching", "message_of", "name_words", "networks_of", "one_host_key", "plain_platform",
-    "texts", "tolerate_json", "unfolded", "upper_name",
+    "Platform", "RegistryPlace", "StackOnHost", "Tag", "TrustedProxy", "User", "VolumeKey", "VolumeKeyOrAll",
+    "Webhook", "decoded", "is_placeholder", "matching", "message_of", "name_words", "networks_of", "one_host_key",
+    "plain_platform", "texts", "tolerate_json", "unfolded", "upper_name",
 ]  # fmt: skip
 
 _Entry = TypeVar("_Entry")
@@ -323,6 +323,7 @@ Network = Annotated[str, AfterValidator(_network)]
 TrustedProxy = Annotated[str, AfterValidator(_proxy)]
 Platform = Annotated[str, AfterValidator(_platform)]
 VolumeKey = Annotated[str, matching(r"[A-Za-z0-9._-]+", "is not the name of a volume in a Compose file")]
+VolumeKeyOrAll = Annotated[str, matching(r"[A-Za-z0-9._-]+|\*", "is not the name of a volume in a Compose file, nor *")]
 _OBJECT = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not the name of a volume or network of Docker")]
 Adopted = Annotated[dict[VolumeKey, _OBJECT], BeforeValidator(texts)]
 AuthorityUrl = Annotated[str, matching(_URL, "is not an http:// or https:// address")]

@@ -21,6 +21,7 @@ from slipway.agent.state.journal import DESTROY, Journal
 from slipway.agent.state.lock import lock
 from slipway.agent.state.owner import owner_of
 from slipway.contract import CONTRACT
+from slipway.contract.deployment import EVERY_VOLUME
 from slipway.contract.host_paths import shell_stack_path
 from slipway.contract.owner import OWNER_FILE, named, owned_by_another
 from slipway.contract.problems import SlipwayError
@@ -116,12 +117,12 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
     releases = folder.kept_releases().values()
     own = {image for release in releases for image in images_of(release)}
     images, warnings = remove_images(sorted(own - images_of_other_stacks(folder.stack)), api)
-    kept, gone, unknown, spared = _adopted(releases, api), [], set(named), []
+    kept, gone, unknown, spared = _adopted(releases, api), [], {*named} - {EVERY_VOLUME}, []
     for volume in sorted(api.volumes(folder.stack), key=lambda each: str(each["Name"])):
         name = str(volume["Name"])
         called = {name, (volume.get("Labels") or {}).get(_VOLUME_LABEL)}
         unknown -= called
-        if called.isdisjoint(named):
+        if called.isdisjoint(named) and EVERY_VOLUME not in named:
             kept.append(name)
         elif foreign:
             spared.append(name)
@@ -129,7 +130,7 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
             api.remove_volume(name)
             gone.append(name)
     for name in _remove_folder(folder, named):
-        (gone if name in named else kept).append(name)
+        (gone if {name, EVERY_VOLUME} & {*named} else kept).append(name)
         unknown.discard(name)
     warnings += [f"there is no volume {name} of this stack" for name in named if name in unknown]
     if foreign:
@@ -182,7 +183,7 @@ def _remove_folder(folder: StackFolder, named: Sequence[str]) -> list[str]:
         return []
     try:
         data = sorted(os.listdir(folder.data)) if os.path.isdir(folder.data) else []
-        going = [name for name in data if _DATA + name in named]
+        going = [name for name in data if {_DATA + name, EVERY_VOLUME} & {*named}]
         for name in going:
             _remove_entry(os.path.join(folder.data, name))
         spared = {os.path.basename(folder.lock), *(["data"] if going != data else [])}

@@ -134,7 +134,8 @@ def test_the_release_validated_last_is_never_pruned(stack: Simulation) -> None:
     assert len(kept) == 2
 
 
-def test_destroy_twice_keeps_volumes_unless_named(stack: Simulation) -> None:
+@pytest.mark.parametrize("named", [("data", "data/uploads"), ("*",)])
+def test_destroy_twice_keeps_volumes_unless_named(stack: Simulation, named: tuple[str, ...]) -> None:
     mounts = [
         {"type": "volume", "source": "data", "target": "/data"},
         {"type": "bind", "source": "@data/uploads", "target": "/uploads"},
@@ -147,7 +148,8 @@ def test_destroy_twice_keeps_volumes_unless_named(stack: Simulation) -> None:
     assert "shop_default" not in stack.host.engine.networks
     assert [path.name for path in (stack.host.home / "stacks" / "shop").iterdir()] == ["data"]
     assert stack.destroy().report["removed"] == []
-    assert stack.destroy("data", "data/uploads").code == 0
+    last = stack.destroy(*named)
+    assert (last.code, last.report["warnings"], last.report["kept_volumes"]) == (0, [], [])
     assert stack.host.engine.volumes == {}
     assert not (stack.host.home / "stacks" / "shop").exists()
 
