@@ -140,7 +140,7 @@ class ComposeDeployment(pulumi.ComponentResource):
         removal = host.command(
             f"{self._name}-{host.label}-removal",
             delete=remove.replace(" || ", " && exec cat >/dev/null || ", 1),
-            stdin=json.dumps({"owner": args.settings.owner}),
+            stdin=json.dumps({"owner": args.settings.owner, "host": host.label}),
             opts=pulumi.ResourceOptions(parent=host, delete_before_replace=True, ignore_changes=["stdin"]),
         )
         command = host.command(

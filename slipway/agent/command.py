@@ -218,7 +218,7 @@ def _change(folder: StackFolder, command: str, options: dict[str, str], out: Out
     if command == "destroy":
         from slipway.agent.deploy.destroy import destroy
 
-        return destroy(folder, _names(options, "--volumes"), out, _owner_on_stdin())
+        return destroy(folder, _names(options, "--volumes"), out, *_said_on_stdin())
     given = sys.stdin.buffer.read() if "--off" not in options else b""
     if command == "maintenance":
         from slipway.agent.maintenance import maintain
@@ -234,16 +234,15 @@ def _change(folder: StackFolder, command: str, options: dict[str, str], out: Out
     return mark(folder, options["--release"], note, out, actor=actor)
 
 
-def _owner_on_stdin() -> str | None:
-    """Whose the stack is by what the engine sends: the document of its last deployment; None where nobody says."""
+def _said_on_stdin() -> tuple[str, str]:
+    """Whose the stack is, and on which of its hosts, by what the engine sends: the document of its last deployment."""
     import select
 
-    if not select.select([sys.stdin], [], [], _STDIN_SECONDS)[0]:
-        return None
-    given = sys.stdin.buffer.read()
-    with contextlib.suppress(ValueError, AttributeError):
-        return str(json.loads(given).get("owner", ""))
-    return None
+    if select.select([sys.stdin], [], [], _STDIN_SECONDS)[0]:
+        with contextlib.suppress(ValueError, AttributeError):
+            given = json.loads(sys.stdin.buffer.read())
+            return str(given.get("owner", "")), str(given.get("host", ""))
+    return "", ""
 
 
 def _plan(given: bytes, folder: StackFolder, out: Output, *, redacted: bool) -> None:

@@ -25,7 +25,7 @@ from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import ask_to_end, held_by, holder
-from slipway.agent.state.owner import owner_of
+from slipway.agent.state.owner import host_of, owner_of
 from slipway.agent.watch.watch import watched
 from slipway.contract import CONTRACT
 from slipway.contract.problems import SlipwayError
@@ -89,6 +89,7 @@ def probe(folder: StackFolder) -> dict[str, Any]:
         "stack": folder.stack,
         "application": _application(folder, live),
         "owner": owner_of(folder),
+        "called": host_of(folder),
         "elsewhere": elsewhere,
         "agent": version(),
         "machine": _machine(host),

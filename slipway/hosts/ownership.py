@@ -9,7 +9,8 @@ from slipway.contract.host_paths import project_on_hosts, shell_stack_path
 from slipway.contract.owner import OWNER_FILE, named, owned_by_another
 from slipway.contract.problems import Problem
 from slipway.hosts.host_sessions import other_owner
-from slipway.settings.setting_files import config_set
+from slipway.settings.model import LOCAL_ADDRESS
+from slipway.settings.setting_files import config_rm, config_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,6 +83,12 @@ def _renamed(stack: str, application: Application, former: str) -> Problem:
 def _renamed_host(probe: Mapping[str, Any], settings: Settings, index: int, known: Mapping[str, str]) -> Problem | None:
     """The engine would take the stack off a host that has another name, or that of another one, now."""
     host, address = settings.hosts[index], _address(settings.hosts[index])
+    called = str(probe.get("called") or "")
+    before, here = known.get(host.name, address), called == host.name or (probe["live"] and probe.get("owner"))
+    if here and before != address and LOCAL_ADDRESS in (before, address):
+        return _reached_otherwise(settings, index, before)
+    if called not in ("", host.name) and host.name not in known:
+        return _called_otherwise(settings, index, called)
     gone = {name: at for name, at in known.items() if name not in {each.name for each in settings.hosts}}
     was = next((name for name, at in gone.items() if at == address), "")
     if not gone or known.get(host.name) == address:
@@ -103,8 +110,32 @@ def _renamed_host(probe: Mapping[str, Any], settings: Settings, index: int, know
     )
 
 
+def _reached_otherwise(settings: Settings, index: int, before: str) -> Problem:
+    """The engine has a command of its own for this machine, and one for a machine over SSH."""
+    name = settings.hosts[index].name
+    return Problem(
+        f"this machine was reached {'as `local`' if before == LOCAL_ADDRESS else 'over SSH'} so far",
+        f"the engine would deploy the other way, and then take off {name} what it deployed this way: all that runs, so "
+        f"nothing was touched; where that is meant, `pulumi destroy --stack {shlex.quote(settings.stack)}` with the "
+        "former settings comes first, which keeps all volumes but those of `removeVolumes`",
+        config_set(settings.stack, f"hosts[{index}].address", shlex.quote(before)),
+    )
+
+
+def _called_otherwise(settings: Settings, index: int, called: str) -> Problem:
+    twice = called in {host.name for host in settings.hosts}
+    return Problem(
+        f"this machine is {called}, too" if twice else f"this machine is called {called} so far",
+        f"the engine knows a host by its name, and would deploy twice to this one, and take it off {called} again, so "
+        "nothing was touched",
+        config_rm(settings.stack, f"hosts[{index}]")
+        if twice
+        else config_set(settings.stack, f"hosts[{index}].name", shlex.quote(called)),
+    )
+
+
 def _address(host: HostSettings) -> str:
-    return "127.0.0.1" if host.local else host.address  # as in the outputs of the component
+    return LOCAL_ADDRESS if host.local else host.address  # as in what a state has deployed
 
 
 def _of_another(probe: Mapping[str, Any], application: Application, stack: str) -> Problem | None:

@@ -19,6 +19,7 @@ from slipway.compose.schema_check import checked, release_checked
 from slipway.contract.problems import SlipwayError, in_brief
 from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.plans import published
+from slipway.settings.model import LOCAL_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -113,7 +114,7 @@ def read_records(stack: str) -> Records:
 
 
 class Deployed(NamedTuple):
-    """Compose project → host → its address, of what a state has."""
+    """Compose project → host → its address (`local` for this machine), of what a state has."""
 
     done: Mapping[str, Mapping[str, str]]
     """What a deployment was proven on."""
@@ -138,12 +139,15 @@ def read_deployed(stack: str) -> Deployed:
         elif (ours := _OURS.search(kind)) and (made := _REMOVES.search(str(outputs.get("delete")))):
             host = name.removeprefix(f"{made[1]}-")
             host = host.removesuffix("-removal") if ours[1] == "host:Host" else host
-            begun.setdefault(made[1], {})[host] = ""
+            begun.setdefault(made[1], {})[host] = way = LOCAL_ADDRESS if kind.endswith("$command:local:Command") else ""
             if ours[1] != "host:Host" and outputs.get("stdout"):
-                done.setdefault(made[1], {})[host] = ""
+                done.setdefault(made[1], {})[host] = way
 
     def addressed(found: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-        return {project: {host: addresses.get(host, "") for host in hosts} for project, hosts in found.items()}
+        return {
+            project: {host: at or addresses.get(host, "") for host, at in hosts.items()}
+            for project, hosts in found.items()
+        }
 
     return Deployed(addressed(done), addressed(begun))
 

@@ -13,6 +13,7 @@ from witness import Witness
 from slipway.agent.deploy.deploy import deploy, planned
 from slipway.agent.deploy.destroy import destroy
 from slipway.agent.host_probe import probe
+from slipway.agent.state.owner import owner_of
 from slipway.agent.state.stack_dir import StackFolder
 from slipway.agent.state.validation_mark import mark
 from slipway.agent.watch.watch import start_watch
@@ -270,13 +271,14 @@ class Simulation:
         _, ended = self.start(lambda _: probe(StackFolder(self.stack)))
         return ended().report
 
-    def destroy(self, *volumes: str, owner: str | None = "") -> Ended:
-        _, ended = self.start(lambda out: self.take_away(out, *volumes, owner=owner))
+    def destroy(self, *volumes: str, owner: str | None = None, host: str = "") -> Ended:
+        _, ended = self.start(lambda out: self.take_away(out, *volumes, owner=owner, host=host))
         return ended()
 
-    def take_away(self, out: SilentOutput, *volumes: str, owner: str | None = "") -> dict[str, Any]:
-        """What `destroy` runs."""
-        return destroy(StackFolder(self.stack), volumes, out, owner)
+    def take_away(self, out: SilentOutput, *volumes: str, owner: str | None = None, host: str = "") -> dict[str, Any]:
+        """What `destroy` runs; by its own stack where no owner is given."""
+        folder = StackFolder(self.stack)
+        return destroy(folder, volumes, out, owner_of(folder) if owner is None else owner, host)
 
     def validate(self, release: str) -> Ended:
         _, ended = self.start(lambda out: mark(StackFolder(self.stack), release, "by a test", out))

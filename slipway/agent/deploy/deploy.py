@@ -233,7 +233,7 @@ def _forward(attempt: Attempt) -> dict[str, Any]:
         remove_one_offs(access.api, stack)
     attempt.outcome = _outcome(plan, attempt)
     _preflight(attempt, made)
-    note_owner(attempt.folder, attempt.document.owner)
+    note_owner(attempt.folder, attempt.document.owner, attempt.document.host)
     attempt.users.note()
     phases = {"facts": runtime.monotonic() - begin}
     found: list[Change] = []

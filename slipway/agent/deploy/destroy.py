@@ -19,11 +19,11 @@ from slipway.agent.release.prune import images_of, images_of_other_stacks, remov
 from slipway.agent.state.atomic_files import remove_files, remove_tree
 from slipway.agent.state.journal import DESTROY, Journal
 from slipway.agent.state.lock import lock
-from slipway.agent.state.owner import owner_of
+from slipway.agent.state.owner import host_of, owner_of
 from slipway.contract import CONTRACT
 from slipway.contract.deployment import EVERY_VOLUME
 from slipway.contract.host_paths import shell_stack_path
-from slipway.contract.owner import OWNER_FILE, named, owned_by_another
+from slipway.contract.owner import OWNER_FILE, named
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -40,13 +40,16 @@ _DATA = "data/"
 _ROUNDS = 3
 
 
-def destroy(folder: StackFolder, volumes: Sequence[str], out: Output, owner: str | None = "") -> dict[str, Any]:
+def destroy(
+    folder: StackFolder, volumes: Sequence[str], out: Output, owner: str = "", host: str = ""
+) -> dict[str, Any]:
     """Remove the stack; what was removed and which volumes and data folders were kept. Fine when there is nothing.
 
-    What is noted as another's than `owner`'s (None: nobody said) stays: the state of a stack whose first deployment
-    failed has a removal, too.
+    What is noted as another's than `owner`'s stays: the state of a stack whose first deployment failed has a removal,
+    too. So does what `owner` deployed as another of its hosts than `host`: the engine takes a host's old name off only
+    after its new one was deployed. Empty: nobody said.
     """
-    if _of_another(folder, owner):
+    if _of_another(folder, owner, host):
         return _left(folder, out)
     api = DockerApi(find_socket())
     api.version()
@@ -65,19 +68,21 @@ def destroy(folder: StackFolder, volumes: Sequence[str], out: Output, owner: str
     stop = Stop()
     stop.install()
     with lock(folder.lock, owner="destroy", reason="destroy the stack", wait=_LOCK_WAIT, stop=stop):
-        return _left(folder, out) if _of_another(folder, owner) else _remove(folder, volumes, api, out)
+        return _left(folder, out) if _of_another(folder, owner, host) else _remove(folder, volumes, api, out)
 
 
-def _of_another(folder: StackFolder, owner: str | None) -> bool:
-    noted = owner_of(folder)
-    return bool(noted) if owner is None else owned_by_another(folder.stack, noted, owner) is not None
+def _of_another(folder: StackFolder, owner: str, host: str) -> bool:
+    """By the names alone: an equal mark is a copied project's, too."""
+    noted, called = owner_of(folder), host_of(folder)
+    return bool(noted and named(noted)[0] != named(owner)[0]) or bool(host and called and host != called)
 
 
 def _left(folder: StackFolder, out: Output) -> dict[str, Any]:
     note, agent = (shell_stack_path(folder.stack, name) for name in (OWNER_FILE, "agent.pyz"))
     line = (
-        f"{folder.stack} belongs to the Pulumi stack {named(owner_of(folder))[0]} here, so nothing was removed; where "
-        f"it is the same one, `rm {note} && python3 {agent} destroy --stack {folder.stack}` on the host removes it"
+        f"{folder.stack} belongs to the Pulumi stack {named(owner_of(folder))[0]} here, which deployed it as host "
+        f"{host_of(folder)}, so nothing was removed; where it is the same one, "
+        f"`rm {note} && python3 {agent} destroy --stack {folder.stack}` on the host removes it"
     )
     out.progress("warning", line)
     return {"contract": CONTRACT, "stack": folder.stack, "removed": [], "kept_volumes": [], "warnings": [line]}

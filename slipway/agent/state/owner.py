@@ -1,4 +1,4 @@
-"""Which Pulumi stack a stack of this host belongs to, as noted when it was first deployed."""
+"""Which Pulumi stack a stack of this host belongs to, and as which of its hosts, as noted when it was deployed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["check_owner", "forget_owner", "note_owner", "owner_of"]
+__all__ = ["check_owner", "forget_owner", "host_of", "note_owner", "owner_of"]
+
+_HOST_FILE = "host"
 
 
 def check_owner(folder: StackFolder, owner: str, application: str = "") -> None:
@@ -21,25 +23,36 @@ def check_owner(folder: StackFolder, owner: str, application: str = "") -> None:
         raise SlipwayError(problem)
 
 
-def note_owner(folder: StackFolder, owner: str) -> None:
-    """Note it, also where only its mark or its name has changed."""
+def note_owner(folder: StackFolder, owner: str, host: str) -> None:
+    """Note it, also where only its mark or its name has changed; and what it calls this host."""
     if owner and owner != owner_of(folder):
-        write_atomically(_path(folder), owner.encode())
+        write_atomically(_path(folder, OWNER_FILE), owner.encode())
+    if host != host_of(folder):
+        write_atomically(_path(folder, _HOST_FILE), host.encode())
 
 
 def forget_owner(folder: StackFolder) -> None:
     """Where the first deployment failed, the name is nobody's."""
-    remove_files(_path(folder))
+    remove_files(_path(folder, OWNER_FILE), _path(folder, _HOST_FILE))
 
 
 def owner_of(folder: StackFolder) -> str:
     """`PROJECT/STACK MARK`, as the driver says it; empty where nobody said."""
+    return _noted(folder, OWNER_FILE)
+
+
+def host_of(folder: StackFolder) -> str:
+    """What the stack that was deployed last calls this host; empty where nobody said."""
+    return _noted(folder, _HOST_FILE)
+
+
+def _noted(folder: StackFolder, name: str) -> str:
     try:
-        with open(_path(folder), encoding="utf-8") as file:
+        with open(_path(folder, name), encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return ""
 
 
-def _path(folder: StackFolder) -> str:
-    return os.path.join(folder.path, OWNER_FILE)
+def _path(folder: StackFolder, name: str) -> str:
+    return os.path.join(folder.path, name)

@@ -194,7 +194,7 @@ def test_what_a_failed_first_deployment_left_is_removed_by_a_resource_that_was_t
     ]
     assert name == "shop-test-here-removal"
     assert not inputs.keys() & {"create", "update"}, "it connects to no host before the end"
-    assert json.loads(inputs["stdin"]).keys() == {"owner"}
+    assert json.loads(inputs["stdin"]) == {"owner": "", "host": "here"}
     assert "destroy --stack shop-test" in inputs["delete"]
     # More than a pipe holds, and no agent: over SSH, a program that ends before it has read is an error, `EOF`.
     environment = {"SLIPWAY_HOME": str(tmp_path / "empty"), "PATH": os.environ["PATH"]}

@@ -39,7 +39,7 @@ def problems(
     ],
 )
 def test_a_stack_that_ran_under_another_name_is_refused(tmp_path: Path, stack: str, former: str, fix: str) -> None:
-    [found] = problems(tmp_path, [LOCAL], {"here": probe()}, {former: {"here": "127.0.0.1"}}, stack=stack)
+    [found] = problems(tmp_path, [LOCAL], {"here": probe()}, {former: {"here": "local"}}, stack=stack)
     assert found.what == f"this stack runs as {former} so far, and would be shop-{stack.lower()} now"
     assert (found.fix, f"`pulumi destroy --stack {stack}`" in found.meaning) == (fix, True)
 
@@ -60,7 +60,7 @@ def at(name: str, address: str) -> dict[str, Any]:
             "b",
             "host b: this machine runs this stack, and the state knows no b",
         ),
-        ([{**LOCAL, "name": "b"}], {"a": "127.0.0.1"}, "b", "host b: this machine is called a so far"),
+        ([{**LOCAL, "name": "b"}], {"a": "local"}, "b", "host b: this machine is called a so far"),
         # one goes, and the other gets its name, or it the other's
         ([at("b", "1.1.1.1")], {"a": "1.1.1.1", "b": "2.2.2.2"}, "b", "host b: this machine is called a so far"),
         ([at("a", "2.2.2.2")], {"a": "1.1.1.1", "b": "2.2.2.2"}, "a", "host a: this machine is called b so far"),
@@ -90,6 +90,44 @@ def test_a_machine_is_never_taken_for_one_that_goes(
     assert [each.fix for each in found] == [fix] * len(found)
 
 
+@pytest.mark.parametrize(
+    ("host", "state", "noted", "what", "fix"),
+    [
+        # the engine has one kind of command for this machine, and another for a machine over SSH
+        (at("a", "1.1.1.1"), {"a": "local"}, {"called": "a"}, "this machine was reached as `local` so far", "local"),
+        (at("a", "1.1.1.1"), {"a": "local"}, {"live": LIVE}, "this machine was reached as `local` so far", "local"),
+        (
+            {**LOCAL, "name": "a"},
+            {"a": "1.1.1.1"},
+            {"called": "a"},
+            "this machine was reached over SSH so far",
+            "1.1.1.1",
+        ),
+        (at("a", "1.1.1.1"), {"a": "local"}, {}, "", ""),  # another machine
+        ({**LOCAL, "name": "a"}, {"a": "local"}, {"called": "a"}, "", ""),
+        ({**LOCAL, "name": "a"}, {}, {"called": "a"}, "", ""),  # a state of its own that was lost
+        # the machine's own note, however its address is written
+        (at("b", "b.example"), {"a": "1.1.1.1"}, {"called": "a"}, "this machine is called a so far", "a"),
+        (at("b", "b.example"), {"a": "1.1.1.1", "b": "b.example"}, {"called": "a"}, "", ""),  # names changed places
+    ],
+)
+def test_one_machine_is_never_two(
+    tmp_path: Path, *, host: dict[str, Any], state: dict[str, str], noted: dict[str, Any], what: str, fix: str
+) -> None:
+    found = problems(tmp_path, [host], {host["name"]: probe(**{"owner": OURS, **noted})}, {"shop-prod": state})
+    assert [each.what for each in found] == [f"host {host['name']}: {what}"] * bool(what)
+    assert all(f" {fix} --stack prod" in each.fix for each in found)
+
+
+def test_one_machine_under_two_addresses_is_refused(tmp_path: Path) -> None:
+    probes = {name: probe(live=LIVE, owner=OURS, called="a") for name in ("a", "b")}
+    hosts = [at("a", "1.1.1.1"), at("b", "a.example")]
+    [found] = problems(tmp_path, hosts, probes, {"shop-prod": {"a": "1.1.1.1"}})
+    assert (found.what, found.fix) == (
+        "host b: this machine is a, too", "pulumi config rm --path 'hosts[1]' --stack prod"
+    )  # fmt: skip
+
+
 def test_what_a_failed_first_deployment_left_in_the_state_counts_as_a_host_and_not_as_a_name(tmp_path: Path) -> None:
     begun = Deployed({}, {"shop-prod": {"a": "1.1.1.1"}})
     [found] = problems(tmp_path, [at("b", "1.1.1.1")], {"b": probe()}, begun)
@@ -102,7 +140,7 @@ def test_a_copy_of_a_project_is_not_the_stack_that_it_was_copied_from(tmp_path: 
     there = {"here": probe(live=LIVE, owner="one/prod 0123456789abcdef")}
     [found] = problems(tmp_path, [LOCAL], there, {}, owner="two/prod 0123456789abcdef")
     assert (found.fix, "`rm " in found.meaning) == ("pulumi config set name shop-new", True)
-    state = {"shop-prod": {"here": "127.0.0.1"}}
+    state = {"shop-prod": {"here": "local"}}
     assert not problems(tmp_path, [LOCAL], there, state, owner="two/prod 0123456789abcdef"), "a renamed project"
     assert not problems(tmp_path, [LOCAL], there, None, owner="two/prod 0123456789abcdef"), "nobody knows"
 
@@ -119,7 +157,7 @@ def test_a_fleet_takes_over_no_host_that_its_state_does_not_know(tmp_path: Path)
         ({"live": LIVE, "owner": ""}, {}, True),
         ({"live": LIVE, "owner": OURS}, {}, False),
         ({"live": None, "owner": ""}, {}, False),
-        ({"live": LIVE, "owner": ""}, {"shop-prod": {"here": "127.0.0.1"}}, False),
+        ({"live": LIVE, "owner": ""}, {"shop-prod": {"here": "local"}}, False),
         ({"live": LIVE, "owner": ""}, None, False),
     ],
 )

@@ -26,7 +26,7 @@ def pr(
     ],
     number: Annotated[int | None, typer.Argument(min=1, help="The pull request, with up and down.")] = None,
     options: Annotated[
-        list[str] | None, typer.Argument(metavar="-- PULUMI_OPTION", help="With up: options handed to pulumi up.")
+        list[str] | None, typer.Argument(metavar="-- PULUMI_OPTION", help="With up: options of the engine.")
     ] = None,
     *,
     stack: Annotated[str, typer.Option("--stack", "-s", help="The stack that is the template.")] = "pr",
@@ -52,7 +52,7 @@ def pr(
     if (number is None) != (what is _What.SWEEP):
         raise typer.BadParameter("up and down take the number of a pull request, sweep takes none", param_hint="NUMBER")
     if options and what is not _What.UP:
-        raise typer.BadParameter("only `up` runs pulumi up", param_hint="-- PULUMI_OPTION")
+        raise typer.BadParameter("options are for `up` alone", param_hint="-- PULUMI_OPTION")
     if days and what is not _What.SWEEP:
         raise typer.BadParameter("only `sweep` looks for what is old", param_hint="'--days'")
     from slipway.cli.deploy.pr_environment import address, bring_down, bring_up

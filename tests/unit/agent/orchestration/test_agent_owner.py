@@ -134,10 +134,10 @@ def test_what_an_older_slipway_deployed_is_the_first_ones_and_a_failed_first_dep
 
 @pytest.mark.parametrize(
     ("owner", "removed"),
-    [("one/pr-1", False), (None, False), ("two/pr-1", True), (f"renamed/pr-1 {A1}", True), ("", True)],
+    [("one/pr-1", False), ("two/pr-1", True), (f"copied/pr-1 {A1}", False), ("", False)],
 )
 def test_a_removal_leaves_what_another_stack_deployed_meanwhile(
-    stack: Simulation, owner: str | None, *, removed: bool
+    stack: Simulation, owner: str, *, removed: bool
 ) -> None:
     assert stack.deploy(stack.shop(db_environment={"MODE": "never"}), owner="one/pr-1").code == 1
     assert deploy(stack, f"two/pr-1 {A1}").code == 0
@@ -145,6 +145,18 @@ def test_a_removal_leaves_what_another_stack_deployed_meanwhile(
     ended = stack.destroy("data", owner=owner)
     assert (ended.code, stack.ids()) == (0, [] if removed else before)
     assert ("belongs to the Pulumi stack two/pr-1" in str(ended.report["warnings"])) is not removed
+
+
+@pytest.mark.parametrize(("host", "removed"), [("other", False), ("one", True), ("", True)])
+def test_a_removal_leaves_what_was_deployed_under_another_name_of_the_host(
+    stack: Simulation, host: str, *, removed: bool
+) -> None:
+    """The engine deploys to a host's new name first, and then removes the old one."""
+    assert deploy(stack, "one/prod").code == 0
+    before = stack.ids()
+    ended = stack.destroy(host=host)
+    assert (ended.code, stack.ids()) == (0, [] if removed else before)
+    assert ("deployed it as host one" in str(ended.report["warnings"])) is not removed
 
 
 @pytest.mark.parametrize("joined", [False, True])
