@@ -270,10 +270,10 @@ def _redactor(content: Deployment, folder: StackFolder) -> Redactor:
     others = {f"password of {each.address}": each.password for each in content.registries}
     for number, certificate in enumerate(content.edge.certificates if content.edge else ()):
         others[f"key of certificate {number}"] = certificate.key
-    others["notify"] = content.watch.notify if content.watch else ""
+    messages = _addresses(content.watch and content.watch.notify)
     release = content.release
     names = [content.stack, content.host, str(release.content["application"]), *release.services]
-    return _hiding([*names, *release.images.values()], content.secrets, *known_here(folder), others)
+    return _hiding([*names, *release.images.values()], content.secrets, *known_here(folder), others, messages)
 
 
 def _hiding(names: Iterable[str], *secrets: Mapping[str, str]) -> Redactor:
@@ -284,8 +284,14 @@ def _hiding(names: Iterable[str], *secrets: Mapping[str, str]) -> Redactor:
 
 def known_here(folder: StackFolder) -> tuple[dict[str, str], ...]:
     """What this host holds: the secrets of now and before, and where its watch sends its message to."""
-    notify = (read_object(folder.watch).get("rules") or {}).get("notify", "")
-    return folder.stored_secrets(), folder.previous_secrets(), {"notify": str(notify)}
+    notify = (read_object(folder.watch).get("rules") or {}).get("notify")
+    return folder.stored_secrets(), folder.previous_secrets(), _addresses(notify)
+
+
+def _addresses(notify: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
+    """Name → address of who gets messages; an order of an older Slipway holds the one address alone."""
+    targets = [{"name": "notifyUrl", "url": notify}] if isinstance(notify, str) else (notify or {}).get("targets", ())
+    return {f"notify.{each['name']}": str(each["url"]) for each in targets}
 
 
 def _deploy(session: _Session, options: dict[str, str]) -> None:

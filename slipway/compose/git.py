@@ -14,7 +14,16 @@ from slipway.contract.redaction import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Revision", "git_output", "read_revision", "refused_repository", "repository_of", "run_git", "tag_of"]
+__all__ = [
+    "Revision",
+    "git_output",
+    "read_revision",
+    "refused_repository",
+    "repository_of",
+    "run_git",
+    "tag_of",
+    "told_of",
+]
 
 _SECONDS = 120  # a checkout of a large repository
 
@@ -127,6 +136,13 @@ def repository_of(folder: Path) -> Path | None:
     """The top folder of the repository that holds `folder`; None outside of git."""
     top = git_output(folder, "rev-parse", "--show-toplevel")
     return Path(top) if top else None
+
+
+def told_of(folder: Path, commit: str) -> dict[str, str]:
+    """`commit`, and its `subject` and `author` where the repository that holds `folder` knows it."""
+    said = git_output(folder, "log", "-1", "--format=%s%x00%an", commit.removesuffix("-dirty"), "--") if commit else ""
+    subject, _, author = said.partition("\0")
+    return {"commit": commit, "subject": subject, "author": author}
 
 
 def read_revision(folder: Path) -> Revision:

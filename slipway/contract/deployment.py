@@ -62,7 +62,8 @@ class WatchLimits(NamedTuple):
     latency_relative: float
     latency_floor: float
     restarts: int
-    notify: str  # URL that gets a JSON message, a secret; empty for none
+    notify: Mapping[str, Any] | None
+    """Who is told that the host rolled back, secrets among it: `targets` (slipway/notify), and words of the release."""
 
     @property
     def thresholds(self) -> Thresholds:

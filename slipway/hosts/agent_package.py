@@ -117,7 +117,7 @@ if __name__ == "__main__":
 
     raise SystemExit(main())
 """
-_PARTS = ("slipway/__init__.py", "slipway/agent/**/*.py", "slipway/contract/**/*.py")
+_PARTS = ("slipway/__init__.py", *(f"slipway/{room}/**/*.py" for room in ("agent", "contract", "notify")))
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip entry can carry
 _DOCSTRING = re.compile(r'^( *)"""(?:[^"\\]|\\.|"(?!""))*"""$', re.MULTILINE | re.DOTALL)
 

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from email.message import EmailMessage
 
     from slipway.notify.message import Message
@@ -23,11 +23,12 @@ _GOOD, _BAD, _NEUTRAL = 0x2DA44E, 0xCF222E, 0x57606A
 _COLOURS = {"succeeded": _GOOD, "recovered": _GOOD, "started": _NEUTRAL, "approval-needed": _NEUTRAL, "test": _NEUTRAL}
 # Where nobody knows what is markup, what looks like it and is none.
 _LOOK_ALIKE = str.maketrans("<>`*~[]|", "\u2039\u203a'\u2217\u223c\u2045\u2046\u00a6")
+_EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # within a word it is none
 _MENTION = "@\u200b"  # nobody is called by it
 
 
 def _plain(text: str) -> str:
-    return text.translate(_LOOK_ALIKE).replace("@", _MENTION)
+    return _EMPHASIS.sub("\u02cd", text.translate(_LOOK_ALIKE)).replace("@", _MENTION)
 
 
 def _plain_text(message: Message) -> str:
@@ -75,15 +76,15 @@ def _slack(message: Message) -> dict[str, Any]:
 
 
 def _teams(message: Message) -> dict[str, Any]:
-    """An adaptive card, which is all that Workflows take; a TextRun knows no markup."""
+    """An adaptive card, which is all that Workflows take; of its texts, webhooks take only those with markup."""
 
-    def block(*runs: Mapping[str, Any]) -> dict[str, Any]:
-        return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", **run} for run in runs]}
+    def block(text: str, **looks: str) -> dict[str, Any]:
+        return {"type": "TextBlock", "text": text, "wrap": True, **looks}
 
-    body = [block({"text": message.title, "weight": "Bolder", "size": "Medium"})]
-    body += [block({"text": f"{label} ", "weight": "Bolder"}, {"text": text}) for label, text in message.lines]
+    body = [block(_plain(message.title), weight="Bolder", size="Medium")]
+    body += [block(f"**{label}** {_plain(text)}", spacing="Small") for label, text in message.lines]
     if message.command:
-        body.append(block({"text": message.command, "fontType": "Monospace"}))
+        body.append(block(_plain(message.command), fontType="Monospace"))
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",

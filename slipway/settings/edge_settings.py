@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.contract.deployment import ERROR_FLOOR, LATENCY_FLOOR_SECONDS
 from slipway.contract.problems import Problem
+from slipway.notify.delivery import Target
 from slipway.settings.certificates import covers
 from slipway.settings.quantities import plain
 from slipway.settings.registry_names import mirrored
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from slipway.settings.model import Settings
 
@@ -135,8 +136,8 @@ def edge_version(image: str) -> str:
     return tag["version"] if tag else ""
 
 
-def watch_document(settings: Settings) -> dict[str, Any] | None:
-    """`watch` of the document; None when nothing is watched."""
+def watch_document(settings: Settings, told: Callable[[], Mapping[str, str]]) -> dict[str, Any] | None:
+    """`watch` of the document; None when nothing is watched. Messages say what `told` says of the release."""
     if not settings.watch_seconds:
         return None
     return {
@@ -147,5 +148,14 @@ def watch_document(settings: Settings) -> dict[str, Any] | None:
         "latency_relative": plain(settings.watch_latency),
         "latency_floor": LATENCY_FLOOR_SECONDS,
         "restarts": settings.watch_restarts,
-        "notify": settings.notify_url.get_secret_value(),
+        "notify": _host_messages(settings, told),
     }
+
+
+def _host_messages(settings: Settings, told: Callable[[], Mapping[str, str]]) -> dict[str, Any] | None:
+    """Who is told what a host does by itself; `notifyUrl` is told nothing else."""
+    by_itself = {"failed", "rolled-back"}
+    url = settings.notify_url.get_secret_value()
+    old = [Target("webhook", url, tuple(sorted(by_itself)), "notifyUrl")] if url else []
+    targets = [each._asdict() for each in [*settings.notify_targets(), *old] if by_itself & set(each.events)]
+    return {"targets": targets, "stack": settings.stack, **told()} if targets else None

@@ -30,8 +30,10 @@ from slipway.settings.model import (
     HostSettings,
     Settings,
     container_keys,
+    is_secret,
     known_keys,
 )
+from slipway.settings.notify_settings import NotifySettings
 from slipway.settings.rules import broken_rules
 from slipway.settings.setting_files import (
     config_rm,
@@ -131,7 +133,7 @@ class _Sources:
             return f"unset {_variable(key)}"
         if where == _DOTENV:
             return f"correct {_variable(key)}=… in .env"
-        return config_set(self.stack, path, secret=key in SECRET_KEYS)  # asks for the value
+        return config_set(self.stack, path, secret=is_secret(path))  # asks for the value
 
     def _check_encryption(self, key: str, value: str) -> None:
         stated = self._stated.get(key)
@@ -147,6 +149,17 @@ class _Sources:
                     ),
                 )
                 for each in (entries if key in self._encrypted else [key])
+            ]
+        elif key == "notify":
+            self.problems += [
+                Problem(
+                    f"{_STACK}: '{path}' is stored in plain text",
+                    "everyone who can read the stack file can send messages in its name: replace it at the service",
+                    f"{config_rm(self.stack, path)} && {config_set(self.stack, path, secret=True)}",
+                )
+                for name, each in (stated.items() if isinstance(stated, dict) else ())
+                for path in [f"{entry(key, str(name))}.url"]
+                if "url" in entries_of(each, encrypted=False)
             ]
         elif key == "variables" and key in self._encrypted:
             self.problems += [
@@ -299,7 +312,7 @@ def _problem(error: Any, sources: _Sources) -> Problem:  # noqa: ANN401  # pydan
     head, *rest = error["loc"]
     path = str(head) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
     if error["type"] == "extra_forbidden":
-        model = BastionSettings if "bastion" in rest[:-1] else HostSettings
+        model = BastionSettings if "bastion" in rest[:-1] else NotifySettings if head == "notify" else HostSettings
         known = [to_camel(name) for name in model.model_fields]
         return Problem.about(
             path,

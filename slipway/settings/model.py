@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -11,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from slipway.contract.deployment import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
 from slipway.contract.redaction import Redactor
+from slipway.settings.notify_settings import NotifyName, NotifySettings, targets
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
 from slipway.settings.values import (
     Address,
@@ -40,9 +42,11 @@ from slipway.settings.values import (
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from slipway.notify.delivery import Target
+
 __all__ = [
     "LOCAL_ADDRESS", "PREFIX", "SECRET_KEYS", "BastionSettings", "HostSettings", "Settings", "container_keys",
-    "known_keys", "pinned_key",
+    "is_secret", "known_keys", "pinned_key",
 ]  # fmt: skip
 
 LOCAL_ADDRESS = "local"
@@ -52,6 +56,8 @@ ONLINE: Final = "online"
 OFFLINE: Final = "offline"
 SECRET_KEYS = ("registryPassword", "sshKey", "secrets", "certificateKey", "notifyUrl")
 """Settings that a stack file may hold only encrypted (`secret: true` in Pulumi.yaml)."""
+
+_SECRET_ENTRY = re.compile(r"notify(\.[\w-]+|\[[^\]]*\])\.url")  # of another setting
 
 PREFIX = "SLIPWAY_"
 """How the names of settings begin in the environment and in `.env`."""
@@ -242,6 +248,11 @@ class Settings(BaseSettings):
     notify_url: Webhook = Field(
         SecretStr(""), description="URL that gets a JSON message when a host rolls back automatically"
     )
+    notify: Annotated[dict[NotifyName, NotifySettings], BeforeValidator(tolerate_json)] = Field(
+        default_factory=dict,
+        description="where messages go, by a name: to (discord, slack, teams, webhook or email), url (a secret), "
+        "events, sender, recipients",
+    )
 
     preview: Literal["online", "offline"] = Field(
         ONLINE,
@@ -287,7 +298,12 @@ class Settings(BaseSettings):
     def redactor(self) -> Redactor:
         """Knows every secret of the stack."""
         own = {to_camel(name): value for name, value in self if isinstance(value, SecretStr)}
+        own |= {f"notify.{name}": each.url for name, each in self.notify.items()}
         return Redactor({name: value.get_secret_value() for name, value in {**own, **self.secrets}.items()})
+
+    def notify_targets(self) -> list[Target]:
+        """Where messages about the stack go."""
+        return targets(self.notify, production=self.production)
 
     def private_key(self) -> str:
         """The hosts' private key; empty for a local stack. Raises OSError or UnicodeDecodeError about `sshKeyFile`."""
@@ -300,6 +316,11 @@ class Settings(BaseSettings):
 def known_keys() -> dict[str, FieldInfo]:
     """Every key of a stack file, in camel case, with its field."""
     return {to_camel(name): field for name, field in Settings.model_fields.items() if not field.exclude}
+
+
+def is_secret(path: str) -> bool:
+    """Whether what `pulumi config set --path` calls so is kept encrypted."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0] in SECRET_KEYS or bool(_SECRET_ENTRY.fullmatch(path))
 
 
 def container_keys() -> frozenset[str]:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from slipway.contract.problems import Problem
 from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
-from slipway.settings.model import SECRET_KEYS
+from slipway.settings.model import is_secret
 from slipway.settings.secrets.forms import passwords_in_urls
 from slipway.settings.secrets.rules import is_password, new_secret, passwords_assigned, user_names, weakness
 from slipway.settings.setting_files import config_rm, config_set, entry, set_host_key
@@ -191,8 +191,8 @@ def _placeholder_problems(settings: Settings) -> Iterator[Problem]:
         section = path.split(".", maxsplit=1)[0]
         # A secret that anyone could guess is another matter: `weak_secrets`.
         if is_placeholder(value, "variables" if section == "secrets" else section):
-            fix = config_set(settings.stack, path, secret=section in SECRET_KEYS)
-            shown = "its value" if section in SECRET_KEYS else f"'{value}'"
+            fix = config_set(settings.stack, path, secret=is_secret(path))
+            shown = "its value" if is_secret(path) else f"'{value}'"
             yield Problem.about(path, f"{shown} is a placeholder", "nobody wrote the value that belongs there", fix)
 
 

@@ -125,7 +125,7 @@ def test_report_and_probe_keep_the_contract(agent: Agent, shop: Build) -> None:
 
 def test_compose_and_the_watch_show_nothing_of_the_deployers_environment(agent: Agent, images: dict[str, str]) -> None:
     rules = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01, "latency_relative": 0.2,
-             "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+             "latency_floor": 0.05, "restarts": 2, "notify": None}  # fmt: skip
     wanted = document(agent.stack, release(agent.stack, {"api": service(images["1"])}), watch=rules)
     process = agent.popen("deploy", PULUMI_CONFIG_PASSPHRASE=CANARY, GITHUB_TOKEN=CANARY)
     assert process.stdin

@@ -350,7 +350,7 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 RULES = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01, "latency_relative": 0.2,
-         "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+         "latency_floor": 0.05, "restarts": 2, "notify": None}  # fmt: skip
 
 
 def test_watch_brings_the_release_before_back_and_says_so(made: Callable[..., RoutedAgent]) -> None:

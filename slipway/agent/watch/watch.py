@@ -32,7 +32,6 @@ from slipway.contract import CONTRACT
 from slipway.contract.deployment import WatchLimits
 from slipway.contract.outcomes import FAILED, RETURNED, illness
 from slipway.contract.problems import SlipwayError
-from slipway.contract.redaction import printable
 
 if TYPE_CHECKING:
     from slipway.agent.deploy.attempt import Attempt
@@ -46,7 +45,6 @@ __all__ = ["observe", "start_watch", "watch", "watched"]
 _LOOK_SECONDS = 1.0
 _SLICE_SECONDS = 60.0
 _SICK_SECONDS = 10.0  # that a container may be unhealthy or down before the release counts as bad
-_NOTIFY_SECONDS = 10.0
 _BEGIN_SECONDS = 5.0  # in which the process of a watch has said something
 
 
@@ -64,6 +62,7 @@ def start_watch(attempt: Attempt) -> None:
         "began": runtime.time(),
         "rules": rules and rules._asdict(),
         "options": document.options._asdict(),
+        "run": attempt.origin.get("run", ""),
         "baseline": _counted(attempt.access.edge, folder.stack, attempt.live),  # of the previous generations
     }
     write_atomically(folder.watch, json.dumps(order).encode())
@@ -244,27 +243,35 @@ class _Watch:
             said, state = self.out.redactor.text(f"the rollback failed: {error.what}"), FAILED
         self._note(state, f"{why}; {said}")
         self._forget()
-        self._notify(why, said)
+        self._tell("rolled-back" if state == RETURNED else "failed", why, said)
         return True
 
-    def _notify(self, why: str, said: str) -> None:
-        url = self.rules.notify if self.rules else ""
-        if not url:
+    def _tell(self, event: str, why: str, said: str) -> None:
+        notify = self.rules.notify if self.rules else None
+        if not notify:
             return
-        import urllib.request
+        from slipway.notify.delivery import Target
+        from slipway.notify.message import Message
+        from slipway.notify.sending import send
 
-        why, said = printable(why), printable(said)
-        text = f"{self.folder.stack} on {self.order['host']}: release {self.order['release']} failed ({why}); {said}"
-        message = {"text": text, "content": text, "stack": self.folder.stack, "host": self.order["host"],
-                   "release": self.order["release"], "reason": why, "outcome": said}  # fmt: skip
-        request = urllib.request.Request(  # noqa: S310 - http and https only: the contract's pattern
-            url, json.dumps(message).encode(), {"Content-Type": "application/json"}, method="POST"
+        message = Message(
+            event,
+            self.folder.stack,
+            host=self.order["host"],
+            release=self.order["release"],
+            commit=notify["commit"],
+            subject=notify["subject"],
+            author=notify["author"],
+            actor="the watch",
+            run=self.order["run"],
+            reason=why,
+            outcome=said,
+            command=f"slipway rollback --stack {notify['stack']}" if event == "failed" else "",
         )
-        try:
-            urllib.request.urlopen(request, timeout=_NOTIFY_SECONDS).close()  # noqa: S310
-        except (OSError, ValueError) as error:
-            # Its words can hold the URL, which is a secret.
-            self.out.progress("watch", f"the message could not be sent ({type(error).__name__})")
+        targets = [Target.from_json(each) for each in notify["targets"]]
+        for each in send(targets, message, redact=self.out.redactor.text):
+            if not each.accepted:
+                self.out.progress("watch", f"{each.target.name} did not take the message: {each.said}")
 
     def _note(self, state: str, reason: str) -> None:
         now = runtime.time()

@@ -480,6 +480,6 @@ def test_worse_counters_never_look_better() -> None:
 
 def test_thresholds_are_read_from_the_document() -> None:
     allowed = {"error_relative": 0.3, "error_floor": 0.02, "latency_relative": 0.4, "latency_floor": 0.1}
-    watch = WatchLimits(seconds=60, minimum=50, restarts=2, notify="", **allowed)
+    watch = WatchLimits(seconds=60, minimum=50, restarts=2, notify=None, **allowed)
     canary = Canary(steps=(5, 100), pause=1, patience=2, too_little="fail", minimum=50, **allowed)
     assert watch.thresholds == canary.thresholds == Thresholds(50, 0.3, 0.02, 0.4, 0.1)

@@ -373,7 +373,7 @@ def test_a_host_is_told_of_its_edge_and_how_to_watch(tmp_path: Path) -> None:
     assert parse(json.dumps(document).encode()) == Deployment.from_json(document)
     assert document["edge"]["image"] == EDGE
     assert document["edge"]["certificates"] == [{"certificate": pem, "key": key}]
-    assert document["watch"]["notify"] == f"https://hooks.example/{CANARY}"
+    assert [each["url"] for each in document["watch"]["notify"]["targets"]] == [f"https://hooks.example/{CANARY}"]
     assert document["secrets"]["USERS"] == f"me:{CANARY}"
     assert document["release"]["services"]["web"]["middlewares"]["basic_auth"] == "USERS"
     assert CANARY not in json.dumps(document["release"])

@@ -126,7 +126,7 @@ def test_the_edges_image_comes_through_the_mirror(tmp_path: Path) -> None:
 def test_production_is_watched_for_an_hour_unless_said_otherwise(
     tmp_path: Path, values: dict[str, Any], seconds: int
 ) -> None:
-    found = watch_document(settings(tmp_path, **values))
+    found = watch_document(settings(tmp_path, **values), dict)
     assert (found["seconds"] if found else 0) == seconds
 
 
@@ -135,11 +135,25 @@ def test_the_limits_of_the_watch_are_the_settings(tmp_path: Path) -> None:
         tmp_path, watch="1h", watch_error_rate="5%", watch_latency="50%", watch_minimum_requests=100, watch_restarts=2,
         notify_url=f"https://hooks.example/{CANARY}",
     )  # fmt: skip
-    assert watch_document(found) == {
+    told = {"commit": "c0ffee", "subject": "Faster", "author": "Ada"}
+    target = {"to": "webhook", "url": f"https://hooks.example/{CANARY}", "events": ("failed", "rolled-back"),
+              "name": "notifyUrl", "sender": "", "recipients": ()}  # fmt: skip
+    assert watch_document(found, lambda: told) == {
         "seconds": 3600, "minimum": 100, "error_relative": 0.05, "error_floor": 0.01, "latency_relative": 0.5,
-        "latency_floor": 0.05, "restarts": 2, "notify": f"https://hooks.example/{CANARY}",
+        "latency_floor": 0.05, "restarts": 2, "notify": {"targets": [target], "stack": "test", **told},
     }  # fmt: skip
     assert CANARY not in str(found)
+
+
+def test_a_host_gets_the_targets_that_want_what_it_does_by_itself(tmp_path: Path) -> None:
+    notify = {
+        "quiet": {"to": "slack", "url": f"https://hooks.example/{CANARY}", "events": ["succeeded"]},
+        "ops": {"to": "discord", "url": f"https://hooks.example/{CANARY}"},
+    }
+    found = watch_document(settings(tmp_path, watch="1h", notify=notify), dict)
+    assert found is not None
+    assert [each["name"] for each in found["notify"]["targets"]] == ["ops"]
+    assert watch_document(settings(tmp_path, watch="1h"), lambda: pytest.fail("nobody is told"))["notify"] is None  # type: ignore[index]
 
 
 # --- settings

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LONG = {"health_deadline": 120}
 ALWAYS = {"restart": "always"}
 WATCH: dict[str, Any] = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01,
-                         "latency_relative": 0.2, "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+                         "latency_relative": 0.2, "latency_floor": 0.05, "restarts": 2, "notify": None}  # fmt: skip
 
 
 def job(stack: Simulation, after: float, code: int = 0, *, checked: bool = False, **own: Any) -> dict[str, Any]:

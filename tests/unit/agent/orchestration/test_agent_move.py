@@ -355,7 +355,7 @@ def test_what_an_undo_stopped_did_not_complete_and_starts_again(
 
 def test_nothing_watches_what_was_undone_nor_says_so(stack: Simulation, before: Before) -> None:
     rules = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01,
-             "latency_relative": 0.2, "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+             "latency_relative": 0.2, "latency_floor": 0.05, "restarts": 2, "notify": None}  # fmt: skip
     assert deploy(stack, shop(stack), watch=rules).code == 0
     stack.later(10)
     assert stack.probe()["watch"]["alive"]

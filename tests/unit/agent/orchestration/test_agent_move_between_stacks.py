@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DATA = "shop-one_data"
 RULES = {"seconds": 600, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01, "latency_relative": 0.2,
-         "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+         "latency_floor": 0.05, "restarts": 2, "notify": None}  # fmt: skip
 
 
 class Stacks:

@@ -138,10 +138,12 @@ def test_a_host_hides_the_secrets_of_before_and_where_its_watch_reports_to(
     folder.create()
     folder.store_secrets({"TOKEN": "value-of-now"})
     folder.store_previous_secrets({"TOKEN": "value-of-before"})
-    Path(folder.watch).write_text(json.dumps({"rules": {"notify": "https://hooks.test/T0/9fXyZ01234567890abcd"}}))
-    redactor = Redactor(*known_here(folder))
-    assert redactor.text("value-of-now value-of-before") == "[TOKEN] [TOKEN]"
-    assert redactor.text("POST /T0/9fXyZ01234567890abcd: refused") == "POST /T0/[notify]: refused"
+    url = "https://hooks.test/T0/9fXyZ01234567890abcd"
+    for notify in (url, {"targets": [{"name": "notifyUrl", "url": url}]}):  # as an older Slipway wrote it, and as now
+        Path(folder.watch).write_text(json.dumps({"rules": {"notify": notify}}))
+        redactor = Redactor(*known_here(folder))
+        assert redactor.text("value-of-now value-of-before") == "[TOKEN] [TOKEN]"
+        assert redactor.text("POST /T0/9fXyZ01234567890abcd: refused") == "POST /T0/[notify.notifyUrl]: refused"
     Path(folder.watch).write_text("null")
     assert Redactor(*known_here(folder)).text("value-of-before") == "[TOKEN]"
 

@@ -8,11 +8,16 @@ import pytest
 from strategies import STRATEGIES
 from visitors import Visitors
 
+from slipway.notify.delivery import Answer
+
 if TYPE_CHECKING:
     from simulation import Simulation
 
+    from slipway.notify.delivery import Target
+    from slipway.notify.message import Message
+
 RULES: dict[str, Any] = {"seconds": 120, "minimum": 50, "error_relative": 0.1, "error_floor": 0.01,
-                         "latency_relative": 0.2, "latency_floor": 0.05, "restarts": 2, "notify": ""}  # fmt: skip
+                         "latency_relative": 0.2, "latency_floor": 0.05, "restarts": 2, "notify": None}  # fmt: skip
 
 
 def test_the_watch_ends_by_itself_when_all_is_well(stack: Simulation) -> None:
@@ -231,16 +236,22 @@ def test_a_request_that_outlasts_the_drain_is_cut_and_counted(stack: Simulation)
 def test_a_message_of_the_watch_is_sent_and_one_that_cannot_be_changes_nothing(
     stack: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    asked: list[tuple[str, Message]] = []
 
-    def refused(request: Any, timeout: float) -> None:  # noqa: ARG001 - as urllib has it
-        asked.append(request.full_url)
-        raise OSError("refused")
+    def refused(target: Target, message: Message, _: float) -> Answer:
+        asked.append((target.url, message))
+        return Answer(accepted=False, said="answered 404")
 
-    monkeypatch.setattr("urllib.request.urlopen", refused)
+    monkeypatch.setattr("slipway.notify.sending.attempt", refused)
+    target = {"to": "slack", "url": "https://hooks.test/secret", "events": ["rolled-back"], "name": "ops",
+              "sender": "", "recipients": []}  # fmt: skip
+    notify = {"targets": [target], "stack": "production", "commit": "c0ffee", "subject": "Faster", "author": "Ada"}
     stack.deploy(stack.shop("1"))
     bad = stack.shop("2", api_environment={"MODE": "crash", "AFTER": "2"}, api_service={"restart": "always"})
-    stack.deploy(bad, watch={**RULES, "notify": "https://hooks.test/secret"})
+    stack.deploy(bad, watch={**RULES, "notify": notify})
     stack.later(60)
-    assert asked == ["https://hooks.test/secret"]
+    [(url, message)] = asked
+    assert (url, message.event, message.subject) == ("https://hooks.test/secret", "rolled-back", "Faster")
+    assert "restarted" in message.reason
+    assert "rolled back to release" in message.outcome
     assert stack.outcomes()[-1] == "returned"
