@@ -140,7 +140,9 @@ def repository_of(folder: Path) -> Path | None:
 
 def told_of(folder: Path, commit: str) -> dict[str, str]:
     """`commit`, and its `subject` and `author` where the repository that holds `folder` knows it."""
-    said = git_output(folder, "log", "-1", "--format=%s%x00%an", commit.removesuffix("-dirty"), "--") if commit else ""
+    known = commit.removesuffix("-dirty")
+    named = re.fullmatch(r"[0-9a-f]{7,64}", known)  # nothing else, which git could take for an option
+    said = git_output(folder, "log", "-1", "--format=%s%x00%an", known, "--") if named else ""
     subject, _, author = said.partition("\0")
     return {"commit": commit, "subject": subject, "author": author}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -99,18 +100,20 @@ def _mailed(target: Target, letter: EmailMessage, seconds: float) -> Answer:
 
     place, context = urlsplit(target.url), ssl.create_default_context()
     host, tls = place.hostname or "", place.scheme == "smtps"
+    own = target.sender.rpartition("@")[2]  # else it asks the DNS for this machine's name, which can take its time
     client = (
-        smtplib.SMTP_SSL(host, place.port or 465, timeout=seconds, context=context)
+        smtplib.SMTP_SSL(host, place.port or 465, own, timeout=seconds, context=context)
         if tls
-        else smtplib.SMTP(host, place.port or 587, timeout=seconds)
+        else smtplib.SMTP(host, place.port or 587, own, timeout=seconds)
     )
     try:
-        with client:
-            if not tls and host not in _HERE:  # without it, the password would travel in the clear
-                client.starttls(context=context)
-            if place.username:
-                client.login(unquote(place.username), unquote(place.password or ""))
-            refused = client.send_message(letter)
+        if not tls and host not in _HERE:  # without it, the password would travel in the clear
+            client.starttls(context=context)
+        if place.username:
+            client.login(unquote(place.username), unquote(place.password or ""))
+        refused = client.send_message(letter)
+        with contextlib.suppress(OSError):  # the mail is theirs by now
+            client.quit()
     except smtplib.SMTPNotSupportedError:
         return Answer(accepted=False, said="offers no STARTTLS, or no login")
     except smtplib.SMTPRecipientsRefused as error:
@@ -121,6 +124,8 @@ def _mailed(target: Target, letter: EmailMessage, seconds: float) -> Answer:
     except smtplib.SMTPResponseException as error:
         code = error.smtp_code
         return Answer(False, f"answered {code}", _TEMPORARY[0] <= code < _TEMPORARY[1])
+    finally:
+        client.close()
     return Answer(True, f"accepted, but not for {len(refused)} of the recipients" if refused else "accepted")
 
 

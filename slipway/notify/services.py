@@ -46,7 +46,7 @@ def _webhook(message: Message) -> dict[str, Any]:
 
 def _discord(message: Message) -> dict[str, Any]:
     def escaped(text: str) -> str:
-        return re.sub(r"([\\*_~`|<>\[\]()#:])", r"\\\1", text).replace("@", _MENTION)
+        return re.sub(r"([\\*_~`|<>\[\]])", r"\\\1", text).replace("@", _MENTION)
 
     lines = [f"**{label}** {escaped(text)}" for label, text in message.lines]
     if message.command:
@@ -108,7 +108,7 @@ def mail(message: Message, sender: str, recipients: Sequence[str]) -> EmailMessa
     found["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday answers it
     said = [message.title, "", *(f"{label}: {text}" for label, text in message.lines)]
     said += [f"{label}: {text}" for label, text in (("Run", message.run), ("Roll back", message.command)) if text]
-    found.set_content("\n".join(said))
+    found.set_content("\n".join(said), cte="quoted-printable")
     return found
 
 

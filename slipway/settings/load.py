@@ -311,6 +311,9 @@ def _problem(error: Any, sources: _Sources) -> Problem:  # noqa: ANN401  # pydan
     """A pydantic error as one of ours; pydantic's own text names the expectation, never the value."""
     head, *rest = error["loc"]
     path = str(head) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+    if rest[-1:] == ["[key]"]:  # of a mapping
+        path = entry(str(head), str(rest[0]))
+        return Problem.about(path, message_of(error), "it can have no such name", config_rm(sources.stack, path))
     if error["type"] == "extra_forbidden":
         model = BastionSettings if "bastion" in rest[:-1] else NotifySettings if head == "notify" else HostSettings
         known = [to_camel(name) for name in model.model_fields]

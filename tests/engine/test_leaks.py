@@ -24,6 +24,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from applications import SERVER, Application, health
 from containers import docker, remove_images
+from hook_server import Hook, hook_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ CANARIES = {
     "INDEX_TOKEN": "canary-build-0a1b2c3d4e",
 }
 USER, PASSWORD = "deployer", "correct-horse"  # of the private registry
+HOOK = "canary-hook-4c5d6e7f80"  # in the address that messages go to
 
 COMPOSE = (
     """\
@@ -97,7 +99,11 @@ def forms(value: str) -> set[str]:
     return found
 
 
-NEEDLES = {form.encode(): name for name, value in {**CANARIES, "PASSWORD": PASSWORD}.items() for form in forms(value)}
+NEEDLES = {
+    form.encode(): name
+    for name, value in {**CANARIES, "PASSWORD": PASSWORD, "HOOK": HOOK}.items()
+    for form in forms(value)
+}
 
 
 def canaries_in(content: str | bytes) -> set[str]:
@@ -178,6 +184,7 @@ class Evidence:
     owners: set[int] = dataclasses.field(default_factory=set)
     codes: dict[str, int] = dataclasses.field(default_factory=dict)
     """Command of `slipway` → its exit code, the last time."""
+    messages: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def keep(self, what: str, run: Any) -> None:
         self.printed[what] = run.text + json.dumps(run.events, ensure_ascii=False)
@@ -216,7 +223,15 @@ class Evidence:
 
 
 @pytest.fixture(scope="module")
-def evidence(make_stack: Callable[..., Stack], private_registry: tuple[Registry, str]) -> Iterator[Evidence]:
+def hook() -> Iterator[Hook]:
+    with hook_server() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def evidence(
+    make_stack: Callable[..., Stack], private_registry: tuple[Registry, str], hook: Hook
+) -> Iterator[Evidence]:
     registry, _ = private_registry
 
     def application(folder: Path) -> Application:
@@ -232,6 +247,12 @@ def evidence(make_stack: Callable[..., Stack], private_registry: tuple[Registry,
     stack.pulumi("config", "set", "--secret", "registryPassword", stdin=PASSWORD)
     for name, value in CANARIES.items():
         stack.pulumi("config", "set", "--secret", "--path", f"secrets.{name}", stdin=value)
+
+    stack.pulumi("config", "set", "--path", "notify.ops.to", "webhook")
+    stack.pulumi("config", "set", "--secret", "--path", "notify.ops.url", stdin=f"{hook.url}/{HOOK}")
+    stack.pulumi("config", "set", "--path", "notify.ops.events[0]", "succeeded")
+    stack.pulumi("config", "set", "--path", "notify.ops.events[1]", "failed")
+    found.messages = hook.came
 
     verbose = ("--diff", "--verbose", "3", "--logtostderr")
     with found.onlooker:
@@ -258,11 +279,13 @@ def evidence(make_stack: Callable[..., Stack], private_registry: tuple[Registry,
             ("history",), ("history", "--json"), ("show", "1", "--json"), ("show", "live", "--release"), ("diff", "1"),
             ("rollback", "--plan"), ("rollback", "--to", "1"), ("validate", "--no-github"), ("ps", "--json"),
             ("status",), ("doctor",), ("lock",), ("export", "--to", bundle), ("import", bundle),
-            ("rollback", "--from", bundle),
+            ("rollback", "--from", bundle), ("notify", "test"), ("up",),
         ):  # fmt: skip
             said = stack.slipway(*command, expect=None, **own)
             found.printed[f"slipway {' '.join(command)}"] = said.text
             found.codes[command[0]] = said.code
+        stack.variables["MODE"] = "tells"
+        found.printed["slipway up that fails"] = stack.slipway("up", expect=None, **own).text
         with gzip.open(bundle) as content:
             found.printed["bundle"] = content.read().decode(errors="replace")
         found.keep("destroy", stack.destroy(*verbose))
@@ -298,6 +321,17 @@ def test_commands_told_what_they_are_for(evidence: Evidence) -> None:
     assert "migration" in evidence.printed["slipway history"], "why an update failed"
     assert " back to r-" in evidence.printed["slipway rollback --to 1"]
     assert "slipway:deployment:ComposeDeployment" in evidence.printed["bundle"]
+
+
+def test_messages_tell_what_happened_and_no_secret(evidence: Evidence) -> None:
+    test, done, failed = evidence.messages
+    assert [each["event"] for each in evidence.messages] == ["test", "succeeded", "failed"]
+    assert canaries_in(json.dumps(evidence.messages, ensure_ascii=False)) == set()
+    assert {each["environment"] for each in (test, done, failed)} == {evidence.stack.project}
+    assert done["release"].startswith("r-")
+    assert done["command"].startswith("slipway rollback --to r-")
+    assert "web did not become healthy" in failed["reason"]
+    assert failed["command"] == f"slipway rollback --to {done['release']} --stack {evidence.stack.name}"
 
 
 def test_no_process_shows_a_secret_in_its_command_line(evidence: Evidence) -> None:

@@ -32,6 +32,8 @@ CANARIES = {
     "password": "canary-registry-9d82f05c3b",
     "visitors": "canary-visitors-1d6e5f2a90",
     "hook": "canary-hook-83b0c7e4d1",
+    "channel": "canary-channel-5a7c1e9d04",
+    "mail": "canary-mail-2f8b6d0c13",
     "key": KEY.splitlines()[1],
 }
 
@@ -143,6 +145,17 @@ def seen(
             "SLIPWAY_REGISTRY_PASSWORD": CANARIES["password"],
             "SLIPWAY_CERTIFICATE_KEY": KEY,
             "SLIPWAY_NOTIFY_URL": f"http://127.0.0.1:1/{CANARIES['hook']}",
+            "SLIPWAY_NOTIFY": json.dumps(
+                {
+                    "ops": {"to": "slack", "url": f"http://127.0.0.1:1/{CANARIES['channel']}"},
+                    "mail": {
+                        "to": "email",
+                        "url": f"smtp://me:{CANARIES['mail']}@127.0.0.1:1",
+                        "sender": "a@shop.test",
+                        "recipients": ["b@shop.test"],
+                    },
+                }
+            ),
         }
         with meanwhile(sample, every=0.02):
             watched["output"].append(stack.up(**password))
@@ -191,7 +204,9 @@ def test_logs_and_labels_of_the_host_show_no_secret(seen: tuple[RemoteStack, dic
 def test_only_private_files_of_the_deploy_user_hold_secrets(host: TestHost) -> None:
     outside = [path for path in holders(host) if not path.startswith(OF_THE_ENGINE)]
     kept = {name for path in outside for name in told(host.path(path).read_bytes())}
-    assert kept >= {"rotated", "visitors", "hook", "key"}, "going back, the edge and the watch keep theirs"
+    assert kept >= {"rotated", "visitors", "hook", "channel", "mail", "key"}, (
+        "going back, the edge and the watch keep theirs"
+    )
     for path in outside:
         state = host.path(path).stat()
         assert path.startswith(HOME), path

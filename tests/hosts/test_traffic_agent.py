@@ -358,7 +358,10 @@ def test_watch_brings_the_release_before_back_and_says_so(made: Callable[..., Ro
     assert agent.up("good").code == 0
     with listening() as (address, came), Load(agent.url, rate=RATE) as load:
         load.until(RATE)
-        rules = {**RULES, "notify": address}
+        target = {"to": "webhook", "url": address, "events": ["rolled-back"], "name": "ops", "sender": "",
+                  "recipients": []}  # fmt: skip
+        told_of = {"stack": "production", "commit": "c0ffee", "subject": "Sours", "author": "Ada"}
+        rules = {**RULES, "notify": {"targets": [target], **told_of}}
         ended = agent.up("sours", environment={"FAIL_RATE": "0.5"}, watch=rules, keep=60)
         assert ended.code == 0, ended.err
         eventually(lambda: agent.ledger()[-1] == "returned", 30)
@@ -372,6 +375,7 @@ def test_watch_brings_the_release_before_back_and_says_so(made: Callable[..., Ro
     assert message["path"] == f"/{HOOK}"
     assert "rolled back to release" in message["text"]
     assert message["content"] == message["text"]
+    assert (message["event"], message["subject"], message["author"]) == ("rolled-back", "Sours", "Ada")
     told = [path for path in agent.home.rglob("*") if path.is_file() and HOOK in path.read_text(errors="replace")]
     assert not told, "the address is a secret"
     probe = agent.probe()

@@ -15,7 +15,7 @@ from slipway.contract.redaction import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ENDED", "ON_A_HOST", "STOPPING", "Line", "Story", "Work"]
+__all__ = ["ENDED", "ERROR", "ON_A_HOST", "STOPPING", "Line", "Story", "Work"]
 
 ON_A_HOST = "slipway:deployment:ComposeDeployment$command:"
 """In the URN of what runs on a host."""
@@ -23,7 +23,9 @@ ON_A_HOST = "slipway:deployment:ComposeDeployment$command:"
 # What components keep for later; done in an instant.
 _INNER_COMMANDS = re.compile(r"slipway:(host:Host|deployment:FingerprintKey)\$command:.*-(removal|fingerprint-key)$")
 _INNER = ("pulumi:", "slipway:")  # the stack, providers and components have no life of their own
-_ERROR = "slipway: error: "
+ERROR = "slipway: error: "
+"""How an error of the family begins."""
+
 _DONE = {
     "create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "refresh": "refreshed",
     "import": "imported", "create-replacement": "created anew", "delete-replaced": "old one deleted",
@@ -75,19 +77,20 @@ class Story:
     crash: str = ""  # the last line of the program's traceback
     changes: Mapping[str, int] = field(default_factory=dict)  # operation → number of resources, of the summary
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs_before: Mapping[str, Any] = field(default_factory=dict)
 
     def report(self, event: Mapping[str, Any], now: float) -> Iterator[Line]:
         """What `event` adds, at `now` by the caller's clock (seconds)."""
         for line in self._lines(event, now):
             text = printable(line.text)
-            text = runnable(text) if text.startswith(_ERROR) else text  # a host cannot know how it is called here
+            text = runnable(text) if text.startswith(ERROR) else text  # a host cannot know how it is called here
             self.said.add(text.strip())
             if text.startswith(_ADVICE):
                 continue
             if text.startswith(_CANCELLING):
                 yield Line("warning", "", STOPPING)
                 continue
-            if text.startswith(_ERROR) and text not in self.errors:
+            if text.startswith(ERROR) and text not in self.errors:
                 self.errors.append(text)
             yield line._replace(text=text)
 
@@ -129,6 +132,8 @@ class Story:
                 yield Line("info", "", text)
 
     def _begin(self, step: Mapping[str, Any], now: float) -> None:
+        if step["type"] == "pulumi:pulumi:Stack":
+            self.outputs_before = (step.get("old") or {}).get("outputs") or {}
         if _INNER_COMMANDS.search(step["urn"]):
             return
         if ON_A_HOST in step["urn"]:
@@ -155,7 +160,7 @@ class Story:
         urn = said.get("urn", "")
         where = "" if not urn or urn.split("::")[2].rpartition("$")[2].startswith(_INNER) else self._where(urn)
         prefix, severity = said.get("prefix", ""), said["severity"]
-        if urn in self.hosts and _ERROR in said["message"]:
+        if urn in self.hosts and ERROR in said["message"]:
             self.failed.add(urn)
         self.said.add(prefix.strip())
         if severity == "error" and _UNHANDLED in said["message"]:
@@ -181,7 +186,7 @@ class Story:
     def _progress(self, urn: str, where: str, text: str) -> Line:
         if text.startswith((" ", "\t")) and urn:
             return Line("evidence", where, text.rstrip())
-        if text.startswith(_ERROR):
+        if text.startswith(ERROR):
             return Line("error", where, text)
         if urn not in self.hosts:
             return Line("log" if urn in self.at_work else "info", where, text)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from slipway.cli.announcements import Announcements
 from slipway.cli.deploy.cancelled import GoingBack
 from slipway.cli.deploy.engine_run import EngineRun, engine_run
-from slipway.cli.deploy.up_events import ENDED, Story
+from slipway.cli.deploy.up_events import ENDED, ERROR, Story
 from slipway.cli.deploy.up_view import LinesView, LiveView
 from slipway.contract.commands import of_stack
+from slipway.contract.outcomes import ROLLBACK
 from slipway.contract.problems import SlipwayError
 from slipway.releases.locks.ci_run import noted_run
 from slipway.releases.locks.waiting import StackLockedError, conflict
@@ -44,45 +46,70 @@ def deploy(
     said = ["--message", message] if message else []
     environment = {**engine.environment, **(settings or {})}
     story, console, began, back = Story(), Console(highlight=False), monotonic(), GoingBack(engine.stack)
-    with engine_run(["up", *plain, *engine.options, *said, *given], environment) as run, noted_run(engine, run.pid):
+    with (
+        Announcements(engine, settings) as people,
+        engine_run(["up", *plain, *engine.options, *said, *given], environment) as run,
+        noted_run(engine, run.pid),
+    ):
         live = console.is_terminal and not console.is_dumb_terminal
         with LiveView(story, lambda: run.stopping, console) if live else LinesView(story) as view:
 
             def tick() -> None:
                 if run.stopping and story.begun:
                     back.begin()
+                if story.begun:
+                    people.begin()
                 view.tick()
 
             code = run.follow(view.report, tick)
         if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
             raise StackLockedError(other)
         again = command or of_stack("slipway up", engine.stack)
-        _end(run, story, code, monotonic() - began, command=again, engine=engine)
+        reasons = _end(run, story, code, monotonic() - began, command=again, engine=engine)
         if code and run.stopping:
             if story.begun:
                 typer.echo("hosts that had begun are asked to go back, and waited for", err=True)
             meaning = back.outcome() if story.begun else "nothing was changed"
-            typer.echo(str(SlipwayError("pulumi up was stopped", meaning, again)), err=True)
+            stopped = SlipwayError("pulumi up was stopped", meaning, again)
+            typer.echo(str(stopped), err=True)
+            reasons = [str(stopped)]
+        if code or story.begun:
+            rolled_back = not code and environment.get("SLIPWAY_KIND") == ROLLBACK
+            people.say(
+                "failed" if code else "rolled-back" if rolled_back else "succeeded",
+                release=str(story.outputs.get("release", "")),
+                seconds=monotonic() - began,
+                reason=message if rolled_back else "; ".join(each.removeprefix(ERROR) for each in reasons),
+                command="" if rolled_back else _way_back(story, engine),
+            )
     return code
 
 
-def _end(run: EngineRun, story: Story, code: int, seconds: float, *, command: str, engine: Engine) -> None:
-    """The last lines: what came of it, and on failure the errors in the family's form."""
+def _way_back(story: Story, engine: Engine) -> str:
+    """The command that rolls back to what was live before; empty where that is nothing, or nothing else."""
+    before, now = story.outputs_before.get("release"), story.outputs.get("release")
+    return of_stack(f"slipway rollback --to {before}", engine.stack) if before and before != now else ""
+
+
+def _end(run: EngineRun, story: Story, code: int, seconds: float, *, command: str, engine: Engine) -> list[str]:
+    """The last lines: what came of it, and on failure the errors in the family's form, which are returned."""
     if code == 0:
         typer.echo(f"done in {seconds:.1f} s: {story.summary() or 'nothing to do'}")
         if release := story.outputs.get("release"):
             typer.echo(f"release {release}")
         for url in story.ready():
             typer.echo(f"ready: {url}")
-        return
+        return []
     if unreported := story.unreported(run.output):
         typer.echo(unreported)
     before = f"; until then: {done}" if (done := story.summary()) else ""
     typer.echo(f"{'stopped' if run.stopping else 'failed'} after {seconds:.1f} s{before}")
     if run.stopping:
-        return
-    for error in story.errors or [engine_error(run, story, code, command, engine)]:
+        return []
+    errors = story.errors or [engine_error(run, story, code, command, engine)]
+    for error in errors:
         typer.echo(error, err=True)
+    return errors
 
 
 def engine_error(run: EngineRun, story: Story, code: int, command: str, engine: Engine, *, what: str = "up") -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.compose.git import Revision, read_revision, refused_repository, repository_of, run_git, tag_of
+from slipway.compose.git import Revision, read_revision, refused_repository, repository_of, run_git, tag_of, told_of
 
 
 def git(folder: Path, *argv: str) -> str:
@@ -48,6 +48,19 @@ def test_only_changes_below_the_applications_folder_make_it_dirty(repository: Pa
     (repository / "app" / "new").unlink()
     (repository / "app" / "file").write_text("y")
     assert read_revision(repository / "app").commit.endswith("-dirty")
+
+
+def test_a_commit_is_told_by_its_first_line_and_its_author(repository: Path) -> None:
+    git(repository, "commit", "-q", "--allow-empty", "-m", "Faster\n\nmuch more")
+    commit = git(repository, "rev-parse", "HEAD")
+    for named in (commit, f"{commit}-dirty", commit[:12]):
+        assert told_of(repository / "app", named) == {"commit": named, "subject": "Faster", "author": "t"}
+
+
+@pytest.mark.parametrize("commit", ["", "0" * 40, "--output=told", "HEAD"])
+def test_of_what_is_no_commit_of_the_repository_nothing_is_told(repository: Path, commit: str) -> None:
+    assert told_of(repository / "app", commit) == {"commit": commit, "subject": "", "author": ""}
+    assert not (repository / "told").exists()
 
 
 def test_ignored_files_do_not_make_it_dirty(repository: Path) -> None:

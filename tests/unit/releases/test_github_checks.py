@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from slipway.cli.announcements import Announcements
 from slipway.cli.main import main
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.engine import Stack
@@ -167,6 +168,7 @@ class Hands:
     def __init__(self, document: dict[str, Any]) -> None:
         self.marked: list[tuple[str, str]] = []
         self.rolled_back: list[str] = []
+        self.said: list[dict[str, Any]] = []  # to people
         self.told: list[str] = []
         self.code = 0
         self.aftermath = Aftermath(
@@ -280,7 +282,10 @@ def command(
             return found
 
         github = SimpleNamespace(name="acme/shop", checks=ask)
-        engine = SimpleNamespace(stack="staging")
+        engine = SimpleNamespace(stack="staging", short="staging")
+        monkeypatch.setattr(
+            Announcements, "say", lambda _, event, **parts: hands.said.append({"event": event, **parts})
+        )
         monkeypatch.setattr("slipway.releases.github.required_repository", lambda *_: github)
         monkeypatch.setattr("slipway.releases.engine.engine_of", lambda _: engine)
         monkeypatch.setattr("slipway.releases.engine.stack_of", lambda _: stack("web-1", "web-2"))
@@ -302,7 +307,7 @@ def test_command_validates_and_never_waits_for_its_own_run(
 ) -> None:
     words = ("--sha", SHA, "--check", "test", "--ignore", "slow", "--ignore", "docs")
     code, hands, asked = command(*words, found=checks(test="success"))
-    assert code == 0
+    assert (code, hands.said) == (0, [])
     assert hands.marked == [(LIVE, f"the check of {SHA[:12]} passed")]
     assert asked == {"sha": SHA, "only": ["test"], "ignored": ["slow", "docs"], "own_run": "4711"}
     assert capsys.readouterr().out.splitlines() == [
@@ -318,7 +323,12 @@ def test_command_validates_and_never_waits_for_its_own_run(
 
 def test_command_rolls_back_what_failed_and_is_exit_code_1(command: Command) -> None:
     code, hands, _ = command("--sha", SHA, found=checks(test="failure"), validated=OLD)
-    assert (code, hands.rolled_back, hands.marked) == (1, [f"{SHA[:12]} failed test (failure)"], [])
+    reason = f"{SHA[:12]} failed test (failure)"
+    assert (code, hands.rolled_back, hands.marked) == (1, [reason], [])
+    command_line = "slipway rollback --to validated --stack staging"
+    assert hands.said == [
+        {"event": "checks-failed", "commit": SHA, "release": LIVE, "reason": reason, "command": command_line}
+    ]
 
 
 @pytest.mark.parametrize(("policy", "rolled_back"), [("rollback", 1), ("keep", 0)])

@@ -67,7 +67,9 @@ def await_checks(
         raise typer.BadParameter("a commit is 7 to 40 hex digits", param_hint="'--sha'")
     if interval < 1:
         raise typer.BadParameter("GitHub is asked once a second at most", param_hint="'--interval'")
+    from slipway.cli.announcements import Announcements
     from slipway.cli.printing import print_problems
+    from slipway.contract.commands import of_stack
     from slipway.releases.engine import engine_of, stack_of
     from slipway.releases.format import short
     from slipway.releases.github import required_repository
@@ -95,10 +97,13 @@ def await_checks(
             typer.echo("\n".join(done.lines()))
             print_problems(done.all_problems, found.settings.stack)
         raise typer.Exit(1 if done and done.all_problems else 0)
-    if outcome.state == "timeout" and on_timeout is _OnTimeout.KEEP:
-        typer.echo("the release stays as it is: neither validated nor rolled back")
-    else:
-        aftermath.go_back(outcome)
+    with Announcements(engine) as people:
+        command = of_stack("slipway rollback --to validated", engine.short)
+        people.say("checks-failed", commit=sha, release=before.release, reason=outcome.why, command=command)
+        if outcome.state == "timeout" and on_timeout is _OnTimeout.KEEP:
+            typer.echo("the release stays as it is: neither validated nor rolled back")
+        else:
+            aftermath.go_back(outcome)
     raise typer.Exit(1)
 
 
