@@ -5,29 +5,37 @@ Every distinct value becomes one secret and keeps its value, so that existing da
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from slipway.compose.config.compose_model import resolve, secret_names, without_escapes
 from slipway.compose.config.environment_nodes import (
     REFERENCE,
+    edited,
+    env_files,
     scalars,
     top_node,
-    with_env_file,
+    value_of,
     with_reference,
-    written_instead,
     written_variables,
 )  # fmt: skip
-from slipway.compose.config.readable_texts import declared_values, readable_literals, why_readable
-from slipway.compose.equal_secrets import names_on_networks, one_secret_each, password_for
+from slipway.compose.config.readable_texts import declared_plain, readable_literals, values_written, why_readable
+from slipway.compose.equal_secrets import Literal, names_on_networks, one_secret_each, password_for, places_of
 from slipway.compose.git import repository_of
-from slipway.compose.secret_leaks import places_of
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import SlipwayError
 from slipway.settings.rules import is_variable_name
-from slipway.settings.secrets.rules import PLAIN_INSTEAD, SHORTEST_SECRET, new_secret, user_names, weakness
+from slipway.settings.secrets.rules import (
+    PLAIN_INSTEAD,
+    SHORTEST_SECRET,
+    new_secret,
+    password_in_url,
+    user_names,
+    weakness,
+)
 from slipway.settings.setting_files import config_rm, config_set, entry, secrets_adopt
 from slipway.x_slipway.findings import Findings
 
@@ -38,11 +46,12 @@ if TYPE_CHECKING:
     from slipway.compose.config.environment_nodes import WrittenVariable
     from slipway.settings.model import Settings
 
-__all__ = ["Adoption", "Literal", "PlainSecrets", "adoption", "check_readable_values"]
+__all__ = ["Adoption", "PlainSecrets", "adoption", "check_readable_values"]
 
 _ELSEWHERE = "it stands in another place, which `include` or `extends` names"
 _SEVERAL = "another service has another value of that name, over which the stack's would win, too"
 _COMPOSED = "it is put together of variables"
+_is_name = functools.partial(is_variable_name, secret=True)
 _NO_LETTERS = re.compile(r"\W+", re.ASCII)
 
 
@@ -66,32 +75,6 @@ class Adoption:
         """File → its text before and after the edit."""
         self.remains: dict[tuple[Path, int], str] = {}
         """File and line after the edit → a secret whose value it still shows: in a comment, as a default."""
-
-
-class Literal(NamedTuple):
-    """A secret in plain text in the environment of a service."""
-
-    service: str
-    name: str
-    text: str
-    value: str
-    """Its text, or the password in it when it is a URL of one of the application's services."""
-    variable: str
-    """That it is the value of, in the file or in the stack; empty when it is written there itself."""
-    default: bool
-    """Whether it is that variable's default in the file."""
-    whole: bool
-    """Whether the variable is the URL, and not the password in it."""
-
-    @property
-    def means(self) -> tuple[str, str]:
-        """The name and the text by which literals of the same secret are recognised."""
-        return self.variable or self.name, self.text if self.whole else self.value
-
-    @property
-    def place(self) -> str:
-        """Where it stands in the file."""
-        return f"services.{self.service}.environment.{self.name}"
 
 
 def adoption(settings: Settings) -> Adoption:
@@ -137,15 +120,23 @@ def check_readable_values(
     except (yaml.YAMLError, UnicodeDecodeError, SlipwayError):
         plain, adopted = PlainSecrets(settings, model, (), shipped), Adoption()
         adopted.left = {each.place: "the file has a form of YAML that is not known here" for each in plain.literals}
-    declared = declared_values(settings, files)
+    written = values_written(settings, files)
+    known = {
+        value for name, value in plain.stated.items() if len(value) >= SHORTEST_SECRET and not weakness(name, value)
+    }
     for each in plain.literals:
+        if each.text in known:
+            continue  # `check_known_values` reports it, with the secret's name
         inside = each.value != each.text and weakness("PASSWORD", each.value)  # of a URL
         weak = weakness(each.name, each.text, user_names(model["services"][each.service]["environment"])) or inside
         path = ("services", each.service, "environment", each.name)
-        refused = settings.production and bool(weak or why_readable(each.name, each.text, declared(path)))
+        plainly = declared_plain(settings, written(path))
+        refused = settings.production and bool(weak or why_readable(each.name, each.text, plainly))
         meaning, fix = plain.way_out(each, adopted, refused=refused)
         meaning += f"; {PLAIN_INSTEAD}" if refused and not weak else ""
-        what = f"{'the password in ' if inside else ''}{each.place} {f'{weak} and ' if weak else ''}is in plain text"
+        of = f" ({file})" if (file := plain.file_of(each)) else ""
+        place = f"{'the password in ' if inside else ''}{each.place}{of}"
+        what = f"{place} {f'{weak} and ' if weak else ''}is in plain text"
         (found.refuse if refused else found.warn)(what, meaning, fix)
 
 
@@ -160,7 +151,9 @@ class PlainSecrets:
         Raises:
             yaml.YAMLError, UnicodeDecodeError: the files have a form that only Compose knows.
         """
-        self.settings, self.model, self.shipped, self.found = settings, model, shipped, Adoption()
+        self.settings, self.model, self.found = settings, model, Adoption()
+        self.stated = {name: value for name, each in settings.secrets.items() if (value := each.get_secret_value())}
+        self.shipped = {path: content for path, content in shipped.items() if path not in {file.name for file in files}}
         services = model.get("services") or {}
         self.texts = {file: file.read_bytes().decode("utf-8") for file in files}
         self.entries: dict[tuple[str, str], WrittenVariable] = {}
@@ -169,36 +162,49 @@ class PlainSecrets:
             for service, name, written in written_variables(file, top):
                 self.entries[service, name] = written
         self.names: dict[tuple[str, str], str] = {}  # wanted name and value → the free one
-        self.with_files = {service for top in tops.values() for service in with_env_file(top)}
+        self.files = [each for top in tops.values() for each in env_files(top)]  # service and path
         self.edits: dict[tuple[Path, int], tuple[WrittenVariable, str]] = {}  # by where a node begins: aliases share it
         texts = [value for text in self.texts.values() for _, value in scalars(text)]
         self.references = [each for text in texts for each in REFERENCE.finditer(text)]
         hosts = names_on_networks(services)
         self.literals = [self._literal(*each, hosts) for each in readable_literals(services)]
-        self.wanted = one_secret_each([each.means for each in self.literals], hosts)
+        known = [*self.stated.items(), *(each.means for each in self.literals if each.value == each.text)]
+        self.literals = [self._with_known(each, known) for each in self.literals]
+        self.wanted = one_secret_each([each.means for each in self.literals], hosts, self.stated)
 
     def _literal(self, service: str, name: str, text: str, hosts: set[str]) -> Literal:
         password = password_for(text, hosts)
         written = self.entries.get((service, name))
         for found in REFERENCE.finditer(written.raw) if written else ():
-            given, default = self._given(found)
+            given, default = value_of(found, self.settings.variables)
             around = written.raw[: found.start()][-1:] + written.raw[found.end() :][:1] if written else ""
-            its = given == text or (password and given == password and around == ":@")
-            if found[1] and its and found[1] not in self.settings.secrets:
-                return Literal(service, name, text, password or text, found[1], default, given == text)
+            in_url = around == ":@" and given == (password_in_url(text) or ("",))[0]
+            if found[1] and (in_url or given == text) and found[1] not in self.settings.secrets:
+                value = given if in_url else password or text
+                return Literal(service, name, text, str(value), found[1], default, given == text)
         passed = not (written and written.raw) and text == self.settings.variables.get(name)
         return Literal(service, name, text, password or text, name if passed else "", default=False, whole=True)
 
-    def _given(self, reference: re.Match[str]) -> tuple[str | None, bool]:
-        """The value of a reference, and whether that is its default."""
-        given = self.settings.variables.get(reference[1] or "")
-        if reference[2] and (given is None or (given == "" and reference[2] == ":-")):
-            return str(without_escapes(reference[3])), True
-        return given, False
+    def _with_known(self, literal: Literal, known: list[tuple[str, str]]) -> Literal:
+        """The literal as a text that holds one known secret and no other, where it does."""
+        of_file = (literal.service, literal.name) in self.entries
+        for name, value in known if of_file and literal.value == literal.text and not literal.variable else ():
+            if SHORTEST_SECRET <= len(value) < len(literal.text) and not why_readable(
+                literal.name, literal.text, [value]
+            ):
+                return literal._replace(value=value, whole=False, like=name)
+        return literal
 
     def secret_of(self, literal: Literal) -> str:
         """The name of the secret that it is to be."""
         return self.wanted[literal.means]
+
+    def file_of(self, literal: Literal) -> str:
+        """The `env_file` that it is in; empty where it is written in the Compose file, or in one that is included."""
+        folder, line = self.settings.application, re.compile(rf"(?m)^\s*(export\s+)?{re.escape(literal.name)}\s*=")
+        named = [path for service, path in self.files if service == literal.service and (folder / path).is_file()]
+        own = () if (literal.service, literal.name) in self.entries else reversed(named)
+        return next((path for path in own if line.search((folder / path).read_text("utf-8", "replace"))), "")
 
     def way_out(self, literal: Literal, adopted: Adoption, *, refused: bool) -> tuple[str, str]:
         """What a literal means, and the command that leads on: for all that need its value, or where it is alone.
@@ -217,16 +223,17 @@ class PlainSecrets:
             remove = f"{config_rm(stack, entry('variables', name))} && " if name in self.settings.variables else ""
             return f"{known}; the stack's secret {name} takes its place", remove + new(stack, name)
         if left and self._contested(secret, literal.value):  # under a name of its own, which changes nothing elsewhere
-            secret, equal = _apart(secret, equal[0].service), [literal]
+            secret, equal = self._free(secret, literal.value, equal[0].service), [literal]
         reference = f"`${{{secret}}}`"
         write = f"{reference} as its password" if literal.value != literal.text else f"`{literal.name}: {reference[1:]}"
         names = dict.fromkeys(each.variable or self.secret_of(each) for each in equal)
         # one after the other, and by hand: two random values would not be one
         ask = " && ".join(config_set(stack, entry("secrets", name), secret=True) for name in names)
         ask = ask if len(names) > 1 else new(stack, secret)
+        there = f"under `environment:` of {literal.service}" if self.file_of(literal) else "there"
         if left:
-            return known, f"write {write} there, then {ask}"
-        return f"{known}; write {write} there", secrets_adopt(stack) if refused or moved or len(names) > 1 else ask
+            return known, f"write {write} {there}, then {ask}"
+        return f"{known}; write {write} {there}", secrets_adopt(stack) if refused or moved or len(names) > 1 else ask
 
     def adopted(self) -> Adoption:
         """The secrets that the stack can take over, and the edit for it."""
@@ -271,9 +278,9 @@ class PlainSecrets:
             given = self.settings.variables[variable]
             return self._take(variable, given, literal, others, password=value if given != value else "")
         if written is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
-            if not is_variable_name(literal.name, secret=True):
+            if not _is_name(literal.name):
                 why = "it stands in another file, and a secret's name has no dots or dashes"
-            elif literal.service not in self.with_files:
+            elif literal.service not in dict(self.files):
                 why = _ELSEWHERE
             else:
                 why = _SEVERAL if self._contested(literal.name, literal.text) else ""
@@ -292,11 +299,13 @@ class PlainSecrets:
 
     def _contested(self, variable: str, value: str) -> bool:
         """Whether other places, or an `env_file` over which the stack wins, have another value: one cannot be both."""
-        given = [self._given(each)[0] for each in self.references if each[1] == variable]
+        values = {**self.settings.variables, **self.stated}
+        given = [value_of(each, values)[0] for each in self.references if each[1] == variable]
         for service, description in (self.model.get("services") or {}).items():
             environment = description.get("environment") or {}
             if variable in environment and (service, variable) not in self.entries:
-                given.append(without_escapes(environment[variable]))
+                text = without_escapes(environment[variable])
+                given.append(self.stated.get(variable) if secret_names(text or "") == [variable] else text)
         return any(each != value for each in given)
 
     def _take(self, secret: str, value: str, literal: Literal, others: list[str], *, password: str = "") -> str:
@@ -310,41 +319,32 @@ class PlainSecrets:
 
     def _free(self, secret: str, value: str, service: str) -> str:
         """A name that a secret can have and no other value has: of another literal, in the stack, or in the files."""
-        stated = {name: each.get_secret_value() for name, each in self.settings.secrets.items()}
-        taken = {**self.settings.variables, **stated, **self.found.secrets}
+        taken = {**self.settings.variables, **self.stated, **self.found.secrets}
         if (secret, value) in self.names:
             return self.names[secret, value]
         own = secret
-        if not is_variable_name(own, secret=True):  # SPRING_DATASOURCE_PASSWORD for spring.datasource.password
+        if not _is_name(own):  # SPRING_DATASOURCE_PASSWORD for spring.datasource.password
             own = _NO_LETTERS.sub("_", secret).strip("_").upper()
-            own = own if is_variable_name(own, secret=True) else f"SECRET_{own}".rstrip("_")
-        apart = _apart(own, service)
-        names = [own, apart, *(f"{apart}_{number}" for number in range(2, 100))]
-        names = [name for name in names if name not in self.settings.variables and not self._contested(name, value)]
+            own = own if _is_name(own) else f"SECRET_{own}".rstrip("_")
+        prefix = _NO_LETTERS.sub("_", service).upper()
+        apart = f"{prefix if _is_name(prefix) else f'SERVICE_{prefix}'}_{own}"
+        same = [each.name for each in self.literals if each.text == value and self.secret_of(each) == secret]
+        names = [own, *filter(_is_name, same), apart, *(f"{apart}_{number}" for number in range(2, 100))]
+        used = {*self.settings.variables, *(name for (_, its), name in self.names.items() if its != value)}
+        names = [name for name in names if name not in used and not self._contested(name, value)]
         free = next(name for name in names if taken.get(name, value) == value)
         return self.names.setdefault((secret, value), free)
 
     def _edit(self) -> None:
         for file, before in self.texts.items():
-            edits = [(each, new) for (edited, _), (each, new) in self.edits.items() if edited == file]
-            after = before
-            for written, new in sorted(edits, key=lambda edit: -edit[0].node.start_mark.index):
-                start, end = written.node.start_mark.index, written.node.end_mark.index
-                after = after[:start] + written_instead(written, before[start:end], new) + after[end:]
+            after = edited(before, [edit for (of, _), edit in self.edits.items() if of == file])
+            if not after and before:
+                what = f"{file.name} cannot be edited without changing more of it than its secrets"
+                raise SlipwayError(what, "nothing was changed", f"write ${{NAME}} there by hand in {file.name}")
             if after != before:
-                news = {each.node.start_mark.index: new for each, new in edits}
-                expected = [news.get(index, value) for index, value in scalars(before)]
-                if expected != [value for _, value in scalars(after)]:
-                    what = f"{file.name} cannot be edited without changing more of it than its secrets"
-                    raise SlipwayError(what, "nothing was changed", f"write ${{NAME}} there by hand in {file.name}")
                 self.found.files[file] = before, after
             for number, line in enumerate(after.splitlines(), 1):
                 shown = line.replace("$$", "$")
                 for name, value in self.found.secrets.items():
                     if any(len(each) >= SHORTEST_SECRET and each in shown for each in value.splitlines()):
                         self.found.remains[file, number] = name
-
-
-def _apart(secret: str, service: str) -> str:
-    prefix = _NO_LETTERS.sub("_", service).upper()
-    return f"{prefix if is_variable_name(prefix, secret=True) else f'SERVICE_{prefix}'}_{secret}"

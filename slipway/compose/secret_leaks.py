@@ -6,25 +6,26 @@ import itertools
 import os
 import re
 import shlex
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.config.compose_model import secret_names, strings, with_placeholders, without_escapes
 from slipway.compose.config.environment_nodes import only_in_env_file
 from slipway.compose.config.readable_texts import (
-    declared_values,
+    declared_plain,
     dropped,
     readable_literals,
     secret_texts,
-    service_texts,
+    values_written,
 )
-from slipway.compose.equal_secrets import names_on_networks
+from slipway.compose.equal_secrets import names_on_networks, places_of, secrets_in
 from slipway.contract.problems import Problem
 from slipway.settings.secrets.forms import passwords_in_urls
 from slipway.settings.secrets.rules import (
+    GUESSED,
     PLAIN_INSTEAD,
     SHORTEST_SECRET,
     is_secret,
-    named_like_a_secret,
     new_secret,
     probably_secret,
     user_names,
@@ -40,8 +41,7 @@ if TYPE_CHECKING:
     from slipway.x_slipway.findings import Findings
 
 __all__ = [
-    "as_secret", "check_known_values", "check_places", "known_values", "places_of", "secret_uses",
-    "why_private",
+    "as_secret", "check_known_values", "check_places", "known_values", "secret_uses", "why_private",
 ]  # fmt: skip
 
 Path = tuple[str, ...]
@@ -141,14 +141,14 @@ def _command(path: Path) -> bool:
             return False
 
 
-def _way_out(path: Path, name: str, services: Mapping[str, Any]) -> str:
-    """What to write instead, so that a program still gets the secret."""
+def _way_out(path: Path, name: str, services: Mapping[str, Any], plain: str = "") -> str:
+    """What to write instead, so that a program still gets the secret, which is `plain` in the environment so far."""
     value = f"`{name}: ${{{name}}}`"
     match path:
-        case ("services", service, "healthcheck" | "command" | "entrypoint" as key, *_):
-            held = _variable_with(name, services.get(service) or {})
+        case ("services", service, "healthcheck" | "command" | "entrypoint" | "post_start" | "pre_stop" as key, *_):
+            held = _variable_with(name, services.get(service) or {}, plain)
             has = f": {service} has it in its environment" if held else f", and {value} in the environment of {service}"
-            if key == "healthcheck" or _in_shell(services.get(service) or {}, key):
+            if key == "healthcheck" or _in_shell(services.get(service) or {}, path):
                 return f"write $${held or name} there{', as `CMD-SHELL`' if key == 'healthcheck' else ''}{has}"
             shell = f", or a shell does (`sh -c 'exec … $${held or name}'`)"
             return f"{_handed_over(service, name)}{shell}"
@@ -168,47 +168,21 @@ def _handed_over(service: str, name: str) -> str:
     return f"hand it over {file}, or as {value}, where the program or its image reads it there"
 
 
-def _variable_with(name: str, service: Mapping[str, Any]) -> str:
-    """The variable of a service that holds the secret and nothing else; empty without one."""
+def _variable_with(name: str, service: Mapping[str, Any], plain: str) -> str:
+    """The variable of a service that holds the secret and nothing else, or has its name; empty without one."""
     environment = with_placeholders(service.get("environment") or {})
-    holding = [variable for variable, value in environment.items() if value == f"${{{name}}}"]
-    return name if name in holding else next(iter(holding), "")
+    holding = [variable for variable, value in environment.items() if value in (f"${{{name}}}", plain or None)]
+    return name if name in environment else next(iter(holding), "")
 
 
-def _in_shell(service: Mapping[str, Any], key: str) -> bool:
+def _in_shell(service: Mapping[str, Any], path: Path) -> bool:
     """Whether a shell runs it, which knows the container's variables: a string alone is none, as Compose splits it."""
-    words = [str(word) for each in dict.fromkeys(("entrypoint", key)) for word in service.get(each) or ()]
+    key, hook = path[2], path[4:5] == ("command",)
+    lists = [service[key][int(path[3])][path[4]]] if hook else map(service.get, dict.fromkeys(("entrypoint", key)))
+    words = [str(word) for each in lists for word in each or ()]
     return any(
         re.fullmatch(r"(.*/)?(ba|da|z|a|k)?sh", word) and re.fullmatch(r"-\w*c", option)
         for word, option in itertools.pairwise(words)
-    )
-
-
-def places_of(value: str, model: Mapping[str, Any], files: Mapping[str, bytes], *, weak: bool) -> list[Path]:
-    """Where a secret's value stands in Compose's model and in shipped files.
-
-    A file's path is one part. A weak value is a word that stands in many places by chance: only where it is meant as a
-    secret.
-    """
-    if weak and value.strip():
-        texts = [*service_texts(model.get("services") or {})]
-        texts += [((place,), content.decode(errors="replace")) for place, content in files.items()]
-        configs = (model.get("configs") or {}).items()
-        texts += [(("configs", name, "content"), str(config.get("content") or "")) for name, config in configs]
-        meant = _meant(value)
-        return [path for path, text in texts if meant.search(text)]
-    if len(value) < SHORTEST_SECRET:
-        return []
-    held = [path for path, text, _ in strings(model) if value in without_escapes(text) and not dropped(path)]
-    return held + [(place,) for place, content in files.items() if value.encode() in content]
-
-
-def _meant(value: str) -> re.Pattern[str]:
-    """Finds a value where it is a password: in a URL, behind an option, or assigned to what is named like one."""
-    own = rf"(?-i:{re.escape(value)})(?![\w-])"
-    said = r"(?:pass(?:word|wd|phrase)?|pwd|pw|secret|token|key|auth|requirepass|identified\s+by)"
-    return re.compile(
-        rf"""(?i)://[^\s/@:]*:(?-i:{re.escape(value)})@|{said}["'\]]{{0,2}}(?:\s*(?:=>|:-|[:=,>]+)\s*|\s+)["']?{own}|(?<!\S)-[ap]\s?["']?{own}"""
     )
 
 
@@ -223,7 +197,9 @@ def check_known_values(
 
     Values that nobody could guess are refused; the rest, and a file's defaults, in production alone, as are literals.
     """
-    for each in known_values(model, files, settings, sources):
+    guessed = {each.subject.removeprefix("secrets."): each for each in found.problems if each.code == GUESSED}
+    for each in known_values(model, files, settings, sources, guessed):
+        found.problems = [of for of in found.problems if of is not guessed.get(each.subject)]
         value = settings.secrets[each.subject].get_secret_value()
         weak = weakness(each.subject, value) or any(f":-{value}}}".encode() in file for file in files.values())
         (found.warn if weak and not settings.production else found.refuse)(each.what, each.meaning, each.fix)
@@ -236,50 +212,63 @@ def check_known_values(
 def _secret_texts(model: Mapping[str, Any], settings: Settings, sources: Sequence[FilePath]) -> Iterator[Problem]:
     """Secrets in plain text outside environments, but for values of the stack's own: those are reported as such."""
     own = [value for each in settings.secrets.values() if (value := each.get_secret_value()).strip()]
-    literals = readable_literals(model.get("services") or {})
-    for path, text, why in secret_texts(model, declared_values(settings, sources)):
-        if any(_meant(value).search(text) or (len(value) >= SHORTEST_SECRET and value in text) for value in own):
-            continue
-        shared = path[0] == "configs"  # with the service whose password it is
-        beside = [held for service, held, value in literals if (shared or service == path[1]) and value in text]
-        new = path[1] if named_like_a_secret(path[1]) else f"{path[1]}_SECRET"
-        named = path[-1] if path[-2] in ("args", "environment") else next(iter(beside), new.upper())
-        name = re.sub(r"^(?=\d)", "_", re.sub(r"\W", "_", named, flags=re.ASCII))
-        way_out = _way_out(path, name, model.get("services") or {})
+    services, written = model.get("services") or {}, values_written(settings, sources)
+    for path, text, why in secret_texts(model, lambda path: [*declared_plain(settings, written(path)), *own]):
+        ways, names = [], secrets_in(path, text, services, written)
+        for name, value in names:
+            stays = _kept(path) and name in written(path)  # the file refers to it
+            ways += [] if stays else [_way_out(path, name, services, value)]
         if path[-1].endswith(".basicauth.users"):
-            way_out = f"remove the label: `basicAuth: {name}` of x-slipway takes its place"
+            ways = [f"remove the label: `basicAuth: {names[0][0]}` of x-slipway takes its place"]
+        new = " && ".join(new_secret(settings.stack, name) for name, _ in names if name not in settings.secrets)
         yield Problem(
             f"a secret is in plain text in {'.'.join(map(str, with_placeholders(list(path))))}",
             f"{why}; {'it would be stored so with every release' if _kept(path) else _READABLE}; {PLAIN_INSTEAD}",
-            f"{way_out}, then {new_secret(settings.stack, name)}",
+            ", then ".join(filter(None, ("; ".join(dict.fromkeys(ways)), new))),
         )
 
 
 def known_values(
-    model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings, sources: Sequence[FilePath] = ()
+    model: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    settings: Settings,
+    sources: Sequence[FilePath] = (),
+    guessed: Mapping[str, Problem] = MappingProxyType({}),
 ) -> list[Problem]:
     """A problem for every secret of the stack whose value stands in Compose's model or in a shipped file.
 
-    What the environments hold in plain text of a weak one is reported there. `sources` are the Compose files.
+    What the environments hold in plain text of a weak one is reported there. `sources` are the Compose files. Of the
+    `guessed`, a new value is the last step: by itself it would not reach those places.
     """
-    values = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
-    plain = {(service, name) for service, name, _ in readable_literals(model.get("services") or {})}
-    found = set()
+    services = model.get("services") or {}
+    plain = {(service, name) for service, name, _ in readable_literals(services)}
+    values = {name: secret.get_secret_value() for name, secret in sorted(settings.secrets.items())}
+    long = "|".join(re.escape(value) for value in values.values() if len(value) >= SHORTEST_SECRET)
+    found = []
     for name, value in values.items():
-        weak = bool(weakness(name, value))
+        weak, own = bool(weakness(name, value)), guessed.get(name)
         paths = places_of(value, model, files, weak=weak)
-        found |= {(name, path) for path in paths if not weak or path[1::2] not in plain}
-    long = [re.escape(value) for value in values.values() if len(value) >= SHORTEST_SECRET]
-    shown = re.compile("|".join(long) or r"(?!)")
-    return [
-        Problem(
-            f"the value of secret {name} is in plain text in {shown.sub('…', '.'.join(path))}",
-            "it would be stored so with every release",
-            shown.sub("…", _instead(path, name, model.get("services") or {}, settings, sources)),
-            subject=name,
+        paths = sorted({path for path in paths if not weak or path[1::2] not in plain})
+        if not paths:
+            continue
+        what, meaning = f"the value of secret {name} is", "it would be stored so with every release"
+        what, meaning = (f"{own.what}, and its value is", own.meaning) if own else (what, meaning)
+        ways = {".".join(path): _instead(path, name, services, settings, sources) for path in paths}
+        several = len(set(ways.values())) > 1
+        edit = "; ".join(
+            dict.fromkeys(f"{place}: {way}" if several and " there" in way else way for place, way in ways.items())
         )
-        for name, path in sorted(found)
-    ]
+        new = own.fix if own else new_secret(settings.stack, name)
+        if all(len(path) == 1 and not _mounted_itself(path[0], services) for path in paths):
+            fix = new if own else f"{new}; or {edit}"
+        elif own:
+            fix = f"{edit}, then {new}"
+        else:
+            fix = edit + (", and change the secret" if any(path[2:3] != ("environment",) for path in paths) else "")
+        what = f"{what} in plain text in {' and '.join(ways)}"
+        what, fix = (re.sub(long or "(?!)", "…", text) for text in (what, fix))
+        found.append(Problem(what, meaning, fix, subject=name))
+    return found
 
 
 def _instead(
@@ -289,9 +278,9 @@ def _instead(
     value, stack = settings.secrets[name].get_secret_value(), settings.stack
     match path:
         case (file,) if not _mounted_itself(file, services):
-            return f"{new_secret(stack, name)}; or mount less than the folder that holds {file}"
+            return f"mount less than the folder that holds {file}"
         case (file,):
-            return f"{_as_config(file, f'${{{name}}}')}, and change the secret"
+            return _as_config(file, f"${{{name}}}")
         case ("services", service, "environment", variable):
             if without_escapes(services[service]["environment"][variable]) != value:
                 return f"write ${{{name}}} in its place there"
@@ -301,7 +290,7 @@ def _instead(
             user = user_names({variable: value})  # who would have that password
             return new_secret(stack, name) if user else f"write `{variable}: ${{{name}}}` there"
         case _:
-            return f"{_way_out(path, name, services)}, and change the secret"
+            return _way_out(path, name, services)
 
 
 def _mounted_itself(file: str, services: Mapping[str, Any]) -> bool:

@@ -13,8 +13,17 @@ from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
 from slipway.settings.model import is_secret
 from slipway.settings.secrets.forms import passwords_in_urls
-from slipway.settings.secrets.rules import is_password, new_secret, passwords_assigned, user_names, weakness
-from slipway.settings.setting_files import config_rm, config_set, entry, set_host_key
+from slipway.settings.secrets.rules import (
+    GUESSED,
+    is_password,
+    made_up,
+    new_secret,
+    passwords_assigned,
+    placeholder_inside,
+    user_names,
+    weakness,
+)
+from slipway.settings.setting_files import config_edit, config_rm, config_set, entry, set_host_key
 from slipway.settings.values import is_placeholder, one_host_key
 
 if TYPE_CHECKING:
@@ -226,6 +235,8 @@ def weak_secrets(settings: Settings, *, refused: bool) -> list[Problem]:
         for password, host in passwords.items():
             if what := weakness("PASSWORD", password):
                 found.setdefault(name, (f"its password for {host} {what}", password))
+        if placeholder_inside(values[name]):
+            found.setdefault(name, ("a secret in it is a placeholder", ""))
     return [_weak_secret(settings, name, found, inside) for name in found]
 
 
@@ -254,5 +265,13 @@ def _weak_secret(
         meaning += "; a database that is taken over keeps the password it has: change it there first"
     if others or taken_over:  # by hand: two random values would not be one
         names = [name, *others] if name not in urls else [*others, name]
-        fix = " && ".join(config_set(settings.stack, entry("secrets", each), secret=True) for each in names)
-    return Problem.about(f"secrets.{name}", what, meaning, fix)
+        fix = " && ".join(_asked(settings, each) for each in names)
+    elif not made_up(name):
+        fix = _asked(settings, name)
+    return Problem.about(f"secrets.{name}", what, meaning, fix, GUESSED)
+
+
+def _asked(settings: Settings, name: str) -> str:
+    if "\n" in settings.secrets[name].get_secret_value().strip():
+        return config_edit(settings.stack, entry("secrets", name))
+    return config_set(settings.stack, entry("secrets", name), secret=True)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "StatedSettings", "config_rm", "config_set", "entries_of", "entry", "keyscan", "read_stack_file", "secrets_adopt",
-    "secrets_import", "set_host_key", "stack_file", "stack_files_folder",
+    "StatedSettings", "config_edit", "config_rm", "config_set", "entries_of", "entry", "keyscan", "read_stack_file",
+    "secrets_adopt", "secrets_import", "set_host_key", "stack_file", "stack_files_folder",
 ]  # fmt: skip
 
 
@@ -84,6 +84,15 @@ def config_set(stack: str, key: str, value: str = "", *, secret: bool = False) -
     on = f"--stack {shlex.quote(stack)}"
     words = (source, "pulumi config set", "--secret" if secret else "", _named(key), given, on, redirection)
     return " ".join(filter(None, words))
+
+
+def config_edit(stack: str, key: str) -> str:
+    """The commands that change a secret of several lines, in an editor: what the engine asks for is one line."""
+    named = f"{_named(key)} --stack {shlex.quote(stack)}"
+    return (
+        f"f=$(mktemp) && pulumi config get {named} > $f && ${{EDITOR:-vi}} $f && "
+        f"{config_set(stack, key, '< $f', secret=True)} && rm $f"
+    )
 
 
 def config_rm(stack: str, key: str) -> str:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.settings.setting_files import config_set, entry
+from slipway.settings.setting_files import config_rm, config_set, entry
+from slipway.settings.spelling import nearest, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from slipway.settings.model import Settings
 
-__all__ = ["COMPOSE_FILE_MISSING", "compose_files", "found_file", "left_out", "look_command", "names_of"]
+__all__ = [
+    "COMPOSE_FILE_MISSING", "compose_files", "found_file", "left_out", "look_command", "names_of",
+    "unknown_profiles",
+]  # fmt: skip
 
 COMPOSE_FILE_MISSING = "compose-file-missing"
 """The code of that problem; its evidence are files that may be meant."""
@@ -90,3 +94,20 @@ def look_command(files: Sequence[Path]) -> str:
     """The command by which Compose says the same of the files, from the folder where this runs."""
     named = " ".join(f"-f {shlex.quote(os.path.relpath(file))}" for file in files)
     return f"docker compose {named} config"
+
+
+def unknown_profiles(settings: Settings, services: Iterable[Mapping[str, Any]]) -> list[Problem]:
+    """A problem for every profile of the stack that no service has."""
+    known = {profile for service in services for profile in service.get("profiles") or ()}
+    return [
+        Problem.about(
+            f"profiles[{index}]",
+            f"no service has the profile '{name}'",
+            suggestion(name, known, "it would change nothing"),
+            config_set(settings.stack, f"profiles[{index}]", shlex.quote(close))
+            if (close := nearest(name, known))
+            else config_rm(settings.stack, f"profiles[{index}]"),
+        )
+        for index, name in enumerate(settings.profiles)
+        if name not in known | {"*"}
+    ]

@@ -6,14 +6,13 @@ import json
 import os
 import re
 import secrets as randomness
-import shlex
 import subprocess
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.compose.config.compose_files import compose_files, left_out, look_command, names_of
+from slipway.compose.config.compose_files import compose_files, left_out, look_command, names_of, unknown_profiles
 from slipway.compose.config.compose_output import loses_text, read_yaml, rewritten, with_texts
 from slipway.compose.config.env_files import (
     missing_env_files,
@@ -30,11 +29,10 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.dotenv_file import written_dotenv
 from slipway.settings.rules import too_long
 from slipway.settings.secrets.rules import is_secret, new_secret, probably_secret
-from slipway.settings.setting_files import config_rm, config_set, entry
-from slipway.settings.spelling import nearest, suggestion
+from slipway.settings.setting_files import config_set, entry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from slipway.settings.model import Settings
 
@@ -47,6 +45,7 @@ __all__ = [
     "strings",
     "with_placeholders",
     "without_escapes",
+    "written_texts",
 ]
 
 _SECONDS = 60  # reading a file takes a tenth of one; an `include` over the network may take several
@@ -120,7 +119,7 @@ def resolve(settings: Settings) -> ComposeModel:
     warnings += private_values(written, given, files[0].parent, settings.stack)
     dormant = _dormant(files, given, model)
     problems += long
-    problems += _unknown_profiles(settings, [*(model.get("services") or {}).values(), *dormant.values()])
+    problems += unknown_profiles(settings, [*(model.get("services") or {}).values(), *dormant.values()])
     asked = {problem.subject for problem in problems if problem.code == "variable-missing"}
     asked |= {each for each, value in settings.variables.items() if is_secret(each, value)}
     places = places_of_variables(asked, files, given) if asked else {}
@@ -131,14 +130,19 @@ def places_of_variables(
     names: Collection[str], files: Sequence[Path], given: Mapping[str, str]
 ) -> dict[str, list[tuple[str, ...]]]:
     """Name → the paths of the texts that refer to it; none where Compose cannot read the files as they are written."""
-    done = _compose_config(files, given, (), "--no-interpolate")
     found: dict[str, list[tuple[str, ...]]] = {}
-    for path, text, _ in strings(read_yaml(done.stdout)) if done.returncode == 0 else ():
-        named = path[-1].isdigit() and path[-2] in _LISTS  # NAME=VALUE, which Compose's model has as a mapping
-        place = (*path[:-1], text.partition("=")[0]) if named else path
+    for place, text in written_texts(files, given):
         for name in dict.fromkeys(each for each in _REFERENCE.findall(text) if each in names):
             found.setdefault(name, []).append(place)
     return found
+
+
+def written_texts(files: Sequence[Path], given: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Path and text of all that the files say, references as they are; none where Compose cannot read them so."""
+    done = _compose_config(files, given, (), "--no-interpolate")
+    for path, text, _ in strings(read_yaml(done.stdout)) if done.returncode == 0 else ():
+        named = path[-1].isdigit() and path[-2] in _LISTS  # NAME=VALUE, which Compose's model has as a mapping
+        yield (*path[:-1], text.partition("=")[0]) if named else path, text
 
 
 def strings(node: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, bool]]:
@@ -152,22 +156,6 @@ def strings(node: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
             yield from strings(value, (*path, str(index)))
     elif isinstance(node, str):
         yield path, node, False
-
-
-def _unknown_profiles(settings: Settings, services: Iterable[Mapping[str, Any]]) -> list[Problem]:
-    known = {profile for service in services for profile in service.get("profiles") or ()}
-    return [
-        Problem.about(
-            f"profiles[{index}]",
-            f"no service has the profile '{name}'",
-            suggestion(name, known, "it would change nothing"),
-            config_set(settings.stack, f"profiles[{index}]", shlex.quote(close))
-            if (close := nearest(name, known))
-            else config_rm(settings.stack, f"profiles[{index}]"),
-        )
-        for index, name in enumerate(settings.profiles)
-        if name not in known | {"*"}
-    ]
 
 
 def _dormant(files: Sequence[Path], given: Mapping[str, str], model: Mapping[str, Any]) -> dict[str, Any]:

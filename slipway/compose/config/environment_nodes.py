@@ -8,24 +8,27 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
+from slipway.settings.secrets.forms import replaced
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
     "REFERENCE",
     "WrittenVariable",
+    "edited",
+    "env_files",
     "only_in_env_file",
     "scalars",
     "texts_of",
     "top_node",
-    "with_env_file",
+    "value_of",
     "with_reference",
-    "written_instead",
     "written_variables",
 ]
 
-REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?:(:?-)((?:[^{}$]|\$\$)*))?\}?", re.ASCII)
+REFERENCE = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)(?:(:?-)((?:[^{}$]|\$\$|\$(?![A-Za-z_{$]))*))?\}?", re.ASCII)
 """To a variable, with its default."""
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # of a node: its anchor and tag
 
@@ -95,11 +98,19 @@ def _items(node: yaml.Node | None) -> list[yaml.Node]:
     return node.value if isinstance(node, yaml.SequenceNode) else [node] if node else []
 
 
-def with_env_file(top: yaml.Node | None) -> Iterator[str]:
-    """The services that read variables from files of their own."""
+def value_of(reference: re.Match[str], variables: Mapping[str, str]) -> tuple[str | None, bool]:
+    """The value of a reference, and whether that is its default."""
+    given = variables.get(reference[1] or "")
+    if reference[2] and (given is None or (given == "" and reference[2] == ":-")):
+        return reference[3].replace("$$", "$"), True
+    return given, False
+
+
+def env_files(top: yaml.Node | None) -> Iterator[tuple[str, str]]:
+    """Service and path of every file with variables of its own."""
     for service, node, _ in _pairs(_child(top, "services"), flow=False):
-        if _child(node, "env_file") is not None:
-            yield service
+        for each in _items(_child(node, "env_file")):
+            yield service, str((_child(each, "path") or each).value)
 
 
 def only_in_env_file(files: Sequence[Path], service: str, name: str) -> bool:
@@ -107,7 +118,7 @@ def only_in_env_file(files: Sequence[Path], service: str, name: str) -> bool:
     try:
         tops = [(file, top_node(file.read_text(encoding="utf-8"))) for file in files]
         written = {each[:2] for file, top in tops for each in written_variables(file, top)}
-        return (service, name) not in written and any(service in with_env_file(top) for _, top in tops)
+        return (service, name) not in written and any(service in dict(env_files(top)) for _, top in tops)
     except (yaml.YAMLError, UnicodeDecodeError):
         return False
 
@@ -139,11 +150,27 @@ def scalars(text: str) -> list[tuple[int, str]]:
     ]
 
 
-def written_instead(entry: WrittenVariable, source: str, new: str) -> str:
+def edited(text: str, edits: Sequence[tuple[WrittenVariable, str]]) -> str:
+    """The text of a file with other texts in the place of variables; empty where more of it would change."""
+    after = text
+    for written, new in sorted(edits, key=lambda edit: -edit[0].node.start_mark.index):
+        start, end = written.node.start_mark.index, written.node.end_mark.index
+        after = after[:start] + _written_instead(written, text[start:end], new) + after[end:]
+    news = {each.node.start_mark.index: new for each, new in edits}
+    expected = [news.get(index, value) for index, value in scalars(text)]
+    return after if expected == [value for _, value in scalars(after)] else ""
+
+
+def _written_instead(entry: WrittenVariable, source: str, new: str) -> str:
     """`new` as the text of a node, quoted as before where that is still right."""
     found = _PROPERTIES.match(source)
     properties = found[0] if found else ""
     style = entry.node.style
+    if style == "|" and "\n" in new:
+        header, _, body = source.partition("\n")
+        indent = body[: len(body) - len(body.lstrip(" "))]
+        lines = (f"{indent}{line}" if line else "" for line in new.rstrip("\n").split("\n"))
+        return "\n".join((header, *lines)) + source[len(source.rstrip("\n")) :]
     if style == "'":
         return f"{properties}'{new}'" if "'" not in new else properties + json.dumps(new, ensure_ascii=False)
     block = style in ("|", ">")
@@ -163,4 +190,7 @@ def with_reference(raw: str, text: str, value: str, variable: str, reference: st
     if variable:
         default = re.search(rf"(?<=\$\{{{variable})(:?-){re.escape(written)}\}}", raw)
         return f"{raw[: default.end(1)]}{reference}{raw[default.end() - 1 :]}" if default else ""
+    if value != text:
+        new = replaced(raw, written, reference)
+        return new if new != raw else ""
     return reference if raw.replace("$$", "$") == text and not REFERENCE.search(raw.replace("$$", "")) else ""

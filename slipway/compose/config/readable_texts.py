@@ -9,23 +9,27 @@ from posixpath import join
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.config.compose_model import (
-    places_of_variables,
     secret_names,
     strings,
     with_placeholders,
     without_escapes,
+    written_texts,
 )
+from slipway.compose.config.environment_nodes import REFERENCE, value_of
 from slipway.settings.secrets.forms import passwords_in_urls
 from slipway.settings.secrets.rules import SHORTEST_SECRET, weakness, why_not_plain, why_secret
 from slipway.settings.values import is_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path as FilePath
 
     from slipway.settings.model import Settings
 
-__all__ = ["declared_values", "dropped", "readable_literals", "secret_texts", "service_texts", "why_readable"]
+__all__ = [
+    "declared_plain", "dropped", "readable_literals", "secret_texts", "service_texts", "values_written",
+    "why_readable",
+]  # fmt: skip
 
 _REFERRED_IN_URL = re.compile(r"(:\d+)?:(\$?\{+[^{}@]*\}+|\$\w+|[$%]\([^()]*\)s?|%s|<[^<>\s]*>)+@")
 _COMMENT = re.compile(r"(?m)^\s*(#|//|--\s|;).*$|<!--(?s:.*?)(?:-->|\Z)")
@@ -115,20 +119,27 @@ def why_readable(name: str, text: str, declared: Collection[str] = ()) -> str:
     return why_secret("" if referred else name, _REFERRED_IN_URL.sub("@", shown) if referred else shown, declared)
 
 
-def declared_values(settings: Settings, sources: Sequence[FilePath]) -> Callable[[tuple[str, ...]], Collection[str]]:
-    """What the stack's variables declare plain at a path of the model: where the Compose files refer to them.
+def values_written(settings: Settings, sources: Sequence[FilePath]) -> Callable[[tuple[str, ...]], dict[str, str]]:
+    """The variables that the Compose files refer to at a path of the model, with their values there, or defaults.
 
-    Where Compose cannot read the files without values (a `ulimits` of a variable), all that they hold.
+    Where Compose cannot read the files without values (a `ulimits` of a variable), all that the stack has.
     """
     given = {**settings.variables, "COMPOSE_PROFILES": ",".join(settings.profiles)}
-    referred = functools.cache(lambda: places_of_variables(settings.variables, sources, given))
+    texts = functools.cache(lambda: [*written_texts(sources, given)])
 
-    def values(path: tuple[str, ...]) -> list[str]:
-        here = {name for name, paths in referred().items() if any(each[: len(path)] == path for each in paths)}
-        names = here | ({path[-1]} & settings.variables.keys()) if referred() else settings.variables
-        return [settings.variables[name].strip() for name in names if settings.variables[name].strip()]
+    def values(path: tuple[str, ...]) -> dict[str, str]:
+        here = [text for place, text in texts() if place[: len(path)] == path]
+        referred = [each for text in here for each in REFERENCE.finditer(text) if each[1]]
+        passed = {path[-1]} & settings.variables.keys() if texts() else settings.variables
+        found = {each[1]: value_of(each, settings.variables)[0] or "" for each in referred}
+        return {**found, **{name: settings.variables[name] for name in passed}}
 
     return values
+
+
+def declared_plain(settings: Settings, names: Iterable[str]) -> list[str]:
+    """The values that the stack's variables of these names declare plain."""
+    return [value for name in names if (value := settings.variables.get(name, "").strip())]
 
 
 def _targets(config: str, services: Mapping[str, Any]) -> Iterator[str]:

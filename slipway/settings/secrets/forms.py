@@ -10,7 +10,7 @@ from slipway.settings.values import is_placeholder
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = ["SecretForm", "passwords_in_urls", "secret_forms"]
+__all__ = ["SecretForm", "passwords_in_urls", "replaced", "secret_forms"]
 
 # Tokens whose form says what they are. Why no library: detect-secrets 1.5.0 takes 3 s to load, brings `requests`, and
 # knows neither Discord's nor OpenAI's, Anthropic's, Hugging Face's, DigitalOcean's or npm's (tried 2026-11-29).
@@ -109,8 +109,12 @@ class SecretForm(NamedTuple):
 
     def is_one_of(self, values: Collection[str]) -> bool:
         """Whether it is one of these, and no more."""
-        found = (each for value in values for each in re.finditer(re.escape(value) + _ENDS, self.text))
-        return any(each.start() <= self.first and each.end() > self.last for each in found)
+        return any(self.places(value) for value in values)
+
+    def places(self, value: str) -> list[int]:
+        """Where the value begins, if it is this and no more."""
+        found = re.finditer(re.escape(value) + _ENDS, self.text)
+        return [each.start() for each in found if each.start() <= self.first and each.end() > self.last]
 
 
 def secret_forms(text: str) -> Iterator[SecretForm]:
@@ -144,6 +148,13 @@ def _is_generated(prefix: str, value: str) -> bool:
     mixed = sum(len(re.findall(r"[A-Za-z]\d", run)) for run in runs)
     cased = any(re.search("[a-z]", run) and re.search("[A-Z]", run) for run in runs)
     return mixed > 1 and bool(said or (cased and re.match(".{32}", value)))
+
+
+def replaced(text: str, value: str, other: str) -> str:
+    """A text with another value wherever this one looks like a secret."""
+    for first in sorted({first for form in secret_forms(text) for first in form.places(value)}, reverse=True):
+        text = text[:first] + other + text[first + len(value) :]
+    return text
 
 
 def passwords_in_urls(text: str) -> list[tuple[str, str]]:

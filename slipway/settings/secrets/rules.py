@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 __all__ = [
-    "PLAIN_INSTEAD", "SHORTEST_SECRET", "is_password", "is_secret", "made_up", "missing_secret", "named_like_a_secret",
-    "new_secret", "password_in_url", "passwords_assigned", "probably_secret", "user_names", "weakness", "why_not_plain",
-    "why_secret",
+    "GUESSED", "PLAIN_INSTEAD", "SHORTEST_SECRET", "is_password", "is_secret", "made_up", "missing_secret",
+    "named_like_a_secret", "new_secret", "password_in_url", "passwords_assigned", "placeholder_inside",
+    "probably_secret", "user_names", "weakness", "why_not_plain", "why_secret",
 ]  # fmt: skip
 
 PLAIN_INSTEAD = "if it is none, a plain variable of the stack in its place deploys"
+GUESSED = "secret-weak"
+"""The code of the problem that anyone could guess a secret."""
 SHORTEST_SECRET = 12
 """Characters. NIST SP 800-63B-4 asks for 15 of a sole password, 8 of one beside a second factor."""
 
@@ -101,7 +103,7 @@ _MNEMONIC = re.compile(
 # What an application may make up for itself: passwords of what it brings along, and what it signs with. All else comes
 # from somewhere: a URL, JSON, a third party's key, a key of a certain length.
 _MADE_UP = re.compile(
-    r"(\w+_)?(POSTGRES(QL)?|PG|DB|DATABASE|MYSQL|MARIADB|MONGO(DB)?|REDIS|VALKEY|RABBITMQ|CLICKHOUSE|ROOT|ADMIN|APP)_?"
+    r"(\w+_)?(POSTGRES(QL)?|PG|DB|DATABASE|MYSQL|MARIADB|MONGO(DB)?|REDIS|VALKEY|CACHE|RABBITMQ|CLICKHOUSE|ROOT|ADMIN|APP)_?"
     r"(PASSWORD|PASSWD|PASS|PWD|PW)"
     r"|(APP_|WEB_|DJANGO_|FLASK_|RAILS_)?(SECRET_KEY(_BASE)?|(APP|JWT|SESSION|COOKIE|CSRF|SIGNING)_SECRET(_KEY)?"
     r"|(JWT|SESSION|COOKIE|CSRF|SIGNING)(_SIGNING)?_KEY|JWT_(ACCESS|REFRESH)_SECRET)"
@@ -250,6 +252,12 @@ def passwords_assigned(text: str) -> list[tuple[str, str]]:
     """The passwords of a connection string or a URL's query, with the host that it names first; empty without one."""
     host = _HOST.search(text)
     return [(each.value, host[1]) for each in secret_forms(text) if host and is_password(each.name)]
+
+
+def placeholder_inside(text: str) -> bool:
+    """Whether a text that names no host, which might be another's, assigns a placeholder to a word for a secret."""
+    named = (each for each in secret_forms(text) if each.name and not _HOST.search(text))
+    return any(is_placeholder(each.value, "secrets", each.name) for each in named)
 
 
 def user_names(values: Mapping[str, str | None]) -> set[str]:

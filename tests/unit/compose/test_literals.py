@@ -17,6 +17,7 @@ from slipway.contract.deployment import Release
 from slipway.contract.problems import SlipwayError
 
 LONG = "hunter2hunter2hunter2"
+HASH = "$2a$14$0l3IozJx7xQRVmlkEQ32OeEEfP5mRxTpbDTCTcXRqn19gXD8YK1pO"
 
 
 def compose(*environments: str, more: str = "") -> str:
@@ -47,6 +48,9 @@ CASES: list[tuple[str, str, str, dict[str, str]]] = [
     ("default", f"DB_PASSWORD: ${{PW:-{LONG}}}", f"DB_PASSWORD: ${{PW:-{LONG}}}", {"PW": LONG}),
     ("default in a URL", f"CACHE_URL: redis://:${{P-{LONG}}}@b/0", f"CACHE_URL: redis://:${{P-{LONG}}}@b/0",
      {"P": LONG}),
+    ("default in a URL of another", f"MAIL_URL: smtp://${{U:-u}}:${{P:-{LONG}}}@mail.example/",
+     f"MAIL_URL: smtp://${{U:-u}}:${{P:-{LONG}}}@mail.example/", {"P": LONG}),
+    ("a hash as default", f"A_HASH: ${{A_HASH:-{HASH}}}", f"A_HASH: ${{A_HASH:-{HASH}}}", {"A_HASH": HASH}),
     ("of a variable", "DB_PASSWORD: ${GIVEN}", "DB_PASSWORD: ${GIVEN}", {"GIVEN": "of-the-stack-so-far"}),
     ("no secret", "PUBLIC_KEY: abcdefghijklmnop", "PUBLIC_KEY: abcdefghijklmnop", {}),
 ]  # fmt: skip
@@ -171,11 +175,13 @@ def test_a_name_with_several_values_in_env_files_is_not_taken_as_the_stack_s_win
     )
     before, found = configurations(tmp_path, text), adopted(tmp_path, text)
     assert "REDIS_PASSWORD" not in found.secrets
-    fixes = {each.fix.partition(" there")[0] for each in problems_of(tmp_path, text, production=True)}
+    fixes = {each.fix.partition(", then")[0] for each in problems_of(tmp_path, text, production=True)}
     assert {each for each in fixes if each.startswith("write")} == {
-        "write `REDIS_PASSWORD: ${A_REDIS_PASSWORD}`", "write `REDIS_PASSWORD: ${B_REDIS_PASSWORD}`",
-        "write `REDIS_CACHE_PASSWORD: ${B_REDIS_PASSWORD}`",
-    }  # fmt: skip
+        "write `REDIS_PASSWORD: ${A_REDIS_PASSWORD}` under `environment:` of a",
+        "write `REDIS_PASSWORD: ${REDIS_CACHE_PASSWORD}` under `environment:` of b",
+        "write `REDIS_PASSWORD: ${A_REDIS_PASSWORD}` under `environment:` of c",
+        "write `REDIS_CACHE_PASSWORD: ${REDIS_CACHE_PASSWORD}` under `environment:` of c",
+    }
     after = next((each[1] for each in found.files.values()), text)
     assert configurations(tmp_path, after, secrets=found.secrets) == before
     apart = text.replace("b.env", "b.env, environment: {REDIS_PASSWORD: '${REDIS_CACHE_PASSWORD}'}")
@@ -216,6 +222,47 @@ def test_a_value_in_an_env_file_is_the_stacks_without_an_edit(tmp_path: Path) ->
     found = adopted(tmp_path, text)
     assert (found.secrets, found.files) == ({"DB_PASSWORD": LONG}, {})
     assert configurations(tmp_path, text, secrets=found.secrets) == configurations(tmp_path, text)
+
+
+INSIDE = "SETTINGS: |\n        db:\n          password: {0}\n\n        again: {{secret: '{0}'}}"
+
+
+@pytest.mark.parametrize(
+    ("line", "becomes"),
+    [
+        (f"MYSQL_PASSWORD: {LONG}", "MYSQL_PASSWORD: ${DB_PASSWORD}"),
+        (INSIDE.format(LONG), INSIDE.format("${DB_PASSWORD}")),
+        (f'SETTINGS: "db: password={LONG}"', 'SETTINGS: "db: password=${DB_PASSWORD}"'),
+        (f"MAIL_URL: smtp://u:{LONG}@mail.example/", "MAIL_URL: smtp://u:${DB_PASSWORD}@mail.example/"),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False], ids=["the stack's", "another literal"])
+def test_a_value_that_is_known_becomes_a_reference_to_that_secret_wherever_it_stands(
+    tmp_path: Path, line: str, becomes: str, *, known: bool
+) -> None:
+    others = "" if known else mapping(f"DB_PASSWORD: {LONG}")
+    uses = "    environment: [DB_PASSWORD, 'A_URL=pg://u:${DB_PASSWORD}@db']\n" if known else ""
+    text, secrets = compose(others, mapping(line), uses), {"DB_PASSWORD": LONG}
+    found = adopted(tmp_path, text, secrets=secrets if known else {})
+    assert (found.secrets, found.left) == (secrets, {})
+    [(_, after)] = found.files.values()
+    assert after == text.replace(line, becomes).replace(f"DB_PASSWORD: {LONG}", "DB_PASSWORD: ${DB_PASSWORD}")
+    assert known or configurations(tmp_path, after, secrets=secrets) == configurations(tmp_path, text)
+    assert application(tmp_path, after, production=True, secrets=secrets).secrets == ("DB_PASSWORD",)
+
+
+def test_a_text_with_another_secret_beside_the_known_one_is_taken_as_a_whole(tmp_path: Path) -> None:
+    both = f"password={LONG} token=another-one-of-mine"
+    found = adopted(tmp_path, compose(mapping(f"SETTINGS: {both}")), secrets={"DB_PASSWORD": LONG})
+    assert found.secrets == {"SETTINGS": both}
+
+
+def test_the_edited_file_itself_keeps_no_value_although_a_service_mounts_it(tmp_path: Path) -> None:
+    text = compose(mapping(f"A_TOKEN: {LONG}") + "    volumes: ['.:/app:ro']\n")
+    found = adopted(tmp_path, text)
+    assert (found.secrets, found.left) == ({"A_TOKEN": LONG}, {})
+    [(_, after)] = found.files.values()
+    application(tmp_path, after, production=True, secrets=found.secrets)
 
 
 def test_the_last_of_several_files_is_edited(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Where secrets may stand in a Compose file, and that they never stand in the clear."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from samples import CANARY, application, problems_of, settings, whats
 
 from slipway.agent.release.rendering import render
 from slipway.agent.state.stack_dir import StackFolder
+from slipway.compose.application import read_application
 from slipway.compose.config.readable_texts import secret_texts
 from slipway.compose.git import Revision
 from slipway.compose.secret_leaks import known_values
 from slipway.contract.deployment import Release
-from slipway.contract.problems import Problem
+from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.rules import broken_rules
 from slipway.settings.secrets.rules import new_secret
 
 
@@ -238,10 +241,10 @@ def test_a_strong_secret_of_the_file_itself_is_named_without_repeating_it(tmp_pa
     text = f"services: {{web: {{image: x, env_file: a.env, environment: {{URL: 'postgres://a:{CANARY}@db/x', A: b}}}}}}"
     found = application(tmp_path, text)
     assert whats(list(found.warnings)) == [
-        "services.web.environment.API_TOKEN is in plain text",
+        "services.web.environment.API_TOKEN (a.env) is in plain text",
         "services.web.environment.URL is in plain text",
     ]
-    assert "write `API_TOKEN: ${API_TOKEN}` there" in found.warnings[0].meaning
+    assert "write `API_TOKEN: ${API_TOKEN}` under `environment:` of web" in found.warnings[0].meaning
     assert found.warnings[0].fix == "pulumi config set --secret --path 'secrets.API_TOKEN' --stack test < /dev/tty"
     refused = problems_of(tmp_path, text, production=True)
     assert whats(refused) == whats(list(found.warnings))
@@ -735,3 +738,63 @@ def test_a_secret_beside_its_own_variable_is_called_as_that_is(tmp_path: Path) -
     [told] = [each for each in problems_of(tmp_path, with_part(part), production=True) if "healthcheck" in each.what]
     assert "write $$SA_PASSWORD there" in told.fix
     assert "secrets.SA_PASSWORD" in told.fix
+
+
+CHECK = {"test": "sqlcmd -U sa -P Zq7-shop-example"}
+HASHED = "$2a$14$0l3IozJx7xQRVmlkEQ32OeEEfP5mRxTpbDTCTcXRqn19gXD8YK1pO"
+NAMED = [
+    # what it is; services, with the content of a config; secrets of the stack; the place; what is to be done there
+    ("the default of a variable, in a command",
+     {"cache": {"command": ["cached", "--requirepass", "${CACHE_AUTH:-a-shared-word}"]},
+      "web": {"environment": {"CACHE_AUTH": "${CACHE_AUTH:-a-shared-word}"}}}, {},
+     "services.cache.command", r"hand it over .*\{CACHE_AUTH\}.*, then pulumi .*'secrets.CACHE_AUTH'.*"),
+    ("the default of a variable, in a config", {"content": "password: ${MAIL_PW:-a-shared-word}"}, {},
+     "configs.c.content", r"pulumi config set --secret --path 'secrets.MAIL_PW' --stack test < /dev/tty"),
+    ("a hash as the default of a variable", {"web": {"environment": {"ADMIN_HASH": f"${{ADMIN_HASH:-{HASHED}}}"}}}, {},
+     "services.web.environment.ADMIN_HASH", r"pulumi config set --secret --path 'secrets.ADMIN_HASH' .*"),
+    ("of the environment, there by another variable",
+     {"db": {"environment": {"SA_PASSWORD": "${SHOP_DB_PASSWORD:-Zq7-shop-example}"}, "healthcheck": CHECK}}, {},
+     "services.db.healthcheck", r"write \$\$SA_PASSWORD there, as `CMD-SHELL`.*, then .*'secrets.SHOP_DB_PASSWORD'.*"),
+    ("of a service with one password, which the stack has",
+     {"db": {"environment": {"SA_PASSWORD": "${DB_PW}"}, "healthcheck": CHECK}}, {"DB_PW": CANARY},
+     "services.db.healthcheck", r"write \$\$SA_PASSWORD there, as `CMD-SHELL`: db has it in its environment"),
+    ("of a service with two passwords",
+     {"db": {"environment": {"SA_PASSWORD": "${A}", "APP_PASSWORD": "${B}"}, "healthcheck": CHECK}},
+     {"A": CANARY, "B": f"b{CANARY}"}, "services.db.healthcheck", r"write \$\$DB_SECRET there.*'secrets.DB_SECRET'.*"),
+    ("several in one text",
+     {"db": {"environment": {"DB_PASSWORD": "wordy-1"}}, "store": {"environment": {"STORE_PASSWORD": "wordy-2"}},
+      "content": "db: {password: wordy-1}\nstore: {secret: wordy-2}"}, {}, "configs.c.content",
+     r"write \$\{DB_PASSWORD\} .*write \$\{STORE_PASSWORD\} .*'secrets.DB_PASSWORD'.*&& .*'secrets.STORE_PASSWORD'.*"),
+    ("the value of a weak secret, also in a hook",
+     {"store": {"environment": {"STORE_PASSWORD": "${STORE_PASSWORD}"},
+                "post_start": [{"command": ["sh", "-c", "mc alias set s http://store:9000 root changeme"]}]},
+      "content": "secret: changeme"}, {"STORE_PASSWORD": "changeme"}, "secrets.STORE_PASSWORD: is a placeholder, and",
+     (r"configs.c.content: write \$\{STORE_PASSWORD\} in its place there; services.store.post_start.0.command.2: "
+     r"write \$\$STORE_PASSWORD there: store has it in its environment, then pulumi .*'secrets.STORE_PASSWORD'.*")),
+    ("the variable of its name is there already",
+     {"db": {"environment": {"A_PASSWORD": "${B_PASSWORD}"}, "healthcheck": {"test": "ping -p${A_PASSWORD}"}}},
+     {"A_PASSWORD": CANARY, "B_PASSWORD": CANARY}, "services.db.healthcheck",
+     r"write \$\$A_PASSWORD there, as `CMD-SHELL`: db has it in its environment"),
+    ("of an env_file, whose value is the stack's under another name", {"db": {"env_file": "app.env"}},
+     {"DB_PASSWORD": TYPED}, "services.db.environment.MYSQL_PASSWORD", re.escape(COPIED)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("services", "secrets", "place", "fix"), [c[1:] for c in NAMED], ids=[c[0] for c in NAMED])
+def test_one_line_says_which_secret_it_is_and_all_there_is_to_do_in_order(
+    tmp_path: Path, services: dict[str, Any], secrets: dict[str, str], place: str, fix: str
+) -> None:
+    (tmp_path / "app.env").write_text(f"MYSQL_PASSWORD={TYPED}\n")
+    content = {key: value for key, value in services.items() if key == "content"}
+    model = {name: {"image": "x", **each} for name, each in services.items() if name != "content"}
+    model["reader"] = {"image": "x", "configs": ["c"] if content else []}
+    (tmp_path / "compose.yaml").write_text(
+        json.dumps({"services": model, **({"configs": {"c": content}} if content else {})})
+    )
+    stack = settings(tmp_path, production=True, secrets=secrets)
+    with pytest.raises(SlipwayError) as raised:
+        read_application(stack, problems=broken_rules(stack))
+    [problem] = [each for each in raised.value.problems if place in each.what]
+    assert re.fullmatch(fix, problem.fix), problem.fix
+    named = [each for each in secrets if "changeme" in secrets[each]]
+    assert not named or list(raised.value.problems) == [problem]

@@ -313,6 +313,21 @@ def test_a_weak_password_in_a_connection_string_is_found_but_for_hosts_of_others
 
 
 @pytest.mark.parametrize(
+    ("value", "weak"),
+    [("store|store?accessKey=a&secretKey=changeme", True), (f"store|store?secretKey={CANARY}", False),
+     ("db:\n  password: changeme\n", True), ("https://api.example/v1?token=changeme", False)],
+)  # fmt: skip
+def test_a_placeholder_in_a_text_of_several_settings_is_weak_and_lines_are_changed_in_an_editor(
+    tmp_path: Path,
+    value: str,
+    weak: bool,  # noqa: FBT001  # both are the test
+) -> None:
+    said = weak_secrets(settings(tmp_path, secrets={"STORES": value}, production=True), refused=True)
+    assert whats(said) == (["secrets.STORES: a secret in it is a placeholder"] if weak else [])
+    assert ["${EDITOR:-vi} $f && pulumi config set --secret" in each.fix for each in said] == ["\n" in value] * weak
+
+
+@pytest.mark.parametrize(
     ("password", "what"), [("tr0ub4dor", "has fewer than 12 characters"), ("changeme", "is a placeholder")]
 )
 def test_a_weak_password_in_a_url_is_found_and_both_ends_are_set_together(
