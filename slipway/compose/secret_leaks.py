@@ -14,6 +14,7 @@ from slipway.compose.config.environment_nodes import only_in_env_file
 from slipway.compose.config.readable_texts import (
     declared_plain,
     dropped,
+    mounted_secrets,
     readable_literals,
     secret_texts,
     values_written,
@@ -25,6 +26,7 @@ from slipway.settings.secrets.rules import (
     GUESSED,
     PLAIN_INSTEAD,
     SHORTEST_SECRET,
+    is_password,
     is_secret,
     new_secret,
     probably_secret,
@@ -41,14 +43,10 @@ if TYPE_CHECKING:
     from slipway.x_slipway.findings import Findings
 
 __all__ = [
-    "as_secret", "check_known_values", "check_places", "known_values", "secret_uses", "why_private",
+    "check_known_values", "check_places", "known_values", "secret_uses",
 ]  # fmt: skip
 
 Path = tuple[str, ...]
-
-_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
-_KEY_NAME = re.compile(r"(?i)(?!.*pub)(.*\.(key|p12|pfx)|.*key.*\.pem|.*key_?file|id_(rsa|ecdsa|ed25519))")
-_DOTENV = re.compile(r"\.env(\.(?!example$|sample$|template$|dist$).+)?")
 
 
 def secret_uses(model: Mapping[str, Any], settings: Settings, found: Findings) -> set[str]:
@@ -205,6 +203,15 @@ def check_known_values(
         (found.warn if weak and not settings.production else found.refuse)(each.what, each.meaning, each.fix)
     for each in _weak_passwords(model, files, settings):
         (found.refuse if settings.production else found.warn)(each.what, each.meaning, each.fix)
+    for service, description in (model.get("services") or {}).items():
+        paths = [*mounted_secrets(description)] if "build" not in description else []
+        for name, value in (description.get("environment") or {}).items():
+            if is_password(name) and value in paths:
+                found.warn(
+                    f"services.{service}.environment.{name} is the path of a mounted secret",
+                    f"unless {description['image']} reads a file there, the path itself is the password",
+                    f"write `{name}_FILE: {value}` there instead, where the image knows that",
+                )
     for each in _secret_texts(model, settings, sources) if settings.production else ():
         found.refuse(each.what, each.meaning, each.fix)
 
@@ -253,19 +260,25 @@ def known_values(
             continue
         what, meaning = f"the value of secret {name} is", "it would be stored so with every release"
         what, meaning = (f"{own.what}, and its value is", own.meaning) if own else (what, meaning)
-        ways = {".".join(path): _instead(path, name, services, settings, sources) for path in paths}
+        users = [path for path in paths if path[2:3] == ("environment",) and user_names({path[-1]: value})]
+        ways = {
+            ".".join(path): _instead(path, name, services, settings, sources) for path in paths if path not in users
+        }
         several = len(set(ways.values())) > 1
         edit = "; ".join(
             dict.fromkeys(f"{place}: {way}" if several and " there" in way else way for place, way in ways.items())
         )
         new = own.fix if own else new_secret(settings.stack, name)
-        if all(len(path) == 1 and not _mounted_itself(path[0], services) for path in paths):
+        if not ways:
+            what, meaning, fix = f"secret {name} is the name of its user", "anyone could guess it", new
+        elif all(len(path) == 1 and not _mounted_itself(path[0], services) for path in paths):
             fix = new if own else f"{new}; or {edit}"
         elif own:
             fix = f"{edit}, then {new}"
         else:
             fix = edit + (", and change the secret" if any(path[2:3] != ("environment",) for path in paths) else "")
-        what = f"{what} in plain text in {' and '.join(ways)}"
+        places = " and ".join(ways or map(".".join, users))
+        what = f"{what}{' in plain text' if ways else ''} in {places}"
         what, fix = (re.sub(long or "(?!)", "…", text) for text in (what, fix))
         found.append(Problem(what, meaning, fix, subject=name))
     return found
@@ -287,8 +300,7 @@ def _instead(
             if only_in_env_file(sources, service, variable) and re.fullmatch(r"\w+", variable, re.ASCII):
                 get = f"pulumi config get --path '{entry('secrets', name)}' --stack {shlex.quote(stack)}"
                 return config_set(stack, entry("secrets", variable), f"{get} |", secret=True)
-            user = user_names({variable: value})  # who would have that password
-            return new_secret(stack, name) if user else f"write `{variable}: ${{{name}}}` there"
+            return f"write `{variable}: ${{{name}}}` there"
         case _:
             return _way_out(path, name, services)
 
@@ -305,24 +317,6 @@ def _as_config(file: str, reference: str) -> str:
         f"let the service mount, in place of {file}, a `configs:` entry whose `content:` is its text with {reference} "
         "for the value, and $$ for every other $"
     )
-
-
-def why_private(name: str, content: bytes | None) -> str:
-    """What is private about a file, which may be missing; empty where nothing is."""
-    if _DOTENV.fullmatch(name):
-        return "is a .env file"
-    found = _KEY_NAME.fullmatch(name) if content is None else _PRIVATE_KEY.search(content)
-    return "holds a private key" if found else ""
-
-
-def as_secret(stack: str, path: FilePath) -> tuple[str, str]:
-    """How a service has a private file without a release that shows it, and the command that stores it."""
-    key = re.sub(r"^(?=\d|$)", "FILE_", re.sub("[^A-Z0-9]+", "_", path.name.upper()).strip("_")).strip("_")
-    how = (
-        f"make it a secret (`{key.lower()}: {{environment: {key}}}`), which the service has by "
-        f"`secrets: [{{source: {key.lower()}, target: ITS-PATH}}]` instead"
-    )
-    return how, config_set(stack, f"secrets.{key}", f"< {shlex.quote(os.path.relpath(path))}", secret=True)
 
 
 def _weak_passwords(model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings) -> Iterator[Problem]:

@@ -23,8 +23,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from slipway.compose.git import run_git
-from slipway.compose.secret_leaks import as_secret, why_private
 from slipway.contract.compose_tree import ShippedFile
+from slipway.settings.secrets.private_files import as_secret, why_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

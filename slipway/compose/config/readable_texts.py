@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from slipway.settings.model import Settings
 
 __all__ = [
-    "declared_plain", "dropped", "readable_literals", "secret_texts", "service_texts", "values_written",
+    "declared_plain",
+    "dropped",
+    "mounted_secrets",
+    "readable_literals",
+    "secret_texts",
+    "service_texts",
+    "values_written",
     "why_readable",
 ]  # fmt: skip
 
@@ -71,11 +77,12 @@ def readable_literals(services: Mapping[str, Mapping[str, Any]]) -> list[tuple[s
         for service, description in services.items()
         for name, value in (description.get("environment") or {}).items()
         if isinstance(text := without_escapes(value), str) and text
-        if why_readable(name, text) and text not in _mounted_secrets(description)
+        if why_readable(name, text) and text not in mounted_secrets(description)
     ]
 
 
-def _mounted_secrets(service: Mapping[str, Any]) -> Iterator[str]:
+def mounted_secrets(service: Mapping[str, Any]) -> Iterator[str]:
+    """Where a service has its secrets."""
     for each in service.get("secrets") or ():
         yield join("/run/secrets", each.get("target") or each["source"])
 

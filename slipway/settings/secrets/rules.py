@@ -130,8 +130,9 @@ def named_like_a_secret(name: str, value: str = "") -> bool:
         return True  # STRIPE_SK, VAULT_SECRET_ID
     if upper[-1] in _ABOUT_WORDS or _BY_VALUE.fullmatch("_".join(upper)):
         return bool(_BY_VALUE.fullmatch("_".join(upper)) and _odd_pieces(value))
-    if upper[-2:] in (["ACCESS", "KEY"], ["SITE", "KEY"]) and {"SECRET", "AZURE", "SHARED"}.isdisjoint(upper):
-        return False  # the id beside an AWS_SECRET_ACCESS_KEY; of a CAPTCHA, for browsers
+    open_key = upper[-2:] in (["ACCESS", "KEY"], ["SITE", "KEY"], ["SENTRY", "KEY"])
+    if open_key and {"SECRET", "AZURE", "SHARED"}.isdisjoint(upper):
+        return False  # the id beside an AWS_SECRET_ACCESS_KEY; of a CAPTCHA or a DSN, for browsers
     return any(word in _SECRET_WORDS or _GLUED.fullmatch(word) for word in upper)
 
 

@@ -701,6 +701,22 @@ def test_a_variable_that_is_passed_on_and_easy_to_guess_becomes_a_secret_where_i
     assert application(tmp_path, text, production=True, secrets={"A_PASSWORD": CANARY})
 
 
+@pytest.mark.parametrize(
+    ("service", "warned"),
+    [({"image": "postgres:17"}, True), ({"image": "postgres:17", "build": "."}, False)],
+)
+@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE"])
+def test_the_path_of_a_secret_where_an_image_takes_its_value_is_warned_of(
+    tmp_path: Path, service: dict[str, Any], name: str, *, warned: bool
+) -> None:
+    (tmp_path / "Dockerfile").touch()
+    service = {**service, "secrets": ["pw"], "environment": {name: "/run/secrets/pw"}}
+    text = json.dumps({"services": {"db": service}, "secrets": {"pw": {"environment": "PW"}}})
+    said = application(tmp_path, text, production=True, secrets={"PW": CANARY}).warnings
+    expected = [f"write `{name}_FILE: /run/secrets/pw` there instead, where the image knows that"]
+    assert [each.fix for each in said] == (expected if warned and not name.endswith("FILE") else [])
+
+
 @pytest.mark.parametrize(("value", "deploys"), [("/run/secrets/pw", True), ("/run/secrets/other", False)])
 def test_where_a_secret_of_the_service_is_mounted_is_none(
     tmp_path: Path,
@@ -716,7 +732,7 @@ def test_where_a_secret_of_the_service_is_mounted_is_none(
 
 
 def test_what_is_refused_in_an_environment_says_how_it_deploys_where_it_is_none(tmp_path: Path) -> None:
-    [problem] = problems_of(tmp_path, with_part({"environment": {"SENTRY_KEY": "0a" * 16}}), production=True)
+    [problem] = problems_of(tmp_path, with_part({"environment": {"SHOP_KEY": "0a" * 16}}), production=True)
     assert "if it is none, a plain variable of the stack in its place deploys" in problem.meaning
 
 

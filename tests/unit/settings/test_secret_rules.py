@@ -42,7 +42,7 @@ def test_a_variable_is_named_like_a_secret(name: str) -> None:
     ["KEYCLOAK_HOST", "MONKEY", "COMPASS", "TOKEN_EXPIRY", "PASSWORD_FILE", "AWS_ACCESS_KEY_ID", "STRIPE_PUBLIC_KEY",
      "MYSQL_ALLOW_EMPTY_PASSWORD", "PASSWORD_MIN_LENGTH", "TOKEN_URL", "WEB_PORT", "", "API_KEY_RATE_LIMIT",
      "JWT_TOKEN_AUTH_MODULE", "ALLOWED_PASSWORD_RESET", "TOKEN_RATE", "PASSWORD_HASHERS", "secretVersion",
-     "AWS_ACCESS_KEY", "MINIO_ACCESS_KEY", "accessKey", "PASSWORD_ATTEMPTS", "TOKEN_DURATION"],
+     "AWS_ACCESS_KEY", "MINIO_ACCESS_KEY", "accessKey", "SENTRY_KEY", "PASSWORD_ATTEMPTS", "TOKEN_DURATION"],
 )  # fmt: skip
 def test_a_variable_that_only_sounds_like_a_secret_is_none(name: str) -> None:
     assert not named_like_a_secret(name)
