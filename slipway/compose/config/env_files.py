@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.compose.git import run_git
 from slipway.contract.problems import Problem
 from slipway.settings.dotenv_file import dotenv_entries, plain_places, read_dotenv
-from slipway.settings.secrets.rules import is_secret
+from slipway.settings.secrets.rules import SHORTEST_SECRET, is_secret
 from slipway.settings.setting_files import config_set, entry, secrets_import
 
 if TYPE_CHECKING:
@@ -56,18 +56,22 @@ def put_stack_values(
 ) -> list[Problem]:
     """Give variables of an `env_file` the value that the stack has under their name; warnings where that is another.
 
-    The stack replaces `.env`, so no warning there. `environment` comes before either, as in Compose.
+    The stack replaces `.env`, so no warning there. `environment` comes before either, as in Compose. What a file that
+    Git does not track repeats of a secret under another name is that secret.
     """
     others: dict[tuple[str, str], list[str]] = {}  # variable and its files → services
     values = {**given, **{name: value.get_secret_value() for name, value in settings.secrets.items()}}
+    held = {values[each].replace("$", "$$"): each for each in settings.secrets if len(values[each]) >= SHORTEST_SECRET}
     for service, description in sorted((model.get("services") or {}).items()):
         as_written = (written.get("services") or {}).get(service) or {}
         files = [path for path, _ in _env_files(as_written)]
         there = [path for path in files if "$" in path or (settings.application / path).is_file()]
         environment = description.get("environment") or {}
-        for name in (
-            sorted((environment.keys() & given.keys()) - _names(as_written.get("environment"))) if files else ()
-        ):
+        of_files = environment.keys() - _names(as_written.get("environment")) if files else set()
+        repeated = {name: held[environment[name]] for name in of_files - given.keys() if environment[name] in held}
+        if repeated and not run_git(settings.application, "ls-files", "--", *there).stdout:
+            environment |= {name: given[secret] for name, secret in repeated.items()}
+        for name in sorted(of_files & given.keys()):
             same = (None, *(each.replace("$", "$$") for each in (given[name], values[name])))
             if environment[name] not in same and any(normpath(path) != ".env" for path in there):
                 others.setdefault((name, " or ".join(there)), []).append(service)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -399,6 +400,8 @@ def test_a_secrets_value_elsewhere_has_a_way_out_that_works_there(
     tmp_path: Path, service: dict[str, Any], way_out: str
 ) -> None:
     (tmp_path / "app.env").write_text(f"MYSQL_PASSWORD={CANARY}\n")
+    for arguments in (["init", "-q"], ["add", "app.env"]):
+        subprocess.run(["git", "-C", tmp_path, *arguments], check=True)
     (tmp_path / "app.env.hjson").write_text(f"key: {CANARY}")
     text = json.dumps({"services": {"db": {"image": "x", **service}}})
     for production in (True, False):
@@ -801,6 +804,8 @@ def test_one_line_says_which_secret_it_is_and_all_there_is_to_do_in_order(
     tmp_path: Path, services: dict[str, Any], secrets: dict[str, str], place: str, fix: str
 ) -> None:
     (tmp_path / "app.env").write_text(f"MYSQL_PASSWORD={TYPED}\n")
+    for arguments in (["init", "-q"], ["add", "app.env"]):
+        subprocess.run(["git", "-C", tmp_path, *arguments], check=True)
     content = {key: value for key, value in services.items() if key == "content"}
     model = {name: {"image": "x", **each} for name, each in services.items() if name != "content"}
     model["reader"] = {"image": "x", "configs": ["c"] if content else []}

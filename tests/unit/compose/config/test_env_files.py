@@ -207,3 +207,22 @@ def test_services_with_the_same_other_value_are_one_warning(tmp_path: Path) -> N
     found = application(tmp_path, text, variables={"LEVEL": "info"})
     [said] = [warning.what for warning in found.warnings if "LEVEL" in warning.what]
     assert said == "services.a, b: LEVEL is in a.env, and stack test has another value"
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_secret_s_value_under_another_name_is_that_secret_where_git_does_not_track_the_file(
+    tmp_path: Path, *, tracked: bool
+) -> None:
+    (tmp_path / "db.env").write_text(f"MYSQL_PASSWORD={CANARY}\nMYSQL_USER=shop-of-the-year\n")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    if tracked:
+        subprocess.run(["git", "-C", tmp_path, "add", "db.env"], check=True)
+    text = "services: {db: {image: x, env_file: db.env}}"
+    if tracked:
+        [problem] = problems_of(tmp_path, text, secrets={"DB_PASSWORD": CANARY})
+        assert problem.fix.startswith("pulumi config get")
+        return
+    found = application(tmp_path, text, secrets={"DB_PASSWORD": CANARY}, production=True)
+    assert found.document["services"]["db"]["environment"] == {
+        "MYSQL_PASSWORD": "${DB_PASSWORD}", "MYSQL_USER": "shop-of-the-year",
+    }  # fmt: skip
