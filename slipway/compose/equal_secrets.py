@@ -136,7 +136,7 @@ def secrets_in(
         known.append((next((name for name, its in of if its == value), _as_variable(variable)), value))
     each_of = [[pair for pair in known if pair[1] and form.is_one_of(pair[1:])] for form in secret_forms(text)]
     found = [pairs[0] for pairs in [*each_of, [pair for pair in known if pair[1] == text.strip()]] if pairs]
-    if not found and path[2] in ("command", "entrypoint", "healthcheck", "post_start", "pre_stop"):
+    if not found and {"command", "entrypoint", "healthcheck", "post_start", "pre_stop"}.intersection(path[2:3]):
         held = (services[path[1]].get("environment") or {}).items()
         stated = {name for variable, value in held if is_password(variable) for name in secret_names(value or "")}
         found = [(name, "") for name in stated if len(stated) == 1]

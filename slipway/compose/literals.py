@@ -223,7 +223,7 @@ class PlainSecrets:
             remove = f"{config_rm(stack, entry('variables', name))} && " if name in self.settings.variables else ""
             return f"{known}; the stack's secret {name} takes its place", remove + new(stack, name)
         if left and self._contested(secret, literal.value):  # under a name of its own, which changes nothing elsewhere
-            secret, equal = self._free(secret, literal.value, equal[0].service), [literal]
+            secret, equal = self._free(secret, literal.value, equal[0].service, self.found.secrets), [literal]
         reference = f"`${{{secret}}}`"
         write = f"{reference} as its password" if literal.value != literal.text else f"`{literal.name}: {reference[1:]}"
         names = dict.fromkeys(each.variable or self.secret_of(each) for each in equal)
@@ -232,7 +232,7 @@ class PlainSecrets:
         ask = ask if len(names) > 1 else new(stack, secret)
         there = f"under `environment:` of {literal.service}" if self.file_of(literal) else "there"
         if left:
-            return known, f"write {write} {there}, then {ask}"
+            return known, f"write {write} {there}{'' if secret in self.stated else f', then {ask}'}"
         return f"{known}; write {write} {there}", secrets_adopt(stack) if refused or moved or len(names) > 1 else ask
 
     def adopted(self) -> Adoption:
@@ -288,7 +288,7 @@ class PlainSecrets:
         wanted = self.secret_of(literal)
         if variable == wanted and not self._contested(variable, value):
             return self._take(variable, value, literal, others)
-        secret = self._free(wanted, value, literal.service)
+        secret = self._free(wanted, value, literal.service, {**self.stated, **self.found.secrets})
         new = with_reference(written.raw, literal.text, value, variable, f"${{{secret}}}")
         if not new:
             composed = not variable and any(found[1] for found in REFERENCE.finditer(written.raw))
@@ -317,9 +317,8 @@ class PlainSecrets:
         self.found.kept |= {secret: others[0]} if others else {}
         return ""
 
-    def _free(self, secret: str, value: str, service: str) -> str:
-        """A name that a secret can have and no other value has: of another literal, in the stack, or in the files."""
-        taken = {**self.settings.variables, **self.stated, **self.found.secrets}
+    def _free(self, secret: str, value: str, service: str, taken: Mapping[str, str]) -> str:
+        """A name that a secret can have and no other value has: in the files, of a variable, or of the `taken`."""
         if (secret, value) in self.names:
             return self.names[secret, value]
         own = secret

@@ -182,6 +182,8 @@ def test_a_name_with_several_values_in_env_files_is_not_taken_as_the_stack_s_win
         "write `REDIS_PASSWORD: ${A_REDIS_PASSWORD}` under `environment:` of c",
         "write `REDIS_CACHE_PASSWORD: ${REDIS_CACHE_PASSWORD}` under `environment:` of c",
     }
+    set_before = problems_of(tmp_path, text, production=True, secrets={"A_REDIS_PASSWORD": f"new-{LONG}"})
+    assert "write `REDIS_PASSWORD: ${A_REDIS_PASSWORD}` under `environment:` of a" in [e.fix for e in set_before]
     after = next((each[1] for each in found.files.values()), text)
     assert configurations(tmp_path, after, secrets=found.secrets) == before
     apart = text.replace("b.env", "b.env, environment: {REDIS_PASSWORD: '${REDIS_CACHE_PASSWORD}'}")
