@@ -167,10 +167,11 @@ def _handed_over(service: str, name: str) -> str:
 
 
 def _variable_with(name: str, service: Mapping[str, Any], plain: str) -> str:
-    """The variable of a service that holds the secret and nothing else, or has its name; empty without one."""
+    """The variable of a service that holds the secret and nothing else, else of its name; empty without one."""
     environment = with_placeholders(service.get("environment") or {})
     holding = [variable for variable, value in environment.items() if value in (f"${{{name}}}", plain or None)]
-    return name if name in environment else next(iter(holding), "")
+    others = [*holding, *({name} & environment.keys())]
+    return name if name in holding else next(iter(others), "")
 
 
 def _in_shell(service: Mapping[str, Any], path: Path) -> bool:
