@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
 import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +11,7 @@ from slipway.agent.deadline import Deadline
 from slipway.agent.docker import facts
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.traffic.http_get import CONNECT_SECONDS, Answer, get, words
+from slipway.contract.http_check import BODY_LIMIT, wrong_body, wrong_status
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ _COMMAND_PAUSE_SECONDS = 1.0  # it may load a whole application
 _POLL_SECONDS = 0.02
 _OUTPUT_LINES = 20
 _CUT = "it did not end in time"
-_BODY_LIMIT = 1_000_000
 _SHOWN = 300
 _HOST_NETWORK = "127.0.0.1"
 
@@ -72,28 +70,7 @@ def judge(check: Mapping[str, Any], answer: Answer) -> str:
         return ""
     if check["kind"] == "command":
         return f"it ended with exit code {answer.status}" if answer.status else ""
-    expected = check.get("status", http.client.OK)
-    if answer.status != expected:
-        return f"status is {answer.status}, not {expected}"
-    if check.get("contains") and check["contains"] not in answer.body:
-        return f"the body does not contain {json.dumps(check['contains'], ensure_ascii=False)}"
-    return _wrong_field(check.get("json") or {}, answer.body)
-
-
-def _wrong_field(fields: Mapping[str, Any], text: str) -> str:
-    if not fields:
-        return ""
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return "the body is not JSON"
-    for field, value in fields.items():
-        found, there = _field(body, field)
-        if not there:
-            return f"field {field} is missing"
-        if found != value or isinstance(found, bool) != isinstance(value, bool):
-            return f"field {field} is {json.dumps(found)}, not {json.dumps(value)}"
-    return ""
+    return wrong_status(check, answer.status) or wrong_body(check, answer.body)
 
 
 def addresses(container: Container, port: int) -> list[tuple[str, int]]:
@@ -114,7 +91,7 @@ def ask(check: Mapping[str, Any], address: tuple[str, int], timeout: float) -> A
             return Answer(words(error))
         return Answer()
     host = {"Host": check["host"]} if check.get("host") else {}
-    return get(address, check.get("path", "/"), host, seconds=timeout, limit=_BODY_LIMIT)
+    return get(address, check.get("path", "/"), host, seconds=timeout, limit=BODY_LIMIT)
 
 
 def _until_passed(service: str, check: Mapping[str, Any], target: CheckTarget, context: GateContext) -> None:
@@ -205,19 +182,6 @@ def _listening(context: GateContext, container: Container) -> list[str]:
     """Where a container that did not answer listens instead."""
     found = listeners(context.api.container(container.id) or {})
     return [f"it listens on {', '.join(found)}"] if found else []
-
-
-def _field(body: Any, dotted: str) -> tuple[Any, bool]:  # noqa: ANN401 - JSON
-    if isinstance(body, dict) and dotted in body:
-        return body[dotted], True
-    for part in dotted.split("."):
-        if isinstance(body, dict) and part in body:
-            body = body[part]
-        elif isinstance(body, list) and part.isdigit() and int(part) < len(body):
-            body = body[int(part)]
-        else:
-            return None, False
-    return body, True
 
 
 def _title(check: Mapping[str, Any], context: GateContext) -> str:
