@@ -35,6 +35,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "Look": {
         "status": "Show what runs, and whether it is what was deployed.",
+        "health": "Ask all that is deployed whether it answers its visitors.",
         "ps": "List the containers of all hosts.",
         "logs": "Show the logs of all containers, in the order of time.",
         "watch": "Follow requests and errors of the release deployed last.",

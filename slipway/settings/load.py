@@ -54,9 +54,9 @@ if TYPE_CHECKING:
 
 __all__ = ["StackSources", "collect_settings", "load_settings"]
 
-# Names in the same prefix that belong to the toolchain, the agent and tests, not to a stack.
+# Names in the same prefix that belong to the toolchain, the agent, commands and tests, not to a stack.
 _FOREIGN = ("SLIPWAY_TEST_", "SLIPWAY_LOCAL_", "SLIPWAY_BENCH_")
-_FOREIGN_NAMES = (HOME_VARIABLE, PLANS_VARIABLE, "SLIPWAY_KEEP_GO_CACHE")
+_FOREIGN_NAMES = (HOME_VARIABLE, PLANS_VARIABLE, "SLIPWAY_KEEP_GO_CACHE", "SLIPWAY_HEALTH_LOGIN")
 _BY_ENTRY = ("variables", "secrets")
 _STACK, _ENVIRONMENT, _DOTENV = "stack configuration", "environment", ".env"
 

@@ -27,7 +27,8 @@ EVIL = "\x1b[2J\x1b]52;c;QUJD\x07\x9b1m\r\u202e\u2028\x00<{%evil%}>##[add-mask]x
 """A cleared screen, the clipboard, an 8-bit sequence, an overwritten line, turned text, commands of engine and CI, the
 end of a code span, a mention, a cell and HTML."""
 WORDS = frozenset(  # of a schema, or compared
-    ("kind", "result", "state", "health", "generation", "outcome", "at", "since", "started", "area", "seen", "action")
+    ("kind", "result", "state", "health", "generation", "outcome", "at", "since", "started", "area", "seen", "action",
+     "change", "checked")
 )  # fmt: skip
 
 
@@ -55,7 +56,19 @@ def test_every_view_is_harmless_whatever_the_hosts_say(
     watch: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for each in ("ENTRY", "UPDATE", "DIFFERENCE", "ONE", "PS", "PROMOTION", "REASON", "ISSUE", "SERVICE", "CONTAINER"):
+    for each in (
+        "ENTRY",
+        "UPDATE",
+        "DIFFERENCE",
+        "ONE",
+        "PS",
+        "PROMOTION",
+        "HEALTH",
+        "REASON",
+        "ISSUE",
+        "SERVICE",
+        "CONTAINER",
+    ):
         monkeypatch.setattr(test_widths, each, soiled(getattr(test_widths, each)))
     view, _ = test_widths.VIEWS[name]
     console = Console(width=1000, color_system=None)

@@ -19,7 +19,7 @@ from slipway.cli.deploy.up_view import LiveView
 from slipway.cli.doctor.doctor import report
 from slipway.cli.history.history_view import diff_rendered, history_rendered, update_rendered
 from slipway.cli.history.promotion_view import rendered as promotion_rendered
-from slipway.cli.status import status_view, watch_view
+from slipway.cli.status import health_view, status_view, watch_view
 from slipway.cli.status.watch_events import HostWatch
 from slipway.contract.problems import Problem
 from slipway.releases.status import status_document
@@ -78,6 +78,21 @@ PROMOTION = SimpleNamespace(
     release=SimpleNamespace(document={"images": {SERVICE: IMAGE.replace("a1", "b2")}}),
     commits=[f"3f2a91c0 {REASON}"], configuration={"differ": ["NOTIFICATION_SCHEDULER_URL"]}, obstacles=[ISSUE],
 )  # fmt: skip
+PROBE: dict[str, Any] = {
+    "url": f"https://customer-portal.example.com/{SERVICE}/api/healthz", "service": SERVICE, "state": "down",
+    "since": "2025-11-20T13:10:00Z", "change": None, "fault": "status", "reason": REASON, "status": 503,
+    "seconds": 1.5, "expires": None, "days_left": None, "behind_login": False,
+}  # fmt: skip
+UP = {**PROBE, "state": "up", "days_left": 61, "behind_login": True}
+HEALTH: dict[str, Any] = {
+    "checked": "2025-11-20T14:00:00Z",
+    "stacks": [
+        {"stack": "production", "application": PROJECT, "up": False, "errors": [], "probes": [
+            PROBE, UP, {**UP, "change": "recovered"}, {**UP, "state": "expiring", "days_left": 3}, {**UP, "url": "https://a.example/"}]},
+        {"stack": "staging", "application": None, "up": False, "errors": [ISSUE.to_json()], "probes": []},
+        {"stack": "local", "application": None, "up": True, "errors": [], "probes": []},
+    ],
+}  # fmt: skip
 EVENT = f"{HOST} failed {REASON}"
 
 
@@ -121,6 +136,11 @@ VIEWS: dict[str, tuple[Callable[..., RenderableType], list[str]]] = {
         _status,
         [HOST, SERVICE, f"{SERVICE}-old", CONTAINER, "restarting", "unhealthy", "a1a1a1a1a1a1", "50", "1234",
          "completed", *REASON.split()],
+    ),
+    "health": (
+        lambda *_: health_view.rendered(HEALTH, quiet=False) or "",
+        [PROJECT, PROBE["url"], "recovered", "expiring", "certificate", "61", "nothing to probe", "not known",
+         *REASON.split()],
     ),
     "ps": (
         lambda *_: ps_table(PS, datetime(2025, 11, 20, 14, tzinfo=UTC)),
