@@ -13,6 +13,7 @@ from stack_harness import docker, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from stack_harness import Stack
 
@@ -109,3 +110,20 @@ def test_logs_and_ps_show_this_machine_as_any_other_host(stack: Stack) -> None:
     assert all(line.startswith("local web-1 | ") for line in lines)
     rows = [line.split() for line in slipway(stack, "ps").stdout.decode().splitlines()]
     assert ["local", "web", "web-1", "running"] in [row[:4] for row in rows]
+
+
+def test_health_needs_no_secret_and_says_once_that_a_stack_went_down_and_came_back(
+    stack: Stack, tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{stack.port}/"
+    bare = dict.fromkeys(("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE", "SLIPWAY_SECRETS"), "")
+    asked = ("health", "--state", str(tmp_path / "last.json"))
+    shown = stack.slipway(*asked, **bare).text
+    assert f"shop on stack {stack.name}: up" in shown
+    assert url in shown
+    docker("stop", stack.containers()["web"].id)
+    assert "the connection is refused" in stack.slipway(*asked, "--quiet", expect=1, **bare).text
+    docker("start", stack.containers()["web"].id)
+    eventually(lambda: stack.serves("1"))
+    assert "recovered" in stack.slipway(*asked, "--quiet", **bare).text
+    assert stack.slipway(*asked, "--quiet", **bare).text == ""

@@ -15,7 +15,6 @@ from slipway.releases.bundles.state import exported_state, resources_of
 from slipway.releases.engine import engine_of, known_stacks
 from slipway.releases.health.addresses import GUARDED, Target, targets_in
 from slipway.releases.health.look import Looker, browser_tls
-from slipway.settings.model import LOCAL_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ LOGIN_VARIABLE = "SLIPWAY_HEALTH_LOGIN"
 """USER:PASSWORD for services with `basicAuth`."""
 UP, EXPIRING, DOWN = "up", "expiring", "down"
 _AT_ONCE = 32
+_THIS_MACHINE = "127.0.0.1"  # what components/host.py calls a host that is `local`
 _AGAIN_SECONDS = 2.0  # one lost packet is no outage
 _SHOWN = 300  # characters of what others said
 
@@ -107,7 +107,7 @@ def _deployed(engine: Engine, *, login: bool) -> _Deployed:
             for each in resources_of(state)
             if each.get("type") == "slipway:host:Host"
         ]
-        about, local = outputs["about"], LOCAL_ADDRESS in addresses
+        about, local = outputs["about"], _THIS_MACHINE in addresses
         targets = targets_in(outputs, login=login)
         return _Deployed(engine, about["application"], outputs["release"], targets, local)
     except SlipwayError as error:

@@ -42,7 +42,9 @@ def state(name: str, **outputs: Any) -> dict[str, Any]:
     made = {"about": about, "release": "r-0123456789ab", "document": json.dumps(release)}
     made |= {"urls": [f"https://{host}.example.com/"], **outputs}
     deployment = {"type": "slipway:deployment:ComposeDeployment", "urn": "urn:pulumi:x", "outputs": made}
-    return {"deployment": {"resources": [deployment]}}
+    address = "127.0.0.1" if name == "local" else "203.0.113.1"
+    machine = {"type": "slipway:host:Host", "urn": "urn:pulumi:y", "outputs": {"address": address}}
+    return {"deployment": {"resources": [machine, deployment]}}
 
 
 class World:
@@ -54,6 +56,7 @@ class World:
         self.sees: dict[str, Look] = {}
         self.looks: list[str] = []
         self.logins: list[str] = []
+        self.local: dict[str, bool] = {}
 
     def engine(self, name: str) -> Any:
         return SimpleNamespace(
@@ -69,6 +72,7 @@ class World:
     def looks_through(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def look(looker: Looker, target: Target) -> Look:
             self.looks.append(target.url)
+            self.local[target.url] = looker._local
             self.logins.append(looker._login if target.login else "")
             return self.sees.get(target.url, Look(status=200, seconds=0.084))
 
@@ -110,6 +114,12 @@ def test_every_stack_of_the_project_is_asked_or_the_one_that_is_named(world: Wor
     world.looks.clear()
     assert slipway("--stack", "staging")[0] == 0
     assert world.looks == [STAGING]
+
+
+def test_addresses_of_this_machine_are_asked_where_the_stack_is_on_it(world: World, slipway: Any) -> None:
+    world.states["local"] = state("local")
+    slipway()
+    assert world.local == {STAGING: False, PRODUCTION: False, "https://local.example.com/": True}
 
 
 def test_quiet_prints_what_is_down_and_what_recovered_and_nothing_else(world: World, slipway: Any) -> None:

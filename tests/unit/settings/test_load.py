@@ -118,7 +118,13 @@ def test_settings_themselves_read_no_environment(monkeypatch: pytest.MonkeyPatch
 
 
 def test_names_of_the_toolchain_and_of_tests_are_no_settings(tmp_path: Path) -> None:
-    environment = {"SLIPWAY_HOME": "/x", "SLIPWAY_TEST_KILL_AFTER": "x", "SLIPWAY_LOCAL_X": "x", "SLIPWAY_BENCH_X": "x"}
+    environment = {
+        "SLIPWAY_HOME": "/x",
+        "SLIPWAY_TEST_KILL_AFTER": "x",
+        "SLIPWAY_LOCAL_X": "x",
+        "SLIPWAY_BENCH_X": "x",
+        "SLIPWAY_HEALTH_LOGIN": "a:b",
+    }
     assert load(tmp_path, environment=environment).retention == 5
 
 
