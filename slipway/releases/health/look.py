@@ -135,10 +135,13 @@ class Looker:
                 if onward.hostname != parts.hostname:
                     address = self._addresses(onward.hostname or "")[0]
                 urls.append(onward.geturl())
+            wrong = next(filter(None, (_wrong(check, answer, onward) for check in target.checks)), None)
         except _Fault as fault:
-            return look._replace(fault=fault.fault, reason=fault.reason)
-        wrong = next(filter(None, (_wrong(check, answer, onward) for check in target.checks)), ("", ""))
-        return look._replace(fault=wrong[0], reason=wrong[1])
+            wrong = fault.fault, fault.reason
+        if not wrong:
+            return look
+        after = f" (after a redirect to {urls[-1]})" if len(urls) > 1 and wrong[0] != "redirect-loop" else ""
+        return look._replace(fault=wrong[0], reason=wrong[1] + after)
 
     def _follows(self, target: Target, onward: SplitResult, answer: _Answer, urls: Sequence[str]) -> bool:
         """Whether a redirect is followed: within the stack, unless it is itself what is wanted."""

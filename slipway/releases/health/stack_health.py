@@ -28,6 +28,7 @@ LOGIN_VARIABLE = "SLIPWAY_HEALTH_LOGIN"
 """USER:PASSWORD for services with `basicAuth`."""
 UP, EXPIRING, DOWN = "up", "expiring", "down"
 _AT_ONCE = 32
+_STATES_AT_ONCE = 4  # processes
 _THIS_MACHINE = "127.0.0.1"  # what components/host.py calls a host that is `local`
 _AGAIN_SECONDS = 2.0  # one lost packet is no outage
 _SHOWN = 300  # characters of what others said
@@ -58,8 +59,9 @@ def health_document(engines: Sequence[Engine], *, warn_days: int, login: str = "
 
     Raises `SlipwayError` when no stack has anything to probe. A state that cannot be read is an error of its stack.
     """
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_STATES_AT_ONCE) as pool:
         stacks = list(pool.map(lambda engine: _deployed(engine, login=bool(login)), engines))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         if not any(each.targets or each.problems for each in stacks):
             raise SlipwayError(
                 f"nothing to probe on {', '.join(each.engine.short for each in stacks)}",
