@@ -15,6 +15,7 @@ from slipway.releases.bundles.state import exported_state, resources_of
 from slipway.releases.engine import engine_of, known_stacks
 from slipway.releases.health.addresses import GUARDED, Target, targets_in
 from slipway.releases.health.look import Looker, browser_tls
+from slipway.settings.setting_files import stack_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,13 +45,20 @@ class _Deployed(NamedTuple):
 
 
 def stacks_asked(name: str) -> list[Engine]:
-    """The stack called `name`, or all of the project when empty. Raises `SlipwayError` when there is none."""
+    """The stack called `name`; when empty, all of the project that have a stack file here.
+
+    A pull request's environment has none: it comes and goes. Raises `SlipwayError` when there is no stack.
+    """
     if name:
         return [engine_of(name)]
-    # Any name will do to ask for all of them.
-    found = sorted(known_stacks(engine_of("production")))
+    engine = engine_of("production")  # any name will do to ask for all of them
+    found = sorted(each for each in known_stacks(engine) if stack_file(engine.root, each).is_file())
     if not found:
-        raise SlipwayError("the project has no stacks", "there is nothing to probe", "pulumi whoami && pulumi stack ls")
+        raise SlipwayError(
+            "the project has no stack with a stack file here",
+            "there is nothing to probe",
+            "pulumi whoami && pulumi stack ls && ls Pulumi.*.yaml",
+        )
     return [engine_of(each) for each in found]
 
 

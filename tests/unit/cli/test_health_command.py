@@ -88,6 +88,8 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(stack_health, "_AGAIN_SECONDS", 0)
     made.looks_through(monkeypatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in ("staging", "production", "local"):
+        (tmp_path / f"Pulumi.{name}.yaml").touch()
     return made
 
 
@@ -108,6 +110,7 @@ DOWN = Look("refused", "the connection is refused")
 
 
 def test_every_stack_of_the_project_is_asked_or_the_one_that_is_named(world: World, slipway: Any) -> None:
+    world.states["pr-42"] = state("pr-42")  # has no file here: a pull request's
     code, out, _ = slipway()
     assert (code, sorted(world.looks)) == (0, [PRODUCTION, STAGING])
     assert "shop on stack production: up" in out
@@ -215,7 +218,7 @@ def test_a_monitor_that_has_nothing_to_ask_says_so(world: World, slipway: Any) -
     code, out, _ = slipway()
     assert (code, "stack staging: nothing to probe" in out) == (0, True)
     world.states = {}
-    assert (slipway()[0], "the project has no stacks" in slipway()[2]) == (1, True)
+    assert (slipway()[0], "the project has no stack with" in slipway()[2]) == (1, True)
 
 
 def test_a_file_that_is_something_else_is_left_alone_and_the_result_is_told_all_the_same(

@@ -14,7 +14,7 @@ def health(
     *,
     stack: Annotated[
         str,
-        typer.Option("--stack", "-s", envvar="PULUMI_STACK", help="The stack; all of the project's if none."),
+        typer.Option("--stack", "-s", envvar="PULUMI_STACK", help="The stack; all that have a stack file here if none."),
     ] = "",
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only what is down, recovered, or began to expire.")
