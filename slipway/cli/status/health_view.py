@@ -50,7 +50,7 @@ def _word(probe: Mapping[str, Any]) -> Text:
 
 def _details(probe: Mapping[str, Any], now: datetime) -> str:
     if probe["state"] == "down":
-        since = "" if probe["change"] else f" (since {ago(probe['since'], now)})"
+        since = "" if probe["change"] else f" (noticed {ago(probe['since'], now)})"
         return f"{probe['reason'].strip()}{since}"
     said = [f"{probe['status']} in {latency(probe['seconds'])}"]
     if probe["days_left"] is not None:
