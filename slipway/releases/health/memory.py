@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compared", "memory_file", "recalled", "remember"]
 
-_FORM = "slipway health 1"
+_FORM = "slipway-health 1"
 RECOVERED = "recovered"
 
 Memory = dict[str, dict[str, dict[str, str]]]

@@ -225,7 +225,7 @@ def test_a_file_that_is_something_else_is_left_alone_and_the_result_is_told_all_
     world: World, slipway: Any
 ) -> None:
     world.sees[STAGING] = DOWN
-    for content in ("# A readme", "{}", "[]", '{"slipway health 1": {"staging": 1}}', "[" * 100_000):
+    for content in ("# A readme", "{}", "[]", '{"slipway-health 1": {"staging": 1}}', "[" * 100_000):
         file = world.root / "file"
         file.write_text(content)
         code, out, err = slipway("--state", str(file))
