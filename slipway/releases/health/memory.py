@@ -18,7 +18,7 @@ from slipway.releases.health.stack_health import DOWN, EXPIRING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["compared", "memory_file", "recalled", "remember"]
+__all__ = ["Memory", "compared", "memory_file", "recalled", "remember"]
 
 _FORM = "slipway-health 1"
 RECOVERED = "recovered"

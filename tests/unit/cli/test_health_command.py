@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 import pytest
+from hook_server import hook_server
 
 from slipway.cli.main import main
+from slipway.cli.status import health_messages
 from slipway.contract.problems import SlipwayError
 from slipway.releases.health import memory, stack_health
 from slipway.releases.health.look import Look, Looker
 from slipway.releases.health.memory import compared, recalled
+from slipway.settings.model import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -266,6 +269,61 @@ def test_stacks_that_were_not_asked_are_remembered(world: World, slipway: Any) -
     (file,) = (world.root / "state" / "slipway").iterdir()
     assert {stack: probes for stack, probes in recalled(file).items() if stack == "staging"}
     assert "recovered" in slipway("-q", "--stack", "staging")[1]
+
+
+@pytest.fixture
+def notifying(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let the stacks name these webhooks."""
+
+    def name(*urls: str) -> None:
+        hooks: Any = {f"hook-{place}": {"to": "webhook", "url": url} for place, url in enumerate(urls)}
+        secrets: Any = {"TOKEN": "hunter22hunter22"}
+        settings = Settings(stack="production", production=True, notify=hooks, secrets=secrets)
+        monkeypatch.setattr(health_messages, "settings_of", lambda _: settings)
+
+    return name
+
+
+def test_people_are_told_once_that_it_is_down_and_once_that_it_recovered(
+    world: World, slipway: Any, notifying: Any
+) -> None:
+    with hook_server(204) as hook:
+        notifying(hook.url)
+        seen = DOWN._replace(reason="refused: hunter22hunter22")
+        for world.sees[STAGING] in (Look(status=200), seen, seen, Look(status=200), Look(status=200)):
+            assert slipway("--notify", "-q")[2] == ""
+        assert [(each["event"], each["environment"]) for each in hook.came] == [
+            ("down", "shop-staging"), ("recovered", "shop-staging"),
+        ]  # fmt: skip
+        assert hook.came[0]["reason"].startswith(f"{STAGING}: refused")
+        assert "hunter22" not in json.dumps(hook.came)
+        world.sees[STAGING] = seen
+        slipway("-q")  # without --notify
+        assert len(hook.came) == 2
+
+
+def test_what_reached_nobody_is_told_again(world: World, slipway: Any, notifying: Any) -> None:
+    world.sees[STAGING] = DOWN
+    with hook_server(400) as deaf, hook_server(204) as hook:
+        notifying(deaf.url)
+        code, _, err = slipway("--notify", "-q")
+        assert (code, "notify.hook-0 (webhook)" in err, deaf.url in err) == (1, True, False)
+        notifying(hook.url, deaf.url)
+        assert "notify.hook-1" in slipway("--notify", "-q")[2]
+        assert slipway("--notify", "-q")[2] == ""
+        assert [each["event"] for each in hook.came] == ["down"]
+
+
+def test_who_is_to_be_told_must_be_known(world: World, slipway: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(_: object) -> Settings:
+        raise SlipwayError("the passphrase is missing", "m", "read -rs PULUMI_CONFIG_PASSPHRASE")
+
+    monkeypatch.setattr(health_messages, "settings_of", locked)
+    assert slipway("--notify", "-q") == (0, "", "")
+    world.sees[STAGING] = DOWN
+    for _ in range(2):
+        code, _, err = slipway("--notify", "-q")
+        assert (code, "the passphrase is missing" in err, "nobody was told" in err) == (1, True, True)
 
 
 def test_two_clones_of_a_project_do_not_share_what_they_remember(tmp_path: Path) -> None:
