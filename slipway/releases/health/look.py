@@ -74,7 +74,7 @@ class Look(NamedTuple):
 
 
 def browser_tls() -> ssl.SSLContext:
-    """Trusts whom this machine trusts (SSL_CERT_FILE adds a private authority)."""
+    """Trusts whom this machine trusts (SSL_CERT_FILE: another file of authorities)."""
     context = ssl.create_default_context()
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # browsers take what it would refuse
     return context
