@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daily_session import SLIPWAY, Session, slipway
+from hook_server import hook_server
 from stack_harness import docker, eventually
 
 if TYPE_CHECKING:
@@ -122,8 +124,15 @@ def test_health_needs_no_secret_and_says_once_that_a_stack_went_down_and_came_ba
     assert f"shop on stack {stack.name}: up" in shown
     assert url in shown
     docker("stop", stack.containers()["web"].id)
-    assert "the connection is refused" in stack.slipway(*asked, "--quiet", expect=1, **bare).text
-    docker("start", stack.containers()["web"].id)
-    eventually(lambda: stack.serves("1"))
-    assert "recovered" in stack.slipway(*asked, "--quiet", **bare).text
+    with hook_server(204) as hook:
+        notify = json.dumps({"ops": {"to": "webhook", "url": hook.url}})
+        said = stack.slipway(*asked, "--quiet", "--notify", expect=1, SLIPWAY_NOTIFY=notify)
+        assert "the connection is refused" in said.text
+        docker("start", stack.containers()["web"].id)
+        eventually(lambda: stack.serves("1"))
+        assert "recovered" in stack.slipway(*asked, "--quiet", "--notify", SLIPWAY_NOTIFY=notify).text
+        assert [(each["event"], each["environment"]) for each in hook.came] == [
+            ("down", stack.project), ("recovered", stack.project),
+        ]  # fmt: skip
+        assert hook.url not in said.text
     assert stack.slipway(*asked, "--quiet", **bare).text == ""
