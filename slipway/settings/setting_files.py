@@ -90,8 +90,8 @@ def config_edit(stack: str, key: str) -> str:
     """The commands that change a secret of several lines, in an editor: what the engine asks for is one line."""
     named = f"{_named(key)} --stack {shlex.quote(stack)}"
     return (
-        f"f=$(mktemp) && pulumi config get {named} > $f && ${{EDITOR:-vi}} $f && "
-        f"{config_set(stack, key, '< $f', secret=True)} && rm $f"
+        f"export f=$(mktemp) && pulumi config get {named} > $f && ${{EDITOR:-vi}} $f && "
+        f"{config_set(stack, key, '< $f', secret=True)}; rm $f"
     )
 
 

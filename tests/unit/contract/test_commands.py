@@ -71,7 +71,7 @@ def _run(command: str) -> None:
     words = [word for word in shlex.split(command) if word not in ("<", ">")]
     if words[0] == "pulumi":
         assert words[1] in ("up", "preview", "config", "stack", "login", "whoami", "cancel", "console"), command
-        assert all(re.fullmatch(r"--?[a-z-]+|[\w{}/.:\[\]-]+", word) for word in words[1:]), command
+        assert all(re.fullmatch(r"--?[a-z-]+|[\w{}/.:\[\]-]+|\$f", word) for word in words[1:]), command
         return
     found = GROUPS.get_command(GROUPS.context_class(GROUPS), words[1])
     assert found is not None, command
