@@ -35,6 +35,7 @@ _TRIES_AGAIN = 3
 _WAIT_SECONDS = 60.0  # that GitHub may ask for when it has been asked too often; longer is an error
 _SAID = 300  # characters of what GitHub said
 _UNAUTHORISED, _CONFLICT, _BROKEN = 401, 409, 500
+_REFUSED = (403, 404)
 _STATUSES: dict[str, State] = {"pending": "pending", "success": "success"}  # any other word is a failure
 _GOOD = ("success", "neutral", "skipped")  # what a branch's protection takes for passed, too
 
@@ -108,7 +109,7 @@ class Repository:
     def checks(
         self, sha: str, *, only: Collection[str] = (), ignored: Collection[str] = (), own_run: str = ""
     ) -> Checks:
-        """The check runs and statuses of a commit, the latest of each name.
+        """The check runs of a commit, the latest of each name in each workflow, and its statuses.
 
         `only` those that are named count (all when empty), and none that is `ignored` or of the workflow run `own_run`,
         which asks and would wait for itself. Raises `GitHubUnreachableError`, or `SlipwayError` when GitHub refuses.
@@ -119,7 +120,7 @@ class Repository:
             # PyGithub's own method for the latest status of every context reads the first page only.
             address, options = f"{commit.url}/status", {"per_page": 100}
             statuses = PaginatedList(CommitStatus, commit.requester, address, options, list_item="statuses")
-            found = [*_of_runs(runs, own_run), *map(_of_status, statuses)]
+            found = [*_of_runs(runs, self._workflows(runs), own_run), *map(_of_status, statuses)]
             found += [] if only else _announced(commit.get_check_suites(), runs)
         except Exception as error:  # noqa: BLE001  # PyGithub raises errors of its own and of two other libraries
             raise self._error(error, f"the checks of commit {short(sha)}", "checks: read and statuses: read") from None
@@ -135,6 +136,24 @@ class Repository:
             return False
         except Exception as error:  # noqa: BLE001  # as above
             raise self._error(error, f"pull request {number}", "pull requests: read") from None
+
+    def _workflows(self, runs: Collection[CheckRun]) -> Mapping[int, str]:
+        """Check suite → workflow, asked for where one name is in several suites: each run of a workflow has its own.
+
+        Without the permission `actions: read` it is not known, and the runs of one workflow count as those of several.
+        """
+        in_suites = {(run.check_suite.id, run.name) for run in runs}
+        if len(in_suites) == len({name for _, name in in_suites}):
+            return {}
+        try:
+            listed = self._repository.get_workflow_runs(head_sha=next(iter(runs)).head_sha)
+            return {run.check_suite_id: f"workflow {run.workflow_id}" for run in listed}
+        except RateLimitExceededException:
+            raise
+        except GithubException as error:
+            if error.status not in _REFUSED:
+                raise
+            return {}
 
     def set_variable(self, environment: str, name: str, value: str) -> bool:
         """Have the variable `name` of an environment be `value`; whether it was another one. Raises as `checks`."""
@@ -194,9 +213,12 @@ class Repository:
         return text.replace(self._token, "[token]") if self._token else text
 
 
-def _of_runs(runs: Iterable[CheckRun], own_run: str) -> Iterator[Check]:
-    """The newest run of each name, as it is now; without those of the workflow run with the id `own_run`."""
-    newest = {run.name: run for run in sorted(runs, key=lambda each: each.id)}
+def _of_runs(runs: Iterable[CheckRun], workflows: Mapping[int, str], own_run: str) -> Iterator[Check]:
+    """The newest run of each name in each workflow, as it is now; without those of the workflow run `own_run`."""
+    newest = {
+        (workflows.get(run.check_suite.id, run.check_suite.id), run.name): run  # a suite is of one app alone
+        for run in sorted(runs, key=lambda each: each.id)
+    }
     for run in newest.values():
         if own_run and re.search(rf"/actions/runs/{re.escape(own_run)}(?:/|$)", run.details_url or ""):
             continue

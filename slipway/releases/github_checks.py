@@ -95,7 +95,7 @@ def _lines(checks: Checks | None, trouble: str) -> dict[str, str]:
         return {"": f"{printable(trouble)}; it is asked again"}
     if not checks.checks and not checks.missing:
         return {"": "no check yet"}
-    there = {f"check {each.name}": _line(each) for each in checks.checks}
+    there = {f"check {each.name} {each.url}": _line(each) for each in checks.checks}  # a name may be in two workflows
     return {**there, **{f"check {name}": f"{printable(name)}: not there yet" for name in checks.missing}}
 
 

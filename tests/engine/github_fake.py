@@ -37,6 +37,7 @@ _PATHS = {
     "check-runs": f"{_BASE}/commits/{{ref}}/check-runs",
     "check-suites": f"{_BASE}/commits/{{ref}}/check-suites",
     "status": f"{_BASE}/commits/{{ref}}/status",
+    "workflow-runs": f"{_BASE}/actions/runs",
     "variables": f"{_BASE}/environments/{{environment_name}}/variables",
     "variable": f"{_BASE}/environments/{{environment_name}}/variables/{{name}}",
 }
@@ -52,10 +53,11 @@ class FakeGitHub:
         self.url = ""
         self.runs: dict[str, list[dict[str, Any]]] = {}
         self.suites: dict[str, dict[int, dict[str, Any]]] = {}
+        self.workflow_runs: dict[str, dict[int, dict[str, Any]]] = {}
         self.statuses: dict[str, list[dict[str, Any]]] = {}
         self.environments: dict[str, dict[str, str]] = {}
-        self.failures: list[tuple[str, int, str, dict[str, str]]] = []
-        """Method, status, message and headers of answers to come, in place of the right ones."""
+        self.failures: list[tuple[str, str, int, str, dict[str, str]]] = []
+        """Method, part of the path, status, message and headers of answers to come, in place of the right ones."""
         self.asked: list[str] = []
         """Method and path of every request."""
         self.violations: list[str] = []
@@ -65,9 +67,20 @@ class FakeGitHub:
     # --- what tests set up
 
     def check(
-        self, sha: str, name: str, outcome: str = "", *, suite: int = 1, run: str = "1", status: str = ""
+        self,
+        sha: str,
+        name: str,
+        outcome: str = "",
+        *,
+        suite: int = 1,
+        run: str = "1",
+        status: str = "",
+        workflow: int = 1,
     ) -> None:
-        """A check run: completed with that conclusion, or in progress without one; an earlier one stays as it was."""
+        """A check run: completed with that conclusion, or in progress without one; an earlier one stays as it was.
+
+        Every run of a workflow has a suite of its own; running it again adds check runs to that.
+        """
         with self._lock:
             number = next(self._numbers)
             entry = copy.deepcopy(self._examples["check-run-paginated"]["check_runs"][0])
@@ -85,6 +98,9 @@ class FakeGitHub:
                 "check_suite": {"id": suite},
             }
             self.runs.setdefault(sha, []).append(entry)
+            ran = copy.deepcopy(self._examples["workflow-run-paginated"]["workflow_runs"][0])
+            ran |= {"id": int(run), "head_sha": sha, "check_suite_id": suite, "workflow_id": workflow}
+            self.workflow_runs.setdefault(sha, {})[suite] = ran
             self._suite(sha, suite, "completed" if outcome else "in_progress")
 
     def suite(self, sha: str, number: int, status: str) -> None:
@@ -107,11 +123,13 @@ class FakeGitHub:
             others = [each for each in self.statuses.get(sha, []) if each["context"] != context]
             self.statuses[sha] = [*others, entry]
 
-    def fail(self, status: int, message: str, *, method: str = "", times: int = 1, **headers: str) -> None:
-        """Answer the next requests (of that method) so."""
+    def fail(
+        self, status: int, message: str, *, method: str = "", path: str = "", times: int = 1, **headers: str
+    ) -> None:
+        """Answer the next requests (of that method, with that in their path) so."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         with self._lock:
-            self.failures += [(method, status, message, given)] * times
+            self.failures += [(method, path, status, message, given)] * times
 
     # --- what is answered
 
@@ -121,6 +139,7 @@ class FakeGitHub:
             "check-runs": self._check_runs,
             "check-suites": self._check_suites,
             "status": self._status,
+            "workflow-runs": self._workflow_runs,
             "variables": self._new_variable,
             "variable": self._variable,
         }
@@ -146,8 +165,8 @@ class FakeGitHub:
                 self.violations.append(f"{request.method} {request.path}: {error!r} {error.__cause__!r}")
                 return _json({"message": "it breaks the description"}, 422)
             for each in self.failures:
-                method, status, message, headers = each
-                if method in ("", request.method):
+                method, path, status, message, headers = each
+                if method in ("", request.method) and path in request.path:
                     self.failures.remove(each)
                     return _json({"message": message}, status, **headers)
         return None
@@ -166,6 +185,9 @@ class FakeGitHub:
 
     def _check_suites(self, ref: str, **_: str) -> Response:
         return self._page("check_suites", list(self.suites.get(ref, {}).values()))
+
+    def _workflow_runs(self, **_: str) -> Response:
+        return self._page("workflow_runs", list(self.workflow_runs.get(request.args["head_sha"], {}).values()))
 
     def _status(self, ref: str, **_: str) -> Response:
         entries = self.statuses.get(ref, [])

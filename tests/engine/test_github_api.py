@@ -105,6 +105,31 @@ def test_latest_run_of_a_name_counts(github: FakeGitHub, repository: Repository)
     assert repository.checks(SHA).state == "success"
 
 
+@pytest.mark.parametrize(
+    ("later", "states"),
+    [
+        ({"suite": 1, "run": "1"}, ["success"]),  # the same run, run again
+        ({"suite": 2, "run": "2"}, ["success"]),  # a later run of that workflow
+        ({"suite": 2, "run": "2", "workflow": 2}, ["failure", "success"]),  # a job of that name in another workflow
+    ],
+)
+def test_failed_check_is_cleared_by_a_later_one_of_its_own_workflow_alone(
+    github: FakeGitHub, repository: Repository, later: dict[str, object], states: list[str]
+) -> None:
+    github.check(SHA, "test", "failure")
+    github.check(SHA, "test", "success", **later)  # type: ignore[arg-type]
+    assert [each.state for each in repository.checks(SHA).checks] == states
+
+
+def test_without_leave_to_ask_for_workflows_the_worst_of_a_name_counts(
+    github: FakeGitHub, repository: Repository
+) -> None:
+    github.check(SHA, "test", "failure")
+    github.check(SHA, "test", "success", suite=2, run="2")
+    github.fail(403, "Resource not accessible by integration", path="/actions/runs", times=9)
+    assert repository.checks(SHA).state == "failure"
+
+
 def test_failure_on_the_last_page_is_not_missed(github: FakeGitHub, repository: Repository) -> None:
     for number in range(120):
         github.check(SHA, f"run {number:03}", "success")

@@ -75,6 +75,12 @@ def test_every_change_is_told_once_until_all_are_well() -> None:
     assert at == [0, 10, 20, 30, 40]
 
 
+def test_checks_of_one_name_in_two_workflows_are_told_once_each() -> None:
+    two = [Check(name="test", state="pending", word=word, url=f"https://ci/{word}") for word in ("queued", "waiting")]
+    _, told, _ = waited(Checks(tuple(two)), timeout=30)
+    assert told == ["[0:00] test: queued  https://ci/queued", "[0:00] test: waiting  https://ci/waiting"]
+
+
 def test_first_failure_ends_the_wait_and_is_named() -> None:
     outcome, told, at = waited(checks(lint="timed_out", test="in_progress"))
     assert outcome == ChecksOutcome("failure", "3f2a91c04b7d failed lint (timed out)")
