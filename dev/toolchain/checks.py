@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from dev.toolchain.actionlint import ensure_actionlint
 from dev.toolchain.cache import cache_root
 from dev.toolchain.docker import ensure_docker
 from dev.toolchain.local import machine
@@ -36,13 +37,15 @@ def _run(what: str, *argv: str) -> bool:
 
 
 def check(arguments: list[str]) -> int:
-    """Lint, types, imports, and unit tests over a sample of what they can enumerate: no engine, no deployment."""
+    """Lint, types, imports, workflows, and unit tests over a sample of what they can enumerate: no engine."""
     os.environ.update(ensure_docker())
     results = [
         _run("lint", "ruff", "check", "--quiet", "."),
         _run("format", "ruff", "format", "--check", "--quiet", "."),
         _run("types", "mypy"),
         _run("imports", "lint-imports", "--no-cache"),
+        _run("workflows", str(ensure_actionlint())),
+        _run("workflows' security", "zizmor", "--offline", "--quiet", ".github/workflows"),
         _run("unit tests", "pytest", "-q", "-n", "2", "tests/unit", *arguments),
     ]
     return 0 if all(results) else 1

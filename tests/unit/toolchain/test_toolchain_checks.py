@@ -37,6 +37,7 @@ def runs(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setattr(checks, "_run", runs.run)
     monkeypatch.setattr(checks, "_prepare", lambda: None)
     monkeypatch.setattr(checks, "ensure_docker", dict)
+    monkeypatch.setattr(checks, "ensure_actionlint", lambda: Path("actionlint"))
     return runs
 
 
