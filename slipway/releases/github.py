@@ -1,4 +1,4 @@
-"""Asking GitHub, with PyGithub: the checks of a commit, and the variables of an environment.
+"""Asking GitHub, with PyGithub: a commit's checks, an environment's variables, a comment, an issue.
 
 PyGithub tries again where that helps. The token is in no message.
 """
@@ -20,11 +20,12 @@ from slipway.releases.format import short
 from slipway.releases.github_settings import api_in, github_repository, token_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from github.CheckRun import CheckRun
     from github.CheckSuite import CheckSuite
+    from github.IssueComment import IssueComment
 
 __all__ = ["Check", "Checks", "GitHubUnreachableError", "Repository", "required_repository"]
 
@@ -179,6 +180,39 @@ class Repository:
             raise self._refusal(what, "it did not take the new value", permission)
         return True
 
+    def comment(self, number: int, mark: str, text: Callable[[str], str]) -> str:
+        """Have one comment on a pull request begin with `mark`, made or updated in place; its address.
+
+        `text` makes what follows of what follows now. A stranger's comment is no such comment, however it begins.
+        Raises as `checks`.
+        """
+        try:
+            issue = self._repository.get_issue(number)
+            for each in issue.get_comments():
+                if each.body.startswith(mark) and _trusted(each):
+                    now = each.body.removeprefix(mark)
+                    if now != (new := text(now)):
+                        each.edit(f"{mark}{new}")
+                    return each.html_url
+            return issue.create_comment(f"{mark}{text('')}").html_url
+        except Exception as error:  # noqa: BLE001  # as above
+            raise self._error(error, f"a comment on pull request {number}", "pull-requests: write") from None
+
+    def issue(self, title: str, label: str, text: str) -> str:
+        """Have one open issue with that title and label say `text`, or none be open without a text; its address."""
+        try:
+            found = next((each for each in self._repository.get_issues(labels=[label]) if each.title == title), None)
+            if found is None:
+                return self._repository.create_issue(title, text, labels=[label]).html_url if text else ""
+            if not text:
+                found.edit(state="closed")
+            elif found.body != text:
+                found.edit(body=text)
+            address = found.html_url
+        except Exception as error:  # noqa: BLE001  # as above
+            raise self._error(error, f"the issue '{title}'", "issues: write") from None
+        return address
+
     def _error(self, error: Exception, what: str, permission: str) -> SlipwayError:
         """What came of asking, in the family's form, without anything that could hold the token."""
         status = error.status if isinstance(error, GithubException) else 0
@@ -211,6 +245,11 @@ class Repository:
         message = error.data.get("message", "") if isinstance(error.data, dict) else ""
         text = " ".join(f"{error.status} {message}".split())[:_SAID]
         return text.replace(self._token, "[token]") if self._token else text
+
+
+def _trusted(comment: IssueComment) -> bool:
+    """Whether an application or somebody of the repository's own wrote it."""
+    return comment.user.type == "Bot" or comment.author_association in ("OWNER", "MEMBER", "COLLABORATOR")
 
 
 def _of_runs(runs: Iterable[CheckRun], workflows: Mapping[int, str], own_run: str) -> Iterator[Check]:

@@ -92,8 +92,8 @@ class Promotion:
         return all(there.get(key) == here[key] for key in ("commit", "images"))
 
 
-def planned(source: Engine, target: Engine, *, repository: str = "") -> Promotion:
-    """Look at both environments, all at once; changes nothing."""
+def planned(source: Engine, target: Engine, *, repository: str = "", commit: str = "") -> Promotion:
+    """Look at both environments, all at once; changes nothing. Raises `SlipwayError` for a release not of `commit`."""
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.submit(_environment, source), pool.submit(_environment, target)
         here, there = first.result(), second.result()
@@ -101,7 +101,13 @@ def planned(source: Engine, target: Engine, *, repository: str = "") -> Promotio
         raise SlipwayError(
             f"nothing is live on stack {here.stack}", "there is nothing to promote", "deploy a release there"
         )
-    commit = str(here.live.document["commit"])
+    wanted, commit = commit, str(here.live.document["commit"])
+    if not commit.startswith(wanted):
+        raise SlipwayError(
+            f"{here.live.id} on {here.stack} is of commit {short(commit) or 'none'}, not of {short(wanted)}",
+            "what would go on is not what was asked for",
+            f"deploy commit {short(wanted)} to {here.stack} and validate it, then promote",
+        )
     before = str(there.live.document["commit"]) if there.live else ""
     state, found = _checks(commit, repository, here.history.settings, source)
     obstacles = [

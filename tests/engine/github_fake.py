@@ -38,6 +38,10 @@ _PATHS = {
     "check-suites": f"{_BASE}/commits/{{ref}}/check-suites",
     "status": f"{_BASE}/commits/{{ref}}/status",
     "workflow-runs": f"{_BASE}/actions/runs",
+    "issues": f"{_BASE}/issues",
+    "issue": f"{_BASE}/issues/{{issue_number}}",
+    "comments": f"{_BASE}/issues/{{issue_number}}/comments",
+    "comment": f"{_BASE}/issues/comments/{{comment_id}}",
     "variables": f"{_BASE}/environments/{{environment_name}}/variables",
     "variable": f"{_BASE}/environments/{{environment_name}}/variables/{{name}}",
 }
@@ -56,6 +60,8 @@ class FakeGitHub:
         self.workflow_runs: dict[str, dict[int, dict[str, Any]]] = {}
         self.statuses: dict[str, list[dict[str, Any]]] = {}
         self.environments: dict[str, dict[str, str]] = {}
+        self.issues: list[dict[str, Any]] = []
+        self.comments: list[dict[str, Any]] = []
         self.failures: list[tuple[str, str, int, str, dict[str, str]]] = []
         """Method, part of the path, status, message and headers of answers to come, in place of the right ones."""
         self.asked: list[str] = []
@@ -140,12 +146,19 @@ class FakeGitHub:
             "check-suites": self._check_suites,
             "status": self._status,
             "workflow-runs": self._workflow_runs,
+            "issues": self._issues,
+            "issue": functools.partial(self._edited, self.issues),
+            "comments": self._comments,
+            "comment": functools.partial(self._edited, self.comments),
             "variables": self._new_variable,
             "variable": self._variable,
         }
         for name, view in views.items():
             path = _PATHS[name].replace("{", "<").replace("}", ">")
-            methods = {"variables": ["POST"], "variable": ["GET", "PATCH"]}.get(name, ["GET"])
+            methods = {
+                "variables": ["POST"], "variable": ["GET", "PATCH"], "issues": ["GET", "POST"], "issue": ["PATCH"],
+                "comments": ["GET", "POST"], "comment": ["PATCH"],
+            }.get(name, ["GET"])  # fmt: skip
             application.add_url_rule(path, name, view, methods=methods)
         application.before_request(self._before)
         application.after_request(self._after)
@@ -188,6 +201,37 @@ class FakeGitHub:
 
     def _workflow_runs(self, **_: str) -> Response:
         return self._page("workflow_runs", list(self.workflow_runs.get(request.args["head_sha"], {}).values()))
+
+    def comment(self, issue: int, body: str, *, author: str = "github-actions[bot]", association: str = "NONE") -> None:
+        """A comment on an issue or pull request."""
+        entry = copy.deepcopy(self._examples["issue-comment-items"][0])
+        number = next(self._numbers)
+        entry |= {"id": number, "body": body, "author_association": association}
+        entry["url"] = f"{self.url}/repos/{REPOSITORY}/issues/comments/{number}"
+        entry["issue_url"] = f"{self.url}/repos/{REPOSITORY}/issues/{issue}"
+        entry["user"] |= {"login": author, "type": "Bot" if author.endswith("[bot]") else "User"}
+        self.comments.append(entry)
+
+    def _comments(self, issue_number: str, **_: str) -> Response:
+        if request.method == "POST":
+            self.comment(int(issue_number), request.get_json()["body"])
+            return _json(self.comments[-1], 201)
+        found = [each for each in self.comments if each["issue_url"].endswith(f"/{issue_number}")]
+        return _json(found)
+
+    def _issues(self, **_: str) -> Response:
+        if request.method == "POST":
+            entry = copy.deepcopy(self._examples["issue"])
+            number = next(self._numbers)
+            entry |= {"number": number, "state": "open", "url": f"{self.url}/repos/{REPOSITORY}/issues/{number}"}
+            self.issues.append(entry | {key: request.get_json()[key] for key in ("title", "body")})
+            return _json(self.issues[-1], 201)
+        return _json([each for each in self.issues if each["state"] == request.args.get("state", "open")])
+
+    def _edited(self, entries: list[dict[str, Any]], **_: str) -> Response:
+        found = next(each for each in entries if each["url"].endswith(request.path))
+        found.update(request.get_json())
+        return _json(found)
 
     def _status(self, ref: str, **_: str) -> Response:
         entries = self.statuses.get(ref, [])

@@ -18,13 +18,17 @@ from slipway.cli.deploy.update import engine_error
 from slipway.cli.printing import print_out
 from slipway.contract.commands import of_stack
 from slipway.contract.plan import PLANS_VARIABLE
+from slipway.contract.problems import SlipwayError
+from slipway.releases.history.stack_history import read_history
+from slipway.releases.past_releases import named_entry, past_release
+from slipway.releases.rollback import Rollback, carry_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from slipway.releases.engine import Engine
 
-__all__ = ["previewed", "show"]
+__all__ = ["live_previewed", "previewed", "show"]
 
 _HOST = "slipway:host:Host"
 _DEPLOYMENT = "slipway:deployment:"  # in the URN of what the hosts' plans say, and of what serves it
@@ -140,6 +144,37 @@ def previewed(
         "resources": resources.changed,
         "warnings": list(dict.fromkeys(warnings)),
     }
+
+
+def live_previewed(engine: Engine, options: Sequence[str] = ()) -> dict[str, Any]:
+    """The preview of the release that is live, as it was deployed: what differs is drift. Otherwise as `previewed`.
+
+    Raises `SlipwayError` when nothing is live.
+    """
+    history = read_history(engine)
+    if not history.live:
+        fix = of_stack("slipway up", engine.short)
+        raise SlipwayError(f"nothing is live on stack {engine.short}", "nothing can have drifted", fix)
+    live = Rollback(target=past_release(history, named_entry(history, "live")), history=history, warm=True)
+    again = of_stack("slipway preview --live", engine.short)
+    found: list[dict[str, Any]] = []
+
+    def preview(
+        engine: Engine,
+        given: Sequence[str],
+        *,
+        message: str,  # noqa: ARG001  # as in `show`
+        settings: Mapping[str, str],
+        command: str,
+    ) -> int:
+        found.append(previewed(engine, [*given, *options], settings=settings, command=command))
+        return 0
+
+    carry_out(engine, live, deploy=preview, message="", again=again)
+    document = found[0]
+    # The deployment itself always shows as changed: it would be one more of the same release.
+    differs = any(host["changes"] or host.get("refused") for host in document["hosts"])
+    return {**document, "changes": bool(differs or document["removed"] or document["resources"])}
 
 
 def _words(lines: Sequence[Line], story: Story) -> list[str]:

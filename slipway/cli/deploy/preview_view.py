@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from slipway.cli.deploy.markdown import code
 from slipway.contract.plan import interruption
 from slipway.contract.redaction import printable
 from slipway.hosts.plans import basis, change_of, interrupted
@@ -40,9 +41,9 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
 
 def in_markdown(document: Mapping[str, Any]) -> str:
     """The preview for a comment on a pull request."""
-    lines = [f"### Preview of {_code(document['stack'])}", "", f"{_end(document, _code)}."]
+    lines = [f"### Preview of {code(document['stack'])}", "", f"{_end(document, code)}."]
     for host in document["hosts"]:
-        lines += ["", f"**Host** {_code(host['host'])}", ""]
+        lines += ["", f"**Host** {code(host['host'])}", ""]
         lines += [f"_{said}_", ""] if (said := basis(host)) else []
         if host["changes"]:
             lines += ["| service | what | because | interrupted |", "| --- | --- | --- | --- |"]
@@ -50,10 +51,10 @@ def in_markdown(document: Mapping[str, Any]) -> str:
             lines += [""] if host["unchanged"] else []
         else:
             lines += [f"{_nothing(document).capitalize()}.", *([""] if host["unchanged"] else [])]
-        lines += _beside(host, _code)
+        lines += _beside(host, code)
     if document["resources"]:
-        lines += ["", "**Other resources**", "", *(f"- {_code(line)}" for line in _resources(document))]
-    lines += ["", *(f"> ⚠️ {_code(each)}" for each in document["warnings"])] if document["warnings"] else []
+        lines += ["", "**Other resources**", "", *(f"- {code(line)}" for line in _resources(document))]
+    lines += ["", *(f"> ⚠️ {code(each)}" for each in document["warnings"])] if document["warnings"] else []
     return "\n".join(lines)
 
 
@@ -75,9 +76,9 @@ def _table(changes: Sequence[Change]) -> Table:
 
 def _cells(change: Change) -> tuple[str, ...]:
     texts = (
-        _code(change.service),
+        code(change.service),
         change.action,
-        ", ".join(map(_code, change.because)),
+        ", ".join(map(code, change.because)),
         interruption(change) or ("gone" if change.interrupts else "no"),
     )
     return tuple(text.replace("|", "\\|") for text in texts)
@@ -124,9 +125,3 @@ def _nothing(document: Mapping[str, Any]) -> str:
 def _only_settings(document: Mapping[str, Any]) -> bool:
     """Whether an update would only change how hosts are deployed to, such as a deadline."""
     return document["changes"] and not (document["resources"] or any(host["changes"] for host in document["hosts"]))
-
-
-def _code(text: str) -> str:
-    """Text that stays as it is: in code, GitHub neither makes links of it nor renders anything."""
-    shown = printable(text).strip().replace("`", "'")
-    return f"`{shown}`" if shown else ""

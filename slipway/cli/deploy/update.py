@@ -11,6 +11,7 @@ from rich.console import Console
 
 from slipway.cli.announcements import Announcements
 from slipway.cli.deploy.cancelled import GoingBack
+from slipway.cli.deploy.ci_summary import summarise
 from slipway.cli.deploy.engine_run import EngineRun, engine_run
 from slipway.cli.deploy.up_events import ENDED, ERROR, Story
 from slipway.cli.deploy.up_view import LinesView, LiveView
@@ -93,22 +94,27 @@ def _way_back(story: Story, engine: Engine) -> str:
 
 def _end(run: EngineRun, story: Story, code: int, seconds: float, *, command: str, engine: Engine) -> list[str]:
     """The last lines: what came of it, and on failure the errors in the family's form, which are returned."""
+    release, back = str(story.outputs.get("release") or ""), _way_back(story, engine)
     if code == 0:
-        typer.echo(f"done in {seconds:.1f} s: {story.summary() or 'nothing to do'}")
-        if release := story.outputs.get("release"):
+        how, urls = f"done in {seconds:.1f} s: {story.summary() or 'nothing to do'}", list(story.ready())
+        typer.echo(how)
+        if release:
             typer.echo(f"release {release}")
-        for url in story.ready():
+        for url in urls:
             typer.echo(f"ready: {url}")
+        summarise(engine.stack, how, release=release, urls=urls, back=back)
         return []
     if unreported := story.unreported(run.output):
         typer.echo(unreported)
     before = f"; until then: {done}" if (done := story.summary()) else ""
-    typer.echo(f"{'stopped' if run.stopping else 'failed'} after {seconds:.1f} s{before}")
+    how = f"{'stopped' if run.stopping else 'failed'} after {seconds:.1f} s{before}"
+    typer.echo(how)
     if run.stopping:
         return []
     errors = story.errors or [engine_error(run, story, code, command, engine)]
     for error in errors:
         typer.echo(error, err=True)
+    summarise(engine.stack, how, release=release, errors=errors, back=back)
     return errors
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from rich.console import Console
 
+from slipway.cli.deploy.markdown import fenced, shortened
 from slipway.cli.deploy.preview import _Resources
 from slipway.cli.deploy.preview_view import in_markdown, rendered
 from slipway.compose.schema_check import checked
@@ -88,22 +91,52 @@ def test_markdown_is_a_table_that_no_text_breaks_out_of() -> None:
 
 
 HOSTILE = ["https://evil.test", "www.evil.test", "#123", "org/repo#1", "~~x~~", "$x^2$", "$`x`$", ":tada:", "@all",
-           "a|b", "```", "**x**", "<img>", "![](https://evil)", "x\n# y", "`", "GH-1", "0123456789abcdef"]  # fmt: skip
+           "a|b", "a\\|b", "\\", "```", "**x**", "<img>", "![](https://evil)", "x\n# y", "`", "GH-1",
+           "<!-- stack x -->", "</sub>", "| --- |", "\r\n\r\n> x", "&lt;", "[x]: https://evil", "\u202e",
+           "\x1b]8;;https://evil\x07"]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_markdown_has_all_that_others_wrote_in_code(text: str) -> None:
+def _parsed(text: str, **found: Any) -> tuple[list[str], str]:
+    """The kinds of all parts that GitHub's Markdown has in a preview full of `text`, and what is not in code."""
     found = document(
         change(text, because=[text, text]), change(text, interrupts=True), stack=text, warnings=[text],
         resources=[{"type": f"x:y:{text}", "name": text, "operation": "update"}],
+        removed=[{"project": text, "host": text}], **found,
     )  # fmt: skip
     found["hosts"][0].update(host=text, unchanged=[text])
-    for markdown in (in_markdown(found), in_markdown({**found, "unplanned": [text]})):
-        bare = re.sub(r"`[^`\n]*`", "", markdown).replace("###", "").replace("**", "", 4)
-        assert text.rpartition("\n")[2] not in bare
-        assert markdown.count("`") % 2 == 0
-        rows = [line for line in markdown.splitlines() if line.startswith("|")]
-        assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [5] * 4
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(in_markdown(found))
+    parts = [part for token in tokens for part in (token.children or [token])]
+    return [part.type for part in parts], " ".join(part.content for part in parts if part.type != "code_inline")
+
+
+@given(
+    st.lists(st.sampled_from([*HOSTILE, "a", " ", "\n", "|", "-"]), max_size=6).map(lambda parts: f"Ж{''.join(parts)}")
+)
+@settings(max_examples=200)
+def test_markdown_keeps_all_that_others_wrote_in_code(text: str) -> None:
+    for unplanned in ([], [text]):
+        kinds, bare = _parsed(text, unplanned=unplanned)
+        assert "Ж" not in bare
+        assert kinds == _parsed("plain", unplanned=["plain"] if unplanned else [])[0]
+
+
+@given(st.lists(st.sampled_from(["```", "`````", "~~~", "```text", "x", "\x1b", "# x", ""])).map("\n".join))
+def test_lines_in_a_fence_stay_in_it(text: str) -> None:
+    tokens = MarkdownIt("commonmark").parse(f"before\n\n{fenced(text)}\n\nafter")
+    assert [token.type for token in tokens if token.nesting != -1] == [
+        "paragraph_open",
+        "inline",
+        "fence",
+        "paragraph_open",
+        "inline",
+    ]
+
+
+@given(st.text("ab|\n`"), st.integers(20, 200))
+def test_what_is_too_long_is_cut_at_a_line(text: str, most: int) -> None:
+    cut = shortened(text, most, "the rest")
+    assert cut == text or (len(cut) <= most and cut.endswith("the rest"))
+    assert cut == text or set(cut.splitlines()[:-2]) <= set(text.splitlines())
 
 
 @pytest.mark.parametrize("unchanged", [[], ["cache"]])

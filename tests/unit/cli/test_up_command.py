@@ -116,6 +116,36 @@ def test_steps_then_summary_release_and_url_and_exit_code_0(engine: Engine) -> N
     assert debug in {"1", "true"}  # else the engine knows no --event-log
 
 
+def _summary(folder: Path, *arguments: str) -> tuple[str, str]:
+    """The summary of the job and the outputs of the step."""
+    files = {name: folder / name for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT")}
+    given = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "acme/shop"}
+    _run(folder, *arguments, **given, **{name: str(file) for name, file in files.items()})
+    return files["GITHUB_STEP_SUMMARY"].read_text(), files["GITHUB_OUTPUT"].read_text()
+
+
+def test_a_ci_job_gets_release_duration_links_and_the_way_back(engine: Engine) -> None:
+    folder = engine(*STEPS, (end(_HOST, "update"), 0.0), (STACK_ENDS, 0.0), (SUMMARY, 0.0))
+    summary, outputs = _summary(folder, "--stack", "staging")
+    first, _, how, *rest = summary.splitlines()
+    assert first == "### ✅ `staging`: `r-1`"
+    assert re.fullmatch(r"done in \d+\.\d s: 1 updated, 4 unchanged", how)
+    assert "- <http://shop.example/>" in rest
+    by_hand = "<https://github.com/acme/shop/actions/workflows/rollback.yml>"
+    assert f"- the way back: `slipway rollback --stack staging`, or by hand: {by_hand}" in rest
+    assert outputs == "release=r-1\nurl=http://shop.example/\n"
+
+
+def test_a_ci_job_gets_the_errors_of_a_failure_which_break_out_of_nothing(engine: Engine) -> None:
+    said = "error: ```\n# x\n::set-output name=url::https://evil.test"
+    summary, outputs = _summary(engine(SUMMARY_ONLY, code=1, said=said), "--stack", "staging")
+    assert summary.startswith("### ❌ `staging`: no release\n\nfailed after ")
+    fence = "`" * 4
+    assert f"\n{fence}text\n" in summary
+    assert summary.count(f"\n{fence}\n") == 1
+    assert outputs == "release=\nurl=\n"
+
+
 def test_a_step_is_printed_when_it_happens_and_not_at_the_end(engine: Engine) -> None:
     folder = engine(STEPS[0], (say(_HOST, "web-1 start web 1.20 s\n"), 3.0), (end(_HOST, "update"), 0.0))
     process = _start(folder, "--stack", "staging")

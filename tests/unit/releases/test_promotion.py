@@ -196,6 +196,13 @@ def test_what_was_not_proven_is_refused_and_force_says_what_it_overrides(
     assert what in said.partition("overridden: ")[2]
 
 
+def test_the_release_of_another_commit_than_the_one_named_is_refused(world: World, promote: Promote) -> None:
+    code, said = promote("--commit", "e" * 40, "--force")
+    assert (code, world.done) == (1, [])
+    assert f"not of {'e' * 12}" in said
+    assert promote("--commit", world.source["commit"])[0] == 0
+
+
 def test_nothing_happens_until_somebody_says_the_word(world: World, promote: Promote) -> None:
     assert "nobody can confirm it here (no terminal)" in promote(confirm="")[1]
     code, said = promote(confirm="deploy")

@@ -17,6 +17,13 @@ def preview(
     stack: StackName = "",
     json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request's comment.")] = False,
+    comment: Annotated[
+        bool, typer.Option("--comment", help="Put it into the pull request's one comment, too.")
+    ] = False,
+    issue: Annotated[bool, typer.Option("--issue", help="Open, update or close the stack's issue of drift.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Plan the live release, not what is checked out: what differs is drift.")
+    ] = False,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 2 when something would change.")
     ] = False,
@@ -26,6 +33,9 @@ def preview(
     Runs `pulumi preview` and changes nothing. The hosts plan it themselves, by what runs there now. An image that is to
     be built counts as changed.
 
+    In a job on GitHub, --comment and --issue need GITHUB_TOKEN, with the permission pull-requests: write or issues:
+    write. --issue implies --live.
+
     Exit code: 0 when it could be planned (with --detailed-exitcode: when nothing would change); 1 when not; 2 when
     something would change, and for wrong usage.
     """
@@ -34,18 +44,28 @@ def preview(
         raise typer.BadParameter(f"{given[0]!r} is no option of pulumi preview (a stack is named with --stack)")
     if json and markdown:
         raise typer.BadParameter("either --json or --markdown, not both")
-    from slipway.cli.deploy.preview import previewed
+    from slipway.cli.deploy.preview import live_previewed, previewed
+    from slipway.cli.deploy.preview_posts import post, pull_request
     from slipway.cli.deploy.preview_view import in_markdown, rendered
     from slipway.cli.printing import print_json, print_out
+    from slipway.contract.problems import SlipwayError
     from slipway.releases.engine import engine_of
 
-    document = previewed(engine_of(stack, deploys=True), given)
+    if comment:
+        pull_request()
+    engine = engine_of(stack, deploys=True)
+    try:
+        document = (live_previewed if live or issue else previewed)(engine, given)
+    except (SlipwayError, typer.Exit):
+        post(engine, None, comment=comment, issue=issue)
+        raise
     if json:
         print_json(document)
     elif markdown:
         typer.echo(in_markdown(document))
     else:
         print_out(rendered(document))
+    post(engine, document, comment=comment, issue=issue)
     if document["unplanned"]:
         raise typer.Exit(1)
     raise typer.Exit(2 if detailed_exitcode and document["changes"] else 0)

@@ -23,6 +23,9 @@ def promote(
     confirm: Annotated[
         str, typer.Option("--confirm", metavar=_WORD, help=f"Say {_WORD} here instead of typing it.")
     ] = "",
+    commit: Annotated[
+        str, typer.Option("--commit", metavar="SHA", help="Refuse the release of any other commit.")
+    ] = "",
     plan: PlanOnly = False,
     force: Force = False,
     message: Message = "",
@@ -49,7 +52,7 @@ def promote(
     from slipway.releases.promotion import planned
 
     into = engine_of(target, deploys=True)
-    found = planned(engine_of(source), into, repository=repository)
+    found = planned(engine_of(source), into, repository=repository, commit=commit)
     print_out(rendered(found))
     if plan:
         if not found.obstacles:
