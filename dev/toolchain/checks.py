@@ -45,7 +45,7 @@ def check(arguments: list[str]) -> int:
         _run("types", "mypy"),
         _run("imports", "lint-imports", "--no-cache"),
         _run("workflows", str(ensure_actionlint())),
-        _run("workflows' security", "zizmor", "--offline", "--quiet", ".github/workflows"),
+        _run("workflows' security", "zizmor", "--offline", "--quiet", "--persona", "pedantic", ".github/workflows"),
         _run("unit tests", "pytest", "-q", "-n", "2", "tests/unit", *arguments),
     ]
     return 0 if all(results) else 1

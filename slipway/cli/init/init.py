@@ -18,7 +18,7 @@ from slipway.cli.init.host_keys import pin_host_keys
 from slipway.cli.init.moving import Moving, look_at_project, store_secrets
 from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks, given_variables
 from slipway.cli.init.requirements import Requirements, before_stacks, open_requirements, read_requirements
-from slipway.cli.init.workflows import workflows_for
+from slipway.cli.init.workflows import by_hand, changed_workflows
 from slipway.contract.commands import runnable
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable
@@ -55,6 +55,7 @@ class InitReport:
     hosts: dict[str, set[str]] = field(default_factory=dict)  # stack → addresses
     domain: bool = False  # whether every stack has one
     moving: Moving | None = None
+    workflows: bool = False  # whether they were asked for
 
 
 def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: bool) -> InitReport:
@@ -88,7 +89,7 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     hosts = {stack: answers.settings[stack]["hosts"] for stack in new}
     notes = pin_host_keys(hosts, asking=asking, accepted=options.accept_host_key)
 
-    report = InitReport(requirements=first, stacks=stacks, moving=moving)
+    report = InitReport(requirements=first, stacks=stacks, moving=moving, workflows=options.workflows)
     texts: dict[Path, str] = {}
     changes: dict[str, list[tuple[str, ...]]] = {}
     where = {
@@ -118,7 +119,7 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
             report.files[path.name] = "replaced" if path.exists() else "written"
             pinned = notes.get(stack, {})
             texts[path] = stack_file.new_stack_file(project, stack, settings, requirements, file.top, notes=pinned)
-    texts |= _workflows(root, application, report, force=options.force) if options.workflows else {}
+    texts |= changed_workflows(root, application, stacks, options, report.files) if options.workflows else {}
     stack_file.write_all(texts)
     _create(files, changes, report, force=options.force)
     return report
@@ -243,28 +244,6 @@ def _reading_settings(
     return Settings(stack=stack, **values)
 
 
-def _workflows(root: Path, application: Path, report: InitReport, *, force: bool) -> dict[Path, str]:
-    """File → text of the workflows to write; raises SlipwayError when one would replace an edited one."""
-    texts, refused = {}, []
-    for file, text in workflows_for(root, application, report.stacks).items():
-        name = os.path.relpath(file, root)
-        there = file.is_file()
-        report.files[name] = "replaced" if there else "written"
-        if there and file.read_text(encoding="utf-8") == text:
-            report.files[name] = "unchanged"
-        elif not there or force:
-            texts[file] = text
-        else:
-            meaning = (
-                "what somebody wrote there would be lost, so nothing was written; `git diff` shows what --force did"
-            )
-            fix = f"slipway init {shlex.quote(os.path.relpath(application))} --workflows --force"
-            refused.append(Problem(f"{name} exists already, and differs", meaning, fix))
-    if refused:
-        raise SlipwayError(refused)
-    return texts
-
-
 def _change(stack: str, commands: Sequence[tuple[str, ...]], report: InitReport) -> Sequence[tuple[str, ...]]:
     """Let the engine change the stack's file; the commands that are left when it refuses one."""
     engine = engine_of(stack)
@@ -339,10 +318,11 @@ def show(report: InitReport) -> None:
         typer.echo()
         _say(f"In the way: {problem.what} — {problem.meaning}")
         _say(f"  {problem.fix}")
-    for stack, commands in report.commands.items():
-        if commands:
-            typer.echo(f"\nStill to set for {stack}:")
-        for command in commands:
-            _say(f"  {command}")
+    left = {f"to set for {stack}": commands for stack, commands in report.commands.items()}
+    for where, lines in {**left, "to do on GitHub": by_hand(report.stacks) if report.workflows else ()}.items():
+        if lines:
+            typer.echo(f"\nStill {where}:")
+        for line in lines:
+            _say(f"  {line}")
     ready = not report.problems and not report.commands[report.stacks[0]]
     typer.echo(f"\n{'Next' if ready else 'Then'}: pulumi preview --stack {report.stacks[0]}")

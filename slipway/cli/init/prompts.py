@@ -52,6 +52,7 @@ class InitOptions:
     moves_from: str = ""
     from_running: str = ""
     workflows: bool = False
+    runner: Sequence[str] = ()
     force: bool = False
 
     def again(self, application: Path, *, compose_file: Sequence[str] = ()) -> str:

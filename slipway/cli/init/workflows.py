@@ -1,31 +1,43 @@
-"""The GitHub workflows that the package ships, with the folder and the environments of an application's repository."""
+"""The GitHub workflows that the package ships, with the folder, stacks, branch and runner of a repository."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipway.compose.git import repository_of
-from slipway.contract.problems import SlipwayError
+import yaml
+
+from slipway.compose.git import git_output, repository_of
+from slipway.contract.problems import Problem, SlipwayError
 from slipway.package import shipped_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["WORKFLOWS", "workflows_for"]
+    from slipway.cli.init.prompts import InitOptions
 
-WORKFLOWS = ("preview.yml", "deploy.yml", "rollback.yml", "promote.yml")
-_BETWEEN = "promote.yml"  # from the first environment to the last: of no use with one alone
+__all__ = ["WORKFLOWS", "by_hand", "changed_workflows", "workflows_for"]
+
+WORKFLOWS = ("deploy.yml", "staging.yml", "production.yml", "rollback.yml", "preview.yml", "drift.yml")
+_FIRST, _LAST = "staging", "production"  # stacks as the shipped files call them; the first is the one of a push
 _FOLDER = Path(".github") / "workflows"
+_RUNNER = "ubuntu-24.04"
 _MOVED = re.compile(
     r"^#\n# When this project is a folder of your application's repository: .*\n(?:# .*\n)*", re.MULTILINE
 )
 
 
-def workflows_for(root: Path, application: Path, stacks: Sequence[str]) -> dict[Path, str]:
-    """File → text of every workflow, for the repository that holds both the project and the application."""
+def workflows_for(
+    root: Path, application: Path, stacks: Sequence[str], *, runner: Sequence[str] = ()
+) -> dict[Path, str]:
+    """File → text of every workflow, for the repository that holds both the project and the application.
+
+    `runner` are the labels of the machine that they run on, GitHub's own if none.
+    """
     repository, other = repository_of(root), repository_of(application)
     if repository is None or repository != other:
         place = other or "a Git repository that holds the application"
@@ -33,26 +45,77 @@ def workflows_for(root: Path, application: Path, stacks: Sequence[str]) -> dict[
         fix = f"move the project into a folder of {place} (git init makes one), then run it again"
         raise SlipwayError(what, "a run on GitHub checks out one repository, and would miss the other", fix)
     folder = os.path.relpath(root.resolve(), repository.resolve())
+    branch = git_output(repository, "symbolic-ref", "--short", "refs/remotes/origin/HEAD").removeprefix("origin/")
+    names = [name for name in WORKFLOWS if name != f"{_LAST}.yml" or len(stacks) > 1]  # nothing to promote to
+    files = {name: shipped_file(f"{_FOLDER}/{name}").read_text("utf-8") for name in names}
     return {
-        repository / _FOLDER / name: _adapted(
-            name, shipped_file(f"{_FOLDER}/{name}").read_text("utf-8"), folder, list(stacks)
-        )
-        for name in WORKFLOWS
-        if name != _BETWEEN or len(stacks) > 1
+        repository / _FOLDER / _file(name, stacks): _adapted(text, folder, stacks, branch or "main", list(runner))
+        for name, text in files.items()
     }
 
 
-def _adapted(name: str, text: str, folder: str, stacks: list[str]) -> str:
-    """The workflow with this repository's folder and environments; the first environment is the one of a push."""
+def changed_workflows(
+    root: Path, application: Path, stacks: Sequence[str], options: InitOptions, done: dict[str, str]
+) -> dict[Path, str]:
+    """File → text of the workflows to write; `done` gets a word about each.
+
+    Raises `SlipwayError` when one would replace an edited one.
+    """
+    texts, refused = {}, []
+    for file, text in workflows_for(root, application, stacks, runner=options.runner).items():
+        name = os.path.relpath(file, root)
+        there = file.is_file()
+        done[name] = "replaced" if there else "written"
+        if there and file.read_text(encoding="utf-8") == text:
+            done[name] = "unchanged"
+        elif not there or options.force:
+            texts[file] = text
+        else:
+            meaning = (
+                "what somebody wrote there would be lost, so nothing was written; `git diff` shows what --force did"
+            )
+            fix = f"slipway init {shlex.quote(os.path.relpath(application))} --workflows --force"
+            refused.append(Problem(f"{name} exists already, and differs", meaning, fix))
+    if refused:
+        raise SlipwayError(refused)
+    return texts
+
+
+def by_hand(stacks: Sequence[str]) -> list[str]:
+    """What is left that only somebody with rights over the repository on GitHub can do."""
+    reviewer = f"; with a colleague as reviewer of {stacks[-1]}" if len(stacks) > 1 else ""
+    names, previewed = ", ".join(stacks), ", ".join(stacks[:-1] or stacks)
+    environments = f"create the environments {names}, preview and observe (Settings, Environments){reviewer}"
+    secrets = f"gh secret set PULUMI_ACCESS_TOKEN --env {stacks[0]}"
+    bucket = "PULUMI_BACKEND_URL, PULUMI_CONFIG_PASSPHRASE and the bucket's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    return [
+        f"{environments}; all but preview for the default branch alone",
+        f"set the secrets of each, those of preview for {previewed} alone: {secrets} (or {bucket})",
+        "switch the workflows on: gh variable set SLIPWAY_ENABLED --body true",
+    ]
+
+
+def _file(name: str, stacks: Sequence[str]) -> str:
+    """What a workflow's file is called: those of one stack like the stack, unless another has that name."""
+    stack = {f"{_FIRST}.yml": stacks[0], f"{_LAST}.yml": stacks[-1]}.get(name)
+    taken = set(WORKFLOWS) - {f"{_FIRST}.yml", f"{_LAST}.yml"}
+    return name if stack is None else f"stack-{stack}.yml" if f"{stack}.yml" in taken else f"{stack}.yml"
+
+
+def _adapted(text: str, folder: str, stacks: Sequence[str], branch: str, runner: list[str]) -> str:
     if folder != ".":
         text = _MOVED.sub("", text)
-    text = re.sub(r"(?m)^(  SLIPWAY_FOLDER:) .*$", rf"\1 {folder}", text)
-    if name == _BETWEEN:
-        ends = {"staging": stacks[0], "production": stacks[-1]}
-        return re.sub(r"\b(staging|production)\b", lambda found: ends[found[0]], text)
-    text = re.sub(r"(?m)^(\s+options:) \[staging, production\]$", rf"\1 [{', '.join(stacks)}]", text)
-    text = text.replace("|| 'staging'", f"|| '{stacks[0]}'")
-    text = re.sub(r"(?m)^(  STACK:) staging$", rf"\1 {stacks[0]}", text)
-    return text.replace("(staging, production)", f"({', '.join(stacks)})").replace(
-        "goes to staging", f"goes to {stacks[0]}"
-    )
+    names = [name if yaml.safe_load(name) == name else json.dumps(name) for name in stacks]
+    labels = runner or [_RUNNER]
+    changes = {
+        f"[{_FIRST}, {_LAST}]": f"[{', '.join(names)}]",
+        f"[{_FIRST}]": f"[{', '.join(names[:-1] or names)}]",
+        _FIRST: names[0],
+        _LAST: names[-1],
+        "[main]": f"[{branch}]",
+        f'["{_RUNNER}"]': json.dumps(labels),
+        f"runs-on: {_RUNNER}": f"runs-on: {labels[0] if len(labels) == 1 else json.dumps(labels)}",
+        "|| '.'": f"|| '{folder}'",
+        "SLIPWAY_FOLDER: .\n": f"SLIPWAY_FOLDER: {folder}\n",
+    }
+    return re.sub("|".join(map(re.escape, changes)), lambda found: changes[found[0]], text)

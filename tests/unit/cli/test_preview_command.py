@@ -112,7 +112,7 @@ def _parsed(text: str, **found: Any) -> tuple[list[str], str]:
 @given(
     st.lists(st.sampled_from([*HOSTILE, "a", " ", "\n", "|", "-"]), max_size=6).map(lambda parts: f"Ж{''.join(parts)}")
 )
-@settings(max_examples=200)
+@settings(max_examples=50)
 def test_markdown_keeps_all_that_others_wrote_in_code(text: str) -> None:
     for unplanned in ([], [text]):
         kinds, bare = _parsed(text, unplanned=unplanned)

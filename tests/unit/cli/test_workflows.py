@@ -1,78 +1,312 @@
-"""What the shipped workflows run: scripts that a shell can read, with commands that the command line knows."""
+"""The shipped workflows: what they run, for whom and with which secrets, and that checkers find nothing in them."""
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 import yaml
+from workflow_jobs import WORKFLOWS, Job, called
 
+from dev.toolchain.actionlint import ensure_actionlint
+from slipway.cli.init import workflows as shipped
+from slipway.cli.init.workflows import by_hand, workflows_for
 from slipway.cli.main import app
 
-WORKFLOWS = sorted((Path(__file__).resolve().parents[3] / ".github" / "workflows").glob("*.yml"))
 SHA = "3f2a91c04b7d5e8f60123456789abcdef0123456"
-GIVEN = {
-    "STACK": "staging", "SOURCE": "staging", "TARGET": "production", "GITHUB_SHA": SHA, "CONFIRM": "DEPLOY",
-    "RELEASE": "live", "GITHUB_ENV": "/dev/null", "PIN": "v1", "REASON": "because",
-}  # fmt: skip
+STACKS = ("staging", "production")
+FILES = sorted(WORKFLOWS.glob("*.yml"))
+JOBS = [(file.name, name, job) for file in FILES for name, job in yaml.safe_load(file.read_text())["jobs"].items()]
+STEPS = [(file, name, step) for file, name, job in JOBS for step in job.get("steps", ())]
+SECRETS = re.compile(r"\$\{\{ secrets\.(\w+) \}\}")
 
 
-def _steps(file: Path) -> list[dict[str, Any]]:
-    jobs = yaml.safe_load(file.read_text())["jobs"]
-    return [step for job in jobs.values() for step in job.get("steps", ()) if "slipway " in step.get("run", "")]
-
-
-STEPS = {f"{file.stem}-{step['name']}": step for file in WORKFLOWS for step in _steps(file)}
-
-
-def _ran(script: str, folder: Path, **given: str) -> list[list[str]]:
-    """The command lines of `slipway` that a script runs."""
-    (folder / "uv").write_text('#!/bin/sh\nshift 2\nprintf "%s\\n" "$@" . >> "$RAN"\n')
+def played(
+    folder: Path, workflow: str, *, name: str = "", fails: str = "", **given: Any
+) -> tuple[Job, list[list[str]]]:
+    """A job with a `slipway` that only writes down how it was called, and fails for the command `fails`."""
+    script = f'#!/bin/sh\nshift 3\nprintf "%s\\n" "$@" . >> "$RAN"\n[ "$1" != "{fails}" ]\n'
+    (folder / "uv").write_text(f'#!/bin/sh\n[ "$1" = run ] || exit 0\n{script[10:]}')
     (folder / "uv").chmod(0o755)
-    ran = folder / "ran"
-    environment = {"PATH": f"{folder}:/usr/bin:/bin", "RAN": str(ran), **GIVEN, **given}
-    subprocess.run(["bash", "-eo", "pipefail", "-c", script], env=environment, check=True, timeout=20)
-    said = ran.read_text() if ran.exists() else ""
-    return [each.split("\n") for each in said.removesuffix("\n.\n").split("\n.\n") if each]
+    job = Job(workflow, folder, {"PATH": f"{folder}:/usr/bin:/bin", "GITHUB_SHA": SHA, "RAN": str(folder / "ran")},
+              name=name, **given)  # fmt: skip
+    job.succeeded = job.play()  # type: ignore[attr-defined]
+    said = (folder / "ran").read_text() if (folder / "ran").exists() else ""
+    (folder / "ran").unlink(missing_ok=True)
+    return job, [each.split("\n") for each in said.removesuffix("\n.\n").split("\n.\n") if each]
 
 
-def _understood(words: list[str]) -> str:
-    assert words[0] == "slipway"
+def understood(words: list[str]) -> str:
+    """The command, which takes these options."""
     group: Any = typer.main.get_command(app)
-    command = group.get_command(group.context_class(group), words[1])
-    command.make_context(words[1], words[2:])
-    return words[1]
+    command = group.get_command(group.context_class(group), words[0])
+    command.make_context(words[0], words[1:])
+    return words[0]
 
 
-@pytest.mark.parametrize("name", STEPS)
-def test_every_command_of_a_workflow_is_one_of_the_command_lines(name: str, tmp_path: Path) -> None:
-    assert [_understood(words) for words in _ran(STEPS[name]["run"], tmp_path)]
+# --- all of them
+
+
+def test_checkers_find_nothing_in_what_is_written_for_an_application(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    for stacks, runner in (
+        (STACKS, ()),
+        (("live",), ()),
+        (("dev", "test", "1.0"), ("self-hosted", "linux")),
+        (("preview", "on"), ("self-hosted",)),
+    ):
+        project = tmp_path / "deploy"
+        project.mkdir(exist_ok=True)
+        folder = tmp_path / ".github" / "workflows"
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in workflows_for(project, tmp_path, stacks, runner=runner).items():
+            file.write_text(text)
+        checked = subprocess.run([str(ensure_actionlint())], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (checked.returncode, checked.stdout) == (0, "")
+        zizmor = [Path(sys.executable).parent / "zizmor", "--offline", "--quiet", "--persona", "pedantic"]
+        config = ["--config", WORKFLOWS.parent / "zizmor.yml"]
+        checked = subprocess.run([*zizmor, *config, folder], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout
+        for file in folder.iterdir():
+            file.unlink()
+
+
+@pytest.mark.parametrize(("file", "name", "job"), JOBS)
+def test_every_job_has_an_end_and_its_own_permissions(file: str, name: str, job: dict[str, Any]) -> None:
+    del name
+    assert yaml.safe_load((WORKFLOWS / file).read_text())["permissions"] == {}
+    assert "permissions" in job
+    assert "uses" in job or job["timeout-minutes"] <= 60
+
+
+@pytest.mark.parametrize(("file", "name", "step"), STEPS)
+def test_every_step_is_a_pinned_action_or_a_command_that_also_runs_here(
+    file: str, name: str, step: dict[str, Any]
+) -> None:
+    del file, name
+    if "uses" in step:
+        assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", step["uses"])
+        assert "checkout" not in step["uses"] or step["with"]["persist-credentials"] is False
+    else:
+        assert re.match(r"uv sync --locked|uv run --no-sync slipway |make |echo |exit 1", step["run"])
+        assert "${{" not in step["run"], "what somebody wrote is handed on as a variable"
+        assert "\n" not in step["run"].strip()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_action_says_its_version(file: Path) -> None:
+    for line in file.read_text().splitlines():
+        assert " uses: " not in line or "./" in line or re.search(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line)
+
+
+# --- deploy.yml
+
+
+DEPLOYMENTS = [
+    # inputs → commands
+    ({}, ["up --stack staging", "validate --stack staging --no-github"]),
+    ({"await-checks": True}, ["up --stack staging", f"await-checks --stack staging --sha {SHA} --no-variables"]),
+    ({"pin": "v1"}, ["up --stack staging", "validate --stack staging --no-github"]),
+    ({"pin": "v1", "await-checks": True}, ["up --stack staging"]),
+    ({"rollback": True, "to": "", "reason": "x"},
+     ["history --stack staging", "rollback --stack staging --to '' --message x"]),
+    ({"rollback": True, "to": "r-1", "plan": True},
+     ["history --stack staging", "rollback --stack staging --to r-1 --plan"]),
+    ({"promote": "test", "confirm": "DEPLOY", "commit": SHA, "reason": "a 'b' $(c)"},
+     [f"promote --from test --to staging --commit {SHA} --confirm DEPLOY --message " + shlex.quote("a 'b' $(c)")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("inputs", "commands"), DEPLOYMENTS, ids=[",".join(each[0]) or "up" for each in DEPLOYMENTS])
+def test_a_deployment_runs_what_its_inputs_say(inputs: dict[str, Any], commands: list[str], tmp_path: Path) -> None:
+    job, ran = played(tmp_path, "deploy.yml", inputs={"stack": "staging", **inputs})
+    bundle = [] if inputs.get("plan") else ["export --stack staging --to bundle/"]
+    assert [understood(words) for words in ran]
+    expected = [shlex.split(each) for each in [*commands, *bundle, "status --stack staging"]]
+    assert [" ".join(words) for words in ran] == [" ".join(words) for words in expected]
+    assert job.wanted
+
+
+@pytest.mark.parametrize("pin", ["", "v1"])
+def test_a_pin_is_set_only_where_one_is_given(pin: str, tmp_path: Path) -> None:
+    job = Job("deploy.yml", tmp_path, {}, inputs={"stack": "staging", "pin": pin})
+    up = [step for step in job.job["steps"] if "slipway up" in step.get("run", "") and job._holds(step["if"])]
+    assert [step["env"].get("SLIPWAY_PIN") for step in up] == ["${{ inputs.pin }}" if pin else None]
+
+
+def test_after_a_failure_nothing_is_validated_and_a_bundle_is_kept(tmp_path: Path) -> None:
+    job, ran = played(tmp_path, "deploy.yml", fails="up", inputs={"stack": "staging"})
+    assert not job.succeeded  # type: ignore[attr-defined]
+    assert [words[0] for words in ran] == ["up", "export", "status"]
+
+
+def test_the_environments_credentials_are_declared_for_callers() -> None:
+    text = (WORKFLOWS / "deploy.yml").read_text()
+    declared = yaml.safe_load(text)[True]["workflow_call"]["secrets"]
+    assert set(SECRETS.findall(text)) == set(declared)
+
+
+# --- who calls it
+
+
+CALLS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("staging.yml", {}, {"stack": "staging", "await-checks": False}),
+    ("staging.yml", {"vars": {"SLIPWAY_AWAIT_CHECKS": "true"}}, {"stack": "staging", "await-checks": True}),
+    ("production.yml", {"github": {"event_name": "workflow_dispatch"}, "inputs": {"confirm": "no", "reason": "x"}},
+     {"stack": "production", "promote": "staging", "commit": "", "confirm": "no", "reason": "x"}),
+    ("production.yml",
+     {"github": {"event_name": "release", "sha": SHA, "event": {"release": {"tag_name": "v1"}}}},
+     {"stack": "production", "promote": "staging", "commit": SHA, "confirm": "DEPLOY", "reason": "v1"}),
+    ("rollback.yml", {"inputs": {"stack": "production", "to": "r-1", "plan": True, "reason": "x"}},
+     {"stack": "production", "rollback": True, "to": "r-1", "plan": True, "reason": "x"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("workflow", "given", "inputs"), CALLS)
+def test_a_caller_hands_on_what_it_was_given(workflow: str, given: dict[str, Any], inputs: dict[str, Any]) -> None:
+    file, handed, secrets = called(workflow, **given)
+    declared = yaml.safe_load((WORKFLOWS / "deploy.yml").read_text())[True]["workflow_call"]
+    assert (file, handed) == ("deploy.yml", inputs)
+    assert set(handed) <= set(declared["inputs"])
+    assert set(secrets) == set(declared["secrets"])
+
+
+@pytest.mark.parametrize("name", ["staging.yml", "production.yml", "rollback.yml"])
+def test_a_caller_grants_exactly_what_the_deployment_asks_for(name: str) -> None:
+    asked = yaml.safe_load((WORKFLOWS / "deploy.yml").read_text())["jobs"]["deploy"]["permissions"]
+    [job] = yaml.safe_load((WORKFLOWS / name).read_text())["jobs"].values()
+    assert job["permissions"] == asked
 
 
 @pytest.mark.parametrize(
-    ("wanted", "pin", "expected"),
+    ("release", "wanted"), [({}, True), ({"prerelease": False}, True), ({"prerelease": True}, False)]
+)
+def test_a_prerelease_is_not_promoted(release: dict[str, Any], wanted: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    job = Job("production.yml", tmp_path, {}, contexts={"github": {"event": {"release": release}}})
+    assert job.wanted is wanted
+
+
+# --- previews and drift
+
+
+def _pull_request(repository: str, user: str = "ann") -> dict[str, Any]:
+    event = {"pull_request": {"head": {"repo": {"full_name": repository}}, "user": {"login": user}}}
+    return {"github": {"repository": "acme/shop", "event": event}}
+
+
+@pytest.mark.parametrize(
+    ("contexts", "wanted"),
     [
-        ("", "", ["validate"]),
-        ("true", "", ["await-checks", SHA]),
-        ("true", SHA[:12], ["await-checks", SHA]),
-        ("", "v1.2", ["validate"]),
+        (_pull_request("acme/shop"), True),
+        (_pull_request("stranger/shop"), False),
+        (_pull_request("acme/shop", "dependabot[bot]"), False),
+        ({**_pull_request("acme/shop"), "vars": {}}, False),
     ],
 )
-def test_a_deployment_validates_what_it_deployed(wanted: str, pin: str, expected: list[str], tmp_path: Path) -> None:
-    (words,) = _ran(STEPS["deploy-Validate"]["run"], tmp_path, AWAIT_CHECKS=wanted, PIN=pin)
-    assert _understood(words) == expected[0]
-    assert set(expected) <= set(words)
+def test_strangers_get_no_preview(contexts: dict[str, Any], wanted: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    assert Job("preview.yml", tmp_path, {}, contexts=contexts).wanted is wanted
 
 
-@pytest.mark.parametrize("pin", ["v1.2", "main", "0123456789ab", "3f2a91c04b7e", "3f"])
-def test_the_checks_of_another_commit_than_that_of_pinned_images_decide_nothing(pin: str, tmp_path: Path) -> None:
-    assert _ran(STEPS["deploy-Validate"]["run"], tmp_path, AWAIT_CHECKS="true", PIN=pin) == []
+@pytest.mark.parametrize(
+    ("result", "good"), [("success", True), ("skipped", True), ("failure", False), ("cancelled", False)]
+)
+def test_the_check_of_a_preview_always_reports(result: str, good: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    job, _ = played(tmp_path, "preview.yml", name="preview", contexts={"needs": {"stack": {"result": result}}})
+    assert job.wanted
+    assert job.succeeded is good  # type: ignore[attr-defined]
+    assert job.summary.exists() == (result == "skipped")
 
 
-def test_a_deployment_is_validated_after_it_and_before_its_bundle() -> None:
-    names = [name for name in STEPS if name.startswith("deploy-")]
-    assert names[:3] == ["deploy-Up", "deploy-Validate", "deploy-Bundle"]
-    assert "if" not in STEPS["deploy-Validate"], "after a failure nothing is validated"
+def test_a_branch_never_runs_with_productions_credentials() -> None:
+    job = yaml.safe_load((WORKFLOWS / "preview.yml").read_text())["jobs"]["stack"]
+    assert (job["environment"], job["strategy"]["matrix"]["stack"]) == ("preview", ["staging"])
+    for file, name, other in JOBS:
+        events = yaml.safe_load((WORKFLOWS / file).read_text())[True]
+        if "pull_request" in events and SECRETS.search(str(other)):
+            assert (file, name) == ("preview.yml", "stack")
+        assert "pull_request_target" not in events
+
+
+@pytest.mark.parametrize(
+    ("workflow", "expected"),
+    [
+        ("preview.yml", "preview --stack staging --markdown --comment"),
+        ("drift.yml", "preview --stack staging --issue"),
+    ],
+)
+def test_previews_run_for_the_stack_of_the_matrix(workflow: str, expected: str, tmp_path: Path) -> None:
+    _, ran = played(tmp_path, workflow, contexts={"matrix": {"stack": "staging"}})
+    assert [" ".join(words) for words in ran] == [expected]
+    assert [understood(words) for words in ran]
+
+
+# --- what an application gets
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    return tmp_path
+
+
+def test_what_is_written_are_the_shipped_ones(repository: Path) -> None:
+    written = workflows_for(repository, repository, STACKS)
+    assert {file.name for file in written} == set(shipped.WORKFLOWS)
+    for file, text in written.items():
+        assert text == (WORKFLOWS / file.name).read_text()
+
+
+def test_folder_stacks_branch_and_runner_are_the_repositorys(repository: Path) -> None:
+    subprocess.run(["git", "-C", repository, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/develop"],
+                   check=True)  # fmt: skip
+    project = repository / "ops" / "deploy"
+    project.mkdir(parents=True)
+    written = workflows_for(project, repository, ("dev", "test", "live"), runner=("self-hosted", "deploy"))
+    texts = {file.name: text for file, text in written.items()}
+    assert set(texts) == {"deploy.yml", "dev.yml", "live.yml", "rollback.yml", "preview.yml", "drift.yml"}
+    for text in texts.values():
+        assert not re.search(r"staging|production|ubuntu|When this project is a folder", text)
+    found = {name: yaml.safe_load(text) for name, text in texts.items()}
+    assert found["dev.yml"][True]["push"]["branches"] == ["develop"]
+    assert found["live.yml"]["jobs"]["promote"]["with"] | {"commit": 0, "confirm": 0, "reason": 0} == {
+        "stack": "live", "promote": "dev", "commit": 0, "confirm": 0, "reason": 0,
+    }  # fmt: skip
+    for name in ("deploy.yml", "rollback.yml"):
+        assert found[name][True]["workflow_dispatch"]["inputs"]["stack"]["options"] == ["dev", "test", "live"]
+    assert found["preview.yml"]["jobs"]["stack"]["strategy"]["matrix"]["stack"] == ["dev", "test"]
+    assert found["drift.yml"]["jobs"]["stack"]["strategy"]["matrix"]["stack"] == ["dev", "test", "live"]
+    assert found["drift.yml"]["env"]["SLIPWAY_FOLDER"] == "ops/deploy"
+    assert found["drift.yml"]["jobs"]["stack"]["runs-on"] == ["self-hosted", "deploy"]
+    assert "inputs.folder || 'ops/deploy'" in texts["deploy.yml"]
+    assert """fromJSON(inputs.runner || '["self-hosted", "deploy"]')""" in texts["deploy.yml"]
+
+
+@pytest.mark.parametrize("stack", ["1.0", "on", "0x1"])
+def test_a_stacks_name_stays_text(stack: str, repository: Path) -> None:
+    texts = {file.name: text for file, text in workflows_for(repository, repository, ("test", stack)).items()}
+    assert yaml.safe_load(texts["drift.yml"])["jobs"]["stack"]["strategy"]["matrix"]["stack"] == ["test", stack]
+    assert yaml.safe_load(texts[f"{stack}.yml"])["jobs"]["promote"]["with"]["stack"] == stack
+
+
+def test_a_stack_called_like_another_workflow_does_not_replace_it(repository: Path) -> None:
+    names = {file.name for file in workflows_for(repository, repository, ("preview", "live"))}
+    assert names == {"deploy.yml", "stack-preview.yml", "live.yml", "rollback.yml", "preview.yml", "drift.yml"}
+
+
+def test_one_stack_alone_has_nothing_to_promote_to(repository: Path) -> None:
+    names = {file.name for file in workflows_for(repository, repository, ("live",))}
+    assert names == {"deploy.yml", "live.yml", "rollback.yml", "preview.yml", "drift.yml"}
+
+
+def test_what_only_a_person_can_do_is_three_things() -> None:
+    environments, secrets, switch = by_hand(("test", "live"))
+    assert "environments test, live, preview and observe" in environments
+    assert "a colleague as reviewer of live" in environments
+    assert "those of preview for test alone" in secrets
+    assert "gh variable set SLIPWAY_ENABLED --body true" in switch

@@ -52,8 +52,12 @@ def init(
         bool, typer.Option("--accept-host-key", help="Pin the keys that the hosts show, without comparing.")
     ] = False,
     workflows: Annotated[
-        bool, typer.Option("--workflows", help="Copy the GitHub workflows into the application's repository.")
+        bool, typer.Option("--workflows", help="Write the GitHub workflows into the application's repository.")
     ] = False,
+    runner: Annotated[
+        list[str] | None,
+        typer.Option("--runner", metavar="LABEL", help="Of a self-hosted runner for the workflows; repeatable."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Let Pulumi change edited stack files, and replace workflows.")
     ] = False,
@@ -91,6 +95,7 @@ def init(
         from_running=from_running,
         accept_host_key=accept_host_key,
         workflows=workflows,
+        runner=runner or (),
         force=force,
     )
     try:
