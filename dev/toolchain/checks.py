@@ -15,7 +15,7 @@ from dev.toolchain.docker import ensure_docker
 from dev.toolchain.local import machine
 from dev.toolchain.progress import say
 
-__all__ = ["bench", "check", "test"]
+__all__ = ["bench", "check", "part", "test"]
 
 _BIN = Path(sys.executable).parent
 _ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +27,8 @@ _TOOL_TESTS = (
     "tests/hosts/test_traffic_tools.py",
 )
 """Tests of what makes and proves Slipway: `make test` runs them when that changes."""
+
+_SHARD = "SLIPWAY_TEST_SHARD"  # "2/4" has `make test` run that part of the engine and host tests, and nothing else
 
 
 def _run(what: str, *argv: str) -> bool:
@@ -75,6 +77,9 @@ def test(arguments: list[str]) -> int:
     passed = stamp.is_file() and stamp.read_text() == tools
     left_out = [f"--ignore={path}" for path in _TOOL_TESTS]
     os.environ["SLIPWAY_TEST_THOROUGH"] = "1"
+    if shard := os.environ.get(_SHARD):
+        _prepare()
+        return 0 if _run(f"engine and host tests, part {shard}", "pytest", *part(shard), *arguments) else 1
     if check(left_out) != 0:
         return 1
     _prepare()
@@ -89,6 +94,14 @@ def test(arguments: list[str]) -> int:
             stamp.write_text(tools)
     others = (*together, "--durations=10", *left_out, "tests/engine", "tests/hosts", *arguments)
     return 0 if all([*results, _run("engine and host tests", *others)]) else 1
+
+
+def part(shard: str) -> list[str]:
+    """The files of engine and host tests of part `2/4`; in each part, as many of those that take longest."""
+    number, parts = map(int, shard.split("/"))
+    files = (*_ROOT.glob("tests/engine/test_*.py"), *_ROOT.glob("tests/hosts/test_*.py"))
+    ordered = sorted(files, key=lambda file: (-file.stat().st_size, file.name))
+    return [str(file.relative_to(_ROOT)) for file in ordered[number - 1 :: parts]]
 
 
 def bench(arguments: list[str]) -> int:

@@ -116,6 +116,6 @@ def _adapted(text: str, folder: str, stacks: Sequence[str], branch: str, runner:
         f'["{_RUNNER}"]': json.dumps(labels),
         f"runs-on: {_RUNNER}": f"runs-on: {labels[0] if len(labels) == 1 else json.dumps(labels)}",
         "|| '.'": f"|| '{folder}'",
-        "SLIPWAY_FOLDER: .\n": f"SLIPWAY_FOLDER: {folder}\n",
+        "PROJECT_FOLDER: .\n": f"PROJECT_FOLDER: {folder}\n",
     }
     return re.sub("|".join(map(re.escape, changes)), lambda found: changes[found[0]], text)

@@ -791,7 +791,7 @@ def test_workflows_get_the_projects_folder_and_environments(init: Init, reposito
     assert result.exit_code == 0
     folder = repository / ".github" / "workflows"
     drift = yaml.safe_load((folder / "drift.yml").read_text())
-    assert drift["env"] == {"SLIPWAY_FOLDER": "deploy"}
+    assert drift["env"] == {"PROJECT_FOLDER": "deploy"}
     assert drift["jobs"]["stack"]["strategy"]["matrix"]["stack"] == ["test", "live"]
     assert drift["jobs"]["stack"]["runs-on"] == "own"
     assert {file.name for file in folder.iterdir()} == {

@@ -98,3 +98,20 @@ def test_check_runs_the_tool_tests_as_well(runs: Runs) -> None:
 def test_every_tool_test_that_is_named_exists() -> None:
     root = Path(__file__).resolve().parents[3]
     assert [path for path in checks._TOOL_TESTS if not (root / path).exists()] == []
+
+
+@pytest.mark.parametrize("parts", [1, 3, 4])
+def test_the_parts_of_the_engine_and_host_tests_are_all_of_them_once_each(parts: int) -> None:
+    found = [file for number in range(1, parts + 1) for file in checks.part(f"{number}/{parts}")]
+    files = Path(__file__).parents[2].glob("*/test_*.py")
+    assert sorted(found) == sorted(
+        f"tests/{file.parent.name}/{file.name}" for file in files if file.parent.name != "unit"
+    )
+
+
+def test_a_part_runs_nothing_else(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_TEST_SHARD", "1/2")
+    assert checks.test([]) == 0
+    [command] = runs.commands
+    assert command[0] == "pytest"
+    assert [word for word in command if word.startswith("tests/")] == checks.part("1/2")
