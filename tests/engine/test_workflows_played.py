@@ -63,6 +63,10 @@ class Runner:
         ).stdout.strip()
 
 
+def _files(folder: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+
+
 @pytest.fixture(scope="module")
 def github() -> Iterator[FakeGitHub]:
     with serving_github() as fake:
@@ -77,8 +81,10 @@ def test_from_a_pull_request_to_production_and_what_went_wrong_on_the_way(
     runner, matrix = Runner(staging, github), {"matrix": {"stack": staging.name}}
     first = runner.commit("1")
 
+    before = _files(staging.folder / "state")
     job, good = runner.job("preview.yml", contexts=matrix)
     assert good, job.said
+    assert _files(staging.folder / "state") == before, "a key that may only read is enough"
     [comment] = github.comments
     assert f"### Preview of `{staging.name}`" in comment["body"]
     assert "| `web` | created |" in comment["body"]

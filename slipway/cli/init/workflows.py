@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["WORKFLOWS", "by_hand", "changed_workflows", "workflows_for"]
 
-WORKFLOWS = ("deploy.yml", "staging.yml", "production.yml", "rollback.yml", "preview.yml", "drift.yml")
+WORKFLOWS = (
+    "deploy.yml", "staging.yml", "production.yml", "rollback.yml", "preview.yml", "drift.yml", "pr-environment.yml",
+)  # fmt: skip
 _FIRST, _LAST = "staging", "production"  # stacks as the shipped files call them; the first is the one of a push
+_PULL_REQUESTS = "pr"  # the stack that is the template of pull requests' own, and deployed by none of the others
 _FOLDER = Path(".github") / "workflows"
 _RUNNER = "ubuntu-24.04"
 _MOVED = re.compile(
@@ -46,10 +49,13 @@ def workflows_for(
         raise SlipwayError(what, "a run on GitHub checks out one repository, and would miss the other", fix)
     folder = os.path.relpath(root.resolve(), repository.resolve())
     branch = git_output(repository, "symbolic-ref", "--short", "refs/remotes/origin/HEAD").removeprefix("origin/")
-    names = [name for name in WORKFLOWS if name != f"{_LAST}.yml" or len(stacks) > 1]  # nothing to promote to
+    own = _without_template(stacks)
+    names = [name for name in WORKFLOWS[:-1] if own and (name != f"{_LAST}.yml" or len(own) > 1)]  # two to promote
+    names += WORKFLOWS[-1:] if _PULL_REQUESTS in stacks else ()
     files = {name: shipped_file(f"{_FOLDER}/{name}").read_text("utf-8") for name in names}
+    source = os.path.relpath(application.resolve(), repository.resolve())
     return {
-        repository / _FOLDER / _file(name, stacks): _adapted(text, folder, stacks, branch or "main", list(runner))
+        repository / _FOLDER / _file(name, own): _adapted(text, (folder, source), own, branch or "main", list(runner))
         for name, text in files.items()
     }
 
@@ -83,29 +89,38 @@ def changed_workflows(
 
 def by_hand(stacks: Sequence[str]) -> list[str]:
     """What is left that only somebody with rights over the repository on GitHub can do."""
-    reviewer = f"; with a colleague as reviewer of {stacks[-1]}" if len(stacks) > 1 else ""
-    names, previewed = ", ".join(stacks), ", ".join(stacks[:-1] or stacks)
-    environments = f"create the environments {names}, preview and observe (Settings, Environments){reviewer}"
+    own = _without_template(stacks)
+    reviewer = f"; with a colleague as reviewer of {own[-1]}" if len(own) > 1 else ""
+    environments = [*stacks, *(("preview", "observe") if own else ())]
+    open_ones = " and ".join(name for name in environments if name in ("preview", _PULL_REQUESTS))
+    created = f"create the environments {', '.join(environments)} (Settings, Environments){reviewer}"
+    previewed = f", those of preview for {', '.join(own[:-1] or own)} alone" if own else ""
     secrets = f"gh secret set PULUMI_ACCESS_TOKEN --env {stacks[0]}"
     bucket = "PULUMI_BACKEND_URL, PULUMI_CONFIG_PASSPHRASE and the bucket's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     return [
-        f"{environments}; all but preview for the default branch alone",
-        f"set the secrets of each, those of preview for {previewed} alone: {secrets} (or {bucket})",
+        f"{created}; all but {open_ones} for the default branch alone",
+        f"set the secrets of each{previewed}: {secrets} (or {bucket})",
         "switch the workflows on: gh variable set SLIPWAY_ENABLED --body true",
     ]
 
 
+def _without_template(stacks: Sequence[str]) -> list[str]:
+    return [stack for stack in stacks if stack != _PULL_REQUESTS]
+
+
 def _file(name: str, stacks: Sequence[str]) -> str:
     """What a workflow's file is called: those of one stack like the stack, unless another has that name."""
-    stack = {f"{_FIRST}.yml": stacks[0], f"{_LAST}.yml": stacks[-1]}.get(name)
+    stack = {f"{_FIRST}.yml": stacks[0], f"{_LAST}.yml": stacks[-1]}.get(name) if stacks else None
     taken = set(WORKFLOWS) - {f"{_FIRST}.yml", f"{_LAST}.yml"}
     return name if stack is None else f"stack-{stack}.yml" if f"{stack}.yml" in taken else f"{stack}.yml"
 
 
-def _adapted(text: str, folder: str, stacks: Sequence[str], branch: str, runner: list[str]) -> str:
+def _adapted(text: str, folders: tuple[str, str], stacks: Sequence[str], branch: str, runner: list[str]) -> str:
+    """`folders` are the project's and the application's."""
+    folder, application = folders
     if folder != ".":
         text = _MOVED.sub("", text)
-    names = [name if yaml.safe_load(name) == name else json.dumps(name) for name in stacks]
+    names = [name if yaml.safe_load(name) == name else json.dumps(name) for name in stacks or (_FIRST, _LAST)]
     labels = runner or [_RUNNER]
     changes = {
         f"[{_FIRST}, {_LAST}]": f"[{', '.join(names)}]",
@@ -116,6 +131,7 @@ def _adapted(text: str, folder: str, stacks: Sequence[str], branch: str, runner:
         f'["{_RUNNER}"]': json.dumps(labels),
         f"runs-on: {_RUNNER}": f"runs-on: {labels[0] if len(labels) == 1 else json.dumps(labels)}",
         "|| '.'": f"|| '{folder}'",
+        "APPLICATION_FOLDER: example\n": f"APPLICATION_FOLDER: {application}\n",
         "PROJECT_FOLDER: .\n": f"PROJECT_FOLDER: {folder}\n",
     }
     return re.sub("|".join(map(re.escape, changes)), lambda found: changes[found[0]], text)

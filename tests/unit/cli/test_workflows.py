@@ -59,7 +59,7 @@ def test_checkers_find_nothing_in_what_is_written_for_an_application(tmp_path: P
         (STACKS, ()),
         (("live",), ()),
         (("dev", "test", "1.0"), ("self-hosted", "linux")),
-        (("preview", "on"), ("self-hosted",)),
+        (("preview", "on", "pr"), ("self-hosted",)),
     ):
         project = tmp_path / "deploy"
         project.mkdir(exist_ok=True)
@@ -228,10 +228,13 @@ def test_the_check_of_a_preview_always_reports(result: str, good: bool, tmp_path
 def test_a_branch_never_runs_with_productions_credentials() -> None:
     job = yaml.safe_load((WORKFLOWS / "preview.yml").read_text())["jobs"]["stack"]
     assert (job["environment"], job["strategy"]["matrix"]["stack"]) == ("preview", ["staging"])
-    for file, name, other in JOBS:
+    for file, _, other in JOBS:
         events = yaml.safe_load((WORKFLOWS / file).read_text())[True]
         if "pull_request" in events and SECRETS.search(str(other)):
-            assert (file, name) == ("preview.yml", "stack")
+            environment = other["environment"]
+            assert (file, environment if isinstance(environment, str) else environment["name"]) in {
+                ("preview.yml", "preview"), ("pr-environment.yml", "pr"),
+            }  # fmt: skip
         assert "pull_request_target" not in events
 
 
@@ -248,6 +251,43 @@ def test_previews_run_for_the_stack_of_the_matrix(workflow: str, expected: str, 
     assert [understood(words) for words in ran]
 
 
+PULL_REQUEST_EVENTS = [
+    # what happened, the labels that are there afterwards, the label that came or went → the command
+    ("opened", [], "", ""),
+    ("opened", ["environment"], "", "pr up 7"),
+    ("synchronize", ["bug", "environment"], "", "pr up 7"),
+    ("labeled", ["environment"], "environment", "pr up 7"),
+    ("unlabeled", [], "environment", "pr down 7"),
+    ("unlabeled", ["environment"], "bug", "pr up 7"),
+    ("unlabeled", [], "bug", ""),
+    ("closed", ["environment"], "", "pr down 7"),
+    ("closed", [], "", ""),
+]
+
+
+@pytest.mark.parametrize(("action", "labels", "label", "command"), PULL_REQUEST_EVENTS)
+def test_an_environment_comes_with_the_label_and_goes_with_it_or_the_pull_request(
+    action: str, labels: list[str], label: str, command: str, tmp_path: Path
+) -> None:
+    contexts = _pull_request("acme/shop")
+    contexts["github"] |= {"event_name": "pull_request", "workspace": str(tmp_path)}
+    contexts["github"]["event"] |= {"action": action, "label": {"name": label} if label else None}
+    contexts["github"]["event"]["pull_request"] |= {"number": 7, "labels": [{"name": each} for each in labels]}
+    assert Job("pr-environment.yml", tmp_path, {}, contexts=contexts).wanted is bool(command)
+    if command:
+        _, ran = played(tmp_path, "pr-environment.yml", contexts=contexts)
+        assert [" ".join(words) for words in ran] == [command]
+        assert understood(ran[0])
+    contexts["github"]["event"]["pull_request"]["head"]["repo"]["full_name"] = "stranger/shop"
+    assert not Job("pr-environment.yml", tmp_path, {}, contexts=contexts).wanted
+
+
+def test_at_night_what_is_left_of_pull_requests_goes(tmp_path: Path) -> None:
+    job, ran = played(tmp_path, "pr-environment.yml", contexts={"github": {"event_name": "schedule"}})
+    assert job.wanted
+    assert [" ".join(words) for words in ran] == ["pr sweep --days 14"]
+
+
 # --- what an application gets
 
 
@@ -258,7 +298,8 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_what_is_written_are_the_shipped_ones(repository: Path) -> None:
-    written = workflows_for(repository, repository, STACKS)
+    (repository / "example").mkdir()
+    written = workflows_for(repository, repository / "example", (*STACKS, "pr"))
     assert {file.name for file in written} == set(shipped.WORKFLOWS)
     for file, text in written.items():
         assert text == (WORKFLOWS / file.name).read_text()
@@ -306,9 +347,22 @@ def test_one_stack_alone_has_nothing_to_promote_to(repository: Path) -> None:
     assert names == {"deploy.yml", "live.yml", "rollback.yml", "preview.yml", "drift.yml"}
 
 
+def test_the_template_of_pull_requests_is_deployed_by_no_other_workflow(repository: Path) -> None:
+    source = repository / "shop"
+    source.mkdir()
+    alone = workflows_for(repository, source, ("pr",))
+    assert {file.name for file in alone} == {"pr-environment.yml"}
+    beside = {file.name: text for file, text in workflows_for(repository, source, ("test", "pr", "live")).items()}
+    assert beside.pop("pr-environment.yml") == next(iter(alone.values()))
+    assert "APPLICATION_FOLDER: shop\n" in next(iter(alone.values()))
+    without = workflows_for(repository, source, ("test", "live"))
+    assert beside == {file.name: text for file, text in without.items()}
+
+
 def test_what_only_a_person_can_do_is_three_things() -> None:
+    assert "all but pr and preview for the default branch alone" in by_hand(("test", "pr"))[0]
     environments, secrets, switch = by_hand(("test", "live"))
-    assert "environments test, live, preview and observe" in environments
+    assert "environments test, live, preview, observe" in environments
     assert "a colleague as reviewer of live" in environments
     assert "those of preview for test alone" in secrets
     assert "gh variable set SLIPWAY_ENABLED --body true" in switch
