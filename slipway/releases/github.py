@@ -37,6 +37,7 @@ _WAIT_SECONDS = 60.0  # that GitHub may ask for when it has been asked too often
 _SAID = 300  # characters of what GitHub said
 _UNAUTHORISED, _CONFLICT, _BROKEN = 401, 409, 500
 _REFUSED = (403, 404)
+_SCHEDULED = "schedule"  # the event of runs by a clock: they ask what is live, of whatever commit is the newest then
 _STATUSES: dict[str, State] = {"pending": "pending", "success": "success"}  # any other word is a failure
 _GOOD = ("success", "neutral", "skipped")  # what a branch's protection takes for passed, too
 
@@ -112,8 +113,9 @@ class Repository:
     ) -> Checks:
         """The check runs of a commit, the latest of each name in each workflow, and its statuses.
 
-        `only` those that are named count (all when empty), and none that is `ignored` or of the workflow run `own_run`,
-        which asks and would wait for itself. Raises `GitHubUnreachableError`, or `SlipwayError` when GitHub refuses.
+        `only` those that are named count (all when empty), and none that is `ignored`, by a schedule, or of the
+        workflow run `own_run`, which asks and would wait for itself. Raises `GitHubUnreachableError`, or `SlipwayError`
+        when GitHub refuses.
         """
         try:
             commit = self._repository.get_commit(sha)
@@ -121,7 +123,9 @@ class Repository:
             # PyGithub's own method for the latest status of every context reads the first page only.
             address, options = f"{commit.url}/status", {"per_page": 100}
             statuses = PaginatedList(CommitStatus, commit.requester, address, options, list_item="statuses")
-            found = [*_of_runs(runs, self._workflows(runs), own_run), *map(_of_status, statuses)]
+            workflows = self._workflows(runs)
+            runs = [run for run in runs if workflows.get(run.check_suite.id) != _SCHEDULED]
+            found = [*_of_runs(runs, workflows, own_run), *map(_of_status, statuses)]
             found += [] if only else _announced(commit.get_check_suites(), runs)
         except Exception as error:  # noqa: BLE001  # PyGithub raises errors of its own and of two other libraries
             raise self._error(error, f"the checks of commit {short(sha)}", "checks: read and statuses: read") from None
@@ -139,16 +143,18 @@ class Repository:
             raise self._error(error, f"pull request {number}", "pull requests: read") from None
 
     def _workflows(self, runs: Collection[CheckRun]) -> Mapping[int, str]:
-        """Check suite → workflow, asked for where one name is in several suites: each run of a workflow has its own.
+        """Check suite → the workflow whose run it is, or that a clock ran it: each run has a suite of its own.
 
-        Without the permission `actions: read` it is not known, and the runs of one workflow count as those of several.
+        Nothing without the permission `actions: read`: then the runs of one workflow count as those of several.
         """
-        in_suites = {(run.check_suite.id, run.name) for run in runs}
-        if len(in_suites) == len({name for _, name in in_suites}):
+        if not runs:
             return {}
         try:
             listed = self._repository.get_workflow_runs(head_sha=next(iter(runs)).head_sha)
-            return {run.check_suite_id: f"workflow {run.workflow_id}" for run in listed}
+            return {
+                run.check_suite_id: _SCHEDULED if run.event == _SCHEDULED else f"workflow {run.workflow_id}"
+                for run in listed
+            }
         except RateLimitExceededException:
             raise
         except GithubException as error:

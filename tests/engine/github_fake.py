@@ -82,6 +82,7 @@ class FakeGitHub:
         run: str = "1",
         status: str = "",
         workflow: int = 1,
+        event: str = "push",
     ) -> None:
         """A check run: completed with that conclusion, or in progress without one; an earlier one stays as it was.
 
@@ -105,7 +106,7 @@ class FakeGitHub:
             }
             self.runs.setdefault(sha, []).append(entry)
             ran = copy.deepcopy(self._examples["workflow-run-paginated"]["workflow_runs"][0])
-            ran |= {"id": int(run), "head_sha": sha, "check_suite_id": suite, "workflow_id": workflow}
+            ran |= {"id": int(run), "head_sha": sha, "check_suite_id": suite, "workflow_id": workflow, "event": event}
             self.workflow_runs.setdefault(sha, {})[suite] = ran
             self._suite(sha, suite, "completed" if outcome else "in_progress")
 

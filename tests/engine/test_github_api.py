@@ -121,6 +121,15 @@ def test_failed_check_is_cleared_by_a_later_one_of_its_own_workflow_alone(
     assert [each.state for each in repository.checks(SHA).checks] == states
 
 
+@pytest.mark.parametrize("outcome", ["failure", ""])
+def test_what_a_clock_started_says_nothing_of_the_commit(
+    github: FakeGitHub, repository: Repository, outcome: str
+) -> None:
+    github.check(SHA, "test", "success")
+    github.check(SHA, "health", outcome, suite=2, run="2", workflow=2, event="schedule")
+    assert words(repository) == {"test": ("success", "success")}
+
+
 def test_without_leave_to_ask_for_workflows_the_worst_of_a_name_counts(
     github: FakeGitHub, repository: Repository
 ) -> None:

@@ -50,7 +50,7 @@ def document(stack: str, *because: str) -> dict[str, Any]:
         for each in because
     ]
     host = {"host": "web-1", "seen": "host", "changes": changes, "unchanged": [], "steps": []}
-    return {"contract": 1, "stack": stack, "changes": True, "hosts": [host], "unplanned": [], "removed": [],
+    return {"contract": 1, "stack": stack, "changes": bool(because), "hosts": [host], "unplanned": [], "removed": [],
             "resources": [], "warnings": []}  # fmt: skip
 
 
