@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["WORKFLOWS", "by_hand", "changed_workflows", "workflows_for"]
 
 WORKFLOWS = (
-    "deploy.yml", "staging.yml", "production.yml", "rollback.yml", "preview.yml", "drift.yml", "pr-environment.yml",
+    "deploy.yml", "staging.yml", "production.yml", "rollback.yml", "preview.yml", "drift.yml", "health.yml",
+    "pr-environment.yml",
 )  # fmt: skip
 _FIRST, _LAST = "staging", "production"  # stacks as the shipped files call them; the first is the one of a push
 _PULL_REQUESTS = "pr"  # the stack that is the template of pull requests' own, and deployed by none of the others

@@ -243,6 +243,7 @@ def test_a_branch_never_runs_with_productions_credentials() -> None:
     [
         ("preview.yml", "preview --stack staging --markdown --comment"),
         ("drift.yml", "preview --stack staging --issue"),
+        ("health.yml", "health --quiet --notify --state health.json"),
     ],
 )
 def test_previews_run_for_the_stack_of_the_matrix(workflow: str, expected: str, tmp_path: Path) -> None:
@@ -312,7 +313,7 @@ def test_folder_stacks_branch_and_runner_are_the_repositorys(repository: Path) -
     project.mkdir(parents=True)
     written = workflows_for(project, repository, ("dev", "test", "live"), runner=("self-hosted", "deploy"))
     texts = {file.name: text for file, text in written.items()}
-    assert set(texts) == {"deploy.yml", "dev.yml", "live.yml", "rollback.yml", "preview.yml", "drift.yml"}
+    assert set(texts) == {"deploy.yml", "dev.yml", "live.yml", "rollback.yml", "preview.yml", "drift.yml", "health.yml"}
     for text in texts.values():
         assert not re.search(r"staging|production|ubuntu|When this project is a folder", text)
     found = {name: yaml.safe_load(text) for name, text in texts.items()}
@@ -339,12 +340,20 @@ def test_a_stacks_name_stays_text(stack: str, repository: Path) -> None:
 
 def test_a_stack_called_like_another_workflow_does_not_replace_it(repository: Path) -> None:
     names = {file.name for file in workflows_for(repository, repository, ("preview", "live"))}
-    assert names == {"deploy.yml", "stack-preview.yml", "live.yml", "rollback.yml", "preview.yml", "drift.yml"}
+    assert names == {
+        "deploy.yml",
+        "stack-preview.yml",
+        "live.yml",
+        "rollback.yml",
+        "preview.yml",
+        "drift.yml",
+        "health.yml",
+    }
 
 
 def test_one_stack_alone_has_nothing_to_promote_to(repository: Path) -> None:
     names = {file.name for file in workflows_for(repository, repository, ("live",))}
-    assert names == {"deploy.yml", "live.yml", "rollback.yml", "preview.yml", "drift.yml"}
+    assert names == {"deploy.yml", "live.yml", "rollback.yml", "preview.yml", "drift.yml", "health.yml"}
 
 
 def test_the_template_of_pull_requests_is_deployed_by_no_other_workflow(repository: Path) -> None:
