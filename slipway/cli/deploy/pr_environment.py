@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shlex
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.cli.deploy.engine_run import engine_run
@@ -202,11 +200,7 @@ def _strays(inventory: str, mine: re.Pattern[str], there: set[str]) -> Iterator[
 
 
 def address(template: Engine, number: int) -> str:
-    """The first address of what was deployed; a job on GitHub gets it as its step's output `url`."""
+    """The first address of what was deployed."""
     stack = _stack_of(template, number)
     done = stack.ask("stack", "output", "urls", "--json")
-    first = str(next(iter(json.loads(done.stdout)), "")) if done.returncode == 0 else ""
-    if first and (file := os.environ.get("GITHUB_OUTPUT")):
-        with Path(file).open("a", encoding="utf-8") as output:
-            output.write(f"url={first}\n")
-    return first
+    return str(next(iter(json.loads(done.stdout)), "")) if done.returncode == 0 else ""
