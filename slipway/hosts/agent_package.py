@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import importlib.util
 import io
+import os
 import re
+import sys
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["AgentPackage", "pack_agent"]
 
@@ -118,6 +125,7 @@ if __name__ == "__main__":
     raise SystemExit(main())
 """
 _PARTS = ("slipway/__init__.py", *(f"slipway/{room}/**/*.py" for room in ("agent", "contract", "notify")))
+_SEAL = 32  # bytes of SHA-256
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip entry can carry
 _DOCSTRING = re.compile(r'^( *)"""(?:[^"\\]|\\.|"(?!""))*"""$', re.MULTILINE | re.DOTALL)
 
@@ -151,13 +159,41 @@ class AgentPackage(NamedTuple):
 
 @functools.cache
 def pack_agent() -> AgentPackage:
-    """Pack the agent and the contract from the sources of this package."""
+    """Pack the agent and the contract from the sources of this package.
+
+    It takes longer than all else that a host is reached for, so it is kept, where and as Python keeps bytecode.
+    """
     root = Path(__file__).resolve().parents[2]
-    files = {
-        path.relative_to(root).as_posix(): _lean(path.read_text(encoding="utf-8"))
-        for part in _PARTS
-        for path in root.glob(part)
-    }
+    sources = sorted(path for part in _PARTS for path in root.glob(part))
+    states = [(str(each), *_state(each.stat())) for each in (*sources, Path(__file__))]
+    kept = Path(importlib.util.cache_from_source(__file__)).with_name("agent.pyz")
+    with contextlib.suppress(OSError):
+        seal, package = kept.read_bytes()[:_SEAL], _package(kept.read_bytes()[_SEAL:])
+        if seal == _sealed(states, package):
+            return package
+    package = _package(_packed(root, sources))
+    if not sys.dont_write_bytecode:
+        partial = kept.with_name(f"{kept.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):  # a package that is installed for all users
+            partial.write_bytes(_sealed(states, package) + package.content)
+            partial.replace(kept)
+    return package
+
+
+def _state(of: os.stat_result) -> tuple[int, int, int]:
+    return of.st_size, of.st_mtime_ns, of.st_ctime_ns
+
+
+def _package(packed: bytes) -> AgentPackage:
+    return AgentPackage(packed, hashlib.sha256(packed).hexdigest())
+
+
+def _sealed(states: object, package: AgentPackage) -> bytes:
+    return hashlib.sha256(f"{states}{package.digest}".encode()).digest()
+
+
+def _packed(root: Path, paths: Sequence[Path]) -> bytes:
+    files = {path.relative_to(root).as_posix(): _lean(path.read_text(encoding="utf-8")) for path in paths}
     # In one piece, since what modules have in common then takes its place once: a quarter less.
     sources = "\0".join(part for each in sorted(files.items()) for part in each)
     buffer = io.BytesIO()
@@ -166,8 +202,7 @@ def pack_agent() -> AgentPackage:
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system, entry.external_attr = 3, 0o644 << 16  # Unix, on every machine
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED, 9)
-    packed = buffer.getvalue()
-    return AgentPackage(packed, hashlib.sha256(packed).hexdigest())
+    return buffer.getvalue()
 
 
 def _lean(source: str) -> str:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def _shipped(content: bytes) -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-def test_the_same_sources_give_the_same_bytes() -> None:
+def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
     """In another process, with another order of the folder, whatever the files' times and modes."""
     code = (
         "import pathlib, random; from slipway.hosts import agent_package\n"
@@ -37,7 +38,7 @@ def test_the_same_sources_give_the_same_bytes() -> None:
         "pathlib.Path.glob = lambda *a: sorted(found(*a), key=lambda _: random.random())\n"
         "print(agent_package.pack_agent().digest)"
     )
-    environment = {**os.environ, "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "PYTHONPYCACHEPREFIX": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
     )
@@ -91,16 +92,51 @@ def test_modules_that_a_start_up_file_of_the_host_points_python_at_take_no_place
 
 
 def test_another_source_is_another_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "slipway" / "agent"
-    folder.mkdir(parents=True)
-    (folder / "a.py").write_text("x = 1\n")
-    monkeypatch.setattr(agent_package, "__file__", str(tmp_path / "slipway" / "hosts" / "agent_package.py"))
+    folder = _sources(tmp_path, monkeypatch)
     first = pack_agent.__wrapped__()
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "a.cpython-311.pyc").write_text("x")
     assert pack_agent.__wrapped__() == first
     (folder / "a.py").write_text("x = 2\n")
     assert pack_agent.__wrapped__() != first
+
+
+def _sources(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for path, text in (("agent/a.py", "x = 1\n"), ("hosts/agent_package.py", ""), ("hosts/__pycache__/x", "")):
+        (root / "slipway" / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / "slipway" / path).write_text(text)
+    monkeypatch.setattr(agent_package, "__file__", str(root / "slipway" / "hosts" / "agent_package.py"))
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    monkeypatch.setattr("sys.pycache_prefix", None)
+    return root / "slipway" / "agent"
+
+
+def test_it_is_packed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _sources(tmp_path, monkeypatch)
+    first = pack_agent.__wrapped__()
+    monkeypatch.setattr(agent_package, "_packed", lambda *_: pytest.fail("packed again"))
+    assert pack_agent.__wrapped__() == first
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda kept: kept[:-1], lambda kept: kept[:-9] + bytes(9)])
+def test_what_a_crash_left_of_it_is_packed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes]
+) -> None:
+    _sources(tmp_path, monkeypatch)
+    first = pack_agent.__wrapped__()
+    (kept,) = tmp_path.rglob("agent.pyz")
+    kept.write_bytes(damage(kept.read_bytes()))
+    assert pack_agent.__wrapped__() == first
+
+
+def test_where_nothing_may_be_written_it_is_packed_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _sources(tmp_path, monkeypatch)
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    first = pack_agent.__wrapped__()
+    assert not list(tmp_path.rglob("agent.pyz*"))
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    monkeypatch.setattr("sys.pycache_prefix", "/proc/nowhere")
+    assert pack_agent.__wrapped__() == first
 
 
 def test_sources_lose_what_only_readers_need_but_no_line(packed: Path) -> None:
