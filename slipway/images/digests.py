@@ -6,11 +6,12 @@ Compose file names another image, so that a moved tag never restarts a database.
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
-import pulumi_docker as docker  # 0.1 s, while the hosts answer
 
 from slipway.contract.problems import Problem, SlipwayError, in_brief
 from slipway.contract.rate_limit import WAY_OUT, limited
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Digests", "known_by_digest"]
 
-
+# By name: importing the types of the docker plugin costs each run a tenth of a second.
+_PLUGIN, _LOOK_UP = "docker", "docker:index/getRegistryImage:getRegistryImage"
 _ANSWERED: Final = re.compile(r"\b(?:registry|credentials): (\d{3})\b")
 """How the docker plugin gives a registry's refusal; a port or a tag may hold the same digits."""
 _ENGINES_WORDS: Final = re.compile(r".*?image version \S+ from registry: |.*?returned an error: ", re.DOTALL)
@@ -81,11 +83,9 @@ class Digests:
         return self._found[reference]
 
     def _ask(self, reference: str) -> str:
-        found = docker.get_registry_image(
-            name=plugin_name(reference),
-            opts=pulumi.InvokeOptions(provider=self._reader if registry_of(reference) in self._read else None),
-        )
-        return str(found.sha256_digest)
+        reader = self._reader if registry_of(reference) in self._read else None
+        options = pulumi.InvokeOptions(provider=reader, version=_version())
+        return str(pulumi.runtime.invoke(_LOOK_UP, {"name": plugin_name(reference)}, options).value["sha256Digest"])
 
     def _special_registries(self, application: Application) -> list[str]:
         """The registries that are not read as anybody may read any: with the stack's credentials, or without TLS.
@@ -101,21 +101,19 @@ class Digests:
     def _registry_reader(self, opts: pulumi.ResourceOptions) -> pulumi.ProviderResource:
         """The provider that reads them: only an address of its configuration makes the plugin do without TLS."""
 
-        def entry(home: str) -> docker.ProviderRegistryAuthArgs:
+        def entry(home: str) -> dict[str, Any]:
             login = self._settings.registry_login() if home == self._own else {}
             if not login:  # without this the plugin wants a Docker client's configuration file
-                return docker.ProviderRegistryAuthArgs(address=plugin_address(home), auth_disabled=True)
+                return {"address": plugin_address(home), "authDisabled": True}
             password = pulumi.Output.secret(login["password"])
-            return docker.ProviderRegistryAuthArgs(
-                address=plugin_address(home), username=login["username"], password=password
-            )
+            return {"address": plugin_address(home), "password": password, "username": login["username"]}
 
-        return docker.Provider(
-            "registry-reader",
-            registry_auth=[entry(home) for home in self._read],
-            disable_docker_daemon_check=True,  # a registry is read without an engine
-            opts=opts,
-        )
+        properties: dict[str, Any] = {
+            "registryAuth": pulumi.Output.from_input([entry(home) for home in self._read]).apply(json.dumps),
+            "disableDockerDaemonCheck": "true",  # a registry is read without an engine
+        }
+        options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(version=_version()))
+        return pulumi.ProviderResource(_PLUGIN, "registry-reader", properties, options)
 
     def _problem(self, reference: str, where: str, error: str) -> Problem:
         """What a look-up's error means."""
@@ -156,6 +154,10 @@ class Digests:
             "its digest is unknown, so nothing is changed",
             "run it again when the registry answers",
         )
+
+
+def _version() -> str:
+    return importlib.metadata.version(f"pulumi-{_PLUGIN}")
 
 
 def known_by_digest(reference: pulumi.Output[str]) -> pulumi.Output[str]:
