@@ -173,6 +173,10 @@ class Containers(Stores):
         pieces = [f"{line}\n".encode() for line in lines]
         return 200, b"".join(b"\1\0\0\0" + len(each).to_bytes(4, "big") + each for each in pieces)
 
+    def _changes(self, identifier: str, **_: Any) -> tuple[int, Any]:
+        container = self.container(identifier)
+        return 200, [{"Path": each, "Kind": 1} for each in (*container.targets.values(), *container.program.adds)]
+
     def _create(self, *, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         name = query.get("name") or f"unnamed_{next(self._numbers)}"
         holder = next((each for each in self.containers.values() if each.name == name), None)

@@ -99,6 +99,7 @@ class FakeDocker(Lifecycle):
             ("GET", "/containers/json", self._list),
             ("GET", f"{one}/json", self._inspect),
             ("GET", f"{one}/logs", self._logs),
+            ("GET", f"{one}/changes", self._changes),
             ("POST", "/containers/create", self._create),
             ("POST", f"{one}/start", self._start),
             ("POST", f"{one}/stop", self._stop),

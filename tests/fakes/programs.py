@@ -49,6 +49,8 @@ class Program:
     """that an answer takes"""
     says: tuple[str, ...] = ("started",)
     """what it writes when it starts"""
+    adds: tuple[str, ...] = ()
+    """paths that it adds to its own file system"""
     runs: Callable[[Any], None] | None = None
     """called with its container when it starts: a program that acts"""
 

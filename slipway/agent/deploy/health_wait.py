@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import runtime
 from slipway.agent.docker import facts
+from slipway.agent.docker.docker_api import DockerError
 from slipway.agent.docker.facts import NEVER_RESTARTED, log_tail
 from slipway.agent.docker.health import Haste
 from slipway.contract.outcomes import illness
@@ -32,6 +33,8 @@ _BELIEVED_SECONDS = 0.25
 _LOOK_SECONDS = 0.5
 _SHOWN = 300
 _NO_ANSWER = -1
+_INSTALL_SECONDS = 5.0  # in which whoever installs something at its start has begun to
+_SCRATCH = ("/dev/", "/run/", "/tmp/")  # noqa: S108 - paths in a container
 _MISSING = ("executable file not found", "no such file or directory", "not found")
 
 
@@ -60,7 +63,8 @@ class Expected(NamedTuple):
 class _HealthWait:
     """What has been seen of one service while waiting on it."""
 
-    def __init__(self, expected: Expected, limit: float) -> None:
+    def __init__(self, expected: Expected, limit: float, context: GateContext) -> None:
+        self._context = context
         self.service = service = expected.service
         self.expected = expected
         # Whoever waits for a one-off waits as long as the deployment may take.
@@ -71,6 +75,9 @@ class _HealthWait:
         """containers that failed and may"""
         self.loops: Container | None = None
         """one that crashes again and again, and may"""
+        self.absent = False
+        """whether the program of its health check is not there"""
+        self._writes: dict[str, bool] = {}
         self.last = "no container yet"
 
     def passed(self, containers: Sequence[Container]) -> bool:
@@ -144,6 +151,13 @@ class _HealthWait:
 
     def _sick(self, container: Container, steady: float) -> str:
         """Why its health check will not pass any more; empty while it may."""
+        if _missing(container):
+            self.absent = True
+            late = steady > max(self.expected.haste.patience, _INSTALL_SECONDS)
+            if late and container.id not in self._writes:
+                self._writes[container.id] = _writes(container, self._context.api)
+            if late and not self._writes[container.id]:
+                return f"its health check {_answer(container)}"
         # A check that has not answered: a busy machine gets as long as Docker would have given it.
         silent = container.check_code is None or (container.check_code == _NO_ANSWER and not _missing(container))
         after = self.expected.haste.verdict
@@ -177,7 +191,7 @@ def await_healthy(
         SlipwayError: one of them did not; says what was probed, what it last answered, and its last log lines.
     """
     begin = runtime.monotonic()
-    waits = [_HealthWait(each, limit) for each in expected]
+    waits = [_HealthWait(each, limit, context) for each in expected]
     failed: set[str] = set()
     told: set[str] = set()
     while True:
@@ -199,20 +213,21 @@ def await_healthy(
                 failed |= wait.failed
                 waits.remove(wait)
                 passes(name)
-            elif wait.loops and name not in told:
+            elif (wait.loops or wait.absent) and name not in told:
                 told.add(name)
-                _tell(wait, wait.loops, context)
+                _tell(wait, context)
         if not waits:
             return failed
         # Less and less often: after a minute half a second makes no difference, and every look costs something.
         context.deadline.pause(max(POLL_SECONDS, min(_LAZY_SECONDS, seconds / 100)))
 
 
-def _tell(wait: _HealthWait, container: Container, context: GateContext) -> None:
-    """That a service is waited for though it crashes: whoever looks on may know better."""
-    last = (log_tail(context.api, container) or [""])[-1].removeprefix("| ")
-    why = "what it needs may not be up yet, so it is waited for"
-    context.out.progress("health", f"{wait.service.name} is {wait.last}: {why}" + (f" ({last})" if last else ""))
+def _tell(wait: _HealthWait, context: GateContext) -> None:
+    """That a service is waited for though it crashes or cannot be checked: whoever looks on may know better."""
+    last = (log_tail(context.api, wait.loops) or [""])[-1].removeprefix("| ")
+    why = "what it needs may not be up yet" if wait.loops else "it may be installed at the start"
+    said = f"{wait.service.name} is {wait.last}: {why}, so it is waited for"
+    context.out.progress("health", said + (f" ({last})" if last else ""))
 
 
 def stay_up(service: Service, context: GateContext, seconds: float) -> None:
@@ -282,6 +297,21 @@ def _unhealthy(
         "a release goes live only when every service of it is healthy",
         f"read the log lines above, fix {service.name}, then deploy again",
         [*evidence, *log_tail(context.api, container)],
+    )
+
+
+def _writes(container: Container, api: DockerApi) -> bool:
+    """Whether it adds to its own file system, and with that perhaps what is missing; without doubt it does not."""
+    try:
+        details = api.container(container.id) or {}
+        mounts = [str(each["Destination"]) for each in details.get("Mounts") or ()]
+        mounts += (details.get("HostConfig") or {}).get("Tmpfs") or ()
+        added = api.added_files(container.id)
+    except DockerError:
+        return True
+    return any(
+        not path.startswith(_SCRATCH) and not any(f"{mount}/".startswith(f"{path}/") for mount in mounts)
+        for path in added
     )
 
 

@@ -91,6 +91,14 @@ class DockerApi:
         """Everything about one container; None when it is gone."""
         return self._optional(f"/containers/{identifier}/json")
 
+    def added_files(self, identifier: str) -> list[str]:
+        """Paths of files and folders that a container has and its image has not."""
+        return [
+            str(each["Path"])
+            for each in self._json("GET", f"/containers/{identifier}/changes") or ()
+            if each["Kind"] == 1
+        ]
+
     def logs(self, identifier: str, tail: int = 20) -> list[str]:
         """The last lines that a container wrote; empty when it is gone or its log driver keeps none."""
         query = {"stdout": "true", "stderr": "true", "tail": str(tail)}

@@ -241,6 +241,41 @@ def test_what_is_wrong_with_a_check_is_said(stack: Simulation, probe: tuple[int,
     assert f": {probe[1]}" in ended.err
 
 
+ABSENT = [
+    (-1, 'OCI runtime exec failed: exec: "curl": executable file not found in $PATH: unknown'),
+    (126, 'OCI runtime exec failed: exec: "/check": stat /check: no such file or directory: unknown'),
+    (127, "/bin/sh: 1: curl: not found"),
+]
+
+
+@pytest.mark.parametrize("probe", ABSENT)
+@pytest.mark.parametrize(("check", "after"), [({}, 5), ({"start_period": "15s"}, 15)], ids=["", "start period"])
+def test_a_check_whose_program_is_missing_is_given_up_long_before_docker_would(
+    stack: Simulation, probe: tuple[int, str], check: dict[str, Any], after: int
+) -> None:
+    image = stack.world.image("absent", lambda *_: Program(healthy=False, probe=probe, adds=("/tmp/x", "/run/app.pid")))
+    data = {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}
+    app = stack.service(image=image, healthcheck={"test": ["CMD", "curl"], **check}, **data, **ALWAYS)
+    wanted = stack.release({"app": app}, volumes={"data": {"name": "data"}})
+    began = stack.world.time.now
+    ended = stack.deploy(wanted, options={"health_deadline": 300, "deadline": 600})
+    assert "its health check cannot run: its program is not in the image, after " in ended.error
+    assert after <= stack.world.time.now - began < after + 5
+    assert "it may be installed at the start, so it is waited for" in ended.err
+
+
+@pytest.mark.parametrize("probe", ABSENT)
+@pytest.mark.parametrize("ready", [2, 20, 40])
+def test_a_container_that_installs_the_program_of_its_check_has_the_time_that_docker_gives_it(
+    stack: Simulation, probe: tuple[int, str], ready: int
+) -> None:
+    slow = Program(ready=ready, probe=probe, adds=("/usr/bin/curl",) if ready > 5 else ())
+    image = stack.world.image("slow", lambda *_: slow)
+    check = {"test": ["CMD", "curl"], "interval": "10s", "retries": 5}
+    app = stack.service(image=image, healthcheck=check, **ALWAYS)
+    assert stack.deploy(stack.release({"app": app}), options={"health_deadline": 300, "deadline": 600}).code == 0
+
+
 def test_a_check_that_has_not_run_yet_is_told_from_one_that_said_no(stack: Simulation) -> None:
     check = {"test": ["CMD", "x"], "interval": "10m", "start_interval": "5m", "start_period": "5s"}
     ended = stack.deploy(stack.release({"app": stack.service(healthcheck=check)}))
