@@ -55,4 +55,6 @@ def interruption(change: Change) -> str:
     """What visitors of the service notice; empty when they notice nothing."""
     if not change.interrupts or change.gone:
         return ""
+    if change.action == ONE_OFF:
+        return "its run that is at work is stopped"
     return "interrupted until it is healthy" + ("" if change.seconds is None else f", {change.seconds:.1f} s last time")

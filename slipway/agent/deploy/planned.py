@@ -101,9 +101,9 @@ def _change(
     own = [each for each in known.containers if each.service == name]
     action = _action(name, steps, service, own)
     renewed = {each.service: "started" if each.action == STARTED else "replaced" for each in earlier
-               if each.action in (RECREATED, RESTARTED, ROLLED, STARTED)}  # fmt: skip
+               if each.action in (RECREATED, RESTARTED, ROLLED, STARTED, ONE_OFF)}  # fmt: skip
     after = [f"{each} is {renewed[each]}" for each in sorted(service.replaced_with & renewed.keys())] if service else []
-    stops = action in (RECREATED, RESTARTED, STOPPED, REMOVED) or _stops_first(name, steps, own)
+    stops = action in (RECREATED, RESTARTED, STOPPED, REMOVED, ONE_OFF) or _stops_first(name, steps, own)
     rolled = {each.service for each in earlier if each.action == ROLLED}
     stops = stops or bool(service and _left_alone(name, service.replaced_with & rolled, steps))
     interrupts = stops and any(each.state in RUNS for each in own)
@@ -195,7 +195,7 @@ def _action(name: str, steps: Sequence[Step], service: Service | None, own: Sequ
 def _started(service: Service, starts: Sequence[Step], own: Sequence[Container], gone: Collection[str]) -> str:
     alive = [each for each in own if each.state in RUNS]
     as_wanted = [each for each in alive if each.config == service.config]
-    if service.completes:
+    if service.completes or service.runs_once or (own and all(each.ended_well for each in own)):
         return ONE_OFF
     if any(isinstance(step, Start) and step.recreate for step in starts) and own:
         return RESTARTED if all(each.config == service.config for each in own) else RECREATED
@@ -211,7 +211,7 @@ def _because(name: str, action: str, after: Sequence[str], known: Known) -> tupl
         entry = ((known.old or {}).get("services") or {}).get(name) or {}
         left = left_behind(known.old, known.new, name).values() if known.old else ()
         return ("no longer in the Compose file", *left, *requests({"routes": entry.get("routes")}, {}))
-    if action == CREATED and known.old is None:
+    if action in (CREATED, ONE_OFF) and known.old is None:
         return ("first deployment",)
     found = differences(known.old, known.new, name, known.rotated, known.absent)
     found += [f"drift: {what}" for what in known.drift.get(name, ())]

@@ -442,6 +442,50 @@ def test_a_stopped_service_with_another_configuration_is_recreated_without_inter
     assert "interrupted" not in plan["api"]
 
 
+@pytest.mark.parametrize(
+    ("own", "first"),
+    [({"restart": "no"}, "one-off run"), ({"deploy": {"restart_policy": {"condition": "none"}}}, "one-off run"),
+     ({"restart": "on-failure"}, "created"), ({}, "created")],
+    ids=["no", "none", "on-failure", "unsaid"],
+)  # fmt: skip
+def test_a_job_that_nobody_awaits_runs_when_the_plan_says_so_and_at_no_other_time(
+    stack: Simulation, own: dict[str, Any], first: str
+) -> None:
+    def wanted(value: str) -> dict[str, Any]:
+        environment = {"MODE": "ends", "AFTER": "2", "VERSION": value}
+        job = stack.service(environment=environment, **own)
+        del job["healthcheck"]
+        return stack.shop(extra={"job": job})
+
+    def planned(release: dict[str, Any]) -> list[str]:
+        found = [each for each in map(change_of, stack.plan(release)["changes"]) if each.service == "job"]
+        runs = [each.run for each in stack.containers("job")]
+        ended = stack.deploy(release)
+        assert (ended.code, ended.report.get("warnings") or []) == (0, []), ended.err
+        ran = [each.run for each in stack.containers("job")] != runs or "job" in ended.report["touched"]
+        assert ran == bool(found), (found, ended.report["touched"])
+        stack.later(10)
+        return [sentence(each) for each in found]
+
+    assert planned(wanted("1")) == [f"{first}: first deployment"]
+    assert planned(wanted("1")) == []
+    assert planned(wanted("2")) == ["one-off run: environment VERSION"]
+    stack.host.engine.handle("DELETE", f"/containers/{stack.containers('job')[0].id}?force=1")
+    # What ended after it was recorded is known by its container alone.
+    assert planned(wanted("2")) == ([] if first == "one-off run" else ["created: drift: is missing"])
+
+
+def test_a_job_at_work_is_said_to_be_stopped(stack: Simulation) -> None:
+    def wanted(value: str) -> dict[str, Any]:
+        job = stack.service(environment={"MODE": "ends", "AFTER": "500", "VERSION": value}, restart="no")
+        del job["healthcheck"]
+        return stack.shop(extra={"job": job})
+
+    assert stack.deploy(wanted("1"), options={"health_deadline": 10}).code == 0
+    changes = [sentence(change_of(each)) for each in stack.plan(wanted("2"))["changes"]]
+    assert changes == ["one-off run: environment VERSION; its run that is at work is stopped"]
+
+
 def test_a_service_that_goes_is_said_to_be_gone(stack: Simulation) -> None:
     assert stack.deploy(stack.shop()).code == 0
     without = stack.release({"db": stack.service()})
