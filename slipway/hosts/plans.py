@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from slipway.hosts.agent_channel import Channel
     from slipway.hosts.host_sessions import HostSessions
 
-__all__ = ["Plans", "basis", "change_of", "plan_text", "published"]
+__all__ = ["NOTHING", "Plans", "basis", "change_of", "idle", "plan_text", "published"]
 
+NOTHING = "nothing to do"
 _SECONDS = 60
 
 
@@ -85,8 +86,17 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         lines.append(f"  {interrupted((change.service, change) for change in changes)}")
     if plan["unchanged"]:
         lines.append(f"  unchanged: {', '.join(plan['unchanged'])}")
-    head = f"plan for host {plan['host']}:" if changes else f"host {plan['host']}: nothing to do"
+    head = f"plan for host {plan['host']}:" if changes else f"host {plan['host']}: {idle(plan)}"
     return "\n".join(map(printable, (head, *([f"  {said}"] if (said := basis(plan)) else []), *lines)))
+
+
+def idle(plan: Mapping[str, Any]) -> str:
+    """What is said of a host on which no service changes: also then a deployment may run, such as one cut off before.
+
+    One that would only fetch an image does not: no input of the engine's changes by that.
+    """
+    runs = "record" in plan["steps"] and "fetch" not in plan["steps"]
+    return "no container changes; what runs is checked and recorded" if runs else NOTHING
 
 
 def basis(plan: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 from slipway.cli.deploy.markdown import code
 from slipway.contract.plan import interruption
 from slipway.contract.redaction import printable
-from slipway.hosts.plans import basis, change_of, interrupted
+from slipway.hosts.plans import NOTHING, basis, change_of, idle, interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
     for host in document["hosts"]:
         parts.append(Text.assemble(("host ", "dim"), (printable(host["host"]), "bold")))
         parts += [Text(f"  {said}", "yellow")] if (said := basis(host)) else []
-        parts.append(_table(_changes(host)) if host["changes"] else Text(f"  {_nothing(document)}", "dim"))
+        parts.append(_table(_changes(host)) if host["changes"] else Text(f"  {_nothing(document, host)}", "dim"))
         parts += [Text(f"  {line}", "dim") for line in _beside(host)]
     if document["resources"]:
         parts.append(Text("other resources", "dim"))
@@ -50,7 +50,7 @@ def in_markdown(document: Mapping[str, Any]) -> str:
             lines += [f"| {' | '.join(_cells(each))} |" for each in _changes(host)]
             lines += [""] if host["unchanged"] else []
         else:
-            lines += [f"{_nothing(document).capitalize()}.", *([""] if host["unchanged"] else [])]
+            lines += [f"{_nothing(document, host).capitalize()}.", *([""] if host["unchanged"] else [])]
         lines += _beside(host, code)
     if document["resources"]:
         lines += ["", "**Other resources**", "", *(f"- {code(line)}" for line in _resources(document))]
@@ -106,7 +106,7 @@ def _ending(document: Mapping[str, Any], name: Callable[[str], str]) -> str:  # 
     if removed := [f"{name(each['project'])} from {name(each['host'])}" for each in document["removed"]]:
         return f"removes {', '.join(removed)}, and leaves its data behind"
     if not document["changes"]:
-        return "nothing to do"
+        return NOTHING
     changes = [
         (f"{name(each.service)} on {name(host['host'])}", each) for host in document["hosts"] for each in _changes(host)
     ]
@@ -117,9 +117,10 @@ def _ending(document: Mapping[str, Any], name: Callable[[str], str]) -> str:  # 
     return "nothing is interrupted"
 
 
-def _nothing(document: Mapping[str, Any]) -> str:
+def _nothing(document: Mapping[str, Any], host: Mapping[str, Any]) -> str:
     """What is said of a host without changes."""
-    return "no container changes" if _only_settings(document) else "nothing to do"
+    said = idle(host)
+    return "no container changes" if said == NOTHING and _only_settings(document) else said
 
 
 def _only_settings(document: Mapping[str, Any]) -> bool:

@@ -197,6 +197,15 @@ WHAT_CHANGES = [
 ]
 
 
+def test_a_host_on_which_a_deployment_was_cut_off_is_said_to_be_checked_though_none_of_its_containers_changes() -> None:
+    resources = [{"type": "docker:index:Image", "name": "web", "operation": "update"}]
+    for found in (document(), document(resources=resources)):
+        found["changes"] = True
+        found["hosts"][0]["steps"] = ["files", "routes:web", "record", "prune"]
+        assert "no container changes; what runs is checked and recorded" in shown(found, 120)
+        assert "No container changes; what runs is checked and recorded." in in_markdown(found)
+
+
 @pytest.mark.parametrize(
     ("step", "changes", "of_host", "end"), WHAT_CHANGES, ids=[str(each[0]) for each in WHAT_CHANGES]
 )

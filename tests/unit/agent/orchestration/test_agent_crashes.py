@@ -15,6 +15,8 @@ from simulation import KILLED, SMOKE
 from strategies import STRATEGIES, strategies
 from thorough import sample
 
+from slipway.hosts.plans import plan_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -82,6 +84,23 @@ def test_killed_at_any_point_the_next_run_is_live_without_a_gap(
 ) -> None:
     every = how == STRATEGIES["rolling"]
     assert killed_everywhere(stack, lambda version: stack.web(version, **stubborn(how)), again=again, every=every) >= 12
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["same", "previous"])
+@pytest.mark.parametrize("where", ["fetch:started", "grow:web:started", "shift:web:100:finished", "prune:started"])
+def test_after_a_kill_the_head_of_the_plan_says_what_the_next_run_does(
+    stack: Simulation, where: str, *, again: bool
+) -> None:
+    live, wanted = stack.web("1"), stack.web("2")
+    assert stack.deploy(live).code == 0
+    assert stack.deploy(wanted, kill=where).code == KILLED
+    stack.later(GRACE_SECONDS)
+    for following in (wanted if again else live,) * 2:
+        head, *lines = plan_text({**stack.plan(following), "host": "one"}).splitlines()
+        ended = stack.deploy(following)
+        assert ("nothing to do" in head) == ("nothing to do" in ended.err), (head, ended.err)
+        assert ("plan for" in head) == any(line.startswith("  web ") for line in lines)
+    assert "nothing to do" in head
 
 
 @strategies
