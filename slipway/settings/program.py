@@ -22,6 +22,9 @@ __all__ = ["program_settings"]
 
 atexit.register(gc.freeze)  # spares what every run waits for at its end: a collection of all that was imported
 
+# The SDK would wait for the engine's answer to each of more than a hundred such messages: 0.1 s of every run.
+pulumi.log.debug = lambda *_, **__: None
+
 
 def program_settings() -> tuple[Settings, list[Problem]]:
     """Settings of the stack being previewed or updated, and everything that keeps them from being used.
