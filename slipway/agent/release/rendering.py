@@ -100,10 +100,15 @@ def render(
             traffic=Traffic(
                 bool(entry.routes), entry.drain, entry.keep, bool(entry.preview), entry.canary_steps, entry.update
             ),
-            runs_once=policy in _SAID_NEVER and not (reached or service.get("healthcheck")),
+            runs_once=policy in _SAID_NEVER and not (reached or _is_checked(service)),
         )
     _name_generations(wanted, tree["services"])
     return Rendered(wanted, tree, environment, *referenced_paths(source))
+
+
+def _is_checked(service: Mapping[str, Any]) -> bool:
+    check = service.get("healthcheck") or {"disable": True}
+    return not check.get("disable") and (check.get("test") or [])[:1] != ["NONE"]
 
 
 def _name_generations(wanted: dict[str, Service], tree: Mapping[str, dict[str, Any]]) -> None:

@@ -214,6 +214,8 @@ def test_an_engine_that_cannot_be_quick_is_given_until_its_first_probe() -> None
         ({"restart": "no"}, True, True),
         ({"deploy": {"restart_policy": {"condition": "none"}}}, True, True),
         ({"restart": "no", "healthcheck": {"test": "x"}}, False, True),
+        ({"restart": "no", "healthcheck": {"disable": True}}, True, True),
+        ({"restart": "no", "healthcheck": {"test": ["NONE"]}}, True, True),
         ({"restart": "no", "ports": [{"target": 80, "published": "80"}]}, False, False),
         ({"restart": "on-failure"}, False, True),
         ({"restart": "on-failure:3"}, False, True),
