@@ -34,7 +34,7 @@ ENGINE_VERSION: Final = "3.256.0"
 OLDEST_ENGINE: Final = (3, 220)
 """Major and minor version of the oldest engine that is used when it is on PATH."""
 
-PLUGIN_VERSIONS: Final = {"command": "1.2.1", "docker": "5.2.0", "docker-build": "0.0.22"}
+PLUGIN_VERSIONS: Final = {"command": "1.2.1", "docker": "5.2.0", "docker-build": "0.0.22", "github": "6.15.0"}
 """The plugins' versions: those of the `pulumi_*` Python packages, by which the engine looks a plugin up."""
 
 _DOWNLOAD_SERVER: Final = "get.pulumi.com"
@@ -85,6 +85,7 @@ _PLUGINS: Final = (
     ),
     _Piece(folder="command", program="pulumi-resource-command"),
     _Piece(folder="docker", program="pulumi-resource-docker"),
+    _Piece(folder="github", program="pulumi-resource-github"),
 )
 
 
