@@ -18,12 +18,15 @@ with reported_to_pulumi():
     import pulumi
 
     from slipway.components.deployment import ComposeDeployment, ComposeDeploymentArgs
+    from slipway.components.github import GitHubEnvironment, GitHubEnvironmentArgs
     from slipway.components.host import Host, HostArgs
     from slipway.components.images import RegistryImages, RegistryImagesArgs
     from slipway.compose.git import read_revision
     from slipway.hosts.preflight import look_at_hosts, warn
+    from slipway.releases.github_repository import look_at_repository
 
     revision = application.revision or read_revision(settings.application)
+    repository = look_at_repository(settings)
     view = look_at_hosts(settings, application, sessions)
     warn(settings, application)
 
@@ -41,6 +44,8 @@ with reported_to_pulumi():
         Host(name, HostArgs(machine=machine, private_key=settings.private_key(), probe=view.probes[name]))
         for name, machine in view.machines.items()
     ]
+    if repository:
+        GitHubEnvironment(application.stack, GitHubEnvironmentArgs(settings=settings, repository=repository))
     deployment = ComposeDeployment(
         application.stack,
         ComposeDeploymentArgs(

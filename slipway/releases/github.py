@@ -5,6 +5,7 @@ PyGithub tries again where that helps. The token is in no message.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -93,8 +94,11 @@ def required_repository(given: str, folder: Path, environment: Mapping[str, str]
 class Repository:
     """One repository on GitHub."""
 
-    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
-        """`environment` says with which token it is asked, and where; nothing is asked yet."""
+    def __init__(self, name: str, environment: Mapping[str, str], *, at_once: bool = False) -> None:
+        """`environment` says with which token it is asked, and where; nothing is asked yet.
+
+        `at_once` without PyGithub's pause between requests, for who asks a handful.
+        """
         self.name, self._token, self._api = name, token_in(environment), api_in(environment)
         logging.getLogger("github").setLevel(logging.CRITICAL)  # it prints what it retries; the errors here report it
         retry = GithubRetry(
@@ -105,6 +109,7 @@ class Repository:
             allowed_methods=frozenset({"GET", "POST", "PATCH"}),  # each of ours may be done twice
         )
         limits: dict[str, Any] = {"timeout": _TIMEOUT_SECONDS, "retry": retry, "per_page": 100}
+        limits |= {"seconds_between_requests": 0} if at_once else {}
         client = Github(auth=Auth.Token(self._token), base_url=self._api, user_agent="slipway", lazy=True, **limits)
         self._repository = client.get_repo(name)
 
@@ -161,6 +166,25 @@ class Repository:
             if error.status not in _REFUSED:
                 raise
             return {}
+
+    def read(self, path: str, what: str, permission: str) -> Any:  # noqa: ANN401  # JSON
+        """What GitHub answers to a GET, {} to one without content; None where nothing is. Raises as `checks`."""
+        try:
+            return self._repository.requester.requestJsonAndCheck("GET", path)[1] or {}
+        except UnknownObjectException:
+            return None
+        except Exception as error:  # noqa: BLE001  # as above
+            raise self._error(error, what, permission) from None
+
+    def read_all(self, path: str, key: str, what: str, permission: str) -> list[dict[str, Any]]:
+        """The entries under `key` of all pages; none where GitHub knows nothing of it. Raises as `checks`."""
+        found: list[dict[str, Any]] = []
+        for number in itertools.count(1):
+            page = self.read(f"{path}?per_page=100&page={number}", what, permission) or {}
+            found += (entries := page.get(key) or [])
+            if not entries or len(found) >= page.get("total_count", 0):
+                break
+        return found
 
     def set_variable(self, environment: str, name: str, value: str) -> bool:
         """Have the variable `name` of an environment be `value`; whether it was another one. Raises as `checks`."""

@@ -13,7 +13,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
 from slipway.contract.host_paths import HOME_VARIABLE
@@ -22,6 +22,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.deploy_origin import in_pull_request
 from slipway.settings.dotenv_file import Dotenv, dotenv_entries, plain_places, read_dotenv
 from slipway.settings.edge_settings import tls_is_meant
+from slipway.settings.github import GitHubSettings, ReviewerSettings, RulesetSettings
 from slipway.settings.model import (
     OFFLINE,
     PREFIX,
@@ -58,6 +59,10 @@ __all__ = ["StackSources", "collect_settings", "load_settings"]
 _FOREIGN = ("SLIPWAY_TEST_", "SLIPWAY_LOCAL_", "SLIPWAY_BENCH_")
 _FOREIGN_NAMES = (HOME_VARIABLE, PLANS_VARIABLE, "SLIPWAY_KEEP_GO_CACHE", "SLIPWAY_HEALTH_LOGIN")
 _BY_ENTRY = ("variables", "secrets")
+_BLOCKS: dict[object, type[BaseModel]] = {
+    "hosts": HostSettings, "bastion": BastionSettings, "github": GitHubSettings, "reviewers": ReviewerSettings,
+    "ruleset": RulesetSettings, "notify": NotifySettings,
+}  # fmt: skip
 _STACK, _ENVIRONMENT, _DOTENV = "stack configuration", "environment", ".env"
 
 
@@ -71,6 +76,7 @@ def _defaults(field: FieldInfo) -> tuple[str, ...]:
     default = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(default, SecretStr):
         return ("",)
+    default = default.model_dump(exclude_defaults=True) if isinstance(default, BaseModel) else default
     return (json.dumps(default),) if isinstance(default, (bool, int, list, dict)) else (str(default),)
 
 
@@ -315,7 +321,7 @@ def _problem(error: Any, sources: _Sources) -> Problem:  # noqa: ANN401  # pydan
         path = entry(str(head), str(rest[0]))
         return Problem.about(path, message_of(error), "it can have no such name", config_rm(sources.stack, path))
     if error["type"] == "extra_forbidden":
-        model = BastionSettings if "bastion" in rest[:-1] else NotifySettings if head == "notify" else HostSettings
+        model = next(_BLOCKS[part] for part in reversed(error["loc"][:-1]) if part in _BLOCKS)
         known = [to_camel(name) for name in model.model_fields]
         return Problem.about(
             path,

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from slipway.contract.deployment import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
 from slipway.contract.redaction import Redactor
+from slipway.settings.github import NOTHING, GitHubSettings, RepositoryName
 from slipway.settings.notify_settings import NotifyName, NotifySettings, targets
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
 from slipway.settings.values import (
@@ -254,6 +255,17 @@ class Settings(BaseSettings):
         "events, sender, recipients",
     )
 
+    github_repository: RepositoryName = Field("", description="repository on GitHub that `github` is about: OWNER/NAME")
+    github: Annotated[GitHubSettings, BeforeValidator(tolerate_json)] = Field(
+        NOTHING,
+        description="the stack's environment there: reviewers, secrets, variables; and what stacks share in it",
+    )
+    github_admin: bool = Field(
+        default=False,
+        description="whether `pulumi up` may change the repository, with an administrator's token in GITHUB_TOKEN; "
+        "otherwise what it made there stays as it is",
+    )
+
     preview: Literal["online", "offline"] = Field(
         ONLINE,
         description="whether previews look at the hosts, or plan against the stack's state (offline); production's is "
@@ -328,7 +340,7 @@ def container_keys() -> frozenset[str]:
     defaults = {
         key: field.get_default(call_default_factory=True, validated_data={}) for key, field in known_keys().items()
     }
-    return frozenset(key for key, default in defaults.items() if isinstance(default, (list, dict)))
+    return frozenset(key for key, default in defaults.items() if isinstance(default, (list, dict, BaseModel)))
 
 
 def pinned_key(machine: HostSettings | BastionSettings) -> str:

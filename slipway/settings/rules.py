@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from slipway.contract.problems import Problem
 from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
+from slipway.settings.github_rules import github_problems
 from slipway.settings.model import is_secret
 from slipway.settings.secrets.forms import passwords_in_urls
 from slipway.settings.secrets.rules import (
@@ -48,6 +49,7 @@ def broken_rules(settings: Settings) -> list[Problem]:
         *_placeholder_problems(settings),
         *edge_problems(settings),
         *certificate_problems(settings),
+        *github_problems(settings),
         *weak_secrets(settings, refused=True),
     ]
 

@@ -14,7 +14,7 @@ import itertools
 import json
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask, Response, request
 from openapi_core import OpenAPI
@@ -27,10 +27,14 @@ from dev.toolchain.github_api import description
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["TOKEN", "FakeGitHub", "serving_github"]
+__all__ = ["ADMINISTRATION", "REPOSITORY", "TOKEN", "FakeGitHub", "answer", "serving_github"]
 
 TOKEN = "ghp_canary-github-token-5b1f"
 REPOSITORY = "acme/shop"
+
+_Fake = TypeVar("_Fake", bound="FakeGitHub")
+
+_LIMITS = "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits"
 
 _BASE = "/repos/{owner}/{repo}"
 _PATHS = {
@@ -45,6 +49,30 @@ _PATHS = {
     "variables": f"{_BASE}/environments/{{environment_name}}/variables",
     "variable": f"{_BASE}/environments/{{environment_name}}/variables/{{name}}",
 }
+_ENVIRONMENT = f"{_BASE}/environments/{{environment_name}}"
+ADMINISTRATION = {  # path → what github_repository_fake.py does there
+    _BASE: "GET",
+    "/users/{username}": "GET",
+    "/orgs/{org}": "GET",
+    f"{_BASE}/collaborators/{{username}}/permission": "GET",
+    "/orgs/{org}/teams/{team_slug}": "GET",
+    "/orgs/{org}/teams/{team_slug}/repos/{owner}/{repo}": "GET",
+    _ENVIRONMENT: "GET PUT DELETE",
+    f"{_ENVIRONMENT}/deployment-branch-policies": "GET POST",
+    f"{_ENVIRONMENT}/deployment-branch-policies/{{branch_policy_id}}": "GET PUT DELETE",
+    f"{_BASE}/keys": "GET POST",
+    f"{_BASE}/keys/{{key_id}}": "GET DELETE",
+    f"{_BASE}/rulesets": "GET POST",
+    f"{_BASE}/rulesets/{{ruleset_id}}": "GET PUT DELETE",
+    f"{_BASE}/actions/permissions": "GET PUT",
+} | {
+    f"{within}/{path}": methods
+    for within in (_ENVIRONMENT, f"{_BASE}/actions")
+    for path, methods in {
+        "secrets": "GET", "secrets/public-key": "GET", "secrets/{secret_name}": "GET PUT DELETE",
+        "variables": "GET POST", "variables/{name}": "GET PATCH DELETE",
+    }.items()
+}  # fmt: skip
 
 
 class FakeGitHub:
@@ -170,19 +198,22 @@ class FakeGitHub:
         with self._lock:
             self.asked.append(f"{request.method} {request.path}")
             if request.headers.get("Authorization") not in (f"token {TOKEN}", f"Bearer {TOKEN}"):
-                return _json({"message": "Bad credentials"}, 401)
-            if "/".join((request.view_args or {}).get(part, "") for part in ("owner", "repo")) != REPOSITORY:
-                return _json({"message": "Not Found"}, 404)
+                return answer({"message": "Bad credentials"}, 401)
+            if (
+                "owner" in (request.view_args or {})
+                and "/".join((request.view_args or {}).get(part, "") for part in ("owner", "repo")) != REPOSITORY
+            ):
+                return answer({"message": "Not Found"}, 404)
             try:
                 self._openapi.validate_request(FlaskOpenAPIRequest(request))
             except OpenAPIError as error:
-                self.violations.append(f"{request.method} {request.path}: {error!r} {error.__cause__!r}")
-                return _json({"message": "it breaks the description"}, 422)
+                self.violations.append(f"{request.method} {request.path}: {_why(error)}")
+                return answer({"message": "it breaks the description"}, 422)
             for each in self.failures:
                 method, path, status, message, headers = each
                 if method in ("", request.method) and path in request.path:
                     self.failures.remove(each)
-                    return _json({"message": message}, status, **headers)
+                    return answer({"message": message, "documentation_url": _LIMITS}, status, **headers)
         return None
 
     def _after(self, response: Response) -> Response:
@@ -191,7 +222,7 @@ class FakeGitHub:
             try:
                 self._openapi.validate_response(FlaskOpenAPIRequest(request), FlaskOpenAPIResponse(response))
             except OpenAPIError as error:
-                self.violations.append(f"answer to {request.method} {request.path}: {error!r} {error.__cause__!r}")
+                self.violations.append(f"answer to {request.method} {request.path}: {_why(error)}")
         return response
 
     def _check_runs(self, ref: str, **_: str) -> Response:
@@ -216,9 +247,9 @@ class FakeGitHub:
     def _comments(self, issue_number: str, **_: str) -> Response:
         if request.method == "POST":
             self.comment(int(issue_number), request.get_json()["body"])
-            return _json(self.comments[-1], 201)
+            return answer(self.comments[-1], 201)
         found = [each for each in self.comments if each["issue_url"].endswith(f"/{issue_number}")]
-        return _json(found)
+        return answer(found)
 
     def _issues(self, **_: str) -> Response:
         if request.method == "POST":
@@ -226,13 +257,13 @@ class FakeGitHub:
             number = next(self._numbers)
             entry |= {"number": number, "state": "open", "url": f"{self.url}/repos/{REPOSITORY}/issues/{number}"}
             self.issues.append(entry | {key: request.get_json()[key] for key in ("title", "body")})
-            return _json(self.issues[-1], 201)
-        return _json([each for each in self.issues if each["state"] == request.args.get("state", "open")])
+            return answer(self.issues[-1], 201)
+        return answer([each for each in self.issues if each["state"] == request.args.get("state", "open")])
 
     def _edited(self, entries: list[dict[str, Any]], **_: str) -> Response:
         found = next(each for each in entries if each["url"].endswith(request.path))
         found.update(request.get_json())
-        return _json(found)
+        return answer(found)
 
     def _status(self, ref: str, **_: str) -> Response:
         entries = self.statuses.get(ref, [])
@@ -248,39 +279,49 @@ class FakeGitHub:
         headers = {}
         if number * size < len(entries):
             headers["Link"] = f'<{self.url}{request.path}?per_page={size}&page={number + 1}>; rel="next"'
-        return _json({**(around or {}), "total_count": len(entries), name: part}, **headers)
+        return answer({**(around or {}), "total_count": len(entries), name: part}, **headers)
 
     def _new_variable(self, environment_name: str, **_: str) -> Response:
         found = self.environments.get(environment_name)
         body = request.get_json()
         if found is None:
-            return _json({"message": "Not Found"}, 404)
+            return answer({"message": "Not Found"}, 404)
         if body["name"] in found:
-            return _json({"message": "Already exists - variable already exists"}, 409)
+            return answer({"message": "Already exists - variable already exists"}, 409)
         found[body["name"]] = body["value"]
-        return _json({}, 201)
+        return answer({}, 201)
 
     def _variable(self, environment_name: str, name: str, **_: str) -> Response:
-        found = self.environments.get(environment_name, {})
+        return self._answer_variable(self.environments.get(environment_name, {}), name)
+
+    def _answer_variable(self, found: dict[str, str], name: str) -> Response:
         if name not in found:
-            return _json({"message": "Not Found"}, 404)
+            return answer({"message": "Not Found"}, 404)
         if request.method == "PATCH":
             found[name] = request.get_json()["value"]
             return Response(status=204)
         times = {"created_at": "2026-11-20T12:00:00Z", "updated_at": "2026-11-20T12:00:00Z"}
-        return _json({"name": name, "value": found[name], **times})
+        return answer({"name": name, "value": found[name], **times})
 
 
-def _json(body: dict[str, Any], status: int = 200, **headers: str) -> Response:
+def _why(error: OpenAPIError) -> str:
+    """Which parts break the description, without the whole that they are parts of."""
+    parts = getattr(error.__cause__, "schema_errors", ())
+    return "; ".join(f"{'.'.join(map(str, each.path))}: {each.message[:200]}" for each in parts) or f"{error!r}"
+
+
+def answer(body: Any, status: int = 200, **headers: str) -> Response:
     return Response(json.dumps(body), status, headers, content_type="application/json")
 
 
 @functools.cache
 def _described() -> tuple[dict[str, Any], OpenAPI]:
     """GitHub's examples by name, and its description of the paths above."""
-    document = json.loads(description(list(_PATHS.values())).read_text())
+    document = json.loads(description(sorted({*_PATHS.values(), *ADMINISTRATION})).read_text())
     document["servers"] = [{"url": "/"}]
     _allow_null(document)
+    put = document["paths"][_ENVIRONMENT]["put"]["requestBody"]["content"]["application/json"]["schema"]
+    put["properties"]["can_admins_bypass"] = {"type": "boolean"}  # GitHub takes it, and describes it in answers alone
     examples = {name: each["value"] for name, each in document["components"]["examples"].items()}
     return examples, OpenAPI.from_dict(document)
 
@@ -296,9 +337,9 @@ def _allow_null(part: Any) -> None:
 
 
 @contextlib.contextmanager
-def serving_github() -> Iterator[FakeGitHub]:
+def serving_github(kind: type[_Fake] = FakeGitHub) -> Iterator[_Fake]:  # type: ignore[assignment]
     """The fake, answering; nothing that was asked or answered may break GitHub's description."""
-    fake = FakeGitHub()
+    fake = kind()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", 0, fake.application(), threaded=True)
     fake.url = f"http://127.0.0.1:{server.server_port}"
@@ -310,4 +351,4 @@ def serving_github() -> Iterator[FakeGitHub]:
         server.shutdown()
         thread.join()
         server.server_close()
-    assert fake.violations == []
+    assert fake.violations == [], fake.violations

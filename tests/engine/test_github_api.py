@@ -318,5 +318,5 @@ def test_what_github_would_not_understand_is_a_violation(github: FakeGitHub) -> 
 def test_what_github_would_not_answer_is_a_violation(github: FakeGitHub, repository: Repository) -> None:
     github.check(SHA, "test", "splendid")
     repository.checks(SHA)
-    assert "InvalidData" in github.violations.pop()
+    assert "conclusion: 'splendid' is not one of" in github.violations.pop()
     assert github.violations == []

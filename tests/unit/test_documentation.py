@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from slipway.cli.command_groups import COMMANDS
 from slipway.cli.main import app
+from slipway.settings.github import GitHubSettings, ReviewerSettings, RulesetSettings
 from slipway.settings.model import PREFIX, BastionSettings, HostSettings, known_keys
 from slipway.settings.quantities import Kind
 from slipway.x_slipway.routing import RateLimit, Redirect, Route
@@ -74,7 +75,7 @@ def _default(field: FieldInfo) -> str:
         return _NONE
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    return _NONE if value in (None, "", [], {}) else f"`{value}`"
+    return _NONE if value in (None, "", [], {}) or isinstance(value, BaseModel) else f"`{value}`"
 
 
 def _row(*cells: str) -> str:
@@ -104,6 +105,15 @@ def hosts_table() -> str:
     return "\n".join(rows)
 
 
+def github_table() -> str:
+    rows = [_row("key of `github`", "type", "default", "meaning"), _row(*["---"] * 4)]
+    blocks = ("| `reviewers` ", "| `ruleset` ")
+    rows += [row for row in _fields(GitHubSettings, "", camel=True) if not row.startswith(blocks)]
+    rows += _fields(ReviewerSettings, "reviewers.", camel=True)
+    rows += _fields(RulesetSettings, "ruleset.", camel=True)
+    return "\n".join(rows)
+
+
 def extension_table() -> str:
     rows = [_row("key of `x-slipway`", "type", "default", "meaning"), _row(*["---"] * 4)]
     blocks = tuple(f"| `{key}` " for key in ("redirect", "rateLimit", "canary", "migrate"))
@@ -119,7 +129,7 @@ def extension_table() -> str:
     return "\n".join(rows)
 
 
-TABLES = {"settings": settings_table, "hosts": hosts_table, "x-slipway": extension_table}
+TABLES = {"settings": settings_table, "hosts": hosts_table, "github": github_table, "x-slipway": extension_table}
 
 
 def _section(text: str, name: str) -> re.Match[str]:
@@ -144,6 +154,7 @@ def test_pulumi_yaml_has_every_setting_with_its_meaning_and_default() -> None:
         assert declared[key].get("secret", False) == secret, key
         default = field.get_default(call_default_factory=True, validated_data={})
         expected = "" if isinstance(default, SecretStr) else str(default) if isinstance(default, Path) else default
+        expected = expected.model_dump(exclude_defaults=True) if isinstance(expected, BaseModel) else expected
         assert declared[key]["default"] == expected, key
 
 

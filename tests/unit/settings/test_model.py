@@ -7,7 +7,7 @@ from typing import get_args, get_origin
 import pulumi_docker_build as docker_build
 import pytest
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from samples import CANARY, ROOT, settings
 
 from slipway.settings.model import SECRET_KEYS, Settings, container_keys, known_keys
@@ -21,6 +21,8 @@ def engine_type(annotation: object) -> str:
     origin = get_origin(annotation)
     if origin in (list, dict):
         return {list: "array", dict: "object"}[origin]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "object"
     return {bool: "boolean", int: "integer"}.get(annotation, "string")  # type: ignore[call-overload]
 
 
@@ -50,7 +52,7 @@ def test_every_setting_with_a_secret_value_is_a_secret_key() -> None:
 def test_lists_and_mappings_are_known_as_such() -> None:
     assert container_keys() == {
         "composeFile", "profiles", "platforms", "images", "hosts", "variables", "secrets", "removeVolumes", "moveFrom",
-        "trustedProxies", "adoptVolumes", "adoptNetworks", "neighbours", "notify",
+        "trustedProxies", "adoptVolumes", "adoptNetworks", "neighbours", "notify", "github",
     }  # fmt: skip
 
 

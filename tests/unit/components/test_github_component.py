@@ -1,0 +1,91 @@
+"""GitHubEnvironment: what it makes of settings and of what is there; no secret in the clear."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorded import Recorded, is_secret, open_strings, plain, program
+from samples import CANARY, settings
+
+from components.github import GitHubEnvironment, GitHubEnvironmentArgs
+from slipway.releases.github_repository import RepositoryView
+
+Registered = tuple[Recorded, list[list[str]]]
+
+
+def made(folder: Path, block: dict[str, Any], *, given: dict[str, Any] | None = None, **view: Any) -> Registered:
+    """The engine's record, and what counts as adopted."""
+    engine = Recorded()
+    seen = RepositoryView(**{"owner": "acme", "name": "shop", "api": "https://api.github.com", "admin": True, **view})
+    stack = settings(folder, github=block, **(given or {}))
+    adopted = program(
+        engine, lambda: GitHubEnvironment("shop", GitHubEnvironmentArgs(settings=stack, repository=seen)).adopted
+    )
+    return engine, adopted
+
+
+def kinds(engine: Recorded) -> set[tuple[str, str]]:
+    return {(kind.rpartition(":")[2], name) for kind, name in engine.resources if kind.startswith("github:index")}
+
+
+def inputs(engine: Recorded, kind: str, name: str) -> dict[str, Any]:
+    return next(each for (typ, its), each in engine.resources.items() if typ.endswith(f":{kind}") and its == name)
+
+
+def test_secrets_are_secret_and_their_values_those_of_the_stack(tmp_path: Path) -> None:
+    block = {"secrets": ["TOKEN", "SLIPWAY_SSH_KEY"], "repositorySecrets": ["SHARED"]}
+    given = {"secrets": {"TOKEN": CANARY, "SHARED": CANARY}, "ssh_key": CANARY}
+    engine, _ = made(tmp_path, block, given=given)
+    for kind, name in (
+        ("ActionsEnvironmentSecret", "test/TOKEN"),
+        ("ActionsEnvironmentSecret", "test/SLIPWAY_SSH_KEY"),
+        ("ActionsSecret", "SHARED"),
+    ):
+        value = inputs(engine, kind, name)["value"]
+        assert is_secret(value)
+        assert plain(value) == CANARY
+    assert not any(CANARY in text for each in engine.resources.values() for text in open_strings(each))
+
+
+def test_the_environment_is_named_after_the_stack_and_says_only_what_the_stack_says(tmp_path: Path) -> None:
+    engine, adopted = made(tmp_path, {"waitTimer": 0, "variables": {"A": "b"}})
+    found = inputs(engine, "RepositoryEnvironment", "test")
+    assert found == {"repository": "shop", "environment": "test", "waitTimer": 0}
+    assert adopted == []
+
+
+@pytest.mark.parametrize(
+    ("block", "policy"),
+    [
+        ({"protectedBranches": True}, {"protectedBranches": True, "customBranchPolicies": False}),
+        ({"branches": ["main"]}, {"protectedBranches": False, "customBranchPolicies": True}),
+        ({"tags": ["v*"]}, {"protectedBranches": False, "customBranchPolicies": True}),
+    ],
+)
+def test_branches_and_tags_become_a_policy(tmp_path: Path, block: dict[str, Any], policy: dict[str, Any]) -> None:
+    engine, _ = made(tmp_path, block)
+    assert inputs(engine, "RepositoryEnvironment", "test")["deploymentBranchPolicy"] == policy
+
+
+def test_what_is_there_already_is_adopted_and_stays_so(tmp_path: Path) -> None:
+    key = ("RepositoryEnvironment", "test")
+    there = {"wait_timer": 7, "reviewers": [{"users": [4], "teams": []}]}
+    engine, adopted = made(tmp_path, {"preventSelfReview": True}, existing={key: ""}, environment=there)
+    assert adopted == [list(key)]
+    assert inputs(engine, *key)["waitTimer"] == 7
+    assert inputs(engine, *key)["reviewers"] == [{"users": [4], "teams": []}]
+    state = {key: "github:index/repositoryEnvironment:RepositoryEnvironment"}
+    assert made(tmp_path, {"waitTimer": 1}, existing={key: ""}, known=state, adopted=frozenset({key}))[1] == [list(key)]
+    assert made(tmp_path, {"waitTimer": 1}, existing={key: ""}, known=state)[1] == []
+
+
+def test_without_admin_what_the_state_has_is_registered_and_nothing_else(tmp_path: Path) -> None:
+    known = {("ActionsSecret", "OLD"): "github:index/actionsSecret:ActionsSecret"}
+    adopted = frozenset({("ActionsSecret", "OLD")})
+    engine, kept = made(tmp_path, {"waitTimer": 5}, admin=False, known=known, adopted=adopted)
+    assert kinds(engine) == {("ActionsSecret", "OLD")}
+    assert kept == [["ActionsSecret", "OLD"]]
+
+
+def test_an_empty_block_makes_nothing(tmp_path: Path) -> None:
+    assert kinds(made(tmp_path, {})[0]) == set()
