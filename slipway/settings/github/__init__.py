@@ -1,0 +1,1 @@
+"""What a stack says of its repository on GitHub."""
