@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from slipway.contract.http_answers import WAY_OUT, limited
 from slipway.contract.problems import Problem, SlipwayError, in_brief
-from slipway.contract.rate_limit import WAY_OUT, limited
 from slipway.contract.redaction import printable
 from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.fleet import Fleet, require_parallel

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 
+from slipway.contract.http_answers import WAY_OUT, limited
 from slipway.contract.problems import Problem, SlipwayError, in_brief
-from slipway.contract.rate_limit import WAY_OUT, limited
 from slipway.settings.edge_settings import edge_image
 from slipway.settings.registry_names import is_local, plugin_address, plugin_name, registry_of
 from slipway.settings.setting_files import config_set

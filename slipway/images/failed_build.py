@@ -21,8 +21,8 @@ import pulumi
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import monitor_supports_feature
 
+from slipway.contract.http_answers import WAY_OUT, limited
 from slipway.contract.problems import SlipwayError
-from slipway.contract.rate_limit import WAY_OUT, limited
 from slipway.contract.redaction import printable
 from slipway.images.build_cache import cache_of
 from slipway.images.build_leftovers import docker_auth, remove_leftovers

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
+from slipway.contract.http_answers import WAY_OUT
 from slipway.contract.problems import Problem
-from slipway.contract.rate_limit import WAY_OUT
 from slipway.images.registry_tags import Registry
 from slipway.settings.registry_names import address_of, mirrored, without_tag
 

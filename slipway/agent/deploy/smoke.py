@@ -11,7 +11,7 @@ from slipway.agent.deadline import Deadline
 from slipway.agent.docker import facts
 from slipway.agent.edge.metrics import listeners
 from slipway.agent.traffic.http_get import CONNECT_SECONDS, Answer, get, words
-from slipway.contract.http_check import BODY_LIMIT, wrong_body, wrong_status
+from slipway.contract.http_answers import BODY_LIMIT, wrong_body, wrong_status
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:

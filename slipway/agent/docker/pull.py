@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
 from slipway.agent.docker.docker_api import DockerError
+from slipway.contract.http_answers import WAY_OUT, limited
 from slipway.contract.problems import SlipwayError
-from slipway.contract.rate_limit import WAY_OUT, limited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

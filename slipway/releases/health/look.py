@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
-from slipway.contract.http_check import BODY_LIMIT, wrong_body, wrong_status
+from slipway.contract.http_answers import BODY_LIMIT, wrong_body, wrong_status
 from slipway.releases.health.addresses import ANSWERS, REDIRECTS, SERVES
 
 if TYPE_CHECKING:

@@ -1,18 +1,30 @@
-"""What an HTTP smoke check says of an answer: one rule for a deployment on its hosts and for `slipway health`."""
+"""What an answer over HTTP says: whether a smoke check is content with it, and whether it is a rate limit.
+
+One rule for a deployment on its hosts and for `slipway health`; one for registries, engines and builders.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BODY_LIMIT", "wrong_body", "wrong_status"]
+__all__ = ["BODY_LIMIT", "WAY_OUT", "limited", "wrong_body", "wrong_status"]
 
 BODY_LIMIT = 1_000_000
 """Bytes of an answer that are looked at: a stream has no end."""
+WAY_OUT = (
+    "run it again in some minutes, or `pulumi config set mirror HOST` with a registry that caches Docker Hub, whose "
+    "limit counts all that your address pulls"
+)
+_SAID = re.compile(
+    r"toomanyrequests|too many requests|\brate limit|(?:status|code|error|http|registry|credentials):? 429\b",
+    re.IGNORECASE,
+)
 
 
 def wrong_status(check: Mapping[str, Any], status: int) -> str:
@@ -55,3 +67,8 @@ def _field(body: Any, dotted: str) -> tuple[Any, bool]:  # noqa: ANN401 - JSON
         else:
             return None, False
     return body, True
+
+
+def limited(message: str) -> bool:
+    """Whether a message about a failed request means a rate limit; a 429 within a digest or port does not."""
+    return bool(_SAID.search(message))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipway.contract.rate_limit import limited
+from slipway.contract.http_answers import limited
 
 
 @pytest.mark.parametrize(
