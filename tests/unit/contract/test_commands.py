@@ -25,6 +25,7 @@ COMMAND = re.compile(
 )
 # What says something of a command, and tells nobody to run it: in an error's first part, in a heading, in an example.
 SAID = (
+    "<!-- ",
     "pulumi {X}", "{X} is no option of pulumi", "pulumi by {X}",
     "pulumi is not on PATH", "Options handed to pulumi", "slipway {X}", "  no update yet: pulumi up",
     "pulumi config set", "Bundle (slipway export)", "What slipway export", "file with a release",
