@@ -34,7 +34,7 @@ from slipway.contract.canonical import release_id
 from slipway.contract.deployment import EVERY_VOLUME
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.registry_names import is_reference, mirrored
-from slipway.settings.rules import too_long
+from slipway.settings.rules.stack import too_long
 from slipway.settings.secrets.rules import missing_secret
 from slipway.settings.setting_files import config_rm, config_set, entry
 from slipway.settings.spelling import suggestion

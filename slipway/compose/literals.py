@@ -27,7 +27,7 @@ from slipway.compose.equal_secrets import Literal, names_on_networks, one_secret
 from slipway.compose.git import repository_of
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.contract.problems import SlipwayError
-from slipway.settings.rules import is_variable_name
+from slipway.settings.rules.stack import is_variable_name
 from slipway.settings.secrets.rules import (
     PLAIN_INSTEAD,
     SHORTEST_SECRET,

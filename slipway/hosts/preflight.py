@@ -24,7 +24,7 @@ from slipway.hosts.records import read_deployed, read_records
 from slipway.images.build_cache import check_builder
 from slipway.settings.model import OFFLINE
 from slipway.settings.registry_names import address_of, api_url
-from slipway.settings.rules import weak_secrets
+from slipway.settings.rules.stack import weak_secrets
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pulumi
 
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.releases.github_settings import api_in
-from slipway.settings.github.entries import MOST_SECRETS
+from slipway.settings.github import MOST_SECRETS
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:

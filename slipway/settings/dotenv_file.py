@@ -11,7 +11,7 @@ import yaml
 
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.model import PREFIX
-from slipway.settings.rules import is_variable_name
+from slipway.settings.rules.stack import is_variable_name
 from slipway.settings.secrets.rules import named_like_a_secret, why_not_plain, why_secret
 
 if TYPE_CHECKING:

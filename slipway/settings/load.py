@@ -22,7 +22,7 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.deploy_origin import in_pull_request
 from slipway.settings.dotenv_file import Dotenv, dotenv_entries, plain_places, read_dotenv
 from slipway.settings.edge_settings import tls_is_meant
-from slipway.settings.github.entries import GitHubSettings, ReviewerSettings, RulesetSettings
+from slipway.settings.github import GitHubSettings, ReviewerSettings, RulesetSettings
 from slipway.settings.model import (
     OFFLINE,
     PREFIX,
@@ -35,7 +35,7 @@ from slipway.settings.model import (
     known_keys,
 )
 from slipway.settings.notify_settings import NotifySettings
-from slipway.settings.rules import broken_rules
+from slipway.settings.rules.stack import broken_rules
 from slipway.settings.setting_files import (
     config_rm,
     config_set,

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from slipway.contract.deployment import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
 from slipway.contract.redaction import Redactor
-from slipway.settings.github.entries import NOTHING, GitHubSettings, RepositoryName
+from slipway.settings.github import NOTHING, GitHubSettings, RepositoryName
 from slipway.settings.notify_settings import NotifyName, NotifySettings, targets
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
 from slipway.settings.values import (

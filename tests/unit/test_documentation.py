@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 from slipway.cli.command_groups import COMMANDS
 from slipway.cli.main import app
-from slipway.settings.github.entries import GitHubSettings, ReviewerSettings, RulesetSettings
+from slipway.settings.github import GitHubSettings, ReviewerSettings, RulesetSettings
 from slipway.settings.model import PREFIX, BastionSettings, HostSettings, known_keys
 from slipway.settings.quantities import Kind
 from slipway.x_slipway.routing import RateLimit, Redirect, Route

@@ -14,7 +14,7 @@ from slipway.releases.engine import Engine, known_stacks, setting_sources
 from slipway.releases.locks.engine_locks import stack_locks
 from slipway.settings.load import collect_settings
 from slipway.settings.registry_names import address_of
-from slipway.settings.rules import weak_secrets
+from slipway.settings.rules.stack import weak_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings
 from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv, plain_places, unusable_lines
 from slipway.settings.model import LOCAL_ADDRESS
-from slipway.settings.rules import is_variable_name
+from slipway.settings.rules.stack import is_variable_name
 from slipway.settings.setting_files import config_set, entry
 from slipway.x_slipway.proxy_labels import unguarded, unreplaced_labels
 

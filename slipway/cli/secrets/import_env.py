@@ -20,7 +20,7 @@ from slipway.releases.stack_settings import Change, change_settings, stated_valu
 from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, plain_places, read_dotenv, unusable_lines
 from slipway.settings.load import collect_settings
 from slipway.settings.model import PREFIX
-from slipway.settings.rules import is_variable_name
+from slipway.settings.rules.stack import is_variable_name
 from slipway.settings.secrets.rules import named_like_a_secret, weakness
 from slipway.settings.setting_files import entry, secrets_import
 

@@ -27,7 +27,7 @@ from slipway.contract.compose_program import compose_program
 from slipway.contract.host_paths import LONGEST_STACK, project_on_hosts
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.dotenv_file import written_dotenv
-from slipway.settings.rules import too_long
+from slipway.settings.rules.stack import too_long
 from slipway.settings.secrets.rules import is_secret, new_secret, probably_secret
 from slipway.settings.setting_files import config_set, entry
 

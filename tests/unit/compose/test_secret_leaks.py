@@ -18,7 +18,7 @@ from slipway.compose.git import Revision
 from slipway.compose.secret_leaks import known_values
 from slipway.contract.deployment import Release
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.settings.rules import broken_rules
+from slipway.settings.rules.stack import broken_rules
 from slipway.settings.secrets.rules import new_secret
 
 

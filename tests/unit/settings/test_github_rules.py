@@ -8,8 +8,8 @@ import pytest
 from samples import CANARY, load, problems_of_loading, settings
 
 from slipway.contract.problems import Problem
-from slipway.settings.github.entries import NOTHING
-from slipway.settings.github.rules import github_secret
+from slipway.settings.github import NOTHING
+from slipway.settings.rules.github import github_secret
 
 REPOSITORY = {"githubRepository": "acme/shop"}
 ADMIN = {**REPOSITORY, "githubAdmin": "true"}

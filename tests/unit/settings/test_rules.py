@@ -21,7 +21,7 @@ from samples import (
     whats,
 )
 
-from slipway.settings.rules import broken_rules, weak_secrets
+from slipway.settings.rules.stack import broken_rules, weak_secrets
 from slipway.settings.secrets.rules import new_secret
 from slipway.settings.setting_files import config_set
 

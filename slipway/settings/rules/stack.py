@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from slipway.contract.problems import Problem
 from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
-from slipway.settings.github.rules import github_problems
 from slipway.settings.model import is_secret
+from slipway.settings.rules.github import github_problems
 from slipway.settings.secrets.forms import passwords_in_urls
 from slipway.settings.secrets.rules import (
     GUESSED,

@@ -1,1 +1,0 @@
-"""What a stack says of its repository on GitHub."""

@@ -1,0 +1,1 @@
+"""What several settings say together, and may not."""
