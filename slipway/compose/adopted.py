@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipway.settings.setting_files import config_rm, entry
-from slipway.settings.spelling import suggestion
+from slipway.settings.setting_files import config_rm, config_set, entry
+from slipway.settings.spelling import nearest
 from slipway.x_slipway.proxy_labels import is_proxy_label, is_proxy_variable, unguarded, unreplaced_labels
 
 if TYPE_CHECKING:
@@ -37,12 +37,19 @@ def with_adopted(model: Mapping[str, Any], settings: Settings, found: Findings) 
         ("networks", "adoptNetworks", settings.adopt_networks),
     ):
         stated = dict(model.get(kind) or {})
-        for key in names.keys() - stated.keys():
-            meaning = "what stands there would be used by no service, and another would start empty"
+        free = [key for key in stated.keys() - names.keys() if not (stated[key] or {}).get("external")]
+        for key in sorted(names.keys() - stated.keys()):
+            close, fix = nearest(key, free), config_rm(settings.stack, entry(setting, key))
+            if close:  # the data comes along
+                fix = f"{config_set(settings.stack, entry(setting, close), names[key])} && {fix}"
+                free.remove(close)
+            elif free:
+                fix = f"call it '{key}' in the Compose file again, or, where no service needs {names[key]}: {fix}"
+            renamed = f"; did you mean '{close}'?" if close else ""
             found.refuse(
                 f"{setting}: '{key}' is not one of the {kind} of the Compose file",
-                suggestion(key, stated, meaning),
-                config_rm(settings.stack, entry(setting, key)),
+                f"no service would use {names[key]}, and whatever has another name now would start empty{renamed}",
+                fix,
             )
         if names:
             adopted[kind] = stated | {

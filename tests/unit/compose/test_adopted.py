@@ -1,5 +1,6 @@
 """Volumes and networks that exist are used by the name that they have, and nothing of Slipway makes or removes them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,42 @@ def test_a_stack_that_adopts_nothing_has_the_release_that_it_had(tmp_path: Path)
 )
 def test_what_nothing_could_use_is_refused(tmp_path: Path, adopted: dict[str, object], expected: str) -> None:
     assert any(expected in what for what in whats(problems_of(tmp_path, COMPOSE, **adopted)))
+
+
+@pytest.mark.parametrize(
+    ("adopted", "fix"),
+    [
+        # renamed: the entry moves along; `logs` is free, and called otherwise; nothing is free
+        (
+            {"log": "old_log"},
+            [
+                "pulumi config set --path 'adoptVolumes.logs' old_log --stack test",
+                "pulumi config rm --path 'adoptVolumes.log' --stack test",
+            ],
+        ),
+        (
+            {"pgdata-of-before": "old_pgdata"},
+            [
+                "call it 'pgdata-of-before' in the Compose file again, or, where no service needs old_pgdata",
+                "pulumi config rm --path 'adoptVolumes.pgdata-of-before' --stack test",
+            ],
+        ),
+        (
+            {"dat": "x", "data": "y", "logs": "z"},
+            ["pulumi config rm --path 'adoptVolumes.dat' --stack test"],
+        ),
+    ],
+)
+def test_a_renamed_key_keeps_its_data_by_the_command_that_is_printed(
+    tmp_path: Path, adopted: dict[str, str], fix: list[str]
+) -> None:
+    [problem] = problems_of(tmp_path, COMPOSE, adopt_volumes=adopted)
+    assert re.split(" && |: ", problem.fix) == fix
+
+
+def test_no_two_entries_move_to_one_key(tmp_path: Path) -> None:
+    fixes = [each.fix for each in problems_of(tmp_path, COMPOSE, adopt_volumes={"log": "x", "logz": "y"})]
+    assert ["adoptVolumes.logs" in each for each in fixes] == [True, False]
 
 
 def test_no_proxy_of_before_finds_the_new_containers(tmp_path: Path) -> None:
