@@ -98,14 +98,24 @@ def _drivers(compose: Mapping[str, Any], machine: Machine) -> None:
 def _external(compose: Mapping[str, Any], api: DockerApi) -> None:
     for kind, find in (("volume", api.volume), ("network", api.network)):
         definitions = {key: definition or {} for key, definition in compose[f"{kind}s"].items()}
-        external = sorted({str(each.get("name") or key) for key, each in definitions.items() if each.get("external")})
-        if missing := [name for name in external if find(name) is None]:
-            many, them = len(missing) > 1, "them" if len(missing) > 1 else "it"
+        external = {str(each.get("name") or key): each for key, each in definitions.items() if each.get("external")}
+        missing = {name: bool(each.get("x-adopted")) for name, each in sorted(external.items()) if find(name) is None}
+        if missing:
+            adopted = [name for name, each in missing.items() if each]
+            names = adopted or list(missing)
+            many, them = len(names) > 1, "them" if len(names) > 1 else "it"
+            what = f"{kind}{'s' * many} {', '.join(names)}"
+            meaning = f"the Compose file declares {them} as external, so Slipway does not create {them}"
+            fix = " && ".join(f"docker {kind} create {shlex.quote(name)}" for name in names)
+            if adopted:
+                meaning = f"adopt{kind.title()}s names {them}, so Slipway does not create {them}"
+            if adopted and kind == "volume":
+                meaning = f"adoptVolumes says that the data is in {them}: with new ones the stack would begin empty"
+                fix = f"make {them}, restore a backup into {them}, and deploy after that: {fix}"
             raise SlipwayError(
-                f"the external {kind}{'s' * many} {', '.join(missing)} {'do' if many else 'does'} not exist "
-                "on this host",
-                f"the Compose file declares {them} as external, so Slipway does not create {them}",
-                " && ".join(f"docker {kind} create {shlex.quote(name)}" for name in missing),
+                f"the {'' if adopted else 'external '}{what} {'do' if many else 'does'} not exist on this host",
+                meaning,
+                fix,
             )
 
 

@@ -13,7 +13,7 @@ from simulation import SMOKE, Simulation
 from strategies import CANARY, STRATEGIES, strategies
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from fake_docker import FakeDocker
@@ -143,6 +143,28 @@ def test_a_volume_that_is_older_than_the_failed_deployment_is_not_its_own(stack:
     bad = stack.shop(db_service={"volumes": mounts}, volumes=volumes, api_environment={"MODE": "exit"})
     assert stack.deploy(bad).code != 0
     assert list(stack.host.engine.volumes) == ["a" * 64]
+
+
+@pytest.mark.parametrize(
+    ("adopted", "said"),
+    [
+        (("one", "two"), ("the volumes one, two do not exist", "adoptVolumes says that the data is in them",
+                          "make them, restore a backup into them, and deploy after that: docker volume create one &&")),
+        (("two",), ("the volume two does not exist", "adoptVolumes says", "restore a backup into it")),
+        ((), ("the external volumes one, two do not exist", "the Compose file declares them as external",
+              "— docker volume create one && docker volume create two")),
+    ],
+)  # fmt: skip
+def test_a_host_without_the_adopted_data_begins_with_the_backup_and_never_empty(
+    stack: Simulation, adopted: Collection[str], said: Collection[str]
+) -> None:
+    volumes = {key: {"name": key, "external": True, "x-adopted": key in adopted} for key in ("one", "two")}
+    mounts = [{"type": "volume", "source": key, "target": f"/{key}"} for key in volumes]
+    ended = stack.deploy(stack.shop(db_service={"volumes": mounts}, volumes=volumes))
+    assert ended.code != 0
+    assert [part for part in said if part not in ended.error] == []
+    assert ("declares" in ended.error) is (not adopted)
+    assert stack.host.engine.volumes == {}
 
 
 REFUSALS = [
